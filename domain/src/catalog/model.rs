@@ -1,0 +1,60 @@
+//! Products and variants.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::Money;
+
+/// Names a product. Given by the merchant, at most [`Sku::MAX_LENGTH`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProductId(pub String);
+
+/// Stock keeping unit: names a variant. Given by the merchant.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sku(String);
+
+impl Sku {
+    pub const MAX_LENGTH: usize = 128;
+
+    /// Accepts 1 to 128 bytes without control characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=Self::MAX_LENGTH).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sku {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for Sku {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    pub id: ProductId,
+    pub title: String,
+    pub image_url: Option<String>,
+}
+
+/// One sellable form of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub sku: Sku,
+    pub title: String,
+    pub image_url: Option<String>,
+    /// Unit price, tax included.
+    pub price: Money,
+    /// Whether it must be brought to the buyer. A checkout without such a line needs no destination.
+    pub requires_shipping: bool,
+}

@@ -1,0 +1,32 @@
+//! Cancels a checkout at the platform's wish.
+
+use std::sync::Arc;
+
+use super::model::CheckoutId;
+use super::ports::{Answer, CheckoutBook, CheckoutError, Write};
+use crate::clock::Clock;
+use crate::context::RequestContext;
+use crate::idempotency::Claim;
+
+#[derive(Clone)]
+pub struct CancelCheckout {
+    checkouts: Arc<dyn CheckoutBook>,
+    clock: Arc<dyn Clock>,
+}
+
+pub struct CancelCommand {
+    pub claim: Claim,
+    pub id: CheckoutId,
+}
+
+impl CancelCheckout {
+    pub fn new(checkouts: Arc<dyn CheckoutBook>, clock: Arc<dyn Clock>) -> Self {
+        Self { checkouts, clock }
+    }
+
+    pub async fn run(&self, ctx: &RequestContext, command: CancelCommand) -> Result<Answer, CheckoutError> {
+        ctx.check("checkout.cancel")?;
+        let write = Write { claim: command.claim, now: self.clock.now() };
+        self.checkouts.cancel(ctx, write, command.id).await
+    }
+}

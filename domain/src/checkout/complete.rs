@@ -1,0 +1,174 @@
+//! Completes a checkout: two decisions around one charge, and never a charge without an order.
+//!
+//! 1. `checkout.begin_completion`, a transaction: claim the key, hold the stock, record the attempt. **Its commit is the
+//!    point of no return.** Before it a caller without enough time is refused and nothing happened.
+//! 2. The gateway: open, store the reference, confirm. No connection is held while it thinks.
+//! 3. `checkout.settle`, a transaction: place the order and take the stock, or release it.
+//!
+//! Steps 2 and 3 belong to the process, not to the caller: a deadline or a disconnect ends only the waiting. An answer
+//! that was lost is not a failure. The checkout stays as it is and the reconciler finds out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{info, warn};
+
+use super::model::{Checkout, CheckoutId};
+use super::ports::{Answer, Begin, Begun, CheckoutBook, CheckoutError, CheckoutRefusal, Outcome, Settlement, Write};
+use crate::clock::Clock;
+use crate::context::RequestContext;
+use crate::fault::{Fault, FaultKind};
+use crate::idempotency::{Claim, ClaimRefusal};
+use crate::payment::{
+    Attempt, AttemptId, Credential, GatewayState, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome,
+};
+
+/// Told once, when the point of no return is behind us: the checkout as it then stands.
+pub type OnBegun = Box<dyn FnOnce(&Checkout) + Send>;
+
+/// How much time completion needs, and how much it gets.
+#[derive(Clone, Copy, Debug)]
+pub struct CompletionLimits {
+    /// A caller with less than this left is refused before anything happens.
+    pub minimum: Duration,
+    /// For the gateway and the settlement together, once begun.
+    pub grace: Duration,
+    /// For each call of the gateway.
+    pub gateway_call: Duration,
+}
+
+/// The first and the longest pause while another call works on the same key.
+const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// How long past its grace an owner is still left alone by the reconciler.
+const OWNERSHIP_MARGIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct CompleteCheckout {
+    checkouts: Arc<dyn CheckoutBook>,
+    attempts: Arc<dyn PaymentAttempts>,
+    /// `None` when the shop has no way to be paid; then nothing can be completed.
+    gateway: Option<Arc<dyn PaymentGateway>>,
+    clock: Arc<dyn Clock>,
+    limits: CompletionLimits,
+}
+
+pub struct CompleteCommand {
+    pub claim: Claim,
+    pub id: CheckoutId,
+    pub choice: PaymentChoice,
+    pub on_begun: OnBegun,
+}
+
+impl CompleteCheckout {
+    pub fn new(
+        checkouts: Arc<dyn CheckoutBook>,
+        attempts: Arc<dyn PaymentAttempts>,
+        gateway: Option<Arc<dyn PaymentGateway>>,
+        clock: Arc<dyn Clock>,
+        limits: CompletionLimits,
+    ) -> Self {
+        Self { checkouts, attempts, gateway, clock, limits }
+    }
+
+    pub async fn run(&self, ctx: &RequestContext, command: CompleteCommand) -> Result<Answer, CheckoutError> {
+        if ctx.deadline().remaining() < self.limits.minimum {
+            return Err(Fault::new(FaultKind::DeadlineExceeded, "checkout.complete").into());
+        }
+        let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == command.choice.instrument.handler);
+        let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?;
+        let credential = match command.choice.credential.clone() {
+            Some(credential) => credential,
+            None => gateway.on_file(ctx, &command.choice).await?.ok_or(CheckoutRefusal::UnknownHandler)?,
+        };
+
+        let now = self.clock.now();
+        let begin = Begin {
+            write: Write { claim: command.claim.clone(), now },
+            checkout: command.id.clone(),
+            attempt: AttemptId::generate(now),
+            instrument: command.choice.instrument,
+            owned_until: now + self.limits.grace + OWNERSHIP_MARGIN,
+        };
+        match self.checkouts.begin_completion(ctx, begin).await? {
+            Begun::Claimed { checkout, attempt } => {
+                (command.on_begun)(&checkout);
+                let ctx = ctx.must_finish(self.limits.grace);
+                let outcome = self.charge_and_settle(&ctx, gateway, checkout, attempt, &credential).await?;
+                Ok(Answer { outcome, replayed: false })
+            }
+            Begun::Answered(answer) => Ok(answer),
+            Begun::Unknown(checkout) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: true }),
+            Begun::InProgress => self.wait_for_owner(ctx, command.claim, command.id).await,
+        }
+    }
+
+    async fn charge_and_settle(
+        &self,
+        ctx: &RequestContext,
+        gateway: &Arc<dyn PaymentGateway>,
+        checkout: Checkout,
+        attempt: Attempt,
+        credential: &Credential,
+    ) -> Result<Outcome, CheckoutError> {
+        let settle = |outcome| {
+            let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
+            self.checkouts.settle(ctx, settlement)
+        };
+        let call = ctx.at_most(self.limits.gateway_call);
+        let reference = match gateway.open(&call, &attempt).await {
+            Ok(reference) => reference,
+            // Not confirmed, so not charged, whatever the gateway made of it: give everything back.
+            Err(fault) => {
+                warn!(ctx.log(), "payment could not be opened"; "op" => "payment.open",
+                    "attempt_id" => %attempt.id, "error" => fault.chain());
+                settle(PaymentOutcome::NotAttempted).await?;
+                return Err(Fault::new(FaultKind::Unavailable, "payment.open").caused_by(fault).into());
+            }
+        };
+        self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone(), self.clock.now()).await?;
+
+        let call = ctx.at_most(self.limits.gateway_call);
+        let outcome: Option<PaymentOutcome> = match gateway.confirm(&call, &attempt, &reference, credential).await {
+            Ok(GatewayState::Opened) => None,
+            Ok(state) => state.into(),
+            Err(fault) => {
+                warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
+                    "attempt_id" => %attempt.id, "checkout_id" => %checkout.id, "error" => fault.chain());
+                None
+            }
+        };
+        match outcome {
+            Some(outcome) => {
+                info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
+                    "checkout_id" => %checkout.id, "payment" => ?outcome);
+                Ok(settle(outcome).await?)
+            }
+            None => {
+                self.attempts.record_unknown(ctx, attempt.id.clone(), self.clock.now()).await?;
+                Ok(Outcome::Checkout(checkout))
+            }
+        }
+    }
+
+    /// Waits, holding nothing, until the owner of the key is done or the caller's time is nearly over.
+    async fn wait_for_owner(
+        &self,
+        ctx: &RequestContext,
+        claim: Claim,
+        id: CheckoutId,
+    ) -> Result<Answer, CheckoutError> {
+        let mut pause = POLL.0;
+        while ctx.deadline().remaining() > pause + POLL.1 {
+            self.clock.pause(ctx, pause).await?;
+            pause = (pause * 2).min(POLL.1);
+            match self.checkouts.completion(ctx, claim.clone(), id.clone()).await? {
+                Begun::Answered(answer) => return Ok(answer),
+                Begun::Unknown(checkout) => {
+                    return Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: true });
+                }
+                Begun::InProgress | Begun::Claimed { .. } => {}
+            }
+        }
+        Err(ClaimRefusal::InProgress.into())
+    }
+}

@@ -1,0 +1,49 @@
+//! Opens a checkout.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::{CheckoutId, CheckoutRequest};
+use super::ports::{Answer, CheckoutBook, CheckoutError, NewCheckout, Write};
+use crate::clock::Clock;
+use crate::context::RequestContext;
+use crate::id::PageToken;
+use crate::idempotency::Claim;
+use crate::money::Currency;
+
+#[derive(Clone)]
+pub struct CreateCheckout {
+    checkouts: Arc<dyn CheckoutBook>,
+    clock: Arc<dyn Clock>,
+    currency: Currency,
+    expires_after: Duration,
+}
+
+pub struct CreateCommand {
+    pub claim: Claim,
+    pub request: CheckoutRequest,
+}
+
+impl CreateCheckout {
+    pub fn new(
+        checkouts: Arc<dyn CheckoutBook>,
+        clock: Arc<dyn Clock>,
+        currency: Currency,
+        expires_after: Duration,
+    ) -> Self {
+        Self { checkouts, clock, currency, expires_after }
+    }
+
+    pub async fn run(&self, ctx: &RequestContext, command: CreateCommand) -> Result<Answer, CheckoutError> {
+        ctx.check("checkout.create")?;
+        let now = self.clock.now();
+        let checkout = NewCheckout {
+            id: CheckoutId::generate(now),
+            page: PageToken::generate(),
+            currency: self.currency,
+            expires_at: now + self.expires_after,
+            request: command.request,
+        };
+        self.checkouts.create(ctx, Write { claim: command.claim, now }, checkout).await
+    }
+}

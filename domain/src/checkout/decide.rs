@@ -1,0 +1,230 @@
+//! Pricing: from what is asked for and what is known to what it costs and what is missing. Pure.
+
+use std::collections::HashMap;
+
+use super::message::{Message, MessageCode, Severity, Subject};
+use super::model::{CheckoutRequest, Details, Line, LineId, Status};
+use super::totals::Totals;
+use crate::catalog::{Sku, Variant};
+use crate::fulfillment::{FulfillmentFacts, FulfillmentProblem, arrange};
+use crate::money::Amount;
+use crate::promotion::{Discount, Rejection, discount};
+use crate::stock::{Demand, StockLevel};
+
+/// All that pricing needs to know, read in the same transaction as the write that follows.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub variants: Vec<Variant>,
+    pub stock: Vec<StockLevel>,
+    /// The discounts that the request's codes name.
+    pub discounts: Vec<Discount>,
+    pub fulfillment: FulfillmentFacts,
+}
+
+/// Not one of the items asked for can be sold. There is no checkout to speak of; these messages say why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NothingToSell(pub Vec<Message>);
+
+/// Prices a request. `before` is the content that it replaces, if any.
+///
+/// Items that are not sold are left out with a message; items that are short stay, with a message that keeps the
+/// checkout incomplete. If nothing is left to sell there is nothing to price.
+pub fn price(
+    request: &CheckoutRequest,
+    before: Option<&Details>,
+    facts: &Facts,
+) -> Result<(Details, Status), NothingToSell> {
+    let (mut lines, mut messages) = choose_lines(request, before, facts);
+    let demand = demand_of(&lines);
+    let short = shortages(&demand, &lines, &facts.stock);
+    let nothing_in_stock = lines.iter().all(|line| available(&facts.stock, &line.sku) <= 0);
+    messages.extend(short);
+    if lines.is_empty() || (before.is_none() && nothing_in_stock) {
+        messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
+        return Err(NothingToSell(messages));
+    }
+
+    let goods: Vec<(Sku, Amount)> = lines.iter().map(|line| (line.sku.clone(), line.subtotal())).collect();
+    let subtotal = goods.iter().map(|(_, amount)| *amount).sum();
+    let discounted = discount(request.codes.as_deref().unwrap_or_default(), &goods, &facts.discounts);
+    for (line, off) in lines.iter_mut().zip(&discounted.per_line) {
+        line.discount = *off;
+    }
+    messages.extend(discounted.rejected.iter().map(|(index, why)| rejected_code(request, *index, *why)));
+    messages.extend(unknown_claims(request));
+
+    let (fulfillment, problems) = match &request.fulfillment {
+        None => (None, Vec::new()),
+        Some(wanted) => {
+            let skus: Vec<Sku> = goods.iter().map(|(sku, _)| sku.clone()).collect();
+            arrange(wanted, before.and_then(|b| b.fulfillment.as_ref()), &facts.fulfillment, &skus, subtotal)
+        }
+    };
+    let needs_delivery = lines.iter().any(|line| line.requires_shipping);
+    if fulfillment.is_none() && problems.is_empty() && needs_delivery {
+        let text = "Fulfillment address and option must be selected";
+        messages.push(Message::new(Severity::Recoverable, MessageCode::Missing, text, Some(Subject::Fulfillment)));
+    }
+    messages.extend(problems.into_iter().map(|problem| delivery_problem(problem, needs_delivery)));
+
+    let delivery = fulfillment.as_ref().and_then(|arranged| arranged.option());
+    let totals = Totals::of(
+        subtotal,
+        discounted.per_line.iter().copied().sum(),
+        discounted.order_level,
+        delivery.map(|option| (option.title.as_str(), option.price)),
+    );
+    let status = status_for(&messages);
+    let details = Details {
+        lines,
+        buyer: request.buyer.clone(),
+        context: request.context.clone(),
+        attribution: request.attribution.clone(),
+        fulfillment,
+        codes: request.codes.clone(),
+        discounts: discounted.applied,
+        instruments: request.instruments.clone(),
+        totals,
+        messages,
+    };
+    Ok((details, status))
+}
+
+/// The status that a set of messages means for a checkout that no one is completing.
+pub(super) fn status_for(messages: &[Message]) -> Status {
+    if messages.iter().any(|message| message.severity.needs_the_buyer()) {
+        Status::RequiresEscalation
+    } else if messages.iter().any(|message| message.severity.blocks()) {
+        Status::Incomplete
+    } else {
+        Status::ReadyForComplete
+    }
+}
+
+/// What the lines ask of the stock.
+pub fn demand_of(lines: &[Line]) -> Demand {
+    Demand::of(lines.iter().map(|line| (&line.sku, i64::from(line.quantity))))
+}
+
+/// The messages that tell which lines the stock no longer covers; none if it covers all of them.
+pub fn stock_still_covers(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
+    shortages(&demand_of(lines), lines, stock)
+}
+
+fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Facts) -> (Vec<Line>, Vec<Message>) {
+    let mut ids = LineIds::new(before.map_or(&[], |details| details.lines.as_slice()));
+    let (mut lines, mut messages) = (Vec::new(), Vec::new());
+    for (index, wanted) in request.lines.iter().enumerate() {
+        let Some(variant) = facts.variants.iter().find(|variant| variant.sku.as_str() == wanted.sku) else {
+            let shown: String = wanted.sku.chars().take(Sku::MAX_LENGTH).collect();
+            let text = format!("The item {shown:?} is not sold here");
+            let subject = Some(Subject::RequestedLine(index));
+            messages.push(Message::new(Severity::Recoverable, MessageCode::ItemUnavailable, text, subject));
+            continue;
+        };
+        lines.push(Line {
+            id: ids.keep_or_make(wanted.id.as_ref()),
+            sku: variant.sku.clone(),
+            title: variant.title.clone(),
+            image_url: variant.image_url.clone(),
+            unit_price: variant.price.amount,
+            quantity: wanted.quantity,
+            requires_shipping: variant.requires_shipping,
+            discount: Amount::ZERO,
+        });
+    }
+    (lines, messages)
+}
+
+/// Hands out line ids: a known id is kept, once; everything else gets the next free number.
+struct LineIds {
+    known: Vec<LineId>,
+    next: usize,
+}
+
+impl LineIds {
+    fn new(before: &[Line]) -> Self {
+        let known: Vec<LineId> = before.iter().map(|line| line.id.clone()).collect();
+        let highest = known.iter().filter_map(|id| id.0.strip_prefix("li_")?.parse::<usize>().ok()).max();
+        Self { known, next: highest.unwrap_or(0) + 1 }
+    }
+
+    fn keep_or_make(&mut self, wanted: Option<&LineId>) -> LineId {
+        if let Some(position) = wanted.and_then(|id| self.known.iter().position(|known| known == id)) {
+            return self.known.swap_remove(position);
+        }
+        let id = LineId(format!("li_{}", self.next));
+        self.next += 1;
+        id
+    }
+}
+
+fn available(stock: &[StockLevel], sku: &Sku) -> i64 {
+    stock.iter().find(|level| level.sku == *sku).map_or(0, StockLevel::available)
+}
+
+fn shortages(demand: &Demand, lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
+    let wanted: HashMap<&Sku, i64> = demand.iter().collect();
+    let short = lines.iter().enumerate().filter_map(|(index, line)| {
+        let left = available(stock, &line.sku);
+        (wanted[&line.sku] > left).then(|| {
+            let text = match left {
+                ..=0 => format!("{} is out of stock", line.title),
+                left => format!("Only {left} of {} are in stock", line.title),
+            };
+            Message::new(Severity::Recoverable, MessageCode::OutOfStock, text, Some(Subject::Line(index)))
+        })
+    });
+    short.collect()
+}
+
+fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Message {
+    let code = request.codes.as_ref().and_then(|codes| codes.get(index)).map_or("", String::as_str);
+    let (message_code, text) = match why {
+        Rejection::Unknown => (MessageCode::DiscountCodeInvalid, format!("The code {code:?} is not known")),
+        Rejection::AlreadyApplied => {
+            (MessageCode::DiscountCodeAlreadyApplied, format!("The code {code:?} is applied already"))
+        }
+        Rejection::NothingToDiscount => {
+            (MessageCode::DiscountCodeIneligible, format!("The code {code:?} takes nothing off these items"))
+        }
+    };
+    Message::new(Severity::Warning, message_code, text, Some(Subject::Code(index)))
+}
+
+fn unknown_claims(request: &CheckoutRequest) -> Vec<Message> {
+    let claims = request.context.iter().flat_map(|context| &context.eligibility);
+    claims
+        .enumerate()
+        .map(|(index, claim)| {
+            let text = format!("The eligibility {claim:?} is not known here and changes nothing");
+            let subject = Some(Subject::Eligibility(index));
+            Message::new(Severity::Warning, MessageCode::EligibilityNotAccepted, text, subject)
+        })
+        .collect()
+}
+
+/// A problem of the delivery keeps a checkout incomplete only if something must be delivered.
+fn delivery_problem(problem: FulfillmentProblem, needs_delivery: bool) -> Message {
+    use FulfillmentProblem as P;
+    let (code, text, subject) = match problem {
+        P::PickupNotOffered => (MessageCode::MethodUnavailable, "Pickup is not offered", Subject::Fulfillment),
+        P::OneDestinationOnly => {
+            (MessageCode::OneDestinationOnly, "All items are shipped to one destination", Subject::Fulfillment)
+        }
+        P::DestinationMissing => (MessageCode::Missing, "A fulfillment address must be selected", Subject::Destination),
+        P::UnknownDestination => {
+            (MessageCode::UnknownSelection, "The selected destination was not offered", Subject::Destination)
+        }
+        P::Undeliverable => {
+            (MessageCode::AddressUndeliverable, "Nothing is shipped to this address", Subject::Destination)
+        }
+        P::OptionMissing => (MessageCode::Missing, "A fulfillment option must be selected", Subject::DeliveryOption),
+        P::UnknownOption => {
+            (MessageCode::UnknownSelection, "The selected option was not offered", Subject::DeliveryOption)
+        }
+    };
+    let only_a_note = problem == P::OneDestinationOnly || !needs_delivery;
+    let severity = if only_a_note { Severity::Warning } else { Severity::Recoverable };
+    Message::new(severity, code, text, Some(subject))
+}

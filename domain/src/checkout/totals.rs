@@ -1,0 +1,62 @@
+//! Totals: an open list of signed lines that always adds up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::Amount;
+
+/// What a line of the receipt is for. Discounts are negative, everything else is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TotalKind {
+    Subtotal,
+    ItemsDiscount,
+    Discount,
+    Fulfillment,
+    Tax,
+    Fee,
+    Total,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    pub kind: TotalKind,
+    /// What the buyer reads beside the amount.
+    pub label: String,
+    pub amount: Amount,
+}
+
+/// A receipt: exactly one subtotal, first; exactly one total, last; the total is the sum of all the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Totals(Vec<Total>);
+
+impl Totals {
+    /// Adds up. `discounts` are given as positive amounts; those of zero leave no line.
+    pub fn of(subtotal: Amount, items_discount: Amount, discount: Amount, fulfillment: Option<(&str, Amount)>) -> Self {
+        let mut lines = vec![line(TotalKind::Subtotal, "Subtotal", subtotal)];
+        if !items_discount.is_zero() {
+            lines.push(line(TotalKind::ItemsDiscount, "Item discounts", -items_discount));
+        }
+        if !discount.is_zero() {
+            lines.push(line(TotalKind::Discount, "Discount", -discount));
+        }
+        if let Some((label, amount)) = fulfillment {
+            lines.push(line(TotalKind::Fulfillment, label, amount));
+        }
+        let sum = lines.iter().map(|total| total.amount).sum();
+        lines.push(line(TotalKind::Total, "Total", sum));
+        Self(lines)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Total> {
+        self.0.iter()
+    }
+
+    /// What is to be paid.
+    pub fn total(&self) -> Amount {
+        self.0.iter().filter(|total| total.kind == TotalKind::Total).map(|total| total.amount).sum()
+    }
+}
+
+fn line(kind: TotalKind, label: &str, amount: Amount) -> Total {
+    Total { kind, label: label.to_owned(), amount }
+}

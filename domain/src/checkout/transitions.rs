@@ -1,0 +1,102 @@
+//! What may happen to a checkout, and when. The only place that changes a status.
+
+use super::decide::status_for;
+use super::message::{Message, MessageCode, Severity, Subject};
+use super::model::{Checkout, Details, OrderLink, Status};
+use super::ports::CheckoutRefusal;
+use crate::clock::Timestamp;
+use crate::payment::{AttemptId, Instrument};
+
+impl Checkout {
+    /// How it stands at `now`: an open checkout past its time is canceled, whether or not the expiry pass has come by.
+    /// One that is being completed never expires.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp) -> Self {
+        if self.has_expired(now) {
+            self.status = Status::Canceled;
+        }
+        self
+    }
+
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        let open = matches!(self.status, Status::Incomplete | Status::RequiresEscalation | Status::ReadyForComplete);
+        open && self.expires_at <= now
+    }
+
+    /// Refuses what only an open checkout allows.
+    pub fn must_be_open(&self) -> Result<(), CheckoutRefusal> {
+        match self.status {
+            Status::Incomplete | Status::RequiresEscalation | Status::ReadyForComplete => Ok(()),
+            Status::CompleteInProgress => Err(CheckoutRefusal::InProgress),
+            Status::Completed | Status::Canceled => Err(CheckoutRefusal::NotModifiable(self.status)),
+        }
+    }
+
+    /// Refuses to complete what still lacks something that the platform must give first.
+    pub fn must_be_complete(&self) -> Result<(), CheckoutRefusal> {
+        let blocking = || self.details.messages.iter().filter(|message| message.severity.blocks());
+        // Stock is judged anew, on locked rows; a shortage seen earlier may be over.
+        match blocking().find(|message| message.code != MessageCode::OutOfStock) {
+            None => Ok(()),
+            Some(first) => Err(CheckoutRefusal::NotReady(first.clone())),
+        }
+    }
+
+    /// The same checkout with other content.
+    #[must_use]
+    pub fn revised(mut self, details: Details, status: Status, now: Timestamp) -> Self {
+        (self.details, self.status) = (details, status);
+        self.touched(now)
+    }
+
+    /// Begins to complete: from here only the payment's outcome leads on.
+    #[must_use]
+    pub fn completing(mut self, attempt: AttemptId, instrument: Instrument, now: Timestamp) -> Self {
+        self.status = Status::CompleteInProgress;
+        self.attempt = Some(attempt);
+        self.details.instruments = vec![instrument];
+        self.details.messages.retain(|message| !message.severity.blocks());
+        self.touched(now)
+    }
+
+    /// There was less in stock than the buyer wants.
+    #[must_use]
+    pub fn short_of_stock(mut self, shortages: Vec<Message>, now: Timestamp) -> Self {
+        self.details.messages.retain(|message| message.code != MessageCode::OutOfStock);
+        self.details.messages.extend(shortages);
+        self.status = status_for(&self.details.messages);
+        self.touched(now)
+    }
+
+    /// Paid and placed.
+    #[must_use]
+    pub fn completed(mut self, order: OrderLink, now: Timestamp) -> Self {
+        self.status = Status::Completed;
+        self.order = Some(order);
+        self.touched(now)
+    }
+
+    /// Not paid: it can be completed with another instrument.
+    #[must_use]
+    pub fn payment_refused(mut self, reason: &str, now: Timestamp) -> Self {
+        self.status = Status::ReadyForComplete;
+        self.attempt = None;
+        self.details.messages.retain(|message| message.code != MessageCode::PaymentFailed);
+        // A note, not an obstacle: another instrument may be accepted at once.
+        let note = Message::new(Severity::Warning, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
+        self.details.messages.push(note);
+        self.touched(now)
+    }
+
+    #[must_use]
+    pub fn canceled(mut self, now: Timestamp) -> Self {
+        self.status = Status::Canceled;
+        self.touched(now)
+    }
+
+    fn touched(mut self, now: Timestamp) -> Self {
+        self.version += 1;
+        self.updated_at = now;
+        self
+    }
+}

@@ -1,0 +1,33 @@
+//! Replaces the content of a checkout.
+
+use std::sync::Arc;
+
+use super::model::{CheckoutId, CheckoutRequest};
+use super::ports::{Answer, CheckoutBook, CheckoutError, Write};
+use crate::clock::Clock;
+use crate::context::RequestContext;
+use crate::idempotency::Claim;
+
+#[derive(Clone)]
+pub struct UpdateCheckout {
+    checkouts: Arc<dyn CheckoutBook>,
+    clock: Arc<dyn Clock>,
+}
+
+pub struct UpdateCommand {
+    pub claim: Claim,
+    pub id: CheckoutId,
+    pub request: CheckoutRequest,
+}
+
+impl UpdateCheckout {
+    pub fn new(checkouts: Arc<dyn CheckoutBook>, clock: Arc<dyn Clock>) -> Self {
+        Self { checkouts, clock }
+    }
+
+    pub async fn run(&self, ctx: &RequestContext, command: UpdateCommand) -> Result<Answer, CheckoutError> {
+        ctx.check("checkout.update")?;
+        let write = Write { claim: command.claim, now: self.clock.now() };
+        self.checkouts.update(ctx, write, command.id, command.request).await
+    }
+}

@@ -1,0 +1,113 @@
+//! Buyers, addresses and destinations.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An e-mail address as a lookup key: trimmed and lower-cased. Its shape is checked where it enters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_lowercase())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a platform told about the person who buys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buyer {
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub email: Option<Email>,
+    pub phone_number: Option<String>,
+    pub consent: Option<Consent>,
+}
+
+/// What the buyer agreed to. `None` means that nothing was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    pub analytics: Option<bool>,
+    pub preferences: Option<bool>,
+    pub marketing: Option<bool>,
+    pub sale_of_data: Option<bool>,
+}
+
+/// A postal address. All parts are optional: what a carrier needs differs by country.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub street: Option<String>,
+    pub extended: Option<String>,
+    pub locality: Option<String>,
+    pub region: Option<String>,
+    pub postal_code: Option<String>,
+    /// ISO 3166-1 alpha-2, capital letters.
+    pub country: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub phone_number: Option<String>,
+}
+
+impl Address {
+    /// Whether both name the same place. Names and telephone numbers of the recipient do not matter.
+    pub fn same_place(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    fn place(&self) -> [String; 6] {
+        [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code, &self.country]
+            .map(|part| part.as_deref().unwrap_or_default().trim().to_lowercase())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DestinationId(pub String);
+
+impl DestinationId {
+    pub const MAX_LENGTH: usize = 128;
+
+    /// The id of an address that came without one: the same place always gets the same id.
+    pub fn derived(address: &Address) -> Self {
+        let content = address.place().join("\u{1f}");
+        Self(format!("dest_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, content.as_bytes()).simple()))
+    }
+}
+
+/// An address that can be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    pub id: DestinationId,
+    pub address: Address,
+}
+
+/// The address in `book` that names the same place as `address`, if any.
+pub fn known_by<'a>(book: &'a [Destination], address: &Address) -> Option<&'a Destination> {
+    book.iter().find(|known| known.address.same_place(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(street: &str) -> Address {
+        Address { street: Some(street.into()), country: Some("US".into()), ..Address::default() }
+    }
+
+    #[test]
+    fn the_same_place_keeps_its_id() {
+        let (plain, shouted) = (address("123 Main St"), address(" 123 MAIN ST "));
+        assert_eq!(DestinationId::derived(&plain), DestinationId::derived(&shouted));
+        assert_ne!(DestinationId::derived(&plain), DestinationId::derived(&address("124 Main St")));
+        let named = Address { first_name: Some("Ada".into()), ..plain.clone() };
+        assert!(named.same_place(&plain));
+        // Parts do not run into one another.
+        let (split, joined) =
+            (Address { locality: Some("b".into()), ..address("a") }, Address { locality: None, ..address("ab") });
+        assert!(!split.same_place(&joined));
+    }
+}

@@ -1,0 +1,13 @@
+//! Doing a thing once, however often it is asked for.
+//!
+//! A key is claimed in the transaction of its effect. Its scope is (principal, operation, resource); its fingerprint is
+//! a hash of the request, so that a reused key is told from a repeated request. Every definite outcome is stored and
+//! replayed for [`RETENTION`]; faults and malformed requests are not, so that they can be tried again.
+
+mod model;
+mod ports;
+mod purge;
+
+pub use model::{Claim, ClaimRefusal, Fingerprint, Key, RETENTION};
+pub use ports::IdempotencyRecords;
+pub use purge::IdempotencyPurge;

@@ -1,0 +1,78 @@
+//! What can be imported.
+
+use crate::catalog::{ProductId, Sku, Variant};
+use crate::customer::{Address, DestinationId, Email};
+use crate::fulfillment::{FreeShipping, ShippingRate};
+use crate::promotion::Discount;
+
+/// One import, already checked row by row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub products: Vec<ImportedProduct>,
+    pub stock: Vec<ImportedStock>,
+    pub customers: Vec<ImportedCustomer>,
+    pub addresses: Vec<ImportedAddress>,
+    pub shipping_rates: Vec<ShippingRate>,
+    pub discounts: Vec<Discount>,
+    pub free_shipping: Vec<FreeShipping>,
+    pub instruments: Vec<ImportedInstrument>,
+}
+
+impl Batch {
+    /// Rows in all.
+    pub fn rows(&self) -> usize {
+        self.products.len()
+            + self.stock.len()
+            + self.customers.len()
+            + self.addresses.len()
+            + self.shipping_rates.len()
+            + self.discounts.len()
+            + self.free_shipping.len()
+            + self.instruments.len()
+    }
+}
+
+/// A product and its only variant, whose SKU is the product's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedProduct {
+    pub id: ProductId,
+    pub variant: Variant,
+}
+
+/// Units on hand, held ones included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedStock {
+    pub sku: Sku,
+    pub on_hand: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedCustomer {
+    pub id: String,
+    pub name: String,
+    pub email: Email,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedAddress {
+    pub id: DestinationId,
+    pub customer: String,
+    pub address: Address,
+}
+
+/// An instrument that the simulated payment handler keeps on file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedInstrument {
+    pub id: String,
+    pub kind: String,
+    pub brand: String,
+    pub last_digits: String,
+    pub token: String,
+    pub handler: String,
+}
+
+/// What an import stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub rows: usize,
+}

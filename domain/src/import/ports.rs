@@ -1,0 +1,42 @@
+//! Storing a batch.
+
+use std::sync::Arc;
+
+use super::model::{Batch, Imported};
+use crate::PortFuture;
+use crate::catalog::Sku;
+use crate::context::RequestContext;
+use crate::fault::Fault;
+
+/// Told how many rows are stored so far. The transaction may still fail.
+pub type Progress = Arc<dyn Fn(usize) + Send + Sync>;
+
+pub trait Import: Send + Sync {
+    /// Stores the whole batch in one transaction, replacing rows of the same id. Refuses all of it when one row would
+    /// leave less on hand than is held, or names something that neither the batch nor the shop knows.
+    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError>;
+}
+
+#[derive(Debug)]
+pub enum ImportError {
+    StockBelowHeld(StockBelowHeld),
+    /// Index of a stock row whose product is not known.
+    UnknownProduct(usize),
+    /// Index of an address row whose customer is not known.
+    UnknownCustomer(usize),
+    Fault(Fault),
+}
+
+/// Index of a stock row, and what is held of its SKU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockBelowHeld {
+    pub row: usize,
+    pub sku: Sku,
+    pub held: i64,
+}
+
+impl From<Fault> for ImportError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}

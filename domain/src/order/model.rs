@@ -1,0 +1,155 @@
+//! Orders and their history.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Sku;
+use crate::checkout::{CheckoutId, LineId, Totals};
+use crate::clock::Timestamp;
+use crate::context::PlatformId;
+use crate::customer::Address;
+use crate::id::{Id, Named, PageToken};
+use crate::money::{Amount, Currency};
+
+pub type OrderId = Id<Order>;
+
+impl Named for Order {
+    const PREFIX: &'static str = "ord";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub id: OrderId,
+    pub checkout: CheckoutId,
+    pub owner: PlatformId,
+    /// Names its page for the buyer.
+    pub page: PageToken,
+    pub currency: Currency,
+    pub lines: Vec<OrderLine>,
+    pub expectations: Vec<Expectation>,
+    pub totals: Totals,
+    pub attribution: BTreeMap<String, String>,
+    pub placed_at: Timestamp,
+    /// Oldest first. Only ever appended to.
+    pub events: Vec<OrderEvent>,
+}
+
+impl Order {
+    pub fn shipments(&self) -> impl Iterator<Item = (&OrderEvent, &Shipment)> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            OrderEventKind::Shipped(shipment) => Some((event, shipment)),
+            OrderEventKind::Placed | OrderEventKind::Adjusted(_) => None,
+        })
+    }
+
+    pub fn adjustments(&self) -> impl Iterator<Item = (&OrderEvent, &Adjustment)> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            OrderEventKind::Adjusted(adjustment) => Some((event, adjustment)),
+            OrderEventKind::Placed | OrderEventKind::Shipped(_) => None,
+        })
+    }
+}
+
+/// A line of an order. `fulfilled <= total <= original`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderLine {
+    pub id: LineId,
+    pub sku: Sku,
+    pub title: String,
+    pub image_url: Option<String>,
+    pub unit_price: Amount,
+    /// Units bought.
+    pub original: i64,
+    /// Units still wanted: bought, less returned or cancelled.
+    pub total: i64,
+    /// Units sent.
+    pub fulfilled: i64,
+    /// Taken off the line when it was bought. Positive.
+    pub discount: Amount,
+}
+
+impl OrderLine {
+    /// Derived from the quantities, never stored.
+    pub fn status(&self) -> LineStatus {
+        match (self.total, self.fulfilled) {
+            (0, _) => LineStatus::Removed,
+            (total, fulfilled) if fulfilled >= total => LineStatus::Fulfilled,
+            (_, 0) => LineStatus::Processing,
+            _ => LineStatus::Partial,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineStatus {
+    Processing,
+    Partial,
+    Fulfilled,
+    Removed,
+}
+
+/// What the buyer was promised: these units, this way, to this place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expectation {
+    pub id: String,
+    pub lines: Vec<ExpectedLine>,
+    pub destination: Address,
+    /// The title of the chosen option.
+    pub description: String,
+}
+
+/// Units of a line. Signed where it tells a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedLine {
+    pub line: LineId,
+    pub quantity: i64,
+}
+
+/// One entry of an order's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderEvent {
+    /// Unique within the order. Made here, or brought by whoever reported it.
+    pub id: String,
+    pub occurred_at: Timestamp,
+    pub kind: OrderEventKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderEventKind {
+    Placed,
+    Shipped(Shipment),
+    Adjusted(Adjustment),
+}
+
+/// Something that happened to goods on their way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// Such as `shipped`, `in_transit`, `delivered`.
+    pub kind: String,
+    pub lines: Vec<ExpectedLine>,
+    pub tracking_number: Option<String>,
+    pub tracking_url: Option<String>,
+    pub carrier: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Something that happened to the money or the quantities after the sale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// Such as `refund`, `return`, `cancellation`.
+    pub kind: String,
+    pub status: AdjustmentStatus,
+    /// Negative units go back.
+    pub lines: Vec<ExpectedLine>,
+    /// Signed: negative is returned to the buyer.
+    pub amount: Option<Amount>,
+    pub description: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdjustmentStatus {
+    Pending,
+    Completed,
+    Failed,
+}

@@ -1,0 +1,65 @@
+//! The orders of the shop. They are placed by settling a payment, see [`crate::checkout::CheckoutBook::settle`].
+
+use super::decide::OrderChangeRefused;
+use super::model::{Adjustment, Order, OrderId, Shipment};
+use crate::PortFuture;
+use crate::clock::Timestamp;
+use crate::context::RequestContext;
+use crate::fault::Fault;
+use crate::id::PageToken;
+
+/// Each method is one transaction.
+pub trait OrderBook: Send + Sync {
+    /// The order, whoever asks; `None` when there is none. Who may see it is the reader's decision.
+    fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault>;
+
+    /// The order whose page this is. Holding the token is the permission.
+    fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Order>, Fault>;
+
+    /// Appends the changes that the order does not have yet, by their ids, all or none of them. Doing it again
+    /// changes nothing.
+    fn append(&self, ctx: &RequestContext, id: OrderId, changes: Vec<OrderChange>) -> PortFuture<Order, OrderError>;
+}
+
+/// Something that happened to an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderChange {
+    Shipped { id: String, occurred_at: Timestamp, shipment: Shipment },
+    Adjusted { id: String, occurred_at: Timestamp, adjustment: Adjustment },
+}
+
+impl OrderChange {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Shipped { id, .. } | Self::Adjusted { id, .. } => id,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderRefusal {
+    NotFound,
+    Change(OrderChangeRefused),
+}
+
+#[derive(Debug)]
+pub enum OrderError {
+    Refused(OrderRefusal),
+    Fault(Fault),
+}
+
+impl From<OrderRefusal> for OrderError {
+    fn from(refusal: OrderRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+impl From<OrderChangeRefused> for OrderError {
+    fn from(refused: OrderChangeRefused) -> Self {
+        Self::Refused(OrderRefusal::Change(refused))
+    }
+}
+impl From<Fault> for OrderError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}

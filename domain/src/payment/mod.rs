@@ -1,0 +1,23 @@
+//! Taking money, once.
+//!
+//! An attempt is opened at the gateway (created, not charged), its reference is stored, and only then is it confirmed
+//! (charged). Whatever is interrupted can therefore be looked up. It is cancelled at the gateway *before* the stock it
+//! held is released, so that a late confirmation cannot charge for goods that went to someone else.
+//!
+//! ```text
+//!   opened --confirm--> confirmed
+//!     |  \------------> declined
+//!     |---------------> unknown --look up--> confirmed | declined | cancelled
+//!     '--cancel-------> cancelled
+//! ```
+
+mod model;
+mod ports;
+mod reconcile;
+
+pub use model::{
+    Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, InstrumentDisplay,
+    PaymentChoice, PaymentOutcome, PaymentReference,
+};
+pub use ports::{PaymentAttempts, PaymentGateway, PaymentHandler};
+pub use reconcile::{PaymentReconciler, RECONCILE_BATCH};

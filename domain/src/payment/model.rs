@@ -1,0 +1,127 @@
+//! Attempts, instruments and outcomes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkout::CheckoutId;
+use crate::clock::Timestamp;
+use crate::id::{Id, Named};
+use crate::money::Money;
+use crate::secret::Secret;
+
+pub type AttemptId = Id<Attempt>;
+
+impl Named for Attempt {
+    const PREFIX: &'static str = "pay";
+}
+
+/// One try to charge for one checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub id: AttemptId,
+    pub checkout: CheckoutId,
+    pub handler: HandlerId,
+    pub money: Money,
+    pub state: AttemptState,
+    /// What the gateway calls it; stored before it is confirmed.
+    pub reference: Option<PaymentReference>,
+    /// How often the reconciler has looked at it.
+    pub checks: u32,
+    pub created_at: Timestamp,
+}
+
+impl Attempt {
+    /// The gateway's idempotency key of the opening.
+    pub fn open_key(&self) -> String {
+        format!("{}-open", self.id)
+    }
+
+    /// The gateway's idempotency key of the confirmation.
+    pub fn confirm_key(&self) -> String {
+        format!("{}-confirm", self.id)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptState {
+    /// Recorded here; its owner is talking to the gateway.
+    Opened,
+    /// Charged. The order is placed.
+    Confirmed,
+    /// Refused. The stock is released.
+    Declined,
+    /// Never charged, and never will be. The stock is released.
+    Cancelled,
+    /// The gateway's answer was lost; the reconciler is finding out.
+    Unknown,
+}
+
+impl AttemptState {
+    /// Nothing leads out of it.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Declined | Self::Cancelled)
+    }
+}
+
+/// Names a payment handler that the shop offers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HandlerId(pub String);
+
+/// What the gateway calls a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PaymentReference(pub String);
+
+/// A means of payment as it may be shown again: without its credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instrument {
+    pub id: String,
+    pub handler: HandlerId,
+    /// Such as `card`.
+    pub kind: String,
+    pub selected: bool,
+    pub display: Option<InstrumentDisplay>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstrumentDisplay {
+    pub brand: Option<String>,
+    pub last_digits: Option<String>,
+    pub description: Option<String>,
+}
+
+/// What charges: handed to the gateway, never stored, never shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    pub kind: String,
+    pub token: Secret,
+}
+
+/// The instrument to charge, with its credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentChoice {
+    pub instrument: Instrument,
+    /// `None` when the instrument is one that the shop keeps on file.
+    pub credential: Option<Credential>,
+}
+
+/// The definite end of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentOutcome {
+    Confirmed,
+    /// Refused by the gateway, with a reason fit for the buyer.
+    Declined(String),
+    /// Cancelled at the gateway after its answer had been lost.
+    Cancelled,
+    /// It never got as far as the gateway. The key that began it is free again.
+    NotAttempted,
+}
+
+/// What the gateway says of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayState {
+    /// Created, not charged.
+    Opened,
+    Confirmed,
+    Declined(String),
+    Cancelled,
+}

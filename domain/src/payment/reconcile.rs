@@ -1,0 +1,108 @@
+//! Finds out what became of payments whose answer was lost, or whose owner died.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{info, warn};
+
+use super::model::{Attempt, GatewayState, PaymentOutcome};
+use super::ports::{PaymentAttempts, PaymentGateway};
+use crate::PortFuture;
+use crate::checkout::{CheckoutBook, Settlement};
+use crate::clock::Clock;
+use crate::context::RequestContext;
+use crate::fault::Fault;
+use crate::task::{BackgroundTask, Progress};
+
+/// Attempts per pass: each costs up to three calls of the gateway, one after the other.
+pub const RECONCILE_BATCH: u32 = 20;
+/// How long a claimed attempt stays with the pass that claimed it.
+const CLAIM: Duration = Duration::from_secs(60);
+/// The wait between two looks at one attempt grows from the first of these to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+#[derive(Clone)]
+pub struct PaymentReconciler {
+    attempts: Arc<dyn PaymentAttempts>,
+    checkouts: Arc<dyn CheckoutBook>,
+    gateway: Arc<dyn PaymentGateway>,
+    clock: Arc<dyn Clock>,
+}
+
+impl PaymentReconciler {
+    pub fn new(
+        attempts: Arc<dyn PaymentAttempts>,
+        checkouts: Arc<dyn CheckoutBook>,
+        gateway: Arc<dyn PaymentGateway>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { attempts, checkouts, gateway, clock }
+    }
+
+    async fn reconcile_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
+        let now = self.clock.now();
+        let due = self.attempts.claim_due(ctx, now, now + CLAIM, RECONCILE_BATCH).await?;
+        let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        for attempt in due {
+            // One attempt that cannot be resolved must not keep the others waiting.
+            if let Err(fault) = self.reconcile(ctx, &attempt).await {
+                warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
+                    "attempt_id" => %attempt.id, "checks" => attempt.checks, "error" => fault.chain());
+                self.attempts.postpone(ctx, attempt.id.clone(), self.clock.now() + backoff(attempt.checks)).await?;
+            }
+        }
+        Ok(match count {
+            0 => Progress::Idle,
+            RECONCILE_BATCH => Progress::More(count),
+            _ => Progress::Done(count),
+        })
+    }
+
+    /// Asks, and ends what is still open: an attempt comes here only when nobody else is working on it.
+    async fn reconcile(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<(), Fault> {
+        let reference = match &attempt.reference {
+            Some(reference) => reference.clone(),
+            // Its owner died before it could store the reference. Opening again with the same key names it again.
+            None => self.gateway.open(ctx, attempt).await?,
+        };
+        let outcome = match self.gateway.look_up(ctx, &reference).await? {
+            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?.into(),
+            settled => settled.into(),
+        };
+        let outcome: PaymentOutcome = match outcome {
+            Some(outcome) => outcome,
+            None => return Err(Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it")),
+        };
+        info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
+            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
+        let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
+        self.checkouts.settle(&ctx.must_finish(CLAIM), settlement).await.map(drop)
+    }
+}
+
+impl BackgroundTask for PaymentReconciler {
+    fn name(&self) -> &'static str {
+        "payment.reconcile"
+    }
+
+    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move { this.reconcile_due(&ctx).await })
+    }
+}
+
+fn backoff(checks: u32) -> Duration {
+    BACKOFF.0.saturating_mul(1 << checks.min(10)).min(BACKOFF.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_between_two_looks_grows_and_is_bounded() {
+        assert_eq!(backoff(0), Duration::from_secs(1));
+        assert_eq!(backoff(3), Duration::from_secs(8));
+        assert_eq!(backoff(u32::MAX), Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,248 @@
+//! From goods and codes to discounts. Integer arithmetic only.
+
+use super::model::{Allocation, AppliedDiscount, Code, Discount, DiscountScope, DiscountValue};
+use crate::catalog::Sku;
+use crate::money::Amount;
+
+/// What all codes together do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discounted {
+    pub applied: Vec<AppliedDiscount>,
+    /// Taken off each line, by index.
+    pub per_line: Vec<Amount>,
+    /// Taken off the goods as a whole, after the lines.
+    pub order_level: Amount,
+    /// Codes that do nothing, by their index in the request.
+    pub rejected: Vec<(usize, Rejection)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Unknown,
+    /// The same code stands earlier in the list.
+    AlreadyApplied,
+    /// It takes nothing off: no eligible line, or nothing left to discount.
+    NothingToDiscount,
+}
+
+/// Applies `codes` to goods. `goods` is SKU and line subtotal; `known` are the discounts that the codes may name.
+pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -> Discounted {
+    let mut result = Discounted { per_line: vec![Amount::ZERO; goods.len()], ..Discounted::default() };
+    let mut seen: Vec<Code> = Vec::new();
+    let mut accepted: Vec<(usize, &Discount)> = Vec::new();
+    for (index, text) in codes.iter().enumerate() {
+        let code = Code::new(text);
+        match known.iter().find(|discount| discount.code == code) {
+            None => result.rejected.push((index, Rejection::Unknown)),
+            Some(_) if seen.contains(&code) => result.rejected.push((index, Rejection::AlreadyApplied)),
+            Some(found) => accepted.push((index, found)),
+        }
+        seen.push(code);
+    }
+    // Lines first: an order-level percentage is then taken of what is really left.
+    accepted.sort_by_key(|(index, discount)| (discount.scope == DiscountScope::Order, *index));
+
+    for (index, discount) in accepted {
+        let (amount, allocations) = match &discount.scope {
+            DiscountScope::Order => (take_from_order(discount.value, goods, &result), Vec::new()),
+            DiscountScope::Lines(skus) => take_from_lines(discount.value, skus, goods, &result.per_line),
+        };
+        if amount.is_zero() {
+            result.rejected.push((index, Rejection::NothingToDiscount));
+            continue;
+        }
+        match discount.scope {
+            DiscountScope::Order => result.order_level = result.order_level + amount,
+            DiscountScope::Lines(_) => {
+                for allocation in &allocations {
+                    result.per_line[allocation.line] = result.per_line[allocation.line] + allocation.amount;
+                }
+            }
+        }
+        result.applied.push(AppliedDiscount {
+            code: codes[index].clone(),
+            title: discount.description.clone(),
+            amount,
+            priority: u32::try_from(result.applied.len() + 1).unwrap_or(u32::MAX),
+            allocations,
+            each_line: matches!(discount.value, DiscountValue::Percentage { .. }),
+        });
+    }
+    result.rejected.sort_by_key(|(index, _)| *index);
+    result
+}
+
+fn take_from_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Discounted) -> Amount {
+    let gross: Amount = goods.iter().map(|(_, subtotal)| *subtotal).sum();
+    let left = gross - so_far.per_line.iter().copied().sum() - so_far.order_level;
+    reduction(value, left)
+}
+
+fn take_from_lines(
+    value: DiscountValue,
+    skus: &[Sku],
+    goods: &[(Sku, Amount)],
+    per_line: &[Amount],
+) -> (Amount, Vec<Allocation>) {
+    let left: Vec<(usize, Amount)> = goods
+        .iter()
+        .enumerate()
+        .filter(|(_, (sku, _))| skus.contains(sku))
+        .map(|(line, (_, subtotal))| (line, *subtotal - per_line[line]))
+        .collect();
+    let allocations = match value {
+        DiscountValue::Percentage { .. } => {
+            left.iter().map(|(line, left)| Allocation { line: *line, amount: reduction(value, *left) }).collect()
+        }
+        DiscountValue::Fixed(_) => spread(reduction(value, left.iter().map(|(_, left)| *left).sum()), &left),
+    };
+    let allocations: Vec<_> = allocations.into_iter().filter(|allocation| !allocation.amount.is_zero()).collect();
+    (allocations.iter().map(|allocation| allocation.amount).sum(), allocations)
+}
+
+/// What `value` takes off `left`, never more than is left.
+fn reduction(value: DiscountValue, left: Amount) -> Amount {
+    match value {
+        DiscountValue::Percentage { basis_points } => left.fraction(basis_points, 10_000).min(left),
+        DiscountValue::Fixed(amount) => amount.min(left),
+    }
+}
+
+/// Splits `amount` over lines in proportion to what is left of each, exactly: every share is rounded down and the
+/// units left over go to the lines in order, none of which gets more than it has left.
+fn spread(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
+    let whole: Amount = left.iter().map(|(_, left)| *left).sum();
+    if whole.is_zero() {
+        return Vec::new();
+    }
+    let floor = |part: Amount| {
+        let share = i128::from(amount.minor()) * i128::from(part.minor()) / i128::from(whole.minor());
+        Amount::new(i64::try_from(share).unwrap_or(i64::MAX))
+    };
+    let mut shares: Vec<Allocation> =
+        left.iter().map(|(line, part)| Allocation { line: *line, amount: floor(*part) }).collect();
+    let mut rest = amount - shares.iter().map(|share| share.amount).sum();
+    for (share, (_, part)) in shares.iter_mut().zip(left) {
+        if rest > Amount::ZERO && share.amount < *part {
+            share.amount = share.amount + Amount::new(1);
+            rest = rest - Amount::new(1);
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sku(name: &str) -> Sku {
+        Sku::parse(name).expect("valid")
+    }
+
+    fn percent(code: &str, basis_points: i64, scope: DiscountScope) -> Discount {
+        let value = DiscountValue::Percentage { basis_points };
+        Discount { code: Code::new(code), value, scope, description: code.into() }
+    }
+
+    fn fixed(code: &str, amount: i64, scope: DiscountScope) -> Discount {
+        Discount {
+            code: Code::new(code),
+            value: DiscountValue::Fixed(Amount::new(amount)),
+            scope,
+            description: code.into(),
+        }
+    }
+
+    fn known() -> Vec<Discount> {
+        let roses = DiscountScope::Lines(vec![sku("rose")]);
+        vec![
+            percent("10OFF", 1000, DiscountScope::Order),
+            percent("WELCOME20", 2000, DiscountScope::Order),
+            fixed("FIXED500", 500, DiscountScope::Order),
+            percent("ROSES", 5000, roses.clone()),
+            fixed("ROSE3", 300, roses),
+        ]
+    }
+
+    fn codes(list: &[&str]) -> Vec<String> {
+        list.iter().map(|code| (*code).to_owned()).collect()
+    }
+
+    #[test]
+    fn codes_stack_in_order_on_what_is_left() {
+        let goods = [(sku("rose"), Amount::new(3500))];
+        for (list, expected) in [
+            (vec!["10off"], 350),
+            (vec!["10OFF", "FIXED500"], 350 + 500),
+            (vec!["FIXED500", "10OFF"], 500 + 300),
+            (vec!["10OFF", "WELCOME20"], 350 + 630),
+            (vec![], 0),
+        ] {
+            let result = discount(&codes(&list), &goods, &known());
+            assert_eq!(result.order_level, Amount::new(expected), "{list:?}");
+            assert_eq!(result.rejected, []);
+        }
+    }
+
+    #[test]
+    fn a_line_discount_lands_on_its_lines_before_the_order_discount() {
+        let goods = [(sku("pot"), Amount::new(1000)), (sku("rose"), Amount::new(2000))];
+        let result = discount(&codes(&["10OFF", "roses"]), &goods, &known());
+        assert_eq!(result.per_line, [Amount::ZERO, Amount::new(1000)]);
+        assert_eq!(result.order_level, Amount::new(200));
+        assert_eq!(result.applied[0].allocations, [Allocation { line: 1, amount: Amount::new(1000) }]);
+        assert_eq!(result.applied.iter().map(|applied| applied.priority).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn codes_that_do_nothing_are_named() {
+        let goods = [(sku("pot"), Amount::new(100))];
+        let result = discount(&codes(&["NOPE", "10OFF", "10off", "ROSES", "FIXED500", "FIXED500"]), &goods, &known());
+        assert_eq!(
+            result.rejected,
+            [
+                (0, Rejection::Unknown),
+                (2, Rejection::AlreadyApplied),
+                (3, Rejection::NothingToDiscount),
+                (5, Rejection::AlreadyApplied)
+            ]
+        );
+        assert_eq!(result.order_level, Amount::new(100));
+    }
+
+    proptest! {
+        #[test]
+        fn discounts_are_exact_and_leave_nothing_below_zero(
+            goods in prop::collection::vec((0_usize..3, 0_i64..1_000_000), 1..8),
+            picks in prop::collection::vec(0_usize..6, 0..6),
+            fixed_amount in 1_i64..2_000_000,
+            basis_points in 1_i64..=10_000,
+        ) {
+            let names = ["rose", "pot", "fern"];
+            let goods: Vec<_> = goods.iter().map(|(n, amount)| (sku(names[*n]), Amount::new(*amount))).collect();
+            let some = DiscountScope::Lines(vec![sku("rose"), sku("fern")]);
+            let known = [
+                percent("A", basis_points, DiscountScope::Order), fixed("B", fixed_amount, DiscountScope::Order),
+                percent("C", basis_points, some.clone()), fixed("D", fixed_amount, some),
+            ];
+            let list = codes(&picks.iter().map(|n| ["A", "B", "C", "D", "E", "a"][*n]).collect::<Vec<_>>());
+            let result = discount(&list, &goods, &known);
+            let gross: Amount = goods.iter().map(|(_, amount)| *amount).sum();
+            let lines: Amount = result.per_line.iter().copied().sum();
+            for ((_, subtotal), off) in goods.iter().zip(&result.per_line) {
+                prop_assert!(Amount::ZERO <= *off && off <= subtotal);
+            }
+            prop_assert!(gross - lines - result.order_level >= Amount::ZERO);
+            for applied in &result.applied {
+                prop_assert!(applied.amount > Amount::ZERO);
+                if !applied.allocations.is_empty() {
+                    prop_assert_eq!(applied.allocations.iter().map(|a| a.amount).sum::<Amount>(), applied.amount);
+                }
+            }
+            let applied: Amount = result.applied.iter().map(|applied| applied.amount).sum();
+            prop_assert_eq!(applied, lines + result.order_level);
+            prop_assert_eq!(result.applied.len() + result.rejected.len(), list.len());
+        }
+    }
+}

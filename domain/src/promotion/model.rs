@@ -1,0 +1,69 @@
+//! Discounts and what they did.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Sku;
+use crate::money::Amount;
+
+/// A discount code as it is compared: trimmed and upper-cased.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(String);
+
+impl Code {
+    pub const MAX_LENGTH: usize = 64;
+
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_uppercase())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discount {
+    pub code: Code,
+    pub value: DiscountValue,
+    pub scope: DiscountScope,
+    pub description: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscountValue {
+    /// Hundredths of a percent: 1000 is 10 %. At most 10 000.
+    Percentage { basis_points: i64 },
+    /// Minor units of the shop's currency.
+    Fixed(Amount),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiscountScope {
+    /// All goods together.
+    Order,
+    /// Only lines of these SKUs.
+    Lines(Vec<Sku>),
+}
+
+/// What one discount took off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedDiscount {
+    /// The code as the platform wrote it.
+    pub code: String,
+    pub title: String,
+    /// Positive.
+    pub amount: Amount,
+    /// Position in the order of calculation, from 1.
+    pub priority: u32,
+    /// Where it landed, for a line-level discount; sums up to `amount`. Empty for an order-level one.
+    pub allocations: Vec<Allocation>,
+    /// Whether every line was discounted by itself (a percentage) or one amount was spread over several lines.
+    pub each_line: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// Index of the line.
+    pub line: usize,
+    pub amount: Amount,
+}
