@@ -264,7 +264,7 @@ impl Stopwatch {
 #[derive(Debug, Default)]
 pub struct Timings {
     connection_wait_us: AtomicU64,
-    sql_us: AtomicU64,
+    storage_us: AtomicU64,
     gateway_us: AtomicU64,
 }
 
@@ -272,8 +272,8 @@ impl Timings {
     pub fn add_connection_wait(&self, watch: Stopwatch) {
         self.connection_wait_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
     }
-    pub fn add_sql(&self, watch: Stopwatch) {
-        self.sql_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
+    pub fn add_storage(&self, watch: Stopwatch) {
+        self.storage_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
     }
     pub fn add_gateway(&self, watch: Stopwatch) {
         self.gateway_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
@@ -281,8 +281,8 @@ impl Timings {
     pub fn connection_wait_us(&self) -> u64 {
         self.connection_wait_us.load(Ordering::Relaxed)
     }
-    pub fn sql_us(&self) -> u64 {
-        self.sql_us.load(Ordering::Relaxed)
+    pub fn storage_us(&self) -> u64 {
+        self.storage_us.load(Ordering::Relaxed)
     }
     pub fn gateway_us(&self) -> u64 {
         self.gateway_us.load(Ordering::Relaxed)

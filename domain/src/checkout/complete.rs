@@ -114,6 +114,9 @@ impl CompleteCheckout {
             let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
             self.checkouts.settle(ctx, settlement)
         };
+        if attempt.money.amount.is_zero() {
+            return Ok(settle(PaymentOutcome::Confirmed).await?);
+        }
         let call = ctx.at_most(self.limits.gateway_call);
         let reference = match gateway.open(&call, &attempt).await {
             Ok(reference) => reference,
@@ -125,7 +128,7 @@ impl CompleteCheckout {
                 return Err(Fault::new(FaultKind::Unavailable, "payment.open").caused_by(fault).into());
             }
         };
-        self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone(), self.clock.now()).await?;
+        self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone()).await?;
 
         let call = ctx.at_most(self.limits.gateway_call);
         let outcome: Option<PaymentOutcome> = match gateway.confirm(&call, &attempt, &reference, credential).await {

@@ -3,11 +3,14 @@
 use crate::catalog::{ProductId, Sku, Variant};
 use crate::customer::{Address, DestinationId, Email};
 use crate::fulfillment::{FreeShipping, ShippingRate};
+use crate::money::Currency;
 use crate::promotion::Discount;
 
 /// One import, already checked row by row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// Of every price in it.
+    pub currency: Currency,
     pub products: Vec<ImportedProduct>,
     pub stock: Vec<ImportedStock>,
     pub customers: Vec<ImportedCustomer>,
@@ -19,6 +22,20 @@ pub struct Batch {
 }
 
 impl Batch {
+    pub fn empty(currency: Currency) -> Self {
+        Self {
+            currency,
+            products: Vec::new(),
+            stock: Vec::new(),
+            customers: Vec::new(),
+            addresses: Vec::new(),
+            shipping_rates: Vec::new(),
+            discounts: Vec::new(),
+            free_shipping: Vec::new(),
+            instruments: Vec::new(),
+        }
+    }
+
     /// Rows in all.
     pub fn rows(&self) -> usize {
         self.products.len()

@@ -15,6 +15,9 @@ pub trait Import: Send + Sync {
     /// Stores the whole batch in one transaction, replacing rows of the same id. Refuses all of it when one row would
     /// leave less on hand than is held, or names something that neither the batch nor the shop knows.
     fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError>;
+
+    /// Whether the shop sells nothing yet.
+    fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, Fault>;
 }
 
 #[derive(Debug)]

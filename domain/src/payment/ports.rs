@@ -62,7 +62,6 @@ pub trait PaymentAttempts: Send + Sync {
         ctx: &RequestContext,
         id: AttemptId,
         reference: PaymentReference,
-        now: Timestamp,
     ) -> PortFuture<(), Fault>;
 
     /// Notes that the gateway's answer was lost. The reconciler may look at once.

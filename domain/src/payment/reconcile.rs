@@ -60,23 +60,29 @@ impl PaymentReconciler {
 
     /// Asks, and ends what is still open: an attempt comes here only when nobody else is working on it.
     async fn reconcile(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<(), Fault> {
+        let outcome = self.find_out(ctx, attempt).await?;
+        info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
+            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
+        let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
+        self.checkouts.settle(&ctx.must_finish(CLAIM), settlement).await.map(drop)
+    }
+
+    async fn find_out(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentOutcome, Fault> {
+        // What costs nothing is never brought to the gateway.
+        if attempt.money.amount.is_zero() {
+            return Ok(PaymentOutcome::Confirmed);
+        }
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
             // Its owner died before it could store the reference. Opening again with the same key names it again.
             None => self.gateway.open(ctx, attempt).await?,
         };
-        let outcome = match self.gateway.look_up(ctx, &reference).await? {
-            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?.into(),
-            settled => settled.into(),
+        let state = match self.gateway.look_up(ctx, &reference).await? {
+            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?,
+            settled => settled,
         };
-        let outcome: PaymentOutcome = match outcome {
-            Some(outcome) => outcome,
-            None => return Err(Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it")),
-        };
-        info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
-        let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
-        self.checkouts.settle(&ctx.must_finish(CLAIM), settlement).await.map(drop)
+        Option::<PaymentOutcome>::from(state)
+            .ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))
     }
 }
 

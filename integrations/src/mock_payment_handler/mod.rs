@@ -1,0 +1,258 @@
+//! A payment provider that runs inside the process: an honest simulator, for development and tests only.
+//!
+//! It moves no money, but it keeps a provider's promises: the attempt's keys make a repeated call an echo of the first, a
+//! payment is charged at most once, a cancelled one never, and what was charged is on file even if the process is killed
+//! before it can answer. The composition root refuses it in production.
+//!
+//! The token of the credential chooses what a confirmation does:
+//!
+//! | token                    | charges | answers                                            |
+//! |--------------------------|---------|----------------------------------------------------|
+//! | `success_token`          | yes     | confirmed                                          |
+//! | `fail_token`             | no      | declined                                           |
+//! | `slow_token`             | yes     | confirmed, [`MockConfig::slow`] later              |
+//! | `hang_token`             | no      | never: the call ends with the context's deadline   |
+//! | `charge_then_fail_token` | yes     | like a 500: a fault of kind `OutcomeUnknown`       |
+//! | any other                | no      | declined                                           |
+//!
+//! `tokens.rs` is that table, `ledger.rs` is the file that remembers.
+
+mod ledger;
+mod tokens;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::PortFuture;
+use domain::clock::Clock;
+use domain::context::{RequestContext, Stopwatch};
+use domain::fault::{Fault, FaultKind};
+use domain::payment::{
+    Attempt, Credential, GatewayState, HandlerId, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
+};
+use slog::{Logger, debug};
+use uuid::Uuid;
+
+use ledger::{Decision, Payments};
+pub use ledger::{EntryKind, Ledger, LedgerEntry};
+use tokens::Behaviour;
+
+#[derive(Clone, Debug)]
+pub struct MockConfig {
+    /// The file of the ledger. Processes that share it act as one provider. Its folder must exist.
+    pub ledger_path: PathBuf,
+    /// How late `slow_token` answers.
+    pub slow: Duration,
+}
+
+/// Finds the credential of an instrument on file. A provider would keep these itself; the simulator is lent them.
+pub type OnFile = Arc<dyn Fn(&RequestContext, &PaymentChoice) -> PortFuture<Option<Credential>, Fault> + Send + Sync>;
+
+/// The simulated provider. Clones share one ledger.
+#[derive(Clone)]
+pub struct MockPaymentHandler {
+    ledger: Arc<Mutex<Ledger>>,
+    slow: Duration,
+    on_file: OnFile,
+    clock: Arc<dyn Clock>,
+}
+
+impl MockPaymentHandler {
+    /// Opens the ledger, creating it if need be, and takes up where it ends. Fails, naming the file, when it cannot be
+    /// read or written.
+    pub fn open(config: MockConfig, on_file: OnFile, clock: Arc<dyn Clock>, log: &Logger) -> io::Result<Self> {
+        let path = &config.ledger_path;
+        let ledger = Ledger::open(path, log)
+            .map_err(|error| io::Error::new(error.kind(), format!("payment ledger {}: {error}", path.display())))?;
+        Ok(Self { ledger: Arc::new(Mutex::new(ledger)), slow: config.slow, on_file, clock })
+    }
+
+    /// One step on the ledger.
+    ///
+    /// The file is locked, read and written inline, on the runtime's own thread: that is microseconds, in a simulator
+    /// for development, and nothing is awaited while a lock is held. A process that is stopped just then keeps the others
+    /// waiting, past their deadlines; one that is killed does not, since its lock goes with it.
+    fn update(
+        &self,
+        operation: &'static str,
+        decide: impl FnOnce(&Payments) -> Result<Decision, Fault>,
+    ) -> Result<LedgerEntry, Fault> {
+        // A panic leaves nothing half done that matters: the file is the state.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).update(operation, decide)
+    }
+
+    /// Appends `next`, if there is one and the payment is still open; answers what the payment then is.
+    fn advance(
+        &self,
+        operation: &'static str,
+        reference: &PaymentReference,
+        next: Option<Next>,
+    ) -> Result<LedgerEntry, Fault> {
+        self.update(operation, |payments| {
+            let Some(last) = payments.find(&reference.0) else {
+                let what = format!("the mock payment handler has no payment {}", reference.0);
+                return Err(Fault::internal(operation, what));
+            };
+            Ok(match next {
+                Some(Next { entry, key, reason }) if last.entry == EntryKind::Opened => {
+                    Decision::Append(LedgerEntry { at: self.clock.now(), entry, key, reason, ..last.clone() })
+                }
+                _ => Decision::Echo(last.clone()),
+            })
+        })
+    }
+
+    fn open_once(&self, attempt: &Attempt) -> Result<LedgerEntry, Fault> {
+        let key = attempt.open_key();
+        self.update(OPEN, |payments| match payments.opened_with(&key) {
+            Some(known) if (known.amount, known.currency) != (attempt.money.amount, attempt.money.currency) => {
+                Err(Fault::internal(OPEN, format!("key {key} was used before, for another amount")))
+            }
+            Some(known) => Ok(Decision::Echo(known.clone())),
+            None => Ok(Decision::Append(LedgerEntry {
+                at: self.clock.now(),
+                entry: EntryKind::Opened,
+                reference: format!("mock_{}", Uuid::new_v4().simple()),
+                attempt: attempt.id.clone(),
+                key: Some(key.clone()),
+                amount: attempt.money.amount,
+                currency: attempt.money.currency,
+                reason: None,
+            })),
+        })
+    }
+
+    /// The same token answers the same way each time it is repeated, late and lost answers included.
+    async fn confirm_once(
+        &self,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> Result<LedgerEntry, Fault> {
+        let behaviour = Behaviour::of(&credential.token);
+        let (entry, reason) = match behaviour {
+            Behaviour::Charge | Behaviour::ChargeAndAnswerLate | Behaviour::ChargeAndFail => (EntryKind::Charged, None),
+            Behaviour::Decline(reason) => (EntryKind::Declined, Some(reason.to_owned())),
+            Behaviour::Hang => return std::future::pending().await,
+        };
+        let next = Next { entry, key: Some(attempt.confirm_key()), reason };
+        let payment = self.advance(CONFIRM, reference, Some(next))?;
+        match (behaviour, payment.entry) {
+            (Behaviour::ChargeAndAnswerLate, EntryKind::Charged) => tokio::time::sleep(self.slow).await,
+            (Behaviour::ChargeAndFail, EntryKind::Charged) => {
+                return Err(Fault::new(FaultKind::OutcomeUnknown, CONFIRM).caused_by("the gateway answered 500"));
+            }
+            _ => {}
+        }
+        Ok(payment)
+    }
+}
+
+/// How an open payment ends.
+struct Next {
+    entry: EntryKind,
+    key: Option<String>,
+    reason: Option<String>,
+}
+
+const ON_FILE: &str = "payment.on_file";
+const OPEN: &str = "payment.open";
+const CONFIRM: &str = "payment.confirm";
+const LOOK_UP: &str = "payment.look_up";
+const CANCEL: &str = "payment.cancel";
+
+impl PaymentGateway for MockPaymentHandler {
+    fn handler(&self) -> PaymentHandler {
+        PaymentHandler {
+            name: "dev.tuckshop.mock_payment_handler".to_owned(),
+            id: HandlerId("mock_payment_handler".to_owned()),
+            version: "2026-04-08".to_owned(),
+            spec: "https://tuckshop.dev/specs/mock_payment_handler".to_owned(),
+            schema: "https://tuckshop.dev/schemas/mock_payment_handler.json".to_owned(),
+            instruments: vec!["card".to_owned()],
+        }
+    }
+
+    fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
+        let (this, ctx, choice) = (self.clone(), ctx.clone(), choice.clone());
+        // Not measured or logged as the gateway's: the shop's own storage answers, and accounts for its own time.
+        Box::pin(async move {
+            ctx.check(ON_FILE)?;
+            in_time(&ctx, ON_FILE, FaultKind::DeadlineExceeded, (this.on_file)(&ctx, &choice)).await
+        })
+    }
+
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault> {
+        let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
+        Box::pin(async move {
+            let work = async { this.open_once(&attempt) };
+            let payment = call(&ctx, OPEN, FaultKind::OutcomeUnknown, work).await?;
+            Ok(PaymentReference(payment.reference))
+        })
+    }
+
+    fn confirm(
+        &self,
+        ctx: &RequestContext,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        let (attempt, reference, credential) = (attempt.clone(), reference.clone(), credential.clone());
+        Box::pin(async move {
+            let work = this.confirm_once(&attempt, &reference, &credential);
+            Ok(call(&ctx, CONFIRM, FaultKind::OutcomeUnknown, work).await?.state())
+        })
+    }
+
+    fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx, reference) = (self.clone(), ctx.clone(), reference.clone());
+        Box::pin(async move {
+            let work = async { this.advance(LOOK_UP, &reference, None) };
+            Ok(call(&ctx, LOOK_UP, FaultKind::DeadlineExceeded, work).await?.state())
+        })
+    }
+
+    fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx, reference) = (self.clone(), ctx.clone(), reference.clone());
+        Box::pin(async move {
+            let next = Next { entry: EntryKind::Cancelled, key: None, reason: None };
+            let work = async { this.advance(CANCEL, &reference, Some(next)) };
+            Ok(call(&ctx, CANCEL, FaultKind::OutcomeUnknown, work).await?.state())
+        })
+    }
+}
+
+/// One call of the gateway: not begun for a caller who is gone or out of time, ended at the deadline, measured, logged.
+async fn call(
+    ctx: &RequestContext,
+    operation: &'static str,
+    when_late: FaultKind,
+    work: impl Future<Output = Result<LedgerEntry, Fault>>,
+) -> Result<LedgerEntry, Fault> {
+    ctx.check(operation)?;
+    let watch = Stopwatch::start();
+    let answer = in_time(ctx, operation, when_late, work).await;
+    ctx.timings().add_gateway(watch);
+    match &answer {
+        Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
+            "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),
+        Err(fault) => debug!(ctx.log(), "gateway gave no answer"; "op" => operation,
+            "fault" => fault.kind().as_str(), "elapsed_us" => watch.elapsed_us()),
+    }
+    answer
+}
+
+/// Waits for `work` until the context's deadline, and then gives it up with a fault of kind `when_late`.
+async fn in_time<T>(
+    ctx: &RequestContext,
+    operation: &'static str,
+    when_late: FaultKind,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let late = || Fault::new(when_late, operation).caused_by("no answer before the deadline");
+    tokio::time::timeout_at(ctx.deadline().instant().into(), work).await.unwrap_or_else(|_| Err(late()))
+}

@@ -1,0 +1,131 @@
+//! The two transactions around a charge.
+//!
+//! Locks are always taken in the order key, attempt, checkout, stock by SKU; so no two completions wait for each other.
+
+use domain::checkout::{
+    Answer, Begin, Begun, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement, demand_of,
+    stock_still_covers,
+};
+use domain::fault::Fault;
+use domain::id::PageToken;
+use domain::idempotency::Claim;
+use domain::money::Money;
+use domain::order::{self, OrderId};
+use domain::payment::{Attempt, AttemptState, PaymentOutcome};
+use domain::stock::{hold, release, take};
+
+use super::{Asker, queries, refuse};
+use crate::database::{Tx, TxError};
+use crate::idempotency::{self, Claimed};
+use crate::stored::{from_text, malformed, to_text};
+use crate::{order as orders, payment, stock};
+
+/// The operation whose key a settlement answers.
+const OPERATION: &str = "checkout.complete";
+
+pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begun, TxError<CheckoutError>> {
+    let (claim, now) = (&begin.write.claim, begin.write.now);
+    match idempotency::claim(tx, claim, now)? {
+        Claimed::New => {}
+        Claimed::Answered(outcome) => return Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
+        Claimed::InProgress => return in_progress(tx, asker, &begin.checkout),
+        Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
+    }
+    let checkout = asker.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
+    checkout.must_be_open().map_err(refuse)?;
+    checkout.must_be_complete().map_err(refuse)?;
+
+    let demand = demand_of(&checkout.details.lines);
+    let levels = stock::lock(tx, &demand)?;
+    let Ok(held) = hold(&demand, &levels) else {
+        let shortages = stock_still_covers(&checkout.details.lines, &levels);
+        let checkout = checkout.short_of_stock(shortages, now);
+        queries::save(tx, &checkout)?;
+        let outcome = Outcome::Checkout(checkout);
+        idempotency::store(tx, claim, &outcome)?;
+        return Ok(Begun::Answered(Answer { outcome, replayed: false }));
+    };
+    stock::write(tx, &held)?;
+    let attempt = Attempt {
+        id: begin.attempt,
+        checkout: checkout.id.clone(),
+        handler: begin.instrument.handler.clone(),
+        money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
+        state: AttemptState::Opened,
+        reference: None,
+        checks: 0,
+        created_at: now,
+    };
+    payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_until)?;
+    let checkout = checkout.completing(attempt.id.clone(), begin.instrument, now);
+    queries::save(tx, &checkout)?;
+    Ok(Begun::Claimed { checkout, attempt })
+}
+
+/// How the completion under a key stands, for those who wait for it.
+pub(super) fn standing(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    claim: &Claim,
+    id: &CheckoutId,
+) -> Result<Begun, TxError<CheckoutError>> {
+    match idempotency::standing(tx, claim)? {
+        Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
+        Claimed::New | Claimed::InProgress => in_progress(tx, asker, id),
+        Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
+    }
+}
+
+fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<CheckoutError>> {
+    let checkout = asker.own(queries::find(tx, id)?)?;
+    let state = match &checkout.attempt {
+        Some(attempt) => payment::state(tx, attempt)?,
+        None => None,
+    };
+    Ok(if state == Some(AttemptState::Unknown) { Begun::Unknown(checkout) } else { Begun::InProgress })
+}
+
+pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome, TxError<Fault>> {
+    let (attempt, key) = payment::lock(tx, &settlement.attempt)?
+        .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;
+    let checkout = queries::lock(tx, &attempt.checkout)?
+        .ok_or_else(|| malformed(format!("{} of {} is gone", attempt.checkout, attempt.id)))?;
+    let (owner, resource) = (checkout.owner.0.clone(), checkout.id.to_string());
+    if attempt.state.is_settled() {
+        return Ok(match idempotency::stored_outcome(tx, &owner, OPERATION, &resource, &key)? {
+            Some(outcome) => from_text(&outcome)?,
+            None => Outcome::Checkout(checkout),
+        });
+    }
+
+    let now = settlement.now;
+    let demand = demand_of(&checkout.details.lines);
+    let levels = stock::lock(tx, &demand)?;
+    let (state, levels, outcome) = match &settlement.outcome {
+        PaymentOutcome::Confirmed => {
+            let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
+            let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
+            orders::insert(tx, &order)?;
+            (AttemptState::Confirmed, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
+        }
+        PaymentOutcome::Declined(reason) => {
+            let refused = checkout.payment_refused(reason, now);
+            (AttemptState::Declined, release(&demand, &levels), Outcome::Declined(refused))
+        }
+        PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
+            let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
+            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Declined(refused))
+        }
+    };
+    stock::write(tx, &levels)?;
+    payment::settle(tx, &attempt.id, state)?;
+    if let Outcome::Checkout(checkout) | Outcome::Declined(checkout) = &outcome {
+        queries::save(tx, checkout)?;
+    }
+    if settlement.outcome == PaymentOutcome::NotAttempted {
+        idempotency::forget(tx, &owner, OPERATION, &resource, &key)?;
+    } else {
+        idempotency::set_outcome(tx, &owner, OPERATION, &resource, &key, &to_text(&outcome)?)?;
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,237 @@
+//! Checkouts: priced, held and settled in one transaction each.
+
+mod completion;
+mod queries;
+pub(crate) mod rows;
+
+use domain::PortFuture;
+use domain::checkout::{
+    Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutRequest, Facts,
+    NewCheckout, NothingToSell, Outcome, Settlement, Write, price,
+};
+use domain::clock::Timestamp;
+use domain::context::{PlatformId, Principal, RequestContext};
+use domain::fault::Fault;
+use domain::fulfillment::FulfillmentFacts;
+use domain::id::PageToken;
+use domain::idempotency::Claim;
+use domain::money::Currency;
+
+use crate::database::{Database, Operation, Tx, TxError};
+use crate::idempotency::{self, Claimed};
+use crate::{catalog, customer, fulfillment, promotion};
+
+pub struct SqlCheckoutBook {
+    database: Database,
+}
+
+impl SqlCheckoutBook {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl CheckoutBook for SqlCheckoutBook {
+    fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError> {
+        let asker = Asker::of(ctx);
+        self.database.run(ctx, Operation::write("checkout.create"), move |tx| create(tx, &asker, write, checkout))
+    }
+
+    fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
+        let asker = Asker::of(ctx);
+        self.database.run(ctx, Operation::read("checkout.read"), move |tx| asker.own(queries::find(tx, &id)?))
+    }
+
+    fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault> {
+        self.database.run(ctx, Operation::read("checkout.read_page"), move |tx| Ok(queries::find_by_page(tx, &page)?))
+    }
+
+    fn update(
+        &self,
+        ctx: &RequestContext,
+        write: Write,
+        id: CheckoutId,
+        request: CheckoutRequest,
+    ) -> PortFuture<Answer, CheckoutError> {
+        let asker = Asker::of(ctx);
+        self.database.run(ctx, Operation::write("checkout.update"), move |tx| update(tx, &asker, write, &id, &request))
+    }
+
+    fn cancel(&self, ctx: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, CheckoutError> {
+        let asker = Asker::of(ctx);
+        self.database.run(ctx, Operation::write("checkout.cancel"), move |tx| cancel(tx, &asker, write, &id))
+    }
+
+    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, CheckoutError> {
+        let asker = Asker::of(ctx);
+        let op = Operation::write("checkout.begin_completion");
+        self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, begin))
+    }
+
+    fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
+        self.database.run(ctx, Operation::write("checkout.settle"), move |tx| completion::settle(tx, settlement))
+    }
+
+    fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+        let asker = Asker::of(ctx);
+        let op = Operation::read("checkout.completion");
+        self.database.run(ctx, op, move |tx| completion::standing(tx, &asker, &claim, &id))
+    }
+
+    fn expire(
+        &self,
+        ctx: &RequestContext,
+        now: Timestamp,
+        forget_before: Timestamp,
+        limit: u32,
+    ) -> PortFuture<(u32, u32), Fault> {
+        self.database.run(ctx, Operation::write("checkout.expire"), move |tx| {
+            let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
+            Ok((count(queries::cancel_expired(tx, now, limit)?), count(queries::forget(tx, forget_before, limit)?)))
+        })
+    }
+}
+
+/// Who asks, and whether they may see what the shop knows of its customers.
+struct Asker {
+    id: PlatformId,
+    registered: bool,
+}
+
+impl Asker {
+    fn of(ctx: &RequestContext) -> Self {
+        match ctx.principal() {
+            Principal::Platform(platform) => Self { id: platform.id.clone(), registered: platform.registered },
+            Principal::Anonymous | Principal::Task(_) => Self { id: PlatformId(String::new()), registered: false },
+        }
+    }
+
+    /// The checkout, if it is the asker's. Someone else's does not exist, as far as they can tell.
+    fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<CheckoutError>> {
+        found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
+    }
+}
+
+fn refuse(refusal: CheckoutRefusal) -> TxError<CheckoutError> {
+    TxError::Refused(refusal.into())
+}
+
+/// Claims the key, or ends the write with what is known of it.
+fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<CheckoutError>> {
+    use domain::idempotency::ClaimRefusal;
+    match idempotency::claim(tx, &write.claim, write.now)? {
+        Claimed::New => Ok(None),
+        Claimed::Answered(outcome) => Ok(Some(Answer { outcome: *outcome, replayed: true })),
+        Claimed::InProgress => Err(refuse(CheckoutRefusal::Key(ClaimRefusal::InProgress))),
+        Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
+    }
+}
+
+fn create(tx: &mut Tx<'_>, asker: &Asker, write: Write, new: NewCheckout) -> Result<Answer, TxError<CheckoutError>> {
+    if let Some(answer) = claim(tx, &write)? {
+        return Ok(answer);
+    }
+    let facts = facts(tx, asker, &new.request, new.currency)?;
+    let outcome = match price(&new.request, None, &facts) {
+        Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
+        Ok((details, status)) => {
+            let checkout = Checkout {
+                id: new.id,
+                owner: asker.id.clone(),
+                status,
+                version: 1,
+                currency: new.currency,
+                page: new.page,
+                created_at: write.now,
+                updated_at: write.now,
+                expires_at: new.expires_at,
+                attempt: None,
+                order: None,
+                details,
+            };
+            remember_destination(tx, asker, &checkout)?;
+            queries::insert(tx, &checkout)?;
+            Outcome::Checkout(checkout)
+        }
+    };
+    answer(tx, &write.claim, outcome)
+}
+
+fn update(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    write: Write,
+    id: &CheckoutId,
+    request: &CheckoutRequest,
+) -> Result<Answer, TxError<CheckoutError>> {
+    if let Some(answer) = claim(tx, &write)? {
+        return Ok(answer);
+    }
+    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);
+    checkout.must_be_open().map_err(refuse)?;
+    let facts = facts(tx, asker, request, checkout.currency)?;
+    let outcome = match price(request, Some(&checkout.details), &facts) {
+        Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
+        Ok((details, status)) => {
+            let checkout = checkout.revised(details, status, write.now);
+            remember_destination(tx, asker, &checkout)?;
+            queries::save(tx, &checkout)?;
+            Outcome::Checkout(checkout)
+        }
+    };
+    answer(tx, &write.claim, outcome)
+}
+
+fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: Write, id: &CheckoutId) -> Result<Answer, TxError<CheckoutError>> {
+    if let Some(answer) = claim(tx, &write)? {
+        return Ok(answer);
+    }
+    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);
+    checkout.must_be_open().map_err(refuse)?;
+    let checkout = checkout.canceled(write.now);
+    queries::save(tx, &checkout)?;
+    answer(tx, &write.claim, Outcome::Checkout(checkout))
+}
+
+fn answer(tx: &mut Tx<'_>, claim: &Claim, outcome: Outcome) -> Result<Answer, TxError<CheckoutError>> {
+    idempotency::store(tx, claim, &outcome)?;
+    Ok(Answer { outcome, replayed: false })
+}
+
+/// Reads what pricing needs to know, and nothing that this request does not ask about.
+fn facts(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    request: &CheckoutRequest,
+    currency: Currency,
+) -> Result<Facts, diesel::result::Error> {
+    let (variants, stock) = catalog::wanted(tx, request, currency)?;
+    let discounts = match request.codes.as_deref() {
+        None | Some([]) => Vec::new(),
+        Some(codes) => promotion::named(tx, codes, currency)?,
+    };
+    let mut delivery = FulfillmentFacts::default();
+    if request.fulfillment.is_some() {
+        let email = request.buyer.as_ref().and_then(|buyer| buyer.email.as_ref());
+        if let (true, Some(email)) = (asker.registered, email) {
+            delivery.address_book = customer::address_book(tx, email)?;
+        }
+        delivery.rates = fulfillment::rates(tx, currency)?;
+        delivery.free_shipping = fulfillment::free_shipping(tx, currency)?;
+    }
+    Ok(Facts { variants, stock, discounts, fulfillment: delivery })
+}
+
+/// The shop keeps the destination that a buyer chose, so that a registered platform need not ask for it again.
+fn remember_destination(tx: &mut Tx<'_>, asker: &Asker, checkout: &Checkout) -> Result<(), diesel::result::Error> {
+    let buyer = checkout.details.buyer.as_ref();
+    let chosen = checkout.details.fulfillment.as_ref().and_then(|fulfillment| fulfillment.destination());
+    let (true, Some(email), Some(destination)) =
+        (asker.registered, buyer.and_then(|buyer| buyer.email.as_ref()), chosen)
+    else {
+        return Ok(());
+    };
+    let names = buyer.map(|buyer| [buyer.first_name.as_deref(), buyer.last_name.as_deref()]).unwrap_or_default();
+    let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    customer::remember(tx, email, &name, destination)
+}

@@ -1,0 +1,80 @@
+//! SQL for checkouts.
+
+use diesel::prelude::*;
+use domain::checkout::{Checkout, CheckoutId};
+use domain::clock::Timestamp;
+use domain::id::PageToken;
+
+use super::rows::{CheckoutRow, FINAL, OPEN};
+use crate::database::{Tx, on_backend};
+use crate::schema::checkout;
+use crate::stored::{malformed, millis};
+
+pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
+    let insert = diesel::insert_into(checkout::table).values(CheckoutRow::new(new)?);
+    on_backend!(tx, |conn| insert.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
+    let query = checkout::table.find(id.as_str());
+    let row: Option<CheckoutRow> =
+        on_backend!(tx, |conn| query.select(CheckoutRow::as_select()).first(*conn).optional())?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The checkout, locked until the transaction ends. SQLite already holds its only write lock.
+pub(super) fn lock(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
+    let query = checkout::table.find(id.as_str());
+    let row: Option<CheckoutRow> = match tx {
+        Tx::Sqlite(conn) => query.select(CheckoutRow::as_select()).first(*conn).optional()?,
+        Tx::Postgres(conn) => query.select(CheckoutRow::as_select()).for_update().first(*conn).optional()?,
+    };
+    row.map(TryInto::try_into).transpose()
+}
+
+pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Option<Checkout>> {
+    let query = checkout::table.filter(checkout::page.eq(page.as_str()));
+    let row: Option<CheckoutRow> =
+        on_backend!(tx, |conn| query.select(CheckoutRow::as_select()).first(*conn).optional())?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Writes a changed checkout over the version before it. The row is locked, so another version is a bug.
+pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
+    let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(changed.version - 1));
+    let row = CheckoutRow::new(changed)?;
+    match on_backend!(tx, |conn| diesel::update(target).set(&row).execute(*conn))? {
+        1 => Ok(()),
+        _ => Err(malformed(format!("{} changed under its lock", changed.id))),
+    }
+}
+
+/// Cancels open checkouts whose time is over.
+pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<usize> {
+    let query = checkout::table
+        .filter(checkout::status.eq_any(OPEN).and(checkout::expires_at.le(millis(now))))
+        .select(checkout::id)
+        .limit(i64::from(limit));
+    let ids: Vec<String> = match tx {
+        Tx::Sqlite(conn) => query.load(*conn)?,
+        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
+    };
+    let update = diesel::update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
+        checkout::status.eq(FINAL[1]),
+        checkout::version.eq(checkout::version + 1),
+        checkout::updated_at.eq(millis(now)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))
+}
+
+/// Forgets checkouts that were over before `before`. Their orders stay.
+pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<usize> {
+    let query = checkout::table
+        .filter(checkout::status.eq_any(FINAL).and(checkout::updated_at.lt(millis(before))))
+        .select(checkout::id)
+        .limit(i64::from(limit));
+    let ids: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let delete = diesel::delete(checkout::table.filter(checkout::id.eq_any(&ids)));
+    on_backend!(tx, |conn| delete.execute(*conn))
+}

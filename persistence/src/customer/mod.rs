@@ -1,0 +1,94 @@
+//! The address book.
+
+use diesel::prelude::*;
+use domain::customer::{Address, Destination, DestinationId, Email};
+
+use crate::database::{Tx, on_backend};
+use crate::schema::{address, customer};
+
+/// More addresses than anyone chooses from.
+const MAX_ADDRESSES: i64 = 20;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = address)]
+pub(crate) struct AddressRow {
+    pub customer_id: String,
+    pub id: String,
+    pub street: Option<String>,
+    pub extended: Option<String>,
+    pub locality: Option<String>,
+    pub region: Option<String>,
+    pub postal_code: Option<String>,
+    pub country: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub phone_number: Option<String>,
+}
+
+impl AddressRow {
+    pub(crate) fn new(customer: &str, id: &DestinationId, address: &Address) -> Self {
+        let address = address.clone();
+        Self {
+            customer_id: customer.to_owned(),
+            id: id.0.clone(),
+            street: address.street,
+            extended: address.extended,
+            locality: address.locality,
+            region: address.region,
+            postal_code: address.postal_code,
+            country: address.country,
+            first_name: address.first_name,
+            last_name: address.last_name,
+            phone_number: address.phone_number,
+        }
+    }
+}
+
+impl From<AddressRow> for Destination {
+    fn from(row: AddressRow) -> Self {
+        let address = Address {
+            street: row.street,
+            extended: row.extended,
+            locality: row.locality,
+            region: row.region,
+            postal_code: row.postal_code,
+            country: row.country,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            phone_number: row.phone_number,
+        };
+        Self { id: DestinationId(row.id), address }
+    }
+}
+
+/// The stored addresses of whoever has this e-mail address.
+pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
+    let query = address::table
+        .inner_join(customer::table)
+        .filter(customer::email.eq(email.as_str()))
+        .order((address::customer_id, address::id))
+        .limit(MAX_ADDRESSES);
+    let rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Adds an address to the book of whoever has this e-mail address, and the customer if there is none yet.
+pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
+    let query = customer::table.filter(customer::email.eq(email.as_str())).order(customer::id).select(customer::id);
+    let known: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let id = match known {
+        Some(id) => id,
+        None => {
+            // The e-mail address is the identity of a customer that nobody imported.
+            let id = format!("cust_{}", email.as_str());
+            let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(email.as_str()));
+            let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
+            on_backend!(tx, |conn| insert.execute(*conn))?;
+            id
+        }
+    };
+    let row = AddressRow::new(&id, &destination.id, &destination.address);
+    let insert = diesel::insert_into(address::table).values(row).on_conflict((address::customer_id, address::id));
+    on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The pool, and the permits in front of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use r2d2::{ManageConnection, Pool, PooledConnection};
+use slog::{Logger, o, warn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::backend::{Conn, Mode};
+use super::{DatabaseConfig, DatabaseUrl, Engine};
+
+pub(super) type PooledConn = PooledConnection<Manager>;
+
+/// A connection that was used this recently is handed out without asking it whether it still lives.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Connections, and the right to take one. Callers wait for a permit, asynchronously and in order; whoever has one
+/// finds a connection free or may open one.
+pub(super) struct ConnectionPool {
+    pool: Pool<Manager>,
+    readers: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
+}
+
+impl ConnectionPool {
+    pub(super) fn open(config: &DatabaseConfig, log: &Logger) -> Self {
+        let pool = Pool::builder()
+            .max_size(config.pool_size)
+            .min_idle(Some(0))
+            .connection_timeout(config.pool_wait)
+            .test_on_check_out(true)
+            .error_handler(Box::new(LogError(log.new(o!("op" => "database.connect")))))
+            .build_unchecked(Manager { url: config.url.clone() });
+        let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
+        let (readers, writers) = match config.url.engine() {
+            // One writer at a time is what SQLite can do; queueing here is fair, inside SQLite it is not.
+            Engine::Sqlite => (permits(config.pool_size.saturating_sub(1).max(1)), permits(1)),
+            Engine::Postgres => {
+                let all = permits(config.pool_size);
+                (all.clone(), all)
+            }
+        };
+        Self { pool, readers, writers }
+    }
+
+    pub(super) async fn permit(&self, mode: Mode) -> OwnedSemaphorePermit {
+        let permits = match mode {
+            Mode::Read => &self.readers,
+            Mode::Write => &self.writers,
+        };
+        match permits.clone().acquire_owned().await {
+            Ok(permit) => permit,
+            // Never closed; a permit that never comes is bounded by the caller's own wait.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Blocks for at most `wait`.
+    pub(super) fn get(&self, wait: Duration) -> Result<PooledConn, r2d2::Error> {
+        self.pool.get_timeout(wait)
+    }
+}
+
+pub(super) struct Manager {
+    url: DatabaseUrl,
+}
+
+/// A connection and when it was last known to work.
+pub(super) struct Tracked {
+    conn: Conn,
+    seen: Stopwatch,
+}
+
+impl std::ops::Deref for Tracked {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+impl std::ops::DerefMut for Tracked {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Tracked;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Tracked, Self::Error> {
+        let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
+        Ok(Tracked { conn, seen: Stopwatch::start() })
+    }
+
+    fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
+        if tracked.seen.elapsed() < TRUSTED_FOR {
+            return Ok(());
+        }
+        tracked.conn.ping().map_err(diesel::r2d2::Error::QueryError)?;
+        tracked.seen = Stopwatch::start();
+        Ok(())
+    }
+
+    fn has_broken(&self, tracked: &mut Tracked) -> bool {
+        // A panic in a transaction body leaves it open; such a connection must not be used again.
+        let broken = std::thread::panicking() || tracked.conn.is_broken();
+        tracked.seen = Stopwatch::start();
+        broken
+    }
+}
+
+/// A connection that cannot be opened is told here once per attempt of the pool, which backs off by itself.
+#[derive(Debug)]
+struct LogError(Logger);
+
+impl r2d2::HandleError<diesel::r2d2::Error> for LogError {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        warn!(self.0, "the database cannot be reached"; "error" => %error);
+    }
+}

@@ -1,0 +1,91 @@
+//! Claims on keys, made inside each write's own transaction, and the upkeep of the records.
+
+mod queries;
+
+use diesel::QueryResult;
+use domain::PortFuture;
+use domain::checkout::Outcome;
+use domain::clock::Timestamp;
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use domain::idempotency::{Claim, ClaimRefusal, IdempotencyRecords, RETENTION};
+
+use crate::database::{Database, Operation, Tx};
+use crate::stored::{from_text, millis, to_text};
+
+/// How a claim went.
+pub(crate) enum Claimed {
+    /// It is ours; an outcome must be stored before this transaction, or a later one, commits.
+    New,
+    /// It was done before, with this outcome.
+    Answered(Box<Outcome>),
+    /// Someone else has it and is not done.
+    InProgress,
+    Refused(ClaimRefusal),
+}
+
+/// Claims a key, or says who has it. A claim made by a transaction that is still open is waited for, within the
+/// engine's lock timeout.
+pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<Claimed> {
+    if queries::insert_once(tx, claim, now)? {
+        return Ok(Claimed::New);
+    }
+    match queries::find(tx, claim)? {
+        Some(found) if found.outcome.is_some() && found.created_at <= millis(now - RETENTION) => {
+            queries::renew(tx, claim, now)?;
+            Ok(Claimed::New)
+        }
+        found => stands(found, claim),
+    }
+}
+
+/// How a key stands, without claiming it.
+pub(crate) fn standing(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Claimed> {
+    stands(queries::find(tx, claim)?, claim)
+}
+
+fn stands(found: Option<queries::Found>, claim: &Claim) -> QueryResult<Claimed> {
+    // Gone: its owner gave it back between our insert and this look. Asking again will claim it.
+    let Some(found) = found else { return Ok(Claimed::InProgress) };
+    if found.fingerprint != claim.fingerprint.0 {
+        return Ok(Claimed::Refused(ClaimRefusal::Reused));
+    }
+    match found.outcome {
+        None => Ok(Claimed::InProgress),
+        Some(outcome) => Ok(Claimed::Answered(from_text(&outcome)?)),
+    }
+}
+
+/// Fixes what every repetition of a claimed write is answered with.
+pub(crate) fn store(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> QueryResult<()> {
+    queries::set_outcome(
+        tx,
+        &claim.principal.0,
+        claim.operation,
+        &claim.resource,
+        claim.key.as_str(),
+        &to_text(outcome)?,
+    )
+}
+
+pub(crate) use queries::{forget, set_outcome, stored_outcome};
+
+pub struct SqlIdempotencyRecords {
+    database: Database,
+}
+
+impl SqlIdempotencyRecords {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl IdempotencyRecords for SqlIdempotencyRecords {
+    fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
+        self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| Ok(queries::purge(tx, before, limit)?))
+    }
+
+    fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {
+        self.database.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
+    }
+}

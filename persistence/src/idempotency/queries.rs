@@ -1,0 +1,111 @@
+//! SQL for idempotency keys.
+
+use diesel::prelude::*;
+use domain::clock::Timestamp;
+use domain::idempotency::Claim;
+
+use crate::database::{Tx, on_backend};
+use crate::schema::idempotency_key as keys;
+use crate::stored::millis;
+
+pub(super) struct Found {
+    pub(super) fingerprint: String,
+    pub(super) outcome: Option<String>,
+    pub(super) created_at: i64,
+}
+
+/// True when the key was free. Never provokes the unique violation: on Postgres that would abort the transaction.
+pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<bool> {
+    let values = (
+        keys::principal.eq(&claim.principal.0),
+        keys::operation.eq(claim.operation),
+        keys::resource.eq(&claim.resource),
+        keys::key.eq(claim.key.as_str()),
+        keys::fingerprint.eq(&claim.fingerprint.0),
+        keys::created_at.eq(millis(now)),
+    );
+    let insert = diesel::insert_into(keys::table)
+        .values(values)
+        .on_conflict((keys::principal, keys::operation, keys::resource, keys::key))
+        .do_nothing();
+    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+}
+
+pub(super) fn find(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Option<Found>> {
+    let query = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str())).select((
+        keys::fingerprint,
+        keys::outcome,
+        keys::created_at,
+    ));
+    let row: Option<(String, Option<String>, i64)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    Ok(row.map(|(fingerprint, outcome, created_at)| Found { fingerprint, outcome, created_at }))
+}
+
+/// Takes over a key whose outcome nobody may repeat any more.
+pub(super) fn renew(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<()> {
+    let target = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str()));
+    let update = diesel::update(target).set((
+        keys::fingerprint.eq(&claim.fingerprint.0),
+        keys::outcome.eq(None::<String>),
+        keys::created_at.eq(millis(now)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(crate) fn set_outcome(
+    tx: &mut Tx<'_>,
+    principal: &str,
+    operation: &str,
+    resource: &str,
+    key: &str,
+    outcome: &str,
+) -> QueryResult<()> {
+    let update = diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(crate) fn stored_outcome(
+    tx: &mut Tx<'_>,
+    principal: &str,
+    operation: &str,
+    resource: &str,
+    key: &str,
+) -> QueryResult<Option<String>> {
+    let query = keys::table.find((principal, operation, resource, key)).select(keys::outcome);
+    let row: Option<Option<String>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    Ok(row.flatten())
+}
+
+/// Frees a key: the write that claimed it never got as far as having an outcome.
+pub(crate) fn forget(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
+    let delete = diesel::delete(keys::table.find((principal, operation, resource, key)));
+    on_backend!(tx, |conn| delete.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
+    // A key without an outcome is kept, however old. Answered keys are deleted by the primary key of the oldest.
+    type Row = (String, String, String, String);
+    let query = keys::table
+        .filter(keys::created_at.lt(millis(before)).and(keys::outcome.is_not_null()))
+        .order(keys::created_at)
+        .select((keys::principal, keys::operation, keys::resource, keys::key))
+        .limit(i64::from(limit));
+    let old: Vec<Row> = match tx {
+        Tx::Sqlite(conn) => query.load(*conn)?,
+        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
+    };
+    for (principal, operation, resource, key) in &old {
+        forget(tx, principal, operation, resource, key)?;
+    }
+    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+}
+
+pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
+    let by = i64::from(hours) * 60 * 60 * 1_000;
+    let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
+    let aged = on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(u32::try_from(aged).unwrap_or(u32::MAX))
+}

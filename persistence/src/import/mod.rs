@@ -1,0 +1,141 @@
+//! Storing a whole import in one transaction.
+//!
+//! Each table has its rows and one upsert. Postgres takes many rows in one statement, SQLite one at a time (it pays no
+//! round trip); [`upsert`] is the only place that knows.
+
+mod checks;
+mod rows;
+
+use diesel::prelude::*;
+use domain::PortFuture;
+use domain::context::RequestContext;
+use domain::import::{Batch, Import, ImportError, Imported, Progress};
+
+use crate::database::{Database, Operation, Tx, TxError};
+use crate::schema::{
+    address, customer, discount, free_shipping, payment_instrument, product, shipping_rate, stock, variant,
+};
+
+/// Rows in one statement, where the engine takes many. Bounded by Postgres's 65 535 parameters.
+const CHUNK: usize = 500;
+
+pub struct SqlImport {
+    database: Database,
+}
+
+impl SqlImport {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl Import for SqlImport {
+    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError> {
+        self.database.run(ctx, Operation::write("import.store"), move |tx| store(tx, &batch, &progress))
+    }
+
+    fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, domain::fault::Fault> {
+        self.database.run(ctx, Operation::read("import.is_empty"), |tx| Ok(checks::has_no_products(tx)?))
+    }
+}
+
+/// Inserts rows or, where the key exists, replaces the named columns.
+macro_rules! upsert {
+    ($tx:expr, $progress:expr, $table:ident, $key:expr, [$($column:ident),+], $rows:expr) => {{
+        let rows = $rows;
+        for chunk in rows.chunks(CHUNK) {
+            match &mut *$tx {
+                Tx::Sqlite(conn) => {
+                    for row in chunk {
+                        diesel::insert_into($table::table)
+                            .values(row)
+                            .on_conflict($key)
+                            .do_update()
+                            .set(($($table::$column.eq(diesel::upsert::excluded($table::$column)),)+))
+                            .execute(*conn)?;
+                    }
+                }
+                Tx::Postgres(conn) => {
+                    diesel::insert_into($table::table)
+                        .values(chunk)
+                        .on_conflict($key)
+                        .do_update()
+                        .set(($($table::$column.eq(diesel::upsert::excluded($table::$column)),)+))
+                        .execute(*conn)?;
+                }
+            }
+            $progress.add(chunk.len());
+        }
+    }};
+}
+
+fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported, TxError<ImportError>> {
+    checks::everything_named_is_known(tx, batch)?;
+    checks::no_stock_below_held(tx, batch)?;
+    let mut told = Told { progress, rows: 0 };
+    upsert!(tx, told, product, product::id, [title, image_url], rows::products(batch));
+    upsert!(
+        tx,
+        told,
+        variant,
+        variant::sku,
+        [product_id, title, image_url, price, currency, requires_shipping],
+        rows::variants(batch)
+    );
+    upsert!(tx, told, stock, stock::sku, [on_hand], rows::stock(batch));
+    upsert!(tx, told, customer, customer::id, [name, email], rows::customers(batch));
+    upsert!(
+        tx,
+        told,
+        address,
+        (address::customer_id, address::id),
+        [street, extended, locality, region, postal_code, country],
+        rows::addresses(batch)
+    );
+    upsert!(
+        tx,
+        told,
+        shipping_rate,
+        shipping_rate::id,
+        [country, service_level, price, currency, title],
+        rows::shipping_rates(batch)
+    );
+    upsert!(
+        tx,
+        told,
+        discount,
+        discount::code,
+        [kind, value, currency, eligible_skus, description],
+        rows::discounts(batch)?
+    );
+    upsert!(
+        tx,
+        told,
+        free_shipping,
+        free_shipping::id,
+        [min_subtotal, currency, eligible_skus, description],
+        rows::free_shipping(batch)?
+    );
+    upsert!(
+        tx,
+        told,
+        payment_instrument,
+        payment_instrument::id,
+        [kind, brand, last_digits, token, handler],
+        rows::instruments(batch)
+    );
+    Ok(Imported { rows: batch.rows() })
+}
+
+/// Counts what is stored and tells whoever watches.
+struct Told<'a> {
+    progress: &'a Progress,
+    rows: usize,
+}
+
+impl Told<'_> {
+    fn add(&mut self, rows: usize) {
+        self.rows += rows;
+        (self.progress)(self.rows);
+    }
+}

@@ -1,0 +1,58 @@
+//! Orders, their lines, and their append-only events.
+
+mod queries;
+mod rows;
+
+use domain::PortFuture;
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use domain::id::PageToken;
+use domain::order::{Order, OrderBook, OrderChange, OrderError, OrderId, OrderRefusal, adjust, ship};
+
+use crate::database::{Database, Operation, Tx, TxError};
+
+pub(crate) use queries::insert;
+
+pub struct SqlOrderBook {
+    database: Database,
+}
+
+impl SqlOrderBook {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl OrderBook for SqlOrderBook {
+    fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault> {
+        self.database.run(ctx, Operation::read("order.read"), move |tx| Ok(queries::find(tx, &id)?))
+    }
+
+    fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Order>, Fault> {
+        self.database.run(ctx, Operation::read("order.read_page"), move |tx| Ok(queries::find_by_page(tx, &page)?))
+    }
+
+    fn append(&self, ctx: &RequestContext, id: OrderId, changes: Vec<OrderChange>) -> PortFuture<Order, OrderError> {
+        self.database.run(ctx, Operation::write("order.append"), move |tx| append(tx, &id, changes))
+    }
+}
+
+fn append(tx: &mut Tx<'_>, id: &OrderId, changes: Vec<OrderChange>) -> Result<Order, TxError<OrderError>> {
+    let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
+    let known = order.events.len();
+    for change in changes {
+        if order.events.iter().any(|event| event.id == change.id()) {
+            continue;
+        }
+        let changed = match change {
+            OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
+            OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
+        };
+        order = changed.map_err(|refused| TxError::Refused(refused.into()))?;
+    }
+    if order.events.len() > known {
+        queries::update_lines(tx, &order)?;
+        queries::append_events(tx, &order, known)?;
+    }
+    Ok(order)
+}

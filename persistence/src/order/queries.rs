@@ -1,0 +1,71 @@
+//! SQL for orders.
+
+use diesel::prelude::*;
+use domain::checkout::CheckoutRequest;
+use domain::id::PageToken;
+use domain::order::{Order, OrderId};
+
+use super::rows::{self, EventRow, LineRow, OrderRow};
+use crate::database::{Tx, on_backend};
+use crate::schema::{order_event, order_line, orders};
+
+/// An order with more history than this needs a person, not a page.
+const MAX_EVENTS: i64 = 1_000;
+
+pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
+    let row = rows::OrderRow::new(order)?;
+    on_backend!(tx, |conn| diesel::insert_into(orders::table).values(row).execute(*conn))?;
+    let lines = rows::line_rows(order);
+    on_backend!(tx, |conn| diesel::insert_into(order_line::table).values(lines).execute(*conn))?;
+    append_events(tx, order, 0)
+}
+
+pub(super) fn find(tx: &mut Tx<'_>, id: &OrderId) -> QueryResult<Option<Order>> {
+    let query = orders::table.find(id.as_str());
+    let row: Option<OrderRow> = on_backend!(tx, |conn| query.select(OrderRow::as_select()).first(*conn).optional())?;
+    row.map(|row| whole(tx, row)).transpose()
+}
+
+pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Option<Order>> {
+    let query = orders::table.filter(orders::page.eq(page.as_str()));
+    let row: Option<OrderRow> = on_backend!(tx, |conn| query.select(OrderRow::as_select()).first(*conn).optional())?;
+    row.map(|row| whole(tx, row)).transpose()
+}
+
+/// The order, locked until the transaction ends. SQLite already holds its only write lock.
+pub(super) fn lock(tx: &mut Tx<'_>, id: &OrderId) -> QueryResult<Option<Order>> {
+    let query = orders::table.find(id.as_str());
+    let row: Option<OrderRow> = match tx {
+        Tx::Sqlite(conn) => query.select(OrderRow::as_select()).first(*conn).optional()?,
+        Tx::Postgres(conn) => query.select(OrderRow::as_select()).for_update().first(*conn).optional()?,
+    };
+    row.map(|row| whole(tx, row)).transpose()
+}
+
+fn whole(tx: &mut Tx<'_>, row: OrderRow) -> QueryResult<Order> {
+    let lines = order_line::table
+        .filter(order_line::order_id.eq(&row.id))
+        .order(order_line::position)
+        .limit(CheckoutRequest::MAX_LINES as i64);
+    let lines: Vec<LineRow> = on_backend!(tx, |conn| lines.select(LineRow::as_select()).load(*conn))?;
+    let events =
+        order_event::table.filter(order_event::order_id.eq(&row.id)).order(order_event::sequence).limit(MAX_EVENTS);
+    let events: Vec<EventRow> = on_backend!(tx, |conn| events.load(*conn))?;
+    rows::order(row, lines, events)
+}
+
+pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
+    for line in rows::line_rows(order) {
+        let update = diesel::update(order_line::table.find((line.order_id, line.position)))
+            .set((order_line::total.eq(line.total), order_line::fulfilled.eq(line.fulfilled)));
+        on_backend!(tx, |conn| update.execute(*conn))?;
+    }
+    Ok(())
+}
+
+/// Appends the events from `first` on.
+pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
+    let events = rows::event_rows(order, first)?;
+    on_backend!(tx, |conn| diesel::insert_into(order_event::table).values(events).execute(*conn))?;
+    Ok(())
+}

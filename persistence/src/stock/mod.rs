@@ -1,0 +1,32 @@
+//! Stock rows, locked in SKU order so that two checkouts cannot wait for each other.
+
+use diesel::prelude::*;
+use domain::stock::{Demand, StockLevel};
+
+use crate::catalog::sku;
+use crate::database::{Tx, on_backend};
+use crate::schema::stock;
+
+/// The levels of every SKU in `demand`, locked until the transaction ends. SQLite already holds its only write lock.
+pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
+    let skus: Vec<&str> = demand.skus().map(|sku| sku.as_str()).collect();
+    let query = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select((
+        stock::sku,
+        stock::on_hand,
+        stock::held,
+    ));
+    let rows: Vec<(String, i64, i64)> = match tx {
+        Tx::Sqlite(conn) => query.load(*conn)?,
+        Tx::Postgres(conn) => query.for_update().load(*conn)?,
+    };
+    rows.into_iter().map(|(id, on_hand, held)| Ok(StockLevel { sku: sku(&id)?, on_hand, held })).collect()
+}
+
+pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
+    for level in levels {
+        let update = diesel::update(stock::table.find(level.sku.as_str()))
+            .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
+        on_backend!(tx, |conn| update.execute(*conn))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask <command>`: the chores of the project, one file each. `cargo xtask check` is all of them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on stdout")]
+#![allow(clippy::disallowed_methods, reason = "no request depends on this process: it may read its environment")]
+
+mod boundaries;
+mod check;
+mod docs;
+mod faults;
+mod machine;
+mod migrations;
+mod postgres;
+mod process;
+mod python;
+mod sources;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Chores of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Set up Postgres and Python, then run every test on both engines.
+    Test(test::Args),
+    /// Format, lints, boundaries, migrations, documents, and then every test.
+    Check(check::Args),
+    /// The walls between the crates: who may depend on, name, spawn and read what.
+    Boundaries,
+    /// The migrations of both engines describe the same tables.
+    Migrations,
+    /// The tests that break sockets, databases and processes on purpose.
+    Faults(faults::Args),
+    /// Write docs/CONFIGURATION.md; check the links and code paths in the documents.
+    Docs(docs::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Chore::parse() {
+        Chore::Test(args) => test::run(&args),
+        Chore::Check(args) => check::run(&args),
+        Chore::Boundaries => boundaries::run(),
+        Chore::Migrations => migrations::run(),
+        Chore::Faults(args) => faults::run(&args),
+        Chore::Docs(args) => docs::run(&args),
+    };
+    // Not returned as it is: with RUST_BACKTRACE, as machines of a CI often have it, a screen of frames would bury it.
+    outcome.map_or_else(
+        |failure| {
+            eprintln!("xtask: {failure:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}

@@ -1,0 +1,78 @@
+//! A Postgres for the tests: the one that is given, or a throw-away cluster of our own.
+
+mod binaries;
+mod cluster;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{machine, process};
+use cluster::Cluster;
+
+/// The admin url of a server in which the tests create and drop databases of their own.
+pub const URL: &str = "XTASK_POSTGRES_URL";
+
+const REMEDY: &str = "no Postgres to test with: install PostgreSQL, set XTASK_POSTGRES_URL to the admin url of a \
+                      server, or pass --without-postgres to leave it unchecked";
+
+/// What a throw-away cluster promises its clients.
+#[derive(Clone, Copy)]
+pub enum Durability {
+    /// Forgets everything in a power cut, which a test never sees.
+    Fast,
+    /// Commits as production does, so that measurements mean something.
+    #[allow(dead_code, reason = "for benchmarks; the tests of this module use it")]
+    Real,
+}
+
+/// Reachable for as long as this value lives.
+pub struct Postgres {
+    pub url: String,
+    pub version: String,
+    pub origin: String,
+    _cluster: Option<Cluster>,
+}
+
+impl Postgres {
+    pub fn provide(durability: Durability) -> Result<Postgres> {
+        if let Ok(url) = std::env::var(URL) {
+            let version = match machine::directory_with(&["psql"]) {
+                Some(bin) => ask(&bin, &url, "select version()").with_context(|| format!("{URL} does not answer"))?,
+                None => "version unknown, as there is no psql to ask with".to_owned(),
+            };
+            return Ok(Postgres { url, version, origin: URL.to_owned(), _cluster: None });
+        }
+        let binaries = binaries::find_or_install().context(REMEDY)?;
+        let cluster = Cluster::start(&binaries, durability).context(REMEDY)?;
+        let url = cluster.url();
+        let version = ask(&binaries.bin, &url, "select version()")?;
+        Ok(Postgres { url, version, origin: binaries.origin, _cluster: Some(cluster) })
+    }
+}
+
+fn ask(bin: &Path, url: &str, question: &str) -> Result<String> {
+    process::output(Command::new(bin.join("psql")).args(["-X", "-A", "-t", "-c", question, "-d", url]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throw_away_cluster_answers_keeps_its_promise_and_leaves_nothing_behind() {
+        let Some(binaries) = binaries::present() else {
+            eprintln!("NOT CHECKED: throw-away clusters, as this machine has no Postgres yet");
+            return;
+        };
+        for (durability, fsync) in [(Durability::Fast, "off"), (Durability::Real, "on")] {
+            let cluster = Cluster::start(&binaries, durability).expect("starts");
+            let (url, directory) = (cluster.url(), cluster.directory().to_path_buf());
+            assert_eq!(ask(&binaries.bin, &url, "show fsync").expect("answers"), fsync);
+            drop(cluster);
+            assert!(ask(&binaries.bin, &url, "select 1").is_err(), "still answers after it was stopped");
+            assert!(!directory.exists(), "{} is still there", directory.display());
+        }
+    }
+}
