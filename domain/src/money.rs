@@ -88,6 +88,8 @@ pub struct PriceError(i64);
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
+    pub const USD: Self = Self(iso_currency::Currency::USD);
+
     /// Parses the three-letter code, capital letters only.
     pub fn parse(code: &str) -> Result<Self, CurrencyError> {
         iso_currency::Currency::from_code(code).map(Self).ok_or_else(|| CurrencyError(code.chars().take(16).collect()))

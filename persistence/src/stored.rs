@@ -29,6 +29,12 @@ pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
 }
 
+/// Whether `text` can be stored at all. Postgres has no text with a NUL in it; so neither engine holds any, and looking
+/// for one finds nothing instead of failing.
+pub(crate) fn storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// What is stored contradicts what this program stores: a bug, or a hand that edited the database.
 pub(crate) fn malformed(what: impl Into<String>) -> Error {
     Error::DeserializationError(what.into().into())

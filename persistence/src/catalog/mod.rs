@@ -8,7 +8,7 @@ use domain::stock::StockLevel;
 
 use crate::database::{Tx, on_backend};
 use crate::schema::{stock, variant};
-use crate::stored::malformed;
+use crate::stored::{malformed, storable};
 
 type Row = (String, String, Option<String>, i64, bool, Option<i64>, Option<i64>);
 
@@ -18,7 +18,7 @@ pub(crate) fn wanted(
     request: &CheckoutRequest,
     currency: Currency,
 ) -> QueryResult<(Vec<Variant>, Vec<StockLevel>)> {
-    let skus: Vec<&str> = request.lines.iter().map(|line| line.sku.as_str()).collect();
+    let skus: Vec<&str> = request.lines.iter().map(|line| line.sku.as_str()).filter(|sku| storable(sku)).collect();
     let query = variant::table
         .left_join(stock::table)
         .filter(variant::sku.eq_any(skus).and(variant::currency.eq(currency.code())))

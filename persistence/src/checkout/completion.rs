@@ -94,7 +94,9 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
     if attempt.state.is_settled() {
         return Ok(match idempotency::stored_outcome(tx, &owner, OPERATION, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
-            None => Outcome::Checkout(checkout),
+            // The key was given back, or is forgotten; the attempt itself still tells.
+            None if attempt.state == AttemptState::Confirmed => Outcome::Checkout(checkout),
+            None => Outcome::Declined(checkout),
         });
     }
 

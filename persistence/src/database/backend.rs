@@ -53,6 +53,26 @@ const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FU
 /// A session that sits in an open transaction without working is a bug; the server ends it.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
 
+/// The library waits for ever for a server that accepts and then says nothing, and for hours for one that vanished;
+/// each such wait would keep a connection of the pool. What the URL says itself counts more.
+const POSTGRES_PATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("keepalives_idle", "15"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "30000"),
+];
+
+fn with_patience(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return url.to_owned() };
+    for (name, value) in POSTGRES_PATIENCE {
+        if !url.query_pairs().any(|(given, _)| given == name) {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    url.into()
+}
+
 impl Conn {
     pub(super) fn open(url: &DatabaseUrl) -> ConnectionResult<Self> {
         match url {
@@ -62,7 +82,7 @@ impl Conn {
                 Ok(Self::Sqlite(conn))
             }
             DatabaseUrl::Postgres(url) => {
-                let mut conn = PgConnection::establish(url.expose())?;
+                let mut conn = PgConnection::establish(&with_patience(url.expose()))?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 // Faults are told apart by message, so messages are asked for in English. Only a privileged user may
                 // ask; an English server needs no asking.
@@ -75,7 +95,9 @@ impl Conn {
     /// Opens a transaction whose statements the engine ends by itself: on Postgres in the round trip of `BEGIN`. SQLite
     /// can only bound its waits for locks; its statements are bounded by their LIMIT and index.
     pub(super) fn begin(&mut self, mode: Mode, limits: Limits) -> QueryResult<()> {
-        let lock = limits.lock.as_millis().max(1);
+        // Rounded up: an engine that gave up before the deadline would be taken for a busy one.
+        let millis = |limit: Duration| limit.as_micros().div_ceil(1_000).max(1);
+        let (statement, lock) = (millis(limits.statement), millis(limits.lock));
         match self {
             Self::Sqlite(conn) => {
                 conn.batch_execute(&format!("PRAGMA busy_timeout = {lock}"))?;
@@ -85,7 +107,6 @@ impl Conn {
             }
             Self::Postgres(conn) => {
                 let access = if mode == Mode::Write { "READ WRITE" } else { "READ ONLY" };
-                let statement = limits.statement.as_millis().max(1);
                 let sql = format!(
                     "BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL statement_timeout = {statement}; \
                      SET LOCAL lock_timeout = {lock}"
@@ -129,5 +150,20 @@ impl Conn {
             Self::Sqlite(conn) => conn.is_broken(),
             Self::Postgres(conn) => conn.is_broken(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
+        let patient = with_patience("postgres://me:p%40ss@localhost:5433/shop");
+        let expected = "postgres://me:p%40ss@localhost:5433/shop?connect_timeout=5&keepalives_idle=15";
+        assert!(patient.starts_with(expected), "{patient}");
+        let impatient = with_patience("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=2");
+        assert!(impatient.starts_with("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=2&keepalives_idle=15"));
+        assert_eq!(impatient.matches("connect_timeout").count(), 1, "{impatient}");
     }
 }

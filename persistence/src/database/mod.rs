@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::PortFuture;
-use domain::context::{RequestContext, Stopwatch};
+use domain::context::{Deadline, RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use slog::{Logger, debug, warn};
 use tokio::runtime::Handle;
@@ -158,12 +158,13 @@ impl Database {
     {
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
-            let permit = database.permit(&ctx, operation).await?;
+            let shed = ctx.at_most(database.0.config.pool_wait).deadline();
+            let permit = database.permit(&ctx, operation, shed).await?;
             let stage = Arc::new(Stage::new());
             let job = {
                 let (database, ctx, stage) = (database.clone(), ctx.clone(), stage.clone());
                 move || {
-                    let outcome = database.transact(&ctx, operation, &stage, work);
+                    let outcome = database.transact(&ctx, operation, shed, &stage, work);
                     if stage.is_abandoned() {
                         database.0.abandoned.fetch_sub(1, Ordering::Relaxed);
                     }
@@ -176,11 +177,15 @@ impl Database {
         })
     }
 
-    /// Waits for a connection to be free: within the deadline, and never longer than `pool_wait`.
-    async fn permit(&self, ctx: &RequestContext, operation: Operation) -> Result<OwnedSemaphorePermit, Fault> {
+    /// Waits for a connection to be free, until `shed`: within the deadline, and never longer than `pool_wait`.
+    async fn permit(
+        &self,
+        ctx: &RequestContext,
+        operation: Operation,
+        shed: Deadline,
+    ) -> Result<OwnedSemaphorePermit, Fault> {
         ctx.check(operation.name)?;
         let watch = Stopwatch::start();
-        let shed = ctx.at_most(self.0.config.pool_wait).deadline();
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
             () = tokio::time::sleep_until(shed.instant().into()) => {
@@ -232,12 +237,12 @@ impl Database {
         &self,
         ctx: &RequestContext,
         operation: Operation,
+        shed: Deadline,
         stage: &Stage,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, E> {
         let waiting = Stopwatch::start();
-        let budget = ctx.at_most(self.0.config.pool_wait).deadline().remaining();
-        let taken = self.0.pool.get(budget);
+        let taken = self.0.pool.get(shed.remaining());
         ctx.timings().add_connection_wait(waiting);
         let mut conn = match taken {
             Ok(conn) => conn,

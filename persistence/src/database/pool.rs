@@ -120,3 +120,44 @@ impl r2d2::HandleError<diesel::r2d2::Error> for LogError {
         warn!(self.0, "the database cannot be reached"; "error" => %error);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::prelude::*;
+    use diesel::sql_types::Text;
+
+    use super::*;
+
+    #[derive(QueryableByName)]
+    struct Setting {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+
+    /// Two at once, so that the second is not the first again.
+    #[test]
+    fn every_connection_of_the_pool_survives_a_power_cut_with_what_it_acknowledged() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = DatabaseConfig {
+            url: DatabaseUrl::Sqlite(directory.path().join("shop.db")),
+            pool_size: 2,
+            pool_wait: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(5),
+            commit_grace: Duration::from_secs(5),
+        };
+        let pool = ConnectionPool::open(&config, &Logger::root(slog::Discard, o!()));
+        let connections = [pool.get(config.pool_wait).expect("one"), pool.get(config.pool_wait).expect("another")];
+        for mut tracked in connections {
+            let Conn::Sqlite(conn) = &mut tracked.conn else { panic!("not SQLite") };
+            let mut setting = |pragma: &str| {
+                let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
+                let setting: Setting = diesel::sql_query(sql).get_result(conn).expect("a setting");
+                setting.value
+            };
+            let full = "2";
+            assert_eq!((setting("journal_mode").as_str(), setting("synchronous").as_str()), ("wal", full));
+            assert_eq!(setting("foreign_keys"), "1");
+        }
+    }
+}

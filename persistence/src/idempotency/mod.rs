@@ -30,10 +30,14 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResu
     if queries::insert_once(tx, claim, now)? {
         return Ok(Claimed::New);
     }
+    let outlived = now - RETENTION;
     match queries::find(tx, claim)? {
-        Some(found) if found.outcome.is_some() && found.created_at <= millis(now - RETENTION) => {
-            queries::renew(tx, claim, now)?;
-            Ok(Claimed::New)
+        Some(found) if found.outcome.is_some() && found.created_at <= millis(outlived) => {
+            if queries::renew(tx, claim, outlived, now)? {
+                return Ok(Claimed::New);
+            }
+            // Someone else was faster; what they left there is what counts.
+            stands(queries::find(tx, claim)?, claim)
         }
         found => stands(found, claim),
     }

@@ -41,16 +41,17 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Option<Found>>
     Ok(row.map(|(fingerprint, outcome, created_at)| Found { fingerprint, outcome, created_at }))
 }
 
-/// Takes over a key whose outcome nobody may repeat any more.
-pub(super) fn renew(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<()> {
-    let target = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str()));
+/// Takes over a key whose outcome nobody may repeat any more: true for exactly one of those who try at once.
+pub(super) fn renew(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+    let target = keys::table
+        .find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str()))
+        .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(outlived))));
     let update = diesel::update(target).set((
         keys::fingerprint.eq(&claim.fingerprint.0),
         keys::outcome.eq(None::<String>),
         keys::created_at.eq(millis(now)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
+    Ok(on_backend!(tx, |conn| update.execute(*conn))? == 1)
 }
 
 pub(crate) fn set_outcome(

@@ -41,7 +41,7 @@ impl Import for SqlImport {
 
 /// Inserts rows or, where the key exists, replaces the named columns.
 macro_rules! upsert {
-    ($tx:expr, $progress:expr, $table:ident, $key:expr, [$($column:ident),+], $rows:expr) => {{
+    ($tx:expr, $told:expr, $table:ident, $key:expr, [$($column:ident),+], $rows:expr) => {{
         let rows = $rows;
         for chunk in rows.chunks(CHUNK) {
             match &mut *$tx {
@@ -64,7 +64,7 @@ macro_rules! upsert {
                         .execute(*conn)?;
                 }
             }
-            $progress.add(chunk.len());
+            $told(chunk.len());
         }
     }};
 }
@@ -72,8 +72,13 @@ macro_rules! upsert {
 fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported, TxError<ImportError>> {
     checks::everything_named_is_known(tx, batch)?;
     checks::no_stock_below_held(tx, batch)?;
-    let mut told = Told { progress, rows: 0 };
-    upsert!(tx, told, product, product::id, [title, image_url], rows::products(batch));
+    let mut stored = 0;
+    let mut told = |rows: usize| {
+        stored += rows;
+        progress(stored);
+    };
+    // A product and its only variant are one row of a batch; it is told when both are stored.
+    upsert!(tx, |_| (), product, product::id, [title, image_url], rows::products(batch));
     upsert!(
         tx,
         told,
@@ -89,7 +94,7 @@ fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported
         told,
         address,
         (address::customer_id, address::id),
-        [street, extended, locality, region, postal_code, country],
+        [street, extended, locality, region, postal_code, country, first_name, last_name, phone_number],
         rows::addresses(batch)
     );
     upsert!(
@@ -125,17 +130,4 @@ fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported
         rows::instruments(batch)
     );
     Ok(Imported { rows: batch.rows() })
-}
-
-/// Counts what is stored and tells whoever watches.
-struct Told<'a> {
-    progress: &'a Progress,
-    rows: usize,
-}
-
-impl Told<'_> {
-    fn add(&mut self, rows: usize) {
-        self.rows += rows;
-        (self.progress)(self.rows);
-    }
 }

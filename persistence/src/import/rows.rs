@@ -1,5 +1,8 @@
 //! The rows of an import.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use diesel::prelude::*;
 use domain::import::Batch;
 use domain::promotion::{DiscountScope, DiscountValue};
@@ -7,6 +10,14 @@ use domain::promotion::{DiscountScope, DiscountValue};
 use crate::customer::AddressRow;
 use crate::schema::{customer, discount, free_shipping, payment_instrument, product, shipping_rate, stock, variant};
 use crate::stored::to_text;
+
+/// A key that a batch names twice is stored as it was named last. One statement cannot do that by itself on Postgres.
+fn last_of_each<R, K: Eq + Hash>(rows: impl DoubleEndedIterator<Item = R>, key: impl Fn(&R) -> K) -> Vec<R> {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<R> = rows.rev().filter(|row| seen.insert(key(row))).collect();
+    kept.reverse();
+    kept
+}
 
 #[derive(Insertable)]
 #[diesel(table_name = product)]
@@ -22,7 +33,7 @@ pub(super) fn products(batch: &Batch) -> Vec<ProductRow<'_>> {
         title: &product.variant.title,
         image_url: product.variant.image_url.as_deref(),
     });
-    rows.collect()
+    last_of_each(rows, |row| row.id)
 }
 
 #[derive(Insertable)]
@@ -47,7 +58,7 @@ pub(super) fn variants(batch: &Batch) -> Vec<VariantRow<'_>> {
         currency: product.variant.price.currency.code(),
         requires_shipping: product.variant.requires_shipping,
     });
-    rows.collect()
+    last_of_each(rows, |row| row.sku)
 }
 
 #[derive(Insertable)]
@@ -59,7 +70,8 @@ pub(super) struct StockRow<'a> {
 }
 
 pub(super) fn stock(batch: &Batch) -> Vec<StockRow<'_>> {
-    batch.stock.iter().map(|row| StockRow { sku: row.sku.as_str(), on_hand: row.on_hand, held: 0 }).collect()
+    let rows = batch.stock.iter().map(|row| StockRow { sku: row.sku.as_str(), on_hand: row.on_hand, held: 0 });
+    last_of_each(rows, |row| row.sku)
 }
 
 #[derive(Insertable)]
@@ -72,11 +84,13 @@ pub(super) struct CustomerRow<'a> {
 
 pub(super) fn customers(batch: &Batch) -> Vec<CustomerRow<'_>> {
     let rows = batch.customers.iter();
-    rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.as_str() }).collect()
+    let rows = rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.as_str() });
+    last_of_each(rows, |row| row.id)
 }
 
 pub(super) fn addresses(batch: &Batch) -> Vec<AddressRow> {
-    batch.addresses.iter().map(|row| AddressRow::new(&row.customer, &row.id, &row.address)).collect()
+    let rows = batch.addresses.iter().map(|row| AddressRow::new(&row.customer, &row.id, &row.address));
+    last_of_each(rows, |row| (row.customer_id.clone(), row.id.clone()))
 }
 
 #[derive(Insertable)]
@@ -99,7 +113,7 @@ pub(super) fn shipping_rates(batch: &Batch) -> Vec<RateRow<'_>> {
         currency: batch.currency.code(),
         title: &rate.title,
     });
-    rows.collect()
+    last_of_each(rows, |row| row.id)
 }
 
 #[derive(Insertable)]
@@ -126,7 +140,8 @@ pub(super) fn discounts(batch: &Batch) -> QueryResult<Vec<DiscountRow<'_>>> {
         let (code, currency) = (discount.code.as_str(), batch.currency.code());
         Ok(DiscountRow { code, kind, value, currency, eligible_skus, description: &discount.description })
     });
-    rows.collect()
+    let rows: Vec<_> = rows.collect::<QueryResult<_>>()?;
+    Ok(last_of_each(rows.into_iter(), |row| row.code))
 }
 
 #[derive(Insertable)]
@@ -149,7 +164,8 @@ pub(super) fn free_shipping(batch: &Batch) -> QueryResult<Vec<FreeShippingRow<'_
             description: &promotion.description,
         })
     });
-    rows.collect()
+    let rows: Vec<_> = rows.collect::<QueryResult<_>>()?;
+    Ok(last_of_each(rows.into_iter(), |row| row.id))
 }
 
 #[derive(Insertable)]
@@ -172,5 +188,5 @@ pub(super) fn instruments(batch: &Batch) -> Vec<InstrumentRow<'_>> {
         token: &row.token,
         handler: &row.handler,
     });
-    rows.collect()
+    last_of_each(rows, |row| row.id)
 }

@@ -8,12 +8,12 @@ use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 
 use crate::database::{Tx, on_backend};
 use crate::schema::discount;
-use crate::stored::{from_text, malformed};
+use crate::stored::{from_text, malformed, storable};
 
 /// The discounts that a request's codes name.
 pub(crate) fn named(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> QueryResult<Vec<Discount>> {
     type Row = (String, String, i64, Option<String>, String);
-    let codes: Vec<Code> = codes.iter().map(|code| Code::new(code)).collect();
+    let codes: Vec<Code> = codes.iter().filter(|code| storable(code)).map(|code| Code::new(code)).collect();
     let query = discount::table
         .filter(discount::code.eq_any(codes.iter().map(Code::as_str)).and(discount::currency.eq(currency.code())))
         .select((discount::code, discount::kind, discount::value, discount::eligible_skus, discount::description))

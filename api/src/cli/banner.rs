@@ -1,0 +1,25 @@
+//! What `tuckshop serve` says first, in development.
+
+use std::net::SocketAddr;
+
+use domain::secret::Secret;
+
+use crate::config::Config;
+
+/// The secret is shown on purpose: it guards test affordances of a shop that only this machine can reach.
+pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret>) {
+    let url = config.public_url(address);
+    let database = config.effective().into_iter().find(|(name, _)| name == "TUCKSHOP_DATABASE_URL");
+    let database = database.map_or_else(String::new, |(_, value)| value);
+    let secret = secret.map_or("off", Secret::expose);
+    println!(
+        "\n  {} is open at {url}\n  \
+         mode        development (payments are simulated; this machine only)\n  \
+         database    {database}\n  \
+         profile     {url}/.well-known/ucp\n  \
+         simulation  Simulation-Secret: {secret}\n\n  \
+         Buy something:  cargo run -- demo      (in another terminal)\n  \
+         Stop:           Ctrl-C\n",
+        config.shop.name
+    );
+}

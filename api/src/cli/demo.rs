@@ -1,0 +1,105 @@
+//! `tuckshop demo`: one purchase against a running shop, as a platform would make it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{DONE, failed};
+use crate::config::Config;
+
+/// The platform that the demo pretends to be; a profile on this machine, so the shop trusts it.
+const AGENT: &str = "profile=\"http://localhost/demo-platform.json\"";
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>) -> ExitCode {
+    let url = url.unwrap_or_else(|| config.public_url(config.http.address));
+    match runtime.block_on(Shopper::new(url).buy()) {
+        Ok(()) => DONE,
+        Err(why) => failed(&why),
+    }
+}
+
+struct Shopper {
+    url: String,
+    client: Client,
+}
+
+impl Shopper {
+    fn new(url: String) -> Self {
+        Self { url, client: Client::new() }
+    }
+
+    async fn buy(&self) -> Result<(), String> {
+        println!("Buying at {}\n", self.url);
+        let profile = self.step("discover the shop", Method::GET, "/.well-known/ucp", None).await?;
+        let handlers = &profile["ucp"]["payment_handlers"];
+        let handler = handlers.as_object().and_then(|named| named.values().next()).map(|list| list[0]["id"].clone());
+        let handler = handler.ok_or("this shop offers no way to pay")?;
+
+        let basket =
+            json!([{"item": {"id": "chocolate_bar"}, "quantity": 2}, {"item": {"id": "gift_card"}, "quantity": 1}]);
+        let mut wanted = json!({"line_items": basket});
+        let checkout =
+            self.step("put two things into a checkout", Method::POST, "/checkout-sessions", Some(&wanted)).await?;
+        let id = checkout["id"].as_str().ok_or("the shop made no checkout")?;
+        let path = format!("/checkout-sessions/{id}");
+
+        wanted["buyer"] = json!({"first_name": "Ada", "last_name": "Byron", "email": "ada@example.com"});
+        wanted["discounts"] = json!({"codes": ["10OFF"]});
+        wanted["fulfillment"] = json!({"methods": [{"type": "shipping", "destinations": [{
+            "street_address": "12 School Lane", "address_locality": "Springfield", "address_region": "IL",
+            "postal_code": "62704", "address_country": "US",
+        }]}]});
+        let checkout = self.step("say who buys, where to, and a code", Method::PUT, &path, Some(&wanted)).await?;
+        let method = &checkout["fulfillment"]["methods"][0];
+        let option = &method["groups"][0]["options"][0];
+        wanted["fulfillment"]["methods"][0]["selected_destination_id"] = method["selected_destination_id"].clone();
+        wanted["fulfillment"]["methods"][0]["groups"] = json!([{"selected_option_id": option["id"]}]);
+        let checkout = self.step("choose the cheapest delivery", Method::PUT, &path, Some(&wanted)).await?;
+        print_totals(&checkout);
+
+        let payment = json!({"payment": {"instruments": [{
+            "id": "demo_card", "handler_id": handler, "type": "card", "selected": true,
+            "credential": {"type": "token", "token": "success_token"},
+        }]}});
+        let done = self.step("pay", Method::POST, &format!("{path}/complete"), Some(&payment)).await?;
+        let order = done["order"]["id"].as_str().ok_or_else(|| format!("no order was placed: {done}"))?;
+        self.step("read the order", Method::GET, &format!("/orders/{order}"), None).await?;
+        println!("\nBought. The buyer's page: {}", done["order"]["permalink_url"].as_str().unwrap_or_default());
+        Ok(())
+    }
+
+    /// One request: prints what it is for, its status, its time and its request id.
+    async fn step(&self, what: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
+        let watch = Stopwatch::start();
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.url)).timeout(TIMEOUT);
+        request = request.header("ucp-agent", AGENT);
+        if let Some(body) = body {
+            request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string()).json(body);
+        }
+        let response = request.send().await.map_err(|error| {
+            format!("{method} {path}: {error}. Is the shop running? Start it with `cargo run` in another terminal.")
+        })?;
+        let status = response.status();
+        let request_id = response.headers().get("request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
+        let answer: Value = response.json().await.map_err(|error| format!("{method} {path}: {error}"))?;
+        let millis = watch.elapsed().as_secs_f64() * 1_000.0;
+        println!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
+        if !status.is_success() || answer["ucp"]["status"] == "error" {
+            return Err(format!("{method} {path} was refused: {answer}"));
+        }
+        Ok(answer)
+    }
+}
+
+fn print_totals(checkout: &Value) {
+    for total in checkout["totals"].as_array().into_iter().flatten() {
+        let (label, amount) =
+            (total["display_text"].as_str().unwrap_or_default(), total["amount"].as_i64().unwrap_or(0));
+        println!("    {label:<32} {amount:>8} {}", checkout["currency"].as_str().unwrap_or_default());
+    }
+}

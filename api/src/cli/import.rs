@@ -1,0 +1,70 @@
+//! `tuckshop import DIR`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::context::{Deadline, RequestContext, TraceContext};
+use domain::import::ImportError;
+use indicatif::{ProgressBar, ProgressStyle};
+use slog::Logger;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::{DONE, failed};
+use crate::app;
+use crate::config::Config;
+use crate::import::{Positions, read_directory};
+
+/// A million rows take a minute or two; nothing takes longer than this.
+const TIME: Duration = Duration::from_secs(15 * 60);
+
+pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> ExitCode {
+    let read = match read_directory(directory, config.shop.currency) {
+        Ok(read) => read,
+        Err(error) => return failed(&format!("nothing was imported\n{error}")),
+    };
+    let importer = match app::importer(config, log, runtime.handle()) {
+        Ok(importer) => importer,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let rows = read.batch.rows();
+    let bar = bar(rows);
+    let progress = {
+        let bar = bar.clone();
+        Arc::new(move |done: usize| bar.set_position(done as u64))
+    };
+    let deadline = Deadline::after(TIME);
+    let ctx = RequestContext::for_task(log, "import.run", TraceContext::start(), deadline, CancellationToken::new());
+    let imported = runtime.block_on(async { importer.import(&ctx, read.batch, progress).await });
+    bar.finish_and_clear();
+    match imported {
+        Ok(_) => {
+            for file in &read.files {
+                println!("{:<24} {:>8} rows", file.file, file.rows);
+            }
+            println!("Imported.");
+            DONE
+        }
+        Err(error) => failed(&format!("nothing was imported\n{}", told(&error, &read.positions))),
+    }
+}
+
+fn told(error: &ImportError, positions: &Positions) -> String {
+    match (positions.problem(error), error) {
+        (Some(problem), _) => problem.to_string(),
+        (None, ImportError::Fault(fault)) => fault.chain(),
+        (None, other) => format!("{other:?}"),
+    }
+}
+
+/// Shown on a terminal only; elsewhere it would be noise.
+fn bar(rows: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {eta} left");
+    ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

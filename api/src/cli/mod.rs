@@ -1,0 +1,122 @@
+//! The command line.
+//!
+//! Exit codes: 0 when it was done, 1 when it was not, 2 when it was asked for wrongly (arguments or configuration).
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+
+mod banner;
+mod demo;
+mod import;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use slog::{Logger, info};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::{Config, Environment, markdown};
+use crate::{app, log};
+
+/// A shop backend that takes orders reliably. Settings come from the environment; see `tuckshop config`.
+#[derive(Parser)]
+#[command(name = "tuckshop", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the shop (the default).
+    Serve,
+    /// Bring the database's schema up to date and exit.
+    Migrate,
+    /// Import CSV files: all rows or none.
+    Import {
+        /// Where products.csv, inventory.csv and the others are; see docs/IMPORT.md.
+        directory: PathBuf,
+    },
+    /// Print every setting with its effective value, secrets masked.
+    Config {
+        /// Print the reference of all settings instead.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Buy something from a running shop and print each step.
+    Demo {
+        /// Where the shop is. Default: the configured address.
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+const DONE: ExitCode = ExitCode::SUCCESS;
+const FAILED: ExitCode = ExitCode::FAILURE;
+const MISUSED: u8 = 2;
+
+/// Runs one command to its end.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command.unwrap_or(Command::Serve),
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(MISUSED) } else { DONE };
+        }
+    };
+    if let Command::Config { markdown: true } = command {
+        print!("{}", markdown());
+        return DONE;
+    }
+    let environment = Environment::new(environment);
+    let config = match Config::read(&environment) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprint!("The configuration is wrong:\n{mistakes}");
+            return ExitCode::from(MISUSED);
+        }
+    };
+    if let Command::Config { .. } = command {
+        for (name, value) in config.effective() {
+            println!("{name}={value}");
+        }
+        return DONE;
+    }
+    let (log, _flush) = log::start(config.log_format(), config.log.level);
+    if !environment.service_links().is_empty() {
+        info!(log, "service links were ignored"; "op" => "config.read",
+            "variables" => environment.service_links().join(", "));
+    }
+    let runtime = match Builder::new_multi_thread().enable_all().thread_name("tuckshop").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    let code = match command {
+        Command::Serve => serve::run(&config, &log, &runtime),
+        Command::Migrate => migrate(&config, &log, &runtime),
+        Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
+        Command::Demo { url } => demo::run(&config, &runtime, url),
+        Command::Config { .. } => DONE,
+    };
+    // Whatever a stuck statement still holds must not hold the exit.
+    runtime.shutdown_background();
+    code
+}
+
+fn migrate(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
+    match app::migrate(config, log, runtime.handle()) {
+        Ok(0) => println!("The schema is current."),
+        Ok(applied) => println!("{applied} migration(s) applied."),
+        Err(error) => return failed(&error.to_string()),
+    }
+    DONE
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("tuckshop: {why}");
+    FAILED
+}

@@ -1,0 +1,69 @@
+//! `tuckshop serve`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use domain::context::{Deadline, RequestContext, TraceContext};
+use slog::{Logger, info, warn};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::{DONE, FAILED, banner, failed};
+use crate::app::{self, App, StartError};
+use crate::config::{Config, Mode};
+use crate::import;
+use crate::runtime::stop_signal;
+use crate::server::{self, Ending};
+
+/// The demo catalogue is a few rows; it does not take longer.
+const DEMO_IMPORT: Duration = Duration::from_secs(30);
+
+pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
+    match runtime.block_on(serve(config, log, runtime)) {
+        Ok(Ending::Drained) => DONE,
+        Ok(Ending::Left(_)) => FAILED,
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Ending, StartError> {
+    // Asked for before anything is served, so that no signal is missed.
+    let (mut first, mut second) = (stop_signal()?, stop_signal()?);
+    let listener = app::bind(config.http.address)?;
+    if config.mode == Mode::Development {
+        fill_an_empty_shop(config, log, runtime).await?;
+    }
+    let app = App::build(config, log, runtime.handle(), &listener)?;
+    let address = listener.local_addr()?;
+    if app.simulation.is_none() {
+        warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
+    }
+    info!(log, "listening"; "op" => "http.listen", "address" => %address, "public_url" => config.public_url(address),
+        "mode" => ?config.mode, "pid" => std::process::id());
+    if config.mode == Mode::Development {
+        banner::print(config, address, app.simulation_secret());
+    }
+    let force = async {
+        second.next().await;
+        second.next().await;
+    };
+    let ending = server::serve(app, config, log, listener, first.next(), force).await?;
+    info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);
+    Ok(ending)
+}
+
+/// In development an empty database gets the demo catalogue, so that there is something to buy.
+async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
+    let importer = app::importer(config, log, runtime.handle())?;
+    let deadline = Deadline::after(DEMO_IMPORT);
+    let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
+    if !importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
+        return Ok(());
+    }
+    let batch = import::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
+    let rows = batch.rows();
+    let imported = importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await;
+    imported.map_err(|error| StartError::Demo(format!("{error:?}")))?;
+    info!(log, "demo catalogue imported"; "op" => "import.demo", "rows" => rows);
+    Ok(())
+}

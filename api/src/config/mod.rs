@@ -1,0 +1,85 @@
+//! The configuration: environment variables, read once, all mistakes told at once.
+//!
+//! A section is a flat struct with one prefix. Every setting has a safe default, so that nothing need be set. Units are
+//! in the names (`_ms`, `_bytes`, `_days`, `_hours`).
+
+mod markdown;
+mod read;
+mod rules;
+mod sections;
+
+use std::time::Duration;
+
+use domain::secret::Secret;
+
+pub use markdown::markdown;
+pub use read::{Environment, Mistake, Mistakes};
+pub use sections::{
+    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, PaymentConfig,
+    ReadAccess, Section, Setting, ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
+};
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub mode: Mode,
+    pub http: HttpConfig,
+    pub database: DatabaseConfig,
+    pub shop: ShopConfig,
+    pub simulation: SimulationConfig,
+    pub checkout: CheckoutConfig,
+    pub order: OrderConfig,
+    pub payment: PaymentConfig,
+    pub tasks: TasksConfig,
+    pub shutdown: ShutdownConfig,
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads and checks the environment.
+    pub fn read(environment: &Environment) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let config = read::sections(environment, &mut mistakes);
+        rules::check(&config, &mut mistakes);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// Whether payments are simulated and the test affordances are served. Never in production.
+    pub fn simulation(&self) -> bool {
+        self.mode == Mode::Development && self.simulation.enabled.unwrap_or(true)
+    }
+
+    /// The secret of the test affordances; a random one if none was given.
+    pub fn simulation_secret(&self) -> Secret {
+        let given = self.simulation.secret.clone();
+        given.unwrap_or_else(|| Secret::new(uuid::Uuid::new_v4().simple().to_string()))
+    }
+
+    /// Who may read an order by its id.
+    pub fn order_read_access(&self) -> ReadAccess {
+        let default = if self.simulation() { ReadAccess::Open } else { ReadAccess::Creator };
+        self.order.read_access.unwrap_or(default)
+    }
+
+    /// How long a stopping server still listens. Only a load balancer needs it to.
+    pub fn listen_after_stop(&self) -> Duration {
+        let default = if self.mode == Mode::Production { 3_000 } else { 0 };
+        Duration::from_millis(self.shutdown.listen_ms.unwrap_or(default))
+    }
+
+    /// JSON for machines in production, lines for people in development, unless told otherwise.
+    pub fn log_format(&self) -> LogFormat {
+        let default = if self.mode == Mode::Production { LogFormat::Json } else { LogFormat::Terminal };
+        self.log.format.unwrap_or(default)
+    }
+
+    /// What the outside calls a server that listens on `bound`.
+    pub fn public_url(&self, bound: std::net::SocketAddr) -> String {
+        self.http.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+    }
+
+    /// Every setting with its effective value, secrets masked, by full variable name.
+    pub fn effective(&self) -> Vec<(String, String)> {
+        read::effective(self)
+    }
+}

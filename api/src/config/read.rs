@@ -1,0 +1,236 @@
+//! From variables to sections, without stopping at the first mistake.
+//!
+//! `envy` reports one error and none of its names, so each variable is first read alone: what fails then is named in
+//! full. A value is never repeated: it may be a secret.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use validator::{Validate, ValidationErrors};
+
+use super::Config;
+use super::sections::{
+    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, Mode, OrderConfig, PaymentConfig, Section, ShopConfig,
+    ShutdownConfig, SimulationConfig, TasksConfig,
+};
+
+const PREFIX: &str = "TUCKSHOP_";
+const MODE: &str = "TUCKSHOP_MODE";
+/// What Kubernetes puts into every container beside a service called `tuckshop`.
+const SERVICE_LINKS: [&str; 2] = ["TUCKSHOP_SERVICE_", "TUCKSHOP_PORT"];
+
+/// The variables that begin with `TUCKSHOP_`.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    ours: BTreeMap<String, String>,
+    not_text: Vec<String>,
+    service_links: Vec<String>,
+}
+
+impl Environment {
+    /// Takes what concerns this program. An empty value counts as not set.
+    pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in vars {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)).map(str::to_owned) else { continue };
+            match value.into_string() {
+                _ if SERVICE_LINKS.iter().any(|link| name.starts_with(link)) => environment.service_links.push(name),
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => drop(environment.ours.insert(name, value)),
+                Err(_) => environment.not_text.push(name),
+            }
+        }
+        environment
+    }
+
+    /// Variables that were ignored because Kubernetes made them.
+    pub fn service_links(&self) -> &[String] {
+        &self.service_links
+    }
+}
+
+/// One thing that is wrong, and the variable that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub variable: String,
+    pub message: String,
+}
+
+/// All that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl Mistakes {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, variable: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Mistake { variable: variable.into(), message: message.into() });
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Mistake { variable, message } in &self.0 {
+            writeln!(f, "{variable}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads every section; where something is wrong the default stands in and the mistake is noted.
+pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Config {
+    for name in &environment.not_text {
+        mistakes.add(name, "is not text");
+    }
+    for name in environment.ours.keys().filter(|name| *name != MODE && section_of(name).is_none()) {
+        mistakes.add(name, "is not a setting");
+    }
+    let mode = match environment.ours.get(MODE).map(String::as_str) {
+        None | Some("development") => Mode::Development,
+        Some("production") => Mode::Production,
+        Some(_) => {
+            mistakes.add(MODE, "must be `development` or `production`");
+            Mode::Development
+        }
+    };
+    Config {
+        mode,
+        http: section(environment, mistakes),
+        database: section(environment, mistakes),
+        shop: section(environment, mistakes),
+        simulation: section(environment, mistakes),
+        checkout: section(environment, mistakes),
+        order: section(environment, mistakes),
+        payment: section(environment, mistakes),
+        tasks: section(environment, mistakes),
+        shutdown: section(environment, mistakes),
+        log: section(environment, mistakes),
+    }
+}
+
+const PREFIXES: [&str; 10] = [
+    HttpConfig::PREFIX,
+    DatabaseConfig::PREFIX,
+    ShopConfig::PREFIX,
+    SimulationConfig::PREFIX,
+    CheckoutConfig::PREFIX,
+    OrderConfig::PREFIX,
+    PaymentConfig::PREFIX,
+    TasksConfig::PREFIX,
+    ShutdownConfig::PREFIX,
+    LogConfig::PREFIX,
+];
+
+fn section_of(name: &str) -> Option<&'static str> {
+    PREFIXES.into_iter().find(|prefix| name.starts_with(prefix))
+}
+
+fn section<S: Section + Default + DeserializeOwned + Validate>(
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) -> S {
+    let read = |vars: Vec<(String, String)>| envy::prefixed(S::PREFIX).from_iter::<_, S>(vars);
+    let ours = environment.ours.iter().filter(|(name, _)| name.starts_with(S::PREFIX));
+    let (good, bad): (Vec<_>, Vec<_>) =
+        ours.map(|(name, value)| (name.clone(), value.clone())).partition(|var| read(vec![var.clone()]).is_ok());
+    for (name, _) in bad {
+        let field = name[S::PREFIX.len()..].to_lowercase();
+        let message = match S::SETTINGS.iter().find(|setting| setting.name == field) {
+            None => "is not a setting".to_owned(),
+            Some(setting) => format!("cannot be read. {}", setting.help),
+        };
+        mistakes.add(name, message);
+    }
+    let section = read(good).unwrap_or_default();
+    if let Err(errors) = section.validate() {
+        flatten(S::PREFIX, &errors, mistakes);
+    }
+    section
+}
+
+/// The validator's own text would repeat the rejected value.
+fn flatten(prefix: &str, errors: &ValidationErrors, mistakes: &mut Mistakes) {
+    let mut fields: Vec<_> = errors.field_errors().into_iter().collect();
+    fields.sort_by_key(|(field, _)| field.to_string());
+    for (field, errors) in fields {
+        for error in errors {
+            let bound = |name: &str| error.params.get(name).map(ToString::to_string);
+            let message = match (error.code.as_ref(), bound("min"), bound("max")) {
+                ("range", Some(min), Some(max)) => format!("must be between {min} and {max}"),
+                ("range", None, Some(max)) => format!("must be at most {max}"),
+                ("length", Some(min), Some(max)) => format!("must be {min} to {max} characters long"),
+                ("url", ..) => "must be a URL".to_owned(),
+                (code, ..) => format!("is not valid ({code})"),
+            };
+            mistakes.add(format!("{prefix}{}", field.to_uppercase()), message);
+        }
+    }
+}
+
+pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
+    let mode = match config.mode {
+        Mode::Development => "development",
+        Mode::Production => "production",
+    };
+    let mut all = vec![(MODE.to_owned(), mode.to_owned())];
+    all.extend(values(&config.http));
+    all.extend(values(&config.database));
+    all.extend(values(&config.shop));
+    all.extend(values(&config.simulation));
+    all.extend(values(&config.checkout));
+    all.extend(values(&config.order));
+    all.extend(values(&config.payment));
+    all.extend(values(&config.tasks));
+    all.extend(values(&config.shutdown));
+    all.extend(values(&config.log));
+    all
+}
+
+/// Full variable names and values of one section; empty for a setting that is not set.
+pub(super) fn values<S: Section + Serialize>(section: &S) -> Vec<(String, String)> {
+    let fields = serde_json::to_value(section).unwrap_or_default();
+    let value = |name: &str| match &fields[name] {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let named = S::SETTINGS.iter();
+    named.map(|setting| (format!("{}{}", S::PREFIX, setting.name.to_uppercase()), value(setting.name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields<S: Section + Default + Serialize>() -> (Vec<String>, Vec<String>) {
+        let value = serde_json::to_value(S::default()).expect("a section serialises");
+        let mut fields: Vec<String> = value.as_object().expect("a struct").keys().cloned().collect();
+        let mut told: Vec<String> = S::SETTINGS.iter().map(|setting| setting.name.to_owned()).collect();
+        fields.sort();
+        told.sort();
+        (fields, told)
+    }
+
+    #[test]
+    fn every_setting_is_told_and_nothing_else_is() {
+        for (fields, told) in [
+            fields::<HttpConfig>(),
+            fields::<DatabaseConfig>(),
+            fields::<ShopConfig>(),
+            fields::<SimulationConfig>(),
+            fields::<CheckoutConfig>(),
+            fields::<OrderConfig>(),
+            fields::<PaymentConfig>(),
+            fields::<TasksConfig>(),
+            fields::<ShutdownConfig>(),
+            fields::<LogConfig>(),
+        ] {
+            assert_eq!(fields, told);
+        }
+    }
+}

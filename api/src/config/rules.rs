@@ -1,0 +1,66 @@
+//! Rules that concern more than one setting, or that serde and validator cannot tell.
+
+use url::Url;
+
+use super::Config;
+use super::read::Mistakes;
+use super::sections::Mode;
+
+/// Notes everything that is wrong.
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    if let Err(problem) = crate::app::check_database_url(&config.database) {
+        mistakes.add("TUCKSHOP_DATABASE_URL", problem);
+    }
+    public_url(config, mistakes);
+    match config.mode {
+        Mode::Production => {
+            if config.simulation.enabled == Some(true) {
+                mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
+            }
+        }
+        Mode::Development => {
+            if !config.http.address.ip().is_loopback() {
+                mistakes.add(
+                    "TUCKSHOP_HTTP_ADDRESS",
+                    "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
+                );
+            }
+        }
+    }
+    if config.checkout.completion_grace_ms < 2 * config.payment.call_timeout_ms {
+        mistakes.add(
+            "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
+            "must be at least twice TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS: a completion makes two calls",
+        );
+    }
+    if config.checkout.completion_minimum_ms > config.http.request_timeout_ms {
+        mistakes.add(
+            "TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS",
+            "must not exceed TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS: nothing could ever be completed",
+        );
+    }
+}
+
+fn public_url(config: &Config, mistakes: &mut Mistakes) {
+    const NAME: &str = "TUCKSHOP_HTTP_PUBLIC_URL";
+    let Some(text) = &config.http.public_url else {
+        if config.mode == Mode::Production {
+            mistakes.add(NAME, "production mode needs one: platforms must be able to come back");
+        }
+        return;
+    };
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            mistakes.add(NAME, "must be an http or https URL");
+        }
+        Ok(url) if url.scheme() == "http" && config.mode == Mode::Production => {
+            mistakes.add(NAME, "must be https in production mode");
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() || url.path() != "/" => {
+            mistakes.add(NAME, "must have no path, query or fragment: the profile is served at its root");
+        }
+        Ok(_) if text.ends_with('/') => mistakes.add(NAME, "must not end in a slash"),
+        Ok(_) => {}
+        Err(_) => mistakes.add(NAME, "must be a URL"),
+    }
+}

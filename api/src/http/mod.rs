@@ -1,0 +1,9 @@
+//! What every HTTP surface shares: the scope of a request, its body, and the shape of an error.
+
+mod body;
+mod problem;
+mod scope;
+
+pub use body::{Body, BodyLimits, json};
+pub use problem::{Problem, fault_problem};
+pub use scope::{Scope, request_scope};

@@ -1,0 +1,106 @@
+//! Errors as they leave: a status, a stable code, one sentence, the request id. The chain behind a fault goes to the
+//! log, once, here.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use domain::context::RequestContext;
+use domain::fault::{Fault, FaultKind};
+use serde::Serialize;
+use slog::{error, warn};
+
+/// An answer that is not a resource.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub content: String,
+    /// Seconds after which asking again makes sense.
+    pub retry_after: Option<u32>,
+}
+
+/// `content` is for people; `detail` repeats it for clients that read the older name.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    content: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self {
+        Self { status, code, content: content.into(), retry_after: None }
+    }
+
+    pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, content)
+    }
+
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The response. The request id is in a header as well; see [`super::scope`].
+    pub fn respond(&self, request_id: Option<&str>) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        response.insert_header((CONTENT_TYPE, "application/json"));
+        let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.content)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+    fn error_response(&self) -> HttpResponse {
+        self.respond(None)
+    }
+}
+
+/// What each kind of fault is answered with, on every surface.
+pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
+    let kind = fault.kind();
+    match kind {
+        FaultKind::Internal | FaultKind::OutcomeUnknown => {
+            error!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
+                "error" => fault.chain());
+        }
+        FaultKind::DeadlineExceeded | FaultKind::Cancelled | FaultKind::Unavailable | FaultKind::Contention => {
+            warn!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
+                "error" => fault.chain());
+        }
+    }
+    let unavailable = |code, content: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, content);
+    match kind {
+        FaultKind::DeadlineExceeded => {
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, kind.as_str(), "The deadline passed before anything happened")
+        }
+        FaultKind::Cancelled => unavailable(kind.as_str(), "The request was given up before anything happened"),
+        FaultKind::Unavailable => {
+            unavailable(kind.as_str(), "The shop cannot do this now; nothing happened").retry_after(1)
+        }
+        FaultKind::Contention => unavailable(kind.as_str(), "Others were in the way; nothing happened").retry_after(1),
+        FaultKind::OutcomeUnknown => {
+            let content = "It is not known whether this happened; repeat it with the same idempotency key to find out";
+            unavailable(kind.as_str(), content).retry_after(2)
+        }
+        FaultKind::Internal => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "The shop made a mistake")
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The scope of one request: its context on the way in, its log line on the way out.
+//!
+//! In: `Request-Id` or a new one, `traceparent` or a new trace, the deadline, and a cancellation that is triggered when
+//! the client goes away. Out: the request id, the trace, and one access line, whatever happened.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+use domain::context::{Deadline, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
+use futures_util::FutureExt;
+use slog::{Logger, error, info};
+use tokio_util::sync::CancellationToken;
+
+use super::Problem;
+use crate::runtime::Shutdown;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout-ms");
+
+/// What the scope needs to know of the process.
+#[derive(Clone)]
+pub struct Scope {
+    pub log: Logger,
+    pub request_timeout: Duration,
+    pub shutdown: Shutdown,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Scope {
+    pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown) -> Self {
+        Self { log, request_timeout, shutdown, in_flight: Arc::default() }
+    }
+
+    /// Requests whose answer is not written yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// The middleware. It must wrap everything else, so that nothing goes without a context or a log line.
+pub async fn request_scope(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(scope) = req.app_data::<web::Data<Scope>>().cloned() else {
+        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope").into());
+    };
+    let headers = req.headers();
+    let request_id = header(headers, &REQUEST_ID).and_then(RequestId::parse).unwrap_or_else(RequestId::generate);
+    let trace = header(headers, &TRACEPARENT).and_then(TraceContext::parse);
+    let trace = trace.map_or_else(TraceContext::start, TraceContext::child);
+    let timeout = timeout(headers, scope.request_timeout);
+
+    let gone = CancellationToken::new();
+    let deadline = Deadline::after(*timeout.as_ref().unwrap_or(&scope.request_timeout));
+    let ctx = RequestContext::new(&scope.log, request_id, trace, Principal::Anonymous, deadline, gone.clone());
+    let mut line = AccessLine::open(&scope, &ctx, &req);
+    // Dropped with this future, when the client leaves or the answer is made; later it means nothing any more.
+    let _gone = gone.drop_guard();
+    req.extensions_mut().insert(ctx.clone());
+
+    let mut response = match timeout {
+        Err(problem) => req.into_response(problem.respond(Some(ctx.request_id().as_str()))),
+        Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
+            Ok(Ok(response)) => {
+                line.route(response.request().match_pattern());
+                response.map_into_boxed_body()
+            }
+            Ok(Err(error)) => return Err(line.failed(error)),
+            Err(_) => {
+                error!(ctx.log(), "handler panicked"; "error_code" => "panic");
+                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The shop made a mistake");
+                return Err(line.failed(problem.into()));
+            }
+        },
+    };
+
+    let headers = response.headers_mut();
+    insert(headers, REQUEST_ID, ctx.request_id().as_str());
+    insert(headers, TRACEPARENT, &ctx.trace().to_string());
+    if scope.shutdown.has_begun() {
+        // Whoever keeps the connection would be cut off when the server closes.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    line.answered(response.status());
+    Ok(response)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The caller's own limit, if it is shorter than ours.
+fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
+    let Some(value) = headers.get(&REQUEST_TIMEOUT) else { return Ok(ours) };
+    let millis = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
+    let millis = millis.ok_or_else(|| {
+        Problem::bad_request(
+            "invalid_request_timeout",
+            "Request-Timeout-Ms must be a whole number of milliseconds above 0",
+        )
+    })?;
+    Ok(ours.min(Duration::from_millis(millis)))
+}
+
+/// Writes one line per request, even for a request whose client left.
+struct AccessLine {
+    scope: Scope,
+    ctx: RequestContext,
+    watch: Stopwatch,
+    method: String,
+    path: String,
+    route: Option<String>,
+    status: Option<StatusCode>,
+}
+
+impl AccessLine {
+    fn open(scope: &Scope, ctx: &RequestContext, req: &ServiceRequest) -> Self {
+        scope.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            scope: scope.clone(),
+            ctx: ctx.clone(),
+            watch: Stopwatch::start(),
+            method: req.method().to_string(),
+            path: req.path().chars().take(256).collect(),
+            route: None,
+            status: None,
+        }
+    }
+
+    fn route(&mut self, pattern: Option<String>) {
+        self.route = pattern;
+    }
+
+    fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    fn failed(&mut self, error: Error) -> Error {
+        self.status = Some(error.as_response_error().status_code());
+        error
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        self.scope.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let timings = self.ctx.timings();
+        let outcome = match self.status {
+            None => "client_gone",
+            Some(status) if status.is_server_error() => "failed",
+            Some(status) if status.is_client_error() => "refused",
+            Some(_) => "ok",
+        };
+        info!(self.ctx.log(), "request"; "op" => "http.request",
+            "method" => &self.method, "path" => &self.path, "route" => self.route.as_deref().unwrap_or("none"),
+            "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
+            "elapsed_us" => self.watch.elapsed_us(),
+            "connection_wait_us" => timings.connection_wait_us(), "storage_us" => timings.storage_us(),
+            "gateway_us" => timings.gateway_us());
+    }
+}

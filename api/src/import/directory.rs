@@ -1,0 +1,118 @@
+//! The files of a directory.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use domain::money::Currency;
+
+use super::problem::{Problem, ReadError};
+use super::rows::FILES;
+use super::table::Reading;
+use super::{MAX_FILE_BYTES, Read, read};
+
+/// Reads the files of `directory` that can be imported; any of them may be missing, but not all. Blocks.
+///
+/// A `.csv` file of another name is a problem: it is more likely to be misspelt than to be meant for someone else.
+pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, ReadError> {
+    let mut reading = Reading::new(currency);
+    let mut present = Vec::new();
+    for name in csv_files(directory).map_err(|error| io_error(directory, error))? {
+        let Some(file) = FILES.into_iter().find(|file| *file == name) else {
+            reading.problems.add(whole_file(&name, format!("is unknown; the files are {}", FILES.join(", "))));
+            continue;
+        };
+        let path = directory.join(file);
+        if fs::metadata(&path).map_err(|error| io_error(&path, error))?.len() > MAX_FILE_BYTES {
+            reading.problems.add(whole_file(file, format!("is larger than {MAX_FILE_BYTES} bytes")));
+            continue;
+        }
+        present.push(file);
+    }
+    if present.is_empty() && reading.problems.kept.is_empty() {
+        return Err(ReadError::NoFiles { directory: directory.to_owned() });
+    }
+    let source = |file: &'static str| {
+        if !present.contains(&file) {
+            return Ok(None);
+        }
+        let path = directory.join(file);
+        fs::read(&path).map(|bytes| Some(Cow::Owned(bytes))).map_err(|error| io_error(&path, error))
+    };
+    read(&source, reading)
+}
+
+/// Names of the CSV files in `directory`, sorted. Hidden ones are left out: they are some program's own.
+fn csv_files(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && name.to_ascii_lowercase().ends_with(".csv") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn whole_file(name: &str, message: String) -> Problem {
+    // A name may have anything in it, and is shown on a terminal.
+    Problem { file: name.escape_debug().to_string(), line: 0, column: String::new(), message }
+}
+
+fn io_error(path: &Path, error: io::Error) -> ReadError {
+    ReadError::Io { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOCK: &[u8] = b"product_id,quantity\na,1\n";
+
+    /// What is said about a directory with these files.
+    fn read_files(files: &[(&str, &[u8])]) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, bytes) in files {
+            fs::write(directory.path().join(name), bytes).expect("written");
+        }
+        match read_directory(directory.path(), Currency::parse("USD").expect("valid")) {
+            Ok(read) => format!("{:?}", read.files.iter().map(|file| file.file).collect::<Vec<_>>()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn files_are_found_by_name_and_misspelt_ones_are_told() {
+        for (files, shown) in [
+            (&[("inventory.csv", STOCK), ("README.md", b"x"), ("._products.csv", b"x")][..], r#"["inventory.csv"]"#),
+            (&[("inventory.csv", STOCK), ("product.csv", b"")], "product.csv: is unknown; the files are addresses.csv"),
+            (&[("Inventory.CSV", STOCK)], "Inventory.CSV: is unknown; the files are addresses.csv"),
+            (&[("\u{1b}.csv", b"")], r"\u{1b}.csv: is unknown"),
+        ] {
+            let said = read_files(files);
+            assert!(said.starts_with(shown), "{said}");
+        }
+        assert!(
+            read_files(&[("notes.txt", b"")]).contains("has none of the files that can be imported: addresses.csv")
+        );
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_an_error() {
+        let nowhere = Path::new("/nowhere/at/all");
+        let error = read_directory(nowhere, Currency::parse("USD").expect("valid")).err();
+        assert!(matches!(error, Some(ReadError::Io { path, .. }) if path == nowhere));
+    }
+
+    #[test]
+    fn a_file_has_a_largest_size() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = fs::File::create(directory.path().join("products.csv")).expect("created");
+        // A hole takes no room on the disk.
+        file.set_len(MAX_FILE_BYTES + 1).expect("a file system with holes");
+        let error = read_directory(directory.path(), Currency::parse("USD").expect("valid")).err().expect("too large");
+        assert_eq!(error.to_string(), "products.csv: is larger than 512000000 bytes");
+    }
+}

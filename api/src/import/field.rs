@@ -1,0 +1,308 @@
+//! One field of a row, and the shapes that a field can have.
+
+use domain::catalog::Sku;
+use domain::money::Amount;
+use url::Url;
+use validator::ValidateEmail;
+
+/// Bytes, as for [`Sku::MAX_LENGTH`].
+const MAX_ID: usize = Sku::MAX_LENGTH;
+/// Characters; what browsers and proxies can be trusted with.
+const MAX_URL: usize = 2048;
+/// Product ids in one field. A basket is compared with each of them.
+const MAX_ITEM_IDS: usize = 1000;
+/// Characters of a refused value that a message repeats.
+const MAX_SHOWN: usize = 40;
+
+/// The text of one field, trimmed.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub column: &'static str,
+    pub text: &'a str,
+    /// Whether a message must not repeat the text.
+    pub confidential: bool,
+}
+
+/// Why a row is refused. The column is empty for the row as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadField {
+    pub column: &'static str,
+    pub message: String,
+}
+
+impl BadField {
+    pub fn row(message: impl Into<String>) -> Self {
+        Self { column: "", message: message.into() }
+    }
+}
+
+type Checked<T> = Result<T, BadField>;
+
+impl<'a> Field<'a> {
+    pub fn bad(&self, message: impl Into<String>) -> BadField {
+        BadField { column: self.column, message: message.into() }
+    }
+
+    /// The field is not what it must be.
+    fn is_not(&self, wanted: &str) -> BadField {
+        if self.confidential {
+            return self.bad(format!("must be {wanted}"));
+        }
+        self.bad(format!("must be {wanted}, not {}", quoted(self.text)))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Up to `most` characters, perhaps none at all.
+    pub fn optional_text(&self, most: usize) -> Checked<Option<String>> {
+        if self.text.chars().count() > most {
+            return Err(self.bad(format!("must not be longer than {most} characters")));
+        }
+        if self.text.chars().any(char::is_control) {
+            return Err(self.bad("must not contain line breaks or other control characters"));
+        }
+        Ok((!self.is_empty()).then(|| self.text.to_owned()))
+    }
+
+    /// 1 to `most` characters.
+    pub fn text(&self, most: usize) -> Checked<String> {
+        self.optional_text(most)?.ok_or_else(|| self.bad("must not be empty"))
+    }
+
+    pub fn id(&self) -> Checked<String> {
+        let id = self.text(MAX_ID)?;
+        if id.len() > MAX_ID {
+            return Err(self.bad(format!("must not be longer than {MAX_ID} bytes")));
+        }
+        Ok(id)
+    }
+
+    pub fn sku(&self) -> Checked<Sku> {
+        let id = self.id()?;
+        Sku::parse(&id).ok_or_else(|| self.is_not("a product id"))
+    }
+
+    /// Digits alone: no sign, no separators, no decimals.
+    pub fn whole(&self, unit: &str, least: i64, most: i64) -> Checked<i64> {
+        if self.is_empty() || !self.text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(self.is_not(&format!("a whole number of {unit}")));
+        }
+        // What does not fit 64 bits is above every limit there is.
+        let number = self.text.parse().unwrap_or(i64::MAX);
+        if !(least..=most).contains(&number) {
+            return Err(self.is_not(&format!("between {least} and {most} {unit}")));
+        }
+        Ok(number)
+    }
+
+    /// An amount of at least `least`, at most [`Amount::MAX_PRICE`].
+    pub fn amount(&self, least: i64) -> Checked<Amount> {
+        self.whole("minor units", least, Amount::MAX_PRICE).map(Amount::new)
+    }
+
+    /// A percentage above 0, at most 100, with at most two decimals, in hundredths of a percent.
+    pub fn basis_points(&self) -> Checked<i64> {
+        let bad = || self.is_not("a percentage above 0 and up to 100, with at most two decimals");
+        let (units, decimals) = self.text.split_once('.').unwrap_or((self.text, "0"));
+        let digits =
+            |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(units, 3) || !digits(decimals, 2) {
+            return Err(bad());
+        }
+        let hundredths: i64 = format!("{units}{decimals:0<2}").parse().map_err(|_| bad())?;
+        if (1..=10_000).contains(&hundredths) { Ok(hundredths) } else { Err(bad()) }
+    }
+
+    /// `true` or `false`; nothing means `otherwise`.
+    pub fn flag(&self, otherwise: bool) -> Checked<bool> {
+        match self.text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            "" => Ok(otherwise),
+            _ => Err(self.is_not("true or false")),
+        }
+    }
+
+    /// What the word in the field stands for.
+    pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
+        let found = words.iter().find(|(word, _)| *word == self.text);
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.is_not(&words.join(" or "))
+        })
+    }
+
+    /// ISO 3166-1 alpha-2. Whether the country exists is not checked: countries come and go.
+    pub fn country(&self) -> Checked<String> {
+        if self.text.len() == 2 && self.text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Ok(self.text.to_owned());
+        }
+        Err(self.is_not("the two capital letters of a country"))
+    }
+
+    /// An http(s) address, as the WHATWG URL Standard writes it, or nothing.
+    pub fn optional_url(&self) -> Checked<Option<String>> {
+        let Some(text) = self.optional_text(MAX_URL)? else { return Ok(None) };
+        match Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(url.into())),
+            _ => Err(self.is_not("an http or https address")),
+        }
+    }
+
+    pub fn email(&self) -> Checked<&'a str> {
+        if self.text.validate_email() { Ok(self.text) } else { Err(self.is_not("an e-mail address")) }
+    }
+
+    /// The end of a card number. Never repeated in a message: it might be the whole number.
+    pub fn last_digits(&self) -> Checked<String> {
+        let fits = matches!(self.text.len(), 0 | 2..=4) && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        if fits { Ok(self.text.to_owned()) } else { Err(self.bad("must be two to four digits, or empty")) }
+    }
+
+    /// A JSON array of product ids; empty if the field is.
+    pub fn item_ids(&self) -> Checked<Vec<Sku>> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bad = || self.is_not(r#"empty or a JSON array of product ids such as ["one","two"]"#);
+        let ids: Vec<String> = serde_json::from_str(self.text).map_err(|_| bad())?;
+        if ids.is_empty() || ids.len() > MAX_ITEM_IDS {
+            return Err(self.bad(format!("must be empty or name 1 to {MAX_ITEM_IDS} product ids")));
+        }
+        ids.iter().map(|id| Sku::parse(id.trim()).ok_or_else(bad)).collect()
+    }
+}
+
+/// The beginning of `text` in quotation marks, harmless on a terminal.
+pub(super) fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
+    let cut = if shown.len() < text.len() { "..." } else { "" };
+    format!("{shown:?}{cut}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(text: &str) -> Field<'_> {
+        Field { column: "x", text, confidential: false }
+    }
+
+    #[test]
+    fn percentages_become_basis_points_without_floating_point() {
+        for (text, expected) in [
+            ("10", Some(1000)),
+            ("100", Some(10_000)),
+            ("100.00", Some(10_000)),
+            ("12.5", Some(1250)),
+            ("0.01", Some(1)),
+            ("33.33", Some(3333)),
+            ("0", None),
+            ("0.00", None),
+            ("100.01", None),
+            ("1.005", None),
+            ("-5", None),
+            ("+5", None),
+            ("5.", None),
+            (".5", None),
+            ("1.2.3", None),
+            ("10%", None),
+            ("1e1", None),
+            ("", None),
+        ] {
+            assert_eq!(field(text).basis_points().ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_whole_and_bounded() {
+        let most = Amount::MAX_PRICE;
+        for (text, least, expected) in [
+            ("0", 0, Ok(Amount::ZERO)),
+            ("1000000000000", 0, Ok(Amount::new(most))),
+            ("12.5", 0, Err(r#"must be a whole number of minor units, not "12.5""#)),
+            ("-1", 0, Err(r#"must be a whole number of minor units, not "-1""#)),
+            ("", 0, Err(r#"must be a whole number of minor units, not """#)),
+            ("0", 1, Err(r#"must be between 1 and 1000000000000 minor units, not "0""#)),
+            (
+                "99999999999999999999",
+                0,
+                Err(r#"must be between 0 and 1000000000000 minor units, not "99999999999999999999""#),
+            ),
+        ] {
+            assert_eq!(field(text).amount(least), expected.map_err(|message| field(text).bad(message)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_web_and_of_people_are_checked() {
+        for (text, expected) in [
+            ("", Ok(None)),
+            ("https://a.example/b c.jpg", Ok(Some("https://a.example/b%20c.jpg"))),
+            ("HTTP://a.example", Ok(Some("http://a.example/"))),
+            ("ftp://a.example/x", Err(())),
+            ("javascript:alert(1)", Err(())),
+            ("images/x.jpg", Err(())),
+            ("https://", Err(())),
+            ("https://a.example/\nx", Err(())),
+        ] {
+            let url = field(text).optional_url().map_err(drop);
+            assert_eq!(url.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{text:?}");
+        }
+        for (text, valid) in [("a@example.com", true), ("a@b@example.com", false), ("a", false), ("", false)] {
+            assert_eq!(field(text).email().is_ok(), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_digits_and_lists_have_one_spelling() {
+        let ids = |text| field(text).item_ids().map(|skus| skus.len()).ok();
+        let long = format!("[{}]", vec![r#""a""#; MAX_ITEM_IDS + 1].join(","));
+        for (text, expected) in [
+            ("", Some(0)),
+            (r#"["a"]"#, Some(1)),
+            (r#"["a", "b"]"#, Some(2)),
+            ("[]", None),
+            ("[1]", None),
+            (r#"[""]"#, None),
+            ("a", None),
+            (r#"["a""#, None),
+            (&long, None),
+        ] {
+            assert_eq!(ids(text), expected, "{text:?}");
+        }
+        for (text, valid) in [("", true), ("12", true), ("1234", true), ("1", false), ("12345", false), ("12a4", false)]
+        {
+            assert_eq!(field(text).last_digits().is_ok(), valid, "{text:?}");
+        }
+        for (text, valid) in [("US", true), ("us", false), ("USA", false), ("ÄÖ", false), ("", false)] {
+            assert_eq!(field(text).country().is_ok(), valid, "{text:?}");
+        }
+        for (text, expected) in [("", Some(true)), ("true", Some(true)), ("false", Some(false)), ("no", None)] {
+            assert_eq!(field(text).flag(true).ok(), expected, "{text:?}");
+        }
+        let bad = field("c").one_of(&[("a", 1), ("b", 2)]).expect_err("neither");
+        assert_eq!(bad.message, r#"must be a or b, not "c""#);
+    }
+
+    #[test]
+    fn text_is_bounded_and_messages_are_harmless() {
+        let (fits, long) = ("é".repeat(64), "é".repeat(65));
+        assert!(field(&fits).id().is_ok() && field(&fits).sku().is_ok());
+        for (text, message) in [
+            ("", "must not be empty"),
+            ("a\u{7}b", "must not contain line breaks or other control characters"),
+            (&long, "must not be longer than 128 bytes"),
+            (&long.repeat(2), "must not be longer than 128 characters"),
+        ] {
+            assert_eq!(field(text).id().expect_err("bad").message, message, "{text:?}");
+        }
+        let nasty = format!("\u{1b}[31m{}", "x".repeat(100));
+        let message = field(&nasty).flag(true).expect_err("bad").message;
+        assert!(message.starts_with(r#"must be true or false, not "\u{1b}[31mxx"#) && message.ends_with(r#"x"..."#));
+        let secret = Field { confidential: true, ..field("hunter2") };
+        assert_eq!(secret.flag(true).expect_err("bad").message, "must be true or false");
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading a merchant's CSV files for `tuckshop import DIR`, and the catalogue of the demo.
+//!
+//! A directory is read as a whole: either every row of it is good, or nothing is imported and everything that is wrong
+//! is told at once. Storing is the domain's [`Import`](domain::import::Import).
+
+mod demo;
+mod directory;
+mod field;
+mod problem;
+mod rows;
+mod table;
+
+use std::borrow::Cow;
+
+use domain::import::{Batch, ImportError};
+
+pub use demo::demo;
+pub use directory::read_directory;
+pub use problem::{Problem, Problems, ReadError};
+use table::{Reading, Rows, Table};
+
+/// Rows of all files together. They are held in memory and stored in one transaction, which on SQLite keeps every
+/// other writer waiting.
+pub const MAX_ROWS: usize = 1_000_000;
+
+/// Bytes of one file: it is read as a whole. A million rows of ordinary length are well below.
+pub const MAX_FILE_BYTES: u64 = 512_000_000;
+
+/// What was read.
+pub struct Read {
+    pub batch: Batch,
+    /// The files that were there.
+    pub files: Vec<FileRows>,
+    pub positions: Positions,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRows {
+    pub file: &'static str,
+    pub rows: usize,
+}
+
+/// Lines of those rows of a batch that the shop may refuse. Kept apart, since storing takes the batch away.
+#[derive(Clone, Debug)]
+pub struct Positions {
+    /// By index in [`Batch::stock`].
+    stock: Vec<u64>,
+    /// By index in [`Batch::addresses`].
+    addresses: Vec<u64>,
+}
+
+impl Positions {
+    /// Where and why the shop refused the batch; `None` if it is not a row's fault.
+    pub fn problem(&self, refused: &ImportError) -> Option<Problem> {
+        let (file, line, column, message) = match refused {
+            ImportError::UnknownProduct(row) => {
+                let message = "names a product that is neither in products.csv nor in the shop".to_owned();
+                (rows::INVENTORY.file, self.stock.get(*row), "product_id", message)
+            }
+            ImportError::UnknownCustomer(row) => {
+                let message = "names a customer who is neither in customers.csv nor in the shop".to_owned();
+                (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
+            }
+            ImportError::StockBelowHeld(below) => {
+                let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
+                (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
+            }
+            ImportError::Fault(_) => return None,
+        };
+        Some(Problem { file: file.to_owned(), line: *line?, column: column.to_owned(), message })
+    }
+}
+
+/// Where files come from, by name: a directory or the program itself. `None` for a file that is not there.
+type Source<'a> = &'a dyn Fn(&'static str) -> Result<Option<Cow<'static, [u8]>>, ReadError>;
+
+/// Reads every file that `source` has, in the order of their names, so that the problems kept are the first ones.
+fn read(source: Source<'_>, mut reading: Reading) -> Result<Read, ReadError> {
+    let mut files = Vec::new();
+    let addresses = read_file(&rows::ADDRESSES, source, &mut reading, &mut files)?;
+    let customers = read_file(&rows::CUSTOMERS, source, &mut reading, &mut files)?;
+    let discounts = read_file(&rows::DISCOUNTS, source, &mut reading, &mut files)?;
+    let stock = read_file(&rows::INVENTORY, source, &mut reading, &mut files)?;
+    let instruments = read_file(&rows::INSTRUMENTS, source, &mut reading, &mut files)?;
+    let products = read_file(&rows::PRODUCTS, source, &mut reading, &mut files)?;
+    let promotions = read_file(&rows::PROMOTIONS, source, &mut reading, &mut files)?;
+    let shipping_rates = read_file(&rows::SHIPPING_RATES, source, &mut reading, &mut files)?;
+    let batch = Batch {
+        currency: reading.currency,
+        products: products.values,
+        stock: stock.values,
+        customers: customers.values,
+        addresses: addresses.values,
+        shipping_rates: shipping_rates.values,
+        discounts: discounts.values,
+        free_shipping: promotions.values,
+        instruments: instruments.values,
+    };
+    let positions = Positions { stock: stock.lines, addresses: addresses.lines };
+    reading.problems.none_or(Read { batch, files, positions })
+}
+
+fn read_file<T, const N: usize>(
+    table: &Table<T, N>,
+    source: Source<'_>,
+    reading: &mut Reading,
+    files: &mut Vec<FileRows>,
+) -> Result<Rows<T>, ReadError> {
+    let Some(bytes) = source(table.file)? else { return Ok(Rows::none()) };
+    let rows = table.read(&bytes, reading);
+    files.push(FileRows { file: table.file, rows: rows.values.len() });
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::catalog::Sku;
+    use domain::import::StockBelowHeld;
+    use domain::money::Currency;
+
+    use super::*;
+
+    fn read_texts(texts: &'static [(&'static str, &'static str)]) -> Result<Read, ReadError> {
+        let source = |file: &'static str| {
+            let found = texts.iter().find(|(name, _)| *name == file);
+            Ok(found.map(|(_, text)| Cow::Borrowed(text.as_bytes())))
+        };
+        read(&source, Reading::new(Currency::parse("USD").expect("valid")))
+    }
+
+    #[test]
+    fn a_refusal_of_the_shop_is_told_by_line() {
+        let read = read_texts(&[
+            ("inventory.csv", "product_id,quantity\na,1\n\nb,2\n"),
+            ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\n\n\nx,y,,,,,US\n"),
+        ]);
+        let Ok(read) = read else { panic!("both are good") };
+        assert_eq!((read.batch.rows(), read.batch.stock.len(), read.batch.addresses.len()), (3, 2, 1));
+        let rows = |file, rows| FileRows { file, rows };
+        assert_eq!(read.files, [rows("addresses.csv", 1), rows("inventory.csv", 2)]);
+        let below = StockBelowHeld { row: 0, sku: Sku::parse("a").expect("valid"), held: 7 };
+        for (refused, shown) in [
+            (ImportError::UnknownProduct(1), "inventory.csv:4: product_id: names a product that is neither "),
+            (ImportError::UnknownCustomer(0), "addresses.csv:4: customer_id: names a customer who is neither "),
+            (ImportError::StockBelowHeld(below), "inventory.csv:2: quantity: must be at least 7: that many "),
+        ] {
+            let problem = read.positions.problem(&refused).expect("a row's fault").to_string();
+            assert!(problem.starts_with(shown), "{problem}");
+        }
+        assert_eq!(read.positions.problem(&ImportError::UnknownProduct(2)), None);
+    }
+
+    #[test]
+    fn problems_of_all_files_are_told_together() {
+        let read = read_texts(&[
+            ("products.csv", "id,title,price,image_url\na,A,1,\nb,,1,\n"),
+            ("customers.csv", "id,name,email\nc,C,c@example.com\nd,D,d\n"),
+            ("promotions.csv", "id\n"),
+        ]);
+        let Err(error) = read else { panic!("three are bad") };
+        let shown = error.to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], r#"customers.csv:3: email: must be an e-mail address, not "d""#);
+        assert_eq!(lines[1], "products.csv:3: title: must not be empty");
+        assert_eq!(lines.len(), 2 + 4, "{shown}");
+    }
+}

@@ -1,0 +1,116 @@
+//! What is wrong with the files, said so that it can be found and mended.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Something in a file that keeps it from being imported. Shown as `products.csv:3: price: must be ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Name without directory.
+    pub file: String,
+    /// From 1, as editors count; 0 for the file as a whole.
+    pub line: u64,
+    /// Empty for the row as a whole.
+    pub column: String,
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if !self.column.is_empty() {
+            write!(f, ": {}", self.column)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// The first problems by file and line, and how many more there are. Shown one to a line.
+#[derive(Debug, Default)]
+pub struct Problems {
+    pub kept: Vec<Problem>,
+    pub more: usize,
+}
+
+impl Problems {
+    /// More than this nobody reads; a file with the wrong column in each of a million rows has a million.
+    pub const MAX: usize = 100;
+
+    pub(super) fn add(&mut self, problem: Problem) {
+        if self.kept.len() < Self::MAX {
+            self.kept.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// `value`, if there are no problems.
+    pub(super) fn none_or<T>(mut self, value: T) -> Result<T, ReadError> {
+        if self.kept.is_empty() {
+            return Ok(value);
+        }
+        self.kept.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+        Err(ReadError::Problems(self))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.kept.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{problem}")?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+/// Why nothing was read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("cannot read {}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{} has none of the files that can be imported: {}", directory.display(), super::rows::FILES.join(", "))]
+    NoFiles { directory: PathBuf },
+    #[error("{0}")]
+    Problems(Problems),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(file: &str, line: u64, column: &str) -> Problem {
+        Problem { file: file.into(), line, column: column.into(), message: "is odd".into() }
+    }
+
+    #[test]
+    fn a_problem_says_where_it_is() {
+        for (problem, shown) in [
+            (problem("products.csv", 3, "price"), "products.csv:3: price: is odd"),
+            (problem("products.csv", 3, ""), "products.csv:3: is odd"),
+            (problem("product.csv", 0, ""), "product.csv: is odd"),
+        ] {
+            assert_eq!(problem.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_hundred_are_kept_in_order_and_the_rest_is_counted() {
+        let mut problems = Problems::default();
+        for line in (1..=102).rev() {
+            problems.add(problem("b.csv", line, ""));
+        }
+        let Err(ReadError::Problems(problems)) = problems.none_or(()) else { panic!("there are problems") };
+        assert_eq!((problems.kept.len(), problems.more), (Problems::MAX, 2));
+        assert!(problems.kept.is_sorted_by_key(|problem| problem.line));
+        assert!(problems.to_string().ends_with("b.csv:102: is odd\nand 2 more"));
+        assert!(Problems::default().none_or(()).is_ok());
+    }
+}

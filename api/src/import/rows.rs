@@ -1,0 +1,328 @@
+//! The files that can be imported, and what their rows mean.
+//!
+//! Names of files and columns are those of the sample data of the UCP conformance tests; `requires_shipping` and the
+//! `eligible_item_ids` of discounts are the shop's own, and optional.
+
+use domain::catalog::{ProductId, Variant};
+use domain::customer::{Address, DestinationId, Email};
+use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
+use domain::import::{ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
+use domain::money::{Currency, Money};
+use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
+
+use super::field::{BadField, Field};
+use super::table::Table;
+
+/// Every file there is, in the order of their names.
+pub(super) const FILES: [&str; 8] = [
+    ADDRESSES.file,
+    CUSTOMERS.file,
+    DISCOUNTS.file,
+    INVENTORY.file,
+    INSTRUMENTS.file,
+    PRODUCTS.file,
+    PROMOTIONS.file,
+    SHIPPING_RATES.file,
+];
+
+/// Characters of a title or description: more does not fit a line of a checkout.
+const MAX_TITLE: usize = 300;
+/// Characters of a name, of a person or a brand.
+const MAX_NAME: usize = 200;
+/// Characters of a part of an address.
+const MAX_ADDRESS_PART: usize = 200;
+/// Characters of a payment token.
+const MAX_TOKEN: usize = 500;
+/// Units on hand. Keeps sums of stock far inside 64 bits.
+const MAX_STOCK: i64 = 1_000_000_000;
+
+pub(super) const PRODUCTS: Table<ImportedProduct, 5> = Table {
+    file: "products.csv",
+    columns: ["id", "title", "price", "image_url", "requires_shipping"],
+    optional: &["requires_shipping"],
+    confidential: false,
+    row: product,
+    key: |product| product.id.0.clone(),
+};
+
+fn product(
+    [id, title, price, image_url, requires_shipping]: [Field<'_>; 5],
+    currency: Currency,
+) -> Result<ImportedProduct, BadField> {
+    let sku = id.sku()?;
+    let variant = Variant {
+        sku: sku.clone(),
+        title: title.text(MAX_TITLE)?,
+        price: Money { amount: price.amount(0)?, currency },
+        image_url: image_url.optional_url()?,
+        requires_shipping: requires_shipping.flag(true)?,
+    };
+    Ok(ImportedProduct { id: ProductId(sku.as_str().to_owned()), variant })
+}
+
+pub(super) const INVENTORY: Table<ImportedStock, 2> = Table {
+    file: "inventory.csv",
+    columns: ["product_id", "quantity"],
+    optional: &[],
+    confidential: false,
+    row: |[product_id, quantity], _| {
+        Ok(ImportedStock { sku: product_id.sku()?, on_hand: quantity.whole("units", 0, MAX_STOCK)? })
+    },
+    key: |stock| stock.sku.as_str().to_owned(),
+};
+
+pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
+    file: "customers.csv",
+    columns: ["id", "name", "email"],
+    optional: &[],
+    confidential: false,
+    row: |[id, name, email], _| {
+        Ok(ImportedCustomer { id: id.id()?, name: name.text(MAX_NAME)?, email: Email::new(email.email()?) })
+    },
+    key: |customer| customer.id.clone(),
+};
+
+pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
+    file: "addresses.csv",
+    columns: ["id", "customer_id", "street_address", "city", "state", "postal_code", "country"],
+    optional: &[],
+    confidential: false,
+    row: address,
+    // Two customers may each have a `home`. Ids have no control characters, so the two parts stay apart.
+    key: |address| format!("{}\u{1f}{}", address.customer, address.id.0),
+};
+
+fn address(
+    [id, customer_id, street_address, city, state, postal_code, country]: [Field<'_>; 7],
+    _: Currency,
+) -> Result<ImportedAddress, BadField> {
+    let address = Address {
+        street: street_address.optional_text(MAX_ADDRESS_PART)?,
+        locality: city.optional_text(MAX_ADDRESS_PART)?,
+        region: state.optional_text(MAX_ADDRESS_PART)?,
+        postal_code: postal_code.optional_text(MAX_ADDRESS_PART)?,
+        country: Some(country.country()?),
+        ..Address::default()
+    };
+    Ok(ImportedAddress { id: DestinationId(id.id()?), customer: customer_id.id()?, address })
+}
+
+pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
+    file: "shipping_rates.csv",
+    columns: ["id", "country_code", "service_level", "price", "title"],
+    optional: &[],
+    confidential: false,
+    row: shipping_rate,
+    key: |rate| rate.id.0.clone(),
+};
+
+fn shipping_rate(
+    [id, country_code, service_level, price, title]: [Field<'_>; 5],
+    _: Currency,
+) -> Result<ShippingRate, BadField> {
+    Ok(ShippingRate {
+        id: OptionId(id.id()?),
+        country: if country_code.text == "default" { None } else { Some(country_code.country()?) },
+        service_level: ServiceLevel(service_level.id()?),
+        price: price.amount(0)?,
+        title: title.text(MAX_TITLE)?,
+    })
+}
+
+pub(super) const DISCOUNTS: Table<Discount, 5> = Table {
+    file: "discounts.csv",
+    columns: ["code", "type", "value", "description", "eligible_item_ids"],
+    optional: &["eligible_item_ids"],
+    confidential: false,
+    row: discount,
+    key: |discount| discount.code.as_str().to_owned(),
+};
+
+#[derive(Clone, Copy)]
+enum DiscountKind {
+    Percentage,
+    FixedAmount,
+}
+
+const DISCOUNT_KINDS: [(&str, DiscountKind); 2] =
+    [("percentage", DiscountKind::Percentage), ("fixed_amount", DiscountKind::FixedAmount)];
+
+fn discount(
+    [code, kind, value, description, eligible_item_ids]: [Field<'_>; 5],
+    _: Currency,
+) -> Result<Discount, BadField> {
+    let parsed = Code::new(&code.text(Code::MAX_LENGTH)?);
+    // Some letters become more than one when they are capitals.
+    if parsed.as_str().len() > Code::MAX_LENGTH {
+        return Err(code.bad(format!("must not be longer than {} bytes", Code::MAX_LENGTH)));
+    }
+    let eligible = eligible_item_ids.item_ids()?;
+    Ok(Discount {
+        code: parsed,
+        value: match kind.one_of(&DISCOUNT_KINDS)? {
+            DiscountKind::Percentage => DiscountValue::Percentage { basis_points: value.basis_points()? },
+            DiscountKind::FixedAmount => DiscountValue::Fixed(value.amount(1)?),
+        },
+        scope: if eligible.is_empty() { DiscountScope::Order } else { DiscountScope::Lines(eligible) },
+        description: description.text(MAX_TITLE)?,
+    })
+}
+
+pub(super) const PROMOTIONS: Table<FreeShipping, 5> = Table {
+    file: "promotions.csv",
+    columns: ["id", "type", "min_subtotal", "eligible_item_ids", "description"],
+    optional: &[],
+    confidential: false,
+    row: promotion,
+    key: |promotion| promotion.id.clone(),
+};
+
+fn promotion(
+    [id, kind, min_subtotal, eligible_item_ids, description]: [Field<'_>; 5],
+    _: Currency,
+) -> Result<FreeShipping, BadField> {
+    kind.one_of(&[("free_shipping", ())])?;
+    if min_subtotal.is_empty() && eligible_item_ids.is_empty() {
+        return Err(BadField::row("must have a min_subtotal or eligible_item_ids, or else it never applies"));
+    }
+    Ok(FreeShipping {
+        id: id.id()?,
+        min_subtotal: if min_subtotal.is_empty() { None } else { Some(min_subtotal.amount(0)?) },
+        eligible_skus: eligible_item_ids.item_ids()?,
+        description: description.text(MAX_TITLE)?,
+    })
+}
+
+pub(super) const INSTRUMENTS: Table<ImportedInstrument, 6> = Table {
+    file: "payment_instruments.csv",
+    columns: ["id", "type", "brand", "last_digits", "token", "handler_id"],
+    optional: &[],
+    // Whoever has a token can pay with it.
+    confidential: true,
+    row: instrument,
+    key: |instrument| instrument.id.clone(),
+};
+
+fn instrument(
+    [id, kind, brand, last_digits, token, handler_id]: [Field<'_>; 6],
+    _: Currency,
+) -> Result<ImportedInstrument, BadField> {
+    Ok(ImportedInstrument {
+        id: id.id()?,
+        kind: kind.id()?,
+        // Like the digits, a matter of cards.
+        brand: brand.optional_text(MAX_NAME)?.unwrap_or_default(),
+        last_digits: last_digits.last_digits()?,
+        token: token.text(MAX_TOKEN)?,
+        handler: handler_id.id()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Reading;
+    use super::*;
+
+    /// The first row, or the problems.
+    fn first<T, const N: usize>(table: &Table<T, N>, text: &str) -> Result<T, String> {
+        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
+        let rows = table.read(text.as_bytes(), &mut reading);
+        rows.values.into_iter().next().ok_or(reading.problems.to_string())
+    }
+
+    #[test]
+    fn a_product_is_shipped_unless_it_says_otherwise() {
+        let header = "id,title,price,image_url";
+        for (text, ships) in [
+            (format!("{header}\na,A,5,\n"), true),
+            (format!("{header},requires_shipping\na,A,5,,\n"), true),
+            (format!("requires_shipping,{header}\nfalse,a,A,5,\n"), false),
+        ] {
+            let product = first(&PRODUCTS, &text).expect("good");
+            assert_eq!((product.id.0.as_str(), product.variant.sku.as_str()), ("a", "a"));
+            assert_eq!((product.variant.requires_shipping, product.variant.image_url), (ships, None), "{text}");
+        }
+        let problem = first(&PRODUCTS, "id,title,price,image_url\n\na,A,12.5,\n").expect_err("bad");
+        assert_eq!(problem, r#"products.csv:3: price: must be a whole number of minor units, not "12.5""#);
+    }
+
+    #[test]
+    fn addresses_are_told_apart_by_customer_and_id() {
+        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
+        let text = "id,customer_id,street_address,city,state,postal_code,country\n\
+                    home,ada,,,,,US\nhome,tom,1 High St,,,,GB\nhome,ada,,,,,US\nwork,ada,,,,,\n";
+        let rows = ADDRESSES.read(text.as_bytes(), &mut reading);
+        let street = |row: &ImportedAddress| row.address.street.clone();
+        assert_eq!(rows.values.iter().map(street).collect::<Vec<_>>(), [None, Some("1 High St".to_owned())]);
+        let expected = "addresses.csv:4: id: is the same as in line 2\n\
+                        addresses.csv:5: country: must be the two capital letters of a country, not \"\"";
+        assert_eq!(reading.problems.to_string(), expected);
+    }
+
+    #[test]
+    fn discounts_are_of_the_order_or_of_lines() {
+        let header = "code,type,value,description,eligible_item_ids";
+        let read = |row: &str| first(&DISCOUNTS, &format!("{header}\n{row}\n"));
+        let discount = read(r#"ten,percentage,12.5,T,"[""a"",""b""]""#).expect("good");
+        assert_eq!(discount.code.as_str(), "TEN");
+        assert_eq!(discount.value, DiscountValue::Percentage { basis_points: 1250 });
+        assert!(matches!(discount.scope, DiscountScope::Lines(skus) if skus.len() == 2));
+        let discount = read("X,fixed_amount,500,T,").expect("good");
+        assert!(matches!(discount.value, DiscountValue::Fixed(amount) if amount.minor() == 500));
+        assert_eq!(discount.scope, DiscountScope::Order);
+        let long = format!("{},percentage,1,T,", "ß".repeat(40));
+        for (row, column) in [
+            ("X,percent,5,T,", "type"),
+            ("X,percentage,101,T,", "value"),
+            ("X,fixed_amount,0,T,", "value"),
+            ("X,fixed_amount,1.50,T,", "value"),
+            ("X,percentage,5,,", "description"),
+            ("X,percentage,5,T,[]", "eligible_item_ids"),
+            (&long, "code"),
+        ] {
+            let problem = read(row).expect_err("bad");
+            assert!(problem.starts_with(&format!("discounts.csv:2: {column}: ")), "{row}: {problem}");
+        }
+        assert!(first(&DISCOUNTS, "code,type,value,description\nX,percentage,5,T\n").is_ok());
+        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
+        DISCOUNTS.read(format!("{header}\nx,percentage,5,T,\nX,percentage,5,T,\n").as_bytes(), &mut reading);
+        assert_eq!(reading.problems.to_string(), "discounts.csv:3: code: is the same as in line 2");
+    }
+
+    #[test]
+    fn a_promotion_has_a_condition() {
+        let header = "id,type,min_subtotal,eligible_item_ids,description";
+        let read = |row: &str| first(&PROMOTIONS, &format!("{header}\n{row}\n"));
+        let promotion = read(r#"promo_2,free_shipping,,["bouquet_roses"],Free Shipping"#).expect("good");
+        assert_eq!((promotion.min_subtotal, promotion.eligible_skus.len()), (None, 1));
+        let promotion = read("p,free_shipping,0,,T").expect("good");
+        assert_eq!(promotion.min_subtotal.map(|amount| amount.minor()), Some(0));
+        for row in ["p,free_shipping,,,T", "p,half_price,5,,T", "p,free_shipping,-5,,T", "p,free_shipping,,a,T"] {
+            assert!(read(row).is_err(), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_told() {
+        let header = "id,type,brand,last_digits,token,handler_id";
+        let control = "tok_\u{7}hunter2";
+        let long = "hunter2".repeat(100);
+        for text in [
+            format!("{header}\ni,card,Visa,1234,{control},h\n"),
+            format!("{header}\ni,card,Visa,1234,{long},h\n"),
+            format!("{header}\ni,card,Visa,hunter2,1234,h\n"),
+            format!("{header}\ni,card,Visa,1234,hunter2,h,extra\n"),
+            "i,card,Visa,1234,hunter2,h\n".to_owned(),
+        ] {
+            let problems = first(&INSTRUMENTS, &text).expect_err("bad");
+            assert!(!problems.contains("hunter2"), "{problems}");
+        }
+        let instrument = first(&INSTRUMENTS, &format!("{header}\ni,wallet,,,hunter2,h\n")).expect("good");
+        assert_eq!((instrument.token.as_str(), instrument.brand.as_str()), ("hunter2", ""));
+    }
+
+    #[test]
+    fn files_are_in_the_order_of_their_names() {
+        assert!(FILES.is_sorted());
+    }
+}

@@ -1,0 +1,288 @@
+//! One file: its header, its rows and their lines.
+
+use std::array;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use csv::{ByteRecord, Position, ReaderBuilder, StringRecord};
+use domain::money::Currency;
+
+use super::MAX_ROWS;
+use super::field::{BadField, Field, quoted};
+use super::problem::{Problem, Problems};
+
+/// What a file holds and how a row of it is understood.
+pub(super) struct Table<T, const N: usize> {
+    /// Name without directory.
+    pub file: &'static str,
+    /// In the order in which `row` takes the fields. The first one is named when two rows have the same key.
+    pub columns: [&'static str; N],
+    /// Those of `columns` that a file may leave out; their fields are then empty.
+    pub optional: &'static [&'static str],
+    /// Whether messages must not repeat what the file says.
+    pub confidential: bool,
+    pub row: fn([Field<'_>; N], Currency) -> Result<T, BadField>,
+    /// What no two rows may share: the shop's key.
+    pub key: fn(&T) -> String,
+}
+
+/// Good rows, and the line of each.
+pub(super) struct Rows<T> {
+    pub values: Vec<T>,
+    pub lines: Vec<u64>,
+}
+
+impl<T> Rows<T> {
+    pub fn none() -> Self {
+        Self { values: Vec::new(), lines: Vec::new() }
+    }
+}
+
+/// What is shared by the files of one import.
+pub(super) struct Reading {
+    pub currency: Currency,
+    pub rows_left: usize,
+    pub problems: Problems,
+}
+
+impl Reading {
+    pub fn new(currency: Currency) -> Self {
+        Self { currency, rows_left: MAX_ROWS, problems: Problems::default() }
+    }
+}
+
+/// Where the columns of a [`Table`] stand in its file.
+struct Header<const N: usize> {
+    /// `None` for an optional column that the file leaves out.
+    positions: [Option<usize>; N],
+    fields: usize,
+}
+
+impl<T, const N: usize> Table<T, N> {
+    /// The rows that are good. What is wrong with the others is added to the problems.
+    pub fn read(&self, bytes: &[u8], reading: &mut Reading) -> Rows<T> {
+        let mut rows = Rows::none();
+        let mut records = records(bytes);
+        let Some((line, header)) = records.next() else {
+            let message = format!("is empty; its first row must name the columns {}", self.columns.join(", "));
+            self.report(reading, 1, BadField::row(message));
+            return rows;
+        };
+        let header = match self.header(header) {
+            Ok(header) => header,
+            Err(messages) => {
+                messages.into_iter().for_each(|message| self.report(reading, line, BadField::row(message)));
+                return rows;
+            }
+        };
+        let mut first_lines = HashMap::<String, u64>::new();
+        for (line, record) in records {
+            if reading.rows_left == 0 {
+                let message = format!("there are more than {MAX_ROWS} rows in all; import them in parts");
+                self.report(reading, line, BadField::row(message));
+                break;
+            }
+            reading.rows_left -= 1;
+            match self.row(&header, record, reading.currency) {
+                Err(bad) => self.report(reading, line, bad),
+                Ok(value) => match first_lines.entry((self.key)(&value)) {
+                    Entry::Occupied(first) => {
+                        let message = format!("is the same as in line {}", first.get());
+                        self.report(reading, line, BadField { column: self.columns[0], message });
+                    }
+                    Entry::Vacant(unused) => {
+                        unused.insert(line);
+                        rows.values.push(value);
+                        rows.lines.push(line);
+                    }
+                },
+            }
+        }
+        rows
+    }
+
+    fn header(&self, record: ByteRecord) -> Result<Header<N>, Vec<String>> {
+        let Ok(record) = StringRecord::from_byte_record(record) else {
+            return Err(vec!["is not UTF-8: save the file in that encoding".to_owned()]);
+        };
+        let mut wrong = Vec::new();
+        let mut positions = [None; N];
+        for (position, name) in record.iter().map(str::trim).enumerate() {
+            match self.columns.iter().position(|column| *column == name) {
+                Some(column) if positions[column].is_some() => {
+                    wrong.push(format!("the column {name} is there twice"));
+                }
+                Some(column) => positions[column] = Some(position),
+                // A file without a header has a row of data here.
+                None if self.confidential => wrong.push(format!("column {} is unknown", position + 1)),
+                None => wrong.push(format!("the column {} is unknown", quoted(name))),
+            }
+        }
+        for (column, position) in self.columns.iter().zip(positions) {
+            if position.is_none() && !self.optional.contains(column) {
+                wrong.push(format!("the column {column} is missing"));
+            }
+        }
+        if wrong.is_empty() { Ok(Header { positions, fields: record.len() }) } else { Err(wrong) }
+    }
+
+    fn row(&self, header: &Header<N>, record: ByteRecord, currency: Currency) -> Result<T, BadField> {
+        if record.len() != header.fields {
+            let (found, wanted) = (record.len(), header.fields);
+            let likely = if found > wanted {
+                "a field with a comma in it needs quotation marks"
+            } else {
+                "perhaps a quotation mark is not closed"
+            };
+            return Err(BadField::row(format!("the number of fields is {found} instead of {wanted}; {likely}")));
+        }
+        let record = StringRecord::from_byte_record(record).map_err(|error| {
+            let position = Some(error.utf8_error().field());
+            let column = header.positions.iter().position(|other| *other == position);
+            BadField { column: column.map_or("", |column| self.columns[column]), message: "is not UTF-8".to_owned() }
+        })?;
+        let fields = array::from_fn(|column| {
+            let text = header.positions[column].and_then(|position| record.get(position)).unwrap_or_default();
+            Field { column: self.columns[column], text: text.trim(), confidential: self.confidential }
+        });
+        (self.row)(fields, currency)
+    }
+
+    fn report(&self, reading: &mut Reading, line: u64, bad: BadField) {
+        let BadField { column, message } = bad;
+        reading.problems.add(Problem { file: self.file.to_owned(), line, column: column.to_owned(), message });
+    }
+}
+
+/// Rows that are not blank, each with the line on which it begins.
+fn records(bytes: &[u8]) -> impl Iterator<Item = (u64, ByteRecord)> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let mut lines = Lines { bytes, position: 0, line: 1 };
+    let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    // No error is lost: csv has them for input, for UTF-8 and for unequal lengths, and these are flexible rows of
+    // bytes in memory.
+    let records = reader.into_byte_records().map_while(Result::ok);
+    let numbered = records.map(move |record| {
+        let start = record.position().map_or(0, Position::byte);
+        (lines.line_of(usize::try_from(start).unwrap_or(usize::MAX)), record)
+    });
+    numbered.filter(|(_, record)| record.len() > 1 || record.iter().any(|field| !field.trim_ascii().is_empty()))
+}
+
+/// Counts lines up to where a row begins. csv counts too, but lets a row begin at the end of the one before, so that
+/// blank lines and CRLF lead it astray.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// Line of the row that csv finds at `start`, which does not go down from call to call.
+    fn line_of(&mut self, start: usize) -> u64 {
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let end = start + breaks;
+        let passed = self.bytes.get(self.position..end).unwrap_or_default();
+        self.line += passed.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        self.position = end;
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PETS: Table<(String, i64), 3> = Table {
+        file: "pets.csv",
+        columns: ["id", "legs", "note"],
+        optional: &["note"],
+        confidential: false,
+        row: |[id, legs, note], _| {
+            note.optional_text(5)?;
+            Ok((id.id()?, legs.whole("legs", 0, 8)?))
+        },
+        key: |(id, _)| id.clone(),
+    };
+
+    fn read(table: &Table<(String, i64), 3>, bytes: &[u8]) -> (Rows<(String, i64)>, String) {
+        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
+        (table.read(bytes, &mut reading), reading.problems.to_string())
+    }
+
+    #[test]
+    fn rows_have_the_lines_that_an_editor_shows() {
+        for (bytes, lines) in [
+            (&b"id,legs\ncat,4\nant,6\n"[..], [2, 3]),
+            (b"id,legs\ncat,4\nant,6", [2, 3]),
+            (b"id,legs\r\ncat,4\r\nant,6\r\n", [2, 3]),
+            (b"\n\nid,legs\n\n \ncat,4\n\nant,6\n\n", [6, 8]),
+            (b"\r\nid,legs\r\n\r\ncat,4\r\n\r\nant,6", [4, 6]),
+            (b"id,legs,note\n\"cat\",4,\"\n\"\nant,6,\n", [2, 4]),
+            (b"\xEF\xBB\xBFid,legs\ncat,4\nant,6\n", [2, 3]),
+            (b"\xEF\xBB\xBF\"legs\", id \n 4,cat\n6, ant \n", [2, 3]),
+        ] {
+            let (rows, problems) = read(&PETS, bytes);
+            assert_eq!(problems, "", "{bytes:?}");
+            assert_eq!(rows.lines, lines, "{bytes:?}");
+            assert_eq!(rows.values, [("cat".to_owned(), 4), ("ant".to_owned(), 6)], "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (bytes, expected) in [
+            (&b""[..], "pets.csv:1: is empty; its first row must name the columns id, legs, note"),
+            (b"\n\n", "pets.csv:1: is empty; its first row must name the columns id, legs, note"),
+            (b"id,feet\n", "pets.csv:1: the column \"feet\" is unknown\npets.csv:1: the column legs is missing"),
+            (b"id,legs,id\n", "pets.csv:1: the column id is there twice"),
+            (b"id,legs,\n", "pets.csv:1: the column \"\" is unknown"),
+            (b"\xFF\xFEi\0d\0", "pets.csv:1: is not UTF-8: save the file in that encoding"),
+            (
+                b"id,legs\ncat\nant,6,x\n",
+                "pets.csv:2: the number of fields is 1 instead of 2; perhaps a quotation mark is not closed\n\
+                 pets.csv:3: the number of fields is 3 instead of 2; a field with a comma in it needs quotation marks",
+            ),
+            (b"id,legs,note\ncat,4,\"a\nant,6,\nbee,6,\n", "pets.csv:2: note: must not be longer than 5 characters"),
+            (b"legs,id\n4,k\xE4fer\n", "pets.csv:2: id: is not UTF-8"),
+            (
+                b"id,legs\ncat,four\n\n,4\nant,9\n",
+                "pets.csv:2: legs: must be a whole number of legs, not \"four\"\npets.csv:4: id: must not be empty\n\
+                 pets.csv:5: legs: must be between 0 and 8 legs, not \"9\"",
+            ),
+            (
+                b"id,legs\ncat,4\nant,6\ncat,4\n cat,3\n",
+                "pets.csv:4: id: is the same as in line 2\npets.csv:5: id: is the same as in line 2",
+            ),
+        ] {
+            assert_eq!(read(&PETS, bytes).1, expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_inside_a_field_is_itself() {
+        let (rows, problems) = read(&PETS, b"id,legs\n[\"cat\"],4\n\"[\"\"a\"\",\"\"b\"\"]\",6\n");
+        assert_eq!(problems, "");
+        assert_eq!(rows.values, [(r#"["cat"]"#.to_owned(), 4), (r#"["a","b"]"#.to_owned(), 6)]);
+    }
+
+    #[test]
+    fn a_confidential_file_is_never_repeated() {
+        let table = Table { confidential: true, ..PETS };
+        let (_, problems) = read(&table, b"hunter2,4\n");
+        assert!(problems.contains("column 1 is unknown") && !problems.contains("hunter2"), "{problems}");
+        let (_, problems) = read(&table, b"id,legs\ncat,hunter2\n");
+        assert_eq!(problems, "pets.csv:2: legs: must be a whole number of legs");
+    }
+
+    #[test]
+    fn there_is_an_end_to_rows() {
+        let mut reading = Reading { rows_left: 1, ..Reading::new(Currency::parse("USD").expect("valid")) };
+        let rows = PETS.read(b"id,legs\ncat,4\nant,6\nbee,6\n", &mut reading);
+        assert_eq!(rows.values.len(), 1);
+        let expected = "pets.csv:3: there are more than 1000000 rows in all; import them in parts";
+        assert_eq!(reading.problems.to_string(), expected);
+    }
+}

@@ -1,0 +1,64 @@
+//! Structured logs: JSON lines or a terminal format, written by a thread of their own.
+//!
+//! The buffer is bounded. When nobody reads the output, requests do not wait: lines are dropped and the number of them
+//! is told as soon as there is room again.
+
+use std::io;
+
+use slog::{Drain, FnValue, Level, LevelFilter, Logger, Record, o};
+use slog_async::{Async, AsyncGuard, OverflowStrategy};
+
+use crate::config::LogFormat;
+
+/// Lines that wait to be written. At a few hundred bytes each, a few megabytes.
+const BUFFER: usize = 8_192;
+
+/// A logger, and the guard that writes what is left when it is dropped. Keep the guard until the very end.
+pub fn start(format: LogFormat, level: Level) -> (Logger, AsyncGuard) {
+    match format {
+        LogFormat::Json => {
+            let drain = slog_json::Json::new(io::stdout())
+                .set_newlines(true)
+                .set_flush(true)
+                .add_key_value(o!(
+                    "at" => FnValue(|_: &Record<'_>| now()),
+                    "level" => FnValue(|record: &Record<'_>| level_name(record.level())),
+                    "msg" => FnValue(|record: &Record<'_>| record.msg().to_string()),
+                ))
+                .build();
+            detach(drain.fuse(), level)
+        }
+        LogFormat::Terminal => {
+            let decorator = slog_term::TermDecorator::new().stderr().build();
+            let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build();
+            detach(drain.fuse(), level)
+        }
+    }
+}
+
+fn detach<D>(drain: D, level: Level) -> (Logger, AsyncGuard)
+where
+    D: Drain<Err = slog::Never, Ok = ()> + Send + 'static,
+{
+    let buffered = Async::new(drain).chan_size(BUFFER).overflow_strategy(OverflowStrategy::DropAndReport);
+    let (drain, guard) = buffered.build_with_guard();
+    (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), guard)
+}
+
+/// A log line is stamped by the machine's clock, not by the shop's: it tells when the line was written.
+#[expect(clippy::disallowed_methods, reason = "the time of a log line is not business time")]
+fn now() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Critical => "critical",
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}

@@ -1,0 +1,71 @@
+//! What an operator asks: does it live, may it be sent work, what is it doing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use domain::PortFuture;
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use serde_json::json;
+
+use crate::http::Scope;
+use crate::runtime::{Commands, Supervisor};
+
+/// Whether the database answers and has the schema of this program.
+pub type ReadinessCheck = Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>;
+/// Transactions that nobody waits for any more but that still hold a connection.
+pub type AbandonedCount = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Operations {
+    pub commands: Commands,
+    pub supervisor: Supervisor,
+    pub ready: ReadinessCheck,
+    pub abandoned: AbandonedCount,
+}
+
+/// A load balancer does not wait longer for an answer.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/livez", web::get().to(livez))
+        .route("/readyz", web::get().to(readyz))
+        .route("/statusz", web::get().to(statusz));
+}
+
+/// The process runs. Nothing else is asked, so that a database that is down restarts nothing.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+/// 200 when requests may be sent here: the database answers, its schema is current, and the process is not stopping.
+async fn readyz(
+    scope: web::Data<Scope>,
+    operations: web::Data<Operations>,
+    ctx: web::ReqData<RequestContext>,
+) -> HttpResponse {
+    let not_ready = |why: &str| {
+        HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE).json(json!({"status": "unavailable", "reason": why}))
+    };
+    if scope.shutdown.has_begun() {
+        return not_ready("stopping");
+    }
+    match (operations.ready)(&ctx.at_most(READY_WITHIN)).await {
+        Ok(()) => HttpResponse::Ok().json(json!({"status": "ok"})),
+        Err(fault) => not_ready(fault.kind().as_str()),
+    }
+}
+
+/// What is under way, and how the background tasks fare.
+async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({
+        "stopping": scope.shutdown.has_begun(),
+        "requests_in_flight": scope.in_flight(),
+        "commands_in_flight": operations.commands.in_flight(),
+        "transactions_abandoned": (operations.abandoned)(),
+        "tasks": operations.supervisor.status(),
+    }))
+}

@@ -1,0 +1,11 @@
+//! Who owns what runs: the commands of callers, the periodic tasks, and the way down.
+//!
+//! **Architecture Invariant:** nothing else spawns. What has an owner has a bound, a name, and is drained.
+
+mod commands;
+mod shutdown;
+mod supervisor;
+
+pub use commands::Commands;
+pub use shutdown::{Shutdown, refuse_latecomers, stop_signal};
+pub use supervisor::{Schedule, Supervisor, TaskStatus};

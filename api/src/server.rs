@@ -1,0 +1,138 @@
+//! Serving an [`App`] over HTTP, from the first connection to the last answer.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{App as Actix, HttpResponse, HttpServer, web};
+use slog::{Logger, error, info};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::{Problem, request_scope};
+use crate::runtime::refuse_latecomers;
+use crate::{operations, pages, shopping, simulation};
+
+/// How the server came to an end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that had begun was finished.
+    Drained,
+    /// It was forced, or time was up; these were left.
+    Left(Vec<String>),
+}
+
+/// Connections that the acceptor took but that no worker has looked at yet get this long to be looked at. Workers that
+/// stop drop what they have not looked at.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes, then goes down in order; `force` ends that early.
+///
+/// 1. Readiness fails; answers ask to close their connections; listening goes on for the configured while.
+/// 2. No new connection is served: latecomers get a whole 503. Requests under way finish.
+/// 3. Commands and tasks are drained. What is left after the grace is named.
+pub async fn serve(
+    app: App,
+    config: &Config,
+    log: &Logger,
+    listener: TcpListener,
+    stop: impl Future<Output = &'static str>,
+    force: impl Future<Output = ()>,
+) -> std::io::Result<Ending> {
+    let latecomers = listener.try_clone()?;
+    let (commands, supervisor, shutdown, scope) =
+        (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
+    let server = start(app, config, listener)?;
+    let handle = server.handle();
+    let drain = Duration::from_millis(config.shutdown.drain_ms);
+
+    let going_down = async {
+        let signal = stop.await;
+        info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => signal,
+            "requests_in_flight" => scope.in_flight(), "commands_in_flight" => commands.in_flight());
+        shutdown.begin();
+        tokio::time::sleep(config.listen_after_stop()).await;
+
+        handle.pause().await;
+        let closed = CancellationToken::new();
+        let finish = async {
+            tokio::time::sleep(SETTLE).await;
+            let finished = tokio::time::timeout(drain, handle.stop(true)).await;
+            closed.cancel();
+            finished
+        };
+        let (finished, refused) = tokio::join!(finish, refuse_latecomers(latecomers, closed.clone()));
+        if let Err(error) = &refused {
+            error!(log, "latecomers could not be answered"; "op" => "shutdown.refuse", "error" => %error);
+        }
+        let mut left = commands.drain(drain).await;
+        left.extend(supervisor.drain(drain).await);
+        if finished.is_err() {
+            left.push(format!("{} requests", scope.in_flight()));
+        }
+        info!(log, "shutdown drained"; "op" => "shutdown.drained", "refused" => refused.unwrap_or(0),
+            "left" => left.join(", "));
+        left
+    };
+    tokio::pin!(server);
+    tokio::pin!(going_down);
+    let left = tokio::select! {
+        ended = &mut server => {
+            ended?;
+            going_down.await
+        }
+        left = &mut going_down => left,
+        () = force => {
+            let left = vec![format!("{} requests", scope.in_flight()), format!("{} commands", commands.in_flight())];
+            error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
+            left
+        }
+    };
+    Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
+}
+
+fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+    let http = &config.http;
+    let millis = Duration::from_millis;
+    let workers = http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
+    let (shop, pages, operations) =
+        (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
+    let simulation = app.simulation.map(web::Data::new);
+    let server = HttpServer::new(move || {
+        let actix = Actix::new()
+            .wrap(from_fn(request_scope))
+            .app_data(scope.clone())
+            .app_data(limits.clone())
+            .app_data(shop.clone())
+            .app_data(pages.clone())
+            .app_data(operations.clone())
+            .configure(operations::routes)
+            .configure(pages::routes)
+            .configure(shopping::v2026_04_08::routes)
+            .default_service(web::to(no_such_route));
+        match &simulation {
+            Some(simulation) => actix.app_data(simulation.clone()).configure(simulation::routes),
+            None => actix,
+        }
+    });
+    let server = server
+        .workers(workers)
+        .max_connections(http.max_connections)
+        .keep_alive(millis(http.keep_alive_ms))
+        .client_request_timeout(millis(http.header_timeout_ms))
+        .client_disconnect_timeout(millis(1_000))
+        // A client that closes is gone: its handler's future is dropped, which is how a command learns of it.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(config.shutdown.drain_ms.div_ceil(1_000))
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+async fn no_such_route() -> HttpResponse {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address").respond(None)
+}

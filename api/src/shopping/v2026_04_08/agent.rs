@@ -1,0 +1,146 @@
+//! `UCP-Agent`: who asks. An RFC 8941 dictionary whose member `profile` is the address of the platform's profile
+//! (overview, "Platform Advertisement on Request").
+//!
+//! The address is parsed, not fetched: it is a claim until signatures are verified.
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use domain::context::{Platform, PlatformId, Principal, RequestContext};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+use url::{Host, Url};
+
+use super::{Shopping, VERSION};
+use crate::http::Problem;
+
+/// Which platforms are let in, and which are known.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentPolicy {
+    /// Profiles on this machine may use plain http, and count as registered. For development.
+    pub trust_loopback: bool,
+}
+
+/// The context of a request by a platform.
+pub struct Agent(pub RequestContext);
+
+impl FromRequest for Agent {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(identify(req))
+    }
+}
+
+fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
+    let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
+    let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
+    let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
+    let mut headers = req.headers().get_all("ucp-agent");
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header.as_bytes(),
+        (Some(_), Some(_)) => return Err(invalid("UCP-Agent must be given once")),
+        (None, _) => return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required")),
+    };
+    let platform = parse(header, shopping.surface.agents)?;
+    Ok(Agent(ctx.on_behalf_of(Principal::Platform(platform))))
+}
+
+fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {
+    let dictionary: Dictionary =
+        Parser::new(header).parse().map_err(|_| invalid("UCP-Agent must be an RFC 8941 dictionary"))?;
+    let Some(ListEntry::Item(profile)) = dictionary.get("profile") else {
+        return Err(invalid("UCP-Agent must have a member profile"));
+    };
+    let BareItem::String(address) = &profile.bare_item else {
+        return Err(invalid("The profile of UCP-Agent must be a quoted string"));
+    };
+    let member = match dictionary.get("version") {
+        Some(ListEntry::Item(item)) => Some(&item.bare_item),
+        _ => None,
+    };
+    match profile.params.get("version").or(member) {
+        None => {}
+        Some(BareItem::String(version)) if version.as_str() == VERSION => {}
+        Some(_) => {
+            let content = format!("This shop speaks version {VERSION}");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "version_unsupported", content));
+        }
+    }
+    platform(address.as_str(), policy)
+}
+
+fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem> {
+    if address.len() > PlatformId::MAX_LENGTH {
+        return Err(invalid("The profile of UCP-Agent is too long"));
+    }
+    let mut url = Url::parse(address).map_err(|_| invalid("The profile of UCP-Agent must be a URL"))?;
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(invalid("The profile of UCP-Agent must be a URL with a host")),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback && policy.trust_loopback => {}
+        _ => return Err(invalid("The profile of UCP-Agent must be an https URL")),
+    }
+    url.set_fragment(None);
+    Ok(Platform { id: PlatformId(url.to_string()), registered: loopback && policy.trust_loopback })
+}
+
+fn invalid(content: &str) -> Problem {
+    Problem::bad_request("invalid_profile_url", content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVELOPMENT: AgentPolicy = AgentPolicy { trust_loopback: true };
+    const PRODUCTION: AgentPolicy = AgentPolicy { trust_loopback: false };
+
+    fn code(header: &str, policy: AgentPolicy) -> Option<&'static str> {
+        parse(header.as_bytes(), policy).err().map(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_platform_is_known_by_its_profile() {
+        let platform = parse(br#"profile="https://Platform.example/p.json#x""#, PRODUCTION).expect("valid");
+        assert_eq!(platform.id.0, "https://platform.example/p.json");
+        assert!(!platform.registered);
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_in_development() {
+        for (header, policy, expected) in [
+            (r#"profile="http://localhost:9000/p.json""#, DEVELOPMENT, None),
+            (r#"profile="http://127.0.0.1:9000/p.json""#, DEVELOPMENT, None),
+            (r#"profile="http://[::1]/p.json""#, DEVELOPMENT, None),
+            (r#"profile="http://localhost:9000/p.json""#, PRODUCTION, Some("invalid_profile_url")),
+            (r#"profile="http://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="ftp://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="data:text/plain,x""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="not a url""#, DEVELOPMENT, Some("invalid_profile_url")),
+            ("profile=https://platform.example", DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"name="https://platform.example""#, DEVELOPMENT, Some("invalid_profile_url")),
+            ("", DEVELOPMENT, Some("invalid_profile_url")),
+        ] {
+            assert_eq!(code(header, policy), expected, "{header}");
+        }
+        assert!(parse(br#"profile="http://localhost:9000/p.json""#, DEVELOPMENT).expect("valid").registered);
+    }
+
+    #[test]
+    fn the_version_may_be_named_and_must_be_ours() {
+        for (header, expected) in [
+            (r#"profile="https://p.example/"; version="2026-04-08""#, None),
+            (r#"profile="https://p.example/"; version="2099-01-01""#, Some("version_unsupported")),
+            (r#"profile="https://p.example/", version="2026-04-08""#, None),
+            (r#"profile="https://p.example/", version="2099-01-01""#, Some("version_unsupported")),
+        ] {
+            assert_eq!(code(header, DEVELOPMENT), expected, "{header}");
+        }
+    }
+}

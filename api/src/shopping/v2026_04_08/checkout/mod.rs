@@ -1,0 +1,178 @@
+//! `/checkout-sessions`: create, read, update, complete, cancel (checkout, REST binding).
+
+mod request;
+mod response;
+
+pub(super) use response::{AddressDto, ItemDto, address};
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use domain::checkout::{
+    Answer, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome, Status,
+    UpdateCommand,
+};
+use domain::context::{Deadline, RequestContext};
+use tokio::sync::oneshot;
+
+use super::agent::Agent;
+use super::envelope::{in_band_refusal, not_found};
+use super::problem::checkout_error;
+use super::{Shopping, Surface, write};
+use crate::http::{Body, Problem, fault_problem, json};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/checkout-sessions", web::post().to(create))
+        .route("/checkout-sessions/{id}", web::get().to(read))
+        .route("/checkout-sessions/{id}", web::put().to(update))
+        .route("/checkout-sessions/{id}/complete", web::post().to(complete))
+        .route("/checkout-sessions/{id}/cancel", web::post().to(cancel));
+}
+
+async fn create(
+    req: HttpRequest,
+    shopping: web::Data<Shopping>,
+    agent: Agent,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let ctx = agent.0;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", &body.0)?;
+    let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
+    let answer = {
+        let (use_case, ctx) = (shopping.create.clone(), ctx.clone());
+        let command = CreateCommand { claim, request };
+        shopping.commands.run(&ctx.clone(), "checkout.create", async move { use_case.run(&ctx, command).await }).await
+    };
+    Ok(respond(&ctx, &shopping.surface, StatusCode::CREATED, flatten(answer)))
+}
+
+async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> HttpResponse {
+    let ctx = agent.0;
+    let Some(id) = CheckoutId::parse(&id) else { return not_found("There is no such checkout") };
+    match shopping.checkouts.read(&ctx, id).await {
+        Ok(checkout) => {
+            let checkout = checkout.as_of(shopping.clock.now());
+            HttpResponse::Ok().json(response::checkout(&checkout, &shopping.surface))
+        }
+        Err(error) => checkout_error(&ctx, &error),
+    }
+}
+
+async fn update(
+    req: HttpRequest,
+    shopping: web::Data<Shopping>,
+    agent: Agent,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let ctx = agent.0;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, &body.0)?;
+    let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
+    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
+    let answer = {
+        let (use_case, ctx) = (shopping.update.clone(), ctx.clone());
+        let command = UpdateCommand { claim, id, request };
+        shopping.commands.run(&ctx.clone(), "checkout.update", async move { use_case.run(&ctx, command).await }).await
+    };
+    Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
+}
+
+async fn cancel(
+    req: HttpRequest,
+    shopping: web::Data<Shopping>,
+    agent: Agent,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let ctx = agent.0;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.cancel", &id, &body.0)?;
+    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
+    let answer = {
+        let (use_case, ctx) = (shopping.cancel.clone(), ctx.clone());
+        let command = CancelCommand { claim, id };
+        shopping.commands.run(&ctx.clone(), "checkout.cancel", async move { use_case.run(&ctx, command).await }).await
+    };
+    Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
+}
+
+/// Completes. Past the point of no return the caller's deadline ends only the waiting: the answer is then the checkout
+/// as it stands, `complete_in_progress`.
+async fn complete(
+    req: HttpRequest,
+    shopping: web::Data<Shopping>,
+    agent: Agent,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let ctx = agent.0;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.complete", &id, &body.0)?;
+    let choice = json::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
+    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
+
+    let (begun, has_begun) = oneshot::channel();
+    let on_begun = Box::new(move |checkout: &Checkout| drop(begun.send(checkout.clone())));
+    let command = CompleteCommand { claim, id, choice, on_begun };
+    let finished = {
+        let (use_case, ctx) = (shopping.complete.clone(), ctx.clone());
+        async move { use_case.run(&ctx, command).await }
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = shopping.commands.run(&ctx, "checkout.complete", finished) => flatten(answer),
+        checkout = out_of_time(ctx.deadline(), has_begun) => {
+            Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false })
+        }
+    };
+    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer
+        && checkout.status == Status::CompleteInProgress
+    {
+        shopping.supervisor.nudge("payment.reconcile");
+    }
+    Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
+}
+
+/// Kept back from the deadline, so that the answer still arrives.
+const RESERVE: Duration = Duration::from_millis(50);
+
+/// Completes at the deadline, if the point of no return was passed before; else never.
+async fn out_of_time(deadline: Deadline, has_begun: oneshot::Receiver<Checkout>) -> Checkout {
+    let Ok(checkout) = has_begun.await else { return std::future::pending().await };
+    tokio::time::sleep(deadline.remaining().saturating_sub(RESERVE)).await;
+    checkout
+}
+
+fn flatten(answer: Result<Result<Answer, CheckoutError>, domain::fault::Fault>) -> Result<Answer, CheckoutError> {
+    answer.unwrap_or_else(|fault| Err(CheckoutError::Fault(fault)))
+}
+
+/// Renders an outcome. The same outcome always gives the same bytes, so a repetition is answered like the first.
+fn respond(
+    ctx: &RequestContext,
+    surface: &Surface,
+    success: StatusCode,
+    answer: Result<Answer, CheckoutError>,
+) -> HttpResponse {
+    let Answer { outcome, replayed } = match answer {
+        Ok(answer) => answer,
+        Err(CheckoutError::Fault(fault)) => {
+            return fault_problem(ctx, &fault).respond(Some(ctx.request_id().as_str()));
+        }
+        Err(error) => return checkout_error(ctx, &error),
+    };
+    let mut response = match &outcome {
+        Outcome::Checkout(checkout) => HttpResponse::build(success).json(response::checkout(checkout, surface)),
+        // The specification calls it a business outcome; platforms expect the status that says so.
+        Outcome::Declined(checkout) => {
+            HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, surface))
+        }
+        Outcome::NothingToSell(messages) => in_band_refusal(messages),
+    };
+    if replayed {
+        use actix_web::http::header::{HeaderName, HeaderValue};
+        let name = HeaderName::from_static("idempotent-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    response
+}

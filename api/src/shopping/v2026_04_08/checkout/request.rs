@@ -1,0 +1,381 @@
+//! What a platform sends. Members that the shop owns, and members it does not know, are ignored.
+
+use std::collections::BTreeMap;
+
+use domain::checkout::{BuyerContext, CheckoutRequest, LineId, RequestedLine};
+use domain::customer::{Address, Buyer, Consent, DestinationId, Email};
+use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
+use domain::payment::{Credential, HandlerId, Instrument, InstrumentDisplay, PaymentChoice, PaymentHandler};
+use domain::promotion::Code;
+use domain::quantity::Quantity;
+use domain::secret::Secret;
+use serde::Deserialize;
+use validator::{Validate, ValidateEmail};
+
+use crate::http::Problem;
+
+/// The body of create and update: the whole content of a checkout.
+#[derive(Deserialize)]
+pub(super) struct CheckoutBody {
+    line_items: Vec<LineBody>,
+    buyer: Option<BuyerBody>,
+    context: Option<ContextBody>,
+    attribution: Option<BTreeMap<String, String>>,
+    fulfillment: Option<FulfillmentBody>,
+    discounts: Option<DiscountsBody>,
+    payment: Option<PaymentBody>,
+}
+
+#[derive(Deserialize)]
+struct LineBody {
+    id: Option<String>,
+    item: ItemBody,
+    quantity: i64,
+}
+
+#[derive(Deserialize)]
+struct ItemBody {
+    id: String,
+}
+
+#[derive(Deserialize, Validate)]
+struct BuyerBody {
+    #[validate(length(max = 200))]
+    first_name: Option<String>,
+    #[validate(length(max = 200))]
+    last_name: Option<String>,
+    #[validate(length(max = 320))]
+    email: Option<String>,
+    #[validate(length(max = 50))]
+    phone_number: Option<String>,
+    consent: Option<ConsentBody>,
+}
+
+#[derive(Deserialize)]
+struct ConsentBody {
+    analytics: Option<bool>,
+    preferences: Option<bool>,
+    marketing: Option<bool>,
+    sale_of_data: Option<bool>,
+}
+
+#[derive(Deserialize, Validate)]
+struct ContextBody {
+    #[validate(length(max = 100))]
+    address_country: Option<String>,
+    #[validate(length(max = 100))]
+    address_region: Option<String>,
+    #[validate(length(max = 50))]
+    postal_code: Option<String>,
+    #[validate(length(max = 50))]
+    language: Option<String>,
+    #[validate(length(max = 10))]
+    currency: Option<String>,
+    #[validate(length(max = 2000))]
+    intent: Option<String>,
+    #[validate(length(max = 20))]
+    #[serde(default)]
+    eligibility: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct FulfillmentBody {
+    #[serde(default)]
+    methods: Vec<MethodBody>,
+}
+
+#[derive(Deserialize)]
+struct MethodBody {
+    #[serde(rename = "type")]
+    kind: Option<MethodWord>,
+    destinations: Option<Vec<DestinationBody>>,
+    selected_destination_id: Option<String>,
+    groups: Option<Vec<GroupBody>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MethodWord {
+    Shipping,
+    Pickup,
+}
+
+#[derive(Deserialize, Validate)]
+struct DestinationBody {
+    #[validate(length(min = 1, max = 128))]
+    id: Option<String>,
+    #[validate(length(max = 300))]
+    street_address: Option<String>,
+    #[validate(length(max = 300))]
+    extended_address: Option<String>,
+    #[validate(length(max = 200))]
+    address_locality: Option<String>,
+    #[validate(length(max = 200))]
+    address_region: Option<String>,
+    #[validate(length(max = 50))]
+    postal_code: Option<String>,
+    #[validate(length(max = 100))]
+    address_country: Option<String>,
+    #[validate(length(max = 200))]
+    first_name: Option<String>,
+    #[validate(length(max = 200))]
+    last_name: Option<String>,
+    #[validate(length(max = 50))]
+    phone_number: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct GroupBody {
+    selected_option_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DiscountsBody {
+    codes: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct PaymentBody {
+    #[serde(default)]
+    instruments: Vec<InstrumentBody>,
+}
+
+#[derive(Deserialize)]
+struct InstrumentBody {
+    id: Option<String>,
+    handler_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    selected: Option<bool>,
+    display: Option<DisplayBody>,
+    credential: Option<CredentialBody>,
+}
+
+#[derive(Deserialize)]
+struct DisplayBody {
+    brand: Option<String>,
+    last_digits: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CredentialBody {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    token: Option<String>,
+}
+
+/// The body of complete.
+#[derive(Deserialize)]
+pub(super) struct CompleteBody {
+    payment: PaymentBody,
+}
+
+fn invalid(path: &str, content: &str) -> Problem {
+    Problem::bad_request("invalid_request", format!("{path}: {content}"))
+}
+
+fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Problem> {
+    if list.len() > limit { Err(invalid(path, &format!("has more than {limit} entries"))) } else { Ok(()) }
+}
+
+/// Names the first member that is too long. The validator's own text would repeat the value.
+fn check(body: &impl Validate, path: &str) -> Result<(), Problem> {
+    body.validate().map_err(|errors| {
+        let field = errors.field_errors().keys().map(ToString::to_string).min().unwrap_or_default();
+        invalid(&format!("{path}.{field}"), "has the wrong length")
+    })
+}
+
+impl CheckoutBody {
+    pub(super) fn parse(self) -> Result<CheckoutRequest, Problem> {
+        if self.line_items.is_empty() {
+            return Err(invalid("line_items", "must not be empty"));
+        }
+        at_most(&self.line_items, CheckoutRequest::MAX_LINES, "line_items")?;
+        let lines = self.line_items.into_iter().enumerate().map(|(index, line)| line.parse(index));
+        let codes = self.discounts.and_then(|discounts| discounts.codes);
+        for (index, code) in codes.iter().flatten().enumerate() {
+            if code.len() > Code::MAX_LENGTH {
+                return Err(invalid(&format!("discounts.codes[{index}]"), "is too long"));
+            }
+        }
+        at_most(codes.as_deref().unwrap_or_default(), CheckoutRequest::MAX_CODES, "discounts.codes")?;
+        let attribution = self.attribution.unwrap_or_default();
+        if attribution.len() > 50 || attribution.iter().any(|(name, value)| name.len() > 100 || value.len() > 500) {
+            return Err(invalid("attribution", "has too many or too long entries"));
+        }
+        Ok(CheckoutRequest {
+            lines: lines.collect::<Result<_, _>>()?,
+            buyer: self.buyer.map(BuyerBody::parse).transpose()?,
+            context: self.context.map(ContextBody::parse).transpose()?,
+            attribution,
+            fulfillment: self.fulfillment.map(FulfillmentBody::parse).transpose()?,
+            codes,
+            instruments: self.payment.map_or(Ok(Vec::new()), PaymentBody::shown)?,
+        })
+    }
+}
+
+impl LineBody {
+    fn parse(self, index: usize) -> Result<RequestedLine, Problem> {
+        let quantity = Quantity::parse(self.quantity)
+            .map_err(|error| invalid(&format!("line_items[{index}].quantity"), &error.to_string()))?;
+        if self.item.id.is_empty() || self.item.id.len() > 1_000 {
+            return Err(invalid(&format!("line_items[{index}].item.id"), "has the wrong length"));
+        }
+        // An id that we did not give names no line of ours.
+        let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
+        Ok(RequestedLine { id, sku: self.item.id, quantity })
+    }
+}
+
+impl BuyerBody {
+    fn parse(self) -> Result<Buyer, Problem> {
+        check(&self, "buyer")?;
+        if self.email.as_ref().is_some_and(|email| !email.trim().validate_email()) {
+            return Err(invalid("buyer.email", "is not an e-mail address"));
+        }
+        let consent = self.consent.map(|consent| Consent {
+            analytics: consent.analytics,
+            preferences: consent.preferences,
+            marketing: consent.marketing,
+            sale_of_data: consent.sale_of_data,
+        });
+        Ok(Buyer {
+            first_name: self.first_name,
+            last_name: self.last_name,
+            email: self.email.map(|email| Email::new(&email)),
+            phone_number: self.phone_number,
+            consent,
+        })
+    }
+}
+
+impl ContextBody {
+    fn parse(self) -> Result<BuyerContext, Problem> {
+        check(&self, "context")?;
+        if self.eligibility.iter().any(|claim| claim.len() > 200) {
+            return Err(invalid("context.eligibility", "has an entry that is too long"));
+        }
+        Ok(BuyerContext {
+            country: self.address_country,
+            region: self.address_region,
+            postal_code: self.postal_code,
+            language: self.language,
+            currency: self.currency,
+            intent: self.intent,
+            eligibility: self.eligibility,
+        })
+    }
+}
+
+impl FulfillmentBody {
+    /// The first shipping method counts; ids of methods and groups are ours and need not be repeated.
+    fn parse(self) -> Result<FulfillmentRequest, Problem> {
+        at_most(&self.methods, 10, "fulfillment.methods")?;
+        let kind = |method: &MethodBody| match method.kind {
+            Some(MethodWord::Pickup) => MethodKind::Pickup,
+            // An update may leave the type out; the only method that was offered is meant.
+            Some(MethodWord::Shipping) | None => MethodKind::Shipping,
+        };
+        let kinds = self.methods.iter().map(kind).collect();
+        let shipping = self.methods.into_iter().find(|method| kind(method) == MethodKind::Shipping);
+        let Some(method) = shipping else { return Ok(FulfillmentRequest { kinds, ..FulfillmentRequest::default() }) };
+
+        let destinations = method.destinations.unwrap_or_default();
+        at_most(&destinations, CheckoutRequest::MAX_DESTINATIONS, "fulfillment.methods[0].destinations")?;
+        let parsed = destinations.into_iter().enumerate().map(|(index, destination)| {
+            let path = format!("fulfillment.methods[0].destinations[{index}]");
+            check(&destination, &path)?;
+            Ok(destination.parse())
+        });
+        let option = method.groups.into_iter().flatten().next().and_then(|group| group.selected_option_id);
+        Ok(FulfillmentRequest {
+            kinds,
+            destinations: parsed.collect::<Result<_, Problem>>()?,
+            selected_destination: method.selected_destination_id.map(DestinationId),
+            selected_option: option.map(OptionId),
+        })
+    }
+}
+
+impl DestinationBody {
+    fn parse(self) -> (Option<DestinationId>, Address) {
+        let address = Address {
+            street: self.street_address,
+            extended: self.extended_address,
+            locality: self.address_locality,
+            region: self.address_region,
+            postal_code: self.postal_code,
+            country: self.address_country,
+            first_name: self.first_name,
+            last_name: self.last_name,
+            phone_number: self.phone_number,
+        };
+        (self.id.map(DestinationId), address)
+    }
+}
+
+impl PaymentBody {
+    /// The instruments as they may be shown again. One that cannot be told apart from others is left out.
+    fn shown(self) -> Result<Vec<Instrument>, Problem> {
+        at_most(&self.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
+        let shown = self.instruments.into_iter().enumerate().filter_map(|(index, instrument)| {
+            let handler = HandlerId(instrument.handler_id.clone()?);
+            instrument.id.as_ref()?;
+            Some(instrument.parse(index, handler).map(|(instrument, _)| instrument))
+        });
+        shown.collect()
+    }
+}
+
+impl InstrumentBody {
+    fn parse(self, index: usize, handler: HandlerId) -> Result<(Instrument, Option<Credential>), Problem> {
+        let path = |member: &str| format!("payment.instruments[{index}].{member}");
+        let short = |text: Option<String>, member: &str| match text {
+            Some(text) if text.len() > 200 => Err(invalid(&path(member), "is too long")),
+            text => Ok(text),
+        };
+        let display = match self.display {
+            None => None,
+            Some(display) => Some(InstrumentDisplay {
+                brand: short(display.brand, "display.brand")?,
+                last_digits: short(display.last_digits, "display.last_digits")?,
+                description: short(display.description, "display.description")?,
+            }),
+        };
+        let instrument = Instrument {
+            id: short(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
+            handler,
+            kind: short(self.kind, "type")?.unwrap_or_else(|| "card".to_owned()),
+            selected: self.selected.unwrap_or(false),
+            display,
+        };
+        let credential = self.credential.and_then(|credential| {
+            let token = Secret::new(credential.token?);
+            Some(Credential { kind: credential.kind.unwrap_or_else(|| "token".to_owned()), token })
+        });
+        Ok((instrument, credential))
+    }
+}
+
+impl CompleteBody {
+    /// The instrument to charge: the one that is selected, else the first. A handler that is not named can only be
+    /// meant when there is no choice.
+    pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<PaymentChoice, Problem> {
+        at_most(&self.payment.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
+        let instruments = self.payment.instruments;
+        let chosen = instruments.iter().position(|instrument| instrument.selected == Some(true)).unwrap_or(0);
+        let Some(instrument) = instruments.into_iter().nth(chosen) else {
+            return Err(invalid("payment.instruments", "must not be empty"));
+        };
+        let handler = match (&instrument.handler_id, offered) {
+            (Some(handler), _) => HandlerId(handler.clone()),
+            (None, [only]) => only.id.clone(),
+            (None, _) => return Err(invalid(&format!("payment.instruments[{chosen}].handler_id"), "is missing")),
+        };
+        let (instrument, credential) = instrument.parse(chosen, handler)?;
+        Ok(PaymentChoice { instrument: Instrument { selected: true, ..instrument }, credential })
+    }
+}

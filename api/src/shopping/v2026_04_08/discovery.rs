@@ -1,0 +1,53 @@
+//! `GET /.well-known/ucp`: what this shop can do, where, and how it is paid (overview, "Discovery").
+//!
+//! Only what is served is advertised. The order capability promises webhooks, so it waits for them.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::envelope::{BUYER_CONSENT, CHECKOUT, DISCOUNT, FULFILLMENT, by_name};
+use super::{Shopping, VERSION};
+
+pub(super) async fn profile(shopping: web::Data<Shopping>) -> HttpResponse {
+    let surface = &shopping.surface;
+    let extension = |name: &str| {
+        let mut entry = entry(name);
+        entry["extends"] = json!(CHECKOUT);
+        json!([entry])
+    };
+    let mut fulfillment = extension("fulfillment");
+    fulfillment[0]["config"] = json!({"allows_multi_destination": {"shipping": false, "pickup": false}, "allows_method_combinations": [["shipping"]]});
+    let profile = json!({
+        "ucp": {
+            "version": VERSION,
+            "services": {
+                "dev.ucp.shopping": [{
+                    "version": VERSION,
+                    "spec": format!("https://ucp.dev/{VERSION}/specification/overview"),
+                    "transport": "rest",
+                    "schema": format!("https://ucp.dev/{VERSION}/services/shopping/rest.openapi.json"),
+                    "endpoint": surface.public_url,
+                }],
+            },
+            "capabilities": {
+                CHECKOUT: [entry("checkout")],
+                DISCOUNT: extension("discount"),
+                FULFILLMENT: fulfillment,
+                BUYER_CONSENT: extension("buyer_consent"),
+            },
+            "payment_handlers": by_name(&surface.handlers),
+        },
+    });
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(profile)
+}
+
+/// A capability with its specification and schema, both at the authority of its name.
+fn entry(name: &str) -> Value {
+    let page = name.replace('_', "-");
+    json!({
+        "version": VERSION,
+        "spec": format!("https://ucp.dev/{VERSION}/specification/{page}"),
+        "schema": format!("https://ucp.dev/{VERSION}/schemas/shopping/{name}.json"),
+    })
+}

@@ -1,0 +1,45 @@
+//! Messages on the wire: `types/message.json`, with an RFC 9535 path into the answer.
+
+use domain::checkout::{Message, Severity, Subject};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct MessageDto {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    code: &'static str,
+    content: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+pub(super) fn message(message: &Message) -> MessageDto {
+    let (kind, severity) = match message.severity {
+        Severity::Recoverable => ("error", Some("recoverable")),
+        Severity::RequiresBuyerInput => ("error", Some("requires_buyer_input")),
+        Severity::RequiresBuyerReview => ("error", Some("requires_buyer_review")),
+        Severity::Unrecoverable => ("error", Some("unrecoverable")),
+        Severity::Warning => ("warning", None),
+    };
+    MessageDto {
+        kind,
+        code: message.code.as_str(),
+        content: message.content.clone(),
+        severity,
+        path: message.subject.map(path),
+    }
+}
+
+fn path(subject: Subject) -> String {
+    match subject {
+        Subject::Line(index) | Subject::RequestedLine(index) => format!("$.line_items[{index}]"),
+        Subject::Fulfillment => "$.fulfillment".to_owned(),
+        Subject::Destination => "$.fulfillment.methods[0].selected_destination_id".to_owned(),
+        Subject::DeliveryOption => "$.fulfillment.methods[0].groups[0].selected_option_id".to_owned(),
+        Subject::Code(index) => format!("$.discounts.codes[{index}]"),
+        Subject::Eligibility(index) => format!("$.context.eligibility[{index}]"),
+        Subject::Payment => "$.payment.instruments[0]".to_owned(),
+    }
+}

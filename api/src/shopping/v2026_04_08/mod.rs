@@ -1,0 +1,67 @@
+//! Protocol version 2026-04-08, REST binding. The rules are those of the specification's tag `v2026-04-08`; where a
+//! section is named it is one of `docs/specification`.
+
+mod agent;
+mod checkout;
+mod discovery;
+mod envelope;
+mod message;
+mod order;
+mod problem;
+mod total;
+mod write;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
+use domain::clock::Clock;
+use domain::order::OrderBook;
+use domain::payment::PaymentHandler;
+
+use crate::runtime::{Commands, Supervisor};
+
+pub use agent::AgentPolicy;
+pub use order::dto::order as render_order;
+pub use write::Outage;
+
+/// The version of the protocol, in every answer.
+pub const VERSION: &str = "2026-04-08";
+
+/// What the surface is made of. Built once, by the composition root.
+#[derive(Clone)]
+pub struct Shopping {
+    pub create: CreateCheckout,
+    pub update: UpdateCheckout,
+    pub complete: CompleteCheckout,
+    pub cancel: CancelCheckout,
+    pub checkouts: Arc<dyn CheckoutBook>,
+    pub orders: Arc<dyn OrderBook>,
+    pub clock: Arc<dyn Clock>,
+    pub commands: Commands,
+    pub supervisor: Supervisor,
+    pub surface: Surface,
+}
+
+/// What the surface says of itself.
+#[derive(Clone)]
+pub struct Surface {
+    /// Scheme, host and port, without a slash at the end.
+    pub public_url: String,
+    pub terms_url: String,
+    pub privacy_url: String,
+    /// What can be paid with; empty when nothing can.
+    pub handlers: Vec<PaymentHandler>,
+    pub agents: AgentPolicy,
+    /// Whether an order is read by whoever knows its id, or by its buyer's platform only.
+    pub open_orders: bool,
+    /// Simulated loss of the idempotency records; never on in production.
+    pub outage: Outage,
+}
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/.well-known/ucp", web::get().to(discovery::profile))
+        .configure(checkout::routes)
+        .configure(order::routes);
+}

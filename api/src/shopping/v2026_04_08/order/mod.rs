@@ -1,0 +1,37 @@
+//! `/orders/{id}`: the whole order as it stands (order, "GET").
+
+pub(crate) mod dto;
+
+use actix_web::{HttpResponse, web};
+use domain::context::{Principal, RequestContext};
+use domain::order::{Order, OrderId};
+
+use super::agent::Agent;
+use super::envelope::not_found;
+use super::{Shopping, Surface};
+use crate::http::fault_problem;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.route("/orders/{id}", web::get().to(read));
+}
+
+async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> HttpResponse {
+    let ctx = agent.0;
+    let Some(id) = OrderId::parse(&id) else { return not_found("There is no such order") };
+    match shopping.orders.read(&ctx, id).await {
+        Ok(Some(order)) if may_read(&ctx, &shopping.surface, &order) => {
+            HttpResponse::Ok().json(dto::order(&order, &shopping.surface))
+        }
+        // Whoever may not see it cannot tell it from one that does not exist.
+        Ok(_) => not_found("There is no such order"),
+        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
+    }
+}
+
+fn may_read(ctx: &RequestContext, surface: &Surface, order: &Order) -> bool {
+    surface.open_orders
+        || match ctx.principal() {
+            Principal::Platform(platform) => platform.id == order.owner,
+            Principal::Anonymous | Principal::Task(_) => false,
+        }
+}

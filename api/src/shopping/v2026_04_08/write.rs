@@ -1,0 +1,64 @@
+//! What every write brings: an idempotency key, a body, and their fingerprint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::HttpRequest;
+use domain::context::{Principal, RequestContext};
+use domain::idempotency::{Claim, Fingerprint, Key};
+use sha2::{Digest, Sha256};
+
+use super::Surface;
+use super::problem::refused_key;
+use crate::http::Problem;
+
+/// Whether the idempotency records are, for a test, unreachable.
+#[derive(Clone, Debug, Default)]
+pub struct Outage(Arc<AtomicBool>);
+
+impl Outage {
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Release);
+    }
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The claim of a write. `resource` is what it changes; empty when it makes something new.
+///
+/// The key is required (REST binding, "Idempotency-Key"). The fingerprint is SHA-256 over method, path and raw body.
+pub(super) fn claim(
+    req: &HttpRequest,
+    ctx: &RequestContext,
+    surface: &Surface,
+    operation: &'static str,
+    resource: &str,
+    body: &[u8],
+) -> Result<Claim, Problem> {
+    let header = req.headers().get("idempotency-key").ok_or_else(|| {
+        Problem::bad_request("missing_idempotency_key", "The header Idempotency-Key is required for this request")
+    })?;
+    let key = header.to_str().ok().and_then(Key::parse).ok_or_else(|| {
+        let content = format!("Idempotency-Key must be 1 to {} visible ASCII characters", Key::MAX_LENGTH);
+        Problem::bad_request("invalid_idempotency_key", content)
+    })?;
+    if surface.outage.is_on() {
+        return Err(refused_key(domain::idempotency::ClaimRefusal::Unavailable));
+    }
+    let Principal::Platform(platform) = ctx.principal() else {
+        return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required"));
+    };
+    let mut hash = Sha256::new();
+    for part in [req.method().as_str().as_bytes(), b"\n", req.path().as_bytes(), b"\n", body] {
+        hash.update(part);
+    }
+    let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Claim {
+        principal: platform.id.clone(),
+        operation,
+        resource: resource.to_owned(),
+        key,
+        fingerprint: Fingerprint(fingerprint),
+    })
+}

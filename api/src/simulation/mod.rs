@@ -1,0 +1,184 @@
+//! Affordances for tests and demonstrations: shipping an order, adjusting it, ageing idempotency keys. They are served in
+//! simulation only; in production these routes do not exist.
+
+mod request;
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use domain::checkout::LineId;
+use domain::clock::Clock;
+use domain::context::RequestContext;
+use domain::idempotency::IdempotencyRecords;
+use domain::order::{
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderBook, OrderChange, OrderChangeRefused, OrderError, OrderId,
+    OrderRefusal, Shipment,
+};
+use domain::secret::Secret;
+use serde_json::json;
+
+use crate::http::{Body, Problem, fault_problem, json as parse};
+use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
+
+#[derive(Clone)]
+pub struct Simulation {
+    pub secret: Secret,
+    pub orders: Arc<dyn OrderBook>,
+    pub records: Arc<dyn IdempotencyRecords>,
+    pub clock: Arc<dyn Clock>,
+    pub surface: Surface,
+    pub outage: Outage,
+}
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/testing/simulate-shipping/{id}", web::post().to(simulate_shipping))
+        .route("/testing/orders/{id}/fulfill", web::post().to(fulfill))
+        .route("/testing/orders/{id}/adjust", web::post().to(adjust))
+        .route("/testing/idempotency/age", web::post().to(age))
+        .route("/testing/idempotency/outage", web::post().to(outage))
+        .route("/orders/{id}", web::put().to(put_order));
+}
+
+/// Ships everything that is not shipped yet. 403 unless `Simulation-Secret` is right.
+async fn simulate_shipping(
+    req: HttpRequest,
+    simulation: web::Data<Simulation>,
+    ctx: web::ReqData<RequestContext>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let given = req.headers().get("simulation-secret").and_then(|value| value.to_str().ok());
+    if given != Some(simulation.secret.expose()) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "wrong_simulation_secret",
+            "Simulation-Secret is missing or wrong",
+        ));
+    }
+    ship_everything(&simulation, &ctx, &id).await
+}
+
+/// Ships everything that is not shipped yet.
+async fn fulfill(
+    simulation: web::Data<Simulation>,
+    ctx: web::ReqData<RequestContext>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    ship_everything(&simulation, &ctx, &id).await
+}
+
+async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<HttpResponse, Problem> {
+    let order = find(simulation, ctx, id).await?;
+    let open = order.lines.iter().filter(|line| line.total > line.fulfilled);
+    let lines: Vec<ExpectedLine> =
+        open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect();
+    if lines.is_empty() {
+        return answer(simulation, &order);
+    }
+    let number = order.events.len();
+    let shipment = Shipment {
+        kind: "shipped".to_owned(),
+        lines,
+        tracking_number: Some(format!("TRACK{number:06}")),
+        tracking_url: Some(format!("https://carrier.example/track/TRACK{number:06}")),
+        carrier: Some("Example Carrier".to_owned()),
+        description: Some("Handed to the carrier".to_owned()),
+    };
+    let change =
+        OrderChange::Shipped { id: format!("evt_shipped_{number}"), occurred_at: simulation.clock.now(), shipment };
+    append(simulation, ctx, order.id, vec![change]).await
+}
+
+/// Takes units of a line back, with their money.
+async fn adjust(
+    simulation: web::Data<Simulation>,
+    ctx: web::ReqData<RequestContext>,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let wanted: request::AdjustBody = parse(&body.0)?;
+    let order = find(&simulation, &ctx, &id).await?;
+    let line = order.lines.iter().find(|line| line.id.0 == wanted.line_item_id);
+    let Some(line) = line else {
+        return Err(unprocessable(&OrderChangeRefused::UnknownLine(LineId(wanted.line_item_id))));
+    };
+    let amount = domain::money::Amount::new(-line.unit_price.minor().saturating_mul(wanted.quantity));
+    let adjustment = Adjustment {
+        kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
+        status: AdjustmentStatus::Completed,
+        lines: vec![ExpectedLine { line: line.id.clone(), quantity: wanted.quantity.saturating_neg() }],
+        amount: Some(amount),
+        description: None,
+    };
+    let id = format!("adj_{}", order.events.len());
+    let change = OrderChange::Adjusted { id, occurred_at: simulation.clock.now(), adjustment };
+    append(&simulation, &ctx, order.id, vec![change]).await
+}
+
+/// Appends the fulfillment events and adjustments that the order does not have yet; everything else is ignored.
+async fn put_order(
+    simulation: web::Data<Simulation>,
+    ctx: web::ReqData<RequestContext>,
+    id: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let wanted: request::OrderBody =
+        parse(&body.0).map_err(|problem| Problem { status: StatusCode::UNPROCESSABLE_ENTITY, ..problem })?;
+    let order = find(&simulation, &ctx, &id).await?;
+    append(&simulation, &ctx, order.id, wanted.changes()?).await
+}
+
+/// Moves every claim of a key back in time.
+async fn age(
+    simulation: web::Data<Simulation>,
+    ctx: web::ReqData<RequestContext>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let wanted: request::AgeBody = parse(&body.0)?;
+    let aged = simulation.records.age(&ctx, wanted.key, wanted.hours).await;
+    let aged = aged.map_err(|fault| fault_problem(&ctx, &fault))?;
+    Ok(HttpResponse::Ok().json(json!({"aged": aged})))
+}
+
+/// Pretends that the idempotency records cannot be reached: every keyed write is then refused with 503.
+async fn outage(simulation: web::Data<Simulation>, body: Body) -> Result<HttpResponse, Problem> {
+    let wanted: request::OutageBody = parse(&body.0)?;
+    simulation.outage.set(wanted.enabled);
+    Ok(HttpResponse::Ok().json(json!({"enabled": wanted.enabled})))
+}
+
+async fn find(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<Order, Problem> {
+    let missing = || Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order");
+    let id = OrderId::parse(id).ok_or_else(missing)?;
+    let found = simulation.orders.read(ctx, id).await;
+    found.map_err(|fault| fault_problem(ctx, &fault))?.ok_or_else(missing)
+}
+
+async fn append(
+    simulation: &Simulation,
+    ctx: &RequestContext,
+    id: OrderId,
+    changes: Vec<OrderChange>,
+) -> Result<HttpResponse, Problem> {
+    match simulation.orders.append(ctx, id, changes).await {
+        Ok(order) => answer(simulation, &order),
+        Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
+        Err(OrderError::Refused(OrderRefusal::NotFound)) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))
+        }
+        Err(OrderError::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
+    }
+}
+
+fn answer(simulation: &Simulation, order: &Order) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(render_order(order, &simulation.surface)))
+}
+
+fn unprocessable(refused: &OrderChangeRefused) -> Problem {
+    let content = match refused {
+        OrderChangeRefused::UnknownLine(line) => format!("The order has no line {:?}", line.0),
+        OrderChangeRefused::TooMany(line) => format!("Line {:?} has not that many units left", line.0),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_change_refused", content)
+}

@@ -1,0 +1,274 @@
+//! A small catalogue, callers, and the requests they make.
+
+use std::time::Duration;
+
+use domain::catalog::{ProductId, Sku, Variant};
+use domain::checkout::{
+    Begin, Begun, Checkout, CheckoutBook, CheckoutId, CheckoutRequest, NewCheckout, Outcome, RequestedLine, Settlement,
+    Write,
+};
+use domain::clock::Timestamp;
+use domain::context::{Deadline, Platform, PlatformId, Principal, RequestContext, RequestId};
+use domain::customer::{Address, Buyer, DestinationId, Email};
+use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
+use domain::id::PageToken;
+use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
+use domain::money::{Amount, Currency, Money};
+use domain::payment::{Attempt, AttemptId, HandlerId, Instrument, PaymentOutcome};
+use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
+use domain::quantity::Quantity;
+use time::macros::datetime;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shop, log, trace};
+
+pub const COMPLETE: &str = "checkout.complete";
+/// Long enough for anything that is not about time.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const ALICE: &str = "https://alice.example/profile";
+pub const BOB: &str = "https://bob.example/profile";
+
+/// When everything happens, unless a test says otherwise.
+pub fn noon() -> Timestamp {
+    datetime!(2026-06-01 12:00 UTC)
+}
+
+pub fn hours(hours: i64) -> time::Duration {
+    time::Duration::hours(hours)
+}
+
+pub fn usd() -> Currency {
+    Currency::parse("USD").expect("a currency")
+}
+
+pub fn caller(platform: &str, budget: Duration) -> RequestContext {
+    let platform = Platform { id: PlatformId(platform.to_owned()), registered: platform == ALICE };
+    let (principal, token) = (Principal::Platform(platform), CancellationToken::new());
+    RequestContext::new(&log(), RequestId::generate(), trace(), principal, Deadline::after(budget), token)
+}
+
+/// A registered platform with time.
+pub fn alice() -> RequestContext {
+    caller(ALICE, PATIENCE)
+}
+
+/// A platform that nobody registered.
+pub fn bob() -> RequestContext {
+    caller(BOB, PATIENCE)
+}
+
+pub fn task() -> RequestContext {
+    RequestContext::for_task(&log(), "test.task", trace(), Deadline::after(PATIENCE), CancellationToken::new())
+}
+
+pub fn sku(text: &str) -> Sku {
+    Sku::parse(text).expect("a SKU")
+}
+
+pub fn product(id: &str, price: i64, requires_shipping: bool) -> ImportedProduct {
+    let price = Money { amount: Amount::new(price), currency: usd() };
+    let title = format!("The {id}");
+    let variant = Variant { sku: sku(id), title, image_url: None, price, requires_shipping };
+    ImportedProduct { id: ProductId(id.to_owned()), variant }
+}
+
+pub fn stock(id: &str, on_hand: i64) -> ImportedStock {
+    ImportedStock { sku: sku(id), on_hand }
+}
+
+/// `song` and `book` need no delivery, `gift` costs nothing, `rose` is shipped.
+pub fn catalogue() -> Batch {
+    let rate = |id: &str, country: Option<&str>, level: &str, price| ShippingRate {
+        id: OptionId(id.to_owned()),
+        country: country.map(str::to_owned),
+        service_level: ServiceLevel(level.to_owned()),
+        price: Amount::new(price),
+        title: format!("By {id}"),
+    };
+    let discount =
+        |code: &str, value, scope| Discount { code: Code::new(code), value, scope, description: code.into() };
+    Batch {
+        products: vec![
+            product("song", 500, false),
+            product("book", 1_250, false),
+            product("gift", 0, false),
+            product("rose", 3_000, true),
+            product("gone", 700, false),
+        ],
+        stock: vec![stock("song", 10), stock("book", 10), stock("gift", 10), stock("rose", 10), stock("gone", 0)],
+        customers: vec![ImportedCustomer {
+            id: "cust_1".into(),
+            name: "Ada".into(),
+            email: Email::new("ada@example.com"),
+        }],
+        addresses: vec![ImportedAddress {
+            id: DestinationId("addr_1".into()),
+            customer: "cust_1".into(),
+            address: address("1 Main St"),
+        }],
+        shipping_rates: vec![
+            rate("us-standard", Some("US"), "standard", 500),
+            rate("world-express", None, "express", 2_500),
+        ],
+        discounts: vec![
+            discount("TENOFF", DiscountValue::Percentage { basis_points: 1_000 }, DiscountScope::Order),
+            discount("BOOK5", DiscountValue::Fixed(Amount::new(500)), DiscountScope::Lines(vec![sku("book")])),
+        ],
+        free_shipping: vec![FreeShipping {
+            id: "over-100".into(),
+            min_subtotal: Some(Amount::new(10_000)),
+            eligible_skus: vec![sku("rose")],
+            description: "Free over 100".into(),
+        }],
+        instruments: vec![ImportedInstrument {
+            id: "instr_1".into(),
+            kind: "card".into(),
+            brand: "Visa".into(),
+            last_digits: "4242".into(),
+            token: "success_token".into(),
+            handler: "mock".into(),
+        }],
+        ..Batch::empty(usd())
+    }
+}
+
+pub fn address(street: &str) -> Address {
+    Address { street: Some(street.into()), country: Some("US".into()), ..Address::default() }
+}
+
+pub fn request(lines: &[(&str, i64)]) -> CheckoutRequest {
+    let line = |(sku, units): &(&str, i64)| RequestedLine {
+        id: None,
+        sku: (*sku).to_owned(),
+        quantity: Quantity::parse(*units).expect("a quantity"),
+    };
+    CheckoutRequest { lines: lines.iter().map(line).collect(), ..CheckoutRequest::default() }
+}
+
+/// A request that uses everything that can be asked for.
+pub fn rich_request() -> CheckoutRequest {
+    let to = DestinationId("home".into());
+    CheckoutRequest {
+        buyer: Some(Buyer {
+            first_name: Some("Ada".into()),
+            email: Some(Email::new("ada@example.com")),
+            ..Buyer::default()
+        }),
+        attribution: [("campaign".to_owned(), "spring \"26\" 🌱".to_owned())].into(),
+        fulfillment: Some(FulfillmentRequest {
+            kinds: vec![MethodKind::Shipping],
+            destinations: vec![(Some(to.clone()), address("2 Side St"))],
+            selected_destination: Some(to),
+            selected_option: Some(OptionId("us-standard".into())),
+        }),
+        codes: Some(vec!["tenoff".into(), "book5".into(), "nonsense".into()]),
+        instruments: vec![instrument()],
+        ..request(&[("rose", 1), ("book", 2)])
+    }
+}
+
+pub fn instrument() -> Instrument {
+    Instrument {
+        id: "instr_1".into(),
+        handler: HandlerId("mock".into()),
+        kind: "card".into(),
+        selected: true,
+        display: None,
+    }
+}
+
+/// A claim of Alice's whose fingerprint is that of the first request under this key.
+pub fn claim(operation: &'static str, resource: &str, key: &str) -> Claim {
+    Claim {
+        principal: PlatformId(ALICE.to_owned()),
+        operation,
+        resource: resource.to_owned(),
+        key: Key::parse(key).expect("a key"),
+        fingerprint: Fingerprint(format!("fingerprint of {key}")),
+    }
+}
+
+pub fn create_at(now: Timestamp, key: &str) -> Write {
+    Write { claim: claim("checkout.create", "", key), now }
+}
+
+pub fn create(key: &str) -> Write {
+    create_at(noon(), key)
+}
+
+pub fn update(id: &CheckoutId, key: &str) -> Write {
+    Write { claim: claim("checkout.update", id.as_str(), key), now: noon() }
+}
+
+pub fn cancel(id: &CheckoutId, key: &str) -> Write {
+    Write { claim: claim("checkout.cancel", id.as_str(), key), now: noon() }
+}
+
+pub fn new_checkout(request: CheckoutRequest) -> NewCheckout {
+    NewCheckout {
+        id: CheckoutId::generate(noon()),
+        page: PageToken::generate(),
+        currency: usd(),
+        expires_at: noon() + hours(6),
+        request,
+    }
+}
+
+pub fn begin(id: &CheckoutId, key: &str) -> Begin {
+    Begin {
+        write: Write { claim: claim(COMPLETE, id.as_str(), key), now: noon() },
+        checkout: id.clone(),
+        attempt: AttemptId::generate(noon()),
+        instrument: instrument(),
+        owned_until: noon() + hours(1),
+    }
+}
+
+pub fn settlement(attempt: &Attempt, outcome: PaymentOutcome) -> Settlement {
+    Settlement { attempt: attempt.id.clone(), outcome, now: noon() }
+}
+
+/// The checkout that an outcome is about.
+pub fn about(outcome: &Outcome) -> &Checkout {
+    match outcome {
+        Outcome::Checkout(checkout) | Outcome::Declined(checkout) => checkout,
+        Outcome::NothingToSell(messages) => panic!("nothing was sold: {messages:?}"),
+    }
+}
+
+impl Shop {
+    /// A checkout of Alice's.
+    pub async fn opened(&self, lines: &[(&str, i64)], key: &str) -> Checkout {
+        self.opened_at(noon(), lines, key).await
+    }
+
+    pub async fn opened_at(&self, now: Timestamp, lines: &[(&str, i64)], key: &str) -> Checkout {
+        let new = NewCheckout { expires_at: now + hours(6), ..new_checkout(request(lines)) };
+        let answer = self.checkouts.create(&alice(), create_at(now, key), new).await.expect("created");
+        about(&answer.outcome).clone()
+    }
+
+    /// A checkout whose payment is under way.
+    pub async fn begun(&self, lines: &[(&str, i64)], key: &str) -> (Checkout, Attempt) {
+        let checkout = self.opened(lines, key).await;
+        self.begin(&checkout.id, key).await
+    }
+
+    pub async fn begin(&self, id: &CheckoutId, key: &str) -> (Checkout, Attempt) {
+        match self.checkouts.begin_completion(&alice(), begin(id, key)).await.expect("begun") {
+            Begun::Claimed { checkout, attempt } => (checkout, attempt),
+            other => panic!("not claimed: {other:?}"),
+        }
+    }
+
+    pub async fn settle(&self, attempt: &Attempt, outcome: PaymentOutcome) -> Outcome {
+        self.checkouts.settle(&task(), settlement(attempt, outcome)).await.expect("settled")
+    }
+
+    /// A checkout that was paid for.
+    pub async fn bought(&self, lines: &[(&str, i64)], key: &str) -> Checkout {
+        let (_, attempt) = self.begun(lines, key).await;
+        about(&self.settle(&attempt, PaymentOutcome::Confirmed).await).clone()
+    }
+}

@@ -1,0 +1,264 @@
+//! What every storage test stands on: a fresh database on one engine, a shop in it, and ways to look underneath.
+//!
+//! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (an admin url); `cargo xtask test` provides
+//! one. Without it that half is not run, and says so past the capture of the test harness.
+
+#![allow(dead_code, reason = "each test binary uses its part of the kit")]
+
+pub mod data;
+pub mod raw;
+
+use std::future::Future;
+use std::io::Write;
+use std::sync::Once;
+use std::time::Duration;
+
+use domain::checkout::{CheckoutError, CheckoutRefusal};
+use domain::context::{Stopwatch, TraceContext};
+use domain::fault::{Fault, FaultKind};
+use domain::import::ImportError;
+use domain::order::OrderError;
+use persistence::{
+    Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlIdempotencyRecords, SqlImport, SqlOrderBook,
+    SqlPaymentAttempts, SqlStoredInstruments,
+};
+use raw::Raw;
+use slog::{Discard, Logger, o};
+
+const POSTGRES: &str = "XTASK_POSTGRES_URL";
+
+/// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on_sqlite!($($test),+);
+        $crate::on_postgres!($($test),+);
+    };
+}
+
+#[macro_export]
+macro_rules! on_sqlite {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $test() { $crate::kit::run($crate::kit::Place::sqlite(), super::$test); })+
+        }
+    };
+}
+
+#[macro_export]
+macro_rules! on_postgres {
+    ($($test:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = $crate::kit::Place::postgres() {
+                    $crate::kit::run(place, super::$test);
+                }
+            })+
+        }
+    };
+}
+
+/// Runs one test on a runtime of its own.
+pub fn run<F: Future<Output = ()>>(place: Place, test: impl FnOnce(Place) -> F) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(test(place));
+    runtime.shutdown_timeout(Duration::from_secs(10));
+}
+
+/// A database that exists for one test.
+pub struct Place {
+    url: String,
+    owned: Owned,
+}
+
+enum Owned {
+    Directory(tempfile::TempDir),
+    Database { admin: String, name: String },
+}
+
+impl Place {
+    pub fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self {
+            url: format!("sqlite://{}", directory.path().join("shop.db").display()),
+            owned: Owned::Directory(directory),
+        }
+    }
+
+    /// `None`, and a word about it, when no server was given to test with.
+    pub fn postgres() -> Option<Self> {
+        static SAID: Once = Once::new();
+        let Ok(admin) = std::env::var(POSTGRES) else {
+            // Not `eprintln!`: the harness would keep it to itself.
+            SAID.call_once(|| drop(writeln!(std::io::stderr(), "NOT CHECKED: Postgres ({POSTGRES} is not set)")));
+            return None;
+        };
+        let name = format!("storage_{}", uuid::Uuid::new_v4().simple());
+        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        let mut url = url::Url::parse(&admin).expect("an admin url");
+        url.set_path(&name);
+        Some(Self { url: url.into(), owned: Owned::Database { admin, name } })
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.config().url.engine()
+    }
+
+    /// Patient where a test does not ask for haste, so that a slow machine fails no test.
+    pub fn config(&self) -> DatabaseConfig {
+        config(&self.url)
+    }
+
+    pub fn open(&self) -> Database {
+        open(self.config())
+    }
+
+    /// A connection that is not the shop's.
+    pub fn raw(&self) -> Raw {
+        Raw::connect(&self.url)
+    }
+
+    /// A shop that sells what [`data::catalogue`] lists.
+    pub async fn shop(&self) -> Shop {
+        self.shop_with(|_| ()).await
+    }
+
+    /// The same, opened anew with other settings once it is stocked: its pool is empty.
+    pub async fn shop_with(&self, change: impl FnOnce(&mut DatabaseConfig)) -> Shop {
+        let stocked = Shop::on(self.open());
+        stocked.database.migrate().expect("a schema");
+        stocked.stock(data::catalogue()).await;
+        drop(stocked);
+        let mut config = self.config();
+        change(&mut config);
+        Shop::on(open(config))
+    }
+
+    pub fn sqlite_path(&self) -> std::path::PathBuf {
+        match &self.owned {
+            Owned::Directory(directory) => directory.path().join("shop.db"),
+            Owned::Database { .. } => panic!("not on SQLite"),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Owned::Database { admin, name } = &self.owned {
+            Raw::connect(admin).execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
+}
+
+pub fn config(url: &str) -> DatabaseConfig {
+    DatabaseConfig {
+        url: DatabaseUrl::parse(url, true).expect("a database url"),
+        pool_size: 4,
+        pool_wait: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(20),
+        lock_timeout: Duration::from_secs(20),
+        commit_grace: Duration::from_secs(5),
+    }
+}
+
+pub fn open(config: DatabaseConfig) -> Database {
+    Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
+}
+
+pub fn log() -> Logger {
+    Logger::root(Discard, o!())
+}
+
+/// Every storage port on one database.
+pub struct Shop {
+    pub database: Database,
+    pub checkouts: SqlCheckoutBook,
+    pub orders: SqlOrderBook,
+    pub attempts: SqlPaymentAttempts,
+    pub instruments: SqlStoredInstruments,
+    pub keys: SqlIdempotencyRecords,
+    pub import: SqlImport,
+}
+
+impl Shop {
+    pub fn on(database: Database) -> Self {
+        Self {
+            checkouts: SqlCheckoutBook::new(database.clone()),
+            orders: SqlOrderBook::new(database.clone()),
+            attempts: SqlPaymentAttempts::new(database.clone()),
+            instruments: SqlStoredInstruments::new(database.clone()),
+            keys: SqlIdempotencyRecords::new(database.clone()),
+            import: SqlImport::new(database.clone()),
+            database,
+        }
+    }
+
+    pub async fn stock(&self, batch: domain::import::Batch) {
+        use domain::import::Import;
+        self.import.import(&data::task(), batch, std::sync::Arc::new(|_| ())).await.expect("imported");
+    }
+}
+
+/// Waits for something that is about to become true. The deadline only keeps a broken test from hanging.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let watch = Stopwatch::start();
+    while !holds() {
+        assert!(watch.elapsed() < Duration::from_secs(15), "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The error types of the ports, as far as a test of storage tells them apart.
+pub trait Failure: std::fmt::Debug + Sized {
+    fn into_fault(self) -> Result<Fault, Self>;
+}
+
+impl Failure for Fault {
+    fn into_fault(self) -> Result<Fault, Self> {
+        Ok(self)
+    }
+}
+
+macro_rules! failures {
+    ($($error:ident),+) => {$(
+        impl Failure for $error {
+            fn into_fault(self) -> Result<Fault, Self> {
+                match self {
+                    $error::Fault(fault) => Ok(fault),
+                    refused => Err(refused),
+                }
+            }
+        }
+    )+};
+}
+failures!(CheckoutError, OrderError, ImportError);
+
+pub trait Expected<T, E> {
+    /// The fault that this must have ended in.
+    fn fault(self) -> Fault;
+}
+
+impl<T: std::fmt::Debug, E: Failure> Expected<T, E> for Result<T, E> {
+    fn fault(self) -> Fault {
+        self.expect_err("a fault").into_fault().expect("a fault, not a refusal")
+    }
+}
+
+/// The refusal that this must have ended in.
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, CheckoutError>) -> CheckoutRefusal {
+    match result.expect_err("a refusal") {
+        CheckoutError::Refused(refusal) => refusal,
+        CheckoutError::Fault(fault) => panic!("a fault, not a refusal: {}", fault.chain()),
+    }
+}
+
+/// Another writer was faster, or everyone was busy: the same request may be sent again.
+pub fn is_worth_repeating<T>(result: &Result<T, CheckoutError>) -> bool {
+    matches!(result, Err(CheckoutError::Fault(fault))
+        if matches!(fault.kind(), FaultKind::Contention | FaultKind::Unavailable))
+}
+
+pub fn trace() -> TraceContext {
+    TraceContext::start()
+}

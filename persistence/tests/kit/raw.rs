@@ -1,0 +1,165 @@
+//! Connections beside the shop's own: to hold locks, to look at rows, to break things.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+pub enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+#[derive(QueryableByName)]
+struct TextRow {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+#[derive(QueryableByName)]
+struct NumberRow {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(QueryableByName)]
+struct SqlitePlanRow {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[derive(QueryableByName)]
+struct PostgresPlanRow {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
+}
+
+/// What changes when a shop sells, by table.
+const STATE: &[(&str, &[&str])] = &[
+    ("stock", &["sku", "on_hand", "held"]),
+    ("checkout", &["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"]),
+    ("payment_attempt", &["id", "checkout_id", "state", "reference", "checks", "due_at", "claim_key"]),
+    ("orders", &["id", "checkout_id", "totals"]),
+    ("order_line", &["order_id", "position", "total", "fulfilled"]),
+    ("order_event", &["order_id", "sequence", "id", "kind", "body"]),
+    ("idempotency_key", &["principal", "operation", "resource", "idempotency_key", "fingerprint", "outcome"]),
+    ("product", &["id", "title"]),
+    ("variant", &["sku", "title", "price"]),
+    ("customer", &["id", "email"]),
+    ("address", &["customer_id", "id", "street"]),
+];
+
+impl Raw {
+    pub fn connect(url: &str) -> Self {
+        let mut raw = match url.strip_prefix("sqlite://") {
+            Some(path) => Self::Sqlite(SqliteConnection::establish(path).expect("a connection")),
+            None => Self::Postgres(PgConnection::establish(url).expect("a connection")),
+        };
+        // What a test says on its own behalf is none of the product's statements.
+        match &mut raw {
+            Self::Sqlite(conn) => {
+                conn.set_instrumentation(None::<Box<dyn diesel::connection::Instrumentation>>);
+                conn.batch_execute("PRAGMA busy_timeout = 20000").expect("a pragma");
+            }
+            Self::Postgres(conn) => conn.set_instrumentation(None::<Box<dyn diesel::connection::Instrumentation>>),
+        }
+        raw
+    }
+
+    pub fn execute(&mut self, sql: &str) {
+        self.try_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    pub fn try_execute(&mut self, sql: &str) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(conn) => conn.batch_execute(sql),
+            Self::Postgres(conn) => conn.batch_execute(sql),
+        }
+    }
+
+    /// The one integer that `sql` selects.
+    pub fn number(&mut self, sql: &str) -> i64 {
+        let sql = format!("SELECT CAST(({sql}) AS BIGINT) AS value");
+        let row: NumberRow = match self {
+            Self::Sqlite(conn) => diesel::sql_query(&sql).get_result(conn),
+            Self::Postgres(conn) => diesel::sql_query(&sql).get_result(conn),
+        }
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        row.value
+    }
+
+    /// The column `value` of what `sql` selects.
+    pub fn texts(&mut self, sql: &str) -> Vec<String> {
+        let rows: Vec<TextRow> = match self {
+            Self::Sqlite(conn) => diesel::sql_query(sql).load(conn),
+            Self::Postgres(conn) => diesel::sql_query(sql).load(conn),
+        }
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        rows.into_iter().map(|row| row.value).collect()
+    }
+
+    /// The lines of what `explain` explains.
+    pub fn plan(&mut self, explain: &str) -> Vec<String> {
+        match self {
+            Self::Sqlite(conn) => {
+                let rows = diesel::sql_query(explain).load::<SqlitePlanRow>(conn);
+                rows.map(|rows| rows.into_iter().map(|row| row.detail).collect())
+            }
+            Self::Postgres(conn) => {
+                let rows = diesel::sql_query(explain).load::<PostgresPlanRow>(conn);
+                rows.map(|rows| rows.into_iter().map(|row| row.line).collect())
+            }
+        }
+        .unwrap_or_else(|error| panic!("{explain}: {error}"))
+    }
+
+    pub fn count(&mut self, table: &str) -> i64 {
+        self.number(&format!("SELECT count(*) FROM {table}"))
+    }
+
+    /// Units on hand and units held.
+    pub fn level(&mut self, sku: &str) -> (i64, i64) {
+        let mut of = |column| self.number(&format!("SELECT {column} FROM stock WHERE sku = '{sku}'"));
+        (of("on_hand"), of("held"))
+    }
+
+    /// All that could have happened. Equal before and after means that nothing did.
+    pub fn state(&mut self) -> Vec<String> {
+        let mut state = Vec::new();
+        for (table, columns) in STATE {
+            let shown: Vec<String> =
+                columns.iter().map(|column| format!("coalesce(CAST({column} AS TEXT), '-')")).collect();
+            let rows = self.texts(&format!("SELECT '{table} ' || {} AS value FROM {table}", shown.join(" || ' ' || ")));
+            state.extend(rows);
+        }
+        state.sort();
+        state
+    }
+
+    /// Takes the lock that a write of the shop needs: the only one on SQLite, the rows of `select` on Postgres. Held
+    /// until [`Raw::release`].
+    pub fn hold(&mut self, select: &str) {
+        match self {
+            Self::Sqlite(_) => self.execute("BEGIN IMMEDIATE"),
+            Self::Postgres(_) => self.execute(&format!("BEGIN; {select} FOR UPDATE")),
+        }
+    }
+
+    pub fn release(&mut self) {
+        self.execute("ROLLBACK");
+    }
+
+    /// How many other sessions of this Postgres database wait for a lock.
+    pub fn waiting(&mut self) -> i64 {
+        self.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+    }
+
+    /// Ends all other sessions of this Postgres database and says how many there were.
+    pub fn terminate_others(&mut self) -> i64 {
+        self.number(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+    }
+}

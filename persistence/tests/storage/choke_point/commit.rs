@@ -1,0 +1,128 @@
+//! The moment of the commit: before it nothing happened, while it lasts nobody knows, and patience usually tells.
+//!
+//! A deferred trigger makes a commit wait for an advisory lock, so that a test decides how long it lasts.
+
+use std::time::Duration;
+
+use domain::checkout::CheckoutBook;
+use domain::context::RequestContext;
+use domain::fault::FaultKind;
+
+use super::SOON;
+use crate::kit::data::{ALICE, alice, caller, create, new_checkout, request};
+use crate::kit::raw::Raw;
+use crate::kit::{Expected, Place, Shop, until};
+use crate::on_postgres;
+
+on_postgres!(
+    a_commit_that_has_begun_is_waited_for_past_the_deadline,
+    a_commit_that_outlasts_the_patience_has_an_unknown_outcome,
+    a_connection_that_breaks_while_committing_leaves_the_outcome_unknown,
+    a_caller_who_leaves_while_it_commits_is_still_told_the_truth,
+);
+
+const SLOW_COMMIT: &str = "
+    CREATE FUNCTION wait_in_commit() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON checkout
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();";
+
+/// Whoever holds it decides how long a commit takes.
+struct Gate {
+    holder: Raw,
+    observer: Raw,
+}
+
+impl Gate {
+    fn closed(place: &Place) -> Self {
+        let mut holder = place.raw();
+        holder.execute(SLOW_COMMIT);
+        holder.execute("SELECT pg_advisory_lock(1)");
+        Self { holder, observer: place.raw() }
+    }
+
+    async fn reached(&mut self) {
+        let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                          AND query = 'COMMIT' AND wait_event_type = 'Lock'";
+        until("it commits", || self.observer.number(committing) == 1).await;
+    }
+
+    fn open(&mut self) {
+        self.holder.execute("SELECT pg_advisory_unlock(1)");
+    }
+}
+
+async fn creating(
+    shop: &Shop,
+    ctx: &RequestContext,
+) -> Result<domain::checkout::Answer, domain::checkout::CheckoutError> {
+    shop.checkouts.create(ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await
+}
+
+async fn a_commit_that_has_begun_is_waited_for_past_the_deadline(place: Place) {
+    let shop = place.shop().await;
+    let mut gate = Gate::closed(&place);
+    // The engine's limits are counted from the commit, the deadline from the beginning: in between, the gate opens.
+    let (mut other, ctx) = (place.raw(), caller(ALICE, Duration::from_secs(3)));
+    other.execute("BEGIN; LOCK TABLE checkout IN EXCLUSIVE MODE");
+    let meanwhile = async {
+        until("half of the time is gone", || ctx.deadline().remaining() < Duration::from_millis(1_500)).await;
+        other.release();
+        gate.reached().await;
+        until("the deadline has passed", || ctx.deadline().remaining().is_zero()).await;
+        gate.open();
+    };
+    let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
+    created.expect("created, and said so");
+    assert_eq!(shop.database.abandoned(), 0);
+    assert_eq!(place.raw().count("checkout"), 1);
+}
+
+async fn a_commit_that_outlasts_the_patience_has_an_unknown_outcome(place: Place) {
+    let shop = place.shop_with(|config| config.commit_grace = Duration::from_millis(200)).await;
+    let mut gate = Gate::closed(&place);
+    let ctx = alice();
+    let meanwhile = async {
+        gate.reached().await;
+        ctx.cancellation().cancel();
+    };
+    let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
+    let fault = created.fault();
+    assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
+    // It was right not to say that nothing happened.
+    gate.open();
+    let mut raw = place.raw();
+    until("it has committed", || raw.count("checkout") == 1).await;
+}
+
+async fn a_connection_that_breaks_while_committing_leaves_the_outcome_unknown(place: Place) {
+    let shop = place.shop().await;
+    let mut gate = Gate::closed(&place);
+    let ctx = alice();
+    let meanwhile = async {
+        gate.reached().await;
+        assert!(gate.observer.terminate_others() >= 2);
+    };
+    let watch = domain::context::Stopwatch::start();
+    let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
+    let fault = created.fault();
+    assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
+    assert!(watch.elapsed() < SOON + SOON, "{:?}", watch.elapsed());
+    // The key tells: the same request, sent again, does it or repeats it. The gate went with its holder.
+    let answer = creating(&shop, &alice()).await.expect("answered");
+    assert_eq!(place.raw().count("checkout"), 1, "{answer:?}");
+}
+
+async fn a_caller_who_leaves_while_it_commits_is_still_told_the_truth(place: Place) {
+    let shop = place.shop().await;
+    let mut gate = Gate::closed(&place);
+    let ctx = alice();
+    let meanwhile = async {
+        gate.reached().await;
+        ctx.cancellation().cancel();
+        gate.open();
+    };
+    let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
+    created.expect("created, and said so");
+    assert_eq!(place.raw().count("checkout"), 1);
+}

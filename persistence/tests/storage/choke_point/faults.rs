@@ -1,0 +1,150 @@
+//! The messages that tell faults apart, provoked on the real engines.
+
+use std::time::Duration;
+
+use domain::checkout::{CheckoutBook, CheckoutId};
+use domain::context::Stopwatch;
+use domain::fault::{Fault, FaultKind};
+use tokio::task::JoinSet;
+
+use super::{SOON, THE_SONG};
+use crate::kit::data::{alice, begin, create, new_checkout, noon, request};
+use crate::kit::raw::Raw;
+use crate::kit::{Expected, Place, Shop, until};
+
+fn says(fault: &Fault, kind: FaultKind, message: &str) {
+    let chain = fault.chain();
+    assert_eq!(fault.kind(), kind, "{chain}");
+    assert!(chain.to_lowercase().contains(message), "{chain}");
+}
+
+mod sqlite_says {
+    use super::*;
+    crate::on_sqlite!(database_is_locked);
+
+    async fn database_is_locked(place: Place) {
+        let shop = place.shop_with(|config| config.lock_timeout = Duration::from_millis(50)).await;
+        let mut other = place.raw();
+        other.hold(THE_SONG);
+        let new = new_checkout(request(&[("song", 1)]));
+        let fault = shop.checkouts.create(&alice(), create("k1"), new).await.fault();
+        says(&fault, FaultKind::Contention, "database is locked");
+        other.release();
+    }
+}
+
+mod postgres_says {
+    use super::*;
+    crate::on_postgres!(
+        canceling_statement_due_to_lock_timeout,
+        canceling_statement_due_to_statement_timeout,
+        deadlock_detected,
+        terminating_connection,
+        nothing_any_more_on_an_idle_connection,
+    );
+
+    /// Completes a checkout of a song while another connection holds the song, and meanwhile does something.
+    async fn completing(shop: &Shop, place: &Place, meanwhile: impl FnOnce(&CheckoutId, &mut Raw, &mut Raw)) -> Fault {
+        let id = shop.opened(&[("song", 1)], "k1").await.id;
+        let before = place.raw().state();
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold(THE_SONG);
+        let ctx = alice();
+        let meanwhile = async {
+            until("it waits for the song", || observer.waiting() == 1).await;
+            meanwhile(&id, &mut other, &mut observer);
+        };
+        let (completed, ()) = tokio::join!(shop.checkouts.begin_completion(&ctx, begin(&id, "k2")), meanwhile);
+        // It may have been ended as well.
+        let _ = other.try_execute("ROLLBACK");
+        assert_eq!(place.raw().state(), before);
+        completed.fault()
+    }
+
+    async fn canceling_statement_due_to_lock_timeout(place: Place) {
+        let shop = place.shop_with(|config| config.lock_timeout = Duration::from_millis(200)).await;
+        let fault = completing(&shop, &place, |_, _, _| ()).await;
+        says(&fault, FaultKind::Contention, "canceling statement due to lock timeout");
+    }
+
+    async fn canceling_statement_due_to_statement_timeout(place: Place) {
+        let shop = place.shop_with(|config| config.statement_timeout = Duration::from_millis(200)).await;
+        let fault = completing(&shop, &place, |_, _, _| ()).await;
+        says(&fault, FaultKind::Unavailable, "canceling statement due to statement timeout");
+    }
+
+    async fn deadlock_detected(place: Place) {
+        let shop = place.shop().await;
+        let fault = completing(&shop, &place, |id, other, _| {
+            // Only the shop's connection looks for the deadlock in time, so it is the one that gives way.
+            other.execute("SET deadlock_timeout = '60s'");
+            other.execute(&format!("SELECT id FROM checkout WHERE id = '{id}' FOR UPDATE"));
+        });
+        says(&fault.await, FaultKind::Contention, "deadlock detected");
+    }
+
+    async fn terminating_connection(place: Place) {
+        let shop = place.shop().await;
+        let fault = completing(&shop, &place, |_, _, observer| assert!(observer.terminate_others() >= 2)).await;
+        says(&fault, FaultKind::Unavailable, "terminating connection");
+        let id = shop.opened(&[("song", 1)], "k3").await.id;
+        shop.begin(&id, "k4").await;
+    }
+
+    /// A connection that was in use a moment ago is trusted, so the first request on it may fail; it is not trusted
+    /// again.
+    async fn nothing_any_more_on_an_idle_connection(place: Place) {
+        let shop = std::sync::Arc::new(place.shop_with(|config| config.pool_size = 3).await);
+        let mut other = place.raw();
+        fill_the_pool(&shop, &place).await;
+        assert_eq!(other.terminate_others(), 3);
+        let (watch, mut failed) = (Stopwatch::start(), 0);
+        while let Err(fault) = shop.database.ready(&alice()).await {
+            assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
+            failed += 1;
+            assert!(failed <= 3, "each connection fails once at most");
+        }
+        assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
+        for _ in 0..5 {
+            shop.checkouts.read_page(&alice(), domain::id::PageToken::generate()).await.expect("works again");
+        }
+        shop.begun(&[("song", 1)], "k1").await;
+    }
+
+    /// Opens every connection of the pool, by having all of them wait at once.
+    async fn fill_the_pool(shop: &std::sync::Arc<Shop>, place: &Place) {
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        let mut ids = Vec::new();
+        for buyer in 0..3 {
+            ids.push(shop.opened(&[("song", 1)], &format!("fill-{buyer}")).await.id);
+        }
+        other.hold(THE_SONG);
+        let mut buyers = JoinSet::new();
+        for id in ids {
+            let shop = shop.clone();
+            buyers.spawn(async move { drop(shop.begin(&id, "fill").await) });
+        }
+        until("three connections wait", || observer.waiting() == 3).await;
+        other.release();
+        buyers.join_all().await;
+    }
+}
+
+mod on_both {
+    use super::*;
+    crate::on_both_engines!(what_the_schema_contradicts_is_a_bug_and_changes_nothing);
+
+    /// The net under the rules: a CHECK that only a bug can meet.
+    async fn what_the_schema_contradicts_is_a_bug_and_changes_nothing(place: Place) {
+        let shop = place.shop().await;
+        let (_, attempt) = shop.begun(&[("song", 2)], "k1").await;
+        place.raw().execute("UPDATE stock SET held = 1 WHERE sku = 'song'");
+        let before = place.raw().state();
+        let outcome = domain::payment::PaymentOutcome::Confirmed;
+        let fault = shop.checkouts.settle(&alice(), crate::kit::data::settlement(&attempt, outcome)).await.fault();
+        says(&fault, FaultKind::Internal, "check constraint");
+        assert_eq!(place.raw().state(), before);
+        assert!(shop.checkouts.read(&alice(), CheckoutId::generate(noon())).await.is_err());
+        shop.begun(&[("book", 1)], "k2").await;
+    }
+}

@@ -1,0 +1,150 @@
+//! More callers than connections, and no server at all: whoever cannot be served is told soon.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use domain::checkout::{CheckoutBook, CheckoutId};
+use domain::context::Stopwatch;
+use domain::fault::FaultKind;
+use tokio::task::JoinSet;
+
+use super::{SOON, THE_SONG};
+use crate::kit::data::{ALICE, alice, begin, caller, create, new_checkout, noon, request};
+use crate::kit::{Expected, Place, Shop, config, open, until};
+use crate::{on_postgres, on_sqlite};
+
+const POOL_WAIT: Duration = Duration::from_millis(300);
+
+mod exhausted {
+    use super::*;
+    on_postgres!(
+        a_caller_who_finds_no_free_connection_is_sent_away,
+        a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away,
+        connections_come_back_when_the_lock_does,
+    );
+
+    /// Two connections, both waiting for a song.
+    async fn all_taken(
+        place: &Place,
+        pool_wait: Duration,
+    ) -> (std::sync::Arc<Shop>, JoinSet<()>, crate::kit::raw::Raw) {
+        let shop = place.shop_with(|config| (config.pool_size, config.pool_wait) = (2, pool_wait)).await;
+        let shop = std::sync::Arc::new(shop);
+        let mut ids = Vec::new();
+        for buyer in 0..2 {
+            ids.push(shop.opened(&[("song", 1)], &format!("open-{buyer}")).await.id);
+        }
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold(THE_SONG);
+        let mut buyers = JoinSet::new();
+        for id in ids {
+            let shop = shop.clone();
+            buyers.spawn(async move { drop(shop.begin(&id, "pay").await) });
+        }
+        until("both connections wait", || observer.waiting() == 2).await;
+        (shop, buyers, other)
+    }
+
+    async fn a_caller_who_finds_no_free_connection_is_sent_away(place: Place) {
+        let (shop, _buyers, mut other) = all_taken(&place, POOL_WAIT).await;
+        let watch = Stopwatch::start();
+        let fault = shop.checkouts.read(&alice(), CheckoutId::generate(noon())).await.fault();
+        assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
+        assert!(watch.elapsed() >= POOL_WAIT && watch.elapsed() < SOON, "{:?}", watch.elapsed());
+        other.release();
+    }
+
+    async fn a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away(place: Place) {
+        let (shop, _buyers, mut other) = all_taken(&place, Duration::from_secs(10)).await;
+        let watch = Stopwatch::start();
+        let ctx = caller(ALICE, POOL_WAIT);
+        let fault = shop.checkouts.read(&ctx, CheckoutId::generate(noon())).await.fault();
+        assert_eq!(fault.kind(), FaultKind::DeadlineExceeded, "{}", fault.chain());
+        assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
+        let leaving = alice();
+        let (read, ()) = tokio::join!(shop.checkouts.read(&leaving, CheckoutId::generate(noon())), async {
+            leaving.cancellation().cancel()
+        });
+        assert_eq!(read.fault().kind(), FaultKind::Cancelled);
+        // It never had a connection, so it left nothing behind.
+        assert_eq!(shop.database.abandoned(), 0);
+        other.release();
+    }
+
+    async fn connections_come_back_when_the_lock_does(place: Place) {
+        let (shop, buyers, mut other) = all_taken(&place, Duration::from_secs(10)).await;
+        other.release();
+        buyers.join_all().await;
+        assert_eq!(place.raw().level("song"), (10, 2));
+        shop.begun(&[("song", 1)], "k3").await;
+    }
+}
+
+mod one_writer {
+    use super::*;
+    on_sqlite!(a_second_writer_is_sent_away_and_readers_are_served);
+
+    async fn a_second_writer_is_sent_away_and_readers_are_served(place: Place) {
+        let shop = place.shop_with(|config| (config.pool_size, config.pool_wait) = (2, POOL_WAIT)).await;
+        let checkout = shop.opened(&[("song", 1)], "k1").await;
+        let mut other = place.raw();
+        other.hold(THE_SONG);
+        let id = checkout.id.clone();
+        let first = shop.checkouts.begin_completion(&alice(), begin(&id, "k2"));
+        let others = async {
+            let watch = Stopwatch::start();
+            let new = new_checkout(request(&[("song", 1)]));
+            let fault = shop.checkouts.create(&alice(), create("k3"), new).await.fault();
+            assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
+            assert!(watch.elapsed() >= POOL_WAIT && watch.elapsed() < SOON, "{:?}", watch.elapsed());
+            assert_eq!(shop.checkouts.read(&alice(), id.clone()).await.expect("read"), checkout);
+            other.release();
+        };
+        // In this order: the first is polled first, so it has the only permit to write.
+        let (begun, ()) = tokio::join!(biased; first, others);
+        begun.expect("begun");
+        let mut raw = place.raw();
+        assert_eq!((raw.level("song"), raw.count("checkout")), ((10, 1), 1));
+    }
+}
+
+/// Nothing here needs a server; that is the point.
+mod unreachable {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_down_fails_requests_and_not_the_start() {
+        crate::kit::run(Place::sqlite(), |_| async {
+            // Free a moment ago, and nobody else's since.
+            let port =
+                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+            is_unavailable_soon(port).await;
+        });
+    }
+
+    #[test]
+    fn a_server_that_accepts_and_says_nothing_fails_requests_soon() {
+        crate::kit::run(Place::sqlite(), |_| async {
+            let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            is_unavailable_soon(silent.local_addr().expect("a port").port()).await;
+        });
+    }
+
+    async fn is_unavailable_soon(port: u16) {
+        let mut config = config(&format!("postgres://nobody@127.0.0.1:{port}/nothing"));
+        config.pool_wait = POOL_WAIT;
+        let shop = Shop::on(open(config));
+        for _ in 0..2 {
+            let watch = Stopwatch::start();
+            let fault = shop.checkouts.read(&alice(), CheckoutId::generate(noon())).await.fault();
+            assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
+            assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
+        }
+        let watch = Stopwatch::start();
+        assert_eq!(shop.database.ready(&alice()).await.fault().kind(), FaultKind::Unavailable);
+        assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
+        let ctx = caller(ALICE, Duration::from_millis(100));
+        let fault = shop.checkouts.read(&ctx, CheckoutId::generate(noon())).await.fault();
+        assert_eq!(fault.kind(), FaultKind::DeadlineExceeded, "{}", fault.chain());
+    }
+}

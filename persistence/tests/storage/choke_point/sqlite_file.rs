@@ -1,0 +1,44 @@
+//! One process per SQLite file.
+
+use domain::checkout::CheckoutBook;
+use persistence::{Database, DatabaseUrl, OpenError};
+
+use crate::kit::data::alice;
+use crate::kit::{Place, Shop, log};
+use crate::on_sqlite;
+
+on_sqlite!(
+    a_file_in_use_is_refused_by_name_until_it_is_closed,
+    a_file_in_a_directory_that_is_not_there_yet_is_made,
+    what_was_written_is_there_after_a_restart,
+);
+
+fn open(place: &Place) -> Result<Database, OpenError> {
+    Database::open(place.config(), tokio::runtime::Handle::current(), &log())
+}
+
+async fn a_file_in_use_is_refused_by_name_until_it_is_closed(place: Place) {
+    let first = open(&place).expect("the first");
+    let Err(refused) = open(&place) else { panic!("the file was opened twice") };
+    assert!(matches!(&refused, OpenError::InUse(file) if *file == place.sqlite_path().display().to_string()));
+    assert!(refused.to_string().contains("shop.db"), "{refused}");
+    drop(first);
+    open(&place).expect("free again");
+}
+
+async fn a_file_in_a_directory_that_is_not_there_yet_is_made(place: Place) {
+    let path = place.sqlite_path().with_file_name("new").join("deep").join("shop.db");
+    let mut config = place.config();
+    config.url = DatabaseUrl::parse(&format!("sqlite://{}", path.display()), false).expect("a url");
+    let database = crate::kit::open(config);
+    database.migrate().expect("a schema");
+    assert!(path.is_file());
+}
+
+async fn what_was_written_is_there_after_a_restart(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("song", 1)], "k1").await;
+    drop(shop);
+    let shop = Shop::on(place.open());
+    assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
+}

@@ -1,0 +1,224 @@
+//! Creating, reading, replacing and cancelling a checkout.
+
+use domain::checkout::{CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, NewCheckout, Outcome, Status};
+use domain::customer::{Buyer, Email};
+use domain::fulfillment::{FulfillmentRequest, MethodKind};
+use domain::id::PageToken;
+use domain::money::Amount;
+use domain::payment::PaymentOutcome;
+
+use crate::kit::data::{
+    about, alice, bob, cancel, create, hours, new_checkout, noon, request, rich_request, update, usd,
+};
+use crate::kit::{Place, refusal};
+use crate::on_both_engines;
+
+on_both_engines!(
+    a_checkout_is_priced_and_read_back_as_it_was_answered,
+    every_part_of_a_checkout_survives_storage,
+    a_checkout_of_another_platform_does_not_exist,
+    an_unknown_checkout_does_not_exist,
+    whoever_holds_the_page_token_reads_the_page,
+    what_is_not_sold_makes_no_checkout,
+    a_name_that_no_database_can_hold_is_just_not_sold,
+    an_update_replaces_the_content_and_raises_the_version,
+    an_update_that_leaves_nothing_to_sell_changes_nothing,
+    a_canceled_checkout_stays_as_it_is,
+    a_completed_checkout_stays_as_it_is,
+    an_expired_checkout_cannot_be_changed,
+    a_registered_platform_is_offered_known_addresses_and_no_one_else_is,
+    a_chosen_destination_is_remembered_for_the_next_checkout,
+);
+
+async fn a_checkout_is_priced_and_read_back_as_it_was_answered(place: Place) {
+    let shop = place.shop().await;
+    let new = new_checkout(request(&[("song", 2), ("book", 1)]));
+    let answer = shop.checkouts.create(&alice(), create("k1"), new.clone()).await.expect("created");
+    assert!(!answer.replayed);
+    let created = about(&answer.outcome);
+    assert_eq!((created.id.clone(), created.status, created.version), (new.id.clone(), Status::ReadyForComplete, 1));
+    assert_eq!((created.created_at, created.expires_at), (noon(), noon() + hours(6)));
+    assert_eq!(created.details.totals.total(), Amount::new(2 * 500 + 1_250));
+    assert_eq!(shop.checkouts.read(&alice(), new.id).await.expect("read"), *created);
+}
+
+async fn every_part_of_a_checkout_survives_storage(place: Place) {
+    let shop = place.shop().await;
+    let new = new_checkout(rich_request());
+    let answer = shop.checkouts.create(&alice(), create("k1"), new.clone()).await.expect("created");
+    let created = about(&answer.outcome);
+    assert_eq!(created.status, Status::ReadyForComplete, "{:?}", created.details.messages);
+    let applied: Vec<_> = created.details.discounts.iter().map(|discount| discount.code.as_str()).collect();
+    assert_eq!(applied.len(), 2, "{applied:?}");
+    let codes: Vec<_> = created.details.messages.iter().map(|message| message.code).collect();
+    assert_eq!(codes, [MessageCode::DiscountCodeInvalid]);
+    let chosen = created.details.fulfillment.as_ref().and_then(|delivery| delivery.option()).expect("an option");
+    assert_eq!(chosen.price, Amount::ZERO, "a rose is shipped free");
+    assert_eq!(shop.checkouts.read(&alice(), new.id).await.expect("read"), *created);
+}
+
+async fn a_checkout_of_another_platform_does_not_exist(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("song", 1)], "k1").await;
+    let id = checkout.id.clone();
+    let book = &shop.checkouts;
+    assert_eq!(refusal(book.read(&bob(), id.clone()).await), CheckoutRefusal::NotFound);
+    assert_eq!(refusal(book.cancel(&bob(), cancel(&id, "b1"), id.clone()).await), CheckoutRefusal::NotFound);
+    let wanted = request(&[("book", 1)]);
+    let updated = book.update(&bob(), update(&id, "b2"), id.clone(), wanted).await;
+    assert_eq!(refusal(updated), CheckoutRefusal::NotFound);
+    let begun = book.begin_completion(&bob(), crate::kit::data::begin(&id, "b3")).await;
+    assert_eq!(refusal(begun), CheckoutRefusal::NotFound);
+    assert_eq!(book.read(&alice(), id).await.expect("hers"), checkout);
+}
+
+async fn an_unknown_checkout_does_not_exist(place: Place) {
+    let shop = place.shop().await;
+    let id = CheckoutId::generate(noon());
+    assert_eq!(refusal(shop.checkouts.read(&alice(), id).await), CheckoutRefusal::NotFound);
+    assert_eq!(shop.checkouts.read_page(&bob(), PageToken::generate()).await.expect("read"), None);
+}
+
+async fn whoever_holds_the_page_token_reads_the_page(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("song", 1)], "k1").await;
+    let page = shop.checkouts.read_page(&bob(), checkout.page.clone()).await.expect("read");
+    assert_eq!(page, Some(checkout));
+}
+
+async fn what_is_not_sold_makes_no_checkout(place: Place) {
+    let shop = place.shop().await;
+    for (lines, code) in
+        [(&[("gone", 1)][..], MessageCode::OutOfStock), (&[("nothing-like-it", 1)][..], MessageCode::ItemUnavailable)]
+    {
+        let write = create(lines[0].0);
+        let answer = shop.checkouts.create(&alice(), write, new_checkout(request(lines))).await.expect("answered");
+        let Outcome::NothingToSell(messages) = answer.outcome else { panic!("sold: {answer:?}") };
+        assert_eq!(messages.iter().map(|message| message.code).collect::<Vec<_>>(), [code]);
+    }
+    // Priced in another currency, nothing is sold either.
+    let foreign = NewCheckout {
+        currency: domain::money::Currency::parse("EUR").expect("a currency"),
+        ..new_checkout(request(&[("song", 1)]))
+    };
+    assert_ne!(foreign.currency, usd());
+    let answer = shop.checkouts.create(&alice(), create("euro"), foreign).await.expect("answered");
+    assert!(matches!(answer.outcome, Outcome::NothingToSell(_)));
+    assert_eq!(place.raw().count("checkout"), 0);
+}
+
+/// Postgres has no text with a NUL in it. Asking for it must not look like a failure of the shop.
+async fn a_name_that_no_database_can_hold_is_just_not_sold(place: Place) {
+    let shop = place.shop().await;
+    let mut wanted = request(&[("song", 1), ("so\0ng", 1)]);
+    wanted.codes = Some(vec!["TEN\0OFF".into()]);
+    let answer = shop.checkouts.create(&alice(), create("k1"), new_checkout(wanted)).await.expect("created");
+    let checkout = about(&answer.outcome);
+    assert_eq!(checkout.details.lines.len(), 1);
+    let codes: Vec<_> = checkout.details.messages.iter().map(|message| message.code).collect();
+    assert_eq!(codes, [MessageCode::ItemUnavailable, MessageCode::DiscountCodeInvalid]);
+    assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *checkout);
+}
+
+async fn an_update_replaces_the_content_and_raises_the_version(place: Place) {
+    let shop = place.shop().await;
+    let before = shop.opened(&[("song", 2)], "k1").await;
+    let id = before.id.clone();
+    let answer = shop.checkouts.update(&alice(), update(&id, "k2"), id.clone(), request(&[("book", 3)])).await;
+    let answer = answer.expect("updated");
+    let after = about(&answer.outcome);
+    assert_eq!((after.version, after.page.clone(), after.created_at), (2, before.page, before.created_at));
+    assert_eq!(after.details.lines.iter().map(|line| line.sku.as_str()).collect::<Vec<_>>(), ["book"]);
+    assert_eq!(after.details.totals.total(), Amount::new(3 * 1_250));
+    assert_eq!(shop.checkouts.read(&alice(), id).await.expect("read"), *after);
+}
+
+async fn an_update_that_leaves_nothing_to_sell_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    let before = shop.opened(&[("song", 2)], "k1").await;
+    let id = before.id.clone();
+    let unknown = request(&[("nothing-like-it", 1)]);
+    let answer = shop.checkouts.update(&alice(), update(&id, "k2"), id.clone(), unknown).await.expect("answered");
+    assert!(matches!(answer.outcome, Outcome::NothingToSell(_)));
+    assert_eq!(shop.checkouts.read(&alice(), id).await.expect("read"), before);
+}
+
+async fn a_canceled_checkout_stays_as_it_is(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened(&[("song", 1)], "k1").await.id;
+    let answer = shop.checkouts.cancel(&alice(), cancel(&id, "k2"), id.clone()).await.expect("canceled");
+    let canceled = about(&answer.outcome);
+    assert_eq!((canceled.status, canceled.version), (Status::Canceled, 2));
+    refuses_every_change(&shop, &id, Status::Canceled).await;
+    assert_eq!(shop.checkouts.read(&alice(), id).await.expect("read"), *canceled);
+}
+
+async fn a_completed_checkout_stays_as_it_is(place: Place) {
+    let shop = place.shop().await;
+    let completed = shop.bought(&[("song", 1)], "k1").await;
+    assert_eq!(completed.status, Status::Completed);
+    refuses_every_change(&shop, &completed.id, Status::Completed).await;
+    assert_eq!(shop.checkouts.read(&alice(), completed.id.clone()).await.expect("read"), completed);
+}
+
+async fn an_expired_checkout_cannot_be_changed(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened_at(noon() - hours(6), &[("song", 1)], "k1").await.id;
+    let before = place.raw().state();
+    refuses_every_change(&shop, &id, Status::Canceled).await;
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn refuses_every_change(shop: &crate::kit::Shop, id: &CheckoutId, status: Status) {
+    let refused = CheckoutRefusal::NotModifiable(status);
+    let book = &shop.checkouts;
+    assert_eq!(refusal(book.cancel(&alice(), cancel(id, "late-1"), id.clone()).await), refused);
+    let updated = book.update(&alice(), update(id, "late-2"), id.clone(), request(&[("book", 1)])).await;
+    assert_eq!(refusal(updated), refused);
+    assert_eq!(refusal(book.begin_completion(&alice(), crate::kit::data::begin(id, "late-3")).await), refused);
+}
+
+fn shipped_to_nobody_yet() -> domain::checkout::CheckoutRequest {
+    domain::checkout::CheckoutRequest {
+        buyer: Some(Buyer { email: Some(Email::new(" ADA@example.com ")), ..Buyer::default() }),
+        fulfillment: Some(FulfillmentRequest { kinds: vec![MethodKind::Shipping], ..FulfillmentRequest::default() }),
+        ..request(&[("rose", 1)])
+    }
+}
+
+async fn a_registered_platform_is_offered_known_addresses_and_no_one_else_is(place: Place) {
+    let shop = place.shop().await;
+    for (ctx, offered) in [(alice(), &["addr_1"][..]), (bob(), &[][..])] {
+        let mut write = create("k1");
+        if let domain::context::Principal::Platform(platform) = ctx.principal() {
+            write.claim.principal = platform.id.clone();
+        }
+        let answer = shop.checkouts.create(&ctx, write, new_checkout(shipped_to_nobody_yet())).await.expect("created");
+        let delivery = about(&answer.outcome).details.fulfillment.clone().expect("a delivery");
+        let ids: Vec<_> = delivery.destinations.iter().map(|destination| destination.id.0.as_str()).collect();
+        assert_eq!(ids, offered);
+    }
+}
+
+async fn a_chosen_destination_is_remembered_for_the_next_checkout(place: Place) {
+    let shop = place.shop().await;
+    for key in ["k1", "k2"] {
+        shop.checkouts.create(&alice(), create(key), new_checkout(rich_request())).await.expect("created");
+    }
+    let answer = shop.checkouts.create(&alice(), create("k3"), new_checkout(shipped_to_nobody_yet())).await;
+    let answer = answer.expect("created");
+    let delivery = about(&answer.outcome).details.fulfillment.clone().expect("a delivery");
+    let ids: Vec<_> = delivery.destinations.iter().map(|destination| destination.id.0.as_str()).collect();
+    assert_eq!(ids, ["addr_1", "home"]);
+
+    // Someone new becomes a customer by it, once.
+    let mut stranger = rich_request();
+    stranger.buyer = Some(Buyer { email: Some(Email::new("eve@example.com")), ..Buyer::default() });
+    for key in ["k4", "k5"] {
+        shop.checkouts.create(&alice(), create(key), new_checkout(stranger.clone())).await.expect("created");
+    }
+    assert_eq!(place.raw().number("SELECT count(*) FROM customer WHERE email = 'eve@example.com'"), 1);
+    // A purchase needs none of it.
+    let (_, attempt) = shop.begun(&[("song", 1)], "k6").await;
+    shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+}

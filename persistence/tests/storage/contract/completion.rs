@@ -1,0 +1,217 @@
+//! Beginning to complete: the stock is held, once, and never more of it than there is.
+
+use std::sync::Arc;
+
+use domain::checkout::{Begun, CheckoutBook, CheckoutRefusal, MessageCode, Outcome, Status};
+use domain::idempotency::{ClaimRefusal, Fingerprint};
+use domain::money::{Amount, Money};
+use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
+use tokio::task::JoinSet;
+
+use crate::kit::data::{COMPLETE, about, alice, begin, cancel, claim, new_checkout, noon, request, task, update, usd};
+use crate::kit::{Place, is_worth_repeating, refusal};
+use crate::on_both_engines;
+
+on_both_engines!(
+    beginning_holds_the_stock_and_records_the_attempt,
+    a_checkout_in_progress_allows_nothing_else,
+    the_same_key_waits_for_its_own_attempt,
+    what_ran_out_is_told_and_remembered_and_nothing_is_held,
+    a_line_that_is_short_can_be_completed_when_there_is_stock_again,
+    what_is_not_ready_is_refused_and_the_key_stays_free,
+    how_a_completion_stands_follows_its_attempt,
+    forty_buyers_of_ten_units_leave_thirty_without,
+    buyers_of_the_same_goods_in_any_order_do_not_block_each_other,
+);
+
+async fn beginning_holds_the_stock_and_records_the_attempt(place: Place) {
+    let shop = place.shop().await;
+    let opened = shop.opened(&[("song", 2), ("book", 1), ("song", 1)], "k1").await;
+    let wanted = begin(&opened.id, "pay");
+    let begun = shop.checkouts.begin_completion(&alice(), wanted.clone()).await.expect("begun");
+    let Begun::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
+    assert_eq!((checkout.status, checkout.version), (Status::CompleteInProgress, 2));
+    assert_eq!(checkout.attempt, Some(wanted.attempt.clone()));
+    assert_eq!(checkout.details.instruments, [wanted.instrument]);
+    assert_eq!(
+        (attempt.id, attempt.checkout, attempt.state),
+        (wanted.attempt, checkout.id.clone(), AttemptState::Opened)
+    );
+    assert_eq!(attempt.money, Money { amount: Amount::new(3 * 500 + 1_250), currency: usd() });
+    assert_eq!((attempt.reference, attempt.checks), (None, 0));
+    assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.level("book")), ((10, 3), (10, 1)));
+}
+
+async fn a_checkout_in_progress_allows_nothing_else(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, _) = shop.begun(&[("song", 1)], "k1").await;
+    let (id, book) = (checkout.id.clone(), &shop.checkouts);
+    let before = place.raw().state();
+    assert_eq!(refusal(book.cancel(&alice(), cancel(&id, "k2"), id.clone()).await), CheckoutRefusal::InProgress);
+    let updated = book.update(&alice(), update(&id, "k3"), id.clone(), request(&[("book", 1)])).await;
+    assert_eq!(refusal(updated), CheckoutRefusal::InProgress);
+    assert_eq!(refusal(book.begin_completion(&alice(), begin(&id, "k4")).await), CheckoutRefusal::InProgress);
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn the_same_key_waits_for_its_own_attempt(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let (id, book) = (checkout.id.clone(), &shop.checkouts);
+    let before = place.raw().state();
+    assert_eq!(book.begin_completion(&alice(), begin(&id, "k1")).await.expect("standing"), Begun::InProgress);
+    let mut other = begin(&id, "k1");
+    other.write.claim.fingerprint = Fingerprint("another body".into());
+    let reused = CheckoutRefusal::Key(ClaimRefusal::Reused);
+    assert_eq!(refusal(book.begin_completion(&alice(), other).await), reused);
+    assert_eq!(place.raw().state(), before);
+
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let begun = book.begin_completion(&alice(), begin(&id, "k1")).await.expect("replayed");
+    let Begun::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
+    assert_eq!((answer.outcome, answer.replayed), (outcome, true));
+}
+
+async fn what_ran_out_is_told_and_remembered_and_nothing_is_held(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("song", 6), ("book", 1)], "k1").await;
+    shop.begun(&[("song", 6)], "k2").await;
+    let begun = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("answered");
+    let Begun::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
+    let short = about(&answer.outcome);
+    assert!(!answer.replayed);
+    assert_eq!((short.status, short.version, short.attempt.clone()), (Status::Incomplete, 2, None));
+    let codes: Vec<_> = short.details.messages.iter().map(|message| message.code).collect();
+    assert_eq!(codes, [MessageCode::OutOfStock]);
+    assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *short);
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.level("book"), raw.count("payment_attempt")), ((10, 6), (10, 0), 1));
+
+    let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("replayed");
+    let Begun::Answered(again) = again else { panic!("not answered: {again:?}") };
+    assert_eq!((again.outcome, again.replayed), (answer.outcome, true));
+}
+
+async fn a_line_that_is_short_can_be_completed_when_there_is_stock_again(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("song", 6)], "k1").await;
+    let (_, rival) = shop.begun(&[("song", 6)], "k2").await;
+    let short = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("answered");
+    assert!(matches!(short, Begun::Answered(_)));
+    shop.settle(&rival, PaymentOutcome::Declined("no".into())).await;
+    let (checkout, _) = shop.begin(&checkout.id, "k4").await;
+    assert_eq!(checkout.details.messages, []);
+    assert_eq!(place.raw().level("song"), (10, 6));
+}
+
+async fn what_is_not_ready_is_refused_and_the_key_stays_free(place: Place) {
+    let shop = place.shop().await;
+    let checkout = shop.opened(&[("rose", 1)], "k1").await;
+    assert_eq!(checkout.status, Status::Incomplete);
+    let before = place.raw().state();
+    let refused = refusal(shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "pay")).await);
+    assert!(
+        matches!(&refused, CheckoutRefusal::NotReady(missing) if missing.code == MessageCode::Missing),
+        "{refused:?}"
+    );
+    assert_eq!(place.raw().state(), before);
+    // The same key completes it once the platform gave what was missing.
+    let id = checkout.id;
+    let wanted = request(&[("song", 1)]);
+    shop.checkouts.update(&alice(), update(&id, "k2"), id.clone(), wanted).await.expect("updated");
+    shop.begin(&id, "pay").await;
+}
+
+async fn how_a_completion_stands_follows_its_attempt(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let claim = || claim(COMPLETE, checkout.id.as_str(), "k1");
+    let standing = |claim| shop.checkouts.completion(&alice(), claim, checkout.id.clone());
+    assert_eq!(standing(claim()).await.expect("standing"), Begun::InProgress);
+    let mut other = claim();
+    other.fingerprint = Fingerprint("another body".into());
+    assert_eq!(refusal(standing(other).await), CheckoutRefusal::Key(ClaimRefusal::Reused));
+
+    shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
+    assert_eq!(standing(claim()).await.expect("standing"), Begun::Unknown(checkout.clone()));
+    let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k1")).await.expect("standing");
+    assert_eq!(again, Begun::Unknown(checkout.clone()));
+
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let answered = standing(claim()).await.expect("standing");
+    let Begun::Answered(answer) = answered else { panic!("not answered: {answered:?}") };
+    assert_eq!((answer.outcome, answer.replayed), (outcome, true));
+    // It asks and never claims.
+    assert_eq!(place.raw().count("idempotency_key"), 2);
+    let foreign = crate::kit::data::bob();
+    let asked = shop.checkouts.completion(&foreign, self::claim(COMPLETE, "", "k9"), checkout.id.clone()).await;
+    assert_eq!(refusal(asked), CheckoutRefusal::NotFound);
+}
+
+async fn forty_buyers_of_ten_units_leave_thirty_without(place: Place) {
+    let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
+    let mut ids = Vec::new();
+    for buyer in 0..40 {
+        let new = new_checkout(request(&[("song", 1)]));
+        ids.push(new.id.clone());
+        let write = crate::kit::data::create(&format!("open-{buyer}"));
+        shop.checkouts.create(&alice(), write, new).await.expect("created");
+    }
+    let mut buyers = JoinSet::new();
+    for (buyer, id) in ids.into_iter().enumerate() {
+        let shop = shop.clone();
+        buyers.spawn(async move {
+            loop {
+                let begun = shop.checkouts.begin_completion(&alice(), begin(&id, &format!("pay-{buyer}"))).await;
+                if !is_worth_repeating(&begun) {
+                    return begun.expect("begun");
+                }
+            }
+        });
+    }
+    let (mut claimed, mut short) = (Vec::new(), 0);
+    for begun in buyers.join_all().await {
+        match begun {
+            Begun::Claimed { attempt, .. } => claimed.push(attempt),
+            Begun::Answered(answer) => {
+                assert_eq!(about(&answer.outcome).details.messages[0].code, MessageCode::OutOfStock);
+                short += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((claimed.len(), short), (10, 30));
+    assert_eq!(place.raw().level("song"), (10, 10));
+    for attempt in &claimed {
+        let outcome = shop.settle(attempt, PaymentOutcome::Confirmed).await;
+        assert!(matches!(outcome, Outcome::Checkout(_)));
+    }
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders")), ((0, 0), 10));
+}
+
+async fn buyers_of_the_same_goods_in_any_order_do_not_block_each_other(place: Place) {
+    let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
+    let goods: [&[(&str, i64)]; 3] = [
+        &[("song", 1), ("book", 1), ("gift", 1)],
+        &[("gift", 1), ("book", 1), ("song", 1)],
+        &[("book", 1), ("song", 1)],
+    ];
+    let mut buyers = JoinSet::new();
+    for buyer in 0..9 {
+        let (shop, goods) = (shop.clone(), goods[buyer % 3]);
+        let id = shop.opened(goods, &format!("open-{buyer}")).await.id;
+        buyers.spawn(async move {
+            // Not one deadlock, so nothing needs to be repeated.
+            let (_, attempt) = shop.begin(&id, &format!("pay-{buyer}")).await;
+            let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::Cancelled };
+            shop.settle(&attempt, outcome).await;
+        });
+    }
+    buyers.join_all().await;
+    let mut raw = place.raw();
+    assert_eq!(raw.count("orders"), 5);
+    assert_eq!((raw.level("song"), raw.level("book"), raw.level("gift")), ((5, 0), (5, 0), (7, 0)));
+}

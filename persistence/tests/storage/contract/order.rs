@@ -1,0 +1,131 @@
+//! The history of an order is appended to, all or nothing, and each event once.
+
+use domain::checkout::LineId;
+use domain::money::Amount;
+use domain::order::{
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderBook, OrderChange, OrderChangeRefused, OrderError, OrderId,
+    OrderRefusal, Shipment,
+};
+
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+on_both_engines!(
+    what_happens_to_an_order_is_appended_in_order,
+    an_event_that_is_known_changes_nothing,
+    a_change_of_too_many_units_is_refused_with_all_that_came_with_it,
+    an_order_that_does_not_exist_cannot_change,
+    reports_that_come_at_once_are_all_kept,
+);
+
+fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
+    vec![ExpectedLine { line: LineId(line.to_owned()), quantity }]
+}
+
+fn shipped(id: &str, line: &str, quantity: i64) -> OrderChange {
+    let shipment = Shipment {
+        kind: "shipped".into(),
+        lines: units(line, quantity),
+        tracking_number: Some("T-1".into()),
+        tracking_url: None,
+        carrier: Some("Pigeon".into()),
+        description: None,
+    };
+    OrderChange::Shipped { id: id.to_owned(), occurred_at: noon() + hours(1), shipment }
+}
+
+fn returned(id: &str, line: &str, quantity: i64) -> OrderChange {
+    let adjustment = Adjustment {
+        kind: "return".into(),
+        status: AdjustmentStatus::Completed,
+        lines: units(line, -quantity),
+        amount: Some(Amount::new(-500 * quantity)),
+        description: Some("Wrong colour".into()),
+    };
+    OrderChange::Adjusted { id: id.to_owned(), occurred_at: noon() + hours(2), adjustment }
+}
+
+async fn placed(shop: &Shop) -> Order {
+    let checkout = shop.bought(&[("song", 4), ("book", 1)], "k1").await;
+    read(shop, checkout.order.expect("an order").id).await
+}
+
+async fn read(shop: &Shop, id: OrderId) -> Order {
+    shop.orders.read(&task(), id).await.expect("read").expect("an order")
+}
+
+fn events(order: &Order) -> Vec<&str> {
+    order.events.iter().map(|event| event.id.as_str()).collect()
+}
+
+async fn what_happens_to_an_order_is_appended_in_order(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let changes = vec![shipped("zebra", "li_1", 2), returned("apple", "li_1", 1)];
+    let changed = shop.orders.append(&task(), order.id.clone(), changes).await.expect("appended");
+    let changed_again = shop.orders.append(&task(), order.id.clone(), vec![shipped("mango", "li_1", 1)]).await;
+    let changed_again = changed_again.expect("appended");
+    assert_eq!(events(&changed), ["evt_placed", "zebra", "apple"]);
+    assert_eq!(events(&changed_again), ["evt_placed", "zebra", "apple", "mango"]);
+    let line = &changed_again.lines[0];
+    assert_eq!((line.original, line.total, line.fulfilled), (4, 3, 3));
+    assert_eq!(read(&shop, order.id).await, changed_again);
+    // What is sold or returned later is no matter of the shelf's.
+    assert_eq!(place.raw().level("song"), (6, 0));
+}
+
+async fn an_event_that_is_known_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let append = |changes| shop.orders.append(&task(), order.id.clone(), changes);
+    let first = append(vec![shipped("one", "li_1", 2)]).await.expect("appended");
+    let before = place.raw().state();
+    let again = append(vec![shipped("one", "li_1", 2), shipped("one", "li_2", 1)]).await.expect("appended");
+    assert_eq!(again, first);
+    assert_eq!(place.raw().state(), before);
+    let both = append(vec![shipped("one", "li_1", 2), shipped("two", "li_2", 1)]).await.expect("appended");
+    assert_eq!(events(&both), ["evt_placed", "one", "two"]);
+}
+
+async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let before = place.raw().state();
+    for (bad, refused) in [
+        (shipped("two", "li_1", 3), OrderChangeRefused::TooMany(LineId("li_1".into()))),
+        (returned("two", "li_2", 2), OrderChangeRefused::TooMany(LineId("li_2".into()))),
+        (shipped("two", "li_9", 1), OrderChangeRefused::UnknownLine(LineId("li_9".into()))),
+    ] {
+        let changes = vec![shipped("one", "li_1", 2), bad];
+        let result = shop.orders.append(&task(), order.id.clone(), changes).await.expect_err("refused");
+        assert!(matches!(&result, OrderError::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
+        assert_eq!(place.raw().state(), before);
+    }
+}
+
+async fn an_order_that_does_not_exist_cannot_change(place: Place) {
+    let shop = place.shop().await;
+    let id = OrderId::generate(noon());
+    assert_eq!(shop.orders.read(&task(), id.clone()).await.expect("read"), None);
+    let result = shop.orders.append(&task(), id, vec![shipped("one", "li_1", 1)]).await;
+    assert!(matches!(result, Err(OrderError::Refused(OrderRefusal::NotFound))), "{result:?}");
+}
+
+async fn reports_that_come_at_once_are_all_kept(place: Place) {
+    let shop = std::sync::Arc::new(place.shop().await);
+    let order = placed(&shop).await;
+    let mut reporters = tokio::task::JoinSet::new();
+    for reporter in 0..8 {
+        let (shop, id) = (shop.clone(), order.id.clone());
+        // Each report comes twice; there are four units to ship.
+        let change = shipped(&format!("report-{}", reporter / 2), "li_1", 1);
+        reporters.spawn(async move { shop.orders.append(&task(), id, vec![change]).await.expect("appended") });
+    }
+    reporters.join_all().await;
+    let order = read(&shop, order.id).await;
+    let mut known = events(&order);
+    known.sort_unstable();
+    assert_eq!(known, ["evt_placed", "report-0", "report-1", "report-2", "report-3"]);
+    assert_eq!(order.lines[0].fulfilled, 4);
+}

@@ -1,0 +1,134 @@
+//! The record of attempts, as the reconciler works with it.
+
+use std::collections::HashSet;
+
+use domain::payment::{AttemptState, HandlerId, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference};
+use domain::secret::Secret;
+
+use crate::kit::Place;
+use crate::kit::data::{alice, hours, instrument, noon, task};
+use crate::on_both_engines;
+
+on_both_engines!(
+    only_unsettled_attempts_that_are_due_are_claimed,
+    a_claimed_attempt_is_due_again_later_and_counts_its_checks,
+    the_oldest_are_claimed_first_and_no_more_than_asked_for,
+    an_unknown_outcome_is_due_at_once_and_a_postponed_one_later,
+    a_reference_is_kept_with_its_attempt,
+    two_claimers_at_once_share_the_work,
+    a_credential_on_file_is_found_under_its_own_handler_only,
+);
+
+mod locked {
+    use super::{PaymentAttempts, Place, hours, noon, task};
+
+    crate::on_postgres!(an_attempt_in_another_hand_holds_up_nobody);
+
+    async fn an_attempt_in_another_hand_holds_up_nobody(place: Place) {
+        let shop = place.shop().await;
+        let (_, held) = shop.begun(&[("song", 1)], "k1").await;
+        let (_, free) = shop.begun(&[("song", 1)], "k2").await;
+        let mut other = place.raw();
+        other.hold(&format!("SELECT id FROM payment_attempt WHERE id = '{}'", held.id));
+        let later = noon() + hours(1);
+        let claimed = shop.attempts.claim_due(&task(), later, later + hours(1), 10).await.expect("claimed");
+        assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&free.id]);
+        other.release();
+    }
+}
+
+async fn only_unsettled_attempts_that_are_due_are_claimed(place: Place) {
+    let shop = place.shop().await;
+    let (_, due) = shop.begun(&[("song", 1)], "k1").await;
+    let (_, settled) = shop.begun(&[("song", 1)], "k2").await;
+    shop.settle(&settled, PaymentOutcome::Confirmed).await;
+    let claim = |now| shop.attempts.claim_due(&task(), now, now + hours(1), 10);
+    // Its owner has an hour to itself.
+    let early = noon() + hours(1) - time::Duration::milliseconds(1);
+    assert!(claim(early).await.expect("claimed").is_empty());
+    let claimed = claim(noon() + hours(1)).await.expect("claimed");
+    assert_eq!(claimed, [due]);
+}
+
+async fn a_claimed_attempt_is_due_again_later_and_counts_its_checks(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    for check in 0..3 {
+        let now = noon() + hours(1 + check);
+        let claimed = shop.attempts.claim_due(&task(), now, now + hours(1), 10).await.expect("claimed");
+        assert_eq!(claimed.iter().map(|it| (&it.id, i64::from(it.checks))).collect::<Vec<_>>(), [(&attempt.id, check)]);
+        let again = shop.attempts.claim_due(&task(), now, now + hours(1), 10).await.expect("claimed");
+        assert!(again.is_empty(), "{again:?}");
+    }
+}
+
+async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
+    let shop = place.shop().await;
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        let (_, attempt) = shop.begun(&[("song", 1)], &format!("k{round}")).await;
+        shop.attempts.postpone(&task(), attempt.id.clone(), noon() - hours(round)).await.expect("postponed");
+        ids.insert(0, attempt.id);
+    }
+    let claim = |limit| shop.attempts.claim_due(&task(), noon(), noon() + hours(1), limit);
+    let claimed = claim(2).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&ids[0], &ids[1]]);
+    let rest = claim(2).await.expect("claimed");
+    assert_eq!(rest.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&ids[2]]);
+}
+
+async fn an_unknown_outcome_is_due_at_once_and_a_postponed_one_later(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
+    let claim = |now| shop.attempts.claim_due(&task(), now, now + hours(1), 10);
+    let claimed = claim(noon()).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|attempt| attempt.state).collect::<Vec<_>>(), [AttemptState::Unknown]);
+    shop.attempts.postpone(&task(), attempt.id, noon() + hours(5)).await.expect("postponed");
+    assert!(claim(noon() + hours(4)).await.expect("claimed").is_empty());
+    assert_eq!(claim(noon() + hours(5)).await.expect("claimed").len(), 1);
+}
+
+async fn a_reference_is_kept_with_its_attempt(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let reference = PaymentReference("gateway-1".into());
+    shop.attempts.record_reference(&task(), attempt.id.clone(), reference.clone()).await.expect("recorded");
+    let later = noon() + hours(1);
+    let claimed = shop.attempts.claim_due(&task(), later, later, 10).await.expect("claimed");
+    assert_eq!(claimed[0].reference, Some(reference));
+}
+
+async fn two_claimers_at_once_share_the_work(place: Place) {
+    let shop = place.shop().await;
+    let mut due = HashSet::new();
+    for round in 0..10 {
+        due.insert(shop.begun(&[("song", 1)], &format!("k{round}")).await.1.id.to_string());
+    }
+    let later = noon() + hours(1);
+    let claim = |limit| {
+        let (shop, ctx) = (&shop, task());
+        async move { shop.attempts.claim_due(&ctx, later, later + hours(1), limit).await.expect("claimed") }
+    };
+    let mut claimed = Vec::new();
+    while claimed.len() < due.len() {
+        let (one, other) = tokio::join!(claim(3), claim(3));
+        assert!(!one.is_empty() || !other.is_empty(), "some are left and none is claimed");
+        claimed.extend(one.into_iter().chain(other).map(|attempt| attempt.id.to_string()));
+    }
+    let distinct: HashSet<String> = claimed.iter().cloned().collect();
+    assert_eq!((claimed.len(), distinct), (due.len(), due));
+}
+
+async fn a_credential_on_file_is_found_under_its_own_handler_only(place: Place) {
+    let shop = place.shop().await;
+    let choice = PaymentChoice { instrument: instrument(), credential: None };
+    let found = shop.instruments.credential(&alice(), &choice).await.expect("read").expect("on file");
+    assert_eq!((found.kind.as_str(), found.token), ("card", Secret::new("success_token")));
+    let mut elsewhere = choice.clone();
+    elsewhere.instrument.handler = HandlerId("other".into());
+    assert_eq!(shop.instruments.credential(&alice(), &elsewhere).await.expect("read"), None);
+    let mut unknown = choice;
+    unknown.instrument.id = "instr_2".into();
+    assert_eq!(shop.instruments.credential(&alice(), &unknown).await.expect("read"), None);
+}

@@ -1,0 +1,175 @@
+//! Settling: a paid checkout becomes exactly one order, and what was held never stays held.
+
+use std::sync::Arc;
+
+use domain::checkout::{CheckoutBook, MessageCode, Outcome, Status};
+use domain::order::{LineStatus, OrderBook, OrderEventKind};
+use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
+use tokio::task::JoinSet;
+
+use crate::kit::Place;
+use crate::kit::data::{about, alice, begin, new_checkout, noon, rich_request, settlement, task};
+use crate::on_both_engines;
+
+on_both_engines!(
+    a_confirmed_payment_places_one_order_and_takes_the_stock,
+    an_order_says_what_was_bought_and_where_it_goes,
+    a_declined_payment_releases_the_stock_and_another_may_be_tried,
+    a_cancelled_payment_releases_the_stock,
+    what_was_never_attempted_frees_its_key,
+    settling_again_changes_nothing_and_tells_the_same,
+    settling_twice_at_once_places_one_order,
+    what_costs_nothing_becomes_an_order_like_any_other,
+    a_payment_of_unknown_outcome_can_still_be_settled,
+    an_attempt_nobody_recorded_is_a_fault,
+);
+
+async fn a_confirmed_payment_places_one_order_and_takes_the_stock(place: Place) {
+    let shop = place.shop().await;
+    let (begun, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let Outcome::Checkout(completed) = &outcome else { panic!("not completed: {outcome:?}") };
+    assert_eq!((completed.status, completed.version), (Status::Completed, begun.version + 1));
+    assert_eq!(completed.attempt, Some(attempt.id.clone()));
+    assert_eq!(shop.checkouts.read(&alice(), begun.id.clone()).await.expect("read"), *completed);
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders")), ((7, 0), 1));
+    assert_eq!(raw.texts("SELECT state AS value FROM payment_attempt"), ["confirmed"]);
+}
+
+async fn an_order_says_what_was_bought_and_where_it_goes(place: Place) {
+    let shop = place.shop().await;
+    let new = new_checkout(rich_request());
+    shop.checkouts.create(&alice(), crate::kit::data::create("k1"), new.clone()).await.expect("created");
+    let (checkout, attempt) = shop.begin(&new.id, "k2").await;
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let link = about(&outcome).order.clone().expect("an order");
+    let order = shop.orders.read(&task(), link.id.clone()).await.expect("read").expect("an order");
+    assert_eq!((order.id.clone(), order.page.clone(), order.checkout.clone()), (link.id, link.page, checkout.id));
+    assert_eq!((order.owner.clone(), order.placed_at), (checkout.owner, noon()));
+    assert_eq!(order.totals, checkout.details.totals);
+    assert_eq!(order.attribution, checkout.details.attribution);
+    let sold: Vec<_> = order.lines.iter().map(|line| (line.sku.as_str(), line.original, line.status())).collect();
+    assert_eq!(sold, [("rose", 1, LineStatus::Processing), ("book", 2, LineStatus::Processing)]);
+    let discounts: Vec<_> = order.lines.iter().map(|line| line.discount).collect();
+    assert_eq!(discounts, checkout.details.lines.iter().map(|line| line.discount).collect::<Vec<_>>());
+    assert_eq!(order.expectations.len(), 1);
+    assert_eq!(order.expectations[0].destination, crate::kit::data::address("2 Side St"));
+    assert!(matches!(order.events[..], [ref placed] if placed.kind == OrderEventKind::Placed));
+    assert_eq!(shop.orders.read_page(&task(), order.page.clone()).await.expect("read"), Some(order));
+}
+
+async fn a_declined_payment_releases_the_stock_and_another_may_be_tried(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    let outcome = shop.settle(&attempt, PaymentOutcome::Declined("Not enough money".into())).await;
+    let Outcome::Declined(declined) = &outcome else { panic!("not declined: {outcome:?}") };
+    assert_eq!(
+        (declined.status, declined.attempt.clone(), declined.order.clone()),
+        (Status::ReadyForComplete, None, None)
+    );
+    let told: Vec<_> = declined.details.messages.iter().map(|told| (told.code, told.content.as_str())).collect();
+    assert_eq!(told, [(MessageCode::PaymentFailed, "Not enough money")]);
+    assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *declined);
+    assert_eq!(place.raw().level("song"), (10, 0));
+
+    let (_, second) = shop.begin(&checkout.id, "k2").await;
+    shop.settle(&second, PaymentOutcome::Confirmed).await;
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders")), ((7, 0), 1));
+    // The first key still says what it said then.
+    let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k1")).await.expect("replayed");
+    assert!(matches!(again, domain::checkout::Begun::Answered(answer) if answer.outcome == outcome));
+}
+
+async fn a_cancelled_payment_releases_the_stock(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    let outcome = shop.settle(&attempt, PaymentOutcome::Cancelled).await;
+    assert!(matches!(&outcome, Outcome::Declined(checkout) if checkout.status == Status::ReadyForComplete));
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders")), ((10, 0), 0));
+    assert_eq!(raw.texts("SELECT state AS value FROM payment_attempt"), ["cancelled"]);
+}
+
+async fn what_was_never_attempted_frees_its_key(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders"), raw.count("idempotency_key")), ((10, 0), 0, 1));
+    let (_, second) = shop.begin(&checkout.id, "k1").await;
+    assert_ne!(second.id, attempt.id);
+}
+
+async fn settling_again_changes_nothing_and_tells_the_same(place: Place) {
+    let shop = place.shop().await;
+    for (round, first) in [
+        PaymentOutcome::Confirmed,
+        PaymentOutcome::Declined("no".into()),
+        PaymentOutcome::Cancelled,
+        PaymentOutcome::NotAttempted,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (_, attempt) = shop.begun(&[("song", 1)], &format!("k{round}")).await;
+        let outcome = shop.settle(&attempt, first.clone()).await;
+        let after = place.raw().state();
+        // Even when the second one has another opinion.
+        for second in [first, PaymentOutcome::Confirmed, PaymentOutcome::Declined("late".into())] {
+            assert_eq!(shop.settle(&attempt, second).await, outcome);
+            assert_eq!(place.raw().state(), after);
+        }
+    }
+}
+
+async fn settling_twice_at_once_places_one_order(place: Place) {
+    let shop = Arc::new(place.shop().await);
+    let (_, attempt) = shop.begun(&[("song", 2)], "k1").await;
+    let mut settlers = JoinSet::new();
+    for settler in 0..6 {
+        let (shop, attempt) = (shop.clone(), attempt.clone());
+        let outcome = if settler % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::Cancelled };
+        settlers.spawn(async move { shop.settle(&attempt, outcome).await });
+    }
+    let outcomes = settlers.join_all().await;
+    assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+    let placed = i64::from(matches!(outcomes[0], Outcome::Checkout(_)));
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("orders")), ((10 - 2 * placed, 0), placed));
+}
+
+async fn what_costs_nothing_becomes_an_order_like_any_other(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("gift", 1)], "k1").await;
+    assert!(attempt.money.amount.is_zero());
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let link = about(&outcome).order.clone().expect("an order");
+    let order = shop.orders.read(&task(), link.id).await.expect("read").expect("an order");
+    assert!(order.totals.total().is_zero());
+    assert_eq!(place.raw().level("gift"), (9, 0));
+}
+
+async fn a_payment_of_unknown_outcome_can_still_be_settled(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    assert!(matches!(&outcome, Outcome::Checkout(checkout) if checkout.status == Status::Completed));
+    // What comes to light later is not heard any more.
+    shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("ignored");
+    let due = shop.attempts.claim_due(&task(), noon(), noon(), 10).await.expect("claimed");
+    assert!(due.is_empty(), "{due:?}");
+    assert_eq!(place.raw().level("song"), (9, 0));
+}
+
+async fn an_attempt_nobody_recorded_is_a_fault(place: Place) {
+    let shop = place.shop().await;
+    let (_, mut attempt) = shop.begun(&[("song", 1)], "k1").await;
+    attempt.id = domain::payment::AttemptId::generate(noon());
+    assert_eq!(attempt.state, AttemptState::Opened);
+    let fault = shop.checkouts.settle(&task(), settlement(&attempt, PaymentOutcome::Confirmed)).await;
+    assert_eq!(fault.expect_err("a fault").kind(), domain::fault::FaultKind::Internal);
+    assert_eq!(place.raw().level("song"), (10, 1));
+}

@@ -1,0 +1,50 @@
+//! Keys that nobody can repeat any more are forgotten; one whose outcome is not known never is.
+
+use domain::idempotency::{IdempotencyRecords, RETENTION};
+use domain::payment::PaymentOutcome;
+
+use crate::kit::Place;
+use crate::kit::data::{hours, noon, task};
+use crate::on_both_engines;
+
+on_both_engines!(only_answered_keys_that_are_old_are_purged, a_purge_is_bounded, ageing_moves_every_claim_of_a_key);
+
+async fn only_answered_keys_that_are_old_are_purged(place: Place) {
+    let shop = place.shop().await;
+    // Two old keys: one answered (the creation), one whose payment is still under way.
+    let (_, attempt) = shop.begun(&[("song", 1)], "old").await;
+    shop.opened_at(noon() + hours(1), &[("song", 1)], "young").await;
+    let keys =
+        || place.raw().texts("SELECT operation || ' ' || idempotency_key AS value FROM idempotency_key ORDER BY 1");
+    assert_eq!(shop.keys.purge(&task(), noon(), 10).await.expect("purged"), 0);
+    assert_eq!(shop.keys.purge(&task(), noon() + hours(1), 10).await.expect("purged"), 1);
+    assert_eq!(keys(), ["checkout.complete old", "checkout.create young"]);
+
+    shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    assert_eq!(shop.keys.purge(&task(), noon() + hours(1), 10).await.expect("purged"), 1);
+    assert_eq!(keys(), ["checkout.create young"]);
+}
+
+async fn a_purge_is_bounded(place: Place) {
+    let shop = place.shop().await;
+    for round in 0..3 {
+        shop.opened(&[("song", 1)], &format!("k{round}")).await;
+    }
+    let purge = || shop.keys.purge(&task(), noon() + RETENTION, 2);
+    assert_eq!(purge().await.expect("purged"), 2);
+    assert_eq!(purge().await.expect("purged"), 1);
+    assert_eq!(purge().await.expect("purged"), 0);
+}
+
+async fn ageing_moves_every_claim_of_a_key(place: Place) {
+    let shop = place.shop().await;
+    shop.begun(&[("song", 1)], "k1").await;
+    shop.opened(&[("song", 1)], "k2").await;
+    assert_eq!(shop.keys.age(&task(), "k1".into(), 3).await.expect("aged"), 2);
+    assert_eq!(shop.keys.age(&task(), "k9".into(), 3).await.expect("aged"), 0);
+    let aged = format!(
+        "SELECT count(*) FROM idempotency_key WHERE idempotency_key = 'k1' AND created_at = {}",
+        (noon() - hours(3)).unix_timestamp() * 1_000
+    );
+    assert_eq!(place.raw().number(&aged), 2);
+}

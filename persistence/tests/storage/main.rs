@@ -1,0 +1,9 @@
+//! The storage suite: the contract of the ports on both engines, the choke point under stress, and the migrations.
+
+#![allow(clippy::disallowed_methods, reason = "tests start tasks and threads, and read where Postgres is")]
+
+mod choke_point;
+mod contract;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod migrations;
