@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Enough of a head to know that it ended.
 const HEAD: usize = 16 * 1024;
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 65\r\n\r\n\
+    connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
 
 /// Answers whoever connects while the server finishes what it has.

@@ -27,19 +27,17 @@ pub struct NothingToSell(pub Vec<Message>);
 
 /// Prices a request. `before` is the content that it replaces, if any.
 ///
-/// Items that are not sold are left out with a message; items that are short stay, with a message that keeps the
-/// checkout incomplete. If nothing is left to sell there is nothing to price.
+/// Items that are not sold, or sold out, are left out with a message; items that are short stay, with a message. Both
+/// keep the checkout incomplete until the platform asks for what there is. If nothing is left to sell there is nothing
+/// to price.
 pub fn price(
     request: &CheckoutRequest,
     before: Option<&Details>,
     facts: &Facts,
 ) -> Result<(Details, Status), NothingToSell> {
     let (mut lines, mut messages) = choose_lines(request, before, facts);
-    let demand = demand_of(&lines);
-    let short = shortages(&demand, &lines, &facts.stock);
-    let nothing_in_stock = lines.iter().all(|line| available(&facts.stock, &line.sku) <= 0);
-    messages.extend(short);
-    if lines.is_empty() || (before.is_none() && nothing_in_stock) {
+    messages.extend(stock_still_covers(&lines, &facts.stock));
+    if lines.is_empty() {
         messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
         return Err(NothingToSell(messages));
     }
@@ -106,22 +104,40 @@ pub fn demand_of(lines: &[Line]) -> Demand {
     Demand::of(lines.iter().map(|line| (&line.sku, i64::from(line.quantity))))
 }
 
-/// The messages that tell which lines the stock no longer covers; none if it covers all of them.
+/// The messages that tell which lines the stock does not cover; none if it covers all of them.
 pub fn stock_still_covers(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
-    shortages(&demand_of(lines), lines, stock)
+    let demand = demand_of(lines);
+    let wanted: HashMap<&Sku, i64> = demand.iter().collect();
+    let short = lines.iter().enumerate().filter_map(|(index, line)| {
+        let left = available(stock, &line.sku);
+        (wanted[&line.sku] > left).then(|| {
+            let text = match left {
+                ..=0 => format!("{} is out of stock", line.title),
+                left => format!("Only {left} of {} are in stock", line.title),
+            };
+            Message::new(Severity::Recoverable, MessageCode::OutOfStock, text, Some(Subject::Line(index)))
+        })
+    });
+    short.collect()
 }
 
 fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Facts) -> (Vec<Line>, Vec<Message>) {
     let mut ids = LineIds::new(before.map_or(&[], |details| details.lines.as_slice()));
     let (mut lines, mut messages) = (Vec::new(), Vec::new());
     for (index, wanted) in request.lines.iter().enumerate() {
+        let mut leave_out = |code, text| {
+            let subject = Some(Subject::RequestedLine(index));
+            messages.push(Message::new(Severity::Recoverable, code, text, subject));
+        };
         let Some(variant) = facts.variants.iter().find(|variant| variant.sku.as_str() == wanted.sku) else {
             let shown: String = wanted.sku.chars().take(Sku::MAX_LENGTH).collect();
-            let text = format!("The item {shown:?} is not sold here");
-            let subject = Some(Subject::RequestedLine(index));
-            messages.push(Message::new(Severity::Recoverable, MessageCode::ItemUnavailable, text, subject));
+            leave_out(MessageCode::ItemUnavailable, format!("The item {shown:?} is not sold here"));
             continue;
         };
+        if available(&facts.stock, &variant.sku) <= 0 {
+            leave_out(MessageCode::OutOfStock, format!("{} is out of stock", variant.title));
+            continue;
+        }
         lines.push(Line {
             id: ids.keep_or_make(wanted.id.as_ref()),
             sku: variant.sku.clone(),
@@ -161,21 +177,6 @@ impl LineIds {
 
 fn available(stock: &[StockLevel], sku: &Sku) -> i64 {
     stock.iter().find(|level| level.sku == *sku).map_or(0, StockLevel::available)
-}
-
-fn shortages(demand: &Demand, lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
-    let wanted: HashMap<&Sku, i64> = demand.iter().collect();
-    let short = lines.iter().enumerate().filter_map(|(index, line)| {
-        let left = available(stock, &line.sku);
-        (wanted[&line.sku] > left).then(|| {
-            let text = match left {
-                ..=0 => format!("{} is out of stock", line.title),
-                left => format!("Only {left} of {} are in stock", line.title),
-            };
-            Message::new(Severity::Recoverable, MessageCode::OutOfStock, text, Some(Subject::Line(index)))
-        })
-    });
-    short.collect()
 }
 
 fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Message {

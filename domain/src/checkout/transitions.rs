@@ -34,9 +34,13 @@ impl Checkout {
 
     /// Refuses to complete what still lacks something that the platform must give first.
     pub fn must_be_complete(&self) -> Result<(), CheckoutRefusal> {
-        let blocking = || self.details.messages.iter().filter(|message| message.severity.blocks());
-        // Stock is judged anew, on locked rows; a shortage seen earlier may be over.
-        match blocking().find(|message| message.code != MessageCode::OutOfStock) {
+        // Shortages are judged anew, on locked rows, and a refused payment is what another instrument is for.
+        let settles_itself = |message: &&Message| {
+            matches!((message.code, message.subject), (MessageCode::OutOfStock, Some(Subject::Line(_))))
+                || message.code == MessageCode::PaymentFailed
+        };
+        let mut blocking = self.details.messages.iter().filter(|message| message.severity.blocks());
+        match blocking.find(|message| !settles_itself(message)) {
             None => Ok(()),
             Some(first) => Err(CheckoutRefusal::NotReady(first.clone())),
         }
@@ -82,8 +86,7 @@ impl Checkout {
         self.status = Status::ReadyForComplete;
         self.attempt = None;
         self.details.messages.retain(|message| message.code != MessageCode::PaymentFailed);
-        // A note, not an obstacle: another instrument may be accepted at once.
-        let note = Message::new(Severity::Warning, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
+        let note = Message::new(Severity::Recoverable, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
         self.details.messages.push(note);
         self.touched(now)
     }
