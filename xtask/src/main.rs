@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on stdout")]
 #![allow(clippy::disallowed_methods, reason = "no request depends on this process: it may read its environment")]
 
+mod bench;
 mod boundaries;
 mod check;
 mod docs;
@@ -32,6 +33,8 @@ enum Chore {
     Migrations,
     /// The tests that break sockets, databases and processes on purpose.
     Faults(faults::Args),
+    /// Measure the shop beside its own engine; writes docs/BENCHMARKS.md.
+    Bench(bench::Args),
     /// Write docs/CONFIGURATION.md; check the links and code paths in the documents.
     Docs(docs::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Boundaries => boundaries::run(),
         Chore::Migrations => migrations::run(),
         Chore::Faults(args) => faults::run(&args),
+        Chore::Bench(args) => bench::run(&args),
         Chore::Docs(args) => docs::run(&args),
     };
     // Not returned as it is: with RUST_BACKTRACE, as machines of a CI often have it, a screen of frames would bury it.

@@ -23,7 +23,6 @@ pub enum Durability {
     /// Forgets everything in a power cut, which a test never sees.
     Fast,
     /// Commits as production does, so that measurements mean something.
-    #[allow(dead_code, reason = "for benchmarks; the tests of this module use it")]
     Real,
 }
 
@@ -50,6 +49,15 @@ impl Postgres {
         let version = ask(&binaries.bin, &url, "select version()")?;
         Ok(Postgres { url, version, origin: binaries.origin, _cluster: Some(cluster) })
     }
+}
+
+/// The load generator that comes with Postgres.
+pub fn pgbench() -> Result<std::path::PathBuf> {
+    let bin = match machine::directory_with(&["pgbench"]) {
+        Some(bin) => bin,
+        None => binaries::find_or_install()?.bin,
+    };
+    Ok(bin.join("pgbench"))
 }
 
 fn ask(bin: &Path, url: &str, question: &str) -> Result<String> {

@@ -1,0 +1,16 @@
+-- Reads of one checkout.
+function init(args)
+  wrk.headers["UCP-Agent"] = [[profile="https://bench.example/agent.json"]]
+  line = wrk.format("GET", "/checkout-sessions/" .. args[1])
+end
+
+function request()
+  return line
+end
+
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT done=%d failed=%d seconds=%.3f p50_us=%d p99_us=%d\n", summary.requests,
+    e.status + e.connect + e.read + e.write + e.timeout, summary.duration / 1e6, latency:percentile(50),
+    latency:percentile(99)))
+end

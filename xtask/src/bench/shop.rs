@@ -1,0 +1,161 @@
+//! The shop under measurement: the release binary, on loopback, with a catalogue that does not run out.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::engine::Engine;
+use super::{Flow, Sample, sample};
+use crate::process;
+
+pub struct Shop {
+    process: Child,
+    address: String,
+    directory: PathBuf,
+    /// From the start of the process to its first answer.
+    started_in: Duration,
+    /// A checkout that exists, for reads.
+    pub checkout: String,
+}
+
+/// What is told of a shop after all measurements.
+#[derive(Clone, Copy)]
+pub struct Footprint {
+    pub started_in: Duration,
+    pub peak_memory_kib: u64,
+}
+
+impl Shop {
+    pub fn open(engine: &Engine) -> Result<Shop> {
+        let directory = engine.directory.path().to_path_buf();
+        catalogue(&directory)?;
+        let import = process::output(tuckshop(engine, &directory).arg("import").arg(&directory));
+        import.context("the benchmark's catalogue could not be imported")?;
+
+        let started = Instant::now();
+        let mut process = tuckshop(engine, &directory).arg("serve").stdout(Stdio::piped()).spawn()?;
+        let stdout = process.stdout.take().context("the shop has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
+        let listening = listening.context("the shop did not start")?;
+        let address = listening.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        let address = address.context("the shop told no address")?.to_owned();
+        request(&address, "GET", "/livez", "")?;
+        let started_in = started.elapsed();
+        // Nobody reads the log of a measured shop; but a full pipe would change what is measured.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+
+        let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
+        let answer = request(&address, "POST", "/checkout-sessions", body)?;
+        let id = answer.split("\"id\":\"chk_").nth(1).and_then(|rest| rest.split('"').next());
+        let checkout = format!("chk_{}", id.context("the shop made no checkout")?);
+        Ok(Shop { process, address, directory, started_in, checkout })
+    }
+
+    pub fn measure(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
+        let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
+        // For purchases as many threads as connections: see purchase.lua.
+        let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
+        let salt = format!("{}-{:?}", self.process.id(), Instant::now());
+        let argument = if flow == Flow::Purchase {
+            salt.replace(|c: char| !c.is_ascii_digit(), "")
+        } else {
+            self.checkout.clone()
+        };
+        let before = self.cpu()?;
+        let output = process::output(
+            Command::new(wrk)
+                .args(["-t", &threads.to_string(), "-c", &connections.to_string(), "-d", &format!("{seconds}s")])
+                .args(["--timeout", "10s", "-s"])
+                .arg(script)
+                .arg(format!("http://{}", self.address))
+                .args(["--", &argument]),
+        )?;
+        let sample = Sample { cpu: self.cpu()?.saturating_sub(before), ..sample(&output)? };
+        if sample.failed > 0 {
+            println!("  {} of these failed", sample.failed);
+        }
+        Ok(sample)
+    }
+
+    /// User and system time of the process so far.
+    fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        // Linux has counted in hundredths of a second for as long as it has had this file.
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// A consistent copy of the SQLite file, made with the schema and rows that the shop has now.
+    pub fn copy_of_database(&self) -> Result<PathBuf> {
+        let (from, to) = (self.directory.join("shop.db"), self.directory.join("bare.db"));
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", to.display()));
+        }
+        let program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))";
+        process::output(Command::new("python3").args(["-c", program]).args([&from, &to]))?;
+        Ok(to)
+    }
+
+    pub fn close(mut self) -> Result<Footprint> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(Footprint { started_in: self.started_in, peak_memory_kib: peak.unwrap_or(0) })
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn tuckshop(engine: &Engine, directory: &Path) -> Command {
+    let mut command = Command::new(process::root().join("target/release/tuckshop"));
+    command.env("TUCKSHOP_DATABASE_URL", &engine.url).env("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0");
+    command.env("TUCKSHOP_SIMULATION_LEDGER_PATH", directory.join("payments.ledger"));
+    command.env("TUCKSHOP_LOG_FORMAT", "json").current_dir(directory);
+    command
+}
+
+fn catalogue(directory: &Path) -> Result<()> {
+    let skus = || (1..=20).map(|n| format!("bench_{n}"));
+    let products: String = skus().map(|sku| format!("{sku},{sku},1000,\n")).collect();
+    let inventory: String = skus().map(|sku| format!("{sku},1000000000\n")).collect();
+    for (file, text) in [
+        ("products.csv", format!("id,title,price,image_url\n{products}")),
+        ("inventory.csv", format!("product_id,quantity\n{inventory}")),
+        ("shipping_rates.csv", "id,country_code,service_level,price,title\nstd,default,standard,500,Standard\n".into()),
+        ("discounts.csv", "code,type,value,description\n10OFF,percentage,10,10% off\n".into()),
+    ] {
+        std::fs::write(directory.join(file), text)?;
+    }
+    Ok(())
+}
+
+/// One request on a connection of its own; the whole answer.
+fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         ucp-agent: profile=\"https://bench.example/agent.json\"\r\nidempotency-key: first\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if !answer.starts_with("HTTP/1.1 20") {
+        bail!("{method} {path}: {answer}");
+    }
+    Ok(answer)
+}
