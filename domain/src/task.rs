@@ -6,7 +6,7 @@ use crate::fault::Fault;
 
 /// A periodic duty. It takes no input and works on stored state, so a restart loses nothing.
 pub trait BackgroundTask: Send + Sync {
-    /// The `module.verb` of the duty, unique in the process.
+    /// What operators call the duty, unique in the process.
     fn name(&self) -> &'static str;
 
     /// One bounded, idempotent pass.

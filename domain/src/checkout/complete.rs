@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{error, info, warn};
 
 use super::model::{Checkout, CheckoutId};
 use super::ports::{Answer, Begin, Begun, CheckoutBook, CheckoutError, CheckoutRefusal, Outcome, Settlement, Write};
@@ -19,9 +19,7 @@ use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::{Fault, FaultKind};
 use crate::idempotency::{Claim, ClaimRefusal};
-use crate::payment::{
-    Attempt, AttemptId, Credential, GatewayState, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome,
-};
+use crate::payment::{Attempt, AttemptId, Credential, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome};
 
 /// Told once, when the point of no return is behind us: the checkout as it then stands.
 pub type OnBegun = Box<dyn FnOnce(&Checkout) + Send>;
@@ -35,6 +33,17 @@ pub struct CompletionLimits {
     pub grace: Duration,
     /// For each call of the gateway.
     pub gateway_call: Duration,
+}
+
+/// What became of the steps past the point of no return.
+#[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
+enum Charge {
+    /// Known, and recorded.
+    Settled(Outcome),
+    /// The gateway was not reached; everything is as it was before.
+    NotAttempted(Fault),
+    /// The gateway's answer was lost; that is recorded.
+    Unknown,
 }
 
 /// The first and the longest pause while another call works on the same key.
@@ -93,7 +102,18 @@ impl CompleteCheckout {
             Begun::Claimed { checkout, attempt } => {
                 (command.on_begun)(&checkout);
                 let ctx = ctx.must_finish(self.limits.grace);
-                let outcome = self.charge_and_settle(&ctx, gateway, checkout, attempt, &credential).await?;
+                let outcome = match self.charge_and_settle(&ctx, gateway, &attempt, &credential).await {
+                    Ok(Charge::Settled(outcome)) => outcome,
+                    Ok(Charge::NotAttempted(fault)) => return Err(fault.into()),
+                    Ok(Charge::Unknown) => Outcome::Checkout(checkout),
+                    // What happened outside could not be recorded here. The attempt is on file: the reconciler will.
+                    Err(fault) => {
+                        error!(ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
+                            "attempt_id" => %attempt.id, "checkout_id" => %checkout.id,
+                            "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                        Outcome::Checkout(checkout)
+                    }
+                };
                 Ok(Answer { outcome, replayed: false })
             }
             Begun::Answered(answer) => Ok(answer),
@@ -106,51 +126,43 @@ impl CompleteCheckout {
         &self,
         ctx: &RequestContext,
         gateway: &Arc<dyn PaymentGateway>,
-        checkout: Checkout,
-        attempt: Attempt,
+        attempt: &Attempt,
         credential: &Credential,
-    ) -> Result<Outcome, CheckoutError> {
+    ) -> Result<Charge, Fault> {
         let settle = |outcome| {
             let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
             self.checkouts.settle(ctx, settlement)
         };
         if attempt.money.amount.is_zero() {
-            return Ok(settle(PaymentOutcome::Confirmed).await?);
+            return Ok(Charge::Settled(settle(PaymentOutcome::Confirmed).await?));
         }
         let call = ctx.at_most(self.limits.gateway_call);
-        let reference = match gateway.open(&call, &attempt).await {
+        let reference = match gateway.open(&call, attempt).await {
             Ok(reference) => reference,
             // Not confirmed, so not charged, whatever the gateway made of it: give everything back.
             Err(fault) => {
-                warn!(ctx.log(), "payment could not be opened"; "op" => "payment.open",
-                    "attempt_id" => %attempt.id, "error" => fault.chain());
                 settle(PaymentOutcome::NotAttempted).await?;
-                return Err(Fault::new(FaultKind::Unavailable, "payment.open").caused_by(fault).into());
+                return Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, "payment.open").caused_by(fault)));
             }
         };
         self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone()).await?;
 
         let call = ctx.at_most(self.limits.gateway_call);
-        let outcome: Option<PaymentOutcome> = match gateway.confirm(&call, &attempt, &reference, credential).await {
-            Ok(GatewayState::Opened) => None,
+        let outcome: Option<PaymentOutcome> = match gateway.confirm(&call, attempt, &reference, credential).await {
             Ok(state) => state.into(),
             Err(fault) => {
                 warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
-                    "attempt_id" => %attempt.id, "checkout_id" => %checkout.id, "error" => fault.chain());
+                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "error" => fault.chain());
                 None
             }
         };
-        match outcome {
-            Some(outcome) => {
-                info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
-                    "checkout_id" => %checkout.id, "payment" => ?outcome);
-                Ok(settle(outcome).await?)
-            }
-            None => {
-                self.attempts.record_unknown(ctx, attempt.id.clone(), self.clock.now()).await?;
-                Ok(Outcome::Checkout(checkout))
-            }
-        }
+        let Some(outcome) = outcome else {
+            self.attempts.record_unknown(ctx, attempt.id.clone(), self.clock.now()).await?;
+            return Ok(Charge::Unknown);
+        };
+        info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
+            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
+        Ok(Charge::Settled(settle(outcome).await?))
     }
 
     /// Waits, holding nothing, until the owner of the key is done or the caller's time is nearly over.

@@ -27,7 +27,7 @@ impl CheckoutExpiry {
 
 impl BackgroundTask for CheckoutExpiry {
     fn name(&self) -> &'static str {
-        "checkout.expire"
+        "checkout_expiry"
     }
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {

@@ -25,7 +25,7 @@ impl IdempotencyPurge {
 
 impl BackgroundTask for IdempotencyPurge {
     fn name(&self) -> &'static str {
-        "idempotency.purge"
+        "idempotency_purge"
     }
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {

@@ -88,7 +88,7 @@ impl PaymentReconciler {
 
 impl BackgroundTask for PaymentReconciler {
     fn name(&self) -> &'static str {
-        "payment.reconcile"
+        "payment_reconciler"
     }
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {

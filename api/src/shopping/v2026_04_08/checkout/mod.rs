@@ -128,7 +128,7 @@ async fn complete(
     if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer
         && checkout.status == Status::CompleteInProgress
     {
-        shopping.supervisor.nudge("payment.reconcile");
+        shopping.supervisor.nudge("payment_reconciler");
     }
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
 }
