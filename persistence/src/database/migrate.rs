@@ -1,11 +1,13 @@
 //! The schema: embedded, applied by one instance at a time, refused when it is newer than the program.
 
 use diesel::connection::SimpleConnection;
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::dsl::sql;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::backend::{Conn, Tx};
+use super::backend::{Conn, Tx, on_backend};
 use super::{DatabaseConfig, OpenError};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -42,25 +44,22 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
     }
 }
 
-/// How many migrations are missing; refuses a schema with migrations that this program does not know.
-fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| OpenError::Migration(error.to_string());
-    let (applied, known) = match conn {
-        Conn::Sqlite(conn) => (conn.applied_migrations().map_err(failed)?, versions::<diesel::sqlite::Sqlite>(&SQLITE)),
-        Conn::Postgres(conn) => (conn.applied_migrations().map_err(failed)?, versions::<diesel::pg::Pg>(&POSTGRES)),
-    };
-    match applied.iter().find(|applied| !known.contains(applied)) {
-        Some(unknown) => Err(OpenError::SchemaNewer(unknown.to_string())),
-        None => Ok(known.len() - applied.len()),
-    }
+/// Whether the schema is the one that this program knows.
+pub(super) fn is_current(tx: &mut Tx<'_>) -> QueryResult<bool> {
+    let (mut applied, mut known) = (applied(tx)?, known(tx));
+    applied.sort_unstable();
+    known.sort_unstable();
+    Ok(applied == known)
 }
 
-fn versions<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<MigrationVersion<'static>>
-where
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let all: Vec<Box<dyn Migration<DB>>> = source.migrations().unwrap_or_default();
-    all.iter().map(|migration| migration.name().version().as_owned()).collect()
+/// How many migrations are missing; refuses a schema with migrations that this program does not know.
+fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
+    let applied = applied(&mut conn.tx()).map_err(|error| OpenError::Migration(error.to_string()))?;
+    let known = known(&conn.tx());
+    match applied.iter().find(|applied| !known.contains(applied)) {
+        Some(unknown) => Err(OpenError::SchemaNewer(unknown.clone())),
+        None => Ok(known.len() - applied.len()),
+    }
 }
 
 diesel::table! {
@@ -69,13 +68,35 @@ diesel::table! {
     }
 }
 
-/// Whether the newest applied migration is the newest that this program knows.
-pub(super) fn is_current(tx: &mut Tx<'_>) -> QueryResult<bool> {
-    use __diesel_schema_migrations::dsl::{__diesel_schema_migrations as applied, version};
-    let newest = applied.order(version.desc()).select(version).limit(1);
-    let (newest, known): (Option<String>, _) = match tx {
-        Tx::Sqlite(conn) => (newest.first(*conn).optional()?, versions::<diesel::sqlite::Sqlite>(&SQLITE)),
-        Tx::Postgres(conn) => (newest.first(*conn).optional()?, versions::<diesel::pg::Pg>(&POSTGRES)),
-    };
-    Ok(newest.is_some_and(|newest| known.iter().max().is_some_and(|known| known.to_string() == newest)))
+/// More than there will ever be.
+const MAX_MIGRATIONS: i64 = 10_000;
+
+/// The library would create the table of migrations only to read it: a check that writes, and that fails when two
+/// instances make it at once.
+fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
+    use __diesel_schema_migrations::dsl::{__diesel_schema_migrations as migrations, version};
+    let exists = sql::<Bool>(match tx {
+        Tx::Sqlite(_) => "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
+        Tx::Postgres(_) => "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    });
+    if !on_backend!(tx, |conn| diesel::select(exists).get_result::<bool>(*conn))? {
+        return Ok(Vec::new());
+    }
+    let all = migrations.select(version).limit(MAX_MIGRATIONS);
+    on_backend!(tx, |conn| all.load(*conn))
+}
+
+fn known(tx: &Tx<'_>) -> Vec<String> {
+    match tx {
+        Tx::Sqlite(_) => versions::<diesel::sqlite::Sqlite>(&SQLITE),
+        Tx::Postgres(_) => versions::<diesel::pg::Pg>(&POSTGRES),
+    }
+}
+
+fn versions<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<String>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let all: Vec<Box<dyn Migration<DB>>> = source.migrations().unwrap_or_default();
+    all.iter().map(|migration| migration.name().version().to_string()).collect()
 }

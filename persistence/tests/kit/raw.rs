@@ -112,6 +112,13 @@ impl Raw {
         .unwrap_or_else(|error| panic!("{explain}: {error}"))
     }
 
+    pub fn tables(&mut self) -> Vec<String> {
+        self.texts(match self {
+            Self::Sqlite(_) => "SELECT name AS value FROM sqlite_master",
+            Self::Postgres(_) => "SELECT CAST(tablename AS TEXT) AS value FROM pg_tables WHERE schemaname = 'public'",
+        })
+    }
+
     pub fn count(&mut self, table: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM {table}"))
     }

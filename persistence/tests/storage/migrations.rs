@@ -19,10 +19,12 @@ on_both_engines!(
 
 async fn an_empty_database_is_older_and_not_ready_until_it_is_migrated(place: Place) {
     let database = place.open();
-    database.ready(&alice()).await.fault();
+    assert_eq!(database.ready(&alice()).await.fault().kind(), FaultKind::Unavailable);
+    let before = place.raw().tables();
     let older = database.must_be_current().expect_err("older");
     assert!(matches!(older, OpenError::SchemaOlder(1..)), "{older}");
-    database.ready(&alice()).await.fault();
+    assert_eq!(database.ready(&alice()).await.fault().kind(), FaultKind::Unavailable);
+    assert_eq!(place.raw().tables(), before, "asking changes nothing");
     assert!(database.migrate().expect("a schema") >= 1);
     database.must_be_current().expect("current");
     database.ready(&alice()).await.expect("ready");

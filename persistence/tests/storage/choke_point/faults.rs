@@ -97,7 +97,8 @@ mod postgres_says {
         let shop = std::sync::Arc::new(place.shop_with(|config| config.pool_size = 3).await);
         let mut other = place.raw();
         fill_the_pool(&shop, &place).await;
-        assert_eq!(other.terminate_others(), 3);
+        // And whatever of the test's own connections is still on its way out.
+        assert!(other.terminate_others() >= 3);
         let (watch, mut failed) = (Stopwatch::start(), 0);
         while let Err(fault) = shop.database.ready(&alice()).await {
             assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());

@@ -1,16 +1,21 @@
 //! One process per SQLite file.
 
+use std::time::Duration;
+
 use domain::checkout::CheckoutBook;
+use domain::context::Stopwatch;
+use domain::payment::PaymentOutcome;
 use persistence::{Database, DatabaseUrl, OpenError};
 
-use crate::kit::data::alice;
-use crate::kit::{Place, Shop, log};
+use crate::kit::data::{alice, settlement, task};
+use crate::kit::{Place, Shop, log, until};
 use crate::on_sqlite;
 
 on_sqlite!(
     a_file_in_use_is_refused_by_name_until_it_is_closed,
     a_file_in_a_directory_that_is_not_there_yet_is_made,
     what_was_written_is_there_after_a_restart,
+    a_write_that_begins_by_reading_waits_for_the_writer_before_it,
 );
 
 fn open(place: &Place) -> Result<Database, OpenError> {
@@ -41,4 +46,27 @@ async fn what_was_written_is_there_after_a_restart(place: Place) {
     drop(shop);
     let shop = Shop::on(place.open());
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
+}
+
+/// A settlement reads before it writes. Were its transaction to begin by reading, what it had read would be outdated by
+/// the time it may write, and it would fail.
+async fn a_write_that_begins_by_reading_waits_for_the_writer_before_it(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    drop(shop);
+    let shop = Shop::on(place.open());
+    let mut other = place.raw();
+    other.execute("BEGIN IMMEDIATE; UPDATE product SET title = 'changed'");
+    let ctx = task();
+    let settling = shop.checkouts.settle(&ctx, settlement(&attempt, PaymentOutcome::Confirmed));
+    let writing = async {
+        until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
+        // However far it has come by now, it succeeds; the moment gives a wrong one the time to read.
+        let watch = Stopwatch::start();
+        until("a moment has passed", || watch.elapsed() > Duration::from_millis(100)).await;
+        other.execute("COMMIT");
+    };
+    let (settled, ()) = tokio::join!(settling, writing);
+    settled.expect("settled");
+    assert_eq!(place.raw().level("song"), (9, 0));
 }

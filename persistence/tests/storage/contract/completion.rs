@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Begun, CheckoutBook, CheckoutRefusal, MessageCode, Outcome, Status};
+use domain::checkout::{Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
 use domain::idempotency::{ClaimRefusal, Fingerprint};
 use domain::money::{Amount, Money};
 use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
 use tokio::task::JoinSet;
 
 use crate::kit::data::{COMPLETE, about, alice, begin, cancel, claim, new_checkout, noon, request, task, update, usd};
-use crate::kit::{Place, is_worth_repeating, refusal};
+use crate::kit::{Place, Shop, is_worth_repeating, refusal};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -20,6 +20,7 @@ on_both_engines!(
     a_line_that_is_short_can_be_completed_when_there_is_stock_again,
     what_is_not_ready_is_refused_and_the_key_stays_free,
     how_a_completion_stands_follows_its_attempt,
+    of_many_keys_at_once_one_completes_the_checkout,
     forty_buyers_of_ten_units_leave_thirty_without,
     buyers_of_the_same_goods_in_any_order_do_not_block_each_other,
 );
@@ -214,4 +215,53 @@ async fn buyers_of_the_same_goods_in_any_order_do_not_block_each_other(place: Pl
     let mut raw = place.raw();
     assert_eq!(raw.count("orders"), 5);
     assert_eq!((raw.level("song"), raw.level("book"), raw.level("gift")), ((5, 0), (5, 0), (7, 0)));
+}
+
+/// Six callers, each with a key of its own: who claimed it, and who was told that another did.
+async fn with_many_keys(shop: &Arc<Shop>, id: &CheckoutId) -> (usize, usize) {
+    let mut callers = JoinSet::new();
+    for caller in 0..6 {
+        let (shop, id) = (shop.clone(), id.clone());
+        callers.spawn(async move {
+            let begun = shop.checkouts.begin_completion(&alice(), begin(&id, &format!("pay-{caller}"))).await;
+            match begun {
+                Ok(Begun::Claimed { .. }) => (1, 0),
+                other => {
+                    assert_eq!(refusal(other), CheckoutRefusal::InProgress);
+                    (0, 1)
+                }
+            }
+        });
+    }
+    callers.join_all().await.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+async fn of_many_keys_at_once_one_completes_the_checkout(place: Place) {
+    let shop = Arc::new(place.shop_with(|config| config.pool_size = 6).await);
+    let id = shop.opened(&[("song", 1)], "k1").await.id;
+    assert_eq!(with_many_keys(&shop, &id).await, (1, 5));
+    let mut raw = place.raw();
+    assert_eq!((raw.level("song"), raw.count("payment_attempt")), ((10, 1), 1));
+}
+
+mod locked {
+    use super::{Arc, Place, with_many_keys};
+    use crate::kit::until;
+
+    crate::on_postgres!(of_many_keys_that_wait_together_one_completes_the_checkout);
+
+    /// All of them are on their way before the first can go on.
+    async fn of_many_keys_that_wait_together_one_completes_the_checkout(place: Place) {
+        let shop = Arc::new(place.shop_with(|config| config.pool_size = 6).await);
+        let id = shop.opened(&[("song", 1)], "k1").await.id;
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold("SELECT sku FROM stock");
+        let release = async {
+            until("all six wait", || observer.waiting() == 6).await;
+            other.release();
+        };
+        let (counts, ()) = tokio::join!(with_many_keys(&shop, &id), release);
+        assert_eq!(counts, (1, 5));
+        assert_eq!(place.raw().level("song"), (10, 1));
+    }
 }

@@ -157,3 +157,25 @@ async fn fifty_thousand_rows_go_in_at_once(place: Place) {
     assert_eq!(raw.number("SELECT count(*) FROM variant WHERE sku LIKE 'part-%'"), 25_000);
     assert_eq!(raw.number("SELECT sum(on_hand) FROM stock WHERE sku LIKE 'part-%'"), 25_000 * 7);
 }
+
+mod locked {
+    use super::*;
+    use crate::kit::until;
+
+    crate::on_postgres!(what_is_held_while_an_import_looks_counts);
+
+    async fn what_is_held_while_an_import_looks_counts(place: Place) {
+        let shop = place.shop().await;
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.execute("BEGIN; UPDATE stock SET held = 5 WHERE sku = 'song'");
+        let batch = Batch { stock: vec![stock("song", 3)], ..Batch::empty(usd()) };
+        let holding = async {
+            until("the import waits for the shelf", || observer.waiting() == 1).await;
+            other.execute("COMMIT");
+        };
+        let (imported, ()) = tokio::join!(import(&shop, batch), holding);
+        let refused = imported.expect_err("refused");
+        assert!(matches!(&refused, ImportError::StockBelowHeld(why) if why.held == 5), "{refused:?}");
+        assert_eq!(place.raw().level("song"), (10, 5));
+    }
+}
