@@ -17,7 +17,8 @@ const BUFFER: usize = 8_192;
 pub fn start(format: LogFormat, level: Level) -> (Logger, AsyncGuard) {
     match format {
         LogFormat::Json => {
-            let drain = slog_json::Json::new(io::stdout())
+            // A whole line in one write: what else is said on standard output comes before it or after it.
+            let drain = slog_json::Json::new(io::BufWriter::new(io::stdout()))
                 .set_newlines(true)
                 .set_flush(true)
                 .add_key_value(o!(

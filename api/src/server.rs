@@ -86,7 +86,8 @@ pub async fn serve(
         }
         left = &mut going_down => left,
         () = force => {
-            let left = vec![format!("{} requests", scope.in_flight()), format!("{} commands", commands.in_flight())];
+            let mut left = commands.names();
+            left.push(format!("{} requests", scope.in_flight()));
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DONE, FAILED, banner, failed};
 use crate::app::{self, App, StartError};
-use crate::config::{Config, Mode};
+use crate::config::{Config, LogFormat, Mode};
 use crate::import;
 use crate::runtime::stop_signal;
 use crate::server::{self, Ending};
@@ -40,7 +40,8 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
     }
     info!(log, "listening"; "op" => "http.listen", "address" => %address, "public_url" => config.public_url(address),
         "mode" => ?config.mode, "pid" => std::process::id());
-    if config.mode == Mode::Development {
+    // Among JSON lines it would be one line that nobody can parse.
+    if config.mode == Mode::Development && config.log_format() == LogFormat::Terminal {
         banner::print(config, address, app.simulation_secret());
     }
     let force = async {

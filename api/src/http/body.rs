@@ -84,7 +84,12 @@ fn too_large(limits: BodyLimits) -> Problem {
 
 /// Reads a JSON document, naming the member that is wrong. Its depth is bounded by the parser (128), and a member that
 /// stands twice is refused.
+///
+/// No text may hold a NUL: Postgres cannot store one, and no name, address or code has one.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if body.windows(NUL.len()).any(|piece| piece == NUL) {
+        return Err(malformed("The body holds a text with a NUL character".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -97,6 +102,9 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     reader.end().map_err(|error| malformed(format!("The body is not valid: {error}")))?;
     Ok(value)
 }
+
+/// How JSON writes it; unescaped it is not JSON at all.
+const NUL: &[u8] = b"\\u0000";
 
 fn malformed(content: String) -> Problem {
     // The parser quotes what it found; a caller needs to see where, not the whole of it.

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use domain::context::{Deadline, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
 use futures_util::FutureExt;
 use slog::{Logger, error, info};
@@ -73,26 +74,40 @@ pub async fn request_scope(
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
             Ok(Ok(response)) => {
                 line.route(response.request().match_pattern());
-                response.map_into_boxed_body()
+                name_request(response.map_into_boxed_body(), &ctx)
             }
-            Ok(Err(error)) => return Err(line.failed(error)),
+            // Nothing below answers with an error of its own; if it did, it would be an answer like any other.
+            Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
-                error!(ctx.log(), "handler panicked"; "error_code" => "panic");
-                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The shop made a mistake");
-                return Err(line.failed(problem.into()));
+                error!(ctx.log(), "handler panicked"; "op" => "http.request", "error_code" => "panic");
+                return Err(line.failed(None));
             }
         },
     };
 
+    stamp(response.response_mut(), &scope, &ctx);
+    line.answered(response.status());
+    Ok(response)
+}
+
+/// A problem is made where nobody knows the request; here its body gets the request's id.
+fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    match problem {
+        Some(problem) => response.into_response(problem.respond(Some(ctx.request_id().as_str()))),
+        None => response,
+    }
+}
+
+/// What every answer carries, whatever it is.
+fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext) {
     let headers = response.headers_mut();
     insert(headers, REQUEST_ID, ctx.request_id().as_str());
     insert(headers, TRACEPARENT, &ctx.trace().to_string());
     if scope.shutdown.has_begun() {
         // Whoever keeps the connection would be cut off when the server closes.
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
-    line.answered(response.status());
-    Ok(response)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -151,9 +166,14 @@ impl AccessLine {
         self.status = Some(status);
     }
 
-    fn failed(&mut self, error: Error) -> Error {
-        self.status = Some(error.as_response_error().status_code());
-        error
+    /// The answer to a request whose routing ended without one.
+    fn failed(&mut self, problem: Option<Problem>) -> Error {
+        let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The shop made a mistake");
+        let problem = problem.unwrap_or_else(internal);
+        self.status = Some(problem.status);
+        let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
+        stamp(&mut answer, &self.scope, &self.ctx);
+        InternalError::from_response(problem, answer).into()
     }
 }
 

@@ -71,8 +71,13 @@ impl Commands {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
             Ok(()) => Vec::new(),
-            Err(_) => self.running.names(),
+            Err(_) => self.names(),
         }
+    }
+
+    /// What is under way: each operation, and the request that asked for it.
+    pub fn names(&self) -> Vec<String> {
+        self.running.names()
     }
 }
 

@@ -78,9 +78,34 @@ pub async fn refuse_latecomers(listener: std::net::TcpListener, done: Cancellati
             () = done.cancelled() => break,
         }
     }
+    // What the runtime knows of the queue lags behind; the queue itself has the last word.
+    let listener = listener.into_std()?;
+    let_nobody_in(&listener)?;
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(stream)?;
+        refused += 1;
+        answering.spawn(tokio::time::timeout(PATIENCE, refuse(stream)));
+    }
     drop(listener);
     while answering.join_next().await.is_some() {}
     Ok(refused)
+}
+
+/// Whoever asks for a connection from now on is not heard, and asks again after a second; then nobody listens. So the
+/// queue can be emptied and the socket closed with no moment between the two in which someone would be let in and cut
+/// off.
+#[cfg(target_os = "linux")]
+fn let_nobody_in(listener: &std::net::TcpListener) -> io::Result<()> {
+    // A classic filter program of one instruction: BPF_RET | BPF_K, 0. No packet passes.
+    let nothing_passes = socket2::SockFilter::new(0x06, 0, 0, 0);
+    socket2::SockRef::from(listener).attach_filter(&[nothing_passes])
+}
+
+/// Elsewhere the moment between the two remains.
+#[cfg(not(target_os = "linux"))]
+fn let_nobody_in(_: &std::net::TcpListener) -> io::Result<()> {
+    Ok(())
 }
 
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {

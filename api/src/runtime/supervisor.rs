@@ -163,7 +163,7 @@ impl Duty {
                     status.failing_for = 0;
                     status.items += u64::from(items);
                 });
-                debug!(self.log, "pass ended"; "op" => "task.pass", "items" => items, "elapsed_us" => elapsed);
+                debug!(self.log, "pass ended"; "op" => "task.pass", "task" => name, "items" => items, "elapsed_us" => elapsed);
                 Ok(progress)
             }
             Err(fault) if fault.kind() == FaultKind::Cancelled => Ok(Progress::Idle),
@@ -175,11 +175,11 @@ impl Duty {
                 let failures = own.status().failing_for;
                 match fault.kind() {
                     FaultKind::Internal => {
-                        error!(self.log, "pass failed"; "op" => "task.pass", "error_code" => fault.kind().as_str(),
+                        error!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().as_str(),
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                     _ => {
-                        warn!(self.log, "pass failed"; "op" => "task.pass", "error_code" => fault.kind().as_str(),
+                        warn!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().as_str(),
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                 }

@@ -103,7 +103,8 @@ async fn adjust(
     let Some(line) = line else {
         return Err(unprocessable(&OrderChangeRefused::UnknownLine(LineId(wanted.line_item_id))));
     };
-    let amount = domain::money::Amount::new(-line.unit_price.minor().saturating_mul(wanted.quantity));
+    let amount = line.unit_price.minor().saturating_mul(wanted.quantity).saturating_neg();
+    let amount = domain::money::Amount::new(amount);
     let adjustment = Adjustment {
         kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
         status: AdjustmentStatus::Completed,

@@ -87,7 +87,14 @@ impl CompleteCheckout {
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?;
         let credential = match command.choice.credential.clone() {
             Some(credential) => credential,
-            None => gateway.on_file(ctx, &command.choice).await?.ok_or(CheckoutRefusal::UnknownHandler)?,
+            None => match gateway.on_file(ctx, &command.choice).await? {
+                Some(credential) => credential,
+                // What was answered before is answered again, even if the instrument has left the file since.
+                None => match self.checkouts.completion(ctx, command.claim, command.id).await? {
+                    Begun::Answered(answer) => return Ok(answer),
+                    _ => return Err(CheckoutRefusal::UnknownInstrument.into()),
+                },
+            },
         };
 
         let now = self.clock.now();

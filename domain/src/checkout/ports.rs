@@ -20,7 +20,8 @@ pub trait CheckoutBook: Send + Sync {
     /// Prices the request against the catalogue, the stock, the rates and the codes, and stores the checkout.
     fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError>;
 
-    /// The checkout as it is now, or [`CheckoutRefusal::NotFound`] when it does not exist or is not the caller's.
+    /// The checkout as it is stored, or [`CheckoutRefusal::NotFound`] when it does not exist or is not the caller's.
+    /// How it stands at a time is for [`Checkout::as_of`] to say.
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, CheckoutError>;
 
     /// The checkout whose page this is. Holding the token is the permission.
@@ -141,6 +142,8 @@ pub enum CheckoutRefusal {
     NotReady(Message),
     /// The instrument names a payment handler that this checkout does not offer.
     UnknownHandler,
+    /// The instrument brings no credential, and none is on file for it.
+    UnknownInstrument,
     /// The key cannot be used for this.
     Key(ClaimRefusal),
 }

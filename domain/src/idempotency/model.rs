@@ -18,7 +18,7 @@ impl Key {
     /// Accepts 1 to 255 visible ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::MAX_LENGTH).contains(&text.len());
-        (fits && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')).then(|| Self(text.to_owned()))
+        (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

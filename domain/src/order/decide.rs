@@ -68,7 +68,7 @@ pub fn ship(
     for ExpectedLine { line, quantity } in &shipment.lines {
         let found = line_mut(&mut order, line)?;
         if shipment.kind == "shipped" {
-            if *quantity < 1 || found.fulfilled + quantity > found.total {
+            if *quantity < 1 || found.fulfilled.saturating_add(*quantity) > found.total {
                 return Err(OrderChangeRefused::TooMany(line.clone()));
             }
             found.fulfilled += quantity;
@@ -87,7 +87,7 @@ pub fn adjust(
 ) -> Result<Order, OrderChangeRefused> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
         let found = line_mut(&mut order, line)?;
-        let total = found.total + quantity;
+        let total = found.total.saturating_add(*quantity);
         if !(0..=found.original).contains(&total) {
             return Err(OrderChangeRefused::TooMany(line.clone()));
         }
@@ -106,4 +106,90 @@ fn line_mut<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, 
 
 fn units(line: &LineId, quantity: i64) -> ExpectedLine {
     ExpectedLine { line: line.clone(), quantity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Sku;
+    use crate::checkout::{CheckoutId, Totals};
+    use crate::context::PlatformId;
+    use crate::money::{Amount, Currency};
+    use crate::order::LineStatus;
+    use time::macros::datetime;
+
+    const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
+
+    fn order() -> Order {
+        let line = OrderLine {
+            id: LineId("li_1".into()),
+            sku: Sku::parse("rose").expect("valid"),
+            title: "Rose".into(),
+            image_url: None,
+            unit_price: Amount::new(100),
+            original: 3,
+            total: 3,
+            fulfilled: 0,
+            discount: Amount::ZERO,
+        };
+        Order {
+            id: OrderId::generate(NOW),
+            checkout: CheckoutId::generate(NOW),
+            owner: PlatformId("https://platform.example/".into()),
+            page: PageToken::generate(),
+            currency: Currency::USD,
+            lines: vec![line],
+            expectations: Vec::new(),
+            totals: Totals::of(Amount::new(300), Amount::ZERO, Amount::ZERO, None),
+            attribution: Default::default(),
+            placed_at: NOW,
+            events: Vec::new(),
+        }
+    }
+
+    fn shipment(kind: &str, line: &str, quantity: i64) -> Shipment {
+        let lines = vec![units(&LineId(line.into()), quantity)];
+        let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
+        Shipment { kind: kind.into(), lines, tracking_number, tracking_url, carrier, description }
+    }
+
+    fn adjustment(status: AdjustmentStatus, quantity: i64) -> Adjustment {
+        let lines = vec![units(&LineId("li_1".into()), quantity)];
+        Adjustment { kind: "refund".into(), status, lines, amount: None, description: None }
+    }
+
+    #[test]
+    fn shipments_fulfil_what_is_wanted_and_no_more() {
+        for (kind, line, quantity, expected) in [
+            ("shipped", "li_1", 2, Ok((2, LineStatus::Partial))),
+            ("shipped", "li_1", 3, Ok((3, LineStatus::Fulfilled))),
+            ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
+            ("shipped", "li_1", 4, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
+            ("shipped", "li_1", 0, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
+            ("shipped", "li_1", i64::MAX, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
+            ("shipped", "li_9", 1, Err(OrderChangeRefused::UnknownLine(LineId("li_9".into())))),
+        ] {
+            let shipped = ship(order(), "e1".into(), shipment(kind, line, quantity), NOW);
+            let outcome = shipped.map(|order| (order.lines[0].fulfilled, order.lines[0].status()));
+            assert_eq!(outcome, expected, "{kind} {line} {quantity}");
+        }
+    }
+
+    #[test]
+    fn adjustments_change_what_is_wanted_and_lines_never_disappear() {
+        use AdjustmentStatus::{Completed, Failed};
+        let too_many = || Err(OrderChangeRefused::TooMany(LineId("li_1".into())));
+        for (status, quantity, expected) in [
+            (Completed, -1, Ok((2, LineStatus::Processing))),
+            (Completed, -3, Ok((0, LineStatus::Removed))),
+            (Failed, -3, Ok((3, LineStatus::Processing))),
+            (Completed, -4, too_many()),
+            (Completed, 1, too_many()),
+            (Completed, i64::MIN, too_many()),
+        ] {
+            let adjusted = adjust(order(), "a1".into(), adjustment(status, quantity), NOW);
+            let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
+            assert_eq!(outcome, expected, "{status:?} {quantity}");
+        }
+    }
 }

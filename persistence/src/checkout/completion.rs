@@ -1,6 +1,7 @@
 //! The two transactions around a charge.
 //!
-//! Locks are always taken in the order key, attempt, checkout, stock by SKU; so no two completions wait for each other.
+//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions wait for each other. A key
+//! is claimed before that and answered after it; once its claim is committed, its row makes nobody wait.
 
 use domain::checkout::{
     Answer, Begin, Begun, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement, demand_of,

@@ -23,19 +23,21 @@ pub(super) struct Stage(AtomicU8);
 const RUNNING: u8 = 0;
 const COMMITTING: u8 = 1;
 const ABANDONED: u8 = 2;
+const ENDED: u8 = 3;
 
 impl Stage {
     pub(super) fn new() -> Self {
         Self(AtomicU8::new(RUNNING))
     }
 
-    /// The caller gives up. False when the commit has begun.
+    /// The caller gives up. False when the commit has begun, or the job is over.
     pub(super) fn abandon(&self) -> bool {
         self.0.compare_exchange(RUNNING, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.0.load(Ordering::Acquire) == ABANDONED
+    /// The job is over. True when its caller had given it up before; later it cannot any more.
+    pub(super) fn end(&self) -> bool {
+        self.0.swap(ENDED, Ordering::AcqRel) == ABANDONED
     }
 
     /// The job commits. False when its caller has given up.
@@ -103,9 +105,10 @@ mod tests {
         let (given_up, committed) = (Stage::new(), Stage::new());
         assert!(given_up.abandon());
         assert!(!given_up.begin_commit());
-        assert!(given_up.is_abandoned());
         assert!(committed.begin_commit());
         assert!(!committed.abandon());
-        assert!(!committed.is_abandoned());
+        assert!(given_up.end());
+        assert!(!committed.end());
+        assert!(!committed.abandon());
     }
 }

@@ -74,6 +74,21 @@ pub enum OpenError {
     Migration(String),
 }
 
+/// Gives back the permit when a job ends, however it ends, and strikes it off the abandoned ones.
+struct JobEnd {
+    database: Database,
+    stage: Arc<Stage>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for JobEnd {
+    fn drop(&mut self) {
+        if self.stage.end() {
+            self.database.0.abandoned.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Names one transaction in logs, metrics and faults: `module.verb`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
@@ -164,12 +179,8 @@ impl Database {
             let job = {
                 let (database, ctx, stage) = (database.clone(), ctx.clone(), stage.clone());
                 move || {
-                    let outcome = database.transact(&ctx, operation, shed, &stage, work);
-                    if stage.is_abandoned() {
-                        database.0.abandoned.fetch_sub(1, Ordering::Relaxed);
-                    }
-                    drop(permit);
-                    outcome
+                    let _end = JobEnd { database: database.clone(), stage: stage.clone(), _permit: permit };
+                    database.transact(&ctx, operation, shed, &stage, work)
                 }
             };
             let job = database.0.runtime.spawn_blocking(job);

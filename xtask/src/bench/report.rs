@@ -9,8 +9,9 @@ use super::shop::Footprint;
 use super::{Args, Cell, Flow, Sample};
 use crate::process;
 
-/// What the project set itself: this share of the engine's own rate on Postgres.
+/// What the project set itself: this share of the engine's own rate on Postgres, with this many connections.
 const GOAL: [(Flow, f64); 2] = [(Flow::Purchase, 0.50), (Flow::Read, 0.25)];
+const GOAL_CONNECTIONS: usize = 8;
 
 pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgres: &str) -> Result<String> {
     let mut text = String::from("# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. It gates nothing.\n\n");
@@ -45,12 +46,18 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
         let (start, memory) = (footprint.started_in.as_millis(), footprint.peak_memory_kib / 1024);
         writeln!(text, "| {engine} | {start} ms | {memory} MiB |")?;
     }
-    text.push_str("\n## Goals\n\n| goal | best of this run | reached |\n|---|--:|---|\n");
+    text.push_str("\n## Goals\n\n| goal | this run | reached |\n|---|--:|---|\n");
     for (flow, goal) in GOAL {
-        let best = cells.iter().filter(|cell| cell.engine == "Postgres" && cell.flow == flow).map(ratio);
-        let best = best.fold(0.0, f64::max);
+        let judged =
+            |cell: &&Cell| cell.engine == "Postgres" && cell.flow == flow && cell.connections == GOAL_CONNECTIONS;
+        let best = cells.iter().find(judged).map_or(0.0, ratio);
         let (name, reached) = (flow.name(), if best >= goal { "yes" } else { "no" });
-        writeln!(text, "| {name} at {:.0} % of bare Postgres | {:.0} % | {reached} |", goal * 100.0, best * 100.0)?;
+        writeln!(
+            text,
+            "| {name} at {:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections | {:.0} % | {reached} |",
+            goal * 100.0,
+            best * 100.0
+        )?;
     }
     let memory = shops.iter().map(|(_, footprint)| footprint.peak_memory_kib / 1024).max().unwrap_or(0);
     writeln!(text, "| under 100 MiB resident | {memory} MiB | {} |", if memory < 100 { "yes" } else { "no" })?;

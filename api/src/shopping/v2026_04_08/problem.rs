@@ -27,6 +27,10 @@ pub(super) fn checkout_error(ctx: &RequestContext, error: &CheckoutError) -> Htt
             CheckoutRefusal::UnknownHandler => {
                 Problem::bad_request("unknown_payment_handler", "The instrument names a handler that is not offered")
             }
+            CheckoutRefusal::UnknownInstrument => {
+                let content = "The instrument brings no credential, and none is on file for it";
+                Problem::bad_request("unknown_payment_instrument", content)
+            }
             CheckoutRefusal::Key(refusal) => refused_key(*refusal),
         },
     };
