@@ -134,6 +134,6 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
     Ok(server.run())
 }
 
-async fn no_such_route() -> HttpResponse {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address").respond(None)
+async fn no_such_route() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address"))
 }

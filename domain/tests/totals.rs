@@ -94,7 +94,7 @@ fn variant(number: usize, price: i64) -> Variant {
         title: format!("Item {number}"),
         image_url: None,
         price: Money { amount: Amount::price(price).expect("a price"), currency: Currency::USD },
-        requires_shipping: number % 2 == 0,
+        requires_shipping: number.is_multiple_of(2),
     }
 }
 

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
+use domain::fault::FaultKind;
+use domain::import::ImportError;
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -58,13 +60,18 @@ async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) ->
     let importer = app::importer(config, log, runtime.handle())?;
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
-    if !importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
-        return Ok(());
+    while importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
+        let batch = import::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
+        let rows = batch.rows();
+        match importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await {
+            Ok(_) => {
+                info!(log, "demo catalogue imported"; "op" => "import.demo", "rows" => rows);
+                break;
+            }
+            // Another instance fills the same shop just now. Look again: the deadline of the context ends this.
+            Err(ImportError::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
+            Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
+        }
     }
-    let batch = import::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
-    let rows = batch.rows();
-    let imported = importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await;
-    imported.map_err(|error| StartError::Demo(format!("{error:?}")))?;
-    info!(log, "demo catalogue imported"; "op" => "import.demo", "rows" => rows);
     Ok(())
 }

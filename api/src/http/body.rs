@@ -103,6 +103,11 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// As a flattened member: the struct is read from an object only. Derived code would also take an array of the members'
+/// values in their order, which nobody who sends one means.
+#[derive(serde::Deserialize)]
+pub struct ObjectOnly {}
+
 /// How JSON writes it; unescaped it is not JSON at all.
 const NUL: &[u8] = b"\\u0000";
 

@@ -4,6 +4,6 @@ mod body;
 mod problem;
 mod scope;
 
-pub use body::{Body, BodyLimits, json};
+pub use body::{Body, BodyLimits, ObjectOnly, json};
 pub use problem::{Problem, fault_problem};
 pub use scope::{Scope, request_scope};

@@ -80,7 +80,8 @@ pub async fn refuse_latecomers(listener: std::net::TcpListener, done: Cancellati
     }
     // What the runtime knows of the queue lags behind; the queue itself has the last word.
     let listener = listener.into_std()?;
-    let_nobody_in(&listener)?;
+    // Where the kernel does not allow that, as elsewhere than on Linux, a moment remains in which someone is cut off.
+    let _ = let_nobody_in(&listener);
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
@@ -102,7 +103,6 @@ fn let_nobody_in(listener: &std::net::TcpListener) -> io::Result<()> {
     socket2::SockRef::from(listener).attach_filter(&[nothing_passes])
 }
 
-/// Elsewhere the moment between the two remains.
 #[cfg(not(target_os = "linux"))]
 fn let_nobody_in(_: &std::net::TcpListener) -> io::Result<()> {
     Ok(())

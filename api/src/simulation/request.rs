@@ -7,7 +7,7 @@ use domain::money::Amount;
 use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, Shipment};
 use serde::Deserialize;
 
-use crate::http::Problem;
+use crate::http::{ObjectOnly, Problem};
 
 #[derive(Deserialize)]
 pub(super) struct AdjustBody {
@@ -15,17 +15,23 @@ pub(super) struct AdjustBody {
     pub quantity: i64,
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 pub(super) struct AgeBody {
     pub key: String,
     pub hours: u32,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 pub(super) struct OutageBody {
     pub enabled: bool,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 /// As much of an order as can be reported from outside.
@@ -33,11 +39,15 @@ pub(super) struct OutageBody {
 pub(super) struct OrderBody {
     fulfillment: Option<FulfillmentBody>,
     adjustments: Option<Vec<AdjustmentBody>>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct FulfillmentBody {
     events: Option<Vec<EventBody>>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +62,8 @@ struct EventBody {
     tracking_url: Option<String>,
     carrier: Option<String>,
     description: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +77,8 @@ struct AdjustmentBody {
     line_items: Option<Vec<UnitsBody>>,
     amount: Option<i64>,
     description: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -79,6 +93,8 @@ enum StatusWord {
 struct UnitsBody {
     id: String,
     quantity: i64,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 /// More entries than a test has.

@@ -12,7 +12,7 @@ use domain::secret::Secret;
 use serde::Deserialize;
 use validator::{Validate, ValidateEmail};
 
-use crate::http::Problem;
+use crate::http::{ObjectOnly, Problem};
 
 /// The body of create and update: the whole content of a checkout.
 #[derive(Deserialize)]
@@ -24,6 +24,8 @@ pub(super) struct CheckoutBody {
     fulfillment: Option<FulfillmentBody>,
     discounts: Option<DiscountsBody>,
     payment: Option<PaymentBody>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -31,11 +33,15 @@ struct LineBody {
     id: Option<String>,
     item: ItemBody,
     quantity: i64,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct ItemBody {
     id: String,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize, Validate)]
@@ -49,6 +55,8 @@ struct BuyerBody {
     #[validate(length(max = 50))]
     phone_number: Option<String>,
     consent: Option<ConsentBody>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,8 @@ struct ConsentBody {
     preferences: Option<bool>,
     marketing: Option<bool>,
     sale_of_data: Option<bool>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize, Validate)]
@@ -76,12 +86,16 @@ struct ContextBody {
     #[validate(length(max = 20))]
     #[serde(default)]
     eligibility: Vec<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct FulfillmentBody {
     #[serde(default)]
     methods: Vec<MethodBody>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +105,8 @@ struct MethodBody {
     destinations: Option<Vec<DestinationBody>>,
     selected_destination_id: Option<String>,
     groups: Option<Vec<GroupBody>>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -122,22 +138,30 @@ struct DestinationBody {
     last_name: Option<String>,
     #[validate(length(max = 50))]
     phone_number: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct GroupBody {
     selected_option_id: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct DiscountsBody {
     codes: Option<Vec<String>>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
 struct PaymentBody {
     #[serde(default)]
     instruments: Vec<InstrumentBody>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +173,8 @@ struct InstrumentBody {
     selected: Option<bool>,
     display: Option<DisplayBody>,
     credential: Option<CredentialBody>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -156,6 +182,8 @@ struct DisplayBody {
     brand: Option<String>,
     last_digits: Option<String>,
     description: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 #[derive(Deserialize)]
@@ -163,12 +191,16 @@ struct CredentialBody {
     #[serde(rename = "type")]
     kind: Option<String>,
     token: Option<String>,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 /// The body of complete.
 #[derive(Deserialize)]
 pub(super) struct CompleteBody {
     payment: PaymentBody,
+    #[serde(flatten)]
+    _object: ObjectOnly,
 }
 
 fn invalid(path: &str, content: &str) -> Problem {

@@ -1,0 +1,54 @@
+//! The official models of the protocol as judges. They are Python; one interpreter serves a whole test binary.
+
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use serde_json::Value;
+
+use super::place::not_checked;
+
+const PYTHON: &str = "XTASK_PYTHON";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kit/validate.py");
+
+/// What the models object to; `None`, and a word about it, when there is no Python to ask.
+pub fn validate(answers: &[Value]) -> Option<Vec<String>> {
+    static JUDGE: OnceLock<Option<Mutex<Judge>>> = OnceLock::new();
+    let judge = JUDGE.get_or_init(|| match std::env::var(PYTHON) {
+        Ok(python) => Some(Mutex::new(Judge::summon(&python))),
+        Err(_) => {
+            not_checked(&format!("official models ({PYTHON} is not set)"));
+            None
+        }
+    });
+    let judge = judge.as_ref()?;
+    Some(judge.lock().unwrap_or_else(PoisonError::into_inner).judge(answers))
+}
+
+/// Ends when its standard input does, which is when this process ends.
+struct Judge {
+    _child: Child,
+    to: BufWriter<ChildStdin>,
+    from: BufReader<ChildStdout>,
+}
+
+impl Judge {
+    fn summon(python: &str) -> Self {
+        let mut command = Command::new(python);
+        command.arg(SCRIPT).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{PYTHON}={python}: {error}"));
+        let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Self { _child: child, to: BufWriter::new(to), from: BufReader::new(from) }
+    }
+
+    /// One line to it for each answer and an empty one; one line from it, a list of complaints.
+    fn judge(&mut self, answers: &[Value]) -> Vec<String> {
+        for answer in answers {
+            writeln!(self.to, "{answer}").expect("the models listen");
+        }
+        writeln!(self.to).and_then(|()| self.to.flush()).expect("the models listen");
+        let mut verdict = String::new();
+        self.from.read_line(&mut verdict).expect("the models answer");
+        serde_json::from_str(&verdict).unwrap_or_else(|error| panic!("the models said {verdict:?}: {error}"))
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a shop keeps what it knows: a directory and a database that exist for one test.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
+
+use super::logs::Record;
+use super::server::Server;
+
+const POSTGRES: &str = "XTASK_POSTGRES_URL";
+
+/// Outlives the servers that are started on it.
+pub struct Place {
+    directory: tempfile::TempDir,
+    database: Option<Database>,
+    record: Arc<Record>,
+}
+
+/// A Postgres database of our own.
+struct Database {
+    admin: String,
+    name: String,
+    url: String,
+}
+
+impl Place {
+    pub fn sqlite() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), database: None, record: Arc::default() }
+    }
+
+    /// `None`, and a word about it, when no server was given to test with.
+    pub fn postgres() -> Option<Self> {
+        static SAID: Once = Once::new();
+        let Ok(admin) = std::env::var(POSTGRES) else {
+            SAID.call_once(|| not_checked(&format!("Postgres ({POSTGRES} is not set)")));
+            return None;
+        };
+        let name = format!("shop_{}", uuid::Uuid::new_v4().simple());
+        execute(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        let mut url = url::Url::parse(&admin).expect("an admin url");
+        url.set_path(&name);
+        let database = Some(Database { admin, name, url: url.into() });
+        Some(Self { database, ..Self::sqlite() })
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.database.is_some()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Some(database) => database.url.clone(),
+            None => format!("sqlite://{}", self.sqlite_path().display()),
+        }
+    }
+
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.directory().join("shop.db")
+    }
+
+    /// The ledger of the simulated payments; `integrations::mock_payment_handler::Ledger` reads it.
+    pub fn ledger_path(&self) -> PathBuf {
+        self.directory().join("payments.ledger")
+    }
+
+    /// What was answered and logged so far, by all servers of this place.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    /// A server with the settings of the kit.
+    pub async fn serve(&self) -> Server {
+        Server::start(self, &[]).await
+    }
+
+    /// A server with other settings: pairs of variable and value, which come after those of the kit.
+    pub async fn serve_with(&self, settings: &[(&str, &str)]) -> Server {
+        Server::start(self, settings).await
+    }
+
+    /// The environment of a server here. Patient where a test does not ask for haste, so that a slow machine fails no
+    /// test.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let settings = [
+            ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0".to_owned()),
+            ("TUCKSHOP_HTTP_WORKERS", "2".to_owned()),
+            ("TUCKSHOP_LOG_FORMAT", "json".to_owned()),
+            ("TUCKSHOP_DATABASE_URL", self.database_url()),
+            ("TUCKSHOP_DATABASE_POOL_SIZE", "8".to_owned()),
+            ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "10000".to_owned()),
+            ("TUCKSHOP_SIMULATION_LEDGER_PATH", self.ledger_path().display().to_string()),
+            ("TUCKSHOP_SIMULATION_SECRET", super::server::SECRET.to_owned()),
+        ];
+        settings.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// Statements of the test's own, beside the shop's. Postgres only.
+    pub fn execute(&self, sql: &str) {
+        let database = self.database.as_ref().expect("a place on Postgres");
+        execute(&database.url, sql);
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        execute(&self.admin, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::establish(url).unwrap_or_else(|error| panic!("no connection: {error}"));
+    connection.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Said on standard error itself: the test harness would keep `eprintln!` to itself.
+pub fn not_checked(what: &str) {
+    let _ = writeln!(std::io::stderr(), "NOT CHECKED: {what}");
+}

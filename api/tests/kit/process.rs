@@ -1,0 +1,135 @@
+//! Child processes: started with nothing but what they are given, read while they run, ended by their own id only.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The binary under test.
+pub const TUCKSHOP: &str = env!("CARGO_BIN_EXE_tuckshop");
+
+/// A child and the lines it has written. Killed and reaped when dropped.
+pub struct Process {
+    child: Child,
+    pub out: Arc<Lines>,
+    pub err: Arc<Lines>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (out, reads_out) = read(child.stdout.take().expect("piped"));
+        let (err, reads_err) = read(child.stderr.take().expect("piped"));
+        Self { child, out, err, readers: vec![reads_out, reads_err] }
+    }
+
+    /// The binary, with these arguments and this environment only.
+    pub fn tuckshop(arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        Self::start(Command::new(TUCKSHOP).args(arguments).env_clear().envs(environment))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).unwrap_or_else(|error| panic!("{id:?}: {error}"));
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("our own child")
+    }
+
+    /// Waits until it ends and everything it wrote is read.
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.ended() {
+                break status;
+            }
+            assert!(began.elapsed() < patience, "process {} does not end; it said:\n{}", self.id(), self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader");
+        }
+        status
+    }
+
+    /// Everything it wrote so far.
+    pub fn said(&self) -> String {
+        let mut lines = self.out.all();
+        lines.extend(self.err.all());
+        lines.join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Does nothing to one that has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Lines that are still arriving.
+#[derive(Default)]
+pub struct Lines {
+    lines: Mutex<(Vec<String>, bool)>,
+    arrived: Condvar,
+}
+
+impl Lines {
+    pub fn all(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The first line of which `find` makes something. `None` when the output ended, or patience did, without it.
+    pub fn first<T>(&self, patience: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + patience;
+        let (mut seen, mut state) = (0, self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        loop {
+            if let Some(found) = state.0[seen..].iter().find_map(|line| find(line)) {
+                return Some(found);
+            }
+            seen = state.0.len();
+            let left = until.saturating_duration_since(Instant::now());
+            if state.1 || left.is_zero() {
+                return None;
+            }
+            state = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut (Vec<String>, bool))) {
+        change(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        self.arrived.notify_all();
+    }
+}
+
+/// Reads on a thread of its own, so that a child which says much is never kept waiting.
+fn read(from: impl Read + Send + 'static) -> (Arc<Lines>, JoinHandle<()>) {
+    let lines = Arc::new(Lines::default());
+    let reader = {
+        let lines = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).split(b'\n') {
+                let Ok(line) = line else { break };
+                lines.change(|state| state.0.push(String::from_utf8_lossy(&line).into_owned()));
+            }
+            lines.change(|state| state.1 = true);
+        })
+    };
+    (lines, reader)
+}

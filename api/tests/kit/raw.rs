@@ -1,0 +1,89 @@
+//! HTTP by hand, for what a well-behaved client cannot do: half a body, a slow body, too much of a body.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+use super::client::{Answer, PLATFORM, agent, fresh_key};
+
+pub struct Raw {
+    stream: TcpStream,
+}
+
+/// The head of a POST with the headers of the protocol and these in addition, each ended by `\r\n`.
+pub fn post(path: &str, more: &str) -> String {
+    let (agent, key) = (agent(PLATFORM), fresh_key());
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: shop\r\nucp-agent: {agent}\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\n{more}\r\n"
+    )
+}
+
+impl Raw {
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.expect("a connection") }
+    }
+
+    /// What cannot be sent because the other side has closed is what the answer tells about.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// One answer that says its length.
+    pub async fn receive(&mut self) -> Answer {
+        tokio::time::timeout(PATIENCE, self.until_whole(Vec::new())).await.expect("an answer in time")
+    }
+
+    /// Sends a byte now and then until there is an answer.
+    pub async fn trickle(&mut self) -> Answer {
+        let (mut read, mut write) = self.stream.split();
+        let mut bytes = Vec::new();
+        let dripping = async {
+            let mut beat = tokio::time::interval(Duration::from_millis(20));
+            while write.write_all(b" ").await.is_ok() {
+                beat.tick().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = dripping => {}
+            read = tokio::time::timeout(PATIENCE, read.read_buf(&mut bytes)) => {
+                assert!(read.expect("an answer in time").is_ok_and(|read| read > 0), "closed without an answer");
+            }
+        }
+        self.until_whole(bytes).await
+    }
+
+    async fn until_whole(&mut self, mut bytes: Vec<u8>) -> Answer {
+        loop {
+            if let Some(answer) = parse(&bytes) {
+                return answer;
+            }
+            let read = self.stream.read_buf(&mut bytes).await.expect("bytes");
+            assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+/// `None` until all of it is there.
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().expect("a status");
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').expect("a header");
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        headers.append(name, HeaderValue::from_str(value.trim()).expect("a value"));
+    }
+    let length: usize = headers.get("content-length")?.to_str().ok()?.parse().ok()?;
+    let body = bytes.get(end + 4..end + 4 + length)?.to_vec();
+    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Some(Answer { status, headers, bytes: body, json })
+}

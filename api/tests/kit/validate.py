@@ -1,0 +1,101 @@
+"""Validates what the shop answered with the official models of the protocol (ucp-sdk).
+
+Reads JSON lines: {"kind": ..., "from": ..., "body": ...}. An empty line ends a batch; it is answered with one line, a
+JSON list of complaints. Composed as the official conformance suite does: a checkout is the checkout model with the
+extensions that the shop advertises. On top of the models: the rules of the totals that JSON Schema cannot say.
+"""
+
+import json
+import sys
+
+from pydantic import BaseModel, ConfigDict
+from ucp_sdk.models.schemas import ucp
+from ucp_sdk.models.schemas.shopping import buyer_consent, discount, fulfillment, order
+from ucp_sdk.models.schemas.shopping.types import error_response
+
+
+class Checkout(fulfillment.Checkout, discount.Checkout, buyer_consent.Checkout):
+    """A checkout with every extension of the shop; `ucp` as checkouts have it, not as any document may."""
+
+    ucp: ucp.ResponseCheckoutSchema
+
+
+class Order(order.Order):
+    ucp: ucp.ResponseOrderSchema
+
+
+class Error(error_response.ErrorResponse):
+    ucp: ucp.Error
+
+
+class Profile(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    ucp: ucp.BusinessSchema
+
+
+class Problem(BaseModel):
+    """A protocol error. It has no published model; the specification wants these two members."""
+
+    model_config = ConfigDict(extra="allow")
+    code: str
+    content: str
+
+
+MODELS = {"checkout": Checkout, "order": Order, "error": Error, "profile": Profile, "problem": Problem}
+
+
+def check_totals(totals, where):
+    of = lambda wanted: [total["amount"] for total in totals if total["type"] == wanted]
+    assert len(of("subtotal")) == 1, f"{where}: not exactly one subtotal"
+    assert len(of("total")) == 1, f"{where}: not exactly one total"
+    parts = sum(total["amount"] for total in totals if total["type"] != "total")
+    assert parts == of("total")[0], f"{where}: {parts} is not the total {of('total')[0]}"
+    assert of("total")[0] >= 0, f"{where}: a total below zero"
+    for total in totals:
+        negative = total["type"] in ("discount", "items_discount")
+        assert (total["amount"] < 0) if negative else (total["amount"] >= 0), f"{where}: {total}"
+
+
+def check_document(body):
+    lines = body["line_items"]
+    check_totals(body["totals"], "$.totals")
+    for index, line in enumerate(lines):
+        check_totals(line["totals"], f"$.line_items[{index}].totals")
+    amount = lambda totals, kind: sum(total["amount"] for total in totals if total["type"] == kind)
+    for kind in ("subtotal", "items_discount"):
+        of_lines = sum(amount(line["totals"], kind) for line in lines)
+        assert amount(body["totals"], kind) == of_lines, f"$.totals {kind}: the lines have {of_lines}"
+    applied = (body.get("discounts") or {}).get("applied") or []
+    for index, one in enumerate(applied):
+        allocated = [allocation["amount"] for allocation in one.get("allocations") or []]
+        assert not allocated or sum(allocated) == one["amount"], f"$.discounts.applied[{index}]: allocations"
+    if applied:
+        taken = -amount(body["totals"], "discount") - amount(body["totals"], "items_discount")
+        assert sum(one["amount"] for one in applied) == taken, "$.discounts.applied: not what the totals take off"
+    if body.get("status") in ("completed", "canceled"):
+        assert "continue_url" not in body, "$.continue_url: on a checkout that is over"
+    if body.get("status") == "requires_escalation":
+        assert "continue_url" in body, "$.continue_url: missing where the buyer must act"
+
+
+def complaints(batch):
+    for entry in batch:
+        try:
+            MODELS[entry["kind"]].model_validate(entry["body"])
+            if entry["kind"] in ("checkout", "order"):
+                check_document(entry["body"])
+        except Exception as error:  # Whatever it is, the answer is not what it should be.
+            yield f"{entry['from']} ({entry['kind']}): {error}\n{json.dumps(entry['body'])}"
+
+
+def main():
+    batch = []
+    for line in sys.stdin:
+        if line.strip():
+            batch.append(json.loads(line))
+        else:
+            print(json.dumps(list(complaints(batch))), flush=True)
+            batch = []
+
+
+main()

@@ -1,0 +1,178 @@
+//! The configuration: every mistake in one go, by name, without a value.
+
+use crate::kit::Place;
+use crate::kit::command::{tuckshop, tuckshop_at};
+
+/// The variables that are complained about, one a line, in the order of the lines.
+fn named(complaint: &str) -> Vec<&str> {
+    complaint.lines().filter_map(|line| line.split_once(": ")).map(|(variable, _)| variable).collect()
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_end_with_two() {
+    let wrong = [
+        ("TUCKSHOP_HTTP_ADRESS", "127.0.0.1:0"),
+        ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "soon"),
+        ("TUCKSHOP_HTTP_MAX_BODY_BYTES", "12"),
+        ("TUCKSHOP_DATABASE_URL", "postgress://shop:hunter2@localhost/shop"),
+        ("TUCKSHOP_DATABASE_POOL_SIZE", "1"),
+        ("TUCKSHOP_MODE", "staging"),
+        ("TUCKSHOP_SHOP_CURRENCY", "usd"),
+        ("TUCKSHOP_NONSENSE", "hunter2"),
+        ("TUCKSHOP_LOG_LEVEL", "loud"),
+        ("TUCKSHOP_ORDER_READ_ACCESS", "everyone"),
+    ];
+    for command in [&[][..], &["serve"], &["config"], &["migrate"], &["import", "/nowhere"]] {
+        let finished = tuckshop(command, &wrong);
+        assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
+        let mut expected: Vec<&str> = wrong.iter().map(|(name, _)| *name).collect();
+        let mut told = named(&finished.err);
+        expected.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, expected, "{}", finished.err);
+        assert_eq!(finished.out, "");
+    }
+}
+
+#[test]
+fn no_value_is_repeated() {
+    let finished = tuckshop(
+        &["serve"],
+        &[
+            ("TUCKSHOP_DATABASE_URL", "mysql://hunter2"),
+            ("TUCKSHOP_SIMULATION_SECRETT", "hunter2"),
+            ("TUCKSHOP_SIMULATION_SLOW_MS", "hunter2"),
+            ("TUCKSHOP_SIMULATION_ENABLED", "hunter2"),
+            ("TUCKSHOP_HTTP_PUBLIC_URL", "hunter2"),
+            ("TUCKSHOP_HTTP_ADDRESS", "hunter2"),
+            ("TUCKSHOP_SHOP_TERMS_URL", "hunter2"),
+            ("TUCKSHOP_SHOP_CURRENCY", "hunter2"),
+            ("TUCKSHOP_MODE", "hunter2"),
+        ],
+    );
+    assert_eq!(finished.code, 2);
+    assert_eq!(named(&finished.err).len(), 9, "{}", finished.err);
+    assert!(!finished.err.contains("hunter2"), "{}", finished.err);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    for (settings, blamed) in [
+        (
+            [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
+            "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
+        ),
+        (
+            [("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "400"), ("TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS", "500")],
+            "TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS",
+        ),
+        ([("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080"), ("TUCKSHOP_MODE", "development")], "TUCKSHOP_HTTP_ADDRESS"),
+        (
+            [("TUCKSHOP_HTTP_PUBLIC_URL", "http://localhost:8080/"), ("TUCKSHOP_MODE", "development")],
+            "TUCKSHOP_HTTP_PUBLIC_URL",
+        ),
+        (
+            [("TUCKSHOP_HTTP_PUBLIC_URL", "http://localhost:8080/shop"), ("TUCKSHOP_MODE", "development")],
+            "TUCKSHOP_HTTP_PUBLIC_URL",
+        ),
+    ] {
+        let finished = tuckshop(&["config"], &settings);
+        assert_eq!(finished.code, 2, "{settings:?}");
+        assert_eq!(named(&finished.err), [blamed], "{}", finished.err);
+    }
+}
+
+#[test]
+fn an_empty_value_counts_as_not_set() {
+    let finished = tuckshop(&["config"], &[("TUCKSHOP_HTTP_ADDRESS", ""), ("TUCKSHOP_SHOP_NAME", "")]);
+    assert_eq!(finished.code, 0, "{}", finished.err);
+    for line in ["TUCKSHOP_HTTP_ADDRESS=127.0.0.1:8080", "TUCKSHOP_SHOP_NAME=Tuckshop"] {
+        assert!(finished.out.lines().any(|told| told == line), "{}", finished.out);
+    }
+}
+
+/// Kubernetes puts such variables beside every service that is called tuckshop.
+#[test]
+fn service_links_are_ignored() {
+    let links = [
+        ("TUCKSHOP_PORT", "tcp://10.0.0.1:8080"),
+        ("TUCKSHOP_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("TUCKSHOP_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("TUCKSHOP_SERVICE_HOST", "10.0.0.1"),
+        ("TUCKSHOP_SERVICE_PORT", "8080"),
+    ];
+    let (plain, linked) = (tuckshop(&["config"], &[]), tuckshop(&["config"], &links));
+    assert_eq!((linked.code, linked.out), (0, plain.out));
+}
+
+/// They are told in the log, so that nobody wonders.
+async fn ignored_service_links_are_logged(place: Place) {
+    let server =
+        place.serve_with(&[("TUCKSHOP_SERVICE_HOST", "10.0.0.1"), ("TUCKSHOP_PORT", "tcp://10.0.0.1:1")]).await;
+    let log = server.stop().log;
+    let line = log.iter().find(|line| line["msg"] == "service links were ignored").expect("told");
+    assert_eq!(line["variables"], "TUCKSHOP_PORT, TUCKSHOP_SERVICE_HOST");
+}
+
+#[test]
+fn the_effective_values_are_shown_with_secrets_masked() {
+    let finished = tuckshop(
+        &["config"],
+        &[
+            ("TUCKSHOP_DATABASE_URL", "postgres://shop:hunter2@localhost:5432/shop?password=hunter3"),
+            ("TUCKSHOP_SIMULATION_SECRET", "hunter4"),
+            ("TUCKSHOP_SHOP_NAME", "The Corner"),
+            ("TUCKSHOP_HTTP_WORKERS", "3"),
+            ("PATH", "/bin"),
+        ],
+    );
+    assert_eq!(finished.code, 0, "{}", finished.err);
+    assert!(!finished.out.contains("hunter"), "{}", finished.out);
+    for line in [
+        "TUCKSHOP_MODE=development",
+        "TUCKSHOP_DATABASE_URL=postgres://shop:***@localhost:5432/shop?***",
+        "TUCKSHOP_SIMULATION_SECRET=***",
+        "TUCKSHOP_SHOP_NAME=The Corner",
+        "TUCKSHOP_HTTP_WORKERS=3",
+        "TUCKSHOP_LOG_LEVEL=info",
+    ] {
+        assert!(finished.out.lines().any(|told| told == line), "no {line} in\n{}", finished.out);
+    }
+    assert!(finished.out.lines().all(|line| line.starts_with("TUCKSHOP_")), "{}", finished.out);
+}
+
+#[test]
+fn the_reference_names_every_setting_that_is_shown() {
+    let (shown, reference) = (tuckshop(&["config"], &[]), tuckshop(&["config", "--markdown"], &[]));
+    assert_eq!((shown.code, reference.code), (0, 0));
+    for line in shown.out.lines() {
+        let (variable, _) = line.split_once('=').expect("a setting");
+        assert!(reference.out.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+}
+
+#[test]
+fn wrong_arguments_end_with_two_and_help_with_zero() {
+    for arguments in [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"]] {
+        let finished = tuckshop(arguments, &[]);
+        assert_eq!(finished.code, 2, "{arguments:?}");
+        assert!(!finished.err.is_empty(), "{arguments:?}");
+    }
+    for arguments in [["--help"], ["--version"]] {
+        assert_eq!(tuckshop(&arguments, &[]).code, 0, "{arguments:?}");
+    }
+}
+
+/// The demo is a platform like any other: it buys from a running shop and says what each step took.
+async fn the_demo_buys_something(place: Place) {
+    let server = place.serve().await;
+    let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &[]);
+    assert_eq!(finished.code, 0, "{}", finished.err);
+    assert!(finished.out.contains("Bought. The buyer's page: http://127.0.0.1"), "{}", finished.out);
+    drop(server);
+    let alone = tuckshop_at(&place, &["demo", "--url", "http://127.0.0.1:1"], &[]);
+    assert_eq!(alone.code, 1);
+    assert!(alone.err.contains("Is the shop running?"), "{}", alone.err);
+}
+
+crate::on_both_engines!(ignored_service_links_are_logged, the_demo_buys_something);

@@ -1,0 +1,85 @@
+//! The database as configured: which one, whose, and how old its schema is.
+
+use crate::kit::Place;
+use crate::kit::command::{tuckshop, tuckshop_at};
+
+#[test]
+fn a_mistyped_url_does_not_become_a_new_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("shop.db").display().to_string();
+    for url in
+        ["postgress://localhost/shop", "postgres:/localhost/shop", "sqlite:shop.db", "shop.db", "sqlite://", &file]
+    {
+        for command in ["serve", "migrate"] {
+            let finished = tuckshop(&[command], &[("TUCKSHOP_DATABASE_URL", url)]);
+            assert_eq!(finished.code, 2, "{url}: {}", finished.err);
+            assert!(finished.err.contains("TUCKSHOP_DATABASE_URL: "), "{}", finished.err);
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_remote_server_without_encryption_is_refused() {
+    let url = ("TUCKSHOP_DATABASE_URL", "postgres://shop@db.example/shop");
+    let finished = tuckshop(&["config"], &[url]);
+    assert_eq!(finished.code, 2);
+    assert!(finished.err.contains("in the clear"), "{}", finished.err);
+    assert_eq!(tuckshop(&["config"], &[url, ("TUCKSHOP_DATABASE_ALLOW_PLAINTEXT", "true")]).code, 0);
+}
+
+async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
+    let server = place.serve().await;
+    let file = place.sqlite_path().display().to_string();
+    let directory = place.directory().join("csv");
+    std::fs::create_dir(&directory).expect("a directory");
+    std::fs::write(directory.join("customers.csv"), "id,name,email\nc,C,c@example.com\n").expect("a file");
+    for command in [&["serve"][..], &["migrate"], &["import", directory.to_str().expect("text")]] {
+        let finished = tuckshop_at(&place, command, &[]);
+        assert_eq!(finished.code, 1, "{command:?}: {}", finished.out);
+        assert!(finished.err.contains(&file) && finished.err.contains("in use by another process"), "{}", finished.err);
+    }
+    // Whoever was first goes on, and whoever comes after it is let in.
+    server.buy(&[("eraser", 1)]).await;
+    let _ = server.kill9();
+    assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock ends with its process");
+}
+
+async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
+    let refuse = [("TUCKSHOP_DATABASE_MIGRATE", "refuse")];
+    let too_old = tuckshop_at(&place, &["serve"], &refuse);
+    assert_eq!(too_old.code, 1, "{}", too_old.out);
+    assert!(too_old.err.contains("run `tuckshop migrate`"), "{}", too_old.err);
+
+    let migrated = tuckshop_at(&place, &["migrate"], &[]);
+    assert_eq!((migrated.code, migrated.out.contains("migration(s) applied")), (0, true), "{}", migrated.out);
+    let again = tuckshop_at(&place, &["migrate"], &[]);
+    assert_eq!((again.code, again.out.as_str()), (0, "The schema is current."));
+    let server = place.serve_with(&refuse).await;
+    server.buy(&[("eraser", 1)]).await;
+}
+
+async fn an_address_that_is_taken_is_told(place: Place) {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_HTTP_ADDRESS", &address)]);
+    assert_eq!(finished.code, 1);
+    assert!(finished.err.contains(&format!("cannot listen on {address}")), "{}", finished.err);
+}
+
+async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
+    let server = place.serve().await;
+    server.buy(&[("eraser", 1)]).await;
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0));
+    let messages: Vec<&str> = stopped.log.iter().filter_map(|line| line["msg"].as_str()).collect();
+    let ending: Vec<&str> = messages.into_iter().filter(|message| message.starts_with("shutdown")).collect();
+    assert_eq!(ending, ["shutdown begins", "shutdown drained", "shutdown done"]);
+}
+
+mod on_a_file {
+    use super::{a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told};
+    crate::on_sqlite!(a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told);
+}
+
+crate::on_both_engines!(a_schema_is_brought_up_to_date_or_refused, a_server_that_is_asked_to_stop_ends_in_order);

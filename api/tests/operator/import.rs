@@ -1,0 +1,125 @@
+//! `tuckshop import DIR`: all of it or nothing, and what is wrong by file and line.
+
+use serde_json::Value;
+
+use crate::kit::Place;
+use crate::kit::basket::{basket, codes};
+use crate::kit::command::{Finished, tuckshop_at};
+
+const PRODUCTS: &str = "id,title,price,image_url,requires_shipping\n";
+
+/// Imports these files; the name and the text of each.
+fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).expect("a file");
+    }
+    tuckshop_at(place, &["import", directory.path().to_str().expect("text")], &[])
+}
+
+/// Two products, one of which is in stock.
+fn a_small_shop(place: &Place) {
+    let products = format!("{PRODUCTS}apple,Apple,50,,false\npear,Pear,70,,false\n");
+    let finished =
+        import(place, &[("products.csv", &products), ("inventory.csv", "product_id,quantity\napple,3\npear,0\n")]);
+    assert_eq!(finished.code, 0, "{}", finished.err);
+    for shown in ["products.csv", "inventory.csv", "2 rows", "Imported."] {
+        assert!(finished.out.contains(shown), "{}", finished.out);
+    }
+}
+
+/// What a checkout of one apple says of it.
+async fn apple(place: &Place) -> Value {
+    let server = place.serve().await;
+    server.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201)["line_items"][0]["item"].clone()
+}
+
+async fn what_was_imported_is_sold(place: Place) {
+    a_small_shop(&place);
+    let server = place.serve().await;
+    let checkout = server.post("/checkout-sessions", &basket(&[("apple", 3), ("pear", 1)])).await.body(201);
+    assert_eq!(checkout["line_items"][0]["item"]["title"], "Apple");
+    assert_eq!(checkout["line_items"][0]["item"]["price"], 50);
+    assert_eq!(codes(&checkout), ["out_of_stock"]);
+    let demo = server.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
+    assert_eq!(demo[0]["code"], "item_unavailable", "a shop that was filled is not filled with the demo");
+}
+
+async fn an_import_replaces_what_it_names(place: Place) {
+    a_small_shop(&place);
+    let products = format!("{PRODUCTS}apple,Big Apple,80,https://shop.example/apple.jpg,false\n");
+    assert_eq!(import(&place, &[("products.csv", &products)]).code, 0);
+    let apple = apple(&place).await;
+    assert_eq!((&apple["title"], &apple["price"]), (&"Big Apple".into(), &80.into()));
+    assert_eq!(apple["image_url"], "https://shop.example/apple.jpg");
+}
+
+/// Good rows before, after and beside the bad ones.
+async fn a_bad_row_is_named_and_nothing_is_changed(place: Place) {
+    a_small_shop(&place);
+    let before = apple(&place).await;
+    let products = format!("{PRODUCTS}apple,Poisoned,1,,false\npear,Pear,7.5,,false\nplum,,9,,false\n");
+    let finished = import(
+        &place,
+        &[
+            ("products.csv", &products),
+            ("inventory.csv", "product_id,quantity\napple,99\npear,-1\n"),
+            ("customers.csv", "id,name,email\nc1,C,nobody\n"),
+        ],
+    );
+    assert_eq!(finished.code, 1, "{}", finished.out);
+    for named in [
+        "nothing was imported",
+        "products.csv:3: price: ",
+        "products.csv:4: title: ",
+        "inventory.csv:3: quantity: ",
+        "customers.csv:2: email: ",
+    ] {
+        assert!(finished.err.contains(named), "no {named} in\n{}", finished.err);
+    }
+    assert_eq!(apple(&place).await, before);
+}
+
+/// What only the database can know is told by its line as well.
+async fn a_row_that_the_shop_refuses_is_named_and_nothing_is_changed(place: Place) {
+    a_small_shop(&place);
+    let before = apple(&place).await;
+    let products = format!("{PRODUCTS}apple,Poisoned,1,,false\n");
+    let stock = "product_id,quantity\napple,99\nunicorn,5\n";
+    let finished = import(&place, &[("products.csv", &products), ("inventory.csv", stock)]);
+    assert_eq!(finished.code, 1, "{}", finished.out);
+    assert!(finished.err.contains("inventory.csv:3: product_id: "), "{}", finished.err);
+    assert_eq!(apple(&place).await, before);
+
+    let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,nobody,1 High St,,,,US\n";
+    let finished = import(&place, &[("addresses.csv", stranger)]);
+    assert!(finished.code == 1 && finished.err.contains("addresses.csv:2: customer_id: "), "{}", finished.err);
+}
+
+async fn a_directory_without_anything_to_import_is_refused(place: Place) {
+    let nothing = import(&place, &[("readme.txt", "hello")]);
+    assert!(nothing.code == 1 && nothing.err.contains("none of the files"), "{}", nothing.err);
+    let misspelt = import(&place, &[("product.csv", PRODUCTS)]);
+    assert!(misspelt.code == 1 && misspelt.err.contains("product.csv: is unknown"), "{}", misspelt.err);
+    let nowhere = tuckshop_at(&place, &["import", "/nowhere/at/all"], &[]);
+    assert!(nowhere.code == 1 && nowhere.err.contains("/nowhere/at/all"), "{}", nowhere.err);
+}
+
+async fn a_token_is_never_shown(place: Place) {
+    let header = "id,type,brand,last_digits,token,handler_id\n";
+    let bad = format!("{header}i1,card,Visa,4242,on_file_token,mock_payment_handler,extra\n,card,,x,on_file_token,\n");
+    let finished = import(&place, &[("payment_instruments.csv", &bad)]);
+    assert_eq!(finished.code, 1);
+    assert!(finished.err.contains("payment_instruments.csv:2: "), "{}", finished.err);
+    let said = format!("{}{}", finished.err, finished.out);
+    assert!(!said.contains("on_file_token"), "{said}");
+}
+
+crate::on_both_engines!(
+    what_was_imported_is_sold,
+    an_import_replaces_what_it_names,
+    a_bad_row_is_named_and_nothing_is_changed,
+    a_row_that_the_shop_refuses_is_named_and_nothing_is_changed,
+    a_directory_without_anything_to_import_is_refused,
+    a_token_is_never_shown,
+);

@@ -1,0 +1,114 @@
+//! Production mode: no simulation, no test affordances, nobody is trusted for being near.
+
+use serde_json::json;
+
+use crate::kit::basket::{basket, checkout_path, complete_path, pay};
+use crate::kit::client::STRANGER;
+use crate::kit::command::{tuckshop, tuckshop_at};
+use crate::kit::server::SECRET;
+use crate::kit::{Place, Server};
+
+const PRODUCTION: [(&str, &str); 2] =
+    [("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")];
+
+#[test]
+fn it_needs_an_https_address_of_its_own() {
+    let mode = ("TUCKSHOP_MODE", "production");
+    for (public_url, code) in
+        [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
+    {
+        let finished = tuckshop(&["config"], &[mode, ("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]);
+        assert_eq!(finished.code, code, "{public_url}: {}", finished.err);
+        assert_eq!(finished.err.contains("TUCKSHOP_HTTP_PUBLIC_URL: "), code == 2, "{}", finished.err);
+    }
+}
+
+#[test]
+fn it_refuses_simulation() {
+    let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
+    let finished = tuckshop(&["serve"], &[PRODUCTION[0], PRODUCTION[1], simulation]);
+    assert_eq!(finished.code, 2);
+    assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
+}
+
+#[test]
+fn it_may_listen_to_everyone() {
+    let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
+    assert_eq!(tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], everyone]).code, 0);
+}
+
+/// A shop in production, with one thing to sell.
+async fn shop(place: &Place) -> Server {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (file, text) in [
+        ("products.csv", "id,title,price,image_url,requires_shipping\napple,Apple,50,,false\n"),
+        ("inventory.csv", "product_id,quantity\napple,3\n"),
+        ("customers.csv", "id,name,email\nada,Ada,ada@example.com\n"),
+        ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\nhome,ada,1 High St,,,,US\n"),
+        ("shipping_rates.csv", "id,country_code,service_level,price,title\nstd,default,standard,5,Standard\n"),
+    ] {
+        std::fs::write(directory.path().join(file), text).expect("a file");
+    }
+    let imported = tuckshop_at(place, &["import", directory.path().to_str().expect("text")], &PRODUCTION);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    place.serve_with(&PRODUCTION).await
+}
+
+async fn the_test_affordances_do_not_exist(place: Place) {
+    let server = shop(&place).await;
+    for path in [
+        "/testing/simulate-shipping/x",
+        "/testing/orders/x/fulfill",
+        "/testing/orders/x/adjust",
+        "/testing/idempotency/age",
+        "/testing/idempotency/outage",
+    ] {
+        let request = server.post(path, &json!({"enabled": true})).header("simulation-secret", SECRET);
+        request.await.problem(404, "no_such_route");
+    }
+    server.put("/orders/x", &json!({})).await.problem(404, "no_such_route");
+}
+
+async fn an_empty_shop_stays_empty(place: Place) {
+    let server = place.serve_with(&PRODUCTION).await;
+    let platform = server.as_platform(STRANGER);
+    let refused = platform.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
+    assert_eq!(refused[0]["code"], "item_unavailable");
+}
+
+async fn nobody_is_trusted_for_being_near(place: Place) {
+    let server = shop(&place).await;
+    let body = basket(&[("apple", 1)]);
+    server.post("/checkout-sessions", &body).await.problem(400, "invalid_profile_url");
+    let near = server.as_platform("https://localhost/profile.json");
+    let mut wanted = body;
+    wanted["buyer"] = json!({"email": "ada@example.com"});
+    wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
+    let checkout = near.post("/checkout-sessions", &wanted).await.body(201);
+    assert!(!checkout.to_string().contains("High St"), "{checkout}");
+}
+
+/// There is no way to be paid yet, and the shop says so instead of pretending.
+async fn without_a_payment_handler_nothing_is_completed(place: Place) {
+    let server = shop(&place).await;
+    let platform = server.as_platform(STRANGER);
+    let checkout = platform.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201);
+    assert_eq!(checkout["ucp"]["payment_handlers"], json!({}));
+    assert!(
+        checkout["continue_url"].as_str().is_some_and(|url| url.starts_with("https://shop.example/")),
+        "{checkout}"
+    );
+    let refused = platform.post(&complete_path(&checkout), &pay("success_token")).await;
+    refused.problem(400, "unknown_payment_handler");
+    assert_eq!(platform.get(&checkout_path(&checkout)).await.body(200), checkout);
+    assert!(!place.ledger_path().exists());
+    let log = server.stop().log;
+    assert!(log.iter().any(|line| line["level"] == "warning" && line["op"] == "app.build"), "it was said at start");
+}
+
+crate::on_both_engines!(
+    the_test_affordances_do_not_exist,
+    an_empty_shop_stays_empty,
+    nobody_is_trusted_for_being_near,
+    without_a_payment_handler_nothing_is_completed,
+);

@@ -1,0 +1,244 @@
+//! Bodies that are too large, too slow, too deep, or not what they should be. Each is refused by name, and the shop
+//! goes on.
+
+use serde_json::{Value, json};
+
+use crate::kit::basket::{address, basket};
+use crate::kit::client::fresh_key;
+use crate::kit::raw::{Raw, post};
+use crate::kit::{Place, Request, Server};
+
+const CHECKOUTS: &str = "/checkout-sessions";
+
+fn create(server: &Server, body: impl Into<Vec<u8>>) -> Request {
+    server.post(CHECKOUTS, &json!({})).raw(body)
+}
+
+async fn it_still_sells(server: &Server) {
+    let checkout = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
+    assert_eq!(checkout["status"], "ready_for_complete");
+}
+
+async fn a_body_that_says_it_is_too_large_is_not_read(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(post(CHECKOUTS, "content-length: 4097\r\n").as_bytes()).await;
+    raw.receive().await.problem(413, "body_too_large");
+    it_still_sells(&server).await;
+}
+
+async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(post(CHECKOUTS, "transfer-encoding: chunked\r\n").as_bytes()).await;
+    // One byte more than the limit, and no end.
+    raw.send(format!("1001\r\n{}", " ".repeat(0x1001)).as_bytes()).await;
+    raw.receive().await.problem(413, "body_too_large");
+    it_still_sells(&server).await;
+}
+
+async fn a_body_of_the_largest_size_is_read(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
+    let body = basket(&[("gift_card", 1)]).to_string();
+    let padded = format!("{body}{}", " ".repeat(4096 - body.len()));
+    assert_eq!(padded.len(), 4096);
+    let _ = create(&server, padded).await.expect(201);
+}
+
+async fn a_body_that_trickles_is_not_waited_for(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "300")]).await;
+    for more in ["content-length: 100000\r\n", "transfer-encoding: chunked\r\n"] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(post(CHECKOUTS, more).as_bytes()).await;
+        if more.starts_with("transfer") {
+            raw.send(b"186a0\r\n").await;
+        }
+        raw.trickle().await.problem(408, "body_timeout");
+    }
+    it_still_sells(&server).await;
+}
+
+async fn a_document_of_any_depth_is_survived(place: Place) {
+    let server = place.serve().await;
+    let depth = 100_000;
+    let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+    for body in [
+        format!("{open}{close}"),
+        open.clone(),
+        "{\"a\":".repeat(40_000),
+        format!("{{\"line_items\":{open}{close}}}"),
+        format!("{{\"line_items\":[{{\"item\":{open}{close},\"quantity\":1}}]}}"),
+        format!("{{\"fulfillment\":{{\"methods\":{open}{close}}},\"line_items\":[]}}"),
+    ] {
+        let shown = body[..40].to_owned();
+        let refused = create(&server, body).await;
+        assert_eq!(refused.status, 400, "{shown}: {}", refused.text());
+        assert_eq!(refused.json["code"], "malformed_body", "{shown}");
+    }
+    it_still_sells(&server).await;
+}
+
+async fn a_member_that_stands_twice_is_refused(place: Place) {
+    let server = place.serve().await;
+    let line = r#"{"item":{"id":"gift_card"},"quantity":1}"#;
+    for (body, member) in [
+        (format!(r#"{{"line_items":[{line}],"line_items":[{line}]}}"#), "line_items"),
+        (r#"{"line_items":[{"item":{"id":"gift_card"},"quantity":1,"quantity":2}]}"#.to_owned(), "quantity"),
+        (r#"{"line_items":[{"item":{"id":"gift_card","id":"eraser"},"quantity":1}]}"#.to_owned(), "id"),
+        (format!(r#"{{"buyer":{{"email":"a@example.com","email":"b@example.com"}},"line_items":[{line}]}}"#), "email"),
+    ] {
+        let refused = create(&server, body).await.problem(400, "malformed_body");
+        let content = refused.json["content"].as_str().unwrap_or_default();
+        assert!(content.contains("duplicate") && content.contains(member), "{content}");
+    }
+}
+
+/// A value of the wrong type is named by where it stands.
+async fn what_is_wrong_is_named(place: Place) {
+    let server = place.serve().await;
+    let with = |pointer: &str, value: Value| {
+        let mut body = basket(&[("gift_card", 1)]);
+        body["buyer"] = json!({"email": "ada@example.com", "consent": {"analytics": true}});
+        body["discounts"] = json!({"codes": []});
+        body["fulfillment"] = json!({"methods": [{"type": "shipping", "destinations": [address()]}]});
+        body["payment"] = json!({"instruments": []});
+        *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
+        body
+    };
+    let lines = |count: usize| Value::Array(vec![json!({"item": {"id": "gift_card"}, "quantity": 1}); count]);
+    for (pointer, value, named) in [
+        ("/line_items", json!("x"), "line_items"),
+        ("/line_items", Value::Null, "line_items"),
+        ("/line_items", json!([]), "line_items"),
+        ("/line_items", lines(101), "line_items"),
+        ("/line_items/0", json!(7), "line_items[0]"),
+        ("/line_items/0/quantity", json!("2"), "line_items[0].quantity"),
+        ("/line_items/0/quantity", json!(1.5), "line_items[0].quantity"),
+        ("/line_items/0/quantity", json!(0), "line_items[0].quantity"),
+        ("/line_items/0/quantity", json!(-5), "line_items[0].quantity"),
+        ("/line_items/0/quantity", json!(10_001), "line_items[0].quantity"),
+        ("/line_items/0/quantity", json!(1e30), "line_items[0].quantity"),
+        ("/line_items/0/item", json!("gift_card"), "line_items[0].item"),
+        ("/line_items/0/item/id", json!(5), "line_items[0].item.id"),
+        ("/line_items/0/item/id", json!(""), "line_items[0].item.id"),
+        ("/buyer", json!("Ada"), "buyer"),
+        ("/buyer/email", json!(["ada@example.com"]), "buyer.email"),
+        ("/buyer/email", json!("not an address"), "buyer.email"),
+        ("/buyer/consent/analytics", json!("yes"), "buyer.consent.analytics"),
+        ("/discounts/codes", json!("10OFF"), "discounts.codes"),
+        ("/discounts/codes", json!([1]), "discounts.codes[0]"),
+        ("/discounts/codes", json!(vec!["X"; 21]), "discounts.codes"),
+        ("/fulfillment/methods/0/type", json!("teleport"), "fulfillment.methods[0].type"),
+        ("/fulfillment/methods/0/destinations", json!({}), "fulfillment.methods[0].destinations"),
+        ("/fulfillment/methods/0/destinations/0/postal_code", json!(5), "postal_code"),
+        ("/payment/instruments", json!(true), "payment.instruments"),
+    ] {
+        let refused = server.post(CHECKOUTS, &with(pointer, value.clone())).await.expect(400);
+        let content = refused.json["content"].as_str().unwrap_or_default();
+        let code = refused.json["code"].as_str().unwrap_or_default();
+        assert!(["malformed_body", "invalid_request"].contains(&code), "{pointer} = {value}: {}", refused.text());
+        assert!(content.contains(named), "{pointer} = {value}: {content}");
+    }
+    let _ = server.post(CHECKOUTS, &with("/discounts/codes", json!([]))).await.expect(201);
+}
+
+async fn what_is_missing_is_named(place: Place) {
+    let server = place.serve().await;
+    for (body, named) in [
+        (json!({}), "line_items"),
+        (json!({"line_items": [{"quantity": 1}]}), "item"),
+        (json!({"line_items": [{"item": {"id": "eraser"}}]}), "quantity"),
+        (json!({"line_items": [{"item": {}, "quantity": 1}]}), "id"),
+    ] {
+        let refused = server.post(CHECKOUTS, &body).await.problem(400, "malformed_body");
+        let content = refused.json["content"].as_str().unwrap_or_default();
+        assert!(content.contains(&format!("missing field `{named}`")), "{content}");
+    }
+}
+
+async fn what_is_not_a_json_object_is_refused(place: Place) {
+    let server = place.serve().await;
+    let good = basket(&[("gift_card", 1)]).to_string();
+    for body in [
+        "",
+        "{",
+        "null",
+        "5",
+        "\"text\"",
+        "[]",
+        "NaN",
+        "{'line_items': []}",
+        &format!("{good}{good}"),
+        &format!("{good},"),
+        &format!("\u{feff}{good}"),
+    ] {
+        create(&server, body).await.problem(400, "malformed_body");
+    }
+}
+
+/// The fields of an object in the order of the program are not an object.
+///
+/// A derived `Deserialize` would read a struct from an array too.
+async fn an_array_is_not_taken_for_an_object(place: Place) {
+    let server = place.serve().await;
+    for body in [
+        json!([[{"item": {"id": "gift_card"}, "quantity": 1}], null, null, null, null, null, null]),
+        json!({"line_items": [[null, {"id": "gift_card"}, 1]]}),
+        json!({"line_items": [{"item": ["gift_card"], "quantity": 1}]}),
+    ] {
+        create(&server, body.to_string()).await.problem(400, "malformed_body");
+    }
+}
+
+async fn text_that_is_not_utf8_is_refused(place: Place) {
+    let server = place.serve().await;
+    let good = basket(&[("gift_card", 1)]).to_string().into_bytes();
+    let position = good.windows(4).position(|window| window == b"gift").expect("there");
+    for wrong in [&b"\xff"[..], b"\xc3\x28", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"] {
+        let mut body = good.clone();
+        body.splice(position..position, wrong.iter().copied());
+        create(&server, body).await.problem(400, "malformed_body");
+    }
+    // Half a pair, and what Postgres cannot store.
+    for escaped in ["\\ud800", "\\u0000", "gift\\u0000card"] {
+        let body = format!(r#"{{"line_items":[{{"item":{{"id":"{escaped}"}},"quantity":1}}]}}"#);
+        create(&server, body).await.problem(400, "malformed_body");
+    }
+}
+
+async fn only_json_is_read(place: Place) {
+    let server = place.serve().await;
+    let create = server.post(CHECKOUTS, &basket(&[("gift_card", 1)]));
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "multipart/form-data", ""] {
+        create.clone().header("content-type", kind).await.problem(415, "unsupported_media_type");
+    }
+    for kind in ["application/json", "Application/JSON", "application/json; charset=utf-8"] {
+        let _ = create.clone().header("content-type", kind).key(&fresh_key()).await.expect(201);
+    }
+}
+
+/// What a caller sends is not repeated at length.
+async fn a_refusal_is_short(place: Place) {
+    let server = place.serve().await;
+    let long = "x".repeat(50_000);
+    for body in [json!({"line_items": long}), json!({"line_items": [{"item": {"id": long}, "quantity": 1}]})] {
+        let refused = server.post(CHECKOUTS, &body).await.expect(400);
+        assert!(refused.bytes.len() < 2_000, "{} bytes", refused.bytes.len());
+    }
+}
+
+crate::on_sqlite!(
+    a_body_that_says_it_is_too_large_is_not_read,
+    a_body_that_turns_out_too_large_is_given_up,
+    a_body_of_the_largest_size_is_read,
+    a_body_that_trickles_is_not_waited_for,
+    a_document_of_any_depth_is_survived,
+    a_member_that_stands_twice_is_refused,
+    what_is_wrong_is_named,
+    what_is_missing_is_named,
+    what_is_not_a_json_object_is_refused,
+    an_array_is_not_taken_for_an_object,
+    text_that_is_not_utf8_is_refused,
+    only_json_is_read,
+    a_refusal_is_short,
+);

@@ -1,0 +1,165 @@
+//! The headers: who asks, which request this is, how long it may take.
+
+use serde_json::json;
+
+use crate::kit::Place;
+use crate::kit::basket::{basket, checkout_path, id};
+
+async fn whoever_asks_must_say_who_they_are(place: Place) {
+    let server = place.serve().await;
+    let body = basket(&[("gift_card", 1)]);
+    let path = format!("/checkout-sessions/chk_{}", uuid::Uuid::new_v4().simple());
+    for request in [
+        server.post("/checkout-sessions", &body),
+        server.get(&path),
+        server.put(&path, &body),
+        server.post(&format!("{path}/complete"), &json!({})),
+        server.post_nothing(&format!("{path}/cancel")),
+        server.get("/orders/x"),
+    ] {
+        request.clone().without("ucp-agent").await.problem(400, "missing_ucp_agent");
+        for malformed in [
+            "",
+            "profile=",
+            "profile=http://localhost:9999/p.json",
+            "profile=(1 2)",
+            "profile=\"nonsense\"",
+            "profile=\"http://platform.example/p.json\"",
+            "profile=\"file:///etc/passwd\"",
+            "name=\"https://platform.example/p.json\"",
+            "https://platform.example/p.json",
+        ] {
+            request.clone().header("ucp-agent", malformed).await.problem(400, "invalid_profile_url");
+        }
+    }
+}
+
+async fn a_version_that_is_not_served_is_refused(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
+    let profile = "profile=\"http://localhost:9999/p.json\"";
+    for separator in [';', ','] {
+        let later = format!("{profile}{separator} version=\"2099-01-01\"");
+        create.clone().header("ucp-agent", &later).await.problem(422, "version_unsupported");
+    }
+    let ours = format!("{profile}; version=\"2026-04-08\"");
+    assert_eq!(create.header("ucp-agent", &ours).await.body(201)["ucp"]["version"], "2026-04-08");
+}
+
+async fn a_request_id_is_echoed_or_made(place: Place) {
+    let server = place.serve().await;
+    let read = server.get("/checkout-sessions/x");
+    let echoed = read.clone().header("request-id", "my-request.1").await;
+    assert_eq!(echoed.header("request-id"), Some("my-request.1"));
+
+    let too_long = "x".repeat(129);
+    let mut made = vec![read.clone().await];
+    for malformed in ["", "two words", "a\tb", "{\"level\":\"error\"}", &too_long] {
+        made.push(read.clone().header("request-id", malformed).await);
+    }
+    let mut ids: Vec<&str> = made.iter().map(|answer| answer.header("request-id").expect("an id")).collect();
+    for id in &ids {
+        assert!(!id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), made.len(), "each its own");
+}
+
+async fn every_kind_of_answer_carries_the_request_id(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
+    for (name, request, status) in [
+        ("ok", create.clone(), 201),
+        ("refused", create.clone().without("ucp-agent"), 400),
+        ("malformed", create.clone().raw("{"), 400),
+        ("media", create.header("content-type", "text/plain"), 415),
+        ("missing", server.get("/nothing/here"), 404),
+        ("page", server.get("/pages/orders/x"), 404),
+        ("operations", server.get("/livez"), 200),
+        ("timeout", server.get("/livez").header("request-timeout-ms", "soon"), 400),
+        ("testing", server.post_nothing("/testing/simulate-shipping/x"), 403),
+    ] {
+        let answer = request.header("request-id", name).await.expect(status);
+        assert_eq!(answer.header("request-id"), Some(name));
+        assert!(answer.header("traceparent").is_some(), "{name}");
+    }
+}
+
+async fn a_trace_goes_on(place: Place) {
+    let server = place.serve().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let given = format!("00-{trace}-00f067aa0ba902b7-01");
+    let answer = server.get("/livez").header("traceparent", &given).await;
+    let parts: Vec<String> = answer.header("traceparent").expect("one").split('-').map(str::to_owned).collect();
+    assert_eq!((parts[0].as_str(), parts[1].as_str(), parts[3].as_str()), ("00", trace, "01"));
+    assert!(parts[2].len() == 16 && parts[2] != "00f067aa0ba902b7", "a span of its own: {parts:?}");
+
+    for malformed in ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        let answer = server.get("/livez").header("traceparent", malformed).await;
+        let started = answer.header("traceparent").expect("one");
+        assert!(started.len() == 55 && !started.contains(&"0".repeat(32)), "{started}");
+    }
+}
+
+async fn a_time_limit_must_be_a_number_above_zero(place: Place) {
+    let server = place.serve().await;
+    for malformed in ["", "0", "-5", "1.5", "1s", "soon", "99999999999999999999"] {
+        let refused = server.get("/checkout-sessions/x").header("request-timeout-ms", malformed).await;
+        refused.problem(400, "invalid_request_timeout");
+    }
+    // More than the shop gives is not refused; it is not granted either.
+    let generous = server.get("/livez").header("request-timeout-ms", "86400000").await;
+    let _ = generous.expect(200);
+}
+
+/// The legacy header of older clients means nothing.
+async fn unknown_headers_are_ignored(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
+    let created = create.header("request-signature", "test").await.body(201);
+    assert!(id(&created).starts_with("chk_"));
+    let _ = server.get(&checkout_path(&created)).header("x-unknown", "1").await.expect(200);
+}
+
+async fn an_unknown_route_is_told_in_json(place: Place) {
+    let server = place.serve().await;
+    for request in [
+        server.get("/"),
+        server.get("/checkout-sessions/a/b/c"),
+        server.post("/orders", &json!({})),
+        server.request(reqwest::Method::DELETE, "/checkout-sessions/x"),
+        server.get("/.well-known/ucp/"),
+        server.get("/%2e%2e/etc/passwd"),
+    ] {
+        let missing = request.await.problem(404, "no_such_route");
+        assert_eq!(missing.header("content-type"), Some("application/json"));
+    }
+}
+
+async fn an_operator_can_ask_how_it_fares(place: Place) {
+    let server = place.serve().await;
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(server.get(path).without("ucp-agent").await.body(200), json!({"status": "ok"}));
+    }
+    let status = server.get("/statusz").without("ucp-agent").await.body(200);
+    assert_eq!((&status["stopping"], &status["commands_in_flight"]), (&json!(false), &json!(0)));
+    assert_eq!((&status["requests_in_flight"], &status["transactions_abandoned"]), (&json!(1), &json!(0)));
+    let tasks: Vec<&String> = status["tasks"].as_object().expect("tasks").keys().collect();
+    assert_eq!(tasks, ["checkout_expiry", "idempotency_purge", "payment_reconciler"]);
+    for task in tasks {
+        assert_eq!(status["tasks"][task]["failures"], 0, "{task}");
+    }
+}
+
+crate::on_sqlite!(
+    whoever_asks_must_say_who_they_are,
+    a_version_that_is_not_served_is_refused,
+    a_request_id_is_echoed_or_made,
+    every_kind_of_answer_carries_the_request_id,
+    a_trace_goes_on,
+    a_time_limit_must_be_a_number_above_zero,
+    unknown_headers_are_ignored,
+    an_unknown_route_is_told_in_json,
+    an_operator_can_ask_how_it_fares,
+);

@@ -1,0 +1,246 @@
+//! The same key asks for the same thing once, however often, however many at once, and whoever restarted meanwhile.
+
+use integrations::mock_payment_handler::{EntryKind, Ledger};
+use serde_json::json;
+
+use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deliverable, id, pay, total};
+use crate::kit::client::{OTHER_PLATFORM, fresh_key};
+use crate::kit::{Answer, Place, Request};
+
+/// Asks twice; the second answer is the first one again, byte for byte, and says so.
+async fn repeated(request: Request, status: u16) -> Answer {
+    let first = request.clone().await.expect(status);
+    assert!(!first.is_replay());
+    let second = request.await;
+    assert!(second.is_replay(), "{}", second.text());
+    assert_eq!((second.status, second.text()), (first.status, first.text()));
+    first
+}
+
+fn charges(place: &Place) -> usize {
+    let entries = Ledger::read(place.ledger_path()).expect("a ledger");
+    entries.iter().filter(|entry| entry.entry == EntryKind::Charged).count()
+}
+
+async fn every_write_needs_a_key(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("eraser", 1)]).await;
+    let too_long = "k".repeat(256);
+    let body = deliverable(&[("eraser", 2)]);
+    for write in [
+        server.post("/checkout-sessions", &body),
+        server.put(&checkout_path(&ready), &body),
+        server.post(&complete_path(&ready), &pay("success_token")),
+        server.post_nothing(&cancel_path(&ready)),
+    ] {
+        write.clone().without("idempotency-key").await.problem(400, "missing_idempotency_key");
+        write.clone().key("").await.problem(400, "invalid_idempotency_key");
+        write.key(&too_long).await.problem(400, "invalid_idempotency_key");
+    }
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "nothing happened");
+}
+
+async fn a_repeated_write_is_answered_like_the_first(place: Place) {
+    let server = place.serve().await;
+    let created = repeated(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
+    let update = server.put(&checkout_path(&created), &deliverable(&[("eraser", 2)]));
+    let updated = repeated(update.clone(), 200).await;
+    let declined = repeated(server.post(&complete_path(&created), &pay("fail_token")), 402).await;
+    assert_eq!(declined.json["status"], "ready_for_complete");
+    let complete = server.post(&complete_path(&created), &pay("success_token"));
+    let completed = repeated(complete, 200).await.json;
+    assert_eq!(completed["status"], "completed");
+    assert_eq!(charges(&place), 1);
+    // Even when the world has moved on.
+    assert_eq!(update.await.text(), updated.text());
+
+    let other = server.ready_checkout(&[("eraser", 1)]).await;
+    let cancelled = repeated(server.post_nothing(&cancel_path(&other)), 200).await.json;
+    assert_eq!(cancelled["status"], "canceled");
+}
+
+async fn a_replay_changes_nothing(place: Place) {
+    let server = place.serve().await;
+    let first = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
+    let created = first.clone().await.body(201);
+    let two = server.put(&checkout_path(&created), &deliverable(&[("eraser", 2)]));
+    let _ = two.clone().await.body(200);
+    let three = server.put(&checkout_path(&created), &deliverable(&[("eraser", 3)])).await.body(200);
+    assert_eq!(two.await.body(200)["line_items"][0]["quantity"], 2);
+    assert_eq!(id(&first.await.body(201)), id(&created));
+    assert_eq!(server.get(&checkout_path(&created)).await.body(200), three);
+}
+
+async fn an_in_band_refusal_is_replayed_too(place: Place) {
+    let server = place.serve().await;
+    let refused = repeated(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
+    assert_eq!(refused.json["ucp"]["status"], "error");
+}
+
+/// Compared are the raw bytes: another spelling of the same document is another request.
+async fn a_key_with_another_request_is_refused(place: Place) {
+    let server = place.serve().await;
+    let body = deliverable(&[("eraser", 1)]);
+    let create = server.post("/checkout-sessions", &body);
+    let created = create.clone().await.body(201);
+    create.clone().json(&deliverable(&[("eraser", 2)])).await.problem(409, "idempotency_key_reused");
+    create.raw(format!("{body} ")).await.problem(409, "idempotency_key_reused");
+
+    let update = server.put(&checkout_path(&created), &body);
+    let _ = update.clone().await.body(200);
+    update.json(&basket(&[("eraser", 9)])).await.problem(409, "idempotency_key_reused");
+
+    let complete = server.post(&complete_path(&created), &pay("success_token"));
+    let done = complete.clone().await.body(200);
+    complete.json(&pay("fail_token")).await.problem(409, "idempotency_key_reused");
+    assert_eq!(server.get(&checkout_path(&created)).await.body(200), done);
+}
+
+async fn a_key_belongs_to_platform_operation_and_resource(place: Place) {
+    let server = place.serve().await;
+    let key = fresh_key();
+    let body = deliverable(&[("eraser", 1)]);
+    let ours = server.post("/checkout-sessions", &body).key(&key).await.body(201);
+    let other = server.as_platform(OTHER_PLATFORM);
+    let theirs = other.post("/checkout-sessions", &body).key(&key).await.expect(201);
+    assert!(!theirs.is_replay() && id(&theirs.json) != id(&ours));
+
+    let second = server.ready_checkout(&[("eraser", 1)]).await;
+    for request in [
+        server.put(&checkout_path(&ours), &body),
+        server.put(&checkout_path(&second), &body),
+        server.post(&complete_path(&second), &pay("success_token")),
+        server.post_nothing(&cancel_path(&ours)),
+    ] {
+        let answer = request.key(&key).await.expect(200);
+        assert!(!answer.is_replay(), "{}", answer.text());
+    }
+}
+
+/// A request that was never understood, or that was not ready, has no outcome to repeat.
+async fn a_refused_request_leaves_its_key_free(place: Place) {
+    let server = place.serve().await;
+    let key = fresh_key();
+    let create = server.post("/checkout-sessions", &json!({"line_items": 5})).key(&key);
+    create.clone().await.problem(400, "malformed_body");
+    let created = create.json(&basket(&[("eraser", 1)])).await.expect(201);
+    assert!(!created.is_replay());
+
+    let complete = server.post(&complete_path(&created.json), &pay("success_token"));
+    complete.clone().await.problem(400, "checkout_not_ready");
+    let ready = server.put(&checkout_path(&created.json), &deliverable(&[("eraser", 1)])).await.body(200);
+    assert_eq!(ready["status"], "ready_for_complete");
+    let completed = complete.await.expect(200);
+    assert!(!completed.is_replay() && completed.json["status"] == "completed", "{}", completed.text());
+}
+
+async fn answers_outlive_the_process(place: Place) {
+    let settings = [("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example")];
+    let server = place.serve_with(&settings).await;
+    let (create_key, decline_key, complete_key) = (fresh_key(), fresh_key(), fresh_key());
+    let body = deliverable(&[("eraser", 1)]);
+    let created = server.post("/checkout-sessions", &body).key(&create_key).await.expect(201);
+    let path = complete_path(&created.json);
+    let declined = server.post(&path, &pay("fail_token")).key(&decline_key).await.expect(402);
+    let completed = server.post(&path, &pay("success_token")).key(&complete_key).await.expect(200);
+    let order = server.order(&completed.json).await;
+    assert!(server.stop().status.success());
+
+    let server = place.serve_with(&settings).await;
+    for (request, first) in [
+        (server.post("/checkout-sessions", &body).key(&create_key), created),
+        (server.post(&path, &pay("fail_token")).key(&decline_key), declined),
+        (server.post(&path, &pay("success_token")).key(&complete_key), completed.clone()),
+    ] {
+        let again = request.await;
+        assert!(again.is_replay(), "{}", again.text());
+        assert_eq!((again.status, again.text()), (first.status, first.text()));
+    }
+    assert_eq!(server.order(&completed.json).await, order);
+    assert_eq!(charges(&place), 1);
+}
+
+async fn an_outage_of_the_records_refuses_every_write(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("eraser", 1)]).await;
+    let switch = |on: bool| server.post("/testing/idempotency/outage", &json!({"enabled": on}));
+    assert_eq!(switch(true).await.body(200), json!({"enabled": true}));
+    let writes = [
+        server.post("/checkout-sessions", &basket(&[("gift_card", 1)])),
+        server.put(&checkout_path(&ready), &deliverable(&[("eraser", 2)])),
+        server.post(&complete_path(&ready), &pay("success_token")),
+        server.post_nothing(&cancel_path(&ready)),
+    ];
+    for write in &writes {
+        let refused = write.clone().await.problem(503, "idempotency_unavailable");
+        assert!(refused.header("retry-after").is_some());
+    }
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "reading needs no key");
+    assert_eq!(switch(false).await.body(200), json!({"enabled": false}));
+    let done = writes[2].clone().await.expect(200);
+    assert!(!done.is_replay() && done.json["status"] == "completed");
+}
+
+async fn a_key_is_kept_for_forty_eight_hours(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).key("aged");
+    let first = create.clone().await.body(201);
+    let age = |hours: u32| server.post("/testing/idempotency/age", &json!({"key": "aged", "hours": hours}));
+    assert_eq!(age(47).await.body(200), json!({"aged": 1}));
+    let replayed = create.clone().await.expect(201);
+    assert!(replayed.is_replay() && id(&replayed.json) == id(&first));
+    assert_eq!(age(2).await.body(200), json!({"aged": 1}));
+    let anew = create.await.expect(201);
+    assert!(!anew.is_replay() && id(&anew.json) != id(&first), "{}", anew.text());
+    let unknown = server.post("/testing/idempotency/age", &json!({"key": "never used", "hours": 1})).await;
+    assert_eq!(unknown.body(200), json!({"aged": 0}));
+}
+
+async fn sixteen_completions_with_one_key_are_one(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("school_scarf", 1)]).await;
+    let complete = server.post(&complete_path(&ready), &pay("success_token"));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        calls.spawn(complete.clone().send());
+    }
+    let answers = calls.join_all().await;
+    for answer in &answers {
+        assert_eq!((answer.status, answer.text()), (200, answers[0].text()));
+    }
+    assert_eq!(answers[0].json["status"], "completed");
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "one of them did it");
+    assert_eq!(charges(&place), 1);
+    // One scarf of three is gone, not sixteen.
+    let rest = server.buy(&[("school_scarf", 2)]).await;
+    assert_eq!(total(&rest, "subtotal"), Some(4800));
+}
+
+async fn sixteen_creations_with_one_key_are_one(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        calls.spawn(create.clone().send());
+    }
+    let answers = calls.join_all().await;
+    for answer in &answers {
+        assert_eq!((answer.status, answer.text()), (201, answers[0].text()));
+    }
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
+}
+
+crate::on_both_engines!(
+    every_write_needs_a_key,
+    a_repeated_write_is_answered_like_the_first,
+    a_replay_changes_nothing,
+    an_in_band_refusal_is_replayed_too,
+    a_key_with_another_request_is_refused,
+    a_key_belongs_to_platform_operation_and_resource,
+    a_refused_request_leaves_its_key_free,
+    answers_outlive_the_process,
+    an_outage_of_the_records_refuses_every_write,
+    a_key_is_kept_for_forty_eight_hours,
+    sixteen_completions_with_one_key_are_one,
+    sixteen_creations_with_one_key_are_one,
+);

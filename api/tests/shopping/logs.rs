@@ -1,0 +1,141 @@
+//! What is logged of a request: one access line with its times, and nothing that must stay secret.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deliverable, order_path, pay};
+use crate::kit::logs::SECRETS;
+use crate::kit::{Place, until};
+
+fn access_lines(log: &[Value]) -> Vec<&Value> {
+    log.iter().filter(|line| line["msg"] == "request").collect()
+}
+
+async fn every_answer_has_exactly_one_access_line(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;
+    let other = server.ready_checkout(&[("chocolate_bar", 1)]).await;
+    let path = checkout_path(&ready);
+    let mut expected: HashMap<String, (u16, &str, &str)> = HashMap::new();
+    for (request, status, route, outcome) in [
+        (server.post("/checkout-sessions", &basket(&[("unicorn", 1)])), 200, "/checkout-sessions", "ok"),
+        (server.get(&path), 200, "/checkout-sessions/{id}", "ok"),
+        (server.put(&path, &deliverable(&[("eraser", 1)])), 200, "/checkout-sessions/{id}", "ok"),
+        (server.post(&complete_path(&ready), &pay("fail_token")), 402, "/checkout-sessions/{id}/complete", "refused"),
+        (server.post(&complete_path(&ready), &pay("success_token")), 200, "/checkout-sessions/{id}/complete", "ok"),
+        (server.post_nothing(&cancel_path(&other)), 200, "/checkout-sessions/{id}/cancel", "ok"),
+        (server.post_nothing(&cancel_path(&other)), 409, "/checkout-sessions/{id}/cancel", "refused"),
+        (server.post("/checkout-sessions", &json!(5)), 400, "/checkout-sessions", "refused"),
+        (server.get(&path).without("ucp-agent"), 400, "/checkout-sessions/{id}", "refused"),
+        (server.get("/livez"), 200, "/livez", "ok"),
+        (server.get("/no/such"), 404, "none", "refused"),
+        (server.get("/livez").header("request-timeout-ms", "x"), 400, "none", "refused"),
+    ] {
+        let answer = request.await.expect(status);
+        let id = answer.header("request-id").expect("an id").to_owned();
+        assert_eq!(expected.insert(id, (status, route, outcome)), None, "ids are unique");
+    }
+    let completion = server.post(&complete_path(&ready), &pay("success_token")).header("request-id", "the-last").await;
+    completion.problem(409, "checkout_not_modifiable");
+    until("the last line is written", || async {
+        server.log().iter().any(|line| line["request_id"] == "the-last" && line["msg"] == "request").then_some(())
+    })
+    .await;
+
+    let log = server.stop().log;
+    for (id, (status, route, outcome)) in expected {
+        let lines: Vec<&Value> =
+            access_lines(&log).into_iter().filter(|line| line["request_id"] == id.as_str()).collect();
+        assert_eq!(lines.len(), 1, "{id}: {lines:?}");
+        let line = lines[0];
+        assert_eq!((&line["status"], &line["outcome"]), (&json!(status), &json!(outcome)), "{line}");
+        assert_eq!((&line["route"], &line["op"]), (&json!(route), &json!("http.request")), "{line}");
+        assert_eq!(line["trace_id"].as_str().map(str::len), Some(32), "{line}");
+        for time in ["elapsed_us", "connection_wait_us", "storage_us", "gateway_us"] {
+            assert!(line[time].is_u64(), "{time}: {line}");
+        }
+        assert!(line["elapsed_us"].as_u64() > Some(0), "{line}");
+        let at_gateway = route.ends_with("/complete") && [200, 402].contains(&status);
+        assert_eq!(line["gateway_us"].as_u64() > Some(0), at_gateway, "{line}");
+        let in_storage = route.starts_with("/checkout") && status != 400;
+        assert_eq!(line["storage_us"].as_u64() > Some(0), in_storage, "{line}");
+    }
+}
+
+/// Every line of a request can be found by the id that its caller knows.
+async fn a_purchase_can_be_followed_by_its_request_id(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("eraser", 1)]).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let complete = server.post(&complete_path(&ready), &pay("success_token")).header("request-id", "follow-me");
+    let _ = complete.header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01")).await.expect(200);
+    let log = server.stop().log;
+    let mine: Vec<&Value> = log.iter().filter(|line| line["request_id"] == "follow-me").collect();
+    let messages: Vec<&str> = mine.iter().filter_map(|line| line["msg"].as_str()).collect();
+    assert_eq!(messages, ["payment answered", "request"]);
+    assert!(mine.iter().all(|line| line["trace_id"] == trace), "{mine:?}");
+}
+
+/// With the log at its most talkative.
+async fn no_secret_is_logged(place: Place) {
+    let settings = [
+        ("TUCKSHOP_LOG_LEVEL", "trace"),
+        ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "500"),
+        ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"),
+        ("TUCKSHOP_SIMULATION_SLOW_MS", "1"),
+        ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "50"),
+    ];
+    let server = place.serve_with(&settings).await;
+    let mut wanted = deliverable(&[("eraser", 1)]);
+    wanted["buyer"] = json!({"first_name": "Ada", "email": "ada.barley@example.com", "phone_number": "+1 555 0100"});
+    for token in ["success_token", "fail_token", "slow_token", "charge_then_fail_token", "hang_token"] {
+        let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+        let _ = server.complete(&checkout, token).await;
+        let settled = until("it is settled", || async {
+            let now = server.get(&checkout_path(&checkout)).await.body(200);
+            (now["status"] != "complete_in_progress").then_some(now)
+        })
+        .await;
+        if token == "success_token" {
+            let shipped = server.post_nothing(&format!("/testing/simulate-shipping/{}", &order_path(&settled)[8..]));
+            let _ = shipped.header("simulation-secret", crate::kit::server::SECRET).await.expect(200);
+        }
+    }
+    // Mistakes are logged too, and might quote what they are about.
+    wanted["buyer"]["email"] = json!("ada @example.com");
+    let _ = server.post("/checkout-sessions", &wanted).await.expect(400);
+    let _ = server.post("/checkout-sessions", &pay("success_token")).await.expect(400);
+
+    let log = server.stop().log;
+    assert!(log.iter().any(|line| line["level"] == "debug"), "it was talkative");
+    let personal = ["Ada", "555 0100", "School Lane", "Springfield"];
+    for line in log {
+        let text = line.to_string();
+        for secret in SECRETS.iter().chain(&personal) {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+}
+
+async fn every_line_says_when_how_grave_and_what(place: Place) {
+    let server = place.serve().await;
+    let _ = server.buy(&[("eraser", 1)]).await;
+    let stopped = server.stop();
+    assert!(stopped.status.success());
+    for line in &stopped.log {
+        let at = line["at"].as_str().expect("a time");
+        assert!(at.len() >= 20 && at.ends_with('Z') && at.contains('T'), "{line}");
+        assert!(["info", "warning", "debug"].contains(&line["level"].as_str().unwrap_or_default()), "{line}");
+        assert!(line["msg"].is_string(), "{line}");
+    }
+    let messages: Vec<&str> = stopped.log.iter().filter_map(|line| line["msg"].as_str()).collect();
+    assert_eq!(messages.last(), Some(&"shutdown done"));
+}
+
+crate::on_both_engines!(
+    every_answer_has_exactly_one_access_line,
+    a_purchase_can_be_followed_by_its_request_id,
+    no_secret_is_logged,
+    every_line_says_when_how_grave_and_what,
+);

@@ -1,0 +1,19 @@
+//! The shopping surface as a platform meets it: over HTTP, against the binary, on both engines.
+
+#![allow(clippy::disallowed_methods, reason = "tests read the environment, the clock, and use threads of their own")]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod bodies;
+mod discovery;
+mod headers;
+mod idempotency;
+mod logs;
+mod models;
+mod outcome_unknown;
+mod ownership;
+mod payment;
+mod purchase;
+mod simulation;
+mod stock;

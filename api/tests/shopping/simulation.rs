@@ -1,0 +1,201 @@
+//! The affordances of the simulation: shipping, refunds, and an order as a merchant reports it.
+
+use serde_json::{Value, json};
+
+use crate::kit::basket::{deliverable, id, order_path};
+use crate::kit::server::SECRET;
+use crate::kit::{Answer, Place, Server};
+
+async fn ship(server: &Server, order: &Value) -> Answer {
+    server.post_nothing(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
+}
+
+async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
+    let done = server.buy(items).await;
+    server.order(&done).await
+}
+
+async fn shipping_needs_the_secret(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("eraser", 2)]).await;
+    let request = server.post_nothing(&format!("/testing/simulate-shipping/{}", id(&order)));
+    request.clone().await.problem(403, "wrong_simulation_secret");
+    for wrong in ["", "guess", &SECRET.to_uppercase(), &format!("{SECRET} ")[..SECRET.len() - 1]] {
+        request.clone().header("simulation-secret", wrong).await.problem(403, "wrong_simulation_secret");
+    }
+    assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
+}
+
+async fn shipping_fulfils_what_is_left(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("eraser", 2), ("flapjack", 1)]).await;
+    let shipped = ship(&server, &order).await.body(200);
+    for line in shipped["line_items"].as_array().expect("lines") {
+        assert_eq!(
+            (&line["status"], &line["quantity"]["fulfilled"]),
+            (&json!("fulfilled"), &line["quantity"]["total"])
+        );
+    }
+    let events = shipped["fulfillment"]["events"].as_array().expect("events");
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["type"], "shipped");
+    assert!(events[0]["tracking_number"].is_string() && events[0]["occurred_at"].is_string());
+    let units: Vec<&Value> =
+        events[0]["line_items"].as_array().expect("units").iter().map(|l| &l["quantity"]).collect();
+    assert_eq!(units, [&json!(2), &json!(1)]);
+    let path = order_path(&json!({"order": order}));
+    assert_eq!(server.get(&path).await.body(200), shipped);
+    assert_eq!(ship(&server, &order).await.body(200), shipped, "there is nothing left to ship");
+}
+
+async fn an_order_can_be_fulfilled_without_the_secret_too(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("eraser", 2)]).await;
+    let shipped = server.post_nothing(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
+    assert_eq!(shipped["line_items"][0]["status"], "fulfilled");
+}
+
+async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
+    let line = &order["line_items"][0];
+    let path = format!("/testing/orders/{}/adjust", id(&order));
+    let refund = |quantity: i64| json!({"line_item_id": line["id"], "quantity": quantity, "type": "refund"});
+
+    let partly = server.post(&path, &refund(1)).await.body(200);
+    assert_eq!(partly["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 0}));
+    assert_eq!(partly["line_items"][0]["status"], "processing");
+    let whole = server.post(&path, &refund(1)).await.body(200);
+    assert_eq!(whole["line_items"].as_array().map(Vec::len), Some(2), "lines never disappear");
+    assert_eq!(whole["line_items"][0]["quantity"], json!({"original": 2, "total": 0, "fulfilled": 0}));
+    assert_eq!(whole["line_items"][0]["status"], "removed");
+    assert_eq!(whole["line_items"][1], order["line_items"][1]);
+    assert_eq!(whole["totals"], order["totals"]);
+    let adjustments = whole["adjustments"].as_array().expect("adjustments");
+    assert_eq!(adjustments.len(), 2);
+    for adjustment in adjustments {
+        assert_eq!((&adjustment["type"], &adjustment["status"]), (&json!("refund"), &json!("completed")));
+        assert_eq!(adjustment["line_items"], json!([{"id": line["id"], "quantity": -1}]));
+        assert_eq!(adjustment["totals"][0]["amount"], -250);
+    }
+
+    server.post(&path, &refund(1)).await.problem(422, "order_change_refused");
+    let nobodys = json!({"line_item_id": "li_99", "quantity": 1, "type": "refund"});
+    server.post(&path, &nobodys).await.problem(422, "order_change_refused");
+    assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), whole);
+}
+
+/// A refund gives units back; it cannot add what was never bought, or take a negative number of them.
+async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("eraser", 2)]).await;
+    let path = format!("/testing/orders/{}/adjust", id(&order));
+    for quantity in [-1, 3, i64::MAX, i64::MIN] {
+        let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": quantity, "type": "refund"});
+        server.post(&path, &body).await.problem(422, "order_change_refused");
+    }
+    assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
+}
+
+async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let path = order_path(&json!({"order": order}));
+    let line = order["line_items"][0]["id"].clone();
+    let mut put = order.clone();
+    put["fulfillment"]["events"] = json!([{
+        "id": "evt_1", "occurred_at": "2026-04-08T10:00:00Z", "type": "shipped",
+        "line_items": [{"id": line, "quantity": 1}], "tracking_number": "TRACK1", "carrier": "Post",
+    }]);
+    put["adjustments"] = json!([{
+        "id": "adj_1", "type": "refund", "occurred_at": "2026-04-09T10:00:00Z", "status": "completed",
+        "line_items": [{"id": line, "quantity": -1}], "amount": 250,
+    }]);
+    put["totals"] = json!([{"type": "total", "amount": 1}]);
+    let kept = server.put(&path, &put).await.body(200);
+    let event = &kept["fulfillment"]["events"][0];
+    assert_eq!((&event["id"], &event["tracking_number"]), (&json!("evt_1"), &json!("TRACK1")));
+    assert_eq!(
+        (&kept["adjustments"][0]["id"], &kept["adjustments"][0]["status"]),
+        (&json!("adj_1"), &json!("completed"))
+    );
+    assert_eq!(kept["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 1}));
+    assert_eq!(kept["totals"], order["totals"], "money is not the merchant's to rewrite here");
+    assert_eq!(server.get(&path).await.body(200), kept);
+    assert_eq!(server.put(&path, &put).await.body(200), kept, "the same entries again change nothing");
+}
+
+async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let path = order_path(&json!({"order": order}));
+    let line = order["line_items"][0]["id"].clone();
+    let adjustment = json!({
+        "id": "adj_1", "type": "refund", "occurred_at": "2026-04-09T10:00:00Z", "status": "completed",
+    });
+    let with = |pointer: &str, value: Value| {
+        let mut adjustment = adjustment.clone();
+        adjustment[pointer] = value;
+        json!([adjustment])
+    };
+    for adjustments in [
+        json!({}),
+        json!("none"),
+        json!([5]),
+        with("status", json!("pending?")),
+        with("status", json!("COMPLETED")),
+        with("occurred_at", json!("yesterday")),
+        with("line_items", json!([{"id": line, "quantity": -3}])),
+        with("line_items", json!([{"id": "li_99", "quantity": -1}])),
+    ] {
+        let mut put = order.clone();
+        put["adjustments"] = adjustments.clone();
+        let refused = server.put(&path, &put).await;
+        assert_eq!(refused.status, 422, "{adjustments}: {}", refused.text());
+        assert!(refused.json["code"].is_string() && refused.json["content"].is_string(), "{}", refused.text());
+    }
+    let mut put = order.clone();
+    put["fulfillment"]["events"] = json!([{
+        "id": "evt_1", "occurred_at": "2026-04-08T10:00:00Z", "type": "shipped",
+        "line_items": [{"id": line, "quantity": 3}],
+    }]);
+    server.put(&path, &put).await.problem(422, "order_change_refused");
+    assert_eq!(server.get(&path).await.body(200), order);
+}
+
+async fn an_order_that_does_not_exist_is_not_found(place: Place) {
+    let server = place.serve().await;
+    let missing = json!({"id": format!("ord_{}", uuid::Uuid::new_v4().simple())});
+    ship(&server, &missing).await.problem(404, "not_found");
+    let adjust = json!({"line_item_id": "li_1", "quantity": 1});
+    server.post("/testing/orders/x/adjust", &adjust).await.problem(404, "not_found");
+    server.put(&format!("/orders/{}", id(&missing)), &json!({})).await.problem(404, "not_found");
+}
+
+async fn without_simulation_the_affordances_do_not_exist(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", "false")]).await;
+    let body = deliverable(&[("eraser", 1)]);
+    for (path, put) in [
+        ("/testing/simulate-shipping/x", false),
+        ("/testing/orders/x/fulfill", false),
+        ("/testing/orders/x/adjust", false),
+        ("/testing/idempotency/age", false),
+        ("/testing/idempotency/outage", false),
+        ("/orders/x", true),
+    ] {
+        let request = if put { server.put(path, &body) } else { server.post(path, &body) };
+        request.header("simulation-secret", SECRET).await.problem(404, "no_such_route");
+    }
+}
+
+crate::on_both_engines!(
+    shipping_needs_the_secret,
+    shipping_fulfils_what_is_left,
+    an_order_can_be_fulfilled_without_the_secret_too,
+    an_adjustment_is_negative_and_keeps_its_line,
+    an_adjustment_of_nothing_or_less_is_refused,
+    an_order_that_is_put_keeps_its_events_and_adjustments,
+    an_order_that_is_put_wrongly_is_refused_whole,
+    an_order_that_does_not_exist_is_not_found,
+    without_simulation_the_affordances_do_not_exist,
+);

@@ -1,0 +1,119 @@
+//! What is there, what is short, and what is not sold here. The demo has three scarves and no geometry set.
+
+use serde_json::{Value, json};
+
+use crate::kit::basket::{basket, checkout_path, codes, complete_path, deliverable, pay, total};
+use crate::kit::{Place, Request};
+
+async fn nothing_available_is_a_refusal_without_a_resource(place: Place) {
+    let server = place.serve().await;
+    for items in [&[("geometry_set", 1)][..], &[("unicorn", 1)], &[("geometry_set", 1), ("unicorn", 2)]] {
+        let messages = server.post("/checkout-sessions", &basket(items)).await.refused_in_band();
+        assert_eq!(messages.len(), items.len());
+        for (name, _) in items {
+            let code = if *name == "unicorn" { "item_unavailable" } else { "out_of_stock" };
+            let message = messages.iter().find(|message| message["code"] == code).expect("told");
+            assert_eq!(message["severity"], "unrecoverable", "{message}");
+        }
+    }
+}
+
+async fn what_is_partly_there_can_be_mended(place: Place) {
+    let server = place.serve().await;
+    let wanted = deliverable(&[("eraser", 1), ("school_scarf", 4)]);
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    assert_eq!(checkout["status"], "incomplete");
+    let message = &checkout["messages"][0];
+    assert_eq!((&message["code"], &message["path"]), (&json!("out_of_stock"), &json!("$.line_items[1]")));
+    assert_eq!((&message["type"], &message["severity"]), (&json!("error"), &json!("recoverable")));
+    assert!(message["content"].as_str().is_some_and(|text| text.contains("Only 3")), "{message}");
+
+    let mended = server.put(&checkout_path(&checkout), &deliverable(&[("eraser", 1), ("school_scarf", 3)])).await;
+    let mended = mended.body(200);
+    assert_eq!((&mended["status"], codes(&mended)), (&json!("ready_for_complete"), vec![]));
+}
+
+async fn an_item_that_is_sold_out_is_told_beside_one_that_is_not(place: Place) {
+    let server = place.serve().await;
+    let wanted = deliverable(&[("geometry_set", 1), ("eraser", 1)]);
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    assert_eq!((&checkout["status"], codes(&checkout)), (&json!("incomplete"), vec!["out_of_stock"]));
+    assert_eq!(checkout["messages"][0]["path"], "$.line_items[0]");
+}
+
+async fn an_unknown_item_is_left_out_and_told(place: Place) {
+    let server = place.serve().await;
+    let wanted = deliverable(&[("unicorn", 1), ("eraser", 1)]);
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    assert_eq!(codes(&checkout), ["item_unavailable"]);
+    let lines = checkout["line_items"].as_array().expect("lines");
+    assert_eq!((lines.len(), &lines[0]["item"]["id"]), (1, &json!("eraser")));
+    assert_eq!(total(&checkout, "subtotal"), Some(90));
+}
+
+async fn an_update_to_nothing_leaves_the_checkout_as_it_was(place: Place) {
+    let server = place.serve().await;
+    let ready = server.ready_checkout(&[("eraser", 1)]).await;
+    let messages = server.put(&checkout_path(&ready), &basket(&[("unicorn", 1)])).await.refused_in_band();
+    assert_eq!(messages[0]["code"], "item_unavailable");
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
+}
+
+/// Two lines of one item share its stock.
+async fn lines_of_one_item_are_counted_together(place: Place) {
+    let server = place.serve().await;
+    let wanted = deliverable(&[("school_scarf", 2), ("school_scarf", 2)]);
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    assert_eq!((&checkout["status"], codes(&checkout)), (&json!("incomplete"), vec!["out_of_stock"; 2]));
+    let refused = server.complete(&checkout, "success_token").await.body(200);
+    assert_eq!((&refused["status"], &refused["order"]), (&json!("incomplete"), &Value::Null));
+}
+
+/// An open checkout holds nothing; who completes first gets it.
+async fn the_last_ones_go_to_who_completes_first(place: Place) {
+    let server = place.serve().await;
+    let slow = server.ready_checkout(&[("school_scarf", 2)]).await;
+    let quick = server.ready_checkout(&[("school_scarf", 2)]).await;
+    assert_eq!(server.complete(&quick, "success_token").await.body(200)["status"], "completed");
+    let short = server.complete(&slow, "success_token").await.body(200);
+    assert_eq!((&short["status"], codes(&short)), (&json!("incomplete"), vec!["out_of_stock"]));
+    let fewer = server.put(&checkout_path(&slow), &deliverable(&[("school_scarf", 1)])).await.body(200);
+    assert_eq!(fewer["status"], "ready_for_complete");
+    assert_eq!(server.complete(&fewer, "success_token").await.body(200)["status"], "completed");
+}
+
+/// Eight buyers, three scarves, one each: three orders, whatever the order of things.
+async fn no_more_is_sold_than_is_there(place: Place) {
+    let server = place.serve().await;
+    let mut buyers: Vec<Request> = Vec::new();
+    for _ in 0..8 {
+        let ready = server.ready_checkout(&[("school_scarf", 1)]).await;
+        buyers.push(server.post(&complete_path(&ready), &pay("success_token")));
+    }
+    let mut calls = tokio::task::JoinSet::new();
+    for buyer in buyers {
+        calls.spawn(buyer.send());
+    }
+    let answers = calls.join_all().await;
+    let (mut sold, mut short) = (0, 0);
+    for answer in answers {
+        let checkout = answer.body(200);
+        match checkout["status"].as_str() {
+            Some("completed") => sold += 1,
+            Some("incomplete") if codes(&checkout) == ["out_of_stock"] => short += 1,
+            _ => panic!("{checkout}"),
+        }
+    }
+    assert_eq!((sold, short), (3, 5));
+}
+
+crate::on_both_engines!(
+    nothing_available_is_a_refusal_without_a_resource,
+    what_is_partly_there_can_be_mended,
+    an_item_that_is_sold_out_is_told_beside_one_that_is_not,
+    an_unknown_item_is_left_out_and_told,
+    an_update_to_nothing_leaves_the_checkout_as_it_was,
+    lines_of_one_item_are_counted_together,
+    the_last_ones_go_to_who_completes_first,
+    no_more_is_sold_than_is_there,
+);
