@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{App as Actix, HttpResponse, HttpServer, web};
+use domain::context::Deadline;
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,7 @@ pub async fn serve(
         shutdown.begin();
         tokio::time::sleep(config.listen_after_stop()).await;
 
+        let until = Deadline::after(drain);
         handle.pause().await;
         let closed = CancellationToken::new();
         let finish = async {
@@ -68,8 +70,8 @@ pub async fn serve(
         if let Err(error) = &refused {
             error!(log, "latecomers could not be answered"; "op" => "shutdown.refuse", "error" => %error);
         }
-        let mut left = commands.drain(drain).await;
-        left.extend(supervisor.drain(drain).await);
+        let mut left = commands.drain(until.remaining()).await;
+        left.extend(supervisor.drain(until.remaining()).await);
         if finished.is_err() {
             left.push(format!("{} requests", scope.in_flight()));
         }

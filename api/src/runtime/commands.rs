@@ -41,17 +41,18 @@ impl Commands {
     /// Runs `work` to its end, whether or not the caller keeps waiting for it.
     ///
     /// Fails with `Unavailable` when the limit is reached, before anything begins, and with `Internal` when it panics.
-    pub async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,
         operation: &'static str,
-        work: impl Future<Output = T> + Send + 'static,
+        work: impl FnOnce(RequestContext) -> F,
     ) -> Result<T, Fault> {
         let slot =
             self.slots.clone().try_acquire_owned().map_err(|_| {
                 Fault::new(FaultKind::Unavailable, operation).caused_by("too many commands are under way")
             })?;
         let entry = self.running.enter(format!("{operation} of {}", ctx.request_id().as_str()));
+        let work = work(ctx.clone());
         let command = async move {
             let outcome = work.await;
             drop((slot, entry));

@@ -40,11 +40,9 @@ async fn create(
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", &body.0)?;
     let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
-    let answer = {
-        let (use_case, ctx) = (shopping.create.clone(), ctx.clone());
-        let command = CreateCommand { claim, request };
-        shopping.commands.run(&ctx.clone(), "checkout.create", async move { use_case.run(&ctx, command).await }).await
-    };
+    let (use_case, command) = (shopping.create.clone(), CreateCommand { claim, request });
+    let work = |ctx| async move { use_case.run(&ctx, command).await };
+    let answer = shopping.commands.run(&ctx, "checkout.create", work).await;
     Ok(respond(&ctx, &shopping.surface, StatusCode::CREATED, flatten(answer)))
 }
 
@@ -71,11 +69,9 @@ async fn update(
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, &body.0)?;
     let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
-    let answer = {
-        let (use_case, ctx) = (shopping.update.clone(), ctx.clone());
-        let command = UpdateCommand { claim, id, request };
-        shopping.commands.run(&ctx.clone(), "checkout.update", async move { use_case.run(&ctx, command).await }).await
-    };
+    let (use_case, command) = (shopping.update.clone(), UpdateCommand { claim, id, request });
+    let work = |ctx| async move { use_case.run(&ctx, command).await };
+    let answer = shopping.commands.run(&ctx, "checkout.update", work).await;
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
 }
 
@@ -89,11 +85,9 @@ async fn cancel(
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.cancel", &id, &body.0)?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
-    let answer = {
-        let (use_case, ctx) = (shopping.cancel.clone(), ctx.clone());
-        let command = CancelCommand { claim, id };
-        shopping.commands.run(&ctx.clone(), "checkout.cancel", async move { use_case.run(&ctx, command).await }).await
-    };
+    let (use_case, command) = (shopping.cancel.clone(), CancelCommand { claim, id });
+    let work = |ctx| async move { use_case.run(&ctx, command).await };
+    let answer = shopping.commands.run(&ctx, "checkout.cancel", work).await;
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
 }
 
@@ -114,13 +108,11 @@ async fn complete(
     let (begun, has_begun) = oneshot::channel();
     let on_begun = Box::new(move |checkout: &Checkout| drop(begun.send(checkout.clone())));
     let command = CompleteCommand { claim, id, choice, on_begun };
-    let finished = {
-        let (use_case, ctx) = (shopping.complete.clone(), ctx.clone());
-        async move { use_case.run(&ctx, command).await }
-    };
+    let use_case = shopping.complete.clone();
+    let work = |ctx| async move { use_case.run(&ctx, command).await };
     let answer = tokio::select! {
         biased;
-        answer = shopping.commands.run(&ctx, "checkout.complete", finished) => flatten(answer),
+        answer = shopping.commands.run(&ctx, "checkout.complete", work) => flatten(answer),
         checkout = out_of_time(ctx.deadline(), has_begun) => {
             Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false })
         }
