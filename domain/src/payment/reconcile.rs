@@ -16,6 +16,8 @@ use crate::task::{BackgroundTask, Progress};
 
 /// Attempts per pass: each costs up to three calls of the gateway, one after the other.
 pub const RECONCILE_BATCH: u32 = 20;
+/// A gateway that hangs on one attempt leaves time for the others.
+const ONE_ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a claimed attempt stays with the pass that claimed it.
 const CLAIM: Duration = Duration::from_secs(60);
 /// The wait between two looks at one attempt grows from the first of these to the second.
@@ -45,7 +47,7 @@ impl PaymentReconciler {
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         for attempt in due {
             // One attempt that cannot be resolved must not keep the others waiting.
-            if let Err(fault) = self.reconcile(ctx, &attempt).await {
+            if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
                     "attempt_id" => %attempt.id, "checks" => attempt.checks, "error" => fault.chain());
                 self.attempts.postpone(ctx, attempt.id.clone(), self.clock.now() + backoff(attempt.checks)).await?;

@@ -46,9 +46,10 @@ pub(super) struct Limits {
 }
 
 /// `WAL` lets readers work beside the writer. `FULL`, because an acknowledged order must survive a power cut: with
-/// `NORMAL` the last commits can be lost. Both are set on every connection; only the first is remembered by the file.
-const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-     PRAGMA busy_timeout = 2000; PRAGMA temp_store = MEMORY;";
+/// `NORMAL` the last commits can be lost. Both are set on every connection; only the first is remembered by the file. The
+/// timeout comes first: to ask for `WAL` is already a moment at which the file may be locked.
+const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
 /// A session that sits in an open transaction without working is a bug; the server ends it.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";

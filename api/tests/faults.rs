@@ -1,0 +1,36 @@
+//! What breaks, breaks here on purpose: processes are killed, locks are held, clients leave, and hundreds want the last
+//! ten units. Afterwards every promise of the shop is checked against its database and the ledger of its payments.
+//!
+//! `XTASK_FAULTS=quick` (the default) tries a few times, `full` many times. The tests block: they drive threads, sockets
+//! and processes of their own, as the outside does.
+
+#![allow(clippy::disallowed_methods, reason = "these tests own threads, clocks and processes, and read their extent")]
+#![allow(clippy::print_stdout, reason = "seeds and numbers of a run, for whoever must repeat it")]
+
+#[path = "faults/books.rs"]
+mod books;
+#[path = "faults/database_down.rs"]
+mod database_down;
+#[path = "faults/deadlines.rs"]
+mod deadlines;
+#[path = "faults/departures.rs"]
+mod departures;
+#[path = "faults/extent.rs"]
+mod extent;
+#[path = "faults/instances.rs"]
+mod instances;
+#[path = "faults/invariants.rs"]
+mod invariants;
+#[path = "faults/kills.rs"]
+mod kills;
+#[allow(unused_imports, reason = "the kit serves every test binary")]
+#[path = "kit/mod.rs"]
+mod kit;
+#[path = "faults/platform.rs"]
+mod platform;
+#[path = "faults/races.rs"]
+mod races;
+#[path = "faults/shutdown.rs"]
+mod shutdown;
+#[path = "faults/shutdown_load.rs"]
+mod shutdown_load;

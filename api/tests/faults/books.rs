@@ -1,0 +1,183 @@
+//! The shop's books, read and locked from outside: its database, beside its own connections, and the payment ledger.
+
+use std::collections::BTreeMap;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use integrations::mock_payment_handler::{EntryKind, Ledger};
+
+use crate::invariants::{Attempt, Charge, Checkout, Order, State, Stock};
+use crate::kit::Place;
+use crate::kit::command::tuckshop_at;
+
+/// A connection that is not the shop's.
+pub enum Books {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+/// An item that needs no delivery: sku, price in minor units, units on hand.
+pub type Item = (&'static str, i64, i64);
+
+/// Stocks a shop with nothing but these, before it is opened for the first time.
+pub fn stock(place: &Place, items: &[Item]) {
+    let directory = place.directory().join("goods");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let mut products = "id,title,price,image_url,requires_shipping\n".to_owned();
+    let mut inventory = "product_id,quantity\n".to_owned();
+    for (sku, price, units) in items {
+        products.push_str(&format!("{sku},The {sku},{price},,false\n"));
+        inventory.push_str(&format!("{sku},{units}\n"));
+    }
+    std::fs::write(directory.join("products.csv"), products).expect("written");
+    std::fs::write(directory.join("inventory.csv"), inventory).expect("written");
+    let finished = tuckshop_at(place, &["import", &directory.display().to_string()], &[]);
+    assert_eq!(finished.code, 0, "{}\n{}", finished.out, finished.err);
+}
+
+impl Books {
+    pub fn open(place: &Place) -> Self {
+        if place.is_postgres() {
+            return Self::Postgres(PgConnection::establish(&place.database_url()).expect("a connection"));
+        }
+        let path = place.sqlite_path().display().to_string();
+        let mut conn = SqliteConnection::establish(&path).expect("a connection");
+        conn.batch_execute("PRAGMA busy_timeout = 20000").expect("a pragma");
+        Self::Sqlite(conn)
+    }
+
+    pub fn execute(&mut self, sql: &str) {
+        let done = match self {
+            Self::Sqlite(conn) => conn.batch_execute(sql),
+            Self::Postgres(conn) => conn.batch_execute(sql),
+        };
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The rows of a query whose columns are all shown as text.
+    fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
+        let shown = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), '')"));
+        let sql = format!("SELECT {} AS value {rest}", shown.join(" || '\u{1f}' || "));
+        let rows: QueryResult<Vec<Row>> = match self {
+            Self::Sqlite(conn) => diesel::sql_query(&sql).load(conn),
+            Self::Postgres(conn) => diesel::sql_query(&sql).load(conn),
+        };
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let split = |row: Row| row.value.split('\u{1f}').map(str::to_owned).collect::<Vec<_>>();
+        rows.into_iter().map(|row| split(row).try_into().expect("as many columns")).collect()
+    }
+
+    pub fn number(&mut self, expression: &str, rest: &str) -> i64 {
+        let [[value]] = self.rows([expression], rest).try_into().expect("one row");
+        value.parse().expect("a number")
+    }
+
+    /// Units on hand and units held.
+    pub fn level(&mut self, sku: &str) -> (i64, i64) {
+        let rest = format!("FROM stock WHERE sku = '{sku}'");
+        (self.number("on_hand", &rest), self.number("held", &rest))
+    }
+
+    /// Completions that are not over: checkouts being completed and attempts that are not settled.
+    pub fn undecided(&mut self) -> i64 {
+        self.number("count(*)", "FROM checkout WHERE status = 'complete_in_progress'")
+            + self.number("count(*)", "FROM payment_attempt WHERE state IN ('opened', 'unknown')")
+    }
+
+    /// All that could have happened to a shop. Equal before and after means that nothing did.
+    pub fn everything(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        all.extend(self.rows(["sku", "on_hand", "held"], "FROM stock ORDER BY sku").map_to_text("stock"));
+        let checkout = ["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"];
+        all.extend(self.rows(checkout, "FROM checkout ORDER BY id").map_to_text("checkout"));
+        let attempt = ["id", "checkout_id", "state", "reference"];
+        all.extend(self.rows(attempt, "FROM payment_attempt ORDER BY id").map_to_text("attempt"));
+        all.extend(self.rows(["id", "checkout_id"], "FROM orders ORDER BY id").map_to_text("order"));
+        let key = ["operation", "resource", "idempotency_key", "outcome"];
+        all.extend(self.rows(key, "FROM idempotency_key ORDER BY idempotency_key").map_to_text("key"));
+        all
+    }
+
+    /// Takes the lock that a change of this checkout needs: the writers' on SQLite, the row's on Postgres.
+    pub fn hold(&mut self, checkout: &str) {
+        match self {
+            Self::Sqlite(_) => self.execute("BEGIN IMMEDIATE"),
+            Self::Postgres(_) => {
+                self.execute(&format!("BEGIN; SELECT 1 FROM checkout WHERE id = '{checkout}' FOR UPDATE"))
+            }
+        }
+    }
+
+    pub fn release(&mut self) {
+        self.execute("ROLLBACK");
+    }
+
+    /// What the books say, for the checker. Only what they say: nobody's memory of it.
+    pub fn state(&mut self, place: &Place, items: &[Item]) -> State {
+        let number = |text: &str| text.parse::<i64>().expect("a number");
+        let stock = self.rows(["sku", "on_hand", "held"], "FROM stock");
+        let lines = self.rows(["order_id", "sku", "total"], "FROM order_line");
+        let mut sold: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
+        for [order, sku, units] in lines {
+            sold.entry(order).or_default().push((sku, number(&units)));
+        }
+        let orders = self.rows(["id", "checkout_id", "totals"], "FROM orders").into_iter();
+        let orders = orders.map(|[id, checkout, totals]| Order {
+            sold: sold.remove(&id).unwrap_or_default(),
+            total: total(&totals),
+            id,
+            checkout,
+        });
+        let attempts = self.rows(["id", "checkout_id", "amount", "state"], "FROM payment_attempt").into_iter();
+        let checkouts = self.rows(["id", "status", "order_id"], "FROM checkout").into_iter();
+        State {
+            initial: items.iter().map(|(sku, _, units)| ((*sku).to_owned(), *units)).collect(),
+            stock: stock
+                .into_iter()
+                .map(|[sku, on_hand, held]| Stock { sku, on_hand: number(&on_hand), held: number(&held) })
+                .collect(),
+            orders: orders.collect(),
+            attempts: attempts
+                .map(|[id, checkout, amount, state]| Attempt { id, checkout, amount: number(&amount), state })
+                .collect(),
+            checkouts: checkouts.map(|[id, status, order]| Checkout { id, status, order }).collect(),
+            charges: charges(place),
+            ..State::default()
+        }
+    }
+}
+
+/// The total of a receipt, as it is stored.
+fn total(receipt: &str) -> i64 {
+    let lines: serde_json::Value = serde_json::from_str(receipt).expect("a receipt");
+    let total =
+        lines.as_array().and_then(|lines| lines.iter().find(|line| line["kind"] == "Total")?["amount"].as_i64());
+    total.unwrap_or_else(|| panic!("no total in {receipt}"))
+}
+
+/// Every charge on the ledger, also those that should not be.
+pub fn charges(place: &Place) -> Vec<Charge> {
+    if !place.ledger_path().exists() {
+        return Vec::new();
+    }
+    let entries = Ledger::read(place.ledger_path()).expect("a ledger").into_iter();
+    let charged = entries.filter(|entry| entry.entry == EntryKind::Charged);
+    charged.map(|entry| Charge { attempt: entry.attempt.to_string(), amount: entry.amount.minor() }).collect()
+}
+
+trait MapToText {
+    fn map_to_text(self, of: &str) -> Vec<String>;
+}
+
+impl<const N: usize> MapToText for Vec<[String; N]> {
+    fn map_to_text(self, of: &str) -> Vec<String> {
+        self.into_iter().map(|row| format!("{of} {}", row.join(" "))).collect()
+    }
+}

@@ -1,0 +1,32 @@
+//! A database that is not there when the shop opens.
+
+use std::net::TcpListener;
+
+use crate::kit::command::tuckshop;
+
+#[test]
+fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
+    // Taken and given back: nobody listens there now.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let url = format!("postgres://shop:an-open-secret@127.0.0.1:{port}/shop");
+    for mode in ["development", "production"] {
+        let finished = tuckshop(
+            &["serve"],
+            &[
+                ("TUCKSHOP_DATABASE_URL", &url),
+                ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"),
+                ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+                ("TUCKSHOP_MODE", mode),
+            ],
+        );
+        assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);
+        let told: Vec<&str> = finished.err.lines().filter(|line| line.contains("cannot reach the database")).collect();
+        assert_eq!(told.len(), 1, "{}", finished.err);
+        assert!(told[0].starts_with("tuckshop: ") && told[0].contains("refused"), "{}", told[0]);
+        for said in [&finished.out, &finished.err] {
+            assert!(!said.contains("an-open-secret"), "{said}");
+        }
+    }
+}

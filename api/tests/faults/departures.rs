@@ -1,0 +1,72 @@
+//! Clients that leave: before the point of no return nothing happens, after it everything does.
+
+use crate::books::{Books, Item, charges, stock};
+use crate::deadlines::at_rest;
+use crate::extent::{PATIENCE, until};
+use crate::invariants::violations;
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, connect, send};
+
+const ITEMS: &[Item] = &[("bun", 250, 100)];
+
+crate::on_both_engines!(
+    a_client_that_leaves_before_the_point_of_no_return_changes_nothing,
+    a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway,
+);
+
+async fn a_client_that_leaves_before_the_point_of_no_return_changes_nothing(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 2);
+    let shown = platform.read(&id);
+    let complete = Call::complete(&id, &fresh_key(), "success_token");
+
+    let mut books = Books::open(&place);
+    let before = books.everything();
+    books.hold(&id);
+    let mut leaving = connect(server.address()).expect("a connection");
+    send(&mut leaving, &complete).expect("sent");
+    until("it is at work", PATIENCE, || (platform.status_number("commands_in_flight") == 1).then_some(()));
+    drop(leaving);
+    // The lock is still held: it is the departure that ends the command.
+    until("it has stopped", PATIENCE, || (platform.status_number("commands_in_flight") == 0).then_some(()));
+    books.release();
+    until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
+
+    assert_eq!(books.everything(), before);
+    assert_eq!(books.level("bun"), (100, 0));
+    assert_eq!(platform.read(&id).body, shown.body);
+    assert_eq!(charges(&place).len(), 0);
+
+    // Who comes back is served as if for the first time.
+    assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert!(server.stop().status.success());
+}
+
+async fn a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[("TUCKSHOP_SIMULATION_SLOW_MS", "1500")]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 2);
+    let complete = Call::complete(&id, &fresh_key(), "slow_token");
+
+    let mut leaving = connect(server.address()).expect("a connection");
+    send(&mut leaving, &complete).expect("sent");
+    let status_is = |platform: &mut Platform, status| (platform.read(&id).checkout_status() == status).then_some(());
+    until("it is past its point of no return", PATIENCE, || status_is(&mut platform, "complete_in_progress"));
+    drop(leaving);
+    assert_eq!(platform.status_number("commands_in_flight"), 1);
+    until("it is completed", PATIENCE, || status_is(&mut platform, "completed"));
+
+    let order = platform.read(&id).order().expect("an order");
+    platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
+    // Who comes back with the same key is told of the same order.
+    assert_eq!(platform.must(&complete).expect(200).order(), Some(order));
+    let mut books = Books::open(&place);
+    assert_eq!((books.level("bun"), charges(&place).len()), ((98, 0), 1));
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert!(server.stop().status.success());
+}

@@ -1,0 +1,280 @@
+//! The promises that hold after any fault, checked on what the books say and on what the buyers were told. Pure, so that
+//! each check can be shown a broken shop and be seen to notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub struct Stock {
+    pub sku: String,
+    pub on_hand: i64,
+    pub held: i64,
+}
+
+#[derive(Clone)]
+pub struct Order {
+    pub id: String,
+    pub checkout: String,
+    pub total: i64,
+    /// Item and units, line by line.
+    pub sold: Vec<(String, i64)>,
+}
+
+pub struct Attempt {
+    pub id: String,
+    pub checkout: String,
+    pub amount: i64,
+    pub state: String,
+}
+
+pub struct Checkout {
+    pub id: String,
+    pub status: String,
+    /// Empty when it became none.
+    pub order: String,
+}
+
+#[derive(Clone)]
+pub struct Charge {
+    pub attempt: String,
+    pub amount: i64,
+}
+
+/// A shop at rest: what is stored, what was charged, and what buyers were told.
+#[derive(Default)]
+pub struct State {
+    /// Units on hand before anything was sold.
+    pub initial: BTreeMap<String, i64>,
+    pub stock: Vec<Stock>,
+    pub orders: Vec<Order>,
+    pub attempts: Vec<Attempt>,
+    pub checkouts: Vec<Checkout>,
+    pub charges: Vec<Charge>,
+    /// Checkout and order of every "completed" that a buyer was told.
+    pub acknowledged: Vec<(String, String)>,
+    /// Checkouts of which a buyer was told that nothing came of it.
+    pub refused: Vec<String>,
+    /// Acknowledged orders that the shop does not show when asked.
+    pub unreadable: Vec<String>,
+}
+
+/// What breaks one promise.
+type Check = fn(&State) -> Vec<String>;
+
+/// What is wrong, each with the name of the promise that it breaks. Empty when all is well.
+pub fn violations(state: &State) -> Vec<String> {
+    let checks: [(&str, Check); 9] = [
+        ("acknowledged orders are there", acknowledged_orders_are_there),
+        ("acknowledged orders are readable", |state| state.unreadable.clone()),
+        ("what was refused did not happen", what_was_refused_did_not_happen),
+        ("units add up", units_add_up),
+        ("nothing is held at rest", nothing_is_held_at_rest),
+        ("no attempt is charged twice", no_attempt_is_charged_twice),
+        ("every charge has its order", every_charge_has_its_order),
+        ("every order is paid once", every_order_is_paid_once),
+        ("everything is settled", everything_is_settled),
+    ];
+    let broken = checks
+        .into_iter()
+        .flat_map(|(promise, check)| check(state).into_iter().map(move |what| format!("{promise}: {what}")));
+    broken.collect()
+}
+
+fn acknowledged_orders_are_there(state: &State) -> Vec<String> {
+    let there: BTreeSet<_> = state.orders.iter().map(|order| (&order.checkout, &order.id)).collect();
+    let told = state.acknowledged.iter();
+    told.filter(|(checkout, order)| !there.contains(&(checkout, order)))
+        .map(|(checkout, order)| format!("{order} of {checkout} is gone"))
+        .collect()
+}
+
+fn what_was_refused_did_not_happen(state: &State) -> Vec<String> {
+    let ordered: BTreeSet<_> = state.orders.iter().map(|order| &order.checkout).collect();
+    state.refused.iter().filter(|id| ordered.contains(id)).map(|id| format!("{id} has an order")).collect()
+}
+
+fn units_add_up(state: &State) -> Vec<String> {
+    let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
+    for (sku, units) in state.orders.iter().flat_map(|order| &order.sold) {
+        *sold.entry(sku).or_default() += units;
+    }
+    let wrong = state.stock.iter().filter_map(|stock| {
+        let (initial, sold) = (state.initial.get(&stock.sku)?, sold.get(stock.sku.as_str()).copied().unwrap_or(0));
+        let right = stock.on_hand >= 0 && stock.on_hand + sold == *initial;
+        (!right).then(|| format!("{} had {initial}, sold {sold}, has {}", stock.sku, stock.on_hand))
+    });
+    let missing = state.initial.keys().filter(|sku| !state.stock.iter().any(|stock| stock.sku == **sku));
+    wrong.chain(missing.map(|sku| format!("{sku} is gone"))).collect()
+}
+
+fn nothing_is_held_at_rest(state: &State) -> Vec<String> {
+    let held = state.stock.iter().filter(|stock| stock.held != 0);
+    held.map(|stock| format!("{} of {} are held for nobody", stock.held, stock.sku)).collect()
+}
+
+fn no_attempt_is_charged_twice(state: &State) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let twice = state.charges.iter().filter(|charge| !seen.insert(&charge.attempt));
+    twice.map(|charge| charge.attempt.clone()).collect()
+}
+
+fn every_charge_has_its_order(state: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for charge in &state.charges {
+        let attempt = state.attempts.iter().find(|attempt| attempt.id == charge.attempt);
+        let Some(attempt) = attempt else {
+            wrong.push(format!("{} was charged and is not recorded", charge.attempt));
+            continue;
+        };
+        let orders: Vec<_> = state.orders.iter().filter(|order| order.checkout == attempt.checkout).collect();
+        if attempt.state != "confirmed" || orders.len() != 1 || orders[0].total != charge.amount {
+            let totals: Vec<i64> = orders.iter().map(|order| order.total).collect();
+            wrong.push(format!(
+                "{} is {}, was charged {}, and has orders over {totals:?}",
+                attempt.id, attempt.state, charge.amount
+            ));
+        }
+    }
+    wrong
+}
+
+fn every_order_is_paid_once(state: &State) -> Vec<String> {
+    let paid_by = |order: &&Order| {
+        let own = state.attempts.iter().filter(|attempt| attempt.checkout == order.checkout);
+        let own: BTreeSet<_> = own.map(|attempt| &attempt.id).collect();
+        state.charges.iter().filter(|charge| own.contains(&charge.attempt)).map(|charge| charge.amount).collect()
+    };
+    let wrong = state.orders.iter().filter_map(|order| {
+        let paid: Vec<i64> = paid_by(&order);
+        let due = if order.total == 0 { vec![] } else { vec![order.total] };
+        (paid != due).then(|| format!("{} over {} was paid with {paid:?}", order.id, order.total))
+    });
+    wrong.collect()
+}
+
+fn everything_is_settled(state: &State) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for attempt in &state.attempts {
+        if !matches!(attempt.state.as_str(), "confirmed" | "declined" | "cancelled") {
+            wrong.push(format!("{} over {} is {}", attempt.id, attempt.amount, attempt.state));
+        }
+    }
+    let orders: BTreeMap<_, _> = state.orders.iter().map(|order| (&order.checkout, &order.id)).collect();
+    for checkout in &state.checkouts {
+        let order = orders.get(&checkout.id).map_or("", |id| id.as_str());
+        let settled = match checkout.status.as_str() {
+            "completed" => !order.is_empty(),
+            "complete_in_progress" => false,
+            _ => order.is_empty(),
+        };
+        if !settled || checkout.order != order {
+            let Checkout { id, status, order: named } = checkout;
+            wrong.push(format!("{id} is {status}, names order {named:?} and has order {order:?}"));
+        }
+    }
+    wrong
+}
+
+mod negative_controls {
+    //! A check that cannot fail checks nothing: each is shown a shop that breaks its promise, and only that.
+
+    use super::*;
+
+    /// One order of two units, one declined attempt, ten units to begin with.
+    fn sound() -> State {
+        let text = str::to_owned;
+        let attempt =
+            |id, checkout, state| Attempt { id: text(id), checkout: text(checkout), amount: 500, state: text(state) };
+        let checkout = |id, status, order| Checkout { id: text(id), status: text(status), order: text(order) };
+        State {
+            initial: BTreeMap::from([(text("bun"), 10)]),
+            stock: vec![Stock { sku: text("bun"), on_hand: 8, held: 0 }],
+            orders: vec![Order { id: text("o1"), checkout: text("c1"), total: 500, sold: vec![(text("bun"), 2)] }],
+            attempts: vec![attempt("a1", "c1", "confirmed"), attempt("a2", "c2", "declined")],
+            checkouts: vec![checkout("c1", "completed", "o1"), checkout("c2", "ready_for_complete", "")],
+            charges: vec![Charge { attempt: text("a1"), amount: 500 }],
+            acknowledged: vec![(text("c1"), text("o1"))],
+            refused: vec![text("c2")],
+            unreadable: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn is_noticed(promise: &str, doctor: impl FnOnce(&mut State)) {
+        let mut state = sound();
+        doctor(&mut state);
+        let found = violations(&state);
+        assert!(found.iter().any(|violation| violation.starts_with(promise)), "{promise:?} is not among {found:?}");
+    }
+
+    #[test]
+    fn a_sound_shop_breaks_no_promise() {
+        assert_eq!(violations(&sound()), Vec::<String>::new());
+        let free =
+            State { orders: vec![Order { total: 0, ..sound().orders[0].clone() }], charges: Vec::new(), ..sound() };
+        assert_eq!(violations(&free), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lost_order_is_noticed() {
+        is_noticed("acknowledged orders are there", |state| state.orders.clear());
+        is_noticed("acknowledged orders are there", |state| state.acknowledged[0].1 = "o2".to_owned());
+    }
+
+    #[test]
+    fn an_unreadable_order_is_noticed() {
+        is_noticed("acknowledged orders are readable", |state| state.unreadable.push("o1".to_owned()));
+    }
+
+    #[test]
+    fn an_order_after_a_refusal_is_noticed() {
+        is_noticed("what was refused did not happen", |state| state.refused.push("c1".to_owned()));
+    }
+
+    #[test]
+    fn units_that_were_sold_twice_or_lost_are_noticed() {
+        is_noticed("units add up", |state| state.stock[0].on_hand = 9);
+        is_noticed("units add up", |state| state.stock[0].on_hand = 7);
+        is_noticed("units add up", |state| {
+            state.initial.insert("bun".to_owned(), 1);
+            state.stock[0].on_hand = -1;
+        });
+        is_noticed("units add up", |state| state.stock.clear());
+    }
+
+    #[test]
+    fn units_held_for_nobody_are_noticed() {
+        is_noticed("nothing is held at rest", |state| state.stock[0].held = 1);
+    }
+
+    #[test]
+    fn a_second_charge_is_noticed() {
+        is_noticed("no attempt is charged twice", |state| state.charges.push(state.charges[0].clone()));
+    }
+
+    #[test]
+    fn a_charge_without_its_order_is_noticed() {
+        is_noticed("every charge has its order", |state| state.orders.clear());
+        is_noticed("every charge has its order", |state| state.attempts.clear());
+        is_noticed("every charge has its order", |state| state.charges[0].amount = 499);
+        is_noticed("every charge has its order", |state| state.attempts[0].state = "declined".to_owned());
+        is_noticed("every charge has its order", |state| state.orders.push(state.orders[0].clone()));
+    }
+
+    #[test]
+    fn an_order_that_is_unpaid_or_paid_twice_is_noticed() {
+        is_noticed("every order is paid once", |state| state.charges.clear());
+        is_noticed("every order is paid once", |state| {
+            state.attempts[1].checkout = "c1".to_owned();
+            state.charges.push(Charge { attempt: "a2".to_owned(), amount: 500 });
+        });
+        is_noticed("every order is paid once", |state| state.orders[0].total = 0);
+    }
+
+    #[test]
+    fn what_is_left_undecided_is_noticed() {
+        is_noticed("everything is settled", |state| state.attempts[1].state = "unknown".to_owned());
+        is_noticed("everything is settled", |state| state.attempts[1].state = "opened".to_owned());
+        is_noticed("everything is settled", |state| state.checkouts[1].status = "complete_in_progress".to_owned());
+        is_noticed("everything is settled", |state| state.checkouts[0].status = "ready_for_complete".to_owned());
+        is_noticed("everything is settled", |state| state.checkouts[1].status = "completed".to_owned());
+    }
+}

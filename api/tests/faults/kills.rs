@@ -1,0 +1,145 @@
+//! The process is killed at random moments, again and again, and nothing is lost.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::books::{Books, Item, stock};
+use crate::extent::{Chance, extent, until};
+use crate::invariants::violations;
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, Reply};
+
+/// Plenty of one, too few of another, and one that costs nothing and so is never brought to the gateway.
+const ITEMS: &[Item] = &[("bun", 250, 100_000), ("rare_bun", 900, 25), ("sample", 0, 100_000)];
+const TOKENS: [&str; 6] =
+    ["success_token", "success_token", "fail_token", "slow_token", "hang_token", "charge_then_fail_token"];
+const BUYERS: u64 = 8;
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"),
+    ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "300"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "700"),
+    ("TUCKSHOP_SIMULATION_SLOW_MS", "100"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
+];
+/// A pass that was killed keeps what it had claimed for a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+crate::on_both_engines!(killed_at_random_moments_nothing_is_lost);
+
+/// What the buyers know, together.
+#[derive(Default)]
+struct Memory {
+    /// Checkout and order of each "completed".
+    acknowledged: Vec<(String, String)>,
+    /// Checkouts that were refused for good.
+    refused: Vec<String>,
+    /// Completions without a definite answer, and their checkouts.
+    open: Vec<(String, Call)>,
+}
+
+impl Memory {
+    /// Remembers what came of a completion.
+    fn remember(&mut self, checkout: String, call: Call, reply: Option<Reply>) {
+        let Some(reply) = reply else { return self.open.push((checkout, call)) };
+        match (reply.status, reply.checkout_status(), reply.order()) {
+            (200, "completed", Some(order)) => self.acknowledged.push((checkout, order)),
+            (402, "ready_for_complete", None) => self.refused.push(checkout),
+            (200, "incomplete", None) if reply.says("out_of_stock") => self.refused.push(checkout),
+            (200, "complete_in_progress", None) | (503 | 504, ..) => self.open.push((checkout, call)),
+            (409, ..) if reply.says("idempotency_in_progress") => self.open.push((checkout, call)),
+            _ => panic!("{call:?} was answered with {reply:?}"),
+        }
+    }
+}
+
+async fn killed_at_random_moments_nothing_is_lost(place: Place) {
+    stock(&place, ITEMS);
+    let memory = Mutex::new(Memory::default());
+    for round in 0..extent(3, 20) {
+        let seed = 0x7c5_0000 + round;
+        let mut chance = Chance::of(seed);
+        let moment = chance.between(100, 2_000);
+        println!("round {round}: seed {seed:#x}, killed after {moment} ms");
+        let server = Server::launch(&place, SETTINGS);
+        let address = server.address();
+        std::thread::scope(|scope| {
+            for buyer in 0..BUYERS {
+                let (memory, chance) = (&memory, Chance::of(seed << 8 | buyer));
+                scope.spawn(move || buy_until_it_is_gone(address, chance, memory));
+            }
+            // Not a wait for anything: the moment is the fault.
+            std::thread::sleep(Duration::from_millis(moment));
+            server.kill9();
+        });
+    }
+    if extent(true, false) {
+        // The claims of dead passes run out after a minute. Nobody lives here now, so that minute may as well be over.
+        Books::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state IN ('opened', 'unknown')");
+    }
+
+    let server = Server::launch(&place, SETTINGS);
+    let mut memory = memory.into_inner().expect("buyers do not panic");
+    let (mut platform, mut chance) = (Platform::at(server.address()), Chance::of(0));
+    let open = std::mem::take(&mut memory.open);
+    println!("{} acknowledged, {} refused, {} open", memory.acknowledged.len(), memory.refused.len(), open.len());
+    for (checkout, call) in open {
+        let reply = platform.insist(&call, &mut chance, PATIENCE).expect("an answer");
+        memory.remember(checkout, call, Some(reply));
+    }
+    assert!(memory.open.is_empty(), "undecided: {:?}", memory.open);
+    let mut books = Books::open(&place);
+    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+
+    let mut state = books.state(&place, ITEMS);
+    let unreadable = memory.acknowledged.iter().filter(|(_, order)| {
+        let shown = platform.must(&Call::get(&format!("/orders/{order}")));
+        (shown.status, shown.json["id"].as_str()) != (200, Some(order))
+    });
+    state.unreadable = unreadable.map(|(_, order)| order.clone()).collect();
+    (state.acknowledged, state.refused) = (memory.acknowledged, memory.refused);
+    println!(
+        "in the end {} orders, {} acknowledged, {} refused, {} attempts, {} charges",
+        state.orders.len(),
+        state.acknowledged.len(),
+        state.refused.len(),
+        state.attempts.len(),
+        state.charges.len()
+    );
+    assert!(!state.acknowledged.is_empty() && !state.refused.is_empty(), "the load did nothing");
+    assert_eq!(violations(&state), Vec::<String>::new());
+    assert!(server.stop().status.success());
+}
+
+/// Buys, one thing after the other, and now and then asks again about something that was left open.
+fn buy_until_it_is_gone(address: SocketAddr, mut chance: Chance, memory: &Mutex<Memory>) {
+    let mut platform = Platform::at(address);
+    loop {
+        let left_open = (chance.between(0, 3) == 0).then(|| memory.lock().expect("memory").open.pop()).flatten();
+        let (checkout, call) = match left_open {
+            Some(open) => open,
+            None => {
+                let sku = *chance.one_of(&["bun", "bun", "bun", "rare_bun", "sample"]);
+                let create = Call::create(&fresh_key(), sku, chance.between(1, 4));
+                match platform.ask(&create) {
+                    Err(_) => return,
+                    // Sold out before it began, or nobody had time for it: there is nothing to complete.
+                    Ok(reply) if reply.status != 201 => continue,
+                    Ok(reply) => {
+                        let id = reply.id();
+                        let token = *chance.one_of(&TOKENS);
+                        let complete = Call::complete(&id, &fresh_key(), token);
+                        (id, complete)
+                    }
+                }
+            }
+        };
+        let reply = platform.ask(&call).ok();
+        let is_gone = reply.is_none();
+        memory.lock().expect("memory").remember(checkout, call, reply);
+        if is_gone {
+            return;
+        }
+    }
+}

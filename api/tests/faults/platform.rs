@@ -1,0 +1,218 @@
+//! A platform on a bare socket: it can leave in the middle of a sentence, and it sees exactly what arrives.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::extent::Chance;
+use crate::kit::client::{PLATFORM, agent, fresh_key};
+
+/// The longest wait for a connection or for the next bytes of an answer.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// One request. It can be sent again as it is.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Call {
+    pub fn get(path: &str) -> Self {
+        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
+    }
+
+    fn write(method: &'static str, path: String, key: &str, body: &Value) -> Self {
+        let headers = vec![("idempotency-key", key.to_owned()), ("content-type", "application/json".to_owned())];
+        Self { method, path, headers, body: body.to_string() }
+    }
+
+    /// A checkout of so many units of one item.
+    pub fn create(key: &str, sku: &str, quantity: u64) -> Self {
+        Self::write("POST", "/checkout-sessions".to_owned(), key, &basket(sku, quantity))
+    }
+
+    pub fn update(id: &str, key: &str, sku: &str, quantity: u64) -> Self {
+        Self::write("PUT", format!("/checkout-sessions/{id}"), key, &basket(sku, quantity))
+    }
+
+    /// Pays with a card that has this token.
+    pub fn complete(id: &str, key: &str, token: &str) -> Self {
+        let card = json!({"id": "card", "handler_id": "mock_payment_handler", "type": "card", "selected": true,
+            "credential": {"type": "token", "token": token}});
+        let body = json!({"payment": {"instruments": [card]}});
+        Self::write("POST", format!("/checkout-sessions/{id}/complete"), key, &body)
+    }
+
+    #[must_use]
+    pub fn within(mut self, millis: u64) -> Self {
+        self.headers.push(("request-timeout-ms", millis.to_string()));
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut text =
+            format!("{} {} HTTP/1.1\r\nhost: shop\r\nucp-agent: {}\r\n", self.method, self.path, agent(PLATFORM));
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n{}", self.body.len(), self.body));
+        text.into_bytes()
+    }
+}
+
+fn basket(sku: &str, quantity: u64) -> Value {
+    json!({"line_items": [{"item": {"id": sku}, "quantity": quantity}]})
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// Whether the server asked for the connection to be closed.
+    pub closes: bool,
+    pub body: Vec<u8>,
+    pub json: Value,
+}
+
+impl Reply {
+    /// The status of the checkout that it shows; empty when it shows none.
+    pub fn checkout_status(&self) -> &str {
+        self.json["status"].as_str().unwrap_or_default()
+    }
+
+    pub fn id(&self) -> String {
+        self.json["id"].as_str().unwrap_or_else(|| panic!("no id in {self:?}")).to_owned()
+    }
+
+    pub fn order(&self) -> Option<String> {
+        self.json["order"]["id"].as_str().map(str::to_owned)
+    }
+
+    pub fn says(&self, code: &str) -> bool {
+        let messages = self.json["messages"].as_array().into_iter().flatten();
+        self.json["code"] == code || messages.into_iter().any(|message| message["code"] == code)
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}
+
+/// Opens a connection.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, SILENCE)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Writes a request, whole.
+pub fn send(stream: &mut TcpStream, call: &Call) -> io::Result<()> {
+    stream.write_all(&call.bytes())
+}
+
+/// Reads an answer: status line, headers, and as much of a body as they announce.
+pub fn receive(stream: &mut TcpStream) -> io::Result<Reply> {
+    let ended = |what: &str| io::Error::new(io::ErrorKind::UnexpectedEof, format!("the connection ended {what}"));
+    let strange = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    let head = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end;
+        }
+        match stream.read(&mut piece)? {
+            0 if bytes.is_empty() => return Err(ended("before the answer")),
+            0 => return Err(ended("within the head of the answer")),
+            count => bytes.extend_from_slice(&piece[..count]),
+        }
+    };
+    let mut body = bytes.split_off(head + 4);
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    let mut lines = text.lines();
+    let status = lines.next().and_then(|line| line.strip_prefix("http/1.1 ")?.get(..3)?.parse().ok());
+    let status = status.ok_or_else(|| strange("no status line"))?;
+    let header = |name: &str| lines.clone().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let length: usize =
+        header("content-length").and_then(|text| text.trim().parse().ok()).ok_or_else(|| strange("no length"))?;
+    while body.len() < length {
+        match stream.read(&mut piece)? {
+            0 => return Err(ended("within the body of the answer")),
+            count => body.extend_from_slice(&piece[..count]),
+        }
+    }
+    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Ok(Reply { status, closes: header("connection") == Some("close"), body, json })
+}
+
+/// A platform that keeps its connection as long as the server does.
+pub struct Platform {
+    address: SocketAddr,
+    kept: Option<TcpStream>,
+}
+
+impl Platform {
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, kept: None }
+    }
+
+    /// One request, one answer.
+    pub fn ask(&mut self, call: &Call) -> io::Result<Reply> {
+        let mut stream = match self.kept.take() {
+            Some(stream) => stream,
+            None => connect(self.address)?,
+        };
+        send(&mut stream, call)?;
+        let reply = receive(&mut stream)?;
+        if !reply.closes {
+            self.kept = Some(stream);
+        }
+        Ok(reply)
+    }
+
+    #[track_caller]
+    pub fn must(&mut self, call: &Call) -> Reply {
+        self.ask(call).unwrap_or_else(|error| panic!("{call:?}: {error}"))
+    }
+
+    /// Repeats the same request, with growing pauses, while the answer is that it should be repeated: 503, 504, a key
+    /// that is at work, a checkout in progress. A client's pause, not a wait for anything.
+    pub fn insist(&mut self, call: &Call, chance: &mut Chance, patience: Duration) -> io::Result<Reply> {
+        let (began, mut pause) = (Instant::now(), 20);
+        loop {
+            let reply = self.ask(call)?;
+            let undecided = matches!(reply.status, 503 | 504)
+                || reply.status == 409 && reply.says("idempotency_in_progress")
+                || reply.status == 200 && reply.checkout_status() == "complete_in_progress";
+            if !undecided {
+                return Ok(reply);
+            }
+            assert!(began.elapsed() < patience, "still undecided after {patience:?}: {call:?} {reply:?}");
+            std::thread::sleep(Duration::from_millis(chance.between(pause / 2, pause)));
+            pause = (pause * 2).min(1_000);
+        }
+    }
+
+    /// A new checkout, ready to be completed or not; its id.
+    #[track_caller]
+    pub fn checkout(&mut self, sku: &str, quantity: u64) -> String {
+        self.must(&Call::create(&fresh_key(), sku, quantity)).expect(201).id()
+    }
+
+    pub fn read(&mut self, id: &str) -> Reply {
+        self.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
+    }
+
+    /// One number of `/statusz`.
+    pub fn status_number(&mut self, name: &str) -> u64 {
+        let reply = self.must(&Call::get("/statusz")).expect(200);
+        reply.json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {reply:?}"))
+    }
+}

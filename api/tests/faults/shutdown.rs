@@ -1,0 +1,109 @@
+//! The way down, step by step: readiness first, a second signal last.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::books::{Books, Item, stock};
+use crate::extent::{PATIENCE, until};
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, connect, receive, send};
+
+const ITEMS: &[Item] = &[("bun", 250, 100)];
+
+crate::on_both_engines!(a_second_signal_forces_and_names_what_was_left, what_is_under_way_is_finished_and_answered);
+
+mod any_engine {
+    crate::on_sqlite!(readiness_fails_first_while_listening_goes_on, an_idle_connection_does_not_hold_up_a_stop);
+    use super::{an_idle_connection_does_not_hold_up_a_stop, readiness_fails_first_while_listening_goes_on};
+}
+
+/// The log line of this operation, once it is there.
+pub fn logged(log: &[Value], op: &str) -> Option<Value> {
+    log.iter().find(|line| line["op"] == op).cloned()
+}
+
+async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(
+        &place,
+        &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "30000"), ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "60000")],
+    );
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let mut waiting = connect(server.address()).expect("a connection");
+    send(&mut waiting, &Call::complete(&id, &fresh_key(), "hang_token")).expect("sent");
+    until("the payment hangs", PATIENCE, || {
+        (platform.read(&id).checkout_status() == "complete_in_progress").then_some(())
+    });
+
+    server.terminate();
+    until("the shutdown begins", PATIENCE, || logged(&server.log(), "shutdown.begin"));
+    let began = Instant::now();
+    server.terminate();
+    let stopped = server.wait(PATIENCE);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(stopped.status.code(), Some(1));
+    let forced = logged(&stopped.log, "shutdown.forced").expect("a word about it");
+    assert_eq!((forced["level"].as_str(), forced["error_code"].as_str()), (Some("error"), Some("forced")), "{forced}");
+    assert!(forced["left"].as_str().is_some_and(|left| left.contains("checkout.complete of ")), "{forced}");
+    // What was left is on the books, for whoever comes next.
+    assert_eq!((Books::open(&place).level("bun"), Books::open(&place).undecided()), ((100, 1), 2));
+}
+
+async fn what_is_under_way_is_finished_and_answered(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[("TUCKSHOP_SIMULATION_SLOW_MS", "1500")]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let mut waiting = connect(server.address()).expect("a connection");
+    send(&mut waiting, &Call::complete(&id, &fresh_key(), "slow_token")).expect("sent");
+    until("the payment is under way", PATIENCE, || {
+        (platform.read(&id).checkout_status() == "complete_in_progress").then_some(())
+    });
+    server.terminate();
+    let reply = receive(&mut waiting).expect("a whole answer").expect(200);
+    assert_eq!((reply.checkout_status(), reply.closes), ("completed", true), "{reply:?}");
+    let stopped = server.wait(PATIENCE);
+    assert_eq!(stopped.status.code(), Some(0));
+    let drained = logged(&stopped.log, "shutdown.drained").expect("a word about it");
+    assert_eq!(drained["left"], "", "{drained}");
+    assert_eq!(Books::open(&place).level("bun"), (99, 0));
+}
+
+async fn readiness_fails_first_while_listening_goes_on(place: Place) {
+    const WINDOW: Duration = Duration::from_millis(1_500);
+    let server = Server::launch(&place, &[("TUCKSHOP_SHUTDOWN_LISTEN_MS", "1500")]);
+    let ask = |path| Platform::at(server.address()).ask(&Call::get(path));
+    assert_eq!(ask("/readyz").expect("an answer").status, 200);
+    let began = Instant::now();
+    server.terminate();
+    until("it is not ready any more", WINDOW, || (ask("/readyz").expect("it listens").status == 503).then_some(()));
+    let mut asked = 0;
+    // Well within the window, so that a slow machine does not take its end for a fault.
+    while began.elapsed() < WINDOW / 2 {
+        let (ready, live) = (ask("/readyz").expect("it listens"), ask("/livez").expect("it listens"));
+        assert_eq!((ready.status, live.status), (503, 200));
+        assert_eq!(ready.json["reason"], "stopping");
+        // Whoever keeps connections is asked to open them elsewhere.
+        assert!(ready.closes && live.closes);
+        asked += 1;
+    }
+    assert!(asked > 0);
+    let stopped = server.wait(PATIENCE);
+    assert!(began.elapsed() >= WINDOW, "{:?}", began.elapsed());
+    assert_eq!(stopped.status.code(), Some(0));
+}
+
+async fn an_idle_connection_does_not_hold_up_a_stop(place: Place) {
+    let server = Server::launch(&place, &[]);
+    let mut idle = Platform::at(server.address());
+    assert_eq!(idle.must(&Call::get("/livez")).status, 200);
+    let began = Instant::now();
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let drained = logged(&stopped.log, "shutdown.drained").expect("a word about it");
+    assert_eq!(drained["left"], "", "{drained}");
+}
