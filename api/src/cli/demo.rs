@@ -16,7 +16,11 @@ const AGENT: &str = "profile=\"http://localhost/demo-platform.json\"";
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>) -> ExitCode {
-    let url = url.unwrap_or_else(|| config.public_url(config.http.address));
+    let url = match (url, config.http.socket_address()) {
+        (Some(url), _) => url.trim_end_matches('/').to_owned(),
+        (None, Ok(address)) => config.public_url(address),
+        (None, Err(error)) => return failed(&error.to_string()),
+    };
     match runtime.block_on(Shopper::new(url).buy()) {
         Ok(()) => DONE,
         Err(why) => failed(&why),

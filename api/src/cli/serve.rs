@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode 
 async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Ending, StartError> {
     // Asked for before anything is served, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
-    let listener = app::bind(config.http.address)?;
+    let listener = app::bind(config.http.socket_address()?)?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;
     }

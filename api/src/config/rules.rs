@@ -6,26 +6,24 @@ use super::Config;
 use super::read::Mistakes;
 use super::sections::Mode;
 
+const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
+
 /// Notes everything that is wrong.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if let Err(problem) = crate::app::check_database_url(&config.database) {
         mistakes.add("TUCKSHOP_DATABASE_URL", problem);
     }
     public_url(config, mistakes);
-    match config.mode {
-        Mode::Production => {
-            if config.simulation.enabled == Some(true) {
-                mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
-            }
-        }
-        Mode::Development => {
-            if !config.http.address.ip().is_loopback() {
-                mistakes.add(
-                    "TUCKSHOP_HTTP_ADDRESS",
-                    "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
-                );
-            }
-        }
+    if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
+        mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
+    }
+    match config.http.socket_address() {
+        Ok(address) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
+            ADDRESS,
+            "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
+        ),
+        Ok(_) => {}
+        Err(_) => mistakes.add(ADDRESS, "must be host:port, and the host must have an address"),
     }
     if config.checkout.completion_grace_ms < 2 * config.payment.call_timeout_ms {
         mistakes.add(

@@ -1,6 +1,7 @@
 //! The sections. A setting is a field and one line in `SETTINGS`; a test keeps the two together.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use domain::money::Currency;
@@ -43,7 +44,7 @@ pub enum Mode {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    pub address: SocketAddr,
+    pub address: String,
     pub public_url: Option<String>,
     #[validate(range(min = 1, max = 64))]
     pub workers: Option<usize>,
@@ -89,7 +90,7 @@ impl Section for HttpConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            address: "127.0.0.1:8080".to_owned(),
             public_url: None,
             workers: None,
             request_timeout_ms: 10_000,
@@ -100,6 +101,14 @@ impl Default for HttpConfig {
             max_connections: 4_096,
             max_commands: 512,
         }
+    }
+}
+
+impl HttpConfig {
+    /// The first address that the name resolves to.
+    pub fn socket_address(&self) -> io::Result<SocketAddr> {
+        let mut addresses = self.address.to_socket_addrs()?;
+        addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
     }
 }
 
