@@ -219,7 +219,7 @@ fn gateway(
     if let Some(folder) = ledger_path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let slow = Duration::from_millis(config.simulation.slow_ms.unwrap_or(2_000));
+    let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());
     let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
     let handler = MockPaymentHandler::open(MockConfig { ledger_path, slow }, on_file, clock.clone(), log)?;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Problem, request_scope};
+use crate::http::{Problem, Scope, request_scope};
 use crate::runtime::refuse_latecomers;
 use crate::{operations, pages, shopping, simulation};
 
@@ -73,7 +73,7 @@ pub async fn serve(
         let mut left = commands.drain(until.remaining()).await;
         left.extend(supervisor.drain(until.remaining()).await);
         if finished.is_err() {
-            left.push(format!("{} requests", scope.in_flight()));
+            left.extend(unanswered(&scope));
         }
         info!(log, "shutdown drained"; "op" => "shutdown.drained", "refused" => refused.unwrap_or(0),
             "left" => left.join(", "));
@@ -89,7 +89,7 @@ pub async fn serve(
         left = &mut going_down => left,
         () = force => {
             let mut left = commands.names();
-            left.push(format!("{} requests", scope.in_flight()));
+            left.extend(unanswered(&scope));
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }
@@ -97,10 +97,15 @@ pub async fn serve(
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
 }
 
+/// Requests whose clients still wait, if there are any.
+fn unanswered(scope: &Scope) -> Option<String> {
+    let waiting = scope.in_flight();
+    (waiting > 0).then(|| format!("{waiting} requests"))
+}
+
 fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
     let http = &config.http;
     let millis = Duration::from_millis;
-    let workers = http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
     let (shop, pages, operations) =
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
@@ -123,7 +128,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
         }
     });
     let server = server
-        .workers(workers)
+        .workers(config.workers())
         .max_connections(http.max_connections)
         .keep_alive(millis(http.keep_alive_ms))
         .client_request_timeout(millis(http.header_timeout_ms))

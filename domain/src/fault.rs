@@ -20,7 +20,7 @@ pub enum FaultKind {
     Cancelled,
     /// A dependency is down or saturated. Nothing happened; the same request may work later.
     Unavailable,
-    /// Another writer was in the way. Nothing happened; the same request may be repeated at once.
+    /// Another writer was in the way. Nothing happened; the same request may be repeated soon.
     Contention,
     /// The work may or may not have happened: the connection broke while it was being made permanent.
     OutcomeUnknown,

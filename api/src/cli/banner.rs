@@ -18,7 +18,7 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
          database    {database}\n  \
          profile     {url}/.well-known/ucp\n  \
          simulation  Simulation-Secret: {secret}\n\n  \
-         Buy something:  cargo run -- demo      (in another terminal)\n  \
+         Buy something:  cargo run -- demo --url {url}      (in another terminal)\n  \
          Stop:           Ctrl-C\n",
         config.shop.name
     );

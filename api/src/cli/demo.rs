@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::Stopwatch;
+use domain::money::{Amount, Currency, Money};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -15,13 +16,13 @@ use crate::config::Config;
 const AGENT: &str = "profile=\"http://localhost/demo-platform.json\"";
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>) -> ExitCode {
+pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>, items: Vec<String>) -> ExitCode {
     let url = match (url, config.http.socket_address()) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
         (None, Ok(address)) => config.public_url(address),
         (None, Err(error)) => return failed(&error.to_string()),
     };
-    match runtime.block_on(Shopper::new(url).buy()) {
+    match runtime.block_on(Shopper::new(url, items).buy()) {
         Ok(()) => DONE,
         Err(why) => failed(&why),
     }
@@ -29,12 +30,13 @@ pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>) -> Ex
 
 struct Shopper {
     url: String,
+    items: Vec<String>,
     client: Client,
 }
 
 impl Shopper {
-    fn new(url: String) -> Self {
-        Self { url, client: Client::new() }
+    fn new(url: String, items: Vec<String>) -> Self {
+        Self { url, items, client: Client::new() }
     }
 
     async fn buy(&self) -> Result<(), String> {
@@ -44,11 +46,10 @@ impl Shopper {
         let handler = handlers.as_object().and_then(|named| named.values().next()).map(|list| list[0]["id"].clone());
         let handler = handler.ok_or("this shop offers no way to pay")?;
 
-        let basket =
-            json!([{"item": {"id": "chocolate_bar"}, "quantity": 2}, {"item": {"id": "gift_card"}, "quantity": 1}]);
+        let lines = self.items.iter().map(|sku| json!({"item": {"id": sku}, "quantity": 1}));
+        let basket: Vec<Value> = lines.collect();
         let mut wanted = json!({"line_items": basket});
-        let checkout =
-            self.step("put two things into a checkout", Method::POST, "/checkout-sessions", Some(&wanted)).await?;
+        let checkout = self.step("put them into a checkout", Method::POST, "/checkout-sessions", Some(&wanted)).await?;
         let id = checkout["id"].as_str().ok_or("the shop made no checkout")?;
         let path = format!("/checkout-sessions/{id}");
 
@@ -94,16 +95,21 @@ impl Shopper {
         let millis = watch.elapsed().as_secs_f64() * 1_000.0;
         println!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
         if !status.is_success() || answer["ucp"]["status"] == "error" {
-            return Err(format!("{method} {path} was refused: {answer}"));
+            let why = answer["content"].as_str().or(answer["messages"][0]["content"].as_str()).unwrap_or("no reason");
+            return Err(format!("{method} {path} was refused: {why}. (`demo --item SKU` buys something else.)"));
         }
         Ok(answer)
     }
 }
 
 fn print_totals(checkout: &Value) {
+    let Ok(currency) = Currency::parse(checkout["currency"].as_str().unwrap_or_default()) else { return };
     for total in checkout["totals"].as_array().into_iter().flatten() {
-        let (label, amount) =
-            (total["display_text"].as_str().unwrap_or_default(), total["amount"].as_i64().unwrap_or(0));
-        println!("    {label:<32} {amount:>8} {}", checkout["currency"].as_str().unwrap_or_default());
+        let amount = Amount::new(total["amount"].as_i64().unwrap_or(0));
+        println!(
+            "    {:<32} {:>14}",
+            total["display_text"].as_str().unwrap_or_default(),
+            Money { amount, currency }.to_string()
+        );
     }
 }

@@ -49,6 +49,9 @@ enum Command {
         /// Where the shop is. Default: the configured address.
         #[arg(long)]
         url: Option<String>,
+        /// What to buy, by SKU; may be given several times. Default: two things of the demo catalogue.
+        #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
+        items: Vec<String>,
     },
 }
 
@@ -99,7 +102,7 @@ pub fn run(
         Command::Serve => serve::run(&config, &log, &runtime),
         Command::Migrate => migrate(&config, &log, &runtime),
         Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
-        Command::Demo { url } => demo::run(&config, &runtime, url),
+        Command::Demo { url, items } => demo::run(&config, &runtime, url, items),
         Command::Config { .. } => DONE,
     };
     // Whatever a stuck statement still holds must not hold the exit.

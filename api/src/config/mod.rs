@@ -73,6 +73,16 @@ impl Config {
         self.log.format.unwrap_or(default)
     }
 
+    /// Threads that serve HTTP.
+    pub fn workers(&self) -> usize {
+        self.http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+    }
+
+    /// How late `slow_token` answers.
+    pub fn simulated_slowness(&self) -> Duration {
+        Duration::from_millis(self.simulation.slow_ms.unwrap_or(2_000))
+    }
+
     /// What the outside calls a server that listens on `bound`.
     pub fn public_url(&self, bound: std::net::SocketAddr) -> String {
         self.http.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))

@@ -172,7 +172,18 @@ fn flatten(prefix: &str, errors: &ValidationErrors, mistakes: &mut Mistakes) {
     }
 }
 
+/// What is in effect: a setting that is not set shows the value that stands in for it.
 pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
+    let mut config = config.clone();
+    let given = config.clone();
+    config.http.public_url = config.http.socket_address().ok().map(|address| given.public_url(address));
+    config.http.workers = Some(given.workers());
+    config.simulation.enabled = Some(given.simulation());
+    config.simulation.slow_ms = Some(given.simulated_slowness().as_millis().try_into().unwrap_or(u64::MAX));
+    config.simulation.ledger_path = Some(crate::app::ledger_path(&given));
+    config.order.read_access = Some(given.order_read_access());
+    config.shutdown.listen_ms = Some(given.listen_after_stop().as_millis().try_into().unwrap_or(u64::MAX));
+    config.log.format = Some(given.log_format());
     let mode = match config.mode {
         Mode::Development => "development",
         Mode::Production => "production",

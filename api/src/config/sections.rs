@@ -71,9 +71,9 @@ impl Section for HttpConfig {
         setting("address", "Where to listen, `host:port`. Development mode accepts loopback addresses only."),
         setting(
             "public_url",
-            "What the outside calls this server, without a slash at the end. None: the address, with `http`. Production needs one, with `https`.",
+            "What the outside calls this server, without a slash at the end. Not set: the address, with `http`. Production needs one, with `https`.",
         ),
-        setting("workers", "Threads that serve HTTP. None: one for each core."),
+        setting("workers", "Threads that serve HTTP. Not set: one for each core."),
         setting(
             "request_timeout_ms",
             "The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`, never lengthen it.",
@@ -229,13 +229,16 @@ impl Section for SimulationConfig {
     const PREFIX: &'static str = "TUCKSHOP_SIMULATION_";
     const TITLE: &'static str = "Simulation";
     const SETTINGS: &'static [Setting] = &[
-        setting("enabled", "Simulated payments and test affordances. None: on in development. Refused in production."),
-        setting("secret", "What `Simulation-Secret` must say. None: a random one, shown at start."),
+        setting(
+            "enabled",
+            "Simulated payments and test affordances. Not set: on in development. Refused in production.",
+        ),
+        setting("secret", "What `Simulation-Secret` must say. Not set: a random one, shown at start."),
         setting(
             "ledger_path",
-            "The ledger of the simulated payments. None: beside the SQLite file, or `data/payments.ledger`.",
+            "The ledger of the simulated payments. Not set: beside the SQLite file, or `data/payments.ledger`.",
         ),
-        setting("slow_ms", "How late `slow_token` answers. None: 2000."),
+        setting("slow_ms", "How late `slow_token` answers. Not set: 2000."),
     ];
 }
 
@@ -301,7 +304,7 @@ impl Section for OrderConfig {
     const TITLE: &'static str = "Order";
     const SETTINGS: &'static [Setting] = &[setting(
         "read_access",
-        "`creator`: only the platform that bought may read an order. `open`: whoever knows its id. None: `open` in simulation, else `creator`.",
+        "`creator`: only the platform that bought may read an order. `open`: whoever knows its id. Not set: `open` in simulation, else `creator`.",
     )];
 }
 
@@ -367,7 +370,7 @@ impl Section for ShutdownConfig {
     const SETTINGS: &'static [Setting] = &[
         setting(
             "listen_ms",
-            "How long a stopping server still accepts connections after its readiness fails. None: 3000 in production, else 0.",
+            "How long a stopping server still accepts connections after its readiness fails. Not set: 3000 in production, else 0.",
         ),
         setting("drain_ms", "How long work under way may take to finish before it is named and left."),
     ];
@@ -400,7 +403,7 @@ impl Section for LogConfig {
     const SETTINGS: &'static [Setting] = &[
         setting(
             "format",
-            "`json`: one object a line on standard output. `terminal`: for people, on standard error. None: `json` in production, else `terminal`.",
+            "`json`: one object a line on standard output. `terminal`: for people, on standard error. Not set: `json` in production, else `terminal`.",
         ),
         setting("level", "`trace`, `debug`, `info`, `warning`, `error` or `critical`."),
     ];

@@ -21,7 +21,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
 }
 
-/// `content` is for people; `detail` repeats it for clients that read the older name.
+/// `content` is for people. `detail` repeats it: so it was called before protocol version 2026-04-08, and clients still
+/// read it.
 #[derive(Serialize)]
 struct Body<'a> {
     code: &'a str,

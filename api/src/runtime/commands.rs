@@ -40,7 +40,8 @@ impl Commands {
 
     /// Runs `work` to its end, whether or not the caller keeps waiting for it.
     ///
-    /// Fails with `Unavailable` when the limit is reached, before anything begins, and with `Internal` when it panics.
+    /// Fails with `Unavailable` when the limit is reached, before anything begins, and with `OutcomeUnknown` when it
+    /// panics or the process ends without it.
     pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,
@@ -59,7 +60,8 @@ impl Commands {
             outcome
         };
         let joined = self.tracker.spawn_on(command, &self.runtime).await;
-        joined.map_err(|panic| Fault::new(FaultKind::Internal, operation).caused_by(panic))
+        // It panicked, or the process ends without it: how far it came is written in the database, not here.
+        joined.map_err(|broken| Fault::new(FaultKind::OutcomeUnknown, operation).caused_by(broken))
     }
 
     /// How many are under way.

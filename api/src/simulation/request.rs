@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::http::{ObjectOnly, Problem};
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct AdjustBody {
     pub line_item_id: String,
     pub quantity: i64,
@@ -20,6 +21,7 @@ pub(super) struct AdjustBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct AgeBody {
     pub key: String,
     pub hours: u32,
@@ -28,6 +30,7 @@ pub(super) struct AgeBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct OutageBody {
     pub enabled: bool,
     #[serde(flatten)]
@@ -36,6 +39,7 @@ pub(super) struct OutageBody {
 
 /// As much of an order as can be reported from outside.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct OrderBody {
     fulfillment: Option<FulfillmentBody>,
     adjustments: Option<Vec<AdjustmentBody>>,
@@ -44,6 +48,7 @@ pub(super) struct OrderBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct FulfillmentBody {
     events: Option<Vec<EventBody>>,
     #[serde(flatten)]
@@ -51,6 +56,7 @@ struct FulfillmentBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct EventBody {
     id: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -67,6 +73,7 @@ struct EventBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct AdjustmentBody {
     id: String,
     #[serde(rename = "type")]
@@ -90,6 +97,7 @@ enum StatusWord {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct UnitsBody {
     id: String,
     quantity: i64,

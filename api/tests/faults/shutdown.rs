@@ -48,6 +48,10 @@ async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
     let forced = logged(&stopped.log, "shutdown.forced").expect("a word about it");
     assert_eq!((forced["level"].as_str(), forced["error_code"].as_str()), (Some("error"), Some("forced")), "{forced}");
     assert!(forced["left"].as_str().is_some_and(|left| left.contains("checkout.complete of ")), "{forced}");
+    // Whoever still gets an answer is told how it stands, never that it failed.
+    if let Ok(reply) = receive(&mut waiting) {
+        assert_eq!(reply.expect(200).checkout_status(), "complete_in_progress");
+    }
     // What was left is on the books, for whoever comes next.
     assert_eq!((Books::open(&place).level("bun"), Books::open(&place).undecided()), ((100, 1), 2));
 }

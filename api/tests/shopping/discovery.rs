@@ -87,7 +87,7 @@ async fn specifications_are_at_the_authority_of_their_names(place: Place) {
 async fn the_simulated_payments_are_offered_by_name(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;
-    let handler = &profile["ucp"]["payment_handlers"]["dev.tuckshop.mock_payment_handler"][0];
+    let handler = &profile["ucp"]["payment_handlers"]["example.tuckshop.mock_payment_handler"][0];
     assert_eq!(handler["id"], "mock_payment_handler");
     assert_eq!(handler["available_instruments"][0]["type"], "card");
 }

@@ -21,6 +21,9 @@ use crate::fault::{Fault, FaultKind};
 use crate::idempotency::{Claim, ClaimRefusal};
 use crate::payment::{Attempt, AttemptId, Credential, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome};
 
+/// The operation that a completion's idempotency key is claimed for, and that its settlement answers.
+pub const COMPLETE: &str = "checkout.complete";
+
 /// Told once, when the point of no return is behind us: the checkout as it then stands.
 pub type OnBegun = Box<dyn FnOnce(&Checkout) + Send>;
 
@@ -46,8 +49,9 @@ enum Charge {
     Unknown,
 }
 
-/// The first and the longest pause while another call works on the same key.
-const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// Pauses while another call works on the same key: each twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long past its grace an owner is still left alone by the reconciler.
 const OWNERSHIP_MARGIN: Duration = Duration::from_secs(1);
 
@@ -81,20 +85,20 @@ impl CompleteCheckout {
 
     pub async fn run(&self, ctx: &RequestContext, command: CompleteCommand) -> Result<Answer, CheckoutError> {
         if ctx.deadline().remaining() < self.limits.minimum {
-            return Err(Fault::new(FaultKind::DeadlineExceeded, "checkout.complete").into());
+            return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into());
         }
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == command.choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?;
-        let credential = match command.choice.credential.clone() {
-            Some(credential) => credential,
-            None => match gateway.on_file(ctx, &command.choice).await? {
-                Some(credential) => credential,
-                // What was answered before is answered again, even if the instrument has left the file since.
-                None => match self.checkouts.completion(ctx, command.claim, command.id).await? {
-                    Begun::Answered(answer) => return Ok(answer),
-                    _ => return Err(CheckoutRefusal::UnknownInstrument.into()),
-                },
-            },
+        let on_file = match command.choice.credential {
+            None => gateway.on_file(ctx, &command.choice).await?,
+            Some(_) => None,
+        };
+        let Some(credential) = command.choice.credential.or(on_file) else {
+            // What was answered before is answered again, even if the instrument has left the file since.
+            return match self.checkouts.completion(ctx, command.claim, command.id).await? {
+                Begun::Answered(answer) => Ok(answer),
+                _ => Err(CheckoutRefusal::UnknownInstrument.into()),
+            };
         };
 
         let now = self.clock.now();
@@ -124,7 +128,7 @@ impl CompleteCheckout {
                 Ok(Answer { outcome, replayed: false })
             }
             Begun::Answered(answer) => Ok(answer),
-            Begun::Unknown(checkout) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: true }),
+            Begun::Unknown(checkout) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
             Begun::InProgress => self.wait_for_owner(ctx, command.claim, command.id).await,
         }
     }
@@ -179,14 +183,14 @@ impl CompleteCheckout {
         claim: Claim,
         id: CheckoutId,
     ) -> Result<Answer, CheckoutError> {
-        let mut pause = POLL.0;
-        while ctx.deadline().remaining() > pause + POLL.1 {
+        let mut pause = FIRST_PAUSE;
+        while ctx.deadline().remaining() > pause + LONGEST_PAUSE {
             self.clock.pause(ctx, pause).await?;
-            pause = (pause * 2).min(POLL.1);
+            pause = (pause * 2).min(LONGEST_PAUSE);
             match self.checkouts.completion(ctx, claim.clone(), id.clone()).await? {
                 Begun::Answered(answer) => return Ok(answer),
                 Begun::Unknown(checkout) => {
-                    return Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: true });
+                    return Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false });
                 }
                 Begun::InProgress | Begun::Claimed { .. } => {}
             }

@@ -36,7 +36,7 @@ pub fn price(
     facts: &Facts,
 ) -> Result<(Details, Status), NothingToSell> {
     let (mut lines, mut messages) = choose_lines(request, before, facts);
-    messages.extend(stock_still_covers(&lines, &facts.stock));
+    messages.extend(shortages(&lines, &facts.stock));
     if lines.is_empty() {
         messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
         return Err(NothingToSell(messages));
@@ -105,7 +105,7 @@ pub fn demand_of(lines: &[Line]) -> Demand {
 }
 
 /// The messages that tell which lines the stock does not cover; none if it covers all of them.
-pub fn stock_still_covers(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
+pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
     let demand = demand_of(lines);
     let wanted: HashMap<&Sku, i64> = demand.iter().collect();
     let short = lines.iter().enumerate().filter_map(|(index, line)| {

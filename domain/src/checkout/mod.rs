@@ -1,10 +1,12 @@
 //! From a basket to an order.
 //!
 //! ```text
-//!   incomplete <-> ready_for_complete -> complete_in_progress -> completed
-//!        \______________|__________________   |  ^ \
-//!                       |                  \  v  |  '-> ready_for_complete   (declined, cancelled at the gateway)
-//!                       '-> canceled <-- requires_escalation
+//!   incomplete <----> ready_for_complete -----> complete_in_progress -----> completed
+//!       ^                    ^    ^                     |
+//!       |                    |    '---------------------'  declined, or cancelled at the gateway
+//!       '-> requires_escalation
+//!
+//!   incomplete, ready_for_complete, requires_escalation -----> canceled    by the platform, or when time is over
 //! ```
 //!
 //! A checkout is priced whenever its content changes and keeps that price until it changes again or expires: what the
@@ -26,9 +28,9 @@ mod transitions;
 mod update;
 
 pub use cancel::{CancelCheckout, CancelCommand};
-pub use complete::{CompleteCheckout, CompleteCommand, CompletionLimits, OnBegun};
+pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnBegun};
 pub use create::{CreateCheckout, CreateCommand};
-pub use decide::{Facts, NothingToSell, demand_of, price, stock_still_covers};
+pub use decide::{Facts, NothingToSell, demand_of, price, shortages};
 pub use expire::CheckoutExpiry;
 pub use message::{Message, MessageCode, Severity, Subject};
 pub use model::{

@@ -60,6 +60,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// It can still be changed, cancelled, completed or run out of time.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Incomplete | Self::RequiresEscalation | Self::ReadyForComplete)
+    }
+
     /// Nothing leads out of it.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Canceled)

@@ -1,4 +1,4 @@
-//! What may happen to a checkout, and when. The only place that changes a status.
+//! What may happen to a checkout, and when. Only the expiry pass, which cancels many at once, sets a status without it.
 
 use super::decide::status_for;
 use super::message::{Message, MessageCode, Severity, Subject};
@@ -19,8 +19,7 @@ impl Checkout {
     }
 
     pub fn has_expired(&self, now: Timestamp) -> bool {
-        let open = matches!(self.status, Status::Incomplete | Status::RequiresEscalation | Status::ReadyForComplete);
-        open && self.expires_at <= now
+        self.status.is_open() && self.expires_at <= now
     }
 
     /// Refuses what only an open checkout allows.

@@ -20,8 +20,9 @@ pub const RECONCILE_BATCH: u32 = 20;
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a claimed attempt stays with the pass that claimed it.
 const CLAIM: Duration = Duration::from_secs(60);
-/// The wait between two looks at one attempt grows from the first of these to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Waits between two looks at one attempt: each twice as long as the one before.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct PaymentReconciler {
@@ -100,7 +101,7 @@ impl BackgroundTask for PaymentReconciler {
 }
 
 fn backoff(checks: u32) -> Duration {
-    BACKOFF.0.saturating_mul(1 << checks.min(10)).min(BACKOFF.1)
+    FIRST_WAIT.saturating_mul(1 << checks.min(10)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

@@ -166,11 +166,11 @@ const CANCEL: &str = "payment.cancel";
 impl PaymentGateway for MockPaymentHandler {
     fn handler(&self) -> PaymentHandler {
         PaymentHandler {
-            name: "dev.tuckshop.mock_payment_handler".to_owned(),
+            name: "example.tuckshop.mock_payment_handler".to_owned(),
             id: HandlerId("mock_payment_handler".to_owned()),
             version: "2026-04-08".to_owned(),
-            spec: "https://tuckshop.dev/specs/mock_payment_handler".to_owned(),
-            schema: "https://tuckshop.dev/schemas/mock_payment_handler.json".to_owned(),
+            spec: "https://tuckshop.example/specs/mock_payment_handler".to_owned(),
+            schema: "https://tuckshop.example/schemas/mock_payment_handler.json".to_owned(),
             instruments: vec!["card".to_owned()],
         }
     }

@@ -4,8 +4,8 @@
 //! is claimed before that and answered after it; once its claim is committed, its row makes nobody wait.
 
 use domain::checkout::{
-    Answer, Begin, Begun, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement, demand_of,
-    stock_still_covers,
+    Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
+    demand_of, shortages,
 };
 use domain::fault::Fault;
 use domain::id::PageToken;
@@ -20,9 +20,6 @@ use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, payment, stock};
-
-/// The operation whose key a settlement answers.
-const OPERATION: &str = "checkout.complete";
 
 pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begun, TxError<CheckoutError>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
@@ -39,8 +36,8 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
     let demand = demand_of(&checkout.details.lines);
     let levels = stock::lock(tx, &demand)?;
     let Ok(held) = hold(&demand, &levels) else {
-        let shortages = stock_still_covers(&checkout.details.lines, &levels);
-        let checkout = checkout.short_of_stock(shortages, now);
+        let short = shortages(&checkout.details.lines, &levels);
+        let checkout = checkout.short_of_stock(short, now);
         queries::save(tx, &checkout)?;
         let outcome = Outcome::Checkout(checkout);
         idempotency::store(tx, claim, &outcome)?;
@@ -93,7 +90,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
         .ok_or_else(|| malformed(format!("{} of {} is gone", attempt.checkout, attempt.id)))?;
     let (owner, resource) = (checkout.owner.0.clone(), checkout.id.to_string());
     if attempt.state.is_settled() {
-        return Ok(match idempotency::stored_outcome(tx, &owner, OPERATION, &resource, &key)? {
+        return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
             None if attempt.state == AttemptState::Confirmed => Outcome::Checkout(checkout),
@@ -126,9 +123,9 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
         queries::save(tx, checkout)?;
     }
     if settlement.outcome == PaymentOutcome::NotAttempted {
-        idempotency::forget(tx, &owner, OPERATION, &resource, &key)?;
+        idempotency::forget(tx, &owner, COMPLETE, &resource, &key)?;
     } else {
-        idempotency::set_outcome(tx, &owner, OPERATION, &resource, &key, &to_text(&outcome)?)?;
+        idempotency::set_outcome(tx, &owner, COMPLETE, &resource, &key, &to_text(&outcome)?)?;
     }
     Ok(outcome)
 }

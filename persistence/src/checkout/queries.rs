@@ -1,11 +1,11 @@
 //! SQL for checkouts.
 
 use diesel::prelude::*;
-use domain::checkout::{Checkout, CheckoutId};
+use domain::checkout::{Checkout, CheckoutId, Status};
 use domain::clock::Timestamp;
 use domain::id::PageToken;
 
-use super::rows::{CheckoutRow, FINAL, OPEN};
+use super::rows::{CheckoutRow, FINAL, OPEN, status_word};
 use crate::database::{Tx, on_backend};
 use crate::schema::checkout;
 use crate::stored::{malformed, millis};
@@ -61,7 +61,7 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
         Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
     };
     let update = diesel::update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
-        checkout::status.eq(FINAL[1]),
+        checkout::status.eq(status_word(Status::Canceled)),
         checkout::version.eq(checkout::version + 1),
         checkout::updated_at.eq(millis(now)),
     ));

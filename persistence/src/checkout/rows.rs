@@ -84,7 +84,7 @@ pub(crate) fn parse_page(text: &str) -> QueryResult<PageToken> {
 pub(super) const OPEN: [&str; 3] = ["incomplete", "requires_escalation", "ready_for_complete"];
 pub(super) const FINAL: [&str; 2] = ["completed", "canceled"];
 
-fn status_word(status: Status) -> &'static str {
+pub(super) fn status_word(status: Status) -> &'static str {
     match status {
         Status::Incomplete => OPEN[0],
         Status::RequiresEscalation => OPEN[1],

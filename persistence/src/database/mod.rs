@@ -89,7 +89,7 @@ impl Drop for JobEnd {
     }
 }
 
-/// Names one transaction in logs, metrics and faults: `module.verb`.
+/// Names one transaction in logs and faults: `module.verb`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) name: &'static str,

@@ -6,7 +6,7 @@ use domain::idempotency::Claim;
 
 use crate::database::{Tx, on_backend};
 use crate::schema::idempotency_key as keys;
-use crate::stored::millis;
+use crate::stored::{malformed, millis};
 
 pub(super) struct Found {
     pub(super) fingerprint: String,
@@ -63,8 +63,11 @@ pub(crate) fn set_outcome(
     outcome: &str,
 ) -> QueryResult<()> {
     let update = diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
+    match on_backend!(tx, |conn| update.execute(*conn))? {
+        1 => Ok(()),
+        // An outcome that nobody can be answered with: the key would stay in progress for ever.
+        _ => Err(malformed(format!("{operation} of {resource:?} has no such key"))),
+    }
 }
 
 pub(crate) fn stored_outcome(

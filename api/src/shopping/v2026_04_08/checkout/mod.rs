@@ -10,11 +10,12 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::{
-    Answer, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome, Status,
-    UpdateCommand,
+    Answer, COMPLETE, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome,
+    Status, UpdateCommand,
 };
 use domain::context::{Deadline, RequestContext};
-use tokio::sync::oneshot;
+use domain::fault::{Fault, FaultKind};
+use tokio::sync::watch;
 
 use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
@@ -101,21 +102,25 @@ async fn complete(
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.complete", &id, &body.0)?;
+    let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, &body.0)?;
     let choice = json::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
 
-    let (begun, has_begun) = oneshot::channel();
-    let on_begun = Box::new(move |checkout: &Checkout| drop(begun.send(checkout.clone())));
-    let command = CompleteCommand { claim, id, choice, on_begun };
-    let use_case = shopping.complete.clone();
+    let (tell_begun, begun) = watch::channel(None);
+    let on_begun = Box::new(move |checkout: &Checkout| drop(tell_begun.send_replace(Some(checkout.clone()))));
+    let (use_case, command) = (shopping.complete.clone(), CompleteCommand { claim, id, choice, on_begun });
     let work = |ctx| async move { use_case.run(&ctx, command).await };
-    let answer = tokio::select! {
+    let finished = tokio::select! {
+        // An answer that is there goes before a deadline that has passed.
         biased;
-        answer = shopping.commands.run(&ctx, "checkout.complete", work) => flatten(answer),
-        checkout = out_of_time(ctx.deadline(), has_begun) => {
-            Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false })
-        }
+        answer = shopping.commands.run(&ctx, COMPLETE, work) => answer,
+        fault = out_of_time(ctx.deadline(), begun.clone()) => Err(fault),
+    };
+    let answer = match (finished, begun.borrow().clone()) {
+        (Ok(answer), _) => answer,
+        // Past the point of no return, whatever cuts the waiting short is no fault: this is how the checkout stands.
+        (Err(_), Some(checkout)) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
+        (Err(fault), None) => Err(fault.into()),
     };
     if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer
         && checkout.status == Status::CompleteInProgress
@@ -129,13 +134,16 @@ async fn complete(
 const RESERVE: Duration = Duration::from_millis(50);
 
 /// Completes at the deadline, if the point of no return was passed before; else never.
-async fn out_of_time(deadline: Deadline, has_begun: oneshot::Receiver<Checkout>) -> Checkout {
-    let Ok(checkout) = has_begun.await else { return std::future::pending().await };
+async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Checkout>>) -> Fault {
+    if begun.wait_for(Option::is_some).await.is_err() {
+        return std::future::pending().await;
+    }
     tokio::time::sleep(deadline.remaining().saturating_sub(RESERVE)).await;
-    checkout
+    Fault::new(FaultKind::DeadlineExceeded, COMPLETE)
 }
 
-fn flatten(answer: Result<Result<Answer, CheckoutError>, domain::fault::Fault>) -> Result<Answer, CheckoutError> {
+/// A command that was not run or not finished is a fault like those it can end with.
+fn flatten(answer: Result<Result<Answer, CheckoutError>, Fault>) -> Result<Answer, CheckoutError> {
     answer.unwrap_or_else(|fault| Err(CheckoutError::Fault(fault)))
 }
 

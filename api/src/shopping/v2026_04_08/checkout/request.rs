@@ -16,6 +16,7 @@ use crate::http::{ObjectOnly, Problem};
 
 /// The body of create and update: the whole content of a checkout.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct CheckoutBody {
     line_items: Vec<LineBody>,
     buyer: Option<BuyerBody>,
@@ -29,6 +30,7 @@ pub(super) struct CheckoutBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct LineBody {
     id: Option<String>,
     item: ItemBody,
@@ -38,6 +40,7 @@ struct LineBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct ItemBody {
     id: String,
     #[serde(flatten)]
@@ -45,6 +48,7 @@ struct ItemBody {
 }
 
 #[derive(Deserialize, Validate)]
+#[serde(expecting = "an object")]
 struct BuyerBody {
     #[validate(length(max = 200))]
     first_name: Option<String>,
@@ -60,6 +64,7 @@ struct BuyerBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct ConsentBody {
     analytics: Option<bool>,
     preferences: Option<bool>,
@@ -70,6 +75,7 @@ struct ConsentBody {
 }
 
 #[derive(Deserialize, Validate)]
+#[serde(expecting = "an object")]
 struct ContextBody {
     #[validate(length(max = 100))]
     address_country: Option<String>,
@@ -91,6 +97,7 @@ struct ContextBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct FulfillmentBody {
     #[serde(default)]
     methods: Vec<MethodBody>,
@@ -99,6 +106,7 @@ struct FulfillmentBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct MethodBody {
     #[serde(rename = "type")]
     kind: Option<MethodWord>,
@@ -117,6 +125,7 @@ enum MethodWord {
 }
 
 #[derive(Deserialize, Validate)]
+#[serde(expecting = "an object")]
 struct DestinationBody {
     #[validate(length(min = 1, max = 128))]
     id: Option<String>,
@@ -143,6 +152,7 @@ struct DestinationBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct GroupBody {
     selected_option_id: Option<String>,
     #[serde(flatten)]
@@ -150,6 +160,7 @@ struct GroupBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct DiscountsBody {
     codes: Option<Vec<String>>,
     #[serde(flatten)]
@@ -157,6 +168,7 @@ struct DiscountsBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct PaymentBody {
     #[serde(default)]
     instruments: Vec<InstrumentBody>,
@@ -165,6 +177,7 @@ struct PaymentBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct InstrumentBody {
     id: Option<String>,
     handler_id: Option<String>,
@@ -178,6 +191,7 @@ struct InstrumentBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct DisplayBody {
     brand: Option<String>,
     last_digits: Option<String>,
@@ -187,6 +201,7 @@ struct DisplayBody {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct CredentialBody {
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -197,6 +212,7 @@ struct CredentialBody {
 
 /// The body of complete.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct CompleteBody {
     payment: PaymentBody,
     #[serde(flatten)]
