@@ -44,6 +44,6 @@ INSERT INTO order_line (order_id, position, id, sku, title, unit_price, original
 INSERT INTO order_event (order_id, sequence, id, kind, occurred_at, body) VALUES ('o' || :n, 0, 'evt_placed', 'placed', 1, '{}');
 UPDATE stock SET on_hand = on_hand - 1, held = held - 1 WHERE sku = 'bench_' || :s;
 UPDATE payment_attempt SET state = 'confirmed' WHERE id = 'p' || :n;
-UPDATE checkout SET status = 'completed', version = 4, updated_at = 4, order_id = 'o' || :n, order_page = 'o' || :n, details = :doc WHERE id = 'c' || :n AND version = 3;
+UPDATE checkout SET status = 'completed', version = 4, updated_at = 4, order_id = 'o' || :n, order_page = 'o' || :n WHERE id = 'c' || :n AND version = 3;
 UPDATE idempotency_key SET outcome = :doc WHERE principal = 'bench' AND operation = 'checkout.complete' AND resource = 'c' || :n AND idempotency_key = 'p' || :n;
 COMMIT;

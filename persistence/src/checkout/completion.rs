@@ -119,8 +119,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
     };
     stock::write(tx, &levels)?;
     payment::settle(tx, &attempt.id, state)?;
-    if let Outcome::Checkout(checkout) | Outcome::Declined(checkout) = &outcome {
-        queries::save(tx, checkout)?;
+    match &outcome {
+        Outcome::Checkout(completed) => queries::save_order(tx, completed)?,
+        Outcome::Declined(refused) => queries::save(tx, refused)?,
+        Outcome::NothingToSell(_) => {}
     }
     if settlement.outcome == PaymentOutcome::NotAttempted {
         idempotency::forget(tx, &owner, COMPLETE, &resource, &key)?;

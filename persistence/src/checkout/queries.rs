@@ -50,6 +50,22 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
     }
 }
 
+/// Writes that a checkout became an order. Its content did not change, so it is not written again.
+pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
+    let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
+    let update = diesel::update(target).set((
+        checkout::status.eq(status_word(completed.status)),
+        checkout::version.eq(completed.version),
+        checkout::updated_at.eq(millis(completed.updated_at)),
+        checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.as_str())),
+        checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str())),
+    ));
+    match on_backend!(tx, |conn| update.execute(*conn))? {
+        1 => Ok(()),
+        _ => Err(malformed(format!("{} changed under its lock", completed.id))),
+    }
+}
+
 /// Cancels open checkouts whose time is over.
 pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table

@@ -54,7 +54,7 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
         let (name, reached) = (flow.name(), if best >= goal { "yes" } else { "no" });
         writeln!(
             text,
-            "| {name} at {:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections | {:.0} % | {reached} |",
+            "| {name} at {:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections | {:.1} % | {reached} |",
             goal * 100.0,
             best * 100.0
         )?;
