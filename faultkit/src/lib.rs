@@ -1,0 +1,1 @@
+//! What breaks on purpose, for tests: sockets that refuse, reset, hang and drip.
