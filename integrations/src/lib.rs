@@ -7,5 +7,7 @@
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.
 
+pub mod mail;
 pub mod mock_payment_handler;
 pub mod outbound;
+pub mod signatures;
