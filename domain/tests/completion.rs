@@ -19,7 +19,7 @@ use domain::idempotency::{Claim, ClaimRefusal, Fingerprint, Key};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
     Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, PaymentAttempts, PaymentChoice,
-    PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference,
+    PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund, RefundState,
 };
 use domain::quantity::Quantity;
 use domain::secret::Secret;
@@ -173,6 +173,13 @@ impl PaymentGateway for Ports {
         not_asked()
     }
     fn cancel(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        self.0.hear("cancel");
+        ready(Ok(GatewayState::Cancelled))
+    }
+    fn capture(&self, _: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        not_asked()
+    }
+    fn refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
         not_asked()
     }
 }
@@ -196,6 +203,7 @@ fn handler() -> PaymentHandler {
         spec: String::new(),
         schema: String::new(),
         instruments: Vec::new(),
+        config: "{}".to_owned(),
     }
 }
 
@@ -386,4 +394,18 @@ async fn while_the_outcome_is_unknown_a_repetition_is_shown_how_things_stand() {
     // Not a repetition of an answer: there is none yet.
     assert!(!answer.expect("an outcome").replayed);
     assert_eq!(heard, ["begin"]);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_buyer_is_cancelled_at_the_gateway_before_its_stock_is_released() {
+    let world = World { price: 100, confirm: Some(Ok(GatewayState::ActionRequired)), ..World::default() };
+    let (_, _, heard) = complete(world).await;
+    assert_eq!(heard, ["begin", "open", "record_reference", "confirm", "cancel", "settle ActionRequired"]);
+}
+
+#[tokio::test]
+async fn what_is_held_for_a_later_capture_places_the_order() {
+    let world = World { price: 100, confirm: Some(Ok(GatewayState::Authorized)), ..World::default() };
+    let (_, _, heard) = complete(world).await;
+    assert_eq!(heard.last().map(String::as_str), Some("settle Authorized"));
 }

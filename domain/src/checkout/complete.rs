@@ -19,7 +19,10 @@ use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::{Fault, FaultKind};
 use crate::idempotency::{Claim, ClaimRefusal};
-use crate::payment::{Attempt, AttemptId, Credential, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome};
+use crate::payment::{
+    Attempt, AttemptId, Credential, GatewayState, PaymentAttempts, PaymentChoice, PaymentGateway, PaymentOutcome,
+    PaymentReference,
+};
 
 /// The operation that a completion's idempotency key is claimed for, and that its settlement answers.
 pub const COMPLETE: &str = "checkout.complete";
@@ -158,9 +161,8 @@ impl CompleteCheckout {
         };
         self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone()).await?;
 
-        let call = ctx.at_most(self.limits.gateway_call);
-        let outcome: Option<PaymentOutcome> = match gateway.confirm(&call, attempt, &reference, credential).await {
-            Ok(state) => state.into(),
+        let outcome = match self.confirm(ctx, gateway, attempt, &reference, credential).await {
+            Ok(outcome) => outcome,
             Err(fault) => {
                 warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
                     "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "error" => fault.chain());
@@ -174,6 +176,25 @@ impl CompleteCheckout {
         info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
             "checkout_id" => %attempt.checkout, "payment" => ?outcome);
         Ok(Charge::Settled(settle(outcome).await?))
+    }
+
+    /// Charges; `None` when the gateway does not say what came of it. What waits for the buyer is cancelled before
+    /// anyone is told, so that it cannot be charged after its stock was released.
+    async fn confirm(
+        &self,
+        ctx: &RequestContext,
+        gateway: &Arc<dyn PaymentGateway>,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> Result<Option<PaymentOutcome>, Fault> {
+        let call = ctx.at_most(self.limits.gateway_call);
+        let state = gateway.confirm(&call, attempt, reference, credential).await?;
+        if state != GatewayState::ActionRequired {
+            return Ok(state.into());
+        }
+        let call = ctx.at_most(self.limits.gateway_call);
+        Ok(gateway.cancel(&call, reference).await?.after_action_required())
     }
 
     /// Waits, holding nothing, until the owner of the key is done or the caller's time is nearly over.

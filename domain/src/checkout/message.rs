@@ -48,6 +48,8 @@ pub enum MessageCode {
     MethodUnavailable,
     OneDestinationOnly,
     PaymentFailed,
+    /// The buyer's bank wants to hear from the buyer.
+    BuyerAuthentication,
     DiscountCodeInvalid,
     DiscountCodeAlreadyApplied,
     DiscountCodeIneligible,
@@ -67,6 +69,7 @@ impl MessageCode {
             Self::MethodUnavailable => "fulfillment_method_unavailable",
             Self::OneDestinationOnly => "one_destination_only",
             Self::PaymentFailed => "payment_failed",
+            Self::BuyerAuthentication => "buyer_authentication_required",
             Self::DiscountCodeInvalid => "discount_code_invalid",
             Self::DiscountCodeAlreadyApplied => "discount_code_already_applied",
             Self::DiscountCodeIneligible => "discount_code_user_ineligible",

@@ -36,7 +36,7 @@ impl Checkout {
         // Shortages are judged anew, on locked rows, and a refused payment is what another instrument is for.
         let settles_itself = |message: &&Message| {
             matches!((message.code, message.subject), (MessageCode::OutOfStock, Some(Subject::Line(_))))
-                || message.code == MessageCode::PaymentFailed
+                || matches!(message.code, MessageCode::PaymentFailed | MessageCode::BuyerAuthentication)
         };
         let mut blocking = self.details.messages.iter().filter(|message| message.severity.blocks());
         match blocking.find(|message| !settles_itself(message)) {
@@ -81,11 +81,26 @@ impl Checkout {
 
     /// Not paid: it can be completed with another instrument.
     #[must_use]
-    pub fn payment_refused(mut self, reason: &str, now: Timestamp) -> Self {
-        self.status = Status::ReadyForComplete;
-        self.attempt = None;
-        self.details.messages.retain(|message| message.code != MessageCode::PaymentFailed);
+    pub fn payment_refused(self, reason: &str, now: Timestamp) -> Self {
         let note = Message::new(Severity::Recoverable, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
+        self.unpaid(Status::ReadyForComplete, note, now)
+    }
+
+    /// Not paid, because the buyer's bank wants to hear from the buyer, which only the shop's own page can arrange.
+    /// The platform may offer another instrument instead.
+    #[must_use]
+    pub fn buyer_required(self, now: Timestamp) -> Self {
+        let content = "The buyer's bank asks the buyer to confirm this payment";
+        let (severity, code) = (Severity::RequiresBuyerInput, MessageCode::BuyerAuthentication);
+        let note = Message::new(severity, code, content, Some(Subject::Payment));
+        self.unpaid(Status::RequiresEscalation, note, now)
+    }
+
+    fn unpaid(mut self, status: Status, note: Message, now: Timestamp) -> Self {
+        self.status = status;
+        self.attempt = None;
+        let about_payment = [MessageCode::PaymentFailed, MessageCode::BuyerAuthentication];
+        self.details.messages.retain(|message| !about_payment.contains(&message.code));
         self.details.messages.push(note);
         self.touched(now)
     }

@@ -6,14 +6,17 @@
 //!
 //! ```text
 //!   opened --confirm--> confirmed
-//!     |  \------------> declined
-//!     |---------------> unknown --look up--> confirmed | declined | cancelled
+//!     |  |------------> authorized --capture--> confirmed
+//!     |  |                  '------cancel-----> released
+//!     |  '------------> declined
+//!     |---------------> unknown --look up--> confirmed | authorized | declined | cancelled
 //!     '--cancel-------> cancelled
 //! ```
 
 mod model;
 mod ports;
 mod reconcile;
+mod refund;
 
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, InstrumentDisplay,
@@ -21,3 +24,4 @@ pub use model::{
 };
 pub use ports::{PaymentAttempts, PaymentGateway, PaymentHandler};
 pub use reconcile::{PaymentReconciler, RECONCILE_BATCH};
+pub use refund::{Refund, RefundId, RefundRefused, RefundState, may_refund};

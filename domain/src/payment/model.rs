@@ -39,14 +39,23 @@ impl Attempt {
     pub fn confirm_key(&self) -> String {
         format!("{}-confirm", self.id)
     }
+
+    /// The gateway's idempotency key of the capture.
+    pub fn capture_key(&self) -> String {
+        format!("{}-capture", self.id)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptState {
     /// Recorded here; its owner is talking to the gateway.
     Opened,
+    /// Held on the buyer's account, to be captured later. The order is placed.
+    Authorized,
     /// Charged. The order is placed.
     Confirmed,
+    /// Was held, and let go without a charge after its order had been placed.
+    Released,
     /// Refused. The stock is released.
     Declined,
     /// Never charged, and never will be. The stock is released.
@@ -56,9 +65,14 @@ pub enum AttemptState {
 }
 
 impl AttemptState {
-    /// Nothing leads out of it.
+    /// Its checkout has its answer.
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Confirmed | Self::Declined | Self::Cancelled)
+        !matches!(self, Self::Opened | Self::Unknown)
+    }
+
+    /// An order was placed for it.
+    pub fn placed_an_order(self) -> bool {
+        matches!(self, Self::Authorized | Self::Confirmed | Self::Released)
     }
 }
 
@@ -108,8 +122,12 @@ pub struct PaymentChoice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOutcome {
     Confirmed,
+    /// Held on the buyer's account; the first shipment captures it.
+    Authorized,
     /// Refused by the gateway, with a reason fit for the buyer.
     Declined(String),
+    /// The buyer's bank wants to hear from the buyer first. The payment was cancelled at the gateway.
+    ActionRequired,
     /// Cancelled at the gateway after its answer had been lost.
     Cancelled,
     /// It never got as far as the gateway. The key that began it is free again.
@@ -121,6 +139,10 @@ pub enum PaymentOutcome {
 pub enum GatewayState {
     /// Created, not charged.
     Opened,
+    /// Waits for the buyer, who must answer to the bank (3-D Secure). Not charged; cancel it, or it may yet be.
+    ActionRequired,
+    /// Held, not charged.
+    Authorized,
     Confirmed,
     Declined(String),
     Cancelled,

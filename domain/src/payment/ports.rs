@@ -3,6 +3,7 @@
 use super::model::{
     Attempt, AttemptId, Credential, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
 };
+use super::refund::{Refund, RefundState};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
@@ -23,8 +24,8 @@ pub trait PaymentGateway: Send + Sync {
     /// Creates the payment without charging it.
     fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault>;
 
-    /// Charges an opened payment. Answers [`GatewayState::Confirmed`], `Declined` or, if it was cancelled meanwhile,
-    /// `Cancelled`.
+    /// Charges an opened payment, or holds the amount where capture is manual. Answers [`GatewayState::Confirmed`],
+    /// `Authorized`, `Declined`, `ActionRequired` or, if it was cancelled meanwhile, `Cancelled`.
     fn confirm(
         &self,
         ctx: &RequestContext,
@@ -38,6 +39,18 @@ pub trait PaymentGateway: Send + Sync {
 
     /// Makes sure that a payment is never charged. Answers [`GatewayState::Confirmed`] when it was too late for that.
     fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
+
+    /// Charges the whole of what is held. Answers [`GatewayState::Confirmed`] or, when nothing is held any more,
+    /// `Cancelled`.
+    fn capture(
+        &self,
+        ctx: &RequestContext,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+    ) -> PortFuture<GatewayState, Fault>;
+
+    /// Gives money back. The refund's own id is the key: asking again moves no more money.
+    fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
 }
 
 /// A way to pay, as it is announced to platforms.
@@ -52,6 +65,8 @@ pub struct PaymentHandler {
     pub schema: String,
     /// Instrument types, such as `card`.
     pub instruments: Vec<String>,
+    /// What platforms need to make a credential for it, as a document of the handler's own schema.
+    pub config: String,
 }
 
 /// The record of attempts. Each method is one transaction.
@@ -81,11 +96,22 @@ pub trait PaymentAttempts: Send + Sync {
     fn postpone(&self, ctx: &RequestContext, id: AttemptId, at: Timestamp) -> PortFuture<(), Fault>;
 }
 
+impl GatewayState {
+    /// The outcome of having cancelled a payment that waited for the buyer. `None` while it is still open.
+    pub fn after_action_required(self) -> Option<PaymentOutcome> {
+        match self {
+            Self::Cancelled => Some(PaymentOutcome::ActionRequired),
+            other => other.into(),
+        }
+    }
+}
+
 impl From<GatewayState> for Option<PaymentOutcome> {
     /// The outcome that a state means; `None` while it is still open.
     fn from(state: GatewayState) -> Self {
         match state {
-            GatewayState::Opened => None,
+            GatewayState::Opened | GatewayState::ActionRequired => None,
+            GatewayState::Authorized => Some(PaymentOutcome::Authorized),
             GatewayState::Confirmed => Some(PaymentOutcome::Confirmed),
             GatewayState::Declined(reason) => Some(PaymentOutcome::Declined(reason)),
             GatewayState::Cancelled => Some(PaymentOutcome::Cancelled),

@@ -80,12 +80,12 @@ impl PaymentReconciler {
             // Its owner died before it could store the reference. Opening again with the same key names it again.
             None => self.gateway.open(ctx, attempt).await?,
         };
-        let state = match self.gateway.look_up(ctx, &reference).await? {
-            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?,
-            settled => settled,
+        let outcome = match self.gateway.look_up(ctx, &reference).await? {
+            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?.into(),
+            GatewayState::ActionRequired => self.gateway.cancel(ctx, &reference).await?.after_action_required(),
+            settled => settled.into(),
         };
-        Option::<PaymentOutcome>::from(state)
-            .ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))
+        outcome.ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))
     }
 }
 

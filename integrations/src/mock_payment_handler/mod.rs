@@ -31,6 +31,7 @@ use domain::context::{RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use domain::payment::{
     Attempt, Credential, GatewayState, HandlerId, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
+    Refund, RefundState,
 };
 use slog::{Logger, debug};
 use uuid::Uuid;
@@ -172,6 +173,7 @@ impl PaymentGateway for MockPaymentHandler {
             spec: "https://tuckshop.example/specs/mock_payment_handler".to_owned(),
             schema: "https://tuckshop.example/schemas/mock_payment_handler.json".to_owned(),
             instruments: vec!["card".to_owned()],
+            config: "{}".to_owned(),
         }
     }
 
@@ -223,6 +225,21 @@ impl PaymentGateway for MockPaymentHandler {
             let work = async { this.advance(CANCEL, &reference, Some(next)) };
             Ok(call(&ctx, CANCEL, FaultKind::OutcomeUnknown, work).await?.state())
         })
+    }
+
+    /// Everything is charged at once here, so that this only looks.
+    fn capture(
+        &self,
+        ctx: &RequestContext,
+        _attempt: &Attempt,
+        reference: &PaymentReference,
+    ) -> PortFuture<GatewayState, Fault> {
+        self.look_up(ctx, reference)
+    }
+
+    /// The ledger knows no refunds: each is refused.
+    fn refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<RefundState, Fault> {
+        Box::pin(async { Ok(RefundState::Failed("the mock payment handler gives nothing back".to_owned())) })
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
         return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
-            None if attempt.state == AttemptState::Confirmed => Outcome::Checkout(checkout),
+            None if attempt.state.placed_an_order() => Outcome::Checkout(checkout),
             None => Outcome::Declined(checkout),
         });
     }
@@ -102,15 +102,23 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
     let demand = demand_of(&checkout.details.lines);
     let levels = stock::lock(tx, &demand)?;
     let (state, levels, outcome) = match &settlement.outcome {
-        PaymentOutcome::Confirmed => {
+        PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
+            let state = match settlement.outcome {
+                PaymentOutcome::Authorized => AttemptState::Authorized,
+                _ => AttemptState::Confirmed,
+            };
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
-            (AttemptState::Confirmed, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
+            (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(reason) => {
             let refused = checkout.payment_refused(reason, now);
             (AttemptState::Declined, release(&demand, &levels), Outcome::Declined(refused))
+        }
+        PaymentOutcome::ActionRequired => {
+            let escalated = checkout.buyer_required(now);
+            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Checkout(escalated))
         }
         PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
             let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
@@ -120,8 +128,8 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
     stock::write(tx, &levels)?;
     payment::settle(tx, &attempt.id, state)?;
     match &outcome {
-        Outcome::Checkout(completed) => queries::save_order(tx, completed)?,
-        Outcome::Declined(refused) => queries::save(tx, refused)?,
+        Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
+        Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,
         Outcome::NothingToSell(_) => {}
     }
     if settlement.outcome == PaymentOutcome::NotAttempted {

@@ -142,7 +142,9 @@ fn state_word(state: AttemptState) -> &'static str {
     match state {
         AttemptState::Opened => UNSETTLED[0],
         AttemptState::Unknown => UNSETTLED[1],
+        AttemptState::Authorized => "authorized",
         AttemptState::Confirmed => "confirmed",
+        AttemptState::Released => "released",
         AttemptState::Declined => "declined",
         AttemptState::Cancelled => "cancelled",
     }
@@ -152,7 +154,9 @@ fn parse_state(word: &str) -> QueryResult<AttemptState> {
     [
         AttemptState::Opened,
         AttemptState::Unknown,
+        AttemptState::Authorized,
         AttemptState::Confirmed,
+        AttemptState::Released,
         AttemptState::Declined,
         AttemptState::Cancelled,
     ]

@@ -31,7 +31,7 @@ pub(super) struct HandlerDto {
     pub spec: String,
     pub schema: String,
     pub available_instruments: Vec<InstrumentTypeDto>,
-    pub config: BTreeMap<String, String>,
+    pub config: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -74,7 +74,8 @@ pub(super) fn by_name(handlers: &[PaymentHandler]) -> BTreeMap<String, Vec<Handl
             spec: handler.spec.clone(),
             schema: handler.schema.clone(),
             available_instruments: types.collect(),
-            config: BTreeMap::new(),
+            // The configuration has seen to it that this is an object.
+            config: serde_json::from_str(&handler.config).unwrap_or_default(),
         });
     }
     named

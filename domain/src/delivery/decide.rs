@@ -1,0 +1,167 @@
+//! When a delivery is tried again, and when it is given up. Pure.
+
+use std::time::Duration;
+
+use super::model::{Delivery, DeliveryState};
+use super::ports::{DeliveryOutcome, Finality, Receipt};
+use crate::clock::Timestamp;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Waits between two tries, in seconds: one soon, for a receiver that was just restarting, and then the schedule of
+/// Standard Webhooks ("Retry schedule"). Three days in all.
+const WAITS: [u64; 10] =
+    [2, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
+/// The first try and one after each wait.
+pub const MAX_ATTEMPTS: u32 = WAITS.len() as u32 + 1;
+/// A destination that has failed for this long, whatever was sent to it, is disabled.
+const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * HOUR);
+/// A receiver may ask for patience, but not for more than the longest wait of the schedule.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * HOUR);
+/// How much waits are spread, so that a receiver that comes back is not met by everything at once: a fifth either way.
+const SPREAD_PERCENT: u64 = 20;
+/// A destination that fails again and again is left alone a little: twice as long each time.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// What to do with a delivery after a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    End(DeliveryState),
+    Again(Timestamp),
+    /// Give it up, and everything else that is pending for its destination.
+    Disable,
+}
+
+/// `failing_since` is when the destination began to fail without a success in between.
+pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, failing_since: Option<Timestamp>, now: Timestamp) -> Step {
+    let failure = match outcome {
+        DeliveryOutcome::Received(Receipt::Accepted) => return Step::End(DeliveryState::Delivered),
+        DeliveryOutcome::Received(Receipt::Unwanted) => return Step::End(DeliveryState::Unwanted),
+        DeliveryOutcome::Interrupted => return Step::Again(now),
+        DeliveryOutcome::Failed(failure) => failure,
+    };
+    let after = match failure.finality {
+        Finality::Again { after } => after.unwrap_or_default().min(LONGEST_PATIENCE),
+        Finality::Refused => return Step::End(DeliveryState::Dead),
+        Finality::Gone => return Step::Disable,
+    };
+    if failing_since.is_some_and(|since| now - since >= DISABLED_AFTER) {
+        return Step::Disable;
+    }
+    match WAITS.get(delivery.attempts.saturating_sub(1) as usize) {
+        Some(wait) => Step::Again(now + spread(*wait, delivery).max(after)),
+        None => Step::End(DeliveryState::Dead),
+    }
+}
+
+/// How long a destination rests after this many failures in a row. One failure may be the message's own fault.
+pub fn rest_of_destination(failures: u32) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        more => FIRST_REST.saturating_mul(1 << (more - 2).min(16)).min(LONGEST_REST),
+    }
+}
+
+/// The wait, moved by the delivery's own share of the spread: by chance between deliveries, the same whenever asked.
+fn spread(seconds: u64, delivery: &Delivery) -> Duration {
+    let seed = delivery.id.as_str().bytes().chain(delivery.attempts.to_le_bytes());
+    // FNV-1a, 64 bit: any even mix would do.
+    let mixed =
+        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let percent = 100 - SPREAD_PERCENT + (mixed >> 16) % (2 * SPREAD_PERCENT + 1);
+    Duration::from_millis(seconds * 1_000 * percent / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::PlatformId;
+    use crate::delivery::{Content, DeliveryId, Failure};
+    use crate::order::OrderId;
+    use time::macros::datetime;
+
+    const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
+
+    fn delivery(attempts: u32) -> Delivery {
+        Delivery {
+            id: DeliveryId::generate(NOW),
+            order: OrderId::generate(NOW),
+            event: "order_placed".to_owned(),
+            occurred_at: NOW,
+            content: Content::Webhook { platform: PlatformId("https://p.example/".into()), document: "{}".into() },
+            attempts,
+        }
+    }
+
+    fn failed(finality: Finality) -> DeliveryOutcome {
+        DeliveryOutcome::Failed(Failure { reason: "500".to_owned(), finality })
+    }
+
+    fn again() -> DeliveryOutcome {
+        failed(Finality::Again { after: None })
+    }
+
+    fn wait(step: Step) -> Duration {
+        match step {
+            Step::Again(at) => (at - NOW).try_into().expect("later"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_retry_comes_within_three_seconds_and_the_rest_follow_the_schedule() {
+        for (attempt, seconds) in (1..).zip(WAITS) {
+            for _ in 0..50 {
+                let wait = wait(step(&delivery(attempt), &again(), None, NOW)).as_secs_f64();
+                let share = wait / seconds as f64;
+                assert!((0.8..=1.2).contains(&share), "{attempt}: {wait}");
+                assert!(attempt > 1 || wait <= 3.0);
+            }
+        }
+    }
+
+    #[test]
+    fn waits_of_different_deliveries_differ() {
+        let waits: std::collections::BTreeSet<_> =
+            (0..100).map(|_| wait(step(&delivery(4), &again(), None, NOW))).collect();
+        assert!(waits.len() > 20, "{waits:?}");
+    }
+
+    #[test]
+    fn what_has_no_tries_left_is_dead() {
+        assert_eq!(step(&delivery(MAX_ATTEMPTS), &again(), None, NOW), Step::End(DeliveryState::Dead));
+    }
+
+    #[test]
+    fn outcomes_lead_where_they_should() {
+        let days = |days: u64| Some(NOW - Duration::from_secs(days * 24 * HOUR));
+        let received = |receipt| DeliveryOutcome::Received(receipt);
+        for (outcome, failing_since, expected) in [
+            (received(Receipt::Accepted), days(9), Step::End(DeliveryState::Delivered)),
+            (received(Receipt::Unwanted), None, Step::End(DeliveryState::Unwanted)),
+            (failed(Finality::Refused), None, Step::End(DeliveryState::Dead)),
+            (failed(Finality::Gone), None, Step::Disable),
+            (again(), days(5), Step::Disable),
+            (DeliveryOutcome::Interrupted, days(5), Step::Again(NOW)),
+        ] {
+            assert_eq!(step(&delivery(1), &outcome, failing_since, NOW), expected, "{outcome:?} {failing_since:?}");
+        }
+        assert!(matches!(step(&delivery(1), &again(), days(4), NOW), Step::Again(_)));
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_patience_within_reason() {
+        let asked = |seconds| failed(Finality::Again { after: Some(Duration::from_secs(seconds)) });
+        assert_eq!(wait(step(&delivery(1), &asked(120), None, NOW)), Duration::from_secs(120));
+        assert_eq!(wait(step(&delivery(1), &asked(u64::MAX), None, NOW)), LONGEST_PATIENCE);
+        assert!(wait(step(&delivery(3), &asked(1), None, NOW)) > Duration::from_secs(200));
+    }
+
+    #[test]
+    fn a_destination_rests_longer_the_longer_it_fails() {
+        let rests = [0, 1, 2, 3, 4, u32::MAX].map(|failures| rest_of_destination(failures).as_secs());
+        assert_eq!(rests, [0, 0, 1, 2, 4, 60]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Messages, and where they go.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::context::PlatformId;
+use crate::customer::Buyer;
+use crate::id::{Id, Named};
+use crate::order::{Order, OrderEvent, OrderId};
+
+pub type DeliveryId = Id<Delivery>;
+
+impl Named for Delivery {
+    const PREFIX: &'static str = "msg";
+}
+
+/// One message on its way to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The same on every try, so that a receiver can tell a repetition.
+    pub id: DeliveryId,
+    pub order: OrderId,
+    /// What happened, such as `order_placed`.
+    pub event: String,
+    /// When it happened. The same on every try.
+    pub occurred_at: Timestamp,
+    pub content: Content,
+    /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
+    /// counts too. It is also what fences a late record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
+    pub attempts: u32,
+}
+
+/// What is told, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The whole order, as its platform reads it.
+    Webhook {
+        platform: PlatformId,
+        document: String,
+    },
+    Mail(Letter),
+}
+
+/// A message to a buyer, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    pub to: String,
+    pub subject: String,
+    /// The same words twice: plain, and for readers that show markup.
+    pub text: String,
+    pub html: String,
+}
+
+impl Content {
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Webhook { .. } => Channel::Webhook,
+            Self::Mail(_) => Channel::Mail,
+        }
+    }
+
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Webhook { platform, .. } => Destination(format!("webhook:{}", platform.0)),
+            // Every letter goes through the one relay of the shop.
+            Self::Mail(_) => Destination("mail".to_owned()),
+        }
+    }
+}
+
+/// By which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Webhook,
+    Mail,
+}
+
+impl Channel {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Mail => "mail",
+        }
+    }
+
+    /// The background task that hands its messages over.
+    pub const fn task(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook_delivery",
+            Self::Mail => "mail_delivery",
+        }
+    }
+}
+
+/// Whoever receives: what fails together, rests together and shares a bound on concurrency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination(pub String);
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    /// The destination takes no such messages.
+    Unwanted,
+    /// Given up. An operator can see it and have it tried again.
+    Dead,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Unwanted, Self::Dead];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Unwanted => "unwanted",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A delivery as operators see it: without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySummary {
+    pub id: DeliveryId,
+    pub destination: Destination,
+    pub order: OrderId,
+    pub event: String,
+    pub state: DeliveryState,
+    pub attempts: u32,
+    pub occurred_at: Timestamp,
+    /// When it is tried next. Means nothing once it is over.
+    pub due_at: Timestamp,
+    pub last_error: Option<String>,
+}
+
+/// Something to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    pub event: &'static str,
+    pub content: Content,
+}
+
+/// Decides who is told what of a change, and in which words. Pure: it is asked inside the transaction of the change, and
+/// what it answers is stored there.
+pub trait Announcer: Send + Sync {
+    /// `order` as it stands after `event`. The buyer is known when the order is placed, and only then.
+    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement>;
+}
