@@ -133,6 +133,13 @@ impl Call {
         self.body("application/x-www-form-urlencoded", body)
     }
 
+    /// Other limits than those it was made with.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     #[must_use]
     pub fn repeat(mut self, repeat: Repeat) -> Self {
         self.repeat = repeat;
@@ -164,8 +171,8 @@ pub struct Reply {
     pub body_end: BodyEnd,
     /// How often the request was made, this answer's included.
     pub attempts: u32,
-    /// An earlier attempt had no answer, or one that does not say what it did: it may have had the effect, whatever this
-    /// answer says of the last one.
+    /// An earlier attempt had no answer, or one that does not say what it did: it may have had the effect, whatever
+    /// this answer says of the last one.
     pub in_doubt: bool,
 }
 

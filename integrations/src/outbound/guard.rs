@@ -86,15 +86,15 @@ impl Destination {
         Self { url, trust, bulkhead }
     }
 
-    /// The same destination in a bulkhead of its own choice; without this, one is shared by all calls to a host and port.
+    /// The same destination in a bulkhead of that name. Without this, all calls to a host and port share one.
     #[must_use]
     pub fn in_bulkhead(mut self, name: impl Into<String>) -> Self {
         self.bulkhead = name.into();
         self
     }
 
-    /// A resource below this one. Each segment is one segment whatever it contains: no slash, dot or question mark in it
-    /// leads anywhere else.
+    /// A resource below this one. Each segment is one segment whatever it contains: no slash, dot or question mark in
+    /// it leads anywhere else.
     #[must_use]
     pub fn at(&self, segments: &[&str]) -> Self {
         let mut there = self.clone();

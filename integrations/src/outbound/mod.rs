@@ -1,9 +1,9 @@
 //! The one place from which the shop calls the network: the second choke point, after the database's.
 //!
-//! Whatever is called, and by whom: the call ends by its deadline, connection and whole body included; it reads a bounded
-//! answer; it follows no redirect, uses no proxy and keeps no cookie; it takes its place in the bulkhead of its
-//! destination; it is repeated only if that is harmless, within the destination's retry budget; it hands on the trace and
-//! the remaining time; it writes one log line. And it says of every call without an answer whether it
+//! Whatever is called, and by whom: the call ends by its deadline, connection and whole body included; it reads a
+//! bounded answer; it follows no redirect, uses no proxy and keeps no cookie; it takes its place in the bulkhead of its
+//! destination; it is repeated only if that is harmless, within the destination's retry budget; it hands on the trace
+//! and the remaining time; it writes one log line. And it says of every call without an answer whether it
 //! [may have had an effect](Effect).
 //!
 //! ```text
@@ -77,8 +77,8 @@ struct Shared {
     given_policy: GivenPolicy,
     jitter: Jitter,
     bulkheads: Bulkheads,
-    /// The two kinds of destination share no connection: a name that was trusted when it was connected to is not thereby
-    /// a name that others may give.
+    /// The two kinds of destination share no connection: one that was made because the operator named the host is not
+    /// for others to use.
     trusted: Client,
     given: Client,
 }
@@ -104,7 +104,7 @@ impl Outbound {
         Destination::trusted(url)
     }
 
-    /// A destination that somebody else named: see [`GivenPolicy`]. Its addresses are checked again on every connection.
+    /// A destination that somebody else named: see [`GivenPolicy`]. Its addresses are checked again on each connection.
     pub fn given(&self, url: &str) -> Result<Destination, Blocked> {
         Destination::given(url, self.0.given_policy)
     }

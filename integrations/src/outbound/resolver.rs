@@ -4,8 +4,8 @@
 //! and the connection for a name to change its mind in. One forbidden address among several refuses them all: a public
 //! name with a private address is either a mistake or an attack.
 //!
-//! The system's look-up blocks a thread and cannot be stopped. So the number of look-ups is bounded, and one that nobody
-//! waits for any more still counts until it ends.
+//! The system's look-up blocks a thread and cannot be stopped. So the number of look-ups is bounded, and one that
+//! nobody waits for any more still counts until it ends.
 
 use std::error::Error;
 use std::io;
@@ -88,7 +88,8 @@ impl CheckedResolver {
             Some(question) => question,
             None => {
                 let place = Arc::clone(&self.0.places).try_acquire_owned();
-                (self.0.lookup.look_up(host.to_owned()), place.map_err(|_| "too many names are being looked up")?)
+                let place = place.map_err(|_| "too many names are being looked up")?;
+                (self.0.lookup.look_up(host.to_owned()), place)
             }
         };
         let asked = Asked { host, question: Some(question), home: self };
@@ -159,5 +160,63 @@ impl Drop for Asked<'_> {
         if let Some(question) = self.question.take() {
             self.home.abandoned().push(Abandoned { host: self.host.to_owned(), question });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Answers every question once it is told to.
+    struct Slow(Arc<Notify>, Mutex<Vec<String>>);
+
+    impl Lookup for Slow {
+        fn look_up(&self, host: String) -> Found {
+            self.1.lock().expect("sound").push(host);
+            let told = Arc::clone(&self.0);
+            Box::pin(async move {
+                told.notified().await;
+                Ok(vec![Ipv4Addr::new(1, 1, 1, 1).into()])
+            })
+        }
+    }
+
+    async fn ask(resolver: &CheckedResolver, host: &str) -> Result<Vec<IpAddr>, String> {
+        resolver.addresses(host).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_look_up_ends_in_time_and_counts_until_it_really_ends() {
+        let slow = Arc::new(Slow(Arc::default(), Mutex::default()));
+        let timeout = Duration::from_millis(100);
+        let resolver = CheckedResolver::new(Trust::Given, GivenPolicy::Public, slow.clone(), timeout, 1);
+        assert_eq!(ask(&resolver, "slow.example").await, Err("no answer from the name server".to_owned()));
+        assert_eq!(ask(&resolver, "other.example").await, Err("too many names are being looked up".to_owned()));
+        // The same name asks no second question: it waits for the answer to the first.
+        let (answer, ()) = tokio::join!(ask(&resolver, "slow.example"), async { slow.0.notify_one() });
+        assert_eq!(answer, Ok(vec![ip("1.1.1.1")]));
+        slow.0.notify_one();
+        assert_eq!(ask(&resolver, "other.example").await, Ok(vec![ip("1.1.1.1")]));
+        assert_eq!(slow.1.lock().expect("sound").as_slice(), ["slow.example", "other.example"]);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_ended_unheard_frees_its_place() {
+        let slow = Arc::new(Slow(Arc::default(), Mutex::default()));
+        let timeout = Duration::from_millis(100);
+        let resolver = CheckedResolver::new(Trust::Trusted, GivenPolicy::Public, slow.clone(), timeout, 1);
+        assert!(ask(&resolver, "slow.example").await.is_err());
+        slow.0.notify_waiters();
+        let (answer, ()) = tokio::join!(ask(&resolver, "other.example"), async {
+            tokio::task::yield_now().await;
+            slow.0.notify_waiters();
+        });
+        assert_eq!(answer, Ok(vec![ip("1.1.1.1")]));
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 }
