@@ -3,6 +3,9 @@
 //! - [`outbound`] is the one way to the network: every other module calls through it.
 //! - [`mock_payment_handler`] is a payment provider that runs inside the process. It lets the whole path of a purchase be
 //!   developed and tested, lost answers included, without an account anywhere.
+//! - [`webhook`] tells platforms about their orders, at the address that [`platform_profile`] finds and signed by
+//!   [`signatures`].
+//! - [`mail`] writes to buyers.
 //!
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.
@@ -10,4 +13,6 @@
 pub mod mail;
 pub mod mock_payment_handler;
 pub mod outbound;
+pub mod platform_profile;
 pub mod signatures;
+pub mod webhook;
