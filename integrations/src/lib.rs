@@ -1,11 +1,11 @@
 //! Outbound adapters: the ports that the shop's domain has on the world outside, each filled with one technology.
 //!
-//! - [`outbound`] is the one way to the network: every other module calls through it.
+//! - [`outbound`] is the one way to call others over HTTP: every other module calls through it.
 //! - [`mock_payment_handler`] is a payment provider that runs inside the process. It lets the whole path of a purchase be
 //!   developed and tested, lost answers included, without an account anywhere.
 //! - [`webhook`] tells platforms about their orders, at the address that [`platform_profile`] finds and signed by
 //!   [`signatures`].
-//! - [`mail`] writes to buyers.
+//! - [`mail`] writes to buyers, over SMTP.
 //!
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.

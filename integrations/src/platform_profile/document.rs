@@ -156,9 +156,15 @@ mod tests {
             (profile(json!({})), format!("{at} is not an array")),
             (profile(json!([1])), format!("{at}[0] is not an object")),
             (profile(json!([{}])), format!("{at}[0].version is missing")),
-            (profile(json!([entry("v1", "https://p.example/")])), format!("{at}[0].version is not a date such as 2026-04-08")),
+            (
+                profile(json!([entry("v1", "https://p.example/")])),
+                format!("{at}[0].version is not a date such as 2026-04-08"),
+            ),
             (order(json!("x")), format!("{at}[0].config is not an object")),
-            (order(json!({"webhook_url": 1})), format!("{at}[0].config.webhook_url is not a text of at most 2048 bytes")),
+            (
+                order(json!({"webhook_url": 1})),
+                format!("{at}[0].config.webhook_url is not a text of at most 2048 bytes"),
+            ),
             (order(json!({"webhook_url": "/hook"})), format!("{at}[0].config.webhook_url is not a web address")),
             (order(json!({"webhook_url": "file:///x"})), format!("{at}[0].config.webhook_url is not a web address")),
         ] {
