@@ -158,6 +158,9 @@ pub(super) fn claim(
         Tx::Sqlite(conn) => query.select(AttemptRow::as_select()).load(*conn)?,
         Tx::Postgres(conn) => query.select(AttemptRow::as_select()).for_update().skip_locked().load(*conn)?,
     };
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let until = lease(tx, length)?;
     let ids = attempts::table.filter(attempts::id.eq_any(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()));
     let update = diesel::update(ids).set((attempts::leased_until.eq(until), attempts::checks.eq(attempts::checks + 1)));
