@@ -33,18 +33,18 @@ impl OrderBook for SqlOrderBook {
     }
 
     fn append(&self, ctx: &RequestContext, id: OrderId, changes: Vec<OrderChange>) -> PortFuture<Order, OrderError> {
-        self.database.run(ctx, Operation::write("order.append"), move |tx| append(tx, &id, changes))
+        self.database.run(ctx, Operation::repeatable_write("order.append"), move |tx| append(tx, &id, &changes))
     }
 }
 
-fn append(tx: &mut Tx<'_>, id: &OrderId, changes: Vec<OrderChange>) -> Result<Order, TxError<OrderError>> {
+fn append(tx: &mut Tx<'_>, id: &OrderId, changes: &[OrderChange]) -> Result<Order, TxError<OrderError>> {
     let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
     let known = order.events.len();
     for change in changes {
         if order.events.iter().any(|event| event.id == change.id()) {
             continue;
         }
-        let changed = match change {
+        let changed = match change.clone() {
             OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
         };

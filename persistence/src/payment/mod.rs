@@ -29,12 +29,12 @@ impl PaymentAttempts for SqlPaymentAttempts {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_reference");
+        let op = Operation::repeatable_write("payment.record_reference");
         self.database.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_unknown");
+        let op = Operation::repeatable_write("payment.record_unknown");
         self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
     }
 
@@ -50,7 +50,7 @@ impl PaymentAttempts for SqlPaymentAttempts {
     }
 
     fn postpone(&self, ctx: &RequestContext, id: AttemptId, at: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.postpone");
+        let op = Operation::repeatable_write("payment.postpone");
         self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &id, at)?))
     }
 }
