@@ -1,0 +1,109 @@
+//! A destination that hangs costs the others nothing.
+
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use domain::fault::{Fault, FaultKind};
+use integrations::outbound::{BulkheadLimits, Effect, Reason};
+use tokio::task::JoinSet;
+
+use crate::kit::{AMPLE, Server, Visit, WHOLE, ctx, given, limits, outbound_with, post};
+
+const WAIT: Duration = Duration::from_millis(400);
+const LIMITS: BulkheadLimits =
+    BulkheadLimits { concurrent: 2, waiting: 1, wait: WAIT, retry_floor: 10, destinations: 10 };
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hung_destination_holds_its_own_places_and_nobody_elses() {
+    let hung = Server::start(Visit::hang).await;
+    let healthy = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
+    let outbound = outbound_with(LIMITS);
+    let mut calls = JoinSet::new();
+    for _ in 0..2 {
+        let (outbound, call) = (outbound.clone(), post(given(&outbound, &hung), limits(AMPLE, WHOLE)));
+        calls.spawn(async move { outbound.send(&ctx(AMPLE), call).await });
+    }
+    until(|| hung.requests().len() == 2).await;
+
+    let watch = Stopwatch::start();
+    let call = || post(given(&outbound, &hung), limits(AMPLE, WHOLE));
+    let (long, short) = (ctx(AMPLE), ctx(AMPLE));
+    let (waited, refused) = tokio::join!(outbound.send(&long, call()), async {
+        let refused = outbound.send(&short, call()).await;
+        (refused, watch.elapsed())
+    });
+    let (refused, at) = refused;
+    for outcome in [waited, refused] {
+        let error = outcome.expect_err("no place");
+        assert_eq!((error.reason(), error.effect()), (Reason::Busy, Effect::None));
+        assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
+    }
+    assert!(at < WAIT && watch.elapsed() >= WAIT, "one waited, the other was refused at once");
+
+    let reply = outbound.send(&ctx(AMPLE), post(given(&outbound, &healthy), limits(AMPLE, WHOLE))).await;
+    assert_eq!(reply.expect("an answer").status, 200);
+    assert_eq!(hung.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_place_that_becomes_free_goes_to_whoever_waits() {
+    let server = Server::start(|visit: Visit| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        visit.answer("200 OK", "", "").await;
+    })
+    .await;
+    let outbound = outbound_with(BulkheadLimits { concurrent: 1, waiting: 10, wait: AMPLE, ..LIMITS });
+    let mut calls = JoinSet::new();
+    for _ in 0..5 {
+        let (outbound, call) = (outbound.clone(), post(given(&outbound, &server), limits(AMPLE, WHOLE)));
+        calls.spawn(async move { outbound.send(&ctx(AMPLE), call).await.expect("an answer").status });
+    }
+    assert_eq!(calls.join_all().await, [200; 5]);
+}
+
+#[tokio::test]
+async fn nobody_waits_past_the_deadline_or_after_leaving() {
+    let hung = Server::start(Visit::hang).await;
+    let outbound = outbound_with(BulkheadLimits { concurrent: 1, waiting: 10, wait: AMPLE, ..LIMITS });
+    let mut calls = JoinSet::new();
+    let (first, call) = (outbound.clone(), post(given(&outbound, &hung), limits(AMPLE, WHOLE)));
+    calls.spawn(async move { first.send(&ctx(AMPLE), call).await });
+    until(|| !hung.requests().is_empty()).await;
+
+    let call = || post(given(&outbound, &hung), limits(AMPLE, WHOLE));
+    let error = outbound.send(&ctx(Duration::from_millis(200)), call()).await.expect_err("late");
+    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    let gone = ctx(AMPLE);
+    let leave = async {
+        tokio::task::yield_now().await;
+        gone.cancellation().cancel();
+    };
+    let (outcome, ()) = tokio::join!(outbound.send(&gone, call()), leave);
+    assert_eq!(outcome.expect_err("gone").reason(), Reason::Cancelled);
+}
+
+#[tokio::test]
+async fn destinations_may_share_a_host_and_not_its_places() {
+    let server = Server::start(|visit: Visit| async move {
+        match visit.number {
+            0 => visit.hang().await,
+            _ => visit.answer("200 OK", "", "").await,
+        }
+    })
+    .await;
+    let outbound = outbound_with(LIMITS);
+    let to = |name: &str| given(&outbound, &server).in_bulkhead(name);
+    let mut calls = JoinSet::new();
+    let (first, call) = (outbound.clone(), post(to("one"), limits(AMPLE, WHOLE)).concurrent(1));
+    calls.spawn(async move { first.send(&ctx(AMPLE), call).await });
+    until(|| !server.requests().is_empty()).await;
+    let full = outbound.send(&ctx(AMPLE), post(to("one"), limits(AMPLE, WHOLE))).await;
+    assert_eq!(full.expect_err("no place").reason(), Reason::Busy);
+    assert!(outbound.send(&ctx(AMPLE), post(to("two"), limits(AMPLE, WHOLE))).await.is_ok());
+}

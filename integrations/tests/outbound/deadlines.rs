@@ -1,0 +1,158 @@
+//! A call ends when its time is up, in whatever phase it is, and says whether it may have had an effect.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use domain::fault::{Fault, FaultKind};
+use integrations::outbound::{BodyEnd, Call, CallError, Effect, Outbound, OutboundConfig, Reason};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::kit::{AMPLE, SOON, STATUS, Server, Visit, WHOLE, config, ctx, given, limits, outbound, post};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn drip(mut visit: Visit) {
+    if visit.send("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await.is_err() {
+        return;
+    }
+    while visit.send("0123456789").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn endless_header(mut visit: Visit) {
+    let _ = visit.send("HTTP/1.1 200 OK\r\nx-long: ").await;
+    while visit.send("x").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn ended(error: &CallError, watch: Stopwatch) -> (Reason, Effect, bool) {
+    (error.reason(), error.effect(), watch.elapsed() < SOON)
+}
+
+#[tokio::test]
+async fn a_body_that_drips_does_not_outlive_the_deadline() {
+    let server = Server::start(drip).await;
+    let outbound = outbound();
+    let watch = Stopwatch::start();
+    let call = post(given(&outbound, &server), limits(SHORT, WHOLE));
+    let error = outbound.send(&ctx(AMPLE), call).await.expect_err("too slow");
+    assert_eq!(ended(&error, watch), (Reason::Deadline, Effect::Unknown, true));
+    assert!(watch.elapsed() >= SHORT);
+    assert_eq!(Fault::from(error).kind(), FaultKind::OutcomeUnknown);
+}
+
+#[tokio::test]
+async fn where_only_the_status_counts_a_dripping_body_costs_time_and_no_more() {
+    let server = Server::start(drip).await;
+    let outbound = outbound();
+    let call = post(given(&outbound, &server), limits(SHORT, STATUS));
+    let reply = outbound.send(&ctx(AMPLE), call).await.expect("a status");
+    assert_eq!((reply.status, reply.body_end), (200, BodyEnd::Deadline));
+}
+
+#[tokio::test]
+async fn the_deadline_of_the_caller_counts_if_it_is_sooner() {
+    let server = Server::start(drip).await;
+    let outbound = outbound();
+    let watch = Stopwatch::start();
+    let call = post(given(&outbound, &server), limits(AMPLE, WHOLE));
+    let error = outbound.send(&ctx(SHORT), call).await.expect_err("too slow");
+    assert_eq!(ended(&error, watch), (Reason::Deadline, Effect::Unknown, true));
+}
+
+#[tokio::test]
+async fn a_header_that_never_ends_does_not_outlive_the_deadline() {
+    let server = Server::start(endless_header).await;
+    let outbound = outbound();
+    let watch = Stopwatch::start();
+    let call = post(given(&outbound, &server), limits(SHORT, WHOLE));
+    let error = outbound.send(&ctx(AMPLE), call).await.expect_err("too slow");
+    assert_eq!(ended(&error, watch), (Reason::Deadline, Effect::Unknown, true));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_may_have_acted_and_a_question_never_acts() {
+    let server = Server::start(Visit::hang).await;
+    let outbound = outbound();
+    let error = outbound.send(&ctx(AMPLE), post(given(&outbound, &server), limits(SHORT, WHOLE))).await;
+    assert_eq!(error.expect_err("silence").effect(), Effect::Unknown);
+    let question = Call::get("test.get", given(&outbound, &server), limits(SHORT, WHOLE));
+    let error = outbound.send(&ctx(SHORT), question).await.expect_err("silence");
+    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!(Fault::from(error).kind(), FaultKind::DeadlineExceeded);
+    // A request without a body cannot be seen to be asked for one: it counts as sent.
+    let empty = Call::post("test.post", given(&outbound, &server), limits(SHORT, WHOLE));
+    assert_eq!(outbound.send(&ctx(AMPLE), empty).await.expect_err("silence").effect(), Effect::Unknown);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_ends_the_call() {
+    let server = Server::start(drip).await;
+    let outbound = outbound();
+    let (ctx, watch) = (ctx(AMPLE), Stopwatch::start());
+    let call = post(given(&outbound, &server), limits(AMPLE, WHOLE));
+    let leave = async {
+        while server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ctx.cancellation().cancel();
+    };
+    let (outcome, ()) = tokio::join!(outbound.send(&ctx, call), leave);
+    assert_eq!(ended(&outcome.expect_err("gone"), watch), (Reason::Cancelled, Effect::Unknown, true));
+}
+
+#[tokio::test]
+async fn nothing_is_begun_for_a_caller_who_left_or_is_out_of_time() {
+    let server = Server::start(drip).await;
+    let outbound = outbound();
+    let call = || post(given(&outbound, &server), limits(AMPLE, WHOLE));
+    let error = outbound.send(&ctx(Duration::ZERO), call()).await.expect_err("late");
+    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!(Fault::from(error).kind(), FaultKind::DeadlineExceeded);
+    let gone = ctx(AMPLE);
+    gone.cancellation().cancel();
+    let error = outbound.send(&gone, call()).await.expect_err("gone");
+    assert_eq!((error.reason(), error.effect()), (Reason::Cancelled, Effect::None));
+    assert_eq!(Fault::from(error).kind(), FaultKind::Cancelled);
+    assert!(server.requests().is_empty());
+}
+
+/// Listens with a queue that is full: the next connection is neither accepted nor refused.
+async fn full_queue() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(1).expect("listens");
+    let address = listener.local_addr().expect("bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.expect("connects"));
+    }
+    (address, listener, waiting)
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_has_no_effect_whoever_gives_up_first() {
+    let (address, _listener, _waiting) = full_queue().await;
+    let outbound = outbound();
+    for (budget, reason) in [(AMPLE, Reason::Unreachable), (SHORT, Reason::Deadline)] {
+        let watch = Stopwatch::start();
+        let to = outbound.given(&format!("http://{address}/")).expect("allowed");
+        let error = outbound.send(&ctx(budget), post(to, limits(AMPLE, WHOLE))).await.expect_err("no connection");
+        assert_eq!(ended(&error, watch), (reason, Effect::None, true));
+    }
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_hangs_counts_as_connecting() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let outbound = Outbound::new(OutboundConfig { connect_timeout: SHORT, ..config() }).expect("a client");
+    let watch = Stopwatch::start();
+    let address = listener.local_addr().expect("bound");
+    let to = outbound.given(&format!("https://{address}/")).expect("allowed");
+    let error = outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect_err("no connection");
+    assert_eq!(ended(&error, watch), (Reason::Unreachable, Effect::None, true));
+    assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
+}

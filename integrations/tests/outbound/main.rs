@@ -1,0 +1,8 @@
+//! The way out keeps its promises over real sockets: against servers that hang, drip, lie, break and point elsewhere.
+
+mod addresses;
+mod answers;
+mod bulkheads;
+mod deadlines;
+mod kit;
+mod retries;

@@ -1,0 +1,169 @@
+//! A call is made again when that is harmless, within its deadline and the budget of its destination.
+
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use integrations::outbound::{BulkheadLimits, Call, Effect, Limits, Outbound, OutboundConfig, Reason, Repeat};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::kit::{AMPLE, Lines, SOON, Server, Visit, WHOLE, config, ctx, ctx_with, given, limits, outbound, post};
+
+const KEYED: Limits = Limits { total: AMPLE, attempt: AMPLE, answer: WHOLE };
+
+fn keyed(outbound: &Outbound, server: &Server) -> Call {
+    post(given(outbound, server), KEYED).header("idempotency-key", "key-1").repeat(Repeat::USUAL)
+}
+
+#[tokio::test]
+async fn a_keyed_call_is_repeated_with_its_key_until_it_is_answered() {
+    let server = Server::start(|visit: Visit| async move {
+        match visit.number {
+            0 => visit.reset(),
+            1 => visit.answer("503 Busy", "", "").await,
+            _ => visit.answer("200 OK", "", "done").await,
+        }
+    })
+    .await;
+    let outbound = outbound();
+    let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts, reply.in_doubt), (200, 3, true));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| request.contains("idempotency-key: key-1") && request.ends_with("a body")));
+}
+
+#[tokio::test]
+async fn a_call_without_a_key_is_made_once() {
+    let server = Server::start(|visit: Visit| visit.answer("503 Busy", "stripe-should-retry: true\r\n", "")).await;
+    let outbound = outbound();
+    let reply = outbound.send(&ctx(AMPLE), post(given(&outbound, &server), KEYED)).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts, reply.in_doubt), (503, 1, false));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_may_have_had_an_effect_is_not_forgotten_over_a_later_refusal() {
+    let server = Server::start(|visit: Visit| async move {
+        match visit.number {
+            0 => visit.reset(),
+            _ => visit.answer("429 Too Many", "stripe-should-retry: false\r\n", "").await,
+        }
+    })
+    .await;
+    let outbound = outbound();
+    let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts, reply.in_doubt), (429, 2, true));
+}
+
+#[tokio::test]
+async fn an_attempt_that_may_have_had_an_effect_is_not_forgotten_over_a_later_closed_door() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let outbound = outbound();
+    let to = outbound.given(&format!("http://{address}/")).expect("allowed");
+    let call = post(to, KEYED).repeat(Repeat::USUAL);
+    let serve_once = async move {
+        let (mut stream, _) = listener.accept().await.expect("a visit");
+        drop(listener);
+        stream.read_exact(&mut [0; 100]).await.expect("a request");
+        stream.set_zero_linger().expect("a socket");
+    };
+    let ctx = ctx(AMPLE);
+    let (outcome, ()) = tokio::join!(outbound.send(&ctx, call), serve_once);
+    let error = outcome.expect_err("nobody is there");
+    assert_eq!((error.reason(), error.effect()), (Reason::Unreachable, Effect::Unknown));
+}
+
+#[tokio::test]
+async fn the_server_says_when_to_come_back() {
+    let server = Server::start(|visit: Visit| async move {
+        match visit.number {
+            0 => visit.answer("503 Busy", "retry-after: 1\r\n", "").await,
+            _ => visit.answer("200 OK", "", "").await,
+        }
+    })
+    .await;
+    let (outbound, watch) = (outbound(), Stopwatch::start());
+    let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts), (200, 2));
+    assert!(watch.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_wait_that_does_not_fit_the_deadline_is_not_begun() {
+    let server = Server::start(|visit: Visit| visit.answer("503 Busy", "retry-after: 60\r\n", "")).await;
+    let (outbound, watch) = (outbound(), Stopwatch::start());
+    let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts), (503, 1));
+    assert_eq!(reply.retry_after(), Some(Duration::from_secs(60)));
+    assert!(watch.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn the_server_decides_what_is_worth_a_retry_if_it_says_so() {
+    for (status, header, expected) in [
+        ("500 Oops", "stripe-should-retry: false\r\n", 1),
+        ("409 Conflict", "stripe-should-retry: true\r\n", 2),
+        ("409 Conflict", "", 1),
+    ] {
+        let server = Server::start(move |visit: Visit| async move {
+            match visit.number {
+                0 => visit.answer(status, header, "").await,
+                _ => visit.answer("200 OK", "", "").await,
+            }
+        })
+        .await;
+        let outbound = outbound();
+        let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+        assert_eq!(reply.attempts, expected, "{status} {header}");
+    }
+}
+
+#[tokio::test]
+async fn retries_end_with_the_deadline() {
+    let server = Server::start(|visit: Visit| async { visit.reset() }).await;
+    let half = OutboundConfig { jitter: std::sync::Arc::new(|most| most), ..config() };
+    let (outbound, watch) = (Outbound::new(half).expect("a client"), Stopwatch::start());
+    let error = outbound.send(&ctx(Duration::from_millis(700)), keyed(&outbound, &server)).await.expect_err("broken");
+    assert_eq!((error.reason(), error.effect()), (Reason::Broken, Effect::Unknown));
+    // Pauses of 100 and 200 ms fit; one of 400 ms does not.
+    assert_eq!(server.requests().len(), 3);
+    assert!(watch.elapsed() < Duration::from_millis(700));
+}
+
+#[tokio::test]
+async fn a_slow_attempt_leaves_time_for_another() {
+    let server = Server::start(|visit: Visit| async move {
+        match visit.number {
+            0 => visit.hang().await,
+            _ => visit.answer("200 OK", "", "").await,
+        }
+    })
+    .await;
+    let outbound = outbound();
+    let call = keyed(&outbound, &server).within(limits(Duration::from_millis(300), WHOLE));
+    let reply = outbound.send(&ctx(AMPLE), call).await.expect("an answer");
+    assert_eq!((reply.status, reply.attempts, reply.in_doubt), (200, 2, true));
+}
+
+#[tokio::test]
+async fn a_destination_in_trouble_gets_a_fifth_more_calls_and_not_a_multiple() {
+    let server = Server::start(|visit: Visit| visit.answer("503 Busy", "", "")).await;
+    let other = Server::start(|visit: Visit| visit.answer("503 Busy", "", "")).await;
+    let bulkheads = BulkheadLimits { retry_floor: 2, ..BulkheadLimits::default() };
+    let outbound = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
+    let (lines, watch) = (Lines::default(), Stopwatch::start());
+    for _ in 0..50 {
+        let reply = outbound.send(&ctx_with(&lines, AMPLE), keyed(&outbound, &server)).await.expect("an answer");
+        assert_eq!(reply.status, 503);
+    }
+    // 50 calls, the floor, a fifth of the calls, and what the floor regained meanwhile.
+    let regained = usize::try_from(watch.elapsed().as_secs() / 5).expect("small");
+    let made = server.requests().len();
+    assert!((62..=63 + regained).contains(&made), "{made}");
+    assert!(lines.all().iter().any(|line| line.contains("outcome=retry_budget_exhausted")));
+    // Each destination has a budget of its own.
+    let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &other)).await.expect("an answer");
+    assert!(reply.attempts > 1);
+}
