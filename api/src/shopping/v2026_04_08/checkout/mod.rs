@@ -122,10 +122,15 @@ async fn complete(
         (Err(_), Some(checkout)) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
         (Err(fault), None) => Err(fault.into()),
     };
-    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer
-        && checkout.status == Status::CompleteInProgress
-    {
-        shopping.supervisor.nudge("payment_reconciler");
+    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer {
+        match checkout.status {
+            Status::CompleteInProgress => shopping.supervisor.nudge("payment_reconciler"),
+            Status::Completed => {
+                shopping.supervisor.nudge(Channel::Webhook.task());
+                shopping.supervisor.nudge(Channel::Mail.task());
+            }
+            _ => {}
+        }
     }
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
 }
