@@ -162,7 +162,7 @@ async fn append(
     id: OrderId,
     changes: Vec<OrderChange>,
 ) -> Result<HttpResponse, Problem> {
-    match simulation.orders.append(ctx, id, changes).await {
+    match simulation.orders.append(ctx, id, changes, simulation.clock.now()).await {
         Ok(order) => answer(simulation, &order),
         Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
         Err(OrderError::Refused(OrderRefusal::NotFound)) => {

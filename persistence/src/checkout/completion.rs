@@ -7,19 +7,20 @@ use domain::checkout::{
     Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
     demand_of, shortages,
 };
+use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
-use domain::payment::{Attempt, AttemptState, PaymentOutcome};
+use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
 use domain::stock::{hold, release, take};
 
 use super::{Asker, queries, refuse};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
-use crate::{order as orders, payment, stock};
+use crate::{delivery, order as orders, payment, stock};
 
 pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begun, TxError<CheckoutError>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
@@ -54,7 +55,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
         checks: 0,
         created_at: now,
     };
-    payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_until)?;
+    payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
     let checkout = checkout.completing(attempt.id.clone(), begin.instrument, now);
     queries::save(tx, &checkout)?;
     Ok(Begun::Claimed { checkout, attempt })
@@ -83,7 +84,11 @@ fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun,
     Ok(if state == Some(AttemptState::Unknown) { Begun::Unknown(checkout) } else { Begun::InProgress })
 }
 
-pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome, TxError<Fault>> {
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    announcer: &dyn Announcer,
+    settlement: Settlement,
+) -> Result<Outcome, TxError<Fault>> {
     let (attempt, key) = payment::lock(tx, &settlement.attempt)?
         .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;
     let checkout = queries::lock(tx, &attempt.checkout)?
@@ -110,6 +115,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
+            delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), now)?;
             (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(reason) => {
@@ -126,7 +132,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
         }
     };
     stock::write(tx, &levels)?;
-    payment::settle(tx, &attempt.id, state)?;
+    payment::settle(tx, &attempt.id, state, capture_due(now))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
         Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,

@@ -4,6 +4,8 @@ mod completion;
 mod queries;
 pub(crate) mod rows;
 
+use std::sync::Arc;
+
 use domain::PortFuture;
 use domain::checkout::{
     Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutRequest, Facts,
@@ -11,6 +13,7 @@ use domain::checkout::{
 };
 use domain::clock::Timestamp;
 use domain::context::{PlatformId, Principal, RequestContext};
+use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::fulfillment::FulfillmentFacts;
 use domain::id::PageToken;
@@ -23,11 +26,13 @@ use crate::{catalog, customer, fulfillment, promotion};
 
 pub struct SqlCheckoutBook {
     database: Database,
+    announcer: Arc<dyn Announcer>,
 }
 
 impl SqlCheckoutBook {
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    /// `announcer` decides who is told of the orders that are placed here.
+    pub fn new(database: Database, announcer: Arc<dyn Announcer>) -> Self {
+        Self { database, announcer }
     }
 }
 
@@ -69,7 +74,9 @@ impl CheckoutBook for SqlCheckoutBook {
     }
 
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
-        self.database.run(ctx, Operation::write("checkout.settle"), move |tx| completion::settle(tx, settlement))
+        let announcer = self.announcer.clone();
+        let op = Operation::write("checkout.settle");
+        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, settlement))
     }
 
     fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {

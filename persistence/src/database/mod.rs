@@ -6,6 +6,7 @@
 
 mod backend;
 mod classify;
+mod clock;
 mod commit;
 mod lock_file;
 mod migrate;
@@ -26,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::{Limits, Mode};
 pub(crate) use backend::{Tx, on_backend};
+pub(crate) use clock::{engine_now, lease};
 use commit::Stage;
 use pool::ConnectionPool;
 
