@@ -14,6 +14,7 @@ use domain::checkout::{
     Status, UpdateCommand,
 };
 use domain::context::{Deadline, RequestContext};
+use domain::delivery::Channel;
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::watch;
 
