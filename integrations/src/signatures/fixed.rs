@@ -11,7 +11,7 @@ use time::macros::datetime;
 use super::key::{KeyError, KeyPair};
 
 const LONG_AGO: Timestamp = datetime!(1970-01-01 0:00 UTC);
-const NEVER: Timestamp = datetime!(9999-12-31 0:00 UTC);
+const NEVER: Timestamp = datetime!(9000-01-01 0:00 UTC);
 
 /// A fixed list of keys: the first signs, and all are published. To replace a key, the new one is configured second, and
 /// an hour later first; the old one goes once eight days have passed.

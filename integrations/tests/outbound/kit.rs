@@ -82,7 +82,12 @@ impl Server {
         Self { address, requests, _serving: serving }
     }
 
+    /// In small letters, so that the case of a header's name does not matter.
     pub fn requests(&self) -> Vec<String> {
+        self.as_sent().iter().map(|request| request.to_lowercase()).collect()
+    }
+
+    pub fn as_sent(&self) -> Vec<String> {
         self.requests.lock().expect("sound").clone()
     }
 
@@ -100,8 +105,9 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
             Ok(0) | Err(_) => return None,
             Ok(length) => text.extend_from_slice(&piece[..length]),
         }
-        let so_far = String::from_utf8_lossy(&text).to_lowercase();
+        let so_far = String::from_utf8_lossy(&text).into_owned();
         let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
+        let head = head.to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
         if body.len() >= length.map_or(0, |length| length.trim().parse().expect("a length")) {
             return Some(so_far);
