@@ -18,8 +18,9 @@ use domain::id::PageToken;
 use domain::idempotency::{Claim, ClaimRefusal, Fingerprint, Key};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, PaymentAttempts, PaymentChoice,
-    PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund, RefundState,
+    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, Instrument,
+    PaymentAttempts, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
+    RefundState,
 };
 use domain::quantity::Quantity;
 use domain::secret::Secret;
@@ -136,10 +137,19 @@ impl PaymentAttempts for Ports {
         self.0.hear("record_unknown");
         ready(Ok(()))
     }
-    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
+    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
         not_asked()
     }
-    fn postpone(&self, _: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
+    fn postpone(&self, _: &RequestContext, _: &Attempt, _: Timestamp) -> PortFuture<(), Fault> {
+        not_asked()
+    }
+    fn claim_held(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
+        not_asked()
+    }
+    fn record_captured(&self, _: &RequestContext, _: AttemptId, _: bool) -> PortFuture<(), Fault> {
+        not_asked()
+    }
+    fn heed(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
         not_asked()
     }
 }

@@ -116,6 +116,73 @@ diesel::table! {
         claim_key -> Text,
         created_at -> BigInt,
         due_at -> BigInt,
+        leased_until -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    refund (id) {
+        id -> Text,
+        attempt_id -> Text,
+        amount -> BigInt,
+        currency -> Text,
+        state -> Text,
+        reason -> Nullable<Text>,
+        tries -> Integer,
+        created_at -> BigInt,
+        due_at -> BigInt,
+        leased_until -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    gateway_event (id) {
+        id -> Text,
+        reference -> Nullable<Text>,
+        received_at -> BigInt,
+    }
+}
+diesel::table! {
+    delivery (id) {
+        id -> Text,
+        channel -> Text,
+        destination -> Text,
+        order_id -> Text,
+        sequence -> Integer,
+        event -> Text,
+        body -> Text,
+        state -> Text,
+        occurred_at -> BigInt,
+        due_at -> BigInt,
+        attempts -> Integer,
+        leased_until -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    destination (id) {
+        id -> Text,
+        channel -> Text,
+        served_at -> BigInt,
+        rest_until -> BigInt,
+        failures -> Integer,
+        failing_since -> Nullable<BigInt>,
+        disabled_at -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
+    platform (id) {
+        id -> Text,
+        profile -> Text,
+        pinned_at -> BigInt,
+    }
+}
+diesel::table! {
+    signing_key (number) {
+        number -> Integer,
+        id -> Text,
+        private -> Text,
+        created_at -> BigInt,
+        signs_from -> BigInt,
     }
 }
 diesel::table! {
@@ -173,3 +240,4 @@ diesel::joinable!(stock -> variant (sku));
 diesel::allow_tables_to_appear_in_same_query!(variant, stock);
 diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
+diesel::allow_tables_to_appear_in_same_query!(orders, order_line);

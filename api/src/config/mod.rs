@@ -4,6 +4,7 @@
 //! in the names (`_ms`, `_bytes`, `_days`, `_hours`).
 
 mod markdown;
+mod outbound;
 mod read;
 mod rules;
 mod sections;
@@ -13,10 +14,11 @@ use std::time::Duration;
 use domain::secret::Secret;
 
 pub use markdown::markdown;
+pub use outbound::{Capture, MailConfig, MailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
 pub use sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, PaymentConfig,
-    ReadAccess, Section, Setting, ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section,
+    Setting, ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
 };
 
 /// Everything that can be set, checked.
@@ -30,6 +32,8 @@ pub struct Config {
     pub checkout: CheckoutConfig,
     pub order: OrderConfig,
     pub payment: PaymentConfig,
+    pub webhook: WebhookConfig,
+    pub mail: MailConfig,
     pub tasks: TasksConfig,
     pub shutdown: ShutdownConfig,
     pub log: LogConfig,

@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
 use super::Config;
+use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, Mode, OrderConfig, PaymentConfig, Section, ShopConfig,
-    ShutdownConfig, SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
+    SimulationConfig, TasksConfig,
 };
 
 const PREFIX: &str = "TUCKSHOP_";
@@ -107,13 +108,15 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
         checkout: section(environment, mistakes),
         order: section(environment, mistakes),
         payment: section(environment, mistakes),
+        webhook: section(environment, mistakes),
+        mail: section(environment, mistakes),
         tasks: section(environment, mistakes),
         shutdown: section(environment, mistakes),
         log: section(environment, mistakes),
     }
 }
 
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 12] = [
     HttpConfig::PREFIX,
     DatabaseConfig::PREFIX,
     ShopConfig::PREFIX,
@@ -121,6 +124,8 @@ const PREFIXES: [&str; 10] = [
     CheckoutConfig::PREFIX,
     OrderConfig::PREFIX,
     PaymentConfig::PREFIX,
+    WebhookConfig::PREFIX,
+    MailConfig::PREFIX,
     TasksConfig::PREFIX,
     ShutdownConfig::PREFIX,
     LogConfig::PREFIX,

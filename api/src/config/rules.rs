@@ -2,9 +2,9 @@
 
 use url::Url;
 
-use super::Config;
 use super::read::Mistakes;
 use super::sections::Mode;
+use super::{Config, PaymentConfig};
 
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 
@@ -25,6 +25,8 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         Ok(_) => {}
         Err(_) => mistakes.add(ADDRESS, "must be host:port, and the host must have an address"),
     }
+    payment(config, mistakes);
+    mail(config, mistakes);
     if config.checkout.completion_grace_ms < 2 * config.payment.call_timeout_ms {
         mistakes.add(
             "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
@@ -36,6 +38,33 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             "TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS",
             "must not exceed TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS: nothing could ever be completed",
         );
+    }
+}
+
+/// That the gateway's address can be used, and that it charges in the shop's currency, is for its adapter to say.
+fn payment(config: &Config, mistakes: &mut Mistakes) {
+    let payment = &config.payment;
+    if payment.gateway_url.is_some() && payment.gateway_key.is_none() {
+        mistakes.add("TUCKSHOP_PAYMENT_GATEWAY_KEY", "is needed with TUCKSHOP_PAYMENT_GATEWAY_URL");
+    }
+    let own_words = payment.handler_name == PaymentConfig::default().handler_name;
+    if config.mode == Mode::Production && payment.gateway_url.is_some() && own_words {
+        mistakes
+            .add("TUCKSHOP_PAYMENT_HANDLER_NAME", "production mode needs the name that platforms know the handler by");
+    }
+    if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {
+        mistakes.add("TUCKSHOP_PAYMENT_HANDLER_CONFIG", "must be a JSON object");
+    }
+}
+
+/// That the relay can be used as configured is for its adapter to say.
+fn mail(config: &Config, mistakes: &mut Mistakes) {
+    let mail = &config.mail;
+    if mail.host.is_some() && mail.from.is_none() {
+        mistakes.add("TUCKSHOP_MAIL_FROM", "is needed with TUCKSHOP_MAIL_HOST");
+    }
+    if mail.username.is_some() != mail.password.is_some() {
+        mistakes.add("TUCKSHOP_MAIL_PASSWORD", "and TUCKSHOP_MAIL_USERNAME are needed together");
     }
 }
 

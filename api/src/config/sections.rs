@@ -25,7 +25,7 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-const fn setting(name: &'static str, help: &'static str) -> Setting {
+pub(super) const fn setting(name: &'static str, help: &'static str) -> Setting {
     Setting { name, help }
 }
 
@@ -310,26 +310,6 @@ impl Section for OrderConfig {
 
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
-pub struct PaymentConfig {
-    #[validate(range(min = 50, max = 60_000))]
-    pub call_timeout_ms: u64,
-}
-
-impl Section for PaymentConfig {
-    const PREFIX: &'static str = "TUCKSHOP_PAYMENT_";
-    const TITLE: &'static str = "Payment";
-    const SETTINGS: &'static [Setting] =
-        &[setting("call_timeout_ms", "The longest one call of the payment gateway may take, answer included.")];
-}
-
-impl Default for PaymentConfig {
-    fn default() -> Self {
-        Self { call_timeout_ms: 4_000 }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
 pub struct TasksConfig {
     #[validate(range(min = 50, max = 600_000))]
     pub payment_reconcile_ms: u64,
@@ -337,6 +317,16 @@ pub struct TasksConfig {
     pub checkout_expire_ms: u64,
     #[validate(range(min = 50, max = 86_400_000))]
     pub idempotency_purge_ms: u64,
+    #[validate(range(min = 50, max = 600_000))]
+    pub webhook_delivery_ms: u64,
+    #[validate(range(min = 50, max = 600_000))]
+    pub mail_delivery_ms: u64,
+    #[validate(range(min = 50, max = 600_000))]
+    pub payment_capture_ms: u64,
+    #[validate(range(min = 50, max = 600_000))]
+    pub payment_refund_ms: u64,
+    #[validate(range(min = 50, max = 86_400_000))]
+    pub delivery_purge_ms: u64,
 }
 
 impl Section for TasksConfig {
@@ -346,12 +336,26 @@ impl Section for TasksConfig {
         setting("payment_reconcile_ms", "How often lost answers of the payment gateway are looked up."),
         setting("checkout_expire_ms", "How often expired checkouts are cancelled and old ones forgotten."),
         setting("idempotency_purge_ms", "How often idempotency keys older than 48 hours are forgotten."),
+        setting("webhook_delivery_ms", "How often due webhooks are looked for; what just happened is sent at once."),
+        setting("mail_delivery_ms", "How often due letters are looked for; what just happened is sent at once."),
+        setting("payment_capture_ms", "How often payments are looked for that are held and due to be captured."),
+        setting("payment_refund_ms", "How often refunds are looked for that the gateway has not answered."),
+        setting("delivery_purge_ms", "How often messages delivered more than a week ago are forgotten."),
     ];
 }
 
 impl Default for TasksConfig {
     fn default() -> Self {
-        Self { payment_reconcile_ms: 1_000, checkout_expire_ms: 60_000, idempotency_purge_ms: 600_000 }
+        Self {
+            payment_reconcile_ms: 1_000,
+            checkout_expire_ms: 60_000,
+            idempotency_purge_ms: 600_000,
+            webhook_delivery_ms: 1_000,
+            mail_delivery_ms: 1_000,
+            payment_capture_ms: 1_000,
+            payment_refund_ms: 1_000,
+            delivery_purge_ms: 600_000,
+        }
     }
 }
 
@@ -415,14 +419,14 @@ impl Default for LogConfig {
     }
 }
 
-fn mask<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn mask<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
         Some(_) => serializer.serialize_some("***"),
         None => serializer.serialize_none(),
     }
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 

@@ -1,7 +1,8 @@
 //! The supervisor: owns every periodic task. It knows nothing of shops.
 //!
 //! A task runs in passes: every period, at once when nudged, at once again while there is more. A pass has a timeout;
-//! a pass that fails or panics is logged and tried again later, with a growing wait.
+//! a pass that fails or panics is logged and tried again later, with a growing wait. A task with several lanes may have
+//! as many passes at once: a lane that finds work wakes the next, so that an idle task costs one pass in each period.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -24,6 +25,16 @@ use tokio_util::task::TaskTracker;
 pub struct Schedule {
     pub period: Duration,
     pub pass_timeout: Duration,
+    /// Passes at once.
+    pub lanes: u32,
+}
+
+impl Schedule {
+    /// With this many passes at once.
+    #[must_use]
+    pub fn on(self, lanes: u32) -> Self {
+        Self { lanes, ..self }
+    }
 }
 
 /// After failures the wait grows to at most this many periods, and never beyond this long.
@@ -39,7 +50,8 @@ pub struct TaskStatus {
     /// Items handled since the process started.
     pub items: u64,
     pub last_pass_us: u64,
-    pub running: bool,
+    /// Passes under way.
+    pub running: u32,
 }
 
 #[derive(Clone)]
@@ -67,7 +79,10 @@ impl Supervisor {
         };
         for (task, schedule) in tasks {
             let duty = Duty { supervisor: supervisor.clone(), log: log.clone(), task, schedule };
-            supervisor.tracker.spawn_on(duty.run(), runtime);
+            supervisor.tracker.spawn_on(duty.clone().tick(), runtime);
+            for _ in 0..schedule.lanes {
+                supervisor.tracker.spawn_on(duty.clone().run(), runtime);
+            }
         }
         supervisor
     }
@@ -90,7 +105,7 @@ impl Supervisor {
         match tokio::time::timeout(grace, self.tracker.wait()).await {
             Ok(()) => Vec::new(),
             Err(_) => {
-                let running = self.tasks.iter().filter(|(_, task)| task.status().running);
+                let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
                 running.map(|(name, _)| (*name).to_owned()).collect()
             }
         }
@@ -107,7 +122,8 @@ impl Supervised {
     }
 }
 
-/// One task's loop.
+/// One task's loops.
+#[derive(Clone)]
 struct Duty {
     supervisor: Supervisor,
     log: Logger,
@@ -116,26 +132,43 @@ struct Duty {
 }
 
 impl Duty {
-    async fn run(self) {
-        let Some(own) = self.supervisor.tasks.get(self.task.name()) else { return };
+    /// Nudges once in each period, whatever the lanes are busy with.
+    async fn tick(self) {
         loop {
-            let wait = match self.pass(own).await {
-                Ok(Progress::More(_)) => Duration::ZERO,
-                Ok(Progress::Idle | Progress::Done(_)) => self.schedule.period,
-                Err(failures) => backoff(self.schedule.period, failures),
-            };
             tokio::select! {
                 biased;
                 () = self.supervisor.stop.cancelled() => return,
-                () = own.nudge.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(self.schedule.period) => self.supervisor.nudge(self.task.name()),
+            }
+        }
+    }
+
+    /// One lane.
+    async fn run(self) {
+        let Some(own) = self.supervisor.tasks.get(self.task.name()) else { return };
+        let stopped = self.supervisor.stop.cancelled();
+        tokio::pin!(stopped);
+        loop {
+            let outcome = self.pass(own).await;
+            let next = async {
+                match outcome {
+                    Ok(Progress::More(_)) if self.schedule.lanes > 1 => own.nudge.notify_one(),
+                    Ok(Progress::More(_)) => {}
+                    Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
+                    Err(failures) => tokio::time::sleep(backoff(self.schedule.period, failures)).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                () = next => {}
             }
         }
     }
 
     /// One pass; on failure how many there were in a row.
     async fn pass(&self, own: &Supervised) -> Result<Progress, u32> {
-        own.update(|status| status.running = true);
+        own.update(|status| status.running += 1);
         let name = self.task.name();
         let watch = Stopwatch::start();
         let deadline = Deadline::after(self.schedule.pass_timeout);
@@ -149,7 +182,7 @@ impl Duty {
         };
         let elapsed = watch.elapsed_us();
         own.update(|status| {
-            status.running = false;
+            status.running -= 1;
             status.passes += 1;
             status.last_pass_us = elapsed;
         });
@@ -226,7 +259,7 @@ mod tests {
     fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
         let (told, heard) = mpsc::unbounded_channel();
         let probe = Probe { step, passes: AtomicU32::new(0), told };
-        let schedule = Schedule { period, pass_timeout: Duration::from_secs(5) };
+        let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1 };
         let log = Logger::root(slog::Discard, o!());
         (Supervisor::start(&Handle::current(), &log, vec![(Arc::new(probe), schedule)]), heard)
     }
@@ -267,6 +300,35 @@ mod tests {
         supervisor.drain(Duration::from_secs(5)).await;
         let status = &supervisor.status()["probe.run"];
         assert_eq!((status.failures, status.failing_for), (2, 0));
+    }
+
+    /// Holds its first pass until as many run beside it as there are lanes.
+    struct Crowd(tokio::sync::Barrier);
+
+    impl BackgroundTask for Arc<Crowd> {
+        fn name(&self) -> &'static str {
+            "crowd.run"
+        }
+        fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
+            let this = self.clone();
+            Box::pin(async move {
+                this.0.wait().await;
+                Ok(Progress::Idle)
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
+        let crowd = Arc::new(Crowd(tokio::sync::Barrier::new(4)));
+        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3 };
+        let log = Logger::root(slog::Discard, o!());
+        let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(crowd.clone()), schedule)];
+        let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
+        crowd.0.wait().await;
+        assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
+        let status = &supervisor.status()["crowd.run"];
+        assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
     }
 
     #[test]

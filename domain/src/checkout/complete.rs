@@ -110,7 +110,7 @@ impl CompleteCheckout {
             checkout: command.id.clone(),
             attempt: AttemptId::generate(now),
             instrument: command.choice.instrument,
-            owned_until: now + self.limits.grace + OWNERSHIP_MARGIN,
+            owned_for: self.limits.grace + OWNERSHIP_MARGIN,
         };
         match self.checkouts.begin_completion(ctx, begin).await? {
             Begun::Claimed { checkout, attempt } => {

@@ -1,5 +1,7 @@
 //! What the use cases ask of storage.
 
+use std::time::Duration;
+
 use super::message::Message;
 use super::model::{Checkout, CheckoutId, CheckoutRequest, Status};
 use crate::PortFuture;
@@ -104,8 +106,8 @@ pub struct Begin {
     pub checkout: CheckoutId,
     pub attempt: AttemptId,
     pub instrument: Instrument,
-    /// When the reconciler may take over, should the owner of this attempt die.
-    pub owned_until: Timestamp,
+    /// How long the owner of this attempt has it to itself; should it die, the reconciler takes over after that.
+    pub owned_for: Duration,
 }
 
 /// How a completion stands.

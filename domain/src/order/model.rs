@@ -115,6 +115,13 @@ pub struct OrderEvent {
     pub kind: OrderEventKind,
 }
 
+impl OrderEvent {
+    /// Goods left the house.
+    pub fn is_shipping(&self) -> bool {
+        matches!(&self.kind, OrderEventKind::Shipped(shipment) if shipment.kind == "shipped")
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderEventKind {
     Placed,

@@ -17,8 +17,14 @@ pub trait OrderBook: Send + Sync {
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Order>, Fault>;
 
     /// Appends the changes that the order does not have yet, by their ids, all or none of them. Doing it again
-    /// changes nothing.
-    fn append(&self, ctx: &RequestContext, id: OrderId, changes: Vec<OrderChange>) -> PortFuture<Order, OrderError>;
+    /// changes nothing. What is to be told of them is written down with them.
+    fn append(
+        &self,
+        ctx: &RequestContext,
+        id: OrderId,
+        changes: Vec<OrderChange>,
+        now: Timestamp,
+    ) -> PortFuture<Order, OrderError>;
 }
 
 /// Something that happened to an order.

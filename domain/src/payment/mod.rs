@@ -13,15 +13,19 @@
 //!     '--cancel-------> cancelled
 //! ```
 
+mod capture;
 mod model;
 mod ports;
 mod reconcile;
 mod refund;
 
+pub use capture::{PaymentCapture, capture_due};
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, InstrumentDisplay,
     PaymentChoice, PaymentOutcome, PaymentReference,
 };
-pub use ports::{PaymentAttempts, PaymentGateway, PaymentHandler};
+pub use ports::{
+    GatewayEvent, Held, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError, RefundWanted,
+};
 pub use reconcile::{PaymentReconciler, RECONCILE_BATCH};
-pub use refund::{Refund, RefundId, RefundRefused, RefundState, may_refund};
+pub use refund::{PaymentRefunder, Refund, RefundId, RefundRefused, RefundState, may_refund};

@@ -24,7 +24,7 @@ pub struct Attempt {
     pub state: AttemptState,
     /// What the gateway calls it; stored before it is confirmed.
     pub reference: Option<PaymentReference>,
-    /// How often the reconciler has looked at it.
+    /// How often it was claimed by a background task, the present time included. Fences late records off.
     pub checks: u32,
     pub created_at: Timestamp,
 }

@@ -1,13 +1,16 @@
 //! The gateway, and the record of what was tried.
 
+use std::time::Duration;
+
 use super::model::{
     Attempt, AttemptId, Credential, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
 };
-use super::refund::{Refund, RefundState};
+use super::refund::{Refund, RefundId, RefundRefused, RefundState};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
+use crate::money::Amount;
 
 /// The payment provider. Each method is one network call that ends within the context's deadline and may be repeated:
 /// the attempt's own keys make the second call an echo of the first.
@@ -69,7 +72,8 @@ pub struct PaymentHandler {
     pub config: String,
 }
 
-/// The record of attempts. Each method is one transaction.
+/// The record of attempts. Each method is one transaction. Leases are measured by the database's own clock; when
+/// something is due is the shop's business time.
 pub trait PaymentAttempts: Send + Sync {
     /// Stores what the gateway calls an attempt, before it is confirmed.
     fn record_reference(
@@ -82,18 +86,102 @@ pub trait PaymentAttempts: Send + Sync {
     /// Notes that the gateway's answer was lost. The reconciler may look at once.
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault>;
 
-    /// Takes at most `limit` unsettled attempts that are due, oldest first, and makes them due again at `retry_at` in
-    /// case whoever takes them dies.
+    /// Takes at most `limit` unsettled attempts that are due and that nobody has a lease on, oldest first, and counts
+    /// the check. Whoever takes them has them alone for as long as `lease`.
     fn claim_due(
         &self,
         ctx: &RequestContext,
         now: Timestamp,
-        retry_at: Timestamp,
+        lease: Duration,
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault>;
 
-    /// Makes an unsettled attempt due at `at`.
-    fn postpone(&self, ctx: &RequestContext, id: AttemptId, at: Timestamp) -> PortFuture<(), Fault>;
+    /// Gives an unsettled or held attempt back, due at `at`; unless someone else has claimed it since.
+    fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault>;
+
+    /// As [`claim_due`](Self::claim_due), of those that are held: what was shipped, and what will soon lapse.
+    fn claim_held(
+        &self,
+        ctx: &RequestContext,
+        now: Timestamp,
+        lease: Duration,
+        limit: u32,
+    ) -> PortFuture<Vec<Held>, Fault>;
+
+    /// Ends what was held: captured, or let go. Doing it again changes nothing.
+    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
+
+    /// Heeds what the gateway told of its own accord, once: makes the payment it speaks of due at `now`. False when it
+    /// was told before. Only that something happened is believed; what happened is looked up.
+    fn heed(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
+}
+
+/// A payment whose amount is held, and whether its order still wants anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub attempt: Attempt,
+    pub wanted: bool,
+}
+
+/// Something that the gateway told of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayEvent {
+    /// The gateway's own id of it: told twice, it is the same.
+    pub id: String,
+    /// The payment that it speaks of.
+    pub reference: Option<PaymentReference>,
+}
+
+/// The record of refunds. Each method is one transaction.
+pub trait PaymentRefunds: Send + Sync {
+    /// Records that money is to be given back, if there is that much left. Asking again with the same id changes
+    /// nothing and returns what is known of it.
+    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError>;
+
+    /// Takes at most `limit` refunds that are due and that nobody has a lease on, and counts the try.
+    fn claim_due(
+        &self,
+        ctx: &RequestContext,
+        now: Timestamp,
+        lease: Duration,
+        limit: u32,
+    ) -> PortFuture<Vec<Refund>, Fault>;
+
+    /// Records what the gateway said of a claimed refund, due again at `at` unless that is its end; unless someone else
+    /// has claimed it since.
+    fn record(
+        &self,
+        ctx: &RequestContext,
+        claimed: &Refund,
+        state: RefundState,
+        at: Timestamp,
+    ) -> PortFuture<(), Fault>;
+}
+
+/// Money that is to be given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundWanted {
+    pub id: RefundId,
+    pub attempt: AttemptId,
+    pub amount: Amount,
+    pub now: Timestamp,
+}
+
+#[derive(Debug)]
+pub enum RefundError {
+    Refused(RefundRefused),
+    Fault(Fault),
+}
+
+impl From<RefundRefused> for RefundError {
+    fn from(refused: RefundRefused) -> Self {
+        Self::Refused(refused)
+    }
+}
+impl From<Fault> for RefundError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl GatewayState {

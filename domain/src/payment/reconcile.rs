@@ -20,6 +20,8 @@ pub const RECONCILE_BATCH: u32 = 20;
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a claimed attempt stays with the pass that claimed it.
 const CLAIM: Duration = Duration::from_secs(60);
+/// Gateways forget a key after a day; after that it would open a second payment.
+const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Waits between two looks at one attempt: each twice as long as the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -44,14 +46,14 @@ impl PaymentReconciler {
 
     async fn reconcile_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let now = self.clock.now();
-        let due = self.attempts.claim_due(ctx, now, now + CLAIM, RECONCILE_BATCH).await?;
+        let due = self.attempts.claim_due(ctx, now, CLAIM, RECONCILE_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         for attempt in due {
             // One attempt that cannot be resolved must not keep the others waiting.
             if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
                     "attempt_id" => %attempt.id, "checks" => attempt.checks, "error" => fault.chain());
-                self.attempts.postpone(ctx, attempt.id.clone(), self.clock.now() + backoff(attempt.checks)).await?;
+                self.attempts.postpone(ctx, &attempt, self.clock.now() + backoff(attempt.checks)).await?;
             }
         }
         Ok(match count {
@@ -77,7 +79,13 @@ impl PaymentReconciler {
         }
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
-            // Its owner died before it could store the reference. Opening again with the same key names it again.
+            // Its owner died before it could store the reference, and so before it could charge.
+            None if self.clock.now() - attempt.created_at > KEY_TRUSTED => {
+                warn!(ctx.log(), "payment was never confirmed, and its key is too old to ask for it";
+                    "op" => "payment.reconcile", "attempt_id" => %attempt.id, "error_code" => "payment.key_expired");
+                return Ok(PaymentOutcome::Cancelled);
+            }
+            // Opening again with the same key names it again.
             None => self.gateway.open(ctx, attempt).await?,
         };
         let outcome = match self.gateway.look_up(ctx, &reference).await? {
@@ -101,7 +109,7 @@ impl BackgroundTask for PaymentReconciler {
 }
 
 fn backoff(checks: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << checks.min(10)).min(LONGEST_WAIT)
+    FIRST_WAIT.saturating_mul(1 << checks.saturating_sub(1).min(10)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
@@ -110,8 +118,8 @@ mod tests {
 
     #[test]
     fn the_wait_between_two_looks_grows_and_is_bounded() {
-        assert_eq!(backoff(0), Duration::from_secs(1));
-        assert_eq!(backoff(3), Duration::from_secs(8));
+        assert_eq!(backoff(1), Duration::from_secs(1));
+        assert_eq!(backoff(4), Duration::from_secs(8));
         assert_eq!(backoff(u32::MAX), Duration::from_secs(60));
     }
 }

@@ -1,8 +1,19 @@
 //! Giving money back: never more than was taken.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{error, info, warn};
+
 use super::model::{AttemptId, PaymentReference};
+use super::ports::{PaymentGateway, PaymentRefunds};
+use crate::PortFuture;
+use crate::clock::{Clock, Timestamp};
+use crate::context::RequestContext;
+use crate::fault::Fault;
 use crate::id::{Id, Named};
 use crate::money::{Amount, Money};
+use crate::task::{BackgroundTask, Progress};
 
 pub type RefundId = Id<Refund>;
 
@@ -18,8 +29,9 @@ pub struct Refund {
     pub reference: PaymentReference,
     pub money: Money,
     pub state: RefundState,
-    /// How often the gateway was asked for it.
+    /// How often the gateway was asked for it, the present try included once it is claimed.
     pub tries: u32,
+    pub created_at: Timestamp,
 }
 
 impl Refund {
@@ -61,6 +73,72 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
         Err(RefundRefused::TooMuch { left })
     } else {
         Ok(())
+    }
+}
+
+/// Refunds per pass.
+const BATCH: u32 = 20;
+const ONE_CALL: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(5 * 60);
+/// Gateways forget a key after a day. What has not been answered by then may have been done: a person must look.
+const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
+/// Until a refund is asked for again: after a failure, and while the gateway has not finished it.
+const WAIT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+
+/// Asks the gateway for the refunds that were recorded.
+#[derive(Clone)]
+pub struct PaymentRefunder {
+    refunds: Arc<dyn PaymentRefunds>,
+    gateway: Arc<dyn PaymentGateway>,
+    clock: Arc<dyn Clock>,
+}
+
+impl PaymentRefunder {
+    pub fn new(refunds: Arc<dyn PaymentRefunds>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
+        Self { refunds, gateway, clock }
+    }
+
+    async fn refund_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
+        let due = self.refunds.claim_due(ctx, self.clock.now(), LEASE, BATCH).await?;
+        let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        for refund in due {
+            let (state, wait) = self.ask(ctx, &refund).await;
+            self.refunds.record(ctx, &refund, state, self.clock.now() + wait).await?;
+        }
+        Ok(if count == 0 { Progress::Idle } else { Progress::Done(count) })
+    }
+
+    /// What is now known of a refund, and when to ask again if that is not its end.
+    async fn ask(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
+        let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
+            "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
+        if self.clock.now() - refund.created_at > KEY_TRUSTED && refund.state == RefundState::Requested {
+            error!(log, "refund is a day old and unanswered: see at the gateway whether it was made";
+                "error_code" => "payment.key_expired");
+            return (refund.state.clone(), LOOK_AGAIN);
+        }
+        match self.gateway.refund(&ctx.at_most(ONE_CALL), refund).await {
+            Ok(state) => {
+                info!(log, "refund answered"; "state" => ?state);
+                (state, LOOK_AGAIN)
+            }
+            Err(fault) => {
+                warn!(log, "refund has no answer yet"; "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                (refund.state.clone(), WAIT)
+            }
+        }
+    }
+}
+
+impl BackgroundTask for PaymentRefunder {
+    fn name(&self) -> &'static str {
+        "payment_refunder"
+    }
+
+    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move { this.refund_due(&ctx).await })
     }
 }
 

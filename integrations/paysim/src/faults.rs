@@ -89,7 +89,6 @@ impl Fault {
 
 /// The next calls that match go wrong.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Script {
     /// `None`: any operation.
     #[serde(default)]
@@ -99,6 +98,7 @@ pub struct Script {
     pub key: Option<String>,
     /// How many calls.
     pub next: u64,
+    #[serde(flatten)]
     pub fault: Fault,
 }
 

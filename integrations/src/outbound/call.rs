@@ -20,6 +20,7 @@ pub struct Call {
     pub(super) limits: Limits,
     pub(super) repeat: Repeat,
     pub(super) concurrent: Option<usize>,
+    pub(super) is_readable: fn(&[u8]) -> bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ impl Call {
             limits,
             repeat: Repeat::USUAL,
             concurrent: None,
+            is_readable: |_| true,
         }
     }
 
@@ -143,6 +145,13 @@ impl Call {
     #[must_use]
     pub fn repeat(mut self, repeat: Repeat) -> Self {
         self.repeat = repeat;
+        self
+    }
+
+    /// A successful answer whose body fails this test is no answer: whoever sent it, it was not the destination.
+    #[must_use]
+    pub fn readable_if(mut self, is_readable: fn(&[u8]) -> bool) -> Self {
+        self.is_readable = is_readable;
         self
     }
 

@@ -44,6 +44,8 @@ pub enum Reason {
     Broken,
     /// The answer is longer than this call allows.
     TooLarge,
+    /// The answer is not of the kind that was asked for: a page of a proxy, for instance.
+    Unreadable,
 }
 
 impl Effect {
@@ -68,6 +70,7 @@ impl Reason {
             Self::Cancelled => "cancelled",
             Self::Broken => "broken",
             Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -108,7 +111,12 @@ impl From<CallError> for Fault {
             (Effect::None, Reason::BadRequest) => FaultKind::Internal,
             (
                 Effect::None,
-                Reason::Blocked(_) | Reason::Unreachable | Reason::Busy | Reason::Broken | Reason::TooLarge,
+                Reason::Blocked(_)
+                | Reason::Unreachable
+                | Reason::Busy
+                | Reason::Broken
+                | Reason::TooLarge
+                | Reason::Unreadable,
             ) => FaultKind::Unavailable,
         };
         Self::new(kind, error.operation).caused_by(error)

@@ -44,11 +44,17 @@ pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) 
         Some(failure) => match failure.reason {
             Reason::TooLarge => BodyEnd::TooLarge,
             Reason::Deadline | Reason::Cancelled => BodyEnd::Deadline,
-            Reason::Broken | Reason::Unreachable | Reason::Busy | Reason::BadRequest | Reason::Blocked(_) => {
-                BodyEnd::Broken
-            }
+            Reason::Broken
+            | Reason::Unreachable
+            | Reason::Unreadable
+            | Reason::Busy
+            | Reason::BadRequest
+            | Reason::Blocked(_) => BodyEnd::Broken,
         },
     };
+    if is_needed && (200..300).contains(&status) && !(call.is_readable)(&body) {
+        return Err(no_answer(call, call.method == Method::Post, Failure::of(Reason::Unreadable)));
+    }
     Ok(Reply { status, headers, body, body_end, attempts: 1, in_doubt: false })
 }
 

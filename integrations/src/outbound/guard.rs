@@ -104,6 +104,13 @@ impl Destination {
         there
     }
 
+    /// The same resource with these in its query, and nothing else.
+    #[must_use]
+    pub fn with_query<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.url.query_pairs_mut().clear().extend_pairs(pairs);
+        self
+    }
+
     pub fn url(&self) -> &Url {
         &self.url
     }

@@ -34,15 +34,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) fn may_repeat(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
     let Repeat::After(statuses) = call.repeat else { return false };
     match outcome {
+        // The other end has kept this answer for this key: asking again brings the same one.
+        Ok(reply) if reply.header("idempotent-replayed") == Some("true") => false,
         Ok(reply) => match reply.header("stripe-should-retry") {
             Some("true") => true,
             Some("false") => false,
             _ => statuses.contains(&reply.status),
         },
         Err(error) => match error.reason {
-            Reason::Unreachable | Reason::Deadline | Reason::Broken => true,
-            // An answer that is too long will be too long again; the others are refusals of our own.
-            Reason::TooLarge | Reason::Blocked(_) | Reason::BadRequest | Reason::Busy | Reason::Cancelled => false,
+            Reason::Unreachable | Reason::Deadline | Reason::Broken | Reason::TooLarge | Reason::Unreadable => true,
+            // Refusals of our own.
+            Reason::Blocked(_) | Reason::BadRequest | Reason::Busy | Reason::Cancelled => false,
         },
     }
 }
@@ -94,7 +96,9 @@ mod tests {
             (no_answer(Reason::Unreachable), true),
             (no_answer(Reason::Deadline), true),
             (no_answer(Reason::Broken), true),
-            (no_answer(Reason::TooLarge), false),
+            (no_answer(Reason::TooLarge), true),
+            (no_answer(Reason::Unreadable), true),
+            (answer(500, Some(("idempotent-replayed", "true"))), false),
             (no_answer(Reason::Busy), false),
             (no_answer(Reason::Cancelled), false),
             (no_answer(Reason::BadRequest), false),

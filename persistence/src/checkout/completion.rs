@@ -7,26 +7,27 @@ use domain::checkout::{
     Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
     demand_of, shortages,
 };
+use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
-use domain::payment::{Attempt, AttemptState, PaymentOutcome};
+use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
 use domain::stock::{hold, release, take};
 
 use super::{Asker, queries, refuse};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
-use crate::{order as orders, payment, stock};
+use crate::{delivery, order as orders, payment, stock};
 
-pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begun, TxError<CheckoutError>> {
+pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
         Claimed::Answered(outcome) => return Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::InProgress => return in_progress(tx, asker, &begin.checkout),
+        Claimed::InProgress => return ours_or_in_progress(tx, asker, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
     let checkout = asker.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
@@ -45,7 +46,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
     };
     stock::write(tx, &held)?;
     let attempt = Attempt {
-        id: begin.attempt,
+        id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
         handler: begin.instrument.handler.clone(),
         money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
@@ -54,8 +55,8 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
         checks: 0,
         created_at: now,
     };
-    payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_until)?;
-    let checkout = checkout.completing(attempt.id.clone(), begin.instrument, now);
+    payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
+    let checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
     queries::save(tx, &checkout)?;
     Ok(Begun::Claimed { checkout, attempt })
 }
@@ -74,6 +75,18 @@ pub(super) fn standing(
     }
 }
 
+/// A claim that was committed by an earlier run of this very command is ours: were it left to "someone else", nobody
+/// would call the gateway.
+fn ours_or_in_progress(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
+    match payment::lock(tx, &begin.attempt)? {
+        Some((attempt, _)) if attempt.state == AttemptState::Opened => {
+            let checkout = asker.own(queries::find(tx, &begin.checkout)?)?;
+            Ok(Begun::Claimed { checkout, attempt })
+        }
+        _ => in_progress(tx, asker, &begin.checkout),
+    }
+}
+
 fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<CheckoutError>> {
     let checkout = asker.own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
@@ -83,7 +96,11 @@ fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun,
     Ok(if state == Some(AttemptState::Unknown) { Begun::Unknown(checkout) } else { Begun::InProgress })
 }
 
-pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome, TxError<Fault>> {
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    announcer: &dyn Announcer,
+    settlement: &Settlement,
+) -> Result<Outcome, TxError<Fault>> {
     let (attempt, key) = payment::lock(tx, &settlement.attempt)?
         .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;
     let checkout = queries::lock(tx, &attempt.checkout)?
@@ -110,6 +127,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
+            delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), now)?;
             (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(reason) => {
@@ -126,7 +144,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: Settlement) -> Result<Outcome,
         }
     };
     stock::write(tx, &levels)?;
-    payment::settle(tx, &attempt.id, state)?;
+    payment::settle(tx, &attempt.id, state, capture_due(now))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
         Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,

@@ -3,23 +3,29 @@
 mod queries;
 mod rows;
 
+use std::sync::Arc;
+
 use domain::PortFuture;
+use domain::clock::Timestamp;
 use domain::context::RequestContext;
+use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
-use domain::order::{Order, OrderBook, OrderChange, OrderError, OrderId, OrderRefusal, adjust, ship};
+use domain::order::{Order, OrderBook, OrderChange, OrderError, OrderEvent, OrderId, OrderRefusal, adjust, ship};
 
 use crate::database::{Database, Operation, Tx, TxError};
+use crate::{delivery, payment};
 
 pub(crate) use queries::insert;
 
 pub struct SqlOrderBook {
     database: Database,
+    announcer: Arc<dyn Announcer>,
 }
 
 impl SqlOrderBook {
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, announcer: Arc<dyn Announcer>) -> Self {
+        Self { database, announcer }
     }
 }
 
@@ -32,27 +38,45 @@ impl OrderBook for SqlOrderBook {
         self.database.run(ctx, Operation::read("order.read_page"), move |tx| Ok(queries::find_by_page(tx, &page)?))
     }
 
-    fn append(&self, ctx: &RequestContext, id: OrderId, changes: Vec<OrderChange>) -> PortFuture<Order, OrderError> {
-        self.database.run(ctx, Operation::write("order.append"), move |tx| append(tx, &id, changes))
+    fn append(
+        &self,
+        ctx: &RequestContext,
+        id: OrderId,
+        changes: Vec<OrderChange>,
+        now: Timestamp,
+    ) -> PortFuture<Order, OrderError> {
+        let announcer = self.announcer.clone();
+        let op = Operation::repeatable_write("order.append");
+        self.database.run(ctx, op, move |tx| append(tx, &*announcer, &id, &changes, now))
     }
 }
 
-fn append(tx: &mut Tx<'_>, id: &OrderId, changes: Vec<OrderChange>) -> Result<Order, TxError<OrderError>> {
+fn append(
+    tx: &mut Tx<'_>,
+    announcer: &dyn Announcer,
+    id: &OrderId,
+    changes: &[OrderChange],
+    now: Timestamp,
+) -> Result<Order, TxError<OrderError>> {
     let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
     let known = order.events.len();
     for change in changes {
         if order.events.iter().any(|event| event.id == change.id()) {
             continue;
         }
-        let changed = match change {
+        let changed = match change.clone() {
             OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
         };
         order = changed.map_err(|refused| TxError::Refused(refused.into()))?;
+        delivery::enqueue(tx, announcer, &order, None, now)?;
     }
     if order.events.len() > known {
         queries::update_lines(tx, &order)?;
         queries::append_events(tx, &order, known)?;
+        if order.events[known..].iter().any(OrderEvent::is_shipping) {
+            payment::capture_now(tx, &order.checkout, now)?;
+        }
     }
     Ok(order)
 }

@@ -1,16 +1,24 @@
-//! Payment attempts, and the instruments that the simulated handler keeps on file.
+//! Payment attempts, refunds, and the instruments that the simulated handler keeps on file.
 
 mod queries;
+mod refund;
 
+use std::time::Duration;
+
+use diesel::QueryResult;
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
-use domain::payment::{Attempt, AttemptId, Credential, PaymentAttempts, PaymentChoice, PaymentReference};
+use domain::payment::{
+    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, Held, PaymentAttempts, PaymentChoice, PaymentReference,
+};
 
-use crate::database::{Database, Operation};
+use crate::database::{Database, Operation, Tx};
+use queries::Due;
 
-pub(crate) use queries::{insert, lock, settle, state};
+pub(crate) use queries::{capture_now, insert, lock, settle, state};
+pub use refund::SqlPaymentRefunds;
 
 pub struct SqlPaymentAttempts {
     database: Database,
@@ -29,12 +37,12 @@ impl PaymentAttempts for SqlPaymentAttempts {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_reference");
+        let op = Operation::repeatable_write("payment.record_reference");
         self.database.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_unknown");
+        let op = Operation::repeatable_write("payment.record_unknown");
         self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
     }
 
@@ -42,17 +50,58 @@ impl PaymentAttempts for SqlPaymentAttempts {
         &self,
         ctx: &RequestContext,
         now: Timestamp,
-        retry_at: Timestamp,
+        lease: Duration,
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault> {
         let op = Operation::write("payment.claim_due");
-        self.database.run(ctx, op, move |tx| Ok(queries::claim_due(tx, now, retry_at, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(queries::claim(tx, Due::Unsettled, now, lease, limit)?))
     }
 
-    fn postpone(&self, ctx: &RequestContext, id: AttemptId, at: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.postpone");
-        self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &id, at)?))
+    fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
+        let claimed = claimed.clone();
+        let op = Operation::repeatable_write("payment.postpone");
+        self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
+
+    fn claim_held(
+        &self,
+        ctx: &RequestContext,
+        now: Timestamp,
+        lease: Duration,
+        limit: u32,
+    ) -> PortFuture<Vec<Held>, Fault> {
+        let op = Operation::write("payment.claim_held");
+        self.database.run(ctx, op, move |tx| Ok(claim_held(tx, now, lease, limit)?))
+    }
+
+    fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
+        let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
+        let op = Operation::repeatable_write("payment.record_captured");
+        self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
+    }
+
+    fn heed(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
+        self.database.run(ctx, Operation::write("payment.heed"), move |tx| Ok(heed(tx, &event, now)?))
+    }
+}
+
+fn claim_held(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
+    let attempts = queries::claim(tx, Due::Held, now, lease, limit)?;
+    let held = |attempt: Attempt| {
+        let wanted = queries::wanted(tx, &attempt.checkout)?;
+        Ok(Held { attempt, wanted })
+    };
+    attempts.into_iter().map(held).collect()
+}
+
+fn heed(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
+    if !queries::note_event(tx, event, now)? {
+        return Ok(false);
+    }
+    if let Some(reference) = &event.reference {
+        queries::hasten(tx, reference, now)?;
+    }
+    Ok(true)
 }
 
 /// The imported instruments of the simulated payment handler. A real gateway keeps its own vault.

@@ -1,23 +1,27 @@
 //! SQL for payment attempts.
 
+use std::time::Duration;
+
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
+use domain::checkout::CheckoutId;
 use domain::clock::Timestamp;
 use domain::money::{Amount, Money};
-use domain::payment::{Attempt, AttemptId, AttemptState, Credential, HandlerId, PaymentReference};
+use domain::payment::{Attempt, AttemptId, AttemptState, Credential, GatewayEvent, HandlerId, PaymentReference};
 use domain::secret::Secret;
 
 use crate::checkout::rows::{attempt_id, checkout_id};
-use crate::database::{Tx, on_backend};
-use crate::schema::{payment_attempt as attempts, payment_instrument as instruments};
+use crate::database::{Tx, engine_now, lease, on_backend};
+use crate::schema::{
+    gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
+};
 use crate::stored::{currency, instant, malformed, millis};
 
-/// The states that the reconciler looks at.
-const UNSETTLED: [&str; 2] = ["opened", "unknown"];
-/// The same, to the letter as the index of due attempts has it: with parameters in their place, neither engine can know
-/// that the index covers them.
+/// The states that a background task looks at, to the letter as the index of due attempts has it: with parameters in
+/// their place, neither engine can know that the index covers them.
 const IS_UNSETTLED: &str = "state IN ('opened', 'unknown')";
+const IS_HELD: &str = "state = 'authorized'";
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = attempts)]
@@ -51,7 +55,9 @@ impl AttemptRow {
     }
 }
 
-pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, due_at: Timestamp) -> QueryResult<()> {
+/// Its owner has it to itself for as long as `owned_for`.
+pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
+    let leased_until = lease(tx, owned_for)?;
     let values = (
         attempts::id.eq(attempt.id.as_str()),
         attempts::checkout_id.eq(attempt.checkout.as_str()),
@@ -62,7 +68,8 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, due_at
         attempts::checks.eq(0),
         attempts::claim_key.eq(claim_key),
         attempts::created_at.eq(millis(attempt.created_at)),
-        attempts::due_at.eq(millis(due_at)),
+        attempts::due_at.eq(millis(attempt.created_at)),
+        attempts::leased_until.eq(leased_until),
     );
     on_backend!(tx, |conn| diesel::insert_into(attempts::table).values(values).execute(*conn))?;
     Ok(())
@@ -84,8 +91,23 @@ pub(crate) fn state(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<Attem
     word.as_deref().map(parse_state).transpose()
 }
 
-pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState) -> QueryResult<()> {
-    let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::state.eq(state_word(state)));
+/// Nobody works on it any more; what is held is due again at `due_at`, and nothing else ever is.
+pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState, due_at: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(attempts::table.find(id.as_str())).set((
+        attempts::state.eq(state_word(state)),
+        attempts::due_at.eq(millis(due_at)),
+        attempts::leased_until.eq(None::<i64>),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Something was shipped: what is held for it is to be captured now.
+pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
+    let held = attempts::table
+        .filter(attempts::checkout_id.eq(checkout.as_str()))
+        .filter(attempts::state.eq(state_word(AttemptState::Authorized)));
+    let update = diesel::update(held).set(attempts::due_at.eq(millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -96,35 +118,104 @@ pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &Payment
     Ok(())
 }
 
-/// Only from `opened`: whoever settled it meanwhile knows more.
+/// Only from `opened`: whoever settled it meanwhile knows more. Its owner gives it up.
 pub(super) fn set_unknown(tx: &mut Tx<'_>, id: &AttemptId, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Opened)));
-    let update = diesel::update(target)
-        .set((attempts::state.eq(state_word(AttemptState::Unknown)), attempts::due_at.eq(millis(now))));
+    let update = diesel::update(target).set((
+        attempts::state.eq(state_word(AttemptState::Unknown)),
+        attempts::due_at.eq(millis(now)),
+        attempts::leased_until.eq(None::<i64>),
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
 
-pub(super) fn claim_due(tx: &mut Tx<'_>, now: Timestamp, retry_at: Timestamp, limit: u32) -> QueryResult<Vec<Attempt>> {
+/// Which attempts a background task looks at, to the letter as its index has it.
+#[derive(Clone, Copy)]
+pub(super) enum Due {
+    Unsettled,
+    Held,
+}
+
+pub(super) fn claim(
+    tx: &mut Tx<'_>,
+    due: Due,
+    now: Timestamp,
+    length: Duration,
+    limit: u32,
+) -> QueryResult<Vec<Attempt>> {
+    let at = engine_now(tx)?;
+    let which = match due {
+        Due::Unsettled => IS_UNSETTLED,
+        Due::Held => IS_HELD,
+    };
     let query = attempts::table
-        .filter(sql::<Bool>(IS_UNSETTLED).and(attempts::due_at.le(millis(now))))
+        .filter(sql::<Bool>(which).and(attempts::due_at.le(millis(now))))
+        .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
         .order(attempts::due_at)
         .limit(i64::from(limit));
     let rows: Vec<AttemptRow> = match tx {
         Tx::Sqlite(conn) => query.select(AttemptRow::as_select()).load(*conn)?,
         Tx::Postgres(conn) => query.select(AttemptRow::as_select()).for_update().skip_locked().load(*conn)?,
     };
-    for row in &rows {
-        let update = diesel::update(attempts::table.find(&row.id))
-            .set((attempts::due_at.eq(millis(retry_at)), attempts::checks.eq(attempts::checks + 1)));
-        on_backend!(tx, |conn| update.execute(*conn))?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
+    let until = lease(tx, length)?;
+    let ids = attempts::table.filter(attempts::id.eq_any(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()));
+    let update = diesel::update(ids).set((attempts::leased_until.eq(until), attempts::checks.eq(attempts::checks + 1)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    let claimed = |row: AttemptRow| {
+        let (attempt, _) = row.into_attempt()?;
+        Ok(Attempt { checks: attempt.checks + 1, ..attempt })
+    };
+    rows.into_iter().map(claimed).collect()
 }
 
-pub(super) fn postpone(tx: &mut Tx<'_>, id: &AttemptId, at: Timestamp) -> QueryResult<()> {
-    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq_any(UNSETTLED));
-    let update = diesel::update(target).set(attempts::due_at.eq(millis(at)));
+/// Only for whoever claimed it last, and not once it is settled.
+pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> QueryResult<()> {
+    let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
+    let target = attempts::table
+        .find(claimed.id.as_str())
+        .filter(attempts::state.eq(state_word(claimed.state)).and(attempts::checks.eq(fence)));
+    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Whether the order that was placed for it still wants anything.
+pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
+    let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
+    let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();
+    let lines: i64 = on_backend!(tx, |conn| lines.get_result(*conn))?;
+    Ok(lines > 0)
+}
+
+pub(super) fn end_held(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState) -> QueryResult<()> {
+    let held = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Authorized)));
+    let update =
+        diesel::update(held).set((attempts::state.eq(state_word(state)), attempts::leased_until.eq(None::<i64>)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// False when it was noted before.
+pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
+    let values = (
+        events::id.eq(&event.id),
+        events::reference.eq(event.reference.as_ref().map(|reference| &reference.0)),
+        events::received_at.eq(millis(now)),
+    );
+    let insert = diesel::insert_into(events::table).values(values).on_conflict(events::id).do_nothing();
+    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+}
+
+/// Due at once, if it is not settled; whoever has a lease on it keeps it.
+pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
+    let target = attempts::table
+        .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
+        .filter(sql::<Bool>(IS_UNSETTLED));
+    let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -140,8 +231,8 @@ pub(super) fn stored_credential(tx: &mut Tx<'_>, id: &str, handler: &str) -> Que
 
 fn state_word(state: AttemptState) -> &'static str {
     match state {
-        AttemptState::Opened => UNSETTLED[0],
-        AttemptState::Unknown => UNSETTLED[1],
+        AttemptState::Opened => "opened",
+        AttemptState::Unknown => "unknown",
         AttemptState::Authorized => "authorized",
         AttemptState::Confirmed => "confirmed",
         AttemptState::Released => "released",

@@ -10,17 +10,21 @@ use domain::checkout::{
 use domain::clock::Timestamp;
 use domain::context::{Deadline, Platform, PlatformId, Principal, RequestContext, RequestId};
 use domain::customer::{Address, Buyer, DestinationId, Email};
+use domain::delivery::{Announcement, Announcer, Content, Letter};
 use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
 use domain::idempotency::{Claim, Fingerprint, Key};
 use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
 use domain::money::{Amount, Currency, Money};
+use domain::order::{Order, OrderEvent};
 use domain::payment::{Attempt, AttemptId, HandlerId, Instrument, PaymentOutcome};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
+use slog::Logger;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
+use super::said::Said;
 use super::{Shop, log, trace};
 
 pub const COMPLETE: &str = "checkout.complete";
@@ -43,9 +47,19 @@ pub fn usd() -> Currency {
 }
 
 pub fn caller(platform: &str, budget: Duration) -> RequestContext {
+    logging(platform, budget, &log())
+}
+
+/// A caller, and what is logged on their behalf.
+pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Said) {
+    let said = Said::default();
+    (logging(platform, budget, &said.logger()), said)
+}
+
+fn logging(platform: &str, budget: Duration, log: &Logger) -> RequestContext {
     let platform = Platform { id: PlatformId(platform.to_owned()), registered: platform == ALICE };
     let (principal, token) = (Principal::Platform(platform), CancellationToken::new());
-    RequestContext::new(&log(), RequestId::generate(), trace(), principal, Deadline::after(budget), token)
+    RequestContext::new(log, RequestId::generate(), trace(), principal, Deadline::after(budget), token)
 }
 
 /// A registered platform with time.
@@ -221,7 +235,8 @@ pub fn begin(id: &CheckoutId, key: &str) -> Begin {
         checkout: id.clone(),
         attempt: AttemptId::generate(noon()),
         instrument: instrument(),
-        owned_until: noon() + hours(1),
+        // Whoever looks for work left behind finds it at once.
+        owned_for: Duration::ZERO,
     }
 }
 
@@ -234,6 +249,22 @@ pub fn about(outcome: &Outcome) -> &Checkout {
     match outcome {
         Outcome::Checkout(checkout) | Outcome::Declined(checkout) => checkout,
         Outcome::NothingToSell(messages) => panic!("nothing was sold: {messages:?}"),
+    }
+}
+
+/// Tells the buyer's platform of every event, and the buyer by mail of the first.
+pub struct Announce;
+
+impl Announcer for Announce {
+    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement> {
+        let document = format!("{{\"order\": \"{}\", \"event\": \"{}\"}}", order.id, event.id);
+        let webhook = Content::Webhook { platform: order.owner.clone(), document };
+        let letter = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
+            let text = || format!("Order {}", order.id);
+            Content::Mail(Letter { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
+        });
+        let contents = [Some(webhook), letter].into_iter().flatten();
+        contents.map(|content| Announcement { event: "order_changed", content }).collect()
     }
 }
 

@@ -7,20 +7,22 @@
 
 pub mod data;
 pub mod raw;
+pub mod said;
 
 use std::future::Future;
 use std::io::Write;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
 use domain::context::{Stopwatch, TraceContext};
+use domain::delivery::Announcer;
 use domain::fault::{Fault, FaultKind};
 use domain::import::ImportError;
 use domain::order::OrderError;
 use persistence::{
-    Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlIdempotencyRecords, SqlImport, SqlOrderBook,
-    SqlPaymentAttempts, SqlStoredInstruments,
+    Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport,
+    SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use raw::Raw;
 use slog::{Discard, Logger, o};
@@ -179,13 +181,22 @@ pub struct Shop {
     pub instruments: SqlStoredInstruments,
     pub keys: SqlIdempotencyRecords,
     pub import: SqlImport,
+    pub deliveries: SqlDeliveryBook,
+    pub refunds: SqlPaymentRefunds,
+    pub platforms: SqlPlatformRegistry,
+    pub signing: SqlKeyStore,
 }
 
 impl Shop {
     pub fn on(database: Database) -> Self {
+        let announcer: Arc<dyn Announcer> = Arc::new(data::Announce);
         Self {
-            checkouts: SqlCheckoutBook::new(database.clone()),
-            orders: SqlOrderBook::new(database.clone()),
+            deliveries: SqlDeliveryBook::new(database.clone()),
+            refunds: SqlPaymentRefunds::new(database.clone()),
+            platforms: SqlPlatformRegistry::new(database.clone()),
+            signing: SqlKeyStore::new(database.clone()),
+            checkouts: SqlCheckoutBook::new(database.clone(), announcer.clone()),
+            orders: SqlOrderBook::new(database.clone(), announcer),
             attempts: SqlPaymentAttempts::new(database.clone()),
             instruments: SqlStoredInstruments::new(database.clone()),
             keys: SqlIdempotencyRecords::new(database.clone()),

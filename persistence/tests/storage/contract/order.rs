@@ -63,8 +63,8 @@ async fn what_happens_to_an_order_is_appended_in_order(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
     let changes = vec![shipped("zebra", "li_1", 2), returned("apple", "li_1", 1)];
-    let changed = shop.orders.append(&task(), order.id.clone(), changes).await.expect("appended");
-    let changed_again = shop.orders.append(&task(), order.id.clone(), vec![shipped("mango", "li_1", 1)]).await;
+    let changed = shop.orders.append(&task(), order.id.clone(), changes, noon()).await.expect("appended");
+    let changed_again = shop.orders.append(&task(), order.id.clone(), vec![shipped("mango", "li_1", 1)], noon()).await;
     let changed_again = changed_again.expect("appended");
     assert_eq!(events(&changed), ["evt_placed", "zebra", "apple"]);
     assert_eq!(events(&changed_again), ["evt_placed", "zebra", "apple", "mango"]);
@@ -78,7 +78,7 @@ async fn what_happens_to_an_order_is_appended_in_order(place: Place) {
 async fn an_event_that_is_known_changes_nothing(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
-    let append = |changes| shop.orders.append(&task(), order.id.clone(), changes);
+    let append = |changes| shop.orders.append(&task(), order.id.clone(), changes, noon());
     let first = append(vec![shipped("one", "li_1", 2)]).await.expect("appended");
     let before = place.raw().state();
     let again = append(vec![shipped("one", "li_1", 2), shipped("one", "li_2", 1)]).await.expect("appended");
@@ -98,7 +98,7 @@ async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place:
         (shipped("two", "li_9", 1), OrderChangeRefused::UnknownLine(LineId("li_9".into()))),
     ] {
         let changes = vec![shipped("one", "li_1", 2), bad];
-        let result = shop.orders.append(&task(), order.id.clone(), changes).await.expect_err("refused");
+        let result = shop.orders.append(&task(), order.id.clone(), changes, noon()).await.expect_err("refused");
         assert!(matches!(&result, OrderError::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
         assert_eq!(place.raw().state(), before);
     }
@@ -108,7 +108,7 @@ async fn an_order_that_does_not_exist_cannot_change(place: Place) {
     let shop = place.shop().await;
     let id = OrderId::generate(noon());
     assert_eq!(shop.orders.read(&task(), id.clone()).await.expect("read"), None);
-    let result = shop.orders.append(&task(), id, vec![shipped("one", "li_1", 1)]).await;
+    let result = shop.orders.append(&task(), id, vec![shipped("one", "li_1", 1)], noon()).await;
     assert!(matches!(result, Err(OrderError::Refused(OrderRefusal::NotFound))), "{result:?}");
 }
 
@@ -120,7 +120,7 @@ async fn reports_that_come_at_once_are_all_kept(place: Place) {
         let (shop, id) = (shop.clone(), order.id.clone());
         // Each report comes twice; there are four units to ship.
         let change = shipped(&format!("report-{}", reporter / 2), "li_1", 1);
-        reporters.spawn(async move { shop.orders.append(&task(), id, vec![change]).await.expect("appended") });
+        reporters.spawn(async move { shop.orders.append(&task(), id, vec![change], noon()).await.expect("appended") });
     }
     reporters.join_all().await;
     let order = read(&shop, order.id).await;

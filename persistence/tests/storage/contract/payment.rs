@@ -1,17 +1,24 @@
 //! The record of attempts, as the reconciler works with it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use domain::payment::{AttemptState, HandlerId, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference};
+use domain::checkout::{Begin, CheckoutBook};
+use domain::payment::{
+    Attempt, AttemptState, HandlerId, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference,
+};
 use domain::secret::Secret;
 
 use crate::kit::Place;
-use crate::kit::data::{alice, hours, instrument, noon, task};
+use crate::kit::data::{alice, begin, hours, instrument, noon, task};
 use crate::on_both_engines;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 on_both_engines!(
     only_unsettled_attempts_that_are_due_are_claimed,
-    a_claimed_attempt_is_due_again_later_and_counts_its_checks,
+    an_owner_and_a_claimer_have_an_attempt_to_themselves,
+    each_claim_counts_a_check_and_fences_the_one_before_off,
     the_oldest_are_claimed_first_and_no_more_than_asked_for,
     an_unknown_outcome_is_due_at_once_and_a_postponed_one_later,
     a_reference_is_kept_with_its_attempt,
@@ -20,7 +27,7 @@ on_both_engines!(
 );
 
 mod locked {
-    use super::{PaymentAttempts, Place, hours, noon, task};
+    use super::{HOUR, PaymentAttempts, Place, hours, noon, task};
 
     crate::on_postgres!(an_attempt_in_another_hand_holds_up_nobody);
 
@@ -31,7 +38,7 @@ mod locked {
         let mut other = place.raw();
         other.hold(&format!("SELECT id FROM payment_attempt WHERE id = '{}'", held.id));
         let later = noon() + hours(1);
-        let claimed = shop.attempts.claim_due(&task(), later, later + hours(1), 10).await.expect("claimed");
+        let claimed = shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed");
         assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&free.id]);
         other.release();
     }
@@ -42,24 +49,37 @@ async fn only_unsettled_attempts_that_are_due_are_claimed(place: Place) {
     let (_, due) = shop.begun(&[("song", 1)], "k1").await;
     let (_, settled) = shop.begun(&[("song", 1)], "k2").await;
     shop.settle(&settled, PaymentOutcome::Confirmed).await;
-    let claim = |now| shop.attempts.claim_due(&task(), now, now + hours(1), 10);
-    // Its owner has an hour to itself.
-    let early = noon() + hours(1) - time::Duration::milliseconds(1);
+    let claim = |now| shop.attempts.claim_due(&task(), now, HOUR, 10);
+    let early = noon() - time::Duration::milliseconds(1);
     assert!(claim(early).await.expect("claimed").is_empty());
-    let claimed = claim(noon() + hours(1)).await.expect("claimed");
-    assert_eq!(claimed, [due]);
+    let claimed = claim(noon()).await.expect("claimed");
+    assert_eq!(claimed, [Attempt { checks: 1, ..due }]);
 }
 
-async fn a_claimed_attempt_is_due_again_later_and_counts_its_checks(place: Place) {
+/// Whatever the shop's clock says: the lease is a matter of the database's.
+async fn an_owner_and_a_claimer_have_an_attempt_to_themselves(place: Place) {
     let shop = place.shop().await;
-    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
-    for check in 0..3 {
-        let now = noon() + hours(1 + check);
-        let claimed = shop.attempts.claim_due(&task(), now, now + hours(1), 10).await.expect("claimed");
-        assert_eq!(claimed.iter().map(|it| (&it.id, i64::from(it.checks))).collect::<Vec<_>>(), [(&attempt.id, check)]);
-        let again = shop.attempts.claim_due(&task(), now, now + hours(1), 10).await.expect("claimed");
-        assert!(again.is_empty(), "{again:?}");
-    }
+    let checkout = shop.opened(&[("song", 1)], "k1").await;
+    let begin = Begin { owned_for: HOUR, ..begin(&checkout.id, "k1") };
+    shop.checkouts.begin_completion(&alice(), begin).await.expect("begun");
+    let (_, left_behind) = shop.begun(&[("song", 1)], "k2").await;
+    let claim = || shop.attempts.claim_due(&task(), noon() + hours(1_000), HOUR, 10);
+    let claimed = claim().await.expect("claimed");
+    assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&left_behind.id]);
+    assert!(claim().await.expect("claimed").is_empty());
+}
+
+async fn each_claim_counts_a_check_and_fences_the_one_before_off(place: Place) {
+    let shop = place.shop().await;
+    shop.begun(&[("song", 1)], "k1").await;
+    let claim = |now| shop.attempts.claim_due(&task(), now, Duration::ZERO, 10);
+    let first = claim(noon()).await.expect("claimed").remove(0);
+    let second = claim(noon()).await.expect("claimed").remove(0);
+    assert_eq!((first.checks, second.checks), (1, 2));
+    shop.attempts.postpone(&task(), &first, noon() + hours(5)).await.expect("refused in silence");
+    let third = claim(noon()).await.expect("claimed").remove(0);
+    shop.attempts.postpone(&task(), &third, noon() + hours(5)).await.expect("postponed");
+    assert!(claim(noon() + hours(4)).await.expect("claimed").is_empty());
 }
 
 async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
@@ -67,10 +87,10 @@ async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
     let mut ids = Vec::new();
     for round in 0..3 {
         let (_, attempt) = shop.begun(&[("song", 1)], &format!("k{round}")).await;
-        shop.attempts.postpone(&task(), attempt.id.clone(), noon() - hours(round)).await.expect("postponed");
+        shop.attempts.postpone(&task(), &attempt, noon() - hours(round)).await.expect("postponed");
         ids.insert(0, attempt.id);
     }
-    let claim = |limit| shop.attempts.claim_due(&task(), noon(), noon() + hours(1), limit);
+    let claim = |limit| shop.attempts.claim_due(&task(), noon(), HOUR, limit);
     let claimed = claim(2).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&ids[0], &ids[1]]);
     let rest = claim(2).await.expect("claimed");
@@ -81,10 +101,10 @@ async fn an_unknown_outcome_is_due_at_once_and_a_postponed_one_later(place: Plac
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
-    let claim = |now| shop.attempts.claim_due(&task(), now, now + hours(1), 10);
+    let claim = |now| shop.attempts.claim_due(&task(), now, HOUR, 10);
     let claimed = claim(noon()).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| attempt.state).collect::<Vec<_>>(), [AttemptState::Unknown]);
-    shop.attempts.postpone(&task(), attempt.id, noon() + hours(5)).await.expect("postponed");
+    shop.attempts.postpone(&task(), &claimed[0], noon() + hours(5)).await.expect("postponed");
     assert!(claim(noon() + hours(4)).await.expect("claimed").is_empty());
     assert_eq!(claim(noon() + hours(5)).await.expect("claimed").len(), 1);
 }
@@ -95,7 +115,7 @@ async fn a_reference_is_kept_with_its_attempt(place: Place) {
     let reference = PaymentReference("gateway-1".into());
     shop.attempts.record_reference(&task(), attempt.id.clone(), reference.clone()).await.expect("recorded");
     let later = noon() + hours(1);
-    let claimed = shop.attempts.claim_due(&task(), later, later, 10).await.expect("claimed");
+    let claimed = shop.attempts.claim_due(&task(), later, Duration::ZERO, 10).await.expect("claimed");
     assert_eq!(claimed[0].reference, Some(reference));
 }
 
@@ -108,7 +128,7 @@ async fn two_claimers_at_once_share_the_work(place: Place) {
     let later = noon() + hours(1);
     let claim = |limit| {
         let (shop, ctx) = (&shop, task());
-        async move { shop.attempts.claim_due(&ctx, later, later + hours(1), limit).await.expect("claimed") }
+        async move { shop.attempts.claim_due(&ctx, later, HOUR, limit).await.expect("claimed") }
     };
     let mut claimed = Vec::new();
     while claimed.len() < due.len() {

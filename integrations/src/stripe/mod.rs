@@ -1,0 +1,353 @@
+//! The payment gateway over HTTP, in Stripe's shapes: PaymentIntents and refunds, and events on the way in.
+//!
+//! A payment is created unconfirmed, and confirmed under a key of its own once its id is stored; see
+//! [`domain::payment`]. `answer.rs` is the table of what each answer means, `wire.rs` of what each status means.
+//!
+//! | call            | request                                | key                    | repeated is                     |
+//! |-----------------|----------------------------------------|------------------------|---------------------------------|
+//! | open            | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent                 |
+//! | confirm         | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same answer                 |
+//! | look_up         | `GET /v1/payment_intents/ID`           | none                   | a question                      |
+//! | cancel, capture | `POST /v1/payment_intents/ID/...`      | none                   | refused, with the state reached |
+//! | refund          | `POST /v1/refunds`                     | `Refund::key`          | the same refund                 |
+//!
+//! Cancelling and capturing need no key: a payment is cancelled or captured once whoever asks, and says so when asked
+//! again. A key would do harm, since it keeps a 500 for a day.
+//!
+//! Keys are forgotten after 24 hours. An attempt older than [`KEY_IS_TRUSTED_FOR`] is looked up instead.
+
+mod answer;
+mod currency;
+mod webhook;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::PortFuture;
+use domain::clock::Clock;
+use domain::context::{RequestContext, Stopwatch};
+use domain::fault::Fault;
+use domain::money::{Currency, Money};
+use domain::payment::{
+    Attempt, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference, Refund,
+    RefundState,
+};
+use domain::secret::Secret;
+use serde::de::DeserializeOwned;
+use slog::warn;
+
+use crate::outbound::{Blocked, Call, Destination, Limits, Outbound, Repeat};
+use answer::{Answer, Asked, Refused, is_json};
+use wire::{Intent, Page, RefundObject};
+
+pub use currency::{UnsupportedCurrency, check_currency};
+pub use webhook::{Event, EventError, SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
+
+/// An hour less than Stripe keeps its keys: a call with an older one could be taken for a new one.
+pub const KEY_IS_TRUSTED_FOR: Duration = Duration::from_secs(23 * 60 * 60);
+
+#[derive(Clone, Debug)]
+pub struct StripeConfig {
+    /// `https://api.stripe.com`; http on this machine only.
+    pub base_url: String,
+    pub secret_key: Secret,
+    /// The version of the API that the shop speaks, whatever the account is set to.
+    pub api_version: String,
+    pub capture: CaptureMethod,
+    /// How the handler is announced to platforms.
+    pub handler: PaymentHandler,
+    /// Everything that the shop charges in.
+    pub currencies: Vec<Currency>,
+    /// For one attempt of a call, its whole answer included.
+    pub attempt_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureMethod {
+    /// Charged when confirmed.
+    Automatic,
+    /// Held when confirmed, charged when captured.
+    Manual,
+}
+
+impl CaptureMethod {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// Why the shop does not start with this gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum StripeConfigError {
+    #[error("the gateway's address: {0}")]
+    Address(Blocked),
+    #[error("the gateway's secret key or version has characters that no header can carry")]
+    Header,
+    #[error(transparent)]
+    Currency(#[from] UnsupportedCurrency),
+}
+
+/// The gateway. Clones share its way out.
+#[derive(Clone)]
+pub struct HttpPaymentGateway {
+    outbound: Outbound,
+    base: Destination,
+    config: Arc<StripeConfig>,
+    clock: Arc<dyn Clock>,
+}
+
+const OPEN: &str = "payment.open";
+const CONFIRM: &str = "payment.confirm";
+const LOOK_UP: &str = "payment.look_up";
+const CANCEL: &str = "payment.cancel";
+const CAPTURE: &str = "payment.capture";
+const REFUND: &str = "payment.refund";
+
+/// What is worth another try with the same key: overload, trouble, and 409, which says that the key is in use.
+const REPEAT: Repeat = Repeat::After(&[409, 429, 500, 502, 503, 504]);
+
+type Form = Vec<(&'static str, String)>;
+
+impl HttpPaymentGateway {
+    /// Checks the configuration; calls nobody.
+    pub fn new(outbound: Outbound, config: StripeConfig, clock: Arc<dyn Clock>) -> Result<Self, StripeConfigError> {
+        let base = outbound.trusted(&config.base_url).map_err(StripeConfigError::Address)?;
+        let is_visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_visible(config.secret_key.expose()) || !is_visible(&config.api_version) {
+            return Err(StripeConfigError::Header);
+        }
+        config.currencies.iter().try_for_each(|currency| check_currency(*currency))?;
+        Ok(Self { outbound, base, config: Arc::new(config), clock })
+    }
+
+    async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, Fault> {
+        if self.is_too_old(ctx, OPEN, attempt)
+            && let Some(intent) = self.search(ctx, attempt).await?
+        {
+            return Ok(PaymentReference(intent.id));
+        }
+        // Not found, it is opened: an intent that is not confirmed charges nobody.
+        let asked = Asked { operation: OPEN, is_question: false };
+        let mut form = money(asked, &attempt.money)?;
+        form.push(("capture_method", self.config.capture.as_str().to_owned()));
+        form.push(("payment_method_types[]", "card".to_owned()));
+        form.push(("metadata[attempt_id]", attempt.id.to_string()));
+        form.push(("metadata[checkout_id]", attempt.checkout.to_string()));
+        let call = self.post(OPEN, &["payment_intents"], form, Some(attempt.open_key()));
+        match self.ask::<Intent>(ctx, asked, call).await? {
+            Answer::Object(intent) => Ok(PaymentReference(intent.id)),
+            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+        }
+    }
+
+    async fn confirm_once(
+        &self,
+        ctx: &RequestContext,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> Result<GatewayState, Fault> {
+        if self.is_too_old(ctx, CONFIRM, attempt) {
+            return self.look_up_once(ctx, reference).await;
+        }
+        let form = vec![("payment_method", credential.token.expose().to_owned())];
+        let path = ["payment_intents", &reference.0, "confirm"];
+        let asked = Asked { operation: CONFIRM, is_question: false };
+        let call = self.post(CONFIRM, &path, form, Some(attempt.confirm_key()));
+        self.end(ctx, asked, call).await
+    }
+
+    async fn look_up_once(&self, ctx: &RequestContext, reference: &PaymentReference) -> Result<GatewayState, Fault> {
+        let asked = Asked { operation: LOOK_UP, is_question: true };
+        let call = self.get(LOOK_UP, self.at(&["payment_intents", &reference.0]));
+        match self.ask::<Intent>(ctx, asked, call).await? {
+            Answer::Object(intent) => state(asked, &intent),
+            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+        }
+    }
+
+    /// A call that changes a payment's state, or says in which state it is too late for that.
+    async fn end(&self, ctx: &RequestContext, asked: Asked, call: Call) -> Result<GatewayState, Fault> {
+        match self.ask::<Intent>(ctx, asked, call).await? {
+            Answer::Object(intent) => state(asked, &intent),
+            Answer::Refused(Refused { refusal, .. }) if refusal.kind.as_deref() == Some("card_error") => {
+                Ok(GatewayState::Declined(refusal.for_the_buyer()))
+            }
+            Answer::Refused(refused) => match &refused.refusal.payment_intent {
+                Some(intent) if refused.refusal.code.as_deref() == Some("payment_intent_unexpected_state") => {
+                    state(asked, intent)
+                }
+                _ => Err(asked.impossible(&refused)),
+            },
+        }
+    }
+
+    async fn refund_once(&self, ctx: &RequestContext, refund: &Refund) -> Result<RefundState, Fault> {
+        let asked = Asked { operation: REFUND, is_question: false };
+        // The key of an earlier try may be forgotten; the refund itself is not.
+        if refund.tries > 0
+            && let Some(earlier) = self.earlier_refund(ctx, refund).await?
+        {
+            return earlier.state().ok_or_else(|| asked.unclear());
+        }
+        let form = vec![
+            ("payment_intent", refund.reference.0.clone()),
+            ("amount", refund.money.amount.minor().to_string()),
+            ("metadata[refund_id]", refund.id.to_string()),
+            ("metadata[attempt_id]", refund.attempt.to_string()),
+        ];
+        let call = self.post(REFUND, &["refunds"], form, Some(refund.key()));
+        match self.ask::<RefundObject>(ctx, asked, call).await? {
+            Answer::Object(object) => object.state().ok_or_else(|| asked.unclear()),
+            // Nothing is left to give back, or nothing was ever taken: no money moves, now or later.
+            Answer::Refused(Refused { status: 400 | 402, refusal }) => Ok(RefundState::Failed(refusal.for_the_log())),
+            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+        }
+    }
+
+    async fn earlier_refund(&self, ctx: &RequestContext, refund: &Refund) -> Result<Option<RefundObject>, Fault> {
+        let asked = Asked { operation: REFUND, is_question: true };
+        let query = [("payment_intent", refund.reference.0.as_str()), ("limit", "100")];
+        let call = self.get(REFUND, self.at(&["refunds"]).with_query(query));
+        let id = refund.id.to_string();
+        match self.ask::<Page<RefundObject>>(ctx, asked, call).await? {
+            Answer::Object(page) => {
+                Ok(page.data.into_iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id)))
+            }
+            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+        }
+    }
+
+    /// The intent of an attempt, found by the attempt's id. Stripe's index may be a minute behind.
+    async fn search(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<Option<Intent>, Fault> {
+        let asked = Asked { operation: OPEN, is_question: true };
+        let query = format!("metadata['attempt_id']:'{}'", attempt.id);
+        let call = self.get(OPEN, self.at(&["payment_intents", "search"]).with_query([("query", query.as_str())]));
+        match self.ask::<Page<Intent>>(ctx, asked, call).await? {
+            Answer::Object(page) => Ok(page.data.into_iter().next()),
+            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+        }
+    }
+
+    fn is_too_old(&self, ctx: &RequestContext, operation: &'static str, attempt: &Attempt) -> bool {
+        let is_too_old = self.clock.now() - attempt.created_at > KEY_IS_TRUSTED_FOR;
+        if is_too_old {
+            warn!(ctx.log(), "payment attempt is older than its keys"; "op" => operation,
+                "error_code" => "payment.key_expired", "attempt_id" => %attempt.id);
+        }
+        is_too_old
+    }
+
+    fn at(&self, path: &[&str]) -> Destination {
+        self.base.at(&["v1"]).at(path)
+    }
+
+    fn post(&self, operation: &'static str, path: &[&str], form: Form, key: Option<String>) -> Call {
+        let call = self.with_headers(Call::post(operation, self.at(path), self.limits()).form(form).repeat(REPEAT));
+        match key {
+            Some(key) => call.header("idempotency-key", &key),
+            None => call,
+        }
+    }
+
+    fn get(&self, operation: &'static str, from: Destination) -> Call {
+        self.with_headers(Call::get(operation, from, self.limits()))
+    }
+
+    fn with_headers(&self, call: Call) -> Call {
+        let call = call.bearer(&self.config.secret_key).header("stripe-version", &self.config.api_version);
+        call.readable_if(is_json)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { attempt: self.config.attempt_timeout, ..Limits::PAYMENT }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        ctx: &RequestContext,
+        asked: Asked,
+        call: Call,
+    ) -> Result<Answer<T>, Fault> {
+        let watch = Stopwatch::start();
+        let outcome = self.outbound.send(ctx, call).await;
+        ctx.timings().add_gateway(watch);
+        asked.read(ctx, outcome)
+    }
+}
+
+/// Currencies are checked when the shop starts; a catalog that changed since cannot be charged a hundredfold either.
+fn money(asked: Asked, money: &Money) -> Result<Form, Fault> {
+    check_currency(money.currency).map_err(|error| Fault::internal(asked.operation, error.to_string()))?;
+    Ok(vec![("amount", money.amount.minor().to_string()), ("currency", money.currency.code().to_ascii_lowercase())])
+}
+
+/// While the bank decides there is no answer; the reconciler asks again later.
+fn state(asked: Asked, intent: &Intent) -> Result<GatewayState, Fault> {
+    let unclear = || asked.unclear().caused_by(format!("the payment is {:?} at the gateway", intent.status));
+    intent.state().ok_or_else(unclear)
+}
+
+impl PaymentGateway for HttpPaymentGateway {
+    fn handler(&self) -> PaymentHandler {
+        self.config.handler.clone()
+    }
+
+    /// Nothing is on file: the shop keeps no vault with this gateway.
+    fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault> {
+        let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
+        Box::pin(async move { this.open_once(&ctx, &attempt).await })
+    }
+
+    fn confirm(
+        &self,
+        ctx: &RequestContext,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        let (attempt, reference, credential) = (attempt.clone(), reference.clone(), credential.clone());
+        Box::pin(async move { this.confirm_once(&ctx, &attempt, &reference, &credential).await })
+    }
+
+    fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx, reference) = (self.clone(), ctx.clone(), reference.clone());
+        Box::pin(async move { this.look_up_once(&ctx, &reference).await })
+    }
+
+    fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        let form = vec![("cancellation_reason", "abandoned".to_owned())];
+        let call = self.post(CANCEL, &["payment_intents", &reference.0, "cancel"], form, None);
+        let asked = Asked { operation: CANCEL, is_question: false };
+        Box::pin(async move { this.end(&ctx, asked, call).await })
+    }
+
+    fn capture(
+        &self,
+        ctx: &RequestContext,
+        attempt: &Attempt,
+        reference: &PaymentReference,
+    ) -> PortFuture<GatewayState, Fault> {
+        let (this, ctx) = (self.clone(), ctx.clone());
+        // The amount is the whole, and is said all the same: a request should not depend on what was meant earlier.
+        let form = vec![("amount_to_capture", attempt.money.amount.minor().to_string())];
+        let call = self.post(CAPTURE, &["payment_intents", &reference.0, "capture"], form, None);
+        let asked = Asked { operation: CAPTURE, is_question: false };
+        Box::pin(async move { this.end(&ctx, asked, call).await })
+    }
+
+    fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault> {
+        let (this, ctx, refund) = (self.clone(), ctx.clone(), refund.clone());
+        Box::pin(async move { this.refund_once(&ctx, &refund).await })
+    }
+}

@@ -1,0 +1,139 @@
+//! Stripe's shapes, as much of them as the shop reads, and what they mean to it. Unknown fields are ignored.
+
+use domain::payment::{GatewayState, RefundState};
+use serde::Deserialize;
+
+/// <https://docs.stripe.com/api/payment_intents/object>
+#[derive(Debug, Deserialize)]
+pub(super) struct Intent {
+    pub id: String,
+    pub status: String,
+    pub last_payment_error: Option<Refusal>,
+}
+
+/// <https://docs.stripe.com/api/refunds/object>
+#[derive(Debug, Deserialize)]
+pub(super) struct RefundObject {
+    pub status: Option<String>,
+    pub failure_reason: Option<String>,
+    #[serde(default)]
+    pub metadata: RefundMetadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct RefundMetadata {
+    pub refund_id: Option<String>,
+}
+
+/// A page of objects, newest first, or the result of a search.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    pub data: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ErrorBody {
+    pub error: Refusal,
+}
+
+/// <https://docs.stripe.com/api/errors>
+#[derive(Debug, Deserialize)]
+pub(super) struct Refusal {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub payment_intent: Option<Box<Intent>>,
+}
+
+/// Of what the buyer is told.
+const LONGEST_MESSAGE: usize = 200;
+
+impl Refusal {
+    /// What the buyer may read: Stripe's `message` is written for that, its codes are not.
+    pub fn for_the_buyer(&self) -> String {
+        let text = self.message.as_deref().unwrap_or_default();
+        let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect();
+        if text.trim().is_empty() { "The payment was declined.".to_owned() } else { text }
+    }
+
+    /// What the log is told.
+    pub fn for_the_log(&self) -> String {
+        let part = |part: &Option<String>| part.as_deref().unwrap_or("-").chars().take(LONGEST_MESSAGE).collect();
+        let parts: [String; 3] = [part(&self.kind), part(&self.code), part(&self.message)];
+        parts.join(", ")
+    }
+}
+
+impl Intent {
+    /// `None` while the bank decides, and for a status that this version of the shop does not know: neither is an end,
+    /// and neither may be treated as one.
+    pub fn state(&self) -> Option<GatewayState> {
+        Some(match (self.status.as_str(), &self.last_payment_error) {
+            ("requires_payment_method", Some(error)) => GatewayState::Declined(error.for_the_buyer()),
+            ("requires_payment_method" | "requires_confirmation", _) => GatewayState::Opened,
+            ("requires_action", _) => GatewayState::ActionRequired,
+            ("requires_capture", _) => GatewayState::Authorized,
+            ("succeeded", _) => GatewayState::Confirmed,
+            ("canceled", _) => GatewayState::Cancelled,
+            _ => return None,
+        })
+    }
+}
+
+impl RefundObject {
+    /// `None` for a status that this version of the shop does not know.
+    pub fn state(&self) -> Option<RefundState> {
+        Some(match self.status.as_deref()? {
+            "succeeded" => RefundState::Succeeded,
+            "pending" | "requires_action" => RefundState::Pending,
+            "failed" | "canceled" => {
+                RefundState::Failed(self.failure_reason.clone().unwrap_or_else(|| "unknown".to_owned()))
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(body: &str) -> Option<GatewayState> {
+        serde_json::from_str::<Intent>(body).expect("an intent").state()
+    }
+
+    #[test]
+    fn each_status_has_one_meaning() {
+        for (status, expected) in [
+            ("requires_payment_method", Some(GatewayState::Opened)),
+            ("requires_confirmation", Some(GatewayState::Opened)),
+            ("requires_action", Some(GatewayState::ActionRequired)),
+            ("requires_capture", Some(GatewayState::Authorized)),
+            ("succeeded", Some(GatewayState::Confirmed)),
+            ("canceled", Some(GatewayState::Cancelled)),
+            ("processing", None),
+            ("invented_later", None),
+        ] {
+            let body = format!(r#"{{"id": "pi_1", "status": "{status}", "last_payment_error": null, "new": 1}}"#);
+            assert_eq!(state(&body), expected, "{status}");
+        }
+        let declined = r#"{"id": "pi_1", "status": "requires_payment_method",
+            "last_payment_error": {"type": "card_error", "code": "card_declined", "message": "No."}}"#;
+        assert_eq!(state(declined), Some(GatewayState::Declined("No.".to_owned())));
+    }
+
+    #[test]
+    fn what_the_buyer_reads_is_short_and_never_a_code() {
+        let refusal = |message: Option<&str>| Refusal {
+            kind: Some("card_error".to_owned()),
+            code: Some("card_declined".to_owned()),
+            message: message.map(str::to_owned),
+            payment_intent: None,
+        };
+        assert_eq!(refusal(None).for_the_buyer(), "The payment was declined.");
+        assert_eq!(refusal(Some("\r\n")).for_the_buyer(), "The payment was declined.");
+        assert_eq!(refusal(Some("Your card\nwas declined.")).for_the_buyer(), "Your cardwas declined.");
+        assert_eq!(refusal(Some(&"é".repeat(500))).for_the_buyer().chars().count(), LONGEST_MESSAGE);
+    }
+}

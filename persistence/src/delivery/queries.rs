@@ -1,0 +1,290 @@
+//! SQL for deliveries and destinations.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
+use domain::clock::Timestamp;
+use domain::delivery::{
+    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Retried,
+};
+use domain::order::OrderId;
+
+use super::rows::{DeliveryRow, DestinationRow};
+use crate::database::{Tx, on_backend};
+use crate::schema::{delivery, destination};
+use crate::stored::{malformed, millis};
+
+/// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
+const IS_PENDING: &str = "state = 'pending'";
+
+/// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
+/// its order holds up, and with a lease to spare. $1 channel, $2 business time, $3 this database's time, $4 leases.
+const NEXT_DESTINATION: &str = "\
+    SELECT d.id FROM destination d \
+    WHERE d.channel = $1 AND d.disabled_at IS NULL AND d.rest_until <= $2 \
+      AND EXISTS (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $2 \
+        AND (v.leased_until IS NULL OR v.leased_until <= $3) \
+        AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+          AND o.sequence < v.sequence AND o.state = 'pending')) \
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $3) < $4 \
+    ORDER BY d.served_at, d.id LIMIT 1";
+
+/// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
+const NEXT_DELIVERY: &str = "\
+    SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
+      AND (v.leased_until IS NULL OR v.leased_until <= $3) \
+      AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+        AND o.sequence < v.sequence AND o.state = 'pending') \
+    ORDER BY v.due_at, v.sequence LIMIT 1";
+
+#[derive(QueryableByName)]
+struct Chosen {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
+    on_backend!(tx, |conn| diesel::insert_into(delivery::table).values(row).execute(*conn))?;
+    Ok(())
+}
+
+/// Whether nothing may be sent there. Makes the destination known, without waiting for whoever works on it.
+pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: Channel) -> QueryResult<bool> {
+    let query = destination::table.find(&to.0).select(destination::disabled_at);
+    let known: Option<Option<i64>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    if known.is_none() {
+        let (id, channel) = (to.0.clone(), channel.as_str().to_owned());
+        let row = DestinationRow {
+            id,
+            channel,
+            served_at: 0,
+            rest_until: 0,
+            failures: 0,
+            failing_since: None,
+            disabled_at: None,
+        };
+        let insert = diesel::insert_into(destination::table).values(row).on_conflict(destination::id).do_nothing();
+        on_backend!(tx, |conn| insert.execute(*conn))?;
+    }
+    Ok(known.flatten().is_some())
+}
+
+/// When the last of the order's pending messages to this destination is due.
+pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Destination) -> QueryResult<Option<i64>> {
+    let query = delivery::table
+        .filter(delivery::order_id.eq(order.as_str()).and(delivery::destination.eq(&to.0)))
+        .filter(sql::<Bool>(IS_PENDING))
+        .select(diesel::dsl::max(delivery::due_at));
+    on_backend!(tx, |conn| query.first(*conn))
+}
+
+/// Locked until the transaction ends; other instances pass over it meanwhile.
+pub(super) fn next_destination(
+    tx: &mut Tx<'_>,
+    channel: Channel,
+    terms: &Claimed,
+    at: i64,
+) -> QueryResult<Option<String>> {
+    let text = match tx {
+        Tx::Sqlite(_) => NEXT_DESTINATION.to_owned(),
+        Tx::Postgres(_) => format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"),
+    };
+    let query = diesel::sql_query(text)
+        .bind::<Text, _>(channel.as_str())
+        .bind::<BigInt, _>(millis(terms.now))
+        .bind::<BigInt, _>(at)
+        .bind::<BigInt, _>(i64::from(terms.per_destination));
+    let chosen: Option<Chosen> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    Ok(chosen.map(|chosen| chosen.id))
+}
+
+pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
+    let query = delivery::table.filter(delivery::destination.eq(to).and(delivery::leased_until.gt(at))).count();
+    on_backend!(tx, |conn| query.get_result(*conn))
+}
+
+pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
+    let query =
+        diesel::sql_query(NEXT_DELIVERY).bind::<Text, _>(to).bind::<BigInt, _>(millis(now)).bind::<BigInt, _>(at);
+    let chosen: Option<Chosen> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    let Some(chosen) = chosen else { return Ok(None) };
+    let query = delivery::table.find(chosen.id);
+    on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).first(*conn).optional())
+}
+
+pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
+    let update = diesel::update(delivery::table.find(&row.id))
+        .set((delivery::leased_until.eq(until), delivery::attempts.eq(row.attempts + 1)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(destination::table.find(to)).set(destination::served_at.eq(millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult<DestinationRow> {
+    let query = destination::table.find(&to.0);
+    let row: Option<DestinationRow> = match tx {
+        Tx::Sqlite(conn) => query.select(DestinationRow::as_select()).first(*conn).optional()?,
+        Tx::Postgres(conn) => query.select(DestinationRow::as_select()).for_update().first(*conn).optional()?,
+    };
+    row.ok_or_else(|| malformed(format!("{to} is no destination")))
+}
+
+/// Whether the try that this claim counted is still the last one.
+pub(super) fn holds_lease(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<bool> {
+    let query = delivery::table
+        .find(claimed.id.as_str())
+        .filter(delivery::state.eq(DeliveryState::Pending.as_str()))
+        .select(delivery::attempts);
+    let attempts: Option<i32> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    Ok(attempts.is_some_and(|attempts| i64::from(attempts) == i64::from(claimed.attempts)))
+}
+
+pub(super) fn end(
+    tx: &mut Tx<'_>,
+    id: &str,
+    state: DeliveryState,
+    error: Option<&str>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let update = diesel::update(delivery::table.find(id)).set((
+        delivery::state.eq(state.as_str()),
+        delivery::ended_at.eq(millis(now)),
+        delivery::leased_until.eq(None::<i64>),
+        delivery::last_error.eq(error),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: Option<&str>) -> QueryResult<()> {
+    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
+        delivery::due_at.eq(millis(at)),
+        delivery::leased_until.eq(None::<i64>),
+        delivery::last_error.eq(error),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Newer messages of the order wait with it, so that nobody looks at them in vain.
+pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
+    move_newer(tx, "due_at < $1", claimed, at)
+}
+
+/// Newer messages of the order need not wait any longer, but for what their own tries made them wait.
+pub(super) fn release_newer(tx: &mut Tx<'_>, claimed: &Delivery, now: Timestamp) -> QueryResult<()> {
+    move_newer(tx, "due_at > $1 AND attempts = 0", claimed, now)
+}
+
+fn move_newer(tx: &mut Tx<'_>, those: &str, claimed: &Delivery, to: Timestamp) -> QueryResult<()> {
+    let text = format!(
+        "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
+         AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
+    );
+    let update = diesel::sql_query(text)
+        .bind::<BigInt, _>(millis(to))
+        .bind::<Text, _>(claimed.order.as_str())
+        .bind::<Text, _>(claimed.content.destination().0)
+        .bind::<Text, _>(claimed.id.as_str());
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Nothing is sent there any more, and what was to be sent is given up.
+pub(super) fn disable(tx: &mut Tx<'_>, to: &str, error: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(destination::table.find(to)).set(destination::disabled_at.eq(millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    let pending = delivery::table.filter(delivery::destination.eq(to)).filter(sql::<Bool>(IS_PENDING));
+    let update = diesel::update(pending).set((
+        delivery::state.eq(DeliveryState::Dead.as_str()),
+        delivery::ended_at.eq(millis(now)),
+        delivery::leased_until.eq(None::<i64>),
+        delivery::last_error.eq(error),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn set_health(
+    tx: &mut Tx<'_>,
+    to: &str,
+    failures: i32,
+    failing_since: Option<Timestamp>,
+    rest_until: Timestamp,
+) -> QueryResult<()> {
+    let update = diesel::update(destination::table.find(to)).set((
+        destination::failures.eq(failures),
+        destination::failing_since.eq(failing_since.map(millis)),
+        destination::rest_until.eq(millis(rest_until)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// The newest first: ids sort by the time of their events.
+pub(super) fn list(tx: &mut Tx<'_>, filter: &DeliveryFilter, limit: u32) -> QueryResult<Vec<DeliverySummary>> {
+    let states = filter.state.map_or(DeliveryState::ALL.to_vec(), |state| vec![state]);
+    let states: Vec<&str> = states.into_iter().map(DeliveryState::as_str).collect();
+    let destination = filter.destination.as_ref().map_or("", |destination| destination.0.as_str());
+    let query = delivery::table
+        .filter(delivery::state.eq_any(states))
+        .filter(delivery::destination.eq(destination).or(destination.is_empty().into_sql::<Bool>()))
+        .order(delivery::id.desc())
+        .limit(i64::from(limit));
+    let rows: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
+    rows.into_iter().map(DeliveryRow::summary).collect()
+}
+
+pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32) -> QueryResult<u32> {
+    let (id, to) = match which {
+        Retried::One(id) => (id.as_str(), ""),
+        Retried::Of(destination) => ("", destination.0.as_str()),
+        Retried::All => ("", ""),
+    };
+    let dead = delivery::table
+        .filter(delivery::state.eq(DeliveryState::Dead.as_str()))
+        .filter(delivery::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
+        .filter(delivery::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
+        .order(delivery::ended_at)
+        .limit(i64::from(limit))
+        .select((delivery::id, delivery::destination));
+    let dead: Vec<(String, String)> = on_backend!(tx, |conn| dead.load(*conn))?;
+    let (ids, mut destinations): (Vec<String>, Vec<String>) = dead.into_iter().unzip();
+    destinations.extend((!to.is_empty()).then(|| to.to_owned()));
+    destinations.sort_unstable();
+    destinations.dedup();
+
+    let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
+        destination::disabled_at.eq(None::<i64>),
+        destination::failing_since.eq(None::<i64>),
+        destination::failures.eq(0),
+        destination::rest_until.eq(0),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
+        delivery::state.eq(DeliveryState::Pending.as_str()),
+        delivery::due_at.eq(millis(now)),
+        delivery::attempts.eq(0),
+        delivery::ended_at.eq(None::<i64>),
+    ));
+    let revived = on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(u32::try_from(revived).unwrap_or(u32::MAX))
+}
+
+pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {
+    let over = [DeliveryState::Delivered, DeliveryState::Unwanted].map(DeliveryState::as_str);
+    let ended = delivery::table
+        .filter(delivery::state.eq_any(over).and(delivery::ended_at.lt(millis(before))))
+        .or_filter(delivery::state.eq(DeliveryState::Dead.as_str()).and(delivery::ended_at.lt(millis(dead_before))))
+        .limit(i64::from(limit))
+        .select(delivery::id);
+    let ids: Vec<String> = on_backend!(tx, |conn| ended.load(*conn))?;
+    let delete = diesel::delete(delivery::table.filter(delivery::id.eq_any(ids)));
+    let forgotten = on_backend!(tx, |conn| delete.execute(*conn))?;
+    Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,136 @@
+//! Delivery rows. The body is the document of a webhook to the letter, or a letter as a document.
+
+use diesel::prelude::*;
+use domain::clock::Timestamp;
+use domain::context::PlatformId;
+use domain::delivery::{Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination};
+use domain::order::Order;
+
+use crate::checkout::rows::order_id;
+use crate::schema::{delivery, destination};
+use crate::stored::{from_text, instant, malformed, millis, to_text};
+
+#[derive(Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = delivery)]
+pub(super) struct DeliveryRow {
+    pub id: String,
+    pub channel: String,
+    pub destination: String,
+    pub order_id: String,
+    pub sequence: i32,
+    pub event: String,
+    pub body: String,
+    pub state: String,
+    pub occurred_at: i64,
+    pub due_at: i64,
+    pub attempts: i32,
+    pub leased_until: Option<i64>,
+    pub ended_at: Option<i64>,
+    pub last_error: Option<String>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = destination)]
+pub(super) struct DestinationRow {
+    pub id: String,
+    pub channel: String,
+    pub served_at: i64,
+    pub rest_until: i64,
+    pub failures: i32,
+    pub failing_since: Option<i64>,
+    pub disabled_at: Option<i64>,
+}
+
+impl DestinationRow {
+    pub(super) fn failing_since(&self) -> QueryResult<Option<Timestamp>> {
+        self.failing_since.map(instant).transpose()
+    }
+}
+
+/// A message of the order's event number `sequence`, due when that happened.
+pub(super) fn new(
+    order: &Order,
+    sequence: usize,
+    occurred_at: Timestamp,
+    announcement: &Announcement,
+) -> QueryResult<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: DeliveryId::generate(occurred_at).to_string(),
+        channel: announcement.content.channel().as_str().to_owned(),
+        destination: announcement.content.destination().0,
+        order_id: order.id.to_string(),
+        sequence: i32::try_from(sequence).map_err(|_| malformed("too many events"))?,
+        event: announcement.event.to_owned(),
+        body: match &announcement.content {
+            Content::Webhook { document, .. } => document.clone(),
+            Content::Mail(letter) => to_text(letter)?,
+        },
+        state: DeliveryState::Pending.as_str().to_owned(),
+        occurred_at: millis(occurred_at),
+        due_at: millis(occurred_at),
+        attempts: 0,
+        leased_until: None,
+        ended_at: None,
+        last_error: None,
+    })
+}
+
+impl DeliveryRow {
+    /// Due at once, or with the older message that it must not overtake.
+    pub(super) fn due(self, now: Timestamp, older: Option<i64>) -> Self {
+        let due_at = older.map_or(millis(now), |older| older.max(millis(now)));
+        Self { due_at, ..self }
+    }
+
+    /// Nobody would take it: it is kept for an operator to send when there is someone again.
+    pub(super) fn given_up_if(self, disabled: bool, now: Timestamp) -> Self {
+        if !disabled {
+            return self;
+        }
+        Self {
+            state: DeliveryState::Dead.as_str().to_owned(),
+            ended_at: Some(millis(now)),
+            last_error: Some("the destination is disabled".to_owned()),
+            ..self
+        }
+    }
+
+    pub(super) fn tries(&self) -> u32 {
+        u32::try_from(self.attempts).unwrap_or(0)
+    }
+
+    /// The delivery with the try that this claim is for.
+    pub(super) fn claimed(self) -> QueryResult<Delivery> {
+        Ok(Delivery {
+            id: delivery_id(&self.id)?,
+            order: order_id(&self.order_id)?,
+            attempts: self.tries() + 1,
+            occurred_at: instant(self.occurred_at)?,
+            content: match self.destination.strip_prefix("webhook:") {
+                Some(platform) => Content::Webhook { platform: PlatformId(platform.to_owned()), document: self.body },
+                None => Content::Mail(from_text(&self.body)?),
+            },
+            event: self.event,
+        })
+    }
+
+    pub(super) fn summary(self) -> QueryResult<DeliverySummary> {
+        let word = &self.state;
+        let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+        Ok(DeliverySummary {
+            id: delivery_id(&self.id)?,
+            order: order_id(&self.order_id)?,
+            attempts: self.tries(),
+            state: state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))?,
+            destination: Destination(self.destination),
+            event: self.event,
+            occurred_at: instant(self.occurred_at)?,
+            due_at: instant(self.due_at)?,
+            last_error: self.last_error,
+        })
+    }
+}
+
+fn delivery_id(text: &str) -> QueryResult<DeliveryId> {
+    DeliveryId::parse(text).ok_or_else(|| malformed(format!("{text:?} is no delivery id")))
+}

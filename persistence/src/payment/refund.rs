@@ -1,0 +1,184 @@
+//! Refunds: recorded under the lock of the payment they are taken from, so that their sum never exceeds it.
+
+use std::time::Duration;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+use domain::PortFuture;
+use domain::clock::Timestamp;
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use domain::money::{Amount, Money};
+use domain::payment::{
+    AttemptState, PaymentReference, PaymentRefunds, Refund, RefundError, RefundId, RefundRefused, RefundState,
+    RefundWanted, may_refund,
+};
+
+use super::queries;
+use crate::checkout::rows::attempt_id;
+use crate::database::{Database, Operation, Tx, TxError, engine_now, lease, on_backend};
+use crate::schema::{payment_attempt, refund};
+use crate::stored::{currency, instant, malformed, millis};
+
+pub struct SqlPaymentRefunds {
+    database: Database,
+}
+
+impl SqlPaymentRefunds {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl PaymentRefunds for SqlPaymentRefunds {
+    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError> {
+        self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
+    }
+
+    fn claim_due(
+        &self,
+        ctx: &RequestContext,
+        now: Timestamp,
+        lease: Duration,
+        limit: u32,
+    ) -> PortFuture<Vec<Refund>, Fault> {
+        let op = Operation::write("refund.claim_due");
+        self.database.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
+    }
+
+    fn record(
+        &self,
+        ctx: &RequestContext,
+        claimed: &Refund,
+        state: RefundState,
+        at: Timestamp,
+    ) -> PortFuture<(), Fault> {
+        let claimed = claimed.clone();
+        self.database
+            .run(ctx, Operation::repeatable_write("refund.record"), move |tx| Ok(record(tx, &claimed, &state, at)?))
+    }
+}
+
+/// To the letter as the index of due refunds has it.
+const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = refund)]
+struct RefundRow {
+    id: String,
+    attempt_id: String,
+    amount: i64,
+    currency: String,
+    state: String,
+    reason: Option<String>,
+    tries: i32,
+    created_at: i64,
+}
+
+fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<RefundError>> {
+    let refuse = |refused: RefundRefused| TxError::Refused(refused.into());
+    let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+    let reference = attempt.reference.filter(|_| attempt.state == AttemptState::Confirmed);
+    let reference = reference.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+    let query = refund::table.find(wanted.id.as_str());
+    let known: Option<RefundRow> =
+        on_backend!(tx, |conn| query.select(RefundRow::as_select()).first(*conn).optional())?;
+    if let Some(row) = known {
+        return Ok(row.into_refund(reference)?);
+    }
+    may_refund(attempt.money.amount, refunded(tx, wanted)?, wanted.amount).map_err(refuse)?;
+    let values = (
+        refund::id.eq(wanted.id.as_str()),
+        refund::attempt_id.eq(wanted.attempt.as_str()),
+        refund::amount.eq(wanted.amount.minor()),
+        refund::currency.eq(attempt.money.currency.code()),
+        refund::state.eq("requested"),
+        refund::tries.eq(0),
+        refund::created_at.eq(millis(wanted.now)),
+        refund::due_at.eq(millis(wanted.now)),
+    );
+    on_backend!(tx, |conn| diesel::insert_into(refund::table).values(values).execute(*conn))?;
+    Ok(Refund {
+        id: wanted.id.clone(),
+        attempt: wanted.attempt.clone(),
+        reference,
+        money: Money { amount: wanted.amount, currency: attempt.money.currency },
+        state: RefundState::Requested,
+        tries: 0,
+        created_at: wanted.now,
+    })
+}
+
+/// What was given back of the payment, or is about to be.
+fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
+    let query = refund::table
+        .filter(refund::attempt_id.eq(wanted.attempt.as_str()).and(refund::state.ne("failed")))
+        .select(sql::<BigInt>("CAST(COALESCE(SUM(amount), 0) AS BIGINT)"));
+    Ok(Amount::new(on_backend!(tx, |conn| query.first(*conn))?))
+}
+
+fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Refund>> {
+    let at = engine_now(tx)?;
+    let query = refund::table
+        .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
+        .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))
+        .order(refund::due_at)
+        .limit(i64::from(limit));
+    let rows: Vec<RefundRow> = match tx {
+        Tx::Sqlite(conn) => query.select(RefundRow::as_select()).load(*conn)?,
+        Tx::Postgres(conn) => query.select(RefundRow::as_select()).for_update().skip_locked().load(*conn)?,
+    };
+    let until = lease(tx, length)?;
+    let mut claimed = Vec::new();
+    for row in rows {
+        let update = diesel::update(refund::table.find(&row.id))
+            .set((refund::leased_until.eq(until), refund::tries.eq(row.tries + 1)));
+        on_backend!(tx, |conn| update.execute(*conn))?;
+        let query = payment_attempt::table.find(&row.attempt_id).select(payment_attempt::reference);
+        let reference: Option<String> = on_backend!(tx, |conn| query.first(*conn))?;
+        let reference = reference.ok_or_else(|| malformed("a refund of a payment without a reference"))?;
+        claimed.push(RefundRow { tries: row.tries + 1, ..row }.into_refund(PaymentReference(reference))?);
+    }
+    Ok(claimed)
+}
+
+fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp) -> QueryResult<()> {
+    let fence = i32::try_from(claimed.tries).map_err(|_| malformed("too many tries"))?;
+    let (word, reason) = match state {
+        RefundState::Requested => ("requested", None),
+        RefundState::Pending => ("pending", None),
+        RefundState::Succeeded => ("succeeded", None),
+        RefundState::Failed(reason) => ("failed", Some(reason)),
+    };
+    let target = refund::table.find(claimed.id.as_str()).filter(refund::tries.eq(fence)).filter(sql::<Bool>(IS_OPEN));
+    let update = diesel::update(target).set((
+        refund::state.eq(word),
+        refund::reason.eq(reason),
+        refund::due_at.eq(millis(at)),
+        refund::leased_until.eq(None::<i64>),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+impl RefundRow {
+    fn into_refund(self, reference: PaymentReference) -> QueryResult<Refund> {
+        let state = match self.state.as_str() {
+            "requested" => RefundState::Requested,
+            "pending" => RefundState::Pending,
+            "succeeded" => RefundState::Succeeded,
+            "failed" => RefundState::Failed(self.reason.unwrap_or_default()),
+            other => return Err(malformed(format!("{other:?} is no state of a refund"))),
+        };
+        Ok(Refund {
+            id: RefundId::parse(&self.id).ok_or_else(|| malformed(format!("{:?} is no refund id", self.id)))?,
+            attempt: attempt_id(&self.attempt_id)?,
+            reference,
+            money: Money { amount: Amount::new(self.amount), currency: currency(&self.currency)? },
+            state,
+            tries: u32::try_from(self.tries).unwrap_or(0),
+            created_at: instant(self.created_at)?,
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! The shop's signing keys: shared by its instances, readable by whoever may read the database.
+
+use diesel::prelude::*;
+use domain::PortFuture;
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use domain::secret::Secret;
+use domain::signing::{KeyStore, SigningKey};
+
+use crate::database::{Database, Operation, Tx, on_backend};
+use crate::schema::signing_key;
+use crate::stored::{instant, malformed, millis};
+
+/// Rotated four times a year, this is a century of keys.
+const MAX_KEYS: i64 = 400;
+
+pub struct SqlKeyStore {
+    database: Database,
+}
+
+impl SqlKeyStore {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl KeyStore for SqlKeyStore {
+    fn keys(&self, ctx: &RequestContext) -> PortFuture<Vec<SigningKey>, Fault> {
+        self.database.run(ctx, Operation::read("signing.keys"), |tx| Ok(keys(tx)?))
+    }
+
+    fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault> {
+        self.database.run(ctx, Operation::write("signing.add"), move |tx| Ok(add(tx, &key, seen)?))
+    }
+}
+
+fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
+    type Row = (i32, String, String, i64, i64);
+    let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS);
+    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let key = |(_, id, private, created_at, signs_from): Row| {
+        let (created_at, signs_from) = (instant(created_at)?, instant(signs_from)?);
+        Ok(SigningKey { id, private: Secret::new(private), created_at, signs_from })
+    };
+    rows.into_iter().map(key).collect()
+}
+
+fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
+    let values = (
+        signing_key::number.eq(i32::try_from(seen).map_err(|_| malformed("too many keys"))?),
+        signing_key::id.eq(&key.id),
+        signing_key::private.eq(key.private.expose()),
+        signing_key::created_at.eq(millis(key.created_at)),
+        signing_key::signs_from.eq(millis(key.signs_from)),
+    );
+    let insert = diesel::insert_into(signing_key::table).values(values).on_conflict(signing_key::number).do_nothing();
+    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+}
