@@ -105,11 +105,8 @@ impl App {
             outage: Outage::default(),
         };
         let mail = mail(config)?;
-        let announcer: Arc<dyn Announcer> = Arc::new(Announcements {
-            shop: config.shop.name.clone(),
-            surface: surface.clone(),
-            mail: mail.is_some(),
-        });
+        let announcer: Arc<dyn Announcer> =
+            Arc::new(Announcements { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
 
         let checkouts: Arc<dyn CheckoutBook> = Arc::new(SqlCheckoutBook::new(database.clone(), announcer.clone()));
         let orders: Arc<dyn OrderBook> = Arc::new(SqlOrderBook::new(database.clone(), announcer));

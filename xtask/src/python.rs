@@ -20,9 +20,21 @@ pub struct Judge {
     pub tests: &'static str,
 }
 
-pub const JUDGES: [Judge; 2] = [
+pub const JUDGES: [Judge; 4] = [
     Judge { what: "UCP models", requirement: "ucp-sdk==0.4.5", module: "ucp_sdk", tests: "api/" },
     Judge { what: "Stripe", requirement: "stripe==16.1.0", module: "stripe", tests: "integrations/paysim/" },
+    Judge {
+        what: "Signatures",
+        requirement: "http-message-signatures==3.0.0",
+        module: "http_message_signatures",
+        tests: "integrations/tests/couriers/",
+    },
+    Judge {
+        what: "Mail",
+        requirement: "aiosmtpd==1.4.6",
+        module: "aiosmtpd.smtp",
+        tests: "integrations/tests/couriers/",
+    },
 ];
 
 const REMEDY: &str = "no Python to test with: install Python 3 with venv or pip, \

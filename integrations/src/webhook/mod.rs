@@ -78,7 +78,8 @@ impl Shared {
                 | Reason::Busy
                 | Reason::Cancelled
                 | Reason::Broken
-                | Reason::TooLarge) => Failure::again(reason.as_str()),
+                | Reason::TooLarge
+                | Reason::Unreadable) => Failure::again(reason.as_str()),
             }),
         }
     }

@@ -9,7 +9,7 @@ use integrations::platform_profile::{PlatformProfiles, ProfileError};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::kit::{DAY, NOON, Registry, TestClock, profile};
+use crate::kit::{DAY, NOON, Registry, TestClock, answer, profile};
 use crate::network::{AMPLE, Server, Visit, ctx, outbound};
 
 const HOOK: &str = "https://platform.example/hook?tenant=7";
@@ -48,7 +48,7 @@ fn known() -> Result<Option<String>, ProfileError> {
 }
 
 async fn publishing(headers: &'static str) -> Server {
-    Server::start(move |visit: Visit| visit.answer_with("200 OK", headers, profile(HOOK))).await
+    Server::start(move |visit: Visit| answer(visit, "200 OK", headers, profile(HOOK))).await
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn what_is_no_profile_is_named() {
         ("200 OK", "", "<html>".to_owned(), "malformed: not JSON: line 1, column 1"),
         ("200 OK", "", "{}".to_owned(), "malformed: ucp is missing"),
     ] {
-        let server = Server::start(move |visit: Visit| visit.answer_with(status, headers, body.clone())).await;
+        let server = Server::start(move |visit: Visit| answer(visit, status, headers, body.clone())).await;
         let outcome = stand().ask(&platform(&server)).await;
         assert_eq!(outcome, Err(ProfileError::Unusable(reason.to_owned())), "{status}");
     }

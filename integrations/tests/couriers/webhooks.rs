@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::kit::python::Script;
-use crate::kit::{Keys, NOON, Registry, TestClock, delivery, failed, profile};
+use crate::kit::{Keys, NOON, Registry, TestClock, answer, delivery, failed, profile};
 use crate::network::{AMPLE, Lines, Names, SOON, Server, Visit, config, ctx, ctx_with, outbound};
 
 const SHOP: &str = "https://shop.example/.well-known/ucp";
@@ -153,7 +153,7 @@ async fn what_a_receiver_answers_decides_whether_it_is_told_again() {
         ("307 Moved", "location: http://169.254.169.254/\r\n", "redirect 307", again(None)),
         ("304 Known", "", "redirect 304", again(None)),
     ] {
-        let server = Server::start(move |visit: Visit| visit.answer_with(status, headers, String::new())).await;
+        let server = Server::start(move |visit: Visit| answer(visit, status, headers, String::new())).await;
         let outcome = stand(&server.url()).tell().await;
         assert_eq!(outcome, Err(Failure { reason: reason.to_owned(), finality }), "{status} {headers}");
         assert_eq!(server.requests().len(), 1, "{status}: one try is one call");

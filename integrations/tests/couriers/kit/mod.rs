@@ -16,6 +16,8 @@ use domain::signing::{KeyStore, SigningKey};
 use serde_json::json;
 use time::macros::datetime;
 
+use crate::network::Visit;
+
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -128,4 +130,9 @@ pub fn failed(outcome: Result<Receipt, Failure>) -> String {
 pub fn profile(webhook_url: &str) -> String {
     let order = json!([{"version": "2026-04-08", "config": {"webhook_url": webhook_url}}]);
     json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}}).to_string()
+}
+
+/// As [`Visit::answer`], with a body that the answer keeps.
+pub async fn answer(visit: Visit, status: &str, headers: &str, body: String) {
+    visit.answer(status, headers, &body).await;
 }
