@@ -18,6 +18,13 @@ const NEVER: Timestamp = datetime!(9000-01-01 0:00 UTC);
 pub struct FixedKeys(Vec<SigningKey>);
 
 impl FixedKeys {
+    /// The keys of a file, one PEM block after the other.
+    pub fn read(file: &str) -> Result<Self, KeyError> {
+        const END: &str = "-----END PRIVATE KEY-----";
+        let blocks = file.split_inclusive(END).map(str::trim).filter(|block| !block.is_empty());
+        Self::new(&blocks.map(Secret::new).collect::<Vec<_>>())
+    }
+
     /// PKCS #8 in PEM, one key each. At least one.
     pub fn new(pems: &[Secret]) -> Result<Self, KeyError> {
         let keys = pems.iter().enumerate().map(|(position, pem)| {

@@ -14,8 +14,8 @@ mod write;
 use std::sync::Arc;
 
 use actix_web::web;
-use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
 use domain::PortFuture;
+use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
 use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Fault;
