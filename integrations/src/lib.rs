@@ -4,7 +4,9 @@
 //! - [`stripe`] is the payment gateway, in Stripe's shapes.
 //! - [`mock_payment_handler`] is a payment provider that runs inside the process. It lets the whole path of a purchase be
 //!   developed and tested, lost answers included, without an account anywhere.
-//! - [`mail`] hands letters to a relay, [`signatures`] signs what leaves the shop.
+//! - [`webhook`] tells platforms about their orders, at the address that [`platform_profile`] finds and signed by
+//!   [`signatures`].
+//! - [`mail`] hands letters to a relay, over SMTP.
 //!
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.
@@ -12,5 +14,7 @@
 pub mod mail;
 pub mod mock_payment_handler;
 pub mod outbound;
+pub mod platform_profile;
 pub mod signatures;
 pub mod stripe;
+pub mod webhook;

@@ -1,4 +1,4 @@
-//! A Python that can import the official UCP models, for the tests that validate our answers with them.
+//! A Python with the official libraries that judge our work, for the tests that ask them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,24 @@ use crate::{machine, process};
 
 /// The interpreter handed to the tests.
 pub const EXECUTABLE: &str = "XTASK_PYTHON";
-pub const SDK: &str = "ucp-sdk==0.4.5";
 
-const ASK_VERSION: &str =
-    "import importlib.metadata, ucp_sdk; print('ucp-sdk==' + importlib.metadata.version('ucp-sdk'))";
+/// A library that others wrote for what we imitate or answer.
+pub struct Judge {
+    /// What it judges, for the summary of `cargo xtask test`.
+    pub what: &'static str,
+    pub requirement: &'static str,
+    module: &'static str,
+    /// Where the tests are that ask it.
+    pub tests: &'static str,
+}
+
+pub const JUDGES: [Judge; 2] = [
+    Judge { what: "UCP models", requirement: "ucp-sdk==0.4.5", module: "ucp_sdk", tests: "api/" },
+    Judge { what: "Stripe", requirement: "stripe==16.1.0", module: "stripe", tests: "integrations/paysim/" },
+];
+
 const REMEDY: &str = "no Python to test with: install Python 3 with venv or pip, \
-                      or pass --without-python to leave the official UCP models unchecked";
+                      or pass --without-python to leave unchecked what the official libraries judge";
 
 pub struct Python {
     executable: PathBuf,
@@ -25,15 +37,19 @@ pub struct Python {
 impl Python {
     pub fn provide() -> Result<Python> {
         let python = Python::prepare()?;
-        if !python.has_sdk() {
-            println!("xtask: installing {SDK}");
+        let missing: Vec<&Judge> = JUDGES.iter().filter(|judge| !python.has(judge)).collect();
+        if !missing.is_empty() {
+            let requirements: Vec<&str> = missing.iter().map(|judge| judge.requirement).collect();
+            println!("xtask: installing {}", requirements.join(", "));
             let mut install = python.command();
-            install.args(["-m", "pip", "install", "--quiet", "--upgrade", SDK]);
+            install.args(["-m", "pip", "install", "--quiet", "--upgrade"]).args(requirements);
             if let Some(packages) = &python.packages {
                 install.arg("--target").arg(packages);
             }
             process::output(&mut install).context(REMEDY)?;
-            process::output(&mut python.sdk_version()).context("installed, but not importable")?;
+        }
+        for judge in missing {
+            process::output(&mut python.version_of(judge)).context("installed, but not importable")?;
         }
         Ok(python)
     }
@@ -80,13 +96,19 @@ impl Python {
         process::output(self.command().args(["-m", "pip", "--version"])).is_ok()
     }
 
-    fn has_sdk(&self) -> bool {
-        process::output(&mut self.sdk_version()).is_ok_and(|version| version == SDK)
+    fn has(&self, judge: &Judge) -> bool {
+        process::output(&mut self.version_of(judge)).is_ok_and(|version| version == judge.requirement)
     }
 
-    fn sdk_version(&self) -> Command {
+    /// Written as a requirement, so that the two can be compared; fails if it cannot be imported.
+    fn version_of(&self, judge: &Judge) -> Command {
+        let name = judge.requirement.split("==").next().unwrap_or_default();
+        let module = judge.module;
         let mut command = self.command();
-        command.args(["-c", ASK_VERSION]);
+        command.arg("-c");
+        command.arg(format!(
+            "import importlib.metadata, {module}; print('{name}==' + importlib.metadata.version('{name}'))"
+        ));
         command
     }
 }

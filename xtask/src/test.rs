@@ -13,7 +13,7 @@ pub struct Args {
     /// Leave Postgres unchecked instead of failing where there is none.
     #[arg(long)]
     without_postgres: bool,
-    /// Leave the official UCP models unchecked instead of failing where there is no Python.
+    /// Leave unchecked what the official Python libraries judge instead of failing where there is no Python.
     #[arg(long)]
     without_python: bool,
     /// Handed to `cargo test`.
@@ -67,17 +67,24 @@ impl Summary {
         match postgres {
             Some(postgres) => {
                 let engine = format!("{}; from {}", postgres.version, postgres.origin);
-                summary.line("Postgres", reached_by(postgres::URL)?.map(|_| engine), "no test reads its url");
+                summary.line("Postgres", reached_by(postgres::URL, "")?.map(|_| engine), "no test reads its url");
             }
             None => summary.not_checked.push("Postgres (--without-postgres)".to_owned()),
         }
         match python {
             Some(python) => {
-                let models = format!("{} on {}", python::SDK, python.version()?);
-                let checked = reached_by(python::EXECUTABLE)?.map(|tests| format!("{models}; by {tests}"));
-                summary.line("UCP models", checked, "no test asks the official models");
+                let version = python.version()?;
+                for judge in &python::JUDGES {
+                    let library = format!("{} on {version}", judge.requirement);
+                    let asking = reached_by(python::EXECUTABLE, judge.tests)?;
+                    let checked = asking.map(|tests| format!("{library}; by {tests}"));
+                    summary.line(judge.what, checked, "no test asks the official library");
+                }
             }
-            None => summary.not_checked.push("the official UCP models (--without-python)".to_owned()),
+            None => {
+                let judged = python::JUDGES.map(|judge| judge.what).join(", ");
+                summary.not_checked.push(format!("{judged} (--without-python)"));
+            }
         }
         let quick = faults::exist().then(|| "quick; all of them with `cargo xtask faults`".to_owned());
         summary.line("Faults", quick, "there are no such tests");
@@ -105,9 +112,10 @@ impl Summary {
 }
 
 /// An engine that is set up but that no test reads is not a checked engine.
-fn reached_by(variable: &str) -> Result<Option<String>> {
+fn reached_by(variable: &str, within: &str) -> Result<Option<String>> {
     let files = sources::with_extension(&process::root(), "rs")?.into_iter();
-    let reading = files.filter(|source| !source.path.starts_with("xtask/") && source.text.contains(variable));
+    let tests = files.filter(|source| source.path.starts_with(within) && !source.path.starts_with("xtask/"));
+    let reading = tests.filter(|source| source.text.contains(variable));
     let paths: Vec<String> = reading.map(|source| source.path).collect();
     Ok((!paths.is_empty()).then(|| paths.join(", ")))
 }

@@ -110,10 +110,7 @@ impl Gateway {
                 return Sent::refusal(&refusal);
             }
         };
-        let fault = fault.or_else(|| {
-            let fault = locked(&self.books).card(&command)?.fault()?;
-            Some(fault)
-        });
+        let fault = fault.or_else(|| locked(&self.books).card(&command)?.fault());
         if matches!(fault, Some(Fault::HangWithoutEffect | Fault::ResetWithoutEffect)) {
             if let Some(key) = &call.key {
                 locked(&self.books).keys.release(key);
@@ -145,7 +142,10 @@ impl Gateway {
 
     /// The first answer again. It can be lost again on its way, but it cannot become another one.
     fn replay(&self, kept: Kept, fault: Option<Fault>) -> Sent {
-        let fault = fault.filter(|fault| !matches!(fault, Fault::ErrorAfterEffect | Fault::ErrorWithoutEffect));
+        let of_the_effect = |fault: &Fault| {
+            matches!(fault, Fault::ErrorAfterEffect | Fault::ErrorWithoutEffect | Fault::LateEffect { .. })
+        };
+        let fault = fault.filter(|fault| !of_the_effect(fault));
         self.note(fault);
         let headers = vec![("Idempotent-Replayed", "true".to_owned())];
         Sent { status: kept.status, headers, body: kept.body, fault }
@@ -177,12 +177,11 @@ impl Gateway {
     }
 
     async fn execute_late(self: Arc<Self>, command: Command, key: Option<String>, ms: u64) -> Sent {
+        self.note(Some(Fault::LateEffect { ms }));
         let (done, result) = oneshot::channel();
         let gateway = Arc::clone(&self);
         let work = Box::new(move || {
-            let mut sent = gateway.execute(command, key.as_deref(), None);
-            gateway.note(Some(Fault::LateEffect { ms }));
-            sent.fault = None;
+            let sent = gateway.execute(command, key.as_deref(), None);
             // The caller may have gone, which is the point.
             let _ = done.send(sent);
         });

@@ -130,11 +130,16 @@ async fn a_key_is_in_use_until_its_call_is_over() {
 async fn a_charge_that_is_late_finds_a_cancelled_intent_closed() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
-    shop.gateway.fail_next(Operation::IntentConfirm, 1, Fault::LateEffect { ms: 700 });
+    shop.gateway.fail_next(Operation::IntentConfirm, 1, Fault::LateEffect { ms: 1_500 });
     let path = format!("{INTENTS}/{id}/confirm");
     let late = shop.post(&path, Some("key"), &[]);
     let cancelled = async {
-        while shop.post(&path, Some("key"), &[]).await.status != 409 {}
+        let begun = now();
+        while !shop.gateway.faults_dealt().contains_key("late_effect") {
+            assert!(begun.elapsed() < PATIENCE, "the confirmation never came");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(shop.post(&path, Some("key"), &[]).await.status, 409);
         shop.post(&format!("{INTENTS}/{id}/cancel"), None, &[]).await.object()
     };
     let (late, cancelled) = futures_util::future::join(late, cancelled).await;

@@ -35,6 +35,21 @@ async fn a_card_is_charged_when_the_intent_is_confirmed() {
     assert_eq!(ledger.entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// The judge can also find somebody guilty.
+#[actix_web::test]
+async fn an_attempt_that_is_charged_twice_is_seen_in_the_ledger() {
+    let shop = Shop::open();
+    for _ in 0..2 {
+        let id = shop.create("pm_card_visa", &[]).await;
+        shop.confirm(&id, None).await.object();
+    }
+    let twice = Totals { captures: 2, captured: 2400, ..Totals::default() };
+    assert_eq!(shop.gateway.ledger().by_metadata("attempt_id")["attempt-1"], twice);
+    let told = shop.get("/_sim/ledger?by=attempt_id").await.object();
+    assert_eq!(told["groups"]["attempt-1"], json!(twice));
+    assert_eq!(told["entries"].as_array().map(Vec::len), Some(4));
+}
+
 #[actix_web::test]
 async fn a_decline_is_402_and_leaves_an_intent_that_can_be_tried_again() {
     for (card, code, decline_code) in [

@@ -8,4 +8,6 @@ mod kit;
 mod network;
 
 mod mail;
+mod profiles;
 mod signatures;
+mod webhooks;

@@ -43,6 +43,11 @@ impl Visit {
         let _ = self.send(head + body).await;
     }
 
+    /// As [`Visit::answer`], for what is not known for as long as the test lasts.
+    pub async fn answer_with(self, status: &'static str, headers: &'static str, body: String) {
+        self.answer(status, headers, &body).await;
+    }
+
     /// Closes with a reset instead of an orderly end.
     pub fn reset(self) {
         self.stream.set_zero_linger().expect("a socket");

@@ -16,6 +16,7 @@ struct Rule {
 }
 
 enum Of {
+    Every,
     Crate(&'static str),
     AllBut(&'static str),
 }
@@ -62,6 +63,12 @@ const RULES: &[Rule] = &[
         of: Of::AllBut("api"),
         allows: Allows::AllBut(&["persistence", "integrations"]),
     },
+    Rule {
+        name: "tools of the tests",
+        reason: "the gateway simulator and the fault kit are for tests, and are never linked into the shop",
+        of: Of::Every,
+        allows: Allows::AllBut(&["paysim", "faultkit"]),
+    },
 ];
 
 /// Checked in the whole closure of the domain: a helper could bring them in by the back door.
@@ -98,6 +105,7 @@ fn metadata(root: &Path, network: Network) -> Result<Metadata> {
 impl Rule {
     fn is_about(&self, package: &Package) -> bool {
         match self.of {
+            Of::Every => true,
             Of::Crate(name) => package.name == name,
             Of::AllBut(name) => package.name != name,
         }

@@ -70,6 +70,19 @@ fn a_database_library_in_the_domain_is_told() {
 }
 
 #[test]
+fn a_tool_of_the_tests_in_the_shop_is_told_unless_only_tests_use_it() {
+    for tool in ["paysim", "faultkit"] {
+        for (section, expected) in [("[dependencies]", vec!["tools of the tests"]), ("[dev-dependencies]", vec![])] {
+            let added = added_by("integrations/Cargo.toml", |text| {
+                let without: Vec<&str> = text.lines().filter(|line| !line.starts_with(tool)).collect();
+                without.join("\n").replace(section, &format!("{section}\n{tool}.workspace = true")) + "\n"
+            });
+            assert_eq!(rules(&added), expected.into_iter().collect(), "{:?}", told(&added));
+        }
+    }
+}
+
+#[test]
 fn a_line_on_the_wrong_side_of_a_wall_is_told_once() {
     for (file, line, rule, found) in [
         ("api/src/lib.rs", "use persistence::Database;", "composition", "persistence::"),

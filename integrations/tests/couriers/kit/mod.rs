@@ -13,6 +13,7 @@ use domain::fault::{Fault, FaultKind};
 use domain::order::OrderId;
 use domain::platform::{PinnedPlatform, PlatformRegistry};
 use domain::signing::{KeyStore, SigningKey};
+use serde_json::json;
 use time::macros::datetime;
 
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
@@ -121,4 +122,10 @@ pub fn failed(outcome: Result<Receipt, Failure>) -> String {
     let failure = outcome.expect_err("a failure");
     assert_eq!(failure.finality, Finality::Again { after: None }, "{}", failure.reason);
     failure.reason
+}
+
+/// A platform that wants to be told about its orders there.
+pub fn profile(webhook_url: &str) -> String {
+    let order = json!([{"version": "2026-04-08", "config": {"webhook_url": webhook_url}}]);
+    json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}}).to_string()
 }

@@ -1,0 +1,54 @@
+//! What a receiver's answer means. Pure.
+
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::delivery::{Failure, Finality, Receipt};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use crate::outbound::Reply;
+
+const GONE: u16 = 410;
+
+pub(super) fn outcome(reply: &Reply, now: Timestamp) -> Result<Receipt, Failure> {
+    if reply.is_success() {
+        return Ok(Receipt::Accepted);
+    }
+    let what = if reply.is_redirect() { "redirect" } else { "answered" };
+    let finality = match reply.status {
+        GONE => Finality::Gone,
+        _ => Finality::Again { after: reply.retry_after().or_else(|| until(reply.header("retry-after")?, now)) },
+    };
+    Err(Failure { reason: format!("{what} {}", reply.status), finality })
+}
+
+/// The form of a date (RFC 9110, section 5.6.7). One that has passed asks for no patience.
+fn until(date: &str, now: Timestamp) -> Option<Duration> {
+    // The two obsolete spellings are not read: nothing is lost but the patience that was asked for.
+    let date = OffsetDateTime::parse(date.trim(), &Rfc2822).ok()?;
+    Some((date - now).try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
+
+    #[test]
+    fn patience_may_be_asked_for_until_a_date() {
+        for (date, seconds) in [
+            ("Wed, 08 Apr 2026 12:02:00 GMT", Some(120)),
+            (" Wed, 08 Apr 2026 12:00:00 GMT ", Some(0)),
+            ("Wed, 08 Apr 2026 11:00:00 GMT", Some(0)),
+            ("Thu, 09 Apr 2026 12:00:00 GMT", Some(24 * 60 * 60)),
+            ("tomorrow", None),
+            ("", None),
+        ] {
+            assert_eq!(until(date, NOON).map(|wait| wait.as_secs()), seconds, "{date}");
+        }
+    }
+}

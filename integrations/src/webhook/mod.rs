@@ -1,0 +1,152 @@
+//! Tells platforms about their orders: one signed POST for each try.
+//!
+//! The body is what was stored with the change, byte for byte. What identifies the event is the same on every try
+//! (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`), and the signature is fresh. The protocol asks every signed
+//! POST for an `Idempotency-Key`, so the event's id is sent under that name too. Whatever a receiver may act on is
+//! signed: nobody can send an old snapshot of an order as a new event.
+//!
+//! When to try again is the delivery schedule's to say; nothing is repeated here.
+
+mod answer;
+
+use std::sync::Arc;
+
+use domain::PortFuture;
+use domain::clock::Clock;
+use domain::context::RequestContext;
+use domain::delivery::{Content, Courier, Delivery, Failure, Finality, Receipt};
+use sfv::{DictSerializer, KeyRef, StringRef};
+use url::Url;
+
+use crate::outbound::{Blocked, Call, Destination, Limits, Outbound, Reason};
+use crate::platform_profile::{PlatformProfiles, ProfileError};
+use crate::signatures::{SignedRequest, Signer, content_digest};
+
+const JSON: &str = "application/json";
+
+#[derive(Clone)]
+pub struct WebhookCourier(Arc<Shared>);
+
+struct Shared {
+    outbound: Outbound,
+    profiles: Arc<PlatformProfiles>,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    /// The value of `UCP-Agent`: who tells.
+    agent: String,
+}
+
+impl WebhookCourier {
+    /// `profile` is the address of the shop's own profile, in which receivers find its keys.
+    pub fn new(
+        outbound: Outbound,
+        profiles: Arc<PlatformProfiles>,
+        signer: Arc<Signer>,
+        clock: Arc<dyn Clock>,
+        profile: &Url,
+    ) -> Self {
+        Self(Arc::new(Shared { outbound, profiles, signer, clock, agent: agent(profile) }))
+    }
+}
+
+impl Courier for WebhookCourier {
+    fn hand_over(&self, ctx: &RequestContext, delivery: &Delivery) -> PortFuture<Receipt, Failure> {
+        let (this, ctx, delivery) = (Arc::clone(&self.0), ctx.clone(), delivery.clone());
+        Box::pin(async move { this.hand_over(&ctx, &delivery).await })
+    }
+}
+
+impl Shared {
+    async fn hand_over(&self, ctx: &RequestContext, delivery: &Delivery) -> Result<Receipt, Failure> {
+        let Content::Webhook { platform, document } = &delivery.content else {
+            return Err(refused("not a webhook"));
+        };
+        let Some(url) = self.profiles.webhook_url(ctx, platform).await.map_err(without_profile)? else {
+            return Ok(Receipt::Unwanted);
+        };
+        let to = self.outbound.given(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
+        let to = to.in_bulkhead(delivery.content.destination().0);
+        let call = self.call(ctx, delivery, to, document).await?;
+        match self.outbound.send(ctx, call).await {
+            Ok(reply) => answer::outcome(&reply, self.clock.now()),
+            Err(error) => Err(match error.reason() {
+                Reason::Blocked(blocked) => blocked_for(blocked, ""),
+                Reason::Deadline => Failure::again("timeout"),
+                // A header that cannot be written will not be written later either.
+                Reason::BadRequest => refused(Reason::BadRequest.as_str()),
+                reason @ (Reason::Unreachable
+                | Reason::Busy
+                | Reason::Cancelled
+                | Reason::Broken
+                | Reason::TooLarge) => Failure::again(reason.as_str()),
+            }),
+        }
+    }
+
+    async fn call(
+        &self,
+        ctx: &RequestContext,
+        delivery: &Delivery,
+        to: Destination,
+        document: &str,
+    ) -> Result<Call, Failure> {
+        let digest = content_digest(document.as_bytes());
+        let happened_at = delivery.occurred_at.unix_timestamp().to_string();
+        let fields = [
+            ("ucp-agent", self.agent.as_str()),
+            ("idempotency-key", delivery.id.as_str()),
+            ("webhook-id", delivery.id.as_str()),
+            ("webhook-timestamp", happened_at.as_str()),
+            ("x-event-type", delivery.event.as_str()),
+            ("content-digest", digest.as_str()),
+            ("content-type", JSON),
+        ];
+        let request = SignedRequest { method: "POST", url: to.url(), fields: &fields };
+        let signed = self.signer.sign(ctx, request).await?;
+        let call = Call::post("webhook.send", to, Limits::WEBHOOK).body(JSON, document.to_owned());
+        let call = fields.iter().fold(call, |call, (name, value)| call.header(name, value));
+        Ok(call.header("signature-input", &signed.input).header("signature", &signed.signature))
+    }
+}
+
+/// RFC 8941, section 3.2: a dictionary with one text in it.
+fn agent(profile: &Url) -> String {
+    let mut field = DictSerializer::new();
+    // A parsed URL is ASCII without control characters.
+    if let Ok(profile) = StringRef::from_str(profile.as_str()) {
+        let _ = field.bare_item(KeyRef::constant("profile"), profile);
+    }
+    field.finish().unwrap_or_default()
+}
+
+fn without_profile(error: ProfileError) -> Failure {
+    match error {
+        ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
+        ProfileError::Unusable(reason) | ProfileError::NotAsked(reason) => Failure::again(format!("profile: {reason}")),
+    }
+}
+
+/// An address may become a public one: names are pointed elsewhere, and a profile may be mended. What is no https URL
+/// was never fit to be called.
+fn blocked_for(blocked: Blocked, whose: &str) -> Failure {
+    let reason = format!("{whose}{}", blocked.as_str());
+    match blocked {
+        Blocked::Address(_) => Failure::again(reason),
+        Blocked::Malformed | Blocked::Scheme | Blocked::UserInfo | Blocked::Host => refused(reason),
+    }
+}
+
+fn refused(reason: impl Into<String>) -> Failure {
+    Failure { reason: reason.into(), finality: Finality::Refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shop_is_named_as_the_protocol_asks() {
+        let profile = Url::parse("https://shop.example/.well-known/ucp").expect("a url");
+        assert_eq!(agent(&profile), r#"profile="https://shop.example/.well-known/ucp""#);
+    }
+}
