@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use domain::clock::Timestamp;
-use domain::payment::PaymentReference;
+use domain::payment::{GatewayEvent, PaymentReference};
 use domain::secret::Secret;
 use serde::Deserialize;
 
@@ -89,6 +89,12 @@ pub struct Event {
     pub kind: String,
     /// The payment that it speaks of; `None` if it speaks of something else.
     pub intent: Option<PaymentReference>,
+}
+
+impl From<Event> for GatewayEvent {
+    fn from(event: Event) -> Self {
+        Self { id: event.id, reference: event.intent }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
