@@ -6,6 +6,7 @@ use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
 use domain::payment::{GatewayState, PaymentGateway, RefundState};
 use domain::secret::Secret;
+use futures_util::future::join_all;
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig};
 use paysim::Fault::{
     Drip, ErrorAfterEffect, ErrorWithoutEffect, HangAfterEffect, HangWithoutEffect, Html, Huge, InUse, Late,
@@ -55,21 +56,23 @@ async fn an_answer_that_is_lost_once_is_fetched_with_the_same_key() {
         Late { ms: 700 },
         LateEffect { ms: 700 },
     ];
-    for fault in faults {
-        let (place, name) = (Place::new(), fault.name());
-        let opened = place.opened().await;
-        place.fail(IntentConfirm, 1, fault);
-        let state = place.confirm(&opened, "pm_card_visa").await;
-        assert_eq!(state.expect(name), GatewayState::Confirmed, "{name}");
-        assert_eq!(place.captured(), (1, 3500), "{name}");
-        assert_eq!(place.sim.faults_dealt()[name], 1);
-    }
+    join_all(faults.map(is_lost_once)).await;
+}
+
+async fn is_lost_once(fault: paysim::Fault) {
+    let (place, name) = (Place::new(), fault.name());
+    let opened = place.opened().await;
+    place.fail(IntentConfirm, 1, fault);
+    let state = place.confirm(&opened, "pm_card_visa").await;
+    assert_eq!(state.expect(name), GatewayState::Confirmed, "{name}");
+    assert_eq!(place.captured(), (1, 3500), "{name}");
+    assert_eq!(place.sim.faults_dealt()[name], 1);
 }
 
 /// PAY2, PAY3, PAY7, PAY8: it stays lost.
 #[tokio::test]
 async fn an_answer_that_stays_lost_leaves_the_outcome_unknown_and_can_be_asked_for() {
-    for (fault, charges) in [
+    let faults = [
         (HangAfterEffect, true),
         (HangWithoutEffect, false),
         (ResetAfterEffect, true),
@@ -81,20 +84,23 @@ async fn an_answer_that_stays_lost_leaves_the_outcome_unknown_and_can_be_asked_f
         (Html, true),
         (Huge, true),
         (InUse, false),
-    ] {
-        let (place, name) = (Place::new(), fault.name());
-        let opened = place.opened().await;
-        place.fail(IntentConfirm, ALWAYS, fault);
-        let watch = Stopwatch::start();
-        assert_eq!(kind(place.confirm(&opened, "pm_card_visa").await), FaultKind::OutcomeUnknown, "{name}");
-        assert!(watch.elapsed() < CALL + ATTEMPT, "{name} took {:?}", watch.elapsed());
-        let (state, charged) =
-            if charges { (GatewayState::Confirmed, (1, 3500)) } else { (GatewayState::Opened, (0, 0)) };
-        assert_eq!(place.look_up(&opened).await, state, "{name}");
-        let ended = if charges { GatewayState::Confirmed } else { GatewayState::Cancelled };
-        assert_eq!(place.cancel(&opened).await.expect(name), ended, "{name}");
-        assert_eq!(place.captured(), charged, "{name}");
-    }
+    ];
+    // Side by side, each with a gateway of its own: most of it is waiting.
+    join_all(faults.map(|(fault, charges)| stays_lost(fault, charges))).await;
+}
+
+async fn stays_lost(fault: paysim::Fault, charges: bool) {
+    let (place, name) = (Place::new(), fault.name());
+    let opened = place.opened().await;
+    place.fail(IntentConfirm, ALWAYS, fault);
+    let watch = Stopwatch::start();
+    assert_eq!(kind(place.confirm(&opened, "pm_card_visa").await), FaultKind::OutcomeUnknown, "{name}");
+    assert!(watch.elapsed() < CALL + ATTEMPT, "{name} took {:?}", watch.elapsed());
+    let (state, charged) = if charges { (GatewayState::Confirmed, (1, 3500)) } else { (GatewayState::Opened, (0, 0)) };
+    assert_eq!(place.look_up(&opened).await, state, "{name}");
+    let ended = if charges { GatewayState::Confirmed } else { GatewayState::Cancelled };
+    assert_eq!(place.cancel(&opened).await.expect(name), ended, "{name}");
+    assert_eq!(place.captured(), charged, "{name}");
 }
 
 /// PAY3: a 500 is kept for its key, so asking again is idle.
