@@ -3,19 +3,20 @@
 //! A payment is created unconfirmed, and confirmed under a key of its own once its id is stored; see
 //! [`domain::payment`]. `answer.rs` is the table of what each answer means, `wire.rs` of what each status means.
 //!
-//! | call            | request                                | key                    | repeated is                     |
-//! |-----------------|----------------------------------------|------------------------|---------------------------------|
-//! | open            | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent                 |
-//! | confirm         | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same answer                 |
-//! | look_up         | `GET /v1/payment_intents/ID`           | none                   | a question                      |
-//! | cancel, capture | `POST /v1/payment_intents/ID/...`      | none                   | refused, with the state reached |
-//! | refund          | `POST /v1/refunds`                     | `Refund::key`          | the same refund                 |
+//! | call    | request                                | key                    | asked again it answers       |
+//! |---------|----------------------------------------|------------------------|------------------------------|
+//! | open    | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent              |
+//! | confirm | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same                     |
+//! | look_up | `GET /v1/payment_intents/ID`           | none                   | a question                   |
+//! | cancel  | `POST /v1/payment_intents/ID/cancel`   | none                   | no, with the state it is in  |
+//! | capture | `POST /v1/payment_intents/ID/capture`  | none                   | no, with the state it is in  |
+//! | refund  | `POST /v1/refunds`                     | `Refund::key`          | the same refund              |
 //!
 //! Cancelling and capturing need no key: a payment is cancelled or captured once whoever asks, and says so when asked
 //! again. A key would do harm, since it keeps a 500 for a day.
 //!
-//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, but for a refund that is still pending:
-//! so a refund that was tried before is looked for first.
+//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, but for a refund that is still
+//! pending: so a refund that was tried before is looked for first.
 
 mod answer;
 mod currency;
@@ -57,6 +58,8 @@ pub struct StripeConfig {
     pub currencies: Vec<Currency>,
     /// For one attempt of a call, its whole answer included.
     pub attempt_timeout: Duration,
+    /// Calls under way at once. One that hangs takes a place for as long as `attempt_timeout`.
+    pub concurrent_calls: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +229,7 @@ impl HttpPaymentGateway {
 
     fn with_headers(&self, call: Call) -> Call {
         let call = call.bearer(&self.config.secret_key).header("stripe-version", &self.config.api_version);
-        call.readable_if(is_json)
+        call.readable_if(is_json).concurrent(self.config.concurrent_calls)
     }
 
     fn limits(&self) -> Limits {

@@ -1,5 +1,6 @@
 //! The gateway over HTTP, against a simulator of it whose ledger is the judge.
 
+mod events;
 mod faults;
 mod place;
 mod requests;
