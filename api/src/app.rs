@@ -10,27 +10,41 @@ use domain::checkout::{
     CancelCheckout, CheckoutBook, CheckoutExpiry, CompleteCheckout, CompletionLimits, CreateCheckout, UpdateCheckout,
 };
 use domain::clock::Clock;
+use domain::delivery::{Announcer, Channel, Courier, Deliver, DeliveryBook, DeliveryLimits, DeliveryPurge};
 use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
-use domain::payment::{PaymentAttempts, PaymentGateway, PaymentReconciler};
+use domain::payment::{
+    HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
+    PaymentRefunds,
+};
+use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
+use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
+use integrations::mail::{MailConfigError, MailCourier, MailCredentials, MailTls};
 use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
+use integrations::outbound::{GivenPolicy, Outbound, OutboundConfig, OutboundError};
+use integrations::platform_profile::PlatformProfiles;
+use integrations::signatures::{FixedKeys, KeyError, Signer};
+use integrations::stripe::{self, CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
+use integrations::webhook::WebhookCourier;
 use persistence::{
-    Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlIdempotencyRecords, SqlImport, SqlOrderBook,
-    SqlPaymentAttempts, SqlStoredInstruments,
+    Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
+    SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use slog::Logger;
 use tokio::runtime::Handle;
 
+use crate::announce::Announcements;
 use crate::clock::SystemClock;
-use crate::config::{Config, DatabaseConfig, Migrate, ReadAccess};
+use crate::config::{Capture, Config, DatabaseConfig, MailProtection, Migrate, Mode, ReadAccess};
 use crate::http::{BodyLimits, Scope};
 use crate::operations::Operations;
 use crate::pages::Pages;
+use crate::payments::{EventRefused, Payments, ReadEvent};
 use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, Outage, Shopping, Surface};
+use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
 use crate::simulation::Simulation;
 
 /// The whole shop, ready to be served.
@@ -39,6 +53,8 @@ pub struct App {
     pub body_limits: BodyLimits,
     pub shopping: Shopping,
     pub pages: Pages,
+    /// `None` when the gateway tells nothing of its own accord.
+    pub payments: Option<Payments>,
     pub operations: Operations,
     /// `None` in production: then its routes do not exist.
     pub simulation: Option<Simulation>,
@@ -56,6 +72,14 @@ pub enum StartError {
     Io(#[from] std::io::Error),
     #[error("the demo catalogue could not be imported: {0}")]
     Demo(String),
+    #[error("the payment gateway cannot be used as configured: {0}")]
+    Gateway(#[from] StripeConfigError),
+    #[error("mail cannot be sent as configured: {0}")]
+    Mail(#[from] MailConfigError),
+    #[error("the HTTP client cannot be set up: {0}")]
+    Outbound(#[from] OutboundError),
+    #[error("TUCKSHOP_WEBHOOK_KEYS_PATH: {0}")]
+    Keys(#[from] KeyError),
 }
 
 /// A pass of a background task may not take longer.
@@ -64,38 +88,11 @@ const PASS_TIMEOUT: Duration = Duration::from_secs(60);
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
     pub fn build(config: &Config, log: &Logger, runtime: &Handle, listener: &TcpListener) -> Result<Self, StartError> {
+        let millis = Duration::from_millis;
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let checkouts: Arc<dyn CheckoutBook> = Arc::new(SqlCheckoutBook::new(database.clone()));
-        let orders: Arc<dyn OrderBook> = Arc::new(SqlOrderBook::new(database.clone()));
-        let attempts: Arc<dyn PaymentAttempts> = Arc::new(SqlPaymentAttempts::new(database.clone()));
-        let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
-        let gateway = gateway(config, &database, &clock, log)?;
-
-        let millis = Duration::from_millis;
-        let limits = CompletionLimits {
-            minimum: millis(config.checkout.completion_minimum_ms),
-            grace: millis(config.checkout.completion_grace_ms),
-            gateway_call: millis(config.payment.call_timeout_ms),
-        };
-        let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
-        let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
-
-        let mut tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
-            (
-                Arc::new(CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention)),
-                every(config.tasks.checkout_expire_ms),
-            ),
-            (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(config.tasks.idempotency_purge_ms)),
-        ];
-        if let Some(gateway) = &gateway {
-            let reconciler =
-                PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
-            tasks.push((Arc::new(reconciler), every(config.tasks.payment_reconcile_ms)));
-        }
-        let supervisor = Supervisor::start(runtime, log, tasks);
-        let commands = Commands::new(runtime.clone(), config.http.max_commands);
-        let shutdown = Shutdown::default();
+        let outbound = outbound(config)?;
+        let gateway = gateway(config, &outbound, &database, &clock, log)?;
 
         let simulated = config.simulation();
         let surface = Surface {
@@ -107,6 +104,72 @@ impl App {
             open_orders: config.order_read_access() == ReadAccess::Open,
             outage: Outage::default(),
         };
+        let mail = mail(config)?;
+        let announcer: Arc<dyn Announcer> =
+            Arc::new(Announcements { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
+
+        let checkouts: Arc<dyn CheckoutBook> = Arc::new(SqlCheckoutBook::new(database.clone(), announcer.clone()));
+        let orders: Arc<dyn OrderBook> = Arc::new(SqlOrderBook::new(database.clone(), announcer));
+        let attempts: Arc<dyn PaymentAttempts> = Arc::new(SqlPaymentAttempts::new(database.clone()));
+        let refunds: Arc<dyn PaymentRefunds> = Arc::new(SqlPaymentRefunds::new(database.clone()));
+        let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
+        let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
+        let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
+        let webhooks = WebhookCourier::new(
+            outbound.clone(),
+            PlatformProfiles::new(outbound, platforms, clock.clone()),
+            signer.clone(),
+            clock.clone(),
+            format!("{}/.well-known/ucp", surface.public_url),
+        );
+
+        let tasks = &config.tasks;
+        let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
+        let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
+        let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
+        let deliver = |channel, courier, send_ms, per_destination| {
+            let limits = DeliveryLimits { send: millis(send_ms), per_destination };
+            Deliver::new(channel, deliveries.clone(), courier, clock.clone(), limits)
+        };
+        let webhook = &config.webhook;
+        let webhook_delivery =
+            deliver(Channel::Webhook, Arc::new(webhooks), webhook.timeout_ms, webhook.at_once_per_platform);
+        let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
+            (Arc::new(expiry), every(tasks.checkout_expire_ms)),
+            (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
+            (Arc::new(DeliveryPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
+            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(webhook.at_once)),
+        ];
+        if let Some(courier) = mail {
+            let at_once = config.mail.at_once;
+            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once);
+            duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
+        }
+        if let Some(gateway) = &gateway {
+            let reconciler =
+                PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
+            let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
+            let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
+            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms)));
+            duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
+            duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
+        }
+        let supervisor = Supervisor::start(runtime, log, duties);
+        let commands = Commands::new(runtime.clone(), config.http.max_commands);
+        let shutdown = Shutdown::default();
+
+        let limits = CompletionLimits {
+            minimum: millis(config.checkout.completion_minimum_ms),
+            grace: millis(config.checkout.completion_grace_ms),
+            gateway_call: millis(config.payment.call_timeout_ms),
+        };
+        let payments = payment_events(config).map(|read| Payments {
+            read,
+            attempts: attempts.clone(),
+            clock: clock.clone(),
+            supervisor: supervisor.clone(),
+        });
         let shopping = Shopping {
             create: CreateCheckout::new(checkouts.clone(), clock.clone(), config.shop.currency, expires_after),
             update: UpdateCheckout::new(checkouts.clone(), clock.clone()),
@@ -118,12 +181,14 @@ impl App {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             surface: surface.clone(),
+            signing_keys: published(signer),
         };
         let simulation = simulated.then(|| Simulation {
             secret: config.simulation_secret(),
             orders: orders.clone(),
             records,
             clock: clock.clone(),
+            supervisor: supervisor.clone(),
             outage: surface.outage.clone(),
             surface,
         });
@@ -140,6 +205,7 @@ impl App {
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
             pages,
+            payments,
             operations,
             simulation,
             commands,
@@ -205,16 +271,65 @@ pub fn ledger_path(config: &Config) -> PathBuf {
     config.simulation.ledger_path.clone().unwrap_or(beside)
 }
 
-/// The payment gateway: the simulator, where that is allowed. A shop without one sells nothing, and says so at start.
+/// The way to the network. Platforms on this machine are reached in development only.
+fn outbound(config: &Config) -> Result<Outbound, StartError> {
+    let given = match config.mode {
+        Mode::Development => GivenPolicy::DevelopmentLoopback,
+        Mode::Production => GivenPolicy::Public,
+    };
+    Ok(Outbound::new(OutboundConfig::new(given))?)
+}
+
+/// The payment gateway: the configured one, or the simulator where that is allowed. A shop without one sells nothing,
+/// and says so at start.
 fn gateway(
     config: &Config,
+    outbound: &Outbound,
     database: &Database,
     clock: &Arc<dyn Clock>,
     log: &Logger,
 ) -> Result<Option<Arc<dyn PaymentGateway>>, StartError> {
-    if !config.simulation() {
-        return Ok(None);
+    match (&config.payment.gateway_url, &config.payment.gateway_key) {
+        (Some(url), Some(key)) => {
+            let stripe = stripe_config(config, url.clone(), key.clone());
+            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
+        }
+        _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
+        _ => Ok(None),
     }
+}
+
+fn stripe_config(config: &Config, base_url: String, secret_key: Secret) -> StripeConfig {
+    let payment = &config.payment;
+    let handler = PaymentHandler {
+        name: payment.handler_name.clone(),
+        id: HandlerId(payment.handler_id.clone()),
+        version: payment.handler_version.clone(),
+        spec: payment.handler_spec.clone(),
+        schema: payment.handler_schema.clone(),
+        instruments: vec!["card".to_owned()],
+        config: payment.handler_config.clone(),
+    };
+    StripeConfig {
+        base_url,
+        secret_key,
+        api_version: payment.gateway_version.clone(),
+        capture: match payment.capture {
+            Capture::Automatic => CaptureMethod::Automatic,
+            Capture::Manual => CaptureMethod::Manual,
+        },
+        handler,
+        currencies: vec![config.shop.currency],
+        attempt_timeout: Duration::from_millis(payment.call_timeout_ms),
+    }
+}
+
+fn mock_handler(
+    config: &Config,
+    database: &Database,
+    clock: &Arc<dyn Clock>,
+    log: &Logger,
+) -> Result<MockPaymentHandler, StartError> {
     let ledger_path = ledger_path(config);
     if let Some(folder) = ledger_path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -222,12 +337,56 @@ fn gateway(
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());
     let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
-    let handler = MockPaymentHandler::open(MockConfig { ledger_path, slow }, on_file, clock.clone(), log)?;
-    Ok(Some(Arc::new(handler)))
+    Ok(MockPaymentHandler::open(MockConfig { ledger_path, slow }, on_file, clock.clone(), log)?)
+}
+
+/// Reads what the gateway tells of its own accord; `None` without a secret to tell it from anyone else.
+fn payment_events(config: &Config) -> Option<ReadEvent> {
+    let secrets = config.payment.event_secrets();
+    (config.payment.gateway_url.is_some() && !secrets.is_empty()).then(|| {
+        let read: ReadEvent = Arc::new(move |payload, header, now| {
+            stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
+                .map_err(|error| EventRefused::Signature(error.to_string()))?;
+            let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
+            Ok(event.into())
+        });
+        read
+    })
+}
+
+/// `None` when no relay is configured: then nothing is written either.
+fn mail(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
+    let mail = &config.mail;
+    let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
+    let credentials = match (mail.username.clone(), mail.password.clone()) {
+        (Some(username), Some(password)) => Some(MailCredentials { username, password }),
+        _ => None,
+    };
+    let tls = match mail.tls {
+        MailProtection::Implicit => MailTls::Implicit,
+        MailProtection::Starttls => MailTls::StartTls,
+        MailProtection::None => MailTls::None,
+    };
+    let extra_roots = mail.ca_path.as_ref().map(std::fs::read_to_string).transpose()?;
+    let settings = integrations::mail::MailConfig { host, port: mail.port(), tls, credentials, from, extra_roots };
+    Ok(Some(Arc::new(MailCourier::new(settings)?)))
+}
+
+/// The configured keys, or those that the shop makes and keeps itself.
+fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
+    let Some(path) = &config.webhook.keys_path else { return Ok(Arc::new(SqlKeyStore::new(database.clone()))) };
+    Ok(Arc::new(FixedKeys::read(&std::fs::read_to_string(path)?)?))
+}
+
+fn published(signer: Arc<Signer>) -> PublishedKeys {
+    Arc::new(move |ctx| {
+        let (signer, ctx) = (signer.clone(), ctx.clone());
+        Box::pin(async move { signer.published(&ctx).await })
+    })
 }
 
 fn every(millis: u64) -> Schedule {
-    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT }
+    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1 }
 }
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.

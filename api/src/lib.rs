@@ -5,6 +5,7 @@
 //!
 //! **Architecture Invariant:** only [`app`], the composition root, names an adapter. Everything else knows the ports.
 
+pub mod announce;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod import;
 pub mod log;
 pub mod operations;
 pub mod pages;
+pub mod payments;
 pub mod runtime;
 pub mod server;
 pub mod shopping;

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http::{Problem, Scope, request_scope};
 use crate::runtime::refuse_latecomers;
-use crate::{operations, pages, shopping, simulation};
+use crate::{operations, pages, payments, shopping, simulation};
 
 /// How the server came to an end.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
     let (shop, pages, operations) =
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
+    let payments = app.payments.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
     let server = HttpServer::new(move || {
         let actix = Actix::new()
@@ -121,6 +122,11 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
             .configure(operations::routes)
             .configure(pages::routes)
             .configure(shopping::v2026_04_08::routes)
+            .configure(|config| {
+                if let Some(payments) = &payments {
+                    config.app_data(payments.clone()).configure(payments::routes);
+                }
+            })
             .default_service(web::to(no_such_route));
         match &simulation {
             Some(simulation) => actix.app_data(simulation.clone()).configure(simulation::routes),

@@ -1,13 +1,16 @@
 //! Outbound adapters: the ports that the shop's domain has on the world outside, each filled with one technology.
 //!
-//! - [`outbound`] is the one way to the network: every other module calls through it.
+//! - [`outbound`] is the one way to the network: every HTTP call goes through it.
+//! - [`stripe`] is the payment gateway, in Stripe's shapes.
 //! - [`mock_payment_handler`] is a payment provider that runs inside the process. It lets the whole path of a purchase be
 //!   developed and tested, lost answers included, without an account anywhere.
-//! - [`stripe`] is a payment provider over HTTP, and the check of what it sends on its own.
+//! - [`mail`] hands letters to a relay, [`signatures`] signs what leaves the shop.
 //!
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.
 
+pub mod mail;
 pub mod mock_payment_handler;
 pub mod outbound;
+pub mod signatures;
 pub mod stripe;

@@ -2,9 +2,9 @@
 
 use url::Url;
 
-use super::{Config, PaymentConfig};
 use super::read::Mistakes;
 use super::sections::Mode;
+use super::{Config, PaymentConfig};
 
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 
@@ -49,7 +49,8 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
     }
     let own_words = payment.handler_name == PaymentConfig::default().handler_name;
     if config.mode == Mode::Production && payment.gateway_url.is_some() && own_words {
-        mistakes.add("TUCKSHOP_PAYMENT_HANDLER_NAME", "production mode needs the name that platforms know the handler by");
+        mistakes
+            .add("TUCKSHOP_PAYMENT_HANDLER_NAME", "production mode needs the name that platforms know the handler by");
     }
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_CONFIG", "must be a JSON object");

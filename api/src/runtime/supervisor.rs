@@ -29,6 +29,14 @@ pub struct Schedule {
     pub lanes: u32,
 }
 
+impl Schedule {
+    /// With this many passes at once.
+    #[must_use]
+    pub fn on(self, lanes: u32) -> Self {
+        Self { lanes, ..self }
+    }
+}
+
 /// After failures the wait grows to at most this many periods, and never beyond this long.
 const LONGEST_BACKOFF: (u32, Duration) = (32, Duration::from_secs(300));
 

@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::LineId;
 use domain::clock::Clock;
 use domain::context::RequestContext;
+use domain::delivery::Channel;
 use domain::idempotency::IdempotencyRecords;
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderBook, OrderChange, OrderChangeRefused, OrderError, OrderId,
@@ -19,6 +20,7 @@ use domain::secret::Secret;
 use serde_json::json;
 
 use crate::http::{Body, Problem, fault_problem, json as parse};
+use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
 
 #[derive(Clone)]
@@ -27,6 +29,7 @@ pub struct Simulation {
     pub orders: Arc<dyn OrderBook>,
     pub records: Arc<dyn IdempotencyRecords>,
     pub clock: Arc<dyn Clock>,
+    pub supervisor: Supervisor,
     pub surface: Surface,
     pub outage: Outage,
 }
@@ -163,7 +166,11 @@ async fn append(
     changes: Vec<OrderChange>,
 ) -> Result<HttpResponse, Problem> {
     match simulation.orders.append(ctx, id, changes, simulation.clock.now()).await {
-        Ok(order) => answer(simulation, &order),
+        Ok(order) => {
+            simulation.supervisor.nudge(Channel::Webhook.task());
+            simulation.supervisor.nudge("payment_capture");
+            answer(simulation, &order)
+        }
         Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
         Err(OrderError::Refused(OrderRefusal::NotFound)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))

@@ -58,8 +58,6 @@ pub struct StripeConfig {
     pub currencies: Vec<Currency>,
     /// For one attempt of a call, its whole answer included.
     pub attempt_timeout: Duration,
-    /// Calls under way at once. One that hangs takes a place for as long as `attempt_timeout`.
-    pub concurrent_calls: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +105,9 @@ const REFUND: &str = "payment.refund";
 
 /// What is worth another try with the same key: overload, trouble, and 409, which says that the key is in use.
 const REPEAT: Repeat = Repeat::After(&[409, 429, 500, 502, 503, 504]);
+
+/// Calls under way at once. One that hangs takes a place for as long as its attempt may last.
+const CONCURRENT_CALLS: usize = 64;
 
 type Form = Vec<(&'static str, String)>;
 
@@ -229,7 +230,7 @@ impl HttpPaymentGateway {
 
     fn with_headers(&self, call: Call) -> Call {
         let call = call.bearer(&self.config.secret_key).header("stripe-version", &self.config.api_version);
-        call.readable_if(is_json).concurrent(self.config.concurrent_calls)
+        call.readable_if(is_json).concurrent(CONCURRENT_CALLS)
     }
 
     fn limits(&self) -> Limits {

@@ -81,7 +81,12 @@ impl Server {
         Self { address, requests, _serving: serving }
     }
 
+    /// In small letters, so that the case of a header's name does not matter.
     pub fn requests(&self) -> Vec<String> {
+        self.as_sent().iter().map(|request| request.to_lowercase()).collect()
+    }
+
+    pub fn as_sent(&self) -> Vec<String> {
         self.requests.lock().expect("sound").clone()
     }
 
@@ -90,8 +95,7 @@ impl Server {
     }
 }
 
-/// The head, and as much of a body as it announces. `None` when the client leaves before. Our client writes the names
-/// of headers in lower case.
+/// The head, and as much of a body as it announces. `None` when the client leaves before.
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut text = Vec::new();
     loop {
@@ -102,6 +106,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         }
         let so_far = String::from_utf8_lossy(&text).into_owned();
         let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
+        let head = head.to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
         if body.len() >= length.map_or(0, |length| length.trim().parse().expect("a length")) {
             return Some(so_far);

@@ -21,7 +21,7 @@ async fn delivered(server: &Server, number: usize) -> Vec<Delivered> {
     while server.requests().len() < number {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let requests = server.requests().into_iter().map(|request| {
+    let requests = server.as_sent().into_iter().map(|request| {
         let (head, payload) = request.split_once("\r\n\r\n").expect("a whole request");
         let signature = head.lines().find_map(|line| line.strip_prefix("stripe-signature: ")).expect("a signature");
         Delivered { signature: signature.to_owned(), payload: payload.to_owned() }

@@ -43,7 +43,6 @@ pub fn config(base_url: String) -> StripeConfig {
         },
         currencies: vec![Currency::USD],
         attempt_timeout: ATTEMPT,
-        concurrent_calls: 64,
     }
 }
 

@@ -72,7 +72,7 @@ async fn each_call_is_one_request_in_stripes_shape() {
              metadata%5Battempt_id%5D={id}"
         ),
     ];
-    let sent: Vec<_> = server.requests().iter().map(|request| essence(request)).collect();
+    let sent: Vec<_> = server.as_sent().iter().map(|request| essence(request)).collect();
     for (sent, expected) in sent.iter().zip(&expected) {
         assert_eq!(sent, expected);
     }

@@ -22,12 +22,12 @@ use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{delivery, order as orders, payment, stock};
 
-pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begun, TxError<CheckoutError>> {
+pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
         Claimed::Answered(outcome) => return Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::InProgress => return in_progress(tx, asker, &begin.checkout),
+        Claimed::InProgress => return ours_or_in_progress(tx, asker, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
     let checkout = asker.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
@@ -46,7 +46,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
     };
     stock::write(tx, &held)?;
     let attempt = Attempt {
-        id: begin.attempt,
+        id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
         handler: begin.instrument.handler.clone(),
         money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
@@ -56,7 +56,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: Begin) -> Result<Begu
         created_at: now,
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
-    let checkout = checkout.completing(attempt.id.clone(), begin.instrument, now);
+    let checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
     queries::save(tx, &checkout)?;
     Ok(Begun::Claimed { checkout, attempt })
 }
@@ -75,6 +75,18 @@ pub(super) fn standing(
     }
 }
 
+/// A claim that was committed by an earlier run of this very command is ours: were it left to "someone else", nobody
+/// would call the gateway.
+fn ours_or_in_progress(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
+    match payment::lock(tx, &begin.attempt)? {
+        Some((attempt, _)) if attempt.state == AttemptState::Opened => {
+            let checkout = asker.own(queries::find(tx, &begin.checkout)?)?;
+            Ok(Begun::Claimed { checkout, attempt })
+        }
+        _ => in_progress(tx, asker, &begin.checkout),
+    }
+}
+
 fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<CheckoutError>> {
     let checkout = asker.own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
@@ -87,7 +99,7 @@ fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun,
 pub(super) fn settle(
     tx: &mut Tx<'_>,
     announcer: &dyn Announcer,
-    settlement: Settlement,
+    settlement: &Settlement,
 ) -> Result<Outcome, TxError<Fault>> {
     let (attempt, key) = payment::lock(tx, &settlement.attempt)?
         .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;

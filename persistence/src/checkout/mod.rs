@@ -39,7 +39,8 @@ impl SqlCheckoutBook {
 impl CheckoutBook for SqlCheckoutBook {
     fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError> {
         let asker = Asker::of(ctx);
-        self.database.run(ctx, Operation::write("checkout.create"), move |tx| create(tx, &asker, write, checkout))
+        let op = Operation::repeatable_write("checkout.create");
+        self.database.run(ctx, op, move |tx| create(tx, &asker, &write, &checkout))
     }
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
@@ -59,24 +60,26 @@ impl CheckoutBook for SqlCheckoutBook {
         request: CheckoutRequest,
     ) -> PortFuture<Answer, CheckoutError> {
         let asker = Asker::of(ctx);
-        self.database.run(ctx, Operation::write("checkout.update"), move |tx| update(tx, &asker, write, &id, &request))
+        let op = Operation::repeatable_write("checkout.update");
+        self.database.run(ctx, op, move |tx| update(tx, &asker, &write, &id, &request))
     }
 
     fn cancel(&self, ctx: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, CheckoutError> {
         let asker = Asker::of(ctx);
-        self.database.run(ctx, Operation::write("checkout.cancel"), move |tx| cancel(tx, &asker, write, &id))
+        let op = Operation::repeatable_write("checkout.cancel");
+        self.database.run(ctx, op, move |tx| cancel(tx, &asker, &write, &id))
     }
 
     fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, CheckoutError> {
         let asker = Asker::of(ctx);
-        let op = Operation::write("checkout.begin_completion");
-        self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, begin))
+        let op = Operation::repeatable_write("checkout.begin_completion");
+        self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, &begin))
     }
 
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
         let announcer = self.announcer.clone();
-        let op = Operation::write("checkout.settle");
-        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, settlement))
+        let op = Operation::repeatable_write("checkout.settle");
+        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, &settlement))
     }
 
     fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {
@@ -134,8 +137,8 @@ fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<Check
     }
 }
 
-fn create(tx: &mut Tx<'_>, asker: &Asker, write: Write, new: NewCheckout) -> Result<Answer, TxError<CheckoutError>> {
-    if let Some(answer) = claim(tx, &write)? {
+fn create(tx: &mut Tx<'_>, asker: &Asker, write: &Write, new: &NewCheckout) -> Result<Answer, TxError<CheckoutError>> {
+    if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
     let facts = facts(tx, asker, &new.request, new.currency)?;
@@ -143,12 +146,12 @@ fn create(tx: &mut Tx<'_>, asker: &Asker, write: Write, new: NewCheckout) -> Res
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
             let checkout = Checkout {
-                id: new.id,
+                id: new.id.clone(),
                 owner: asker.id.clone(),
                 status,
                 version: 1,
                 currency: new.currency,
-                page: new.page,
+                page: new.page.clone(),
                 created_at: write.now,
                 updated_at: write.now,
                 expires_at: new.expires_at,
@@ -167,11 +170,11 @@ fn create(tx: &mut Tx<'_>, asker: &Asker, write: Write, new: NewCheckout) -> Res
 fn update(
     tx: &mut Tx<'_>,
     asker: &Asker,
-    write: Write,
+    write: &Write,
     id: &CheckoutId,
     request: &CheckoutRequest,
 ) -> Result<Answer, TxError<CheckoutError>> {
-    if let Some(answer) = claim(tx, &write)? {
+    if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
     let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);
@@ -189,8 +192,8 @@ fn update(
     answer(tx, &write.claim, outcome)
 }
 
-fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: Write, id: &CheckoutId) -> Result<Answer, TxError<CheckoutError>> {
-    if let Some(answer) = claim(tx, &write)? {
+fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: &Write, id: &CheckoutId) -> Result<Answer, TxError<CheckoutError>> {
+    if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
     let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);

@@ -55,18 +55,20 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = 
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
 
 /// The library waits for ever for a server that accepts and then says nothing, and for hours for one that vanished;
-/// each such wait would keep a connection of the pool. What the URL says itself counts more.
-const POSTGRES_PATIENCE: [(&str, &str); 5] = [
-    ("connect_timeout", "5"),
+/// each such wait would keep a connection of the pool. And a server that only follows another takes no writes: among
+/// several hosts, or behind a proxy that has not noticed yet, it is passed over. What the URL says itself counts more.
+const POSTGRES_OPTIONS: [(&str, &str); 6] = [
+    ("target_session_attrs", "read-write"),
+    ("connect_timeout", "2"),
     ("keepalives_idle", "15"),
     ("keepalives_interval", "5"),
     ("keepalives_count", "3"),
     ("tcp_user_timeout", "30000"),
 ];
 
-fn with_patience(url: &str) -> String {
+fn with_options(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else { return url.to_owned() };
-    for (name, value) in POSTGRES_PATIENCE {
+    for (name, value) in POSTGRES_OPTIONS {
         if !url.query_pairs().any(|(given, _)| given == name) {
             url.query_pairs_mut().append_pair(name, value);
         }
@@ -83,7 +85,7 @@ impl Conn {
                 Ok(Self::Sqlite(conn))
             }
             DatabaseUrl::Postgres(url) => {
-                let mut conn = PgConnection::establish(&with_patience(url.expose()))?;
+                let mut conn = PgConnection::establish(&with_options(url.expose()))?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 // Faults are told apart by message, so messages are asked for in English. Only a privileged user may
                 // ask; an English server needs no asking.
@@ -160,11 +162,13 @@ mod tests {
 
     #[test]
     fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
-        let patient = with_patience("postgres://me:p%40ss@localhost:5433/shop");
-        let expected = "postgres://me:p%40ss@localhost:5433/shop?connect_timeout=5&keepalives_idle=15";
+        let patient = with_options("postgres://me:p%40ss@localhost:5433/shop");
+        let expected = "postgres://me:p%40ss@localhost:5433/shop\
+            ?target_session_attrs=read-write&connect_timeout=2&keepalives_idle=15";
         assert!(patient.starts_with(expected), "{patient}");
-        let impatient = with_patience("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=2");
-        assert!(impatient.starts_with("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=2&keepalives_idle=15"));
+        let impatient = with_options("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");
+        let expected = "postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9&target_session_attrs=read-write&keepalives";
+        assert!(impatient.starts_with(expected), "{impatient}");
         assert_eq!(impatient.matches("connect_timeout").count(), 1, "{impatient}");
     }
 }

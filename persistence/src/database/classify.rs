@@ -8,16 +8,71 @@ use domain::fault::{Fault, FaultKind};
 /// Diesel drops the SQLSTATE, so what it has no kind for is told by the message. Each message is pinned by a test that
 /// provokes it on the real engine.
 pub(super) fn classify(operation: &'static str, error: Error) -> Fault {
-    let kind = match &error {
+    Fault::new(classify_kind(&error), operation).caused_by(error)
+}
+
+fn classify_kind(error: &Error) -> FaultKind {
+    match root(error) {
         Error::DatabaseError(Kind::ClosedConnection, _) => FaultKind::Unavailable,
         Error::DatabaseError(Kind::SerializationFailure, _) => FaultKind::Contention,
         Error::DatabaseError(Kind::ReadOnlyTransaction, _) => FaultKind::Unavailable,
         Error::DatabaseError(_, info) => by_message(info.message()),
         Error::BrokenTransactionManager => FaultKind::Unavailable,
         _ => FaultKind::Internal,
-    };
-    Fault::new(kind, operation).caused_by(error)
+    }
 }
+
+/// Why the same transaction may succeed if it is run again, if so. A lock that was waited for in vain is no such reason.
+pub(super) fn conflict(error: &Error) -> Option<&'static str> {
+    match root(error) {
+        Error::DatabaseError(Kind::SerializationFailure, _) => Some("serialization"),
+        Error::DatabaseError(_, info) if info.message().contains("deadlock detected") => Some("deadlock"),
+        _ => None,
+    }
+}
+
+/// Whether the engine itself says that it did not commit. Of a full disk SQLite speaks before it has written the frame
+/// that commits; a broken connection says nothing.
+pub(super) fn refused_commit(error: &Error) -> bool {
+    let full = |error: &Error| matches!(error, Error::DatabaseError(_, info) if info.message().contains(SQLITE_FULL));
+    classify_kind(error) == FaultKind::Contention || full(root(error))
+}
+
+/// Whether a connection that says this must not be used again: the server behind it takes no writes, or is gone.
+pub(super) fn spoils_connection(error: &Error) -> bool {
+    match root(error) {
+        Error::DatabaseError(Kind::ClosedConnection | Kind::ReadOnlyTransaction, _) => true,
+        Error::DatabaseError(_, info) => SPOILED.iter().any(|known| info.message().contains(known)),
+        _ => false,
+    }
+}
+
+/// Whether a commit broke because the disk below SQLite did.
+pub(super) fn is_disk_failure(fault: &Fault) -> bool {
+    fault.chain().contains("disk I/O error")
+}
+
+/// After a commit that failed, a rollback that fails as well says nothing new.
+fn root(error: &Error) -> &Error {
+    match error {
+        Error::RollbackErrorOnCommit { commit_error, .. } => root(commit_error),
+        error => error,
+    }
+}
+
+const SQLITE_FULL: &str = "database or disk is full";
+
+const SPOILED: &[&str] = &[
+    "cannot execute",
+    "cannot set transaction read-write mode",
+    "terminating connection",
+    "the database system is",
+    "server closed the connection unexpectedly",
+    "no connection to the server",
+    "could not receive data from server",
+    "could not send data to server",
+    "SSL connection has been closed unexpectedly",
+];
 
 fn by_message(message: &str) -> FaultKind {
     const CONTENTION: &[&str] = &[
@@ -28,18 +83,10 @@ fn by_message(message: &str) -> FaultKind {
     ];
     const UNAVAILABLE: &[&str] = &[
         "canceling statement due to statement timeout",
-        "terminating connection",
-        "server closed the connection unexpectedly",
         "connection to server",
-        "no connection to the server",
-        "could not receive data from server",
-        "could not send data to server",
-        "SSL connection has been closed unexpectedly",
-        "the database system is",
-        "cannot execute",
         "No space left on device",
         "could not extend file",
-        "database or disk is full",
+        SQLITE_FULL,
         "disk I/O error",
         "attempt to write a readonly database",
         "remaining connection slots are reserved",
@@ -48,7 +95,7 @@ fn by_message(message: &str) -> FaultKind {
     let says = |known: &[&str]| known.iter().any(|known| message.contains(known));
     if says(CONTENTION) {
         FaultKind::Contention
-    } else if says(UNAVAILABLE) {
+    } else if says(UNAVAILABLE) || says(SPOILED) {
         FaultKind::Unavailable
     } else {
         FaultKind::Internal

@@ -1,48 +1,47 @@
-//! One transaction, and what its end means.
+//! One transaction, tried once, and what its end means.
 //!
-//! | when it fails                          | what is said                                          | what happened |
-//! |----------------------------------------|-------------------------------------------------------|---------------|
-//! | before the body returned `Ok`          | by the clock first, then by the engine's message       | nothing       |
-//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                       | nothing       |
-//! | the commit itself                      | `Contention` if the engine says so, else `OutcomeUnknown` | nobody knows  |
+//! | when it fails                          | what is said                                       | what happened |
+//! |----------------------------------------|----------------------------------------------------|---------------|
+//! | before the body returned `Ok`          | by the clock first, then by the engine's message    | nothing       |
+//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                    | nothing       |
+//! | the commit itself                      | what the engine says if it refused, else `Unknown` | nobody knows  |
+//!
+//! What is done about it is for [`rerun`](super::rerun) to say.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
+use diesel::result::Error;
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 
 use super::backend::{Limits, Mode};
+use super::classify::{classify, conflict, refused_commit, spoils_connection};
+use super::job::Stage;
 use super::pool::PooledConn;
 use super::{Operation, Tx, TxError};
-use crate::database::classify::classify;
 
-/// Who decides how a transaction ends. The job may commit, or its caller may give it up: whoever comes first. So a
-/// caller that was told "nothing happened" can rely on it.
-pub(super) struct Stage(AtomicU8);
+/// Why a transaction did not commit.
+pub(super) enum Failure<E> {
+    /// Its body said so. Nothing happened.
+    Refused(E),
+    /// Nothing happened.
+    Failed(Fault),
+    /// Nothing happened, because of another transaction: the same again may succeed. With the reason, for the log.
+    Conflict(&'static str, Fault),
+    /// The commit broke. Nobody knows what happened; the connection is not used again.
+    Unknown(Fault),
+}
 
-const RUNNING: u8 = 0;
-const COMMITTING: u8 = 1;
-const ABANDONED: u8 = 2;
-const ENDED: u8 = 3;
-
-impl Stage {
-    pub(super) fn new() -> Self {
-        Self(AtomicU8::new(RUNNING))
+impl<E> From<Fault> for Failure<E> {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
     }
+}
 
-    /// The caller gives up. False when the commit has begun, or the job is over.
-    pub(super) fn abandon(&self) -> bool {
-        self.0.compare_exchange(RUNNING, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// The job is over. True when its caller had given it up before; later it cannot any more.
-    pub(super) fn end(&self) -> bool {
-        self.0.swap(ENDED, Ordering::AcqRel) == ABANDONED
-    }
-
-    /// The job commits. False when its caller has given up.
-    fn begin_commit(&self) -> bool {
-        self.0.compare_exchange(RUNNING, COMMITTING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+impl<E: From<Fault>> Failure<E> {
+    pub(super) fn into_error(self) -> E {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed(fault) | Self::Conflict(_, fault) | Self::Unknown(fault) => fault.into(),
+        }
     }
 }
 
@@ -52,63 +51,52 @@ pub(super) fn transaction<T, E: From<Fault>>(
     operation: Operation,
     limits: Limits,
     stage: &Stage,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<T, E> {
+    work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+) -> Result<T, Failure<E>> {
     let op = operation.name;
-    // The clock is a better witness than the message: out of time is out of time.
-    let before_commit = |error: diesel::result::Error| match ctx.check(op) {
-        Err(fault) => fault.caused_by(error),
-        Ok(()) => classify(op, error),
-    };
-
     ctx.check(op)?;
-    conn.begin(operation.mode, limits).map_err(before_commit)?;
-    let body = ctx.check(op).map_err(|fault| TxError::Refused(fault.into())).and_then(|()| work(&mut conn.tx()));
-    let value = match body {
+    if let Err(error) = conn.begin(operation.mode, limits) {
+        return Err(before_commit(conn, ctx, op, error));
+    }
+    // To begin can take long, on a bad connection.
+    let body = ctx.check(op).map_err(Failure::Failed).and_then(|()| {
+        work(&mut conn.tx()).map_err(|error| match error {
+            TxError::Refused(refusal) => Failure::Refused(refusal),
+            TxError::Sql(error) => before_commit(conn, ctx, op, error),
+        })
+    });
+    let ended = body.and_then(|value| {
+        ctx.check(op)?;
+        stage.begin_commit().then_some(value).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
+    });
+    let value = match ended {
         Ok(value) => value,
-        Err(error) => {
+        Err(failure) => {
             conn.roll_back();
-            return Err(match error {
-                TxError::Refused(refusal) => refusal,
-                TxError::Sql(error) => before_commit(error).into(),
-            });
+            return Err(failure);
         }
     };
-    if let Err(fault) = ctx.check(op) {
-        conn.roll_back();
-        return Err(fault.into());
-    }
-    if !stage.begin_commit() {
-        conn.roll_back();
-        return Err(Fault::new(FaultKind::Cancelled, op).into());
-    }
     match conn.commit() {
         Ok(()) => Ok(value),
         // A read has no effect that could be unknown.
-        Err(error) if operation.mode == Mode::Read => Err(classify(op, error).into()),
+        Err(error) if operation.mode == Mode::Read => Err(before_commit(conn, ctx, op, error)),
+        Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
         Err(error) => {
-            let kind = match classify(op, error) {
-                fault if fault.kind() == FaultKind::Contention => return Err(fault.into()),
-                fault => fault,
-            };
-            Err(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(kind).into())
+            conn.spoil();
+            Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_one_side_decides() {
-        let (given_up, committed) = (Stage::new(), Stage::new());
-        assert!(given_up.abandon());
-        assert!(!given_up.begin_commit());
-        assert!(committed.begin_commit());
-        assert!(!committed.abandon());
-        assert!(given_up.end());
-        assert!(!committed.end());
-        assert!(!committed.abandon());
+/// What an error means while nothing is committed.
+fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> Failure<E> {
+    if spoils_connection(&error) {
+        conn.spoil();
+    }
+    // The clock is a better witness than the message: out of time is out of time.
+    match (ctx.check(op), conflict(&error)) {
+        (Err(fault), _) => Failure::Failed(fault.caused_by(error)),
+        (Ok(()), Some(reason)) => Failure::Conflict(reason, classify(op, error)),
+        (Ok(()), None) => Failure::Failed(classify(op, error)),
     }
 }

@@ -8,27 +8,29 @@ mod backend;
 mod classify;
 mod clock;
 mod commit;
+mod job;
 mod lock_file;
 mod migrate;
 mod pool;
+mod rerun;
 mod url;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::PortFuture;
 use domain::context::{Deadline, RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
-use slog::{Logger, debug, warn};
+use slog::Logger;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
-use backend::{Limits, Mode};
+use backend::Mode;
 pub(crate) use backend::{Tx, on_backend};
 pub(crate) use clock::{engine_now, lease};
-use commit::Stage;
+use job::{Job, JobEnd, Wait};
 use pool::ConnectionPool;
 
 /// How the database is reached, and how long anything may take there.
@@ -55,6 +57,8 @@ struct Shared {
     pool: ConnectionPool,
     runtime: Handle,
     abandoned: AtomicI64,
+    /// A commit met an I/O error. Only a restart, which reads everything anew, ends this.
+    disk_failed: AtomicBool,
     /// Keeps other processes away from an SQLite file.
     _lock: Option<lock_file::LockFile>,
 }
@@ -76,34 +80,29 @@ pub enum OpenError {
     Migration(String),
 }
 
-/// Gives back the permit when a job ends, however it ends, and strikes it off the abandoned ones.
-struct JobEnd {
-    database: Database,
-    stage: Arc<Stage>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for JobEnd {
-    fn drop(&mut self) {
-        if self.stage.end() {
-            self.database.0.abandoned.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// Names one transaction in logs and faults: `module.verb`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
+    /// The body finds out by itself whether it has already happened.
+    repeatable: bool,
 }
 
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, mode: Mode::Read }
+        Self { name, mode: Mode::Read, repeatable: false }
     }
     pub(crate) const fn write(name: &'static str) -> Self {
-        Self { name, mode: Mode::Write }
+        Self { name, mode: Mode::Write, repeatable: false }
+    }
+
+    /// A write that may be run once more although it perhaps happened, since then it does nothing and says what the
+    /// first run would have said. Its body begins by claiming an idempotency key, or by locking the row that tells; so
+    /// it also waits for a first run that is still alive on a connection that was lost. Or all it does is to set what
+    /// it would set again.
+    pub(crate) const fn repeatable_write(name: &'static str) -> Self {
+        Self { name, mode: Mode::Write, repeatable: true }
     }
 }
 
@@ -130,7 +129,14 @@ impl Database {
             DatabaseUrl::Postgres(_) => None,
         };
         let pool = ConnectionPool::open(&config, log);
-        Ok(Self(Arc::new(Shared { config, pool, runtime, abandoned: AtomicI64::new(0), _lock: lock })))
+        Ok(Self(Arc::new(Shared {
+            config,
+            pool,
+            runtime,
+            abandoned: AtomicI64::new(0),
+            disk_failed: AtomicBool::new(false),
+            _lock: lock,
+        })))
     }
 
     pub fn engine(&self) -> Engine {
@@ -143,6 +149,15 @@ impl Database {
         self.0.abandoned.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
+    /// Counts one more, or one less, and says how many there are.
+    fn count_abandoned(&self, change: i64) -> i64 {
+        self.0.abandoned.fetch_add(change, Ordering::Relaxed) + change
+    }
+
+    fn disk_failed(&self) -> bool {
+        self.0.disk_failed.load(Ordering::Acquire)
+    }
+
     /// Brings the schema up to date, alone: other instances wait for the same lock. Blocks.
     pub fn migrate(&self) -> Result<usize, OpenError> {
         migrate::apply(&self.0.config)
@@ -153,21 +168,35 @@ impl Database {
         migrate::must_be_current(&self.0.config)
     }
 
-    /// Succeeds when the database answers and its schema is the one this program knows.
+    /// Succeeds when the database answers, its schema is the one this program knows, and its disk did not fail.
     pub fn ready(&self, ctx: &RequestContext) -> PortFuture<(), Fault> {
-        self.run(ctx, Operation::read("database.ready"), |tx| {
+        let op = Operation::read("database.ready");
+        if let Err(fault) = self.takes_writes(op.name) {
+            return Box::pin(async { Err(fault) });
+        }
+        self.run(ctx, op, |tx| {
             migrate::is_current(tx)?.then_some(()).ok_or_else(|| {
                 TxError::Refused(Fault::new(FaultKind::Unavailable, "database.ready").caused_by("schema mismatch"))
             })
         })
     }
 
-    /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
+    fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {
+        match self.disk_failed() {
+            false => Ok(()),
+            true => {
+                Err(Fault::new(FaultKind::Unavailable, operation).caused_by("the disk failed in an earlier commit"))
+            }
+        }
+    }
+
+    /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time. It is
+    /// run again when that is safe and may help (see [`rerun`]), so it must have no effect outside of its transaction.
     pub(crate) fn run<T, E>(
         &self,
         ctx: &RequestContext,
         operation: Operation,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, TxError<E>> + Send + 'static,
+        work: impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>> + Send + 'static,
     ) -> PortFuture<T, E>
     where
         T: Send + 'static,
@@ -175,18 +204,21 @@ impl Database {
     {
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
+            if operation.mode == Mode::Write {
+                database.takes_writes(operation.name)?;
+            }
             let shed = ctx.at_most(database.0.config.pool_wait).deadline();
-            let permit = database.permit(&ctx, operation, shed).await?;
-            let stage = Arc::new(Stage::new());
-            let job = {
-                let (database, ctx, stage) = (database.clone(), ctx.clone(), stage.clone());
+            let job = Job::new(database.permit(&ctx, operation, shed).await?);
+            let wait = Wait { database: &database, ctx: &ctx, operation, job: job.clone() };
+            let work = {
+                let (database, ctx) = (database.clone(), ctx.clone());
                 move || {
-                    let _end = JobEnd { database: database.clone(), stage: stage.clone(), _permit: permit };
-                    database.transact(&ctx, operation, shed, &stage, work)
+                    let end = JobEnd { database, job };
+                    end.database.transact(&ctx, operation, shed, &end.job.stage, &work)
                 }
             };
-            let job = database.0.runtime.spawn_blocking(job);
-            database.wait(&ctx, operation, &stage, job).await
+            let running = database.0.runtime.spawn_blocking(work);
+            database.wait(&wait, running).await
         })
     }
 
@@ -216,64 +248,29 @@ impl Database {
     /// little patience usually tells.
     async fn wait<T, E: From<Fault>>(
         &self,
-        ctx: &RequestContext,
-        operation: Operation,
-        stage: &Stage,
-        mut job: tokio::task::JoinHandle<Result<T, E>>,
+        wait: &Wait<'_>,
+        mut running: tokio::task::JoinHandle<Result<T, E>>,
     ) -> Result<T, E> {
+        let (ctx, op) = (wait.ctx, wait.operation.name);
         let joined = |joined: Result<Result<T, E>, tokio::task::JoinError>| match joined {
             Ok(outcome) => outcome,
-            Err(panic) => Err(Fault::new(FaultKind::Internal, operation.name).caused_by(panic).into()),
+            Err(panic) => Err(Fault::new(FaultKind::Internal, op).caused_by(panic).into()),
         };
         tokio::select! {
             biased;
-            outcome = &mut job => return joined(outcome),
+            outcome = &mut running => return joined(outcome),
             () = tokio::time::sleep_until(ctx.deadline().instant().into()) => {}
             () = ctx.cancellation().cancelled() => {}
         }
-        if stage.abandon() {
-            self.0.abandoned.fetch_add(1, Ordering::Relaxed);
-            warn!(ctx.log(), "transaction abandoned: its caller is gone or out of time"; "op" => operation.name);
-            return match ctx.check(operation.name) {
+        if wait.abandon() {
+            return match ctx.check(op) {
                 Err(fault) => Err(fault.into()),
-                Ok(()) => Err(Fault::new(FaultKind::DeadlineExceeded, operation.name).into()),
+                Ok(()) => Err(Fault::new(FaultKind::DeadlineExceeded, op).into()),
             };
         }
-        match tokio::time::timeout(self.0.config.commit_grace, job).await {
+        match tokio::time::timeout(self.0.config.commit_grace, running).await {
             Ok(outcome) => joined(outcome),
-            Err(_) => Err(Fault::new(FaultKind::OutcomeUnknown, operation.name).caused_by("still committing").into()),
+            Err(_) => Err(Fault::new(FaultKind::OutcomeUnknown, op).caused_by("still committing").into()),
         }
-    }
-
-    /// One transaction on a blocking thread.
-    fn transact<T, E: From<Fault>>(
-        &self,
-        ctx: &RequestContext,
-        operation: Operation,
-        shed: Deadline,
-        stage: &Stage,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, E> {
-        let waiting = Stopwatch::start();
-        let taken = self.0.pool.get(shed.remaining());
-        ctx.timings().add_connection_wait(waiting);
-        let mut conn = match taken {
-            Ok(conn) => conn,
-            Err(error) => {
-                ctx.check(operation.name)?;
-                return Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by(error).into());
-            }
-        };
-        let watch = Stopwatch::start();
-        let remaining = ctx.deadline().remaining();
-        let limits = Limits {
-            statement: remaining.min(self.0.config.statement_timeout),
-            lock: remaining.min(self.0.config.lock_timeout),
-        };
-        let outcome = commit::transaction(&mut conn, ctx, operation, limits, stage, work);
-        ctx.timings().add_storage(watch);
-        debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
-            "elapsed_us" => watch.elapsed_us());
-        outcome
     }
 }

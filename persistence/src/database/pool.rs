@@ -1,11 +1,12 @@
 //! The pool, and the permits in front of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::context::Stopwatch;
 use r2d2::{ManageConnection, Pool, PooledConnection};
-use slog::{Logger, o, warn};
+use slog::{Logger, debug, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Conn, Mode};
@@ -26,13 +27,20 @@ pub(super) struct ConnectionPool {
 
 impl ConnectionPool {
     pub(super) fn open(config: &DatabaseConfig, log: &Logger) -> Self {
+        let reachable =
+            Arc::new(Reachable { log: log.new(o!("op" => "database.connect")), down: AtomicBool::new(false) });
+        // As many again as replacements for those whose jobs were given up and may never come back.
+        let connections = match config.url.engine() {
+            Engine::Sqlite => config.pool_size,
+            Engine::Postgres => config.pool_size.saturating_mul(2),
+        };
         let pool = Pool::builder()
-            .max_size(config.pool_size)
+            .max_size(connections)
             .min_idle(Some(0))
             .connection_timeout(config.pool_wait)
             .test_on_check_out(true)
-            .error_handler(Box::new(LogError(log.new(o!("op" => "database.connect")))))
-            .build_unchecked(Manager { url: config.url.clone() });
+            .error_handler(Box::new(LogError(reachable.clone())))
+            .build_unchecked(Manager { url: config.url.clone(), reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
             // One writer at a time is what SQLite can do; queueing here is fair, inside SQLite it is not.
@@ -65,12 +73,21 @@ impl ConnectionPool {
 
 pub(super) struct Manager {
     url: DatabaseUrl,
+    reachable: Arc<Reachable>,
 }
 
 /// A connection and when it was last known to work.
 pub(super) struct Tracked {
     conn: Conn,
     seen: Stopwatch,
+    spoilt: bool,
+}
+
+impl Tracked {
+    /// Not to be used again: its server is gone or takes no writes, or nobody knows what it committed.
+    pub(super) fn spoil(&mut self) {
+        self.spoilt = true;
+    }
 }
 
 impl std::ops::Deref for Tracked {
@@ -91,7 +108,8 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
-        Ok(Tracked { conn, seen: Stopwatch::start() })
+        self.reachable.is_up();
+        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
@@ -105,19 +123,43 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, tracked: &mut Tracked) -> bool {
         // A panic in a transaction body leaves it open; such a connection must not be used again.
-        let broken = std::thread::panicking() || tracked.conn.is_broken();
+        let broken = std::thread::panicking() || tracked.spoilt || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
         broken
     }
 }
 
-/// A connection that cannot be opened is told here once per attempt of the pool, which backs off by itself.
+/// Says once that the database cannot be reached, and once that it can be again, however many try meanwhile.
 #[derive(Debug)]
-struct LogError(Logger);
+struct Reachable {
+    log: Logger,
+    down: AtomicBool,
+}
+
+impl Reachable {
+    fn is_up(&self) {
+        if self.down.swap(false, Ordering::AcqRel) {
+            info!(self.log, "the database is reached again");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LogError(Arc<Reachable>);
 
 impl r2d2::HandleError<diesel::r2d2::Error> for LogError {
     fn handle_error(&self, error: diesel::r2d2::Error) {
-        warn!(self.0, "the database cannot be reached"; "error" => %error);
+        match error {
+            diesel::r2d2::Error::ConnectionError(error) => {
+                if !self.0.down.swap(true, Ordering::AcqRel) {
+                    warn!(self.0.log, "the database cannot be reached"; "error" => %error);
+                }
+            }
+            // An idle connection that has died is replaced; whether that works, the next line says.
+            diesel::r2d2::Error::QueryError(error) => {
+                debug!(self.0.log, "an idle connection was lost"; "error" => %error)
+            }
+        }
     }
 }
 

@@ -46,7 +46,8 @@ impl OrderBook for SqlOrderBook {
         now: Timestamp,
     ) -> PortFuture<Order, OrderError> {
         let announcer = self.announcer.clone();
-        self.database.run(ctx, Operation::write("order.append"), move |tx| append(tx, &*announcer, &id, changes, now))
+        let op = Operation::repeatable_write("order.append");
+        self.database.run(ctx, op, move |tx| append(tx, &*announcer, &id, &changes, now))
     }
 }
 
@@ -54,7 +55,7 @@ fn append(
     tx: &mut Tx<'_>,
     announcer: &dyn Announcer,
     id: &OrderId,
-    changes: Vec<OrderChange>,
+    changes: &[OrderChange],
     now: Timestamp,
 ) -> Result<Order, TxError<OrderError>> {
     let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
@@ -63,7 +64,7 @@ fn append(
         if order.events.iter().any(|event| event.id == change.id()) {
             continue;
         }
-        let changed = match change {
+        let changed = match change.clone() {
             OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
         };

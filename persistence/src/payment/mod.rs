@@ -37,12 +37,12 @@ impl PaymentAttempts for SqlPaymentAttempts {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_reference");
+        let op = Operation::repeatable_write("payment.record_reference");
         self.database.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::write("payment.record_unknown");
+        let op = Operation::repeatable_write("payment.record_unknown");
         self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
     }
 
@@ -59,7 +59,7 @@ impl PaymentAttempts for SqlPaymentAttempts {
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        let op = Operation::write("payment.postpone");
+        let op = Operation::repeatable_write("payment.postpone");
         self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 
@@ -76,7 +76,7 @@ impl PaymentAttempts for SqlPaymentAttempts {
 
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
-        let op = Operation::write("payment.record_captured");
+        let op = Operation::repeatable_write("payment.record_captured");
         self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
     }
 

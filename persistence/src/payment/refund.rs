@@ -33,7 +33,7 @@ impl SqlPaymentRefunds {
 
 impl PaymentRefunds for SqlPaymentRefunds {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError> {
-        self.database.run(ctx, Operation::write("refund.request"), move |tx| request(tx, &wanted))
+        self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
     }
 
     fn claim_due(
@@ -55,7 +55,8 @@ impl PaymentRefunds for SqlPaymentRefunds {
         at: Timestamp,
     ) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        self.database.run(ctx, Operation::write("refund.record"), move |tx| Ok(record(tx, &claimed, &state, at)?))
+        self.database
+            .run(ctx, Operation::repeatable_write("refund.record"), move |tx| Ok(record(tx, &claimed, &state, at)?))
     }
 }
 

@@ -27,7 +27,7 @@ impl PlatformRegistry for SqlPlatformRegistry {
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
-        self.database.run(ctx, Operation::write("platform.pin"), move |tx| Ok(pin(tx, &pinned)?))
+        self.database.run(ctx, Operation::repeatable_write("platform.pin"), move |tx| Ok(pin(tx, &pinned)?))
     }
 
     fn list(&self, ctx: &RequestContext, limit: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {

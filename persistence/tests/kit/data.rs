@@ -20,9 +20,11 @@ use domain::order::{Order, OrderEvent};
 use domain::payment::{Attempt, AttemptId, HandlerId, Instrument, PaymentOutcome};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
+use slog::Logger;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
+use super::said::Said;
 use super::{Shop, log, trace};
 
 pub const COMPLETE: &str = "checkout.complete";
@@ -45,9 +47,19 @@ pub fn usd() -> Currency {
 }
 
 pub fn caller(platform: &str, budget: Duration) -> RequestContext {
+    logging(platform, budget, &log())
+}
+
+/// A caller, and what is logged on their behalf.
+pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Said) {
+    let said = Said::default();
+    (logging(platform, budget, &said.logger()), said)
+}
+
+fn logging(platform: &str, budget: Duration, log: &Logger) -> RequestContext {
     let platform = Platform { id: PlatformId(platform.to_owned()), registered: platform == ALICE };
     let (principal, token) = (Principal::Platform(platform), CancellationToken::new());
-    RequestContext::new(&log(), RequestId::generate(), trace(), principal, Deadline::after(budget), token)
+    RequestContext::new(log, RequestId::generate(), trace(), principal, Deadline::after(budget), token)
 }
 
 /// A registered platform with time.

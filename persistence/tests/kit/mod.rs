@@ -7,6 +7,7 @@
 
 pub mod data;
 pub mod raw;
+pub mod said;
 
 use std::future::Future;
 use std::io::Write;

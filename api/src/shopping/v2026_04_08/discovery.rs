@@ -1,16 +1,22 @@
 //! `GET /.well-known/ucp`: what this shop can do, where, and how it is paid (overview, "Discovery").
 //!
-//! Only what is served is advertised. The order capability promises webhooks, so it waits for them.
+//! Only what is served is advertised.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
+use domain::context::RequestContext;
 use serde_json::{Value, json};
 
-use super::envelope::{BUYER_CONSENT, CHECKOUT, DISCOUNT, FULFILLMENT, by_name};
+use super::envelope::{BUYER_CONSENT, CHECKOUT, DISCOUNT, FULFILLMENT, ORDER, by_name};
 use super::{Shopping, VERSION};
+use crate::http::{Problem, fault_problem};
 
-pub(super) async fn profile(shopping: web::Data<Shopping>) -> HttpResponse {
+pub(super) async fn profile(
+    shopping: web::Data<Shopping>,
+    ctx: web::ReqData<RequestContext>,
+) -> Result<HttpResponse, Problem> {
     let surface = &shopping.surface;
+    let keys = (shopping.signing_keys)(&ctx).await.map_err(|fault| fault_problem(&ctx, &fault))?;
     let extension = |name: &str| {
         let mut entry = entry(name);
         entry["extends"] = json!(CHECKOUT);
@@ -35,11 +41,13 @@ pub(super) async fn profile(shopping: web::Data<Shopping>) -> HttpResponse {
                 DISCOUNT: extension("discount"),
                 FULFILLMENT: fulfillment,
                 BUYER_CONSENT: extension("buyer_consent"),
+                ORDER: [entry("order")],
             },
             "payment_handlers": by_name(&surface.handlers),
         },
+        "signing_keys": keys,
     });
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(profile)
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(profile))
 }
 
 /// A capability with its specification and schema, both at the authority of its name.

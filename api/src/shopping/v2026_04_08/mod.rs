@@ -14,8 +14,11 @@ mod write;
 use std::sync::Arc;
 
 use actix_web::web;
+use domain::PortFuture;
 use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
 use domain::clock::Clock;
+use domain::context::RequestContext;
+use domain::fault::Fault;
 use domain::order::OrderBook;
 use domain::payment::PaymentHandler;
 
@@ -41,7 +44,11 @@ pub struct Shopping {
     pub commands: Commands,
     pub supervisor: Supervisor,
     pub surface: Surface,
+    pub signing_keys: PublishedKeys,
 }
+
+/// The public halves of the keys that the shop signs with, as JSON Web Keys (RFC 7517).
+pub type PublishedKeys = Arc<dyn Fn(&RequestContext) -> PortFuture<Vec<serde_json::Value>, Fault> + Send + Sync>;
 
 /// What the surface says of itself.
 #[derive(Clone)]

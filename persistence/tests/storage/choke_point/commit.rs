@@ -9,7 +9,7 @@ use domain::context::RequestContext;
 use domain::fault::FaultKind;
 
 use super::SOON;
-use crate::kit::data::{ALICE, alice, caller, create, new_checkout, request};
+use crate::kit::data::{ALICE, PATIENCE, alice, caller, create, hours, new_checkout, noon, recorded, request};
 use crate::kit::raw::Raw;
 use crate::kit::{Expected, Place, Shop, until};
 use crate::on_postgres;
@@ -17,7 +17,9 @@ use crate::on_postgres;
 on_postgres!(
     a_commit_that_has_begun_is_waited_for_past_the_deadline,
     a_commit_that_outlasts_the_patience_has_an_unknown_outcome,
-    a_connection_that_breaks_while_committing_leaves_the_outcome_unknown,
+    a_commit_whose_connection_broke_is_looked_for_and_done_once,
+    a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome,
+    a_write_that_cannot_look_for_itself_has_an_unknown_outcome,
     a_caller_who_leaves_while_it_commits_is_still_told_the_truth,
 );
 
@@ -102,10 +104,26 @@ async fn a_commit_that_outlasts_the_patience_has_an_unknown_outcome(place: Place
     until("it has committed", || raw.count("checkout") == 1).await;
 }
 
-async fn a_connection_that_breaks_while_committing_leaves_the_outcome_unknown(place: Place) {
+async fn a_commit_whose_connection_broke_is_looked_for_and_done_once(place: Place) {
     let shop = place.shop().await;
     let mut gate = Gate::closed(&place);
-    let ctx = alice();
+    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let meanwhile = async {
+        gate.reached().await;
+        gate.end_it();
+        gate.open();
+    };
+    let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
+    created.expect("created, by the second run");
+    assert_eq!(place.raw().count("checkout"), 1);
+    assert_eq!(said.count("commit outcome was unknown resolution=resolved"), 1, "{said:?}");
+}
+
+/// The gate stays closed: the second run cannot commit either.
+async fn a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome(place: Place) {
+    let shop = place.shop_with(|config| config.commit_grace = Duration::from_secs(1)).await;
+    let mut gate = Gate::closed(&place);
+    let (ctx, said) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         gate.reached().await;
         gate.end_it();
@@ -115,10 +133,32 @@ async fn a_connection_that_breaks_while_committing_leaves_the_outcome_unknown(pl
     let fault = created.fault();
     assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
     assert!(watch.elapsed() < SOON + SOON, "{:?}", watch.elapsed());
+    assert_eq!(said.count("commit outcome was unknown resolution=deferred"), 1, "{said:?}");
     // The key tells: the same request, sent again, does it or repeats it.
     gate.open();
     let answer = creating(&shop, &alice()).await.expect("answered");
     assert_eq!(place.raw().count("checkout"), 1, "{answer:?}");
+}
+
+async fn a_write_that_cannot_look_for_itself_has_an_unknown_outcome(place: Place) {
+    let shop = place.shop().await;
+    shop.opened(&[("song", 1)], "k1").await;
+    let mut gate = Gate::closed(&place);
+    gate.holder.execute(
+        "CREATE CONSTRAINT TRIGGER slow_update AFTER UPDATE ON checkout
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();",
+    );
+    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let meanwhile = async {
+        gate.reached().await;
+        gate.end_it();
+        gate.open();
+    };
+    let expiring = shop.checkouts.expire(&ctx, noon() + hours(24), noon(), 10);
+    let (expired, ()) = tokio::join!(expiring, meanwhile);
+    assert_eq!(expired.fault().kind(), FaultKind::OutcomeUnknown);
+    assert_eq!(said.count("commit outcome was unknown resolution=deferred"), 1, "{said:?}");
+    assert_eq!(place.raw().number("SELECT count(*) FROM checkout WHERE status = 'canceled'"), 0);
 }
 
 async fn a_caller_who_leaves_while_it_commits_is_still_told_the_truth(place: Place) {

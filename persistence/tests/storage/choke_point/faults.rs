@@ -38,7 +38,6 @@ mod postgres_says {
     crate::on_postgres!(
         canceling_statement_due_to_lock_timeout,
         canceling_statement_due_to_statement_timeout,
-        deadlock_detected,
         terminating_connection,
         nothing_any_more_on_an_idle_connection,
     );
@@ -71,16 +70,6 @@ mod postgres_says {
         let shop = place.shop_with(|config| config.statement_timeout = Duration::from_millis(200)).await;
         let fault = completing(&shop, &place, |_, _, _| ()).await;
         says(&fault, FaultKind::Unavailable, "canceling statement due to statement timeout");
-    }
-
-    async fn deadlock_detected(place: Place) {
-        let shop = place.shop().await;
-        let fault = completing(&shop, &place, |id, other, _| {
-            // Only the shop's connection looks for the deadlock in time, so it is the one that gives way.
-            other.execute("SET deadlock_timeout = '60s'");
-            other.execute(&format!("SELECT id FROM checkout WHERE id = '{id}' FOR UPDATE"));
-        });
-        says(&fault.await, FaultKind::Contention, "deadlock detected");
     }
 
     async fn terminating_connection(place: Place) {

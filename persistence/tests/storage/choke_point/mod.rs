@@ -4,6 +4,7 @@ mod commit;
 mod deadlines;
 mod faults;
 mod pool;
+mod reruns;
 mod sqlite_file;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ use domain::checkout::{
     Status, UpdateCommand,
 };
 use domain::context::{Deadline, RequestContext};
+use domain::delivery::Channel;
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::watch;
 
@@ -122,10 +123,15 @@ async fn complete(
         (Err(_), Some(checkout)) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
         (Err(fault), None) => Err(fault.into()),
     };
-    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer
-        && checkout.status == Status::CompleteInProgress
-    {
-        shopping.supervisor.nudge("payment_reconciler");
+    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer {
+        match checkout.status {
+            Status::CompleteInProgress => shopping.supervisor.nudge("payment_reconciler"),
+            Status::Completed => {
+                shopping.supervisor.nudge(Channel::Webhook.task());
+                shopping.supervisor.nudge(Channel::Mail.task());
+            }
+            _ => {}
+        }
     }
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
 }

@@ -1,0 +1,187 @@
+//! The proxy: a listener that comes and goes, and the connections it has accepted.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc as commands, watch};
+use tokio::task::JoinSet;
+
+use crate::Fault;
+use crate::relay::{Relay, reset};
+
+/// Sits between a client and `upstream`, on a port of its own.
+pub struct Proxy {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    commands: Option<commands::UnboundedSender<(Fault, mpsc::Sender<()>)>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What happened so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    accepted: AtomicU64,
+    open: AtomicUsize,
+    /// Commits that fit the fault, and faults that happened, since it was set.
+    pub(crate) commits: AtomicU64,
+    pub(crate) fired: AtomicU64,
+}
+
+impl Proxy {
+    /// Listens on loopback and passes everything on.
+    pub fn start(upstream: SocketAddr) -> Self {
+        let guard = Guard::bind();
+        let (address, counts) = (guard.address, Arc::<Counts>::default());
+        let (sender, receiver) = commands::unbounded_channel();
+        let serve = {
+            let counts = counts.clone();
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(serve(guard, upstream, counts, receiver));
+            }
+        };
+        let thread = std::thread::Builder::new().name("faultkit-proxy".into()).spawn(serve).expect("a thread");
+        let proxy = Self { address, counts, commands: Some(sender), thread: Some(thread) };
+        proxy.set(Fault::Pass);
+        proxy
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When this returns, it is so.
+    pub fn set(&self, fault: Fault) {
+        let (done, is_done) = mpsc::channel();
+        let commands = self.commands.as_ref().expect("until it is dropped");
+        commands.send((fault, done)).expect("the proxy lives");
+        is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy does as it is told");
+    }
+
+    /// Connections that were accepted, ever.
+    pub fn accepted(&self) -> u64 {
+        self.counts.accepted.load(Ordering::Acquire)
+    }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.counts.open.load(Ordering::Acquire)
+    }
+
+    /// How often a fault that waits for its moment (a commit, a length) has happened since it was set.
+    pub fn fired(&self) -> u64 {
+        self.counts.fired.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Keeps the port while nobody listens on it: who connects then is refused, and nobody else gets it.
+struct Guard {
+    _socket: Socket,
+    address: SocketAddr,
+}
+
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("an option");
+    socket.set_nonblocking(true).expect("an option");
+    socket.bind(&address.into()).unwrap_or_else(|error| panic!("{address}: {error}"));
+    socket
+}
+
+impl Guard {
+    fn bind() -> Self {
+        let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
+        let address = socket.local_addr().expect("bound").as_socket().expect("an IP address");
+        Self { _socket: socket, address }
+    }
+
+    fn listen(&self) -> TcpListener {
+        let socket = bound(self.address);
+        socket.listen(128).expect("listens");
+        TcpListener::from_std(socket.into()).expect("a listener")
+    }
+}
+
+async fn serve(
+    guard: Guard,
+    upstream: SocketAddr,
+    counts: Arc<Counts>,
+    mut commands: commands::UnboundedReceiver<(Fault, mpsc::Sender<()>)>,
+) {
+    let (tell, fault) = watch::channel(Fault::Pass);
+    let mut listener = Some(guard.listen());
+    let mut relays = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => {
+                let Some((fault, done)) = command else { break };
+                if matches!(fault, Fault::Refuse | Fault::Reset) {
+                    relays.shutdown().await;
+                }
+                if fault == Fault::Refuse {
+                    listener = None;
+                } else if listener.is_none() {
+                    listener = Some(guard.listen());
+                }
+                counts.commits.store(0, Ordering::Release);
+                counts.fired.store(0, Ordering::Release);
+                tell.send_replace(fault);
+                let _ = done.send(());
+            }
+            accepted = accept(listener.as_ref()) => {
+                let Ok((client, _)) = accepted else { continue };
+                counts.accepted.fetch_add(1, Ordering::AcqRel);
+                if *fault.borrow() == Fault::Reset {
+                    reset(&client);
+                    continue;
+                }
+                let (relay, open) = (Relay::new(fault.clone(), counts.clone()), Open::new(counts.clone()));
+                relays.spawn(async move {
+                    relay.run(client, upstream).await;
+                    drop(open);
+                });
+            }
+            Some(_) = relays.join_next() => {}
+        }
+    }
+    relays.shutdown().await;
+}
+
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(tokio::net::TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open(Arc<Counts>);
+
+impl Open {
+    fn new(counts: Arc<Counts>) -> Self {
+        counts.open.fetch_add(1, Ordering::AcqRel);
+        Self(counts)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,206 @@
+//! Each fault, with a server that echoes or a real Postgres behind the proxy; and that without the fault all is well.
+
+#![allow(clippy::disallowed_methods, reason = "tests own threads, measure time, and read where Postgres is")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use faultkit::{Commit, Fault, Proxy};
+
+/// Longer than anything here takes, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// Says back what it is told, on every connection.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            std::thread::spawn(move || {
+                let mut from = stream.try_clone().expect("a clone");
+                let _ = std::io::copy(&mut from, &mut stream);
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+fn connect(proxy: &Proxy) -> TcpStream {
+    let stream = TcpStream::connect(proxy.address()).expect("accepted");
+    stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    stream
+}
+
+/// Sends and expects the same back.
+fn ask(stream: &mut TcpStream, text: &[u8]) -> std::io::Result<()> {
+    stream.write_all(text)?;
+    let mut said = vec![0; text.len()];
+    stream.read_exact(&mut said)?;
+    assert_eq!(said, text);
+    Ok(())
+}
+
+fn is_reset(stream: &mut TcpStream) -> bool {
+    let error = ask(stream, b"anyone?").expect_err("a broken connection");
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
+#[test]
+fn passes_everything_on_and_ends_in_order() {
+    let proxy = Proxy::start(echo());
+    let mut stream = connect(&proxy);
+    ask(&mut stream, &vec![7; 300_000]).expect("passed on");
+    stream.shutdown(std::net::Shutdown::Write).expect("an end");
+    assert_eq!(stream.read(&mut [0; 10]).expect("an end in order"), 0);
+    assert_eq!((proxy.accepted(), proxy.fired()), (1, 0));
+}
+
+#[test]
+fn refuses_until_it_is_told_otherwise() {
+    let proxy = Proxy::start(echo());
+    let mut stream = connect(&proxy);
+    ask(&mut stream, b"hello").expect("passed on");
+    proxy.set(Fault::Refuse);
+    assert!(is_reset(&mut stream));
+    assert_eq!(TcpStream::connect(proxy.address()).expect_err("refused").kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(proxy.open(), 0);
+    proxy.set(Fault::Pass);
+    ask(&mut connect(&proxy), b"hello").expect("passed on again");
+}
+
+#[test]
+fn resets_what_is_open_and_what_is_new() {
+    let proxy = Proxy::start(echo());
+    let mut stream = connect(&proxy);
+    ask(&mut stream, b"hello").expect("passed on");
+    proxy.set(Fault::Reset);
+    assert!(is_reset(&mut stream));
+    assert!(is_reset(&mut connect(&proxy)));
+}
+
+#[test]
+fn swallows_everything_and_delivers_it_when_it_heals() {
+    let proxy = Proxy::start(echo());
+    let mut old = connect(&proxy);
+    ask(&mut old, b"hello").expect("passed on");
+    proxy.set(Fault::Blackhole);
+    let mut new = connect(&proxy);
+    for stream in [&mut old, &mut new] {
+        stream.write_all(b"anyone?").expect("acknowledged");
+        stream.set_read_timeout(Some(MOMENT)).expect("an option");
+        assert_eq!(stream.read(&mut [0; 7]).expect_err("silence").kind(), ErrorKind::WouldBlock);
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    }
+    proxy.set(Fault::Pass);
+    for stream in [&mut old, &mut new] {
+        let mut said = [0; 7];
+        stream.read_exact(&mut said).expect("delivered");
+        assert_eq!(&said, b"anyone?");
+    }
+}
+
+#[test]
+fn delays_and_narrows() {
+    let proxy = Proxy::start(echo());
+    let mut stream = connect(&proxy);
+    let mut time = |fault: Fault, text: &[u8]| {
+        proxy.set(fault);
+        let began = Instant::now();
+        ask(&mut stream, text).expect("passed on");
+        began.elapsed()
+    };
+    assert!(time(Fault::Pass, &[1; 100]) < MOMENT);
+    assert!(time(Fault::Latency(MOMENT), b"there and back") >= 2 * MOMENT);
+    assert!(time(Fault::Bandwidth(1_000), &[1; 400]) >= Duration::from_millis(300));
+    let drip = Fault::Drip { bytes: 10, every: Duration::from_millis(20) };
+    assert!(time(drip, &[1; 200]) >= MOMENT);
+    assert!(time(Fault::Pass, &[1; 400]) < MOMENT);
+}
+
+#[test]
+fn cuts_what_the_server_says() {
+    let proxy = Proxy::start(echo());
+    proxy.set(Fault::CutAfter(5));
+    let mut stream = connect(&proxy);
+    stream.write_all(b"123").expect("sent");
+    let mut said = [0; 3];
+    stream.read_exact(&mut said).expect("within the limit");
+    stream.write_all(b"456789").expect("sent");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("an end in order");
+    assert_eq!((&rest[..], proxy.fired()), (&b"45"[..], 1));
+}
+
+/// A table of this test's own, on the server that is given; behind a proxy.
+struct Postgres {
+    proxy: Proxy,
+    direct: PgConnection,
+    through: String,
+    table: String,
+}
+
+impl Postgres {
+    fn given(table: &str) -> Option<Self> {
+        let Ok(admin) = std::env::var("XTASK_POSTGRES_URL") else {
+            let _ = writeln!(std::io::stderr(), "NOT CHECKED: Postgres (XTASK_POSTGRES_URL is not set)");
+            return None;
+        };
+        let address = admin.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("a host");
+        let upstream = address.to_socket_addrs().expect("resolves").next().expect("an address");
+        let proxy = Proxy::start(upstream);
+        let through = admin.replace(address, &proxy.address().to_string());
+        let mut direct = PgConnection::establish(&admin).expect("a connection");
+        let table = format!("faultkit_{table}_{}", std::process::id());
+        direct.batch_execute(&format!("CREATE TABLE {table} (name TEXT)")).expect("a table");
+        Some(Self { proxy, direct, through, table })
+    }
+
+    /// Stores a name in a transaction of its own connection.
+    fn store(&self, name: &str) -> QueryResult<()> {
+        let mut conn = PgConnection::establish(&self.through).expect("a connection");
+        let insert = format!("INSERT INTO {} VALUES ($1)", self.table);
+        conn.transaction(|conn| {
+            diesel::sql_query(&insert).bind::<diesel::sql_types::Text, _>(name).execute(conn).map(drop)
+        })
+    }
+
+    fn stored(&mut self, name: &str) -> usize {
+        let select = format!("SELECT 1 FROM {} WHERE name = $1", self.table);
+        diesel::sql_query(select).bind::<diesel::sql_types::Text, _>(name).execute(&mut self.direct).expect("rows")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = self.direct.batch_execute(&format!("DROP TABLE {}", self.table));
+    }
+}
+
+#[test]
+fn breaks_before_the_commit_and_nothing_is_stored() {
+    let Some(mut postgres) = Postgres::given("before") else { return };
+    postgres.store("control").expect("stored");
+    postgres.proxy.set(Fault::ResetBeforeCommit(Commit::naming("second")));
+    postgres.store("first").expect("another");
+    postgres.store("second").expect_err("broken");
+    postgres.store("second, again").expect("once only");
+    let stored = ["control", "first", "second", "second, again"].map(|name| postgres.stored(name));
+    assert_eq!((stored, postgres.proxy.fired()), ([1, 1, 0, 1], 1));
+}
+
+#[test]
+fn breaks_after_the_commit_and_it_is_stored() {
+    let Some(mut postgres) = Postgres::given("after") else { return };
+    postgres.proxy.set(Fault::ResetAfterCommit(Commit::naming("").nth(2)));
+    postgres.store("first").expect("another");
+    postgres.store("second").expect_err("broken");
+    postgres.store("third").expect("once only");
+    let stored = ["first", "second", "third"].map(|name| postgres.stored(name));
+    assert_eq!((stored, postgres.proxy.fired()), ([1, 1, 1], 1));
+}

@@ -1,0 +1,157 @@
+//! The letter as it is sent. Pure.
+
+use std::time::SystemTime;
+
+use domain::delivery::{Delivery, Letter};
+use lettre::address::Address;
+use lettre::message::header::{Header, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, MultiPart};
+use url::Host;
+
+/// Ready to be handed to a relay.
+pub(super) struct Composed {
+    pub from: Address,
+    pub to: Address,
+    pub bytes: Vec<u8>,
+}
+
+/// Writes the letter. The same delivery always gives the same headers. The error says why it can never be sent.
+pub(super) fn compose(from: &Mailbox, delivery: &Delivery, letter: &Letter) -> Result<Composed, &'static str> {
+    let to = address(&letter.to).ok_or("not a mail address")?;
+    let message_id = format!("<{}@{}>", delivery.id, from.email.domain());
+    let message = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, to.clone()))
+        .subject(one_line(&letter.subject))
+        .message_id(Some(message_id))
+        .date(SystemTime::from(delivery.occurred_at))
+        .header(AutoSubmitted)
+        .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+        .map_err(|_| "not a letter")?;
+    Ok(Composed { from: from.email.clone(), to, bytes: message.formatted() })
+}
+
+/// In ASCII, for relays without SMTPUTF8: an international domain has a spelling in ASCII, an international name before
+/// the @ has none and is refused.
+fn address(text: &str) -> Option<Address> {
+    let address: Address = text.parse().ok()?;
+    let address = match Host::parse(address.domain()) {
+        Ok(Host::Domain(domain)) => Address::new(address.user(), domain).ok()?,
+        _ => address,
+    };
+    let text: &str = address.as_ref();
+    text.is_ascii().then_some(address)
+}
+
+/// A subject is one line, whatever is in a product's name.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// No person wrote this, so that no machine answers it (RFC 3834, section 5).
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::clock::Timestamp;
+    use domain::delivery::{Content, DeliveryId};
+    use domain::order::OrderId;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOON: Timestamp = datetime!(2026-04-08 12:00:05 UTC);
+
+    fn written(from: &str, letter: &Letter) -> Result<String, &'static str> {
+        let delivery = Delivery {
+            id: DeliveryId::parse("msg_0196147f5b887b3a9c1d2e3f4a5b6c7d").expect("an id"),
+            order: OrderId::generate(NOON),
+            event: "order_placed".to_owned(),
+            occurred_at: NOON,
+            content: Content::Mail(letter.clone()),
+            attempts: 1,
+        };
+        let composed = compose(&from.parse().expect("a mailbox"), &delivery, letter)?;
+        Ok(String::from_utf8(composed.bytes).expect("ASCII is UTF-8"))
+    }
+
+    fn letter(to: &str, subject: &str) -> Letter {
+        let text = "Gruß\n.\nBcc: text@evil.example\n".to_owned();
+        Letter { to: to.to_owned(), subject: subject.to_owned(), text, html: "<p>Gruß</p>".to_owned() }
+    }
+
+    fn headers(written: &str) -> Vec<&str> {
+        let (headers, _) = written.split_once("\r\n\r\n").expect("headers and a body");
+        headers.split("\r\n").collect()
+    }
+
+    #[test]
+    fn the_same_delivery_has_the_same_headers_each_time() {
+        let letter = letter("ann@buyers.example", "Your order");
+        let first = written("Sweets <orders@sweets.example>", &letter).expect("written");
+        for expected in [
+            "Message-ID: <msg_0196147f5b887b3a9c1d2e3f4a5b6c7d@sweets.example>",
+            "Date: Wed, 08 Apr 2026 12:00:05 +0000",
+            "Auto-Submitted: auto-generated",
+            "From: Sweets <orders@sweets.example>",
+            "To: ann@buyers.example",
+            "Subject: Your order",
+            "MIME-Version: 1.0",
+        ] {
+            assert!(headers(&first).contains(&expected), "no {expected} in {first}");
+        }
+        assert!(first.is_ascii(), "{first}");
+    }
+
+    #[test]
+    fn nothing_in_a_letter_becomes_a_header() {
+        let evil = ["\r\nBcc: x@evil.example", "\nBcc: x@evil.example", "\r\n\r\n<script>", "\rBcc: x@evil.example"];
+        for evil in evil {
+            for subject in [format!("Your order{evil}"), format!("{evil}"), format!("Größe{evil}")] {
+                let written =
+                    written("orders@sweets.example", &letter("ann@buyers.example", &subject)).expect("written");
+                assert_eq!(headers(&written).iter().filter(|line| line.starts_with("Subject:")).count(), 1);
+                let mut lines = headers(&written).into_iter();
+                assert!(!lines.any(|line| line.starts_with("Bcc") || line.contains('\r')), "{written}");
+            }
+            let to = format!("ann@buyers.example{evil}");
+            assert_eq!(written("orders@sweets.example", &letter(&to, "x")).err(), Some("not a mail address"));
+            let to = format!("ann{evil}@buyers.example");
+            assert_eq!(written("orders@sweets.example", &letter(&to, "x")).err(), Some("not a mail address"));
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, expected) in [
+            ("ann@buyers.example", Some("ann@buyers.example")),
+            ("ann+sweets@buyers.example", Some("ann+sweets@buyers.example")),
+            ("ann@bücher.example", Some("ann@xn--bcher-kva.example")),
+            ("änn@buyers.example", None),
+            ("ann", None),
+            ("", None),
+            ("ann@", None),
+            ("ann@buyers.example, bob@buyers.example", None),
+            ("Ann <ann@buyers.example>", None),
+            ("ann@buyers.example> SIZE=1", None),
+            ("\"a\r\nb\"@buyers.example", None),
+        ] {
+            assert_eq!(address(text).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+}

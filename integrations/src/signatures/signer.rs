@@ -1,0 +1,160 @@
+//! Which key signs, which are published, and how one follows another.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::clock::{Clock, Timestamp};
+use domain::context::RequestContext;
+use domain::fault::{Fault, FaultKind};
+use domain::signing::{KeyStore, PUBLISHED_BEFORE, SigningKey, published_at, signing_at};
+use serde_json::Value;
+use slog::{info, warn};
+
+use super::key::{KeyError, KeyPair};
+use super::request::{SignatureHeaders, SignedRequest};
+
+/// How long keys are remembered: after this, a key that another instance made is known here. Far less than the time for
+/// which a new key is published before it signs.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Others may add a key at the same time, but not again and again.
+const ADD_ATTEMPTS: u32 = 5;
+
+/// Signs with the shop's current key, and makes the first one when there is none.
+pub struct Signer {
+    store: Arc<dyn KeyStore>,
+    clock: Arc<dyn Clock>,
+    remembered: Mutex<Option<Arc<Keys>>>,
+}
+
+struct Keys {
+    read_at: Timestamp,
+    stored: Vec<SigningKey>,
+    /// In the same order.
+    pairs: Vec<KeyPair>,
+}
+
+/// A key that was made to follow the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    pub id: String,
+    pub signs_from: Timestamp,
+}
+
+impl Signer {
+    pub fn new(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, remembered: Mutex::default() }
+    }
+
+    /// Signs the request with the key that signs now.
+    pub async fn sign(&self, ctx: &RequestContext, request: SignedRequest<'_>) -> Result<SignatureHeaders, Fault> {
+        let keys = self.keys(ctx, "signing.sign").await?;
+        let now = self.clock.now();
+        let (id, pair) = keys.signing_at(now).ok_or_else(|| fault("signing.sign", KeyError::Missing))?;
+        request.sign(pair, id, now).map_err(|error| fault("signing.sign", error))
+    }
+
+    /// The public keys for the `signing_keys` of the shop's profile.
+    pub async fn published(&self, ctx: &RequestContext) -> Result<Vec<Value>, Fault> {
+        let keys = self.keys(ctx, "signing.publish").await?;
+        Ok(keys.published_at(self.clock.now()))
+    }
+
+    /// Makes a key that follows the present one: once everyone can know it, or at once because the present one must not
+    /// be used any more. Whoever cached the profile then cannot verify what is signed until they read it again.
+    pub async fn rotate(&self, ctx: &RequestContext, at_once: bool) -> Result<Rotated, Fault> {
+        const OPERATION: &str = "signing.rotate";
+        let pair = KeyPair::generate().map_err(|error| fault(OPERATION, error))?;
+        for _ in 0..ADD_ATTEMPTS {
+            let present = self.store.keys(ctx).await?;
+            let wait = if at_once || present.is_empty() { Duration::ZERO } else { PUBLISHED_BEFORE };
+            let now = self.clock.now();
+            let key = stored(&pair, now, now + wait).map_err(|error| fault(OPERATION, error))?;
+            let rotated = Rotated { id: key.id.clone(), signs_from: key.signs_from };
+            if self.store.add(ctx, key, present.len()).await? {
+                *self.remembered() = None;
+                info!(ctx.log(), "signing key made"; "op" => OPERATION, "key_id" => &rotated.id);
+                return Ok(rotated);
+            }
+        }
+        Err(Fault::new(FaultKind::Contention, OPERATION))
+    }
+
+    /// What is remembered, or else what is stored. A store that does not answer leaves what was known last: signing and
+    /// the profile then outlive it.
+    async fn keys(&self, ctx: &RequestContext, operation: &'static str) -> Result<Arc<Keys>, Fault> {
+        let known = self.remembered().clone();
+        if let Some(keys) = known.as_ref().filter(|keys| keys.is_fresh_at(self.clock.now())) {
+            return Ok(Arc::clone(keys));
+        }
+        match (self.read(ctx, operation).await, known) {
+            (Ok(keys), _) => {
+                let keys = Arc::new(keys);
+                *self.remembered() = Some(Arc::clone(&keys));
+                Ok(keys)
+            }
+            (Err(fault), Some(known)) => {
+                warn!(ctx.log(), "signing keys not read: those known are used"; "op" => operation,
+                    "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                Ok(known)
+            }
+            (Err(fault), None) => Err(fault),
+        }
+    }
+
+    async fn read(&self, ctx: &RequestContext, operation: &'static str) -> Result<Keys, Fault> {
+        for _ in 0..ADD_ATTEMPTS {
+            let stored = self.store.keys(ctx).await?;
+            let now = self.clock.now();
+            if !stored.is_empty() {
+                return Keys::parse(stored, now).map_err(|error| fault(operation, error));
+            }
+            let first = KeyPair::generate().and_then(|pair| self::stored(&pair, now, now));
+            let first = first.map_err(|error| fault(operation, error))?;
+            let key_id = first.id.clone();
+            // Read again either way: what counts is what is stored, and another instance may have been first.
+            if self.store.add(ctx, first, 0).await? {
+                info!(ctx.log(), "signing key made"; "op" => operation, "key_id" => key_id);
+            }
+        }
+        Err(fault(operation, KeyError::Missing))
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Option<Arc<Keys>>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keys {
+    fn parse(stored: Vec<SigningKey>, read_at: Timestamp) -> Result<Self, KeyError> {
+        let pairs = stored.iter().map(|key| KeyPair::from_pem(&key.private)).collect::<Result<_, _>>()?;
+        Ok(Self { read_at, stored, pairs })
+    }
+
+    /// A clock that was set back makes them old too.
+    fn is_fresh_at(&self, now: Timestamp) -> bool {
+        (self.read_at..self.read_at + REMEMBERED).contains(&now)
+    }
+
+    fn signing_at(&self, now: Timestamp) -> Option<(&str, &KeyPair)> {
+        let key = signing_at(&self.stored, now)?;
+        self.with_pairs().find(|(stored, _)| stored.id == key.id).map(|(stored, pair)| (stored.id.as_str(), pair))
+    }
+
+    fn published_at(&self, now: Timestamp) -> Vec<Value> {
+        let published = published_at(&self.stored, now);
+        let is_published = |key: &SigningKey| published.iter().any(|other| other.id == key.id);
+        self.with_pairs().filter(|(key, _)| is_published(key)).map(|(key, pair)| pair.jwk(&key.id)).collect()
+    }
+
+    fn with_pairs(&self) -> impl Iterator<Item = (&SigningKey, &KeyPair)> {
+        self.stored.iter().zip(&self.pairs)
+    }
+}
+
+fn stored(pair: &KeyPair, now: Timestamp, signs_from: Timestamp) -> Result<SigningKey, KeyError> {
+    Ok(SigningKey { id: pair.id().to_owned(), private: pair.to_pem()?, created_at: now, signs_from })
+}
+
+fn fault(operation: &'static str, error: KeyError) -> Fault {
+    Fault::new(FaultKind::Internal, operation).caused_by(error)
+}

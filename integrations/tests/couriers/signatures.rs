@@ -1,0 +1,164 @@
+//! Signatures, judged by an implementation of RFC 9421 that others wrote; and one key following another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::Clock;
+use domain::fault::FaultKind;
+use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE, SigningKey};
+use integrations::signatures::{FixedKeys, KeyPair, SignedRequest, Signer, content_digest};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::kit::python::Script;
+use crate::kit::{Keys, NOON, TestClock};
+use crate::network::{AMPLE, ctx};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOOK: &str = "https://platform.example:8443/hooks/a%20b?tenant=7&x=%2F";
+const BODY: &str = r#"{"id":"order_1","name":"Gummibärchen"}"#;
+
+fn signer(keys: &Keys, clock: &TestClock) -> Signer {
+    Signer::new(Arc::new(keys.clone()), Arc::new(clock.clone()))
+}
+
+/// A request like those of the webhooks, signed, as the verifying script wants to hear of it.
+async fn signed(signer: &Signer, url: &str) -> Value {
+    let digest = content_digest(BODY.as_bytes());
+    let agent = r#"profile="https://shop.example/.well-known/ucp""#;
+    let fields = [("ucp-agent", agent), ("content-digest", digest.as_str()), ("content-type", "application/json")];
+    let parsed = Url::parse(url).expect("a url");
+    let request = SignedRequest { method: "POST", url: &parsed, fields: &fields };
+    let signature = signer.sign(&ctx(AMPLE), request).await.expect("signed");
+    let fields = fields.iter().map(|(name, value)| json!([name, value]));
+    let more = [json!(["signature-input", signature.input]), json!(["signature", signature.signature])];
+    let covers = ["@method", "@authority", "@path", "@query", "ucp-agent", "content-digest", "content-type"];
+    let covers: Vec<_> = covers.into_iter().filter(|name| *name != "@query" || parsed.query().is_some()).collect();
+    json!({
+        "method": "POST", "url": url, "headers": fields.chain(more).collect::<Vec<_>>(), "body": BODY,
+        "keys": signer.published(&ctx(AMPLE)).await.expect("published"), "covers": covers,
+    })
+}
+
+#[tokio::test]
+async fn others_verify_what_is_signed_and_notice_what_was_changed() {
+    let Some(mut judge) = Script::start("verify.py", &[]) else { return };
+    let signer = signer(&Keys::default(), &TestClock::at(NOON));
+    for url in [HOOK, "https://platform.example/", "http://127.0.0.1:9000/hook", "https://platform.example/h?"] {
+        assert_eq!(judge.ask(&signed(&signer, url).await), Value::Null, "{url}");
+    }
+    let good = signed(&signer, HOOK).await;
+    let other_key = self::signer(&Keys::default(), &TestClock::at(NOON)).published(&ctx(AMPLE)).await.expect("a key");
+    let mut disguised = other_key.clone();
+    disguised[0]["kid"] = good["keys"][0]["kid"].clone();
+    for (pointer, value) in [
+        ("/method", json!("PUT")),
+        ("/url", json!(HOOK.replace("tenant=7", "tenant=8"))),
+        ("/url", json!(HOOK.replace("platform", "platform2"))),
+        ("/url", json!(HOOK.replace("8443", "8444"))),
+        ("/url", json!(HOOK.replace("hooks", "hook"))),
+        ("/body", json!(BODY.replace("order_1", "order_2"))),
+        ("/headers/0/1", json!(r#"profile="https://other.example/.well-known/ucp""#)),
+        ("/headers/1/1", json!(content_digest(b"other"))),
+        ("/headers/2/1", json!("text/plain")),
+        ("/headers/3/1", json!(good["headers"][3][1].as_str().expect("text").replace("1775649600", "1775649601"))),
+        ("/headers/4/1", json!(format!("sig1=:{}==:", "A".repeat(86)))),
+        ("/keys", json!(other_key)),
+        ("/keys", json!(disguised)),
+        ("/covers/0", json!("@scheme")),
+    ] {
+        let mut changed = good.clone();
+        *changed.pointer_mut(pointer).expect("there") = value;
+        assert_ne!(changed, good, "{pointer}");
+        assert!(judge.ask(&changed).is_string(), "nobody noticed: {changed}");
+    }
+}
+
+#[tokio::test]
+async fn a_shop_without_a_key_makes_one_and_keeps_it() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let signer = signer(&keys, &clock);
+    let first = signer.published(&ctx(AMPLE)).await.expect("published");
+    assert_eq!(first.len(), 1);
+    let request = signed(&signer, HOOK).await;
+    let input = request["headers"][3][1].as_str().expect("text");
+    assert!(input.ends_with(&format!(r#";created=1775649600;keyid="{}""#, first[0]["kid"].as_str().expect("text"))));
+    assert!(!input.contains("alg"), "{input}");
+    assert_eq!(keys.stored.lock().expect("sound").len(), 1);
+    assert_eq!(self::signer(&keys, &clock).published(&ctx(AMPLE)).await.expect("published"), first);
+    assert!(!first[0].to_string().contains("\"d\""), "a private key was published");
+}
+
+#[tokio::test]
+async fn of_two_that_make_the_first_key_at_once_both_sign_with_the_same() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let rival = KeyPair::generate().expect("a key");
+    let private = rival.to_pem().expect("a text");
+    let rival = SigningKey { id: rival.id().to_owned(), private, created_at: NOON, signs_from: NOON };
+    keys.rivals.lock().expect("sound").push(rival.clone());
+    let published = signer(&keys, &clock).published(&ctx(AMPLE)).await.expect("published");
+    assert_eq!(published.iter().map(|key| key["kid"].clone()).collect::<Vec<_>>(), [json!(rival.id)]);
+}
+
+#[tokio::test]
+async fn a_new_key_is_known_before_it_signs_and_the_old_one_after_it_signed() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let (here, elsewhere) = (signer(&keys, &clock), signer(&keys, &clock));
+    let kids = async |signer: &Signer| {
+        let published = signer.published(&ctx(AMPLE)).await.expect("published");
+        published.iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let signs = async |signer: &Signer| {
+        let request = signed(signer, HOOK).await;
+        let input = request["headers"][3][1].as_str().expect("text").to_owned();
+        input.rsplit("keyid=").next().expect("a key id").trim_matches('"').to_owned()
+    };
+    let old = kids(&elsewhere).await.remove(0);
+    let rotated = here.rotate(&ctx(AMPLE), false).await.expect("rotated");
+    assert_eq!(rotated.signs_from, NOON + PUBLISHED_BEFORE);
+    let new = rotated.id;
+    assert_eq!((kids(&here).await, signs(&here).await), (vec![old.clone(), new.clone()], old.clone()));
+    assert_eq!(kids(&elsewhere).await, std::slice::from_ref(&old), "remembered");
+    clock.advance(MINUTE);
+    assert_eq!(kids(&elsewhere).await, [old.clone(), new.clone()]);
+    clock.advance(PUBLISHED_BEFORE);
+    assert_eq!((kids(&elsewhere).await, signs(&elsewhere).await), (vec![old.clone(), new.clone()], new.clone()));
+    clock.advance(PUBLISHED_AFTER);
+    assert_eq!(kids(&elsewhere).await, std::slice::from_ref(&new));
+
+    let urgent = here.rotate(&ctx(AMPLE), true).await.expect("rotated");
+    assert_eq!((signs(&here).await, urgent.signs_from), (urgent.id, clock.now()));
+}
+
+#[tokio::test]
+async fn keys_are_remembered_for_a_minute_and_longer_only_if_the_store_is_down() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let signer = signer(&keys, &clock);
+    *keys.is_down.lock().expect("sound") = true;
+    let fault = signer.published(&ctx(AMPLE)).await.expect_err("nothing is known");
+    assert_eq!(fault.kind(), FaultKind::Unavailable);
+    *keys.is_down.lock().expect("sound") = false;
+    let known = signer.published(&ctx(AMPLE)).await.expect("published");
+    let reads = *keys.reads.lock().expect("sound");
+    clock.advance(MINUTE - Duration::from_secs(1));
+    assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
+    assert_eq!(*keys.reads.lock().expect("sound"), reads);
+    clock.advance(Duration::from_secs(1));
+    *keys.is_down.lock().expect("sound") = true;
+    assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
+    assert_eq!(*keys.reads.lock().expect("sound"), reads + 1);
+}
+
+#[tokio::test]
+async fn of_configured_keys_the_first_signs_and_all_are_published() {
+    let pairs = [(); 3].map(|()| KeyPair::generate().expect("a key"));
+    let pems: Vec<_> = pairs.iter().map(|pair| pair.to_pem().expect("a text")).collect();
+    let fixed = FixedKeys::new(&pems).expect("keys");
+    let signer = Signer::new(Arc::new(fixed), Arc::new(TestClock::at(NOON)));
+    let published = signer.published(&ctx(AMPLE)).await.expect("published");
+    assert_eq!(published, pairs.iter().map(|pair| pair.jwk(pair.id())).collect::<Vec<_>>());
+    let request = signed(&signer, HOOK).await;
+    assert!(request["headers"][3][1].as_str().expect("text").contains(pairs[0].id()));
+    assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
+    assert!(FixedKeys::new(&[]).is_err());
+}

@@ -1,0 +1,141 @@
+//! When a transaction is run again.
+//!
+//! | what happened                       | who        | what is done                                                   |
+//! |-------------------------------------|------------|----------------------------------------------------------------|
+//! | nothing: deadlock, serialization    | any write  | again on the same connection, at most [`MAX_RERUNS`] times      |
+//! | nobody knows: the commit broke      | repeatable | again on a new connection: its body looks first                |
+//! | nobody knows                        | others     | `OutcomeUnknown`                                               |
+//! | nothing: a lock was held for long   | any        | `Contention`: whoever waited that long does not wait once more |
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use domain::context::{Deadline, RequestContext, Stopwatch};
+use domain::fault::{Fault, FaultKind};
+use slog::{crit, debug, info, warn};
+
+use super::backend::{Limits, Mode};
+use super::commit::{Failure, transaction};
+use super::job::Stage;
+use super::pool::PooledConn;
+use super::{Database, Operation, Tx, TxError, classify};
+
+const MAX_RERUNS: u32 = 3;
+/// The longest pause before the first re-run; each next may be twice as long.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Database {
+    /// Runs `work` in a transaction until its outcome is known. On a blocking thread.
+    pub(super) fn transact<T, E: From<Fault>>(
+        &self,
+        ctx: &RequestContext,
+        operation: Operation,
+        shed: Deadline,
+        stage: &Stage,
+        work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+    ) -> Result<T, E> {
+        let waiting = Stopwatch::start();
+        let taken = self.connection(ctx, operation, shed);
+        ctx.timings().add_connection_wait(waiting);
+        let conn = taken?;
+        let watch = Stopwatch::start();
+        let outcome = match self.rerun(conn, ctx, operation, stage, work) {
+            Err(Failure::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
+            outcome => outcome,
+        };
+        ctx.timings().add_storage(watch);
+        debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
+            "elapsed_us" => watch.elapsed_us());
+        outcome.map_err(Failure::into_error)
+    }
+
+    fn connection(&self, ctx: &RequestContext, operation: Operation, until: Deadline) -> Result<PooledConn, Fault> {
+        self.0.pool.get(until.remaining()).map_err(|error| match ctx.check(operation.name) {
+            Err(fault) => fault,
+            Ok(()) => Fault::new(FaultKind::Unavailable, operation.name).caused_by(error),
+        })
+    }
+
+    fn limits(&self, ctx: &RequestContext) -> Limits {
+        let remaining = ctx.deadline().remaining();
+        let config = &self.0.config;
+        Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) }
+    }
+
+    /// Runs it again while other transactions are in its way.
+    fn rerun<T, E: From<Fault>>(
+        &self,
+        mut conn: PooledConn,
+        ctx: &RequestContext,
+        operation: Operation,
+        stage: &Stage,
+        work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+    ) -> Result<T, Failure<E>> {
+        for attempt in 1.. {
+            let outcome = transaction(&mut conn, ctx, operation, self.limits(ctx), stage, work);
+            let Err(Failure::Conflict(reason, fault)) = outcome else { return outcome };
+            if operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
+                return Err(fault.into());
+            }
+            info!(ctx.log(), "tx retried"; "op" => operation.name, "reason" => reason, "attempt" => attempt);
+            self.pause(ctx, attempt);
+        }
+        unreachable!("attempts are counted without end")
+    }
+
+    /// Finds out what became of a commit that broke: the body of a repeatable write looks for what it did before, and
+    /// waits for its first run should that be alive. Nobody can give it up meanwhile, and a fault in between answers
+    /// nothing; it ends when the patience for commits does.
+    fn resolve<T, E: From<Fault>>(
+        &self,
+        ctx: &RequestContext,
+        operation: Operation,
+        unknown: Fault,
+        work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+    ) -> Result<T, Failure<E>> {
+        let told = |resolution: &'static str| {
+            warn!(ctx.log(), "commit outcome was unknown"; "op" => operation.name, "resolution" => resolution,
+                "error" => unknown.chain());
+        };
+        if classify::is_disk_failure(&unknown) {
+            // What the kernel could not write it may have forgotten: the next success would prove nothing.
+            self.0.disk_failed.store(true, std::sync::atomic::Ordering::Release);
+            crit!(ctx.log(), "the disk failed in a commit: no more writes until a restart"; "op" => operation.name,
+                "error_code" => "io_error", "error" => unknown.chain());
+        }
+        if !operation.repeatable || self.disk_failed() {
+            told("deferred");
+            return Err(Failure::Unknown(unknown));
+        }
+        let patient = ctx.must_finish(self.0.config.commit_grace);
+        for attempt in 1.. {
+            let outcome = match self.connection(&patient, operation, patient.deadline()) {
+                Ok(mut conn) => transaction(&mut conn, &patient, operation, self.limits(&patient), &Stage::new(), work),
+                Err(fault) => Err(fault.into()),
+            };
+            if let Ok(_) | Err(Failure::Refused(_)) = outcome {
+                told("resolved");
+                return outcome;
+            }
+            if patient.check(operation.name).is_err() {
+                break;
+            }
+            self.pause(&patient, attempt);
+        }
+        told("deferred");
+        Err(Failure::Unknown(unknown))
+    }
+
+    /// Full jitter, so that those who met once do not meet again.
+    fn pause(&self, ctx: &RequestContext, attempt: u32) {
+        let longest = PAUSE.saturating_mul(1 << attempt.min(6)).min(ctx.deadline().remaining());
+        let random = RandomState::new().build_hasher().finish() % 1_000;
+        let pause = longest.mul_f64(random as f64 / 1_000.0);
+        self.0.runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = ctx.cancellation().cancelled() => {}
+            }
+        });
+    }
+}
