@@ -15,8 +15,8 @@ use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
 use domain::payment::{
-    GatewayEvent, HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler,
-    PaymentRefunder, PaymentRefunds,
+    HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
+    PaymentRefunds,
 };
 use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
@@ -325,7 +325,7 @@ fn gateway(
     match (&config.payment.gateway_url, &config.payment.gateway_key) {
         (Some(url), Some(key)) => {
             let stripe = stripe_config(config, url.clone(), key.clone());
-            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe, clock.clone())?)))
+            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
         }
         _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
         _ => Ok(None),
@@ -381,7 +381,7 @@ fn payment_events(config: &Config) -> Option<ReadEvent> {
             stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
                 .map_err(|error| EventRefused::Signature(error.to_string()))?;
             let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(GatewayEvent { id: event.id, reference: event.intent })
+            Ok(event.into())
         });
         read
     })

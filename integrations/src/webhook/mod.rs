@@ -78,6 +78,7 @@ impl Shared {
                 | Reason::Busy
                 | Reason::Cancelled
                 | Reason::Broken
+                | Reason::Unreadable
                 | Reason::TooLarge) => Failure::again(reason.as_str()),
             }),
         }

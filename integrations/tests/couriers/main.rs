@@ -3,8 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and tasks, and read where Python is")]
 
 mod kit;
-#[allow(dead_code, reason = "the tests of the way out use more of it")]
-#[path = "../outbound/kit.rs"]
+#[path = "../kit/mod.rs"]
 mod network;
 
 mod mail;
