@@ -134,11 +134,11 @@ pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// Whether the try that this claim counted is still the last one.
+/// Whether the try that this claim counted is still the last one, and has not come to an end.
 pub(super) fn holds_lease(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<bool> {
     let query = delivery::table
         .find(claimed.id.as_str())
-        .filter(delivery::state.eq(DeliveryState::Pending.as_str()))
+        .filter(delivery::state.eq(DeliveryState::Pending.as_str()).and(delivery::leased_until.is_not_null()))
         .select(delivery::attempts);
     let attempts: Option<i32> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     Ok(attempts.is_some_and(|attempts| i64::from(attempts) == i64::from(claimed.attempts)))
@@ -161,11 +161,23 @@ pub(super) fn end(
     Ok(())
 }
 
-pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: Option<&str>) -> QueryResult<()> {
+pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: &str) -> QueryResult<()> {
     let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
         delivery::last_error.eq(error),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// As if it had not been claimed: a try that was cut short here is none of its tries, or a few restarts would use up what
+/// was meant to last for days.
+pub(super) fn give_back(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
+        delivery::due_at.eq(millis(at)),
+        delivery::leased_until.eq(None::<i64>),
+        delivery::attempts.eq(delivery::attempts - 1),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -266,7 +278,9 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32
         destination::rest_until.eq(0),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
-    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
+    // Still dead: someone else may have revived it while this waited for the destination.
+    let dead = delivery::id.eq_any(ids).and(delivery::state.eq(DeliveryState::Dead.as_str()));
+    let update = diesel::update(delivery::table.filter(dead)).set((
         delivery::state.eq(DeliveryState::Pending.as_str()),
         delivery::due_at.eq(millis(now)),
         delivery::attempts.eq(0),
@@ -284,7 +298,9 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp,
         .limit(i64::from(limit))
         .select(delivery::id);
     let ids: Vec<String> = on_backend!(tx, |conn| ended.load(*conn))?;
-    let delete = diesel::delete(delivery::table.filter(delivery::id.eq_any(ids)));
+    // Still over: an operator may have revived it meanwhile.
+    let over = delivery::id.eq_any(ids).and(delivery::state.ne(DeliveryState::Pending.as_str()));
+    let delete = diesel::delete(delivery::table.filter(over));
     let forgotten = on_backend!(tx, |conn| delete.execute(*conn))?;
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }
