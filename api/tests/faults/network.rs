@@ -17,6 +17,7 @@ crate::on_postgres!(
     refused_it_answers_503_at_once_lives_and_recovers,
     slow_it_answers_504_by_the_deadline_and_sheds_the_rest,
     silent_it_answers_by_the_deadline_and_recovers_when_it_heals,
+    silent_it_still_stops_when_it_is_told_to,
     forgotten_connections_are_replaced,
     reset_before_the_commit_it_is_done_once_and_told,
     reset_after_the_commit_it_is_done_once_and_told,
@@ -186,6 +187,21 @@ async fn silent_it_answers_by_the_deadline_and_recovers_when_it_heals(place: Pla
     until("nobody works any more", PATIENCE, || at_rest(platform).then_some(()));
     assert_eq!(shop.books.everything(), before, "nothing happened, as was said");
     shop.ends_well(&place);
+}
+
+/// Threads that nothing can wake do not keep the process.
+async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
+    let mut shop = Behind::open(&place);
+    shop.create().expect(201);
+    shop.proxy.set(Fault::Blackhole);
+    let reply = shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)).expect(504);
+    assert!(reply.says("deadline_exceeded"), "{reply:?}");
+    let Behind { server, mut books, .. } = shop;
+    let (stopped, took) = timed(|| server.stop());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let said = |message: &str| stopped.log.iter().any(|line| line["msg"] == message);
+    assert!(said("shutdown begins") && said("shutdown done"), "{:?}", stopped.log);
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
 }
 
 /// As many connections as the pool has may be lost to silence: the shop goes on with others. Beyond that it sheds.
