@@ -15,8 +15,8 @@ use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
 use domain::payment::{
-    GatewayEvent, HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler,
-    PaymentRefunder, PaymentRefunds,
+    HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
+    PaymentRefunds,
 };
 use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
@@ -25,7 +25,7 @@ use domain::task::BackgroundTask;
 use integrations::mail::{MailConfigError, MailCourier, MailCredentials, MailTls};
 use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
 use integrations::outbound::{GivenPolicy, Outbound, OutboundConfig, OutboundError};
-use integrations::platform_profile::PlatformProfiles;
+use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::{FixedKeys, KeyError, Signer};
 use integrations::stripe::{self, CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
 use integrations::webhook::WebhookCourier;
@@ -35,6 +35,7 @@ use persistence::{
 };
 use slog::Logger;
 use tokio::runtime::Handle;
+use url::Url;
 
 use crate::announce::Announcements;
 use crate::clock::SystemClock;
@@ -80,6 +81,8 @@ pub enum StartError {
     Outbound(#[from] OutboundError),
     #[error("TUCKSHOP_WEBHOOK_KEYS_PATH: {0}")]
     Keys(#[from] KeyError),
+    #[error("the public address is none: {0}")]
+    PublicUrl(#[from] url::ParseError),
 }
 
 /// A pass of a background task may not take longer.
@@ -116,13 +119,9 @@ impl App {
         let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
         let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
-        let webhooks = WebhookCourier::new(
-            outbound.clone(),
-            PlatformProfiles::new(outbound, platforms, clock.clone()),
-            signer.clone(),
-            clock.clone(),
-            format!("{}/.well-known/ucp", surface.public_url),
-        );
+        let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
+        let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
+        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile);
 
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
@@ -222,19 +221,22 @@ impl App {
 
 /// Opens the database of the configuration without migrating it.
 fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Database, StartError> {
+    Ok(Database::open(database_config(config)?, runtime.clone(), log)?)
+}
+
+fn database_config(config: &Config) -> Result<persistence::DatabaseConfig, StartError> {
     let settings = &config.database;
     let millis = Duration::from_millis;
     let url = DatabaseUrl::parse(&settings.url, settings.allow_plaintext)
         .map_err(|error| OpenError::Unreachable(error.to_string()))?;
-    let database = persistence::DatabaseConfig {
+    Ok(persistence::DatabaseConfig {
         url,
         pool_size: settings.pool_size,
         pool_wait: millis(settings.pool_wait_ms),
         statement_timeout: millis(settings.statement_timeout_ms),
         lock_timeout: millis(settings.lock_timeout_ms),
         commit_grace: millis(settings.commit_grace_ms),
-    };
-    Ok(Database::open(database, runtime.clone(), log)?)
+    })
 }
 
 /// Opens the database and makes sure that its schema is the one this program knows, as configured. Blocks.
@@ -255,6 +257,37 @@ pub fn migrate(config: &Config, log: &Logger, runtime: &Handle) -> Result<usize,
 /// The import, on a database whose schema is current.
 pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<dyn Import>, StartError> {
     Ok(Arc::new(SqlImport::new(current_database(config, log, runtime)?)))
+}
+
+/// What the commands of an operator work on, beside a server that may be running.
+pub struct Tools {
+    pub platforms: Arc<dyn PlatformRegistry>,
+    pub deliveries: Arc<dyn DeliveryBook>,
+    pub keys: Arc<dyn KeyStore>,
+    pub signer: Signer,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Tools {
+    /// Opens a database whose schema must be current already. Blocks.
+    pub fn open(config: &Config, log: &Logger, runtime: &Handle) -> Result<Self, StartError> {
+        let database = Database::open_beside(database_config(config)?, runtime.clone(), log);
+        database.must_be_current()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = key_store(config, &database)?;
+        Ok(Self {
+            platforms: Arc::new(SqlPlatformRegistry::new(database.clone())),
+            deliveries: Arc::new(SqlDeliveryBook::new(database)),
+            signer: Signer::new(keys.clone(), clock.clone()),
+            keys,
+            clock,
+        })
+    }
+}
+
+/// What is wrong with a platform's profile, or where it wants to be told of its orders.
+pub fn check_profile(document: &str) -> Result<Option<String>, String> {
+    validate_profile(document).map(|summary| summary.webhook_url.map(Into::into))
 }
 
 /// Whether the URL names a database that can be used as configured.
@@ -292,7 +325,7 @@ fn gateway(
     match (&config.payment.gateway_url, &config.payment.gateway_key) {
         (Some(url), Some(key)) => {
             let stripe = stripe_config(config, url.clone(), key.clone());
-            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe, clock.clone())?)))
+            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
         }
         _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
         _ => Ok(None),
@@ -348,7 +381,7 @@ fn payment_events(config: &Config) -> Option<ReadEvent> {
             stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
                 .map_err(|error| EventRefused::Signature(error.to_string()))?;
             let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(GatewayEvent { id: event.id, reference: event.intent })
+            Ok(event.into())
         });
         read
     })

@@ -26,11 +26,17 @@ mod kills;
 #[allow(unused_imports, reason = "the kit serves every test binary")]
 #[path = "kit/mod.rs"]
 mod kit;
+#[path = "faults/network.rs"]
+mod network;
 #[path = "faults/platform.rs"]
 mod platform;
+#[path = "faults/postgres.rs"]
+mod postgres;
 #[path = "faults/races.rs"]
 mod races;
 #[path = "faults/shutdown.rs"]
 mod shutdown;
 #[path = "faults/shutdown_load.rs"]
 mod shutdown_load;
+#[path = "faults/sqlite.rs"]
+mod sqlite;

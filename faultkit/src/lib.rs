@@ -35,6 +35,9 @@ pub enum Fault {
     /// Everything is accepted and acknowledged, and nothing is passed on. It is held back, not lost: when the network
     /// heals, it arrives.
     Blackhole,
+    /// What is open is acknowledged and passed on no more, whatever comes later but a reset, as by a firewall that lost
+    /// its state. What is new passes.
+    Forget,
     /// Everything arrives this much later, in each direction.
     Latency(Duration),
     /// So many bytes a second, in each direction.
@@ -55,17 +58,24 @@ pub enum Fault {
 pub struct Commit {
     nth: u64,
     naming: String,
+    last: bool,
 }
 
 impl Commit {
     /// The first of transactions whose statements or parameters contain this text; all do if it is empty.
     pub fn naming(text: &str) -> Self {
-        Self { nth: 1, naming: text.to_owned() }
+        Self { nth: 1, naming: text.to_owned(), last: false }
     }
 
     /// The `nth` instead of the first.
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         Self { nth, ..self }
+    }
+
+    /// After it the server is dead: it goes on with [`Fault::Refuse`].
+    #[must_use]
+    pub fn and_die(self) -> Self {
+        Self { last: true, ..self }
     }
 }

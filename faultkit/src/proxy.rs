@@ -19,8 +19,14 @@ use crate::relay::{Relay, reset};
 pub struct Proxy {
     address: SocketAddr,
     counts: Arc<Counts>,
-    commands: Option<commands::UnboundedSender<(Fault, mpsc::Sender<()>)>>,
+    commands: Option<commands::UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
+}
+
+enum Command {
+    /// And tell when it is so.
+    Set(Fault, mpsc::Sender<()>),
+    Stop,
 }
 
 /// What happened so far.
@@ -31,6 +37,8 @@ pub(crate) struct Counts {
     /// Commits that fit the fault, and faults that happened, since it was set.
     pub(crate) commits: AtomicU64,
     pub(crate) fired: AtomicU64,
+    /// Grows each time that open connections are forgotten.
+    pub(crate) age: AtomicU64,
 }
 
 impl Proxy {
@@ -60,7 +68,7 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         let (done, is_done) = mpsc::channel();
         let commands = self.commands.as_ref().expect("until it is dropped");
-        commands.send((fault, done)).expect("the proxy lives");
+        commands.send(Command::Set(fault, done)).expect("the proxy lives");
         is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy does as it is told");
     }
 
@@ -82,7 +90,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        drop(self.commands.take());
+        if let Some(commands) = self.commands.take() {
+            let _ = commands.send(Command::Stop);
+        }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -121,26 +131,33 @@ async fn serve(
     guard: Guard,
     upstream: SocketAddr,
     counts: Arc<Counts>,
-    mut commands: commands::UnboundedReceiver<(Fault, mpsc::Sender<()>)>,
+    mut commands: commands::UnboundedReceiver<Command>,
 ) {
     let (tell, fault) = watch::channel(Fault::Pass);
+    let (dying, mut deaths) = commands::unbounded_channel();
     let mut listener = Some(guard.listen());
     let mut relays = JoinSet::new();
     loop {
         tokio::select! {
             biased;
+            Some(()) = deaths.recv() => {
+                listener = None;
+                tell.send_replace(Fault::Refuse);
+                relays.shutdown().await;
+            }
             command = commands.recv() => {
-                let Some((fault, done)) = command else { break };
+                let Some(Command::Set(fault, done)) = command else { break };
                 if matches!(fault, Fault::Refuse | Fault::Reset) {
                     relays.shutdown().await;
                 }
-                if fault == Fault::Refuse {
-                    listener = None;
-                } else if listener.is_none() {
-                    listener = Some(guard.listen());
+                match fault {
+                    Fault::Refuse => listener = None,
+                    _ if listener.is_none() => listener = Some(guard.listen()),
+                    _ => {}
                 }
                 counts.commits.store(0, Ordering::Release);
                 counts.fired.store(0, Ordering::Release);
+                counts.age.fetch_add(u64::from(fault == Fault::Forget), Ordering::AcqRel);
                 tell.send_replace(fault);
                 let _ = done.send(());
             }
@@ -151,7 +168,8 @@ async fn serve(
                     reset(&client);
                     continue;
                 }
-                let (relay, open) = (Relay::new(fault.clone(), counts.clone()), Open::new(counts.clone()));
+                let relay = Relay::new(fault.clone(), counts.clone(), dying.clone());
+                let open = Open::new(counts.clone());
                 relays.spawn(async move {
                     relay.run(client, upstream).await;
                     drop(open);

@@ -10,15 +10,20 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::postgres::{Answer, Asked, Questions};
 use crate::proxy::Counts;
 use crate::{Commit, Fault};
 
+#[derive(Clone)]
 pub(crate) struct Relay {
     fault: watch::Receiver<Fault>,
     counts: Arc<Counts>,
+    dying: UnboundedSender<()>,
+    /// Which connections it was accepted among.
+    age: u64,
 }
 
 /// Makes the close of this socket a reset.
@@ -49,8 +54,9 @@ fn broken() -> Error {
 }
 
 impl Relay {
-    pub(crate) fn new(fault: watch::Receiver<Fault>, counts: Arc<Counts>) -> Self {
-        Self { fault, counts }
+    pub(crate) fn new(fault: watch::Receiver<Fault>, counts: Arc<Counts>, dying: UnboundedSender<()>) -> Self {
+        let age = counts.age.load(Ordering::Acquire);
+        Self { fault, counts, dying, age }
     }
 
     pub(crate) async fn run(mut self, client: TcpStream, upstream: SocketAddr) {
@@ -66,7 +72,7 @@ impl Relay {
             let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
             // Set when the client must not hear that its commit was done.
             let committing = AtomicBool::new(false);
-            let up = Self { fault: self.fault.clone(), counts: self.counts.clone() };
+            let up = self.clone();
             tokio::try_join!(up.up(from_client, to_server, &committing), self.down(from_server, to_client, &committing))
         };
         pair.in_order = ended.is_ok();
@@ -74,7 +80,9 @@ impl Relay {
 
     /// The fault as it is, as soon as it lets anything pass.
     async fn passable(&mut self) -> Fault {
-        let fault = self.fault.wait_for(|fault| *fault != Fault::Blackhole).await.map(|fault| fault.clone());
+        let (age, counts) = (self.age, self.counts.clone());
+        let passes = |fault: &Fault| *fault != Fault::Blackhole && counts.age.load(Ordering::Acquire) == age;
+        let fault = self.fault.wait_for(passes).await.map(|fault| fault.clone());
         // It fails when the proxy ends, and this with it.
         fault.unwrap_or(Fault::Pass)
     }
@@ -90,8 +98,7 @@ impl Relay {
             let asked = questions.read(&buffer[..read]);
             match &fault {
                 Fault::ResetBeforeCommit(commit) if self.is_due(commit, &asked) => {
-                    self.counts.fired.fetch_add(1, Ordering::AcqRel);
-                    return Err(broken());
+                    return self.fire(commit).await;
                 }
                 Fault::ResetAfterCommit(commit) if self.is_due(commit, &asked) => {
                     committing.store(true, Ordering::Release)
@@ -116,11 +123,12 @@ impl Relay {
                 return to.shutdown().await;
             }
             if committing.load(Ordering::Acquire) {
-                if answer.is_complete_with(&buffer[..read]) {
-                    self.counts.fired.fetch_add(1, Ordering::AcqRel);
-                    return Err(broken());
+                match &fault {
+                    Fault::ResetAfterCommit(commit) if answer.is_complete_with(&buffer[..read]) => {
+                        return self.fire(commit).await;
+                    }
+                    _ => continue,
                 }
-                continue;
             }
             let (mut piece, mut pause, mut last) = (read, Duration::ZERO, false);
             match fault {
@@ -140,6 +148,16 @@ impl Relay {
                 return to.shutdown().await;
             }
         }
+    }
+
+    /// The moment has come: both sides are reset.
+    async fn fire(&self, commit: &Commit) -> Result<()> {
+        self.counts.fired.fetch_add(1, Ordering::AcqRel);
+        if commit.last && self.dying.send(()).is_ok() {
+            // The proxy resets this one with all others.
+            std::future::pending::<()>().await;
+        }
+        Err(broken())
     }
 
     /// Whether one of these commits is the one that the fault waits for.

@@ -106,6 +106,21 @@ fn swallows_everything_and_delivers_it_when_it_heals() {
 }
 
 #[test]
+fn forgets_what_is_open_and_passes_what_is_new() {
+    let proxy = Proxy::start(echo());
+    let mut old = connect(&proxy);
+    ask(&mut old, b"hello").expect("passed on");
+    proxy.set(Fault::Forget);
+    ask(&mut connect(&proxy), b"hello").expect("passed on");
+    proxy.set(Fault::Pass);
+    old.write_all(b"anyone?").expect("acknowledged");
+    old.set_read_timeout(Some(MOMENT)).expect("an option");
+    assert_eq!(old.read(&mut [0; 7]).expect_err("silence").kind(), ErrorKind::WouldBlock);
+    proxy.set(Fault::Reset);
+    assert!(is_reset(&mut old));
+}
+
+#[test]
 fn delays_and_narrows() {
     let proxy = Proxy::start(echo());
     let mut stream = connect(&proxy);
@@ -203,4 +218,15 @@ fn breaks_after_the_commit_and_it_is_stored() {
     postgres.store("third").expect("once only");
     let stored = ["first", "second", "third"].map(|name| postgres.stored(name));
     assert_eq!((stored, postgres.proxy.fired()), ([1, 1, 1], 1));
+}
+
+#[test]
+fn dies_with_a_commit_when_it_is_told_to() {
+    let Some(mut postgres) = Postgres::given("last") else { return };
+    postgres.proxy.set(Fault::ResetAfterCommit(Commit::naming("first").and_die()));
+    postgres.store("first").expect_err("broken");
+    let refused = TcpStream::connect(postgres.proxy.address()).expect_err("refused");
+    assert_eq!((refused.kind(), postgres.stored("first")), (ErrorKind::ConnectionRefused, 1));
+    postgres.proxy.set(Fault::Pass);
+    postgres.store("second").expect("stored");
 }

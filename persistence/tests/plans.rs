@@ -13,11 +13,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
-use domain::checkout::CheckoutBook;
+use domain::checkout::{CheckoutBook, LineId};
+use domain::context::PlatformId;
+use domain::delivery::{
+    Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, Destination, Failure,
+    Finality, Receipt, Retried,
+};
 use domain::idempotency::IdempotencyRecords;
 use domain::import::{Batch, Import, ImportedAddress};
-use domain::order::{Adjustment, AdjustmentStatus, OrderBook, OrderChange};
-use domain::payment::{GatewayEvent, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference};
+use domain::money::Amount;
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, Shipment};
+use domain::payment::{
+    GatewayEvent, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference, PaymentRefunds, RefundId,
+    RefundState, RefundWanted,
+};
+use domain::platform::{PinnedPlatform, PlatformRegistry};
+use domain::secret::Secret;
+use domain::signing::{KeyStore, SigningKey};
 use kit::data::{
     COMPLETE, alice, begin, cancel, claim, create, hours, instrument, new_checkout, noon, rich_request, stock, task,
     update, usd,
@@ -33,6 +45,8 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("free_shipping", "a few rows that are all wanted"),
     ("shipping_rate", "a few rows that are all wanted"),
     ("product", "any one row: it stops at the first"),
+    ("platform", "as many rows as the operator approved, in the order of the key"),
+    ("signing_key", "a few rows, for ever"),
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
 ];
 
@@ -86,6 +100,11 @@ async fn every_statement_uses_an_index(place: Place) {
         "order_event",
         "idempotency_key",
         "payment_instrument",
+        "delivery",
+        "destination",
+        "platform",
+        "signing_key",
+        "refund",
     ] {
         assert!(statements.iter().any(|statement| statement.contains(table)), "nothing was heard of {table}");
     }
@@ -150,6 +169,86 @@ fn scans(engine: Engine, plan: &[String]) -> bool {
 
 /// Everything the ports can do, once.
 async fn tour(shop: &Shop) {
+    sell(shop).await;
+    tell(shop).await;
+    give_back(shop).await;
+    approve_and_sign(shop).await;
+}
+
+/// What becomes of messages: each end once.
+async fn tell(shop: &Shop) {
+    let (book, ctx) = (&shop.deliveries, task());
+    let terms = Claimed { now: noon() + hours(1), lease: Duration::ZERO, per_destination: 4 };
+    let now = terms.now;
+    for key in ["t1", "t2", "t3"] {
+        shop.bought(&[("song", 1)], key).await;
+    }
+    let failed = |finality| DeliveryOutcome::Failed(Failure { reason: "no".into(), finality });
+    for outcome in [
+        DeliveryOutcome::Interrupted,
+        DeliveryOutcome::Received(Receipt::Accepted),
+        failed(Finality::Again { after: None }),
+        DeliveryOutcome::Received(Receipt::Accepted),
+        failed(Finality::Refused),
+        failed(Finality::Gone),
+    ] {
+        let claimed = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").expect("something is due");
+        book.record(&ctx, &claimed, outcome, now).await.expect("recorded");
+    }
+    for destination in [None, Some(Destination("mail".into()))] {
+        for state in [None, Some(DeliveryState::Dead)] {
+            let filter = DeliveryFilter { state, destination: destination.clone() };
+            book.list(&ctx, filter, 10).await.expect("listed");
+        }
+    }
+    let one = Retried::One(DeliveryId::generate(noon()));
+    for which in [one, Retried::Of(Destination("mail".into())), Retried::All] {
+        book.retry(&ctx, which, now, 10).await.expect("tried again");
+    }
+    // What never comes to an end.
+    let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+    while claims().await.is_some() {}
+    book.forget(&ctx, now + hours(1), now + hours(1), 10).await.expect("forgotten");
+}
+
+async fn give_back(shop: &Shop) {
+    let (_, attempt) = shop.begun(&[("book", 1)], "g1").await;
+    let (attempts, refunds, ctx) = (&shop.attempts, &shop.refunds, task());
+    attempts.record_reference(&ctx, attempt.id.clone(), PaymentReference("r2".into())).await.expect("recorded");
+    let outcome = shop.settle(&attempt, PaymentOutcome::Authorized).await;
+    let order = kit::data::about(&outcome).order.clone().expect("an order");
+    let lines = vec![ExpectedLine { line: LineId("li_1".into()), quantity: 1 }];
+    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
+    let kind = "shipped".into();
+    let shipment = Shipment { kind, lines, tracking_number, tracking_url, carrier, description };
+    let change = OrderChange::Shipped { id: "event".into(), occurred_at: noon(), shipment };
+    shop.orders.append(&ctx, order.id, vec![change], noon()).await.expect("appended");
+    let hour = Duration::from_secs(3_600);
+    assert!(!attempts.claim_held(&ctx, noon(), hour, 10).await.expect("claimed").is_empty());
+    attempts.record_captured(&ctx, attempt.id.clone(), true).await.expect("recorded");
+    let wanted =
+        RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(1), now: noon() };
+    refunds.request(&ctx, wanted).await.expect("requested");
+    let claimed = refunds.claim_due(&ctx, noon(), hour, 10).await.expect("claimed");
+    refunds.record(&ctx, &claimed[0], RefundState::Succeeded, noon()).await.expect("recorded");
+}
+
+async fn approve_and_sign(shop: &Shop) {
+    let ctx = task();
+    let id = PlatformId("https://a.example/".into());
+    let pinned = PinnedPlatform { id: id.clone(), profile: "{}".into(), pinned_at: noon() };
+    shop.platforms.pin(&ctx, pinned).await.expect("pinned");
+    shop.platforms.find(&ctx, &id).await.expect("found");
+    shop.platforms.list(&ctx, 10).await.expect("listed");
+    assert!(shop.platforms.remove(&ctx, &id).await.expect("removed"));
+    let private = Secret::new("x");
+    let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon() };
+    assert!(shop.signing.add(&ctx, key, 0).await.expect("added"));
+    shop.signing.keys(&ctx).await.expect("read");
+}
+
+/// From the catalogue to the order.
+async fn sell(shop: &Shop) {
     let (book, keys) = (&shop.checkouts, &shop.keys);
     shop.database.ready(&alice()).await.expect("ready");
     assert!(!shop.import.is_empty(&task()).await.expect("asked"));

@@ -4,9 +4,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
 
 mod banner;
+mod deliveries;
 mod demo;
 mod import;
+mod keys;
+mod platforms;
 mod serve;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{Config, Environment, markdown};
 use crate::{app, log};
+use tools::Session;
 
 /// A shop backend that takes orders reliably. Settings come from the environment; see `tuckshop config`.
 #[derive(Parser)]
@@ -44,6 +49,15 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Pin, list and unpin platforms.
+    #[command(subcommand)]
+    Platforms(platforms::Command),
+    /// List what was told of orders, and try again what was given up.
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// List and rotate the keys that webhooks are signed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Buy something from a running shop and print each step.
     Demo {
         /// Where the shop is. Default: the configured address.
@@ -102,12 +116,32 @@ pub fn run(
         Command::Serve => serve::run(&config, &log, &runtime),
         Command::Migrate => migrate(&config, &log, &runtime),
         Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
+        Command::Platforms(command) => {
+            with_tools(&config, &log, &runtime, "platforms", |session| platforms::run(session, command))
+        }
+        Command::Deliveries(command) => {
+            with_tools(&config, &log, &runtime, "deliveries", |session| deliveries::run(session, command))
+        }
+        Command::Keys(command) => with_tools(&config, &log, &runtime, "keys", |session| keys::run(session, command)),
         Command::Demo { url, items } => demo::run(&config, &runtime, url, items),
         Command::Config { .. } => DONE,
     };
     // Whatever a stuck statement still holds must not hold the exit.
     runtime.shutdown_background();
     code
+}
+
+fn with_tools(
+    config: &Config,
+    log: &Logger,
+    runtime: &Runtime,
+    name: &'static str,
+    command: impl FnOnce(&Session<'_>) -> ExitCode,
+) -> ExitCode {
+    match Session::open(config, log, runtime, name) {
+        Ok(session) => command(&session),
+        Err(error) => failed(&error.to_string()),
+    }
 }
 
 fn migrate(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {

@@ -47,8 +47,12 @@ impl Books {
         if place.is_postgres() {
             return Self::Postgres(PgConnection::establish(&place.database_url()).expect("a connection"));
         }
-        let path = place.sqlite_path().display().to_string();
-        let mut conn = SqliteConnection::establish(&path).expect("a connection");
+        Self::at(&place.sqlite_path())
+    }
+
+    /// Those of an SQLite file.
+    pub fn at(file: &std::path::Path) -> Self {
+        let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("a connection");
         conn.batch_execute("PRAGMA busy_timeout = 20000").expect("a pragma");
         Self::Sqlite(conn)
     }
@@ -59,6 +63,21 @@ impl Books {
             Self::Postgres(conn) => conn.batch_execute(sql),
         };
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Repeats this until there is no room for more.
+    pub fn fill(&mut self, insert: &str) {
+        let Self::Postgres(conn) = self else { panic!("not on Postgres") };
+        while conn.batch_execute(insert).is_ok() {}
+    }
+
+    /// The column `value` of the one row that this selects.
+    pub fn text(&mut self, select: &str) -> String {
+        let row: QueryResult<Row> = match self {
+            Self::Sqlite(conn) => diesel::sql_query(select).get_result(conn),
+            Self::Postgres(conn) => diesel::sql_query(select).get_result(conn),
+        };
+        row.unwrap_or_else(|error| panic!("{select}: {error}")).value
     }
 
     /// The rows of a query whose columns are all shown as text.

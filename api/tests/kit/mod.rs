@@ -31,6 +31,14 @@ pub use server::{Server, Stopped};
 macro_rules! on_both_engines {
     ($($test:ident),+ $(,)?) => {
         $crate::on_sqlite!($($test),+);
+        $crate::on_postgres!($($test),+);
+    };
+}
+
+/// For what only a server can do.
+#[macro_export]
+macro_rules! on_postgres {
+    ($($test:ident),+ $(,)?) => {
         mod postgres {
             $(#[test] fn $test() {
                 if let Some(place) = $crate::kit::Place::postgres() {

@@ -43,7 +43,7 @@ pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, failing_since: Optio
         DeliveryOutcome::Failed(failure) => failure,
     };
     let after = match failure.finality {
-        Finality::Again { after } => after.unwrap_or_default().min(LONGEST_PATIENCE),
+        Finality::Again { after } => patience(after),
         Finality::Refused => return Step::End(DeliveryState::Dead),
         Finality::Gone => return Step::Disable,
     };
@@ -56,12 +56,18 @@ pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, failing_since: Optio
     }
 }
 
-/// How long a destination rests after this many failures in a row. One failure may be the message's own fault.
-pub fn rest_of_destination(failures: u32) -> Duration {
-    match failures {
+/// How long a destination rests after this many failures in a row, or because it asked for patience. One failure may be
+/// the message's own fault.
+pub fn rest_of_destination(failures: u32, asked: Option<Duration>) -> Duration {
+    let rest = match failures {
         0 | 1 => Duration::ZERO,
         more => FIRST_REST.saturating_mul(1 << (more - 2).min(16)).min(LONGEST_REST),
-    }
+    };
+    rest.max(patience(asked))
+}
+
+fn patience(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or_default().min(LONGEST_PATIENCE)
 }
 
 /// The wait, moved by the delivery's own share of the spread: by chance between deliveries, the same whenever asked.
@@ -161,7 +167,9 @@ mod tests {
 
     #[test]
     fn a_destination_rests_longer_the_longer_it_fails() {
-        let rests = [0, 1, 2, 3, 4, u32::MAX].map(|failures| rest_of_destination(failures).as_secs());
+        let rests = [0, 1, 2, 3, 4, u32::MAX].map(|failures| rest_of_destination(failures, None).as_secs());
         assert_eq!(rests, [0, 0, 1, 2, 4, 60]);
+        let asked = [0, 30, 600, u64::MAX].map(|asked| rest_of_destination(4, Some(Duration::from_secs(asked))));
+        assert_eq!(asked, [4, 30, 600, LONGEST_PATIENCE.as_secs()].map(Duration::from_secs));
     }
 }

@@ -56,7 +56,8 @@ impl From<Fault> for Failure {
 pub enum DeliveryOutcome {
     Received(Receipt),
     Failed(Failure),
-    /// The process stops; whether it arrived is not known. Due again at once, and no fault of the destination.
+    /// The process stops; whether it arrived is not known. Due again at once, not counted as a try, and no fault of the
+    /// destination.
     Interrupted,
 }
 

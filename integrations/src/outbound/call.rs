@@ -1,5 +1,6 @@
 //! What is asked of a destination, within which limits, and what it answered.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use super::guard::Destination;
 
 /// One request to a destination.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     pub(super) operation: &'static str,
     pub(super) method: Method,
@@ -171,8 +172,15 @@ impl Call {
     }
 }
 
+impl fmt::Debug for Call {
+    /// Headers and body are left out: either may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({} to {:?})", self.operation, self.to)
+    }
+}
+
 /// An answer, whatever its status. A redirect is an answer too: it is never followed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
@@ -193,6 +201,15 @@ pub enum BodyEnd {
     /// The deadline passed, or the caller left.
     Deadline,
     Broken,
+}
+
+impl fmt::Debug for Reply {
+    /// Headers and body are left out: either may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers: _, body, body_end, attempts, in_doubt } = self;
+        let length = body.len();
+        write!(f, "Reply({status}, {length} bytes, {body_end:?}, attempts: {attempts}, in doubt: {in_doubt})")
+    }
 }
 
 impl Reply {

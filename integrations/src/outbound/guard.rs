@@ -9,6 +9,7 @@
 //! IPv4 in IPv6). A name is checked by [`CheckedResolver`](super::resolver::CheckedResolver) when it is looked up.
 //! Both checks are needed: the HTTP client connects to a literal address without asking its resolver.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -35,7 +36,7 @@ pub(super) enum Trust {
 }
 
 /// A URL that may be called, and the bulkhead that its calls share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Destination {
     url: Url,
     trust: Trust,
@@ -126,6 +127,12 @@ impl Destination {
 
     pub(super) fn trust(&self) -> Trust {
         self.trust
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Destination({:?} {})", self.trust, self.authority())
     }
 }
 

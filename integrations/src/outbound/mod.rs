@@ -197,6 +197,8 @@ fn leaves_doubt(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
 fn client(config: &OutboundConfig, trust: Trust) -> Result<Client, reqwest::Error> {
     // Look-ups that may be under way at once for this kind of destination.
     const MOST_LOOKUPS: usize = 64;
+    const MOST_IDLE: usize = 64;
+    const LONGEST_IDLE: Duration = Duration::from_secs(30);
     let lookup = Arc::clone(&config.lookup);
     let resolver = CheckedResolver::new(trust, config.given, lookup, config.connect_timeout, MOST_LOOKUPS);
     let client = Client::builder()
@@ -209,7 +211,8 @@ fn client(config: &OutboundConfig, trust: Trust) -> Result<Client, reqwest::Erro
         .http1_only()
         .dns_resolver(Arc::new(resolver));
     match trust {
-        Trust::Trusted => client.pool_max_idle_per_host(config.bulkheads.concurrent),
+        // Idle connections go before the other end closes them, or it might do so just as one is used.
+        Trust::Trusted => client.pool_max_idle_per_host(MOST_IDLE).pool_idle_timeout(LONGEST_IDLE),
         // No connection is kept: each call looks the name up and checks it again.
         Trust::Given => client.pool_max_idle_per_host(0).https_only(config.given == GivenPolicy::Public),
     }

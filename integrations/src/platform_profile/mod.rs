@@ -112,7 +112,7 @@ impl PlatformProfiles {
             // The caller's own time may be up long before the platform's.
             Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::NotAsked("timeout".to_owned()),
             Reason::Deadline => ProfileError::Unusable("timeout".to_owned()),
-            Reason::BadRequest | Reason::Unreachable | Reason::Broken | Reason::TooLarge | Reason::Unreadable => {
+            Reason::BadRequest | Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge => {
                 ProfileError::Unusable(error.reason().as_str().to_owned())
             }
         })?;

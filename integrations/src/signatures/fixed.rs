@@ -18,6 +18,15 @@ const NEVER: Timestamp = datetime!(9000-01-01 0:00 UTC);
 pub struct FixedKeys(Vec<SigningKey>);
 
 impl FixedKeys {
+    /// The keys of a file, one PEM block after the other. What is between the blocks is a comment.
+    pub fn read(file: &str) -> Result<Self, KeyError> {
+        const BEGIN: &str = "-----BEGIN ";
+        // OpenSSL names the curve in a block of its own before some keys; the key names it again.
+        const CURVE: &str = "EC PARAMETERS-----";
+        let blocks = file.split(BEGIN).skip(1).filter(|block| !block.starts_with(CURVE));
+        Self::new(&blocks.map(|block| Secret::new(format!("{BEGIN}{block}"))).collect::<Vec<_>>())
+    }
+
     /// PKCS #8 in PEM, one key each. At least one.
     pub fn new(pems: &[Secret]) -> Result<Self, KeyError> {
         let keys = pems.iter().enumerate().map(|(position, pem)| {

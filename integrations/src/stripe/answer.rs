@@ -1,15 +1,15 @@
 //! From what came back to what it means: an object, a refusal, or a fault that says whether anything happened.
 //!
-//! | came back                                    | means                                                            |
-//! |----------------------------------------------|------------------------------------------------------------------|
-//! | no answer                                    | what the way out says: no effect, or `OutcomeUnknown`            |
-//! | 2xx                                          | the object                                                       |
-//! | 400 `idempotency_error`                      | a bug: one key for two requests. Logged as `payment.key_mismatch` |
-//! | 400, 402, 404                                | a refusal; definite, since the key would have brought an earlier answer |
-//! | 401, 403                                     | our key is wrong: `Internal`                                     |
-//! | 409                                          | an earlier request with this key is still running: `OutcomeUnknown` |
-//! | 429                                          | nothing happened: `Unavailable`                                  |
-//! | 5xx, or anything else                        | `OutcomeUnknown`; `Unavailable` for a question                   |
+//! | came back               | means                                                                       |
+//! |-------------------------|-----------------------------------------------------------------------------|
+//! | no answer               | what the way out says: no effect, or `OutcomeUnknown`                       |
+//! | 2xx                     | the object                                                                  |
+//! | 400 `idempotency_error` | a bug, one key for two requests: `Internal`, logged `payment.key_mismatch`  |
+//! | 400, 402, 404           | a refusal; definite, as the key would have brought an earlier answer        |
+//! | 401, 403                | our own key is wrong: `Internal`, logged `payment.key_refused`              |
+//! | 409                     | an earlier request with this key is still running: `OutcomeUnknown`         |
+//! | 429                     | nothing happened: `Unavailable`                                             |
+//! | 5xx, or anything else   | `OutcomeUnknown`; `Unavailable` for a question                              |
 //!
 //! 401, 403 and 429 are said before the key is looked at. After an earlier attempt without an answer they are silent
 //! about it, so the outcome is unknown then.

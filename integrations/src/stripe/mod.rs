@@ -3,18 +3,20 @@
 //! A payment is created unconfirmed, and confirmed under a key of its own once its id is stored; see
 //! [`domain::payment`]. `answer.rs` is the table of what each answer means, `wire.rs` of what each status means.
 //!
-//! | call            | request                                | key                    | repeated is                     |
-//! |-----------------|----------------------------------------|------------------------|---------------------------------|
-//! | open            | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent                 |
-//! | confirm         | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same answer                 |
-//! | look_up         | `GET /v1/payment_intents/ID`           | none                   | a question                      |
-//! | cancel, capture | `POST /v1/payment_intents/ID/...`      | none                   | refused, with the state reached |
-//! | refund          | `POST /v1/refunds`                     | `Refund::key`          | the same refund                 |
+//! | call    | request                                | key                    | asked again it answers       |
+//! |---------|----------------------------------------|------------------------|------------------------------|
+//! | open    | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent              |
+//! | confirm | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same                     |
+//! | look_up | `GET /v1/payment_intents/ID`           | none                   | a question                   |
+//! | cancel  | `POST /v1/payment_intents/ID/cancel`   | none                   | no, with the state it is in  |
+//! | capture | `POST /v1/payment_intents/ID/capture`  | none                   | no, with the state it is in  |
+//! | refund  | `POST /v1/refunds`                     | `Refund::key`          | the same refund              |
 //!
 //! Cancelling and capturing need no key: a payment is cancelled or captured once whoever asks, and says so when asked
 //! again. A key would do harm, since it keeps a 500 for a day.
 //!
-//! Keys are forgotten after 24 hours. An attempt older than [`KEY_IS_TRUSTED_FOR`] is looked up instead.
+//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, but for a refund that is still
+//! pending: so a refund that was tried before is looked for first.
 
 mod answer;
 mod currency;
@@ -25,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::PortFuture;
-use domain::clock::Clock;
 use domain::context::{RequestContext, Stopwatch};
 use domain::fault::Fault;
 use domain::money::{Currency, Money};
@@ -35,7 +36,6 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 use serde::de::DeserializeOwned;
-use slog::warn;
 
 use crate::outbound::{Blocked, Call, Destination, Limits, Outbound, Repeat};
 use answer::{Answer, Asked, Refused, is_json};
@@ -43,9 +43,6 @@ use wire::{Intent, Page, RefundObject};
 
 pub use currency::{UnsupportedCurrency, check_currency};
 pub use webhook::{Event, EventError, SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
-
-/// An hour less than Stripe keeps its keys: a call with an older one could be taken for a new one.
-pub const KEY_IS_TRUSTED_FOR: Duration = Duration::from_secs(23 * 60 * 60);
 
 #[derive(Clone, Debug)]
 pub struct StripeConfig {
@@ -97,7 +94,6 @@ pub struct HttpPaymentGateway {
     outbound: Outbound,
     base: Destination,
     config: Arc<StripeConfig>,
-    clock: Arc<dyn Clock>,
 }
 
 const OPEN: &str = "payment.open";
@@ -110,27 +106,24 @@ const REFUND: &str = "payment.refund";
 /// What is worth another try with the same key: overload, trouble, and 409, which says that the key is in use.
 const REPEAT: Repeat = Repeat::After(&[409, 429, 500, 502, 503, 504]);
 
+/// Calls under way at once. One that hangs takes a place for as long as its attempt may last.
+const CONCURRENT_CALLS: usize = 64;
+
 type Form = Vec<(&'static str, String)>;
 
 impl HttpPaymentGateway {
     /// Checks the configuration; calls nobody.
-    pub fn new(outbound: Outbound, config: StripeConfig, clock: Arc<dyn Clock>) -> Result<Self, StripeConfigError> {
+    pub fn new(outbound: Outbound, config: StripeConfig) -> Result<Self, StripeConfigError> {
         let base = outbound.trusted(&config.base_url).map_err(StripeConfigError::Address)?;
         let is_visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_visible(config.secret_key.expose()) || !is_visible(&config.api_version) {
             return Err(StripeConfigError::Header);
         }
         config.currencies.iter().try_for_each(|currency| check_currency(*currency))?;
-        Ok(Self { outbound, base, config: Arc::new(config), clock })
+        Ok(Self { outbound, base, config: Arc::new(config) })
     }
 
     async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, Fault> {
-        if self.is_too_old(ctx, OPEN, attempt)
-            && let Some(intent) = self.search(ctx, attempt).await?
-        {
-            return Ok(PaymentReference(intent.id));
-        }
-        // Not found, it is opened: an intent that is not confirmed charges nobody.
         let asked = Asked { operation: OPEN, is_question: false };
         let mut form = money(asked, &attempt.money)?;
         form.push(("capture_method", self.config.capture.as_str().to_owned()));
@@ -151,9 +144,6 @@ impl HttpPaymentGateway {
         reference: &PaymentReference,
         credential: &Credential,
     ) -> Result<GatewayState, Fault> {
-        if self.is_too_old(ctx, CONFIRM, attempt) {
-            return self.look_up_once(ctx, reference).await;
-        }
         let form = vec![("payment_method", credential.token.expose().to_owned())];
         let path = ["payment_intents", &reference.0, "confirm"];
         let asked = Asked { operation: CONFIRM, is_question: false };
@@ -174,7 +164,7 @@ impl HttpPaymentGateway {
     async fn end(&self, ctx: &RequestContext, asked: Asked, call: Call) -> Result<GatewayState, Fault> {
         match self.ask::<Intent>(ctx, asked, call).await? {
             Answer::Object(intent) => state(asked, &intent),
-            Answer::Refused(Refused { refusal, .. }) if refusal.kind.as_deref() == Some("card_error") => {
+            Answer::Refused(Refused { refusal, .. }) if refusal.is_of_the_instrument() => {
                 Ok(GatewayState::Declined(refusal.for_the_buyer()))
             }
             Answer::Refused(refused) => match &refused.refusal.payment_intent {
@@ -222,26 +212,6 @@ impl HttpPaymentGateway {
         }
     }
 
-    /// The intent of an attempt, found by the attempt's id. Stripe's index may be a minute behind.
-    async fn search(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<Option<Intent>, Fault> {
-        let asked = Asked { operation: OPEN, is_question: true };
-        let query = format!("metadata['attempt_id']:'{}'", attempt.id);
-        let call = self.get(OPEN, self.at(&["payment_intents", "search"]).with_query([("query", query.as_str())]));
-        match self.ask::<Page<Intent>>(ctx, asked, call).await? {
-            Answer::Object(page) => Ok(page.data.into_iter().next()),
-            Answer::Refused(refused) => Err(asked.impossible(&refused)),
-        }
-    }
-
-    fn is_too_old(&self, ctx: &RequestContext, operation: &'static str, attempt: &Attempt) -> bool {
-        let is_too_old = self.clock.now() - attempt.created_at > KEY_IS_TRUSTED_FOR;
-        if is_too_old {
-            warn!(ctx.log(), "payment attempt is older than its keys"; "op" => operation,
-                "error_code" => "payment.key_expired", "attempt_id" => %attempt.id);
-        }
-        is_too_old
-    }
-
     fn at(&self, path: &[&str]) -> Destination {
         self.base.at(&["v1"]).at(path)
     }
@@ -260,7 +230,7 @@ impl HttpPaymentGateway {
 
     fn with_headers(&self, call: Call) -> Call {
         let call = call.bearer(&self.config.secret_key).header("stripe-version", &self.config.api_version);
-        call.readable_if(is_json)
+        call.readable_if(is_json).concurrent(CONCURRENT_CALLS)
     }
 
     fn limits(&self) -> Limits {

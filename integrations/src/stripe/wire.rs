@@ -43,6 +43,8 @@ pub(super) struct Refusal {
     pub kind: Option<String>,
     pub code: Option<String>,
     pub message: Option<String>,
+    /// The parameter at fault.
+    pub param: Option<String>,
     pub payment_intent: Option<Box<Intent>>,
 }
 
@@ -50,11 +52,17 @@ pub(super) struct Refusal {
 const LONGEST_MESSAGE: usize = 200;
 
 impl Refusal {
-    /// What the buyer may read: Stripe's `message` is written for that, its codes are not.
+    /// What the buyer may read: the `message` of a card error is written for that, codes and other messages are not.
     pub fn for_the_buyer(&self) -> String {
-        let text = self.message.as_deref().unwrap_or_default();
+        let is_for_the_buyer = self.kind.as_deref() == Some("card_error");
+        let text = self.message.as_deref().filter(|_| is_for_the_buyer).unwrap_or_default();
         let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect();
         if text.trim().is_empty() { "The payment was declined.".to_owned() } else { text }
+    }
+
+    /// The payment cannot be made with what the buyer gave, and was not.
+    pub fn is_of_the_instrument(&self) -> bool {
+        self.kind.as_deref() == Some("card_error") || self.param.as_deref() == Some("payment_method")
     }
 
     /// What the log is told.
@@ -129,6 +137,7 @@ mod tests {
             kind: Some("card_error".to_owned()),
             code: Some("card_declined".to_owned()),
             message: message.map(str::to_owned),
+            param: None,
             payment_intent: None,
         };
         assert_eq!(refusal(None).for_the_buyer(), "The payment was declined.");

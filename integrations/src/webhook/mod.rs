@@ -78,8 +78,8 @@ impl Shared {
                 | Reason::Busy
                 | Reason::Cancelled
                 | Reason::Broken
-                | Reason::TooLarge
-                | Reason::Unreadable) => Failure::again(reason.as_str()),
+                | Reason::Unreadable
+                | Reason::TooLarge) => Failure::again(reason.as_str()),
             }),
         }
     }

@@ -6,6 +6,8 @@ mod kit;
 #[allow(dead_code, reason = "the tests of the way out use more of it")]
 #[path = "../outbound/kit.rs"]
 mod network;
+#[path = "../kit/mod.rs"]
+mod shared;
 
 mod mail;
 mod profiles;

@@ -162,3 +162,29 @@ async fn of_configured_keys_the_first_signs_and_all_are_published() {
     assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
     assert!(FixedKeys::new(&[]).is_err());
 }
+
+#[tokio::test]
+async fn a_file_of_keys_may_hold_either_kind_and_comments_and_no_key_is_passed_over() {
+    // RFC 9421, appendix B.1.3, as OpenSSL writes it.
+    const OF_OPENSSL: &str = "-----BEGIN EC PARAMETERS-----\n\
+        BggqhkjOPQMBBw==\n\
+        -----END EC PARAMETERS-----\n\
+        -----BEGIN EC PRIVATE KEY-----\n\
+        MHcCAQEEIFKbhfNZfpDsW43+0+JjUr9K+bTeuxopu653+hBaXGA7oAoGCCqGSM49\n\
+        AwEHoUQDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lfw0EkjqF7xB4FivAxzic30tMM\n\
+        4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==\n\
+        -----END EC PRIVATE KEY-----\n";
+    let pair = KeyPair::generate().expect("a key");
+    let pem = pair.to_pem().expect("a text");
+    let file = format!("the new one\n{OF_OPENSSL}\n# until Sunday:\n{}# the end\n", pem.expose());
+    let fixed = FixedKeys::read(&file).expect("two keys");
+    let signer = Signer::new(Arc::new(fixed), Arc::new(TestClock::at(NOON)));
+    let published = signer.published(&ctx(AMPLE)).await.expect("published");
+    assert_eq!(published.len(), 2);
+    assert_eq!(published[0]["x"], "qIVYZVLCrPZHGHjP17CTW0_-D9Lfw0EkjqF7xB4FivA");
+    assert_eq!(published[1]["kid"], pair.id());
+    let broken = file.replace("-----END PRIVATE KEY-----", "");
+    for file in ["", "no key", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", &broken] {
+        assert!(FixedKeys::read(file).is_err(), "{file}");
+    }
+}

@@ -6,3 +6,6 @@ mod bulkheads;
 mod deadlines;
 mod kit;
 mod retries;
+
+#[path = "../kit/mod.rs"]
+mod shared;

@@ -128,15 +128,25 @@ impl Database {
             DatabaseUrl::Sqlite(path) => Some(lock_file::LockFile::acquire(path)?),
             DatabaseUrl::Postgres(_) => None,
         };
+        Ok(Self::with_lock(config, runtime, log, lock))
+    }
+
+    /// Opens the pool beside a process that serves the same database. For commands of a few short transactions: on
+    /// SQLite they queue with the server's at the file, not in its fair line.
+    pub fn open_beside(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Self {
+        Self::with_lock(config, runtime, log, None)
+    }
+
+    fn with_lock(config: DatabaseConfig, runtime: Handle, log: &Logger, lock: Option<lock_file::LockFile>) -> Self {
         let pool = ConnectionPool::open(&config, log);
-        Ok(Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             config,
             pool,
             runtime,
             abandoned: AtomicI64::new(0),
             disk_failed: AtomicBool::new(false),
             _lock: lock,
-        })))
+        }))
     }
 
     pub fn engine(&self) -> Engine {

@@ -137,7 +137,10 @@ fn record(
             Recorded::Ended(state)
         }
         Step::Again(at) => {
-            queries::again(tx, delivery, at, error)?;
+            match error {
+                Some(error) => queries::again(tx, delivery, at, error)?,
+                None => queries::give_back(tx, delivery, at)?,
+            }
             queries::hold_newer(tx, delivery, at)?;
             Recorded::Again(at)
         }
@@ -153,7 +156,7 @@ fn record(
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
                 let failures = destination.failures.saturating_add(1);
-                let rest = rest_of_destination(u32::try_from(failures).unwrap_or(1)).max(after.unwrap_or_default());
+                let rest = rest_of_destination(u32::try_from(failures).unwrap_or(1), after);
                 let since = destination.failing_since()?.unwrap_or(now);
                 queries::set_health(tx, &destination.id, failures, Some(since), now + rest)?;
             }

@@ -19,13 +19,17 @@ const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
 /// its order holds up, and with a lease to spare. $1 channel, $2 business time, $3 this database's time, $4 leases.
+///
+/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
+/// the whole backlog of a destination that takes nothing.
 const NEXT_DESTINATION: &str = "\
     SELECT d.id FROM destination d \
     WHERE d.channel = $1 AND d.disabled_at IS NULL AND d.rest_until <= $2 \
-      AND EXISTS (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $2 \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $2 \
         AND (v.leased_until IS NULL OR v.leased_until <= $3) \
-        AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
-          AND o.sequence < v.sequence AND o.state = 'pending')) \
+        AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+          AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
+        ORDER BY v.due_at LIMIT 1) IS NOT NULL \
       AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $3) < $4 \
     ORDER BY d.served_at, d.id LIMIT 1";
 
@@ -33,8 +37,8 @@ const NEXT_DESTINATION: &str = "\
 const NEXT_DELIVERY: &str = "\
     SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
       AND (v.leased_until IS NULL OR v.leased_until <= $3) \
-      AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
-        AND o.sequence < v.sequence AND o.state = 'pending') \
+      AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+        AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
     ORDER BY v.due_at, v.sequence LIMIT 1";
 
 #[derive(QueryableByName)]
@@ -134,11 +138,11 @@ pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// Whether the try that this claim counted is still the last one.
+/// Whether the try that this claim counted is still the last one, and has not come to an end.
 pub(super) fn holds_lease(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<bool> {
     let query = delivery::table
         .find(claimed.id.as_str())
-        .filter(delivery::state.eq(DeliveryState::Pending.as_str()))
+        .filter(delivery::state.eq(DeliveryState::Pending.as_str()).and(delivery::leased_until.is_not_null()))
         .select(delivery::attempts);
     let attempts: Option<i32> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     Ok(attempts.is_some_and(|attempts| i64::from(attempts) == i64::from(claimed.attempts)))
@@ -161,11 +165,23 @@ pub(super) fn end(
     Ok(())
 }
 
-pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: Option<&str>) -> QueryResult<()> {
+pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: &str) -> QueryResult<()> {
     let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
         delivery::last_error.eq(error),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// As if it had not been claimed: a try that was cut short here is none of its tries, or a few restarts would use up what
+/// was meant to last for days.
+pub(super) fn give_back(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
+        delivery::due_at.eq(millis(at)),
+        delivery::leased_until.eq(None::<i64>),
+        delivery::attempts.eq(delivery::attempts - 1),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -226,18 +242,21 @@ pub(super) fn set_health(
     Ok(())
 }
 
-/// The newest first: ids sort by the time of their events.
+/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
 pub(super) fn list(tx: &mut Tx<'_>, filter: &DeliveryFilter, limit: u32) -> QueryResult<Vec<DeliverySummary>> {
-    let states = filter.state.map_or(DeliveryState::ALL.to_vec(), |state| vec![state]);
-    let states: Vec<&str> = states.into_iter().map(DeliveryState::as_str).collect();
     let destination = filter.destination.as_ref().map_or("", |destination| destination.0.as_str());
-    let query = delivery::table
-        .filter(delivery::state.eq_any(states))
-        .filter(delivery::destination.eq(destination).or(destination.is_empty().into_sql::<Bool>()))
-        .order(delivery::id.desc())
-        .limit(i64::from(limit));
-    let rows: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
-    rows.into_iter().map(DeliveryRow::summary).collect()
+    let mut rows: Vec<DeliveryRow> = Vec::new();
+    for state in filter.state.map_or(DeliveryState::ALL.to_vec(), |state| vec![state]) {
+        let query = delivery::table
+            .filter(delivery::state.eq(state.as_str()))
+            .filter(delivery::destination.eq(destination).or(destination.is_empty().into_sql::<Bool>()))
+            .order(delivery::id.desc())
+            .limit(i64::from(limit));
+        let of_state: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
+        rows.extend(of_state);
+    }
+    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+    rows.into_iter().take(limit as usize).map(DeliveryRow::summary).collect()
 }
 
 pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32) -> QueryResult<u32> {
@@ -258,6 +277,9 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32
     destinations.extend((!to.is_empty()).then(|| to.to_owned()));
     destinations.sort_unstable();
     destinations.dedup();
+    if destinations.is_empty() {
+        return Ok(0);
+    }
 
     let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
         destination::disabled_at.eq(None::<i64>),
@@ -266,7 +288,9 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32
         destination::rest_until.eq(0),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
-    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
+    // Still dead: someone else may have revived it while this waited for the destination.
+    let dead = delivery::id.eq_any(ids).and(delivery::state.eq(DeliveryState::Dead.as_str()));
+    let update = diesel::update(delivery::table.filter(dead)).set((
         delivery::state.eq(DeliveryState::Pending.as_str()),
         delivery::due_at.eq(millis(now)),
         delivery::attempts.eq(0),
@@ -284,7 +308,9 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp,
         .limit(i64::from(limit))
         .select(delivery::id);
     let ids: Vec<String> = on_backend!(tx, |conn| ended.load(*conn))?;
-    let delete = diesel::delete(delivery::table.filter(delivery::id.eq_any(ids)));
+    // Still over: an operator may have revived it meanwhile.
+    let over = delivery::id.eq_any(ids).and(delivery::state.ne(DeliveryState::Pending.as_str()));
+    let delete = diesel::delete(delivery::table.filter(over));
     let forgotten = on_backend!(tx, |conn| delete.execute(*conn))?;
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }

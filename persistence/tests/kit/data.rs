@@ -257,7 +257,8 @@ pub struct Announce;
 
 impl Announcer for Announce {
     fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement> {
-        let document = format!("{{\"order\": \"{}\", \"event\": \"{}\"}}", order.id, event.id);
+        // Enough to tell which event it is of, and how the order stood then.
+        let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
         let letter = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
             let text = || format!("Order {}", order.id);

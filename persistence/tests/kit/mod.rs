@@ -20,6 +20,7 @@ use domain::delivery::Announcer;
 use domain::fault::{Fault, FaultKind};
 use domain::import::ImportError;
 use domain::order::OrderError;
+use domain::payment::RefundError;
 use persistence::{
     Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport,
     SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
@@ -243,7 +244,7 @@ macro_rules! failures {
         }
     )+};
 }
-failures!(CheckoutError, OrderError, ImportError);
+failures!(CheckoutError, OrderError, ImportError, RefundError);
 
 pub trait Expected<T, E> {
     /// The fault that this must have ended in.

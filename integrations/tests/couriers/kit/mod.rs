@@ -16,7 +16,7 @@ use domain::signing::{KeyStore, SigningKey};
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::network::Visit;
+use crate::shared::Visit;
 
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -21,6 +21,7 @@ CREATE UNIQUE INDEX delivery_by_event ON delivery (order_id, destination, sequen
 CREATE INDEX delivery_due ON delivery (destination, due_at) WHERE state = 'pending';
 CREATE INDEX delivery_leased ON delivery (destination, leased_until) WHERE leased_until IS NOT NULL;
 CREATE INDEX delivery_by_state ON delivery (state, ended_at);
+CREATE INDEX delivery_by_age ON delivery (state, id);
 
 CREATE TABLE destination (
   id TEXT NOT NULL PRIMARY KEY,

@@ -40,6 +40,8 @@ mod postgres_says {
         canceling_statement_due_to_statement_timeout,
         terminating_connection,
         nothing_any_more_on_an_idle_connection,
+        cannot_execute_in_a_read_only_transaction,
+        a_reason_to_keep_the_connection,
     );
 
     /// Completes a checkout of a song while another connection holds the song, and meanwhile does something.
@@ -78,6 +80,43 @@ mod postgres_says {
         says(&fault, FaultKind::Unavailable, "terminating connection");
         let id = shop.opened(&[("song", 1)], "k3").await.id;
         shop.begin(&id, "k4").await;
+    }
+
+    /// Makes every connection that is to insert a checkout say this first.
+    async fn inserting(place: &Place, instead: &str) -> (Fault, bool) {
+        let shop = place.shop_with(|config| config.pool_size = 1).await;
+        let mut raw = place.raw();
+        raw.execute("CREATE TABLE used (pid BIGINT)");
+        let before = raw.count("checkout");
+        shop.opened(&[("song", 1)], "k1").await;
+        let sessions = "SELECT CAST(pid AS TEXT) AS value FROM pg_stat_activity
+                        WHERE datname = current_database() AND query = 'COMMIT'";
+        let old = raw.texts(sessions);
+        raw.execute(&format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {instead} RETURN NEW; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON checkout FOR EACH ROW EXECUTE FUNCTION refuse();"
+        ));
+        let new = new_checkout(request(&[("song", 1)]));
+        let fault = shop.checkouts.create(&alice(), create("k2"), new).await.fault();
+        raw.execute("DROP TRIGGER refuse ON checkout");
+        shop.opened(&[("song", 1)], "k3").await;
+        assert_eq!(raw.count("checkout"), before + 2);
+        (fault, raw.texts(sessions) == old)
+    }
+
+    /// As on a server that has become a standby.
+    async fn cannot_execute_in_a_read_only_transaction(place: Place) {
+        let instead = "SET LOCAL transaction_read_only = on; INSERT INTO used VALUES (1);";
+        let (fault, same_connection) = inserting(&place, instead).await;
+        says(&fault, FaultKind::Unavailable, "cannot execute insert in a read-only transaction");
+        assert!(!same_connection, "it was used again");
+    }
+
+    /// Nothing is wrong with the connection when a rule of the schema is.
+    async fn a_reason_to_keep_the_connection(place: Place) {
+        let (fault, same_connection) = inserting(&place, "RAISE EXCEPTION 'no';").await;
+        says(&fault, FaultKind::Internal, "no");
+        assert!(same_connection, "it was thrown away");
     }
 
     /// A connection that was in use a moment ago is trusted, so the first request on it may fail; it is not trusted

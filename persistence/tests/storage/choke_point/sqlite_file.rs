@@ -16,6 +16,8 @@ on_sqlite!(
     a_file_in_a_directory_that_is_not_there_yet_is_made,
     what_was_written_is_there_after_a_restart,
     a_write_that_begins_by_reading_waits_for_the_writer_before_it,
+    a_log_that_grew_under_a_long_reader_is_cut_back,
+    the_log_does_not_grow_with_what_is_read_and_written,
 );
 
 fn open(place: &Place) -> Result<Database, OpenError> {
@@ -69,4 +71,47 @@ async fn a_write_that_begins_by_reading_waits_for_the_writer_before_it(place: Pl
     let (settled, ()) = tokio::join!(settling, writing);
     settled.expect("settled");
     assert_eq!(place.raw().level("song"), (9, 0));
+}
+
+const MIB: u64 = 1024 * 1024;
+
+fn log_size(place: &Place) -> u64 {
+    let log = place.sqlite_path().with_file_name("shop.db-wal");
+    std::fs::metadata(log).map_or(0, |log| log.len())
+}
+
+async fn a_log_that_grew_under_a_long_reader_is_cut_back(place: Place) {
+    let shop = place.shop().await;
+    let (mut reader, mut writer) = (place.raw(), place.raw());
+    writer.execute("CREATE TABLE ballast (filler BLOB)");
+    reader.execute("BEGIN");
+    assert_eq!(reader.count("ballast"), 0);
+    writer.execute("INSERT INTO ballast VALUES (randomblob(20000000))");
+    shop.opened(&[("song", 1)], "k1").await;
+    assert!(log_size(&place) > 16 * MIB, "nothing held it back: {}", log_size(&place));
+    reader.release();
+    // The first writes what is in the log to its place, and the next begins a new one.
+    for key in ["k2", "k3"] {
+        shop.opened(&[("song", 1)], key).await;
+    }
+    assert!(log_size(&place) <= 8 * MIB, "{}", log_size(&place));
+}
+
+/// No read of the shop is open for longer than its request.
+async fn the_log_does_not_grow_with_what_is_read_and_written(place: Place) {
+    let shop = place.shop().await;
+    let written = std::sync::atomic::AtomicBool::new(false);
+    let writing = async {
+        for number in 0..600 {
+            shop.opened(&[("song", 1)], &format!("k{number}")).await;
+        }
+        written.store(true, std::sync::atomic::Ordering::Release);
+    };
+    let reading = async {
+        while !written.load(std::sync::atomic::Ordering::Acquire) {
+            shop.checkouts.read_page(&alice(), domain::id::PageToken::generate()).await.expect("read");
+        }
+    };
+    tokio::join!(writing, reading);
+    assert!((MIB..=8 * MIB).contains(&log_size(&place)), "{}", log_size(&place));
 }

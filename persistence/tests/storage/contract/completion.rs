@@ -16,6 +16,7 @@ on_both_engines!(
     beginning_holds_the_stock_and_records_the_attempt,
     a_checkout_in_progress_allows_nothing_else,
     the_same_key_waits_for_its_own_attempt,
+    a_command_that_is_run_again_goes_on_as_the_owner_of_its_attempt,
     what_ran_out_is_told_and_remembered_and_nothing_is_held,
     a_line_that_is_short_can_be_completed_when_there_is_stock_again,
     what_is_not_ready_is_refused_and_the_key_stays_free,
@@ -43,6 +44,26 @@ async fn beginning_holds_the_stock_and_records_the_attempt(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
     let mut raw = place.raw();
     assert_eq!((raw.level("song"), raw.level("book")), ((10, 3), (10, 1)));
+}
+
+/// As when the commit of its first run was not heard of.
+async fn a_command_that_is_run_again_goes_on_as_the_owner_of_its_attempt(place: Place) {
+    let shop = place.shop().await;
+    let opened = shop.opened(&[("song", 2)], "k1").await;
+    let command = begin(&opened.id, "pay");
+    let book = &shop.checkouts;
+    let first = book.begin_completion(&alice(), command.clone()).await.expect("begun");
+    let state = place.raw().state();
+    let again = book.begin_completion(&alice(), command.clone()).await.expect("begun");
+    assert_eq!(first, again);
+    // Another command under the same key is not the owner.
+    let other = book.begin_completion(&alice(), begin(&opened.id, "pay")).await.expect("told");
+    assert_eq!(other, Begun::InProgress);
+    assert_eq!(place.raw().state(), state);
+    // Nor is the command itself any more, once somebody else finds out what became of the payment.
+    shop.attempts.record_unknown(&task(), command.attempt.clone(), noon()).await.expect("recorded");
+    let late = book.begin_completion(&alice(), command).await.expect("told");
+    assert!(matches!(late, Begun::Unknown(_)), "{late:?}");
 }
 
 async fn a_checkout_in_progress_allows_nothing_else(place: Place) {

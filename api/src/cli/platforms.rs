@@ -1,0 +1,119 @@
+//! `tuckshop platforms`: the platforms whose profiles are pinned.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use domain::context::PlatformId;
+use domain::platform::PinnedPlatform;
+use serde_json::json;
+use url::Url;
+
+use super::tools::Session;
+use super::{DONE, failed};
+use crate::app;
+use crate::shopping::v2026_04_08::VERSION;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Pin a platform's profile: it is then believed as it is, and not fetched.
+    Add {
+        /// The address of the profile, as the platform names it in `UCP-Agent`.
+        platform: Url,
+        /// The profile, as a JSON file.
+        #[arg(long, conflicts_with = "webhook_url", required_unless_present = "webhook_url")]
+        profile: Option<PathBuf>,
+        /// Or only where the platform wants to be told of its orders.
+        #[arg(long)]
+        webhook_url: Option<Url>,
+    },
+    /// List the pinned platforms and where their webhooks go.
+    List,
+    /// Unpin a platform: its profile is fetched again.
+    Remove { platform: Url },
+}
+
+/// More platforms than anyone pins by hand.
+const MOST: u32 = 1_000;
+/// A profile larger than this is none.
+const LARGEST_PROFILE: u64 = 256 * 1_024;
+
+pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
+    match command {
+        Command::Add { platform, profile, webhook_url } => {
+            let document = match (profile, webhook_url) {
+                (Some(path), _) => read(&path),
+                (None, Some(url)) => Ok(profile_with(&url)),
+                (None, None) => Err("--profile or --webhook-url is needed".to_owned()),
+            };
+            match document.and_then(|document| app::check_profile(&document).map(|url| (document, url))) {
+                Ok((document, url)) => add(session, platform, document, url),
+                Err(why) => failed(&format!("the profile is not usable: {why}")),
+            }
+        }
+        Command::List => list(session),
+        Command::Remove { platform } => remove(session, platform),
+    }
+}
+
+fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Option<String>) -> ExitCode {
+    let id = id_of(platform);
+    let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
+    match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
+        Ok(()) => {
+            println!("{} is pinned; {}", id.0, told(webhook_url));
+            DONE
+        }
+        Err(fault) => failed(&fault.chain()),
+    }
+}
+
+fn list(session: &Session<'_>) -> ExitCode {
+    match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
+        Ok(platforms) => {
+            for platform in &platforms {
+                println!("{}  {}", platform.id.0, told(app::check_profile(&platform.profile).ok().flatten()));
+            }
+            println!("{} pinned.", platforms.len());
+            DONE
+        }
+        Err(fault) => failed(&fault.chain()),
+    }
+}
+
+fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
+    let id = id_of(platform);
+    match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
+        Ok(true) => {
+            println!("{} is not pinned any more", id.0);
+            DONE
+        }
+        Ok(false) => failed(&format!("{} is not pinned", id.0)),
+        Err(fault) => failed(&fault.chain()),
+    }
+}
+
+/// As requests name it.
+fn id_of(mut platform: Url) -> PlatformId {
+    platform.set_fragment(None);
+    PlatformId(platform.into())
+}
+
+fn told(webhook_url: Option<String>) -> String {
+    webhook_url.map_or_else(|| "it takes no webhooks".to_owned(), |url| format!("its webhooks go to {url}"))
+}
+
+/// The least that a profile says.
+fn profile_with(webhook_url: &Url) -> String {
+    let order = json!([{"version": VERSION, "config": {"webhook_url": webhook_url.as_str()}}]);
+    let profile = json!({"ucp": {"version": VERSION, "capabilities": {"dev.ucp.shopping.order": order}}});
+    profile.to_string()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
+    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_PROFILE {
+        return Err(format!("{} is larger than {LARGEST_PROFILE} bytes", path.display()));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}

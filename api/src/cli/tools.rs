@@ -1,0 +1,40 @@
+//! What the commands of an operator have in common: the stored state, and a deadline.
+
+use std::future::Future;
+use std::time::Duration;
+
+use domain::context::{Deadline, RequestContext, TraceContext};
+use slog::Logger;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{StartError, Tools};
+use crate::config::Config;
+
+/// A command does a few short transactions.
+const TIME: Duration = Duration::from_secs(60);
+
+pub(super) struct Session<'r> {
+    pub tools: Tools,
+    pub ctx: RequestContext,
+    runtime: &'r Runtime,
+}
+
+impl<'r> Session<'r> {
+    /// `name` stands for whoever typed the command, in logs.
+    pub(super) fn open(
+        config: &Config,
+        log: &Logger,
+        runtime: &'r Runtime,
+        name: &'static str,
+    ) -> Result<Self, StartError> {
+        let tools = Tools::open(config, log, runtime.handle())?;
+        let deadline = Deadline::after(TIME);
+        let ctx = RequestContext::for_task(log, name, TraceContext::start(), deadline, CancellationToken::new());
+        Ok(Self { tools, ctx, runtime })
+    }
+
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}

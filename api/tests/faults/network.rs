@@ -1,0 +1,306 @@
+//! The network between the shop and Postgres refuses, crawls, falls silent, or breaks at the moment of a commit.
+
+use std::net::ToSocketAddrs;
+use std::time::{Duration, Instant};
+
+use faultkit::{Commit, Fault, Proxy};
+
+use crate::books::{Books, Item, stock};
+use crate::deadlines::at_rest;
+use crate::extent::{PATIENCE, until};
+use crate::invariants::violations;
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, Reply};
+
+crate::on_postgres!(
+    refused_it_answers_503_at_once_lives_and_recovers,
+    slow_it_answers_504_by_the_deadline_and_sheds_the_rest,
+    silent_it_answers_by_the_deadline_and_recovers_when_it_heals,
+    silent_it_still_stops_when_it_is_told_to,
+    forgotten_connections_are_replaced,
+    reset_before_the_commit_it_is_done_once_and_told,
+    reset_after_the_commit_it_is_done_once_and_told,
+    reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked,
+);
+
+const ITEMS: &[Item] = &[("bun", 250, 1_000)];
+/// What production waits for a connection, and no passes of tasks between, except where one is asked for.
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"),
+    ("TUCKSHOP_DATABASE_POOL_SIZE", "2"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS", "100"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "300000"),
+    ("TUCKSHOP_TASKS_CHECKOUT_EXPIRE_MS", "300000"),
+    ("TUCKSHOP_TASKS_IDEMPOTENCY_PURGE_MS", "300000"),
+];
+/// Far more than the waits that are bounded here, far less than one that is not.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A shop that reaches its database through a proxy, and the books without it.
+struct Behind {
+    proxy: Proxy,
+    server: Server,
+    platform: Platform,
+    books: Books,
+}
+
+impl Behind {
+    fn open(place: &Place) -> Self {
+        stock(place, ITEMS);
+        let mut url = url::Url::parse(&place.database_url()).expect("a url");
+        let upstream = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
+        let proxy = Proxy::start(upstream.to_socket_addrs().expect("resolves").next().expect("an address"));
+        url.set_host(Some("127.0.0.1")).expect("a host");
+        url.set_port(Some(proxy.address().port())).expect("a port");
+        let settings = [SETTINGS, &[("TUCKSHOP_DATABASE_URL", url.as_str())]].concat();
+        let server = Server::launch(place, &settings);
+        let mut platform = Platform::at(server.address());
+        until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        Self { proxy, platform, server, books: Books::open(place) }
+    }
+
+    fn create(&mut self) -> Reply {
+        self.platform.must(&Call::create(&fresh_key(), "bun", 1))
+    }
+
+    /// Everything works, and what it did adds up.
+    fn ends_well(mut self, place: &Place) {
+        let id = until("it sells again", PATIENCE, || {
+            let reply = self.platform.must(&Call::create(&fresh_key(), "bun", 1));
+            (reply.status == 201).then(|| reply.id())
+        });
+        let bought = self.platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+        assert_eq!(bought.checkout_status(), "completed", "{bought:?}");
+        let platform = &mut self.platform;
+        until("nobody works any more", PATIENCE, || at_rest(platform).then_some(()));
+        assert_eq!(violations(&self.books.state(place, ITEMS)), Vec::<String>::new());
+        assert!(self.server.stop().status.success());
+    }
+
+    /// So many lines of the log have this message and these facts, as soon as they are written.
+    #[track_caller]
+    fn said(&self, times: usize, message: &str, facts: &[(&str, &str)]) {
+        let fits = |line: &&serde_json::Value| {
+            line["msg"] == message && facts.iter().all(|(name, value)| line[*name] == *value)
+        };
+        let said = || self.server.log().iter().filter(fits).count();
+        until(message, PATIENCE, || (said() >= times).then_some(()));
+        assert_eq!(said(), times, "{message}");
+    }
+}
+
+/// And how long it took.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let began = Instant::now();
+    let done = work();
+    (done, began.elapsed())
+}
+
+async fn refused_it_answers_503_at_once_lives_and_recovers(place: Place) {
+    let mut shop = Behind::open(&place);
+    let id = shop.create().expect(201).id();
+    let before = shop.books.everything();
+    for round in 1..=2 {
+        shop.proxy.set(Fault::Refuse);
+        for _ in 0..3 {
+            let create = shop.server.post(
+                "/checkout-sessions",
+                &serde_json::json!({"line_items": [
+                {"item": {"id": "bun"}, "quantity": 1}]}),
+            );
+            let read = shop.server.get(&format!("/checkout-sessions/{id}"));
+            for call in [create, read] {
+                let began = Instant::now();
+                let answer = call.await.problem(503, "unavailable");
+                assert_eq!(answer.header("retry-after"), Some("1"));
+                assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+            }
+        }
+        let ready = shop.platform.must(&Call::get("/readyz")).expect(503);
+        assert_eq!(ready.json["reason"], "unavailable");
+        shop.platform.must(&Call::get("/livez")).expect(200);
+        shop.platform.must(&Call::get("/statusz")).expect(200);
+        // Once per change, however many asked.
+        shop.said(round, "the database cannot be reached", &[]);
+
+        shop.proxy.set(Fault::Pass);
+        let platform = &mut shop.platform;
+        let ((), back) = timed(|| {
+            until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        });
+        assert!(back < 2 * SOON, "{back:?}");
+        shop.said(round, "the database is reached again", &[]);
+    }
+    assert_eq!(shop.books.everything(), before);
+    shop.ends_well(&place);
+}
+
+async fn slow_it_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
+    let mut shop = Behind::open(&place);
+    let before = shop.books.everything();
+    shop.proxy.set(Fault::Latency(Duration::from_millis(200)));
+    let address = shop.server.address();
+    let replies: Vec<(Reply, Duration)> = std::thread::scope(|scope| {
+        let asking = [(); 12].map(|()| {
+            scope.spawn(move || {
+                let call = Call::create(&fresh_key(), "bun", 1).within(900);
+                timed(|| Platform::at(address).must(&call))
+            })
+        });
+        asking.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    for (reply, took) in &replies {
+        let late = reply.status == 504 && reply.says("deadline_exceeded");
+        let shed = reply.status == 503 && reply.says("unavailable");
+        assert!((late || shed) && *took < SOON, "{took:?} {reply:?}");
+    }
+    let late = replies.iter().filter(|(reply, _)| reply.status == 504).count();
+    assert!(late >= 2 && late < replies.len(), "{late} late, the rest shed");
+    assert!(shop.proxy.open() <= 4, "twice the pool at most: {}", shop.proxy.open());
+    shop.proxy.set(Fault::Pass);
+    let platform = &mut shop.platform;
+    until("nobody works any more", PATIENCE, || at_rest(platform).then_some(()));
+    assert_eq!(shop.books.everything(), before, "nothing happened, as was said");
+    shop.ends_well(&place);
+}
+
+async fn silent_it_answers_by_the_deadline_and_recovers_when_it_heals(place: Place) {
+    let mut shop = Behind::open(&place);
+    shop.create().expect(201);
+    let before = shop.books.everything();
+    shop.proxy.set(Fault::Blackhole);
+    for _ in 0..8 {
+        let call = Call::create(&fresh_key(), "bun", 1).within(800);
+        let (reply, took) = timed(|| shop.platform.must(&call));
+        assert!(matches!(reply.status, 503 | 504), "{reply:?}");
+        assert!(took < SOON, "{took:?}");
+    }
+    let stuck = shop.platform.status_number("transactions_abandoned");
+    assert!((1..=4).contains(&stuck), "{stuck}");
+    let stuck = usize::try_from(stuck).expect("few");
+    shop.said(stuck, "transaction abandoned: its caller is gone or out of time", &[]);
+    shop.platform.must(&Call::get("/livez")).expect(200);
+    shop.platform.must(&Call::get("/readyz")).expect(503);
+    shop.proxy.set(Fault::Pass);
+    let platform = &mut shop.platform;
+    until("nobody works any more", PATIENCE, || at_rest(platform).then_some(()));
+    assert_eq!(shop.books.everything(), before, "nothing happened, as was said");
+    shop.ends_well(&place);
+}
+
+/// Threads that nothing can wake do not keep the process.
+async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
+    let mut shop = Behind::open(&place);
+    shop.create().expect(201);
+    shop.proxy.set(Fault::Blackhole);
+    let reply = shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)).expect(504);
+    assert!(reply.says("deadline_exceeded"), "{reply:?}");
+    let Behind { server, mut books, .. } = shop;
+    let (stopped, took) = timed(|| server.stop());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let said = |message: &str| stopped.log.iter().any(|line| line["msg"] == message);
+    assert!(said("shutdown begins") && said("shutdown done"), "{:?}", stopped.log);
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}
+
+/// As many connections as the pool has may be lost to silence: the shop goes on with others. Beyond that it sheds.
+async fn forgotten_connections_are_replaced(place: Place) {
+    let mut shop = Behind::open(&place);
+    shop.create().expect(201);
+    shop.proxy.set(Fault::Forget);
+    let ask = |shop: &mut Behind| {
+        let (reply, took) = timed(|| shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)));
+        assert!(took < SOON, "{took:?}");
+        reply.status
+    };
+    let late: Vec<u16> = std::iter::repeat_with(|| ask(&mut shop)).take_while(|status| *status != 201).collect();
+    // One for each connection that was open.
+    assert!((1..=2).contains(&late.len()) && late.iter().all(|status| *status == 504), "{late:?}");
+    assert_eq!(shop.platform.status_number("transactions_abandoned"), late.len() as u64);
+    shop.platform.must(&Call::get("/readyz")).expect(200);
+
+    let replaced = std::iter::repeat_with(|| {
+        shop.proxy.set(Fault::Forget);
+        ask(&mut shop)
+    });
+    let until_shed: Vec<u16> = replaced.take(8).collect();
+    assert_eq!(until_shed.last(), Some(&503), "{until_shed:?}");
+    assert_eq!(shop.platform.status_number("transactions_abandoned"), 4, "twice the pool, and no more");
+    shop.platform.must(&Call::get("/livez")).expect(200);
+    shop.platform.must(&Call::get("/readyz")).expect(503);
+    // Only whoever closes the connections ends the waiting.
+    shop.proxy.set(Fault::Reset);
+    shop.proxy.set(Fault::Pass);
+    shop.ends_well(&place);
+}
+
+async fn reset_before_the_commit_it_is_done_once_and_told(place: Place) {
+    every_write_is_done_once_and_told(&place, Fault::ResetBeforeCommit);
+}
+
+async fn reset_after_the_commit_it_is_done_once_and_told(place: Place) {
+    every_write_is_done_once_and_told(&place, Fault::ResetAfterCommit);
+}
+
+/// The connection breaks in the commit of each write in turn, also of both transactions of a completion.
+fn every_write_is_done_once_and_told(place: &Place, fault: impl Fn(Commit) -> Fault) {
+    let mut shop = Behind::open(place);
+    let mut broken = 0;
+    let mut write = |shop: &mut Behind, nth: u64, call: &dyn Fn(&str) -> Call, status: u16| {
+        let key = fresh_key();
+        shop.proxy.set(fault(Commit::naming(&key).nth(nth)));
+        let reply = shop.platform.must(&call(&key)).expect(status);
+        assert_eq!(shop.proxy.fired(), 1, "the connection was not broken");
+        shop.proxy.set(Fault::Pass);
+        broken += 1;
+        shop.said(broken, "commit outcome was unknown", &[("resolution", "resolved")]);
+        // The key has kept the same answer.
+        assert_eq!(shop.platform.must(&call(&key)).expect(status).body, reply.body);
+        reply
+    };
+    let id = write(&mut shop, 1, &|key| Call::create(key, "bun", 2), 201).id();
+    let updated = write(&mut shop, 1, &|key| Call::update(&id, key, "bun", 3), 200);
+    assert_eq!(updated.json["line_items"][0]["quantity"], 3);
+    for (nth, token, status) in [(1, "success_token", 200), (2, "success_token", 200), (2, "fail_token", 402)] {
+        let id = shop.platform.checkout("bun", 3);
+        let completed = write(&mut shop, nth, &|key| Call::complete(&id, key, token), status);
+        assert_eq!(completed.checkout_status() == "completed", status == 200, "{completed:?}");
+    }
+    let state = shop.books.state(place, ITEMS);
+    assert_eq!((state.checkouts.len(), state.orders.len(), state.charges.len()), (4, 2, 2));
+    shop.ends_well(place);
+}
+
+async fn reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked(place: Place) {
+    let mut shop = Behind::open(&place);
+    let key = fresh_key();
+    let create = Call::create(&key, "bun", 2);
+    shop.proxy.set(Fault::ResetAfterCommit(Commit::naming(&key).and_die()));
+    let (reply, took) = timed(|| shop.platform.must(&create));
+    assert!(reply.expect(503).says("outcome_unknown") && took < 3 * SOON, "{took:?}");
+    shop.said(1, "commit outcome was unknown", &[("resolution", "deferred")]);
+    let there = |books: &mut Books| books.number("count(*)", "FROM checkout");
+    assert_eq!(there(&mut shop.books), 1, "it was right not to say that nothing happened");
+    shop.proxy.set(Fault::Pass);
+    let platform = &mut shop.platform;
+    until("the key answers", PATIENCE, || (platform.must(&create).status == 201).then_some(()));
+    assert_eq!(there(&mut shop.books), 1);
+
+    // The same in the middle of a completion: the gateway was not called, and the key still ends it.
+    let (id, key) = (shop.platform.checkout("bun", 2), fresh_key());
+    let complete = Call::complete(&id, &key, "success_token");
+    shop.proxy.set(Fault::ResetAfterCommit(Commit::naming(&key).and_die()));
+    assert!(shop.platform.must(&complete).expect(503).says("outcome_unknown"));
+    assert_eq!(shop.books.level("bun"), (1_000, 2));
+    shop.proxy.set(Fault::Pass);
+    // Its owner gave up, so the reconciler takes over: at once, were its time over.
+    shop.books.execute("UPDATE payment_attempt SET due_at = 0");
+    let Behind { proxy, server, mut books, .. } = shop;
+    assert!(server.stop().status.success());
+    drop(proxy);
+    let server = Server::launch(&place, &[("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100")]);
+    until("it is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    Platform::at(server.address()).must(&complete).expect(402);
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}

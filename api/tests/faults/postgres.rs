@@ -1,0 +1,300 @@
+//! Postgres itself: in each other's way, full, read-only, out of connections, or of another time.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::books::{Books, Item, stock};
+use crate::deadlines::at_rest;
+use crate::extent::{PATIENCE, until};
+use crate::invariants::violations;
+use crate::kit::client::fresh_key;
+use crate::kit::command::tuckshop_at;
+use crate::kit::place::not_checked;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform};
+
+const ITEMS: &[Item] = &[("bun", 250, 1_000)];
+
+mod both {
+    use super::*;
+    crate::on_both_engines!(a_lock_that_is_held_for_long_is_answered_503_contention);
+
+    async fn a_lock_that_is_held_for_long_is_answered_503_contention(place: Place) {
+        stock(&place, ITEMS);
+        let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "300")]);
+        let mut platform = Platform::at(server.address());
+        let (id, key) = (platform.checkout("bun", 1), fresh_key());
+        let mut books = Books::open(&place);
+        let before = books.everything();
+        books.hold(&id);
+        let complete =
+            server.post(&format!("/checkout-sessions/{id}/complete"), &crate::kit::basket::pay("success_token"));
+        let complete = complete.key(&key);
+        let began = Instant::now();
+        let answer = complete.clone().await.problem(503, "contention");
+        let waited = began.elapsed();
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
+        books.release();
+        assert_eq!(books.everything(), before);
+        let told = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
+        until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 1).then_some(()));
+        assert_eq!(complete.await.body(200)["status"], "completed");
+        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    }
+}
+
+crate::on_postgres!(
+    a_serialization_failure_is_run_again_and_nobody_notices,
+    without_a_free_connection_it_sheds_and_stays_watchable,
+    a_full_disk_is_503_for_writes_and_reads_go_on,
+    a_read_only_server_is_left_and_not_written_to,
+    too_many_connections_are_503_and_not_the_end,
+    a_stranger_is_refused_at_start_without_the_password,
+    a_newer_schema_is_refused_at_start_and_makes_a_running_instance_unready,
+);
+
+async fn a_serialization_failure_is_run_again_and_nobody_notices(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    place.execute(
+        "CREATE SEQUENCE attempts;
+         CREATE FUNCTION be_unlucky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('attempts') % 2 = 1 THEN
+                 RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001';
+             END IF;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER unlucky AFTER INSERT OR UPDATE ON checkout FOR EACH ROW EXECUTE FUNCTION be_unlucky();",
+    );
+    let id = platform.checkout("bun", 2);
+    let bought = platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    assert_eq!(bought.checkout_status(), "completed");
+    let retried = |line: &&serde_json::Value| line["msg"] == "tx retried" && line["reason"] == "serialization";
+    // To create, to begin and to settle.
+    until("it is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
+    let state = Books::open(&place).state(&place, ITEMS);
+    assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "charged once, whatever was run twice");
+    assert_eq!(violations(&state), Vec::<String>::new());
+}
+
+async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
+    stock(&place, ITEMS);
+    let settings = [
+        ("TUCKSHOP_DATABASE_POOL_SIZE", "2"),
+        ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"),
+        ("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "20000"),
+        ("TUCKSHOP_DATABASE_STATEMENT_TIMEOUT_MS", "20000"),
+    ];
+    let server = Server::launch(&place, &settings);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let (mut books, address) = (Books::open(&place), server.address());
+    books.hold(&id);
+    let waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let mut observer = Books::open(&place);
+    std::thread::scope(|scope| {
+        let updates = [1, 2].map(|units| {
+            let call = Call::update(&id, &fresh_key(), "bun", units);
+            scope.spawn(move || Platform::at(address).must(&call))
+        });
+        until("both connections are taken", PATIENCE, || (observer.number("count(*)", waiting) == 2).then_some(()));
+        for _ in 0..3 {
+            let began = Instant::now();
+            let reply = platform.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(503);
+            let took = began.elapsed();
+            assert!(reply.says("unavailable") && took < Duration::from_secs(2), "{took:?} {reply:?}");
+        }
+        platform.must(&Call::get("/livez")).expect(200);
+        platform.must(&Call::get("/statusz")).expect(200);
+        platform.must(&Call::get("/readyz")).expect(503);
+        books.release();
+        for update in updates {
+            update.join().expect("an answer").expect(200);
+        }
+    });
+    platform.must(&Call::get("/readyz")).expect(200);
+    until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}
+
+/// A file system of a few megabytes; unmounted when dropped.
+pub struct SmallDisk {
+    pub path: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None`, and a word about it, where nobody may mount one.
+    pub fn mount(path: PathBuf, megabytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(&path).expect("a directory");
+        let size = format!("size={megabytes}m");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        if !done.is_ok_and(|done| done.status.success()) {
+            not_checked("a full disk (only root may mount a small one)");
+            return None;
+        }
+        Some(Self { path })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
+    }
+}
+
+async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
+    // The server must live on this machine, and own what it is given.
+    let mut books = Books::open(&place);
+    let data = PathBuf::from(books.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
+    let Ok(owner) = std::fs::metadata(&data).map(|data| data.uid()) else {
+        return not_checked("a full disk below Postgres (its server is elsewhere)");
+    };
+    let path = std::env::temp_dir().join(format!("tuckshop-full-{}", std::process::id()));
+    let Some(disk) = SmallDisk::mount(path, 48) else { return };
+    std::os::unix::fs::chown(&disk.path, Some(owner), None).expect("root may");
+    let space = format!("full_{}", uuid::Uuid::new_v4().simple());
+    books.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
+    books.execute(&format!("CREATE TABLE ballast (filler TEXT) TABLESPACE {space}"));
+    books.execute("ALTER TABLE ballast ALTER filler SET STORAGE EXTERNAL");
+    stock(&place, ITEMS);
+    for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
+        books.execute(&format!("ALTER TABLE {table} SET TABLESPACE {space}"));
+    }
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    books.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
+
+    // What is there has some room left; it is used up soon.
+    let refused = until("the disk is full", PATIENCE, || {
+        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        (reply.status != 201).then_some(reply)
+    });
+    assert!(refused.clone().expect(503).says("unavailable"), "{refused:?}");
+    platform.read(&id);
+    platform.must(&Call::get("/livez")).expect(200);
+    let told = |line: &serde_json::Value| {
+        line["msg"] == "request failed" && line["error"].as_str().is_some_and(|error| error.contains("No space left"))
+    };
+    until("it is logged", PATIENCE, || server.log().iter().any(told).then_some(()));
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+
+    books.execute("DROP TABLE ballast");
+    let bought = until("there is room again", PATIENCE, || {
+        let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
+    });
+    assert_eq!(bought.expect(200).checkout_status(), "completed");
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert!(server.stop().status.success());
+    for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
+        books.execute(&format!("DROP TABLE {table} CASCADE"));
+    }
+    books.execute(&format!("DROP TABLESPACE {space}"));
+}
+
+async fn a_read_only_server_is_left_and_not_written_to(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let mut books = Books::open(&place);
+    let before = books.everything();
+    // As after a switch of roles: sessions end, and new ones only read.
+    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
+    books.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    end_other_sessions(&mut books);
+    for _ in 0..10 {
+        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 5));
+        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+    }
+    let told: Vec<_> =
+        server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached").collect();
+    assert!(told.len() == 1 && told[0]["error"].as_str().is_some_and(|error| error.contains("read-only")), "{told:?}");
+    assert_eq!(books.everything(), before);
+    books.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
+    until("it is found again", PATIENCE, || {
+        (platform.must(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
+    });
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}
+
+fn end_other_sessions(books: &mut Books) {
+    books.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+}
+
+async fn too_many_connections_are_503_and_not_the_end(place: Place) {
+    stock(&place, ITEMS);
+    let mut books = Books::open(&place);
+    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
+    let role = format!("few_{}", uuid::Uuid::new_v4().simple());
+    books.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'an-open-secret'"));
+    books.execute(&format!("GRANT ALL ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}"));
+    books.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
+    let mut url = url::Url::parse(&place.database_url()).expect("a url");
+    url.set_username(&role).expect("a name");
+    url.set_password(Some("an-open-secret")).expect("a password");
+    let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")];
+    let server = Server::launch(&place, &settings);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));
+    end_other_sessions(&mut books);
+    for _ in 0..5 {
+        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 2));
+        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+    }
+    let told: Vec<_> =
+        server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached").collect();
+    assert!(told.len() == 1 && told[0]["error"].as_str().is_some_and(|error| error.contains("too many")), "{told:?}");
+    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
+    until("there is room again", PATIENCE, || {
+        (platform.must(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
+    });
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    let stopped = server.stop();
+    assert!(stopped.status.success());
+    assert!(stopped.log.iter().all(|line| !line.to_string().contains("an-open-secret")));
+    books.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+async fn a_stranger_is_refused_at_start_without_the_password(place: Place) {
+    let mut url = url::Url::parse(&place.database_url()).expect("a url");
+    url.set_username("nobody_of_this_name").expect("a name");
+    url.set_password(Some("an-open-secret")).expect("a password");
+    let began = Instant::now();
+    let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_URL", url.as_str())]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);
+    let told = finished.err.lines().filter(|line| line.contains("cannot reach the database"));
+    let told: Vec<&str> = told.collect();
+    assert!(told.len() == 1 && told[0].contains("nobody_of_this_name"), "{}", finished.err);
+    assert!(!format!("{}{}", finished.out, finished.err).contains("an-open-secret"), "{}", finished.err);
+}
+
+async fn a_newer_schema_is_refused_at_start_and_makes_a_running_instance_unready(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    platform.must(&Call::get("/readyz")).expect(200);
+    let mut books = Books::open(&place);
+    books.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
+    for migrate in ["apply", "refuse"] {
+        let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_MIGRATE", migrate)]);
+        assert_eq!(finished.code, 1, "{}", finished.out);
+        assert!(finished.err.contains("newer than this program"), "{}", finished.err);
+    }
+    // The instance that is already there is told to the load balancer, and finishes what it has.
+    let ready = platform.must(&Call::get("/readyz")).expect(503);
+    assert_eq!(ready.json["reason"], "unavailable");
+    let id = platform.checkout("bun", 1);
+    platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}

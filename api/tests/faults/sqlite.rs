@@ -1,0 +1,155 @@
+//! The disk below SQLite: full, failing, or cut off in the middle of a commit.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::books::{Books, Item, stock};
+use crate::extent::{Chance, PATIENCE, extent, until};
+use crate::invariants::violations;
+use crate::kit::client::fresh_key;
+use crate::kit::place::not_checked;
+use crate::kit::process::Process;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform};
+use crate::postgres::SmallDisk;
+
+crate::on_sqlite!(
+    a_full_disk_is_503_for_writes_and_reads_go_on,
+    a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_was_acknowledged,
+    a_disk_that_cannot_sync_ends_all_writing_until_a_restart,
+);
+
+const ITEMS: &[Item] = &[("bun", 250, 1_000)];
+
+async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
+    stock(&place, ITEMS);
+    let Some(disk) = SmallDisk::mount(place.directory().join("small"), 6) else { return };
+    let file = disk.path.join("shop.db");
+    std::fs::copy(place.sqlite_path(), &file).expect("room for a shop");
+    let url = format!("sqlite://{}", file.display());
+    let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_URL", &url)]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let ballast = disk.path.join("ballast");
+    let mut filling = std::fs::File::create(&ballast).expect("a file");
+    while filling.write_all(&[0; 4096]).is_ok() {}
+
+    let mut acknowledged = vec![id.clone()];
+    let refused = until("the disk is full", PATIENCE, || {
+        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        if reply.status == 201 {
+            acknowledged.push(reply.id());
+        }
+        (reply.status != 201).then_some(reply)
+    });
+    assert!(refused.clone().expect(503).says("unavailable"), "{refused:?}");
+    let complete = Call::complete(&id, &fresh_key(), "success_token");
+    assert!(platform.must(&complete).expect(503).says("unavailable"));
+    for id in &acknowledged {
+        platform.read(id);
+    }
+    let told = |line: &serde_json::Value| {
+        line["msg"] == "request failed"
+            && line["error"].as_str().is_some_and(|error| error.contains("database or disk is full"))
+    };
+    until("it is logged", PATIENCE, || server.log().iter().any(told).then_some(()));
+
+    drop(filling);
+    std::fs::remove_file(&ballast).expect("removed");
+    // Without a restart, and with the same key.
+    assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
+    let mut books = Books::at(&file);
+    assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
+    let state = books.state(&place, ITEMS);
+    assert_eq!((state.checkouts.len(), state.orders.len()), (acknowledged.len(), 1));
+    assert_eq!(violations(&state), Vec::<String>::new());
+    assert!(server.stop().status.success());
+}
+
+async fn a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_was_acknowledged(place: Place) {
+    stock(&place, ITEMS);
+    let mut acknowledged = Vec::new();
+    for round in 0..extent(5, 200) {
+        let server = Server::launch(&place, &[]);
+        let address = server.address();
+        let writers = std::thread::scope(|scope| {
+            let writers = [(); 4].map(|()| {
+                scope.spawn(move || {
+                    let (mut platform, mut done) = (Platform::at(address), Vec::new());
+                    while let Ok(reply) = platform.ask(&Call::create(&fresh_key(), "bun", 1)) {
+                        done.push(reply.expect(201).id());
+                    }
+                    done
+                })
+            });
+            // Not a wait for anything: the moment is the fault.
+            std::thread::sleep(Duration::from_millis(Chance::of(round).between(20, 120)));
+            server.kill9();
+            writers.map(|writer| writer.join().expect("a writer"))
+        });
+        acknowledged.extend(writers.into_iter().flatten());
+        let mut books = Books::open(&place);
+        assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "round {round}");
+        let state = books.state(&place, ITEMS);
+        let lost = acknowledged.iter().find(|id| !state.checkouts.iter().any(|checkout| checkout.id == **id));
+        assert_eq!(lost, None, "round {round}");
+        assert_eq!(books.number("count(*)", "FROM idempotency_key WHERE outcome IS NULL"), 0, "half a write");
+        assert_eq!(violations(&state), Vec::<String>::new());
+    }
+    assert!(acknowledged.len() > 10, "the load did nothing");
+}
+
+async fn a_disk_that_cannot_sync_ends_all_writing_until_a_restart(place: Place) {
+    if !Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    {
+        return not_checked("a disk that cannot sync (there is no strace)");
+    }
+    stock(&place, ITEMS);
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let process = server.process_id().to_string();
+    let syncs = "fsync,fdatasync";
+    let mut strace = Process::start(Command::new("strace").args([
+        "-f",
+        "-p",
+        &process,
+        "-e",
+        &format!("trace={syncs}"),
+        "-e",
+        &format!("inject={syncs}:error=EIO"),
+    ]));
+    if strace.err.first(PATIENCE, |line| line.contains("attached").then_some(())).is_none() {
+        return not_checked("a disk that cannot sync (nobody may trace a process here)");
+    }
+    let create = Call::create(&fresh_key(), "bun", 1);
+    // Perhaps a moment passes until all threads are traced; whatever was acknowledged then, was synced.
+    let unknown = until("a commit fails", PATIENCE, || {
+        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        (reply.status != 201).then_some(reply)
+    });
+    assert!(unknown.clone().expect(503).says("outcome_unknown"), "{unknown:?}");
+    strace.signal(rustix::process::Signal::INT);
+    strace.wait(PATIENCE);
+
+    // The disk works again, and is not trusted.
+    for _ in 0..3 {
+        assert!(platform.must(&create).expect(503).says("unavailable"));
+    }
+    platform.read(&id);
+    platform.must(&Call::get("/livez")).expect(200);
+    assert_eq!(platform.must(&Call::get("/readyz")).expect(503).json["reason"], "unavailable");
+    let told = |line: &&serde_json::Value| line["error_code"] == "io_error";
+    let stopped = server.stop();
+    assert_eq!(stopped.log.iter().filter(told).count(), 1);
+    assert!(stopped.status.success());
+
+    let server = Server::launch(&place, &[]);
+    let mut platform = Platform::at(server.address());
+    platform.must(&create).expect(201);
+    platform.read(&id);
+    let mut books = Books::open(&place);
+    assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}

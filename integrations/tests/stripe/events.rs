@@ -1,0 +1,65 @@
+//! Events as the simulator sends them, which Stripe's own library accepts: each is believed, and nothing else is.
+
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::payment::GatewayEvent;
+use domain::secret::Secret;
+use integrations::stripe::{SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
+use paysim::Webhooks;
+
+use crate::place::Place;
+use crate::shared::{Server, Visit};
+
+struct Delivered {
+    signature: String,
+    payload: String,
+}
+
+/// Everything that was delivered once `number` were.
+async fn delivered(server: &Server, number: usize) -> Vec<Delivered> {
+    while server.requests().len() < number {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let requests = server.as_sent().into_iter().map(|request| {
+        let (head, payload) = request.split_once("\r\n\r\n").expect("a whole request");
+        let signature = head.lines().find_map(|line| line.strip_prefix("stripe-signature: ")).expect("a signature");
+        Delivered { signature: signature.to_owned(), payload: payload.to_owned() }
+    });
+    requests.collect()
+}
+
+#[tokio::test]
+async fn an_event_is_believed_by_its_signature_and_known_by_its_id() {
+    let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
+    let place = Place::new();
+    let secrets = vec!["whsec_new".to_owned(), "whsec_old".to_owned()];
+    let webhooks = Webhooks { most_copies: 3, seed: 7, secrets, ..Webhooks::to(server.url(), "") };
+    place.sim.send_webhooks(Some(webhooks));
+    let opened = place.opened().await;
+    place.confirm(&opened, "pm_card_visa").await.expect("an answer");
+    // Each of ours knows one of the two secrets, as before and after a rotation.
+    let now = Timestamp::from_unix_timestamp(place.sim.now()).expect("a time");
+    let check = |delivered: &Delivered, payload: &str, secret: &str| {
+        let secrets = [Secret::new("whsec_another"), Secret::new(secret)];
+        verify_signature(payload.as_bytes(), &delivered.signature, &secrets, now, SIGNATURE_TOLERANCE)
+    };
+    let mut events = Vec::new();
+    for delivered in delivered(&server, 1).await {
+        let payload = &delivered.payload;
+        assert_eq!(check(&delivered, payload, "whsec_new"), Ok(()));
+        assert_eq!(check(&delivered, payload, "whsec_old"), Ok(()));
+        assert_eq!(check(&delivered, payload, "whsec_of_another_shop"), Err(SignatureError::Mismatch));
+        let tampered = payload.replace("3500", "1");
+        assert_ne!(&tampered, payload);
+        assert_eq!(check(&delivered, &tampered, "whsec_new"), Err(SignatureError::Mismatch));
+        events.push(parse_event(payload.as_bytes()).expect("an event"));
+    }
+    for event in &events {
+        assert_eq!((event.kind.as_str(), &event.intent), ("payment_intent.succeeded", &Some(opened.1.clone())));
+        // Copies of one event have its id.
+        assert_eq!(event.id, events[0].id);
+    }
+    let heeded = GatewayEvent::from(events[0].clone());
+    assert_eq!(heeded, GatewayEvent { id: events[0].id.clone(), reference: Some(opened.1) });
+}

@@ -1,0 +1,229 @@
+//! What is held for a later capture, and what the gateway tells of its own accord.
+
+use std::time::Duration;
+
+use domain::checkout::{LineId, Outcome, Status};
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, OrderId, Shipment};
+use domain::payment::{
+    Attempt, AttemptId, AttemptState, GatewayEvent, Held, PaymentAttempts, PaymentOutcome, PaymentReference,
+    capture_due,
+};
+
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+on_both_engines!(
+    what_is_held_places_the_order_and_takes_the_stock,
+    the_first_shipment_makes_a_capture_due,
+    news_that_ships_nothing_does_not,
+    nothing_is_due_until_the_hold_is_about_to_lapse,
+    an_order_that_wants_nothing_any_more_is_not_captured_for,
+    what_was_captured_or_let_go_stays_so,
+    a_claim_is_counted_and_a_late_postponement_refused,
+    the_reconciler_and_the_capture_leave_each_others_attempts_alone,
+    what_the_gateway_tells_is_heeded_once,
+    what_the_gateway_tells_of_the_unknown_does_no_harm,
+    what_the_gateway_tells_does_not_take_an_attempt_from_its_owner,
+);
+
+async fn held(shop: &Shop) -> (OrderId, Attempt) {
+    let (_, attempt) = shop.begun(&[("book", 2), ("song", 1)], "k1").await;
+    let Outcome::Checkout(placed) = shop.settle(&attempt, PaymentOutcome::Authorized).await else {
+        panic!("not placed");
+    };
+    (placed.order.expect("an order").id, attempt)
+}
+
+fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
+    vec![ExpectedLine { line: LineId(line.to_owned()), quantity }]
+}
+
+fn shipment(id: &str, kind: &str, lines: Vec<ExpectedLine>) -> OrderChange {
+    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
+    let shipment = Shipment { kind: kind.into(), lines, tracking_number, tracking_url, carrier, description };
+    OrderChange::Shipped { id: id.to_owned(), occurred_at: noon(), shipment }
+}
+
+fn removed(id: &str, line: &str, quantity: i64) -> OrderChange {
+    let adjustment = Adjustment {
+        kind: "cancellation".into(),
+        status: AdjustmentStatus::Completed,
+        lines: units(line, -quantity),
+        amount: None,
+        description: None,
+    };
+    OrderChange::Adjusted { id: id.to_owned(), occurred_at: noon(), adjustment }
+}
+
+async fn append(shop: &Shop, order: &OrderId, changes: Vec<OrderChange>) {
+    shop.orders.append(&task(), order.clone(), changes, noon() + hours(1)).await.expect("appended");
+}
+
+async fn claim(shop: &Shop, now: domain::clock::Timestamp) -> Vec<Held> {
+    shop.attempts.claim_held(&task(), now, Duration::ZERO, 10).await.expect("claimed")
+}
+
+fn state(place: &Place) -> String {
+    place.raw().texts("SELECT state AS value FROM payment_attempt").remove(0)
+}
+
+async fn what_is_held_places_the_order_and_takes_the_stock(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 3)], "k1").await;
+    let outcome = shop.settle(&attempt, PaymentOutcome::Authorized).await;
+    let Outcome::Checkout(completed) = &outcome else { panic!("not completed: {outcome:?}") };
+    assert_eq!(completed.status, Status::Completed);
+    assert_eq!(
+        (place.raw().level("song"), place.raw().count("orders"), state(&place)),
+        ((7, 0), 1, "authorized".into())
+    );
+    // However it is settled again, and before and after its capture, it is this one order.
+    assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
+    shop.attempts.record_captured(&task(), attempt.id.clone(), true).await.expect("recorded");
+    assert_eq!(shop.settle(&attempt, PaymentOutcome::Cancelled).await, outcome);
+    assert_eq!(
+        (place.raw().level("song"), place.raw().count("orders"), state(&place)),
+        ((7, 0), 1, "confirmed".into())
+    );
+}
+
+async fn the_first_shipment_makes_a_capture_due(place: Place) {
+    let shop = place.shop().await;
+    let (order, attempt) = held(&shop).await;
+    append(&shop, &order, vec![shipment("one", "shipped", units("li_1", 1))]).await;
+    assert!(claim(&shop, noon()).await.is_empty());
+    let claimed = claim(&shop, noon() + hours(1)).await;
+    let expected = Attempt { checks: 1, state: AttemptState::Authorized, ..attempt };
+    assert_eq!(claimed, [Held { attempt: expected, wanted: true }]);
+}
+
+async fn news_that_ships_nothing_does_not(place: Place) {
+    let shop = place.shop().await;
+    let (order, _) = held(&shop).await;
+    append(&shop, &order, vec![shipment("one", "in_transit", Vec::new()), removed("two", "li_2", 1)]).await;
+    assert!(claim(&shop, noon() + hours(2)).await.is_empty());
+}
+
+async fn nothing_is_due_until_the_hold_is_about_to_lapse(place: Place) {
+    let shop = place.shop().await;
+    held(&shop).await;
+    let due = capture_due(noon());
+    assert_eq!(due, noon() + hours(6 * 24));
+    assert!(claim(&shop, due - Duration::from_millis(1)).await.is_empty());
+    let claimed = claim(&shop, due).await;
+    assert_eq!(claimed.iter().map(|held| held.wanted).collect::<Vec<_>>(), [true]);
+}
+
+async fn an_order_that_wants_nothing_any_more_is_not_captured_for(place: Place) {
+    let shop = place.shop().await;
+    let (order, _) = held(&shop).await;
+    let mut wanted = Vec::new();
+    for change in [removed("one", "li_1", 1), removed("two", "li_2", 1), removed("three", "li_1", 1)] {
+        append(&shop, &order, vec![change]).await;
+        wanted.extend(claim(&shop, capture_due(noon())).await.into_iter().map(|held| held.wanted));
+    }
+    assert_eq!(wanted, [true, true, false]);
+}
+
+async fn what_was_captured_or_let_go_stays_so(place: Place) {
+    let shop = place.shop().await;
+    for (key, captured, expected) in [("k1", true, "confirmed"), ("k2", false, "released")] {
+        let (_, attempt) = shop.begun(&[("song", 1)], key).await;
+        let record = |captured| shop.attempts.record_captured(&task(), attempt.id.clone(), captured);
+        // Nothing is held yet.
+        record(captured).await.expect("ignored");
+        shop.settle(&attempt, PaymentOutcome::Authorized).await;
+        record(captured).await.expect("recorded");
+        let before = place.raw().state();
+        record(!captured).await.expect("ignored");
+        assert_eq!(place.raw().state(), before);
+        let states =
+            place.raw().texts(&format!("SELECT state AS value FROM payment_attempt WHERE id = '{}'", attempt.id));
+        assert_eq!(states, [expected]);
+    }
+    assert!(claim(&shop, noon() + hours(1_000)).await.is_empty());
+    shop.attempts.record_captured(&task(), AttemptId::generate(noon()), true).await.expect("ignored");
+}
+
+async fn a_claim_is_counted_and_a_late_postponement_refused(place: Place) {
+    let shop = place.shop().await;
+    held(&shop).await;
+    let due = capture_due(noon());
+    let paused = claim(&shop, due).await.remove(0);
+    let second = shop.attempts.claim_held(&task(), due, HOUR, 10).await.expect("claimed").remove(0);
+    assert_eq!((paused.attempt.checks, second.attempt.checks), (1, 2));
+    let before = place.raw().state();
+    shop.attempts.postpone(&task(), &paused.attempt, due + hours(5)).await.expect("refused in silence");
+    assert_eq!(place.raw().state(), before);
+    assert!(claim(&shop, due).await.is_empty());
+    shop.attempts.postpone(&task(), &second.attempt, due + hours(5)).await.expect("postponed");
+    assert!(claim(&shop, due + hours(4)).await.is_empty());
+    assert_eq!(claim(&shop, due + hours(5)).await.len(), 1);
+}
+
+async fn the_reconciler_and_the_capture_leave_each_others_attempts_alone(place: Place) {
+    let shop = place.shop().await;
+    let (_, held) = held(&shop).await;
+    let (_, open) = shop.begun(&[("song", 1)], "k2").await;
+    let later = noon() + hours(1_000);
+    let unsettled = shop.attempts.claim_due(&task(), later, Duration::ZERO, 10).await.expect("claimed");
+    assert_eq!(unsettled.into_iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [open.id]);
+    let to_capture = claim(&shop, later).await;
+    assert_eq!(to_capture.into_iter().map(|held| held.attempt.id).collect::<Vec<_>>(), [held.id]);
+}
+
+fn told(id: &str, reference: &str) -> GatewayEvent {
+    GatewayEvent { id: id.to_owned(), reference: Some(PaymentReference(reference.to_owned())) }
+}
+
+async fn postponed(shop: &Shop) -> Attempt {
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let reference = PaymentReference("gateway-1".into());
+    shop.attempts.record_reference(&task(), attempt.id.clone(), reference).await.expect("recorded");
+    shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
+    let claimed = shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").remove(0);
+    shop.attempts.postpone(&task(), &claimed, noon() + hours(5)).await.expect("postponed");
+    claimed
+}
+
+async fn what_the_gateway_tells_is_heeded_once(place: Place) {
+    let shop = place.shop().await;
+    let attempt = postponed(&shop).await;
+    let due = || shop.attempts.claim_due(&task(), noon() + hours(1), HOUR, 10);
+    assert!(due().await.expect("claimed").is_empty());
+    let ctx = task();
+    let heed = || shop.attempts.heed(&ctx, told("evt_1", "gateway-1"), noon() + hours(1));
+    let (one, other) = tokio::join!(heed(), heed());
+    assert_ne!(one.expect("asked"), other.expect("asked"));
+    let claimed = due().await.expect("claimed").remove(0);
+    assert_eq!(claimed.id, attempt.id);
+    shop.attempts.postpone(&ctx, &claimed, noon() + hours(5)).await.expect("postponed");
+    assert!(!heed().await.expect("asked"));
+    assert!(due().await.expect("claimed").is_empty());
+}
+
+async fn what_the_gateway_tells_of_the_unknown_does_no_harm(place: Place) {
+    let shop = place.shop().await;
+    let attempt = postponed(&shop).await;
+    let about_nothing = GatewayEvent { id: "evt_2".into(), reference: None };
+    for event in [told("evt_1", "gateway-9"), about_nothing] {
+        assert!(shop.attempts.heed(&task(), event, noon()).await.expect("heeded"));
+    }
+    assert!(shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").is_empty());
+    // Nor does what it tells of what is settled.
+    shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    assert!(shop.attempts.heed(&task(), told("evt_3", "gateway-1"), noon()).await.expect("heeded"));
+    assert_eq!((state(&place), place.raw().count("gateway_event")), ("confirmed".into(), 3));
+}
+
+async fn what_the_gateway_tells_does_not_take_an_attempt_from_its_owner(place: Place) {
+    let shop = place.shop().await;
+    postponed(&shop).await;
+    let later = noon() + hours(5);
+    shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").remove(0);
+    assert!(shop.attempts.heed(&task(), told("evt_1", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
+}

@@ -1,0 +1,75 @@
+//! A destination that takes nothing, with a hundred thousand messages for it, is nobody else's trouble.
+
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::context::Stopwatch;
+use domain::delivery::Claimed;
+
+use super::{ACCEPTED, ILL, WELL, at, seed, states};
+use crate::kit::data::noon;
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+on_both_engines!(a_backlog_at_one_destination_slows_down_nobody);
+
+const BACKLOG: u32 = 100_000;
+const ROUNDS: i64 = 15;
+/// How much slower than without a backlog. One that was read from end to end would be a thousand times slower.
+const AT_MOST: u32 = 20;
+
+struct Pace {
+    claim: Duration,
+    enqueue: Duration,
+}
+
+/// The middle of some claims for the healthy destination, and of some events of an order.
+async fn pace(shop: &Shop, key: &str) -> Pace {
+    let (mut claims, mut enqueues) = (Vec::new(), Vec::new());
+    let order = shop.order(key).await;
+    for round in 0..ROUNDS {
+        let terms = Claimed { per_destination: 4, ..at(moment(round)) };
+        let watch = Stopwatch::start();
+        let claimed = shop.claimed(terms).await;
+        claims.push(watch.elapsed());
+        assert_ne!(claimed.content.destination().0, ILL);
+        shop.record(&claimed, ACCEPTED, moment(round)).await;
+        let watch = Stopwatch::start();
+        shop.news(&order, &[&format!("event-{round}")]).await;
+        enqueues.push(watch.elapsed());
+    }
+    let middle = |mut of: Vec<Duration>| {
+        of.sort_unstable();
+        of[of.len() / 2]
+    };
+    Pace { claim: middle(claims), enqueue: middle(enqueues) }
+}
+
+fn moment(round: i64) -> Timestamp {
+    noon() + time::Duration::milliseconds(round)
+}
+
+async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 100);
+    let without = pace(&shop, "k1").await;
+
+    seed(&mut place.raw(), ILL, 2, BACKLOG);
+    let at_rest = format!("UPDATE destination SET rest_until = {} WHERE id = '{ILL}'", i64::MAX / 2);
+    let at_its_cap = format!(
+        "UPDATE destination SET rest_until = 0 WHERE id = '{ILL}'; UPDATE delivery SET leased_until = {} WHERE id IN \
+         (SELECT id FROM delivery WHERE destination = '{ILL}' ORDER BY due_at LIMIT 4)",
+        i64::MAX / 2
+    );
+    for (how, sql) in [("at-rest", at_rest.as_str()), ("at-its-cap", &at_its_cap), ("analyzed", "ANALYZE")] {
+        place.raw().execute(sql);
+        let with = pace(&shop, how).await;
+        for (what, with, without) in [("claim", with.claim, without.claim), ("enqueue", with.enqueue, without.enqueue)]
+        {
+            // A pause of the machine is no verdict, so nothing counts as quicker than a few milliseconds.
+            let usual = without.max(Duration::from_millis(2));
+            assert!(with < usual * AT_MOST, "{how}: {what} takes {with:?}, without a backlog {without:?}");
+        }
+    }
+    assert_eq!(states(&mut place.raw(), ILL), [format!("pending {BACKLOG}")]);
+}

@@ -1,0 +1,188 @@
+//! A message is in one hand at a time, and a hand that let go too late is not heeded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, MAX_ATTEMPTS, Recorded};
+use tokio::task::JoinSet;
+
+use super::{ACCEPTED, HOUR, ILL, WELL, again, at, health, lapsing, seed, states};
+use crate::kit::Place;
+use crate::kit::data::{hours, noon, task};
+use crate::on_both_engines;
+
+on_both_engines!(
+    what_is_claimed_is_claimed_by_nobody_else_until_its_lease_lapses,
+    nothing_is_claimed_before_it_is_due_or_by_the_other_channel,
+    tries_are_counted_when_they_are_claimed,
+    a_record_after_another_claim_changes_nothing,
+    a_record_after_the_end_changes_nothing,
+    an_interrupted_try_lets_no_late_record_in,
+    a_late_record_of_one_whose_lease_lapsed_unclaimed_counts,
+    a_destination_has_only_so_many_leases_at_once,
+    claimers_at_once_never_take_the_same,
+    what_never_comes_to_an_end_is_given_up,
+);
+
+mod locked {
+    use super::{ILL, Place, WELL, at, noon, seed};
+    use crate::kit::data::hours;
+
+    crate::on_postgres!(a_destination_in_another_hand_holds_up_nobody);
+
+    async fn a_destination_in_another_hand_holds_up_nobody(place: Place) {
+        let shop = place.shop().await;
+        seed(&mut place.raw(), ILL, 1, 2);
+        seed(&mut place.raw(), WELL, 2, 2);
+        let mut other = place.raw();
+        other.hold(&format!("SELECT id FROM destination WHERE id = '{ILL}'"));
+        for _ in 0..2 {
+            assert_eq!(shop.claimed(at(noon())).await.content.destination().0, WELL);
+        }
+        assert_eq!(shop.claim(at(noon() + hours(1))).await, None);
+        other.release();
+        assert_eq!(shop.claimed(at(noon())).await.content.destination().0, ILL);
+    }
+}
+
+async fn what_is_claimed_is_claimed_by_nobody_else_until_its_lease_lapses(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let first = shop.claimed(at(noon())).await;
+    // The lease is a matter of the database's clock, whatever the shop's says.
+    assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
+    place.raw().execute("UPDATE delivery SET leased_until = leased_until - 3600001");
+    assert_eq!(shop.claimed(at(noon())).await.id, first.id);
+}
+
+async fn nothing_is_claimed_before_it_is_due_or_by_the_other_channel(place: Place) {
+    let shop = place.shop().await;
+    shop.order("k1").await;
+    let early = noon() - time::Duration::milliseconds(1);
+    assert_eq!(shop.claim(at(early)).await, None);
+    assert_eq!(shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked"), None);
+    shop.claimed(at(noon())).await;
+}
+
+async fn tries_are_counted_when_they_are_claimed(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    for attempt in 1..=3 {
+        assert_eq!(shop.claimed(lapsing(noon())).await.attempts, attempt);
+        assert_eq!(place.raw().number("SELECT attempts FROM delivery"), i64::from(attempt));
+    }
+}
+
+async fn a_record_after_another_claim_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let paused = shop.claimed(lapsing(noon())).await;
+    let second = shop.claimed(at(noon())).await;
+    let before = place.raw().state();
+    for outcome in [ACCEPTED, again(), DeliveryOutcome::Interrupted] {
+        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::LeaseLost);
+        assert_eq!(place.raw().state(), before);
+    }
+    assert_eq!(shop.record(&second, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
+}
+
+async fn a_record_after_the_end_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let claimed = shop.claimed(at(noon())).await;
+    assert_eq!(shop.record(&claimed, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
+    let before = place.raw().state();
+    assert_eq!(shop.record(&claimed, again(), noon()).await, Recorded::LeaseLost);
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let paused = shop.claimed(lapsing(noon())).await;
+    let stopped = shop.claimed(lapsing(noon())).await;
+    assert_eq!(shop.record(&stopped, DeliveryOutcome::Interrupted, noon()).await, Recorded::Again(noon()));
+    for late in [&paused, &stopped] {
+        assert_eq!(shop.record(late, again(), noon()).await, Recorded::LeaseLost);
+    }
+    let third = shop.claimed(at(noon())).await;
+    assert_eq!(shop.record(&paused, again(), noon()).await, Recorded::LeaseLost);
+    assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
+}
+
+/// Nobody else has begun, so what the late one knows is worth having.
+async fn a_late_record_of_one_whose_lease_lapsed_unclaimed_counts(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let late = shop.claimed(lapsing(noon())).await;
+    assert_eq!(shop.record(&late, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
+}
+
+async fn a_destination_has_only_so_many_leases_at_once(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 5);
+    seed(&mut place.raw(), WELL, 2, 1);
+    let terms = Claimed { per_destination: 2, ..at(noon()) };
+    let mut taken = Vec::new();
+    while let Some(claimed) = shop.claim(terms).await {
+        taken.push(claimed);
+    }
+    let mut where_to: Vec<_> = taken.iter().map(|claimed| claimed.content.destination().0).collect();
+    where_to.sort_unstable();
+    assert_eq!(where_to, [ILL, ILL, WELL]);
+    let of_ill = taken.iter().find(|claimed| claimed.content.destination().0 == ILL).expect("one");
+    shop.record(of_ill, ACCEPTED, noon()).await;
+    shop.claimed(terms).await;
+    assert_eq!(shop.claim(terms).await, None);
+    // A lease that has lapsed is no lease.
+    let lapsed = Claimed { lease: Duration::ZERO, ..terms };
+    place.raw().execute("UPDATE delivery SET leased_until = 1 WHERE leased_until IS NOT NULL");
+    for _ in 0..3 {
+        shop.claimed(lapsed).await;
+    }
+}
+
+async fn claimers_at_once_never_take_the_same(place: Place) {
+    let shop = Arc::new(place.shop().await);
+    for series in 1..=4 {
+        seed(&mut place.raw(), &format!("webhook:https://p{series}.example/"), series, 5);
+    }
+    let mut claimers = JoinSet::new();
+    for _ in 0..4 {
+        let shop = shop.clone();
+        claimers.spawn(async move {
+            let (mut taken, mut in_vain) = (Vec::new(), 0);
+            // A destination that another claimer looks at just now is passed over, so `None` may come early.
+            while in_vain < 3 {
+                match shop.claim(Claimed { now: noon(), lease: HOUR, per_destination: 5 }).await {
+                    Some(delivery) => taken.push(delivery.id.to_string()),
+                    None => in_vain += 1,
+                }
+            }
+            taken
+        });
+    }
+    let mut taken = claimers.join_all().await.concat();
+    while let Some(left) = shop.claim(at(noon())).await {
+        taken.push(left.id.to_string());
+    }
+    assert_eq!(taken.len(), 20);
+    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>().len(), 20);
+    assert_eq!(place.raw().number("SELECT sum(attempts) FROM delivery"), 20);
+}
+
+async fn what_never_comes_to_an_end_is_given_up(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 1);
+    for _ in 0..MAX_ATTEMPTS {
+        shop.claimed(lapsing(noon())).await;
+    }
+    seed(&mut place.raw(), ILL, 2, 1);
+    // It is in nobody's way, and no fault of its destination.
+    let next = shop.claimed(at(noon())).await;
+    assert_eq!((next.attempts, states(&mut place.raw(), ILL)), (1, vec!["dead 1".to_owned(), "pending 1".to_owned()]));
+    let given_up = shop.listed().await.into_iter().find(|told| told.state == DeliveryState::Dead).expect("dead");
+    assert_eq!((given_up.attempts, given_up.last_error.as_deref()), (MAX_ATTEMPTS, Some("no try came to an end")));
+    assert_eq!(health(&mut place.raw(), ILL), "0 - -");
+}

@@ -1,0 +1,131 @@
+//! How a message ends, and what its end means for its destination.
+
+use std::time::Duration;
+
+use domain::delivery::{DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Receipt, Recorded};
+
+use super::{ACCEPTED, ILL, WELL, again, at, failed, health, lapsing, seed, states};
+use crate::kit::Place;
+use crate::kit::data::{hours, noon};
+use crate::on_both_engines;
+
+const DAY: i64 = 24;
+
+on_both_engines!(
+    what_was_received_is_over,
+    what_is_refused_is_dead_and_its_destination_well,
+    a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead,
+    five_days_of_failure_disable_a_destination,
+    a_success_ends_a_row_of_failures,
+    an_interrupted_try_costs_nothing,
+    a_destination_that_asks_for_patience_is_left_alone,
+    patience_has_an_end,
+);
+
+async fn what_was_received_is_over(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    for (receipt, state) in
+        [(Receipt::Accepted, DeliveryState::Delivered), (Receipt::Unwanted, DeliveryState::Unwanted)]
+    {
+        let claimed = shop.claimed(at(noon())).await;
+        let recorded = shop.record(&claimed, DeliveryOutcome::Received(receipt), noon()).await;
+        assert_eq!(recorded, Recorded::Ended(state));
+    }
+    assert_eq!(states(&mut place.raw(), WELL), ["delivered 1", "unwanted 1"]);
+    assert_eq!(place.raw().number("SELECT count(*) FROM delivery WHERE leased_until IS NOT NULL"), 0);
+    assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
+}
+
+async fn what_is_refused_is_dead_and_its_destination_well(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let recorded = shop.record(&claimed, failed(Finality::Refused), noon()).await;
+    assert_eq!(recorded, Recorded::Ended(DeliveryState::Dead));
+    assert_eq!(states(&mut place.raw(), WELL), ["dead 1", "pending 1"]);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+}
+
+async fn a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    seed(&mut place.raw(), WELL, 2, 1);
+    place.raw().execute(&format!("UPDATE destination SET served_at = 1 WHERE id = '{WELL}'"));
+    let (claimed, under_way) = (shop.claimed(at(noon())).await, {
+        place.raw().execute("UPDATE destination SET served_at = 0");
+        shop.claimed(at(noon())).await
+    });
+    assert_eq!(under_way.content.destination().0, ILL);
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled);
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 3"]);
+    assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
+    // Whatever comes of what was under way, it was given up.
+    assert_eq!(shop.record(&under_way, again(), noon()).await, Recorded::LeaseLost);
+    assert_eq!(shop.claimed(at(noon())).await.content.destination().0, WELL);
+}
+
+async fn five_days_of_failure_disable_a_destination(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 4);
+    let begun = noon();
+    for (day, expected) in [(0, false), (3, false), (5, true)] {
+        let now = begun + hours(day * DAY);
+        let claimed = shop.claimed(lapsing(now)).await;
+        let recorded = shop.record(&claimed, again(), now).await;
+        assert_eq!(recorded == Recorded::Disabled, expected, "{day}: {recorded:?}");
+    }
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 4"]);
+}
+
+async fn a_success_ends_a_row_of_failures(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 4);
+    for (day, outcome) in [(0, again()), (4, ACCEPTED), (5, again()), (9, again())] {
+        let now = noon() + hours(day * DAY);
+        let claimed = shop.claimed(lapsing(now)).await;
+        assert_ne!(shop.record(&claimed, outcome, now).await, Recorded::Disabled, "{day}");
+    }
+    let since = (noon() + hours(5 * DAY)).unix_timestamp() * 1_000;
+    assert_eq!(health(&mut place.raw(), ILL), format!("2 {since} -"));
+}
+
+/// However often the process was told to stop: that is nobody's failure.
+async fn an_interrupted_try_costs_nothing(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let first = shop.claimed(at(noon())).await;
+    let Recorded::Again(due) = shop.record(&first, again(), noon()).await else { panic!("not again") };
+    let before = health(&mut place.raw(), WELL);
+    for _ in 0..=MAX_ATTEMPTS {
+        let claimed = shop.claimed(at(due)).await;
+        assert_eq!(claimed.attempts, 2);
+        assert_eq!(shop.record(&claimed, DeliveryOutcome::Interrupted, due).await, Recorded::Again(due));
+    }
+    assert_eq!(health(&mut place.raw(), WELL), before);
+    assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("status 500"));
+}
+
+async fn a_destination_that_asks_for_patience_is_left_alone(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let patience = failed(Finality::Again { after: Some(Duration::from_secs(3_600)) });
+    assert_eq!(shop.record(&claimed, patience, noon()).await, Recorded::Again(noon() + hours(1)));
+    let early = noon() + hours(1) - Duration::from_millis(1);
+    assert_eq!(shop.claim(at(early)).await, None);
+    for _ in 0..2 {
+        shop.claimed(at(noon() + hours(1))).await;
+    }
+}
+
+async fn patience_has_an_end(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let for_ever = failed(Finality::Again { after: Some(Duration::from_secs(u64::MAX)) });
+    assert_eq!(shop.record(&claimed, for_ever, noon()).await, Recorded::Again(noon() + hours(DAY)));
+    for _ in 0..2 {
+        shop.claimed(at(noon() + hours(DAY))).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! Platforms that the operator has approved.
+
+use domain::context::PlatformId;
+use domain::platform::{PinnedPlatform, PlatformRegistry};
+
+use crate::kit::Place;
+use crate::kit::data::{ALICE, BOB, hours, noon, task};
+use crate::on_both_engines;
+
+on_both_engines!(
+    a_platform_is_pinned_replaced_found_and_removed,
+    platforms_are_listed_by_id_and_no_more_than_asked_for
+);
+
+fn pinned(id: &str, profile: &str) -> PinnedPlatform {
+    PinnedPlatform { id: PlatformId(id.to_owned()), profile: profile.to_owned(), pinned_at: noon() }
+}
+
+async fn a_platform_is_pinned_replaced_found_and_removed(place: Place) {
+    let platforms = place.shop().await.platforms;
+    let id = PlatformId(ALICE.to_owned());
+    let find = || platforms.find(&task(), &id);
+    assert_eq!(find().await.expect("asked"), None);
+    let first = pinned(ALICE, "{ \"to the\":  \"letter 🌱\" }\n");
+    platforms.pin(&task(), first.clone()).await.expect("pinned");
+    assert_eq!(find().await.expect("asked"), Some(first));
+    let second = PinnedPlatform { pinned_at: noon() + hours(1), ..pinned(ALICE, "{}") };
+    platforms.pin(&task(), second.clone()).await.expect("replaced");
+    assert_eq!(find().await.expect("asked"), Some(second.clone()));
+    assert_eq!(platforms.list(&task(), 10).await.expect("listed"), [second]);
+    assert!(!platforms.remove(&task(), &PlatformId(BOB.to_owned())).await.expect("asked"));
+    assert!(platforms.remove(&task(), &id).await.expect("removed"));
+    assert!(!platforms.remove(&task(), &id).await.expect("asked"));
+    assert_eq!(find().await.expect("asked"), None);
+}
+
+async fn platforms_are_listed_by_id_and_no_more_than_asked_for(place: Place) {
+    let platforms = place.shop().await.platforms;
+    for id in ["https://c.example/", "https://a.example/", "https://b.example/"] {
+        platforms.pin(&task(), pinned(id, "{}")).await.expect("pinned");
+    }
+    let list = |limit| platforms.list(&task(), limit);
+    let ids: Vec<_> = list(2).await.expect("listed").into_iter().map(|platform| platform.id.0).collect();
+    assert_eq!(ids, ["https://a.example/", "https://b.example/"]);
+    assert_eq!(list(10).await.expect("listed").len(), 3);
+}

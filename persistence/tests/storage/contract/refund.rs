@@ -1,0 +1,208 @@
+//! Giving money back: never more than was captured, whoever asks and however often.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::money::Amount;
+use domain::payment::{
+    Attempt, AttemptId, PaymentAttempts, PaymentOutcome, PaymentReference, PaymentRefunds, Refund, RefundError,
+    RefundId, RefundRefused, RefundState, RefundWanted,
+};
+use tokio::task::JoinSet;
+
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+on_both_engines!(
+    what_was_captured_is_given_back_and_no_more,
+    what_failed_can_be_asked_for_again,
+    those_who_ask_at_once_get_no_more_than_was_captured,
+    the_same_refund_asked_for_twice_is_one,
+    what_was_not_captured_is_not_given_back,
+    a_refund_is_claimed_once_until_its_lease_lapses,
+    a_record_after_another_claim_changes_nothing,
+    a_refund_that_is_under_way_is_looked_at_again_later,
+    a_refund_that_has_ended_is_never_claimed_again,
+    two_claimers_at_once_share_the_work,
+);
+
+/// A payment of 1500 with a reference, settled as told.
+async fn paid(shop: &Shop, key: &str, outcome: PaymentOutcome) -> Attempt {
+    let (_, attempt) = shop.begun(&[("song", 3)], key).await;
+    let reference = PaymentReference(format!("gateway-{key}"));
+    shop.attempts.record_reference(&task(), attempt.id.clone(), reference).await.expect("recorded");
+    shop.settle(&attempt, outcome).await;
+    attempt
+}
+
+fn wanted(attempt: &AttemptId, amount: i64) -> RefundWanted {
+    RefundWanted { id: RefundId::generate(noon()), attempt: attempt.clone(), amount: Amount::new(amount), now: noon() }
+}
+
+async fn request(shop: &Shop, wanted: RefundWanted) -> Result<Refund, RefundRefused> {
+    match shop.refunds.request(&task(), wanted).await {
+        Ok(refund) => Ok(refund),
+        Err(RefundError::Refused(refused)) => Err(refused),
+        Err(RefundError::Fault(fault)) => panic!("{}", fault.chain()),
+    }
+}
+
+async fn claim(shop: &Shop, lease: Duration) -> Vec<Refund> {
+    shop.refunds.claim_due(&task(), noon(), lease, 10).await.expect("claimed")
+}
+
+async fn record(shop: &Shop, claimed: &Refund, state: RefundState) {
+    shop.refunds.record(&task(), claimed, state, noon() + hours(1)).await.expect("recorded");
+}
+
+async fn what_was_captured_is_given_back_and_no_more(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    let refund = request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
+    assert_eq!((refund.money.amount, refund.state, refund.tries), (Amount::new(1_000), RefundState::Requested, 0));
+    assert_eq!((refund.attempt, refund.reference.0.as_str()), (attempt.clone(), "gateway-k1"));
+    let too_much = Err(RefundRefused::TooMuch { left: Amount::new(500) });
+    assert_eq!(request(&shop, wanted(&attempt, 501)).await, too_much);
+    assert_eq!(request(&shop, wanted(&attempt, 0)).await, Err(RefundRefused::NotPositive));
+    request(&shop, wanted(&attempt, 500)).await.expect("recorded");
+    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefused::TooMuch { left: Amount::ZERO }));
+    assert_eq!(place.raw().count("refund"), 2);
+}
+
+async fn what_failed_can_be_asked_for_again(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    request(&shop, wanted(&attempt, 1_500)).await.expect("recorded");
+    let claimed = claim(&shop, HOUR).await.remove(0);
+    record(&shop, &claimed, RefundState::Failed("no".into())).await;
+    request(&shop, wanted(&attempt, 1_500)).await.expect("recorded");
+    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefused::TooMuch { left: Amount::ZERO }));
+}
+
+async fn those_who_ask_at_once_get_no_more_than_was_captured(place: Place) {
+    let shop = Arc::new(place.shop().await);
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    let mut askers = JoinSet::new();
+    for _ in 0..8 {
+        let (shop, wanted) = (shop.clone(), wanted(&attempt, 400));
+        askers.spawn(async move { request(&shop, wanted).await });
+    }
+    let answers = askers.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3);
+    assert_eq!(place.raw().number("SELECT sum(amount) FROM refund"), 1_200);
+}
+
+async fn the_same_refund_asked_for_twice_is_one(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    let wish = wanted(&attempt, 1_000);
+    let (one, other) = tokio::join!(request(&shop, wish.clone()), request(&shop, wish.clone()));
+    assert_eq!(one.expect("recorded"), other.expect("known"));
+    let claimed = claim(&shop, HOUR).await.remove(0);
+    record(&shop, &claimed, RefundState::Succeeded).await;
+    let before = place.raw().state();
+    assert_eq!(request(&shop, wish).await.expect("known").state, RefundState::Succeeded);
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn what_was_not_captured_is_not_given_back(place: Place) {
+    let shop = place.shop().await;
+    let (_, open) = shop.begun(&[("song", 1)], "open").await;
+    let mut attempts = vec![open.id, AttemptId::generate(noon())];
+    for (key, outcome) in [
+        ("held", PaymentOutcome::Authorized),
+        ("declined", PaymentOutcome::Declined("no".into())),
+        ("cancelled", PaymentOutcome::Cancelled),
+        ("escalated", PaymentOutcome::ActionRequired),
+    ] {
+        attempts.push(paid(&shop, key, outcome).await.id);
+    }
+    for attempt in &attempts {
+        assert_eq!(request(&shop, wanted(attempt, 1)).await, Err(RefundRefused::NotCaptured), "{attempt}");
+    }
+    assert_eq!(place.raw().count("refund"), 0);
+    // What is captured later can be given back later; what was let go cannot.
+    let held = &attempts[2];
+    shop.attempts.record_captured(&task(), held.clone(), true).await.expect("recorded");
+    request(&shop, wanted(held, 1)).await.expect("recorded");
+}
+
+async fn a_refund_is_claimed_once_until_its_lease_lapses(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    let requested = request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
+    let early = noon() - time::Duration::milliseconds(1);
+    assert!(shop.refunds.claim_due(&task(), early, HOUR, 10).await.expect("claimed").is_empty());
+    let claimed = claim(&shop, HOUR).await;
+    assert_eq!(claimed, [Refund { tries: 1, ..requested }]);
+    let later = noon() + hours(1_000);
+    assert!(shop.refunds.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
+    place.raw().execute("UPDATE refund SET leased_until = 1");
+    assert_eq!(claim(&shop, HOUR).await[0].tries, 2);
+}
+
+async fn a_record_after_another_claim_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
+    let paused = claim(&shop, Duration::ZERO).await.remove(0);
+    let second = claim(&shop, HOUR).await.remove(0);
+    let before = place.raw().state();
+    record(&shop, &paused, RefundState::Failed("late".into())).await;
+    assert_eq!(place.raw().state(), before);
+    record(&shop, &second, RefundState::Succeeded).await;
+    assert_eq!(place.raw().texts("SELECT state AS value FROM refund"), ["succeeded"]);
+}
+
+async fn a_refund_that_is_under_way_is_looked_at_again_later(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
+    for state in [RefundState::Pending, RefundState::Requested] {
+        let claimed = claim(&shop, HOUR).await.remove(0);
+        record(&shop, &claimed, state.clone()).await;
+        assert!(claim(&shop, HOUR).await.is_empty());
+        let later = noon() + hours(1);
+        let again = shop.refunds.claim_due(&task(), later, HOUR, 10).await.expect("claimed").remove(0);
+        assert_eq!((again.state.clone(), again.tries), (state, claimed.tries + 1));
+        shop.refunds.record(&task(), &again, again.state.clone(), noon()).await.expect("recorded");
+    }
+}
+
+async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    for state in [RefundState::Succeeded, RefundState::Failed("no".into())] {
+        let wish = wanted(&attempt, 500);
+        request(&shop, wish.clone()).await.expect("recorded");
+        let claimed = claim(&shop, Duration::ZERO).await.remove(0);
+        record(&shop, &claimed, state.clone()).await;
+        // Its end is its end, whatever the same claimer says next.
+        record(&shop, &claimed, RefundState::Pending).await;
+        assert_eq!(request(&shop, wish).await.expect("known").state, state);
+        let later = noon() + hours(1_000);
+        assert!(shop.refunds.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
+    }
+}
+
+async fn two_claimers_at_once_share_the_work(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    for _ in 0..10 {
+        request(&shop, wanted(&attempt, 100)).await.expect("recorded");
+    }
+    let mut claimed = Vec::new();
+    while claimed.len() < 10 {
+        let ctx = task();
+        let take = || shop.refunds.claim_due(&ctx, noon(), HOUR, 3);
+        let (one, other) = tokio::join!(take(), take());
+        let (one, other) = (one.expect("claimed"), other.expect("claimed"));
+        assert!(!one.is_empty() || !other.is_empty(), "some are left and none is claimed");
+        claimed.extend(one.into_iter().chain(other).map(|refund| refund.id.to_string()));
+    }
+    assert_eq!((claimed.len(), claimed.into_iter().collect::<HashSet<_>>().len()), (10, 10));
+}

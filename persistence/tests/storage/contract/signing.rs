@@ -1,0 +1,59 @@
+//! The shop's signing keys: the same for all of its instances.
+
+use domain::secret::Secret;
+use domain::signing::{KeyStore, PUBLISHED_BEFORE, SigningKey, signing_at};
+
+use crate::kit::Place;
+use crate::kit::data::{noon, task};
+use crate::on_both_engines;
+
+on_both_engines!(
+    keys_are_kept_to_the_letter_in_the_order_in_which_they_came,
+    of_two_instances_that_add_a_key_at_once_one_does,
+    whoever_has_not_seen_all_keys_adds_none,
+    a_rotation_takes_effect_when_its_time_has_come,
+);
+
+fn key(id: &str) -> SigningKey {
+    let private = Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{id}\n-----END PRIVATE KEY-----\n"));
+    SigningKey { id: id.to_owned(), private, created_at: noon(), signs_from: noon() }
+}
+
+async fn keys_are_kept_to_the_letter_in_the_order_in_which_they_came(place: Place) {
+    let signing = place.shop().await.signing;
+    assert!(signing.keys(&task()).await.expect("read").is_empty());
+    let keys = [key("zebra"), key("apple"), key("mango")];
+    for (seen, key) in keys.iter().enumerate() {
+        assert!(signing.add(&task(), key.clone(), seen).await.expect("added"));
+    }
+    assert_eq!(signing.keys(&task()).await.expect("read"), keys);
+}
+
+async fn of_two_instances_that_add_a_key_at_once_one_does(place: Place) {
+    let signing = place.shop().await.signing;
+    let ctx = task();
+    for seen in 0..5 {
+        let [one, other] = ["one", "other"].map(|name| signing.add(&ctx, key(&format!("{name}-{seen}")), seen));
+        let (one, other) = tokio::join!(one, other);
+        assert_ne!(one.expect("asked"), other.expect("asked"));
+    }
+    assert_eq!(signing.keys(&ctx).await.expect("read").len(), 5);
+}
+
+async fn whoever_has_not_seen_all_keys_adds_none(place: Place) {
+    let signing = place.shop().await.signing;
+    assert!(signing.add(&task(), key("first"), 0).await.expect("added"));
+    assert!(!signing.add(&task(), key("second"), 0).await.expect("asked"));
+    assert_eq!(signing.keys(&task()).await.expect("read"), [key("first")]);
+}
+
+async fn a_rotation_takes_effect_when_its_time_has_come(place: Place) {
+    let signing = place.shop().await.signing;
+    signing.add(&task(), key("old"), 0).await.expect("added");
+    let new = SigningKey { signs_from: noon() + PUBLISHED_BEFORE, ..key("new") };
+    signing.add(&task(), new.clone(), 1).await.expect("added");
+    let keys = signing.keys(&task()).await.expect("read");
+    let signer = |at| signing_at(&keys, at).map(|key| key.id.as_str());
+    let last = new.signs_from - time::Duration::milliseconds(1);
+    assert_eq!((signer(noon()), signer(last), signer(new.signs_from)), (Some("old"), Some("old"), Some("new")));
+}
