@@ -43,9 +43,11 @@ fn address(text: &str) -> Option<Address> {
     text.is_ascii().then_some(address)
 }
 
-/// A subject is one line, whatever is in a product's name.
+/// A subject is one line, whatever is in a product's name, and not longer than anyone reads: a single word cannot be
+/// folded, and relays refuse lines of more than 998 bytes.
 fn one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    const LONGEST: usize = 200;
+    text.chars().take(LONGEST).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// No person wrote this, so that no machine answers it (RFC 3834, section 5).
@@ -133,6 +135,18 @@ mod tests {
             assert_eq!(written("orders@sweets.example", &letter(&to, "x")).err(), Some("not a mail address"));
             let to = format!("ann{evil}@buyers.example");
             assert_eq!(written("orders@sweets.example", &letter(&to, "x")).err(), Some("not a mail address"));
+        }
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_relay_takes() {
+        // RFC 5322, section 2.1.1. A list of products may well be one line of markup.
+        for text in ["x".repeat(5_000), "ü".repeat(5_000), "a b ".repeat(2_000)] {
+            let mut letter = letter("ann@buyers.example", &format!("Your order {}", &text[..2_000]));
+            (letter.text, letter.html) = (text.clone(), format!("<p>{text}</p>"));
+            let written = written("orders@sweets.example", &letter).expect("written");
+            let longest = written.split("\r\n").max_by_key(|line| line.len()).expect("a line");
+            assert!(longest.len() <= 998, "{} bytes: {longest}", longest.len());
         }
     }
 
