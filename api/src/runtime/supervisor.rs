@@ -303,16 +303,16 @@ mod tests {
     }
 
     /// Holds its first pass until as many run beside it as there are lanes.
-    struct Crowd(tokio::sync::Barrier);
+    struct Crowd(Arc<tokio::sync::Barrier>);
 
-    impl BackgroundTask for Arc<Crowd> {
+    impl BackgroundTask for Crowd {
         fn name(&self) -> &'static str {
             "crowd.run"
         }
         fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
-            let this = self.clone();
+            let barrier = self.0.clone();
             Box::pin(async move {
-                this.0.wait().await;
+                barrier.wait().await;
                 Ok(Progress::Idle)
             })
         }
@@ -320,12 +320,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
-        let crowd = Arc::new(Crowd(tokio::sync::Barrier::new(4)));
+        let barrier = Arc::new(tokio::sync::Barrier::new(4));
         let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3 };
         let log = Logger::root(slog::Discard, o!());
-        let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(crowd.clone()), schedule)];
+        let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(Crowd(barrier.clone())), schedule)];
         let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
-        crowd.0.wait().await;
+        barrier.wait().await;
         assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
         let status = &supervisor.status()["crowd.run"];
         assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
