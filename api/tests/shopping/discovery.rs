@@ -36,6 +36,7 @@ async fn only_what_is_served_is_advertised(place: Place) {
             "dev.ucp.shopping.checkout",
             "dev.ucp.shopping.discount",
             "dev.ucp.shopping.fulfillment",
+            "dev.ucp.shopping.order",
         ]
     );
     for extension in ["buyer_consent", "discount", "fulfillment"] {
@@ -81,7 +82,7 @@ async fn specifications_are_at_the_authority_of_their_names(place: Place) {
             }
         }
     }
-    assert_eq!(checked, 2 * (1 + 4 + 1));
+    assert_eq!(checked, 2 * (1 + 5 + 1));
 }
 
 async fn the_simulated_payments_are_offered_by_name(place: Place) {

@@ -146,7 +146,16 @@ async fn an_operator_can_ask_how_it_fares(place: Place) {
     assert_eq!((&status["stopping"], &status["commands_in_flight"]), (&json!(false), &json!(0)));
     assert_eq!((&status["requests_in_flight"], &status["transactions_abandoned"]), (&json!(1), &json!(0)));
     let tasks: Vec<&String> = status["tasks"].as_object().expect("tasks").keys().collect();
-    assert_eq!(tasks, ["checkout_expiry", "idempotency_purge", "payment_reconciler"]);
+    let expected = [
+        "checkout_expiry",
+        "delivery_purge",
+        "idempotency_purge",
+        "payment_capture",
+        "payment_reconciler",
+        "payment_refunder",
+        "webhook_delivery",
+    ];
+    assert_eq!(tasks, expected);
     for task in tasks {
         assert_eq!(status["tasks"][task]["failures"], 0, "{task}");
     }

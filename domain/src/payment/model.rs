@@ -39,11 +39,6 @@ impl Attempt {
     pub fn confirm_key(&self) -> String {
         format!("{}-confirm", self.id)
     }
-
-    /// The gateway's idempotency key of the capture.
-    pub fn capture_key(&self) -> String {
-        format!("{}-capture", self.id)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
