@@ -170,7 +170,7 @@ async fn a_receiver_that_hangs_or_drips_is_left_at_the_deadline() {
     };
     for server in [Server::start(Visit::hang).await, Server::start(drip).await] {
         let (stand, watch) = (stand(&server.url()), Stopwatch::start());
-        let outcome = stand.courier.hand_over(&ctx(Duration::from_millis(300)), &event()).await;
+        let outcome = stand.courier.hand_over(&ctx(Duration::from_secs(1)), &event()).await;
         assert_eq!(failed(outcome), "timeout");
         assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
         assert_eq!(server.requests().len(), 1);
@@ -201,7 +201,7 @@ async fn of_an_answer_only_the_status_counts_however_long_or_broken_the_rest_is(
         visit.hang().await;
     };
     let server = Server::start(stalled).await;
-    let outcome = stand(&server.url()).courier.hand_over(&ctx(Duration::from_millis(300)), &event()).await;
+    let outcome = stand(&server.url()).courier.hand_over(&ctx(Duration::from_secs(1)), &event()).await;
     assert_eq!(failed(outcome), "answered 500");
 }
 
