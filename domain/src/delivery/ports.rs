@@ -87,8 +87,8 @@ pub trait DeliveryBook: Send + Sync {
     /// how many.
     fn retry(&self, ctx: &RequestContext, which: Retried, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
-    /// Forgets at most `limit` deliveries that ended before `before`. Dead ones are kept for operators until
-    /// `dead_before`.
+    /// Clears up, at most `limit` deliveries, and returns how many: gives up what is still pending for destinations that
+    /// are disabled, and forgets what ended before `before`. Dead ones are kept for operators until `dead_before`.
     fn forget(
         &self,
         ctx: &RequestContext,
@@ -112,7 +112,7 @@ pub struct Claimed {
 pub enum Recorded {
     Ended(DeliveryState),
     Again(Timestamp),
-    /// The destination takes nothing any more; what else was pending for it is dead.
+    /// The destination takes nothing any more; what else is pending for it is given up, a great backlog by and by.
     Disabled,
     /// Someone else has claimed it since. Nothing was changed.
     LeaseLost,

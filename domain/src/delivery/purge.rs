@@ -1,4 +1,4 @@
-//! Forgets deliveries that ended long ago.
+//! Forgets deliveries that ended long ago, and gives up what nobody will ever take.
 
 use std::sync::Arc;
 use std::time::Duration;

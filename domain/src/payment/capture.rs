@@ -54,7 +54,11 @@ impl PaymentCapture {
                 self.attempts.postpone(ctx, &held.attempt, self.clock.now() + WAIT).await?;
             }
         }
-        Ok(if count == 0 { Progress::Idle } else { Progress::Done(count) })
+        Ok(match count {
+            0 => Progress::Idle,
+            BATCH => Progress::More(count),
+            _ => Progress::Done(count),
+        })
     }
 
     async fn end(&self, ctx: &RequestContext, held: &Held) -> Result<(), Fault> {

@@ -80,7 +80,8 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
 const BATCH: u32 = 20;
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// Gateways forget a key after a day. What has not been answered by then may have been done: a person must look.
+/// Gateways forget a key after a day; asking with it again would give the money back twice. What has not ended by then,
+/// answered or not, may have been done: a person must look.
 const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Until a refund is asked for again: after a failure, and while the gateway has not finished it.
 const WAIT: Duration = Duration::from_secs(60);
@@ -106,16 +107,20 @@ impl PaymentRefunder {
             let (state, wait) = self.ask(ctx, &refund).await;
             self.refunds.record(ctx, &refund, state, self.clock.now() + wait).await?;
         }
-        Ok(if count == 0 { Progress::Idle } else { Progress::Done(count) })
+        Ok(match count {
+            0 => Progress::Idle,
+            BATCH => Progress::More(count),
+            _ => Progress::Done(count),
+        })
     }
 
     /// What is now known of a refund, and when to ask again if that is not its end.
     async fn ask(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
-        if self.clock.now() - refund.created_at > KEY_TRUSTED && refund.state == RefundState::Requested {
-            error!(log, "refund is a day old and unanswered: see at the gateway whether it was made";
-                "error_code" => "payment.key_expired");
+        if self.clock.now() - refund.created_at > KEY_TRUSTED {
+            error!(log, "refund is a day old and not known to have ended: see at the gateway whether it was made";
+                "error_code" => "payment.key_expired", "state" => ?refund.state);
             return (refund.state.clone(), LOOK_AGAIN);
         }
         match self.gateway.refund(&ctx.at_most(ONE_CALL), refund).await {

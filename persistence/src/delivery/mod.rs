@@ -18,6 +18,13 @@ use domain::fault::Fault;
 use domain::order::Order;
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now, lease};
+use crate::stored::millis;
+
+/// Messages that are given up in the transaction that disables their destination: a long one would make every purchase
+/// wait. The rest is left to the purge.
+const GIVEN_UP_AT_ONCE: u32 = 500;
+/// Why.
+const DISABLED: &str = "the destination is disabled";
 
 pub struct SqlDeliveryBook {
     database: Database,
@@ -68,7 +75,7 @@ impl DeliveryBook for SqlDeliveryBook {
         limit: u32,
     ) -> PortFuture<u32, Fault> {
         let op = Operation::write("delivery.forget");
-        self.database.run(ctx, op, move |tx| Ok(queries::forget(tx, before, dead_before, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(clear_up(tx, before, dead_before, limit)?))
     }
 }
 
@@ -91,6 +98,15 @@ pub(crate) fn enqueue(
         queries::insert(tx, row.due(now, older).given_up_if(disabled, now))?;
     }
     Ok(())
+}
+
+fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<u32> {
+    let mut done = 0;
+    while done < limit {
+        let Some((destination, disabled_at)) = queries::disabled_with_pending(tx)? else { break };
+        done += queries::give_up(tx, &destination, DISABLED, disabled_at, limit - done)?;
+    }
+    Ok(done + queries::forget(tx, before, dead_before, limit - done)?)
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Delivery>, TxError<Fault>> {
@@ -145,7 +161,10 @@ fn record(
             Recorded::Again(at)
         }
         Step::Disable => {
-            queries::disable(tx, &destination.id, error.unwrap_or("disabled"), now)?;
+            queries::disable(tx, &destination.id, now)?;
+            // This one first: it may not be among those that have waited longest.
+            queries::end(tx, delivery.id.as_str(), DeliveryState::Dead, error, now)?;
+            queries::give_up(tx, &destination.id, error.unwrap_or(DISABLED), millis(now), GIVEN_UP_AT_ONCE)?;
             Recorded::Disabled
         }
     };

@@ -41,6 +41,18 @@ const NEXT_DELIVERY: &str = "\
         AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
     ORDER BY v.due_at, v.sequence LIMIT 1";
 
+const DISABLED_WITH_PENDING: &str = "\
+    SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
+
+#[derive(QueryableByName)]
+struct Disabled {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    disabled_at: i64,
+}
+
 #[derive(QueryableByName)]
 struct Chosen {
     #[diesel(sql_type = Text)]
@@ -211,19 +223,40 @@ fn move_newer(tx: &mut Tx<'_>, those: &str, claimed: &Delivery, to: Timestamp) -
     Ok(())
 }
 
-/// Nothing is sent there any more, and what was to be sent is given up.
-pub(super) fn disable(tx: &mut Tx<'_>, to: &str, error: &str, now: Timestamp) -> QueryResult<()> {
+/// Nothing is sent there any more.
+pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(destination::table.find(to)).set(destination::disabled_at.eq(millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
-    let pending = delivery::table.filter(delivery::destination.eq(to)).filter(sql::<Bool>(IS_PENDING));
-    let update = diesel::update(pending).set((
+    Ok(())
+}
+
+/// Gives up at most `limit` of what is pending there, what has waited longest first.
+pub(super) fn give_up(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
+    let pending = delivery::table
+        .filter(delivery::destination.eq(to))
+        .filter(sql::<Bool>(IS_PENDING))
+        .order(delivery::due_at)
+        .limit(i64::from(limit))
+        .select(delivery::id);
+    let ids: Vec<String> = on_backend!(tx, |conn| pending.load(*conn))?;
+    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
         delivery::state.eq(DeliveryState::Dead.as_str()),
-        delivery::ended_at.eq(millis(now)),
+        delivery::ended_at.eq(at),
         delivery::leased_until.eq(None::<i64>),
         delivery::last_error.eq(error),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
+    let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+}
+
+/// One that is disabled and has something pending all the same, and since when. Locked; other instances pass over it.
+pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
+    let text = match tx {
+        Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
+        Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
+    };
+    let chosen: Option<Disabled> = on_backend!(tx, |conn| diesel::sql_query(text).get_result(*conn).optional())?;
+    Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
 }
 
 pub(super) fn set_health(

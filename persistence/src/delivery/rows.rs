@@ -90,7 +90,7 @@ impl DeliveryRow {
         Self {
             state: DeliveryState::Dead.as_str().to_owned(),
             ended_at: Some(millis(now)),
-            last_error: Some("the destination is disabled".to_owned()),
+            last_error: Some(super::DISABLED.to_owned()),
             ..self
         }
     }

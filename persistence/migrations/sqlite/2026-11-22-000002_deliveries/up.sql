@@ -33,6 +33,7 @@ CREATE TABLE destination (
   disabled_at BIGINT
 );
 CREATE INDEX destination_by_turn ON destination (channel, served_at) WHERE disabled_at IS NULL;
+CREATE INDEX destination_disabled ON destination (disabled_at) WHERE disabled_at IS NOT NULL;
 
 CREATE TABLE platform (
   id TEXT NOT NULL PRIMARY KEY,

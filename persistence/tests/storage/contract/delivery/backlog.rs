@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::context::Stopwatch;
-use domain::delivery::Claimed;
+use domain::delivery::{Claimed, DeliveryBook, Finality, Recorded};
 
-use super::{ACCEPTED, ILL, WELL, at, seed, states};
-use crate::kit::data::noon;
+use super::{ACCEPTED, ILL, WELL, at, failed, seed, states};
+use crate::kit::data::{noon, task};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
-on_both_engines!(a_backlog_at_one_destination_slows_down_nobody);
+on_both_engines!(
+    a_backlog_at_one_destination_slows_down_nobody,
+    a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_by,
+);
 
 const BACKLOG: u32 = 100_000;
 const ROUNDS: i64 = 15;
@@ -72,4 +75,24 @@ async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
         }
     }
     assert_eq!(states(&mut place.raw(), ILL), [format!("pending {BACKLOG}")]);
+}
+
+/// A transaction over the whole backlog would make every purchase wait, or not end in time at all.
+async fn a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_by(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 1_201);
+    let claimed = shop.claimed(at(noon())).await;
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled);
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 501", "pending 700"]);
+    assert_eq!(shop.claim(at(noon())).await, None);
+    // What was disabled between a look at it and the message for it is no different.
+    seed(&mut place.raw(), WELL, 2, 3);
+    place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{WELL}'"));
+    let mut cleared = Vec::new();
+    while cleared.last() != Some(&0) {
+        cleared.push(shop.deliveries.forget(&task(), noon(), noon(), 500).await.expect("cleared up"));
+    }
+    // Those that count from long ago are then forgotten at once.
+    assert_eq!(cleared, [500, 206, 0]);
+    assert_eq!((states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)), (vec!["dead 1201".into()], vec![]));
 }

@@ -30,11 +30,13 @@ on_both_engines!(
 /// The waits of the schedule, in seconds.
 const WAITS: [f64; 10] = [2.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0];
 
+type Answer = dyn Fn(&RequestContext, &Delivery) -> Result<Receipt, Failure> + Send + Sync;
+
 /// A clock and a receiver.
 struct World {
     now: Mutex<Timestamp>,
-    /// What comes of each try, by its number from one on.
-    answer: Box<dyn Fn(&RequestContext, &Delivery) -> Result<Receipt, Failure> + Send + Sync>,
+    /// What comes of a try.
+    answer: Box<Answer>,
     heard: Mutex<Vec<(Timestamp, Delivery)>>,
 }
 
