@@ -110,16 +110,17 @@ fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Delivery>, TxError<Fault>> {
-    /// What killed the process on each of its tries is given up here; more than a few at once are left for later.
-    const MOST_GIVEN_UP: usize = 10;
-    for _ in 0..MOST_GIVEN_UP {
+    /// What killed the process on each of its tries is given up here, and a choice that others were faster with is made
+    /// again; more than a few are left for the next pass.
+    const MOST_CHOICES: usize = 10;
+    for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
         let Some(destination) = queries::next_destination(tx, channel, &terms, at)? else { return Ok(None) };
         // Counted again under the lock: the choice was made on what was visible before it.
         if queries::leases(tx, &destination, at)? >= i64::from(terms.per_destination) {
-            return Ok(None);
+            continue;
         }
-        let Some(found) = queries::next_delivery(tx, &destination, terms.now, at)? else { return Ok(None) };
+        let Some(found) = queries::next_delivery(tx, &destination, terms.now, at)? else { continue };
         if found.tries() < MAX_ATTEMPTS {
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;

@@ -94,10 +94,14 @@ fn claim_held(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> Q
     attempts.into_iter().map(held).collect()
 }
 
+/// Gateways stop repeating an event after a few days.
+const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 fn heed(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
     if !queries::note_event(tx, event, now)? {
         return Ok(false);
     }
+    queries::forget_events(tx, now - EVENTS_KEPT)?;
     if let Some(reference) = &event.reference {
         queries::hasten(tx, reference, now)?;
     }

@@ -210,6 +210,17 @@ pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) 
     Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
 }
 
+/// A few of the oldest: more than come in at the same time, so that they never pile up.
+pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
+    const AT_ONCE: i64 = 10;
+    let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
+    let ids: Vec<String> = on_backend!(tx, |conn| old.load(*conn))?;
+    if !ids.is_empty() {
+        on_backend!(tx, |conn| diesel::delete(events::table.filter(events::id.eq_any(ids))).execute(*conn))?;
+    }
+    Ok(())
+}
+
 /// Due at once, if it is not settled; whoever has a lease on it keeps it.
 pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table

@@ -85,6 +85,9 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Ref
     let known: Option<RefundRow> =
         on_backend!(tx, |conn| query.select(RefundRow::as_select()).first(*conn).optional())?;
     if let Some(row) = known {
+        if row.attempt_id != wanted.attempt.as_str() {
+            return Err(malformed(format!("{} is a refund of {}", wanted.id, row.attempt_id)).into());
+        }
         return Ok(row.into_refund(reference)?);
     }
     may_refund(attempt.money.amount, refunded(tx, wanted)?, wanted.amount).map_err(refuse)?;
