@@ -143,6 +143,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
+        let _ = std::fs::remove_dir(&self.path);
     }
 }
 
