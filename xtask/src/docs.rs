@@ -46,14 +46,55 @@ fn check_pointers() -> Result<()> {
     let root = process::root();
     let documents = sources::with_extension(&root, "md")?;
     let documents = documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
-    let dead: Vec<String> = documents.flat_map(|document| dead_pointers(&root, document)).collect();
+    let dead: Vec<String> = documents
+        .flat_map(|document| match document.path.as_str() {
+            FAILURES => [dead_pointers(&root, document), unproved(&root, document)].concat(),
+            _ => dead_pointers(&root, document),
+        })
+        .collect();
     for pointer in &dead {
         println!("{pointer}");
     }
     if !dead.is_empty() {
-        bail!("{} pointers to files that do not exist", dead.len());
+        bail!("{} pointers to what does not exist", dead.len());
     }
     Ok(())
+}
+
+/// The table of faults: each of its rows names the tests that provoke the fault.
+const FAILURES: &str = "docs/FAILURES.md";
+
+/// Tests that the table names and that do not exist, and rows that name none. A row begins with the fault's id.
+fn unproved(root: &Path, document: &Source) -> Vec<String> {
+    let mut unproved = Vec::new();
+    for (number, line) in document.text.lines().enumerate() {
+        let id = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        let is_row = id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric);
+        let tests: Vec<(&str, &str)> = named_tests(line).collect();
+        if is_row && tests.is_empty() {
+            unproved.push(format!("{}:{}: {id} names no test", document.path, number + 1));
+        }
+        let missing = tests.into_iter().filter(|(path, name)| !is_test(root, path, name));
+        unproved
+            .extend(missing.map(|(path, name)| format!("{}:{}: no test {name} in {path}", document.path, number + 1)));
+    }
+    unproved
+}
+
+/// Backticked `path.rs::name`.
+fn named_tests(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    quoted.filter_map(|text| text.split_once(".rs::").map(|(path, name)| (&text[..path.len() + 3], name)))
+}
+
+/// A function of that name which is marked as a test, or named again in a list that makes tests of it.
+fn is_test(root: &Path, path: &str, name: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(root.join(path)) else { return false };
+    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    let is_listed =
+        text.lines().any(|line| line.trim().trim_end_matches(',') == name || line.contains(&format!("({name})")));
+    let is_marked = before.lines().rev().take(3).any(|line| line.trim().ends_with("test]"));
+    is_listed || is_marked
 }
 
 fn dead_pointers(root: &Path, document: &Source) -> Vec<String> {
@@ -104,5 +145,25 @@ mod tests {
         let document = Source { path: "docs/X.md".to_owned(), text: text.to_owned() };
         let expected = ["docs/X.md:3: nowhere.md", "docs/X.md:3: xtask/src/nowhere.rs"];
         assert_eq!(dead_pointers(&process::root(), &document), expected);
+    }
+
+    #[test]
+    fn a_fault_is_proved_by_tests_that_exist() {
+        let text = "| id | fault | tests |\n|---|---|---|\n\
+                    | PG1 | down | `xtask/src/docs.rs::a_fault_is_proved_by_tests_that_exist` |\n\
+                    | PG2 | slow | `xtask/src/docs.rs::is_test` |\n| PG3 | silent | none yet |\n\
+                    | PG4 | reset | `xtask/src/nowhere.rs::any` |\n";
+        let document = Source { path: FAILURES.to_owned(), text: text.to_owned() };
+        let expected = [
+            "docs/FAILURES.md:4: no test is_test in xtask/src/docs.rs",
+            "docs/FAILURES.md:5: PG3 names no test",
+            "docs/FAILURES.md:6: no test any in xtask/src/nowhere.rs",
+        ];
+        assert_eq!(unproved(&process::root(), &document), expected);
+    }
+
+    #[test]
+    fn everything_that_the_book_points_at_exists() {
+        check_pointers().expect("no dead pointer");
     }
 }
