@@ -7,6 +7,7 @@ mod kit;
 
 mod bodies;
 mod discovery;
+mod edge;
 mod headers;
 mod idempotency;
 mod logs;
