@@ -33,3 +33,5 @@ mod gateway_answers;
 mod gateway_events;
 #[path = "outbound/gateway_outages.rs"]
 mod gateway_outages;
+#[path = "outbound/webhooks.rs"]
+mod webhooks;
