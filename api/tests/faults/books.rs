@@ -81,7 +81,7 @@ impl Books {
     }
 
     /// The rows of a query whose columns are all shown as text.
-    fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
+    pub fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
         let shown = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), '')"));
         let sql = format!("SELECT {} AS value {rest}", shown.join(" || '\u{1f}' || "));
         let rows: QueryResult<Vec<Row>> = match self {
