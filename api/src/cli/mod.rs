@@ -6,6 +6,7 @@
 mod banner;
 mod deliveries;
 mod demo;
+mod demo_platform;
 mod import;
 mod keys;
 mod platforms;
