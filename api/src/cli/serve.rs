@@ -37,8 +37,11 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
     }
     let app = App::build(config, log, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
-    if app.simulation.is_none() {
+    if !config.simulation() && config.payment.gateway_url.is_none() {
         warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
+    }
+    if config.mail.host.is_none() {
+        info!(log, "no mail relay is configured: orders are not confirmed by mail"; "op" => "app.build");
     }
     info!(log, "listening"; "op" => "http.listen", "address" => %address, "public_url" => config.public_url(address),
         "mode" => ?config.mode, "pid" => std::process::id());
