@@ -33,5 +33,11 @@ mod gateway_answers;
 mod gateway_events;
 #[path = "outbound/gateway_outages.rs"]
 mod gateway_outages;
+#[path = "outbound/mail.rs"]
+mod mail;
+#[path = "outbound/production.rs"]
+mod production;
+#[path = "outbound/tools.rs"]
+mod tools;
 #[path = "outbound/webhooks.rs"]
 mod webhooks;

@@ -6,19 +6,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::books::{Books, stock};
-use crate::kit::basket::{basket, id, order_path};
+use crate::kit::basket::{basket, checkout_path, complete_path, id, order_path};
 use crate::kit::client::Client;
 use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
 use crate::python::Script;
 use crate::receiver::{Arrival, Receiver, Say};
-use crate::shop::ITEMS;
+use crate::shop::{self, ITEMS, Shop, card};
 
 /// A try is given up after a second.
 const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
 
 /// A shop that gives things away, so that the gateway is nobody's concern here.
-async fn shop(place: &Place) -> Server {
+async fn open(place: &Place) -> Server {
     stock(place, ITEMS);
     place.serve_with(HASTY).await
 }
@@ -66,7 +66,7 @@ async fn all_are(place: &Place, state: &str) {
 }
 
 async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Place) {
-    let (server, receiver) = (shop(&place).await, Receiver::start().await);
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
     let platform = server.as_platform(&receiver.profile());
     let order = bought(&platform).await;
     let told = receiver.told(1).await.remove(0);
@@ -103,7 +103,7 @@ async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Plac
 
 /// WH2. The first answer is 500: soon told again, the same in everything but the signature.
 async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 500 } else { 200 })).await;
     let order = bought(&server.as_platform(&receiver.profile())).await;
     let told = receiver.told(2).await;
@@ -125,7 +125,7 @@ async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Pla
 
 /// Within an order the newer snapshot waits for the older, also when that one fails first.
 async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 503 } else { 200 })).await;
     let platform = server.as_platform(&receiver.profile());
     let placed = bought(&platform).await;
@@ -141,7 +141,7 @@ async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place
 
 /// WH2. Nobody listens there, and then somebody does.
 async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
-    let (server, receiver) = (shop(&place).await, Receiver::start().await);
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
     let platform = server.as_platform(&receiver.profile());
     let _ = bought(&platform).await;
     let _ = receiver.told(1).await;
@@ -156,7 +156,7 @@ async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
 
 /// WH1. A receiver that takes the connection and never answers is left after the deadline, and told again.
 async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(204) }).await;
     let _ = bought(&server.as_platform(&receiver.profile())).await;
     let told = receiver.told(2).await;
@@ -167,7 +167,7 @@ async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
 
 /// WH4. A redirect is a failure, wherever it leads.
 async fn a_redirect_is_not_followed(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 307 } else { 200 })).await;
     let _ = bought(&server.as_platform(&receiver.profile())).await;
     assert_eq!(tried(&server, "retry").await["reason"], "redirect 307");
@@ -177,7 +177,7 @@ async fn a_redirect_is_not_followed(place: Place) {
 
 /// WH3. 410: nothing more is sent there, until an operator has it tried again.
 async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 410 } else { 200 })).await;
     let platform = server.as_platform(&receiver.profile());
     let first = bought(&platform).await;
@@ -206,7 +206,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
 
 /// WH8. Killed after the receiver got it and before that was written down: told again, under the same id.
 async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_same_id(place: Place) {
-    let server = shop(&place).await;
+    let server = open(&place).await;
     let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(200) }).await;
     let order = bought(&server.as_platform(&receiver.profile())).await;
     let _ = receiver.told(1).await;
@@ -228,7 +228,7 @@ async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_sam
 
 /// A platform that says nothing about webhooks wants none.
 async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
-    let (server, receiver) = (shop(&place).await, Receiver::without_webhooks().await);
+    let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
     let _ = bought(&server.as_platform(&receiver.profile())).await;
     assert_eq!(tried(&server, "unwanted").await["msg"], "message handed over");
     all_are(&place, "unwanted").await;
@@ -237,7 +237,7 @@ async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
 
 /// A pinned profile is believed, and not fetched; pinned while the shop is open, it counts from the next message on.
 async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) {
-    let (server, receiver) = (shop(&place).await, Receiver::start().await);
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
     // Nobody serves this profile: it can only be pinned.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
     let name = format!("http://{closed}/agent");
@@ -260,6 +260,21 @@ async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) 
     let _ = bought(&platform).await;
     all_but_the_last_are_delivered(&place).await;
     assert_eq!(receiver.arrivals().len(), 2);
+}
+
+/// An order that nobody waits for any more is told like any other.
+async fn an_order_that_was_found_out_is_told_too(place: Place) {
+    let (shop, receiver) = (Shop::open(&place, shop::HASTY).await, Receiver::start().await);
+    let platform = shop.server.as_platform(&receiver.profile());
+    let checkout = platform.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
+    let unknown = platform.post(&complete_path(&checkout), &card("pm_sim_charge_then_hang")).await.body(200);
+    assert_eq!(unknown["status"], "complete_in_progress");
+    let told = receiver.told(1).await.remove(0);
+    let done = platform.get(&checkout_path(&checkout)).await.body(200);
+    assert_eq!((told.header("x-event-type"), &done["status"]), ("order_placed", &json!("completed")));
+    assert_eq!(told.order(), platform.get(&order_path(&done)).await.body(200));
+    all_are(&place, "delivered").await;
+    assert_eq!(receiver.arrivals().len(), 1);
 }
 
 async fn all_but_the_last_are_delivered(place: &Place) {
@@ -287,6 +302,7 @@ mod on_a_file {
         a_receiver_that_was_down_is_told_when_it_is_up_again,
         a_receiver_that_hangs_is_left_and_told_again,
         a_redirect_is_not_followed,
+        an_order_that_was_found_out_is_told_too,
         a_platform_that_names_no_address_is_told_nothing,
     );
 }
