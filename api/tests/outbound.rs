@@ -27,6 +27,8 @@ mod shop;
 
 #[path = "outbound/capture.rs"]
 mod capture;
+#[path = "outbound/fan_out.rs"]
+mod fan_out;
 #[path = "outbound/gateway_answers.rs"]
 mod gateway_answers;
 #[path = "outbound/gateway_events.rs"]
