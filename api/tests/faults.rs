@@ -46,3 +46,9 @@ mod shutdown_load;
 mod soak;
 #[path = "faults/sqlite.rs"]
 mod sqlite;
+#[path = "faults/steps.rs"]
+mod steps;
+#[path = "faults/steps_provoked.rs"]
+mod steps_provoked;
+#[path = "faults/steps_shop.rs"]
+mod steps_shop;
