@@ -38,6 +38,8 @@ mod platform;
 mod postgres;
 #[path = "faults/races.rs"]
 mod races;
+#[path = "faults/rolling_restart.rs"]
+mod rolling_restart;
 #[path = "faults/shutdown.rs"]
 mod shutdown;
 #[path = "faults/shutdown_load.rs"]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::postgres::{self, Durability, Postgres};
-use crate::process;
+use crate::{process, tools};
 
 /// Read by the fault tests: how long and how often they try.
 pub const EXTENT: &str = "XTASK_FAULTS";
@@ -25,7 +25,12 @@ pub fn run(args: &Args) -> Result<()> {
     let postgres = Postgres::provide(Durability::Fast)?;
     let mut tests = process::cargo(&["test", "-p", "api", "--test", "faults", "--", "--nocapture"]);
     tests.env(EXTENT, if args.quick { QUICK } else { FULL }).env(postgres::URL, &postgres.url);
-    process::run(&mut tests)
+    let tools = tools::hand_over(&mut tests);
+    let outcome = process::run(&mut tests);
+    for (tool, _) in tools.iter().filter(|(_, path)| path.is_none()) {
+        println!("NOT CHECKED: {}", tool.what);
+    }
+    outcome
 }
 
 pub fn exist() -> bool {
