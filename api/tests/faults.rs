@@ -38,6 +38,8 @@ mod platform;
 mod postgres;
 #[path = "faults/races.rs"]
 mod races;
+#[path = "faults/rolling_restart.rs"]
+mod rolling_restart;
 #[path = "faults/shutdown.rs"]
 mod shutdown;
 #[path = "faults/shutdown_load.rs"]
@@ -46,3 +48,9 @@ mod shutdown_load;
 mod soak;
 #[path = "faults/sqlite.rs"]
 mod sqlite;
+#[path = "faults/steps.rs"]
+mod steps;
+#[path = "faults/steps_provoked.rs"]
+mod steps_provoked;
+#[path = "faults/steps_shop.rs"]
+mod steps_shop;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::postgres::{self, Durability, Postgres};
-use crate::process;
 use crate::python::Python;
+use crate::{process, tools};
 
 /// Read by the fault tests: how long and how often they try.
 pub const EXTENT: &str = "XTASK_FAULTS";
@@ -29,7 +29,12 @@ pub fn run(args: &Args) -> Result<()> {
         process::cargo(&["test", "-p", "api", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
     tests.env(EXTENT, if args.quick { QUICK } else { FULL }).env(postgres::URL, &postgres.url);
     python.hand_to(&mut tests);
-    process::run(&mut tests)
+    let tools = tools::hand_over(&mut tests);
+    let outcome = process::run(&mut tests);
+    for (tool, _) in tools.iter().filter(|(_, path)| path.is_none()) {
+        println!("NOT CHECKED: {}", tool.what);
+    }
+    outcome
 }
 
 pub fn exist() -> bool {

@@ -14,6 +14,7 @@ mod process;
 mod python;
 mod sources;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 

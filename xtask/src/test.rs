@@ -1,11 +1,13 @@
 //! `cargo xtask test`: all the set-up a fresh machine needs, every test, and what was and was not checked.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::postgres::{self, Durability, Postgres};
 use crate::python::{self, Python};
+use crate::tools::{self, Tool};
 use crate::{faults, process, sources};
 
 #[derive(clap::Args, Default)]
@@ -30,10 +32,11 @@ pub fn run(args: &Args) -> Result<()> {
     let mut tests = process::cargo(&["test", "--workspace"]);
     tests.args(&args.extra);
     hand_over(postgres.as_ref(), python.as_ref(), &mut tests);
+    let tools = tools::hand_over(&mut tests);
     tests.env(faults::EXTENT, faults::QUICK);
     let outcome = process::run(&mut tests);
 
-    let summary = Summary::of(args, postgres.as_ref(), python.as_ref())?;
+    let summary = Summary::of(args, postgres.as_ref(), python.as_ref(), &tools)?;
     summary.print(outcome.is_ok());
     outcome
 }
@@ -57,7 +60,12 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(args: &Args, postgres: Option<&Postgres>, python: Option<&Python>) -> Result<Summary> {
+    fn of(
+        args: &Args,
+        postgres: Option<&Postgres>,
+        python: Option<&Python>,
+        tools: &[(&'static Tool, Option<PathBuf>)],
+    ) -> Result<Summary> {
         let mut summary = Summary::default();
         if !args.extra.is_empty() {
             let extra = args.extra.join(" ");
@@ -84,6 +92,16 @@ impl Summary {
             None => {
                 let judged = python::JUDGES.map(|judge| judge.what).join(", ");
                 summary.not_checked.push(format!("{judged} (--without-python)"));
+            }
+        }
+        for (tool, path) in tools {
+            match path {
+                Some(path) => {
+                    let asking = reached_by(tool.variable, "")?;
+                    let checked = asking.map(|tests| format!("{}; by {tests}", path.display()));
+                    summary.line(tool.what, checked, "no test needs it");
+                }
+                None => summary.not_checked.push(format!("{} (it cannot be installed here)", tool.what)),
             }
         }
         let quick = faults::exist().then(|| "quick; all of them with `cargo xtask faults`".to_owned());

@@ -1,0 +1,165 @@
+//! Three instances behind haproxy are restarted one after the other under load, and nobody notices.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::books::{Books, Item, stock};
+use crate::extent::{Chance, PATIENCE, extent, until};
+use crate::gateway::{self, VISA};
+use crate::invariants::{State, violations};
+use crate::kit::client::fresh_key;
+use crate::kit::place::not_checked;
+use crate::kit::process::Process;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, Reply};
+
+crate::on_postgres!(a_rolling_restart_of_three_fails_no_request);
+
+const HAPROXY: &str = "XTASK_HAPROXY";
+const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
+/// haproxy asks for readiness so often, and one refusal is enough for it.
+const CHECK_MS: u64 = 100;
+/// How long a stopping instance goes on listening: long enough for haproxy to hear that it is not ready.
+const LISTEN_MS: &str = "1000";
+const FIRST_PORT: u16 = 8_101;
+
+/// An address of this machine that only this process uses, so that the ports of whoever is restarted stay free.
+pub fn own_address(port: u16) -> SocketAddr {
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    (Ipv4Addr::new(127, 44, high, low.clamp(1, 254)), port).into()
+}
+
+fn config(front: SocketAddr, instances: &[SocketAddr]) -> String {
+    let servers: Vec<String> =
+        instances.iter().enumerate().map(|(index, address)| format!("  server s{index} {address}\n")).collect();
+    format!(
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  retries 3\n  \
+         option redispatch\n\
+         frontend shop\n  bind {front}\n  default_backend instances\n\
+         backend instances\n  balance roundrobin\n  option httpchk GET /readyz\n  http-check expect status 200\n  \
+         default-server check inter {CHECK_MS}ms fall 1 rise 1\n{}",
+        servers.concat()
+    )
+}
+
+/// What the clients saw, together.
+#[derive(Default)]
+struct Seen {
+    answered: u64,
+    orders: u64,
+    failed: Vec<String>,
+}
+
+async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
+    let Ok(haproxy) = std::env::var(HAPROXY) else {
+        return not_checked(&format!("a rolling restart behind haproxy ({HAPROXY} is not set)"));
+    };
+    stock(&place, ITEMS);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    let front = own_address(FIRST_PORT - 1);
+    let addresses: Vec<SocketAddr> = (FIRST_PORT..FIRST_PORT + 3).map(own_address).collect();
+    let launch = |address: &SocketAddr| {
+        let address = address.to_string();
+        let others = [
+            ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
+            ("TUCKSHOP_SHUTDOWN_LISTEN_MS", LISTEN_MS),
+            ("TUCKSHOP_HTTP_ADDRESS", address.as_str()),
+        ];
+        Server::launch(&place, &gateway::beside(&own, &others))
+    };
+    let mut servers: Vec<Server> = addresses.iter().map(launch).collect();
+    let file = place.directory().join("haproxy.cfg");
+    std::fs::write(&file, config(front, &addresses)).expect("written");
+    let mut proxy = Process::start(Command::new(&haproxy).args(["-db", "-f"]).arg(&file));
+    until("haproxy passes something on", PATIENCE, || {
+        assert_eq!(proxy.ended(), None, "{}", proxy.said());
+        Platform::at(front).ask(&Call::get("/livez")).ok().filter(|reply| reply.status == 200)
+    });
+    for server in &servers {
+        until("haproxy uses all of them", PATIENCE, || {
+            Platform::at(front).ask(&Call::get("/livez")).expect("an answer");
+            serves(server).then_some(())
+        });
+    }
+
+    let (seen, over) = (Mutex::new(Seen::default()), AtomicBool::new(false));
+    let began = Instant::now();
+    let mut restarts = 0;
+    std::thread::scope(|scope| {
+        for client in 0..extent(8, 16) {
+            let (seen, over) = (&seen, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    ask(front, client, seen, over);
+                }
+            });
+        }
+        for index in (0..3).cycle().take(extent(3, 15)) {
+            let stopped = servers.remove(index).stop();
+            assert_eq!(stopped.status.code(), Some(0));
+            servers.insert(index, launch(&addresses[index]));
+            until("haproxy uses it again", PATIENCE, || serves(&servers[index]).then_some(()));
+            restarts += 1;
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let seen = seen.into_inner().expect("clients do not panic");
+    println!(
+        "{restarts} restarts in {} s: {} requests, {} orders, {} failed",
+        began.elapsed().as_secs(),
+        seen.answered,
+        seen.orders,
+        seen.failed.len()
+    );
+    assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+    assert!(seen.orders > 10 && seen.answered > 100, "the load did nothing");
+    let mut books = Books::open(&place);
+    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let state = State { charges: gateway::charges(&gateway), ..books.state(&place, ITEMS) };
+    assert_eq!(violations(&state), Vec::<String>::new());
+    for server in servers {
+        assert!(server.stop().status.success());
+    }
+}
+
+/// Whether anything but a question after its readiness has reached it.
+fn serves(server: &Server) -> bool {
+    server.log().iter().any(|line| line["op"] == "http.request" && line["path"] != "/readyz")
+}
+
+/// Buys and looks, on one connection or on a new one for each request.
+fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
+    let mut chance = Chance::of(client);
+    let mut kept = Platform::at(front);
+    let mut must = |call: &Call, status: u16| -> Option<Reply> {
+        let mut fresh = Platform::at(front);
+        let platform = if client % 2 == 0 { &mut kept } else { &mut fresh };
+        let answer = platform.ask(call);
+        let mut seen = seen.lock().expect("seen");
+        seen.answered += 1;
+        match answer {
+            Ok(reply) if reply.status == status => Some(reply),
+            other => {
+                seen.failed.push(format!("{call:?}: {other:?}"));
+                None
+            }
+        }
+    };
+    while !over.load(Ordering::SeqCst) {
+        let Some(created) = must(&Call::create(&fresh_key(), "bun", 1), 201) else { continue };
+        let id = created.id();
+        for _ in 0..chance.between(1, 4) {
+            must(&Call::get(&format!("/checkout-sessions/{id}")), 200);
+        }
+        let paid = must(&Call::pay(&id, &fresh_key(), VISA), 200);
+        if paid.is_some_and(|reply| reply.checkout_status() == "completed") {
+            seen.lock().expect("seen").orders += 1;
+        }
+        // A client that idles now and then, so that kept connections are used again after a while.
+        std::thread::sleep(Duration::from_millis(chance.between(0, 120)));
+    }
+}

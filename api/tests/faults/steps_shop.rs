@@ -1,0 +1,181 @@
+//! The shop of the completion steps: its gateway, the network to its database, and its one process, which may be dead.
+
+use std::net::{TcpStream, ToSocketAddrs};
+
+use faultkit::{Fault as Net, Proxy};
+use paysim::{Operation, Paysim};
+
+use crate::books::{Books, Item, stock};
+use crate::deadlines::at_rest;
+use crate::extent::{Chance, PATIENCE, until};
+use crate::gateway;
+use crate::invariants::{State, violations};
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, Reply, connect, send};
+
+const ITEMS: &[Item] = &[("bun", 250, 1_000)];
+/// Calls are given time enough that a slow machine does not lose an answer by itself.
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
+    ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "2000"),
+    ("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "500"),
+    ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "1500"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "4000"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
+];
+
+/// A checkout that is ready, and the call that completes it.
+pub struct Purchase {
+    pub checkout: String,
+    pub key: String,
+    pub call: Call,
+}
+
+pub struct Shop<'a> {
+    place: &'a Place,
+    pub gateway: Paysim,
+    /// Between it and Postgres.
+    pub proxy: Option<Proxy>,
+    server: Option<Server>,
+    pub books: Books,
+    /// Whether the books hold a lock.
+    holds: bool,
+    /// Faults that the gateway was asked for.
+    scripted: u64,
+}
+
+impl<'a> Shop<'a> {
+    pub fn open(place: &'a Place) -> Self {
+        stock(place, ITEMS);
+        let proxy = place.is_postgres().then(|| {
+            let url = url::Url::parse(&place.database_url()).expect("a url");
+            let upstream = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
+            Proxy::start(upstream.to_socket_addrs().expect("resolves").next().expect("an address"))
+        });
+        let (gateway, books) = (gateway::start(), Books::open(place));
+        let mut shop = Self { place, gateway, proxy, server: None, books, holds: false, scripted: 0 };
+        shop.server = Some(shop.launch());
+        shop
+    }
+
+    /// A process of the shop, on its database and its gateway.
+    pub fn launch(&self) -> Server {
+        let mut url = url::Url::parse(&self.place.database_url()).expect("a url");
+        if let Some(proxy) = &self.proxy {
+            url.set_host(Some("127.0.0.1")).expect("a host");
+            url.set_port(Some(proxy.address().port())).expect("a port");
+        }
+        let own = gateway::settings(&self.gateway);
+        let mut settings = gateway::beside(&own, SETTINGS);
+        settings.push(("TUCKSHOP_DATABASE_URL", url.as_str()));
+        Server::launch(self.place, &settings)
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    pub fn kill(&mut self) {
+        self.server.take().expect("it runs").kill9();
+    }
+
+    pub fn platform(&self) -> Platform {
+        Platform::at(self.server().address())
+    }
+
+    pub fn begin(&mut self, card: &str) -> Purchase {
+        let mut platform = self.platform();
+        until("it sells", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        let (checkout, key) = (platform.checkout("bun", 2), fresh_key());
+        let call = Call::pay(&checkout, &key, card);
+        Purchase { checkout, key, call }
+    }
+
+    /// Asks, without waiting for the answer.
+    pub fn ask(&self, purchase: &Purchase) -> TcpStream {
+        let mut caller = connect(self.server().address()).expect("a connection");
+        send(&mut caller, &purchase.call).expect("sent");
+        caller
+    }
+
+    /// The gateway deals this fault to the next such call. Waits, once `meanwhile` has made the call, until it has dealt
+    /// all that it was asked for.
+    pub fn dealt<T>(
+        &mut self,
+        operation: Operation,
+        fault: paysim::Fault,
+        meanwhile: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.scripted += 1;
+        self.gateway.fail_next(operation, 1, fault);
+        let done = meanwhile(self);
+        let dealt = || self.gateway.faults_dealt().values().sum::<u64>();
+        until("the gateway has dealt its faults", PATIENCE, || (dealt() == self.scripted).then_some(()));
+        done
+    }
+
+    /// How many lines of the log have this message.
+    pub fn said(&self, message: &str) -> usize {
+        self.server().log().iter().filter(|line| line["msg"] == message).count()
+    }
+
+    /// Takes the lock that every write of this checkout needs.
+    pub fn hold(&mut self, purchase: &Purchase) {
+        self.books.hold(&purchase.checkout);
+        self.holds = true;
+    }
+
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.holds) {
+            self.books.release();
+        }
+    }
+
+    /// The state of the latest attempt to pay for it; empty when there is none.
+    pub fn attempt(&mut self, purchase: &Purchase) -> String {
+        let latest = format!(
+            "SELECT coalesce((SELECT state FROM payment_attempt WHERE checkout_id = '{}' \
+             ORDER BY created_at DESC LIMIT 1), '') AS value",
+            purchase.checkout
+        );
+        self.books.text(&latest)
+    }
+
+    /// Nothing is broken any more, and who was killed is started again. Then the buyer insists, and is told the same
+    /// when asking once more.
+    pub fn heal_and_insist(&mut self, purchase: &Purchase) -> Reply {
+        self.release();
+        if let Some(proxy) = &self.proxy {
+            proxy.set(Net::Pass);
+        }
+        self.gateway.clear_faults();
+        if self.server.is_none() {
+            self.server = Some(self.launch());
+        }
+        let mut platform = self.platform();
+        until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
+        // Whoever had it is dead, or has given up: the rest of its time may as well be over.
+        self.books.end_leases();
+        let mut chance = Chance::of(1);
+        let reply = platform.insist(&purchase.call, &mut chance, PATIENCE).expect("an answer");
+        let again = platform.must(&purchase.call);
+        assert_eq!((reply.status, &reply.body), (again.status, &again.body), "asked again, it says something else");
+        until("it is settled", PATIENCE, || (self.books.undecided() == 0).then_some(()));
+        reply
+    }
+
+    pub fn violations(&mut self) -> Vec<String> {
+        let state = State { charges: gateway::charges(&self.gateway), ..self.books.state(self.place, ITEMS) };
+        let held = self.gateway.ledger().totals().held;
+        let mut broken = violations(&state);
+        broken.extend((held != 0).then(|| format!("the gateway holds {held} for nobody")));
+        broken
+    }
+
+    pub fn close(mut self) {
+        let stopped = self.server.take().expect("it runs").stop();
+        assert!(stopped.status.success());
+    }
+}
