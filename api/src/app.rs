@@ -2,7 +2,7 @@
 //! of.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ pub enum StartError {
     Outbound(#[from] OutboundError),
     #[error("TUCKSHOP_WEBHOOK_KEYS_PATH: {0}")]
     Keys(#[from] KeyError),
+    #[error("{setting}: {}: {error}", path.display())]
+    File { setting: &'static str, path: PathBuf, error: std::io::Error },
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
 }
@@ -400,7 +402,7 @@ fn mail(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
         MailProtection::Starttls => MailTls::StartTls,
         MailProtection::None => MailTls::None,
     };
-    let extra_roots = mail.ca_path.as_ref().map(std::fs::read_to_string).transpose()?;
+    let extra_roots = mail.ca_path.as_deref().map(|path| read("TUCKSHOP_MAIL_CA_PATH", path)).transpose()?;
     let settings = integrations::mail::MailConfig { host, port: mail.port(), tls, credentials, from, extra_roots };
     Ok(Some(Arc::new(MailCourier::new(settings)?)))
 }
@@ -408,7 +410,12 @@ fn mail(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
 /// The configured keys, or those that the shop makes and keeps itself.
 fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
     let Some(path) = &config.webhook.keys_path else { return Ok(Arc::new(SqlKeyStore::new(database.clone()))) };
-    Ok(Arc::new(FixedKeys::read(&std::fs::read_to_string(path)?)?))
+    Ok(Arc::new(FixedKeys::read(&read("TUCKSHOP_WEBHOOK_KEYS_PATH", path)?)?))
+}
+
+/// The file that a setting names.
+fn read(setting: &'static str, path: &Path) -> Result<String, StartError> {
+    std::fs::read_to_string(path).map_err(|error| StartError::File { setting, path: path.to_owned(), error })
 }
 
 fn published(signer: Arc<Signer>) -> PublishedKeys {

@@ -13,28 +13,38 @@ use crate::config::LogFormat;
 /// Lines that wait to be written. At a few hundred bytes each, a few megabytes.
 const BUFFER: usize = 8_192;
 
+/// Where JSON lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Standard,
+    /// Beside standard output, which belongs to what a command has to say.
+    Error,
+}
+
 /// A logger, and the guard that writes what is left when it is dropped. Keep the guard until the very end.
-pub fn start(format: LogFormat, level: Level) -> (Logger, AsyncGuard) {
-    match format {
-        LogFormat::Json => {
-            // A whole line in one write: what else is said on standard output comes before it or after it.
-            let drain = slog_json::Json::new(io::BufWriter::new(io::stdout()))
-                .set_newlines(true)
-                .set_flush(true)
-                .add_key_value(o!(
-                    "at" => FnValue(|_: &Record<'_>| now()),
-                    "level" => FnValue(|record: &Record<'_>| level_name(record.level())),
-                    "msg" => FnValue(|record: &Record<'_>| record.msg().to_string()),
-                ))
-                .build();
-            detach(drain.fuse(), level)
-        }
-        LogFormat::Terminal => {
+pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, AsyncGuard) {
+    match (format, output) {
+        (LogFormat::Json, Output::Standard) => detach(json_lines(io::stdout()).fuse(), level),
+        (LogFormat::Json, Output::Error) => detach(json_lines(io::stderr()).fuse(), level),
+        (LogFormat::Terminal, _) => {
             let decorator = slog_term::TermDecorator::new().stderr().build();
             let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build();
             detach(drain.fuse(), level)
         }
     }
+}
+
+fn json_lines<W: io::Write>(to: W) -> slog_json::Json<io::BufWriter<W>> {
+    // A whole line in one write: what else is said there comes before it or after it.
+    slog_json::Json::new(io::BufWriter::new(to))
+        .set_newlines(true)
+        .set_flush(true)
+        .add_key_value(o!(
+            "at" => FnValue(|_: &Record<'_>| now()),
+            "level" => FnValue(|record: &Record<'_>| level_name(record.level())),
+            "msg" => FnValue(|record: &Record<'_>| record.msg().to_string()),
+        ))
+        .build()
 }
 
 fn detach<D>(drain: D, level: Level) -> (Logger, AsyncGuard)

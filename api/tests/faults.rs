@@ -17,6 +17,8 @@ mod deadlines;
 mod departures;
 #[path = "faults/extent.rs"]
 mod extent;
+#[path = "faults/gateway.rs"]
+mod gateway;
 #[path = "faults/instances.rs"]
 mod instances;
 #[path = "faults/invariants.rs"]
@@ -26,6 +28,8 @@ mod kills;
 #[allow(unused_imports, reason = "the kit serves every test binary")]
 #[path = "kit/mod.rs"]
 mod kit;
+#[path = "faults/memory.rs"]
+mod memory;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/platform.rs"]
@@ -38,5 +42,7 @@ mod races;
 mod shutdown;
 #[path = "faults/shutdown_load.rs"]
 mod shutdown_load;
+#[path = "faults/soak.rs"]
+mod soak;
 #[path = "faults/sqlite.rs"]
 mod sqlite;

@@ -14,7 +14,7 @@ function init(args)
   step, purchases, failures, serial = 1, 0, 0, 0
   salt = args[1] .. "-" .. number
   math.randomseed(number * 7919)
-  headers = { ["Content-Type"] = "application/json", ["UCP-Agent"] = [[profile="https://bench.example/agent.json"]] }
+  headers = { ["Content-Type"] = "application/json", ["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]] }
 end
 
 function request()

@@ -1,5 +1,6 @@
 -- The statements that the shop sends for one purchase (create, update, complete), as bare as the engine can take them:
--- the same rows, indexes and commits, no program around them. Run by pgbench on Postgres and by sqlite_engine.py on
+-- the same rows, indexes and commits, no program around them. What the shop does on its own afterwards, such as claiming and
+-- recording the webhook, is not in it. Run by pgbench on Postgres and by sqlite_engine.py on
 -- SQLite; `:doc` is a document of the size that a checkout has. One line, one statement.
 \set n random(1, 1000000000000000)
 \set s random(1, 20)
@@ -27,7 +28,7 @@ INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fi
 SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
 SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku FOR UPDATE;
 UPDATE stock SET on_hand = on_hand, held = held + 1 WHERE sku = 'bench_' || :s;
-INSERT INTO payment_attempt (id, checkout_id, handler, amount, currency, state, checks, claim_key, created_at, due_at) VALUES ('p' || :n, 'c' || :n, 'mock_payment_handler', 1, 'USD', 'opened', 0, 'p' || :n, 1, 1);
+INSERT INTO payment_attempt (id, checkout_id, handler, amount, currency, state, checks, claim_key, created_at, due_at, leased_until) VALUES ('p' || :n, 'c' || :n, 'mock_payment_handler', 1, 'USD', 'opened', 0, 'p' || :n, 1, 1, 1);
 UPDATE checkout SET status = 'complete_in_progress', version = 3, updated_at = 3, attempt_id = 'p' || :n, details = :doc WHERE id = 'c' || :n AND version = 2;
 COMMIT;
 -- payment.record_reference
@@ -42,8 +43,10 @@ SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku 
 INSERT INTO orders (id, checkout_id, owner, page, currency, expectations, totals, attribution, placed_at) VALUES ('o' || :n, 'c' || :n, 'bench', 'o' || :n, 'USD', '[]', '[]', '{}', 1);
 INSERT INTO order_line (order_id, position, id, sku, title, unit_price, original, total, fulfilled, discount) VALUES ('o' || :n, 0, 'li_1', 'bench_1', 'Bench', 1, 1, 1, 0, 0);
 INSERT INTO order_event (order_id, sequence, id, kind, occurred_at, body) VALUES ('o' || :n, 0, 'evt_placed', 'placed', 1, '{}');
+SELECT disabled_at FROM destination WHERE id = 'webhook:bench' LIMIT 1;
+INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, attempts, ended_at) VALUES ('m' || :n, 'webhook', 'webhook:bench', 'o' || :n, 0, 'order_placed', :doc, 'delivered', 1, 1, 1, 1);
 UPDATE stock SET on_hand = on_hand - 1, held = held - 1 WHERE sku = 'bench_' || :s;
-UPDATE payment_attempt SET state = 'confirmed' WHERE id = 'p' || :n;
+UPDATE payment_attempt SET state = 'confirmed', due_at = 1, leased_until = NULL WHERE id = 'p' || :n;
 UPDATE checkout SET status = 'completed', version = 4, updated_at = 4, order_id = 'o' || :n, order_page = 'o' || :n WHERE id = 'c' || :n AND version = 3;
 UPDATE idempotency_key SET outcome = :doc WHERE principal = 'bench' AND operation = 'checkout.complete' AND resource = 'c' || :n AND idempotency_key = 'p' || :n;
 COMMIT;

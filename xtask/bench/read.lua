@@ -1,6 +1,6 @@
 -- Reads of one checkout.
 function init(args)
-  wrk.headers["UCP-Agent"] = [[profile="https://bench.example/agent.json"]]
+  wrk.headers["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]]
   line = wrk.format("GET", "/checkout-sessions/" .. args[1])
 end
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::postgres::{self, Durability, Postgres};
 use crate::process;
+use crate::python::Python;
 
 /// Read by the fault tests: how long and how often they try.
 pub const EXTENT: &str = "XTASK_FAULTS";
@@ -23,8 +24,11 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let postgres = Postgres::provide(Durability::Fast)?;
-    let mut tests = process::cargo(&["test", "-p", "api", "--test", "faults", "--", "--nocapture"]);
+    let python = Python::provide()?;
+    let mut tests =
+        process::cargo(&["test", "-p", "api", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
     tests.env(EXTENT, if args.quick { QUICK } else { FULL }).env(postgres::URL, &postgres.url);
+    python.hand_to(&mut tests);
     process::run(&mut tests)
 }
 

@@ -12,9 +12,13 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
     let database = config.effective().into_iter().find(|(name, _)| name == "TUCKSHOP_DATABASE_URL");
     let database = database.map_or_else(String::new, |(_, value)| value);
     let secret = secret.map_or("off", Secret::expose);
+    let payments = match &config.payment.gateway_url {
+        Some(_) => "payments go to the configured gateway",
+        None => "payments are simulated",
+    };
     println!(
         "\n  {} is open at {url}\n  \
-         mode        development (payments are simulated; this machine only)\n  \
+         mode        development ({payments}; this machine only)\n  \
          database    {database}\n  \
          profile     {url}/.well-known/ucp\n  \
          simulation  Simulation-Secret: {secret}\n\n  \

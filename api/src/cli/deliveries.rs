@@ -102,6 +102,9 @@ fn retry(session: &Session<'_>, which: &Retried) -> ExitCode {
         let now = session.tools.clock.now();
         match session.wait(session.tools.deliveries.retry(&session.ctx, which.clone(), now, BATCH)) {
             Ok(BATCH) => revived += BATCH,
+            Ok(0) if revived == 0 && matches!(which, Retried::One(_)) => {
+                return failed("there is no such delivery, or it was not given up");
+            }
             Ok(last) => {
                 println!("{} to be tried again.", revived + last);
                 return DONE;

@@ -9,11 +9,10 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use super::demo_platform::{Event, Platform};
 use super::{DONE, failed};
 use crate::config::Config;
 
-/// The platform that the demo pretends to be; a profile on this machine, so the shop trusts it.
-const AGENT: &str = "profile=\"http://localhost/demo-platform.json\"";
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>, items: Vec<String>) -> ExitCode {
@@ -22,23 +21,41 @@ pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>, items
         (None, Ok(address)) => config.public_url(address),
         (None, Err(error)) => return failed(&error.to_string()),
     };
-    match runtime.block_on(Shopper::new(url, items).buy()) {
-        Ok(()) => DONE,
-        Err(why) => failed(&why),
+    let platform = match Platform::open() {
+        Ok(platform) => platform,
+        Err(error) => return failed(&format!("the demo's own server cannot listen: {error}")),
+    };
+    let shopper = Shopper { url, items, agent: platform.agent(), client: Client::new() };
+    let bought = runtime.block_on(platform.during(async { shopper.buy().await }));
+    match bought {
+        Ok(Ok(told)) => {
+            print_event(told);
+            DONE
+        }
+        Ok(Err(why)) => failed(&why),
+        Err(error) => failed(&format!("the demo's own server ended: {error}")),
+    }
+}
+
+fn print_event(told: Option<Event>) {
+    match told {
+        Some(Event { kind, id, signed }) => {
+            let signed = if signed { "signed" } else { "not signed" };
+            println!("The shop told its platform: {kind} ({id}, {signed})");
+        }
+        None => println!("The shop has not told its platform yet; see `tuckshop deliveries list`."),
     }
 }
 
 struct Shopper {
     url: String,
     items: Vec<String>,
+    /// Who it says it is.
+    agent: String,
     client: Client,
 }
 
 impl Shopper {
-    fn new(url: String, items: Vec<String>) -> Self {
-        Self { url, items, client: Client::new() }
-    }
-
     async fn buy(&self) -> Result<(), String> {
         println!("Buying at {}\n", self.url);
         let profile = self.step("discover the shop", Method::GET, "/.well-known/ucp", None).await?;
@@ -82,7 +99,7 @@ impl Shopper {
     async fn step(&self, what: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let watch = Stopwatch::start();
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.url)).timeout(TIMEOUT);
-        request = request.header("ucp-agent", AGENT);
+        request = request.header("ucp-agent", &self.agent);
         if let Some(body) = body {
             request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string()).json(body);
         }

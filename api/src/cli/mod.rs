@@ -6,6 +6,7 @@
 mod banner;
 mod deliveries;
 mod demo;
+mod demo_platform;
 mod import;
 mod keys;
 mod platforms;
@@ -21,6 +22,7 @@ use slog::{Logger, info};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{Config, Environment, markdown};
+use crate::log::Output;
 use crate::{app, log};
 use tools::Session;
 
@@ -103,7 +105,8 @@ pub fn run(
         }
         return DONE;
     }
-    let (log, _flush) = log::start(config.log_format(), config.log.level);
+    let output = if matches!(command, Command::Serve) { Output::Standard } else { Output::Error };
+    let (log, _flush) = log::start(config.log_format(), config.log.level, output);
     if !environment.service_links().is_empty() {
         info!(log, "service links were ignored"; "op" => "config.read",
             "variables" => environment.service_links().join(", "));

@@ -41,7 +41,7 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
         warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
     }
     if config.mail.host.is_none() {
-        info!(log, "no mail relay is configured: buyers get no order confirmation"; "op" => "app.build");
+        info!(log, "no mail relay is configured: orders are not confirmed by mail"; "op" => "app.build");
     }
     if config.payment.gateway_url.is_some() && app.payments.is_none() {
         info!(log, "gateway events are off: lost answers are found by looking alone"; "op" => "app.build");

@@ -407,7 +407,7 @@ impl Section for LogConfig {
     const SETTINGS: &'static [Setting] = &[
         setting(
             "format",
-            "`json`: one object a line on standard output. `terminal`: for people, on standard error. Not set: `json` in production, else `terminal`.",
+            "`json`: one object a line, on standard output (on standard error for commands other than `serve`). `terminal`: for people, on standard error. Not set: `json` in production, else `terminal`.",
         ),
         setting("level", "`trace`, `debug`, `info`, `warning`, `error` or `critical`."),
     ];

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use integrations::mock_payment_handler::{EntryKind, Ledger};
 
-use crate::invariants::{Attempt, Charge, Checkout, Order, State, Stock};
+use crate::invariants::{Attempt, Charge, Checkout, Event, Order, State, Stock};
 use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
 
@@ -81,7 +81,7 @@ impl Books {
     }
 
     /// The rows of a query whose columns are all shown as text.
-    fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
+    pub fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
         let shown = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), '')"));
         let sql = format!("SELECT {} AS value {rest}", shown.join(" || '\u{1f}' || "));
         let rows: QueryResult<Vec<Row>> = match self {
@@ -108,6 +108,19 @@ impl Books {
     pub fn undecided(&mut self) -> i64 {
         self.number("count(*)", "FROM checkout WHERE status = 'complete_in_progress'")
             + self.number("count(*)", "FROM payment_attempt WHERE state IN ('opened', 'unknown')")
+    }
+
+    /// For how long the oldest of them has been undecided, in milliseconds; 0 when there is none.
+    pub fn undecided_for(&mut self) -> i64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+        let now = i64::try_from(now).expect("before the year 292278994");
+        let since = format!("coalesce(min(created_at), {now})");
+        now - self.number(&since, "FROM payment_attempt WHERE state IN ('opened', 'unknown')")
+    }
+
+    /// Whoever worked on an undecided payment is dead, and its lease may as well be over.
+    pub fn end_leases(&mut self) {
+        self.execute("UPDATE payment_attempt SET leased_until = NULL, due_at = 0 WHERE state IN ('opened', 'unknown')");
     }
 
     /// All that could have happened to a shop. Equal before and after means that nothing did.
@@ -156,6 +169,9 @@ impl Books {
         });
         let attempts = self.rows(["id", "checkout_id", "amount", "state"], "FROM payment_attempt").into_iter();
         let checkouts = self.rows(["id", "status", "order_id"], "FROM checkout").into_iter();
+        let told = "FROM order_event e LEFT JOIN delivery d \
+            ON d.order_id = e.order_id AND d.sequence = e.sequence AND d.channel = 'webhook'";
+        let events = self.rows(["e.order_id", "e.sequence", "d.state"], told).into_iter();
         State {
             initial: items.iter().map(|(sku, _, units)| ((*sku).to_owned(), *units)).collect(),
             stock: stock
@@ -167,6 +183,9 @@ impl Books {
                 .map(|[id, checkout, amount, state]| Attempt { id, checkout, amount: number(&amount), state })
                 .collect(),
             checkouts: checkouts.map(|[id, status, order]| Checkout { id, status, order }).collect(),
+            events: events
+                .map(|[order, sequence, delivery]| Event { order, sequence: number(&sequence), delivery })
+                .collect(),
             charges: charges(place),
             ..State::default()
         }

@@ -32,6 +32,14 @@ pub struct Checkout {
     pub order: String,
 }
 
+/// Something that happened to an order, and how far the word of it has come: the state of its delivery, empty when there
+/// is none.
+pub struct Event {
+    pub order: String,
+    pub sequence: i64,
+    pub delivery: String,
+}
+
 #[derive(Clone)]
 pub struct Charge {
     pub attempt: String,
@@ -48,6 +56,12 @@ pub struct State {
     pub attempts: Vec<Attempt>,
     pub checkouts: Vec<Checkout>,
     pub charges: Vec<Charge>,
+    pub events: Vec<Event>,
+    /// For how long something was left undecided at most, and for how long it may be. Both 0 when nobody looked.
+    pub longest_undecided_ms: i64,
+    pub window_ms: i64,
+    /// What each process that was asked to stop left behind; empty when that was nothing.
+    pub left_at_shutdown: Vec<String>,
     /// Checkout and order of every "completed" that a buyer was told.
     pub acknowledged: Vec<(String, String)>,
     /// Checkouts of which a buyer was told that nothing came of it.
@@ -61,7 +75,7 @@ type Check = fn(&State) -> Vec<String>;
 
 /// What is wrong, each with the name of the promise that it breaks. Empty when all is well.
 pub fn violations(state: &State) -> Vec<String> {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 13] = [
         ("acknowledged orders are there", acknowledged_orders_are_there),
         ("acknowledged orders are readable", |state| state.unreadable.clone()),
         ("what was refused did not happen", what_was_refused_did_not_happen),
@@ -70,7 +84,11 @@ pub fn violations(state: &State) -> Vec<String> {
         ("no attempt is charged twice", no_attempt_is_charged_twice),
         ("every charge has its order", every_charge_has_its_order),
         ("every order is paid once", every_order_is_paid_once),
+        ("the ledger equals the orders", the_ledger_equals_the_orders),
         ("everything is settled", everything_is_settled),
+        ("nothing is undecided for long", nothing_is_undecided_for_long),
+        ("every event is told or about to be", every_event_is_told_or_about_to_be),
+        ("nothing outlives a shutdown", nothing_outlives_a_shutdown),
     ];
     let broken = checks
         .into_iter()
@@ -117,18 +135,21 @@ fn no_attempt_is_charged_twice(state: &State) -> Vec<String> {
 }
 
 fn every_charge_has_its_order(state: &State) -> Vec<String> {
+    let attempts: BTreeMap<_, _> = state.attempts.iter().map(|attempt| (&attempt.id, attempt)).collect();
+    let mut totals: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    for order in &state.orders {
+        totals.entry(&order.checkout).or_default().push(order.total);
+    }
     let mut wrong = Vec::new();
     for charge in &state.charges {
-        let attempt = state.attempts.iter().find(|attempt| attempt.id == charge.attempt);
-        let Some(attempt) = attempt else {
+        let Some(attempt) = attempts.get(&charge.attempt) else {
             wrong.push(format!("{} was charged and is not recorded", charge.attempt));
             continue;
         };
-        let orders: Vec<_> = state.orders.iter().filter(|order| order.checkout == attempt.checkout).collect();
-        if attempt.state != "confirmed" || orders.len() != 1 || orders[0].total != charge.amount {
-            let totals: Vec<i64> = orders.iter().map(|order| order.total).collect();
+        let ordered = totals.get(&attempt.checkout).map(Vec::as_slice).unwrap_or_default();
+        if attempt.state != "confirmed" || ordered != [charge.amount] {
             wrong.push(format!(
-                "{} is {}, was charged {}, and has orders over {totals:?}",
+                "{} is {}, was charged {}, and has orders over {ordered:?}",
                 attempt.id, attempt.state, charge.amount
             ));
         }
@@ -137,17 +158,42 @@ fn every_charge_has_its_order(state: &State) -> Vec<String> {
 }
 
 fn every_order_is_paid_once(state: &State) -> Vec<String> {
-    let paid_by = |order: &&Order| {
-        let own = state.attempts.iter().filter(|attempt| attempt.checkout == order.checkout);
-        let own: BTreeSet<_> = own.map(|attempt| &attempt.id).collect();
-        state.charges.iter().filter(|charge| own.contains(&charge.attempt)).map(|charge| charge.amount).collect()
-    };
+    let checkouts: BTreeMap<_, _> = state.attempts.iter().map(|attempt| (&attempt.id, &attempt.checkout)).collect();
+    let mut paid: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    for charge in &state.charges {
+        if let Some(checkout) = checkouts.get(&charge.attempt) {
+            paid.entry(*checkout).or_default().push(charge.amount);
+        }
+    }
     let wrong = state.orders.iter().filter_map(|order| {
-        let paid: Vec<i64> = paid_by(&order);
-        let due = if order.total == 0 { vec![] } else { vec![order.total] };
+        let paid = paid.get(&order.checkout).map(Vec::as_slice).unwrap_or_default();
+        let due: &[i64] = if order.total == 0 { &[] } else { &[order.total] };
         (paid != due).then(|| format!("{} over {} was paid with {paid:?}", order.id, order.total))
     });
     wrong.collect()
+}
+
+fn the_ledger_equals_the_orders(state: &State) -> Vec<String> {
+    let charged: i64 = state.charges.iter().map(|charge| charge.amount).sum();
+    let ordered: i64 = state.orders.iter().map(|order| order.total).sum();
+    if charged == ordered { Vec::new() } else { vec![format!("{charged} was charged for orders over {ordered}")] }
+}
+
+fn nothing_is_undecided_for_long(state: &State) -> Vec<String> {
+    let State { longest_undecided_ms: longest, window_ms: window, .. } = state;
+    if longest <= window { Vec::new() } else { vec![format!("{longest} ms, and {window} ms are allowed")] }
+}
+
+fn every_event_is_told_or_about_to_be(state: &State) -> Vec<String> {
+    let told: BTreeSet<_> = state.events.iter().map(|event| &event.order).collect();
+    let silent = state.orders.iter().filter(|order| !told.contains(&order.id));
+    let silent = silent.map(|order| format!("{} has no event", order.id));
+    let lost = state.events.iter().filter(|event| !matches!(event.delivery.as_str(), "pending" | "delivered"));
+    silent.chain(lost.map(|event| format!("{} of {}: {:?}", event.sequence, event.order, event.delivery))).collect()
+}
+
+fn nothing_outlives_a_shutdown(state: &State) -> Vec<String> {
+    state.left_at_shutdown.iter().filter(|left| !left.is_empty()).cloned().collect()
 }
 
 fn everything_is_settled(state: &State) -> Vec<String> {
@@ -193,7 +239,9 @@ mod negative_controls {
             charges: vec![Charge { attempt: text("a1"), amount: 500 }],
             acknowledged: vec![(text("c1"), text("o1"))],
             refused: vec![text("c2")],
-            unreadable: Vec::new(),
+            events: vec![Event { order: text("o1"), sequence: 0, delivery: text("pending") }],
+            left_at_shutdown: vec![String::new()],
+            ..State::default()
         }
     }
 
@@ -267,6 +315,29 @@ mod negative_controls {
             state.charges.push(Charge { attempt: "a2".to_owned(), amount: 500 });
         });
         is_noticed("every order is paid once", |state| state.orders[0].total = 0);
+    }
+
+    #[test]
+    fn a_ledger_that_is_a_cent_off_is_noticed() {
+        is_noticed("the ledger equals the orders", |state| state.charges[0].amount = 501);
+        is_noticed("the ledger equals the orders", |state| state.charges.clear());
+    }
+
+    #[test]
+    fn what_was_undecided_for_too_long_is_noticed() {
+        is_noticed("nothing is undecided for long", |state| state.longest_undecided_ms = 1);
+    }
+
+    #[test]
+    fn an_event_of_which_nobody_hears_is_noticed() {
+        is_noticed("every event is told or about to be", |state| state.events.clear());
+        is_noticed("every event is told or about to be", |state| state.events[0].delivery.clear());
+        is_noticed("every event is told or about to be", |state| state.events[0].delivery = "dead".to_owned());
+    }
+
+    #[test]
+    fn work_that_was_left_at_a_shutdown_is_noticed() {
+        is_noticed("nothing outlives a shutdown", |state| state.left_at_shutdown.push("checkout.complete".to_owned()));
     }
 
     #[test]

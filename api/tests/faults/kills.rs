@@ -9,7 +9,8 @@ use crate::extent::{Chance, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::platform::{Call, Platform, Reply};
+use crate::memory::Memory;
+use crate::platform::{Call, Platform};
 
 /// Plenty of one, too few of another, and one that costs nothing and so is never brought to the gateway.
 const ITEMS: &[Item] = &[("bun", 250, 100_000), ("rare_bun", 900, 25), ("sample", 0, 100_000)];
@@ -27,32 +28,6 @@ const SETTINGS: &[(&str, &str)] = &[
 const PATIENCE: Duration = Duration::from_secs(120);
 
 crate::on_both_engines!(killed_at_random_moments_nothing_is_lost);
-
-/// What the buyers know, together.
-#[derive(Default)]
-struct Memory {
-    /// Checkout and order of each "completed".
-    acknowledged: Vec<(String, String)>,
-    /// Checkouts that were refused for good.
-    refused: Vec<String>,
-    /// Completions without a definite answer, and their checkouts.
-    open: Vec<(String, Call)>,
-}
-
-impl Memory {
-    /// Remembers what came of a completion.
-    fn remember(&mut self, checkout: String, call: Call, reply: Option<Reply>) {
-        let Some(reply) = reply else { return self.open.push((checkout, call)) };
-        match (reply.status, reply.checkout_status(), reply.order()) {
-            (200, "completed", Some(order)) => self.acknowledged.push((checkout, order)),
-            (402, "ready_for_complete", None) => self.refused.push(checkout),
-            (200, "incomplete", None) if reply.says("out_of_stock") => self.refused.push(checkout),
-            (200, "complete_in_progress", None) | (503 | 504, ..) => self.open.push((checkout, call)),
-            (409, ..) if reply.says("idempotency_in_progress") => self.open.push((checkout, call)),
-            _ => panic!("{call:?} was answered with {reply:?}"),
-        }
-    }
-}
 
 async fn killed_at_random_moments_nothing_is_lost(place: Place) {
     stock(&place, ITEMS);
@@ -76,7 +51,7 @@ async fn killed_at_random_moments_nothing_is_lost(place: Place) {
     }
     if extent(true, false) {
         // The claims of dead passes run out after a minute. Nobody lives here now, so that minute may as well be over.
-        Books::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state IN ('opened', 'unknown')");
+        Books::open(&place).end_leases();
     }
 
     let server = Server::launch(&place, SETTINGS);
@@ -116,7 +91,7 @@ async fn killed_at_random_moments_nothing_is_lost(place: Place) {
 fn buy_until_it_is_gone(address: SocketAddr, mut chance: Chance, memory: &Mutex<Memory>) {
     let mut platform = Platform::at(address);
     loop {
-        let left_open = (chance.between(0, 3) == 0).then(|| memory.lock().expect("memory").open.pop()).flatten();
+        let left_open = (chance.between(0, 3) == 0).then(|| memory.lock().expect("memory").open.pop_front()).flatten();
         let (checkout, call) = match left_open {
             Some(open) => open,
             None => {

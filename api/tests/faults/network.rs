@@ -296,7 +296,7 @@ async fn reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked(pl
     assert_eq!(shop.books.level("bun"), (1_000, 2));
     shop.proxy.set(Fault::Pass);
     // Its owner gave up, so the reconciler takes over: at once, were its time over.
-    shop.books.execute("UPDATE payment_attempt SET due_at = 0");
+    shop.books.end_leases();
     let Behind { proxy, server, mut books, .. } = shop;
     assert!(server.stop().status.success());
     drop(proxy);

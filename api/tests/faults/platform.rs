@@ -40,9 +40,18 @@ impl Call {
         Self::write("PUT", format!("/checkout-sessions/{id}"), key, &basket(sku, quantity))
     }
 
-    /// Pays with a card that has this token.
+    /// Pays with a card that has this token, simulated by the shop.
     pub fn complete(id: &str, key: &str, token: &str) -> Self {
-        let card = json!({"id": "card", "handler_id": "mock_payment_handler", "type": "card", "selected": true,
+        Self::complete_with("mock_payment_handler", id, key, token)
+    }
+
+    /// Pays with a card of the gateway.
+    pub fn pay(id: &str, key: &str, card: &str) -> Self {
+        Self::complete_with("card", id, key, card)
+    }
+
+    fn complete_with(handler: &str, id: &str, key: &str, token: &str) -> Self {
+        let card = json!({"id": "card", "handler_id": handler, "type": "card", "selected": true,
             "credential": {"type": "token", "token": token}});
         let body = json!({"payment": {"instruments": [card]}});
         Self::write("POST", format!("/checkout-sessions/{id}/complete"), key, &body)

@@ -7,15 +7,21 @@ use serde_json::{Value, json};
 use super::client::Answer;
 use super::{models, server};
 
-/// Nothing that the shop logs may contain one of these: the tokens of the simulated payments, the secret of the
-/// simulation, and the domain of every e-mail address that a test uses.
-pub const SECRETS: [&str; 8] = [
+/// Nothing that the shop logs may contain one of these: the tokens of the payments, the secrets of the simulation and of
+/// the gateway, the private half of a key, and the domain of every e-mail address that a test uses.
+pub const SECRETS: [&str; 14] = [
     "success_token",
     "fail_token",
     "slow_token",
     "hang_token",
     "charge_then_fail_token",
     "on_file_token",
+    "pm_card_",
+    "pm_sim_",
+    "sk_test_",
+    "whsec_",
+    "PRIVATE KEY",
+    "relay word",
     "@example.com",
     server::SECRET,
 ];

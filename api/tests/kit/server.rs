@@ -106,6 +106,11 @@ impl Server {
         self.wait(PATIENCE)
     }
 
+    /// As [`Server::kill9`], for whoever still has use for what it logged.
+    pub fn kill(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
     /// Halts it, without its connections being closed; [`Server::resume`] lets it go on.
     pub fn suspend(&self) {
         self.process.signal(Signal::STOP);

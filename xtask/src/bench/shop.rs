@@ -1,7 +1,7 @@
 //! The shop under measurement: the release binary, on loopback, with a catalogue that does not run out.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 use super::engine::Engine;
 use super::{Flow, Sample, sample};
 use crate::process;
+
+/// Who buys. Its webhooks go to a receiver in this process.
+const PLATFORM: &str = "http://localhost/bench-agent.json";
 
 pub struct Shop {
     process: Child,
@@ -35,6 +38,8 @@ impl Shop {
         catalogue(&directory)?;
         let import = process::output(tuckshop(engine, &directory).arg("import").arg(&directory));
         import.context("the benchmark's catalogue could not be imported")?;
+        let pin = ["platforms", "add", PLATFORM, "--webhook-url", &receiver()?];
+        process::output(tuckshop(engine, &directory).args(pin)).context("the platform could not be pinned")?;
 
         let started = Instant::now();
         let mut process = tuckshop(engine, &directory).arg("serve").stdout(Stdio::piped()).spawn()?;
@@ -118,6 +123,35 @@ impl Drop for Shop {
     }
 }
 
+/// Takes webhooks, for as long as this process lives, and thinks nothing of them. Returns its address.
+fn receiver() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || take(stream));
+        }
+    });
+    Ok(format!("http://{address}/"))
+}
+
+/// One request, read whole.
+fn take(mut stream: TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        } else if line == "\r\n" || line.is_empty() {
+            break;
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").ok()
+}
+
 fn tuckshop(engine: &Engine, directory: &Path) -> Command {
     let mut command = Command::new(process::root().join("target/release/tuckshop"));
     command.env("TUCKSHOP_DATABASE_URL", &engine.url).env("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0");
@@ -148,7 +182,7 @@ fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         ucp-agent: profile=\"https://bench.example/agent.json\"\r\nidempotency-key: first\r\n\
+         ucp-agent: profile=\"{PLATFORM}\"\r\nidempotency-key: first\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )?;

@@ -26,7 +26,7 @@ impl Script {
             });
             return None;
         };
-        let path = format!("{}/tests/couriers/kit/{name}", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/../integrations/tests/couriers/kit/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(&python);
         command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{PYTHON}={python}: {error}"));

@@ -1,0 +1,272 @@
+//! A gateway that is down, slow, wrong, or lies, while someone buys. Whatever it does: one order for one charge, and the
+//! goods of whoever was not charged are given back.
+
+use std::time::{Duration, Instant};
+
+use paysim::{Fault, Operation};
+use serde_json::{Value, json};
+
+use crate::books::Books;
+use crate::kit::basket::{codes, id};
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, until};
+use crate::shop::{HASTY, PRICE, Shop, UNITS};
+
+/// Many more than the retries of one call.
+const ALWAYS: u64 = 1_000;
+
+/// What is on hand and held of the item that is bought.
+fn level(place: &Place) -> (i64, i64) {
+    Books::open(place).level("bun")
+}
+
+fn attempts(place: &Place) -> Vec<[String; 3]> {
+    Books::open(place).rows(["id", "state", "checkout_id"], "FROM payment_attempt ORDER BY created_at, id")
+}
+
+/// PAY1. Refused connections are tried again, then nothing has happened, and the same key works later.
+async fn a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back(place: Place) {
+    let shop = Shop::open(&place, &[]).await;
+    let (address, shop) = (shop.gateway.address(), shop.without_gateway());
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+
+    let refused = shop.payment(&checkout, "pm_card_visa", &key).await.problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(shop.read(&checkout).await["status"], "ready_for_complete");
+    assert_eq!(level(&place), (100, 0));
+    let call = shop.logged("outbound call").await;
+    assert_eq!(
+        (&call["op"], &call["outcome"], &call["effect"]),
+        (&json!("payment.open"), &json!("unreachable"), &json!("none"))
+    );
+    assert!(call["attempts"].as_u64() > Some(1), "it was not tried again: {call}");
+
+    let shop = shop.with_gateway_at(address);
+    let done = shop.payment(&checkout, "pm_card_visa", &key).await.body(200);
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.captured(), (1, PRICE));
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+/// PAY2. Charged, and the answer never comes: the buyer is told that it is not known, and then it is found out.
+async fn a_charge_whose_answer_never_comes_becomes_an_order(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    let unknown = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await.body(200);
+    assert_eq!(unknown["status"], "complete_in_progress");
+    assert_eq!(unknown["order"], Value::Null);
+
+    let line = shop.logged("payment outcome is unknown").await;
+    assert_eq!((&line["op"], &line["checkout_id"]), (&json!("payment.confirm"), &checkout["id"]));
+    let done = shop.settled(&checkout).await;
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
+    assert_eq!(shop.captured(), (1, PRICE));
+    assert_eq!(level(&place), (100 - UNITS, 0));
+    let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
+    assert!(again.is_replay());
+    assert_eq!(again.body(200), done);
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+/// PAY2. Not charged, and no answer either: it is cancelled at the gateway before its goods are released.
+async fn a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_again(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    let unknown = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await.body(200);
+    assert_eq!(unknown["status"], "complete_in_progress");
+    let refused = shop.settled(&checkout).await;
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
+    shop.must_be_sound(&place, &[], &[&checkout]);
+    let replayed = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await;
+    assert!(replayed.is_replay());
+    assert_eq!(replayed.body(402)["status"], "ready_for_complete");
+
+    let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.captured(), (1, PRICE));
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+/// PAY2. The charge comes after everyone has stopped waiting: either it is cancelled in time or it is an order.
+async fn a_charge_that_comes_late_is_an_order_or_none_at_all(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let checkout = shop.checkout().await;
+    let unknown = shop.pay(&checkout, "pm_sim_late_charge").await.body(200);
+    assert_eq!(unknown["status"], "complete_in_progress");
+    let settled = shop.settled(&checkout).await;
+    // The charge is due three seconds after it was asked for, whether or not anybody waits.
+    let due = Instant::now() + Duration::from_millis(3_500);
+    until("the late charge has had its time", || async { (Instant::now() > due).then_some(()) }).await;
+    let is_order = settled["status"] == "completed";
+    assert_eq!(shop.captured(), if is_order { (1, PRICE) } else { (0, 0) }, "{settled}");
+    let (acknowledged, refused) = if is_order { (vec![&settled], vec![]) } else { (vec![], vec![&settled]) };
+    shop.must_be_sound(&place, &acknowledged, &refused);
+}
+
+/// PAY3. The gateway answers 500: sometimes it has charged, and sometimes not. Its key keeps the 500 for ever.
+async fn a_500_is_neither_a_charge_nor_a_refusal(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let charged = shop.checkout().await;
+    assert_eq!(shop.pay(&charged, "pm_sim_charge_then_500").await.body(200)["status"], "complete_in_progress");
+    let done = shop.settled(&charged).await;
+    assert_eq!((&done["status"], shop.captured()), (&json!("completed"), (1, PRICE)));
+
+    let spared = shop.checkout().await;
+    assert_eq!(shop.pay(&spared, "pm_sim_no_charge_500").await.body(200)["status"], "complete_in_progress");
+    let refused = shop.settled(&spared).await;
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!((shop.captured(), level(&place)), ((1, PRICE), (100 - UNITS, 0)));
+    let unknown = shop.server.log().into_iter().filter(|line| line["msg"] == "payment outcome is unknown");
+    assert_eq!(unknown.count(), 2);
+    shop.must_be_sound(&place, &[&done], &[&spared]);
+}
+
+/// PAY4. The key is in use, by a call of our own that was cut off: it is waited for.
+async fn a_key_that_is_in_use_is_waited_for(place: Place) {
+    let shop = Shop::open(&place, &[]).await;
+    let checkout = shop.checkout().await;
+    shop.gateway.fail_next(Operation::IntentConfirm, 2, Fault::InUse);
+    let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.gateway.faults_dealt()["in_use"], 2);
+    assert_eq!(shop.captured(), (1, PRICE));
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+/// PAY5. The gateway knows the key for something else. That is a mistake of the shop, is told as one, and costs nobody
+/// anything.
+async fn a_key_that_the_gateway_knows_for_another_request_charges_nothing(place: Place) {
+    let shop = Shop::open(&place, &[]).await;
+    let checkout = shop.checkout().await;
+    // Between the first try and its repetition someone else uses the key.
+    shop.gateway.fail_next(Operation::IntentCreate, 1, Fault::RateLimited { retry_after_seconds: 2 });
+    let rival = async {
+        let attempt = until("the attempt is recorded", || async { attempts(&place).pop() }).await;
+        until("the first try was refused", || async { shop.gateway.faults_dealt().get("rate_limited").copied() }).await;
+        let form = [("amount", "100"), ("currency", "usd")];
+        let request = reqwest::Client::new().post(format!("{}/v1/payment_intents", shop.gateway.url())).form(&form);
+        let request =
+            request.bearer_auth(shop.gateway.api_key()).header("idempotency-key", format!("{}-open", attempt[0]));
+        assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
+    };
+    let (refused, ()) = tokio::join!(shop.pay(&checkout, "pm_card_visa"), rival);
+    let _ = refused.problem(503, "unavailable");
+    let line = shop.logged("gateway knows the key for another request").await;
+    assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
+    assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
+    shop.must_be_sound(&place, &[], &[&checkout]);
+    assert_eq!(shop.pay(&checkout, "pm_card_visa").await.body(200)["status"], "completed");
+}
+
+/// PAY6. Declined: told at once, goods released, nothing repeated.
+async fn a_declined_card_is_told_and_its_goods_are_released(place: Place) {
+    let shop = Shop::open(&place, &[]).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    for (token, reason) in [
+        ("pm_card_chargeDeclined", "Your card was declined."),
+        ("pm_card_chargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
+        ("pm_card_chargeDeclinedExpiredCard", "Your card has expired."),
+    ] {
+        let declined = shop.pay(&checkout, token).await.body(402);
+        assert_eq!((&declined["status"], codes(&declined)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+        assert_eq!(declined["messages"][0]["content"], reason);
+        assert_eq!(declined["order"], Value::Null);
+        assert_eq!(level(&place), (100, 0));
+    }
+    let declined = shop.payment(&checkout, "pm_card_chargeDeclined", &key).await.body(402);
+    let replayed = shop.payment(&checkout, "pm_card_chargeDeclined", &key).await;
+    assert!(replayed.is_replay());
+    assert_eq!(replayed.body(402), declined);
+    assert!(shop.logged("payment answered").await["payment"].as_str().is_some_and(|told| told.starts_with("Declined")));
+    assert_eq!((shop.captured(), attempts(&place).len()), ((0, 0), 4));
+    shop.must_be_sound(&place, &[], &[&checkout]);
+}
+
+/// PAY7, PAY8. An answer that drips, ends early, is a page, or does not end: lost once, it is fetched with the same key.
+async fn an_answer_that_cannot_be_read_is_fetched_again(place: Place) {
+    let shop = Shop::open(&place, &[]).await;
+    let mut done = Vec::new();
+    for token in [
+        "pm_sim_charge_then_truncate",
+        "pm_sim_charge_then_html",
+        "pm_sim_charge_then_huge",
+        "pm_sim_charge_then_reset",
+    ] {
+        let bought = shop.pay(&shop.checkout().await, token).await.body(200);
+        assert_eq!(bought["status"], "completed", "{token}");
+        done.push(bought);
+    }
+    assert_eq!(shop.captured(), (4, 4 * PRICE));
+    shop.must_be_sound(&place, &done.iter().collect::<Vec<_>>(), &[]);
+}
+
+/// PAY7, PAY8. And if it stays lost, it is found out.
+async fn an_answer_that_can_never_be_read_is_found_out(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let mut done = Vec::new();
+    for fault in [Fault::Drip, Fault::Truncated, Fault::Html, Fault::Huge, Fault::ResetAfterEffect] {
+        let checkout = shop.checkout().await;
+        shop.gateway.fail_next(Operation::IntentConfirm, ALWAYS, fault);
+        let began = Instant::now();
+        let unknown = shop.pay(&checkout, "pm_card_visa").await.body(200);
+        assert_eq!(unknown["status"], "complete_in_progress", "{}", fault.name());
+        assert!(began.elapsed() < Duration::from_secs(4), "{} took {:?}", fault.name(), began.elapsed());
+        shop.gateway.clear_faults();
+        let settled = shop.settled(&checkout).await;
+        assert_eq!(settled["status"], "completed", "{}", fault.name());
+        done.push(settled);
+    }
+    assert_eq!(shop.captured(), (5, 5 * PRICE));
+    shop.must_be_sound(&place, &done.iter().collect::<Vec<_>>(), &[]);
+}
+
+/// 3-D Secure: what waits for the buyer is cancelled at the gateway, and the goods with it.
+async fn a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    let escalated = shop.payment(&checkout, "pm_card_threeDSecure2Required", &key).await.body(200);
+    assert_eq!(escalated["status"], "requires_escalation");
+    let page = escalated["continue_url"].as_str().expect("a page").to_owned();
+    assert!(page.starts_with(&shop.server.url()), "{page}");
+    let [message] = escalated["messages"].as_array().expect("messages").as_slice() else { panic!("{escalated}") };
+    assert_eq!((&message["type"], &message["severity"]), (&json!("error"), &json!("requires_buyer_input")));
+    assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
+    let [intent] = Books::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
+    let request = reqwest::Client::new().get(format!("{}/v1/payment_intents/{intent}", shop.gateway.url()));
+    let intent: Value =
+        request.bearer_auth(shop.gateway.api_key()).send().await.expect("an answer").json().await.expect("an intent");
+    assert_eq!(intent["status"], "canceled");
+    let page = reqwest::get(&page).await.expect("the page");
+    assert_eq!(page.status().as_u16(), 200);
+    shop.must_be_sound(&place, &[], &[&checkout]);
+    let replayed = shop.payment(&checkout, "pm_card_threeDSecure2Required", &key).await;
+    assert!(replayed.is_replay());
+    assert_eq!(replayed.body(200), escalated);
+
+    let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
+    assert_eq!((&done["status"], codes(&done)), (&json!("completed"), vec![]));
+    assert_eq!((shop.captured(), id(&done)), ((1, PRICE), id(&checkout)));
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+crate::on_both_engines!(
+    a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back,
+    a_charge_whose_answer_never_comes_becomes_an_order,
+    a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_again,
+    a_500_is_neither_a_charge_nor_a_refusal,
+    a_declined_card_is_told_and_its_goods_are_released,
+    a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing,
+);
+
+mod on_a_file {
+    use super::*;
+    crate::on_sqlite!(
+        a_charge_that_comes_late_is_an_order_or_none_at_all,
+        a_key_that_is_in_use_is_waited_for,
+        a_key_that_the_gateway_knows_for_another_request_charges_nothing,
+        an_answer_that_cannot_be_read_is_fetched_again,
+        an_answer_that_can_never_be_read_is_found_out,
+    );
+}

@@ -1,0 +1,143 @@
+//! The process is killed in the middle of a payment, the gateway is away for long, and keys grow old.
+
+use std::time::{Duration, Instant};
+
+use paysim::{Fault, Operation};
+use serde_json::{Value, json};
+
+use crate::books::Books;
+use crate::kit::basket::{basket, checkout_path, codes};
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, until};
+use crate::shop::{HASTY, PRICE, Shop, UNITS};
+
+const ALWAYS: u64 = 10_000;
+/// Far more than a healthy answer takes, far less than a gateway that hangs is waited for.
+const QUICK: Duration = Duration::from_secs(2);
+
+/// Begins to pay, waits for the moment, and kills the process. The key is the one to come back with.
+async fn killed_when(shop: &Shop, checkout: &Value, token: &str, key: &str, moment: impl Fn() -> bool) {
+    let paying = shop.payment(checkout, token, key).try_send();
+    let killing = async {
+        until("the moment to kill it", || async { moment().then_some(()) }).await;
+        shop.server.kill();
+    };
+    let (answer, ()) = tokio::join!(paying, killing);
+    assert!(answer.is_err(), "it was answered before it was killed");
+}
+
+/// PAY11. Killed after the charge and before anything was written down about it.
+async fn killed_after_the_charge_the_order_is_placed_after_the_restart(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
+    assert_eq!(Books::open(&place).level("bun"), (100, UNITS), "held until it is known");
+
+    let shop = shop.reopen(&place).await;
+    let done = shop.settled(&checkout).await;
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
+    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
+    let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
+    assert!(again.is_replay());
+    assert_eq!(again.body(200), done);
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+/// PAY11. Killed before the charge, with the payment opened at the gateway: it is cancelled there, and then released.
+async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place: Place) {
+    for operation in [Operation::IntentCreate, Operation::IntentConfirm] {
+        let shop = Shop::open(&place, HASTY).await;
+        let checkout = shop.checkout().await;
+        shop.gateway.fail_next(operation, ALWAYS, Fault::HangWithoutEffect);
+        let hangs = || shop.gateway.faults_dealt().contains_key("hang_without_effect");
+        killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), hangs).await;
+        shop.gateway.clear_faults();
+
+        let shop = shop.reopen(&place).await;
+        let refused = shop.settled(&checkout).await;
+        assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+        assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
+        shop.must_be_sound(&place, &[], &[&checkout]);
+        let _ = shop.server.stop();
+    }
+}
+
+/// PAY14. An attempt without a reference, and so without a charge, whose key the gateway may have forgotten: it is given
+/// up without another word to the gateway.
+async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let checkout = shop.checkout().await;
+    shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, Fault::HangAfterEffect);
+    let opened = || shop.gateway.faults_dealt().contains_key("hang_after_effect");
+    killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), opened).await;
+    shop.gateway.clear_faults();
+
+    let day = 24 * 60 * 60 * 1_000;
+    let aged = format!("UPDATE payment_attempt SET created_at = created_at - {day}, due_at = due_at - {day}");
+    Books::open(&place).execute(&aged);
+    shop.gateway.advance(Duration::from_secs(24 * 60 * 60 + 1));
+    let shop = shop.reopen(&place).await;
+    let refused = shop.settled(&checkout).await;
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    let line = shop.logged("payment was never confirmed, and its key is too old to ask for it").await;
+    assert_eq!(line["error_code"], "payment.key_expired");
+    let calls = shop.server.log().into_iter().filter(|line| line["msg"] == "outbound call");
+    assert_eq!(calls.count(), 0, "the gateway was asked all the same");
+    shop.must_be_sound(&place, &[], &[&checkout]);
+}
+
+/// PAY12. Everybody who buys waits for a gateway that hangs; everybody else is served as if nothing were wrong.
+async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
+    const BUYERS: usize = 30;
+    let shop = Shop::open(&place, &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "4000")]).await;
+    let mut checkouts = Vec::new();
+    for _ in 0..BUYERS {
+        checkouts.push(shop.checkout().await);
+    }
+    shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, Fault::HangWithoutEffect);
+    let paying = futures_util::future::join_all(checkouts.iter().map(|checkout| shop.pay(checkout, "pm_card_visa")));
+    let others = async {
+        let dealt = || shop.gateway.faults_dealt().get("hang_without_effect").copied().unwrap_or(0);
+        until("all of them hang", || async { (dealt() == BUYERS as u64).then_some(()) }).await;
+        let mut slowest = Duration::ZERO;
+        for _ in 0..5 {
+            for path in ["/readyz", "/livez", "/.well-known/ucp", &checkout_path(&checkouts[0])] {
+                let began = Instant::now();
+                let _ = shop.server.get(path).await.expect(200);
+                slowest = slowest.max(began.elapsed());
+            }
+            let began = Instant::now();
+            let free = shop.server.post("/checkout-sessions", &basket(&[("sample", 1)])).await.body(201);
+            let done = shop.pay(&free, "pm_card_visa").await.body(200);
+            assert_eq!(done["status"], "completed", "what costs nothing needs no gateway");
+            slowest = slowest.max(began.elapsed());
+        }
+        assert!(slowest < QUICK, "{slowest:?}");
+        slowest
+    };
+    let began = Instant::now();
+    let (answers, slowest) = tokio::join!(paying, others);
+    println!("beside {BUYERS} payments that hang, the slowest answer took {slowest:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    for answer in answers {
+        let _ = answer.problem(503, "unavailable");
+    }
+    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)));
+    shop.must_be_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
+    shop.gateway.clear_faults();
+    assert_eq!(shop.pay(&checkouts[0], "pm_card_visa").await.body(200)["status"], "completed");
+}
+
+crate::on_both_engines!(
+    killed_after_the_charge_the_order_is_placed_after_the_restart,
+    while_the_gateway_hangs_everything_else_is_quick,
+);
+
+mod on_a_file {
+    use super::*;
+    crate::on_sqlite!(
+        killed_before_the_charge_the_goods_are_released_after_the_restart,
+        a_key_that_is_a_day_old_is_never_used_again,
+    );
+}

@@ -1,0 +1,73 @@
+//! In production the shop calls nobody inside, whoever asks it to, and is paid through the configured gateway only.
+
+use serde_json::json;
+
+use crate::kit::basket::{basket, complete_path};
+use crate::kit::command::tuckshop_at;
+use crate::kit::{Place, Server, until};
+use crate::receiver::Receiver;
+use crate::shop::{Shop, card};
+
+const PRODUCTION: &[(&str, &str)] = &[
+    ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+    ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
+    ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "0"),
+];
+
+/// The reason for which the shop gave up, or will try again, to tell this platform of an order.
+async fn told(server: &Server, platform: &str) -> (String, String) {
+    let client = server.as_platform(platform);
+    let checkout = client.post("/checkout-sessions", &basket(&[("sample", 1)])).await.body(201);
+    let done = client.post(&complete_path(&checkout), &card("pm_card_visa")).await.body(200);
+    assert_eq!(done["status"], "completed");
+    let destination = format!("webhook:{platform}");
+    until("it was tried", || async {
+        let log = server.log();
+        let line = log.iter().find(|line| line["op"] == "delivery.hand_over" && line["destination"] == destination)?;
+        Some((line["result"].as_str()?.to_owned(), line["reason"].as_str()?.to_owned()))
+    })
+    .await
+}
+
+/// WH5. Neither a pinned profile nor one that names an address inside leads there.
+async fn receivers_inside_are_not_called(place: Place) {
+    let shop = Shop::open(&place, PRODUCTION).await;
+    let receiver = Receiver::start().await;
+    let port = receiver.address().port();
+    for (number, (hook, result, reason)) in [
+        (format!("http://127.0.0.1:{port}/hook"), "dead", "blocked_scheme"),
+        (format!("https://127.0.0.1:{port}/hook"), "retry", "blocked_address"),
+        (format!("https://localhost:{port}/hook"), "dead", "blocked_host"),
+        (format!("https://[::ffff:7f00:1]:{port}/hook"), "retry", "blocked_address"),
+        (format!("https://2130706433:{port}/hook"), "retry", "blocked_address"),
+        ("https://169.254.169.254/latest/meta-data".to_owned(), "retry", "blocked_address"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let platform = format!("https://platform.example/{number}");
+        let pinned = tuckshop_at(&place, &["platforms", "add", &platform, "--webhook-url", &hook], PRODUCTION);
+        assert_eq!(pinned.code, 0, "{}", pinned.err);
+        assert_eq!(told(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
+    }
+    // Nor is a profile fetched from inside.
+    let inside = format!("https://127.0.0.1:{port}/profile.json");
+    assert_eq!(told(&shop.server, &inside).await, ("retry".to_owned(), "profile: blocked_address".to_owned()));
+    assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 0));
+}
+
+/// The gateway is the operator's own choice, and so may be near. It is announced under its configured name.
+async fn the_configured_gateway_is_offered_and_charged(place: Place) {
+    let shop = Shop::open(&place, PRODUCTION).await;
+    let client = shop.server.as_platform("https://platform.example/profile.json");
+    let checkout = client.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
+    assert_eq!(checkout["ucp"]["payment_handlers"]["example.shop.card"][0]["id"], json!("card"));
+    let simulated = crate::kit::basket::pay("success_token");
+    client.post(&complete_path(&checkout), &simulated).await.problem(400, "unknown_payment_handler");
+    let done = client.post(&complete_path(&checkout), &card("pm_card_visa")).await.body(200);
+    assert_eq!((&done["status"], shop.captured()), (&json!("completed"), (1, 500)));
+    shop.must_be_sound(&place, &[&done], &[]);
+}
+
+crate::on_sqlite!(receivers_inside_are_not_called, the_configured_gateway_is_offered_and_charged);

@@ -1,0 +1,308 @@
+//! Platforms are told of their orders: all of it, signed, in order, again until they have it, and never twice under two
+//! names.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::books::{Books, stock};
+use crate::kit::basket::{basket, checkout_path, complete_path, id, order_path};
+use crate::kit::client::Client;
+use crate::kit::command::tuckshop_at;
+use crate::kit::{Place, Server, until};
+use crate::python::Script;
+use crate::receiver::{Arrival, Receiver, Say};
+use crate::shop::{self, ITEMS, Shop, card};
+
+/// A try is given up after a second.
+const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
+
+/// A shop that gives things away, so that the gateway is nobody's concern here.
+async fn open(place: &Place) -> Server {
+    stock(place, ITEMS);
+    place.serve_with(HASTY).await
+}
+
+/// Buys something, and returns the order as its platform reads it.
+async fn bought(platform: &Client) -> Value {
+    let checkout = platform.post("/checkout-sessions", &basket(&[("sample", 2)])).await.body(201);
+    let done = platform.complete(&checkout, "success_token").await.body(200);
+    platform.get(&order_path(&done)).await.body(200)
+}
+
+async fn shipped(platform: &Client, order: &Value) -> Value {
+    platform.post_nothing(&format!("/testing/orders/{}/fulfill", id(order))).await.body(200)
+}
+
+async fn adjusted(platform: &Client, order: &Value) -> Value {
+    let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": 1, "type": "refund"});
+    platform.post(&format!("/testing/orders/{}/adjust", id(order)), &body).await.body(200)
+}
+
+/// The first log line of a try that ended like this.
+async fn tried(server: &Server, result: &str) -> Value {
+    until(&format!("a try ended with {result}"), || async {
+        let is_it = |line: &Value| line["op"] == "delivery.hand_over" && line["result"] == result;
+        server.log().into_iter().find(is_it)
+    })
+    .await
+}
+
+fn kinds(arrivals: &[Arrival]) -> Vec<&str> {
+    arrivals.iter().map(|arrival| arrival.header("x-event-type")).collect()
+}
+
+/// State, attempts and last error of every message, in the order of the events.
+fn messages(place: &Place) -> Vec<[String; 3]> {
+    Books::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
+}
+
+async fn all_are(place: &Place, state: &str) {
+    until(&format!("every message is {state}"), || async {
+        let messages = messages(place);
+        (!messages.is_empty() && messages.iter().all(|[is, ..]| is == state)).then_some(())
+    })
+    .await;
+}
+
+async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
+    let platform = server.as_platform(&receiver.profile());
+    let order = bought(&platform).await;
+    let told = receiver.told(1).await.remove(0);
+    assert_eq!(told.order(), order);
+    assert_eq!(told.target, "/hook?tenant=7&x=%2F");
+    for (name, expected) in [
+        ("x-event-type", "order_placed".to_owned()),
+        ("content-type", "application/json".to_owned()),
+        ("ucp-agent", format!("profile=\"{}/.well-known/ucp\"", server.url())),
+        ("idempotency-key", told.header("webhook-id").to_owned()),
+    ] {
+        assert_eq!(told.header(name), expected, "{name}");
+    }
+    assert!(told.header("webhook-id").starts_with("msg_"), "{told:?}");
+    let [[placed_at]] = Books::open(&place).rows(["occurred_at"], "FROM delivery").try_into().expect("one");
+    let placed_at: i64 = placed_at.parse().expect("a number");
+    assert_eq!(told.header("webhook-timestamp"), (placed_at / 1_000).to_string());
+    assert!(told.header("content-digest").starts_with("sha-256=:"), "{told:?}");
+    let line = tried(&server, "delivered").await;
+    assert_eq!(
+        (&line["event"], &line["order_id"], &line["attempt"]),
+        (&json!("order_placed"), &order["id"], &json!(1))
+    );
+    assert_eq!(line["delivery_id"], told.header("webhook-id"));
+    all_are(&place, "delivered").await;
+
+    let profile = server.get("/.well-known/ucp").await.body(200);
+    assert!(profile["ucp"]["capabilities"]["dev.ucp.shopping.order"].is_array(), "it is advertised");
+    let Some(mut judge) = Script::start("verify.py", &[]) else { return };
+    assert_eq!(told.verdict(&mut judge, &profile["signing_keys"]), Value::Null);
+    let forged = Arrival { body: told.body.replace("sample", "bundle"), ..told };
+    assert!(forged.verdict(&mut judge, &profile["signing_keys"]).is_string());
+}
+
+/// WH2. The first answer is 500: soon told again, the same in everything but the signature.
+async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 500 } else { 200 })).await;
+    let order = bought(&server.as_platform(&receiver.profile())).await;
+    let told = receiver.told(2).await;
+    let waited = told[1].at - told[0].at;
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    for name in ["webhook-id", "webhook-timestamp", "x-event-type", "content-digest", "idempotency-key"] {
+        assert_eq!(told[0].header(name), told[1].header(name), "{name}");
+    }
+    assert_eq!((&told[0].body, told[1].order()), (&told[1].body, order));
+    assert_ne!(told[0].header("signature"), told[1].header("signature"));
+    let line = tried(&server, "retry").await;
+    assert_eq!((&line["reason"], &line["level"]), (&json!("answered 500"), &json!("warning")));
+    all_are(&place, "delivered").await;
+    assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (2, 1), "the profile was remembered");
+    let profile = server.get("/.well-known/ucp").await.body(200);
+    let Some(mut judge) = Script::start("verify.py", &[]) else { return };
+    assert_eq!(told[1].verdict(&mut judge, &profile["signing_keys"]), Value::Null);
+}
+
+/// Within an order the newer snapshot waits for the older, also when that one fails first.
+async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 503 } else { 200 })).await;
+    let platform = server.as_platform(&receiver.profile());
+    let placed = bought(&platform).await;
+    let _ = receiver.told(1).await;
+    let adjusted = adjusted(&platform, &placed).await;
+    let shipped = shipped(&platform, &placed).await;
+    let told = receiver.told(4).await;
+    assert_eq!(kinds(&told), ["order_placed", "order_placed", "order_updated", "order_shipped"]);
+    assert_eq!([&told[1], &told[2], &told[3]].map(Arrival::order), [placed, adjusted, shipped]);
+    all_are(&place, "delivered").await;
+    assert_eq!(receiver.arrivals().len(), 4);
+}
+
+/// WH2. Nobody listens there, and then somebody does.
+async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
+    let platform = server.as_platform(&receiver.profile());
+    let _ = bought(&platform).await;
+    let _ = receiver.told(1).await;
+    let address = receiver.address();
+    drop(receiver);
+    let order = bought(&platform).await;
+    assert_eq!(tried(&server, "retry").await["reason"], "unreachable");
+    let receiver = Receiver::again_at(address).await;
+    assert_eq!(receiver.told(1).await[0].order(), order);
+    all_are(&place, "delivered").await;
+}
+
+/// WH1. A receiver that takes the connection and never answers is left after the deadline, and told again.
+async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(204) }).await;
+    let _ = bought(&server.as_platform(&receiver.profile())).await;
+    let told = receiver.told(2).await;
+    assert_eq!(told[0].header("webhook-id"), told[1].header("webhook-id"));
+    assert_eq!(tried(&server, "retry").await["reason"], "timeout");
+    all_are(&place, "delivered").await;
+}
+
+/// WH4. A redirect is a failure, wherever it leads.
+async fn a_redirect_is_not_followed(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 307 } else { 200 })).await;
+    let _ = bought(&server.as_platform(&receiver.profile())).await;
+    assert_eq!(tried(&server, "retry").await["reason"], "redirect 307");
+    all_are(&place, "delivered").await;
+    assert_eq!(receiver.arrivals().len(), 2);
+}
+
+/// WH3. 410: nothing more is sent there, until an operator has it tried again.
+async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 410 } else { 200 })).await;
+    let platform = server.as_platform(&receiver.profile());
+    let first = bought(&platform).await;
+    let line = tried(&server, "disabled").await;
+    assert_eq!((&line["msg"], &line["reason"]), (&json!("destination disabled"), &json!("answered 410")));
+    all_are(&place, "dead").await;
+    let second = bought(&platform).await;
+    all_are(&place, "dead").await;
+    assert_eq!(receiver.arrivals().len(), 1, "nothing was sent to a disabled destination");
+
+    // Beside the server, which goes on.
+    let listed = tuckshop_at(&place, &["deliveries", "list", "--state", "dead"], &[]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    for part in [id(&first), id(&second), "dead", "order_placed", &receiver.profile(), "2 shown."] {
+        assert!(listed.out.contains(part), "no {part} in\n{}", listed.out);
+    }
+    let destination = format!("webhook:{}", receiver.profile());
+    let retried = tuckshop_at(&place, &["deliveries", "retry", "--destination", &destination], &[]);
+    assert_eq!((retried.code, retried.out.as_str()), (0, "2 to be tried again."), "{}", retried.err);
+    let told: Vec<Value> = receiver.told(3).await[1..].iter().map(Arrival::order).collect();
+    assert!(told.contains(&first) && told.contains(&second), "{told:?}");
+    all_are(&place, "delivered").await;
+    let third = bought(&platform).await;
+    assert_eq!(receiver.told(4).await[3].order(), third);
+}
+
+/// WH8. Killed after the receiver got it and before that was written down: told again, under the same id.
+async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_same_id(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(200) }).await;
+    let order = bought(&server.as_platform(&receiver.profile())).await;
+    let _ = receiver.told(1).await;
+    let _ = server.kill9();
+    receiver.let_go();
+    assert_eq!(messages(&place), [["pending", "1", ""].map(str::to_owned)], "the try was counted before it was made");
+
+    // The lease of the dead process lasts a while. Nobody lives here now, so that it may as well be over.
+    Books::open(&place).execute("UPDATE delivery SET leased_until = 1");
+    let server = place.serve_with(HASTY).await;
+    let told = receiver.told(2).await;
+    for name in ["webhook-id", "webhook-timestamp", "content-digest"] {
+        assert_eq!(told[0].header(name), told[1].header(name), "{name}");
+    }
+    assert_eq!((told[1].order(), &told[0].body), (order, &told[1].body));
+    assert_eq!(tried(&server, "delivered").await["attempt"], 2);
+    all_are(&place, "delivered").await;
+}
+
+/// A platform that says nothing about webhooks wants none.
+async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
+    let _ = bought(&server.as_platform(&receiver.profile())).await;
+    assert_eq!(tried(&server, "unwanted").await["msg"], "message handed over");
+    all_are(&place, "unwanted").await;
+    assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 1));
+}
+
+/// A pinned profile is believed, and not fetched; pinned while the shop is open, it counts from the next message on.
+async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
+    // Nobody serves this profile: it can only be pinned.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let name = format!("http://{closed}/agent");
+    let platform = server.as_platform(&name);
+    let first = bought(&platform).await;
+    assert_eq!(tried(&server, "retry").await["reason"], "profile: unreachable");
+
+    let pinned = tuckshop_at(&place, &["platforms", "add", &name, "--webhook-url", &receiver.hook()], &[]);
+    assert_eq!(pinned.code, 0, "{}", pinned.err);
+    assert_eq!(pinned.out, format!("{name} is pinned; its webhooks go to {}", receiver.hook()));
+    let listed = tuckshop_at(&place, &["platforms", "list"], &[]);
+    assert_eq!((listed.code, listed.out.contains(&name), listed.out.ends_with("1 pinned.")), (0, true, true));
+    assert_eq!(receiver.told(1).await[0].order(), first);
+    let second = bought(&platform).await;
+    assert_eq!(receiver.told(2).await[1].order(), second);
+    assert_eq!(receiver.profiles_served(), 0);
+
+    let removed = tuckshop_at(&place, &["platforms", "remove", &name], &[]);
+    assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is not pinned any more").as_str()));
+    let _ = bought(&platform).await;
+    all_but_the_last_are_delivered(&place).await;
+    assert_eq!(receiver.arrivals().len(), 2);
+}
+
+/// An order that nobody waits for any more is told like any other.
+async fn an_order_that_was_found_out_is_told_too(place: Place) {
+    let (shop, receiver) = (Shop::open(&place, shop::HASTY).await, Receiver::start().await);
+    let platform = shop.server.as_platform(&receiver.profile());
+    let checkout = platform.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
+    let unknown = platform.post(&complete_path(&checkout), &card("pm_sim_charge_then_hang")).await.body(200);
+    assert_eq!(unknown["status"], "complete_in_progress");
+    let told = receiver.told(1).await.remove(0);
+    let done = platform.get(&checkout_path(&checkout)).await.body(200);
+    assert_eq!((told.header("x-event-type"), &done["status"]), ("order_placed", &json!("completed")));
+    assert_eq!(told.order(), platform.get(&order_path(&done)).await.body(200));
+    all_are(&place, "delivered").await;
+    assert_eq!(receiver.arrivals().len(), 1);
+}
+
+async fn all_but_the_last_are_delivered(place: &Place) {
+    until("the last is tried in vain", || async {
+        let messages = messages(place);
+        let (last, others) = messages.split_last()?;
+        let is_done = others.iter().all(|[state, ..]| state == "delivered") && last[2] == "profile: unreachable";
+        (is_done && last[0] == "pending").then_some(())
+    })
+    .await;
+}
+
+crate::on_both_engines!(
+    an_order_is_told_whole_and_signed_with_a_key_of_the_profile,
+    what_was_answered_with_500_is_told_again_within_five_seconds,
+    events_of_an_order_arrive_in_order_even_if_the_first_fails,
+    a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it,
+    killed_between_the_receipt_and_its_record_it_is_told_again_with_the_same_id,
+    a_platform_that_is_pinned_while_the_shop_is_open_is_told,
+);
+
+mod on_a_file {
+    use super::*;
+    crate::on_sqlite!(
+        a_receiver_that_was_down_is_told_when_it_is_up_again,
+        a_receiver_that_hangs_is_left_and_told_again,
+        a_redirect_is_not_followed,
+        an_order_that_was_found_out_is_told_too,
+        a_platform_that_names_no_address_is_told_nothing,
+    );
+}
