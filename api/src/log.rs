@@ -4,6 +4,8 @@
 //! is told as soon as there is room again.
 
 use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use slog::{Drain, FnValue, Level, LevelFilter, Logger, Record, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
@@ -13,8 +15,29 @@ use crate::config::LogFormat;
 /// Lines that wait to be written. At a few hundred bytes each, a few megabytes.
 const BUFFER: usize = 8_192;
 
-/// A logger, and the guard that writes what is left when it is dropped. Keep the guard until the very end.
-pub fn start(format: LogFormat, level: Level) -> (Logger, AsyncGuard) {
+/// How long the process waits at its end for its last lines to be written. Nobody may be reading them.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Writes what is left when it is dropped, if anybody reads it.
+pub struct Flush(Option<AsyncGuard>);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (told, heard) = mpsc::channel();
+        // To drop the guard is to wait for the thread that writes, for ever if the output is a full pipe. What is left
+        // of both threads ends with the process.
+        std::thread::spawn(move || {
+            drop(guard);
+            // Nobody listens any more once time was up.
+            let _ = told.send(());
+        });
+        let _ = heard.recv_timeout(LAST_LINES);
+    }
+}
+
+/// A logger, and what writes the last lines when it is dropped. Keep it until the very end.
+pub fn start(format: LogFormat, level: Level) -> (Logger, Flush) {
     match format {
         LogFormat::Json => {
             // A whole line in one write: what else is said on standard output comes before it or after it.
@@ -37,13 +60,13 @@ pub fn start(format: LogFormat, level: Level) -> (Logger, AsyncGuard) {
     }
 }
 
-fn detach<D>(drain: D, level: Level) -> (Logger, AsyncGuard)
+fn detach<D>(drain: D, level: Level) -> (Logger, Flush)
 where
     D: Drain<Err = slog::Never, Ok = ()> + Send + 'static,
 {
     let buffered = Async::new(drain).chan_size(BUFFER).overflow_strategy(OverflowStrategy::DropAndReport);
     let (drain, guard) = buffered.build_with_guard();
-    (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), guard)
+    (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), Flush(Some(guard)))
 }
 
 /// A log line is stamped by the machine's clock, not by the shop's: it tells when the line was written.
