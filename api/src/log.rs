@@ -4,6 +4,8 @@
 //! is told as soon as there is room again.
 
 use std::io;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use slog::{Drain, FnValue, Level, LevelFilter, Logger, Record, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
@@ -21,8 +23,29 @@ pub enum Output {
     Error,
 }
 
-/// A logger, and the guard that writes what is left when it is dropped. Keep the guard until the very end.
-pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, AsyncGuard) {
+/// How long the process waits at its end for its last lines to be written. Nobody may be reading them.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Writes what is left when it is dropped, if anybody reads it.
+pub struct Flush(Option<AsyncGuard>);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (told, heard) = mpsc::channel();
+        // To drop the guard is to wait for the thread that writes, for ever if the output is a full pipe. What is left
+        // of both threads ends with the process.
+        std::thread::spawn(move || {
+            drop(guard);
+            // Nobody listens any more once time was up.
+            let _ = told.send(());
+        });
+        let _ = heard.recv_timeout(LAST_LINES);
+    }
+}
+
+/// A logger, and what writes the last lines when it is dropped. Keep it until the very end.
+pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush) {
     match (format, output) {
         (LogFormat::Json, Output::Standard) => detach(json_lines(io::stdout()).fuse(), level),
         (LogFormat::Json, Output::Error) => detach(json_lines(io::stderr()).fuse(), level),
@@ -47,13 +70,13 @@ fn json_lines<W: io::Write>(to: W) -> slog_json::Json<io::BufWriter<W>> {
         .build()
 }
 
-fn detach<D>(drain: D, level: Level) -> (Logger, AsyncGuard)
+fn detach<D>(drain: D, level: Level) -> (Logger, Flush)
 where
     D: Drain<Err = slog::Never, Ok = ()> + Send + 'static,
 {
     let buffered = Async::new(drain).chan_size(BUFFER).overflow_strategy(OverflowStrategy::DropAndReport);
     let (drain, guard) = buffered.build_with_guard();
-    (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), guard)
+    (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), Flush(Some(guard)))
 }
 
 /// A log line is stamped by the machine's clock, not by the shop's: it tells when the line was written.

@@ -44,6 +44,8 @@ mod rolling_restart;
 mod shutdown;
 #[path = "faults/shutdown_load.rs"]
 mod shutdown_load;
+#[path = "faults/sinks.rs"]
+mod sinks;
 #[path = "faults/soak.rs"]
 mod soak;
 #[path = "faults/sqlite.rs"]

@@ -20,10 +20,11 @@ crate::on_postgres!(a_rolling_restart_of_three_fails_no_request);
 
 const HAPROXY: &str = "XTASK_HAPROXY";
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
-/// haproxy asks for readiness so often, and one refusal is enough for it.
-const CHECK_MS: u64 = 100;
+/// haproxy asks for readiness so often, and two refusals are enough for it. It waits longer for an answer: an instance
+/// that is busy is not one that stops.
+const CHECK_MS: u64 = 200;
 /// How long a stopping instance goes on listening: long enough for haproxy to hear that it is not ready.
-const LISTEN_MS: &str = "1000";
+const LISTEN_MS: &str = "1500";
 const FIRST_PORT: u16 = 8_101;
 
 /// An address of this machine that only this process uses, so that the ports of whoever is restarted stay free.
@@ -36,11 +37,11 @@ fn config(front: SocketAddr, instances: &[SocketAddr]) -> String {
     let servers: Vec<String> =
         instances.iter().enumerate().map(|(index, address)| format!("  server s{index} {address}\n")).collect();
     format!(
-        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  retries 3\n  \
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  timeout check 2s\n  retries 3\n  \
          option redispatch\n\
          frontend shop\n  bind {front}\n  default_backend instances\n\
          backend instances\n  balance roundrobin\n  option httpchk GET /readyz\n  http-check expect status 200\n  \
-         default-server check inter {CHECK_MS}ms fall 1 rise 1\n{}",
+         default-server check inter {CHECK_MS}ms fall 2 rise 1\n{}",
         servers.concat()
     )
 }

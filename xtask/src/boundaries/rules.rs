@@ -69,6 +69,7 @@ pub const RULES: &[Rule] = &[
             ("api/src/runtime/commands.rs", "owns the commands of callers"),
             ("api/src/runtime/supervisor.rs", "owns the periodic tasks"),
             ("api/src/runtime/shutdown.rs", "owns the answers to latecomers"),
+            ("api/src/log.rs", "waits for the last lines to be written, on a thread that it leaves when time is up"),
         ],
         tests_too: false,
         forbids: Code(&["spawn", "spawn_on", "spawn_local", "thread::Builder"]),
