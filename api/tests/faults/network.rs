@@ -11,7 +11,7 @@ use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::platform::{Call, Platform, Reply};
+use crate::platform::{Call, Platform, Reply, STILL};
 
 crate::on_postgres!(
     refused_it_answers_503_at_once_lives_and_recovers,
@@ -25,14 +25,11 @@ crate::on_postgres!(
 );
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
-/// What production waits for a connection, and no passes of tasks between, except where one is asked for.
+/// What production waits for a connection.
 const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"),
     ("TUCKSHOP_DATABASE_POOL_SIZE", "2"),
     ("TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS", "100"),
-    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "300000"),
-    ("TUCKSHOP_TASKS_CHECKOUT_EXPIRE_MS", "300000"),
-    ("TUCKSHOP_TASKS_IDEMPOTENCY_PURGE_MS", "300000"),
 ];
 /// Far more than the waits that are bounded here, far less than one that is not.
 const SOON: Duration = Duration::from_secs(2);
@@ -53,10 +50,11 @@ impl Behind {
         let proxy = Proxy::start(upstream.to_socket_addrs().expect("resolves").next().expect("an address"));
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(proxy.address().port())).expect("a port");
-        let settings = [SETTINGS, &[("TUCKSHOP_DATABASE_URL", url.as_str())]].concat();
+        let settings = [STILL, SETTINGS, &[("TUCKSHOP_DATABASE_URL", url.as_str())]].concat();
         let server = Server::launch(place, &settings);
         let mut platform = Platform::at(server.address());
         until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        platform.wait_for_quiet();
         Self { proxy, platform, server, books: Books::open(place) }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::extent::Chance;
+use crate::extent::{Chance, PATIENCE, until};
 use crate::kit::client::{PLATFORM, agent, fresh_key};
 
 /// The longest wait for a connection or for the next bytes of an answer.
@@ -162,6 +162,18 @@ pub fn receive(stream: &mut TcpStream) -> io::Result<Reply> {
 }
 
 /// A platform that keeps its connection as long as the server does.
+/// No background task has a second pass before the test is over: for tests that count connections or lines.
+pub const STILL: &[(&str, &str)] = &[
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "600000"),
+    ("TUCKSHOP_TASKS_PAYMENT_CAPTURE_MS", "600000"),
+    ("TUCKSHOP_TASKS_PAYMENT_REFUND_MS", "600000"),
+    ("TUCKSHOP_TASKS_CHECKOUT_EXPIRE_MS", "600000"),
+    ("TUCKSHOP_TASKS_IDEMPOTENCY_PURGE_MS", "600000"),
+    ("TUCKSHOP_TASKS_WEBHOOK_DELIVERY_MS", "600000"),
+    ("TUCKSHOP_TASKS_DELIVERY_PURGE_MS", "600000"),
+    ("TUCKSHOP_WEBHOOK_AT_ONCE", "1"),
+];
+
 pub struct Platform {
     address: SocketAddr,
     kept: Option<TcpStream>,
@@ -217,6 +229,16 @@ impl Platform {
 
     pub fn read(&mut self, id: &str) -> Reply {
         self.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
+    }
+
+    /// Waits until every background task has had its first pass: with [`STILL`], its last.
+    pub fn wait_for_quiet(&mut self) {
+        until("every task has had a pass", PATIENCE, || {
+            let reply = self.must(&Call::get("/statusz")).expect(200);
+            let tasks = reply.json["tasks"].as_object().expect("tasks");
+            let rests = |task: &Value| task["passes"].as_u64() >= Some(1) && task["running"] == 0;
+            tasks.values().all(rests).then_some(())
+        });
     }
 
     /// One number of `/statusz`.
