@@ -235,11 +235,13 @@ mod tests {
         };
         let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("listens").run();
         let handle = server.handle();
-        let asking = std::thread::spawn(move || {
+        let client = std::thread::Builder::new().name("client".to_owned());
+        let asking = client.spawn(move || {
             let mut connection = TcpStream::connect(address).expect("a connection");
             let paths = ["/panics", "/works", "/panics", "/works"];
             paths.map(|path| ask(&mut connection, path))
         });
+        let asking = asking.expect("a thread");
         let asked = async {
             while !asking.is_finished() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
