@@ -35,12 +35,15 @@ impl Drop for Flush {
         let (told, heard) = mpsc::channel();
         // To drop the guard is to wait for the thread that writes, for ever if the output is a full pipe. What is left
         // of both threads ends with the process.
-        std::thread::spawn(move || {
+        let writing = std::thread::Builder::new().name("last lines".to_owned()).spawn(move || {
             drop(guard);
             // Nobody listens any more once time was up.
             let _ = told.send(());
         });
-        let _ = heard.recv_timeout(LAST_LINES);
+        if writing.is_ok() {
+            // Written, or time is up: either way the process ends now.
+            let _ = heard.recv_timeout(LAST_LINES);
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "faults/books.rs"]
 mod books;
+#[path = "faults/clocks.rs"]
+mod clocks;
 #[path = "faults/database_down.rs"]
 mod database_down;
 #[path = "faults/deadlines.rs"]

@@ -17,13 +17,13 @@ pub struct Tool {
 
 pub const TOOLS: [Tool; 2] = [
     Tool {
-        what: "Behind haproxy",
+        what: "haproxy",
         package: "haproxy",
         files: &["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"],
         variable: "XTASK_HAPROXY",
     },
     Tool {
-        what: "Clock jumps",
+        what: "libfaketime",
         package: "libfaketime",
         files: &[
             "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",

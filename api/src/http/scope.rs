@@ -195,3 +195,70 @@ impl Drop for AccessLine {
             "gateway_us" => timings.gateway_us());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, HttpServer};
+    use slog::o;
+
+    use super::*;
+
+    async fn panics() -> HttpResponse {
+        panic!("on purpose")
+    }
+
+    async fn works() -> HttpResponse {
+        HttpResponse::Ok().finish()
+    }
+
+    /// The answer up to the end of what is sent at once; these are short.
+    fn ask(connection: &mut TcpStream, path: &str) -> String {
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n").expect("sent");
+        let mut bytes = [0; 4096];
+        let read = connection.read(&mut bytes).expect("an answer");
+        String::from_utf8_lossy(&bytes[..read]).into_owned()
+    }
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_answered_with_500_and_its_connection_lives() {
+        let scope = Scope::new(Logger::root(slog::Discard, o!()), Duration::from_secs(5), Shutdown::default());
+        let data = web::Data::new(scope.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = move || {
+            let app = App::new().wrap(from_fn(request_scope)).app_data(data.clone());
+            app.route("/panics", web::get().to(panics)).route("/works", web::get().to(works))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("listens").run();
+        let handle = server.handle();
+        let client = std::thread::Builder::new().name("client".to_owned());
+        let asking = client.spawn(move || {
+            let mut connection = TcpStream::connect(address).expect("a connection");
+            let paths = ["/panics", "/works", "/panics", "/works"];
+            paths.map(|path| ask(&mut connection, path))
+        });
+        let asking = asking.expect("a thread");
+        let asked = async {
+            while !asking.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            handle.stop(false).await;
+        };
+        let (served, ()) = tokio::join!(server, asked);
+        served.expect("served");
+        let [first, second, third, fourth] = asking.join().expect("answers");
+        for panicked in [first, third] {
+            assert!(panicked.starts_with("HTTP/1.1 500 ") && panicked.contains("request-id: "), "{panicked}");
+            assert!(panicked.contains("application/problem+json") || panicked.contains("\"code\""), "{panicked}");
+            assert!(!panicked.contains("on purpose"), "{panicked}");
+        }
+        for worked in [second, fourth] {
+            assert!(worked.starts_with("HTTP/1.1 200 "), "{worked}");
+        }
+        assert_eq!(scope.in_flight(), 0);
+    }
+}

@@ -37,7 +37,8 @@ fn config(front: SocketAddr, instances: &[SocketAddr]) -> String {
     let servers: Vec<String> =
         instances.iter().enumerate().map(|(index, address)| format!("  server s{index} {address}\n")).collect();
     format!(
-        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  timeout check 2s\n  retries 3\n  \
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n  \
+         timeout check 2s\n  retries 3\n  \
          option redispatch\n\
          frontend shop\n  bind {front}\n  default_backend instances\n\
          backend instances\n  balance roundrobin\n  option httpchk GET /readyz\n  http-check expect status 200\n  \
@@ -138,7 +139,7 @@ fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
     let mut kept = Platform::at(front);
     let mut must = |call: &Call, status: u16| -> Option<Reply> {
         let mut fresh = Platform::at(front);
-        let platform = if client % 2 == 0 { &mut kept } else { &mut fresh };
+        let platform = if client.is_multiple_of(2) { &mut kept } else { &mut fresh };
         let answer = platform.ask(call);
         let mut seen = seen.lock().expect("seen");
         seen.answered += 1;

@@ -1,0 +1,146 @@
+//! Time that is not what it was: the machine's clock jumps, or a process is halted for longer than it may have what it
+//! works on.
+
+use std::path::Path;
+
+use paysim::{Fault, Operation, Paysim};
+
+use crate::books::{Books, Item, stock};
+use crate::extent::{Chance, PATIENCE, until};
+use crate::gateway::{self, VISA};
+use crate::invariants::{State, violations};
+use crate::kit::client::fresh_key;
+use crate::kit::place::not_checked;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform, connect, receive, send};
+
+crate::on_both_engines!(a_clock_that_jumps_stops_nothing_and_charges_nobody_twice);
+
+mod instances {
+    crate::on_postgres!(an_instance_that_was_halted_finds_its_payments_settled);
+    use super::an_instance_that_was_halted_finds_its_payments_settled;
+}
+
+const FAKETIME: &str = "XTASK_FAKETIME";
+const ITEMS: &[Item] = &[("bun", 250, 1_000)];
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
+    ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "1000"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "2000"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
+];
+/// A minute, in microseconds: nothing here takes as long, unless a jump of the clock is taken for a duration.
+const MINUTE_US: u64 = 60_000_000;
+
+async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place) {
+    let Ok(faketime) = std::env::var(FAKETIME) else {
+        return not_checked(&format!("clock jumps ({FAKETIME} is not set)"));
+    };
+    stock(&place, ITEMS);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    let file = place.directory().join("clock");
+    let shown = file.display().to_string();
+    let faked = [
+        ("LD_PRELOAD", faketime.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", shown.as_str()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let mut books = Books::open(&place);
+    for jump in ["+1d", "-1h"] {
+        println!("the clock jumps by {jump}");
+        set(&file, "+0");
+        let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), faked.to_vec()].concat());
+        let mut platform = Platform::at(server.address());
+        let before = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+        let bought = platform.must(&before).expect(200);
+        assert_eq!(bought.checkout_status(), "completed");
+
+        // It jumps while a payment is under way whose answer will be lost.
+        let meanwhile = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+        let mut caller = connect(server.address()).expect("a connection");
+        let dealt = count(&gateway);
+        gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
+        send(&mut caller, &meanwhile).expect("sent");
+        until("it is charged", PATIENCE, || (count(&gateway) > dealt).then_some(()));
+        set(&file, jump);
+        let reply = receive(&mut caller).expect("an answer").expect(200);
+        assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
+        let found_out = platform.insist(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
+        assert_eq!((found_out.status, found_out.checkout_status()), (200, "completed"), "{found_out:?}");
+
+        // What was answered is answered again, and the shop sells.
+        assert_eq!(platform.must(&before).expect(200).body, bought.body);
+        let after = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+        assert_eq!(platform.must(&after).expect(200).checkout_status(), "completed");
+        until("it is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+        let stopped = server.stop();
+        assert!(stopped.status.success());
+        let took = stopped.log.iter().filter_map(|line| line["elapsed_us"].as_u64()).max();
+        assert!(took.is_some_and(|took| took < MINUTE_US), "{took:?} us");
+        assert!(jumped(&stopped.log), "its clock did not jump");
+    }
+    end_well(&place, &mut books, &gateway, 6);
+}
+
+fn set(file: &Path, offset: &str) {
+    // In one step: it is read all the time.
+    let new = file.with_extension("new");
+    std::fs::write(&new, offset).expect("written");
+    std::fs::rename(&new, file).expect("renamed");
+}
+
+/// Whether two lines of the log that follow each other are half an hour or more apart.
+fn jumped(log: &[serde_json::Value]) -> bool {
+    let hours = |line: &serde_json::Value| Some(line["at"].as_str()?.get(..13)?.to_owned());
+    let hours: std::collections::BTreeSet<_> = log.iter().filter_map(hours).collect();
+    hours.len() > 1
+}
+
+fn count(gateway: &Paysim) -> u64 {
+    gateway.faults_dealt().values().sum()
+}
+
+fn end_well(place: &Place, books: &mut Books, gateway: &Paysim, orders: usize) {
+    let state = State { charges: gateway::charges(gateway), ..books.state(place, ITEMS) };
+    assert_eq!((state.orders.len(), violations(&state)), (orders, Vec::new()));
+}
+
+async fn an_instance_that_was_halted_finds_its_payments_settled(place: Place) {
+    stock(&place, ITEMS);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    let settings = gateway::beside(&own, SETTINGS);
+    let (halted, other) = (Server::launch(&place, &settings), Server::launch(&place, &settings));
+    let (mut platform, mut books) = (Platform::at(other.address()), Books::open(&place));
+    // Charged before its answer was read, charged only later, and never.
+    let faults =
+        [(Fault::Late { ms: 400 }, 200), (Fault::LateEffect { ms: 60_000 }, 402), (Fault::HangWithoutEffect, 402)];
+    for (fault, status) in faults {
+        println!("{fault:?}");
+        let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+        let mut caller = connect(halted.address()).expect("a connection");
+        let dealt = count(&gateway);
+        gateway.fail_next(Operation::IntentConfirm, 1, fault);
+        send(&mut caller, &call).expect("sent");
+        until("the gateway has it", PATIENCE, || (count(&gateway) > dealt).then_some(()));
+        halted.suspend();
+        // Not before its time with the payment is over; it still believes that it has it.
+        until("the other has settled it", PATIENCE, || (books.undecided() == 0).then_some(()));
+        let told = platform.must(&call).expect(status);
+        halted.resume();
+        let late = receive(&mut caller).expect("an answer");
+        assert!(matches!(late.status, 200 | 402), "{late:?}");
+        assert_ne!((late.checkout_status(), status), ("completed", 402), "{late:?}");
+        for server in [&halted, &other] {
+            let mut platform = Platform::at(server.address());
+            until("nobody works any more", PATIENCE, || crate::deadlines::at_rest(&mut platform).then_some(()));
+            assert_eq!(platform.must(&call).expect(status).body, told.body);
+        }
+    }
+    end_well(&place, &mut books, &gateway, 1);
+    for server in [halted, other] {
+        assert!(server.stop().status.success());
+    }
+}
