@@ -23,7 +23,8 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let postgres = Postgres::provide(Durability::Fast)?;
-    let mut tests = process::cargo(&["test", "-p", "api", "--test", "faults", "--", "--nocapture"]);
+    let mut tests =
+        process::cargo(&["test", "-p", "api", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
     tests.env(EXTENT, if args.quick { QUICK } else { FULL }).env(postgres::URL, &postgres.url);
     process::run(&mut tests)
 }
