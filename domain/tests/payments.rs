@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 /// Tasks take this many at a time.
-const BATCH: u32 = 20;
+const BATCH: u32 = 5;
 
 type Said<T> = Result<T, FaultKind>;
 

@@ -104,7 +104,7 @@ impl PaymentConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookConfig {
-    #[validate(range(min = 100, max = 60_000))]
+    #[validate(range(min = 100, max = 15_000))]
     pub timeout_ms: u64,
     #[validate(range(min = 1, max = 256))]
     pub at_once: u32,
@@ -129,7 +129,7 @@ impl Section for WebhookConfig {
 
 impl Default for WebhookConfig {
     fn default() -> Self {
-        Self { timeout_ms: 15_000, at_once: 16, at_once_per_platform: 4, keys_path: None }
+        Self { timeout_ms: 15_000, at_once: 64, at_once_per_platform: 4, keys_path: None }
     }
 }
 
@@ -155,7 +155,7 @@ pub struct MailConfig {
     pub password: Option<Secret>,
     pub from: Option<String>,
     pub ca_path: Option<PathBuf>,
-    #[validate(range(min = 100, max = 120_000))]
+    #[validate(range(min = 100, max = 45_000))]
     pub timeout_ms: u64,
     #[validate(range(min = 1, max = 32))]
     pub at_once: u32,

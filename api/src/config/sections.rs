@@ -340,7 +340,10 @@ impl Section for TasksConfig {
         setting("mail_delivery_ms", "How often due letters are looked for; what just happened is sent at once."),
         setting("payment_capture_ms", "How often payments are looked for that are held and due to be captured."),
         setting("payment_refund_ms", "How often refunds are looked for that the gateway has not answered."),
-        setting("delivery_purge_ms", "How often messages delivered more than a week ago are forgotten."),
+        setting(
+            "delivery_purge_ms",
+            "How often messages are forgotten: a week after they were delivered, 90 days after they were given up.",
+        ),
     ];
 }
 

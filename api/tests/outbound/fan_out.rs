@@ -146,7 +146,7 @@ async fn with_too_few_places_the_sick_would_delay_everybody(place: Place) {
         PATIENT,
         ("TUCKSHOP_WEBHOOK_AT_ONCE", "2"),
         ("TUCKSHOP_WEBHOOK_AT_ONCE_PER_PLATFORM", "1"),
-        ("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "4000"),
+        ("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "2500"),
     ];
     let server = place.serve_with(&few).await;
     let measured = measured(&place, &server, 2, Duration::from_secs(60)).await;

@@ -129,6 +129,33 @@ async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
     assert_eq!(shop.pay(&checkouts[0], "pm_card_visa").await.body(200)["status"], "completed");
 }
 
+/// PAY12. While the gateway is away, calls are made again within a budget: its trouble is not multiplied.
+async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
+    const BUYERS: u64 = 40;
+    let shop = Shop::open(&place, &[]).await.without_gateway();
+    let mut checkouts = Vec::new();
+    for _ in 0..BUYERS {
+        checkouts.push(shop.checkout().await);
+    }
+    let began = Instant::now();
+    let paying = checkouts.iter().map(|checkout| shop.pay(checkout, "pm_card_visa"));
+    for answer in futures_util::future::join_all(paying).await {
+        let _ = answer.problem(503, "unavailable");
+    }
+    let calls = until("every call is logged", || async {
+        let log = shop.server.log().into_iter();
+        let calls: Vec<Value> = log.filter(|line| line["msg"] == "outbound call").collect();
+        (calls.len() as u64 == BUYERS).then_some(calls)
+    });
+    let attempts: u64 = calls.await.iter().filter_map(|call| call["attempts"].as_u64()).sum();
+    // A fifth of the calls, and a floor of ten which a second refills by one.
+    let allowed = BUYERS + BUYERS / 5 + 10 + began.elapsed().as_secs() + 1;
+    assert!(attempts <= allowed, "{attempts} attempts for {BUYERS} calls");
+    assert!(attempts > BUYERS, "nothing was tried again");
+    assert_eq!(Books::open(&place).level("bun"), (100, 0));
+    shop.must_be_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
+}
+
 crate::on_both_engines!(
     killed_after_the_charge_the_order_is_placed_after_the_restart,
     while_the_gateway_hangs_everything_else_is_quick,
@@ -139,5 +166,6 @@ mod on_a_file {
     crate::on_sqlite!(
         killed_before_the_charge_the_goods_are_released_after_the_restart,
         a_key_that_is_a_day_old_is_never_used_again,
+        a_gateway_that_is_away_is_not_stormed_with_retries,
     );
 }

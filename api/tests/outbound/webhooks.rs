@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use faultkit::{Fault, Proxy};
 use serde_json::{Value, json};
 
 use crate::books::{Books, stock};
@@ -154,6 +155,32 @@ async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
     all_are(&place, "delivered").await;
 }
 
+/// WH2. The connection breaks, before an answer or within it.
+async fn a_connection_that_breaks_is_tried_again(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::start().await);
+    let way = Proxy::start(receiver.address());
+    let name = "http://localhost:9/agent";
+    let hook = format!("http://{}/hook?x=1", way.address());
+    assert_eq!(tuckshop_at(&place, &["platforms", "add", name, "--webhook-url", &hook], &[]).code, 0);
+    for fault in [Fault::Reset, Fault::CutAfter(10)] {
+        way.set(fault.clone());
+        let before = retries(&server);
+        let order = bought(&server.as_platform(name)).await;
+        let line = until("it was tried in vain", || async { retries(&server).get(before.len()).cloned() }).await;
+        // A reset that comes at once may be seen before the connection is.
+        assert!(line["reason"] == "broken" || line["reason"] == "unreachable", "{fault:?}: {line}");
+        assert_eq!(line["order_id"], order["id"]);
+        way.set(Fault::Pass);
+        all_are(&place, "delivered").await;
+        assert_eq!(receiver.arrivals().last().map(Arrival::order), Some(order), "{fault:?}");
+    }
+}
+
+/// The lines of tries that are made again.
+fn retries(server: &Server) -> Vec<Value> {
+    server.log().into_iter().filter(|line| line["msg"] == "message not handed over").collect()
+}
+
 /// WH1. A receiver that takes the connection and never answers is left after the deadline, and told again.
 async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
     let server = open(&place).await;
@@ -300,6 +327,7 @@ mod on_a_file {
     use super::*;
     crate::on_sqlite!(
         a_receiver_that_was_down_is_told_when_it_is_up_again,
+        a_connection_that_breaks_is_tried_again,
         a_receiver_that_hangs_is_left_and_told_again,
         a_redirect_is_not_followed,
         an_order_that_was_found_out_is_told_too,

@@ -4,7 +4,7 @@
 //!   incomplete <----> ready_for_complete -----> complete_in_progress -----> completed
 //!       ^                    ^    ^                     |
 //!       |                    |    '---------------------'  declined, or cancelled at the gateway
-//!       '-> requires_escalation
+//!       '-> requires_escalation <-------------------'  the bank wants to hear from the buyer
 //!
 //!   incomplete, ready_for_complete, requires_escalation -----> canceled    by the platform, or when time is over
 //! ```

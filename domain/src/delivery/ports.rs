@@ -104,7 +104,7 @@ pub struct Claimed {
     pub now: Timestamp,
     /// How long the claimer has it to itself.
     pub lease: Duration,
-    /// Leases that a destination has at most at one time.
+    /// Leases that a destination has at most at one time; one that failed last time has one.
     pub per_destination: u32,
 }
 

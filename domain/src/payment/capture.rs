@@ -21,8 +21,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Card schemes hold an amount for seven days at least.
 const HELD_FOR: Duration = DAY.saturating_mul(7);
 const MARGIN: Duration = DAY;
-/// Payments per pass, and what each may take.
-const BATCH: u32 = 20;
+/// Payments per pass, and what each may take: together less than a pass.
+const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 const WAIT: Duration = Duration::from_secs(60);

@@ -111,7 +111,8 @@ pub trait PaymentAttempts: Send + Sync {
     /// Ends what was held: captured, or let go. Doing it again changes nothing.
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
 
-    /// Heeds what the gateway told of its own accord, once: makes the payment it speaks of due at `now`. False when it
+    /// Heeds what the gateway told of its own accord, once: makes the payment it speaks of due at `now`, if it is
+    /// not settled. False when it
     /// was told before. Only that something happened is believed; what happened is looked up.
     fn heed(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
 }

@@ -14,8 +14,9 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
-/// Attempts per pass: each costs up to three calls of the gateway, one after the other.
-pub const RECONCILE_BATCH: u32 = 20;
+/// Attempts per pass: each costs up to three calls of the gateway, one after the other, and together they must take less
+/// time than a pass may.
+pub const RECONCILE_BATCH: u32 = 5;
 /// A gateway that hangs on one attempt leaves time for the others.
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
 /// How long a claimed attempt stays with the pass that claimed it.

@@ -76,8 +76,8 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
     }
 }
 
-/// Refunds per pass.
-const BATCH: u32 = 20;
+/// Refunds per pass: together they take less than a pass may.
+const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// Gateways forget a key after a day; asking with it again would give the money back twice. What has not ended by then,

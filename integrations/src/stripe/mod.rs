@@ -15,8 +15,8 @@
 //! Cancelling and capturing need no key: a payment is cancelled or captured once whoever asks, and says so when asked
 //! again. A key would do harm, since it keeps a 500 for a day.
 //!
-//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, but for a refund that is still
-//! pending: so a refund that was tried before is looked for first.
+//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, and a refund that was tried before is
+//! looked for first.
 
 mod answer;
 mod currency;
@@ -179,7 +179,7 @@ impl HttpPaymentGateway {
     async fn refund_once(&self, ctx: &RequestContext, refund: &Refund) -> Result<RefundState, Fault> {
         let asked = Asked { operation: REFUND, is_question: false };
         // The key of an earlier try may be forgotten; the refund itself is not.
-        if refund.tries > 0
+        if refund.tries > 1
             && let Some(earlier) = self.earlier_refund(ctx, refund).await?
         {
             return earlier.state().ok_or_else(|| asked.unclear());

@@ -202,7 +202,7 @@ async fn a_refund_whose_answer_was_lost_is_found_and_not_made_twice() {
     let place = Place::new();
     let opened = place.opened().await;
     place.confirm(&opened, "pm_card_visa").await.expect("an answer");
-    let mut refund = refund(&opened, 1000, 0);
+    let mut refund = refund(&opened, 1000, 1);
     place.fail(RefundCreate, 1, ErrorAfterEffect);
     assert_eq!(kind(place.refund(&refund).await), FaultKind::OutcomeUnknown);
     // With its key, which replays the 500, and without it, which would give more back.

@@ -37,7 +37,7 @@ async fn each_call_is_one_request_in_stripes_shape() {
     let ctx = || ctx_with(&lines, CALL);
     let reference = PaymentReference("pi_1/../../x?y".to_owned());
     let opened = (attempt.clone(), reference.clone());
-    let refund = refund(&opened, 700, 1);
+    let refund = refund(&opened, 700, 2);
     gateway.open(&ctx(), &attempt).await.expect("an answer");
     gateway.confirm(&ctx(), &attempt, &reference, &card("pm_1&amount=1")).await.expect("an answer");
     gateway.look_up(&ctx(), &reference).await.expect("an answer");

@@ -18,7 +18,8 @@ use crate::stored::{malformed, millis};
 const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
-/// its order holds up, and with a lease to spare. $1 channel, $2 business time, $3 this database's time, $4 leases.
+/// its order holds up, and with a lease to spare: a destination that failed last time has one, so that those that hang
+/// do not take up everybody. $1 channel, $2 business time, $3 this database's time, $4 leases.
 ///
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
 /// the whole backlog of a destination that takes nothing.
@@ -30,7 +31,8 @@ const NEXT_DESTINATION: &str = "\
         AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
           AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
         ORDER BY v.due_at LIMIT 1) IS NOT NULL \
-      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $3) < $4 \
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $3) \
+        < CASE WHEN d.failures > 0 THEN 1 ELSE $4 END \
     ORDER BY d.served_at, d.id LIMIT 1";
 
 /// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
