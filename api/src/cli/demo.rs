@@ -15,7 +15,13 @@ use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>, items: Vec<String>) -> ExitCode {
+pub(super) fn run(
+    config: &Config,
+    runtime: &Runtime,
+    url: Option<String>,
+    items: Vec<String>,
+    token: String,
+) -> ExitCode {
     let url = match (url, config.http.socket_address()) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
         (None, Ok(address)) => config.public_url(address),
@@ -25,7 +31,7 @@ pub(super) fn run(config: &Config, runtime: &Runtime, url: Option<String>, items
         Ok(platform) => platform,
         Err(error) => return failed(&format!("the demo's own server cannot listen: {error}")),
     };
-    let shopper = Shopper { url, items, agent: platform.agent(), client: Client::new() };
+    let shopper = Shopper { url, items, token, agent: platform.agent(), client: Client::new() };
     let bought = runtime.block_on(platform.during(async { shopper.buy().await }));
     match bought {
         Ok(Ok(told)) => {
@@ -50,6 +56,8 @@ fn print_event(told: Option<Event>) {
 struct Shopper {
     url: String,
     items: Vec<String>,
+    /// What it pays with.
+    token: String,
     /// Who it says it is.
     agent: String,
     client: Client,
@@ -86,7 +94,7 @@ impl Shopper {
 
         let payment = json!({"payment": {"instruments": [{
             "id": "demo_card", "handler_id": handler, "type": "card", "selected": true,
-            "credential": {"type": "token", "token": "success_token"},
+            "credential": {"type": "token", "token": self.token},
         }]}});
         let done = self.step("pay", Method::POST, &format!("{path}/complete"), Some(&payment)).await?;
         let order = done["order"]["id"].as_str().ok_or_else(|| format!("no order was placed: {done}"))?;
@@ -113,7 +121,9 @@ impl Shopper {
         println!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
         if !status.is_success() || answer["ucp"]["status"] == "error" {
             let why = answer["content"].as_str().or(answer["messages"][0]["content"].as_str()).unwrap_or("no reason");
-            return Err(format!("{method} {path} was refused: {why}. (`demo --item SKU` buys something else.)"));
+            return Err(format!(
+                "{method} {path} was refused: {why} (`--item SKU` buys something else, `--token TOKEN` pays otherwise.)"
+            ));
         }
         Ok(answer)
     }

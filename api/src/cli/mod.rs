@@ -60,7 +60,7 @@ enum Command {
     /// List and rotate the keys that webhooks are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Buy something from a running shop and print each step.
+    /// Buy something from a running shop in development mode and print each step.
     Demo {
         /// Where the shop is. Default: the configured address.
         #[arg(long)]
@@ -68,6 +68,9 @@ enum Command {
         /// What to buy, by SKU; may be given several times. Default: two things of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
         items: Vec<String>,
+        /// What to pay with: a token of the shop's payment handler. Default: one that the simulated handler charges.
+        #[arg(long, default_value = "success_token")]
+        token: String,
     },
 }
 
@@ -126,7 +129,7 @@ pub fn run(
             with_tools(&config, &log, &runtime, "deliveries", |session| deliveries::run(session, command))
         }
         Command::Keys(command) => with_tools(&config, &log, &runtime, "keys", |session| keys::run(session, command)),
-        Command::Demo { url, items } => demo::run(&config, &runtime, url, items),
+        Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
         Command::Config { .. } => DONE,
     };
     // Whatever a stuck statement still holds must not hold the exit.

@@ -38,17 +38,17 @@ pub trait KeyStore: Send + Sync {
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault>;
 }
 
-/// The key that signs at `now`: the youngest whose time has come; the oldest if it has come for none.
+/// The key that signs at `now`: the last that was added of those whose time has come; the first if it has come for none.
+/// So one that takes over at once also takes the place of those that were still to come.
 pub fn signing_at(keys: &[SigningKey], now: Timestamp) -> Option<&SigningKey> {
-    let ready = keys.iter().filter(|key| key.signs_from <= now);
-    ready.max_by_key(|key| key.signs_from).or_else(|| keys.iter().min_by_key(|key| key.signs_from))
+    keys.iter().rev().find(|key| key.signs_from <= now).or_else(|| keys.first())
 }
 
 /// The keys that the profile shows at `now`: those that sign, will sign, or signed until recently.
 pub fn published_at(keys: &[SigningKey], now: Timestamp) -> Vec<&SigningKey> {
-    let retired_at =
-        |key: &SigningKey| keys.iter().map(|other| other.signs_from).filter(|from| *from > key.signs_from).min();
-    keys.iter().filter(|key| retired_at(key).is_none_or(|at| now < at + PUBLISHED_AFTER)).collect()
+    let retired_at = |position: usize| keys[position + 1..].iter().map(|later| later.signs_from).min();
+    let is_shown = |position| retired_at(position).is_none_or(|at: Timestamp| now < at + PUBLISHED_AFTER);
+    keys.iter().enumerate().filter(|(position, _)| is_shown(*position)).map(|(_, key)| key).collect()
 }
 
 #[cfg(test)]
@@ -75,6 +75,15 @@ mod tests {
             (NOW + PUBLISHED_AFTER, "new", vec!["new"]),
         ] {
             assert_eq!((signer(at), ids(at)), (Some(signs), published), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_takes_over_at_once_is_not_followed_by_one_that_was_to_come() {
+        let hour = Duration::from_secs(60 * 60);
+        let keys = [key("old", NOW - hour), key("to come", NOW + hour), key("at once", NOW)];
+        for at in [NOW, NOW + hour, NOW + hour * 9] {
+            assert_eq!(signing_at(&keys, at).map(|key| key.id.as_str()), Some("at once"), "{at}");
         }
     }
 
