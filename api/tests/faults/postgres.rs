@@ -212,8 +212,7 @@ async fn a_read_only_server_is_left_and_not_written_to(place: Place) {
         let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 5));
         assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
     }
-    let told: Vec<_> =
-        server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached").collect();
+    let told = unreachable(&server);
     assert!(told.len() == 1 && told[0]["error"].as_str().is_some_and(|error| error.contains("read-only")), "{told:?}");
     assert_eq!(books.everything(), before);
     books.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
@@ -221,6 +220,14 @@ async fn a_read_only_server_is_left_and_not_written_to(place: Place) {
         (platform.must(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
     });
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+}
+
+/// The lines that say so, once there is one: a line is written a little after what it tells of.
+fn unreachable(server: &Server) -> Vec<serde_json::Value> {
+    until("it is told", PATIENCE, || {
+        let lines = server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached");
+        Some(lines.collect::<Vec<_>>()).filter(|told| !told.is_empty())
+    })
 }
 
 fn end_other_sessions(books: &mut Books) {
@@ -251,8 +258,7 @@ async fn too_many_connections_are_503_and_not_the_end(place: Place) {
         let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 2));
         assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
     }
-    let told: Vec<_> =
-        server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached").collect();
+    let told = unreachable(&server);
     assert!(told.len() == 1 && told[0]["error"].as_str().is_some_and(|error| error.contains("too many")), "{told:?}");
     books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
     until("there is room again", PATIENCE, || {
