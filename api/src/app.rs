@@ -194,11 +194,12 @@ impl App {
             surface,
         });
         let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock };
-        let (ready, abandoned) = (database.clone(), database);
+        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
+            degraded: Arc::new(move || degraded.degraded()),
             abandoned: Arc::new(move || abandoned.abandoned()),
         };
         Ok(Self {

@@ -1,5 +1,5 @@
 //! What breaks on purpose, for tests: a TCP proxy that refuses, resets, hangs and drips, and that knows when Postgres is
-//! asked to commit.
+//! asked to commit; and a disk that is soon full.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
@@ -15,12 +15,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: the proxy owns its thread")]
 
+mod disk;
 mod postgres;
 mod proxy;
 mod relay;
 
 use std::time::Duration;
 
+pub use disk::SmallDisk;
 pub use proxy::Proxy;
 
 /// What the network does. It counts at once, also for connections that are open already.
