@@ -1,4 +1,5 @@
-//! Rules that concern more than one setting, or that serde and validator cannot tell.
+//! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
+//! an address or a sender, is asked of the composition root.
 
 use url::Url;
 
@@ -10,9 +11,7 @@ const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 
 /// Notes everything that is wrong.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
-    if let Err(problem) = crate::app::check_database_url(&config.database) {
-        mistakes.add("TUCKSHOP_DATABASE_URL", problem);
-    }
+    mistakes.0.extend(crate::app::mistakes(config));
     public_url(config, mistakes);
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
         mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
@@ -41,7 +40,6 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
-/// That the gateway's address can be used, and that it charges in the shop's currency, is for its adapter to say.
 fn payment(config: &Config, mistakes: &mut Mistakes) {
     let payment = &config.payment;
     if payment.gateway_url.is_some() && payment.gateway_key.is_none() {
@@ -57,7 +55,6 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
-/// That the relay can be used as configured is for its adapter to say.
 fn mail(config: &Config, mistakes: &mut Mistakes) {
     let mail = &config.mail;
     if mail.host.is_some() && mail.from.is_none() {

@@ -34,6 +34,51 @@ fn all_mistakes_are_told_at_once_and_end_with_two() {
     }
 }
 
+/// What only an adapter can judge is judged with everything else: before the database exists.
+#[test]
+fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (roots, keys) = (file("roots.pem", "no certificate"), file("keys.pem", "hunter2"));
+    let database = directory.path().join("shop.db");
+    let database_url = format!("sqlite://{}", database.display());
+    let good = [
+        ("TUCKSHOP_DATABASE_URL", database_url.as_str()),
+        ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"),
+        ("TUCKSHOP_MAIL_USERNAME", "shop"),
+    ];
+    let wrong = [
+        ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "soon"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "http://hunter2.example"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "hunter2\n"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", "hunter 2"),
+        ("TUCKSHOP_SHOP_CURRENCY", "ISK"),
+        ("TUCKSHOP_MAIL_HOST", "smtp://hunter2.example"),
+        ("TUCKSHOP_MAIL_FROM", "hunter2"),
+        ("TUCKSHOP_MAIL_TLS", "none"),
+        ("TUCKSHOP_MAIL_PASSWORD", ""),
+        ("TUCKSHOP_MAIL_CA_PATH", roots.as_str()),
+        ("TUCKSHOP_WEBHOOK_KEYS_PATH", keys.as_str()),
+    ];
+    let mut expected: Vec<&str> = wrong.iter().map(|(name, _)| *name).collect();
+    expected.sort_unstable();
+    for command in [&["serve"][..], &["config"], &["migrate"], &["keys", "list"], &["deliveries", "list"]] {
+        let finished = tuckshop(command, &[&good[..], &wrong[..]].concat());
+        assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
+        let mut told = named(&finished.err);
+        told.sort_unstable();
+        assert_eq!(told, expected, "{command:?}: {}", finished.err);
+        assert!(!finished.err.contains("hunter"), "{}", finished.err);
+        assert!(!database.exists(), "{command:?} opened the database");
+    }
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
 #[test]
 fn no_value_is_repeated() {
     let finished = tuckshop(

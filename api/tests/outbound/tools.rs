@@ -78,10 +78,9 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
     assert!(!run(&place, &["keys", "list"]).out.contains("PRIVATE"));
 }
 
-/// Keys of a file are the operator's: the shop neither makes nor rotates any.
-async fn keys_of_a_file_are_not_rotated(place: Place) {
-    stock(&place, ITEMS);
-    for (text, said) in [(None, "No such file"), (Some("no key"), "")] {
+/// What cannot be signed with is told before anything is opened.
+async fn a_file_without_keys_is_a_wrong_configuration(place: Place) {
+    for (text, said) in [(None, "No such file"), (Some("no key"), "no key given")] {
         let path = place.directory().join("keys.pem");
         if let Some(text) = text {
             std::fs::write(&path, text).expect("written");
@@ -89,11 +88,12 @@ async fn keys_of_a_file_are_not_rotated(place: Place) {
         let path = path.display().to_string();
         for command in [&["serve"][..], &["keys", "list"], &["keys", "rotate"]] {
             let finished = tuckshop_at(&place, command, &[("TUCKSHOP_WEBHOOK_KEYS_PATH", path.as_str())]);
-            assert_eq!(finished.code, 1, "{command:?}: {}", finished.err);
+            assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
             assert!(finished.err.contains("TUCKSHOP_WEBHOOK_KEYS_PATH: "), "{command:?}: {}", finished.err);
             assert!(finished.err.contains(said), "{command:?}: {}", finished.err);
         }
     }
+    assert!(!place.sqlite_path().exists());
 }
 
 #[test]
@@ -178,6 +178,6 @@ crate::on_both_engines!(
 );
 
 mod on_a_file {
-    use super::keys_of_a_file_are_not_rotated;
-    crate::on_sqlite!(keys_of_a_file_are_not_rotated);
+    use super::a_file_without_keys_is_a_wrong_configuration;
+    crate::on_sqlite!(a_file_without_keys_is_a_wrong_configuration);
 }
