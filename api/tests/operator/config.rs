@@ -104,7 +104,7 @@ fn no_value_is_repeated() {
 fn settings_that_contradict_each_other_are_refused() {
     for (settings, blamed) in [
         (
-            [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
+            [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1500"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
             "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
         ),
         (
@@ -124,6 +124,42 @@ fn settings_that_contradict_each_other_are_refused() {
         let finished = tuckshop(&["config"], &settings);
         assert_eq!(finished.code, 2, "{settings:?}");
         assert_eq!(named(&finished.err), [blamed], "{}", finished.err);
+    }
+}
+
+/// Whoever sets what has no use alone forgot, or misspelt, the rest.
+#[test]
+fn half_a_configuration_is_refused() {
+    let (host, from) = (("TUCKSHOP_MAIL_HOST", "mail.example"), ("TUCKSHOP_MAIL_FROM", "orders@sweets.example"));
+    let gateway = ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example");
+    let (key, capture) = (("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"), ("TUCKSHOP_PAYMENT_CAPTURE", "manual"));
+    for (settings, blamed) in [
+        (&[key][..], &["TUCKSHOP_PAYMENT_GATEWAY_KEY"][..]),
+        (&[("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1")], &["TUCKSHOP_PAYMENT_EVENT_SECRETS"]),
+        (&[capture], &["TUCKSHOP_PAYMENT_CAPTURE"]),
+        (&[gateway], &["TUCKSHOP_PAYMENT_GATEWAY_KEY"]),
+        (&[gateway, key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", " , ")], &["TUCKSHOP_PAYMENT_EVENT_SECRETS"]),
+        (&[gateway, key, capture, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1")], &[]),
+        (&[from], &["TUCKSHOP_MAIL_FROM"]),
+        (&[("TUCKSHOP_MAIL_TLS", "starttls")], &["TUCKSHOP_MAIL_TLS"]),
+        (
+            &[("TUCKSHOP_MAIL_USERNAME", "shop"), ("TUCKSHOP_MAIL_PASSWORD", "word"), ("TUCKSHOP_MAIL_PORT", "587")],
+            &["TUCKSHOP_MAIL_USERNAME", "TUCKSHOP_MAIL_PASSWORD", "TUCKSHOP_MAIL_PORT"],
+        ),
+        (&[host, from, ("TUCKSHOP_MAIL_PASSWORD", "word")], &["TUCKSHOP_MAIL_USERNAME"]),
+        (&[host, from], &[]),
+    ] {
+        for mode in [&[][..], &[("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")]]
+        {
+            let handler = [
+                ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
+                ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/card"),
+                ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "https://shop.example/card.json"),
+            ];
+            let finished = tuckshop(&["config"], &[settings, mode, &handler].concat());
+            assert_eq!(named(&finished.err), blamed, "{settings:?} {mode:?}: {}", finished.err);
+            assert_eq!(finished.code, if blamed.is_empty() { 0 } else { 2 }, "{settings:?}");
+        }
     }
 }
 

@@ -12,6 +12,8 @@ const PRODUCTION: &[(&str, &str)] = &[
     ("TUCKSHOP_MODE", "production"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
+    ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/specs/card"),
+    ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "https://schemas.shop.example/card.json"),
     ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "0"),
 ];
 
