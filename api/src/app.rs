@@ -24,7 +24,7 @@ use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
 use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
-use integrations::outbound::{Outbound, OutboundConfig, OutboundError};
+use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
@@ -267,6 +267,7 @@ pub struct Tools {
     pub keys: Arc<dyn KeyStore>,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
+    given: GivenPolicy,
 }
 
 impl Tools {
@@ -282,13 +283,18 @@ impl Tools {
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
             clock,
+            given: settings::given_policy(config),
         })
     }
-}
 
-/// What is wrong with a platform's profile, or where it wants to be told of its orders.
-pub fn check_profile(document: &str) -> Result<Option<String>, String> {
-    validate_profile(document).map(|summary| summary.webhook_url.map(Into::into))
+    /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
+    /// asked: a name may lead inside, or nowhere, and is looked up at each delivery.
+    pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
+        let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
+        let never = |blocked| format!("nothing would ever be delivered to its webhook_url: {blocked}");
+        Destination::given(url.as_str(), self.given).map_err(never)?;
+        Ok(Some(url.into()))
+    }
 }
 
 /// Where the ledger of the simulated payments is kept.

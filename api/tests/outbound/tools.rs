@@ -150,6 +150,24 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
             finished.err
         );
     }
+    for (hook, why) in [
+        ("http://platform.example/orders", "the scheme must be https"),
+        ("http://10.0.0.1/orders", "the scheme must be https"),
+        ("https://10.0.0.1/orders", "10.0.0.1 is not a public address"),
+        ("https://0x0a.1/orders", "10.0.0.1 is not a public address"),
+        ("https://ann:word@platform.example/orders", "a URL with a user name or password"),
+    ] {
+        let order = serde_json::json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
+        let capabilities = serde_json::json!({"dev.ucp.shopping.order": order});
+        let document = serde_json::json!({"ucp": {"version": "2026-04-08", "capabilities": capabilities}});
+        std::fs::write(&profile, document.to_string()).expect("written");
+        for arguments in [add, ["platforms", "add", platform, "--webhook-url", hook]] {
+            let finished = run(&place, &arguments);
+            assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{arguments:?}");
+            let expected = format!("nothing would ever be delivered to its webhook_url: {why}");
+            assert!(finished.err.contains(&expected), "{arguments:?}: {}", finished.err);
+        }
+    }
     let unknown = "msg_0196147f5b887b3a9c1d2e3f4a5b6c7d";
     for (arguments, said) in [
         (&["platforms", "remove", platform][..], "is not pinned"),
