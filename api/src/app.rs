@@ -1,8 +1,10 @@
-//! The composition root: the only file that names an adapter. Read it from top to bottom to see what the shop is made
-//! of.
+//! The composition root: here alone, and in `app/settings.rs` beside it, adapters are named. Read it from top to bottom
+//! to see what the shop is made of.
+
+mod settings;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +17,17 @@ use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
 use domain::payment::{
-    HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
-    PaymentRefunds,
+    PaymentAttempts, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, PaymentRefunds,
 };
 use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::mail::{MailConfigError, MailCourier, MailCredentials, MailTls};
 use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
-use integrations::outbound::{GivenPolicy, Outbound, OutboundConfig, OutboundError};
+use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
-use integrations::signatures::{FixedKeys, KeyError, Signer};
-use integrations::stripe::{self, CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
+use integrations::signatures::Signer;
+use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
 use integrations::webhook::WebhookCourier;
 use persistence::{
     Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
@@ -39,7 +39,7 @@ use url::Url;
 
 use crate::announce::Announcements;
 use crate::clock::SystemClock;
-use crate::config::{Capture, Config, DatabaseConfig, MailProtection, Migrate, Mode, ReadAccess};
+use crate::config::{Config, Migrate, Mistake, ReadAccess};
 use crate::http::{BodyLimits, Scope};
 use crate::operations::Operations;
 use crate::pages::Pages;
@@ -47,6 +47,8 @@ use crate::payments::{EventRefused, Payments, ReadEvent};
 use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
 use crate::simulation::Simulation;
+
+pub use settings::mistakes;
 
 /// The whole shop, ready to be served.
 pub struct App {
@@ -75,14 +77,11 @@ pub enum StartError {
     Demo(String),
     #[error("the payment gateway cannot be used as configured: {0}")]
     Gateway(#[from] StripeConfigError),
-    #[error("mail cannot be sent as configured: {0}")]
-    Mail(#[from] MailConfigError),
     #[error("the HTTP client cannot be set up: {0}")]
     Outbound(#[from] OutboundError),
-    #[error("TUCKSHOP_WEBHOOK_KEYS_PATH: {0}")]
-    Keys(#[from] KeyError),
-    #[error("{setting}: {}: {error}", path.display())]
-    File { setting: &'static str, path: PathBuf, error: std::io::Error },
+    /// The configuration was checked before: a file that it names has changed since.
+    #[error("{0}")]
+    Setting(#[from] Mistake),
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
 }
@@ -109,7 +108,7 @@ impl App {
             open_orders: config.order_read_access() == ReadAccess::Open,
             outage: Outage::default(),
         };
-        let mail = mail(config)?;
+        let mail = settings::mail(config)?.map(|courier| Arc::new(courier) as Arc<dyn Courier>);
         let announcer: Arc<dyn Announcer> =
             Arc::new(Announcements { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
 
@@ -269,6 +268,7 @@ pub struct Tools {
     pub keys: Arc<dyn KeyStore>,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
+    given: GivenPolicy,
 }
 
 impl Tools {
@@ -284,18 +284,18 @@ impl Tools {
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
             clock,
+            given: settings::given_policy(config),
         })
     }
-}
 
-/// What is wrong with a platform's profile, or where it wants to be told of its orders.
-pub fn check_profile(document: &str) -> Result<Option<String>, String> {
-    validate_profile(document).map(|summary| summary.webhook_url.map(Into::into))
-}
-
-/// Whether the URL names a database that can be used as configured.
-pub fn check_database_url(settings: &DatabaseConfig) -> Result<(), String> {
-    DatabaseUrl::parse(&settings.url, settings.allow_plaintext).map(drop).map_err(|error| error.to_string())
+    /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
+    /// asked: a name may lead inside, or nowhere, and is looked up at each delivery.
+    pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
+        let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
+        let never = |blocked| format!("nothing would ever be delivered to its webhook_url: {blocked}");
+        Destination::given(url.as_str(), self.given).map_err(never)?;
+        Ok(Some(url.into()))
+    }
 }
 
 /// Where the ledger of the simulated payments is kept.
@@ -307,13 +307,9 @@ pub fn ledger_path(config: &Config) -> PathBuf {
     config.simulation.ledger_path.clone().unwrap_or(beside)
 }
 
-/// The way to the network. Platforms on this machine are reached in development only.
+/// The way to the network.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
-    let given = match config.mode {
-        Mode::Development => GivenPolicy::DevelopmentLoopback,
-        Mode::Production => GivenPolicy::Public,
-    };
-    Ok(Outbound::new(OutboundConfig::new(given))?)
+    Ok(Outbound::new(OutboundConfig::new(settings::given_policy(config)))?)
 }
 
 /// The payment gateway: the configured one, or the simulator where that is allowed. A shop without one sells nothing,
@@ -327,36 +323,11 @@ fn gateway(
 ) -> Result<Option<Arc<dyn PaymentGateway>>, StartError> {
     match (&config.payment.gateway_url, &config.payment.gateway_key) {
         (Some(url), Some(key)) => {
-            let stripe = stripe_config(config, url.clone(), key.clone());
+            let stripe = settings::stripe(config, url.clone(), key.clone());
             Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
         }
         _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
         _ => Ok(None),
-    }
-}
-
-fn stripe_config(config: &Config, base_url: String, secret_key: Secret) -> StripeConfig {
-    let payment = &config.payment;
-    let handler = PaymentHandler {
-        name: payment.handler_name.clone(),
-        id: HandlerId(payment.handler_id.clone()),
-        version: payment.handler_version.clone(),
-        spec: payment.handler_spec.clone(),
-        schema: payment.handler_schema.clone(),
-        instruments: vec!["card".to_owned()],
-        config: payment.handler_config.clone(),
-    };
-    StripeConfig {
-        base_url,
-        secret_key,
-        api_version: payment.gateway_version.clone(),
-        capture: match payment.capture {
-            Capture::Automatic => CaptureMethod::Automatic,
-            Capture::Manual => CaptureMethod::Manual,
-        },
-        handler,
-        currencies: vec![config.shop.currency],
-        attempt_timeout: Duration::from_millis(payment.call_timeout_ms),
     }
 }
 
@@ -390,33 +361,12 @@ fn payment_events(config: &Config) -> Option<ReadEvent> {
     })
 }
 
-/// `None` when no relay is configured: then nothing is written either.
-fn mail(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
-    let mail = &config.mail;
-    let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
-    let credentials = match (mail.username.clone(), mail.password.clone()) {
-        (Some(username), Some(password)) => Some(MailCredentials { username, password }),
-        _ => None,
-    };
-    let tls = match mail.tls {
-        MailProtection::Implicit => MailTls::Implicit,
-        MailProtection::Starttls => MailTls::StartTls,
-        MailProtection::None => MailTls::None,
-    };
-    let extra_roots = mail.ca_path.as_deref().map(|path| read("TUCKSHOP_MAIL_CA_PATH", path)).transpose()?;
-    let settings = integrations::mail::MailConfig { host, port: mail.port(), tls, credentials, from, extra_roots };
-    Ok(Some(Arc::new(MailCourier::new(settings)?)))
-}
-
 /// The configured keys, or those that the shop makes and keeps itself.
 fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
-    let Some(path) = &config.webhook.keys_path else { return Ok(Arc::new(SqlKeyStore::new(database.clone()))) };
-    Ok(Arc::new(FixedKeys::read(&read("TUCKSHOP_WEBHOOK_KEYS_PATH", path)?)?))
-}
-
-/// The file that a setting names.
-fn read(setting: &'static str, path: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|error| StartError::File { setting, path: path.to_owned(), error })
+    Ok(match settings::keys(config)? {
+        Some(keys) => Arc::new(keys),
+        None => Arc::new(SqlKeyStore::new(database.clone())),
+    })
 }
 
 fn published(signer: Arc<Signer>) -> PublishedKeys {

@@ -78,10 +78,9 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
     assert!(!run(&place, &["keys", "list"]).out.contains("PRIVATE"));
 }
 
-/// Keys of a file are the operator's: the shop neither makes nor rotates any.
-async fn keys_of_a_file_are_not_rotated(place: Place) {
-    stock(&place, ITEMS);
-    for (text, said) in [(None, "No such file"), (Some("no key"), "")] {
+/// What cannot be signed with is told before anything is opened.
+async fn a_file_without_keys_is_a_wrong_configuration(place: Place) {
+    for (text, said) in [(None, "No such file"), (Some("no key"), "no key given")] {
         let path = place.directory().join("keys.pem");
         if let Some(text) = text {
             std::fs::write(&path, text).expect("written");
@@ -89,11 +88,12 @@ async fn keys_of_a_file_are_not_rotated(place: Place) {
         let path = path.display().to_string();
         for command in [&["serve"][..], &["keys", "list"], &["keys", "rotate"]] {
             let finished = tuckshop_at(&place, command, &[("TUCKSHOP_WEBHOOK_KEYS_PATH", path.as_str())]);
-            assert_eq!(finished.code, 1, "{command:?}: {}", finished.err);
+            assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
             assert!(finished.err.contains("TUCKSHOP_WEBHOOK_KEYS_PATH: "), "{command:?}: {}", finished.err);
             assert!(finished.err.contains(said), "{command:?}: {}", finished.err);
         }
     }
+    assert!(!place.sqlite_path().exists());
 }
 
 #[test]
@@ -150,6 +150,24 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
             finished.err
         );
     }
+    for (hook, why) in [
+        ("http://platform.example/orders", "the scheme must be https"),
+        ("http://10.0.0.1/orders", "the scheme must be https"),
+        ("https://10.0.0.1/orders", "10.0.0.1 is not a public address"),
+        ("https://0x0a.1/orders", "10.0.0.1 is not a public address"),
+        ("https://ann:word@platform.example/orders", "a URL with a user name or password"),
+    ] {
+        let order = serde_json::json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
+        let capabilities = serde_json::json!({"dev.ucp.shopping.order": order});
+        let document = serde_json::json!({"ucp": {"version": "2026-04-08", "capabilities": capabilities}});
+        std::fs::write(&profile, document.to_string()).expect("written");
+        for arguments in [add, ["platforms", "add", platform, "--webhook-url", hook]] {
+            let finished = run(&place, &arguments);
+            assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{arguments:?}");
+            let expected = format!("nothing would ever be delivered to its webhook_url: {why}");
+            assert!(finished.err.contains(&expected), "{arguments:?}: {}", finished.err);
+        }
+    }
     let unknown = "msg_0196147f5b887b3a9c1d2e3f4a5b6c7d";
     for (arguments, said) in [
         (&["platforms", "remove", platform][..], "is not pinned"),
@@ -178,6 +196,6 @@ crate::on_both_engines!(
 );
 
 mod on_a_file {
-    use super::keys_of_a_file_are_not_rotated;
-    crate::on_sqlite!(keys_of_a_file_are_not_rotated);
+    use super::a_file_without_keys_is_a_wrong_configuration;
+    crate::on_sqlite!(a_file_without_keys_is_a_wrong_configuration);
 }
