@@ -12,7 +12,7 @@ use domain::context::RequestContext;
 use domain::customer::Buyer;
 use domain::delivery::{
     Announcer, Channel, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState,
-    DeliverySummary, Finality, MAX_ATTEMPTS, Receipt, Recorded, Retried, Step, rest_of_destination, step,
+    DeliverySummary, Finality, MAX_ATTEMPTS, Receipt, Recorded, Retried, Step, Streak, rest_of_destination, step,
 };
 use domain::fault::Fault;
 use domain::order::Order;
@@ -147,7 +147,7 @@ fn record(
         DeliveryOutcome::Failed(failure) => Some(failure.reason.as_str()),
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => None,
     };
-    let recorded = match step(delivery, outcome, destination.failing_since()?, now) {
+    let recorded = match step(delivery, outcome, destination.streak()?, now) {
         Step::End(state) => {
             queries::end(tx, delivery.id.as_str(), state, error, now)?;
             queries::release_newer(tx, delivery, now)?;
@@ -171,14 +171,13 @@ fn record(
     };
     match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) if destination.failures > 0 => {
-            queries::set_health(tx, &destination.id, 0, None, now)?;
+            queries::set_well(tx, &destination.id, now)?;
         }
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
-                let failures = destination.failures.saturating_add(1);
-                let rest = rest_of_destination(u32::try_from(failures).unwrap_or(1), after);
-                let since = destination.failing_since()?.unwrap_or(now);
-                queries::set_health(tx, &destination.id, failures, Some(since), now + rest)?;
+                let streak = Streak::with_failure(destination.streak()?, now);
+                let rest = rest_of_destination(streak.failures, after);
+                queries::set_failing(tx, &destination.id, streak, now + rest)?;
             }
         }
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => {}

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use domain::clock::Timestamp;
 use domain::delivery::{
-    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Retried,
+    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Retried, Streak,
 };
 use domain::order::OrderId;
 
@@ -80,6 +80,7 @@ pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: C
             failures: 0,
             failing_since: None,
             disabled_at: None,
+            failed_at: None,
         };
         let insert = diesel::insert_into(destination::table).values(row).on_conflict(destination::id).do_nothing();
         on_backend!(tx, |conn| insert.execute(*conn))?;
@@ -261,17 +262,28 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
     Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
 }
 
-pub(super) fn set_health(
+/// It has taken something.
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    set_health(tx, to, (0, None, None), millis(now))
+}
+
+/// It failed, and is left alone for a while.
+pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Timestamp) -> QueryResult<()> {
+    let failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
+    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), millis(rest_until))
+}
+
+fn set_health(
     tx: &mut Tx<'_>,
     to: &str,
-    failures: i32,
-    failing_since: Option<Timestamp>,
-    rest_until: Timestamp,
+    (failures, first, last): (i32, Option<i64>, Option<i64>),
+    rest_until: i64,
 ) -> QueryResult<()> {
     let update = diesel::update(destination::table.find(to)).set((
         destination::failures.eq(failures),
-        destination::failing_since.eq(failing_since.map(millis)),
-        destination::rest_until.eq(millis(rest_until)),
+        destination::failing_since.eq(first),
+        destination::failed_at.eq(last),
+        destination::rest_until.eq(rest_until),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -319,6 +331,7 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32
     let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
         destination::disabled_at.eq(None::<i64>),
         destination::failing_since.eq(None::<i64>),
+        destination::failed_at.eq(None::<i64>),
         destination::failures.eq(0),
         destination::rest_until.eq(0),
     ));

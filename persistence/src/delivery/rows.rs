@@ -3,7 +3,9 @@
 use diesel::prelude::*;
 use domain::clock::Timestamp;
 use domain::context::PlatformId;
-use domain::delivery::{Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination};
+use domain::delivery::{
+    Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, Streak,
+};
 use domain::order::Order;
 
 use crate::checkout::rows::order_id;
@@ -27,6 +29,8 @@ pub(super) struct DeliveryRow {
     pub leased_until: Option<i64>,
     pub ended_at: Option<i64>,
     pub last_error: Option<String>,
+    pub claims: i32,
+    pub caused_by: Option<String>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -39,11 +43,15 @@ pub(super) struct DestinationRow {
     pub failures: i32,
     pub failing_since: Option<i64>,
     pub disabled_at: Option<i64>,
+    pub failed_at: Option<i64>,
 }
 
 impl DestinationRow {
-    pub(super) fn failing_since(&self) -> QueryResult<Option<Timestamp>> {
-        self.failing_since.map(instant).transpose()
+    /// Its failures up to now.
+    pub(super) fn streak(&self) -> QueryResult<Option<Streak>> {
+        let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
+        let failures = u32::try_from(self.failures).unwrap_or(0);
+        Ok(Some(Streak { failures, first: instant(first)?, last: instant(last)? }))
     }
 }
 
@@ -72,6 +80,8 @@ pub(super) fn new(
         leased_until: None,
         ended_at: None,
         last_error: None,
+        claims: 0,
+        caused_by: None,
     })
 }
 
