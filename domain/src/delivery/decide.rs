@@ -23,6 +23,11 @@ const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * HOUR);
 const LONGEST_QUIET: Duration = Duration::from_secs(30 * HOUR);
 /// A receiver may ask for patience, but not for more than the longest wait of the schedule.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * HOUR);
+/// The wait after a try that failed through the shop's own fault, in seconds.
+const OUR_PAUSE: u64 = 60;
+/// Such tries are free for as long as the schedule lasts. After that they count, so that a message which can never be
+/// sent ends like any other.
+const OUR_FAULT_IS_FREE: Duration = Duration::from_secs(3 * 24 * HOUR);
 /// How much waits are spread, so that a receiver that comes back is not met by everything at once: a fifth either way.
 const SPREAD_PERCENT: u64 = 20;
 /// A destination that fails again and again is left alone a little: twice as long each time.
@@ -58,6 +63,8 @@ impl Streak {
 pub enum Step {
     End(DeliveryState),
     Again(Timestamp),
+    /// Due again, and the try does not count.
+    Uncounted(Timestamp),
     /// Give it up, and everything else that is pending for its destination.
     Disable,
 }
@@ -69,18 +76,22 @@ pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, known: Option<Streak
     let failure = match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) => return Step::End(DeliveryState::Delivered),
         DeliveryOutcome::Received(Receipt::Unwanted) => return Step::End(DeliveryState::Unwanted),
-        DeliveryOutcome::Interrupted => return Step::Again(now),
+        DeliveryOutcome::Interrupted => return Step::Uncounted(now),
         DeliveryOutcome::Failed(failure) => failure,
     };
-    let after = match failure.finality {
-        Finality::Again { after } => patience(after),
-        Finality::Refused => return Step::End(DeliveryState::Dead),
-        Finality::Gone if can_be_disabled => return Step::Disable,
-        Finality::Gone => return Step::End(DeliveryState::Dead),
-    };
-    if can_be_disabled && Streak::with_failure(known, now).is_too_long() {
-        return Step::Disable;
+    match failure.finality {
+        Finality::Again { .. } if can_be_disabled && Streak::with_failure(known, now).is_too_long() => Step::Disable,
+        Finality::Again { after } => by_schedule(delivery, patience(after), now),
+        Finality::OurFault if now - delivery.occurred_at < OUR_FAULT_IS_FREE => {
+            Step::Uncounted(now + spread(OUR_PAUSE, delivery))
+        }
+        Finality::OurFault => by_schedule(delivery, Duration::ZERO, now),
+        Finality::Gone if can_be_disabled => Step::Disable,
+        Finality::Gone | Finality::Refused => Step::End(DeliveryState::Dead),
     }
+}
+
+fn by_schedule(delivery: &Delivery, after: Duration, now: Timestamp) -> Step {
     match WAITS.get(delivery.attempts.saturating_sub(1) as usize) {
         Some(wait) => Step::Again(now + spread(*wait, delivery).max(after)),
         None => Step::End(DeliveryState::Dead),
@@ -129,6 +140,8 @@ mod tests {
             occurred_at: NOW,
             content: Content::Webhook { platform: PlatformId("https://p.example/".into()), document: "{}".into() },
             attempts,
+            claims: attempts,
+            caused_by: None,
         }
     }
 
@@ -185,11 +198,25 @@ mod tests {
             (failed(Finality::Refused), None, Step::End(DeliveryState::Dead)),
             (failed(Finality::Gone), None, Step::Disable),
             (again(), days(5), Step::Disable),
-            (DeliveryOutcome::Interrupted, days(5), Step::Again(NOW)),
+            (DeliveryOutcome::Interrupted, days(5), Step::Uncounted(NOW)),
         ] {
             assert_eq!(step(&delivery(1), &outcome, known, NOW), expected, "{outcome:?} {known:?}");
         }
         assert!(matches!(step(&delivery(1), &again(), days(4), NOW), Step::Again(_)));
+    }
+
+    #[test]
+    fn our_own_faults_cost_nothing_for_three_days_and_a_try_after_that() {
+        let known = Some(Streak { failures: 99, first: ago(30), last: ago(0) });
+        let ours = failed(Finality::OurFault);
+        for attempts in [1, MAX_ATTEMPTS] {
+            let young = Delivery { occurred_at: ago(2), ..delivery(attempts) };
+            let Step::Uncounted(at) = step(&young, &ours, known, NOW) else { panic!("counted") };
+            assert!((48..=72).contains(&(at - NOW).whole_seconds()), "{at}");
+        }
+        let old = |attempts| Delivery { occurred_at: ago(3), ..delivery(attempts) };
+        assert!(matches!(step(&old(1), &ours, known, NOW), Step::Again(_)));
+        assert_eq!(step(&old(MAX_ATTEMPTS), &ours, known, NOW), Step::End(DeliveryState::Dead));
     }
 
     /// Days on which something failed, the last of them today. Who fails twice in a week has not failed for a week.

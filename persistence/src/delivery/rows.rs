@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use domain::clock::Timestamp;
-use domain::context::PlatformId;
+use domain::context::{PlatformId, TraceContext};
 use domain::delivery::{
     Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, Streak,
 };
@@ -61,6 +61,7 @@ pub(super) fn new(
     sequence: usize,
     occurred_at: Timestamp,
     announcement: &Announcement,
+    caused_by: TraceContext,
 ) -> QueryResult<DeliveryRow> {
     Ok(DeliveryRow {
         id: DeliveryId::generate(occurred_at).to_string(),
@@ -81,7 +82,7 @@ pub(super) fn new(
         ended_at: None,
         last_error: None,
         claims: 0,
-        caused_by: None,
+        caused_by: Some(caused_by.to_string()),
     })
 }
 
@@ -115,6 +116,8 @@ impl DeliveryRow {
             id: delivery_id(&self.id)?,
             order: order_id(&self.order_id)?,
             attempts: self.tries() + 1,
+            claims: u32::try_from(self.claims).unwrap_or(0) + 1,
+            caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,
             content: match self.destination.strip_prefix("webhook:") {
                 Some(platform) => Content::Webhook { platform: PlatformId(platform.to_owned()), document: self.body },
@@ -125,13 +128,11 @@ impl DeliveryRow {
     }
 
     pub(super) fn summary(self) -> QueryResult<DeliverySummary> {
-        let word = &self.state;
-        let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
         Ok(DeliverySummary {
             id: delivery_id(&self.id)?,
             order: order_id(&self.order_id)?,
             attempts: self.tries(),
-            state: state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))?,
+            state: state(&self.state)?,
             destination: Destination(self.destination),
             event: self.event,
             occurred_at: instant(self.occurred_at)?,
@@ -139,6 +140,11 @@ impl DeliveryRow {
             last_error: self.last_error,
         })
     }
+}
+
+pub(super) fn state(word: &str) -> QueryResult<DeliveryState> {
+    let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+    state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))
 }
 
 fn delivery_id(text: &str) -> QueryResult<DeliveryId> {
