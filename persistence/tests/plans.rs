@@ -192,7 +192,8 @@ async fn tell(shop: &Shop) {
         failed(Finality::Refused),
         failed(Finality::Gone),
     ] {
-        let claimed = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").expect("something is due");
+        let claimed = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+        let claimed = claimed.delivery.expect("something is due");
         book.record(&ctx, &claimed, outcome, now).await.expect("recorded");
     }
     for destination in [None, Some(Destination("mail".into()))] {
@@ -206,7 +207,7 @@ async fn tell(shop: &Shop) {
         book.retry(&ctx, which, now, 10).await.expect("tried again");
     }
     // What never comes to an end.
-    let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+    let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").delivery;
     while claims().await.is_some() {}
     book.forget(&ctx, now + hours(1), now + hours(1), 10).await.expect("forgotten");
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::context::PlatformId;
+use crate::context::{PlatformId, TraceContext};
 use crate::customer::Buyer;
 use crate::id::{Id, Named};
 use crate::order::{Order, OrderEvent, OrderId};
@@ -28,8 +28,13 @@ pub struct Delivery {
     pub occurred_at: Timestamp,
     pub content: Content,
     /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
-    /// counts too. It is also what fences a late record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
+    /// counts too. A try may be given back, and an operator gives all of them back.
     pub attempts: u32,
+    /// How often it was claimed, the present claim included. It only grows, whatever is given back, and so fences a late
+    /// record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
+    pub claims: u32,
+    /// Where what it tells of happened: the trace of a request, or of a pass of a task.
+    pub caused_by: Option<TraceContext>,
 }
 
 /// What is told, and to whom.

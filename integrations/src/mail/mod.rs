@@ -108,7 +108,7 @@ impl Courier for MailCourier {
             let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &letter));
             tokio::select! {
                 biased;
-                () = ctx.cancellation().cancelled() => Err(Failure::again("cancelled")),
+                () = ctx.cancellation().cancelled() => Err(Failure::ours("cancelled")),
                 sent = sent => sent.unwrap_or_else(|_| Err(Failure::again("timeout"))).map(|()| Receipt::Accepted),
             }
         })

@@ -5,11 +5,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use domain::clock::Timestamp;
 use domain::delivery::{
-    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Retried,
+    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Meanwhile, Retried, Streak,
 };
 use domain::order::OrderId;
 
-use super::rows::{DeliveryRow, DestinationRow};
+use super::rows::{DeliveryRow, DestinationRow, state};
 use crate::database::{Tx, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
@@ -80,6 +80,7 @@ pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: C
             failures: 0,
             failing_since: None,
             disabled_at: None,
+            failed_at: None,
         };
         let insert = diesel::insert_into(destination::table).values(row).on_conflict(destination::id).do_nothing();
         on_backend!(tx, |conn| insert.execute(*conn))?;
@@ -131,8 +132,11 @@ pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) 
 }
 
 pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(&row.id))
-        .set((delivery::leased_until.eq(until), delivery::attempts.eq(row.attempts + 1)));
+    let update = diesel::update(delivery::table.find(&row.id)).set((
+        delivery::leased_until.eq(until),
+        delivery::attempts.eq(row.attempts + 1),
+        delivery::claims.eq(row.claims.saturating_add(1)),
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -152,14 +156,18 @@ pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// Whether the try that this claim counted is still the last one, and has not come to an end.
-pub(super) fn holds_lease(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<bool> {
-    let query = delivery::table
-        .find(claimed.id.as_str())
-        .filter(delivery::state.eq(DeliveryState::Pending.as_str()).and(delivery::leased_until.is_not_null()))
-        .select(delivery::attempts);
-    let attempts: Option<i32> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    Ok(attempts.is_some_and(|attempts| i64::from(attempts) == i64::from(claimed.attempts)))
+/// What became of the message after this claim of it; `None` if the claim is the last one and has not come to an end.
+pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<Option<Meanwhile>> {
+    let query = delivery::table.find(claimed.id.as_str());
+    let query = query.select((delivery::state, delivery::leased_until, delivery::claims));
+    let found: Option<(String, Option<i64>, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let Some((word, leased_until, claims)) = found else { return Ok(Some(Meanwhile::Forgotten)) };
+    Ok(match state(&word)? {
+        DeliveryState::Pending if leased_until.is_none() => Some(Meanwhile::MadeDue),
+        DeliveryState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
+        DeliveryState::Pending => Some(Meanwhile::Claimed),
+        ended => Some(Meanwhile::Ended(ended)),
+    })
 }
 
 pub(super) fn end(
@@ -179,23 +187,20 @@ pub(super) fn end(
     Ok(())
 }
 
-pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: &str) -> QueryResult<()> {
+/// Due again, with so many tries made. What was last wrong stays known when nothing new is.
+pub(super) fn again(
+    tx: &mut Tx<'_>,
+    claimed: &Delivery,
+    at: Timestamp,
+    attempts: u32,
+    error: Option<&str>,
+) -> QueryResult<()> {
+    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
     let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
-}
-
-/// As if it had not been claimed: a try that was cut short here is none of its tries, or a few restarts would use up what
-/// was meant to last for days.
-pub(super) fn give_back(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
-        delivery::due_at.eq(millis(at)),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::attempts.eq(delivery::attempts - 1),
+        delivery::attempts.eq(attempts),
+        error.map(|error| delivery::last_error.eq(error)),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -261,17 +266,28 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
     Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
 }
 
-pub(super) fn set_health(
+/// It has taken something.
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    set_health(tx, to, (0, None, None), millis(now))
+}
+
+/// It failed, and is left alone for a while.
+pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Timestamp) -> QueryResult<()> {
+    let failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
+    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), millis(rest_until))
+}
+
+fn set_health(
     tx: &mut Tx<'_>,
     to: &str,
-    failures: i32,
-    failing_since: Option<Timestamp>,
-    rest_until: Timestamp,
+    (failures, first, last): (i32, Option<i64>, Option<i64>),
+    rest_until: i64,
 ) -> QueryResult<()> {
     let update = diesel::update(destination::table.find(to)).set((
         destination::failures.eq(failures),
-        destination::failing_since.eq(failing_since.map(millis)),
-        destination::rest_until.eq(millis(rest_until)),
+        destination::failing_since.eq(first),
+        destination::failed_at.eq(last),
+        destination::rest_until.eq(rest_until),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -319,6 +335,7 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32
     let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
         destination::disabled_at.eq(None::<i64>),
         destination::failing_since.eq(None::<i64>),
+        destination::failed_at.eq(None::<i64>),
         destination::failures.eq(0),
         destination::rest_until.eq(0),
     ));

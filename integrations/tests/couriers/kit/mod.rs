@@ -116,6 +116,8 @@ pub fn delivery(content: Content) -> Delivery {
         occurred_at: NOON,
         content,
         attempts: 1,
+        claims: 1,
+        caused_by: None,
     }
 }
 

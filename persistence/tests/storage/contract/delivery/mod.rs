@@ -96,7 +96,7 @@ impl Shop {
     }
 
     async fn claim(&self, terms: Claimed) -> Option<Delivery> {
-        self.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked")
+        self.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery
     }
 
     async fn claimed(&self, terms: Claimed) -> Delivery {

@@ -2,7 +2,7 @@
 
 use domain::clock::Timestamp;
 use domain::delivery::{
-    DeliveryBook, DeliveryFilter, DeliveryId, DeliveryState, Destination, Finality, Receipt, Recorded, Retried,
+    Cleared, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryState, Destination, Finality, Receipt, Recorded, Retried,
 };
 
 use super::{ACCEPTED, ILL, WELL, again, at, failed, health, lapsing, seed, states};
@@ -46,7 +46,7 @@ mod racing {
         let revive = "UPDATE delivery SET state = 'pending', ended_at = NULL, attempts = 0";
         let (ctx, later) = (task(), noon() + hours(1));
         let forgotten = meanwhile(&place, revive, shop.deliveries.forget(&ctx, later, later, 10)).await;
-        assert_eq!(forgotten.expect("asked"), 0);
+        assert_eq!(forgotten.expect("asked"), Cleared::default());
         assert_eq!(states(&mut place.raw(), ILL), ["pending 1"]);
     }
 
@@ -78,7 +78,7 @@ async fn retry(shop: &Shop, which: Retried, limit: u32) -> u32 {
 }
 
 async fn forget(shop: &Shop, before: Timestamp, dead_before: Timestamp, limit: u32) -> u32 {
-    shop.deliveries.forget(&task(), before, dead_before, limit).await.expect("asked")
+    shop.deliveries.forget(&task(), before, dead_before, limit).await.expect("asked").total()
 }
 
 async fn deliveries_are_listed_newest_first_by_state_and_destination(place: Place) {
@@ -117,7 +117,7 @@ async fn all_that_are_dead_at_a_destination_can_be_tried_again(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     let claimed = shop.claimed(at(noon())).await;
-    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled);
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 2 });
     seed(&mut place.raw(), WELL, 2, 1);
     dead(&shop, 1).await;
     assert_eq!(retry(&shop, Retried::Of(Destination(ILL.to_owned())), 10).await, 3);
