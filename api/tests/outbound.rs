@@ -35,6 +35,8 @@ mod gateway_answers;
 mod gateway_events;
 #[path = "outbound/gateway_outages.rs"]
 mod gateway_outages;
+#[path = "outbound/leases.rs"]
+mod leases;
 #[path = "outbound/mail.rs"]
 mod mail;
 #[path = "outbound/production.rs"]

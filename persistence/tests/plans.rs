@@ -16,8 +16,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_inst
 use domain::checkout::{CheckoutBook, LineId};
 use domain::context::PlatformId;
 use domain::delivery::{
-    Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, Destination, Failure,
-    Finality, Receipt, Retried,
+    Channel, Claim, Claimed, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, Destination,
+    Failure, Finality, Receipt, Retried,
 };
 use domain::idempotency::IdempotencyRecords;
 use domain::import::{Batch, Import, ImportedAddress};
@@ -192,7 +192,8 @@ async fn tell(shop: &Shop) {
         failed(Finality::Refused),
         failed(Finality::Gone),
     ] {
-        let claimed = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").expect("something is due");
+        let claim = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+        let Some(Claim::Try(claimed)) = claim else { panic!("nothing is due: {claim:?}") };
         book.record(&ctx, &claimed, outcome, now).await.expect("recorded");
     }
     for destination in [None, Some(Destination("mail".into()))] {

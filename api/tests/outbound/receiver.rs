@@ -68,13 +68,20 @@ pub enum Say {
 /// Decides by the number of the webhook, the first being 0.
 type Decide = Arc<dyn Fn(usize) -> Say + Send + Sync>;
 
+/// What it says of itself.
+enum Profile {
+    Usual,
+    /// The usual one; the first to ask waits for it until the test lets go.
+    HeldOnce,
+    Other(Value),
+}
+
 struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     profiles_served: Mutex<usize>,
     decide: Decide,
     let_go: watch::Sender<bool>,
-    /// What its profile is, if it is not the usual one.
-    profile: Option<Value>,
+    profile: Profile,
     address: SocketAddr,
 }
 
@@ -90,23 +97,28 @@ impl Receiver {
         Self::saying(|_| Say::Status(200)).await
     }
 
+    /// Keeps whoever asks for its profile first waiting until the test lets go.
+    pub async fn holding_its_profile() -> Self {
+        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::HeldOnce).await
+    }
+
     pub async fn saying(decide: impl Fn(usize) -> Say + Send + Sync + 'static) -> Self {
-        Self::at(any(), Arc::new(decide), None).await
+        Self::at(any(), Arc::new(decide), Profile::Usual).await
     }
 
     /// One that names no address for webhooks.
     pub async fn without_webhooks() -> Self {
         let order = json!([{"version": "2026-04-08"}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-        Self::at(any(), Arc::new(|_| Say::Status(200)), Some(profile)).await
+        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::Other(profile)).await
     }
 
     /// Where one stood before that is gone.
     pub async fn again_at(address: SocketAddr) -> Self {
-        Self::at(address, Arc::new(|_| Say::Status(200)), None).await
+        Self::at(address, Arc::new(|_| Say::Status(200)), Profile::Usual).await
     }
 
-    async fn at(address: SocketAddr, decide: Decide, profile: Option<Value>) -> Self {
+    async fn at(address: SocketAddr, decide: Decide, profile: Profile) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let shared = Shared {
@@ -150,7 +162,7 @@ impl Receiver {
         self.shared.arrivals.lock().expect("sound").clone()
     }
 
-    /// How often its profile was asked for.
+    /// How often its profile was asked for, in vain or not.
     pub fn profiles_served(&self) -> usize {
         *self.shared.profiles_served.lock().expect("sound")
     }
@@ -180,11 +192,21 @@ impl Shared {
     async fn visit(self: Arc<Self>, mut stream: TcpStream) {
         let Some(arrival) = read(&mut stream).await else { return };
         if !arrival.target.starts_with("/hook") {
-            *self.profiles_served.lock().expect("sound") += 1;
+            let before = {
+                let mut served = self.profiles_served.lock().expect("sound");
+                *served += 1;
+                *served - 1
+            };
             let hook = json!({"webhook_url": format!("http://{}{HOOK}", self.address)});
             let order = json!([{"version": "2026-04-08", "config": hook}]);
             let usual = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-            return answer(stream, 200, &self.profile.clone().unwrap_or(usual).to_string()).await;
+            let profile = match &self.profile {
+                Profile::HeldOnce if before == 0 => self.held().await.map(|()| usual),
+                Profile::Usual | Profile::HeldOnce => Some(usual),
+                Profile::Other(profile) => Some(profile.clone()),
+            };
+            let Some(profile) = profile else { return };
+            return answer(stream, 200, &profile.to_string()).await;
         }
         let number = {
             let mut arrivals = self.arrivals.lock().expect("sound");
@@ -194,12 +216,16 @@ impl Shared {
         match (self.decide)(number) {
             Say::Status(status) => answer(stream, status, "").await,
             Say::Hold => {
-                let mut let_go = self.let_go.subscribe();
-                if let_go.wait_for(|may| *may).await.is_ok() {
+                if self.held().await.is_some() {
                     answer(stream, 200, "").await;
                 }
             }
         }
+    }
+
+    /// Until the test lets go; `None` when it never will.
+    async fn held(&self) -> Option<()> {
+        self.let_go.subscribe().wait_for(|may| *may).await.ok().map(drop)
     }
 }
 

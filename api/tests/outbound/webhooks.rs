@@ -16,16 +16,16 @@ use crate::receiver::{Arrival, Receiver, Say};
 use crate::shop::{self, ITEMS, Shop, card};
 
 /// A try is given up after a second.
-const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
+pub const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
 
 /// A shop that gives things away, so that the gateway is nobody's concern here.
-async fn open(place: &Place) -> Server {
+pub async fn open(place: &Place) -> Server {
     stock(place, ITEMS);
     place.serve_with(HASTY).await
 }
 
 /// Buys something, and returns the order as its platform reads it.
-async fn bought(platform: &Client) -> Value {
+pub async fn bought(platform: &Client) -> Value {
     let checkout = platform.post("/checkout-sessions", &basket(&[("sample", 2)])).await.body(201);
     let done = platform.complete(&checkout, "success_token").await.body(200);
     platform.get(&order_path(&done)).await.body(200)
@@ -41,7 +41,7 @@ async fn adjusted(platform: &Client, order: &Value) -> Value {
 }
 
 /// The first log line of a try that ended like this.
-async fn tried(server: &Server, result: &str) -> Value {
+pub async fn tried(server: &Server, result: &str) -> Value {
     until(&format!("a try ended with {result}"), || async {
         let is_it = |line: &Value| line["op"] == "delivery.hand_over" && line["result"] == result;
         server.log().into_iter().find(is_it)
@@ -54,11 +54,11 @@ fn kinds(arrivals: &[Arrival]) -> Vec<&str> {
 }
 
 /// State, attempts and last error of every message, in the order of the events.
-fn messages(place: &Place) -> Vec<[String; 3]> {
+pub fn messages(place: &Place) -> Vec<[String; 3]> {
     Books::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
 }
 
-async fn all_are(place: &Place, state: &str) {
+pub async fn all_are(place: &Place, state: &str) {
     until(&format!("every message is {state}"), || async {
         let messages = messages(place);
         (!messages.is_empty() && messages.iter().all(|[is, ..]| is == state)).then_some(())

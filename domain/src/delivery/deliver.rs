@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{Logger, info, o, warn};
 
 use super::model::{Channel, Delivery, DeliveryState};
-use super::ports::{Claimed, Courier, DeliveryBook, DeliveryOutcome, Receipt, Recorded};
+use super::ports::{Claim, Claimed, Courier, DeliveryBook, DeliveryOutcome, Receipt, Recorded};
 use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::{RequestContext, Stopwatch};
@@ -50,8 +50,13 @@ impl Deliver {
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + RECORD + LEASE_MARGIN;
         let claimed = Claimed { now: self.clock.now(), lease, per_destination: self.limits.per_destination };
-        let Some(delivery) = self.book.claim(ctx, self.channel, claimed).await? else {
-            return Ok(Progress::Idle);
+        let delivery = match self.book.claim(ctx, self.channel, claimed).await? {
+            None => return Ok(Progress::Idle),
+            Some(Claim::GivenUp { delivery, reason }) => {
+                warn!(about(ctx, &delivery), "message given up"; "result" => "dead", "reason" => reason);
+                return Ok(Progress::More(1));
+            }
+            Some(Claim::Try(delivery)) => delivery,
         };
         let watch = Stopwatch::start();
         let outcome = match self.courier.hand_over(&ctx.at_most(self.limits.send), &delivery).await {
@@ -76,12 +81,15 @@ impl BackgroundTask for Deliver {
     }
 }
 
+fn about(ctx: &RequestContext, delivery: &Delivery) -> Logger {
+    ctx.log().new(o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
+        "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
+        "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts))
+}
+
 /// One line for each try.
 fn report(ctx: &RequestContext, delivery: &Delivery, outcome: &DeliveryOutcome, recorded: &Recorded, watch: Stopwatch) {
-    let log = ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
-        "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
-        "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts,
-        "elapsed_us" => watch.elapsed_us()));
+    let log = about(ctx, delivery).new(o!("elapsed_us" => watch.elapsed_us()));
     let reason = match outcome {
         DeliveryOutcome::Failed(failure) => failure.reason.as_str(),
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => "",

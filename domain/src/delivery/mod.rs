@@ -27,6 +27,7 @@ pub use model::{
     Letter,
 };
 pub use ports::{
-    Claimed, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Receipt, Recorded, Retried,
+    Claim, Claimed, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Receipt, Recorded,
+    Retried,
 };
 pub use purge::DeliveryPurge;

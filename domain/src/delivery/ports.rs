@@ -66,8 +66,8 @@ pub enum DeliveryOutcome {
 pub trait DeliveryBook: Send + Sync {
     /// Takes the delivery that has waited longest at the destination that was served longest ago: due, not leased, and
     /// with no older one of its order before it. Counts the try. Passes over destinations that are disabled, rest, or
-    /// have `per_destination` leases out already; and gives up what has no tries left.
-    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Delivery>, Fault>;
+    /// have `per_destination` leases out already. What has no tries left is given up instead, one in each claim.
+    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Claim>, Fault>;
 
     /// Records what came of a claimed try, unless its lease was lost meanwhile and someone else has claimed it: then
     /// nothing is changed.
@@ -106,6 +106,17 @@ pub struct Claimed {
     pub lease: Duration,
     /// Leases that a destination has at most at one time; one that failed last time has one.
     pub per_destination: u32,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Try(Delivery),
+    /// Its last try never came to an end, and it has no other: it is dead now.
+    GivenUp {
+        delivery: Delivery,
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::customer::Buyer;
 use domain::delivery::{
-    Announcer, Channel, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState,
+    Announcer, Channel, Claim, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState,
     DeliverySummary, Finality, MAX_ATTEMPTS, Receipt, Recorded, Retried, Step, rest_of_destination, step,
 };
 use domain::fault::Fault;
@@ -37,7 +37,7 @@ impl SqlDeliveryBook {
 }
 
 impl DeliveryBook for SqlDeliveryBook {
-    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Delivery>, Fault> {
+    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Claim>, Fault> {
         let op = Operation::write("delivery.claim");
         self.database.run(ctx, op, move |tx| claim(tx, channel, claimed))
     }
@@ -109,9 +109,8 @@ fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u
     Ok(done + queries::forget(tx, before, dead_before, limit - done)?)
 }
 
-fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Delivery>, TxError<Fault>> {
-    /// What killed the process on each of its tries is given up here, and a choice that others were faster with is made
-    /// again; more than a few are left for the next pass.
+fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Claim>, TxError<Fault>> {
+    /// A choice that others were faster with is made again; more than a few are left for the next pass.
     const MOST_CHOICES: usize = 10;
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
@@ -125,10 +124,13 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Del
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;
             queries::served(tx, &destination, terms.now)?;
-            return Ok(Some(found.claimed()?));
+            return Ok(Some(Claim::Try(found.claimed()?)));
         }
-        let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
-        queries::end(tx, &found.id, DeliveryState::Dead, Some(&error), terms.now)?;
+        // It killed the process on each of its tries.
+        let reason = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
+        queries::end(tx, &found.id, DeliveryState::Dead, Some(&reason), terms.now)?;
+        let tried = found.tries();
+        return Ok(Some(Claim::GivenUp { delivery: Delivery { attempts: tried, ..found.claimed()? }, reason }));
     }
     Ok(None)
 }

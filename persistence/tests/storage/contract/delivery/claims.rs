@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, MAX_ATTEMPTS, Recorded};
+use domain::delivery::{Channel, Claim, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, MAX_ATTEMPTS, Recorded};
 use tokio::task::JoinSet;
 
 use super::{ACCEPTED, HOUR, ILL, WELL, again, at, health, lapsing, seed, states};
@@ -179,6 +179,10 @@ async fn what_never_comes_to_an_end_is_given_up(place: Place) {
         shop.claimed(lapsing(noon())).await;
     }
     seed(&mut place.raw(), ILL, 2, 1);
+    let terms = at(noon());
+    let claim = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked");
+    let Some(Claim::GivenUp { delivery, reason }) = claim else { panic!("{claim:?}") };
+    assert_eq!((delivery.attempts, reason.as_str()), (MAX_ATTEMPTS, "no try came to an end"));
     // It is in nobody's way, and no fault of its destination.
     let next = shop.claimed(at(noon())).await;
     assert_eq!((next.attempts, states(&mut place.raw(), ILL)), (1, vec!["dead 1".to_owned(), "pending 1".to_owned()]));

@@ -1,7 +1,7 @@
 //! What is to be told is written down with what happened, or not at all.
 
 use domain::checkout::CheckoutBook;
-use domain::delivery::{Channel, Content, DeliveryBook, DeliveryState};
+use domain::delivery::{Channel, Claim, Content, DeliveryBook, DeliveryState};
 use domain::fault::FaultKind;
 use domain::order::OrderBook;
 use domain::payment::PaymentOutcome;
@@ -43,7 +43,8 @@ async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
     assert_eq!(platform.0, crate::kit::data::ALICE);
     assert_eq!(*document, format!("{order} evt_placed of 1"));
     assert_eq!((&webhook.order, webhook.occurred_at, webhook.attempts), (&order, noon(), 1));
-    let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked").expect("a letter");
+    let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked");
+    let Some(Claim::Try(mail)) = mail else { panic!("no letter: {mail:?}") };
     let Content::Mail(letter) = &mail.content else { panic!("{mail:?}") };
     assert_eq!((letter.to.as_str(), letter.subject.clone()), ("ada@example.com", format!("Order {order}")));
 }
