@@ -41,6 +41,8 @@ mod leases;
 mod mail;
 #[path = "outbound/production.rs"]
 mod production;
+#[path = "outbound/refunds.rs"]
+mod refunds;
 #[path = "outbound/tools.rs"]
 mod tools;
 #[path = "outbound/webhooks.rs"]
