@@ -25,6 +25,8 @@ mod receiver;
 #[path = "outbound/shop.rs"]
 mod shop;
 
+#[path = "outbound/backlog.rs"]
+mod backlog;
 #[path = "outbound/capture.rs"]
 mod capture;
 #[path = "outbound/fan_out.rs"]

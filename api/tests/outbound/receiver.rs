@@ -63,6 +63,8 @@ pub enum Say {
     Status(u16),
     /// Nothing, until the test lets go; then 200.
     Hold,
+    /// This, and a body without end.
+    Endless(u16),
 }
 
 /// Decides by the number of the webhook, the first being 0.
@@ -81,6 +83,8 @@ struct Shared {
     profiles_served: Mutex<usize>,
     decide: Decide,
     let_go: watch::Sender<bool>,
+    /// How much was taken of each body without end, once nobody took any more.
+    poured: Mutex<Vec<usize>>,
     profile: Profile,
     address: SocketAddr,
 }
@@ -126,6 +130,7 @@ impl Receiver {
             profiles_served: Mutex::default(),
             decide,
             let_go: watch::Sender::new(false),
+            poured: Mutex::default(),
             profile,
             address,
         };
@@ -165,6 +170,11 @@ impl Receiver {
     /// How often its profile was asked for, in vain or not.
     pub fn profiles_served(&self) -> usize {
         *self.shared.profiles_served.lock().expect("sound")
+    }
+
+    /// How many bytes were taken of each body without end, once nobody took any more.
+    pub fn poured(&self) -> Vec<usize> {
+        self.shared.poured.lock().expect("sound").clone()
     }
 
     /// Answers what is held, and what comes from now on.
@@ -220,6 +230,10 @@ impl Shared {
                     answer(stream, 200, "").await;
                 }
             }
+            Say::Endless(status) => {
+                let taken = pour(stream, status).await;
+                self.poured.lock().expect("sound").push(taken);
+            }
         }
     }
 
@@ -235,6 +249,18 @@ async fn answer(mut stream: TcpStream, status: u16, body: &str) {
     // The other side may be gone.
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.shutdown().await;
+}
+
+/// Sends a body that does not end, until nobody takes it any more.
+async fn pour(mut stream: TcpStream, status: u16) -> usize {
+    let head = format!("HTTP/1.1 {status} As told\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n");
+    let (mut taken, piece) = (0, [b'x'; 16 * 1024]);
+    if stream.write_all(head.as_bytes()).await.is_ok() {
+        while let Ok(more) = stream.write(&piece).await {
+            taken += more;
+        }
+    }
+    taken
 }
 
 /// `None` when the client leaves before its request is whole.

@@ -53,7 +53,7 @@ impl Deliver {
         let delivery = match self.book.claim(ctx, self.channel, claimed).await? {
             None => return Ok(Progress::Idle),
             Some(Claim::GivenUp { delivery, reason }) => {
-                warn!(about(ctx, &delivery), "message given up"; "result" => "dead", "reason" => reason);
+                warn!(self.about(ctx, &delivery), "message given up"; "result" => "dead", "reason" => reason);
                 return Ok(Progress::More(1));
             }
             Some(Claim::Try(delivery)) => delivery,
@@ -65,8 +65,17 @@ impl Deliver {
             Err(failure) => DeliveryOutcome::Failed(failure),
         };
         let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), self.clock.now()).await?;
-        report(ctx, &delivery, &outcome, &recorded, watch);
+        let log = self.about(ctx, &delivery).new(o!("elapsed_us" => watch.elapsed_us()));
+        report(&log, &outcome, &recorded);
         Ok(Progress::More(1))
+    }
+
+    /// At a destination the oldest is always tried first, so `age_s` also says how far behind it is.
+    fn about(&self, ctx: &RequestContext, delivery: &Delivery) -> Logger {
+        ctx.log().new(o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
+            "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
+            "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts,
+            "age_s" => (self.clock.now() - delivery.occurred_at).whole_seconds()))
     }
 }
 
@@ -81,15 +90,8 @@ impl BackgroundTask for Deliver {
     }
 }
 
-fn about(ctx: &RequestContext, delivery: &Delivery) -> Logger {
-    ctx.log().new(o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
-        "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
-        "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts))
-}
-
 /// One line for each try.
-fn report(ctx: &RequestContext, delivery: &Delivery, outcome: &DeliveryOutcome, recorded: &Recorded, watch: Stopwatch) {
-    let log = about(ctx, delivery).new(o!("elapsed_us" => watch.elapsed_us()));
+fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
     let reason = match outcome {
         DeliveryOutcome::Failed(failure) => failure.reason.as_str(),
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => "",
