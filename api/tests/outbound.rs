@@ -25,6 +25,8 @@ mod receiver;
 #[path = "outbound/shop.rs"]
 mod shop;
 
+#[path = "outbound/backlog.rs"]
+mod backlog;
 #[path = "outbound/capture.rs"]
 mod capture;
 #[path = "outbound/fan_out.rs"]
@@ -35,10 +37,14 @@ mod gateway_answers;
 mod gateway_events;
 #[path = "outbound/gateway_outages.rs"]
 mod gateway_outages;
+#[path = "outbound/leases.rs"]
+mod leases;
 #[path = "outbound/mail.rs"]
 mod mail;
 #[path = "outbound/production.rs"]
 mod production;
+#[path = "outbound/refunds.rs"]
+mod refunds;
 #[path = "outbound/tools.rs"]
 mod tools;
 #[path = "outbound/webhooks.rs"]

@@ -192,6 +192,9 @@ impl PaymentGateway for Ports {
     fn refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
         not_asked()
     }
+    fn look_up_refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<Option<RefundState>, Fault> {
+        not_asked()
+    }
 }
 
 impl Clock for Ports {

@@ -74,6 +74,13 @@ impl Server {
         self.process.id()
     }
 
+    /// The most memory it has had so far.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("it lives");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+        peak.unwrap_or_else(|| panic!("no VmHWM in {status}"))
+    }
+
     /// What it logged so far, as JSON. Other lines of standard output are left out.
     pub fn log(&self) -> Vec<Value> {
         json_lines(&self.process)

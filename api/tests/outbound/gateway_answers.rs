@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::books::Books;
 use crate::kit::basket::{codes, id};
 use crate::kit::client::fresh_key;
-use crate::kit::{Place, until};
+use crate::kit::{Answer, Place, until};
 use crate::shop::{HASTY, PRICE, Shop, UNITS};
 
 /// Many more than the retries of one call.
@@ -135,29 +135,55 @@ async fn a_key_that_is_in_use_is_waited_for(place: Place) {
     shop.must_be_sound(&place, &[&done], &[]);
 }
 
+/// Between the first try of this call and its repetition someone else uses its key, for something that charges nobody.
+async fn while_someone_else_uses_its_key(shop: &Shop, place: &Place, checkout: &Value, of: Operation) -> Answer {
+    shop.gateway.fail_next(of, 1, Fault::RateLimited { retry_after_seconds: 2 });
+    let rival = async {
+        let attempt = until("the attempt is recorded", || async { attempts(place).pop() }).await;
+        until("the first try was refused", || async { shop.gateway.faults_dealt().get("rate_limited").copied() }).await;
+        let form = [("amount", "100"), ("currency", "usd")];
+        let request = reqwest::Client::new().post(format!("{}/v1/payment_intents", shop.gateway.url())).form(&form);
+        let verb = if of == Operation::IntentCreate { "open" } else { "confirm" };
+        let key = format!("{}-{verb}", attempt[0]);
+        let request = request.bearer_auth(shop.gateway.api_key()).header("idempotency-key", key);
+        assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
+    };
+    let (answer, ()) = tokio::join!(shop.pay(checkout, "pm_card_visa"), rival);
+    let line = shop.logged("gateway knows the key for another request").await;
+    assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
+    answer
+}
+
 /// PAY5. The gateway knows the key for something else. That is a mistake of the shop, is told as one, and costs nobody
 /// anything.
 async fn a_key_that_the_gateway_knows_for_another_request_charges_nothing(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.checkout().await;
-    // Between the first try and its repetition someone else uses the key.
-    shop.gateway.fail_next(Operation::IntentCreate, 1, Fault::RateLimited { retry_after_seconds: 2 });
-    let rival = async {
-        let attempt = until("the attempt is recorded", || async { attempts(&place).pop() }).await;
-        until("the first try was refused", || async { shop.gateway.faults_dealt().get("rate_limited").copied() }).await;
-        let form = [("amount", "100"), ("currency", "usd")];
-        let request = reqwest::Client::new().post(format!("{}/v1/payment_intents", shop.gateway.url())).form(&form);
-        let request =
-            request.bearer_auth(shop.gateway.api_key()).header("idempotency-key", format!("{}-open", attempt[0]));
-        assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
-    };
-    let (refused, ()) = tokio::join!(shop.pay(&checkout, "pm_card_visa"), rival);
+    let refused = while_someone_else_uses_its_key(&shop, &place, &checkout, Operation::IntentCreate).await;
     let _ = refused.problem(503, "unavailable");
-    let line = shop.logged("gateway knows the key for another request").await;
-    assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     shop.must_be_sound(&place, &[], &[&checkout]);
     assert_eq!(shop.pay(&checkout, "pm_card_visa").await.body(200)["status"], "completed");
+}
+
+/// PAY5. The same of the charge itself: nobody knows any more what the key stands for, so that it is looked up and ended.
+async fn a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_and_ended(place: Place) {
+    let shop = Shop::open(&place, &[("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100")]).await;
+    let checkout = shop.checkout().await;
+    let unknown = while_someone_else_uses_its_key(&shop, &place, &checkout, Operation::IntentConfirm).await.body(200);
+    assert_eq!((&unknown["status"], &unknown["order"]), (&json!("complete_in_progress"), &Value::Null));
+    assert_eq!(shop.logged("payment outcome is unknown").await["checkout_id"], checkout["id"]);
+
+    let refused = shop.settled(&checkout).await;
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "Cancelled");
+    assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
+    assert_eq!(attempts(&place)[0][1], "cancelled");
+    let alarms = shop.server.log().into_iter().filter(|line| line["error_code"] == "payment.key_mismatch");
+    assert_eq!(alarms.count(), 1, "it was asked with the same key again");
+    shop.must_be_sound(&place, &[], &[&checkout]);
+    assert_eq!(shop.pay(&checkout, "pm_card_visa").await.body(200)["status"], "completed");
+    assert_eq!(shop.captured(), (1, PRICE));
 }
 
 /// PAY6. Declined: told at once, goods released, nothing repeated.
@@ -266,6 +292,7 @@ mod on_a_file {
         a_charge_that_comes_late_is_an_order_or_none_at_all,
         a_key_that_is_in_use_is_waited_for,
         a_key_that_the_gateway_knows_for_another_request_charges_nothing,
+        a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_and_ended,
         an_answer_that_cannot_be_read_is_fetched_again,
         an_answer_that_can_never_be_read_is_found_out,
     );

@@ -147,7 +147,11 @@ async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
         let calls: Vec<Value> = log.filter(|line| line["msg"] == "outbound call").collect();
         (calls.len() as u64 == BUYERS).then_some(calls)
     });
-    let attempts: u64 = calls.await.iter().filter_map(|call| call["attempts"].as_u64()).sum();
+    let calls = calls.await;
+    let attempts: u64 = calls.iter().filter_map(|call| call["attempts"].as_u64()).sum();
+    assert!(calls.iter().all(|call| call["effect"] == "none"), "{calls:?}");
+    let spent = shop.logged("retry budget used up").await;
+    assert_eq!((&spent["outcome"], &spent["level"]), (&json!("retry_budget_exhausted"), &json!("warning")));
     // A fifth of the calls, and a floor of ten which a second refills by one.
     let allowed = BUYERS + BUYERS / 5 + 10 + began.elapsed().as_secs() + 1;
     assert!(attempts <= allowed, "{attempts} attempts for {BUYERS} calls");

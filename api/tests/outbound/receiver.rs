@@ -63,18 +63,29 @@ pub enum Say {
     Status(u16),
     /// Nothing, until the test lets go; then 200.
     Hold,
+    /// This, and a body without end.
+    Endless(u16),
 }
 
 /// Decides by the number of the webhook, the first being 0.
 type Decide = Arc<dyn Fn(usize) -> Say + Send + Sync>;
+
+/// What it says of itself.
+enum Profile {
+    Usual,
+    /// The usual one; the first to ask waits for it until the test lets go.
+    HeldOnce,
+    Other(Value),
+}
 
 struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     profiles_served: Mutex<usize>,
     decide: Decide,
     let_go: watch::Sender<bool>,
-    /// What its profile is, if it is not the usual one.
-    profile: Option<Value>,
+    /// How much was taken of each body without end, once nobody took any more.
+    poured: Mutex<Vec<usize>>,
+    profile: Profile,
     address: SocketAddr,
 }
 
@@ -90,23 +101,28 @@ impl Receiver {
         Self::saying(|_| Say::Status(200)).await
     }
 
+    /// Keeps whoever asks for its profile first waiting until the test lets go.
+    pub async fn holding_its_profile() -> Self {
+        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::HeldOnce).await
+    }
+
     pub async fn saying(decide: impl Fn(usize) -> Say + Send + Sync + 'static) -> Self {
-        Self::at(any(), Arc::new(decide), None).await
+        Self::at(any(), Arc::new(decide), Profile::Usual).await
     }
 
     /// One that names no address for webhooks.
     pub async fn without_webhooks() -> Self {
         let order = json!([{"version": "2026-04-08"}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-        Self::at(any(), Arc::new(|_| Say::Status(200)), Some(profile)).await
+        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::Other(profile)).await
     }
 
     /// Where one stood before that is gone.
     pub async fn again_at(address: SocketAddr) -> Self {
-        Self::at(address, Arc::new(|_| Say::Status(200)), None).await
+        Self::at(address, Arc::new(|_| Say::Status(200)), Profile::Usual).await
     }
 
-    async fn at(address: SocketAddr, decide: Decide, profile: Option<Value>) -> Self {
+    async fn at(address: SocketAddr, decide: Decide, profile: Profile) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let shared = Shared {
@@ -114,6 +130,7 @@ impl Receiver {
             profiles_served: Mutex::default(),
             decide,
             let_go: watch::Sender::new(false),
+            poured: Mutex::default(),
             profile,
             address,
         };
@@ -150,9 +167,14 @@ impl Receiver {
         self.shared.arrivals.lock().expect("sound").clone()
     }
 
-    /// How often its profile was asked for.
+    /// How often its profile was asked for, in vain or not.
     pub fn profiles_served(&self) -> usize {
         *self.shared.profiles_served.lock().expect("sound")
+    }
+
+    /// How many bytes were taken of each body without end, once nobody took any more.
+    pub fn poured(&self) -> Vec<usize> {
+        self.shared.poured.lock().expect("sound").clone()
     }
 
     /// Answers what is held, and what comes from now on.
@@ -180,11 +202,21 @@ impl Shared {
     async fn visit(self: Arc<Self>, mut stream: TcpStream) {
         let Some(arrival) = read(&mut stream).await else { return };
         if !arrival.target.starts_with("/hook") {
-            *self.profiles_served.lock().expect("sound") += 1;
+            let before = {
+                let mut served = self.profiles_served.lock().expect("sound");
+                *served += 1;
+                *served - 1
+            };
             let hook = json!({"webhook_url": format!("http://{}{HOOK}", self.address)});
             let order = json!([{"version": "2026-04-08", "config": hook}]);
             let usual = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-            return answer(stream, 200, &self.profile.clone().unwrap_or(usual).to_string()).await;
+            let profile = match &self.profile {
+                Profile::HeldOnce if before == 0 => self.held().await.map(|()| usual),
+                Profile::Usual | Profile::HeldOnce => Some(usual),
+                Profile::Other(profile) => Some(profile.clone()),
+            };
+            let Some(profile) = profile else { return };
+            return answer(stream, 200, &profile.to_string()).await;
         }
         let number = {
             let mut arrivals = self.arrivals.lock().expect("sound");
@@ -194,12 +226,20 @@ impl Shared {
         match (self.decide)(number) {
             Say::Status(status) => answer(stream, status, "").await,
             Say::Hold => {
-                let mut let_go = self.let_go.subscribe();
-                if let_go.wait_for(|may| *may).await.is_ok() {
+                if self.held().await.is_some() {
                     answer(stream, 200, "").await;
                 }
             }
+            Say::Endless(status) => {
+                let taken = pour(stream, status).await;
+                self.poured.lock().expect("sound").push(taken);
+            }
         }
+    }
+
+    /// Until the test lets go; `None` when it never will.
+    async fn held(&self) -> Option<()> {
+        self.let_go.subscribe().wait_for(|may| *may).await.ok().map(drop)
     }
 }
 
@@ -209,6 +249,18 @@ async fn answer(mut stream: TcpStream, status: u16, body: &str) {
     // The other side may be gone.
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.shutdown().await;
+}
+
+/// Sends a body that does not end, until nobody takes it any more.
+async fn pour(mut stream: TcpStream, status: u16) -> usize {
+    let head = format!("HTTP/1.1 {status} As told\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n");
+    let (mut taken, piece) = (0, [b'x'; 16 * 1024]);
+    if stream.write_all(head.as_bytes()).await.is_ok() {
+        while let Ok(more) = stream.write(&piece).await {
+            taken += more;
+        }
+    }
+    taken
 }
 
 /// `None` when the client leaves before its request is whole.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::books::stock;
+use crate::books::{Books, stock};
 use crate::kit::Place;
 use crate::kit::Server;
 use crate::kit::basket::basket;
 use crate::kit::command::{Finished, tuckshop, tuckshop_at};
 use crate::python::Script;
-use crate::receiver::Receiver;
+use crate::receiver::{Arrival, Receiver};
 use crate::shop::{ITEMS, serve};
 
 fn run(place: &Place, arguments: &[&str]) -> Finished {
@@ -24,19 +24,26 @@ async fn published(server: &Server) -> BTreeSet<String> {
     keys.map(|key| key["kid"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Buys something and returns the id of the key that the webhook was signed with, if others verify it.
-async fn signer(server: &Server, receiver: &Receiver) -> String {
+/// Buys something and returns the webhook, and the id of the key that it was signed with.
+async fn told(server: &Server, receiver: &Receiver) -> (Arrival, String) {
     let platform = server.as_platform(&receiver.profile());
     let before = receiver.arrivals().len();
     let checkout = platform.post("/checkout-sessions", &basket(&[("sample", 1)])).await.body(201);
     let _ = platform.complete(&checkout, "success_token").await.body(200);
     let told = receiver.told(before + 1).await.remove(before);
+    let input = told.header("signature-input");
+    let key = input.rsplit("keyid=").next().expect("a key").trim_matches('"').to_owned();
+    (told, key)
+}
+
+/// The same, verified by others with the profile as it is now.
+async fn signer(server: &Server, receiver: &Receiver) -> String {
+    let (told, key) = told(server, receiver).await;
     let profile = server.get("/.well-known/ucp").await.body(200);
     if let Some(mut judge) = Script::start("verify.py", &[]) {
         assert_eq!(told.verdict(&mut judge, &profile["signing_keys"]), Value::Null);
     }
-    let input = told.header("signature-input");
-    input.rsplit("keyid=").next().expect("a key").trim_matches('"').to_owned()
+    key
 }
 
 fn key_of(said: &str) -> String {
@@ -76,6 +83,46 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
     assert_eq!(signer(&server, &receiver).await, third);
     assert!(published(&server).await.is_superset(&BTreeSet::from([first, third])), "{:?}", published(&server).await);
     assert!(!run(&place, &["keys", "list"]).out.contains("PRIVATE"));
+}
+
+/// WH7. Whoever keeps a profile for an hour, and a webhook for days, can verify every webhook across a rotation: the
+/// new key is in the profile before it signs, and the old one after it has signed.
+async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
+    const HOUR_AND_A_BIT_MS: i64 = 61 * 60 * 1_000;
+    stock(&place, ITEMS);
+    let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
+    let (first, old) = told(&server, &receiver).await;
+    let rotated = run(&place, &["keys", "rotate"]);
+    assert_eq!(rotated.code, 0, "{}", rotated.err);
+    let new = key_of(&rotated.out);
+    // The shop that is open remembers its keys for a minute, in which the old one signs and verifies as before.
+    let (second, still) = told(&server, &receiver).await;
+    assert_eq!(still, old);
+    drop(server);
+    let server = serve(&place, &[]).await;
+    let kept = server.get("/.well-known/ucp").await.body(200);
+    let (third, still) = told(&server, &receiver).await;
+    assert_eq!(still, old, "it is not yet time for the new one");
+
+    // An hour passes.
+    let passes = format!("UPDATE signing_key SET signs_from = signs_from - {HOUR_AND_A_BIT_MS}");
+    Books::open(&place).execute(&passes);
+    drop(server);
+    let server = serve(&place, &[]).await;
+    let (fourth, signs) = told(&server, &receiver).await;
+    assert_eq!(signs, new);
+    let now = server.get("/.well-known/ucp").await.body(200);
+    assert_eq!(published(&server).await, BTreeSet::from([old, new]));
+    let Some(mut judge) = Script::start("verify.py", &[]) else { return };
+    for profile in [&kept, &now] {
+        for told in [&first, &second, &third, &fourth] {
+            assert_eq!(told.verdict(&mut judge, &profile["signing_keys"]), Value::Null);
+        }
+    }
+    // The judge does judge: without the key that signed there is nothing to verify with.
+    let mut others = now["signing_keys"].clone();
+    others.as_array_mut().expect("keys").retain(|key| key["kid"] != signs.as_str());
+    assert!(fourth.verdict(&mut judge, &others).is_string());
 }
 
 /// What cannot be signed with is told before anything is opened.
@@ -192,6 +239,7 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
 
 crate::on_both_engines!(
     a_key_is_published_before_it_signs_and_stays_published_after,
+    across_a_rotation_every_webhook_can_be_verified,
     what_cannot_be_done_ends_with_one
 );
 

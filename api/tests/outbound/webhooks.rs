@@ -16,16 +16,16 @@ use crate::receiver::{Arrival, Receiver, Say};
 use crate::shop::{self, ITEMS, Shop, card};
 
 /// A try is given up after a second.
-const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
+pub const HASTY: &[(&str, &str)] = &[("TUCKSHOP_WEBHOOK_TIMEOUT_MS", "1000")];
 
 /// A shop that gives things away, so that the gateway is nobody's concern here.
-async fn open(place: &Place) -> Server {
+pub async fn open(place: &Place) -> Server {
     stock(place, ITEMS);
     place.serve_with(HASTY).await
 }
 
 /// Buys something, and returns the order as its platform reads it.
-async fn bought(platform: &Client) -> Value {
+pub async fn bought(platform: &Client) -> Value {
     let checkout = platform.post("/checkout-sessions", &basket(&[("sample", 2)])).await.body(201);
     let done = platform.complete(&checkout, "success_token").await.body(200);
     platform.get(&order_path(&done)).await.body(200)
@@ -41,7 +41,7 @@ async fn adjusted(platform: &Client, order: &Value) -> Value {
 }
 
 /// The first log line of a try that ended like this.
-async fn tried(server: &Server, result: &str) -> Value {
+pub async fn tried(server: &Server, result: &str) -> Value {
     until(&format!("a try ended with {result}"), || async {
         let is_it = |line: &Value| line["op"] == "delivery.hand_over" && line["result"] == result;
         server.log().into_iter().find(is_it)
@@ -54,11 +54,11 @@ fn kinds(arrivals: &[Arrival]) -> Vec<&str> {
 }
 
 /// State, attempts and last error of every message, in the order of the events.
-fn messages(place: &Place) -> Vec<[String; 3]> {
+pub fn messages(place: &Place) -> Vec<[String; 3]> {
     Books::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
 }
 
-async fn all_are(place: &Place, state: &str) {
+pub async fn all_are(place: &Place, state: &str) {
     until(&format!("every message is {state}"), || async {
         let messages = messages(place);
         (!messages.is_empty() && messages.iter().all(|[is, ..]| is == state)).then_some(())
@@ -253,6 +253,30 @@ async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_sam
     all_are(&place, "delivered").await;
 }
 
+/// WH6. An answer without end: its status counts, and of the rest as much is read as is bearable.
+async fn of_an_answer_without_end_the_status_counts(place: Place) {
+    /// What both ends of a connection may hold besides what was read.
+    const BUFFERED: usize = 16 * 1024 * 1024;
+    const BEARABLE_KIB: u64 = 32 * 1024;
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|number| Say::Endless(if number == 0 { 500 } else { 200 })).await;
+    let platform = server.as_platform(&receiver.profile());
+    let before = server.peak_memory_kib();
+    let order = bought(&platform).await;
+    let (retried, done) = (tried(&server, "retry").await, tried(&server, "delivered").await);
+    assert_eq!((&retried["reason"], &done["attempt"]), (&json!("answered 500"), &json!(2)));
+    assert_eq!(done["order_id"], order["id"]);
+    all_are(&place, "delivered").await;
+    let poured = until("nobody takes any more", || async { Some(receiver.poured()).filter(|taken| taken.len() == 2) });
+    let poured = poured.await;
+    assert!(poured.iter().all(|taken| *taken < BUFFERED), "{poured:?} bytes were taken");
+    let more = server.peak_memory_kib() - before;
+    assert!(more < BEARABLE_KIB, "{more} KiB more");
+    let calls = server.log().into_iter().filter(|line| line["msg"] == "outbound call" && line["op"] == "webhook.send");
+    let calls: Vec<_> = calls.map(|line| (line["status"].clone(), line["outcome"].clone())).collect();
+    assert_eq!(calls, [500, 200].map(|status| (json!(status), json!("answered"))));
+}
+
 /// A platform that says nothing about webhooks wants none.
 async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
@@ -330,6 +354,7 @@ mod on_a_file {
         a_connection_that_breaks_is_tried_again,
         a_receiver_that_hangs_is_left_and_told_again,
         a_redirect_is_not_followed,
+        of_an_answer_without_end_the_status_counts,
         an_order_that_was_found_out_is_told_too,
         a_platform_that_names_no_address_is_told_nothing,
     );

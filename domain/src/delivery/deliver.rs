@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{Logger, info, warn};
 
 use super::model::{Channel, Delivery, DeliveryState, DeliverySummary};
 use super::ports::{Claimed, Courier, DeliveryBook, DeliveryOutcome, Finality, Meanwhile, Receipt, Recorded};
 use crate::PortFuture;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::context::{RequestContext, Stopwatch};
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
@@ -59,8 +59,10 @@ impl Deliver {
             Err(_) if ctx.cancellation().is_cancelled() => DeliveryOutcome::Interrupted,
             Err(failure) => DeliveryOutcome::Failed(failure),
         };
-        let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), self.clock.now()).await?;
-        report(ctx, &delivery, &outcome, &recorded, watch);
+        let now = self.clock.now();
+        let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), now).await?;
+        let log = about(ctx, &delivery, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
+        report(&log, &outcome, &recorded);
         // What is wrong here will be wrong with the next message too, so that one waits for its period.
         Ok(if is_our_fault(&outcome) { Progress::Done(1) } else { Progress::More(1) })
     }
@@ -89,12 +91,18 @@ fn report_given_up(ctx: &RequestContext, given_up: &DeliverySummary) {
         "reason" => given_up.last_error.as_deref());
 }
 
-/// One line for each try, and one more for a destination that takes nothing any more.
-fn report(ctx: &RequestContext, delivery: &Delivery, outcome: &DeliveryOutcome, recorded: &Recorded, watch: Stopwatch) {
-    let log = ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
+/// What every line of a try tells. At a destination the oldest is always tried first, so `age_s` also says how far behind
+/// it is.
+fn about(ctx: &RequestContext, delivery: &Delivery, now: Timestamp) -> Logger {
+    ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
         "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
         "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts,
-        "caused_by" => delivery.caused_by.map(|trace| trace.trace_id_hex()), "elapsed_us" => watch.elapsed_us()));
+        "age_s" => (now - delivery.occurred_at).whole_seconds(),
+        "caused_by" => delivery.caused_by.map(|trace| trace.trace_id_hex())))
+}
+
+/// One line for each try, and one more for a destination that takes nothing any more.
+fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
     let reason = match outcome {
         DeliveryOutcome::Failed(failure) => failure.reason.as_str(),
         DeliveryOutcome::Interrupted => "the process stops",

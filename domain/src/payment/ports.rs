@@ -54,6 +54,10 @@ pub trait PaymentGateway: Send + Sync {
 
     /// Gives money back. The refund's own id is the key: asking again moves no more money.
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
+
+    /// What became of a refund, by the id that the shop gave it; `None` when the gateway has none by that id. Moves no
+    /// money, however old the refund's key is.
+    fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
 }
 
 /// A way to pay, as it is announced to platforms.

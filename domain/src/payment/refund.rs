@@ -80,8 +80,8 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
 const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// Gateways forget a key after a day; asking with it again would give the money back twice. What has not ended by then,
-/// answered or not, may have been done: a person must look.
+/// Gateways forget a key after a day; asking with it again could give the money back twice. What has not ended by then is
+/// only looked for; if it is not there, a person must decide.
 const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Until a refund is asked for again: after a failure, and while the gateway has not finished it.
 const WAIT: Duration = Duration::from_secs(60);
@@ -118,13 +118,19 @@ impl PaymentRefunder {
     async fn ask(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
-        if self.clock.now() - refund.created_at > KEY_TRUSTED {
-            error!(log, "refund is a day old and not known to have ended: see at the gateway whether it was made";
-                "error_code" => "payment.key_expired", "state" => ?refund.state);
-            return (refund.state.clone(), LOOK_AGAIN);
-        }
-        match self.gateway.refund(&ctx.at_most(ONE_CALL), refund).await {
-            Ok(state) => {
+        let ctx = ctx.at_most(ONE_CALL);
+        let answer = if self.clock.now() - refund.created_at > KEY_TRUSTED {
+            self.gateway.look_up_refund(&ctx, refund).await
+        } else {
+            self.gateway.refund(&ctx, refund).await.map(Some)
+        };
+        match answer {
+            Ok(None) => {
+                error!(log, "refund is a day old and the gateway does not have it: it is not asked for again";
+                    "error_code" => "payment.key_expired");
+                (refund.state.clone(), LOOK_AGAIN)
+            }
+            Ok(Some(state)) => {
                 info!(log, "refund answered"; "state" => ?state);
                 (state, LOOK_AGAIN)
             }

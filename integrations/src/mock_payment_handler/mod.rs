@@ -241,6 +241,10 @@ impl PaymentGateway for MockPaymentHandler {
     fn refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<RefundState, Fault> {
         Box::pin(async { Ok(RefundState::Failed("the mock payment handler gives nothing back".to_owned())) })
     }
+
+    fn look_up_refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<Option<RefundState>, Fault> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// One call of the gateway: not begun for a caller who is gone or out of time, ended at the deadline, measured, logged.

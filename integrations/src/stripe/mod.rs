@@ -16,7 +16,7 @@
 //! again. A key would do harm, since it keeps a 500 for a day.
 //!
 //! Keys are forgotten after 24 hours. The domain asks nothing with an older one, and a refund that was tried before is
-//! looked for first.
+//! looked for first, among those of its payment (`GET /v1/refunds`).
 
 mod answer;
 mod currency;
@@ -189,9 +189,9 @@ impl HttpPaymentGateway {
         let asked = Asked { operation: REFUND, is_question: false };
         // The key of an earlier try may be forgotten; the refund itself is not.
         if refund.tries > 1
-            && let Some(earlier) = self.earlier_refund(ctx, refund).await?
+            && let Some(earlier) = self.find_refund(ctx, refund).await?
         {
-            return earlier.state().ok_or_else(|| asked.unclear());
+            return Ok(earlier);
         }
         let form = vec![
             ("payment_intent", refund.reference.0.clone()),
@@ -208,14 +208,15 @@ impl HttpPaymentGateway {
         }
     }
 
-    async fn earlier_refund(&self, ctx: &RequestContext, refund: &Refund) -> Result<Option<RefundObject>, Fault> {
+    async fn find_refund(&self, ctx: &RequestContext, refund: &Refund) -> Result<Option<RefundState>, Fault> {
         let asked = Asked { operation: REFUND, is_question: true };
         let query = [("payment_intent", refund.reference.0.as_str()), ("limit", "100")];
         let call = self.get(REFUND, self.at(&["refunds"]).with_query(query));
         let id = refund.id.to_string();
         match self.ask::<Page<RefundObject>>(ctx, asked, call).await? {
             Answer::Object(page) => {
-                Ok(page.data.into_iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id)))
+                let found = page.data.into_iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id));
+                found.map(|found| found.state().ok_or_else(|| asked.unclear())).transpose()
             }
             Answer::Refused(refused) => Err(asked.impossible(&refused)),
         }
@@ -328,5 +329,10 @@ impl PaymentGateway for HttpPaymentGateway {
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault> {
         let (this, ctx, refund) = (self.clone(), ctx.clone(), refund.clone());
         Box::pin(async move { this.refund_once(&ctx, &refund).await })
+    }
+
+    fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault> {
+        let (this, ctx, refund) = (self.clone(), ctx.clone(), refund.clone());
+        Box::pin(async move { this.find_refund(&ctx, &refund).await })
     }
 }
