@@ -43,7 +43,8 @@ async fn adjusted(platform: &Client, order: &Value) -> Value {
 /// The first log line of a try that ended like this.
 pub async fn tried(server: &Server, result: &str) -> Value {
     until(&format!("a try ended with {result}"), || async {
-        let is_it = |line: &Value| line["op"] == "delivery.hand_over" && line["result"] == result;
+        let tells = |line: &Value| line["op"] == "delivery.hand_over" || line["op"] == "delivery.claim";
+        let is_it = |line: &Value| tells(line) && line["result"] == result;
         server.log().into_iter().find(is_it)
     })
     .await
