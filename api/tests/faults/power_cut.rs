@@ -56,12 +56,10 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged(place: Place) {
     let orders = told(&events, memory.acknowledged.iter().map(|(_, order)| order));
     let checkouts = told(&events, checkouts.iter());
     let disk = Disk::new(before, &events);
-    let carried_over = disk.began(DATABASE).filter(|began| *began > orders[0].moment).count();
     println!("{} checkouts, {} orders, {} calls", checkouts.len(), orders.len(), events.len());
-    assert!(carried_over > 0, "the log was never carried over to the database: buy more");
 
     let mut chance = Chance::of(SEED);
-    let cuts = moments(&orders, extent(6, 60));
+    let cuts = moments(&orders, &disk);
     let mut unsynced = 0;
     for (cut, next) in &cuts {
         let images = [disk.after_power_cut(*cut, Unsynced::Lost).0, {
@@ -134,11 +132,17 @@ fn known(told: &[Told], cut: usize) -> impl Iterator<Item = &str> {
     told.iter().filter(move |told| told.moment <= cut).map(|told| told.id.as_str())
 }
 
-/// So many moments at which an order was acknowledged, from the first to the last, each with the one after it.
-fn moments(orders: &[Told], count: usize) -> Vec<(usize, usize)> {
-    assert!(orders.len() > count, "only {} orders", orders.len());
-    let moment = |nth: usize| orders[nth].moment;
-    (0..count).map(|cut| cut * (orders.len() - 2) / (count - 1)).map(|nth| (moment(nth), moment(nth + 1))).collect()
+/// Moments at which an order was acknowledged, each with the one after it: some from the first to the last, and some
+/// between which the log was carried over to the database.
+fn moments(orders: &[Told], disk: &Disk) -> Vec<(usize, usize)> {
+    let (count, checkpoints) = extent((5, 1), (60, 6));
+    let all: Vec<_> = orders.windows(2).map(|two| (two[0].moment, two[1].moment)).collect();
+    assert!(all.len() >= count, "only {} orders", orders.len());
+    let spread = (0..count).map(|cut| all[cut * (all.len() - 1) / (count - 1)]);
+    let carried_over = |(from, to): &(usize, usize)| disk.began(DATABASE).any(|began| (*from..*to).contains(&began));
+    let checkpoint: Vec<_> = all.iter().copied().filter(carried_over).take(checkpoints).collect();
+    assert_eq!(checkpoint.len(), checkpoints, "the log was carried over too rarely: buy more");
+    spread.chain(checkpoint).collect()
 }
 
 /// A sound database with what it lacks of what was told before the power cut.
