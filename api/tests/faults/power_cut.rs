@@ -62,18 +62,19 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged(place: Place) {
     let cuts = moments(&orders, &disk);
     let mut unsynced = 0;
     for (cut, next) in &cuts {
-        let images = [disk.after_power_cut(*cut, Unsynced::Lost).0, {
+        let images = [(*cut, disk.after_power_cut(*cut, Unsynced::Lost).0), {
             // In the middle of a write, or right after it.
             let writes = disk.began(LOG).chain(disk.began(DATABASE)).filter(|began| (*cut..*next).contains(began));
             let between = chance.one_of(&writes.chain([*cut]).collect::<Vec<_>>()) + 1;
             let (image, open) = disk.after_power_cut(between, Unsynced::Random(&mut chance));
             unsynced += open;
-            image
+            (between, image)
         }];
-        for image in images {
-            let (place, lost) = found(&image, *cut, [&orders, &checkouts]);
-            assert_eq!(lost, BTreeSet::new(), "seed {SEED:#x}, power cut at call {cut}");
-            let acknowledged = memory.acknowledged.iter().filter(|(_, id)| known(&orders, *cut).any(|told| told == id));
+        for (moment, image) in images {
+            let (place, lost) = found(&image, moment, [&orders, &checkouts]);
+            assert_eq!(lost, BTreeSet::new(), "seed {SEED:#x}, power cut at call {moment}");
+            let acknowledged = memory.acknowledged.iter();
+            let acknowledged = acknowledged.filter(|(_, id)| known(&orders, moment).any(|told| told == id));
             goes_on(&place, acknowledged.cloned().collect(), memory.refused.clone());
         }
     }
