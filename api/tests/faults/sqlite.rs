@@ -1,6 +1,6 @@
 //! The disk below SQLite: full, failing, or cut off in the middle of a commit.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use faultkit::SmallDisk;
@@ -14,6 +14,7 @@ use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform};
 use crate::postgres::is_degraded_until;
+use crate::recording::strace;
 
 crate::on_sqlite!(
     a_full_disk_is_503_for_writes_and_reads_go_on,
@@ -98,17 +99,14 @@ async fn a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_
 }
 
 async fn a_disk_that_cannot_sync_ends_all_writing_until_a_restart(place: Place) {
-    if !Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-    {
-        return not_checked("a disk that cannot sync (there is no strace)");
-    }
+    let Some(strace) = strace("a disk that cannot sync") else { return };
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);
     let process = server.process_id().to_string();
     let syncs = "fsync,fdatasync";
-    let mut strace = Process::start(Command::new("strace").args([
+    let mut strace = Process::start(Command::new(&strace).args([
         "-f",
         "-p",
         &process,

@@ -75,6 +75,8 @@ pub enum OpenError {
     LockFile(String, std::io::Error),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
+    #[error("there is no database at {0} yet; run `tuckshop migrate`")]
+    Missing(String),
     #[error("the schema is newer than this program: it has migration {0}; run the newer program")]
     SchemaNewer(String),
     #[error("the schema is older than this program: it lacks {0} migration(s); run `tuckshop migrate`")]
