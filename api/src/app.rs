@@ -266,6 +266,8 @@ pub struct Tools {
     pub platforms: Arc<dyn PlatformRegistry>,
     pub deliveries: Arc<dyn DeliveryBook>,
     pub keys: Arc<dyn KeyStore>,
+    /// Whether the keys come from a file, and so are the operator's to replace.
+    pub keys_are_configured: bool,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
     given: GivenPolicy,
@@ -283,6 +285,7 @@ impl Tools {
             deliveries: Arc::new(SqlDeliveryBook::new(database)),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
+            keys_are_configured: config.webhook.keys_path.is_some(),
             clock,
             given: settings::given_policy(config),
         })

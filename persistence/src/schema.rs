@@ -186,6 +186,7 @@ diesel::table! {
         private -> Text,
         created_at -> BigInt,
         signs_from -> BigInt,
+        revoked_at -> Nullable<BigInt>,
     }
 }
 diesel::table! {

@@ -243,9 +243,10 @@ async fn approve_and_sign(shop: &Shop) {
     shop.platforms.list(&ctx, 10).await.expect("listed");
     assert!(shop.platforms.remove(&ctx, &id).await.expect("removed"));
     let private = Secret::new("x");
-    let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon() };
+    let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon(), revoked_at: None };
     assert!(shop.signing.add(&ctx, key, 0).await.expect("added"));
     shop.signing.keys(&ctx).await.expect("read");
+    assert!(shop.signing.revoke(&ctx, "k".to_owned(), noon()).await.expect("revoked"));
 }
 
 /// From the catalogue to the order.

@@ -57,7 +57,7 @@ enum Command {
     /// List what was told of orders, and try again what was given up.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
-    /// List and rotate the keys that webhooks are signed with.
+    /// List, rotate and revoke the keys that webhooks are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Buy something from a running shop in development mode and print each step.
