@@ -36,6 +36,8 @@ mod kit;
 mod memory;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/panics.rs"]
+mod panics;
 #[path = "faults/platform.rs"]
 mod platform;
 #[path = "faults/postgres.rs"]

@@ -1,7 +1,7 @@
 //! Time that is not what it was: the machine's clock jumps, or a process is halted for longer than it may have what it
 //! works on.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use paysim::{Fault, Operation, Paysim};
 
@@ -14,7 +14,11 @@ use crate::kit::place::not_checked;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, connect, receive, send};
 
-crate::on_both_engines!(a_clock_that_jumps_stops_nothing_and_charges_nobody_twice);
+crate::on_both_engines!(
+    a_clock_that_jumps_stops_nothing_and_charges_nobody_twice,
+    what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again,
+    what_a_clock_that_was_ahead_holds_is_held_no_longer_than_it_may_be,
+);
 
 mod instances {
     crate::on_postgres!(an_instance_that_was_halted_finds_its_payments_settled);
@@ -31,27 +35,52 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 /// A minute, in microseconds: nothing here takes as long, unless a jump of the clock is taken for a duration.
 const MINUTE_US: u64 = 60_000_000;
+const HOUR_MS: i64 = 60 * 60 * 1_000;
+
+/// The clock of one process, set by hand while it runs. What it measures durations with goes on as ever.
+struct FakeClock {
+    library: String,
+    file: PathBuf,
+    shown: String,
+}
+
+impl FakeClock {
+    fn of(place: &Place) -> Option<Self> {
+        let Ok(library) = std::env::var(FAKETIME) else {
+            not_checked(&format!("clock jumps ({FAKETIME} is not set)"));
+            return None;
+        };
+        let file = place.directory().join("clock");
+        Some(Self { library, shown: file.display().to_string(), file })
+    }
+
+    fn settings(&self) -> Vec<(&'static str, &str)> {
+        vec![
+            ("LD_PRELOAD", &self.library),
+            ("FAKETIME_TIMESTAMP_FILE", &self.shown),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ]
+    }
+
+    fn set(&self, offset: &str) {
+        // In one step: it is read all the time.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, offset).expect("written");
+        std::fs::rename(&new, &self.file).expect("renamed");
+    }
+}
 
 async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place) {
-    let Ok(faketime) = std::env::var(FAKETIME) else {
-        return not_checked(&format!("clock jumps ({FAKETIME} is not set)"));
-    };
+    let Some(clock) = FakeClock::of(&place) else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
-    let file = place.directory().join("clock");
-    let shown = file.display().to_string();
-    let faked = [
-        ("LD_PRELOAD", faketime.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", shown.as_str()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
     let mut books = Books::open(&place);
     for jump in ["+1d", "-1h"] {
         println!("the clock jumps by {jump}");
-        set(&file, "+0");
-        let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), faked.to_vec()].concat());
+        clock.set("+0");
+        let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
         let mut platform = Platform::at(server.address());
         let before = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
         let bought = platform.must(&before).expect(200);
@@ -64,7 +93,7 @@ async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place)
         gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
         send(&mut caller, &meanwhile).expect("sent");
         until("it is charged", PATIENCE, || (count(&gateway) > dealt).then_some(()));
-        set(&file, jump);
+        clock.set(jump);
         let reply = receive(&mut caller).expect("an answer").expect(200);
         assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
         let found_out = platform.insist(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
@@ -84,11 +113,74 @@ async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place)
     end_well(&place, &mut books, &gateway, 6);
 }
 
-fn set(file: &Path, offset: &str) {
-    // In one step: it is read all the time.
-    let new = file.with_extension("new");
-    std::fs::write(&new, offset).expect("written");
-    std::fs::rename(&new, file).expect("renamed");
+/// A day ahead, the gateway says nothing, and the next look is put off until tomorrow. Today it is made all the same.
+async fn what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again(place: Place) {
+    let Some(clock) = FakeClock::of(&place) else { return };
+    stock(&place, ITEMS);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    clock.set("+1d");
+    let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
+    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
+    gateway.fail_next(Operation::IntentRetrieve, 1_000, Fault::ErrorWithoutEffect);
+    let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+    let reply = platform.must(&call).expect(200);
+    assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
+    until("the next look is put off", PATIENCE, || {
+        let mut log = server.log().into_iter();
+        log.find(|line| line["msg"] == "payment attempt could not be reconciled")
+    });
+
+    // Both at one time: the gateway answers again, and the clock is right.
+    server.suspend();
+    let put_off = "FROM payment_attempt WHERE state = 'unknown' AND leased_until IS NULL";
+    let resting = books.rows(["due_at"], put_off);
+    clock.set("+0");
+    gateway.clear_faults();
+    server.resume();
+    if let [[due_at]] = resting.as_slice() {
+        assert!(due_at.parse::<i64>().expect("a number") > now_ms() + HOUR_MS, "{due_at} is not tomorrow");
+    }
+    until("it is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+    let stopped = server.stop();
+    assert!(stopped.status.success());
+    assert!(jumped(&stopped.log), "its clock did not jump");
+    end_well(&place, &mut books, &gateway, 1);
+}
+
+/// Held a day longer, the gateway might let it go.
+async fn what_a_clock_that_was_ahead_holds_is_held_no_longer_than_it_may_be(place: Place) {
+    const SIX_DAYS_MS: i64 = 6 * 24 * HOUR_MS;
+    let Some(clock) = FakeClock::of(&place) else { return };
+    stock(&place, ITEMS);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    clock.set("+1d");
+    let manual = [("TUCKSHOP_PAYMENT_CAPTURE", "manual"), ("TUCKSHOP_TASKS_PAYMENT_CAPTURE_MS", "100")];
+    let settings = [gateway::beside(&own, SETTINGS), manual.to_vec(), clock.settings()].concat();
+    let server = Server::launch(&place, &settings);
+    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
+    assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+    let mut due_at = || books.number("due_at", "FROM payment_attempt WHERE state = 'authorized'");
+    assert!(due_at() > now_ms() + SIX_DAYS_MS + HOUR_MS);
+    clock.set("+0");
+    until("it is due within six days", PATIENCE, || (due_at() <= now_ms() + SIX_DAYS_MS).then_some(()));
+    assert!(due_at() > now_ms() + SIX_DAYS_MS - HOUR_MS, "it is due too early");
+
+    books.execute("UPDATE payment_attempt SET due_at = 0");
+    until("it is captured", PATIENCE, || (gateway.ledger().totals().captures == 1).then_some(()));
+    let captured = "FROM payment_attempt WHERE state = 'confirmed'";
+    until("it is written down", PATIENCE, || (books.number("count(*)", captured) == 1).then_some(()));
+    assert!(server.stop().status.success());
+    end_well(&place, &mut books, &gateway, 1);
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(now.as_millis()).expect("before the year 292278994")
 }
 
 /// Whether two lines of the log that follow each other are half an hour or more apart.

@@ -91,6 +91,10 @@ async fn an_instance_settles_what_another_was_killed_over(place: Place) {
     assert_eq!(books.level("bun"), (100, 2));
 
     until("the other has settled it", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let line = until("the other says so", PATIENCE, || {
+        other.log().into_iter().find(|line| line["msg"] == "payment attempt reconciled")
+    });
+    assert_eq!((&line["checkout_id"], &line["payment"]), (&serde_json::json!(id), &serde_json::json!("Cancelled")));
     assert_eq!((books.level("bun"), charges(&place).len()), ((100, 0), 0));
     // It was never charged and never will be: the key answers so, and another card may be tried.
     let reply = platform.must(&complete).expect(402);

@@ -79,12 +79,18 @@ impl Behind {
     /// So many lines of the log have this message and these facts, as soon as they are written.
     #[track_caller]
     fn said(&self, times: usize, message: &str, facts: &[(&str, &str)]) {
+        assert_eq!(self.said_at_least(times, message, facts), times, "{message}");
+    }
+
+    /// How many do, once there are so many.
+    #[track_caller]
+    fn said_at_least(&self, times: usize, message: &str, facts: &[(&str, &str)]) -> usize {
         let fits = |line: &&serde_json::Value| {
             line["msg"] == message && facts.iter().all(|(name, value)| line[*name] == *value)
         };
         let said = || self.server.log().iter().filter(fits).count();
         until(message, PATIENCE, || (said() >= times).then_some(()));
-        assert_eq!(said(), times, "{message}");
+        said()
     }
 }
 
@@ -156,6 +162,10 @@ async fn slow_it_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
     let late = replies.iter().filter(|(reply, _)| reply.status == 504).count();
     assert!(late >= 2 && late < replies.len(), "{late} late, the rest shed");
     assert!(shop.proxy.open() <= 4, "twice the pool at most: {}", shop.proxy.open());
+    shop.said_at_least(1, "transaction abandoned: its caller is gone or out of time", &[]);
+    let shed = replies.len() - late;
+    shop.said(shed, "request failed", &[("error_code", "unavailable")]);
+    shop.said(late, "request failed", &[("error_code", "deadline_exceeded")]);
     shop.proxy.set(Fault::Pass);
     let platform = &mut shop.platform;
     until("nobody works any more", PATIENCE, || at_rest(platform).then_some(()));

@@ -120,6 +120,8 @@ async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
             update.join().expect("an answer").expect(200);
         }
     });
+    let told = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
+    until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 3).then_some(()));
     platform.must(&Call::get("/readyz")).expect(200);
     until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());

@@ -78,7 +78,17 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
     let state = books.state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.attempts.len()), (2, 2));
     assert_eq!(violations(&state), Vec::<String>::new());
-    assert!(server.stop().status.success());
+    let stopped = server.stop();
+    assert!(stopped.status.success());
+    let asked = stopped.log.iter().filter(|line| {
+        line["msg"] == "request" && line["route"] == "/checkout-sessions/{id}/complete" && line["status"] == 200
+    });
+    assert_eq!(asked.count(), 32, "a line for each");
+    assert_eq!(
+        stopped.log.iter().filter(|line| line["msg"] == "payment answered").count(),
+        2,
+        "a payment for each key"
+    );
 }
 
 /// The same request at each address, at the same moment.

@@ -135,7 +135,7 @@ async fn a_disk_that_cannot_sync_ends_all_writing_until_a_restart(place: Place) 
     platform.read(&id);
     platform.must(&Call::get("/livez")).expect(200);
     assert_eq!(platform.must(&Call::get("/readyz")).expect(503).json["reason"], "unavailable");
-    let told = |line: &&serde_json::Value| line["error_code"] == "io_error";
+    let told = |line: &&serde_json::Value| line["error_code"] == "io_error" && line["level"] == "critical";
     let stopped = server.stop();
     assert_eq!(stopped.log.iter().filter(told).count(), 1);
     assert!(stopped.status.success());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 
 use super::logs::Record;
 use super::server::Server;
@@ -99,6 +99,19 @@ impl Place {
             ("TUCKSHOP_SIMULATION_SECRET", super::server::SECRET.to_owned()),
         ];
         settings.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// How many rows this table has.
+    pub fn count(&self, table: &str) -> i64 {
+        let counted = diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("SELECT COUNT(*) FROM {table}"));
+        let count = match &self.database {
+            Some(database) => counted.get_result(&mut PgConnection::establish(&database.url).expect("a connection")),
+            None => {
+                let file = self.sqlite_path().display().to_string();
+                counted.get_result(&mut SqliteConnection::establish(&file).expect("a connection"))
+            }
+        };
+        count.unwrap_or_else(|error| panic!("{table}: {error}"))
     }
 
     /// Statements of the test's own, beside the shop's. Postgres only.

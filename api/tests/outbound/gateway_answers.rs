@@ -24,6 +24,11 @@ fn attempts(place: &Place) -> Vec<[String; 3]> {
     Books::open(place).rows(["id", "state", "checkout_id"], "FROM payment_attempt ORDER BY created_at, id")
 }
 
+/// The lines about calls of this operation.
+fn calls(shop: &Shop, op: &str) -> Vec<Value> {
+    shop.server.log().into_iter().filter(|line| line["msg"] == "outbound call" && line["op"] == op).collect()
+}
+
 /// PAY1. Refused connections are tried again, then nothing has happened, and the same key works later.
 async fn a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back(place: Place) {
     let shop = Shop::open(&place, &[]).await;
@@ -131,6 +136,8 @@ async fn a_key_that_is_in_use_is_waited_for(place: Place) {
     let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
     assert_eq!(done["status"], "completed");
     assert_eq!(shop.gateway.faults_dealt()["in_use"], 2);
+    let [call] = calls(&shop, "payment.confirm").try_into().expect("one call");
+    assert_eq!((&call["attempts"], &call["outcome"]), (&json!(3), &json!("answered")));
     assert_eq!(shop.captured(), (1, PRICE));
     shop.must_be_sound(&place, &[&done], &[]);
 }
@@ -222,6 +229,8 @@ async fn an_answer_that_cannot_be_read_is_fetched_again(place: Place) {
     ] {
         let bought = shop.pay(&shop.checkout().await, token).await.body(200);
         assert_eq!(bought["status"], "completed", "{token}");
+        let call = calls(&shop, "payment.confirm").pop().expect("a call");
+        assert_eq!((&call["attempts"], &call["outcome"]), (&json!(2), &json!("answered")), "{token}");
         done.push(bought);
     }
     assert_eq!(shop.captured(), (4, 4 * PRICE));
@@ -232,7 +241,13 @@ async fn an_answer_that_cannot_be_read_is_fetched_again(place: Place) {
 async fn an_answer_that_can_never_be_read_is_found_out(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let mut done = Vec::new();
-    for fault in [Fault::Drip, Fault::Truncated, Fault::Html, Fault::Huge, Fault::ResetAfterEffect] {
+    for (fault, outcome) in [
+        (Fault::Drip, "deadline"),
+        (Fault::Truncated, "broken"),
+        (Fault::Html, "unreadable"),
+        (Fault::Huge, "too_large"),
+        (Fault::ResetAfterEffect, "broken"),
+    ] {
         let checkout = shop.checkout().await;
         shop.gateway.fail_next(Operation::IntentConfirm, ALWAYS, fault);
         let began = Instant::now();
@@ -240,6 +255,8 @@ async fn an_answer_that_can_never_be_read_is_found_out(place: Place) {
         assert_eq!(unknown["status"], "complete_in_progress", "{}", fault.name());
         assert!(began.elapsed() < Duration::from_secs(4), "{} took {:?}", fault.name(), began.elapsed());
         shop.gateway.clear_faults();
+        let call = calls(&shop, "payment.confirm").pop().expect("a call");
+        assert_eq!((&call["outcome"], &call["effect"]), (&json!(outcome), &json!("unknown")), "{}", fault.name());
         let settled = shop.settled(&checkout).await;
         assert_eq!(settled["status"], "completed", "{}", fault.name());
         done.push(settled);

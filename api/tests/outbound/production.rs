@@ -65,6 +65,10 @@ async fn receivers_inside_are_not_called(place: Place) {
     let inside = format!("https://127.0.0.1:{port}/profile.json");
     assert_eq!(told(&shop.server, &inside).await, ("retry".to_owned(), "profile: blocked_address".to_owned()));
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 0));
+    let mut books = Books::open(&place);
+    let states =
+        ["pending", "dead"].map(|state| books.number("count(*)", &format!("FROM delivery WHERE state = '{state}'")));
+    assert_eq!(states, [5, 2]);
 }
 
 /// The gateway is the operator's own choice, and so may be near. It is announced under its configured name.

@@ -254,7 +254,7 @@ async fn answer(mut stream: TcpStream, status: u16, body: &str) {
 /// Sends a body that does not end, until nobody takes it any more.
 async fn pour(mut stream: TcpStream, status: u16) -> usize {
     let head = format!("HTTP/1.1 {status} As told\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n");
-    let (mut taken, piece) = (0, [b'x'; 16 * 1024]);
+    let (mut taken, piece) = (0, vec![b'x'; 16 * 1024]);
     if stream.write_all(head.as_bytes()).await.is_ok() {
         while let Ok(more) = stream.write(&piece).await {
             taken += more;

@@ -125,6 +125,28 @@ async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Pla
     assert_eq!(told[1].verdict(&mut judge, &profile["signing_keys"]), Value::Null);
 }
 
+/// WH2. The last try of the schedule fails like the others: a dead letter. The days before it are not waited for.
+async fn what_fails_to_the_end_of_the_schedule_is_given_up(place: Place) {
+    let server = open(&place).await;
+    let receiver = Receiver::saying(|_| Say::Status(503)).await;
+    let order = bought(&server.as_platform(&receiver.profile())).await;
+    let _ = tried(&server, "retry").await;
+    let mut books = Books::open(&place);
+    let left = "FROM delivery WHERE leased_until IS NULL AND attempts > 0";
+    until("nobody works on it", || async { (Books::open(&place).number("count(*)", left) == 1).then_some(()) }).await;
+    books.execute("UPDATE destination SET rest_until = 0");
+    books.execute("UPDATE delivery SET attempts = 10, due_at = 0 WHERE leased_until IS NULL");
+    let line = tried(&server, "dead").await;
+    assert_eq!(
+        (&line["msg"], &line["level"], &line["reason"], &line["attempt"], &line["order_id"]),
+        (&json!("message given up"), &json!("warning"), &json!("answered 503"), &json!(11), &order["id"])
+    );
+    assert_eq!(messages(&place), [["dead", "11", "answered 503"].map(str::to_owned)]);
+    let names: std::collections::BTreeSet<_> =
+        receiver.arrivals().iter().map(|told| told.header("webhook-id").to_owned()).collect();
+    assert_eq!(names.len(), 1);
+}
+
 /// Within an order the newer snapshot waits for the older, also when that one fails first.
 async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place) {
     let server = open(&place).await;
@@ -353,6 +375,7 @@ mod on_a_file {
     crate::on_sqlite!(
         a_receiver_that_was_down_is_told_when_it_is_up_again,
         a_connection_that_breaks_is_tried_again,
+        what_fails_to_the_end_of_the_schedule_is_given_up,
         a_receiver_that_hangs_is_left_and_told_again,
         a_redirect_is_not_followed,
         of_an_answer_without_end_the_status_counts,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::kit::basket::{address, basket};
 use crate::kit::client::fresh_key;
 use crate::kit::raw::{Raw, post};
-use crate::kit::{Place, Request, Server};
+use crate::kit::{Place, Request, Server, until};
 
 const CHECKOUTS: &str = "/checkout-sessions";
 
@@ -14,7 +14,12 @@ fn create(server: &Server, body: impl Into<Vec<u8>>) -> Request {
     server.post(CHECKOUTS, &json!({})).raw(body)
 }
 
-async fn it_still_sells(server: &Server) {
+/// Each refusal left a line and nothing else, and the shop sells.
+async fn refused(place: &Place, server: &Server, status: u16, times: usize) {
+    let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == status && line["outcome"] == "refused";
+    until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == times).then_some(()) })
+        .await;
+    assert_eq!(["checkout", "idempotency_key"].map(|table| place.count(table)), [0, 0]);
     let checkout = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
     assert_eq!(checkout["status"], "ready_for_complete");
 }
@@ -24,7 +29,7 @@ async fn a_body_that_says_it_is_too_large_is_not_read(place: Place) {
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "content-length: 4097\r\n").as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    it_still_sells(&server).await;
+    refused(&place, &server, 413, 1).await;
 }
 
 async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
@@ -34,7 +39,7 @@ async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
     // One byte more than the limit, and no end.
     raw.send(format!("1001\r\n{}", " ".repeat(0x1001)).as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    it_still_sells(&server).await;
+    refused(&place, &server, 413, 1).await;
 }
 
 async fn a_body_of_the_largest_size_is_read(place: Place) {
@@ -55,7 +60,7 @@ async fn a_body_that_trickles_is_not_waited_for(place: Place) {
         }
         raw.trickle().await.problem(408, "body_timeout");
     }
-    it_still_sells(&server).await;
+    refused(&place, &server, 408, 2).await;
 }
 
 async fn a_document_of_any_depth_is_survived(place: Place) {
@@ -71,11 +76,11 @@ async fn a_document_of_any_depth_is_survived(place: Place) {
         format!("{{\"fulfillment\":{{\"methods\":{open}{close}}},\"line_items\":[]}}"),
     ] {
         let shown = body[..40].to_owned();
-        let refused = create(&server, body).await;
-        assert_eq!(refused.status, 400, "{shown}: {}", refused.text());
-        assert_eq!(refused.json["code"], "malformed_body", "{shown}");
+        let answer = create(&server, body).await;
+        assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
+        assert_eq!(answer.json["code"], "malformed_body", "{shown}");
     }
-    it_still_sells(&server).await;
+    refused(&place, &server, 400, 6).await;
 }
 
 async fn a_member_that_stands_twice_is_refused(place: Place) {
@@ -87,10 +92,11 @@ async fn a_member_that_stands_twice_is_refused(place: Place) {
         (r#"{"line_items":[{"item":{"id":"gift_card","id":"eraser"},"quantity":1}]}"#.to_owned(), "id"),
         (format!(r#"{{"buyer":{{"email":"a@example.com","email":"b@example.com"}},"line_items":[{line}]}}"#), "email"),
     ] {
-        let refused = create(&server, body).await.problem(400, "malformed_body");
-        let content = refused.json["content"].as_str().unwrap_or_default();
+        let answer = create(&server, body).await.problem(400, "malformed_body");
+        let content = answer.json["content"].as_str().unwrap_or_default();
         assert!(content.contains("duplicate") && content.contains(member), "{content}");
     }
+    refused(&place, &server, 400, 4).await;
 }
 
 /// A value of the wrong type is named by where it stands.
@@ -174,6 +180,7 @@ async fn what_is_not_a_json_object_is_refused(place: Place) {
     ] {
         create(&server, body).await.problem(400, "malformed_body");
     }
+    refused(&place, &server, 400, 11).await;
 }
 
 /// The fields of an object in the order of the program are not an object.
@@ -204,6 +211,7 @@ async fn text_that_is_not_utf8_is_refused(place: Place) {
         let body = format!(r#"{{"line_items":[{{"item":{{"id":"{escaped}"}},"quantity":1}}]}}"#);
         create(&server, body).await.problem(400, "malformed_body");
     }
+    refused(&place, &server, 400, 7).await;
 }
 
 async fn only_json_is_read(place: Place) {

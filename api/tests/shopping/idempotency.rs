@@ -1,11 +1,11 @@
 //! The same key asks for the same thing once, however often, however many at once, and whoever restarted meanwhile.
 
 use integrations::mock_payment_handler::{EntryKind, Ledger};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deliverable, id, pay, total};
 use crate::kit::client::{OTHER_PLATFORM, fresh_key};
-use crate::kit::{Answer, Place, Request};
+use crate::kit::{Answer, Place, Request, until};
 
 /// Asks twice; the second answer is the first one again, byte for byte, and says so.
 async fn repeated(request: Request, status: u16) -> Answer {
@@ -94,6 +94,9 @@ async fn a_key_with_another_request_is_refused(place: Place) {
     let done = complete.clone().await.body(200);
     complete.json(&pay("fail_token")).await.problem(409, "idempotency_key_reused");
     assert_eq!(server.get(&checkout_path(&created)).await.body(200), done);
+    assert_eq!((place.count("checkout"), place.count("orders"), charges(&place)), (1, 1, 1));
+    let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == 409 && line["outcome"] == "refused";
+    until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == 4).then_some(()) }).await;
 }
 
 async fn a_key_belongs_to_platform_operation_and_resource(place: Place) {

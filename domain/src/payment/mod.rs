@@ -19,7 +19,7 @@ mod ports;
 mod reconcile;
 mod refund;
 
-pub use capture::{PaymentCapture, capture_due};
+pub use capture::{LONGEST_WAIT_HELD, PaymentCapture, capture_due};
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, InstrumentDisplay,
     PaymentChoice, PaymentOutcome, PaymentReference,
@@ -27,5 +27,5 @@ pub use model::{
 pub use ports::{
     GatewayEvent, Held, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError, RefundWanted,
 };
-pub use reconcile::{PaymentReconciler, RECONCILE_BATCH};
-pub use refund::{PaymentRefunder, Refund, RefundId, RefundRefused, RefundState, may_refund};
+pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
+pub use refund::{LONGEST_WAIT_REFUND, PaymentRefunder, Refund, RefundId, RefundRefused, RefundState, may_refund};

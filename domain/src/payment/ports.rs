@@ -77,7 +77,8 @@ pub struct PaymentHandler {
 }
 
 /// The record of attempts. Each method is one transaction. Leases are measured by the database's own clock; when
-/// something is due is the shop's business time.
+/// something is due is the shop's business time. That clock may have been ahead for a while: whoever claims brings back
+/// what is due later than the longest wait from now.
 pub trait PaymentAttempts: Send + Sync {
     /// Stores what the gateway calls an attempt, before it is confirmed.
     fn record_reference(

@@ -25,7 +25,7 @@ const CLAIM: Duration = Duration::from_secs(60);
 const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Waits between two looks at one attempt: each twice as long as the one before.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct PaymentReconciler {
@@ -110,7 +110,7 @@ impl BackgroundTask for PaymentReconciler {
 }
 
 fn backoff(checks: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << checks.saturating_sub(1).min(10)).min(LONGEST_WAIT)
+    FIRST_WAIT.saturating_mul(1 << checks.saturating_sub(1).min(10)).min(LONGEST_WAIT_UNSETTLED)
 }
 
 #[cfg(test)]

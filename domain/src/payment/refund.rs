@@ -85,7 +85,7 @@ const LEASE: Duration = Duration::from_secs(5 * 60);
 const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Until a refund is asked for again: after a failure, and while the gateway has not finished it.
 const WAIT: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 
 /// Asks the gateway for the refunds that were recorded.
 #[derive(Clone)]
@@ -128,11 +128,11 @@ impl PaymentRefunder {
             Ok(None) => {
                 error!(log, "refund is a day old and the gateway does not have it: it is not asked for again";
                     "error_code" => "payment.key_expired");
-                (refund.state.clone(), LOOK_AGAIN)
+                (refund.state.clone(), LONGEST_WAIT_REFUND)
             }
             Ok(Some(state)) => {
                 info!(log, "refund answered"; "state" => ?state);
-                (state, LOOK_AGAIN)
+                (state, LONGEST_WAIT_REFUND)
             }
             Err(fault) => {
                 warn!(log, "refund has no answer yet"; "error_code" => fault.kind().as_str(), "error" => fault.chain());

@@ -8,7 +8,10 @@ use diesel::sql_types::Bool;
 use domain::checkout::CheckoutId;
 use domain::clock::Timestamp;
 use domain::money::{Amount, Money};
-use domain::payment::{Attempt, AttemptId, AttemptState, Credential, GatewayEvent, HandlerId, PaymentReference};
+use domain::payment::{
+    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, HandlerId, LONGEST_WAIT_HELD, LONGEST_WAIT_UNSETTLED,
+    PaymentReference,
+};
 use domain::secret::Secret;
 
 use crate::checkout::rows::{attempt_id, checkout_id};
@@ -149,6 +152,7 @@ pub(super) fn claim(
         Due::Unsettled => IS_UNSETTLED,
         Due::Held => IS_HELD,
     };
+    bring_back(tx, due, now)?;
     let query = attempts::table
         .filter(sql::<Bool>(which).and(attempts::due_at.le(millis(now))))
         .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
@@ -170,6 +174,19 @@ pub(super) fn claim(
         Ok(Attempt { checks: attempt.checks + 1, ..attempt })
     };
     rows.into_iter().map(claimed).collect()
+}
+
+/// What is due later than the longest wait from now was put off by a clock that was ahead. To look at a payment too early
+/// costs nothing; what is held is kept for as long as it may be.
+fn bring_back(tx: &mut Tx<'_>, due: Due, now: Timestamp) -> QueryResult<()> {
+    let (which, latest, instead) = match due {
+        Due::Unsettled => (IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now),
+        Due::Held => (IS_HELD, now + LONGEST_WAIT_HELD, now + LONGEST_WAIT_HELD),
+    };
+    let too_late = attempts::table.filter(sql::<Bool>(which).and(attempts::due_at.gt(millis(latest))));
+    let update = diesel::update(too_late).set(attempts::due_at.eq(millis(instead)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
 }
 
 /// Only for whoever claimed it last, and not once it is settled.

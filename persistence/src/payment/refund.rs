@@ -11,8 +11,8 @@ use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::money::{Amount, Money};
 use domain::payment::{
-    AttemptState, PaymentReference, PaymentRefunds, Refund, RefundError, RefundId, RefundRefused, RefundState,
-    RefundWanted, may_refund,
+    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, PaymentRefunds, Refund, RefundError, RefundId, RefundRefused,
+    RefundState, RefundWanted, may_refund,
 };
 
 use super::queries;
@@ -123,6 +123,11 @@ fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
 
 fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Refund>> {
     let at = engine_now(tx)?;
+    // What is due later than the longest wait from now was put off by a clock that was ahead.
+    let latest = millis(now + LONGEST_WAIT_REFUND);
+    let too_late = refund::table.filter(sql::<Bool>(IS_OPEN).and(refund::due_at.gt(latest)));
+    let update = diesel::update(too_late).set(refund::due_at.eq(millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
     let query = refund::table
         .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
         .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))

@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::checkout::{LineId, Outcome, Status};
 use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, OrderId, Shipment};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, GatewayEvent, Held, PaymentAttempts, PaymentOutcome, PaymentReference,
-    capture_due,
+    Attempt, AttemptId, AttemptState, GatewayEvent, Held, LONGEST_WAIT_UNSETTLED, PaymentAttempts, PaymentOutcome,
+    PaymentReference, capture_due,
 };
 
 use crate::kit::data::{hours, noon, task};
@@ -22,6 +22,7 @@ on_both_engines!(
     nothing_is_due_until_the_hold_is_about_to_lapse,
     an_order_that_wants_nothing_any_more_is_not_captured_for,
     what_was_captured_or_let_go_stays_so,
+    what_is_held_by_a_clock_that_was_ahead_is_held_no_longer_than_it_may_be,
     a_claim_is_counted_and_a_late_postponement_refused,
     the_reconciler_and_the_capture_leave_each_others_attempts_alone,
     what_the_gateway_tells_is_heeded_once,
@@ -148,6 +149,20 @@ async fn what_was_captured_or_let_go_stays_so(place: Place) {
     shop.attempts.record_captured(&task(), AttemptId::generate(noon()), true).await.expect("ignored");
 }
 
+/// Another day, and the gateway might have let it go.
+async fn what_is_held_by_a_clock_that_was_ahead_is_held_no_longer_than_it_may_be(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = held(&shop).await;
+    let tomorrow = noon() + hours(24);
+    let claimed = claim(&shop, capture_due(noon())).await.remove(0);
+    shop.attempts.postpone(&task(), &claimed.attempt, capture_due(tomorrow)).await.expect("postponed");
+    // The clock is set back; whoever looks first puts it right.
+    assert!(claim(&shop, noon()).await.is_empty());
+    assert!(claim(&shop, capture_due(noon()) - time::Duration::milliseconds(1)).await.is_empty());
+    let due = claim(&shop, capture_due(noon())).await;
+    assert_eq!(due.into_iter().map(|held| held.attempt.id).collect::<Vec<_>>(), [attempt.id]);
+}
+
 async fn a_claim_is_counted_and_a_late_postponement_refused(place: Place) {
     let shop = place.shop().await;
     held(&shop).await;
@@ -185,22 +200,23 @@ async fn postponed(shop: &Shop) -> Attempt {
     shop.attempts.record_reference(&task(), attempt.id.clone(), reference).await.expect("recorded");
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
     let claimed = shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").remove(0);
-    shop.attempts.postpone(&task(), &claimed, noon() + hours(5)).await.expect("postponed");
+    shop.attempts.postpone(&task(), &claimed, noon() + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
     claimed
 }
 
 async fn what_the_gateway_tells_is_heeded_once(place: Place) {
     let shop = place.shop().await;
     let attempt = postponed(&shop).await;
-    let due = || shop.attempts.claim_due(&task(), noon() + hours(1), HOUR, 10);
+    let soon = noon() + LONGEST_WAIT_UNSETTLED / 2;
+    let due = || shop.attempts.claim_due(&task(), soon, HOUR, 10);
     assert!(due().await.expect("claimed").is_empty());
     let ctx = task();
-    let heed = || shop.attempts.heed(&ctx, told("evt_1", "gateway-1"), noon() + hours(1));
+    let heed = || shop.attempts.heed(&ctx, told("evt_1", "gateway-1"), soon);
     let (one, other) = tokio::join!(heed(), heed());
     assert_ne!(one.expect("asked"), other.expect("asked"));
     let claimed = due().await.expect("claimed").remove(0);
     assert_eq!(claimed.id, attempt.id);
-    shop.attempts.postpone(&ctx, &claimed, noon() + hours(5)).await.expect("postponed");
+    shop.attempts.postpone(&ctx, &claimed, noon() + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
     assert!(!heed().await.expect("asked"));
     assert!(due().await.expect("claimed").is_empty());
 }

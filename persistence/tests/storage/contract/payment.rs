@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use domain::checkout::{Begin, CheckoutBook};
 use domain::payment::{
-    Attempt, AttemptState, HandlerId, PaymentAttempts, PaymentChoice, PaymentOutcome, PaymentReference,
+    Attempt, AttemptState, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentAttempts, PaymentChoice, PaymentOutcome,
+    PaymentReference,
 };
 use domain::secret::Secret;
 
@@ -21,6 +22,7 @@ on_both_engines!(
     each_claim_counts_a_check_and_fences_the_one_before_off,
     the_oldest_are_claimed_first_and_no_more_than_asked_for,
     an_unknown_outcome_is_due_at_once_and_a_postponed_one_later,
+    what_was_put_off_by_a_clock_that_was_ahead_is_due,
     a_reference_is_kept_with_its_attempt,
     two_claimers_at_once_share_the_work,
     a_credential_on_file_is_found_under_its_own_handler_only,
@@ -76,10 +78,10 @@ async fn each_claim_counts_a_check_and_fences_the_one_before_off(place: Place) {
     let first = claim(noon()).await.expect("claimed").remove(0);
     let second = claim(noon()).await.expect("claimed").remove(0);
     assert_eq!((first.checks, second.checks), (1, 2));
-    shop.attempts.postpone(&task(), &first, noon() + hours(5)).await.expect("refused in silence");
+    shop.attempts.postpone(&task(), &first, noon() + LONGEST_WAIT_UNSETTLED).await.expect("refused in silence");
     let third = claim(noon()).await.expect("claimed").remove(0);
-    shop.attempts.postpone(&task(), &third, noon() + hours(5)).await.expect("postponed");
-    assert!(claim(noon() + hours(4)).await.expect("claimed").is_empty());
+    shop.attempts.postpone(&task(), &third, noon() + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
+    assert!(claim(noon() + LONGEST_WAIT_UNSETTLED / 2).await.expect("claimed").is_empty());
 }
 
 async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
@@ -104,9 +106,22 @@ async fn an_unknown_outcome_is_due_at_once_and_a_postponed_one_later(place: Plac
     let claim = |now| shop.attempts.claim_due(&task(), now, HOUR, 10);
     let claimed = claim(noon()).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| attempt.state).collect::<Vec<_>>(), [AttemptState::Unknown]);
-    shop.attempts.postpone(&task(), &claimed[0], noon() + hours(5)).await.expect("postponed");
-    assert!(claim(noon() + hours(4)).await.expect("claimed").is_empty());
-    assert_eq!(claim(noon() + hours(5)).await.expect("claimed").len(), 1);
+    shop.attempts.postpone(&task(), &claimed[0], noon() + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
+    assert!(claim(noon() + LONGEST_WAIT_UNSETTLED / 2).await.expect("claimed").is_empty());
+    assert_eq!(claim(noon() + LONGEST_WAIT_UNSETTLED).await.expect("claimed").len(), 1);
+}
+
+async fn what_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let claim = |now| shop.attempts.claim_due(&task(), now, HOUR, 10);
+    let tomorrow = noon() + hours(24);
+    let claimed = claim(tomorrow).await.expect("claimed").remove(0);
+    shop.attempts.postpone(&task(), &claimed, tomorrow + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
+    // Where the clock is right, it waits as it should; where it was set back, it waits no longer.
+    assert!(claim(tomorrow).await.expect("claimed").is_empty());
+    let claimed = claim(noon()).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&attempt.id]);
 }
 
 async fn a_reference_is_kept_with_its_attempt(place: Place) {

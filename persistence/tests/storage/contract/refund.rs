@@ -26,6 +26,7 @@ on_both_engines!(
     a_refund_is_claimed_once_until_its_lease_lapses,
     a_record_after_another_claim_changes_nothing,
     a_refund_that_is_under_way_is_looked_at_again_later,
+    a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due,
     a_refund_that_has_ended_is_never_claimed_again,
     two_claimers_at_once_share_the_work,
 );
@@ -171,6 +172,17 @@ async fn a_refund_that_is_under_way_is_looked_at_again_later(place: Place) {
         assert_eq!((again.state.clone(), again.tries), (state, claimed.tries + 1));
         shop.refunds.record(&task(), &again, again.state.clone(), noon()).await.expect("recorded");
     }
+}
+
+async fn a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
+    let claimed = claim(&shop, HOUR).await.remove(0);
+    let put_off = noon() + hours(25);
+    shop.refunds.record(&task(), &claimed, RefundState::Pending, put_off).await.expect("recorded");
+    assert!(shop.refunds.claim_due(&task(), put_off - HOUR, HOUR, 10).await.expect("claimed").is_empty());
+    assert_eq!(claim(&shop, HOUR).await[0].tries, 2);
 }
 
 async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
