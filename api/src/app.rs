@@ -57,6 +57,7 @@ pub struct App {
     /// `None` when the gateway tells nothing of its own accord.
     pub payments: Option<Payments>,
     pub operations: Operations,
+    pub deliveries: Arc<dyn DeliveryBook>,
     /// `None` in production: then its routes do not exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
@@ -89,6 +90,8 @@ pub enum StartError {
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who has work when an order was placed.
+const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
@@ -152,7 +155,7 @@ impl App {
                 PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
             let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
             let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
-            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms)));
+            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
@@ -208,6 +211,7 @@ impl App {
             pages,
             payments,
             operations,
+            deliveries,
             simulation,
             commands,
             supervisor,
@@ -265,6 +269,8 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 pub struct Tools {
     pub platforms: Arc<dyn PlatformRegistry>,
     pub deliveries: Arc<dyn DeliveryBook>,
+    /// Whether letters have somewhere to go.
+    pub has_mail_relay: bool,
     pub keys: Arc<dyn KeyStore>,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
@@ -280,6 +286,7 @@ impl Tools {
         Ok(Self {
             platforms: Arc::new(SqlPlatformRegistry::new(database.clone())),
             deliveries: Arc::new(SqlDeliveryBook::new(database)),
+            has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
             clock,
@@ -426,7 +433,7 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 }
 
 fn every(millis: u64) -> Schedule {
-    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1 }
+    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
 }
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.
