@@ -59,6 +59,7 @@ pub struct App {
     /// `None` when the gateway tells nothing of its own accord.
     pub payments: Option<Payments>,
     pub operations: Operations,
+    pub deliveries: Arc<dyn DeliveryBook>,
     /// `None` in production: then its routes do not exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
@@ -88,6 +89,8 @@ pub enum StartError {
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who has work when an order was placed.
+const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
@@ -151,7 +154,7 @@ impl App {
                 PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
             let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
             let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
-            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms)));
+            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
@@ -208,6 +211,7 @@ impl App {
             pages,
             payments,
             operations,
+            deliveries,
             simulation,
             commands,
             supervisor,
@@ -265,6 +269,8 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 pub struct Tools {
     pub platforms: Arc<dyn PlatformRegistry>,
     pub deliveries: Arc<dyn DeliveryBook>,
+    /// Whether letters have somewhere to go.
+    pub has_mail_relay: bool,
     pub keys: Arc<dyn KeyStore>,
     /// Whether the keys come from a file, and so are the operator's to replace.
     pub keys_are_configured: bool,
@@ -283,6 +289,7 @@ impl Tools {
         Ok(Self {
             platforms: Arc::new(SqlPlatformRegistry::new(database.clone())),
             deliveries: Arc::new(SqlDeliveryBook::new(database)),
+            has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
             keys_are_configured: config.webhook.keys_path.is_some(),
@@ -380,7 +387,7 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 }
 
 fn every(millis: u64) -> Schedule {
-    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1 }
+    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
 }
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.

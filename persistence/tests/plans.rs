@@ -16,8 +16,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_inst
 use domain::checkout::{CheckoutBook, LineId};
 use domain::context::PlatformId;
 use domain::delivery::{
-    Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, Destination, Failure,
-    Finality, Receipt, Retried,
+    Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState, Destination, Failure, Finality,
+    Receipt, Selection,
 };
 use domain::idempotency::IdempotencyRecords;
 use domain::import::{Batch, Import, ImportedAddress};
@@ -202,8 +202,14 @@ async fn tell(shop: &Shop) {
             book.list(&ctx, filter, 10).await.expect("listed");
         }
     }
-    let one = Retried::One(DeliveryId::generate(noon()));
-    for which in [one, Retried::Of(Destination("mail".into())), Retried::All] {
+    for one in [None, Some(Destination("mail".into()))] {
+        book.destinations(&ctx, one, 10).await.expect("listed");
+    }
+    let waiting = DeliveryFilter { state: Some(DeliveryState::Pending), destination: None };
+    let waiting = book.list(&ctx, waiting, 1).await.expect("listed").remove(0).id;
+    let one = Selection::One(waiting);
+    for which in [one, Selection::Of(Destination("mail".into())), Selection::All] {
+        book.give_up(&ctx, which.clone(), now, 10).await.expect("given up");
         book.retry(&ctx, which, now, 10).await.expect("tried again");
     }
     // What never comes to an end.

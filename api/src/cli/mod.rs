@@ -54,7 +54,7 @@ enum Command {
     /// Pin, list and unpin platforms.
     #[command(subcommand)]
     Platforms(platforms::Command),
-    /// List what was told of orders, and try again what was given up.
+    /// List what was told of orders, and to whom; try again what was not, or give it up.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
     /// List, rotate and revoke the keys that webhooks are signed with.

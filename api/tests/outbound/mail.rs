@@ -150,6 +150,28 @@ async fn without_a_relay_no_letter_is_written(place: Place) {
     assert!(told.is_some(), "nobody was told: {:?}", stopped.log);
 }
 
+/// Letters that wait when mail is turned off wait in sight, and can be given up.
+async fn letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up(place: Place) {
+    let server = open(&place, 1, &[("TUCKSHOP_MAIL_TLS", "none")]).await;
+    let _ = bought(&server, Some(TO)).await;
+    let stopped = server.stop();
+    let server = serve(&place, &[]).await;
+    let said = "letters wait, and no mail relay is configured to take them";
+    assert!(!stopped.log.iter().any(|line| line["msg"] == said));
+    let warned = server.log().into_iter().find(|line| line["msg"] == said).expect("a warning");
+    assert_eq!((&warned["pending"], &warned["level"]), (&json!(1), &json!("warning")));
+
+    let fares = tuckshop_at(&place, &["deliveries", "destinations"], &[]).out;
+    let line = fares.lines().find(|line| line.starts_with("mail ")).unwrap_or_else(|| panic!("{fares}"));
+    for part in ["  mail  pending 1 (oldest ", "no courier: TUCKSHOP_MAIL_HOST is not set"] {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+    let dropped = tuckshop_at(&place, &["deliveries", "drop", "--destination", "mail"], &[]);
+    assert_eq!((dropped.code, dropped.out.as_str()), (0, "1 given up."), "{}", dropped.err);
+    let [state, _, error] = &letters(&place)[0];
+    assert_eq!((state.as_str(), error.as_str()), ("dead", "given up by hand"));
+}
+
 /// What cannot work is refused at start, by name.
 #[test]
 fn mail_that_cannot_be_sent_as_configured_is_refused_at_start() {
@@ -184,5 +206,6 @@ mod on_a_file {
         a_letter_waits_for_a_relay_that_is_away,
         an_order_that_was_found_out_is_confirmed_too,
         without_a_relay_no_letter_is_written,
+        letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up,
     );
 }

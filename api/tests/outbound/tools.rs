@@ -232,6 +232,9 @@ fn what_is_asked_for_wrongly_ends_with_two() {
         &["platforms", "remove"],
         &["deliveries"],
         &["deliveries", "retry"],
+        &["deliveries", "drop"],
+        &["deliveries", "drop", "--all"],
+        &["deliveries", "destinations", "--limit", "0"],
         &["deliveries", "retry", "--all", "--destination", "mail"],
         &["deliveries", "list", "--state", "lost"],
         &["deliveries", "list", "--limit", "0"],
@@ -288,11 +291,15 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
             assert!(finished.err.contains(&expected), "{arguments:?}: {}", finished.err);
         }
     }
-    let unknown = "msg_0196147f5b887b3a9c1d2e3f4a5b6c7d";
+    let (unknown, nobody) = ("msg_0196147f5b887b3a9c1d2e3f4a5b6c7d", "webhook:https://nobody.example/");
     for (arguments, said) in [
         (&["platforms", "remove", platform][..], "is not pinned"),
         (&["deliveries", "retry", "nonsense"], "is no id of a delivery"),
-        (&["deliveries", "retry", unknown], "it was not given up"),
+        (&["deliveries", "retry", unknown], "there is no such delivery"),
+        (&["deliveries", "drop", unknown], "there is no such delivery"),
+        (&["deliveries", "list", "--destination", nobody], nobody),
+        (&["deliveries", "retry", "--destination", nobody], nobody),
+        (&["deliveries", "drop", "--destination", nobody], nobody),
     ] {
         let finished = run(&place, arguments);
         assert_eq!(finished.code, 1, "{arguments:?}: {}", finished.out);
@@ -301,8 +308,8 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
     for (arguments, said) in [
         (&["platforms", "list"][..], "0 pinned."),
         (&["deliveries", "list"], "0 shown."),
-        (&["deliveries", "retry", "--all"], "0 to be tried again."),
-        (&["deliveries", "retry", "--destination", "webhook:https://nobody.example/"], "0 to be tried again."),
+        (&["deliveries", "destinations"], "0 shown."),
+        (&["deliveries", "retry", "--all"], "0 to be tried again, at the next poll of a running server."),
     ] {
         let finished = run(&place, arguments);
         assert_eq!((finished.code, finished.out.as_str()), (0, said), "{arguments:?}: {}", finished.err);

@@ -24,10 +24,10 @@ pub use decide::{MAX_ATTEMPTS, Step, Streak, rest_of_destination, step};
 pub use deliver::{Deliver, DeliveryLimits};
 pub use model::{
     Announcement, Announcer, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination,
-    Letter,
+    DestinationSummary, Letter, Next,
 };
 pub use ports::{
     Claim, Claimed, Cleared, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Meanwhile,
-    Receipt, Recorded, Retried,
+    Receipt, Recorded, Selection,
 };
 pub use purge::DeliveryPurge;

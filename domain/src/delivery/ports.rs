@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination};
+use super::model::{Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
@@ -91,9 +91,21 @@ pub trait DeliveryBook: Send + Sync {
     fn list(&self, ctx: &RequestContext, filter: DeliveryFilter, limit: u32)
     -> PortFuture<Vec<DeliverySummary>, Fault>;
 
-    /// Makes dead deliveries due again with all their tries, at most `limit`, and enables their destinations. Returns
-    /// how many.
-    fn retry(&self, ctx: &RequestContext, which: Retried, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
+    /// One destination, or all in the order of their names, at most `limit`. Unknown ones are left out.
+    fn destinations(
+        &self,
+        ctx: &RequestContext,
+        one: Option<Destination>,
+        limit: u32,
+    ) -> PortFuture<Vec<DestinationSummary>, Fault>;
+
+    /// Makes deliveries due now with all their tries, at most `limit`: those that are dead, and, unless all are meant,
+    /// those that wait to be tried again and are in nobody's hand, with the older ones of the same order, which go first.
+    /// Enables their destinations and ends their rest. Returns how many.
+    fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
+
+    /// Gives up what is pending and in nobody's hand, at most `limit`. Returns how many.
+    fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
     /// Clears up, at most `limit` deliveries: gives up what is still pending for destinations that are disabled, and
     /// forgets what ended before `before`. Dead ones are kept for operators until `dead_before`.
@@ -169,9 +181,9 @@ pub struct DeliveryFilter {
     pub destination: Option<Destination>,
 }
 
-/// Which dead deliveries.
+/// Which deliveries an operator means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Retried {
+pub enum Selection {
     One(DeliveryId),
     Of(Destination),
     All,

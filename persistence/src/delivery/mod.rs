@@ -3,6 +3,7 @@
 //! A destination's row is always locked before any of its deliveries, so that claims and records wait for each other
 //! and never deadlock. Whoever writes an order down only adds rows and waits for nobody.
 
+mod operators;
 mod queries;
 mod rows;
 
@@ -12,8 +13,8 @@ use domain::context::{RequestContext, TraceContext};
 use domain::customer::Buyer;
 use domain::delivery::{
     Announcer, Channel, Claim, Claimed, Cleared, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome,
-    DeliveryState, DeliverySummary, Destination, Finality, MAX_ATTEMPTS, Receipt, Recorded, Retried, Step, Streak,
-    rest_of_destination, step,
+    DeliveryState, DeliverySummary, Destination, DestinationSummary, Finality, MAX_ATTEMPTS, Receipt, Recorded,
+    Selection, Step, Streak, rest_of_destination, step,
 };
 use domain::fault::Fault;
 use domain::order::Order;
@@ -60,12 +61,27 @@ impl DeliveryBook for SqlDeliveryBook {
         filter: DeliveryFilter,
         limit: u32,
     ) -> PortFuture<Vec<DeliverySummary>, Fault> {
-        self.database.run(ctx, Operation::read("delivery.list"), move |tx| Ok(queries::list(tx, &filter, limit)?))
+        self.database.run(ctx, Operation::read("delivery.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
     }
 
-    fn retry(&self, ctx: &RequestContext, which: Retried, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
+    fn destinations(
+        &self,
+        ctx: &RequestContext,
+        one: Option<Destination>,
+        limit: u32,
+    ) -> PortFuture<Vec<DestinationSummary>, Fault> {
+        let op = Operation::read("delivery.destinations");
+        self.database.run(ctx, op, move |tx| Ok(operators::destinations(tx, one.as_ref(), limit)?))
+    }
+
+    fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("delivery.retry");
-        self.database.run(ctx, op, move |tx| Ok(queries::retry(tx, &which, now, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
+    }
+
+    fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
+        let op = Operation::write("delivery.give_up");
+        self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
     fn forget(
@@ -135,7 +151,11 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Claim, TxE
         }
         let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
         queries::end(tx, &found.id, DeliveryState::Dead, Some(&error), terms.now)?;
-        claim.given_up.push(DeliverySummary { last_error: Some(error), ..found.summary()? });
+        claim.given_up.push(DeliverySummary {
+            state: DeliveryState::Dead,
+            last_error: Some(error),
+            ..found.summary()?
+        });
     }
     Ok(claim)
 }
@@ -146,7 +166,7 @@ fn record(
     outcome: &DeliveryOutcome,
     now: Timestamp,
 ) -> Result<Recorded, TxError<Fault>> {
-    let destination = queries::lock_destination(tx, &delivery.content.destination())?;
+    let destination = queries::lock_destination(tx, &delivery.content.destination().0)?;
     if let Some(meanwhile) = queries::meanwhile(tx, delivery)? {
         return Ok(Recorded::TooLate(meanwhile));
     }
@@ -157,7 +177,7 @@ fn record(
     let recorded = match step(delivery, outcome, destination.streak()?, now) {
         Step::End(state) => {
             queries::end(tx, delivery.id.as_str(), state, error, now)?;
-            queries::release_newer(tx, delivery, now)?;
+            queries::release_newer(tx, delivery.id.as_str(), delivery.order.as_str(), &destination.id, now)?;
             Recorded::Ended(state)
         }
         Step::Again(at) => {

@@ -4,9 +4,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use domain::clock::Timestamp;
-use domain::delivery::{
-    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Meanwhile, Retried, Streak,
-};
+use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, Streak};
 use domain::order::OrderId;
 
 use super::rows::{DeliveryRow, DestinationRow, state};
@@ -15,7 +13,7 @@ use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
 
 /// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
-const IS_PENDING: &str = "state = 'pending'";
+pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
 /// its order holds up, and with a lease to spare: a destination that failed last time has one, so that those that hang
@@ -147,8 +145,8 @@ pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<(
     Ok(())
 }
 
-pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult<DestinationRow> {
-    let query = destination::table.find(&to.0);
+pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
+    let query = destination::table.find(to);
     let row: Option<DestinationRow> = match tx {
         Tx::Sqlite(conn) => query.select(DestinationRow::as_select()).first(*conn).optional()?,
         Tx::Postgres(conn) => query.select(DestinationRow::as_select()).for_update().first(*conn).optional()?,
@@ -208,24 +206,36 @@ pub(super) fn again(
 
 /// Newer messages of the order wait with it, so that nobody looks at them in vain.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
-    move_newer(tx, "due_at < $1", claimed, at)
+    let (order, to) = (claimed.order.as_str(), claimed.content.destination());
+    move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
 /// Newer messages of the order need not wait any longer, but for what their own tries made them wait.
-pub(super) fn release_newer(tx: &mut Tx<'_>, claimed: &Delivery, now: Timestamp) -> QueryResult<()> {
-    move_newer(tx, "due_at > $1 AND attempts = 0", claimed, now)
+pub(super) fn release_newer(
+    tx: &mut Tx<'_>,
+    id: &str,
+    order: &str,
+    destination: &str,
+    now: Timestamp,
+) -> QueryResult<()> {
+    move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, destination), now)
 }
 
-fn move_newer(tx: &mut Tx<'_>, those: &str, claimed: &Delivery, to: Timestamp) -> QueryResult<()> {
+fn move_newer(
+    tx: &mut Tx<'_>,
+    those: &str,
+    (id, order, destination): (&str, &str, &str),
+    to: Timestamp,
+) -> QueryResult<()> {
     let text = format!(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
     let update = diesel::sql_query(text)
         .bind::<BigInt, _>(millis(to))
-        .bind::<Text, _>(claimed.order.as_str())
-        .bind::<Text, _>(claimed.content.destination().0)
-        .bind::<Text, _>(claimed.id.as_str());
+        .bind::<Text, _>(order)
+        .bind::<Text, _>(destination)
+        .bind::<Text, _>(id);
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -291,65 +301,6 @@ fn set_health(
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
-}
-
-/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
-pub(super) fn list(tx: &mut Tx<'_>, filter: &DeliveryFilter, limit: u32) -> QueryResult<Vec<DeliverySummary>> {
-    let destination = filter.destination.as_ref().map_or("", |destination| destination.0.as_str());
-    let mut rows: Vec<DeliveryRow> = Vec::new();
-    for state in filter.state.map_or(DeliveryState::ALL.to_vec(), |state| vec![state]) {
-        let query = delivery::table
-            .filter(delivery::state.eq(state.as_str()))
-            .filter(delivery::destination.eq(destination).or(destination.is_empty().into_sql::<Bool>()))
-            .order(delivery::id.desc())
-            .limit(i64::from(limit));
-        let of_state: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
-        rows.extend(of_state);
-    }
-    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
-    rows.into_iter().take(limit as usize).map(DeliveryRow::summary).collect()
-}
-
-pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32) -> QueryResult<u32> {
-    let (id, to) = match which {
-        Retried::One(id) => (id.as_str(), ""),
-        Retried::Of(destination) => ("", destination.0.as_str()),
-        Retried::All => ("", ""),
-    };
-    let dead = delivery::table
-        .filter(delivery::state.eq(DeliveryState::Dead.as_str()))
-        .filter(delivery::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
-        .filter(delivery::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
-        .order(delivery::ended_at)
-        .limit(i64::from(limit))
-        .select((delivery::id, delivery::destination));
-    let dead: Vec<(String, String)> = on_backend!(tx, |conn| dead.load(*conn))?;
-    let (ids, mut destinations): (Vec<String>, Vec<String>) = dead.into_iter().unzip();
-    destinations.extend((!to.is_empty()).then(|| to.to_owned()));
-    destinations.sort_unstable();
-    destinations.dedup();
-    if destinations.is_empty() {
-        return Ok(0);
-    }
-
-    let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
-        destination::disabled_at.eq(None::<i64>),
-        destination::failing_since.eq(None::<i64>),
-        destination::failed_at.eq(None::<i64>),
-        destination::failures.eq(0),
-        destination::rest_until.eq(0),
-    ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    // Still dead: someone else may have revived it while this waited for the destination.
-    let dead = delivery::id.eq_any(ids).and(delivery::state.eq(DeliveryState::Dead.as_str()));
-    let update = diesel::update(delivery::table.filter(dead)).set((
-        delivery::state.eq(DeliveryState::Pending.as_str()),
-        delivery::due_at.eq(millis(now)),
-        delivery::attempts.eq(0),
-        delivery::ended_at.eq(None::<i64>),
-    ));
-    let revived = on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(u32::try_from(revived).unwrap_or(u32::MAX))
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

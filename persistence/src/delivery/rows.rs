@@ -127,6 +127,7 @@ impl DeliveryRow {
         })
     }
 
+    /// Without what is next: that takes more than the row.
     pub(super) fn summary(self) -> QueryResult<DeliverySummary> {
         Ok(DeliverySummary {
             id: delivery_id(&self.id)?,
@@ -137,6 +138,7 @@ impl DeliveryRow {
             event: self.event,
             occurred_at: instant(self.occurred_at)?,
             due_at: instant(self.due_at)?,
+            next: None,
             last_error: self.last_error,
         })
     }

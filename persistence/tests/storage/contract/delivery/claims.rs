@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::delivery::{
     Channel, Claim, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Meanwhile, Recorded,
-    Retried,
+    Selection,
 };
 use tokio::task::JoinSet;
 
@@ -113,7 +113,7 @@ async fn a_record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     shop.record(&gone, failed(Finality::Gone), noon()).await;
     let dead = Recorded::TooLate(Meanwhile::Ended(DeliveryState::Dead));
     assert_eq!(shop.record(&late, ACCEPTED, noon()).await, dead);
-    assert_eq!(shop.deliveries.retry(&task(), Retried::One(late.id.clone()), noon(), 9).await.expect("asked"), 1);
+    assert_eq!(shop.deliveries.retry(&task(), Selection::One(late.id.clone()), noon(), 9).await.expect("asked"), 1);
     assert_eq!(shop.record(&late, ACCEPTED, noon()).await, Recorded::TooLate(Meanwhile::MadeDue));
 
     let current = shop.claimed(at(noon())).await;
