@@ -214,9 +214,11 @@ async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
 
 /// As many connections as the pool has may be lost to silence: the shop goes on with others. Beyond that it sheds.
 async fn forgotten_connections_are_replaced(place: Place) {
+    /// Twice the pool, and no more.
+    const MOST: usize = 4;
     let mut shop = Behind::open(&place);
     shop.create().expect(201);
-    // Usually one or two; the pool opens another when two ask for one at the same moment.
+    // Usually one or two; the pool may open another when it is asked again before the last one stands.
     let open = shop.proxy.open();
     shop.proxy.set(Fault::Forget);
     let ask = |shop: &mut Behind| {
@@ -224,12 +226,14 @@ async fn forgotten_connections_are_replaced(place: Place) {
         assert!(took < SOON, "{took:?}");
         reply.status
     };
-    let late: Vec<u16> =
-        std::iter::repeat_with(|| ask(&mut shop)).take(8).take_while(|status| *status != 201).collect();
-    // At most one for each connection that was open.
-    assert!((1..=open).contains(&late.len()) && late.iter().all(|status| *status == 504), "{late:?}");
-    assert_eq!(shop.platform.status_number("transactions_abandoned"), late.len() as u64);
-    shop.platform.must(&Call::get("/readyz")).expect(200);
+    let answers: Vec<u16> = std::iter::repeat_with(|| ask(&mut shop)).take(open + 1).collect();
+    let late = answers.iter().take_while(|status| **status == 504).count();
+    assert!((1..=open).contains(&late), "{answers:?} with {open} open");
+    assert_eq!(shop.platform.status_number("transactions_abandoned"), late as u64);
+    if late < MOST {
+        assert_eq!(answers[late], 201, "{answers:?}");
+        shop.platform.must(&Call::get("/readyz")).expect(200);
+    }
 
     let replaced = std::iter::repeat_with(|| {
         shop.proxy.set(Fault::Forget);
@@ -237,7 +241,7 @@ async fn forgotten_connections_are_replaced(place: Place) {
     });
     let until_shed: Vec<u16> = replaced.take(8).collect();
     assert_eq!(until_shed.last(), Some(&503), "{until_shed:?}");
-    assert_eq!(shop.platform.status_number("transactions_abandoned"), 4, "twice the pool, and no more");
+    assert_eq!(shop.platform.status_number("transactions_abandoned"), MOST as u64);
     shop.platform.must(&Call::get("/livez")).expect(200);
     shop.platform.must(&Call::get("/readyz")).expect(503);
     // Only whoever closes the connections ends the waiting.
