@@ -72,15 +72,27 @@ impl Fault {
 
     /// The whole chain on one line, for the log. Callers are given the code only.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = self.source();
-        while let Some(error) = next {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            next = error.source();
-        }
-        text
+        chain(self)
     }
+}
+
+/// An error and its causes on one line, each said once. A fault that only restates another of the same operation adds
+/// no more than its kind, and an error that repeats its cause, as many libraries' do, has said it.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let (mut outer, mut next) = (error, error.source());
+    while let Some(cause) = next {
+        let said = match (outer.downcast_ref::<Fault>(), cause.downcast_ref::<Fault>()) {
+            (Some(outer), Some(cause)) if outer.operation == cause.operation => cause.kind.as_str().to_owned(),
+            _ => cause.to_string(),
+        };
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        (outer, next) = (cause, cause.source());
+    }
+    text
 }
 
 impl fmt::Display for Fault {
@@ -103,5 +115,28 @@ mod tests {
     fn the_chain_names_every_cause_once() {
         let fault = Fault::new(FaultKind::Unavailable, "order.read").caused_by("connection refused");
         assert_eq!(fault.chain(), "order.read failed: unavailable: connection refused");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the pool is empty: {0}")]
+    struct Repeats(#[source] std::io::Error);
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let fault = |kind| Fault::new(kind, "payment.open");
+        for (inner, expected) in [
+            (fault(FaultKind::Unavailable), "payment.open failed: unavailable: no answer"),
+            (fault(FaultKind::Internal), "payment.open failed: unavailable: internal: no answer"),
+            (
+                Fault::new(FaultKind::Unavailable, "order.read"),
+                "payment.open failed: unavailable: order.read failed: unavailable: no answer",
+            ),
+        ] {
+            let restated = fault(FaultKind::Unavailable).caused_by(inner.caused_by("no answer"));
+            assert_eq!(restated.chain(), expected);
+        }
+        let refused = Repeats(std::io::Error::other("connection refused"));
+        let fault = Fault::new(FaultKind::Unavailable, "order.read").caused_by(refused);
+        assert_eq!(fault.chain(), "order.read failed: unavailable: the pool is empty: connection refused");
     }
 }

@@ -178,7 +178,7 @@ impl CheckoutBook for Ports {
         not_asked()
     }
     fn settle(&self, _: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
-        self.hear(format!("settle {:?}", settlement.outcome));
+        self.hear(format!("settle {}", settlement.outcome.as_str()));
         ready(Ok(Outcome::NothingToSell(Vec::new())))
     }
     fn completion(&self, _: &RequestContext, _: Claim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
@@ -265,7 +265,7 @@ async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not(
         (true, Ok(Cancelled), ["capture", "released"]),
         (true, Ok(Authorized), ["capture", "postpone 60"]),
         (true, Ok(ActionRequired), ["capture", "postpone 60"]),
-        (true, Ok(Declined("no".to_owned())), ["capture", "postpone 60"]),
+        (true, Ok(Declined("no".into())), ["capture", "postpone 60"]),
         (true, Err(unreachable), ["capture", "postpone 60"]),
         (true, Err(unknown), ["capture", "postpone 60"]),
         (false, Ok(Cancelled), ["cancel", "released"]),
@@ -330,17 +330,17 @@ async fn a_refund_whose_key_may_be_forgotten_is_looked_for_and_not_asked_for_aga
 async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
     use GatewayState::{ActionRequired, Authorized, Cancelled, Confirmed, Declined, Opened};
     for (look_up, cancel, expected) in [
-        (Confirmed, None, vec!["look_up", "settle Confirmed"]),
-        (Authorized, None, vec!["look_up", "settle Authorized"]),
-        (Declined("no".to_owned()), None, vec!["look_up", "settle Declined(\"no\")"]),
-        (Cancelled, None, vec!["look_up", "settle Cancelled"]),
-        (Opened, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle Cancelled"]),
-        (Opened, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle Confirmed"]),
+        (Confirmed, None, vec!["look_up", "settle confirmed"]),
+        (Authorized, None, vec!["look_up", "settle authorized"]),
+        (Declined("no".into()), None, vec!["look_up", "settle declined"]),
+        (Cancelled, None, vec!["look_up", "settle cancelled"]),
+        (Opened, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle cancelled"]),
+        (Opened, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle confirmed"]),
         (Opened, Some(Ok(Opened)), vec!["look_up", "cancel", "postpone 1"]),
-        (ActionRequired, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle ActionRequired"]),
+        (ActionRequired, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle action_required"]),
         // The buyer was quicker.
-        (ActionRequired, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle Confirmed"]),
-        (ActionRequired, Some(Ok(Authorized)), vec!["look_up", "cancel", "settle Authorized"]),
+        (ActionRequired, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle confirmed"]),
+        (ActionRequired, Some(Ok(Authorized)), vec!["look_up", "cancel", "settle authorized"]),
         (ActionRequired, Some(Ok(ActionRequired)), vec!["look_up", "cancel", "postpone 1"]),
         (ActionRequired, Some(Err(FaultKind::OutcomeUnknown)), vec!["look_up", "cancel", "postpone 1"]),
     ] {
@@ -354,8 +354,8 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
 #[tokio::test]
 async fn what_was_never_named_is_opened_again_only_while_its_key_is_trusted() {
     for (age, expected) in [
-        (hours(23), vec!["open", "look_up", "cancel", "settle Cancelled"]),
-        (hours(23) + Duration::from_millis(1), vec!["settle Cancelled"]),
+        (hours(23), vec!["open", "look_up", "cancel", "settle cancelled"]),
+        (hours(23) + Duration::from_millis(1), vec!["settle cancelled"]),
     ] {
         let due = vec![Attempt { reference: None, created_at: NOW - age, ..attempt(AttemptState::Opened) }];
         let (look_up, cancel) = (Some(Ok(GatewayState::Opened)), Some(Ok(GatewayState::Cancelled)));

@@ -141,7 +141,7 @@ fn token(value: &str) -> Credential {
 
 #[tokio::test]
 async fn each_token_answers_and_charges_as_documented() {
-    let declined = |reason: &str| Ok(GatewayState::Declined(reason.to_owned()));
+    let declined = |reason: &str| Ok(GatewayState::Declined(reason.into()));
     let unknown_token = "The token is not known to the mock payment handler";
     for (value, answer, entry) in [
         ("success_token", Ok(GatewayState::Confirmed), EntryKind::Charged),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use paysim::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::books::Books;
-use crate::kit::basket::{codes, id};
+use crate::books::{Books, stock};
+use crate::kit::basket::{basket, codes, id};
 use crate::kit::client::fresh_key;
 use crate::kit::{Answer, Place, until};
 use crate::shop::{HASTY, PRICE, Shop, UNITS};
@@ -53,6 +53,22 @@ async fn a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back
     shop.must_be_sound(&place, &[&done], &[]);
 }
 
+/// The gateway will not open such a payment at all. Nothing happened, and its reason is in the log, once.
+async fn a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason(place: Place) {
+    stock(&place, &[("crumb", 20, 10)]);
+    let shop = Shop::open(&place, &[]).await;
+    let checkout = shop.server.post("/checkout-sessions", &basket(&[("crumb", 1)])).await.body(201);
+    let _ = shop.pay(&checkout, "pm_card_visa").await.problem(503, "unavailable");
+    assert_eq!(shop.read(&checkout).await["status"], "ready_for_complete");
+    assert_eq!((Books::open(&place).level("crumb"), shop.captured()), ((10, 0), (0, 0)));
+    let line = shop.logged("request failed").await;
+    assert_eq!(
+        line["error"],
+        "payment.open failed: unavailable: internal: the gateway refused with 400: type invalid_request_error, \
+         code amount_too_small, param amount, message Amount must convert to at least 50 cents."
+    );
+}
+
 /// PAY2. Charged, and the answer never comes: the buyer is told that it is not known, and then it is found out.
 async fn a_charge_whose_answer_never_comes_becomes_an_order(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
@@ -63,6 +79,7 @@ async fn a_charge_whose_answer_never_comes_becomes_an_order(place: Place) {
 
     let line = shop.logged("payment outcome is unknown").await;
     assert_eq!((&line["op"], &line["checkout_id"]), (&json!("payment.confirm"), &checkout["id"]));
+    assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
     let done = shop.settled(&checkout).await;
     assert_eq!(done["status"], "completed");
     assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
@@ -212,7 +229,11 @@ async fn a_declined_card_is_told_and_its_goods_are_released(place: Place) {
     let replayed = shop.payment(&checkout, "pm_card_chargeDeclined", &key).await;
     assert!(replayed.is_replay());
     assert_eq!(replayed.body(402), declined);
-    assert!(shop.logged("payment answered").await["payment"].as_str().is_some_and(|told| told.starts_with("Declined")));
+    let line = shop.logged("payment answered").await;
+    assert_eq!(line["payment"], "declined");
+    assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
+    let detail = "type card_error, code card_declined, decline_code generic_decline, message Your card was declined.";
+    assert_eq!(line["detail"], detail);
     assert_eq!((shop.captured(), attempts(&place).len()), ((0, 0), 4));
     shop.must_be_sound(&place, &[], &[&checkout]);
 }
@@ -306,6 +327,7 @@ crate::on_both_engines!(
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
+        a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason,
         a_charge_that_comes_late_is_an_order_or_none_at_all,
         a_key_that_is_in_use_is_waited_for,
         a_key_that_the_gateway_knows_for_another_request_charges_nothing,

@@ -65,8 +65,13 @@ async fn events_that_come_twice_and_out_of_order_have_one_effect(place: Place) {
     until("every copy has arrived", || async { (shop.gateway.deliveries().pending == 0).then_some(()) }).await;
     let deliveries = shop.gateway.deliveries();
     assert_eq!((deliveries.given_up, deliveries.failed), (0, 0));
-    let heeded: Vec<Value> =
-        shop.server.log().into_iter().filter(|line| line["msg"] == "gateway event heeded").collect();
+    // A line of the log may come after the answer that it tells of.
+    let heeded = until("each is in the log", || async {
+        let lines = shop.server.log().into_iter().filter(|line| line["msg"] == "gateway event heeded");
+        let lines: Vec<Value> = lines.collect();
+        (lines.len() as u64 >= deliveries.delivered).then_some(lines)
+    })
+    .await;
     let of = |result: &str| heeded.iter().filter(|line| line["result"] == result).count();
     assert_eq!((of("new"), heeded.len() as u64), (4, deliveries.delivered));
     assert!(of("duplicate") > 0, "the seed dealt no duplicates");

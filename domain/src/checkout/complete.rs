@@ -165,7 +165,8 @@ impl CompleteCheckout {
             Ok(outcome) => outcome,
             Err(fault) => {
                 warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
-                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "error" => fault.chain());
+                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "reference" => &reference.0,
+                    "error" => fault.chain());
                 None
             }
         };
@@ -174,7 +175,8 @@ impl CompleteCheckout {
             return Ok(Charge::Unknown);
         };
         info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
+            "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.as_str(),
+            "detail" => outcome.detail());
         Ok(Charge::Settled(settle(outcome).await?))
     }
 

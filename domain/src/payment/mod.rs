@@ -21,7 +21,7 @@ mod refund;
 
 pub use capture::{LONGEST_WAIT_HELD, PaymentCapture, capture_due};
 pub use model::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, InstrumentDisplay,
+    Attempt, AttemptId, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay,
     PaymentChoice, PaymentOutcome, PaymentReference,
 };
 pub use ports::{

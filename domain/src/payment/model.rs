@@ -119,8 +119,8 @@ pub enum PaymentOutcome {
     Confirmed,
     /// Held on the buyer's account; the first shipment captures it.
     Authorized,
-    /// Refused by the gateway, with a reason fit for the buyer.
-    Declined(String),
+    /// Refused by the gateway.
+    Declined(Decline),
     /// The buyer's bank wants to hear from the buyer first. The payment was cancelled at the gateway.
     ActionRequired,
     /// Cancelled at the gateway after its answer had been lost.
@@ -139,6 +139,44 @@ pub enum GatewayState {
     /// Held, not charged.
     Authorized,
     Confirmed,
-    Declined(String),
+    Declined(Decline),
     Cancelled,
+}
+
+/// Why the gateway refused a payment, for two readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// Fit for the buyer.
+    pub reason: String,
+    /// In the gateway's own codes and words, for the log: without card data or credentials.
+    pub detail: String,
+}
+
+impl From<&str> for Decline {
+    /// Of a gateway that says the same to both.
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), detail: reason.to_owned() }
+    }
+}
+
+impl PaymentOutcome {
+    /// The stable word for logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Authorized => "authorized",
+            Self::Declined(_) => "declined",
+            Self::ActionRequired => "action_required",
+            Self::Cancelled => "cancelled",
+            Self::NotAttempted => "not_attempted",
+        }
+    }
+
+    /// What the log is told of a refusal.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Declined(decline) => Some(&decline.detail),
+            Self::Confirmed | Self::Authorized | Self::ActionRequired | Self::Cancelled | Self::NotAttempted => None,
+        }
+    }
 }

@@ -207,7 +207,7 @@ impl From<GatewayState> for Option<PaymentOutcome> {
             GatewayState::Opened | GatewayState::ActionRequired => None,
             GatewayState::Authorized => Some(PaymentOutcome::Authorized),
             GatewayState::Confirmed => Some(PaymentOutcome::Confirmed),
-            GatewayState::Declined(reason) => Some(PaymentOutcome::Declined(reason)),
+            GatewayState::Declined(decline) => Some(PaymentOutcome::Declined(decline)),
             GatewayState::Cancelled => Some(PaymentOutcome::Cancelled),
         }
     }

@@ -53,7 +53,8 @@ impl PaymentReconciler {
             // One attempt that cannot be resolved must not keep the others waiting.
             if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
-                    "attempt_id" => %attempt.id, "checks" => attempt.checks, "error" => fault.chain());
+                    "attempt_id" => %attempt.id, "checks" => attempt.checks, "reference" => reference_of(&attempt),
+                    "error" => fault.chain());
                 self.attempts.postpone(ctx, &attempt, self.clock.now() + backoff(attempt.checks)).await?;
             }
         }
@@ -68,7 +69,8 @@ impl PaymentReconciler {
     async fn reconcile(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<(), Fault> {
         let outcome = self.find_out(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "payment" => ?outcome);
+            "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.as_str(),
+            "detail" => outcome.detail());
         let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
         self.checkouts.settle(&ctx.must_finish(CLAIM), settlement).await.map(drop)
     }
@@ -107,6 +109,11 @@ impl BackgroundTask for PaymentReconciler {
         let (this, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move { this.reconcile_due(&ctx).await })
     }
+}
+
+/// What the gateway calls it, if that was ever recorded.
+fn reference_of(attempt: &Attempt) -> Option<&str> {
+    attempt.reference.as_ref().map(|reference| reference.0.as_str())
 }
 
 fn backoff(checks: u32) -> Duration {

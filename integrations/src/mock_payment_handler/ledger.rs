@@ -65,7 +65,7 @@ impl LedgerEntry {
         match self.entry {
             EntryKind::Opened => GatewayState::Opened,
             EntryKind::Charged => GatewayState::Confirmed,
-            EntryKind::Declined => GatewayState::Declined(self.reason.clone().unwrap_or_default()),
+            EntryKind::Declined => GatewayState::Declined(self.reason.as_deref().unwrap_or_default().into()),
             EntryKind::Cancelled => GatewayState::Cancelled,
         }
     }

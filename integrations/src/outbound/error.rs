@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Fault, FaultKind, chain};
 
 use super::guard::Blocked;
 
@@ -90,14 +90,7 @@ impl CallError {
 
     /// The whole chain on one line, for the log.
     pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = self.source();
-        while let Some(error) = next {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            next = error.source();
-        }
-        text
+        chain(self)
     }
 }
 

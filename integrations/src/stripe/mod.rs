@@ -174,7 +174,7 @@ impl HttpPaymentGateway {
         match self.ask::<Intent>(ctx, asked, call).await? {
             Answer::Object(intent) => state(asked, &intent),
             Answer::Refused(Refused { refusal, .. }) if refusal.is_of_the_instrument() => {
-                Ok(GatewayState::Declined(refusal.for_the_buyer()))
+                Ok(GatewayState::Declined(refusal.decline()))
             }
             Answer::Refused(refused) => match &refused.refusal.payment_intent {
                 Some(intent) if refused.refusal.code.as_deref() == Some("payment_intent_unexpected_state") => {

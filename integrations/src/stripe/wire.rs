@@ -1,6 +1,6 @@
 //! Stripe's shapes, as much of them as the shop reads, and what they mean to it. Unknown fields are ignored.
 
-use domain::payment::{GatewayState, RefundState};
+use domain::payment::{Decline, GatewayState, RefundState};
 use serde::Deserialize;
 
 /// <https://docs.stripe.com/api/payment_intents/object>
@@ -42,6 +42,8 @@ pub(super) struct Refusal {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub code: Option<String>,
+    /// What the bank says, of a card.
+    pub decline_code: Option<String>,
     pub message: Option<String>,
     /// The parameter at fault.
     pub param: Option<String>,
@@ -65,12 +67,36 @@ impl Refusal {
         self.kind.as_deref() == Some("card_error") || self.param.as_deref() == Some("payment_method")
     }
 
-    /// What the log is told.
+    /// What the log is told: codes and words, without anything that charges.
     pub fn for_the_log(&self) -> String {
-        let part = |part: &Option<String>| part.as_deref().unwrap_or("-").chars().take(LONGEST_MESSAGE).collect();
-        let parts: [String; 3] = [part(&self.kind), part(&self.code), part(&self.message)];
-        parts.join(", ")
+        let named = [
+            ("type", &self.kind),
+            ("code", &self.code),
+            ("decline_code", &self.decline_code),
+            ("param", &self.param),
+            ("message", &self.message),
+        ];
+        let said = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let said: Vec<_> = said.map(|(name, value)| format!("{name} {}", without_credentials(value))).collect();
+        if said.is_empty() { "no reason".to_owned() } else { said.join(", ") }
     }
+
+    pub fn decline(&self) -> Decline {
+        Decline { reason: self.for_the_buyer(), detail: self.for_the_log() }
+    }
+}
+
+/// Short, and without what it quotes of the request, what may be a card number, and tokens of payment methods.
+fn without_credentials(text: &str) -> String {
+    const TOKENS: [&str; 6] = ["pm_", "tok_", "src_", "sk_", "rk_", "seti_"];
+    let is_quoted = |word: &str| word.starts_with(['\'', '"', '`', '(']);
+    let has_digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count() >= 4;
+    let is_token = |part: &str| TOKENS.iter().any(|prefix| part.starts_with(prefix));
+    let has_token = |word: &str| word.split(|it: char| !it.is_ascii_alphanumeric() && it != '_').any(is_token);
+    let is_shown = |word: &&str| !(is_quoted(word) || has_digits(word) || has_token(word));
+    let words = text.split_whitespace().map(|word| Some(word).filter(is_shown).unwrap_or("…"));
+    let text: String = words.collect::<Vec<_>>().join(" ");
+    text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
 impl Intent {
@@ -78,7 +104,7 @@ impl Intent {
     /// and neither may be treated as one.
     pub fn state(&self) -> Option<GatewayState> {
         Some(match (self.status.as_str(), &self.last_payment_error) {
-            ("requires_payment_method", Some(error)) => GatewayState::Declined(error.for_the_buyer()),
+            ("requires_payment_method", Some(error)) => GatewayState::Declined(error.decline()),
             ("requires_payment_method" | "requires_confirmation", _) => GatewayState::Opened,
             ("requires_action", _) => GatewayState::ActionRequired,
             ("requires_capture", _) => GatewayState::Authorized,
@@ -128,7 +154,8 @@ mod tests {
         }
         let declined = r#"{"id": "pi_1", "status": "requires_payment_method",
             "last_payment_error": {"type": "card_error", "code": "card_declined", "message": "No."}}"#;
-        assert_eq!(state(declined), Some(GatewayState::Declined("No.".to_owned())));
+        let detail = "type card_error, code card_declined, message No.".to_owned();
+        assert_eq!(state(declined), Some(GatewayState::Declined(Decline { reason: "No.".to_owned(), detail })));
     }
 
     #[test]
@@ -136,6 +163,7 @@ mod tests {
         let refusal = |message: Option<&str>| Refusal {
             kind: Some("card_error".to_owned()),
             code: Some("card_declined".to_owned()),
+            decline_code: None,
             message: message.map(str::to_owned),
             param: None,
             payment_intent: None,
@@ -144,5 +172,34 @@ mod tests {
         assert_eq!(refusal(Some("\r\n")).for_the_buyer(), "The payment was declined.");
         assert_eq!(refusal(Some("Your card\nwas declined.")).for_the_buyer(), "Your cardwas declined.");
         assert_eq!(refusal(Some(&"é".repeat(500))).for_the_buyer().chars().count(), LONGEST_MESSAGE);
+    }
+    #[test]
+    fn the_log_is_told_codes_and_words_and_nothing_that_charges() {
+        for (body, expected) in [
+            ("{}", "no reason"),
+            (
+                r#"{"type": "card_error", "code": "card_declined", "decline_code": "stolen_card", "message": "No."}"#,
+                "type card_error, code card_declined, decline_code stolen_card, message No.",
+            ),
+            (
+                r#"{"type": "invalid_request_error", "code": "resource_missing", "param": "payment_method",
+                    "message": "No such PaymentMethod: 'pm_of_somebody'; a similar object exists in test mode."}"#,
+                "type invalid_request_error, code resource_missing, param payment_method, \
+                 message No such PaymentMethod: … a similar object exists in test mode.",
+            ),
+            (
+                r#"{"message": "Card 4242424242424242, or 4242 4242-4242 4242 (12/34)\nwith tok_visa and \"word\"."}"#,
+                "message Card … or … … … … with … and …",
+            ),
+            (
+                r#"{"message": "Your card's security code is incorrect."}"#,
+                "message Your card's security code is incorrect.",
+            ),
+        ] {
+            let refusal: Refusal = serde_json::from_str(body).expect("a refusal");
+            assert_eq!(refusal.for_the_log(), expected, "{body}");
+        }
+        let long = without_credentials(&"é ".repeat(500));
+        assert_eq!(long.chars().count(), LONGEST_MESSAGE);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::fault::FaultKind;
-use domain::payment::{GatewayState, PaymentGateway, RefundState};
+use domain::payment::{Decline, GatewayState, PaymentGateway, RefundState};
 use integrations::stripe::CaptureMethod;
 use paysim::Outcome;
 
@@ -43,18 +43,28 @@ async fn asking_again_is_an_echo() {
 #[tokio::test]
 async fn a_declined_card_says_why_in_words_for_the_buyer() {
     let place = Place::new();
-    for (token, message) in [
-        ("pm_card_chargeDeclined", "Your card was declined."),
-        ("pm_card_chargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
+    for (token, message, codes) in [
+        ("pm_card_chargeDeclined", "Your card was declined.", "code card_declined, decline_code generic_decline"),
+        (
+            "pm_card_chargeDeclinedInsufficientFunds",
+            "Your card has insufficient funds.",
+            "code card_declined, decline_code insufficient_funds",
+        ),
         // Lost and stolen are between the bank and the shop.
-        ("pm_card_visa_chargeDeclinedStolenCard", "Your card was declined."),
-        ("pm_card_chargeDeclinedExpiredCard", "Your card has expired."),
-        ("pm_card_chargeDeclinedIncorrectCvc", "Your card's security code is incorrect."),
+        (
+            "pm_card_visa_chargeDeclinedStolenCard",
+            "Your card was declined.",
+            "code card_declined, decline_code stolen_card",
+        ),
+        ("pm_card_chargeDeclinedExpiredCard", "Your card has expired.", "code expired_card"),
+        ("pm_card_chargeDeclinedIncorrectCvc", "Your card's security code is incorrect.", "code incorrect_cvc"),
     ] {
         let opened = place.opened().await;
-        let declined = GatewayState::Declined(message.to_owned());
-        assert_eq!(place.confirm(&opened, token).await.expect("an answer"), declined, "{token}");
-        assert_eq!(place.look_up(&opened).await, declined, "{token}");
+        for state in [place.confirm(&opened, token).await.expect("an answer"), place.look_up(&opened).await] {
+            let GatewayState::Declined(Decline { reason, detail }) = state else { panic!("{token}: {state:?}") };
+            assert_eq!(reason, message, "{token}");
+            assert!(detail.starts_with(&format!("type card_error, {codes}")), "{token}: {detail}");
+        }
     }
     assert_eq!(place.captured(), (0, 0));
 }
@@ -64,7 +74,9 @@ async fn a_payment_method_that_does_not_exist_is_declined() {
     let place = Place::new();
     let opened = place.opened().await;
     let state = place.confirm(&opened, "pm_of_somebody_else").await.expect("an answer");
-    assert_eq!(state, GatewayState::Declined("The payment was declined.".to_owned()));
+    let GatewayState::Declined(Decline { reason, detail }) = state else { panic!("{state:?}") };
+    assert_eq!(reason, "The payment was declined.");
+    assert!(detail.contains("param payment_method") && !detail.contains("pm_of_somebody_else"), "{detail}");
     assert_eq!(place.captured(), (0, 0));
 }
 

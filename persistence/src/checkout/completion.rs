@@ -132,8 +132,8 @@ pub(super) fn settle(
             delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
             (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }
-        PaymentOutcome::Declined(reason) => {
-            let refused = checkout.payment_refused(reason, now);
+        PaymentOutcome::Declined(decline) => {
+            let refused = checkout.payment_refused(&decline.reason, now);
             (AttemptState::Declined, release(&demand, &levels), Outcome::Declined(refused))
         }
         PaymentOutcome::ActionRequired => {
