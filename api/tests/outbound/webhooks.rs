@@ -211,7 +211,15 @@ async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
     let _ = bought(&server.as_platform(&receiver.profile())).await;
     let told = receiver.told(2).await;
     assert_eq!(told[0].header("webhook-id"), told[1].header("webhook-id"));
-    assert_eq!(tried(&server, "retry").await["reason"], "timeout");
+    let line = tried(&server, "retry").await;
+    assert_eq!(line["reason"], "timeout");
+    // The request that it all began with can be found from any try.
+    let log = server.log();
+    let cause = log.iter().find(|other| other["op"] == "http.request" && other["trace_id"] == line["caused_by"]);
+    assert!(
+        cause.is_some_and(|cause| cause["path"].as_str().is_some_and(|path| path.ends_with("/complete"))),
+        "{line}"
+    );
     all_are(&place, "delivered").await;
 }
 
