@@ -1,5 +1,5 @@
 //! What breaks on purpose, for tests: a TCP proxy that refuses, resets, hangs and drips, and that knows when Postgres is
-//! asked to commit.
+//! asked to commit; and an HTTP server that answers as a test says, or not.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
@@ -17,11 +17,13 @@
 
 mod postgres;
 mod proxy;
+mod receiver;
 mod relay;
 
 use std::time::Duration;
 
 pub use proxy::Proxy;
+pub use receiver::{Received, Server, Visit};
 
 /// What the network does. It counts at once, also for connections that are open already.
 #[derive(Clone, Debug, PartialEq, Eq)]
