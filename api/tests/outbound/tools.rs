@@ -116,7 +116,7 @@ async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
     for profile in [&kept, &now] {
         for told in [&first, &second, &third, &fourth] {
-            assert_eq!(judge.on_webhook(&told, &profile["signing_keys"]), Value::Null);
+            assert_eq!(judge.on_webhook(told, &profile["signing_keys"]), Value::Null);
         }
     }
     // The judge does judge: without the key that signed there is nothing to verify with.
