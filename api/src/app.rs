@@ -1,8 +1,10 @@
-//! The composition root: the only file that names an adapter. Read it from top to bottom to see what the shop is made
-//! of.
+//! The composition root: here alone, and in `app/settings.rs` beside it, adapters are named. Read it from top to bottom
+//! to see what the shop is made of.
+
+mod settings;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +17,17 @@ use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
 use domain::payment::{
-    HandlerId, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentRefunder,
-    PaymentRefunds,
+    PaymentAttempts, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, PaymentRefunds,
 };
 use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::mail::{MailConfigError, MailCourier, MailCredentials, MailTls};
 use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
-use integrations::outbound::{GivenPolicy, Outbound, OutboundConfig, OutboundError};
+use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
-use integrations::signatures::{FixedKeys, KeyError, Signer};
-use integrations::stripe::{self, CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
+use integrations::signatures::Signer;
+use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
 use integrations::webhook::WebhookCourier;
 use persistence::{
     Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
@@ -39,7 +39,7 @@ use url::Url;
 
 use crate::announce::Announcements;
 use crate::clock::SystemClock;
-use crate::config::{Capture, Config, DatabaseConfig, MailProtection, Migrate, Mode, ReadAccess};
+use crate::config::{Config, Migrate, Mistake, ReadAccess};
 use crate::http::{BodyLimits, Scope};
 use crate::operations::Operations;
 use crate::pages::Pages;
@@ -47,6 +47,8 @@ use crate::payments::{EventRefused, Payments, ReadEvent};
 use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
 use crate::simulation::Simulation;
+
+pub use settings::mistakes;
 
 /// The whole shop, ready to be served.
 pub struct App {
@@ -57,6 +59,7 @@ pub struct App {
     /// `None` when the gateway tells nothing of its own accord.
     pub payments: Option<Payments>,
     pub operations: Operations,
+    pub deliveries: Arc<dyn DeliveryBook>,
     /// `None` in production: then its routes do not exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
@@ -75,20 +78,19 @@ pub enum StartError {
     Demo(String),
     #[error("the payment gateway cannot be used as configured: {0}")]
     Gateway(#[from] StripeConfigError),
-    #[error("mail cannot be sent as configured: {0}")]
-    Mail(#[from] MailConfigError),
     #[error("the HTTP client cannot be set up: {0}")]
     Outbound(#[from] OutboundError),
-    #[error("TUCKSHOP_WEBHOOK_KEYS_PATH: {0}")]
-    Keys(#[from] KeyError),
-    #[error("{setting}: {}: {error}", path.display())]
-    File { setting: &'static str, path: PathBuf, error: std::io::Error },
+    /// The configuration was checked before: a file that it names has changed since.
+    #[error("{0}")]
+    Setting(#[from] Mistake),
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
 }
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who has work when an order was placed.
+const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
@@ -109,7 +111,7 @@ impl App {
             open_orders: config.order_read_access() == ReadAccess::Open,
             outage: Outage::default(),
         };
-        let mail = mail(config)?;
+        let mail = settings::mail(config)?.map(|courier| Arc::new(courier) as Arc<dyn Courier>);
         let announcer: Arc<dyn Announcer> =
             Arc::new(Announcements { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
 
@@ -152,7 +154,7 @@ impl App {
                 PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
             let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
             let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
-            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms)));
+            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
@@ -194,11 +196,12 @@ impl App {
             surface,
         });
         let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock };
-        let (ready, abandoned) = (database.clone(), database);
+        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
+            degraded: Arc::new(move || degraded.degraded()),
             abandoned: Arc::new(move || abandoned.abandoned()),
         };
         Ok(Self {
@@ -208,6 +211,7 @@ impl App {
             pages,
             payments,
             operations,
+            deliveries,
             simulation,
             commands,
             supervisor,
@@ -265,9 +269,14 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 pub struct Tools {
     pub platforms: Arc<dyn PlatformRegistry>,
     pub deliveries: Arc<dyn DeliveryBook>,
+    /// Whether letters have somewhere to go.
+    pub has_mail_relay: bool,
     pub keys: Arc<dyn KeyStore>,
+    /// Whether the keys come from a file, and so are the operator's to replace.
+    pub keys_are_configured: bool,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
+    given: GivenPolicy,
 }
 
 impl Tools {
@@ -280,21 +289,23 @@ impl Tools {
         Ok(Self {
             platforms: Arc::new(SqlPlatformRegistry::new(database.clone())),
             deliveries: Arc::new(SqlDeliveryBook::new(database)),
+            has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
+            keys_are_configured: config.webhook.keys_path.is_some(),
             clock,
+            given: settings::given_policy(config),
         })
     }
-}
 
-/// What is wrong with a platform's profile, or where it wants to be told of its orders.
-pub fn check_profile(document: &str) -> Result<Option<String>, String> {
-    validate_profile(document).map(|summary| summary.webhook_url.map(Into::into))
-}
-
-/// Whether the URL names a database that can be used as configured.
-pub fn check_database_url(settings: &DatabaseConfig) -> Result<(), String> {
-    DatabaseUrl::parse(&settings.url, settings.allow_plaintext).map(drop).map_err(|error| error.to_string())
+    /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
+    /// asked: a name may lead inside, or nowhere, and is looked up at each delivery.
+    pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
+        let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
+        let never = |blocked| format!("nothing would ever be delivered to its webhook_url: {blocked}");
+        Destination::given(url.as_str(), self.given).map_err(never)?;
+        Ok(Some(url.into()))
+    }
 }
 
 /// Where the ledger of the simulated payments is kept.
@@ -306,13 +317,9 @@ pub fn ledger_path(config: &Config) -> PathBuf {
     config.simulation.ledger_path.clone().unwrap_or(beside)
 }
 
-/// The way to the network. Platforms on this machine are reached in development only.
+/// The way to the network.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
-    let given = match config.mode {
-        Mode::Development => GivenPolicy::DevelopmentLoopback,
-        Mode::Production => GivenPolicy::Public,
-    };
-    Ok(Outbound::new(OutboundConfig::new(given))?)
+    Ok(Outbound::new(OutboundConfig::new(settings::given_policy(config)))?)
 }
 
 /// The payment gateway: the configured one, or the simulator where that is allowed. A shop without one sells nothing,
@@ -326,36 +333,11 @@ fn gateway(
 ) -> Result<Option<Arc<dyn PaymentGateway>>, StartError> {
     match (&config.payment.gateway_url, &config.payment.gateway_key) {
         (Some(url), Some(key)) => {
-            let stripe = stripe_config(config, url.clone(), key.clone());
+            let stripe = settings::stripe(config, url.clone(), key.clone());
             Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
         }
         _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
         _ => Ok(None),
-    }
-}
-
-fn stripe_config(config: &Config, base_url: String, secret_key: Secret) -> StripeConfig {
-    let payment = &config.payment;
-    let handler = PaymentHandler {
-        name: payment.handler_name.clone(),
-        id: HandlerId(payment.handler_id.clone()),
-        version: payment.handler_version.clone(),
-        spec: payment.handler_spec.clone(),
-        schema: payment.handler_schema.clone(),
-        instruments: vec!["card".to_owned()],
-        config: payment.handler_config.clone(),
-    };
-    StripeConfig {
-        base_url,
-        secret_key,
-        api_version: payment.gateway_version.clone(),
-        capture: match payment.capture {
-            Capture::Automatic => CaptureMethod::Automatic,
-            Capture::Manual => CaptureMethod::Manual,
-        },
-        handler,
-        currencies: vec![config.shop.currency],
-        attempt_timeout: Duration::from_millis(payment.call_timeout_ms),
     }
 }
 
@@ -389,33 +371,12 @@ fn payment_events(config: &Config) -> Option<ReadEvent> {
     })
 }
 
-/// `None` when no relay is configured: then nothing is written either.
-fn mail(config: &Config) -> Result<Option<Arc<dyn Courier>>, StartError> {
-    let mail = &config.mail;
-    let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
-    let credentials = match (mail.username.clone(), mail.password.clone()) {
-        (Some(username), Some(password)) => Some(MailCredentials { username, password }),
-        _ => None,
-    };
-    let tls = match mail.tls {
-        MailProtection::Implicit => MailTls::Implicit,
-        MailProtection::Starttls => MailTls::StartTls,
-        MailProtection::None => MailTls::None,
-    };
-    let extra_roots = mail.ca_path.as_deref().map(|path| read("TUCKSHOP_MAIL_CA_PATH", path)).transpose()?;
-    let settings = integrations::mail::MailConfig { host, port: mail.port(), tls, credentials, from, extra_roots };
-    Ok(Some(Arc::new(MailCourier::new(settings)?)))
-}
-
 /// The configured keys, or those that the shop makes and keeps itself.
 fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
-    let Some(path) = &config.webhook.keys_path else { return Ok(Arc::new(SqlKeyStore::new(database.clone()))) };
-    Ok(Arc::new(FixedKeys::read(&read("TUCKSHOP_WEBHOOK_KEYS_PATH", path)?)?))
-}
-
-/// The file that a setting names.
-fn read(setting: &'static str, path: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|error| StartError::File { setting, path: path.to_owned(), error })
+    Ok(match settings::keys(config)? {
+        Some(keys) => Arc::new(keys),
+        None => Arc::new(SqlKeyStore::new(database.clone())),
+    })
 }
 
 fn published(signer: Arc<Signer>) -> PublishedKeys {
@@ -426,7 +387,7 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 }
 
 fn every(millis: u64) -> Schedule {
-    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1 }
+    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
 }
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.

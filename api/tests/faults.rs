@@ -17,6 +17,8 @@ mod database_down;
 mod deadlines;
 #[path = "faults/departures.rs"]
 mod departures;
+#[path = "faults/disk.rs"]
+mod disk;
 #[path = "faults/extent.rs"]
 mod extent;
 #[path = "faults/gateway.rs"]
@@ -40,8 +42,12 @@ mod panics;
 mod platform;
 #[path = "faults/postgres.rs"]
 mod postgres;
+#[path = "faults/power_cut.rs"]
+mod power_cut;
 #[path = "faults/races.rs"]
 mod races;
+#[path = "faults/recording.rs"]
+mod recording;
 #[path = "faults/rolling_restart.rs"]
 mod rolling_restart;
 #[path = "faults/shutdown.rs"]

@@ -20,6 +20,8 @@ pub enum FaultKind {
     Cancelled,
     /// A dependency is down or saturated. Nothing happened; the same request may work later.
     Unavailable,
+    /// There is no room left to store anything. Nothing happened; the same request works when there is room again.
+    StorageFull,
     /// Another writer was in the way. Nothing happened; the same request may be repeated soon.
     Contention,
     /// The work may or may not have happened: the connection broke while it was being made permanent.
@@ -35,6 +37,7 @@ impl FaultKind {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Cancelled => "cancelled",
             Self::Unavailable => "unavailable",
+            Self::StorageFull => "storage_full",
             Self::Contention => "contention",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Internal => "internal",

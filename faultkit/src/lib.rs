@@ -1,5 +1,5 @@
 //! What breaks on purpose, for tests: a TCP proxy that refuses, resets, hangs and drips, and that knows when Postgres is
-//! asked to commit; and an HTTP server that answers as a test says, or not.
+//! asked to commit; an HTTP server that answers as a test says, or not; and a disk that is soon full.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
@@ -15,6 +15,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "test code: the proxy owns its thread")]
 
+mod disk;
 mod postgres;
 mod proxy;
 mod receiver;
@@ -22,6 +23,7 @@ mod relay;
 
 use std::time::Duration;
 
+pub use disk::SmallDisk;
 pub use proxy::Proxy;
 pub use receiver::{Received, Server, Visit};
 

@@ -156,6 +156,8 @@ diesel::table! {
         leased_until -> Nullable<BigInt>,
         ended_at -> Nullable<BigInt>,
         last_error -> Nullable<Text>,
+        claims -> Integer,
+        caused_by -> Nullable<Text>,
     }
 }
 diesel::table! {
@@ -167,6 +169,7 @@ diesel::table! {
         failures -> Integer,
         failing_since -> Nullable<BigInt>,
         disabled_at -> Nullable<BigInt>,
+        failed_at -> Nullable<BigInt>,
     }
 }
 diesel::table! {
@@ -183,6 +186,7 @@ diesel::table! {
         private -> Text,
         created_at -> BigInt,
         signs_from -> BigInt,
+        revoked_at -> Nullable<BigInt>,
     }
 }
 diesel::table! {

@@ -16,8 +16,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_inst
 use domain::checkout::{CheckoutBook, LineId};
 use domain::context::PlatformId;
 use domain::delivery::{
-    Channel, Claim, Claimed, DeliveryBook, DeliveryFilter, DeliveryId, DeliveryOutcome, DeliveryState, Destination,
-    Failure, Finality, Receipt, Retried,
+    Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState, Destination, Failure, Finality,
+    Receipt, Selection,
 };
 use domain::idempotency::IdempotencyRecords;
 use domain::import::{Batch, Import, ImportedAddress};
@@ -192,8 +192,8 @@ async fn tell(shop: &Shop) {
         failed(Finality::Refused),
         failed(Finality::Gone),
     ] {
-        let claim = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
-        let Some(Claim::Try(claimed)) = claim else { panic!("nothing is due: {claim:?}") };
+        let claimed = book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+        let claimed = claimed.delivery.expect("something is due");
         book.record(&ctx, &claimed, outcome, now).await.expect("recorded");
     }
     for destination in [None, Some(Destination("mail".into()))] {
@@ -202,12 +202,18 @@ async fn tell(shop: &Shop) {
             book.list(&ctx, filter, 10).await.expect("listed");
         }
     }
-    let one = Retried::One(DeliveryId::generate(noon()));
-    for which in [one, Retried::Of(Destination("mail".into())), Retried::All] {
+    for one in [None, Some(Destination("mail".into()))] {
+        book.destinations(&ctx, one, 10).await.expect("listed");
+    }
+    let waiting = DeliveryFilter { state: Some(DeliveryState::Pending), destination: None };
+    let waiting = book.list(&ctx, waiting, 1).await.expect("listed").remove(0).id;
+    let one = Selection::One(waiting);
+    for which in [one, Selection::Of(Destination("mail".into())), Selection::All] {
+        book.give_up(&ctx, which.clone(), now, 10).await.expect("given up");
         book.retry(&ctx, which, now, 10).await.expect("tried again");
     }
     // What never comes to an end.
-    let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked");
+    let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").delivery;
     while claims().await.is_some() {}
     book.forget(&ctx, now + hours(1), now + hours(1), 10).await.expect("forgotten");
 }
@@ -243,9 +249,10 @@ async fn approve_and_sign(shop: &Shop) {
     shop.platforms.list(&ctx, 10).await.expect("listed");
     assert!(shop.platforms.remove(&ctx, &id).await.expect("removed"));
     let private = Secret::new("x");
-    let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon() };
+    let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon(), revoked_at: None };
     assert!(shop.signing.add(&ctx, key, 0).await.expect("added"));
     shop.signing.keys(&ctx).await.expect("read");
+    assert!(shop.signing.revoke(&ctx, "k".to_owned(), noon()).await.expect("revoked"));
 }
 
 /// From the catalogue to the order.

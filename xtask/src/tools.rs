@@ -15,7 +15,7 @@ pub struct Tool {
     pub variable: &'static str,
 }
 
-pub const TOOLS: [Tool; 2] = [
+pub const TOOLS: [Tool; 3] = [
     Tool {
         what: "haproxy",
         package: "haproxy",
@@ -31,6 +31,7 @@ pub const TOOLS: [Tool; 2] = [
         ],
         variable: "XTASK_FAKETIME",
     },
+    Tool { what: "strace", package: "strace", files: &["/usr/bin/strace"], variable: "XTASK_STRACE" },
 ];
 
 impl Tool {

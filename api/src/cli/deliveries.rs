@@ -1,9 +1,15 @@
-//! `tuckshop deliveries`: what was told of orders, what was not, and another try for what was given up.
+//! `tuckshop deliveries`: what was told of orders, what was not and why; another try, or none.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use domain::delivery::{DeliveryFilter, DeliveryId, DeliveryState, DeliverySummary, Destination, Retried};
+use domain::clock::Timestamp;
+use domain::delivery::{
+    Channel, DeliveryFilter, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary, Next,
+    Selection,
+};
+use domain::fault::Fault;
 use time::format_description::well_known::Rfc3339;
 
 use super::tools::Session;
@@ -23,8 +29,18 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Try again what was given up, with all its tries; enables a disabled destination.
+    /// List whom messages go to: what waits there, and whether it fails, rests or is disabled.
+    Destinations {
+        /// At most this many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Try again now, with all tries: what was given up, and, of one message or one destination, also what waits to be
+    /// tried again. An older message of the same order goes first. Enables the destination and ends its rest. A running
+    /// server begins at its next poll.
     Retry(Which),
+    /// Give up what waits: one message, or all of a destination. What is being delivered just now is left alone.
+    Drop(Named),
 }
 
 #[derive(Args)]
@@ -35,9 +51,19 @@ pub(super) struct Which {
     /// All of a destination.
     #[arg(long)]
     destination: Option<String>,
-    /// All there are.
+    /// All that were given up.
     #[arg(long)]
     all: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Named {
+    /// The id of one.
+    id: Option<String>,
+    /// All of a destination.
+    #[arg(long)]
+    destination: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -48,47 +74,69 @@ pub(super) enum State {
     Dead,
 }
 
-/// Rows revived in one transaction.
+/// Rows changed in one transaction.
 const BATCH: u32 = 500;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
-    match command {
-        Command::List { state, destination, limit } => {
-            let filter = DeliveryFilter { state: state.map(State::of), destination: destination.map(Destination) };
-            list(session, filter, limit)
+    let done = match command {
+        Command::List { state, destination, limit } => list(session, state, destination, limit),
+        Command::Destinations { limit } => destinations(session, limit),
+        Command::Retry(Which { id, destination, .. }) => {
+            selected(session, id, destination).and_then(|which| retry(session, &which))
         }
-        Command::Retry(Which { id: Some(id), .. }) => match DeliveryId::parse(&id) {
-            Some(id) => retry(session, &Retried::One(id)),
-            None => failed(&format!("{id:?} is no id of a delivery")),
-        },
-        Command::Retry(Which { destination: Some(to), .. }) => retry(session, &Retried::Of(Destination(to))),
-        Command::Retry(_) => retry(session, &Retried::All),
+        Command::Drop(Named { id, destination }) => {
+            selected(session, id, destination).and_then(|which| give_up(session, &which))
+        }
+    };
+    done.map_or_else(|why| failed(&why), |()| DONE)
+}
+
+/// What was named, if it can be; else all.
+fn selected(session: &Session<'_>, id: Option<String>, destination: Option<String>) -> Result<Selection, String> {
+    match (id, destination) {
+        (Some(id), _) => {
+            DeliveryId::parse(&id).map(Selection::One).ok_or_else(|| format!("{id:?} is no id of a delivery"))
+        }
+        (None, Some(to)) => known(session, to).map(Selection::Of),
+        (None, None) => Ok(Selection::All),
     }
 }
 
-fn list(session: &Session<'_>, filter: DeliveryFilter, limit: u32) -> ExitCode {
-    match session.wait(session.tools.deliveries.list(&session.ctx, filter, limit)) {
-        Ok(found) => {
-            found.iter().for_each(print);
-            println!("{} shown.", found.len());
-            DONE
-        }
-        Err(fault) => failed(&fault.chain()),
+/// A name with a slip of the pen in it would silently mean nothing.
+fn known(session: &Session<'_>, name: String) -> Result<Destination, String> {
+    let to = Destination(name);
+    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, Some(to.clone()), 1));
+    match found.map_err(|fault| fault.chain())?.is_empty() {
+        true => Err(format!("nothing was ever for {:?}: see tuckshop deliveries destinations", to.0)),
+        false => Ok(to),
     }
 }
 
-fn print(delivery: &DeliverySummary) {
-    let at = |instant: domain::clock::Timestamp| instant.format(&Rfc3339).unwrap_or_default();
-    let next = match delivery.state {
-        DeliveryState::Pending => format!("  next at {}", at(delivery.due_at)),
-        DeliveryState::Delivered | DeliveryState::Unwanted | DeliveryState::Dead => String::new(),
+fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
+    let destination = to.map(|to| known(session, to)).transpose()?;
+    let filter = DeliveryFilter { state: state.map(State::of), destination };
+    let found = session.wait(session.tools.deliveries.list(&session.ctx, filter, limit));
+    let found = found.map_err(|fault| fault.chain())?;
+    let now = session.tools.clock.now();
+    found.iter().for_each(|delivery| print(delivery, now));
+    println!("{} shown.", found.len());
+    Ok(())
+}
+
+fn print(delivery: &DeliverySummary, now: Timestamp) {
+    let next = match delivery.next {
+        Some(Next::At(due)) if due <= now => "  due now".to_owned(),
+        Some(Next::At(due)) => format!("  next at {}", text(due)),
+        Some(Next::UnderWay(until)) => format!("  in delivery until {}", text(until)),
+        Some(Next::GivenUp) => "  to be given up".to_owned(),
+        None => String::new(),
     };
     let error = delivery.last_error.as_ref().map(|error| format!("  ({error})")).unwrap_or_default();
     println!(
         "{}  {:<9}  {}  {}  {}  {}  tries {}{next}{error}",
         delivery.id,
         delivery.state.as_str(),
-        at(delivery.occurred_at),
+        text(delivery.occurred_at),
         delivery.event,
         delivery.order,
         delivery.destination,
@@ -96,20 +144,80 @@ fn print(delivery: &DeliverySummary) {
     );
 }
 
-fn retry(session: &Session<'_>, which: &Retried) -> ExitCode {
-    let mut revived = 0;
+fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
+    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, None, limit));
+    let found = found.map_err(|fault| fault.chain())?;
+    let now = session.tools.clock.now();
+    found.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
+    println!("{} shown.", found.len());
+    Ok(())
+}
+
+fn print_destination(it: &DestinationSummary, now: Timestamp, has_mail_relay: bool) {
+    let mut line = format!("{}  {}  pending {}", it.id, it.channel.as_str(), it.pending);
+    let since = |word: &str, instant: Option<Timestamp>| {
+        instant.map(|instant| format!("  {word} {}", text(instant))).unwrap_or_default()
+    };
+    if let Some(oldest) = it.oldest_pending {
+        line.push_str(&format!(" (oldest {})", age((now - oldest).try_into().unwrap_or_default())));
+    }
+    line.push_str(&format!("  dead {}  in delivery {}", it.dead, it.under_way));
+    line.push_str(&since("failing since", it.failing_since));
+    line.push_str(&since("rests until", Some(it.rests_until).filter(|until| *until > now)));
+    line.push_str(&since("disabled at", it.disabled_at));
+    if it.channel == Channel::Mail && !has_mail_relay {
+        line.push_str("  no courier: TUCKSHOP_MAIL_HOST is not set");
+    }
+    println!("{line}");
+}
+
+fn text(instant: Timestamp) -> String {
+    instant.format(&Rfc3339).unwrap_or_default()
+}
+
+/// In its two greatest units.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
+    let now = session.tools.clock.now();
+    let book = &session.tools.deliveries;
+    let due = in_batches(session, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
+    if due == 0 && matches!(which, Selection::One(_)) {
+        return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
+    }
+    println!("{due} to be tried again, at the next poll of a running server.");
+    Ok(())
+}
+
+fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
+    let now = session.tools.clock.now();
+    let book = &session.tools.deliveries;
+    let given_up = in_batches(session, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
+    if given_up == 0 && matches!(which, Selection::One(_)) {
+        return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
+    }
+    println!("{given_up} given up.");
+    Ok(())
+}
+
+/// Until a batch is not full: what is due again meanwhile is far less than that.
+fn in_batches(session: &Session<'_>, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
+    let mut done = 0;
     loop {
-        let now = session.tools.clock.now();
-        match session.wait(session.tools.deliveries.retry(&session.ctx, which.clone(), now, BATCH)) {
-            Ok(BATCH) => revived += BATCH,
-            Ok(0) if revived == 0 && matches!(which, Retried::One(_)) => {
-                return failed("there is no such delivery, or it was not given up");
-            }
-            Ok(last) => {
-                println!("{} to be tried again.", revived + last);
-                return DONE;
-            }
-            Err(fault) => return failed(&format!("after {revived}: {}", fault.chain())),
+        session.ctx.check("deliveries.batch").map_err(|fault| format!("after {done}: {}", fault.chain()))?;
+        let more = batch().map_err(|fault| format!("after {done}: {}", fault.chain()))?;
+        done += more;
+        if more < BATCH {
+            return Ok(done);
         }
     }
 }
@@ -121,6 +229,18 @@ impl State {
             Self::Delivered => DeliveryState::Delivered,
             Self::Unwanted => DeliveryState::Unwanted,
             Self::Dead => DeliveryState::Dead,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_two_greatest_units() {
+        for (seconds, told) in [(59, "59s"), (61, "1m 1s"), (7_260, "2h 1m"), (90_000, "1d 1h"), (864_000, "10d 0h")] {
+            assert_eq!(age(Duration::from_secs(seconds)), told);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use domain::signing::{published_at, signing_at};
+use domain::clock::Timestamp;
+use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};
 use time::format_description::well_known::Rfc3339;
 
 use super::tools::Session;
@@ -11,21 +12,34 @@ use super::{DONE, failed};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the keys: which signs, and which are published.
+    /// List the keys: which signs, which are published, and until when.
     List,
     /// Make a key that takes over in an hour, when everyone can know it. The present one stays published for eight days.
     Rotate {
         /// Take over at once, because the present key must not be used any more. Until they read the profile again,
-        /// receivers cannot verify what is signed.
+        /// receivers cannot verify what is signed. See `revoke` for a key that was stolen.
         #[arg(long)]
         at_once: bool,
+    },
+    /// Withdraw a key that was stolen: it signs nothing any more and is published no longer. If it is the one that
+    /// signs, another takes over at once.
+    Revoke {
+        /// The id of the key, as the list shows it.
+        id: String,
     },
 }
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
     match command {
         Command::List => list(session),
+        Command::Rotate { .. } if session.tools.keys_are_configured => {
+            failed("the keys are those of the file in TUCKSHOP_WEBHOOK_KEYS_PATH: put a new one into it, and restart")
+        }
         Command::Rotate { at_once } => rotate(session, at_once),
+        Command::Revoke { .. } if session.tools.keys_are_configured => failed(
+            "the keys are those of the file in TUCKSHOP_WEBHOOK_KEYS_PATH: take this one out of it, and restart every instance",
+        ),
+        Command::Revoke { id } => revoke(session, &id),
     }
 }
 
@@ -34,27 +48,69 @@ fn list(session: &Session<'_>) -> ExitCode {
         Ok(keys) => keys,
         Err(fault) => return failed(&fault.chain()),
     };
-    let now = session.tools.clock.now();
-    let published = published_at(&keys, now);
-    let signs = signing_at(&keys, now).map(|key| &key.id);
-    for key in &keys {
-        let state = match (signs == Some(&key.id), published.iter().any(|it| it.id == key.id)) {
-            (true, _) => "signs",
-            (false, true) => "published",
-            (false, false) => "retired",
-        };
-        println!("{}  {state:<9}  since {}", key.id, key.signs_from.format(&Rfc3339).unwrap_or_default());
+    if session.tools.keys_are_configured {
+        for (position, key) in keys.iter().enumerate() {
+            println!("{}  {}", key.id, if position == 0 { "signs" } else { "published" });
+        }
+        println!("{} key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH.", keys.len());
+        return DONE;
     }
-    println!("{} key(s). The first is made when it is first needed.", keys.len());
+    let now = session.tools.clock.now();
+    for (position, key) in keys.iter().enumerate() {
+        println!("{}  {}", key.id, told(&keys, position, now));
+    }
+    match keys.len() {
+        0 => println!("0 key(s). The first is made when it is first needed."),
+        many => println!("{many} key(s)."),
+    }
     DONE
+}
+
+fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
+    let key = &keys[position];
+    let signs = signing_at(keys, now).is_some_and(|it| it.id == key.id);
+    match (key.revoked_at, retired_at(keys, position)) {
+        (Some(revoked), _) => format!("revoked    since {}", at(revoked)),
+        (None, _) if signs && now < key.signs_from => "signs      in the place of a revoked key".to_owned(),
+        (None, Some(until)) if signs => format!("signs      since {}, until {}", at(key.signs_from), at(until)),
+        (None, None) if signs => format!("signs      since {}", at(key.signs_from)),
+        (None, Some(retired)) if retired <= now => {
+            let published = retired + PUBLISHED_AFTER;
+            let state = if now < published { "published" } else { "retired  " };
+            let signed =
+                if key.signs_from < retired { format!("signed until {}", at(retired)) } else { "never signed".into() };
+            format!("{state}  {signed}, published until {}", at(published))
+        }
+        (None, _) => format!("published  signs from {}", at(key.signs_from)),
+    }
+}
+
+fn at(instant: Timestamp) -> String {
+    instant.format(&Rfc3339).unwrap_or_default()
 }
 
 fn rotate(session: &Session<'_>, at_once: bool) -> ExitCode {
     match session.wait(session.tools.signer.rotate(&session.ctx, at_once)) {
         Ok(key) => {
-            println!("{} signs from {} on.", key.id, key.signs_from.format(&Rfc3339).unwrap_or_default());
+            println!("{} signs from {} on.", key.id, at(key.signs_from));
             DONE
         }
+        Err(fault) => failed(&fault.chain()),
+    }
+}
+
+fn revoke(session: &Session<'_>, id: &str) -> ExitCode {
+    match session.wait(session.tools.signer.revoke(&session.ctx, id)) {
+        Ok(Some(revoked)) => {
+            println!("{id} is revoked: it signs nothing any more and is published no longer.");
+            println!("Instances that run know it within a minute. What it signed and is under way cannot be verified.");
+            match revoked.took_over {
+                true => println!("{} signs in its place; receivers must read the profile again.", revoked.signs),
+                false => println!("{} signs, as before.", revoked.signs),
+            }
+            DONE
+        }
+        Ok(None) => failed(&format!("there is no key {id}")),
         Err(fault) => failed(&fault.chain()),
     }
 }

@@ -54,10 +54,10 @@ enum Command {
     /// Pin, list and unpin platforms.
     #[command(subcommand)]
     Platforms(platforms::Command),
-    /// List what was told of orders, and try again what was given up.
+    /// List what was told of orders, and to whom; try again what was not, or give it up.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
-    /// List and rotate the keys that webhooks are signed with.
+    /// List, rotate and revoke the keys that webhooks are signed with.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Buy something from a running shop in development mode and print each step.

@@ -11,7 +11,6 @@ use url::Url;
 
 use super::tools::Session;
 use super::{DONE, failed};
-use crate::app;
 use crate::shopping::v2026_04_08::VERSION;
 
 #[derive(Subcommand)]
@@ -23,7 +22,8 @@ pub(super) enum Command {
         /// The profile, as a JSON file.
         #[arg(long, conflicts_with = "webhook_url", required_unless_present = "webhook_url")]
         profile: Option<PathBuf>,
-        /// Or only where the platform wants to be told of its orders.
+        /// Or only where the platform wants to be told of its orders: https, at a public address. A name is looked up
+        /// when something is delivered, not now.
         #[arg(long)]
         webhook_url: Option<Url>,
     },
@@ -46,7 +46,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
                 (None, Some(url)) => Ok(profile_with(&url)),
                 (None, None) => Err("--profile or --webhook-url is needed".to_owned()),
             };
-            match document.and_then(|document| app::check_profile(&document).map(|url| (document, url))) {
+            match document.and_then(|document| session.tools.webhook_url(&document).map(|url| (document, url))) {
                 Ok((document, url)) => add(session, platform, document, url),
                 Err(why) => failed(&format!("the profile is not usable: {why}")),
             }
@@ -61,7 +61,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            println!("{} is pinned; {}", id.0, told(webhook_url));
+            println!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -72,7 +72,7 @@ fn list(session: &Session<'_>) -> ExitCode {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
         Ok(platforms) => {
             for platform in &platforms {
-                println!("{}  {}", platform.id.0, told(app::check_profile(&platform.profile).ok().flatten()));
+                println!("{}  {}", platform.id.0, told(session.tools.webhook_url(&platform.profile)));
             }
             println!("{} pinned.", platforms.len());
             DONE
@@ -99,8 +99,12 @@ fn id_of(mut platform: Url) -> PlatformId {
     PlatformId(platform.into())
 }
 
-fn told(webhook_url: Option<String>) -> String {
-    webhook_url.map_or_else(|| "it takes no webhooks".to_owned(), |url| format!("its webhooks go to {url}"))
+fn told(webhook_url: Result<Option<String>, String>) -> String {
+    match webhook_url {
+        Ok(Some(url)) => format!("its webhooks go to {url}"),
+        Ok(None) => "it takes no webhooks".to_owned(),
+        Err(why) => format!("it cannot be told: {why}"),
+    }
 }
 
 /// The least that a profile says.

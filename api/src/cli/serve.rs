@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
+use domain::delivery::{DeliveryBook, Destination};
 use domain::fault::FaultKind;
 use domain::import::ImportError;
 use slog::{Logger, info, warn};
@@ -19,6 +20,8 @@ use crate::server::{self, Ending};
 
 /// The demo catalogue is a few rows; it does not take longer.
 const DEMO_IMPORT: Duration = Duration::from_secs(30);
+/// For a look at what waits. It holds up the start, so it is short.
+const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
     match runtime.block_on(serve(config, log, runtime)) {
@@ -42,6 +45,7 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
     }
     if config.mail.host.is_none() {
         info!(log, "no mail relay is configured: orders are not confirmed by mail"; "op" => "app.build");
+        warn_of_waiting_letters(&*app.deliveries, log).await;
     }
     if config.payment.gateway_url.is_some() && app.payments.is_none() {
         info!(log, "gateway events are off: lost answers are found by looking alone"; "op" => "app.build");
@@ -59,6 +63,22 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
     let ending = server::serve(app, config, log, listener, first.next(), force).await?;
     info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);
     Ok(ending)
+}
+
+/// Letters that were written while there was a relay wait for one, however long.
+async fn warn_of_waiting_letters(deliveries: &dyn DeliveryBook, log: &Logger) {
+    let (deadline, mail) = (Deadline::after(LOOK), Destination("mail".to_owned()));
+    let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
+    match deliveries.destinations(&ctx, Some(mail), 1).await {
+        Ok(known) => {
+            if let Some(waiting) = known.first().filter(|mail| mail.pending > 0) {
+                warn!(log, "letters wait, and no mail relay is configured to take them"; "op" => "app.build",
+                    "pending" => waiting.pending);
+            }
+        }
+        Err(fault) => warn!(log, "it is not known whether letters wait"; "op" => "app.build",
+            "error_code" => fault.kind().as_str(), "error" => fault.chain()),
+    }
 }
 
 /// In development an empty database gets the demo catalogue, so that there is something to buy.

@@ -22,7 +22,7 @@ pub enum Capture {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentConfig {
-    #[validate(range(min = 50, max = 60_000))]
+    #[validate(range(min = 50, max = 40_000))]
     pub call_timeout_ms: u64,
     pub gateway_url: Option<String>,
     #[serde(serialize_with = "mask", deserialize_with = "secret")]
@@ -36,7 +36,6 @@ pub struct PaymentConfig {
     pub handler_name: String,
     #[validate(length(min = 1, max = 200))]
     pub handler_id: String,
-    #[validate(length(equal = 10))]
     pub handler_version: String,
     #[validate(url)]
     pub handler_spec: String,
@@ -54,7 +53,7 @@ impl Section for PaymentConfig {
             "gateway_url",
             "A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in development, and nothing can be completed in production.",
         ),
-        setting("gateway_key", "The gateway's secret key. Needed with `gateway_url`."),
+        setting("gateway_key", "The gateway's secret key. Needed with `gateway_url`, and without it a mistake."),
         setting("gateway_version", "The version of the gateway's API that is asked for (`Stripe-Version`)."),
         setting(
             "event_secrets",
@@ -67,7 +66,10 @@ impl Section for PaymentConfig {
         setting("handler_name", "The payment handler as platforms know it: a reverse-domain name."),
         setting("handler_id", "What instruments call the handler."),
         setting("handler_version", "The version of the handler's specification, `YYYY-MM-DD`."),
-        setting("handler_spec", "The handler's specification. Its host must have authority over the name."),
+        setting(
+            "handler_spec",
+            "The handler's specification. In production at the domain that the name reverses, or below it, with `https`.",
+        ),
         setting("handler_schema", "The handler's schema, there too."),
         setting("handler_config", "What platforms need to make a credential: a JSON object, published as it is."),
     ];
@@ -165,7 +167,10 @@ impl Section for MailConfig {
     const PREFIX: &'static str = "TUCKSHOP_MAIL_";
     const TITLE: &'static str = "Mail";
     const SETTINGS: &'static [Setting] = &[
-        setting("host", "The SMTP relay that order confirmations are handed to. Not set: no mail is written."),
+        setting(
+            "host",
+            "The SMTP relay that order confirmations are handed to. Not set: no mail is written, and another setting of how is a mistake.",
+        ),
         setting("port", "Not set: 465, 587 or 25, as `tls` says."),
         setting(
             "tls",

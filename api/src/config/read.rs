@@ -54,7 +54,8 @@ impl Environment {
 }
 
 /// One thing that is wrong, and the variable that it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {message}")]
 pub struct Mistake {
     pub variable: String,
     pub message: String,
@@ -76,8 +77,8 @@ impl Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Mistake { variable, message } in &self.0 {
-            writeln!(f, "{variable}: {message}")?;
+        for mistake in &self.0 {
+            writeln!(f, "{mistake}")?;
         }
         Ok(())
     }
@@ -187,6 +188,7 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
     config.simulation.slow_ms = Some(given.simulated_slowness().as_millis().try_into().unwrap_or(u64::MAX));
     config.simulation.ledger_path = Some(crate::app::ledger_path(&given));
     config.order.read_access = Some(given.order_read_access());
+    config.mail.port = config.mail.host.as_ref().map(|_| given.mail.port());
     config.shutdown.listen_ms = Some(given.listen_after_stop().as_millis().try_into().unwrap_or(u64::MAX));
     config.log.format = Some(given.log_format());
     let mode = match config.mode {
@@ -201,6 +203,8 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
     all.extend(values(&config.checkout));
     all.extend(values(&config.order));
     all.extend(values(&config.payment));
+    all.extend(values(&config.webhook));
+    all.extend(values(&config.mail));
     all.extend(values(&config.tasks));
     all.extend(values(&config.shutdown));
     all.extend(values(&config.log));
@@ -242,6 +246,8 @@ mod tests {
             fields::<CheckoutConfig>(),
             fields::<OrderConfig>(),
             fields::<PaymentConfig>(),
+            fields::<WebhookConfig>(),
+            fields::<MailConfig>(),
             fields::<TasksConfig>(),
             fields::<ShutdownConfig>(),
             fields::<LogConfig>(),

@@ -1,18 +1,21 @@
-//! Rules that concern more than one setting, or that serde and validator cannot tell.
+//! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
+//! an address or a sender, is asked of the composition root.
 
+use time::Date;
+use time::macros::format_description;
 use url::Url;
 
 use super::read::Mistakes;
 use super::sections::Mode;
-use super::{Config, PaymentConfig};
+use super::{Capture, Config, MailProtection, PaymentConfig};
 
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
+/// The most that one completion makes: it opens, it confirms, and it cancels what waits for the buyer.
+const GATEWAY_CALLS: u64 = 3;
 
 /// Notes everything that is wrong.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
-    if let Err(problem) = crate::app::check_database_url(&config.database) {
-        mistakes.add("TUCKSHOP_DATABASE_URL", problem);
-    }
+    mistakes.0.extend(crate::app::mistakes(config));
     public_url(config, mistakes);
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
         mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
@@ -27,10 +30,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
     payment(config, mistakes);
     mail(config, mistakes);
-    if config.checkout.completion_grace_ms < 2 * config.payment.call_timeout_ms {
+    if config.checkout.completion_grace_ms < GATEWAY_CALLS * config.payment.call_timeout_ms {
         mistakes.add(
             "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
-            "must be at least twice TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS: a completion makes two calls",
+            "must be at least three times TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS: a completion opens, confirms and may cancel",
         );
     }
     if config.checkout.completion_minimum_ms > config.http.request_timeout_ms {
@@ -41,30 +44,101 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
-/// That the gateway's address can be used, and that it charges in the shop's currency, is for its adapter to say.
 fn payment(config: &Config, mistakes: &mut Mistakes) {
     let payment = &config.payment;
-    if payment.gateway_url.is_some() && payment.gateway_key.is_none() {
+    let has_gateway = payment.gateway_url.is_some();
+    if has_gateway && payment.gateway_key.is_none() {
         mistakes.add("TUCKSHOP_PAYMENT_GATEWAY_KEY", "is needed with TUCKSHOP_PAYMENT_GATEWAY_URL");
     }
-    let own_words = payment.handler_name == PaymentConfig::default().handler_name;
-    if config.mode == Mode::Production && payment.gateway_url.is_some() && own_words {
-        mistakes
-            .add("TUCKSHOP_PAYMENT_HANDLER_NAME", "production mode needs the name that platforms know the handler by");
+    for (variable, is_set) in [
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", payment.gateway_key.is_some()),
+        ("TUCKSHOP_PAYMENT_EVENT_SECRETS", payment.event_secrets.is_some()),
+        ("TUCKSHOP_PAYMENT_CAPTURE", payment.capture != Capture::default()),
+    ] {
+        if is_set && !has_gateway {
+            mistakes.add(variable, "has no use without TUCKSHOP_PAYMENT_GATEWAY_URL");
+        }
+    }
+    if payment.event_secrets.is_some() && payment.event_secrets().is_empty() {
+        mistakes.add("TUCKSHOP_PAYMENT_EVENT_SECRETS", "holds no secret");
+    }
+    if Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
+        mistakes.add("TUCKSHOP_PAYMENT_HANDLER_VERSION", "must be a date, YYYY-MM-DD");
     }
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_CONFIG", "must be a JSON object");
     }
+    if config.mode == Mode::Production && has_gateway {
+        handler_words(payment, mistakes);
+    }
 }
 
-/// That the relay can be used as configured is for its adapter to say.
+/// What platforms are told of the handler must be the handler's own, and where they can believe it: the protocol binds
+/// the name to the domain that it reverses.
+fn handler_words(payment: &PaymentConfig, mistakes: &mut Mistakes) {
+    const NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
+    let example = PaymentConfig::default();
+    if payment.handler_name == example.handler_name {
+        mistakes.add(NAME, "production mode needs the name that platforms know the handler by");
+    } else if !is_reversed_domain(&payment.handler_name) {
+        mistakes.add(NAME, "must begin with a reversed domain, such as com.example.card");
+    }
+    for (variable, url, example) in [
+        ("TUCKSHOP_PAYMENT_HANDLER_SPEC", &payment.handler_spec, &example.handler_spec),
+        ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", &payment.handler_schema, &example.handler_schema),
+    ] {
+        let parsed = Url::parse(url).ok();
+        let host = parsed.as_ref().filter(|url| url.scheme() == "https").and_then(Url::domain);
+        match host {
+            _ if url == example => mistakes.add(variable, "production mode needs the handler's own"),
+            Some(host) if has_authority(host, &payment.handler_name) => {}
+            Some(_) => mistakes.add(
+                variable,
+                "must be at the domain that TUCKSHOP_PAYMENT_HANDLER_NAME reverses, or below it: platforms ignore it else",
+            ),
+            None => mistakes.add(variable, "must be an https URL with a domain"),
+        }
+    }
+}
+
+/// A domain has two labels at least, and the handler one of its own.
+fn is_reversed_domain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_first = label.starts_with(|letter: char| letter.is_ascii_lowercase());
+        is_first && label.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, '_' | '-'))
+    };
+    name.split('.').count() > 2 && name.split('.').all(is_label)
+}
+
+/// `docs.example.com` and `example.com` have it over `com.example.card`; so has `pay.example.com` over `com.example.pay`.
+fn has_authority(host: &str, name: &str) -> bool {
+    host.split('.').count() > 1 && host.rsplit('.').take(2).eq(name.split('.').take(2))
+}
+
 fn mail(config: &Config, mistakes: &mut Mistakes) {
     let mail = &config.mail;
-    if mail.host.is_some() && mail.from.is_none() {
+    for (variable, is_set) in [
+        ("TUCKSHOP_MAIL_FROM", mail.from.is_some()),
+        ("TUCKSHOP_MAIL_USERNAME", mail.username.is_some()),
+        ("TUCKSHOP_MAIL_PASSWORD", mail.password.is_some()),
+        ("TUCKSHOP_MAIL_PORT", mail.port.is_some()),
+        ("TUCKSHOP_MAIL_TLS", mail.tls != MailProtection::default()),
+        ("TUCKSHOP_MAIL_CA_PATH", mail.ca_path.is_some()),
+    ] {
+        if is_set && mail.host.is_none() {
+            mistakes.add(variable, "has no use without TUCKSHOP_MAIL_HOST");
+        }
+    }
+    if mail.host.is_none() {
+        return;
+    }
+    if mail.from.is_none() {
         mistakes.add("TUCKSHOP_MAIL_FROM", "is needed with TUCKSHOP_MAIL_HOST");
     }
-    if mail.username.is_some() != mail.password.is_some() {
-        mistakes.add("TUCKSHOP_MAIL_PASSWORD", "and TUCKSHOP_MAIL_USERNAME are needed together");
+    match (&mail.username, &mail.password) {
+        (Some(_), None) => mistakes.add("TUCKSHOP_MAIL_PASSWORD", "is needed with TUCKSHOP_MAIL_USERNAME"),
+        (None, Some(_)) => mistakes.add("TUCKSHOP_MAIL_USERNAME", "is needed with TUCKSHOP_MAIL_PASSWORD"),
+        (Some(_), Some(_)) | (None, None) => {}
     }
 }
 
@@ -89,5 +163,40 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
         Ok(_) if text.ends_with('/') => mistakes.add(NAME, "must not end in a slash"),
         Ok(_) => {}
         Err(_) => mistakes.add(NAME, "must be a URL"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_spoken_for_by_the_domain_that_it_reverses() {
+        for (host, name, expected) in [
+            ("example.com", "com.example.card", true),
+            ("docs.example.com", "com.example.card", true),
+            ("pay.google.com", "com.google.pay", true),
+            ("shopify.dev", "dev.shopify.shop_pay", true),
+            ("example.org", "com.example.card", false),
+            ("example.com.evil.example", "com.example.card", false),
+            ("badexample.com", "com.example.card", false),
+            ("com", "com.example.card", false),
+            ("com.example", "com.example.card", false),
+        ] {
+            assert_eq!(has_authority(host, name), expected, "{host} over {name}");
+        }
+        for (name, expected) in [
+            ("com.example.card", true),
+            ("dev.some-shop.shop_pay", true),
+            ("card", false),
+            ("example.card", false),
+            ("com..card", false),
+            ("com.example.", false),
+            ("COM.Example.card", false),
+            ("com.example.4", false),
+            ("https://example.com/card", false),
+        ] {
+            assert_eq!(is_reversed_domain(name), expected, "{name}");
+        }
     }
 }

@@ -267,7 +267,7 @@ impl Section for CheckoutConfig {
         ),
         setting(
             "completion_grace_ms",
-            "How long the process works on a completion past its point of no return, whoever still waits.",
+            "How long the process works on a completion past its point of no return, whoever still waits: up to three calls of the gateway, and recording what came of them. What does not fit is left to the reconciler.",
         ),
     ];
 }
@@ -278,7 +278,7 @@ impl Default for CheckoutConfig {
             expires_after_minutes: 6 * 60,
             retention_days: 30,
             completion_minimum_ms: 500,
-            completion_grace_ms: 12_000,
+            completion_grace_ms: 15_000,
         }
     }
 }

@@ -81,7 +81,11 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
             error!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
                 "error" => fault.chain());
         }
-        FaultKind::DeadlineExceeded | FaultKind::Cancelled | FaultKind::Unavailable | FaultKind::Contention => {
+        FaultKind::DeadlineExceeded
+        | FaultKind::Cancelled
+        | FaultKind::Unavailable
+        | FaultKind::StorageFull
+        | FaultKind::Contention => {
             warn!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
                 "error" => fault.chain());
         }
@@ -94,6 +98,9 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
         FaultKind::Cancelled => unavailable(kind.as_str(), "The request was given up before anything happened"),
         FaultKind::Unavailable => {
             unavailable(kind.as_str(), "The shop cannot do this now; nothing happened").retry_after(1)
+        }
+        FaultKind::StorageFull => {
+            unavailable(kind.as_str(), "The shop has no room to store anything; nothing happened").retry_after(1)
         }
         FaultKind::Contention => unavailable(kind.as_str(), "Others were in the way; nothing happened").retry_after(1),
         FaultKind::OutcomeUnknown => {

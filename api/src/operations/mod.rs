@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use domain::PortFuture;
 use domain::context::RequestContext;
-use domain::fault::Fault;
+use domain::fault::{Fault, FaultKind};
 use serde_json::json;
 
 use crate::http::Scope;
@@ -15,6 +15,8 @@ use crate::runtime::{Commands, Supervisor};
 
 /// Whether the database answers and has the schema of this program.
 pub type ReadinessCheck = Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>;
+/// What cannot be done although the shop is ready.
+pub type Degradation = Arc<dyn Fn() -> Option<FaultKind> + Send + Sync>;
 /// Transactions that nobody waits for any more but that still hold a connection.
 pub type AbandonedCount = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -23,6 +25,7 @@ pub struct Operations {
     pub commands: Commands,
     pub supervisor: Supervisor,
     pub ready: ReadinessCheck,
+    pub degraded: Degradation,
     pub abandoned: AbandonedCount,
 }
 
@@ -42,6 +45,7 @@ async fn livez() -> HttpResponse {
 }
 
 /// 200 when requests may be sent here: the database answers, its schema is current, and the process is not stopping.
+/// A shop without room on its disk is still sent requests, since it can be read; it says what it lacks.
 async fn readyz(
     scope: web::Data<Scope>,
     operations: web::Data<Operations>,
@@ -53,9 +57,10 @@ async fn readyz(
     if scope.shutdown.has_begun() {
         return not_ready("stopping");
     }
-    match (operations.ready)(&ctx.at_most(READY_WITHIN)).await {
-        Ok(()) => HttpResponse::Ok().json(json!({"status": "ok"})),
-        Err(fault) => not_ready(fault.kind().as_str()),
+    match ((operations.ready)(&ctx.at_most(READY_WITHIN)).await, (operations.degraded)()) {
+        (Ok(()), None) => HttpResponse::Ok().json(json!({"status": "ok"})),
+        (Ok(()), Some(lack)) => HttpResponse::Ok().json(json!({"status": "degraded", "reason": lack.as_str()})),
+        (Err(fault), _) => not_ready(fault.kind().as_str()),
     }
 }
 

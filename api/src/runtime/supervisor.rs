@@ -1,6 +1,7 @@
 //! The supervisor: owns every periodic task. It knows nothing of shops.
 //!
-//! A task runs in passes: every period, at once when nudged, at once again while there is more. A pass has a timeout;
+//! A task runs in passes: every period, at once when nudged or when a task that makes work for it has done something,
+//! at once again while there is more. A pass has a timeout;
 //! a pass that fails or panics is logged and tried again later, with a growing wait. A task with several lanes may have
 //! as many passes at once: a lane that finds work wakes the next, so that an idle task costs one pass in each period.
 
@@ -27,6 +28,8 @@ pub struct Schedule {
     pub pass_timeout: Duration,
     /// Passes at once.
     pub lanes: u32,
+    /// The tasks for which a pass that did something makes work.
+    pub wakes: &'static [&'static str],
 }
 
 impl Schedule {
@@ -34,6 +37,12 @@ impl Schedule {
     #[must_use]
     pub fn on(self, lanes: u32) -> Self {
         Self { lanes, ..self }
+    }
+
+    /// A pass that did something nudges these.
+    #[must_use]
+    pub fn then_wakes(self, wakes: &'static [&'static str]) -> Self {
+        Self { wakes, ..self }
     }
 }
 
@@ -192,6 +201,9 @@ impl Duty {
                     Progress::Idle => 0,
                     Progress::Done(items) | Progress::More(items) => items,
                 };
+                if items > 0 {
+                    self.schedule.wakes.iter().for_each(|next| self.supervisor.nudge(next));
+                }
                 own.update(|status| {
                     status.failing_for = 0;
                     status.items += u64::from(items);
@@ -239,6 +251,7 @@ mod tests {
 
     /// Counts its passes, does as told, and reports each.
     struct Probe {
+        name: &'static str,
         step: Step,
         passes: AtomicU32,
         told: mpsc::UnboundedSender<u32>,
@@ -246,7 +259,7 @@ mod tests {
 
     impl BackgroundTask for Probe {
         fn name(&self) -> &'static str {
-            "probe.run"
+            self.name
         }
         fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
             let pass = self.passes.fetch_add(1, Ordering::SeqCst) + 1;
@@ -258,8 +271,8 @@ mod tests {
 
     fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
         let (told, heard) = mpsc::unbounded_channel();
-        let probe = Probe { step, passes: AtomicU32::new(0), told };
-        let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1 };
+        let probe = Probe { name: "probe.run", step, passes: AtomicU32::new(0), told };
+        let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
         let log = Logger::root(slog::Discard, o!());
         (Supervisor::start(&Handle::current(), &log, vec![(Arc::new(probe), schedule)]), heard)
     }
@@ -321,7 +334,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
         let barrier = Arc::new(tokio::sync::Barrier::new(4));
-        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3 };
+        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3, wakes: &[] };
         let log = Logger::root(slog::Discard, o!());
         let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(Crowd(barrier.clone())), schedule)];
         let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
@@ -329,6 +342,30 @@ mod tests {
         assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
         let status = &supervisor.status()["crowd.run"];
         assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
+        let probe = |name, step| {
+            let (told, heard) = mpsc::unbounded_channel();
+            let probe: Arc<dyn BackgroundTask> = Arc::new(Probe { name, step, passes: AtomicU32::new(0), told });
+            (probe, heard)
+        };
+        let step: Step = |pass| Ok(if pass == 2 { Progress::Done(1) } else { Progress::Idle });
+        let ((maker, mut made), (woken, mut heard)) =
+            (probe("maker.run", step), probe("probe.run", |_| Ok(Progress::Idle)));
+        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+        let log = Logger::root(slog::Discard, o!());
+        let tasks = vec![(maker, schedule.then_wakes(&["probe.run"])), (woken, schedule)];
+        let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
+        assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
+        supervisor.nudge("maker.run");
+        assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
+        // Nothing was done, so nobody is woken.
+        supervisor.nudge("maker.run");
+        assert_eq!(made.recv().await, Some(3));
+        assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
+        assert!(heard.try_recv().is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
     ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "1000"),
-    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "2000"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "3000"),
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
 ];
 /// A minute, in microseconds: nothing here takes as long, unless a jump of the clock is taken for a duration.

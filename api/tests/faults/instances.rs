@@ -67,11 +67,11 @@ async fn three_instances_start_at_once_on_an_empty_database_and_are_one_shop(pla
 
 async fn an_instance_settles_what_another_was_killed_over(place: Place) {
     stock(&place, ITEMS);
-    // The owner may take four seconds and one more; only then is it taken to be dead.
+    // The owner may take six seconds and one more; only then is it taken to be dead.
     let settings = [
         PUBLIC_URL,
         ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "2000"),
-        ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "4000"),
+        ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "6000"),
         ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
     ];
     let (owner, other) = (Server::launch(&place, &settings), Server::launch(&place, &settings));

@@ -216,6 +216,8 @@ async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
 async fn forgotten_connections_are_replaced(place: Place) {
     let mut shop = Behind::open(&place);
     shop.create().expect(201);
+    // Usually one or two; the pool opens another when two ask for one at the same moment.
+    let open = shop.proxy.open();
     shop.proxy.set(Fault::Forget);
     let ask = |shop: &mut Behind| {
         let (reply, took) = timed(|| shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)));
@@ -224,8 +226,8 @@ async fn forgotten_connections_are_replaced(place: Place) {
     };
     let late: Vec<u16> =
         std::iter::repeat_with(|| ask(&mut shop)).take(8).take_while(|status| *status != 201).collect();
-    // One for each connection that was open.
-    assert!((1..=2).contains(&late.len()) && late.iter().all(|status| *status == 504), "{late:?}");
+    // At most one for each connection that was open.
+    assert!((1..=open).contains(&late.len()) && late.iter().all(|status| *status == 504), "{late:?}");
     assert_eq!(shop.platform.status_number("transactions_abandoned"), late.len() as u64);
     shop.platform.must(&Call::get("/readyz")).expect(200);
 

@@ -2,13 +2,16 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
+
+use faultkit::SmallDisk;
+use serde_json::json;
 
 use crate::books::{Books, Item, stock};
 use crate::deadlines::at_rest;
 use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
+use crate::kit::basket::basket;
 use crate::kit::client::fresh_key;
 use crate::kit::command::tuckshop_at;
 use crate::kit::place::not_checked;
@@ -124,30 +127,28 @@ async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
 }
 
-/// A file system of a few megabytes; unmounted when dropped.
-pub struct SmallDisk {
-    pub path: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, and a word about it, where nobody may mount one.
-    pub fn mount(path: PathBuf, megabytes: u32) -> Option<Self> {
-        std::fs::create_dir_all(&path).expect("a directory");
-        let size = format!("size={megabytes}m");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
-        if !done.is_ok_and(|done| done.status.success()) {
-            not_checked("a full disk (only root may mount a small one)");
-            return None;
-        }
-        Some(Self { path })
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
-        let _ = std::fs::remove_dir(&self.path);
-    }
+/// Of a shop that has just been refused a write: it is told once what it lacks, by readiness too, and once that it has
+/// it, after there is room and something was bought.
+pub async fn is_degraded_until(server: &Server, cause: &str, it_has_room: impl FnOnce(&mut Platform)) {
+    let mut platform = Platform::at(server.address());
+    let told = |what: &str| {
+        let lines = server.log().into_iter().filter(|line| line["msg"] == what);
+        lines.map(|line| (line["error_code"].to_string(), line["error"].to_string())).collect::<Vec<_>>()
+    };
+    let refused =
+        || told("request failed").iter().any(|(code, error)| code == r#""storage_full""# && error.contains(cause));
+    until("it is logged", PATIENCE, || refused().then_some(()));
+    let full = told("the disk of the database is full");
+    assert!(full.len() == 1 && full[0].0 == r#""storage_full""# && full[0].1.contains(cause), "{full:?}");
+    let refused = server.post("/checkout-sessions", &basket(&[("bun", 1)])).await.problem(503, "storage_full");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let is_ready = |platform: &mut Platform| platform.must(&Call::get("/readyz")).expect(200).json;
+    assert_eq!(is_ready(&mut platform), json!({"status": "degraded", "reason": "storage_full"}));
+    platform.must(&Call::get("/livez")).expect(200);
+    it_has_room(&mut platform);
+    assert_eq!(is_ready(&mut platform), json!({"status": "ok"}));
+    until("it is logged", PATIENCE, || told("the disk of the database has room again").pop());
+    assert_eq!(told("the disk of the database is full").len(), 1);
 }
 
 async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
@@ -158,7 +159,9 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
         return not_checked("a full disk below Postgres (its server is elsewhere)");
     };
     let path = std::env::temp_dir().join(format!("tuckshop-full-{}", std::process::id()));
-    let Some(disk) = SmallDisk::mount(path, 48) else { return };
+    let Some(disk) = SmallDisk::mount(path, 48) else {
+        return not_checked("a full disk (only root may mount a small one)");
+    };
     std::os::unix::fs::chown(&disk.path, Some(owner), None).expect("root may");
     let space = format!("full_{}", uuid::Uuid::new_v4().simple());
     books.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
@@ -178,21 +181,18 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
         let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
         (reply.status != 201).then_some(reply)
     });
-    assert!(refused.clone().expect(503).says("unavailable"), "{refused:?}");
-    platform.read(&id);
-    platform.must(&Call::get("/livez")).expect(200);
-    let told = |line: &serde_json::Value| {
-        line["msg"] == "request failed" && line["error"].as_str().is_some_and(|error| error.contains("No space left"))
-    };
-    until("it is logged", PATIENCE, || server.log().iter().any(told).then_some(()));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
-
-    books.execute("DROP TABLE ballast");
-    let bought = until("there is room again", PATIENCE, || {
-        let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
-        (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
-    });
-    assert_eq!(bought.expect(200).checkout_status(), "completed");
+    assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
+    is_degraded_until(&server, "No space left on device", |platform| {
+        platform.read(&id);
+        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+        books.execute("DROP TABLE ballast");
+        let bought = until("there is room again", PATIENCE, || {
+            let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
+            (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
+        });
+        assert_eq!(bought.expect(200).checkout_status(), "completed");
+    })
+    .await;
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
     for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {

@@ -28,7 +28,7 @@ async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(
         &place,
-        &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "30000"), ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "60000")],
+        &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "30000"), ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "90000")],
     );
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);

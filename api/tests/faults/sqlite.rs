@@ -1,8 +1,9 @@
 //! The disk below SQLite: full, failing, or cut off in the middle of a commit.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
+
+use faultkit::SmallDisk;
 
 use crate::books::{Books, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
@@ -12,7 +13,8 @@ use crate::kit::place::not_checked;
 use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform};
-use crate::postgres::SmallDisk;
+use crate::postgres::is_degraded_until;
+use crate::recording::strace;
 
 crate::on_sqlite!(
     a_full_disk_is_503_for_writes_and_reads_go_on,
@@ -24,16 +26,16 @@ const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 
 async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
     stock(&place, ITEMS);
-    let Some(disk) = SmallDisk::mount(place.directory().join("small"), 6) else { return };
+    let Some(disk) = SmallDisk::mount(place.directory().join("small"), 6) else {
+        return not_checked("a full disk (only root may mount a small one)");
+    };
     let file = disk.path.join("shop.db");
     std::fs::copy(place.sqlite_path(), &file).expect("room for a shop");
     let url = format!("sqlite://{}", file.display());
     let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_URL", &url)]);
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);
-    let ballast = disk.path.join("ballast");
-    let mut filling = std::fs::File::create(&ballast).expect("a file");
-    while filling.write_all(&[0; 4096]).is_ok() {}
+    let ballast = disk.fill();
 
     let mut acknowledged = vec![id.clone()];
     let refused = until("the disk is full", PATIENCE, || {
@@ -43,22 +45,18 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
         }
         (reply.status != 201).then_some(reply)
     });
-    assert!(refused.clone().expect(503).says("unavailable"), "{refused:?}");
+    assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
     let complete = Call::complete(&id, &fresh_key(), "success_token");
-    assert!(platform.must(&complete).expect(503).says("unavailable"));
-    for id in &acknowledged {
-        platform.read(id);
-    }
-    let told = |line: &serde_json::Value| {
-        line["msg"] == "request failed"
-            && line["error"].as_str().is_some_and(|error| error.contains("database or disk is full"))
-    };
-    until("it is logged", PATIENCE, || server.log().iter().any(told).then_some(()));
-
-    drop(filling);
-    std::fs::remove_file(&ballast).expect("removed");
-    // Without a restart, and with the same key.
-    assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
+    assert!(platform.must(&complete).expect(503).says("storage_full"));
+    is_degraded_until(&server, "database or disk is full", |platform| {
+        for id in &acknowledged {
+            platform.read(id);
+        }
+        std::fs::remove_file(&ballast).expect("removed");
+        // Without a restart, and with the same key.
+        assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
+    })
+    .await;
     let mut books = Books::at(&file);
     assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
     let state = books.state(&place, ITEMS);
@@ -101,17 +99,14 @@ async fn a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_
 }
 
 async fn a_disk_that_cannot_sync_ends_all_writing_until_a_restart(place: Place) {
-    if !Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-    {
-        return not_checked("a disk that cannot sync (there is no strace)");
-    }
+    let Some(strace) = strace("a disk that cannot sync") else { return };
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);
     let process = server.process_id().to_string();
     let syncs = "fsync,fdatasync";
-    let mut strace = Process::start(Command::new("strace").args([
+    let mut strace = Process::start(Command::new(&strace).args([
         "-f",
         "-p",
         &process,

@@ -30,8 +30,14 @@ impl Process {
 
     /// The binary, with these arguments and this environment only.
     pub fn tuckshop(arguments: &[&str], environment: &[(String, String)]) -> Self {
+        Self::tuckshop_by(&[], arguments, environment)
+    }
+
+    /// The same, started by another program: `by` is that program and what it is told before the command.
+    pub fn tuckshop_by(by: &[&str], arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let words = [by, &[TUCKSHOP], arguments].concat();
         let environment = environment.iter().map(|(name, value)| (name, value));
-        Self::start(Command::new(TUCKSHOP).args(arguments).env_clear().envs(environment))
+        Self::start(Command::new(words[0]).args(&words[1..]).env_clear().envs(environment))
     }
 
     pub fn id(&self) -> u32 {

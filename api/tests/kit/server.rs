@@ -46,9 +46,14 @@ impl Server {
 
     /// Starts one and waits until it listens; its database need not answer.
     pub fn launch(place: &Place, settings: &[(&str, &str)]) -> Self {
+        Self::launch_by(&[], place, settings)
+    }
+
+    /// The same, started by another program; that one gets the signals.
+    pub fn launch_by(by: &[&str], place: &Place, settings: &[(&str, &str)]) -> Self {
         let mut environment = place.settings();
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let process = Process::tuckshop(&["serve"], &environment);
+        let process = Process::tuckshop_by(by, &["serve"], &environment);
         let address = process.out.first(PATIENCE, |line| {
             let line: Value = serde_json::from_str(line).ok()?;
             (line["msg"] == "listening").then(|| line["address"].as_str()?.parse::<SocketAddr>().ok())?

@@ -34,6 +34,51 @@ fn all_mistakes_are_told_at_once_and_end_with_two() {
     }
 }
 
+/// What only an adapter can judge is judged with everything else: before the database exists.
+#[test]
+fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (roots, keys) = (file("roots.pem", "no certificate"), file("keys.pem", "hunter2"));
+    let database = directory.path().join("shop.db");
+    let database_url = format!("sqlite://{}", database.display());
+    let good = [
+        ("TUCKSHOP_DATABASE_URL", database_url.as_str()),
+        ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"),
+        ("TUCKSHOP_MAIL_USERNAME", "shop"),
+    ];
+    let wrong = [
+        ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "soon"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "http://hunter2.example"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "hunter2\n"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", "hunter 2"),
+        ("TUCKSHOP_SHOP_CURRENCY", "ISK"),
+        ("TUCKSHOP_MAIL_HOST", "smtp://hunter2.example"),
+        ("TUCKSHOP_MAIL_FROM", "hunter2"),
+        ("TUCKSHOP_MAIL_TLS", "none"),
+        ("TUCKSHOP_MAIL_PASSWORD", ""),
+        ("TUCKSHOP_MAIL_CA_PATH", roots.as_str()),
+        ("TUCKSHOP_WEBHOOK_KEYS_PATH", keys.as_str()),
+    ];
+    let mut expected: Vec<&str> = wrong.iter().map(|(name, _)| *name).collect();
+    expected.sort_unstable();
+    for command in [&["serve"][..], &["config"], &["migrate"], &["keys", "list"], &["deliveries", "list"]] {
+        let finished = tuckshop(command, &[&good[..], &wrong[..]].concat());
+        assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
+        let mut told = named(&finished.err);
+        told.sort_unstable();
+        assert_eq!(told, expected, "{command:?}: {}", finished.err);
+        assert!(!finished.err.contains("hunter"), "{}", finished.err);
+        assert!(!database.exists(), "{command:?} opened the database");
+    }
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
 #[test]
 fn no_value_is_repeated() {
     let finished = tuckshop(
@@ -59,7 +104,7 @@ fn no_value_is_repeated() {
 fn settings_that_contradict_each_other_are_refused() {
     for (settings, blamed) in [
         (
-            [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
+            [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1500"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
             "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",
         ),
         (
@@ -79,6 +124,42 @@ fn settings_that_contradict_each_other_are_refused() {
         let finished = tuckshop(&["config"], &settings);
         assert_eq!(finished.code, 2, "{settings:?}");
         assert_eq!(named(&finished.err), [blamed], "{}", finished.err);
+    }
+}
+
+/// Whoever sets what has no use alone forgot, or misspelt, the rest.
+#[test]
+fn half_a_configuration_is_refused() {
+    let (host, from) = (("TUCKSHOP_MAIL_HOST", "mail.example"), ("TUCKSHOP_MAIL_FROM", "orders@sweets.example"));
+    let gateway = ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example");
+    let (key, capture) = (("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"), ("TUCKSHOP_PAYMENT_CAPTURE", "manual"));
+    for (settings, blamed) in [
+        (&[key][..], &["TUCKSHOP_PAYMENT_GATEWAY_KEY"][..]),
+        (&[("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1")], &["TUCKSHOP_PAYMENT_EVENT_SECRETS"]),
+        (&[capture], &["TUCKSHOP_PAYMENT_CAPTURE"]),
+        (&[gateway], &["TUCKSHOP_PAYMENT_GATEWAY_KEY"]),
+        (&[gateway, key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", " , ")], &["TUCKSHOP_PAYMENT_EVENT_SECRETS"]),
+        (&[gateway, key, capture, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1")], &[]),
+        (&[from], &["TUCKSHOP_MAIL_FROM"]),
+        (&[("TUCKSHOP_MAIL_TLS", "starttls")], &["TUCKSHOP_MAIL_TLS"]),
+        (
+            &[("TUCKSHOP_MAIL_USERNAME", "shop"), ("TUCKSHOP_MAIL_PASSWORD", "word"), ("TUCKSHOP_MAIL_PORT", "587")],
+            &["TUCKSHOP_MAIL_USERNAME", "TUCKSHOP_MAIL_PASSWORD", "TUCKSHOP_MAIL_PORT"],
+        ),
+        (&[host, from, ("TUCKSHOP_MAIL_PASSWORD", "word")], &["TUCKSHOP_MAIL_USERNAME"]),
+        (&[host, from], &[]),
+    ] {
+        for mode in [&[][..], &[("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")]]
+        {
+            let handler = [
+                ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
+                ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/card"),
+                ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "https://shop.example/card.json"),
+            ];
+            let finished = tuckshop(&["config"], &[settings, mode, &handler].concat());
+            assert_eq!(named(&finished.err), blamed, "{settings:?} {mode:?}: {}", finished.err);
+            assert_eq!(finished.code, if blamed.is_empty() { 0 } else { 2 }, "{settings:?}");
+        }
     }
 }
 

@@ -59,6 +59,31 @@ async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
     server.buy(&[("eraser", 1)]).await;
 }
 
+#[test]
+fn a_database_that_is_not_there_is_named_and_not_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for file in ["shop.db", "nowhere/shop.db"] {
+        let file = directory.path().join(file).display().to_string();
+        let url = ("TUCKSHOP_DATABASE_URL", format!("sqlite://{file}"));
+        for command in ["deliveries", "platforms", "keys"] {
+            let finished = tuckshop(&[command, "list"], &[(url.0, &url.1)]);
+            assert_eq!(finished.code, 1, "{}", finished.err);
+            let told = format!("there is no database at {file} yet; run `tuckshop migrate`");
+            assert!(finished.err.contains(&told), "{}", finished.err);
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+
+    let no_file = directory.path().join("directory");
+    std::fs::create_dir(&no_file).expect("a directory");
+    for url in [format!("sqlite://{}", no_file.display()), "postgres://me:hunter2@127.0.0.1:1/shop".to_owned()] {
+        let finished = tuckshop(&["migrate"], &[("TUCKSHOP_DATABASE_URL", &url)]);
+        let shown = url.replace("hunter2", "***");
+        assert_eq!(finished.code, 1, "{}", finished.err);
+        assert!(finished.err.contains(&format!("cannot reach the database: {shown}: ")), "{}", finished.err);
+    }
+}
+
 async fn an_address_that_is_taken_is_told(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

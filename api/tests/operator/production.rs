@@ -31,6 +31,33 @@ fn it_refuses_simulation() {
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
 
+/// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
+#[test]
+fn it_needs_words_of_its_own_for_the_payment_handler() {
+    let gateway = [
+        PRODUCTION[0],
+        PRODUCTION[1],
+        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"),
+    ];
+    let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
+    for (values, blamed) in [
+        (["", "", ""], &["NAME", "SPEC", "SCHEMA"][..]),
+        (["card", "https://example.com/card", "https://example.com/card.json"], &["NAME", "SPEC", "SCHEMA"]),
+        (["com.example.card", "https://example.com/card", "https://schemas.example.com/card.json"], &[]),
+        (["com.example.card", "http://example.com/card", "https://example.com/card.json"], &["SPEC"]),
+        (["com.example.card", "https://example.com/card", "https://example.org/card.json"], &["SCHEMA"]),
+        (["com.example.card", "https://example.com.example.org/card", "https://10.0.0.1/card"], &["SPEC", "SCHEMA"]),
+        (["example.tuckshop.cards", "", "https://tuckshop.example/cards.json"], &["SPEC"]),
+    ] {
+        let words = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
+        let finished = tuckshop(&["config"], &[&gateway[..], &words].concat());
+        let told: Vec<&str> = finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(it, _)| it).collect();
+        let blamed: Vec<String> = blamed.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
+        assert_eq!(told, blamed, "{values:?}: {}", finished.err);
+    }
+}
+
 #[test]
 fn it_may_listen_to_everyone() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");

@@ -28,10 +28,10 @@ async fn instance(place: &Place) -> Server {
 }
 
 async fn in_vain(server: &Server) -> Value {
-    let line = tried(server, "lease_lost").await;
+    let line = tried(server, "too_late").await;
     assert_eq!(
-        (&line["msg"], &line["level"], &line["attempt"]),
-        (&json!("lease lost: someone else delivers it"), &json!("warning"), &json!(1))
+        (&line["msg"], &line["level"], &line["attempt"], &line["state"]),
+        (&json!("not recorded: the message had ended"), &json!("warning"), &json!(1), &json!("delivered"))
     );
     line
 }

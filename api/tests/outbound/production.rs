@@ -13,6 +13,8 @@ const PRODUCTION: &[(&str, &str)] = &[
     ("TUCKSHOP_MODE", "production"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
+    ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/specs/card"),
+    ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "https://schemas.shop.example/card.json"),
     ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "0"),
 ];
 
@@ -48,8 +50,15 @@ async fn receivers_inside_are_not_called(place: Place) {
     .enumerate()
     {
         let platform = format!("https://platform.example/{number}");
+        // It is refused where it is pinned, and again where it is called: whoever pinned it, and however.
         let pinned = tuckshop_at(&place, &["platforms", "add", &platform, "--webhook-url", &hook], PRODUCTION);
-        assert_eq!(pinned.code, 0, "{}", pinned.err);
+        assert_eq!((pinned.code, pinned.out.as_str()), (1, ""), "{hook}");
+        assert!(pinned.err.contains("nothing would ever be delivered to its webhook_url: "), "{}", pinned.err);
+        let order = json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
+        let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
+        Books::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
+        let listed = tuckshop_at(&place, &["platforms", "list"], PRODUCTION);
+        assert!(listed.out.contains(&format!("{platform}  it cannot be told: ")), "{}", listed.out);
         assert_eq!(told(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
     }
     // Nor is a profile fetched from inside.

@@ -46,6 +46,12 @@ async fn signer(server: &Server, receiver: &Receiver) -> String {
     key
 }
 
+/// What the list says of the key.
+fn state<'a>(listed: &'a str, id: &str) -> &'a str {
+    let line = listed.lines().find_map(|line| line.strip_prefix(id)).unwrap_or_else(|| panic!("{listed}"));
+    line.trim_start()
+}
+
 fn key_of(said: &str) -> String {
     said.split_whitespace().next().expect("an id").to_owned()
 }
@@ -54,7 +60,7 @@ fn key_of(said: &str) -> String {
 async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Place) {
     stock(&place, ITEMS);
     let none = run(&place, &["keys", "list"]);
-    assert_eq!((none.code, none.out.starts_with("0 key(s).")), (0, true), "{}{}", none.out, none.err);
+    assert_eq!((none.code, none.out.as_str()), (0, "0 key(s). The first is made when it is first needed."));
     let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
     let first = signer(&server, &receiver).await;
     assert_eq!(published(&server).await, BTreeSet::from([first.clone()]));
@@ -69,11 +75,11 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
     assert_eq!(published(&server).await, BTreeSet::from([first.clone(), second.clone()]));
     assert_eq!(signer(&server, &receiver).await, first, "not yet");
     let listed = run(&place, &["keys", "list"]);
-    let state = |id: &str| {
-        let line = listed.out.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{}", listed.out));
-        line.split_whitespace().nth(1).expect("a state").to_owned()
-    };
-    assert_eq!((state(&first).as_str(), state(&second).as_str()), ("signs", "published"));
+    let signs_from = rotated.out.split_whitespace().nth(3).expect("an instant");
+    assert!(state(&listed.out, &first).starts_with("signs      since "), "{}", listed.out);
+    assert!(state(&listed.out, &first).ends_with(&format!(", until {signs_from}")), "{}", listed.out);
+    assert_eq!(state(&listed.out, &second), format!("published  signs from {signs_from}"));
+    assert!(listed.out.ends_with("2 key(s)."), "{}", listed.out);
 
     let urgent = run(&place, &["keys", "rotate", "--at-once"]);
     assert_eq!(urgent.code, 0, "{}", urgent.err);
@@ -81,8 +87,74 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
     drop(server);
     let server = serve(&place, &[]).await;
     assert_eq!(signer(&server, &receiver).await, third);
-    assert!(published(&server).await.is_superset(&BTreeSet::from([first, third])), "{:?}", published(&server).await);
-    assert!(!run(&place, &["keys", "list"]).out.contains("PRIVATE"));
+    assert!(published(&server).await.is_superset(&BTreeSet::from([first.clone(), third.clone()])));
+    let listed = run(&place, &["keys", "list"]).out;
+    assert!(state(&listed, &first).starts_with("published  signed until "), "{listed}");
+    assert!(state(&listed, &second).starts_with("published  never signed, published until "), "{listed}");
+    assert!(state(&listed, &third).starts_with("signs      since "), "{listed}");
+    assert!(!listed.contains("PRIVATE"));
+}
+
+/// A stolen key is of no use any more: it is published no longer, and what the shop signs is signed with another.
+async fn a_revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
+    stock(&place, ITEMS);
+    let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
+    let stolen = signer(&server, &receiver).await;
+    let unknown = run(&place, &["keys", "revoke", "another"]);
+    assert_eq!((unknown.code, unknown.err.contains("there is no key another")), (1, true), "{}", unknown.err);
+
+    let revoked = run(&place, &["keys", "revoke", &stolen]);
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    assert!(revoked.out.starts_with(&format!("{stolen} is revoked: ")), "{}", revoked.out);
+    assert!(revoked.out.contains("What it signed and is under way cannot be verified."), "{}", revoked.out);
+    let made = key_of(revoked.out.lines().last().expect("a line"));
+    assert!(revoked.out.ends_with(&format!("{made} signs in its place; receivers must read the profile again.")));
+    // The shop remembers its keys for a minute; a new process reads them at once.
+    drop(server);
+    let server = serve(&place, &[]).await;
+    assert_eq!(published(&server).await, BTreeSet::from([made.clone()]));
+    assert_eq!(signer(&server, &receiver).await, made);
+    let listed = run(&place, &["keys", "list"]).out;
+    assert!(state(&listed, &stolen).starts_with("revoked    since "), "{listed}");
+    assert!(state(&listed, &made).starts_with("signs      since "), "{listed}");
+
+    // The one that was to come takes the place of the present one before its time, and no older one comes back.
+    let next = key_of(&run(&place, &["keys", "rotate"]).out);
+    let revoked = run(&place, &["keys", "revoke", &made]);
+    assert!(revoked.out.contains(&format!("{next} signs in its place")), "{}", revoked.out);
+    let listed = run(&place, &["keys", "list"]).out;
+    assert_eq!(state(&listed, &next), "signs      in the place of a revoked key");
+    let again = run(&place, &["keys", "revoke", &stolen]);
+    assert_eq!((again.code, again.out.ends_with(&format!("{next} signs, as before."))), (0, true), "{}", again.out);
+    drop(server);
+    let server = serve(&place, &[]).await;
+    assert_eq!(signer(&server, &receiver).await, next);
+    assert_eq!(published(&server).await, BTreeSet::from([next]));
+}
+
+/// Keys of a file are the operator's: the shop neither makes, rotates nor revokes any, and says what to do.
+async fn keys_of_a_file_are_replaced_there(place: Place) {
+    stock(&place, ITEMS);
+    // RFC 9421, appendix B.1.3.
+    const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
+        MHcCAQEEIFKbhfNZfpDsW43+0+JjUr9K+bTeuxopu653+hBaXGA7oAoGCCqGSM49\n\
+        AwEHoUQDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lfw0EkjqF7xB4FivAxzic30tMM\n\
+        4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==\n\
+        -----END EC PRIVATE KEY-----\n";
+    let path = place.directory().join("keys.pem");
+    std::fs::write(&path, KEY).expect("written");
+    let path = path.display().to_string();
+    let keys = |arguments: &[&str]| tuckshop_at(&place, arguments, &[("TUCKSHOP_WEBHOOK_KEYS_PATH", path.as_str())]);
+    let listed = keys(&["keys", "list"]);
+    let id = key_of(&listed.out);
+    assert_eq!(listed.out, format!("{id}  signs\n1 key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH."));
+    for (arguments, advice) in [
+        (&["keys", "rotate"][..], "put a new one into it, and restart"),
+        (&["keys", "revoke", &id], "take this one out of it, and restart every instance"),
+    ] {
+        let refused = keys(arguments);
+        assert_eq!((refused.code, refused.err.contains(advice)), (1, true), "{arguments:?}: {}", refused.err);
+    }
 }
 
 /// WH7. Whoever keeps a profile for an hour, and a webhook for days, can verify every webhook across a rotation: the
@@ -125,10 +197,9 @@ async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
     assert!(judge.on_webhook(&fourth, &others).is_string());
 }
 
-/// Keys of a file are the operator's: the shop neither makes nor rotates any.
-async fn keys_of_a_file_are_not_rotated(place: Place) {
-    stock(&place, ITEMS);
-    for (text, said) in [(None, "No such file"), (Some("no key"), "")] {
+/// What cannot be signed with is told before anything is opened.
+async fn a_file_without_keys_is_a_wrong_configuration(place: Place) {
+    for (text, said) in [(None, "No such file"), (Some("no key"), "no key given")] {
         let path = place.directory().join("keys.pem");
         if let Some(text) = text {
             std::fs::write(&path, text).expect("written");
@@ -136,11 +207,12 @@ async fn keys_of_a_file_are_not_rotated(place: Place) {
         let path = path.display().to_string();
         for command in [&["serve"][..], &["keys", "list"], &["keys", "rotate"]] {
             let finished = tuckshop_at(&place, command, &[("TUCKSHOP_WEBHOOK_KEYS_PATH", path.as_str())]);
-            assert_eq!(finished.code, 1, "{command:?}: {}", finished.err);
+            assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
             assert!(finished.err.contains("TUCKSHOP_WEBHOOK_KEYS_PATH: "), "{command:?}: {}", finished.err);
             assert!(finished.err.contains(said), "{command:?}: {}", finished.err);
         }
     }
+    assert!(!place.sqlite_path().exists());
 }
 
 #[test]
@@ -149,6 +221,7 @@ fn what_is_asked_for_wrongly_ends_with_two() {
     for arguments in [
         &["keys"][..],
         &["keys", "burn"],
+        &["keys", "revoke"],
         &["keys", "rotate", "--soon"],
         &["platforms"],
         &["platforms", "add"],
@@ -159,6 +232,9 @@ fn what_is_asked_for_wrongly_ends_with_two() {
         &["platforms", "remove"],
         &["deliveries"],
         &["deliveries", "retry"],
+        &["deliveries", "drop"],
+        &["deliveries", "drop", "--all"],
+        &["deliveries", "destinations", "--limit", "0"],
         &["deliveries", "retry", "--all", "--destination", "mail"],
         &["deliveries", "list", "--state", "lost"],
         &["deliveries", "list", "--limit", "0"],
@@ -197,11 +273,33 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
             finished.err
         );
     }
-    let unknown = "msg_0196147f5b887b3a9c1d2e3f4a5b6c7d";
+    for (hook, why) in [
+        ("http://platform.example/orders", "the scheme must be https"),
+        ("http://10.0.0.1/orders", "the scheme must be https"),
+        ("https://10.0.0.1/orders", "10.0.0.1 is not a public address"),
+        ("https://0x0a.1/orders", "10.0.0.1 is not a public address"),
+        ("https://ann:word@platform.example/orders", "a URL with a user name or password"),
+    ] {
+        let order = serde_json::json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
+        let capabilities = serde_json::json!({"dev.ucp.shopping.order": order});
+        let document = serde_json::json!({"ucp": {"version": "2026-04-08", "capabilities": capabilities}});
+        std::fs::write(&profile, document.to_string()).expect("written");
+        for arguments in [add, ["platforms", "add", platform, "--webhook-url", hook]] {
+            let finished = run(&place, &arguments);
+            assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{arguments:?}");
+            let expected = format!("nothing would ever be delivered to its webhook_url: {why}");
+            assert!(finished.err.contains(&expected), "{arguments:?}: {}", finished.err);
+        }
+    }
+    let (unknown, nobody) = ("msg_0196147f5b887b3a9c1d2e3f4a5b6c7d", "webhook:https://nobody.example/");
     for (arguments, said) in [
         (&["platforms", "remove", platform][..], "is not pinned"),
         (&["deliveries", "retry", "nonsense"], "is no id of a delivery"),
-        (&["deliveries", "retry", unknown], "it was not given up"),
+        (&["deliveries", "retry", unknown], "there is no such delivery"),
+        (&["deliveries", "drop", unknown], "there is no such delivery"),
+        (&["deliveries", "list", "--destination", nobody], nobody),
+        (&["deliveries", "retry", "--destination", nobody], nobody),
+        (&["deliveries", "drop", "--destination", nobody], nobody),
     ] {
         let finished = run(&place, arguments);
         assert_eq!(finished.code, 1, "{arguments:?}: {}", finished.out);
@@ -210,8 +308,8 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
     for (arguments, said) in [
         (&["platforms", "list"][..], "0 pinned."),
         (&["deliveries", "list"], "0 shown."),
-        (&["deliveries", "retry", "--all"], "0 to be tried again."),
-        (&["deliveries", "retry", "--destination", "webhook:https://nobody.example/"], "0 to be tried again."),
+        (&["deliveries", "destinations"], "0 shown."),
+        (&["deliveries", "retry", "--all"], "0 to be tried again, at the next poll of a running server."),
     ] {
         let finished = run(&place, arguments);
         assert_eq!((finished.code, finished.out.as_str()), (0, said), "{arguments:?}: {}", finished.err);
@@ -222,10 +320,11 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
 crate::on_both_engines!(
     a_key_is_published_before_it_signs_and_stays_published_after,
     across_a_rotation_every_webhook_can_be_verified,
+    a_revoked_key_is_withdrawn_at_once_and_another_signs,
     what_cannot_be_done_ends_with_one
 );
 
 mod on_a_file {
-    use super::keys_of_a_file_are_not_rotated;
-    crate::on_sqlite!(keys_of_a_file_are_not_rotated);
+    use super::*;
+    crate::on_sqlite!(a_file_without_keys_is_a_wrong_configuration, keys_of_a_file_are_replaced_there);
 }

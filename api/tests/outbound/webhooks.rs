@@ -43,7 +43,8 @@ async fn adjusted(platform: &Client, order: &Value) -> Value {
 /// The first log line of a try that ended like this.
 pub async fn tried(server: &Server, result: &str) -> Value {
     until(&format!("a try ended with {result}"), || async {
-        let is_it = |line: &Value| line["op"] == "delivery.hand_over" && line["result"] == result;
+        let tells = |line: &Value| line["op"] == "delivery.hand_over" || line["op"] == "delivery.claim";
+        let is_it = |line: &Value| tells(line) && line["result"] == result;
         server.log().into_iter().find(is_it)
     })
     .await
@@ -232,6 +233,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
     let first = bought(&platform).await;
     let line = tried(&server, "disabled").await;
     assert_eq!((&line["msg"], &line["reason"]), (&json!("destination disabled"), &json!("answered 410")));
+    assert_eq!((&line["given_up"], &tried(&server, "dead").await["msg"]), (&json!(1), &json!("message given up")));
     all_are(&place, "dead").await;
     let second = bought(&platform).await;
     all_are(&place, "dead").await;
@@ -244,8 +246,17 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
         assert!(listed.out.contains(part), "no {part} in\n{}", listed.out);
     }
     let destination = format!("webhook:{}", receiver.profile());
+    let fares = tuckshop_at(&place, &["deliveries", "destinations"], &[]);
+    for part in [destination.as_str(), "pending 0  dead 2  in delivery 0", "disabled at ", "1 shown."] {
+        assert!(fares.out.contains(part), "no {part} in\n{}{}", fares.out, fares.err);
+    }
     let retried = tuckshop_at(&place, &["deliveries", "retry", "--destination", &destination], &[]);
-    assert_eq!((retried.code, retried.out.as_str()), (0, "2 to be tried again."), "{}", retried.err);
+    assert_eq!(
+        (retried.code, retried.out.as_str()),
+        (0, "2 to be tried again, at the next poll of a running server."),
+        "{}",
+        retried.err
+    );
     let told: Vec<Value> = receiver.told(3).await[1..].iter().map(Arrival::order).collect();
     assert!(told.contains(&first) && told.contains(&second), "{told:?}");
     all_are(&place, "delivered").await;
@@ -335,9 +346,10 @@ async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) 
     assert_eq!(receiver.arrivals().len(), 2);
 }
 
-/// An order that nobody waits for any more is told like any other.
+/// An order that nobody waits for any more is told like any other, and as soon: the reconciler wakes the courier.
 async fn an_order_that_was_found_out_is_told_too(place: Place) {
-    let (shop, receiver) = (Shop::open(&place, shop::HASTY).await, Receiver::start().await);
+    let seldom = [shop::HASTY, &[("TUCKSHOP_TASKS_WEBHOOK_DELIVERY_MS", "600000")]].concat();
+    let (shop, receiver) = (Shop::open(&place, &seldom).await, Receiver::start().await);
     let platform = shop.server.as_platform(&receiver.profile());
     let checkout = platform.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
     let unknown = platform.post(&complete_path(&checkout), &card("pm_sim_charge_then_hang")).await.body(200);

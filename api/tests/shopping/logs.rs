@@ -82,7 +82,7 @@ async fn no_secret_is_logged(place: Place) {
     let settings = [
         ("TUCKSHOP_LOG_LEVEL", "trace"),
         ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "500"),
-        ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"),
+        ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1500"),
         ("TUCKSHOP_SIMULATION_SLOW_MS", "1"),
         ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "50"),
     ];

@@ -21,7 +21,7 @@ const HASTY: [(&str, &str); 4] = [
 
 /// The gateway is waited for, much longer than any caller waits.
 const PATIENT: [(&str, &str); 3] =
-    [LENIENT, ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "60000"), ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "120000")];
+    [LENIENT, ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "40000"), ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "120000")];
 
 fn ledger(place: &Place) -> HashMap<EntryKind, usize> {
     let mut count = HashMap::new();

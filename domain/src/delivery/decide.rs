@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Delivery, DeliveryState};
+use super::model::{Channel, Delivery, DeliveryState};
 use super::ports::{DeliveryOutcome, Finality, Receipt};
 use crate::clock::Timestamp;
 
@@ -15,41 +15,83 @@ const WAITS: [u64; 10] =
     [2, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
 /// The first try and one after each wait.
 pub const MAX_ATTEMPTS: u32 = WAITS.len() as u32 + 1;
-/// A destination that has failed for this long, whatever was sent to it, is disabled.
+/// A platform that has failed for this long, whatever was sent to it, is disabled (Standard Webhooks, "Disabling
+/// endpoints": "continuous failure").
 const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * HOUR);
+/// Failures further apart than this do not belong together: nobody knows how the destination was in between. A little
+/// more than the longest wait between two tries of one message.
+const LONGEST_QUIET: Duration = Duration::from_secs(30 * HOUR);
 /// A receiver may ask for patience, but not for more than the longest wait of the schedule.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * HOUR);
+/// The wait after a try that failed through the shop's own fault, in seconds.
+const OUR_PAUSE: u64 = 60;
+/// Such tries are free for as long as the schedule lasts. After that they count, so that a message which can never be
+/// sent ends like any other.
+const OUR_FAULT_IS_FREE: Duration = Duration::from_secs(3 * 24 * HOUR);
 /// How much waits are spread, so that a receiver that comes back is not met by everything at once: a fifth either way.
 const SPREAD_PERCENT: u64 = 20;
 /// A destination that fails again and again is left alone a little: twice as long each time.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// Failures of one destination, without a success in between and without a long quiet spell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streak {
+    pub failures: u32,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+impl Streak {
+    /// With the failure of `now`, which begins a streak of its own when the last one is long ago: then nothing was sent
+    /// in between, and what was not tried did not fail.
+    #[must_use]
+    pub fn with_failure(known: Option<Self>, now: Timestamp) -> Self {
+        match known.filter(|known| now - known.last <= LONGEST_QUIET) {
+            Some(known) => Self { failures: known.failures.saturating_add(1), last: now, ..known },
+            None => Self { failures: 1, first: now, last: now },
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.last - self.first >= DISABLED_AFTER
+    }
+}
+
 /// What to do with a delivery after a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     End(DeliveryState),
     Again(Timestamp),
+    /// Due again, and the try does not count.
+    Uncounted(Timestamp),
     /// Give it up, and everything else that is pending for its destination.
     Disable,
 }
 
-/// `failing_since` is when the destination began to fail without a success in between.
-pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, failing_since: Option<Timestamp>, now: Timestamp) -> Step {
+/// `known` are the failures of its destination before this try.
+pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, known: Option<Streak>, now: Timestamp) -> Step {
+    // The relay is the shop's own: a letter that it will not take dies alone, and the relay goes on being asked.
+    let can_be_disabled = delivery.content.channel() == Channel::Webhook;
     let failure = match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) => return Step::End(DeliveryState::Delivered),
         DeliveryOutcome::Received(Receipt::Unwanted) => return Step::End(DeliveryState::Unwanted),
-        DeliveryOutcome::Interrupted => return Step::Again(now),
+        DeliveryOutcome::Interrupted => return Step::Uncounted(now),
         DeliveryOutcome::Failed(failure) => failure,
     };
-    let after = match failure.finality {
-        Finality::Again { after } => patience(after),
-        Finality::Refused => return Step::End(DeliveryState::Dead),
-        Finality::Gone => return Step::Disable,
-    };
-    if failing_since.is_some_and(|since| now - since >= DISABLED_AFTER) {
-        return Step::Disable;
+    match failure.finality {
+        Finality::Again { .. } if can_be_disabled && Streak::with_failure(known, now).is_too_long() => Step::Disable,
+        Finality::Again { after } => by_schedule(delivery, patience(after), now),
+        Finality::OurFault if now - delivery.occurred_at < OUR_FAULT_IS_FREE => {
+            Step::Uncounted(now + spread(OUR_PAUSE, delivery))
+        }
+        Finality::OurFault => by_schedule(delivery, Duration::ZERO, now),
+        Finality::Gone if can_be_disabled => Step::Disable,
+        Finality::Gone | Finality::Refused => Step::End(DeliveryState::Dead),
     }
+}
+
+fn by_schedule(delivery: &Delivery, after: Duration, now: Timestamp) -> Step {
     match WAITS.get(delivery.attempts.saturating_sub(1) as usize) {
         Some(wait) => Step::Again(now + spread(*wait, delivery).max(after)),
         None => Step::End(DeliveryState::Dead),
@@ -84,7 +126,7 @@ fn spread(seconds: u64, delivery: &Delivery) -> Duration {
 mod tests {
     use super::*;
     use crate::context::PlatformId;
-    use crate::delivery::{Content, DeliveryId, Failure};
+    use crate::delivery::{Content, DeliveryId, Failure, Letter};
     use crate::order::OrderId;
     use time::macros::datetime;
 
@@ -98,6 +140,8 @@ mod tests {
             occurred_at: NOW,
             content: Content::Webhook { platform: PlatformId("https://p.example/".into()), document: "{}".into() },
             attempts,
+            claims: attempts,
+            caused_by: None,
         }
     }
 
@@ -140,21 +184,78 @@ mod tests {
         assert_eq!(step(&delivery(MAX_ATTEMPTS), &again(), None, NOW), Step::End(DeliveryState::Dead));
     }
 
+    fn ago(days: u64) -> Timestamp {
+        NOW - Duration::from_secs(days * 24 * HOUR)
+    }
+
     #[test]
     fn outcomes_lead_where_they_should() {
-        let days = |days: u64| Some(NOW - Duration::from_secs(days * 24 * HOUR));
+        let days = |days| Some(Streak { failures: 9, first: ago(days), last: ago(1) });
         let received = |receipt| DeliveryOutcome::Received(receipt);
-        for (outcome, failing_since, expected) in [
+        for (outcome, known, expected) in [
             (received(Receipt::Accepted), days(9), Step::End(DeliveryState::Delivered)),
             (received(Receipt::Unwanted), None, Step::End(DeliveryState::Unwanted)),
             (failed(Finality::Refused), None, Step::End(DeliveryState::Dead)),
             (failed(Finality::Gone), None, Step::Disable),
             (again(), days(5), Step::Disable),
-            (DeliveryOutcome::Interrupted, days(5), Step::Again(NOW)),
+            (DeliveryOutcome::Interrupted, days(5), Step::Uncounted(NOW)),
         ] {
-            assert_eq!(step(&delivery(1), &outcome, failing_since, NOW), expected, "{outcome:?} {failing_since:?}");
+            assert_eq!(step(&delivery(1), &outcome, known, NOW), expected, "{outcome:?} {known:?}");
         }
         assert!(matches!(step(&delivery(1), &again(), days(4), NOW), Step::Again(_)));
+    }
+
+    #[test]
+    fn our_own_faults_cost_nothing_for_three_days_and_a_try_after_that() {
+        let known = Some(Streak { failures: 99, first: ago(30), last: ago(0) });
+        let ours = failed(Finality::OurFault);
+        for attempts in [1, MAX_ATTEMPTS] {
+            let young = Delivery { occurred_at: ago(2), ..delivery(attempts) };
+            let Step::Uncounted(at) = step(&young, &ours, known, NOW) else { panic!("counted") };
+            assert!((48..=72).contains(&(at - NOW).whole_seconds()), "{at}");
+        }
+        let old = |attempts| Delivery { occurred_at: ago(3), ..delivery(attempts) };
+        assert!(matches!(step(&old(1), &ours, known, NOW), Step::Again(_)));
+        assert_eq!(step(&old(MAX_ATTEMPTS), &ours, known, NOW), Step::End(DeliveryState::Dead));
+    }
+
+    /// Days on which something failed, the last of them today. Who fails twice in a week has not failed for a week.
+    #[test]
+    fn only_failures_all_along_disable_a_destination() {
+        for (failed_on, is_disabled) in [
+            (&[0][..], false),
+            (&[0, 7], false),
+            (&[0, 1, 2, 3, 4], false),
+            (&[0, 1, 2, 3, 4, 5], true),
+            (&[0, 1, 2, 4, 5], false),
+            (&[0, 2, 3, 4, 5, 6], false),
+            (&[0, 2, 3, 4, 5, 6, 7], true),
+            (&[0, 1, 2, 3, 4, 9], false),
+        ] {
+            let today = *failed_on.last().expect("a day");
+            let (earlier, last) = failed_on.split_at(failed_on.len() - 1);
+            let known = earlier.iter().fold(None, |known, day| Some(Streak::with_failure(known, ago(today - day))));
+            let step = step(&delivery(1), &again(), known, ago(today - last[0]));
+            assert_eq!(step == Step::Disable, is_disabled, "{failed_on:?}: {step:?}");
+        }
+    }
+
+    /// Else a message that is tried to its end would interrupt the very streak that it belongs to.
+    #[test]
+    fn the_longest_wait_is_no_quiet_spell() {
+        let longest = WAITS[WAITS.len() - 1] * (100 + SPREAD_PERCENT) / 100;
+        assert!(LONGEST_QUIET > Duration::from_secs(longest) + LONGEST_REST);
+        assert!(LONGEST_QUIET > LONGEST_PATIENCE);
+    }
+
+    #[test]
+    fn the_relay_is_never_disabled() {
+        let letter = Letter { to: String::new(), subject: String::new(), text: String::new(), html: String::new() };
+        let letter = Delivery { content: Content::Mail(letter), ..delivery(1) };
+        let known = Some(Streak { failures: 99, first: ago(30), last: ago(0) });
+        assert!(matches!(step(&letter, &again(), known, NOW), Step::Again(_)));
+        assert_eq!(step(&letter, &failed(Finality::Gone), known, NOW), Step::End(DeliveryState::Dead));
+        assert_eq!(step(&delivery(1), &again(), known, NOW), Step::Disable);
     }
 
     #[test]

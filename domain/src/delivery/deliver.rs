@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{Logger, info, o, warn};
+use slog::{Logger, info, warn};
 
-use super::model::{Channel, Delivery, DeliveryState};
-use super::ports::{Claim, Claimed, Courier, DeliveryBook, DeliveryOutcome, Receipt, Recorded};
+use super::model::{Channel, Delivery, DeliveryState, DeliverySummary};
+use super::ports::{Claimed, Courier, DeliveryBook, DeliveryOutcome, Finality, Meanwhile, Receipt, Recorded};
 use crate::PortFuture;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::context::{RequestContext, Stopwatch};
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
@@ -50,32 +50,21 @@ impl Deliver {
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + RECORD + LEASE_MARGIN;
         let claimed = Claimed { now: self.clock.now(), lease, per_destination: self.limits.per_destination };
-        let delivery = match self.book.claim(ctx, self.channel, claimed).await? {
-            None => return Ok(Progress::Idle),
-            Some(Claim::GivenUp { delivery, reason }) => {
-                warn!(self.about(ctx, &delivery), "message given up"; "result" => "dead", "reason" => reason);
-                return Ok(Progress::More(1));
-            }
-            Some(Claim::Try(delivery)) => delivery,
-        };
+        let claim = self.book.claim(ctx, self.channel, claimed).await?;
+        claim.given_up.iter().for_each(|given_up| report_given_up(ctx, given_up));
+        let Some(delivery) = claim.delivery else { return Ok(Progress::Idle) };
         let watch = Stopwatch::start();
         let outcome = match self.courier.hand_over(&ctx.at_most(self.limits.send), &delivery).await {
             Ok(receipt) => DeliveryOutcome::Received(receipt),
             Err(_) if ctx.cancellation().is_cancelled() => DeliveryOutcome::Interrupted,
             Err(failure) => DeliveryOutcome::Failed(failure),
         };
-        let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), self.clock.now()).await?;
-        let log = self.about(ctx, &delivery).new(o!("elapsed_us" => watch.elapsed_us()));
+        let now = self.clock.now();
+        let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), now).await?;
+        let log = about(ctx, &delivery, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
         report(&log, &outcome, &recorded);
-        Ok(Progress::More(1))
-    }
-
-    /// At a destination the oldest is always tried first, so `age_s` also says how far behind it is.
-    fn about(&self, ctx: &RequestContext, delivery: &Delivery) -> Logger {
-        ctx.log().new(o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
-            "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
-            "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts,
-            "age_s" => (self.clock.now() - delivery.occurred_at).whole_seconds()))
+        // What is wrong here will be wrong with the next message too, so that one waits for its period.
+        Ok(if is_our_fault(&outcome) { Progress::Done(1) } else { Progress::More(1) })
     }
 }
 
@@ -90,32 +79,72 @@ impl BackgroundTask for Deliver {
     }
 }
 
-/// One line for each try.
+fn is_our_fault(outcome: &DeliveryOutcome) -> bool {
+    matches!(outcome, DeliveryOutcome::Failed(failure) if failure.finality == Finality::OurFault)
+}
+
+/// One line for what the death of its processes has used up.
+fn report_given_up(ctx: &RequestContext, given_up: &DeliverySummary) {
+    warn!(ctx.log(), "message given up"; "op" => "delivery.claim", "delivery_id" => given_up.id.to_string(),
+        "order_id" => given_up.order.to_string(), "event" => &given_up.event,
+        "destination" => %given_up.destination, "attempt" => given_up.attempts, "result" => "dead",
+        "reason" => given_up.last_error.as_deref());
+}
+
+/// What every line of a try tells. At a destination the oldest is always tried first, so `age_s` also says how far behind
+/// it is.
+fn about(ctx: &RequestContext, delivery: &Delivery, now: Timestamp) -> Logger {
+    ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => delivery.id.to_string(),
+        "order_id" => delivery.order.to_string(), "event" => delivery.event.clone(),
+        "destination" => delivery.content.destination().to_string(), "attempt" => delivery.attempts,
+        "age_s" => (now - delivery.occurred_at).whole_seconds(),
+        "caused_by" => delivery.caused_by.map(|trace| trace.trace_id_hex())))
+}
+
+/// One line for each try, and one more for a destination that takes nothing any more.
 fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
     let reason = match outcome {
         DeliveryOutcome::Failed(failure) => failure.reason.as_str(),
-        DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => "",
+        DeliveryOutcome::Interrupted => "the process stops",
+        DeliveryOutcome::Received(_) => "",
     };
     match recorded {
         Recorded::Ended(DeliveryState::Dead) => {
             warn!(log, "message given up"; "result" => "dead", "reason" => reason);
         }
         Recorded::Ended(_) => {
-            let result = match outcome {
-                DeliveryOutcome::Received(Receipt::Unwanted) => "unwanted",
-                _ => "delivered",
-            };
-            info!(log, "message handed over"; "result" => result);
+            info!(log, "message handed over"; "result" => word(outcome));
         }
         Recorded::Again(at) => {
             let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-            warn!(log, "message not handed over"; "result" => "retry", "due_at" => due_at, "reason" => reason);
+            let result = if is_our_fault(outcome) { "own_fault" } else { "retry" };
+            warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }
-        Recorded::Disabled => {
-            warn!(log, "destination disabled"; "result" => "disabled", "reason" => reason);
+        Recorded::Disabled { others } => {
+            warn!(log, "message given up"; "result" => "dead", "reason" => reason);
+            warn!(log, "destination disabled"; "result" => "disabled", "given_up" => others + 1, "reason" => reason);
         }
-        Recorded::LeaseLost => {
-            warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost", "reason" => reason);
+        Recorded::TooLate(meanwhile) => {
+            let log = log.new(slog::o!("came_of_it" => word(outcome), "reason" => reason.to_owned()));
+            match meanwhile {
+                Meanwhile::Claimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
+                Meanwhile::Ended(state) => {
+                    warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.as_str());
+                }
+                Meanwhile::MadeDue => {
+                    warn!(log, "not recorded: the message was made due again"; "result" => "too_late");
+                }
+                Meanwhile::Forgotten => warn!(log, "not recorded: the message is forgotten"; "result" => "too_late"),
+            }
         }
+    }
+}
+
+fn word(outcome: &DeliveryOutcome) -> &'static str {
+    match outcome {
+        DeliveryOutcome::Received(Receipt::Accepted) => "delivered",
+        DeliveryOutcome::Received(Receipt::Unwanted) => "unwanted",
+        DeliveryOutcome::Failed(_) => "failed",
+        DeliveryOutcome::Interrupted => "interrupted",
     }
 }

@@ -20,14 +20,14 @@ mod model;
 mod ports;
 mod purge;
 
-pub use decide::{MAX_ATTEMPTS, Step, rest_of_destination, step};
+pub use decide::{MAX_ATTEMPTS, Step, Streak, rest_of_destination, step};
 pub use deliver::{Deliver, DeliveryLimits};
 pub use model::{
     Announcement, Announcer, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination,
-    Letter,
+    DestinationSummary, Letter, Next,
 };
 pub use ports::{
-    Claim, Claimed, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Receipt, Recorded,
-    Retried,
+    Claim, Claimed, Cleared, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Meanwhile,
+    Receipt, Recorded, Selection,
 };
 pub use purge::DeliveryPurge;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::context::PlatformId;
+use crate::context::{PlatformId, TraceContext};
 use crate::customer::Buyer;
 use crate::id::{Id, Named};
 use crate::order::{Order, OrderEvent, OrderId};
@@ -28,8 +28,13 @@ pub struct Delivery {
     pub occurred_at: Timestamp,
     pub content: Content,
     /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
-    /// counts too. It is also what fences a late record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
+    /// counts too. A try may be given back, and an operator gives all of them back.
     pub attempts: u32,
+    /// How often it was claimed, the present claim included. It only grows, whatever is given back, and so fences a late
+    /// record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
+    pub claims: u32,
+    /// Where what it tells of happened: the trace of a request, or of a pass of a task.
+    pub caused_by: Option<TraceContext>,
 }
 
 /// What is told, and to whom.
@@ -78,6 +83,8 @@ pub enum Channel {
 }
 
 impl Channel {
+    pub const ALL: [Self; 2] = [Self::Webhook, Self::Mail];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
@@ -137,9 +144,39 @@ pub struct DeliverySummary {
     pub state: DeliveryState,
     pub attempts: u32,
     pub occurred_at: Timestamp,
-    /// When it is tried next. Means nothing once it is over.
+    /// Its own due time, whatever its destination does. Means nothing once it is over.
     pub due_at: Timestamp,
+    /// `None` once it is over.
+    pub next: Option<Next>,
     pub last_error: Option<String>,
+}
+
+/// What happens to a pending delivery next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is tried then, or soon after: when it is due, and its destination rests no more.
+    At(Timestamp),
+    /// Someone has it in hand, and has it to itself until then.
+    UnderWay(Timestamp),
+    /// It is given up, since its destination is disabled.
+    GivenUp,
+}
+
+/// A destination as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationSummary {
+    pub id: Destination,
+    pub channel: Channel,
+    pub pending: u32,
+    pub dead: u32,
+    /// When what the oldest pending message tells of happened.
+    pub oldest_pending: Option<Timestamp>,
+    /// Tries under way, over all instances.
+    pub under_way: u32,
+    pub failing_since: Option<Timestamp>,
+    /// May have passed.
+    pub rests_until: Timestamp,
+    pub disabled_at: Option<Timestamp>,
 }
 
 /// Something to be told.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination};
+use super::model::{Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
@@ -37,17 +37,25 @@ pub enum Finality {
     Refused,
     /// The destination takes nothing any more.
     Gone,
+    /// Nothing was sent, and it was the shop that could not: its database, its keys, its own bounds; or the shop stops
+    /// and hears no answer. Says nothing of the destination.
+    OurFault,
 }
 
 impl Failure {
     pub fn again(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::Again { after: None } }
     }
+
+    pub fn ours(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), finality: Finality::OurFault }
+    }
 }
 
+/// A port of the shop failed, before anything was sent.
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::again(fault.chain())
+        Self::ours(fault.chain())
     }
 }
 
@@ -66,11 +74,11 @@ pub enum DeliveryOutcome {
 pub trait DeliveryBook: Send + Sync {
     /// Takes the delivery that has waited longest at the destination that was served longest ago: due, not leased, and
     /// with no older one of its order before it. Counts the try. Passes over destinations that are disabled, rest, or
-    /// have `per_destination` leases out already. What has no tries left is given up instead, one in each claim.
-    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Claim>, Fault>;
+    /// have `per_destination` leases out already; and gives up what has no tries left.
+    fn claim(&self, ctx: &RequestContext, channel: Channel, terms: Claimed) -> PortFuture<Claim, Fault>;
 
-    /// Records what came of a claimed try, unless its lease was lost meanwhile and someone else has claimed it: then
-    /// nothing is changed.
+    /// Records what came of a claimed try, if that claim is the last one and has not come to an end: else nothing is
+    /// changed.
     fn record(
         &self,
         ctx: &RequestContext,
@@ -83,19 +91,31 @@ pub trait DeliveryBook: Send + Sync {
     fn list(&self, ctx: &RequestContext, filter: DeliveryFilter, limit: u32)
     -> PortFuture<Vec<DeliverySummary>, Fault>;
 
-    /// Makes dead deliveries due again with all their tries, at most `limit`, and enables their destinations. Returns
-    /// how many.
-    fn retry(&self, ctx: &RequestContext, which: Retried, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
+    /// One destination, or all in the order of their names, at most `limit`. Unknown ones are left out.
+    fn destinations(
+        &self,
+        ctx: &RequestContext,
+        one: Option<Destination>,
+        limit: u32,
+    ) -> PortFuture<Vec<DestinationSummary>, Fault>;
 
-    /// Clears up, at most `limit` deliveries, and returns how many: gives up what is still pending for destinations that
-    /// are disabled, and forgets what ended before `before`. Dead ones are kept for operators until `dead_before`.
+    /// Makes deliveries due now with all their tries, at most `limit`: those that are dead, and, unless all are meant,
+    /// those that wait to be tried again and are in nobody's hand, with the older ones of the same order, which go first.
+    /// Enables their destinations and ends their rest. Returns how many.
+    fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
+
+    /// Gives up what is pending and in nobody's hand, at most `limit`. Returns how many.
+    fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
+
+    /// Clears up, at most `limit` deliveries: gives up what is still pending for destinations that are disabled, and
+    /// forgets what ended before `before`. Dead ones are kept for operators until `dead_before`.
     fn forget(
         &self,
         ctx: &RequestContext,
         before: Timestamp,
         dead_before: Timestamp,
         limit: u32,
-    ) -> PortFuture<u32, Fault>;
+    ) -> PortFuture<Cleared, Fault>;
 }
 
 /// On what terms a delivery is claimed.
@@ -108,25 +128,51 @@ pub struct Claimed {
     pub per_destination: u32,
 }
 
-/// What a claim came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    Try(Delivery),
-    /// Its last try never came to an end, and it has no other: it is dead now.
-    GivenUp {
-        delivery: Delivery,
-        reason: String,
-    },
+/// What a claim found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub delivery: Option<Delivery>,
+    /// Given up on the way, a few at most: their processes ended with each of their tries.
+    pub given_up: Vec<DeliverySummary>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
     Ended(DeliveryState),
     Again(Timestamp),
-    /// The destination takes nothing any more; what else is pending for it is given up, a great backlog by and by.
-    Disabled,
-    /// Someone else has claimed it since. Nothing was changed.
-    LeaseLost,
+    /// The destination takes nothing any more. This one is dead, and so many others that were pending for it; of a great
+    /// backlog the rest is given up by and by.
+    Disabled {
+        others: u32,
+    },
+    /// Nothing was changed: the claim was over.
+    TooLate(Meanwhile),
+}
+
+/// What became of a message after a claim of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// The lease lapsed, and someone else has claimed it.
+    Claimed,
+    /// Delivered by someone else, or given up: with its destination, or by an operator.
+    Ended(DeliveryState),
+    /// Due again, in nobody's hand: an operator has it tried again, or the record was made already.
+    MadeDue,
+    Forgotten,
+}
+
+/// What was cleared up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// How many were given up, by the disabled destination that they were for.
+    pub given_up: Vec<(Destination, u32)>,
+    pub forgotten: u32,
+}
+
+impl Cleared {
+    pub fn total(&self) -> u32 {
+        self.given_up.iter().fold(self.forgotten, |total, (_, count)| total.saturating_add(*count))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,9 +181,9 @@ pub struct DeliveryFilter {
     pub destination: Option<Destination>,
 }
 
-/// Which dead deliveries.
+/// Which deliveries an operator means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Retried {
+pub enum Selection {
     One(DeliveryId),
     Of(Destination),
     All,

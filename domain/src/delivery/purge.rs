@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slog::warn;
+
 use super::ports::DeliveryBook;
 use crate::PortFuture;
 use crate::clock::Clock;
@@ -28,6 +30,20 @@ impl DeliveryPurge {
     pub fn new(book: Arc<dyn DeliveryBook>, clock: Arc<dyn Clock>) -> Self {
         Self { book, clock }
     }
+
+    async fn clear_up(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
+        let now = self.clock.now();
+        let cleared = self.book.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
+        for (destination, given_up) in &cleared.given_up {
+            warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "delivery.forget",
+                "destination" => %destination, "given_up" => given_up);
+        }
+        Ok(match cleared.total() {
+            0 => Progress::Idle,
+            BATCH => Progress::More(BATCH),
+            some => Progress::Done(some),
+        })
+    }
 }
 
 impl BackgroundTask for DeliveryPurge {
@@ -36,14 +52,7 @@ impl BackgroundTask for DeliveryPurge {
     }
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let now = self.clock.now();
-        let forgotten = self.book.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH);
-        Box::pin(async move {
-            Ok(match forgotten.await? {
-                0 => Progress::Idle,
-                BATCH => Progress::More(BATCH),
-                some => Progress::Done(some),
-            })
-        })
+        let (this, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move { this.clear_up(&ctx).await })
     }
 }

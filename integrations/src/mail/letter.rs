@@ -87,6 +87,8 @@ mod tests {
             occurred_at: NOON,
             content: Content::Mail(letter.clone()),
             attempts: 1,
+            claims: 1,
+            caused_by: None,
         };
         let composed = compose(&from.parse().expect("a mailbox"), &delivery, letter)?;
         Ok(String::from_utf8(composed.bytes).expect("ASCII is UTF-8"))

@@ -12,6 +12,7 @@
 mod letter;
 mod relay;
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use domain::PortFuture;
@@ -19,7 +20,7 @@ use domain::context::RequestContext;
 use domain::delivery::{Content, Courier, Delivery, Failure, Finality, Receipt};
 use domain::secret::Secret;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::client::{Certificate, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use url::Host;
 
 use letter::compose;
@@ -57,13 +58,15 @@ pub struct MailCredentials {
 /// What of a [`MailConfig`] cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum MailConfigError {
-    #[error("the sender is not a mail address")]
+    #[error("not a mail address in ASCII, such as `Sweets <orders@sweets.example>`")]
     From,
-    #[error("mail goes without TLS to localhost, 127.0.0.1 and ::1 only, and {0} is none of them")]
-    Unprotected(String),
+    #[error("not a host: a name or an address, without scheme or port")]
+    Host,
+    #[error("mail goes without TLS to localhost, 127.0.0.1 and ::1 only")]
+    Unprotected,
     #[error("a password would go over a connection without TLS")]
     UnprotectedPassword,
-    #[error("the additional certificates are not certificates in PEM")]
+    #[error("not certificates in PEM")]
     Roots,
     #[error("TLS cannot be set up")]
     Tls(#[source] lettre::transport::smtp::Error),
@@ -81,15 +84,12 @@ struct Office {
 impl MailCourier {
     /// Does not connect yet: the relay need not be up when the shop starts.
     pub fn new(config: MailConfig) -> Result<Self, MailConfigError> {
-        let from: Mailbox = config.from.parse().map_err(|_| MailConfigError::From)?;
-        if !from.email.to_string().is_ascii() {
-            return Err(MailConfigError::From);
-        }
+        let from = sender(&config.from)?;
+        check_host(&config.host)?;
+        check_protection(config.tls, &config.host, config.credentials.is_some())?;
         let tls = match config.tls {
-            MailTls::None if !is_this_machine(&config.host) => return Err(MailConfigError::Unprotected(config.host)),
-            MailTls::None if config.credentials.is_some() => return Err(MailConfigError::UnprotectedPassword),
             MailTls::None => None,
-            MailTls::Implicit | MailTls::StartTls => Some(tls(&config)?),
+            MailTls::Implicit | MailTls::StartTls => Some(tls(&config.host, config.extra_roots.as_deref())?),
         };
         let relay = Relay::new(config, from.email.domain().to_owned(), tls);
         Ok(Self(Arc::new(Office { from, relay })))
@@ -108,22 +108,57 @@ impl Courier for MailCourier {
             let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &letter));
             tokio::select! {
                 biased;
-                () = ctx.cancellation().cancelled() => Err(Failure::again("cancelled")),
+                () = ctx.cancellation().cancelled() => Err(Failure::ours("cancelled")),
                 sent = sent => sent.unwrap_or_else(|_| Err(Failure::again("timeout"))).map(|()| Receipt::Accepted),
             }
         })
     }
 }
 
-fn tls(config: &MailConfig) -> Result<TlsParameters, MailConfigError> {
-    let mut tls = TlsParameters::builder(config.host.clone());
-    if let Some(pem) = &config.extra_roots {
-        // No certificate at all is no error to the library, and would be a surprise to the operator.
-        let has_any = pem.contains("-----BEGIN CERTIFICATE-----");
-        let root = Certificate::from_pem(pem.as_bytes()).ok().filter(|_| has_any).ok_or(MailConfigError::Roots)?;
-        tls = tls.add_root_certificate(root);
+/// Whether letters can come from there. Each of these checks concerns one setting, so that all that is wrong can be told
+/// at once, setting by setting.
+pub fn check_sender(from: &str) -> Result<(), MailConfigError> {
+    sender(from).map(drop)
+}
+
+/// Whether it can be the relay's host.
+pub fn check_host(host: &str) -> Result<(), MailConfigError> {
+    let is_host = Host::parse(host).is_ok() || host.parse::<Ipv6Addr>().is_ok();
+    if is_host { Ok(()) } else { Err(MailConfigError::Host) }
+}
+
+/// Whether letters, and perhaps a password, may go to that host so protected.
+pub fn check_protection(tls: MailTls, host: &str, has_password: bool) -> Result<(), MailConfigError> {
+    match tls {
+        MailTls::None if !is_this_machine(host) => Err(MailConfigError::Unprotected),
+        MailTls::None if has_password => Err(MailConfigError::UnprotectedPassword),
+        MailTls::None | MailTls::Implicit | MailTls::StartTls => Ok(()),
+    }
+}
+
+/// Whether these are certificates that can be trusted.
+pub fn check_roots(pem: &str) -> Result<(), MailConfigError> {
+    let alone = TlsParameters::builder(String::new()).certificate_store(CertificateStore::None);
+    alone.add_root_certificate(root(pem)?).build_rustls().map(drop).map_err(|_| MailConfigError::Roots)
+}
+
+fn sender(from: &str) -> Result<Mailbox, MailConfigError> {
+    let from: Option<Mailbox> = from.parse().ok();
+    from.filter(|from| from.email.to_string().is_ascii()).ok_or(MailConfigError::From)
+}
+
+fn tls(host: &str, extra_roots: Option<&str>) -> Result<TlsParameters, MailConfigError> {
+    let mut tls = TlsParameters::builder(host.to_owned());
+    if let Some(pem) = extra_roots {
+        tls = tls.add_root_certificate(root(pem)?);
     }
     tls.build_rustls().map_err(MailConfigError::Tls)
+}
+
+fn root(pem: &str) -> Result<Certificate, MailConfigError> {
+    // No certificate at all is no error to the library, and would be a surprise to the operator.
+    let has_any = pem.contains("-----BEGIN CERTIFICATE-----");
+    Certificate::from_pem(pem.as_bytes()).ok().filter(|_| has_any).ok_or(MailConfigError::Roots)
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -132,7 +167,7 @@ fn is_this_machine(host: &str) -> bool {
         Ok(Host::Ipv4(address)) => address.is_loopback(),
         Ok(Host::Ipv6(address)) => address.is_loopback(),
         // The parser knows IPv6 in brackets only.
-        Err(_) => host == "::1",
+        Err(_) => host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
     }
 }
 
@@ -175,6 +210,11 @@ mod tests {
             let extra_roots = Some(roots.to_owned());
             let config = MailConfig { extra_roots, ..config("relay.example", MailTls::StartTls) };
             assert!(MailCourier::new(config).is_err(), "{roots:?}");
+            assert!(matches!(check_roots(roots), Err(MailConfigError::Roots)), "{roots:?}");
+        }
+        for host in ["", "relay.example:587", "smtps://relay.example", "relay example", "::1:25:"] {
+            let refused = MailCourier::new(config(host, MailTls::Implicit));
+            assert!(matches!(refused.err(), Some(MailConfigError::Host)), "{host:?}");
         }
     }
 }

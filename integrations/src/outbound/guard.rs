@@ -45,7 +45,7 @@ pub struct Destination {
 
 impl Destination {
     /// A destination that the operator configured. https anywhere; http to this machine only.
-    pub(super) fn trusted(text: &str) -> Result<Self, Blocked> {
+    pub(crate) fn trusted(text: &str) -> Result<Self, Blocked> {
         let url = parse(text)?;
         match url.scheme() {
             "https" => {}
@@ -55,8 +55,8 @@ impl Destination {
         Ok(Self::new(url, Trust::Trusted))
     }
 
-    /// A destination that somebody else named.
-    pub(super) fn given(text: &str, policy: GivenPolicy) -> Result<Self, Blocked> {
+    /// A destination that somebody else named: as much of it as can be told without the network.
+    pub fn given(text: &str, policy: GivenPolicy) -> Result<Self, Blocked> {
         let url = parse(text)?;
         let is_local = policy == GivenPolicy::DevelopmentLoopback && is_this_machine(&url);
         match url.scheme() {

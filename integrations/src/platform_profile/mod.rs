@@ -61,7 +61,10 @@ pub enum ProfileError {
     /// No answer, or one that is no profile. May be mended there.
     #[error("{0}")]
     Unusable(String),
-    /// It was not asked: the registry failed, the caller ran out of time, or too much is under way.
+    /// It was asked, and the caller's time was up before the platform's.
+    #[error("timeout")]
+    NotHeard,
+    /// It was not asked: the registry failed, the caller ran out of time before, or too much is under way.
     #[error("{0}")]
     NotAsked(String),
 }
@@ -92,7 +95,7 @@ impl PlatformProfiles {
             Ok((url, lasts)) => (Ok(url), lasts),
             Err(error) => (Err(error), FAILURE_REMEMBERED),
         };
-        if !matches!(outcome, Err(ProfileError::NotAsked(_))) {
+        if !matches!(outcome, Err(ProfileError::NotAsked(_) | ProfileError::NotHeard)) {
             *answer = Some(Answer { outcome: outcome.clone(), heard_at: self.clock.now(), lasts });
         }
         outcome
@@ -105,12 +108,15 @@ impl PlatformProfiles {
     ) -> Result<(Option<Url>, Duration), ProfileError> {
         let to = self.outbound.given(&platform.0).map_err(ProfileError::Blocked)?;
         let to = to.in_bulkhead(format!("profile:{}", platform.0));
+        if ctx.deadline().remaining().is_zero() {
+            return Err(ProfileError::NotAsked("timeout".to_owned()));
+        }
         let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).header("accept", "application/json");
         let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason() {
             Reason::Blocked(blocked) => ProfileError::Blocked(blocked),
             Reason::Cancelled | Reason::Busy => ProfileError::NotAsked(error.reason().as_str().to_owned()),
             // The caller's own time may be up long before the platform's.
-            Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::NotAsked("timeout".to_owned()),
+            Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::NotHeard,
             Reason::Deadline => ProfileError::Unusable("timeout".to_owned()),
             Reason::BadRequest | Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge => {
                 ProfileError::Unusable(error.reason().as_str().to_owned())

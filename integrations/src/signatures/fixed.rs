@@ -32,7 +32,7 @@ impl FixedKeys {
         let keys = pems.iter().enumerate().map(|(position, pem)| {
             let id = KeyPair::from_pem(pem)?.id().to_owned();
             let signs_from = if position == 0 { LONG_AGO } else { NEVER };
-            Ok(SigningKey { id, private: pem.clone(), created_at: LONG_AGO, signs_from })
+            Ok(SigningKey { id, private: pem.clone(), created_at: LONG_AGO, signs_from, revoked_at: None })
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() { Err(KeyError::Missing) } else { Ok(Self(keys)) }
@@ -48,5 +48,10 @@ impl KeyStore for FixedKeys {
     /// Never: whoever configured the keys replaces them.
     fn add(&self, _: &RequestContext, _: SigningKey, _: usize) -> PortFuture<bool, Fault> {
         Box::pin(async { Err(Fault::internal("signing.add", "the keys are configured, and are replaced there")) })
+    }
+
+    /// Never: whoever configured the keys takes one away.
+    fn revoke(&self, _: &RequestContext, _: String, _: Timestamp) -> PortFuture<bool, Fault> {
+        Box::pin(async { Err(Fault::internal("signing.revoke", "the keys are configured, and are withdrawn there")) })
     }
 }

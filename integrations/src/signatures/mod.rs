@@ -23,4 +23,4 @@ mod signer;
 pub use fixed::FixedKeys;
 pub use key::{KeyError, KeyPair};
 pub use request::{SignatureHeaders, SignedRequest, content_digest};
-pub use signer::{Rotated, Signer};
+pub use signer::{Revoked, Rotated, Signer};

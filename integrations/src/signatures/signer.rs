@@ -13,13 +13,15 @@ use slog::{info, warn};
 use super::key::{KeyError, KeyPair};
 use super::request::{SignatureHeaders, SignedRequest};
 
-/// How long keys are remembered: after this, a key that another instance made is known here. Far less than the time for
-/// which a new key is published before it signs.
+/// How long keys are remembered: after this, a key that another instance made or revoked is known here. Far less than
+/// the time for which a new key is published before it signs.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long they are remembered while the store does not answer: one of them may have been revoked meanwhile.
+const REMEMBERED_AT_MOST: Duration = Duration::from_secs(10 * 60);
 /// Others may add a key at the same time, but not again and again.
 const ADD_ATTEMPTS: u32 = 5;
 
-/// Signs with the shop's current key, and makes the first one when there is none.
+/// Signs with the shop's current key, and makes one when there is none.
 pub struct Signer {
     store: Arc<dyn KeyStore>,
     clock: Arc<dyn Clock>,
@@ -31,6 +33,15 @@ struct Keys {
     stored: Vec<SigningKey>,
     /// In the same order.
     pairs: Vec<KeyPair>,
+}
+
+/// What a revocation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The key that signs now.
+    pub signs: String,
+    /// Whether it does so in the place of the revoked one.
+    pub took_over: bool,
 }
 
 /// A key that was made to follow the others.
@@ -66,8 +77,9 @@ impl Signer {
         let pair = KeyPair::generate().map_err(|error| fault(OPERATION, error))?;
         for _ in 0..ADD_ATTEMPTS {
             let present = self.store.keys(ctx).await?;
-            let wait = if at_once || present.is_empty() { Duration::ZERO } else { PUBLISHED_BEFORE };
             let now = self.clock.now();
+            let is_needed = signing_at(&present, now).is_none();
+            let wait = if at_once || is_needed { Duration::ZERO } else { PUBLISHED_BEFORE };
             let key = stored(&pair, now, now + wait).map_err(|error| fault(OPERATION, error))?;
             let rotated = Rotated { id: key.id.clone(), signs_from: key.signs_from };
             if self.store.add(ctx, key, present.len()).await? {
@@ -79,11 +91,31 @@ impl Signer {
         Err(Fault::new(FaultKind::Contention, OPERATION))
     }
 
+    /// Withdraws a key at once: it is published no longer and signs nothing any more. If it was the one that signs, the
+    /// next that was to come signs, or one that is made. `None` if there is no such key. Other instances go on with what
+    /// they remember, for [`REMEMBERED`].
+    pub async fn revoke(&self, ctx: &RequestContext, id: &str) -> Result<Option<Revoked>, Fault> {
+        const OPERATION: &str = "signing.revoke";
+        let present = self.store.keys(ctx).await?;
+        if !present.iter().any(|key| key.id == id) {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let signed = signing_at(&present, now).map(|key| key.id.clone());
+        if self.store.revoke(ctx, id.to_owned(), now).await? {
+            warn!(ctx.log(), "signing key revoked"; "op" => OPERATION, "key_id" => id);
+        }
+        *self.remembered() = None;
+        let keys = self.read(ctx, OPERATION).await?;
+        let (signs, _) = keys.signing_at(self.clock.now()).ok_or_else(|| fault(OPERATION, KeyError::Missing))?;
+        Ok(Some(Revoked { signs: signs.to_owned(), took_over: signed.as_deref() == Some(id) }))
+    }
+
     /// What is remembered, or else what is stored. A store that does not answer leaves what was known last: signing and
-    /// the profile then outlive it.
+    /// the profile then outlive it for a while.
     async fn keys(&self, ctx: &RequestContext, operation: &'static str) -> Result<Arc<Keys>, Fault> {
         let known = self.remembered().clone();
-        if let Some(keys) = known.as_ref().filter(|keys| keys.is_fresh_at(self.clock.now())) {
+        if let Some(keys) = known.as_ref().filter(|keys| keys.is_known_at(self.clock.now(), REMEMBERED)) {
             return Ok(Arc::clone(keys));
         }
         match (self.read(ctx, operation).await, known) {
@@ -92,12 +124,12 @@ impl Signer {
                 *self.remembered() = Some(Arc::clone(&keys));
                 Ok(keys)
             }
-            (Err(fault), Some(known)) => {
+            (Err(fault), Some(known)) if known.is_known_at(self.clock.now(), REMEMBERED_AT_MOST) => {
                 warn!(ctx.log(), "signing keys not read: those known are used"; "op" => operation,
                     "error_code" => fault.kind().as_str(), "error" => fault.chain());
                 Ok(known)
             }
-            (Err(fault), None) => Err(fault),
+            (Err(fault), _) => Err(fault),
         }
     }
 
@@ -105,14 +137,14 @@ impl Signer {
         for _ in 0..ADD_ATTEMPTS {
             let stored = self.store.keys(ctx).await?;
             let now = self.clock.now();
-            if !stored.is_empty() {
+            if signing_at(&stored, now).is_some() {
                 return Keys::parse(stored, now).map_err(|error| fault(operation, error));
             }
-            let first = KeyPair::generate().and_then(|pair| self::stored(&pair, now, now));
-            let first = first.map_err(|error| fault(operation, error))?;
-            let key_id = first.id.clone();
+            let made = KeyPair::generate().and_then(|pair| self::stored(&pair, now, now));
+            let made = made.map_err(|error| fault(operation, error))?;
+            let key_id = made.id.clone();
             // Read again either way: what counts is what is stored, and another instance may have been first.
-            if self.store.add(ctx, first, 0).await? {
+            if self.store.add(ctx, made, stored.len()).await? {
                 info!(ctx.log(), "signing key made"; "op" => operation, "key_id" => key_id);
             }
         }
@@ -131,8 +163,8 @@ impl Keys {
     }
 
     /// A clock that was set back makes them old too.
-    fn is_fresh_at(&self, now: Timestamp) -> bool {
-        (self.read_at..self.read_at + REMEMBERED).contains(&now)
+    fn is_known_at(&self, now: Timestamp, lasts: Duration) -> bool {
+        (self.read_at..self.read_at + lasts).contains(&now)
     }
 
     fn signing_at(&self, now: Timestamp) -> Option<(&str, &KeyPair)> {
@@ -152,7 +184,7 @@ impl Keys {
 }
 
 fn stored(pair: &KeyPair, now: Timestamp, signs_from: Timestamp) -> Result<SigningKey, KeyError> {
-    Ok(SigningKey { id: pair.id().to_owned(), private: pair.to_pem()?, created_at: now, signs_from })
+    Ok(SigningKey { id: pair.id().to_owned(), private: pair.to_pem()?, created_at: now, signs_from, revoked_at: None })
 }
 
 fn fault(operation: &'static str, error: KeyError) -> Fault {

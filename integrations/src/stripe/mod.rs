@@ -80,9 +80,9 @@ impl CaptureMethod {
 /// Why the shop does not start with this gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum StripeConfigError {
-    #[error("the gateway's address: {0}")]
-    Address(Blocked),
-    #[error("the gateway's secret key or version has characters that no header can carry")]
+    #[error(transparent)]
+    Address(#[from] Blocked),
+    #[error("is empty, or has characters that no header can carry")]
     Header,
     #[error(transparent)]
     Currency(#[from] UnsupportedCurrency),
@@ -111,14 +111,23 @@ const CONCURRENT_CALLS: usize = 64;
 
 type Form = Vec<(&'static str, String)>;
 
+/// Whether the gateway can be called there.
+pub fn check_address(base_url: &str) -> Result<(), StripeConfigError> {
+    Ok(Destination::trusted(base_url).map(drop)?)
+}
+
+/// Whether it can be sent as the secret key or the version.
+pub fn check_header(text: &str) -> Result<(), StripeConfigError> {
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible { Ok(()) } else { Err(StripeConfigError::Header) }
+}
+
 impl HttpPaymentGateway {
     /// Checks the configuration; calls nobody.
     pub fn new(outbound: Outbound, config: StripeConfig) -> Result<Self, StripeConfigError> {
-        let base = outbound.trusted(&config.base_url).map_err(StripeConfigError::Address)?;
-        let is_visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_visible(config.secret_key.expose()) || !is_visible(&config.api_version) {
-            return Err(StripeConfigError::Header);
-        }
+        let base = outbound.trusted(&config.base_url)?;
+        check_header(config.secret_key.expose())?;
+        check_header(&config.api_version)?;
         config.currencies.iter().try_for_each(|currency| check_currency(*currency))?;
         Ok(Self { outbound, base, config: Arc::new(config) })
     }

@@ -67,6 +67,9 @@ impl Shared {
         let to = self.outbound.given(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
         let to = to.in_bulkhead(delivery.content.destination().0);
         let call = self.call(ctx, delivery, to, document).await?;
+        if ctx.deadline().remaining().is_zero() {
+            return Err(Failure::ours("no time left"));
+        }
         match self.outbound.send(ctx, call).await {
             Ok(reply) => answer::outcome(&reply, self.clock.now()),
             Err(error) => Err(match error.reason() {
@@ -74,12 +77,10 @@ impl Shared {
                 Reason::Deadline => Failure::again("timeout"),
                 // A header that cannot be written will not be written later either.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
-                reason @ (Reason::Unreachable
-                | Reason::Busy
-                | Reason::Cancelled
-                | Reason::Broken
-                | Reason::Unreadable
-                | Reason::TooLarge) => Failure::again(reason.as_str()),
+                reason @ (Reason::Busy | Reason::Cancelled) => Failure::ours(reason.as_str()),
+                reason @ (Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge) => {
+                    Failure::again(reason.as_str())
+                }
             }),
         }
     }
@@ -123,7 +124,8 @@ fn agent(profile: &Url) -> String {
 fn without_profile(error: ProfileError) -> Failure {
     match error {
         ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
-        ProfileError::Unusable(reason) | ProfileError::NotAsked(reason) => Failure::again(format!("profile: {reason}")),
+        ProfileError::NotAsked(_) => Failure::ours(format!("profile: {error}")),
+        ProfileError::NotHeard | ProfileError::Unusable(_) => Failure::again(format!("profile: {error}")),
     }
 }
 

@@ -250,5 +250,5 @@ async fn a_process_that_stops_waits_for_no_relay() {
     let (courier, ctx, delivery) = (courier(config), ctx(AMPLE), letter());
     let sending = courier.hand_over(&ctx, &delivery);
     ctx.cancellation().cancel();
-    assert_eq!(failed(sending.await), "cancelled");
+    assert_eq!(sending.await, Err(Failure::ours("cancelled")));
 }

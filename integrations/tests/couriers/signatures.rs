@@ -94,7 +94,7 @@ async fn of_two_that_make_the_first_key_at_once_both_sign_with_the_same() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let rival = KeyPair::generate().expect("a key");
     let private = rival.to_pem().expect("a text");
-    let rival = SigningKey { id: rival.id().to_owned(), private, created_at: NOON, signs_from: NOON };
+    let rival = SigningKey { id: rival.id().to_owned(), private, created_at: NOON, signs_from: NOON, revoked_at: None };
     keys.rivals.lock().expect("sound").push(rival.clone());
     let published = signer(&keys, &clock).published(&ctx(AMPLE)).await.expect("published");
     assert_eq!(published.iter().map(|key| key["kid"].clone()).collect::<Vec<_>>(), [json!(rival.id)]);
@@ -104,30 +104,73 @@ async fn of_two_that_make_the_first_key_at_once_both_sign_with_the_same() {
 async fn a_new_key_is_known_before_it_signs_and_the_old_one_after_it_signed() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let (here, elsewhere) = (signer(&keys, &clock), signer(&keys, &clock));
-    let kids = async |signer: &Signer| {
-        let published = signer.published(&ctx(AMPLE)).await.expect("published");
-        published.iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
-    };
-    let signs = async |signer: &Signer| {
-        let request = signed(signer, HOOK).await;
-        let input = request["headers"][3][1].as_str().expect("text").to_owned();
-        input.rsplit("keyid=").next().expect("a key id").trim_matches('"').to_owned()
-    };
-    let old = kids(&elsewhere).await.remove(0);
+    let old = published(&elsewhere).await.remove(0);
     let rotated = here.rotate(&ctx(AMPLE), false).await.expect("rotated");
     assert_eq!(rotated.signs_from, NOON + PUBLISHED_BEFORE);
     let new = rotated.id;
-    assert_eq!((kids(&here).await, signs(&here).await), (vec![old.clone(), new.clone()], old.clone()));
-    assert_eq!(kids(&elsewhere).await, std::slice::from_ref(&old), "remembered");
+    assert_eq!((published(&here).await, signing(&here).await), (vec![old.clone(), new.clone()], old.clone()));
+    assert_eq!(published(&elsewhere).await, std::slice::from_ref(&old), "remembered");
     clock.advance(MINUTE);
-    assert_eq!(kids(&elsewhere).await, [old.clone(), new.clone()]);
+    assert_eq!(published(&elsewhere).await, [old.clone(), new.clone()]);
     clock.advance(PUBLISHED_BEFORE);
-    assert_eq!((kids(&elsewhere).await, signs(&elsewhere).await), (vec![old.clone(), new.clone()], new.clone()));
+    assert_eq!((published(&elsewhere).await, signing(&elsewhere).await), (vec![old.clone(), new.clone()], new.clone()));
     clock.advance(PUBLISHED_AFTER);
-    assert_eq!(kids(&elsewhere).await, std::slice::from_ref(&new));
+    assert_eq!(published(&elsewhere).await, std::slice::from_ref(&new));
 
     let urgent = here.rotate(&ctx(AMPLE), true).await.expect("rotated");
-    assert_eq!((signs(&here).await, urgent.signs_from), (urgent.id, clock.now()));
+    assert_eq!((signing(&here).await, urgent.signs_from), (urgent.id, clock.now()));
+}
+
+/// The ids of the published keys.
+async fn published(signer: &Signer) -> Vec<String> {
+    let keys = signer.published(&ctx(AMPLE)).await.expect("published");
+    keys.iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect()
+}
+
+/// The id of the key that signs.
+async fn signing(signer: &Signer) -> String {
+    let request = signed(signer, HOOK).await;
+    let input = request["headers"][3][1].as_str().expect("text").to_owned();
+    input.rsplit("keyid=").next().expect("a key id").trim_matches('"').to_owned()
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_gone_here_at_once_and_elsewhere_within_a_minute() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let (here, elsewhere) = (signer(&keys, &clock), signer(&keys, &clock));
+    let stolen = signing(&elsewhere).await;
+    assert_eq!(here.revoke(&ctx(AMPLE), "another").await.expect("asked"), None);
+    let revoked = here.revoke(&ctx(AMPLE), &stolen).await.expect("revoked").expect("there");
+    assert!(revoked.took_over && revoked.signs != stolen);
+    assert_eq!((published(&here).await, signing(&here).await), (vec![revoked.signs.clone()], revoked.signs.clone()));
+
+    clock.advance(MINUTE - Duration::from_secs(1));
+    assert_eq!(signing(&elsewhere).await, stolen, "remembered");
+    clock.advance(Duration::from_secs(1));
+    let after = (published(&elsewhere).await, signing(&elsewhere).await);
+    assert_eq!(after, (vec![revoked.signs.clone()], revoked.signs.clone()));
+
+    // Asked for again it changes nothing, and makes no other key.
+    let again = here.revoke(&ctx(AMPLE), &stolen).await.expect("asked").expect("there");
+    assert_eq!((again.signs, again.took_over), (revoked.signs.clone(), false));
+    assert_eq!(keys.stored.lock().expect("sound").len(), 2);
+
+    // One that was to come takes over before its time.
+    let next = here.rotate(&ctx(AMPLE), false).await.expect("rotated").id;
+    let revoked = here.revoke(&ctx(AMPLE), &revoked.signs).await.expect("revoked").expect("there");
+    assert_eq!((revoked.signs.as_str(), revoked.took_over), (next.as_str(), true));
+    assert_eq!((published(&here).await, signing(&here).await), (vec![next.clone()], next));
+}
+
+#[tokio::test]
+async fn whoever_finds_no_key_that_may_sign_makes_one() {
+    let (keys, clock) = (Keys::default(), TestClock::at(NOON));
+    let stolen = signing(&signer(&keys, &clock)).await;
+    // The process that revoked it died before it made another.
+    keys.stored.lock().expect("sound")[0].revoked_at = Some(NOON);
+    let made = signing(&signer(&keys, &clock)).await;
+    assert_ne!(made, stolen);
+    assert_eq!(published(&signer(&keys, &clock)).await, [made]);
 }
 
 #[tokio::test]
@@ -147,6 +190,14 @@ async fn keys_are_remembered_for_a_minute_and_longer_only_if_the_store_is_down()
     *keys.is_down.lock().expect("sound") = true;
     assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
     assert_eq!(*keys.reads.lock().expect("sound"), reads + 1);
+    // One of them may have been revoked meanwhile, so not for ever.
+    clock.advance(MINUTE * 9 - Duration::from_secs(1));
+    assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
+    clock.advance(Duration::from_secs(1));
+    let fault = signer.published(&ctx(AMPLE)).await.expect_err("too old");
+    assert_eq!(fault.kind(), FaultKind::Unavailable);
+    *keys.is_down.lock().expect("sound") = false;
+    assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
 }
 
 #[tokio::test]
@@ -160,6 +211,7 @@ async fn of_configured_keys_the_first_signs_and_all_are_published() {
     let request = signed(&signer, HOOK).await;
     assert!(request["headers"][3][1].as_str().expect("text").contains(pairs[0].id()));
     assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
+    assert!(signer.revoke(&ctx(AMPLE), pairs[0].id()).await.is_err(), "and withdrawn there");
     assert!(FixedKeys::new(&[]).is_err());
 }
 

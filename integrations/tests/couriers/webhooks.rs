@@ -4,9 +4,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::context::{PlatformId, Stopwatch};
+use domain::PortFuture;
+use domain::clock::Clock;
+use domain::context::{PlatformId, RequestContext, Stopwatch};
 use domain::delivery::{Content, Courier, Delivery, Failure, Finality, Receipt};
-use integrations::outbound::{Outbound, OutboundConfig};
+use domain::fault::{Fault, FaultKind};
+use domain::platform::{PinnedPlatform, PlatformRegistry};
+use integrations::outbound::{BulkheadLimits, Outbound, OutboundConfig};
 use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
 use integrations::webhook::WebhookCourier;
@@ -188,6 +192,48 @@ async fn a_receiver_that_is_down_or_breaks_the_connection_is_told_again() {
     assert_eq!(failed(stand(&plain.url().replace("http:", "https:")).tell().await), "unreachable");
 }
 
+/// Who reads nothing but refusals.
+struct Shut;
+
+impl PlatformRegistry for Shut {
+    fn find(&self, _: &RequestContext, _: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
+        Box::pin(async { Err(Fault::new(FaultKind::Unavailable, "platform.find")) })
+    }
+    fn pin(&self, _: &RequestContext, _: PinnedPlatform) -> PortFuture<(), Fault> {
+        unreachable!()
+    }
+    fn list(&self, _: &RequestContext, _: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {
+        unreachable!()
+    }
+    fn remove(&self, _: &RequestContext, _: &PlatformId) -> PortFuture<bool, Fault> {
+        unreachable!()
+    }
+}
+
+#[tokio::test]
+async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
+    let server = Server::start(async |visit: Visit| visit.answer("200 OK", "", "").await).await;
+    let pinned = || Arc::new(Registry::with(&PlatformId(PLATFORM.to_owned()), &profile(&server.url())));
+    let (up, down) = (Keys::default(), Keys::default());
+    *down.is_down.lock().expect("sound") = true;
+    let bulkheads = BulkheadLimits { concurrent: 0, waiting: 0, ..BulkheadLimits::default() };
+    let full = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
+    let registries: [Arc<dyn PlatformRegistry>; 3] = [Arc::new(Shut), pinned(), pinned()];
+    let stands = [(up.clone(), outbound()), (down, outbound()), (up, full)];
+    for (registry, (keys, outbound)) in registries.into_iter().zip(stands) {
+        let clock: Arc<dyn Clock> = Arc::new(TestClock::at(NOON));
+        let signer = Arc::new(Signer::new(Arc::new(keys), clock.clone()));
+        let profiles = Arc::new(PlatformProfiles::new(registry, outbound.clone(), clock.clone()));
+        let courier = WebhookCourier::new(outbound, profiles, signer, clock, &Url::parse(SHOP).expect("a url"));
+        let failure = courier.hand_over(&ctx(AMPLE), &event()).await.expect_err("not sent");
+        assert_eq!(failure.finality, Finality::OurFault, "{}", failure.reason);
+    }
+    assert_eq!(server.requests().len(), 0);
+    let late = stand(&server.url()).courier.hand_over(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");
+    assert_eq!(late, Failure::ours("no time left"));
+    assert_eq!(server.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn a_platform_that_asked_for_nothing_is_told_nothing() {
     let server = Server::start(Visit::hang).await;
@@ -249,7 +295,7 @@ async fn a_process_that_stops_waits_for_no_receiver_and_logs_no_secret() {
     });
     let server = server.await;
     let outcome = stand(&server.url()).courier.hand_over(&ctx, &event()).await;
-    assert_eq!(failed(outcome), "cancelled");
+    assert_eq!(outcome, Err(Failure::ours("cancelled")));
     let logged = lines.all().join("\n");
     assert!(logged.contains("op=webhook.send"), "{logged}");
     assert!(!logged.contains("hidden") && !logged.contains("PRIVATE"), "{logged}");

@@ -7,6 +7,7 @@ use domain::checkout::{
     Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
     demand_of, shortages,
 };
+use domain::context::TraceContext;
 use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
@@ -100,6 +101,7 @@ pub(super) fn settle(
     tx: &mut Tx<'_>,
     announcer: &dyn Announcer,
     settlement: &Settlement,
+    trace: TraceContext,
 ) -> Result<Outcome, TxError<Fault>> {
     let (attempt, key) = payment::lock(tx, &settlement.attempt)?
         .ok_or_else(|| malformed(format!("{} was never recorded", settlement.attempt)))?;
@@ -127,7 +129,7 @@ pub(super) fn settle(
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
-            delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), now)?;
+            delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
             (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(reason) => {

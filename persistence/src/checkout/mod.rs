@@ -79,7 +79,8 @@ impl CheckoutBook for SqlCheckoutBook {
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
         let announcer = self.announcer.clone();
         let op = Operation::repeatable_write("checkout.settle");
-        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, &settlement))
+        let trace = *ctx.trace();
+        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, &settlement, trace))
     }
 
     fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {

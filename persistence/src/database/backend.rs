@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
+use diesel::sql_types::BigInt;
 
 use super::DatabaseUrl;
 
@@ -124,6 +125,15 @@ impl Conn {
         match self {
             Self::Sqlite(conn) => Tx::Sqlite(conn),
             Self::Postgres(conn) => Tx::Postgres(conn),
+        }
+    }
+
+    /// Grows when the open transaction changes something.
+    pub(super) fn changes(&mut self) -> QueryResult<i64> {
+        let count = |changes: &str| diesel::select(diesel::dsl::sql::<BigInt>(changes));
+        match self {
+            Self::Sqlite(conn) => count("total_changes()").get_result(conn),
+            Self::Postgres(conn) => count("count(pg_current_xact_id_if_assigned())").get_result(conn),
         }
     }
 

@@ -81,12 +81,12 @@ fn by_message(message: &str) -> FaultKind {
         "database is locked",
         "database table is locked",
     ];
+    // Postgres says what the system says, or how far it came.
+    const STORAGE_FULL: &[&str] = &["No space left on device", "Disk quota exceeded", ": wrote only ", SQLITE_FULL];
     const UNAVAILABLE: &[&str] = &[
         "canceling statement due to statement timeout",
         "connection to server",
-        "No space left on device",
         "could not extend file",
-        SQLITE_FULL,
         "disk I/O error",
         "attempt to write a readonly database",
         "remaining connection slots are reserved",
@@ -95,6 +95,8 @@ fn by_message(message: &str) -> FaultKind {
     let says = |known: &[&str]| known.iter().any(|known| message.contains(known));
     if says(CONTENTION) {
         FaultKind::Contention
+    } else if says(STORAGE_FULL) {
+        FaultKind::StorageFull
     } else if says(UNAVAILABLE) || says(SPOILED) {
         FaultKind::Unavailable
     } else {

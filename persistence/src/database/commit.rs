@@ -16,6 +16,7 @@ use super::backend::{Limits, Mode};
 use super::classify::{classify, conflict, refused_commit, spoils_connection};
 use super::job::Stage;
 use super::pool::PooledConn;
+use super::room::Room;
 use super::{Operation, Tx, TxError};
 
 /// Why a transaction did not commit.
@@ -51,6 +52,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
     operation: Operation,
     limits: Limits,
     stage: &Stage,
+    room: &Room,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
 ) -> Result<T, Failure<E>> {
     let op = operation.name;
@@ -58,26 +60,23 @@ pub(super) fn transaction<T, E: From<Fault>>(
     if let Err(error) = conn.begin(operation.mode, limits) {
         return Err(before_commit(conn, ctx, op, error));
     }
-    // To begin can take long, on a bad connection.
-    let body = ctx.check(op).map_err(Failure::Failed).and_then(|()| {
-        work(&mut conn.tx()).map_err(|error| match error {
-            TxError::Refused(refusal) => Failure::Refused(refusal),
-            TxError::Sql(error) => before_commit(conn, ctx, op, error),
-        })
+    let ended = body(conn, ctx, op, room, work).and_then(|ended| {
+        stage.begin_commit().then_some(ended).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
     });
-    let ended = body.and_then(|value| {
-        ctx.check(op)?;
-        stage.begin_commit().then_some(value).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
-    });
-    let value = match ended {
-        Ok(value) => value,
+    let (value, needs_room) = match ended {
+        Ok(ended) => ended,
         Err(failure) => {
             conn.roll_back();
             return Err(failure);
         }
     };
     match conn.commit() {
-        Ok(()) => Ok(value),
+        Ok(()) => {
+            if needs_room {
+                room.was_found();
+            }
+            Ok(value)
+        }
         // A read has no effect that could be unknown.
         Err(error) if operation.mode == Mode::Read => Err(before_commit(conn, ctx, op, error)),
         Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
@@ -86,6 +85,32 @@ pub(super) fn transaction<T, E: From<Fault>>(
             Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
+}
+
+/// Everything between begin and commit. Says also whether to commit needs room; that is only of interest where none was
+/// left.
+fn body<T, E: From<Fault>>(
+    conn: &mut PooledConn,
+    ctx: &RequestContext,
+    op: &'static str,
+    room: &Room,
+    work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+) -> Result<(T, bool), Failure<E>> {
+    // To begin can take long, on a bad connection.
+    ctx.check(op)?;
+    let is_out = room.is_out();
+    let changes = |conn: &mut PooledConn| match is_out {
+        true => conn.changes().map_err(|error| before_commit(conn, ctx, op, error)),
+        false => Ok(0),
+    };
+    let before = changes(conn)?;
+    let value = work(&mut conn.tx()).map_err(|error| match error {
+        TxError::Refused(refusal) => Failure::Refused(refusal),
+        TxError::Sql(error) => before_commit(conn, ctx, op, error),
+    })?;
+    let needs_room = changes(conn)? != before;
+    ctx.check(op)?;
+    Ok((value, needs_room))
 }
 
 /// What an error means while nothing is committed.

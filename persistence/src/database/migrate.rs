@@ -8,7 +8,7 @@ use diesel::sql_types::Bool;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::backend::{Conn, Tx, on_backend};
-use super::{DatabaseConfig, OpenError};
+use super::{DatabaseConfig, DatabaseUrl, OpenError};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -21,7 +21,7 @@ const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
 /// Applies what is missing and says how many there were. On Postgres under an advisory lock; on SQLite the lock file
 /// already keeps everyone else out.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    let mut conn = Conn::open(&config.url).map_err(|error| OpenError::Unreachable(error.to_string()))?;
+    let mut conn = connect(&config.url)?;
     let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     if let Conn::Postgres(conn) = &mut conn {
         conn.batch_execute(&format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK})")).map_err(failed)?;
@@ -37,11 +37,21 @@ pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
 }
 
 pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> {
-    let mut conn = Conn::open(&config.url).map_err(|error| OpenError::Unreachable(error.to_string()))?;
+    // To open a file that is not there would make one: empty, and wherever the command was run.
+    if let DatabaseUrl::Sqlite(path) = &config.url
+        && !path.exists()
+    {
+        return Err(OpenError::Missing(path.display().to_string()));
+    }
+    let mut conn = connect(&config.url)?;
     match pending(&mut conn)? {
         0 => Ok(()),
         missing => Err(OpenError::SchemaOlder(missing)),
     }
+}
+
+fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
+    Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {error}")))
 }
 
 /// Whether the schema is the one that this program knows.

@@ -13,6 +13,7 @@ mod lock_file;
 mod migrate;
 mod pool;
 mod rerun;
+mod room;
 mod url;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) use backend::{Tx, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use job::{Job, JobEnd, Wait};
 use pool::ConnectionPool;
+use room::Room;
 
 /// How the database is reached, and how long anything may take there.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ struct Shared {
     abandoned: AtomicI64,
     /// A commit met an I/O error. Only a restart, which reads everything anew, ends this.
     disk_failed: AtomicBool,
+    room: Room,
     /// Keeps other processes away from an SQLite file.
     _lock: Option<lock_file::LockFile>,
 }
@@ -72,6 +75,8 @@ pub enum OpenError {
     LockFile(String, std::io::Error),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
+    #[error("there is no database at {0} yet; run `tuckshop migrate`")]
+    Missing(String),
     #[error("the schema is newer than this program: it has migration {0}; run the newer program")]
     SchemaNewer(String),
     #[error("the schema is older than this program: it lacks {0} migration(s); run `tuckshop migrate`")]
@@ -145,6 +150,7 @@ impl Database {
             runtime,
             abandoned: AtomicI64::new(0),
             disk_failed: AtomicBool::new(false),
+            room: Room::new(log),
             _lock: lock,
         }))
     }
@@ -189,6 +195,12 @@ impl Database {
                 TxError::Refused(Fault::new(FaultKind::Unavailable, "database.ready").caused_by("schema mismatch"))
             })
         })
+    }
+
+    /// What it cannot do although it is ready. With a full disk nothing can be written, and reads go on: so it is told
+    /// from the first write that failed for want of room to the next one that is committed.
+    pub fn degraded(&self) -> Option<FaultKind> {
+        self.0.room.is_out().then_some(FaultKind::StorageFull)
     }
 
     fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {

@@ -62,6 +62,23 @@ impl Database {
         Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) }
     }
 
+    fn attempt<T, E: From<Fault>>(
+        &self,
+        conn: &mut PooledConn,
+        ctx: &RequestContext,
+        operation: Operation,
+        stage: &Stage,
+        work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
+    ) -> Result<T, Failure<E>> {
+        let room = &self.0.room;
+        let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, room, work);
+        match &outcome {
+            Err(Failure::Failed(fault)) if fault.kind() == FaultKind::StorageFull => room.ran_out(fault),
+            _ => {}
+        }
+        outcome
+    }
+
     /// Runs it again while other transactions are in its way.
     fn rerun<T, E: From<Fault>>(
         &self,
@@ -72,7 +89,7 @@ impl Database {
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, Failure<E>> {
         for attempt in 1.. {
-            let outcome = transaction(&mut conn, ctx, operation, self.limits(ctx), stage, work);
+            let outcome = self.attempt(&mut conn, ctx, operation, stage, work);
             let Err(Failure::Conflict(reason, fault)) = outcome else { return outcome };
             if operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
@@ -110,7 +127,7 @@ impl Database {
         let patient = ctx.must_finish(self.0.config.commit_grace);
         for attempt in 1.. {
             let outcome = match self.connection(&patient, operation, patient.deadline()) {
-                Ok(mut conn) => transaction(&mut conn, &patient, operation, self.limits(&patient), &Stage::new(), work),
+                Ok(mut conn) => self.attempt(&mut conn, &patient, operation, &Stage::new(), work),
                 Err(fault) => Err(fault.into()),
             };
             if let Ok(_) | Err(Failure::Refused(_)) = outcome {

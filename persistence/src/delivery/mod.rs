@@ -3,16 +3,18 @@
 //! A destination's row is always locked before any of its deliveries, so that claims and records wait for each other
 //! and never deadlock. Whoever writes an order down only adds rows and waits for nobody.
 
+mod operators;
 mod queries;
 mod rows;
 
 use domain::PortFuture;
 use domain::clock::Timestamp;
-use domain::context::RequestContext;
+use domain::context::{RequestContext, TraceContext};
 use domain::customer::Buyer;
 use domain::delivery::{
-    Announcer, Channel, Claim, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliveryState,
-    DeliverySummary, Finality, MAX_ATTEMPTS, Receipt, Recorded, Retried, Step, rest_of_destination, step,
+    Announcer, Channel, Claim, Claimed, Cleared, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome,
+    DeliveryState, DeliverySummary, Destination, DestinationSummary, Finality, MAX_ATTEMPTS, Receipt, Recorded,
+    Selection, Step, Streak, rest_of_destination, step,
 };
 use domain::fault::Fault;
 use domain::order::Order;
@@ -37,9 +39,9 @@ impl SqlDeliveryBook {
 }
 
 impl DeliveryBook for SqlDeliveryBook {
-    fn claim(&self, ctx: &RequestContext, channel: Channel, claimed: Claimed) -> PortFuture<Option<Claim>, Fault> {
+    fn claim(&self, ctx: &RequestContext, channel: Channel, terms: Claimed) -> PortFuture<Claim, Fault> {
         let op = Operation::write("delivery.claim");
-        self.database.run(ctx, op, move |tx| claim(tx, channel, claimed))
+        self.database.run(ctx, op, move |tx| claim(tx, channel, terms))
     }
 
     fn record(
@@ -59,12 +61,27 @@ impl DeliveryBook for SqlDeliveryBook {
         filter: DeliveryFilter,
         limit: u32,
     ) -> PortFuture<Vec<DeliverySummary>, Fault> {
-        self.database.run(ctx, Operation::read("delivery.list"), move |tx| Ok(queries::list(tx, &filter, limit)?))
+        self.database.run(ctx, Operation::read("delivery.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
     }
 
-    fn retry(&self, ctx: &RequestContext, which: Retried, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
+    fn destinations(
+        &self,
+        ctx: &RequestContext,
+        one: Option<Destination>,
+        limit: u32,
+    ) -> PortFuture<Vec<DestinationSummary>, Fault> {
+        let op = Operation::read("delivery.destinations");
+        self.database.run(ctx, op, move |tx| Ok(operators::destinations(tx, one.as_ref(), limit)?))
+    }
+
+    fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("delivery.retry");
-        self.database.run(ctx, op, move |tx| Ok(queries::retry(tx, &which, now, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
+    }
+
+    fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
+        let op = Operation::write("delivery.give_up");
+        self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
     fn forget(
@@ -73,18 +90,19 @@ impl DeliveryBook for SqlDeliveryBook {
         before: Timestamp,
         dead_before: Timestamp,
         limit: u32,
-    ) -> PortFuture<u32, Fault> {
+    ) -> PortFuture<Cleared, Fault> {
         let op = Operation::write("delivery.forget");
         self.database.run(ctx, op, move |tx| Ok(clear_up(tx, before, dead_before, limit)?))
     }
 }
 
-/// Writes down what is to be told of the order's last event, in the transaction of the event.
+/// Writes down what is to be told of the order's last event, in the transaction of the event, and whence the event came.
 pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     announcer: &dyn Announcer,
     order: &Order,
     buyer: Option<&Buyer>,
+    caused_by: TraceContext,
     now: Timestamp,
 ) -> diesel::QueryResult<()> {
     let Some(event) = order.events.last() else { return Ok(()) };
@@ -94,27 +112,31 @@ pub(crate) fn enqueue(
         let disabled = queries::destination_disabled(tx, &destination, announcement.content.channel())?;
         // Nothing overtakes an older message of the same order that waits to be tried again.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &destination)? };
-        let row = rows::new(order, sequence, event.occurred_at, &announcement)?;
+        let row = rows::new(order, sequence, event.occurred_at, &announcement, caused_by)?;
         queries::insert(tx, row.due(now, older).given_up_if(disabled, now))?;
     }
     Ok(())
 }
 
-fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<u32> {
-    let mut done = 0;
-    while done < limit {
+fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<Cleared> {
+    let mut cleared = Cleared::default();
+    while cleared.total() < limit {
         let Some((destination, disabled_at)) = queries::disabled_with_pending(tx)? else { break };
-        done += queries::give_up(tx, &destination, DISABLED, disabled_at, limit - done)?;
+        let given_up = queries::give_up(tx, &destination, DISABLED, disabled_at, limit - cleared.total())?;
+        cleared.given_up.push((Destination(destination), given_up));
     }
-    Ok(done + queries::forget(tx, before, dead_before, limit - done)?)
+    cleared.forgotten = queries::forget(tx, before, dead_before, limit - cleared.total())?;
+    Ok(cleared)
 }
 
-fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Claim>, TxError<Fault>> {
-    /// A choice that others were faster with is made again; more than a few are left for the next pass.
+fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Claim, TxError<Fault>> {
+    /// What killed the process on each of its tries is given up here, and a choice that others were faster with is made
+    /// again; more than a few are left for the next pass.
     const MOST_CHOICES: usize = 10;
+    let mut claim = Claim::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
-        let Some(destination) = queries::next_destination(tx, channel, &terms, at)? else { return Ok(None) };
+        let Some(destination) = queries::next_destination(tx, channel, &terms, at)? else { break };
         // Counted again under the lock: the choice was made on what was visible before it.
         if queries::leases(tx, &destination, at)? >= i64::from(terms.per_destination) {
             continue;
@@ -124,15 +146,18 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Option<Cla
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;
             queries::served(tx, &destination, terms.now)?;
-            return Ok(Some(Claim::Try(found.claimed()?)));
+            claim.delivery = Some(found.claimed()?);
+            break;
         }
-        // It killed the process on each of its tries.
-        let reason = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
-        queries::end(tx, &found.id, DeliveryState::Dead, Some(&reason), terms.now)?;
-        let tried = found.tries();
-        return Ok(Some(Claim::GivenUp { delivery: Delivery { attempts: tried, ..found.claimed()? }, reason }));
+        let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
+        queries::end(tx, &found.id, DeliveryState::Dead, Some(&error), terms.now)?;
+        claim.given_up.push(DeliverySummary {
+            state: DeliveryState::Dead,
+            last_error: Some(error),
+            ..found.summary()?
+        });
     }
-    Ok(None)
+    Ok(claim)
 }
 
 fn record(
@@ -141,25 +166,28 @@ fn record(
     outcome: &DeliveryOutcome,
     now: Timestamp,
 ) -> Result<Recorded, TxError<Fault>> {
-    let destination = queries::lock_destination(tx, &delivery.content.destination())?;
-    if !queries::holds_lease(tx, delivery)? {
-        return Ok(Recorded::LeaseLost);
+    let destination = queries::lock_destination(tx, &delivery.content.destination().0)?;
+    if let Some(meanwhile) = queries::meanwhile(tx, delivery)? {
+        return Ok(Recorded::TooLate(meanwhile));
     }
     let error = match outcome {
         DeliveryOutcome::Failed(failure) => Some(failure.reason.as_str()),
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => None,
     };
-    let recorded = match step(delivery, outcome, destination.failing_since()?, now) {
+    let recorded = match step(delivery, outcome, destination.streak()?, now) {
         Step::End(state) => {
             queries::end(tx, delivery.id.as_str(), state, error, now)?;
-            queries::release_newer(tx, delivery, now)?;
+            queries::release_newer(tx, delivery.id.as_str(), delivery.order.as_str(), &destination.id, now)?;
             Recorded::Ended(state)
         }
         Step::Again(at) => {
-            match error {
-                Some(error) => queries::again(tx, delivery, at, error)?,
-                None => queries::give_back(tx, delivery, at)?,
-            }
+            queries::again(tx, delivery, at, delivery.attempts, error)?;
+            queries::hold_newer(tx, delivery, at)?;
+            Recorded::Again(at)
+        }
+        // As if it had not been claimed: else a few restarts would use up what was meant to last for days.
+        Step::Uncounted(at) => {
+            queries::again(tx, delivery, at, delivery.attempts.saturating_sub(1), error)?;
             queries::hold_newer(tx, delivery, at)?;
             Recorded::Again(at)
         }
@@ -167,20 +195,20 @@ fn record(
             queries::disable(tx, &destination.id, now)?;
             // This one first: it may not be among those that have waited longest.
             queries::end(tx, delivery.id.as_str(), DeliveryState::Dead, error, now)?;
-            queries::give_up(tx, &destination.id, error.unwrap_or(DISABLED), millis(now), GIVEN_UP_AT_ONCE)?;
-            Recorded::Disabled
+            let why = format!("{DISABLED}: {}", error.unwrap_or_default());
+            let others = queries::give_up(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
+            Recorded::Disabled { others }
         }
     };
     match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) if destination.failures > 0 => {
-            queries::set_health(tx, &destination.id, 0, None, now)?;
+            queries::set_well(tx, &destination.id, now)?;
         }
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
-                let failures = destination.failures.saturating_add(1);
-                let rest = rest_of_destination(u32::try_from(failures).unwrap_or(1), after);
-                let since = destination.failing_since()?.unwrap_or(now);
-                queries::set_health(tx, &destination.id, failures, Some(since), now + rest)?;
+                let streak = Streak::with_failure(destination.streak()?, now);
+                let rest = rest_of_destination(streak.failures, after);
+                queries::set_failing(tx, &destination.id, streak, now + rest)?;
             }
         }
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => {}

@@ -4,18 +4,16 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use domain::clock::Timestamp;
-use domain::delivery::{
-    Channel, Claimed, Delivery, DeliveryFilter, DeliveryState, DeliverySummary, Destination, Retried,
-};
+use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, Streak};
 use domain::order::OrderId;
 
-use super::rows::{DeliveryRow, DestinationRow};
+use super::rows::{DeliveryRow, DestinationRow, state};
 use crate::database::{Tx, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
 
 /// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
-const IS_PENDING: &str = "state = 'pending'";
+pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
 /// its order holds up, and with a lease to spare: a destination that failed last time has one, so that those that hang
@@ -80,6 +78,7 @@ pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: C
             failures: 0,
             failing_since: None,
             disabled_at: None,
+            failed_at: None,
         };
         let insert = diesel::insert_into(destination::table).values(row).on_conflict(destination::id).do_nothing();
         on_backend!(tx, |conn| insert.execute(*conn))?;
@@ -131,8 +130,11 @@ pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) 
 }
 
 pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(&row.id))
-        .set((delivery::leased_until.eq(until), delivery::attempts.eq(row.attempts + 1)));
+    let update = diesel::update(delivery::table.find(&row.id)).set((
+        delivery::leased_until.eq(until),
+        delivery::attempts.eq(row.attempts + 1),
+        delivery::claims.eq(row.claims.saturating_add(1)),
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -143,8 +145,8 @@ pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<(
     Ok(())
 }
 
-pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult<DestinationRow> {
-    let query = destination::table.find(&to.0);
+pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
+    let query = destination::table.find(to);
     let row: Option<DestinationRow> = match tx {
         Tx::Sqlite(conn) => query.select(DestinationRow::as_select()).first(*conn).optional()?,
         Tx::Postgres(conn) => query.select(DestinationRow::as_select()).for_update().first(*conn).optional()?,
@@ -152,14 +154,18 @@ pub(super) fn lock_destination(tx: &mut Tx<'_>, to: &Destination) -> QueryResult
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// Whether the try that this claim counted is still the last one, and has not come to an end.
-pub(super) fn holds_lease(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<bool> {
-    let query = delivery::table
-        .find(claimed.id.as_str())
-        .filter(delivery::state.eq(DeliveryState::Pending.as_str()).and(delivery::leased_until.is_not_null()))
-        .select(delivery::attempts);
-    let attempts: Option<i32> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    Ok(attempts.is_some_and(|attempts| i64::from(attempts) == i64::from(claimed.attempts)))
+/// What became of the message after this claim of it; `None` if the claim is the last one and has not come to an end.
+pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &Delivery) -> QueryResult<Option<Meanwhile>> {
+    let query = delivery::table.find(claimed.id.as_str());
+    let query = query.select((delivery::state, delivery::leased_until, delivery::claims));
+    let found: Option<(String, Option<i64>, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let Some((word, leased_until, claims)) = found else { return Ok(Some(Meanwhile::Forgotten)) };
+    Ok(match state(&word)? {
+        DeliveryState::Pending if leased_until.is_none() => Some(Meanwhile::MadeDue),
+        DeliveryState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
+        DeliveryState::Pending => Some(Meanwhile::Claimed),
+        ended => Some(Meanwhile::Ended(ended)),
+    })
 }
 
 pub(super) fn end(
@@ -179,23 +185,20 @@ pub(super) fn end(
     Ok(())
 }
 
-pub(super) fn again(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp, error: &str) -> QueryResult<()> {
+/// Due again, with so many tries made. What was last wrong stays known when nothing new is.
+pub(super) fn again(
+    tx: &mut Tx<'_>,
+    claimed: &Delivery,
+    at: Timestamp,
+    attempts: u32,
+    error: Option<&str>,
+) -> QueryResult<()> {
+    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
     let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
-}
-
-/// As if it had not been claimed: a try that was cut short here is none of its tries, or a few restarts would use up what
-/// was meant to last for days.
-pub(super) fn give_back(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
-        delivery::due_at.eq(millis(at)),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::attempts.eq(delivery::attempts - 1),
+        delivery::attempts.eq(attempts),
+        error.map(|error| delivery::last_error.eq(error)),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
@@ -203,24 +206,36 @@ pub(super) fn give_back(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> Q
 
 /// Newer messages of the order wait with it, so that nobody looks at them in vain.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &Delivery, at: Timestamp) -> QueryResult<()> {
-    move_newer(tx, "due_at < $1", claimed, at)
+    let (order, to) = (claimed.order.as_str(), claimed.content.destination());
+    move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
 /// Newer messages of the order need not wait any longer, but for what their own tries made them wait.
-pub(super) fn release_newer(tx: &mut Tx<'_>, claimed: &Delivery, now: Timestamp) -> QueryResult<()> {
-    move_newer(tx, "due_at > $1 AND attempts = 0", claimed, now)
+pub(super) fn release_newer(
+    tx: &mut Tx<'_>,
+    id: &str,
+    order: &str,
+    destination: &str,
+    now: Timestamp,
+) -> QueryResult<()> {
+    move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, destination), now)
 }
 
-fn move_newer(tx: &mut Tx<'_>, those: &str, claimed: &Delivery, to: Timestamp) -> QueryResult<()> {
+fn move_newer(
+    tx: &mut Tx<'_>,
+    those: &str,
+    (id, order, destination): (&str, &str, &str),
+    to: Timestamp,
+) -> QueryResult<()> {
     let text = format!(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
     let update = diesel::sql_query(text)
         .bind::<BigInt, _>(millis(to))
-        .bind::<Text, _>(claimed.order.as_str())
-        .bind::<Text, _>(claimed.content.destination().0)
-        .bind::<Text, _>(claimed.id.as_str());
+        .bind::<Text, _>(order)
+        .bind::<Text, _>(destination)
+        .bind::<Text, _>(id);
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -261,78 +276,31 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
     Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
 }
 
-pub(super) fn set_health(
+/// It has taken something.
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    set_health(tx, to, (0, None, None), millis(now))
+}
+
+/// It failed, and is left alone for a while.
+pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Timestamp) -> QueryResult<()> {
+    let failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
+    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), millis(rest_until))
+}
+
+fn set_health(
     tx: &mut Tx<'_>,
     to: &str,
-    failures: i32,
-    failing_since: Option<Timestamp>,
-    rest_until: Timestamp,
+    (failures, first, last): (i32, Option<i64>, Option<i64>),
+    rest_until: i64,
 ) -> QueryResult<()> {
     let update = diesel::update(destination::table.find(to)).set((
         destination::failures.eq(failures),
-        destination::failing_since.eq(failing_since.map(millis)),
-        destination::rest_until.eq(millis(rest_until)),
+        destination::failing_since.eq(first),
+        destination::failed_at.eq(last),
+        destination::rest_until.eq(rest_until),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
-}
-
-/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
-pub(super) fn list(tx: &mut Tx<'_>, filter: &DeliveryFilter, limit: u32) -> QueryResult<Vec<DeliverySummary>> {
-    let destination = filter.destination.as_ref().map_or("", |destination| destination.0.as_str());
-    let mut rows: Vec<DeliveryRow> = Vec::new();
-    for state in filter.state.map_or(DeliveryState::ALL.to_vec(), |state| vec![state]) {
-        let query = delivery::table
-            .filter(delivery::state.eq(state.as_str()))
-            .filter(delivery::destination.eq(destination).or(destination.is_empty().into_sql::<Bool>()))
-            .order(delivery::id.desc())
-            .limit(i64::from(limit));
-        let of_state: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
-        rows.extend(of_state);
-    }
-    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
-    rows.into_iter().take(limit as usize).map(DeliveryRow::summary).collect()
-}
-
-pub(super) fn retry(tx: &mut Tx<'_>, which: &Retried, now: Timestamp, limit: u32) -> QueryResult<u32> {
-    let (id, to) = match which {
-        Retried::One(id) => (id.as_str(), ""),
-        Retried::Of(destination) => ("", destination.0.as_str()),
-        Retried::All => ("", ""),
-    };
-    let dead = delivery::table
-        .filter(delivery::state.eq(DeliveryState::Dead.as_str()))
-        .filter(delivery::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
-        .filter(delivery::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
-        .order(delivery::ended_at)
-        .limit(i64::from(limit))
-        .select((delivery::id, delivery::destination));
-    let dead: Vec<(String, String)> = on_backend!(tx, |conn| dead.load(*conn))?;
-    let (ids, mut destinations): (Vec<String>, Vec<String>) = dead.into_iter().unzip();
-    destinations.extend((!to.is_empty()).then(|| to.to_owned()));
-    destinations.sort_unstable();
-    destinations.dedup();
-    if destinations.is_empty() {
-        return Ok(0);
-    }
-
-    let update = diesel::update(destination::table.filter(destination::id.eq_any(destinations))).set((
-        destination::disabled_at.eq(None::<i64>),
-        destination::failing_since.eq(None::<i64>),
-        destination::failures.eq(0),
-        destination::rest_until.eq(0),
-    ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    // Still dead: someone else may have revived it while this waited for the destination.
-    let dead = delivery::id.eq_any(ids).and(delivery::state.eq(DeliveryState::Dead.as_str()));
-    let update = diesel::update(delivery::table.filter(dead)).set((
-        delivery::state.eq(DeliveryState::Pending.as_str()),
-        delivery::due_at.eq(millis(now)),
-        delivery::attempts.eq(0),
-        delivery::ended_at.eq(None::<i64>),
-    ));
-    let revived = on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(u32::try_from(revived).unwrap_or(u32::MAX))
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

@@ -2,8 +2,10 @@
 
 use diesel::prelude::*;
 use domain::clock::Timestamp;
-use domain::context::PlatformId;
-use domain::delivery::{Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination};
+use domain::context::{PlatformId, TraceContext};
+use domain::delivery::{
+    Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, Streak,
+};
 use domain::order::Order;
 
 use crate::checkout::rows::order_id;
@@ -27,6 +29,8 @@ pub(super) struct DeliveryRow {
     pub leased_until: Option<i64>,
     pub ended_at: Option<i64>,
     pub last_error: Option<String>,
+    pub claims: i32,
+    pub caused_by: Option<String>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -39,11 +43,15 @@ pub(super) struct DestinationRow {
     pub failures: i32,
     pub failing_since: Option<i64>,
     pub disabled_at: Option<i64>,
+    pub failed_at: Option<i64>,
 }
 
 impl DestinationRow {
-    pub(super) fn failing_since(&self) -> QueryResult<Option<Timestamp>> {
-        self.failing_since.map(instant).transpose()
+    /// Its failures up to now.
+    pub(super) fn streak(&self) -> QueryResult<Option<Streak>> {
+        let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
+        let failures = u32::try_from(self.failures).unwrap_or(0);
+        Ok(Some(Streak { failures, first: instant(first)?, last: instant(last)? }))
     }
 }
 
@@ -53,6 +61,7 @@ pub(super) fn new(
     sequence: usize,
     occurred_at: Timestamp,
     announcement: &Announcement,
+    caused_by: TraceContext,
 ) -> QueryResult<DeliveryRow> {
     Ok(DeliveryRow {
         id: DeliveryId::generate(occurred_at).to_string(),
@@ -72,6 +81,8 @@ pub(super) fn new(
         leased_until: None,
         ended_at: None,
         last_error: None,
+        claims: 0,
+        caused_by: Some(caused_by.to_string()),
     })
 }
 
@@ -105,6 +116,8 @@ impl DeliveryRow {
             id: delivery_id(&self.id)?,
             order: order_id(&self.order_id)?,
             attempts: self.tries() + 1,
+            claims: u32::try_from(self.claims).unwrap_or(0) + 1,
+            caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,
             content: match self.destination.strip_prefix("webhook:") {
                 Some(platform) => Content::Webhook { platform: PlatformId(platform.to_owned()), document: self.body },
@@ -114,21 +127,26 @@ impl DeliveryRow {
         })
     }
 
+    /// Without what is next: that takes more than the row.
     pub(super) fn summary(self) -> QueryResult<DeliverySummary> {
-        let word = &self.state;
-        let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
         Ok(DeliverySummary {
             id: delivery_id(&self.id)?,
             order: order_id(&self.order_id)?,
             attempts: self.tries(),
-            state: state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))?,
+            state: state(&self.state)?,
             destination: Destination(self.destination),
             event: self.event,
             occurred_at: instant(self.occurred_at)?,
             due_at: instant(self.due_at)?,
+            next: None,
             last_error: self.last_error,
         })
     }
+}
+
+pub(super) fn state(word: &str) -> QueryResult<DeliveryState> {
+    let state = DeliveryState::ALL.into_iter().find(|state| state.as_str() == word);
+    state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))
 }
 
 fn delivery_id(text: &str) -> QueryResult<DeliveryId> {

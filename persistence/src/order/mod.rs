@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::PortFuture;
 use domain::clock::Timestamp;
-use domain::context::RequestContext;
+use domain::context::{RequestContext, TraceContext};
 use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
@@ -46,8 +46,8 @@ impl OrderBook for SqlOrderBook {
         now: Timestamp,
     ) -> PortFuture<Order, OrderError> {
         let announcer = self.announcer.clone();
-        let op = Operation::repeatable_write("order.append");
-        self.database.run(ctx, op, move |tx| append(tx, &*announcer, &id, &changes, now))
+        let (trace, op) = (*ctx.trace(), Operation::repeatable_write("order.append"));
+        self.database.run(ctx, op, move |tx| append(tx, &*announcer, &id, &changes, trace, now))
     }
 }
 
@@ -56,6 +56,7 @@ fn append(
     announcer: &dyn Announcer,
     id: &OrderId,
     changes: &[OrderChange],
+    trace: TraceContext,
     now: Timestamp,
 ) -> Result<Order, TxError<OrderError>> {
     let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
@@ -69,7 +70,7 @@ fn append(
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
         };
         order = changed.map_err(|refused| TxError::Refused(refused.into()))?;
-        delivery::enqueue(tx, announcer, &order, None, now)?;
+        delivery::enqueue(tx, announcer, &order, None, trace, now)?;
     }
     if order.events.len() > known {
         queries::update_lines(tx, &order)?;

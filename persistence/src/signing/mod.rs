@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 use domain::PortFuture;
+use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::secret::Secret;
@@ -32,15 +33,20 @@ impl KeyStore for SqlKeyStore {
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault> {
         self.database.run(ctx, Operation::write("signing.add"), move |tx| Ok(add(tx, &key, seen)?))
     }
+
+    fn revoke(&self, ctx: &RequestContext, id: String, now: Timestamp) -> PortFuture<bool, Fault> {
+        self.database.run(ctx, Operation::write("signing.revoke"), move |tx| Ok(revoke(tx, &id, now)?))
+    }
 }
 
 fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
-    type Row = (i32, String, String, i64, i64);
+    type Row = (i32, String, String, i64, i64, Option<i64>);
     let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS);
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
-    let key = |(_, id, private, created_at, signs_from): Row| {
+    let key = |(_, id, private, created_at, signs_from, revoked_at): Row| {
         let (created_at, signs_from) = (instant(created_at)?, instant(signs_from)?);
-        Ok(SigningKey { id, private: Secret::new(private), created_at, signs_from })
+        let revoked_at = revoked_at.map(instant).transpose()?;
+        Ok(SigningKey { id, private: Secret::new(private), created_at, signs_from, revoked_at })
     };
     rows.into_iter().map(key).collect()
 }
@@ -52,7 +58,14 @@ fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
         signing_key::private.eq(key.private.expose()),
         signing_key::created_at.eq(millis(key.created_at)),
         signing_key::signs_from.eq(millis(key.signs_from)),
+        signing_key::revoked_at.eq(key.revoked_at.map(millis)),
     );
     let insert = diesel::insert_into(signing_key::table).values(values).on_conflict(signing_key::number).do_nothing();
     Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+}
+
+fn revoke(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> QueryResult<bool> {
+    let key = signing_key::table.filter(signing_key::id.eq(id)).filter(signing_key::revoked_at.is_null());
+    let update = diesel::update(key).set(signing_key::revoked_at.eq(millis(now)));
+    Ok(on_backend!(tx, |conn| update.execute(*conn))? == 1)
 }

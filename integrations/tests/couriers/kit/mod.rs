@@ -77,6 +77,13 @@ impl KeyStore for Keys {
             Ok(is_next)
         })
     }
+
+    fn revoke(&self, _: &RequestContext, id: String, now: Timestamp) -> PortFuture<bool, Fault> {
+        let mut stored = self.stored.lock().expect("sound");
+        let key = stored.iter_mut().find(|key| key.id == id && key.revoked_at.is_none());
+        let is_revoked = key.map(|key| key.revoked_at = Some(now)).is_some();
+        Box::pin(async move { Ok(is_revoked) })
+    }
 }
 
 #[derive(Clone, Default)]
@@ -116,6 +123,8 @@ pub fn delivery(content: Content) -> Delivery {
         occurred_at: NOON,
         content,
         attempts: 1,
+        claims: 1,
+        caused_by: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::kit::data::{alice, begin, create, new_checkout, noon, request};
 use crate::kit::raw::Raw;
 use crate::kit::{Expected, Place, Shop, until};
 
-fn says(fault: &Fault, kind: FaultKind, message: &str) {
+pub(super) fn says(fault: &Fault, kind: FaultKind, message: &str) {
     let chain = fault.chain();
     assert_eq!(fault.kind(), kind, "{chain}");
     assert!(chain.to_lowercase().contains(message), "{chain}");

@@ -5,6 +5,7 @@ mod deadlines;
 mod faults;
 mod pool;
 mod reruns;
+mod room;
 mod sqlite_file;
 
 use std::time::Duration;

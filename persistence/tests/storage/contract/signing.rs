@@ -12,11 +12,12 @@ on_both_engines!(
     of_two_instances_that_add_a_key_at_once_one_does,
     whoever_has_not_seen_all_keys_adds_none,
     a_rotation_takes_effect_when_its_time_has_come,
+    a_key_is_revoked_once_and_stays_in_the_list,
 );
 
 fn key(id: &str) -> SigningKey {
     let private = Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{id}\n-----END PRIVATE KEY-----\n"));
-    SigningKey { id: id.to_owned(), private, created_at: noon(), signs_from: noon() }
+    SigningKey { id: id.to_owned(), private, created_at: noon(), signs_from: noon(), revoked_at: None }
 }
 
 async fn keys_are_kept_to_the_letter_in_the_order_in_which_they_came(place: Place) {
@@ -56,4 +57,21 @@ async fn a_rotation_takes_effect_when_its_time_has_come(place: Place) {
     let signer = |at| signing_at(&keys, at).map(|key| key.id.as_str());
     let last = new.signs_from - time::Duration::milliseconds(1);
     assert_eq!((signer(noon()), signer(last), signer(new.signs_from)), (Some("old"), Some("old"), Some("new")));
+}
+
+async fn a_key_is_revoked_once_and_stays_in_the_list(place: Place) {
+    let signing = place.shop().await.signing;
+    for (seen, id) in ["first", "second"].into_iter().enumerate() {
+        assert!(signing.add(&task(), key(id), seen).await.expect("added"));
+    }
+    let revoke = |id: &str, at| signing.revoke(&task(), id.to_owned(), at);
+    assert!(!revoke("third", noon()).await.expect("asked"));
+    assert!(revoke("first", noon()).await.expect("revoked"));
+    let later = noon() + time::Duration::hours(1);
+    assert!(!revoke("first", later).await.expect("asked"), "it was revoked before");
+    let revoked = SigningKey { revoked_at: Some(noon()), ..key("first") };
+    assert_eq!(signing.keys(&task()).await.expect("read"), [revoked, key("second")]);
+    // Whoever adds one must still have seen all of them.
+    assert!(!signing.add(&task(), key("third"), 1).await.expect("asked"));
+    assert!(signing.add(&task(), key("third"), 2).await.expect("added"));
 }

@@ -110,7 +110,16 @@ async fn complete(
     let (tell_begun, begun) = watch::channel(None);
     let on_begun = Box::new(move |checkout: &Checkout| drop(tell_begun.send_replace(Some(checkout.clone()))));
     let (use_case, command) = (shopping.complete.clone(), CompleteCommand { claim, id, choice, on_begun });
-    let work = |ctx| async move { use_case.run(&ctx, command).await };
+    let supervisor = shopping.supervisor.clone();
+    let work = |ctx| async move {
+        let answer = use_case.run(&ctx, command).await;
+        // Here, since whoever asked may be gone when the order is placed.
+        if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::Completed)) {
+            supervisor.nudge(Channel::Webhook.task());
+            supervisor.nudge(Channel::Mail.task());
+        }
+        answer
+    };
     let finished = tokio::select! {
         // An answer that is there goes before a deadline that has passed.
         biased;
@@ -123,17 +132,17 @@ async fn complete(
         (Err(_), Some(checkout)) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
         (Err(fault), None) => Err(fault.into()),
     };
-    if let Ok(Answer { outcome: Outcome::Checkout(checkout), .. }) = &answer {
-        match checkout.status {
-            Status::CompleteInProgress => shopping.supervisor.nudge("payment_reconciler"),
-            Status::Completed => {
-                shopping.supervisor.nudge(Channel::Webhook.task());
-                shopping.supervisor.nudge(Channel::Mail.task());
-            }
-            _ => {}
-        }
+    if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::CompleteInProgress)) {
+        shopping.supervisor.nudge("payment_reconciler");
     }
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
+}
+
+fn status_of(answer: &Answer) -> Option<Status> {
+    match &answer.outcome {
+        Outcome::Checkout(checkout) => Some(checkout.status),
+        _ => None,
+    }
 }
 
 /// Kept back from the deadline, so that the answer still arrives.

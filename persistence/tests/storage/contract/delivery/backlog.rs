@@ -82,16 +82,21 @@ async fn a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1_201);
     let claimed = shop.claimed(at(noon())).await;
-    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled);
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 500 });
     assert_eq!(states(&mut place.raw(), ILL), ["dead 501", "pending 700"]);
     assert_eq!(shop.claim(at(noon())).await, None);
     // What was disabled between a look at it and the message for it is no different.
     seed(&mut place.raw(), WELL, 2, 3);
     place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{WELL}'"));
-    let mut cleared = Vec::new();
+    let (mut cleared, mut given_up) = (Vec::new(), Vec::new());
     while cleared.last() != Some(&0) {
-        cleared.push(shop.deliveries.forget(&task(), noon(), noon(), 500).await.expect("cleared up"));
+        let now = shop.deliveries.forget(&task(), noon(), noon(), 500).await.expect("cleared up");
+        given_up.extend(now.given_up.iter().map(|(destination, count)| (destination.0.clone(), *count)));
+        cleared.push(now.total());
     }
+    given_up.sort_unstable();
+    assert_eq!(given_up.iter().map(|(_, count)| count).sum::<u32>(), 703);
+    assert_eq!(given_up.iter().filter(|(to, _)| to == WELL).map(|(_, count)| *count).collect::<Vec<_>>(), [3]);
     // Those that count from long ago are then forgotten at once.
     assert_eq!(cleared, [500, 206, 0]);
     assert_eq!((states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)), (vec!["dead 1201".into()], vec![]));

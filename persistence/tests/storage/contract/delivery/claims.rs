@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::delivery::{Channel, Claim, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, MAX_ATTEMPTS, Recorded};
+use domain::delivery::{
+    Channel, Claim, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Meanwhile, Recorded,
+    Selection,
+};
 use tokio::task::JoinSet;
 
-use super::{ACCEPTED, HOUR, ILL, WELL, again, at, health, lapsing, seed, states};
+use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, health, lapsing, seed, states};
 use crate::kit::Place;
 use crate::kit::data::{hours, noon, task};
 use crate::on_both_engines;
@@ -18,6 +21,7 @@ on_both_engines!(
     tries_are_counted_when_they_are_claimed,
     a_record_after_another_claim_changes_nothing,
     a_record_after_the_end_changes_nothing,
+    a_record_of_a_claim_before_a_retry_changes_nothing,
     an_interrupted_try_lets_no_late_record_in,
     a_late_record_of_one_whose_lease_lapsed_unclaimed_counts,
     a_destination_has_only_so_many_leases_at_once,
@@ -61,7 +65,8 @@ async fn nothing_is_claimed_before_it_is_due_or_by_the_other_channel(place: Plac
     shop.order("k1").await;
     let early = noon() - time::Duration::milliseconds(1);
     assert_eq!(shop.claim(at(early)).await, None);
-    assert_eq!(shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked"), None);
+    let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked");
+    assert_eq!(mail, Claim::default());
     shop.claimed(at(noon())).await;
 }
 
@@ -81,7 +86,7 @@ async fn a_record_after_another_claim_changes_nothing(place: Place) {
     let second = shop.claimed(at(noon())).await;
     let before = place.raw().state();
     for outcome in [ACCEPTED, again(), DeliveryOutcome::Interrupted] {
-        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::LeaseLost);
+        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::TooLate(Meanwhile::Claimed));
         assert_eq!(place.raw().state(), before);
     }
     assert_eq!(shop.record(&second, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
@@ -93,8 +98,32 @@ async fn a_record_after_the_end_changes_nothing(place: Place) {
     let claimed = shop.claimed(at(noon())).await;
     assert_eq!(shop.record(&claimed, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
     let before = place.raw().state();
-    assert_eq!(shop.record(&claimed, again(), noon()).await, Recorded::LeaseLost);
+    let ended = Recorded::TooLate(Meanwhile::Ended(DeliveryState::Delivered));
+    assert_eq!(shop.record(&claimed, again(), noon()).await, ended);
     assert_eq!(place.raw().state(), before);
+    place.raw().execute("DELETE FROM delivery");
+    assert_eq!(shop.record(&claimed, again(), noon()).await, Recorded::TooLate(Meanwhile::Forgotten));
+}
+
+/// After a retry the tries are counted from one again, as they were for whoever comes late.
+async fn a_record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    let (late, gone) = (shop.claimed(at(noon())).await, shop.claimed(at(noon())).await);
+    shop.record(&gone, failed(Finality::Gone), noon()).await;
+    let dead = Recorded::TooLate(Meanwhile::Ended(DeliveryState::Dead));
+    assert_eq!(shop.record(&late, ACCEPTED, noon()).await, dead);
+    assert_eq!(shop.deliveries.retry(&task(), Selection::One(late.id.clone()), noon(), 9).await.expect("asked"), 1);
+    assert_eq!(shop.record(&late, ACCEPTED, noon()).await, Recorded::TooLate(Meanwhile::MadeDue));
+
+    let current = shop.claimed(at(noon())).await;
+    assert_eq!((&current.id, current.attempts, current.claims), (&late.id, late.attempts, 2));
+    let before = place.raw().state();
+    for outcome in [ACCEPTED, again(), failed(Finality::Gone), DeliveryOutcome::Interrupted] {
+        assert_eq!(shop.record(&late, outcome, noon()).await, Recorded::TooLate(Meanwhile::Claimed));
+        assert_eq!(place.raw().state(), before);
+    }
+    assert_eq!(shop.record(&current, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
 }
 
 async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
@@ -104,10 +133,12 @@ async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
     let stopped = shop.claimed(lapsing(noon())).await;
     assert_eq!(shop.record(&stopped, DeliveryOutcome::Interrupted, noon()).await, Recorded::Again(noon()));
     for late in [&paused, &stopped] {
-        assert_eq!(shop.record(late, again(), noon()).await, Recorded::LeaseLost);
+        assert_eq!(shop.record(late, again(), noon()).await, Recorded::TooLate(Meanwhile::MadeDue));
     }
     let third = shop.claimed(at(noon())).await;
-    assert_eq!(shop.record(&paused, again(), noon()).await, Recorded::LeaseLost);
+    for late in [&paused, &stopped] {
+        assert_eq!(shop.record(late, again(), noon()).await, Recorded::TooLate(Meanwhile::Claimed));
+    }
     assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(DeliveryState::Delivered));
 }
 
@@ -179,14 +210,13 @@ async fn what_never_comes_to_an_end_is_given_up(place: Place) {
         shop.claimed(lapsing(noon())).await;
     }
     seed(&mut place.raw(), ILL, 2, 1);
-    let terms = at(noon());
-    let claim = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked");
-    let Some(Claim::GivenUp { delivery, reason }) = claim else { panic!("{claim:?}") };
-    assert_eq!((delivery.attempts, reason.as_str()), (MAX_ATTEMPTS, "no try came to an end"));
     // It is in nobody's way, and no fault of its destination.
-    let next = shop.claimed(at(noon())).await;
+    let claim = shop.deliveries.claim(&task(), Channel::Webhook, at(noon())).await.expect("asked");
+    let next = claim.delivery.expect("the next one");
     assert_eq!((next.attempts, states(&mut place.raw(), ILL)), (1, vec!["dead 1".to_owned(), "pending 1".to_owned()]));
     let given_up = shop.listed().await.into_iter().find(|told| told.state == DeliveryState::Dead).expect("dead");
+    let told = claim.given_up.iter().map(|told| (&told.id, &told.last_error)).collect::<Vec<_>>();
+    assert_eq!(told, [(&given_up.id, &given_up.last_error)]);
     assert_eq!((given_up.attempts, given_up.last_error.as_deref()), (MAX_ATTEMPTS, Some("no try came to an end")));
     assert_eq!(health(&mut place.raw(), ILL), "0 - -");
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use domain::clock::Timestamp;
-use domain::delivery::{DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Receipt, Recorded};
+use domain::delivery::{
+    Channel, DeliveryBook, DeliveryId, DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Meanwhile, Receipt,
+    Recorded,
+};
 
 use super::{ACCEPTED, ILL, WELL, again, at, failed, health, lapsing, seed, states};
-use crate::kit::data::{hours, noon};
+use crate::kit::data::{hours, noon, task};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
@@ -17,8 +20,11 @@ on_both_engines!(
     what_is_refused_is_dead_and_its_destination_well,
     a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead,
     five_days_of_failure_disable_a_destination,
+    a_quiet_spell_is_no_failure,
+    the_relay_is_never_disabled,
     a_success_ends_a_row_of_failures,
     an_interrupted_try_costs_nothing,
+    our_own_fault_costs_neither_a_try_nor_the_destination,
     a_destination_that_asks_for_patience_is_left_alone,
     patience_has_an_end,
 );
@@ -58,34 +64,81 @@ async fn a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_d
         shop.claimed(at(noon())).await
     });
     assert_eq!(under_way.content.destination().0, ILL);
-    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled);
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 2 });
     assert_eq!(states(&mut place.raw(), ILL), ["dead 3"]);
+    let mut why: Vec<_> = shop.listed().await.into_iter().filter_map(|told| told.last_error).collect();
+    why.sort_unstable();
+    let with_it = "the destination is disabled: status 4xx";
+    assert_eq!(why, ["status 4xx", with_it, with_it]);
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
     // Whatever comes of what was under way, it was given up.
-    assert_eq!(shop.record(&under_way, again(), noon()).await, Recorded::LeaseLost);
+    assert_eq!(
+        shop.record(&under_way, again(), noon()).await,
+        Recorded::TooLate(Meanwhile::Ended(DeliveryState::Dead))
+    );
     assert_eq!(shop.claimed(at(noon())).await.content.destination().0, WELL);
 }
 
 async fn five_days_of_failure_disable_a_destination(place: Place) {
     let shop = place.shop().await;
-    seed(&mut place.raw(), ILL, 1, 4);
-    let begun = noon();
-    for (day, expected) in [(0, false), (3, false), (5, true)] {
-        let now = begun + hours(day * DAY);
-        let claimed = shop.claimed(lapsing(now)).await;
-        let recorded = shop.record(&claimed, again(), now).await;
-        assert_eq!(recorded == Recorded::Disabled, expected, "{day}: {recorded:?}");
+    seed(&mut place.raw(), ILL, 1, 7);
+    for day in 0..=5 {
+        assert_eq!(is_disabled(&fails(&shop, noon() + hours(day * DAY)).await), day == 5, "{day}");
     }
-    assert_eq!(states(&mut place.raw(), ILL), ["dead 4"]);
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 7"]);
+}
+
+/// One try, which fails, of whatever is due.
+async fn fails(shop: &Shop, now: Timestamp) -> Recorded {
+    let claimed = shop.claimed(lapsing(now)).await;
+    shop.record(&claimed, again(), now).await
+}
+
+async fn a_quiet_spell_is_no_failure(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 9);
+    for day in [0, 7, 8, 9, 10, 11] {
+        assert!(!is_disabled(&fails(&shop, noon() + hours(day * DAY)).await), "{day}");
+    }
+    let since = (noon() + hours(7 * DAY)).unix_timestamp() * 1_000;
+    assert_eq!(health(&mut place.raw(), ILL), format!("5 {since} -"));
+    assert!(is_disabled(&fails(&shop, noon() + hours(12 * DAY)).await));
+}
+
+fn is_disabled(recorded: &Recorded) -> bool {
+    matches!(recorded, Recorded::Disabled { .. })
+}
+
+async fn the_relay_is_never_disabled(place: Place) {
+    let shop = place.shop().await;
+    let bought = shop.bought(&[("song", 1)], "k1").await;
+    let letter = format!(
+        "INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, \
+         attempts) SELECT '{}', 'mail', 'mail', id, 9, 'order_placed', '{}', 'pending', 0, 0, 0 FROM orders",
+        DeliveryId::generate(noon()),
+        r#"{"to":"ada@example.com","subject":"s","text":"t","html":"h"}"#
+    );
+    place.raw().execute(
+        "INSERT INTO destination (id, channel, served_at, rest_until, failures) VALUES ('mail', 'mail', 0, 0, 0)",
+    );
+    place.raw().execute(&letter);
+    assert!(bought.order.is_some());
+    for day in 0..=8 {
+        let now = noon() + hours(day * DAY);
+        let claim = shop.deliveries.claim(&task(), Channel::Mail, at(now)).await.expect("asked");
+        let recorded = shop.record(&claim.delivery.expect("a letter"), again(), now).await;
+        assert!(matches!(recorded, Recorded::Again(_)), "{day}: {recorded:?}");
+    }
+    assert_eq!(states(&mut place.raw(), "mail"), ["pending 1"]);
 }
 
 async fn a_success_ends_a_row_of_failures(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 4);
-    for (day, outcome) in [(0, again()), (4, ACCEPTED), (5, again()), (9, again())] {
+    for (day, outcome) in [(0, again()), (4, ACCEPTED), (5, again()), (6, again())] {
         let now = noon() + hours(day * DAY);
         let claimed = shop.claimed(lapsing(now)).await;
-        assert_ne!(shop.record(&claimed, outcome, now).await, Recorded::Disabled, "{day}");
+        assert!(!is_disabled(&shop.record(&claimed, outcome, now).await), "{day}");
     }
     let since = (noon() + hours(5 * DAY)).unix_timestamp() * 1_000;
     assert_eq!(health(&mut place.raw(), ILL), format!("2 {since} -"));
@@ -105,6 +158,29 @@ async fn an_interrupted_try_costs_nothing(place: Place) {
     }
     assert_eq!(health(&mut place.raw(), WELL), before);
     assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("status 500"));
+}
+
+/// The destination is asked as ever, and the message does not end, nor is it looked at without a pause.
+async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let (mut now, ours) = (noon(), failed(Finality::OurFault));
+    for _ in 0..=MAX_ATTEMPTS {
+        let claimed = shop.claimed(at(now)).await;
+        assert_eq!(claimed.attempts, 1);
+        let Recorded::Again(due) = shop.record(&claimed, ours.clone(), now).await else { panic!("not again") };
+        assert!((45..=75).contains(&(due - now).whole_seconds()), "{due}");
+        now = due;
+    }
+    let listed = shop.listed().await.remove(0);
+    assert_eq!((listed.attempts, listed.last_error.as_deref()), (0, Some("status 4xx")));
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+    // But it has an end.
+    let later = noon() + hours(4 * DAY);
+    let claimed = shop.claimed(at(later)).await;
+    shop.record(&claimed, ours, later).await;
+    assert_eq!(shop.listed().await[0].attempts, 1);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
 }
 
 async fn a_destination_that_asks_for_patience_is_left_alone(place: Place) {

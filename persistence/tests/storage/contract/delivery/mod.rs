@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::delivery::{
-    Channel, Claim, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliverySummary, Failure,
-    Finality, Receipt, Recorded,
+    Channel, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliverySummary, Failure, Finality,
+    Receipt, Recorded,
 };
 use domain::order::{OrderBook, OrderChange, OrderId, Shipment};
 
@@ -95,15 +95,8 @@ impl Shop {
         self.orders.append(&task(), order.clone(), changes, noon()).await.expect("appended");
     }
 
-    /// What is to be tried. What is given up on the way is passed over.
     async fn claim(&self, terms: Claimed) -> Option<Delivery> {
-        loop {
-            match self.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked") {
-                Some(Claim::GivenUp { .. }) => {}
-                Some(Claim::Try(delivery)) => return Some(delivery),
-                None => return None,
-            }
-        }
+        self.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery
     }
 
     async fn claimed(&self, terms: Claimed) -> Delivery {

@@ -1,7 +1,7 @@
 //! What is to be told is written down with what happened, or not at all.
 
 use domain::checkout::CheckoutBook;
-use domain::delivery::{Channel, Claim, Content, DeliveryBook, DeliveryState};
+use domain::delivery::{Channel, Content, DeliveryBook, DeliveryState};
 use domain::fault::FaultKind;
 use domain::order::OrderBook;
 use domain::payment::PaymentOutcome;
@@ -16,6 +16,7 @@ on_both_engines!(
     an_order_that_was_not_placed_is_not_told,
     an_order_is_told_once_however_often_it_is_settled,
     every_event_is_told_with_the_order_as_it_was_then,
+    what_caused_an_event_is_known_on_each_try,
     an_event_that_is_known_is_not_told_again,
     a_change_that_is_refused_is_not_told,
     what_happens_while_a_destination_is_disabled_is_kept_as_dead,
@@ -44,7 +45,7 @@ async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
     assert_eq!(*document, format!("{order} evt_placed of 1"));
     assert_eq!((&webhook.order, webhook.occurred_at, webhook.attempts), (&order, noon(), 1));
     let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked");
-    let Some(Claim::Try(mail)) = mail else { panic!("no letter: {mail:?}") };
+    let mail = mail.delivery.expect("a letter");
     let Content::Mail(letter) = &mail.content else { panic!("{mail:?}") };
     assert_eq!((letter.to.as_str(), letter.subject.clone()), ("ada@example.com", format!("Order {order}")));
 }
@@ -81,6 +82,22 @@ async fn every_event_is_told_with_the_order_as_it_was_then(place: Place) {
     let bodies = place.raw().texts("SELECT body AS value FROM delivery ORDER BY sequence");
     let expected = ["evt_placed of 1", "one of 2", "two of 3", "three of 4"].map(|event| format!("{order} {event}"));
     assert_eq!(bodies, expected);
+}
+
+/// Days later, and in another process, one can still find the request that it all began with.
+async fn what_caused_an_event_is_known_on_each_try(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    let placed = shop.claimed(at(noon())).await;
+    shop.record(&placed, super::ACCEPTED, noon()).await;
+    let ctx = task();
+    shop.orders.append(&ctx, order, vec![on_its_way("one")], noon()).await.expect("appended");
+    for _ in 0..2 {
+        let claimed = shop.claimed(super::lapsing(noon())).await;
+        assert_eq!(claimed.caused_by, Some(*ctx.trace()));
+    }
+    assert_ne!(placed.caused_by, Some(*ctx.trace()));
+    assert!(placed.caused_by.is_some());
 }
 
 async fn an_event_that_is_known_is_not_told_again(place: Place) {

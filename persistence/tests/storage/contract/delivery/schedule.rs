@@ -24,6 +24,7 @@ on_both_engines!(
     a_receiver_that_asks_for_patience_is_given_it,
     a_receiver_that_fails_for_five_days_is_told_nothing_more,
     a_pass_that_is_told_to_stop_gives_its_message_back,
+    a_pass_that_fails_through_our_own_fault_is_the_last_for_now,
     a_pass_without_anything_due_is_idle,
 );
 
@@ -217,6 +218,22 @@ async fn a_pass_that_is_told_to_stop_gives_its_message_back(place: Place) {
     assert_eq!(deliverer.pass().await, Progress::More(1));
     assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
     assert_eq!(deliverer.heard().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [noon(), noon()]);
+}
+
+/// What is wrong here is wrong for the next message too: no lane spins on it.
+async fn a_pass_that_fails_through_our_own_fault_is_the_last_for_now(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    let deliverer = Deliverer::new(&shop, |_, _| Err(Failure::ours("no key")));
+    for _ in 0..2 {
+        assert_eq!(deliverer.pass().await, Progress::Done(1));
+    }
+    assert_eq!(deliverer.pass().await, Progress::Idle);
+    // For ever is too long: after three days such tries count.
+    deliverer.set(days(3) - Duration::from_secs(600));
+    deliverer.work_until(&shop, days(30)).await;
+    assert_eq!(states(&mut place.raw(), WELL), ["dead 2"]);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
 }
 
 async fn a_pass_without_anything_due_is_idle(place: Place) {

@@ -1,0 +1,132 @@
+//! What the adapters are told: the configuration in their words, and what they find wrong with it.
+//!
+//! The checks are part of reading the configuration, so that nothing is opened with a setting that cannot work, and so
+//! that all mistakes are told at once. They read the files that settings name and touch nothing else.
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::payment::{HandlerId, PaymentHandler};
+use domain::secret::Secret;
+use integrations::mail::{self, MailConfig, MailCourier, MailCredentials, MailTls};
+use integrations::outbound::GivenPolicy;
+use integrations::signatures::FixedKeys;
+use integrations::stripe::{self, CaptureMethod, StripeConfig};
+use persistence::DatabaseUrl;
+
+use crate::config::{Capture, Config, MailProtection, Mistake, Mode};
+
+const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
+const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
+
+/// Everything that an adapter finds wrong.
+pub fn mistakes(config: &Config) -> Vec<Mistake> {
+    let mut found = Found::default();
+    let database = DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext);
+    found.note("TUCKSHOP_DATABASE_URL", database);
+    let payment = &config.payment;
+    if let Some(url) = &payment.gateway_url {
+        found.note("TUCKSHOP_PAYMENT_GATEWAY_URL", stripe::check_address(url));
+        found.note("TUCKSHOP_PAYMENT_GATEWAY_VERSION", stripe::check_header(&payment.gateway_version));
+        found.note("TUCKSHOP_SHOP_CURRENCY", stripe::check_currency(config.shop.currency));
+    }
+    if let Some(key) = &payment.gateway_key {
+        found.note("TUCKSHOP_PAYMENT_GATEWAY_KEY", stripe::check_header(key.expose()));
+    }
+    let relay = &config.mail;
+    if let Some(host) = &relay.host {
+        found.note("TUCKSHOP_MAIL_HOST", mail::check_host(host));
+        found.note("TUCKSHOP_MAIL_TLS", mail::check_protection(mail_tls(relay.tls), host, relay.password.is_some()));
+    }
+    if let Some(from) = &relay.from {
+        found.note("TUCKSHOP_MAIL_FROM", mail::check_sender(from));
+    }
+    if let Some(path) = &relay.ca_path {
+        let roots = read(MAIL_CA_PATH, path);
+        found.extend(roots.and_then(|pem| mail::check_roots(&pem).map_err(|error| mistake(MAIL_CA_PATH, error))));
+    }
+    found.extend(keys(config));
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Mistake>);
+
+impl Found {
+    fn note<T>(&mut self, variable: &str, outcome: Result<T, impl ToString>) {
+        self.extend(outcome.map_err(|error| mistake(variable, error)));
+    }
+
+    fn extend<T>(&mut self, outcome: Result<T, Mistake>) {
+        self.0.extend(outcome.err());
+    }
+}
+
+fn mistake(variable: &str, error: impl ToString) -> Mistake {
+    Mistake { variable: variable.to_owned(), message: error.to_string() }
+}
+
+/// Which destinations others may name. Those on this machine in development only.
+pub(super) fn given_policy(config: &Config) -> GivenPolicy {
+    match config.mode {
+        Mode::Development => GivenPolicy::DevelopmentLoopback,
+        Mode::Production => GivenPolicy::Public,
+    }
+}
+
+pub(super) fn stripe(config: &Config, base_url: String, secret_key: Secret) -> StripeConfig {
+    let payment = &config.payment;
+    let handler = PaymentHandler {
+        name: payment.handler_name.clone(),
+        id: HandlerId(payment.handler_id.clone()),
+        version: payment.handler_version.clone(),
+        spec: payment.handler_spec.clone(),
+        schema: payment.handler_schema.clone(),
+        instruments: vec!["card".to_owned()],
+        config: payment.handler_config.clone(),
+    };
+    StripeConfig {
+        base_url,
+        secret_key,
+        api_version: payment.gateway_version.clone(),
+        capture: match payment.capture {
+            Capture::Automatic => CaptureMethod::Automatic,
+            Capture::Manual => CaptureMethod::Manual,
+        },
+        handler,
+        currencies: vec![config.shop.currency],
+        attempt_timeout: Duration::from_millis(payment.call_timeout_ms),
+    }
+}
+
+/// `None` when no relay is configured: then nothing is written either.
+pub(super) fn mail(config: &Config) -> Result<Option<MailCourier>, Mistake> {
+    let mail = &config.mail;
+    let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
+    let credentials = match (mail.username.clone(), mail.password.clone()) {
+        (Some(username), Some(password)) => Some(MailCredentials { username, password }),
+        _ => None,
+    };
+    let extra_roots = mail.ca_path.as_deref().map(|path| read(MAIL_CA_PATH, path)).transpose()?;
+    let settings = MailConfig { host, port: mail.port(), tls: mail_tls(mail.tls), credentials, from, extra_roots };
+    MailCourier::new(settings).map(Some).map_err(|error| mistake("TUCKSHOP_MAIL_HOST", error))
+}
+
+fn mail_tls(protection: MailProtection) -> MailTls {
+    match protection {
+        MailProtection::Implicit => MailTls::Implicit,
+        MailProtection::Starttls => MailTls::StartTls,
+        MailProtection::None => MailTls::None,
+    }
+}
+
+/// `None` when no file is configured: then the shop makes its keys and keeps them itself.
+pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
+    let Some(path) = &config.webhook.keys_path else { return Ok(None) };
+    FixedKeys::read(&read(KEYS_PATH, path)?).map(Some).map_err(|error| mistake(KEYS_PATH, error))
+}
+
+/// The file that a setting names. Its name is not repeated: a value may be a secret in the wrong place.
+fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
+    std::fs::read_to_string(path).map_err(|error| mistake(variable, format!("the file cannot be read: {error}")))
+}

@@ -1,0 +1,69 @@
+//! A full disk: a fault of its own, told until a write finds room again.
+
+use std::io::Write;
+
+use domain::checkout::CheckoutBook;
+use domain::fault::FaultKind;
+use domain::idempotency::IdempotencyRecords;
+use faultkit::SmallDisk;
+use persistence::Database;
+use tokio::runtime::Handle;
+
+use crate::kit::data::{alice, catalogue, create, new_checkout, noon, request, task};
+use crate::kit::said::Said;
+use crate::kit::{Expected, Place, Shop, config};
+
+crate::on_sqlite!(a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed);
+
+async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed(place: Place) {
+    let Some(disk) = SmallDisk::mount(place.sqlite_path().with_file_name("small"), 6) else {
+        let _ = writeln!(std::io::stderr(), "NOT CHECKED: a full disk (only root may mount a small one)");
+        return;
+    };
+    let said = Said::default();
+    let settings = config(&format!("sqlite://{}", disk.path.join("shop.db").display()));
+    let shop = Shop::on(Database::open(settings, Handle::current(), &said.logger()).expect("a database"));
+    shop.database.migrate().expect("a schema");
+    shop.stock(catalogue()).await;
+    let told = || {
+        let lines =
+            ["the disk of the database is full error_code=storage_full", "the disk of the database has room again"];
+        lines.map(|line| said.count(line))
+    };
+    assert_eq!((shop.database.degraded(), told()), (None, [0, 0]));
+
+    let ballast = disk.fill();
+    let (mut created, mut refused) = (0, Vec::new());
+    // The log of SQLite has some room left, which is used up soon. Then it is said again and again, and told once.
+    for buyer in 0.. {
+        let song = new_checkout(request(&[("song", 1)]));
+        match shop.checkouts.create(&alice(), create(&format!("k{buyer}")), song).await {
+            Ok(_) => created += 1,
+            failed => refused.push(failed.fault()),
+        }
+        if refused.len() == 3 {
+            break;
+        }
+    }
+    for fault in &refused {
+        super::faults::says(fault, FaultKind::StorageFull, "database or disk is full");
+    }
+    // It reads, and a task that finds nothing to do proves nothing.
+    let nothing_to_do = || async {
+        shop.database.ready(&alice()).await.expect("it can be read");
+        assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);
+        assert_eq!((shop.database.degraded(), told()), (Some(FaultKind::StorageFull), [1, 0]));
+    };
+    nothing_to_do().await;
+    assert_eq!(checkouts_on(&disk), created);
+
+    std::fs::remove_file(&ballast).expect("removed");
+    nothing_to_do().await;
+    shop.opened(&[("song", 1)], "room").await;
+    assert_eq!((shop.database.degraded(), told()), (None, [1, 1]));
+    assert_eq!(checkouts_on(&disk), created + 1);
+}
+
+fn checkouts_on(disk: &SmallDisk) -> i64 {
+    crate::kit::raw::Raw::connect(&format!("sqlite://{}", disk.path.join("shop.db").display())).count("checkout")
+}
