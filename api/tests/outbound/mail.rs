@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::books::{Books, stock};
 use crate::kit::basket::{basket, complete_path, id, order_path, pay};
-use crate::kit::command::tuckshop;
+use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::{Place, Server, until};
 use crate::python::Script;
 use crate::shop::{HASTY, ITEMS, Shop, card, serve};
