@@ -1,5 +1,5 @@
 //! What breaks on purpose, for tests: a TCP proxy that refuses, resets, hangs and drips, and that knows when Postgres is
-//! asked to commit; and a disk that is soon full.
+//! asked to commit; an HTTP server that answers as a test says, or not; and a disk that is soon full.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
@@ -18,12 +18,14 @@
 mod disk;
 mod postgres;
 mod proxy;
+mod receiver;
 mod relay;
 
 use std::time::Duration;
 
 pub use disk::SmallDisk;
 pub use proxy::Proxy;
+pub use receiver::{Received, Server, Visit};
 
 /// What the network does. It counts at once, also for connections that are open already.
 #[derive(Clone, Debug, PartialEq, Eq)]

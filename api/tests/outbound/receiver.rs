@@ -1,59 +1,34 @@
 //! A platform of the tests: it serves its profile, is told of its orders, and answers as the test says.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
+use faultkit::{Received, Server, Visit};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::kit::until;
-use crate::python::Script;
-
-/// What is covered by the signature of a webhook whose address has a query.
-const COVERED: [&str; 11] = [
-    "@method",
-    "@authority",
-    "@path",
-    "@query",
-    "ucp-agent",
-    "idempotency-key",
-    "webhook-id",
-    "webhook-timestamp",
-    "x-event-type",
-    "content-digest",
-    "content-type",
-];
 
 /// One webhook as it arrived.
 #[derive(Clone, Debug)]
-pub struct Arrival {
-    pub at: Instant,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
+pub struct Arrival(Received);
 
 impl Arrival {
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no {name} in {self:?}"))
+        self.0.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
     pub fn order(&self) -> Value {
-        serde_json::from_str(&self.body).expect("an order")
+        serde_json::from_str(self.body()).expect("an order")
     }
+}
 
-    /// What the judge says against its signature: nothing, if all is well.
-    pub fn verdict(&self, judge: &mut Script, keys: &Value) -> Value {
-        let url = format!("http://{}{}", self.header("host"), self.target);
-        judge.ask(&json!({
-            "method": "POST", "url": url, "headers": self.headers, "body": self.body, "keys": keys, "covers": COVERED,
-        }))
+impl Deref for Arrival {
+    type Target = Received;
+    fn deref(&self) -> &Received {
+        &self.0
     }
 }
 
@@ -86,13 +61,12 @@ struct Shared {
     /// How much was taken of each body without end, once nobody took any more.
     poured: Mutex<Vec<usize>>,
     profile: Profile,
-    address: SocketAddr,
 }
 
 /// Ends, with all its connections, when it is dropped.
 pub struct Receiver {
     shared: Arc<Shared>,
-    _serving: JoinSet<()>,
+    server: Server,
 }
 
 impl Receiver {
@@ -123,44 +97,31 @@ impl Receiver {
     }
 
     async fn at(address: SocketAddr, decide: Decide, profile: Profile) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             arrivals: Mutex::default(),
             profiles_served: Mutex::default(),
             decide,
             let_go: watch::Sender::new(false),
             poured: Mutex::default(),
             profile,
-            address,
-        };
-        let shared = Arc::new(shared);
-        let mut serving = JoinSet::new();
-        let serve = shared.clone();
-        serving.spawn(async move {
-            let mut visits = JoinSet::new();
-            loop {
-                tokio::select! {
-                    Ok((stream, _)) = listener.accept() => drop(visits.spawn(serve.clone().visit(stream))),
-                    Some(_) = visits.join_next() => {}
-                }
-            }
         });
-        Self { shared, _serving: serving }
+        let serve = shared.clone();
+        let server = Server::start_at(address, move |visit| serve.clone().visit(visit)).await.expect("a port");
+        Self { shared, server }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.server.address
     }
 
     /// Where its profile is, as it names it in `UCP-Agent`.
     pub fn profile(&self) -> String {
-        format!("http://{}/profiles/agent.json", self.shared.address)
+        format!("http://{}/profiles/agent.json", self.server.address)
     }
 
     /// Where it is told of its orders.
     pub fn hook(&self) -> String {
-        format!("http://{}{HOOK}", self.shared.address)
+        format!("http://{}{HOOK}", self.server.address)
     }
 
     pub fn arrivals(&self) -> Vec<Arrival> {
@@ -199,88 +160,51 @@ fn any() -> SocketAddr {
 }
 
 impl Shared {
-    async fn visit(self: Arc<Self>, mut stream: TcpStream) {
-        let Some(arrival) = read(&mut stream).await else { return };
-        if !arrival.target.starts_with("/hook") {
-            let before = {
-                let mut served = self.profiles_served.lock().expect("sound");
-                *served += 1;
-                *served - 1
-            };
-            let hook = json!({"webhook_url": format!("http://{}{HOOK}", self.address)});
-            let order = json!([{"version": "2026-04-08", "config": hook}]);
-            let usual = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-            let profile = match &self.profile {
-                Profile::HeldOnce if before == 0 => self.held().await.map(|()| usual),
-                Profile::Usual | Profile::HeldOnce => Some(usual),
-                Profile::Other(profile) => Some(profile.clone()),
-            };
-            let Some(profile) = profile else { return };
-            return answer(stream, 200, &profile.to_string()).await;
+    async fn visit(self: Arc<Self>, visit: Visit) {
+        if !visit.request.target().starts_with("/hook") {
+            return self.present(visit).await;
         }
         let number = {
             let mut arrivals = self.arrivals.lock().expect("sound");
-            arrivals.push(arrival);
+            arrivals.push(Arrival(visit.request.clone()));
             arrivals.len() - 1
         };
         match (self.decide)(number) {
-            Say::Status(status) => answer(stream, status, "").await,
+            Say::Status(status) => visit.answer(&format!("{status} As told"), "", "").await,
             Say::Hold => {
                 if self.held().await.is_some() {
-                    answer(stream, 200, "").await;
+                    visit.answer("200 At last", "", "").await;
                 }
             }
             Say::Endless(status) => {
-                let taken = pour(stream, status).await;
+                let taken = visit.pour(&format!("{status} As told")).await;
                 self.poured.lock().expect("sound").push(taken);
             }
+        }
+    }
+
+    /// Answers with its profile.
+    async fn present(&self, visit: Visit) {
+        let before = {
+            let mut served = self.profiles_served.lock().expect("sound");
+            *served += 1;
+            *served - 1
+        };
+        let hook = json!({"webhook_url": format!("http://{}{HOOK}", visit.request.header("host").expect("a host"))});
+        let order = json!([{"version": "2026-04-08", "config": hook}]);
+        let usual = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
+        let profile = match &self.profile {
+            Profile::HeldOnce if before == 0 => self.held().await.map(|()| usual),
+            Profile::Usual | Profile::HeldOnce => Some(usual),
+            Profile::Other(profile) => Some(profile.clone()),
+        };
+        if let Some(profile) = profile {
+            visit.answer("200 OK", "", &profile.to_string()).await;
         }
     }
 
     /// Until the test lets go; `None` when it never will.
     async fn held(&self) -> Option<()> {
         self.let_go.subscribe().wait_for(|may| *may).await.ok().map(drop)
-    }
-}
-
-async fn answer(mut stream: TcpStream, status: u16, body: &str) {
-    let text =
-        format!("HTTP/1.1 {status} As told\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-    // The other side may be gone.
-    let _ = stream.write_all(text.as_bytes()).await;
-    let _ = stream.shutdown().await;
-}
-
-/// Sends a body that does not end, until nobody takes it any more.
-async fn pour(mut stream: TcpStream, status: u16) -> usize {
-    let head = format!("HTTP/1.1 {status} As told\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n");
-    let (mut taken, piece) = (0, vec![b'x'; 16 * 1024]);
-    if stream.write_all(head.as_bytes()).await.is_ok() {
-        while let Ok(more) = stream.write(&piece).await {
-            taken += more;
-        }
-    }
-    taken
-}
-
-/// `None` when the client leaves before its request is whole.
-async fn read(stream: &mut TcpStream) -> Option<Arrival> {
-    let mut bytes = Vec::new();
-    loop {
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
-        let mut lines = head.split("\r\n");
-        let target = lines.next()?.split(' ').nth(1)?.to_owned();
-        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-        let headers: Vec<_> = lines.filter_map(header).collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length");
-        let length: usize = length.map_or(Some(0), |(_, value)| value.parse().ok())?;
-        if let Some(body) = bytes.get(end + 4..end + 4 + length) {
-            let body = String::from_utf8(body.to_vec()).ok()?;
-            return Some(Arrival { at: Instant::now(), target, headers, body });
-        }
     }
 }

@@ -4,9 +4,25 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Once;
 
-use serde_json::Value;
+use faultkit::Received;
+use serde_json::{Value, json};
 
 const PYTHON: &str = "XTASK_PYTHON";
+
+/// What is covered by the signature of a webhook whose address has a query.
+const COVERED: [&str; 11] = [
+    "@method",
+    "@authority",
+    "@path",
+    "@query",
+    "ucp-agent",
+    "idempotency-key",
+    "webhook-id",
+    "webhook-timestamp",
+    "x-event-type",
+    "content-digest",
+    "content-type",
+];
 
 /// A script that speaks in JSON lines. It ends when its standard input does, which is when this is dropped.
 pub struct Script {
@@ -37,6 +53,13 @@ impl Script {
     pub fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.to.as_mut().expect("open"), "{question}").expect("it listens");
         self.next()
+    }
+
+    /// What `verify.py` says against the signature of a webhook, given these keys: nothing, if all is well.
+    pub fn on_webhook(&mut self, webhook: &Received, keys: &Value) -> Value {
+        let url = format!("http://{}{}", webhook.header("host").expect("a host"), webhook.target());
+        self.ask(&json!({"method": "POST", "url": url, "headers": webhook.headers(), "body": webhook.body(),
+            "keys": keys, "covers": COVERED}))
     }
 
     /// The next line that it says.

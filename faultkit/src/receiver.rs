@@ -1,0 +1,168 @@
+//! Whoever the shop calls over HTTP: a server that does whatever a test says with each request, and remembers them all.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Reads each request whole, keeps it, and leaves the rest to the test. Ends, with all its connections, when it is
+/// dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    _serving: JoinSet<()>,
+}
+
+/// One request, as it was sent.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub at: Instant,
+    pub text: String,
+}
+
+/// One request: the connection it came over, and how many came before it.
+pub struct Visit {
+    pub stream: TcpStream,
+    pub number: usize,
+    pub request: Received,
+}
+
+impl Received {
+    /// Path and query.
+    pub fn target(&self) -> &str {
+        self.text.split(' ').nth(1).unwrap_or_default()
+    }
+
+    pub fn headers(&self) -> Vec<(&str, &str)> {
+        self.head().split("\r\n").filter_map(|line| line.split_once(": ")).collect()
+    }
+
+    /// The first of this name, in whatever case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = self.headers().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
+    }
+
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
+    fn head(&self) -> &str {
+        self.text.split_once("\r\n\r\n").map_or(self.text.as_str(), |(head, _)| head)
+    }
+
+    /// The same with other words, as if somebody on the way had changed it.
+    #[must_use]
+    pub fn changed(&self, from: &str, to: &str) -> Self {
+        Self { text: self.text.replace(from, to), ..self.clone() }
+    }
+}
+
+impl Visit {
+    /// Sends `text`; fails when the client is gone.
+    pub async fn send(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(text.as_ref()).await
+    }
+
+    /// Answers, whether or not anybody listens any more.
+    pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
+        let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        let _ = self.send(head + body).await;
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// A status, and a body without end; how much of it was taken until the client left.
+    pub async fn pour(mut self, status: &str) -> usize {
+        let (mut taken, piece) = (0, vec![b'x'; 16 * 1024]);
+        if self.send(format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n")).await.is_ok() {
+            while let Ok(more) = self.stream.write(&piece).await {
+                taken += more;
+            }
+        }
+        taken
+    }
+
+    /// Closes with a reset instead of an orderly end.
+    pub fn reset(self) {
+        // It fails on a connection that is gone already.
+        let _ = self.stream.set_zero_linger();
+    }
+
+    pub async fn hang(self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Server {
+    /// On a port of its own.
+    pub async fn start<F, Fut>(serve: F) -> io::Result<Self>
+    where
+        F: Fn(Visit) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), serve).await
+    }
+
+    pub async fn start_at<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
+    where
+        F: Fn(Visit) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (kept, serve) = (received.clone(), Arc::new(serve));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut visits = JoinSet::new();
+            loop {
+                tokio::select! {
+                    Ok((stream, _)) = listener.accept() => drop(visits.spawn(visit(stream, kept.clone(), serve.clone()))),
+                    Some(_) = visits.join_next() => {}
+                }
+            }
+        });
+        Ok(Self { address, received, _serving: serving })
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn visit<F, Fut>(mut stream: TcpStream, kept: Arc<Mutex<Vec<Received>>>, serve: Arc<F>)
+where
+    F: Fn(Visit) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    let Some(text) = read(&mut stream).await else { return };
+    let request = Received { at: Instant::now(), text };
+    let number = {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(request.clone());
+        kept.len() - 1
+    };
+    serve(Visit { stream, number, request }).await;
+}
+
+/// The head, and as much of a body as it announces. `None` when the client leaves before.
+async fn read(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.map_or(Some(0), |length| length.trim().parse().ok())?;
+        if bytes.len() >= end + 4 + length {
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+}
