@@ -89,6 +89,34 @@ fn now() -> String {
     now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
+/// Keeps its lines instead of writing them.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Kept {
+    pub fn logger(&self) -> Logger {
+        Logger::root(std::sync::Mutex::new(json_lines(self.clone())).fuse(), o!())
+    }
+
+    pub fn lines(&self) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().expect("not poisoned");
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+}
+
+#[cfg(test)]
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::Critical => "critical",

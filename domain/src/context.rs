@@ -21,6 +21,7 @@ pub struct RequestContext {
     cancellation: CancellationToken,
     timings: Arc<Timings>,
     log: Logger,
+    past_no_return: bool,
 }
 
 impl RequestContext {
@@ -33,7 +34,16 @@ impl RequestContext {
         cancellation: CancellationToken,
     ) -> Self {
         let log = log.new(o!("request_id" => request_id.0.clone(), "trace_id" => trace.trace_id_hex()));
-        Self { request_id, trace, principal, deadline, cancellation, timings: Arc::default(), log }
+        Self {
+            request_id,
+            trace,
+            principal,
+            deadline,
+            cancellation,
+            timings: Arc::default(),
+            log,
+            past_no_return: false,
+        }
     }
 
     /// For one pass of a supervised task: no caller, so the task's own name stands in for one.
@@ -53,6 +63,7 @@ impl RequestContext {
             cancellation,
             timings: Arc::default(),
             log,
+            past_no_return: false,
         }
     }
 
@@ -106,7 +117,13 @@ impl RequestContext {
     /// the caller still waits. Bounded by `grace`.
     #[must_use]
     pub fn must_finish(&self, grace: Duration) -> Self {
-        Self { deadline: Deadline::after(grace), cancellation: CancellationToken::new(), ..self.clone() }
+        let (deadline, cancellation) = (Deadline::after(grace), CancellationToken::new());
+        Self { deadline, cancellation, past_no_return: true, ..self.clone() }
+    }
+
+    /// Whether this is work that [must finish](Self::must_finish). Such work is not shed: it queues for as long as it has.
+    pub fn is_past_no_return(&self) -> bool {
+        self.past_no_return
     }
 }
 

@@ -201,11 +201,10 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
+    use super::*;
+    use crate::log::Kept;
     use actix_web::middleware::from_fn;
     use actix_web::{App, HttpServer};
-    use slog::o;
-
-    use super::*;
 
     async fn panics() -> HttpResponse {
         panic!("on purpose")
@@ -225,7 +224,8 @@ mod tests {
 
     #[actix_web::test]
     async fn a_handler_that_panics_is_answered_with_500_and_its_connection_lives() {
-        let scope = Scope::new(Logger::root(slog::Discard, o!()), Duration::from_secs(5), Shutdown::default());
+        let log = Kept::default();
+        let scope = Scope::new(log.logger(), Duration::from_secs(5), Shutdown::default());
         let data = web::Data::new(scope.clone());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -260,5 +260,11 @@ mod tests {
             assert!(worked.starts_with("HTTP/1.1 200 "), "{worked}");
         }
         assert_eq!(scope.in_flight(), 0);
+        let lines = log.lines();
+        let told = |field: &str, value: &str| lines.iter().filter(|line| line[field] == value).count();
+        assert_eq!(
+            (told("msg", "handler panicked"), told("error_code", "panic"), told("outcome", "failed")),
+            (2, 2, 2)
+        );
     }
 }

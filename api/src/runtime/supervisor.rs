@@ -242,7 +242,9 @@ fn backoff(period: Duration, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Kept;
     use domain::PortFuture;
+    use serde_json::json;
     use slog::o;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::mpsc;
@@ -270,11 +272,14 @@ mod tests {
     }
 
     fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
+        start_with(&Logger::root(slog::Discard, o!()), step, period)
+    }
+
+    fn start_with(log: &Logger, step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
         let (told, heard) = mpsc::unbounded_channel();
         let probe = Probe { name: "probe.run", step, passes: AtomicU32::new(0), told };
         let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
-        let log = Logger::root(slog::Discard, o!());
-        (Supervisor::start(&Handle::current(), &log, vec![(Arc::new(probe), schedule)]), heard)
+        (Supervisor::start(&Handle::current(), log, vec![(Arc::new(probe), schedule)]), heard)
     }
 
     const NEVER: Duration = Duration::from_secs(3_600);
@@ -306,13 +311,19 @@ mod tests {
             2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
             _ => Ok(Progress::Idle),
         };
-        let (supervisor, mut heard) = start(step, Duration::from_millis(1));
+        let log = Kept::default();
+        let (supervisor, mut heard) = start_with(&log.logger(), step, Duration::from_millis(1));
         for expected in 1..=3 {
             assert_eq!(heard.recv().await, Some(expected));
         }
         supervisor.drain(Duration::from_secs(5)).await;
         let status = &supervisor.status()["probe.run"];
         assert_eq!((status.failures, status.failing_for), (2, 0));
+        let failed: Vec<_> = log.lines().into_iter().filter(|line| line["msg"] == "pass failed").collect();
+        let told = failed.iter().map(|line| (&line["level"], &line["error_code"], &line["failing_for"]));
+        let (internal, down) = (json!("internal"), json!("unavailable"));
+        let (error, warning, one, two) = (json!("error"), json!("warning"), json!(1), json!(2));
+        assert_eq!(told.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
     }
 
     /// Holds its first pass until as many run beside it as there are lanes.

@@ -229,8 +229,10 @@ impl Database {
             if operation.mode == Mode::Write {
                 database.takes_writes(operation.name)?;
             }
-            let shed = ctx.at_most(database.0.config.pool_wait).deadline();
-            let job = Job::new(database.permit(&ctx, operation, shed).await?);
+            let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();
+            let in_line = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
+            let job = Job::new(database.permit(&ctx, operation, in_line).await?);
+            let shed = if ctx.is_past_no_return() { pool_wait() } else { in_line };
             let wait = Wait { database: &database, ctx: &ctx, operation, job: job.clone() };
             let work = {
                 let (database, ctx) = (database.clone(), ctx.clone());
@@ -244,7 +246,8 @@ impl Database {
         })
     }
 
-    /// Waits for a connection to be free, until `shed`: within the deadline, and never longer than `pool_wait`.
+    /// Waits for a connection to be free, until `shed`: within the deadline, and not longer than `pool_wait` unless
+    /// something has already happened outside that must be recorded.
     async fn permit(
         &self,
         ctx: &RequestContext,

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::checkout::{CheckoutBook, CheckoutId};
+use domain::checkout::{CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal};
 use domain::context::Stopwatch;
 use domain::fault::FaultKind;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ mod exhausted {
     on_postgres!(
         a_caller_who_finds_no_free_connection_is_sent_away,
         a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away,
+        what_must_finish_waits_while_others_are_sent_away,
         connections_come_back_when_the_lock_does,
     );
 
@@ -52,6 +53,22 @@ mod exhausted {
         assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
         assert!(watch.elapsed() >= POOL_WAIT && watch.elapsed() < SOON, "{:?}", watch.elapsed());
         other.release();
+    }
+
+    async fn what_must_finish_waits_while_others_are_sent_away(place: Place) {
+        let (shop, _buyers, mut other) = all_taken(&place, POOL_WAIT).await;
+        let patient = alice().must_finish(Duration::from_secs(60));
+        let nothing = CheckoutId::generate(noon());
+        let waits = tokio::spawn(shop.checkouts.read(&patient, nothing.clone()));
+        // One after the other, so that it has waited for longer than anybody else may.
+        for _ in 0..2 {
+            let fault = shop.checkouts.read(&alice(), nothing.clone()).await.fault();
+            assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
+        }
+        assert!(!waits.is_finished());
+        other.release();
+        let read = waits.await.expect("it ends");
+        assert!(matches!(read, Err(CheckoutError::Refused(CheckoutRefusal::NotFound))), "{read:?}");
     }
 
     async fn a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away(place: Place) {

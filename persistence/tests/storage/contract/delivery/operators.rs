@@ -190,14 +190,17 @@ async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: P
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one", "two"]).await;
-    let ids: Vec<_> = shop.listed().await.into_iter().rev().map(|told| told.id).collect();
+    let ids = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
+    let ids: Vec<_> = ids.iter().map(|id| DeliveryId::parse(id).expect("an id")).collect();
     let Recorded::Again(due) = shop.record(&shop.claimed(at(noon())).await, again(), noon()).await else {
         panic!("not again")
     };
     assert_eq!(shop.claim(at(noon())).await, None);
     // The second goes, and so the first, before it; the third goes when they are through.
     assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 2);
-    assert_eq!(shop.listed().await.iter().map(|told| told.due_at).collect::<Vec<_>>(), [due, noon(), noon()]);
+    let listed = shop.listed().await;
+    let due_at = |id| listed.iter().find(|told| told.id == *id).map(|told| told.due_at);
+    assert_eq!(ids.iter().map(due_at).collect::<Vec<_>>(), [noon(), noon(), due].map(Some));
     for id in ids {
         let claimed = shop.claimed(at(noon())).await;
         assert_eq!((claimed.id.clone(), claimed.attempts), (id, 1));
