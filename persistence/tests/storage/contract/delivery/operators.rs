@@ -199,7 +199,7 @@ async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: P
     // The second goes, and so the first, before it; the third goes when they are through.
     assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 2);
     let listed = shop.listed().await;
-    let due_at = |id| listed.iter().find(|told| told.id == *id).map(|told| told.due_at);
+    let due_at = |id: &DeliveryId| listed.iter().find(|told| told.id == *id).map(|told| told.due_at);
     assert_eq!(ids.iter().map(due_at).collect::<Vec<_>>(), [noon(), noon(), due].map(Some));
     for id in ids {
         let claimed = shop.claimed(at(noon())).await;
