@@ -94,7 +94,7 @@ async fn an_instance_settles_what_another_was_killed_over(place: Place) {
     let line = until("the other says so", PATIENCE, || {
         other.log().into_iter().find(|line| line["msg"] == "payment attempt reconciled")
     });
-    assert_eq!((&line["checkout_id"], &line["payment"]), (&serde_json::json!(id), &serde_json::json!("Cancelled")));
+    assert_eq!((&line["checkout_id"], &line["payment"]), (&serde_json::json!(id), &serde_json::json!("cancelled")));
     assert_eq!((books.level("bun"), charges(&place).len()), ((100, 0), 0));
     // It was never charged and never will be: the key answers so, and another card may be tried.
     let reply = platform.must(&complete).expect(402);

@@ -14,7 +14,7 @@ use crate::webhooks::bought;
 /// Since when it has waited.
 const AGE: Duration = Duration::from_secs(60 * 60);
 /// What a purchase or a webhook may take longer beside a backlog, besides twice as long: for a machine that is busy.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_secs(3);
 /// A backlog is in the database, and not in the memory of whoever works on it.
 const BEARABLE_KIB: u64 = 64 * 1024;
 

@@ -200,7 +200,7 @@ async fn a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_a
 
     let refused = shop.settled(&checkout).await;
     assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
-    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "Cancelled");
+    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "cancelled");
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     assert_eq!(attempts(&place)[0][1], "cancelled");
     let alarms = shop.server.log().into_iter().filter(|line| line["error_code"] == "payment.key_mismatch");

@@ -58,7 +58,7 @@ async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place
         let refused = shop.settled(&checkout).await;
         assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
         let line = shop.logged("payment attempt reconciled").await;
-        assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("Cancelled")));
+        assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("cancelled")));
         assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
         shop.must_be_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();

@@ -11,7 +11,7 @@ use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
 use crate::receiver::{Arrival, Receiver, Say};
 use crate::shop::ITEMS;
-use crate::webhooks::{HASTY, all_are, bought, messages, open, tried};
+use crate::webhooks::{HASTY, all_are, bought, messages, tried};
 
 /// A try of [`HASTY`] is over after a second.
 const LONGER_THAN_A_TRY: Duration = Duration::from_millis(1_500);
@@ -79,7 +79,7 @@ async fn halted_before_it_sends_it_sends_nothing_afterwards(place: Place) {
     until("it is halted for longer than a try may take", || async { (Instant::now() > over).then_some(()) }).await;
     receiver.let_go();
     halted.resume();
-    assert_eq!(in_vain(&halted).await["reason"], "profile: timeout");
+    assert_eq!(in_vain(&halted).await["came_of_it"], "failed");
     assert_eq!(messages(&place), [["delivered", "2", ""].map(str::to_owned)]);
     assert_eq!(receiver.arrivals().len(), 1, "it was sent late");
 }
@@ -91,7 +91,9 @@ async fn a_message_that_kills_the_process_each_time_is_given_up_and_the_others_a
     const TRIES: usize = 11;
     let deadly = Receiver::saying(|_| Say::Hold).await;
     let well = Receiver::start().await;
-    let mut server = open(&place).await;
+    stock(&place, ITEMS);
+    // With the usual patience: a try must not end before its process does.
+    let mut server = place.serve().await;
     let order = bought(&server.as_platform(&deadly.profile())).await;
     for death in 1..=TRIES {
         let told = deadly.told(death).await;
@@ -104,7 +106,7 @@ async fn a_message_that_kills_the_process_each_time_is_given_up_and_the_others_a
         let counted = Books::open(&place).rows(["state", "attempts", "last_error"], &of_order);
         assert_eq!(counted, [["pending", death.to_string().as_str(), ""].map(str::to_owned)]);
         lapse_leases(&place);
-        server = place.serve_with(HASTY).await;
+        server = place.serve().await;
     }
     let line = tried(&server, "dead").await;
     assert_eq!(
