@@ -45,7 +45,7 @@ use crate::operations::Operations;
 use crate::pages::Pages;
 use crate::payments::{EventRefused, Payments, ReadEvent};
 use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
+use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
 use crate::simulation::Simulation;
 
 pub use settings::mistakes;
@@ -74,6 +74,8 @@ pub enum StartError {
     Database(#[from] OpenError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("TUCKSHOP_SIMULATION_LEDGER_PATH: {} cannot be used: {error}", path.display())]
+    Ledger { path: PathBuf, error: std::io::Error },
     #[error("the demo catalogue could not be imported: {0}")]
     Demo(String),
     #[error("the payment gateway cannot be used as configured: {0}")]
@@ -277,6 +279,7 @@ pub struct Tools {
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
     given: GivenPolicy,
+    agents: AgentPolicy,
 }
 
 impl Tools {
@@ -295,7 +298,13 @@ impl Tools {
             keys_are_configured: config.webhook.keys_path.is_some(),
             clock,
             given: settings::given_policy(config),
+            agents: AgentPolicy { trust_loopback: config.simulation() },
         })
+    }
+
+    /// Why no request could name a platform with its profile at that address.
+    pub fn check_platform(&self, address: &str) -> Result<(), String> {
+        platform(address, self.agents).map(drop).map_err(|problem| problem.content)
     }
 
     /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
@@ -348,13 +357,15 @@ fn mock_handler(
     log: &Logger,
 ) -> Result<MockPaymentHandler, StartError> {
     let ledger_path = ledger_path(config);
+    let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());
     let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
-    Ok(MockPaymentHandler::open(MockConfig { ledger_path, slow }, on_file, clock.clone(), log)?)
+    let mock = MockConfig { ledger_path: ledger_path.clone(), slow };
+    MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
 }
 
 /// Reads what the gateway tells of its own accord; `None` without a secret to tell it from anyone else.

@@ -35,8 +35,11 @@ pub fn mistakes(config: &Config) -> Vec<Mistake> {
     }
     let relay = &config.mail;
     if let Some(host) = &relay.host {
-        found.note("TUCKSHOP_MAIL_HOST", mail::check_host(host));
-        found.note("TUCKSHOP_MAIL_TLS", mail::check_protection(mail_tls(relay.tls), host, relay.password.is_some()));
+        match mail::check_host(host) {
+            Ok(()) => found
+                .note("TUCKSHOP_MAIL_TLS", mail::check_protection(mail_tls(relay.tls), host, relay.password.is_some())),
+            refused => found.note("TUCKSHOP_MAIL_HOST", refused),
+        }
     }
     if let Some(from) = &relay.from {
         found.note("TUCKSHOP_MAIL_FROM", mail::check_sender(from));

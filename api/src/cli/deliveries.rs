@@ -166,7 +166,7 @@ fn print_destination(it: &DestinationSummary, now: Timestamp, has_mail_relay: bo
     line.push_str(&since("rests until", Some(it.rests_until).filter(|until| *until > now)));
     line.push_str(&since("disabled at", it.disabled_at));
     if it.channel == Channel::Mail && !has_mail_relay {
-        line.push_str("  no courier: TUCKSHOP_MAIL_HOST is not set");
+        line.push_str("  no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");
     }
     println!("{line}");
 }

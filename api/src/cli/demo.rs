@@ -97,7 +97,7 @@ impl Shopper {
             "credential": {"type": "token", "token": self.token},
         }]}});
         let done = self.step("pay", Method::POST, &format!("{path}/complete"), Some(&payment)).await?;
-        let order = done["order"]["id"].as_str().ok_or_else(|| format!("no order was placed: {done}"))?;
+        let order = done["order"]["id"].as_str().ok_or_else(|| without_order(&done))?;
         self.step("read the order", Method::GET, &format!("/orders/{order}"), None).await?;
         println!("\nBought. The buyer's page: {}", done["order"]["permalink_url"].as_str().unwrap_or_default());
         Ok(())
@@ -126,6 +126,22 @@ impl Shopper {
             ));
         }
         Ok(answer)
+    }
+}
+
+/// Why a payment that was not refused made no order.
+fn without_order(checkout: &Value) -> String {
+    let id = checkout["id"].as_str().unwrap_or_default();
+    match checkout["status"].as_str() {
+        Some("complete_in_progress") => {
+            format!(
+                "how the payment ended is not known yet. The shop finds out; read /checkout-sessions/{id} in a while"
+            )
+        }
+        _ => {
+            let why = checkout["messages"][0]["content"].as_str().unwrap_or("no reason");
+            format!("no order was placed: {why}")
+        }
     }
 }
 

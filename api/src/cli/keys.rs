@@ -25,6 +25,7 @@ pub(super) enum Command {
     /// signs, another takes over at once.
     Revoke {
         /// The id of the key, as the list shows it.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use domain::context::PlatformId;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
@@ -19,18 +19,25 @@ pub(super) enum Command {
     Add {
         /// The address of the profile, as the platform names it in `UCP-Agent`.
         platform: Url,
-        /// The profile, as a JSON file.
-        #[arg(long, conflicts_with = "webhook_url", required_unless_present = "webhook_url")]
-        profile: Option<PathBuf>,
-        /// Or only where the platform wants to be told of its orders: https, at a public address. A name is looked up
-        /// when something is delivered, not now.
-        #[arg(long)]
-        webhook_url: Option<Url>,
+        #[command(flatten)]
+        pinned: Pinned,
     },
     /// List the pinned platforms and where their webhooks go.
     List,
     /// Unpin a platform: its profile is fetched again.
     Remove { platform: Url },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Pinned {
+    /// The profile, as a JSON file.
+    #[arg(long)]
+    profile: Option<PathBuf>,
+    /// Or only where the platform wants to be told of its orders: https, at a public address. A name is looked up when
+    /// something is delivered, not now.
+    #[arg(long)]
+    webhook_url: Option<Url>,
 }
 
 /// More platforms than anyone pins by hand.
@@ -40,7 +47,10 @@ const LARGEST_PROFILE: u64 = 256 * 1_024;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
     match command {
-        Command::Add { platform, profile, webhook_url } => {
+        Command::Add { platform, pinned: Pinned { profile, webhook_url } } => {
+            if let Err(why) = session.tools.check_platform(platform.as_str()) {
+                return failed(&format!("no request could ever name that platform: {why}"));
+            }
             let document = match (profile, webhook_url) {
                 (Some(path), _) => read(&path),
                 (None, Some(url)) => Ok(profile_with(&url)),

@@ -169,7 +169,7 @@ impl Section for MailConfig {
     const SETTINGS: &'static [Setting] = &[
         setting(
             "host",
-            "The SMTP relay that order confirmations are handed to. Not set: no mail is written, and another setting of how is a mistake.",
+            "The SMTP relay that order confirmations are handed to. Not set: no mail is written, and `port`, `tls`, `username`, `password`, `from` and `ca_path` are mistakes.",
         ),
         setting("port", "Not set: 465, 587 or 25, as `tls` says."),
         setting(

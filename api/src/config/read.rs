@@ -142,13 +142,19 @@ fn section<S: Section + Default + DeserializeOwned + Validate>(
 ) -> S {
     let read = |vars: Vec<(String, String)>| envy::prefixed(S::PREFIX).from_iter::<_, S>(vars);
     let ours = environment.ours.iter().filter(|(name, _)| name.starts_with(S::PREFIX));
-    let (good, bad): (Vec<_>, Vec<_>) =
-        ours.map(|(name, value)| (name.clone(), value.clone())).partition(|var| read(vec![var.clone()]).is_ok());
-    for (name, _) in bad {
+    let mut good = Vec::new();
+    for (name, value) in ours {
+        let error = match read(vec![(name.clone(), value.clone())]) {
+            Ok(_) => {
+                good.push((name.clone(), value.clone()));
+                continue;
+            }
+            Err(error) => error,
+        };
         let field = name[S::PREFIX.len()..].to_lowercase();
         let message = match S::SETTINGS.iter().find(|setting| setting.name == field) {
             None => "is not a setting".to_owned(),
-            Some(setting) => format!("cannot be read. {}", setting.help),
+            Some(setting) => format!("{}. {}", expected(&error.to_string()), setting.help),
         };
         mistakes.add(name, message);
     }
@@ -157,6 +163,20 @@ fn section<S: Section + Default + DeserializeOwned + Validate>(
         flatten(S::PREFIX, &errors, mistakes);
     }
     section
+}
+
+/// What should stand there, from serde's text, which would repeat the rejected value.
+fn expected(error: &str) -> String {
+    let form = match error {
+        _ if error.contains("too large") || error.contains("too small") => "a whole number within reason",
+        _ if error.contains("digit") || error.contains("integer") => "a whole number",
+        _ if error.contains("`true` or `false`") => "true or false",
+        _ => match error.split_once("expected ") {
+            Some((_, form)) if error.contains("unknown variant") => form,
+            _ => return "cannot be read".to_owned(),
+        },
+    };
+    format!("must be {form}")
 }
 
 /// The validator's own text would repeat the rejected value.

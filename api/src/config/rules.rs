@@ -9,6 +9,7 @@ use super::read::Mistakes;
 use super::sections::Mode;
 use super::{Capture, Config, MailProtection, PaymentConfig};
 
+const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 /// The most that one completion makes: it opens, it confirms, and it cancels what waits for the buyer.
 const GATEWAY_CALLS: u64 = 3;
@@ -68,6 +69,9 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
     if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&payment.handler_config).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_CONFIG", "must be a JSON object");
     }
+    if !is_reversed_domain(&payment.handler_name) {
+        mistakes.add(HANDLER_NAME, "must begin with a reversed domain, such as com.example.card");
+    }
     if config.mode == Mode::Production && has_gateway {
         handler_words(payment, mistakes);
     }
@@ -76,12 +80,9 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
 /// What platforms are told of the handler must be the handler's own, and where they can believe it: the protocol binds
 /// the name to the domain that it reverses.
 fn handler_words(payment: &PaymentConfig, mistakes: &mut Mistakes) {
-    const NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
     let example = PaymentConfig::default();
     if payment.handler_name == example.handler_name {
-        mistakes.add(NAME, "production mode needs the name that platforms know the handler by");
-    } else if !is_reversed_domain(&payment.handler_name) {
-        mistakes.add(NAME, "must begin with a reversed domain, such as com.example.card");
+        mistakes.add(HANDLER_NAME, "production mode needs the name that platforms know the handler by");
     }
     for (variable, url, example) in [
         ("TUCKSHOP_PAYMENT_HANDLER_SPEC", &payment.handler_spec, &example.handler_spec),

@@ -59,7 +59,6 @@ fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
         ("TUCKSHOP_SHOP_CURRENCY", "ISK"),
         ("TUCKSHOP_MAIL_HOST", "smtp://hunter2.example"),
         ("TUCKSHOP_MAIL_FROM", "hunter2"),
-        ("TUCKSHOP_MAIL_TLS", "none"),
         ("TUCKSHOP_MAIL_PASSWORD", ""),
         ("TUCKSHOP_MAIL_CA_PATH", roots.as_str()),
         ("TUCKSHOP_WEBHOOK_KEYS_PATH", keys.as_str()),
@@ -77,6 +76,21 @@ fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
     }
     let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_what_should_stand_there() {
+    for (name, value, expected) in [
+        ("TUCKSHOP_MAIL_PORT", "99999", "must be a whole number within reason."),
+        ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "-1", "must be a whole number."),
+        ("TUCKSHOP_SIMULATION_ENABLED", "yes", "must be true or false."),
+        ("TUCKSHOP_MAIL_TLS", "ssl", "must be one of `implicit`, `starttls`, `none`."),
+        ("TUCKSHOP_PAYMENT_CAPTURE", "later", "must be `automatic` or `manual`."),
+    ] {
+        let finished = tuckshop(&["config"], &[(name, value)]);
+        assert_eq!(finished.code, 2, "{}", finished.err);
+        assert!(finished.err.contains(&format!("{name}: {expected}")), "{}", finished.err);
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
         for command in ["deliveries", "platforms", "keys"] {
             let finished = tuckshop(&[command, "list"], &[(url.0, &url.1)]);
             assert_eq!(finished.code, 1, "{}", finished.err);
-            let told = format!("there is no database at {file} yet; run `tuckshop migrate`");
+            let told = format!("there is no database at {file}. ");
             assert!(finished.err.contains(&told), "{}", finished.err);
         }
     }
@@ -81,6 +81,7 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
         let shown = url.replace("hunter2", "***");
         assert_eq!(finished.code, 1, "{}", finished.err);
         assert!(finished.err.contains(&format!("cannot reach the database: {shown}: ")), "{}", finished.err);
+        assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
     }
 }
 

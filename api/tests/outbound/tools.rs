@@ -294,6 +294,8 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
     let (unknown, nobody) = ("msg_0196147f5b887b3a9c1d2e3f4a5b6c7d", "webhook:https://nobody.example/");
     for (arguments, said) in [
         (&["platforms", "remove", platform][..], "is not pinned"),
+        (&["platforms", "add", "http://platform.example/", "--webhook-url", platform], "must be an https URL"),
+        (&["keys", "revoke", "-another"], "there is no key -another"),
         (&["deliveries", "retry", "nonsense"], "is no id of a delivery"),
         (&["deliveries", "retry", unknown], "there is no such delivery"),
         (&["deliveries", "drop", unknown], "there is no such delivery"),

@@ -41,6 +41,7 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
     if let DatabaseUrl::Sqlite(path) = &config.url
         && !path.exists()
     {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         return Err(OpenError::Missing(path.display().to_string()));
     }
     let mut conn = connect(&config.url)?;
@@ -51,7 +52,9 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
 }
 
 fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
-    Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {error}")))
+    // The client library of Postgres writes several lines.
+    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {}", one_line(error.to_string()))))
 }
 
 /// Whether the schema is the one that this program knows.

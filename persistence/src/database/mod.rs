@@ -75,7 +75,10 @@ pub enum OpenError {
     LockFile(String, std::io::Error),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
-    #[error("there is no database at {0} yet; run `tuckshop migrate`")]
+    #[error(
+        "there is no database at {0}. Is this the directory of the server, and TUCKSHOP_DATABASE_URL its own? For a new shop, \
+         run `tuckshop migrate`"
+    )]
     Missing(String),
     #[error("the schema is newer than this program: it has migration {0}; run the newer program")]
     SchemaNewer(String),

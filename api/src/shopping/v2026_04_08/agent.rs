@@ -70,7 +70,8 @@ fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {
     platform(address.as_str(), policy)
 }
 
-fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem> {
+/// The platform whose profile is at that address.
+pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem> {
     if address.len() > PlatformId::MAX_LENGTH {
         return Err(invalid("The profile of UCP-Agent is too long"));
     }

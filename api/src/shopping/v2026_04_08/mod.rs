@@ -24,7 +24,7 @@ use domain::payment::PaymentHandler;
 
 use crate::runtime::{Commands, Supervisor};
 
-pub use agent::AgentPolicy;
+pub use agent::{AgentPolicy, platform};
 pub use order::dto::order as render_order;
 pub use write::Outage;
 
