@@ -15,11 +15,12 @@ use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, PaymentAttempts,
-    PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentReference,
-    PaymentRefunder, PaymentRefunds, Refund, RefundError, RefundId, RefundState, RefundWanted,
+    Attempt, AttemptId, AttemptState, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,
+    PaymentAttempts, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
+    PaymentReference, PaymentRefunder, PaymentRefunds, Refund, RefundError, RefundId, RefundState, RefundWanted,
 };
 use domain::task::{BackgroundTask, Progress};
+use slog::KV;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
@@ -231,10 +232,40 @@ fn refund(state: RefundState, age: Duration) -> Refund {
     }
 }
 
+/// Keeps every log line, with the fields of its own, as text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl slog::Drain for Lines {
+    type Ok = ();
+    type Err = slog::Never;
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        struct Fields(String);
+        impl slog::Serializer for Fields {
+            fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
+                self.0.push_str(&format!(" {key}={value}"));
+                Ok(())
+            }
+        }
+        let mut fields = Fields(format!("{} {}", record.level(), record.msg()));
+        record.kv().serialize(record, &mut fields).expect("infallible");
+        self.0.lock().expect("not poisoned").push(fields.0);
+        Ok(())
+    }
+}
+
 /// One pass: what it found, and what was asked of the ports.
 async fn pass(world: World, task: impl FnOnce(Arc<Ports>) -> Box<dyn BackgroundTask>) -> (Progress, Vec<String>) {
+    logged_pass(&Lines::default(), world, task).await
+}
+
+async fn logged_pass(
+    lines: &Lines,
+    world: World,
+    task: impl FnOnce(Arc<Ports>) -> Box<dyn BackgroundTask>,
+) -> (Progress, Vec<String>) {
     let ports = Ports(Arc::new(world));
-    let log = slog::Logger::root(slog::Discard, slog::o!());
+    let log = slog::Logger::root(lines.clone(), slog::o!());
     let deadline = Deadline::after(Duration::from_secs(30));
     let ctx = RequestContext::for_task(&log, "test.task", TraceContext::start(), deadline, CancellationToken::new());
     let progress = task(Arc::new(ports.clone())).pass(&ctx).await.expect("a pass");
@@ -283,6 +314,16 @@ async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not(
 }
 
 #[tokio::test]
+async fn a_capture_that_is_declined_tells_the_log_nothing_that_was_meant_for_the_buyer() {
+    let decline = Decline { reason: "Alice, call your bank.".to_owned(), detail: "code card_declined".to_owned() };
+    let capture = Some(Ok(GatewayState::Declined(decline)));
+    let (lines, world) = (Lines::default(), World { held: vec![held(true)], capture, ..World::default() });
+    logged_pass(&lines, world, |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports))).await;
+    let lines = lines.0.lock().expect("not poisoned").join("\n");
+    assert!(lines.contains("code card_declined") && !lines.contains("Alice"), "{lines}");
+}
+
+#[tokio::test]
 async fn what_is_held_without_a_reference_is_left_for_a_person_and_holds_up_nobody() {
     let nameless = Held { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
     let said = Some(Ok(GatewayState::Confirmed));
@@ -323,6 +364,21 @@ async fn a_refund_whose_key_may_be_forgotten_is_looked_for_and_not_asked_for_aga
         let old = refund(state, hours(23) + Duration::from_millis(1));
         let world = World { refunds: vec![old], found: Some(found), ..World::default() };
         assert_eq!(give_back(world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_the_gateway_has_not_finished_after_a_day_is_worth_an_alert() {
+    use RefundState::{Pending, Succeeded};
+    for (age, said, level) in [(22, Pending, "INFO"), (24, Pending, "WARN"), (24, Succeeded, "INFO")] {
+        let (refund_says, found) = (Some(Ok(said.clone())), Some(Ok(Some(said.clone()))));
+        let refunds = vec![refund(Pending, hours(age))];
+        let world = World { refunds, refund: refund_says, found, ..World::default() };
+        let lines = Lines::default();
+        logged_pass(&lines, world, |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports))).await;
+        let lines = lines.0.lock().expect("not poisoned").clone();
+        assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {said:?} {lines:?}");
+        assert_eq!(lines[0].contains("payment.refund_pending"), level == "WARN", "{lines:?}");
     }
 }
 

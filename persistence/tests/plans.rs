@@ -237,6 +237,8 @@ async fn give_back(shop: &Shop) {
         RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(1), now: noon() };
     refunds.request(&ctx, wanted).await.expect("requested");
     let claimed = refunds.claim_due(&ctx, noon(), hour, 10).await.expect("claimed");
+    refunds.record(&ctx, &claimed[0], RefundState::Pending, noon() + hours(2)).await.expect("recorded");
+    let claimed = refunds.claim_due(&ctx, noon(), hour, 10).await.expect("brought back");
     refunds.record(&ctx, &claimed[0], RefundState::Succeeded, noon()).await.expect("recorded");
 }
 
@@ -288,7 +290,8 @@ async fn sell(shop: &Shop) {
     book.completion(&alice(), claim(COMPLETE, id.as_str(), "k5"), id.clone()).await.expect("standing");
     let hour = Duration::from_secs(3_600);
     let claimed = attempts.claim_due(&task(), noon(), hour, 10).await.expect("claimed");
-    attempts.postpone(&task(), &claimed[0], noon()).await.expect("postponed");
+    attempts.postpone(&task(), &claimed[0], noon() + hours(1)).await.expect("postponed");
+    assert_eq!(attempts.claim_due(&task(), noon(), Duration::ZERO, 10).await.expect("brought back").len(), 1);
     attempts.claim_held(&task(), noon(), hour, 10).await.expect("claimed");
     let event = GatewayEvent { id: "event".into(), reference: Some(PaymentReference("r".into())) };
     attempts.heed(&task(), event, noon()).await.expect("heeded");

@@ -72,7 +72,9 @@ fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
     let signs = signing_at(keys, now).is_some_and(|it| it.id == key.id);
     match (key.revoked_at, retired_at(keys, position)) {
         (Some(revoked), _) => format!("revoked    since {}", at(revoked)),
-        (None, _) if signs && now < key.signs_from => "signs      in the place of a revoked key".to_owned(),
+        (None, _) if signs && now < key.signs_from && !key.is_at_once() => {
+            "signs      in the place of a revoked key".to_owned()
+        }
         (None, Some(until)) if signs => format!("signs      since {}, until {}", at(key.signs_from), at(until)),
         (None, None) if signs => format!("signs      since {}", at(key.signs_from)),
         (None, Some(retired)) if retired <= now => {

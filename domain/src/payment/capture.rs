@@ -21,7 +21,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Card schemes hold an amount for seven days at least.
 const HELD_FOR: Duration = DAY.saturating_mul(7);
 const MARGIN: Duration = DAY;
-pub const LONGEST_WAIT_HELD: Duration = HELD_FOR.saturating_sub(MARGIN);
 /// Payments per pass, and what each may take: together less than a pass.
 const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
@@ -30,7 +29,7 @@ const WAIT: Duration = Duration::from_secs(60);
 
 /// When an amount that is held since `held_at` must be captured or let go, if nothing was shipped by then.
 pub fn capture_due(held_at: Timestamp) -> Timestamp {
-    held_at + LONGEST_WAIT_HELD
+    held_at + HELD_FOR.saturating_sub(MARGIN)
 }
 
 #[derive(Clone)]
@@ -75,10 +74,11 @@ impl PaymentCapture {
         let captured = match state {
             GatewayState::Confirmed => true,
             GatewayState::Cancelled => false,
-            GatewayState::Opened
-            | GatewayState::ActionRequired
-            | GatewayState::Authorized
-            | GatewayState::Declined(_) => {
+            // What the buyer is told may quote the buyer: the log gets the other half.
+            GatewayState::Declined(decline) => {
+                return Err(Fault::internal("payment.capture", format!("the gateway declined: {}", decline.detail)));
+            }
+            GatewayState::Opened | GatewayState::ActionRequired | GatewayState::Authorized => {
                 return Err(Fault::internal("payment.capture", format!("the gateway says {state:?}")));
             }
         };

@@ -19,7 +19,7 @@ mod ports;
 mod reconcile;
 mod refund;
 
-pub use capture::{LONGEST_WAIT_HELD, PaymentCapture, capture_due};
+pub use capture::{PaymentCapture, capture_due};
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay,
     PaymentChoice, PaymentOutcome, PaymentReference,

@@ -77,8 +77,8 @@ pub struct PaymentHandler {
 }
 
 /// The record of attempts. Each method is one transaction. Leases are measured by the database's own clock; when
-/// something is due is the shop's business time. That clock may have been ahead for a while: whoever claims brings back
-/// what is due later than the longest wait from now.
+/// something is due is the shop's business time. That clock may have been ahead for a while: whoever claims unsettled
+/// attempts makes at most as many due again of those that are due later than the longest wait from now.
 pub trait PaymentAttempts: Send + Sync {
     /// Stores what the gateway calls an attempt, before it is confirmed.
     fn record_reference(
@@ -105,6 +105,7 @@ pub trait PaymentAttempts: Send + Sync {
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault>;
 
     /// As [`claim_due`](Self::claim_due), of those that are held: what was shipped, and what will soon lapse.
+    /// None is claimed before it is due, whatever the clock said when: a capture cannot be undone.
     fn claim_held(
         &self,
         ctx: &RequestContext,
@@ -144,7 +145,8 @@ pub trait PaymentRefunds: Send + Sync {
     /// nothing and returns what is known of it.
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError>;
 
-    /// Takes at most `limit` refunds that are due and that nobody has a lease on, and counts the try.
+    /// Takes at most `limit` refunds that are due and that nobody has a lease on, and counts the try. Of those that are
+    /// due later than the longest wait from now, at most as many are due again.
     fn claim_due(
         &self,
         ctx: &RequestContext,

@@ -119,7 +119,8 @@ impl PaymentRefunder {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
         let ctx = ctx.at_most(ONE_CALL);
-        let answer = if self.clock.now() - refund.created_at > KEY_TRUSTED {
+        let is_old = self.clock.now() - refund.created_at > KEY_TRUSTED;
+        let answer = if is_old {
             self.gateway.look_up_refund(&ctx, refund).await
         } else {
             self.gateway.refund(&ctx, refund).await.map(Some)
@@ -129,6 +130,11 @@ impl PaymentRefunder {
                 error!(log, "refund is a day old and the gateway does not have it: it is not asked for again";
                     "error_code" => "payment.key_expired");
                 (refund.state.clone(), LONGEST_WAIT_REFUND)
+            }
+            Ok(Some(RefundState::Pending)) if is_old => {
+                warn!(log, "refund is a day old and the gateway has not finished it";
+                    "error_code" => "payment.refund_pending");
+                (RefundState::Pending, LONGEST_WAIT_REFUND)
             }
             Ok(Some(state)) => {
                 info!(log, "refund answered"; "state" => ?state);

@@ -32,9 +32,20 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
+    /// Whether it was made to sign at once. Nobody knew it before it signed, so that it has taken over wherever it is
+    /// known, also where the clock shows less than the one it was made by.
+    pub fn is_at_once(&self) -> bool {
+        self.signs_from <= self.created_at
+    }
+
     /// When it takes over from the older ones; `None` if it was revoked before that.
     fn takes_over_at(&self) -> Option<Timestamp> {
-        Some(self.signs_from).filter(|at| self.revoked_at.is_none_or(|revoked| *at <= revoked))
+        let in_time = |at: &Timestamp| self.is_at_once() || self.revoked_at.is_none_or(|revoked| *at <= revoked);
+        Some(self.signs_from).filter(in_time)
+    }
+
+    fn has_taken_over_at(&self, now: Timestamp) -> bool {
+        self.is_at_once() || self.takes_over_at().is_some_and(|at| at <= now)
     }
 }
 
@@ -58,8 +69,7 @@ pub trait KeyStore: Send + Sync {
 /// In the place of a revoked one signs the next that was to come, at once. An older one never comes back: whoever holds
 /// it may be why it was replaced. `None`: a key must be made.
 pub fn signing_at(keys: &[SigningKey], now: Timestamp) -> Option<&SigningKey> {
-    let has_taken_over = |key: &SigningKey| key.takes_over_at().is_some_and(|at| at <= now);
-    let last = keys.iter().rposition(has_taken_over).unwrap_or(0);
+    let last = keys.iter().rposition(|key| key.has_taken_over_at(now)).unwrap_or(0);
     keys.iter().skip(last).find(|key| key.revoked_at.is_none())
 }
 
@@ -82,14 +92,19 @@ mod tests {
 
     const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
+    /// Published for a while before it signs.
     fn key(id: &str, signs_from: Timestamp) -> SigningKey {
         SigningKey {
             id: id.to_owned(),
             private: Secret::new("x"),
-            created_at: signs_from,
+            created_at: signs_from - PUBLISHED_BEFORE,
             signs_from,
             revoked_at: None,
         }
+    }
+
+    fn at_once(id: &str, made_at: Timestamp) -> SigningKey {
+        SigningKey { created_at: made_at, ..key(id, made_at) }
     }
 
     fn revoked(id: &str, signs_from: Timestamp, at: Timestamp) -> SigningKey {
@@ -115,7 +130,7 @@ mod tests {
     #[test]
     fn a_key_that_takes_over_at_once_is_not_followed_by_one_that_was_to_come() {
         let hour = Duration::from_secs(60 * 60);
-        let keys = [key("old", NOW - hour), key("to come", NOW + hour), key("at once", NOW)];
+        let keys = [key("old", NOW - hour), key("to come", NOW + hour), at_once("at once", NOW)];
         for at in [NOW, NOW + hour, NOW + hour * 9] {
             assert_eq!(signing_at(&keys, at).map(|key| key.id.as_str()), Some("at once"), "{at}");
         }
@@ -127,6 +142,7 @@ mod tests {
         assert_eq!(signing_at(&keys, NOW - Duration::from_secs(1)).map(|key| key.id.as_str()), Some("only"));
         assert_eq!(signing_at(&[], NOW), None);
     }
+
     #[test]
     fn a_revoked_key_neither_signs_nor_is_published_and_brings_no_older_one_back() {
         let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
@@ -153,6 +169,24 @@ mod tests {
         ] {
             let ids = published_at(&keys, NOW).iter().map(|key| key.id.as_str()).collect::<Vec<_>>();
             assert_eq!((signing_at(&keys, NOW).map(|key| key.id.as_str()), ids), (signs, published), "{keys:?}");
+        }
+    }
+
+    /// Made by a machine whose clock is ahead of the one that revokes it, or that signs.
+    #[test]
+    fn a_key_that_was_made_at_once_has_taken_over_whatever_another_clock_shows() {
+        let (hour, ahead) = (Duration::from_secs(60 * 60), Duration::from_secs(2));
+        let stolen = SigningKey { revoked_at: Some(NOW), ..at_once("stolen", NOW + ahead) };
+        let old = || key("old", NOW - hour * 48);
+        for at in [NOW, NOW + ahead, NOW + hour] {
+            for (keys, signs) in [
+                (vec![old(), at_once("new", NOW + ahead)], Some("new")),
+                (vec![old(), stolen.clone()], None),
+                (vec![old(), stolen.clone(), at_once("made", NOW)], Some("made")),
+                (vec![old(), stolen.clone(), key("next", NOW + hour * 2)], Some("next")),
+            ] {
+                assert_eq!(signing_at(&keys, at).map(|key| key.id.as_str()), signs, "{at} {keys:?}");
+            }
         }
     }
 

@@ -109,6 +109,9 @@ const REPEAT: Repeat = Repeat::After(&[409, 429, 500, 502, 503, 504]);
 /// Calls under way at once. One that hangs takes a place for as long as its attempt may last.
 const CONCURRENT_CALLS: usize = 64;
 
+/// Pages of a hundred that are looked through for one refund of a payment.
+const REFUND_PAGES: u32 = 3;
+
 type Form = Vec<(&'static str, String)>;
 
 /// Whether the gateway can be called there.
@@ -208,16 +211,35 @@ impl HttpPaymentGateway {
         }
     }
 
+    /// Not found is an answer only if all of them were seen.
     async fn find_refund(&self, ctx: &RequestContext, refund: &Refund) -> Result<Option<RefundState>, Fault> {
         let asked = Asked { operation: REFUND, is_question: true };
-        let query = [("payment_intent", refund.reference.0.as_str()), ("limit", "100")];
-        let call = self.get(REFUND, self.at(&["refunds"]).with_query(query));
         let id = refund.id.to_string();
-        match self.ask::<Page<RefundObject>>(ctx, asked, call).await? {
-            Answer::Object(page) => {
-                let found = page.data.into_iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id));
-                found.map(|found| found.state().ok_or_else(|| asked.unclear())).transpose()
+        let mut after = None;
+        for _ in 0..REFUND_PAGES {
+            let page = self.refunds_after(ctx, asked, &refund.reference, after.as_deref()).await?;
+            if let Some(found) = page.data.iter().find(|found| found.metadata.refund_id.as_ref() == Some(&id)) {
+                return found.state().map(Some).ok_or_else(|| asked.unclear());
             }
+            match page.data.into_iter().next_back() {
+                Some(last) if page.has_more => after = Some(last.id),
+                _ => return Ok(None),
+            }
+        }
+        Err(asked.unclear().caused_by("the payment has more refunds than are looked through"))
+    }
+
+    async fn refunds_after(
+        &self,
+        ctx: &RequestContext,
+        asked: Asked,
+        reference: &PaymentReference,
+        after: Option<&str>,
+    ) -> Result<Page<RefundObject>, Fault> {
+        let query = [("payment_intent", reference.0.as_str()), ("limit", "100")];
+        let query = query.into_iter().chain(after.map(|after| ("starting_after", after)));
+        match self.ask(ctx, asked, self.get(REFUND, self.at(&["refunds"]).with_query(query))).await? {
+            Answer::Object(page) => Ok(page),
             Answer::Refused(refused) => Err(asked.impossible(&refused)),
         }
     }

@@ -14,6 +14,7 @@ pub(super) struct Intent {
 /// <https://docs.stripe.com/api/refunds/object>
 #[derive(Debug, Deserialize)]
 pub(super) struct RefundObject {
+    pub id: String,
     pub status: Option<String>,
     pub failure_reason: Option<String>,
     #[serde(default)]
@@ -29,6 +30,8 @@ pub(super) struct RefundMetadata {
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
     pub data: Vec<T>,
+    /// Whether more follow after the last of these.
+    pub has_more: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,17 +89,25 @@ impl Refusal {
     }
 }
 
-/// Short, and without what it quotes of the request, what may be a card number, and tokens of payment methods.
+/// Short, and without what it quotes of the request, what may be a card number, tokens of payment methods and customers,
+/// client secrets, and addresses of e-mail.
 fn without_credentials(text: &str) -> String {
-    const TOKENS: [&str; 6] = ["pm_", "tok_", "src_", "sk_", "rk_", "seti_"];
+    const TOKENS: [&str; 9] = ["pm_", "tok_", "btok_", "src_", "ba_", "cus_", "sk_", "rk_", "seti_"];
+    // Codes of errors begin with the same word, in lower case throughout: `card_declined`.
+    let is_card = |part: &str| part.strip_prefix("card_").is_some_and(|id| id.chars().any(|it| !is_of_code(it)));
     let is_quoted = |word: &str| word.starts_with(['\'', '"', '`', '(']);
     let has_digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count() >= 4;
-    let is_token = |part: &str| TOKENS.iter().any(|prefix| part.starts_with(prefix));
+    let is_token = |part: &str| TOKENS.iter().any(|prefix| part.starts_with(prefix)) || is_card(part);
     let has_token = |word: &str| word.split(|it: char| !it.is_ascii_alphanumeric() && it != '_').any(is_token);
-    let is_shown = |word: &&str| !(is_quoted(word) || has_digits(word) || has_token(word));
+    let is_private = |word: &str| word.contains('@') || word.contains("_secret_");
+    let is_shown = |word: &&str| !(is_quoted(word) || has_digits(word) || has_token(word) || is_private(word));
     let words = text.split_whitespace().map(|word| Some(word).filter(is_shown).unwrap_or("…"));
     let text: String = words.collect::<Vec<_>>().join(" ");
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect()
+}
+
+fn is_of_code(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter == '_'
 }
 
 impl Intent {
@@ -190,6 +201,11 @@ mod tests {
             (
                 r#"{"message": "Card 4242424242424242, or 4242 4242-4242 4242 (12/34)\nwith tok_visa and \"word\"."}"#,
                 "message Card … or … … … … with … and …",
+            ),
+            (
+                r#"{"code": "card_declined",
+                    "message": "card_1Nv of cus_abc with btok_x, ba_y and pi_z_secret_w is a.b@c.example's card_velocity."}"#,
+                "code card_declined, message … of … with … … and … is … card_velocity.",
             ),
             (
                 r#"{"message": "Your card's security code is incorrect."}"#,

@@ -27,7 +27,7 @@ fn essence(request: &str) -> String {
 #[tokio::test]
 async fn each_call_is_one_request_in_stripes_shape() {
     let server = Server::start(|visit: Visit| {
-        visit.answer("200 OK", "", r#"{"id": "pi_1", "status": "succeeded", "last_payment_error": null, "data": []}"#)
+        visit.answer("200 OK", "", r#"{"id": "pi_1", "status": "succeeded", "data": [], "has_more": false}"#)
     })
     .await;
     let config =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::fault::FaultKind;
-use domain::payment::{Decline, GatewayState, PaymentGateway, RefundState};
+use domain::payment::{Decline, GatewayState, PaymentGateway, Refund, RefundState};
 use integrations::stripe::CaptureMethod;
 use paysim::Outcome;
 
@@ -163,6 +163,29 @@ async fn no_more_is_given_back_than_was_taken() {
     assert!(matches!(place.refund(&refund(&opened, 501, 0)).await.expect("an answer"), RefundState::Failed(_)));
     assert_eq!(place.refund(&refund(&opened, 500, 0)).await.expect("an answer"), RefundState::Succeeded);
     assert_eq!(place.sim.ledger().totals().refunded, 3500);
+}
+
+/// A page has a hundred. What is not on the first is not said to be missing: it would be given back twice.
+#[tokio::test]
+async fn a_refund_is_found_among_more_than_a_page_of_them() {
+    let place = Place::new();
+    let opened = place.opened().await;
+    place.confirm(&opened, "pm_card_visa").await.expect("an answer");
+    let look_up = async |which: &_| place.gateway.look_up_refund(&place.ctx(), which).await;
+    let (oldest, never_made) = (refund(&opened, 1, 1), refund(&opened, 1, 1));
+    place.refund(&oldest).await.expect("an answer");
+    for made in 2..=301 {
+        place.refund(&refund(&opened, 1, 1)).await.expect("an answer");
+        if matches!(made, 101 | 300) {
+            assert_eq!(look_up(&oldest).await.expect("an answer"), Some(RefundState::Succeeded), "{made}");
+            assert_eq!(look_up(&never_made).await.expect("an answer"), None, "{made}");
+        }
+    }
+    // Nobody makes so many; if anybody does, the shop does not know.
+    assert_eq!(kind(look_up(&oldest).await), FaultKind::Unavailable);
+    let again = Refund { tries: 2, ..oldest };
+    assert_eq!(kind(place.refund(&again).await), FaultKind::Unavailable);
+    assert_eq!(place.sim.ledger().totals().refunded, 301);
 }
 
 #[tokio::test]

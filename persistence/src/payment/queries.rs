@@ -9,8 +9,7 @@ use domain::checkout::CheckoutId;
 use domain::clock::Timestamp;
 use domain::money::{Amount, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, HandlerId, LONGEST_WAIT_HELD, LONGEST_WAIT_UNSETTLED,
-    PaymentReference,
+    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentReference,
 };
 use domain::secret::Secret;
 
@@ -149,10 +148,12 @@ pub(super) fn claim(
 ) -> QueryResult<Vec<Attempt>> {
     let at = engine_now(tx)?;
     let which = match due {
-        Due::Unsettled => IS_UNSETTLED,
+        Due::Unsettled => {
+            bring_back(tx, now, limit)?;
+            IS_UNSETTLED
+        }
         Due::Held => IS_HELD,
     };
-    bring_back(tx, due, now)?;
     let query = attempts::table
         .filter(sql::<Bool>(which).and(attempts::due_at.le(millis(now))))
         .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
@@ -176,16 +177,24 @@ pub(super) fn claim(
     rows.into_iter().map(claimed).collect()
 }
 
-/// What is due later than the longest wait from now was put off by a clock that was ahead. To look at a payment too early
-/// costs nothing; what is held is kept for as long as it may be.
-fn bring_back(tx: &mut Tx<'_>, due: Due, now: Timestamp) -> QueryResult<()> {
-    let (which, latest, instead) = match due {
-        Due::Unsettled => (IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now),
-        Due::Held => (IS_HELD, now + LONGEST_WAIT_HELD, now + LONGEST_WAIT_HELD),
+/// What is due later than the longest wait from now was put off by a clock that was ahead: a few of it are due now. To
+/// look at a payment too early costs nothing. What is held stays as it is: it may be this clock that is wrong, and what
+/// was captured too early cannot be undone.
+fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
+    let latest = millis(now + LONGEST_WAIT_UNSETTLED);
+    let too_late = attempts::table
+        .filter(sql::<Bool>(IS_UNSETTLED).and(attempts::due_at.gt(latest)))
+        .order(attempts::due_at)
+        .limit(i64::from(limit))
+        .select(attempts::id);
+    let ids: Vec<String> = match tx {
+        Tx::Sqlite(conn) => too_late.load(*conn)?,
+        Tx::Postgres(conn) => too_late.for_update().skip_locked().load(*conn)?,
     };
-    let too_late = attempts::table.filter(sql::<Bool>(which).and(attempts::due_at.gt(millis(latest))));
-    let update = diesel::update(too_late).set(attempts::due_at.eq(millis(instead)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    if !ids.is_empty() {
+        let update = diesel::update(attempts::table.filter(attempts::id.eq_any(ids)));
+        on_backend!(tx, |conn| update.set(attempts::due_at.eq(millis(now))).execute(*conn))?;
+    }
     Ok(())
 }
 

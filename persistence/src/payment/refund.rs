@@ -123,11 +123,7 @@ fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
 
 fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Refund>> {
     let at = engine_now(tx)?;
-    // What is due later than the longest wait from now was put off by a clock that was ahead.
-    let latest = millis(now + LONGEST_WAIT_REFUND);
-    let too_late = refund::table.filter(sql::<Bool>(IS_OPEN).and(refund::due_at.gt(latest)));
-    let update = diesel::update(too_late).set(refund::due_at.eq(millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    bring_back(tx, now, limit)?;
     let query = refund::table
         .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
         .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))
@@ -149,6 +145,24 @@ fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> Query
         claimed.push(RefundRow { tries: row.tries + 1, ..row }.into_refund(PaymentReference(reference))?);
     }
     Ok(claimed)
+}
+
+/// What is due later than the longest wait from now was put off by a clock that was ahead: a few of it are due now.
+fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
+    let too_late = refund::table
+        .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.gt(millis(now + LONGEST_WAIT_REFUND))))
+        .order(refund::due_at)
+        .limit(i64::from(limit))
+        .select(refund::id);
+    let ids: Vec<String> = match tx {
+        Tx::Sqlite(conn) => too_late.load(*conn)?,
+        Tx::Postgres(conn) => too_late.for_update().skip_locked().load(*conn)?,
+    };
+    if !ids.is_empty() {
+        let update = diesel::update(refund::table.filter(refund::id.eq_any(ids)));
+        on_backend!(tx, |conn| update.set(refund::due_at.eq(millis(now))).execute(*conn))?;
+    }
+    Ok(())
 }
 
 fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp) -> QueryResult<()> {

@@ -23,6 +23,7 @@ on_both_engines!(
     the_oldest_are_claimed_first_and_no_more_than_asked_for,
     an_unknown_outcome_is_due_at_once_and_a_postponed_one_later,
     what_was_put_off_by_a_clock_that_was_ahead_is_due,
+    no_more_is_brought_back_at_once_than_is_claimed,
     a_reference_is_kept_with_its_attempt,
     two_claimers_at_once_share_the_work,
     a_credential_on_file_is_found_under_its_own_handler_only,
@@ -122,6 +123,21 @@ async fn what_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place) {
     assert!(claim(tomorrow).await.expect("claimed").is_empty());
     let claimed = claim(noon()).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&attempt.id]);
+}
+
+async fn no_more_is_brought_back_at_once_than_is_claimed(place: Place) {
+    let shop = place.shop().await;
+    let tomorrow = noon() + hours(24);
+    for key in ["k1", "k2", "k3"] {
+        let (_, attempt) = shop.begun(&[("song", 1)], key).await;
+        shop.attempts.postpone(&task(), &attempt, tomorrow).await.expect("postponed");
+    }
+    for left in [2, 1, 0] {
+        let claimed = shop.attempts.claim_due(&task(), noon(), HOUR, 1).await.expect("claimed");
+        let at_noon = noon().unix_timestamp() * 1_000;
+        let late = place.raw().number(&format!("SELECT count(*) FROM payment_attempt WHERE due_at > {at_noon}"));
+        assert_eq!((claimed.len(), late), (1, left));
+    }
 }
 
 async fn a_reference_is_kept_with_its_attempt(place: Place) {

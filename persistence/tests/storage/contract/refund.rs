@@ -27,6 +27,7 @@ on_both_engines!(
     a_record_after_another_claim_changes_nothing,
     a_refund_that_is_under_way_is_looked_at_again_later,
     a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due,
+    no_more_refunds_are_brought_back_at_once_than_are_claimed,
     a_refund_that_has_ended_is_never_claimed_again,
     two_claimers_at_once_share_the_work,
 );
@@ -183,6 +184,24 @@ async fn a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place
     shop.refunds.record(&task(), &claimed, RefundState::Pending, put_off).await.expect("recorded");
     assert!(shop.refunds.claim_due(&task(), put_off - HOUR, HOUR, 10).await.expect("claimed").is_empty());
     assert_eq!(claim(&shop, HOUR).await[0].tries, 2);
+}
+
+async fn no_more_refunds_are_brought_back_at_once_than_are_claimed(place: Place) {
+    let shop = place.shop().await;
+    let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
+    for _ in 0..3 {
+        request(&shop, wanted(&attempt, 100)).await.expect("recorded");
+    }
+    for claimed in claim(&shop, HOUR).await {
+        let tomorrow = noon() + hours(24);
+        shop.refunds.record(&task(), &claimed, RefundState::Pending, tomorrow).await.expect("recorded");
+    }
+    for left in [2, 1, 0] {
+        let claimed = shop.refunds.claim_due(&task(), noon(), HOUR, 1).await.expect("claimed");
+        let at_noon = noon().unix_timestamp() * 1_000;
+        let late = place.raw().number(&format!("SELECT count(*) FROM refund WHERE due_at > {at_noon}"));
+        assert_eq!((claimed.len(), late), (1, left));
+    }
 }
 
 async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
