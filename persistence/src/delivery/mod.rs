@@ -136,16 +136,16 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Claim, TxE
     let mut claim = Claim::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
-        let Some(destination) = queries::next_destination(tx, channel, &terms, at)? else { break };
+        let Some(chosen) = queries::next_destination(tx, channel, &terms, at)? else { break };
         // Counted again under the lock: the choice was made on what was visible before it.
-        if queries::leases(tx, &destination, at)? >= i64::from(terms.per_destination) {
+        if queries::leases(tx, &chosen.id, at)? >= chosen.leases(&terms) {
             continue;
         }
-        let Some(found) = queries::next_delivery(tx, &destination, terms.now, at)? else { continue };
+        let Some(found) = queries::next_delivery(tx, &chosen.id, terms.now, at)? else { continue };
         if found.tries() < MAX_ATTEMPTS {
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;
-            queries::served(tx, &destination, terms.now)?;
+            queries::served(tx, &chosen.id, terms.now)?;
             claim.delivery = Some(found.claimed()?);
             break;
         }
@@ -202,13 +202,14 @@ fn record(
     };
     match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) if destination.failures > 0 => {
-            queries::set_well(tx, &destination.id, now)?;
+            queries::set_well(tx, &destination.id)?;
         }
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
                 let streak = Streak::with_failure(destination.streak()?, now);
                 let rest = rest_of_destination(streak.failures, after);
-                queries::set_failing(tx, &destination.id, streak, now + rest)?;
+                let rest_until = (!rest.is_zero()).then(|| now + rest);
+                queries::set_failing(tx, &destination.id, streak, rest_until)?;
             }
         }
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => {}
