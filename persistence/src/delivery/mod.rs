@@ -122,7 +122,7 @@ fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u
     let mut cleared = Cleared::default();
     while cleared.total() < limit {
         let Some((destination, disabled_at)) = queries::disabled_with_pending(tx)? else { break };
-        let given_up = queries::give_up(tx, &destination, DISABLED, disabled_at, limit - cleared.total())?;
+        let given_up = queries::give_up_pending(tx, &destination, DISABLED, disabled_at, limit - cleared.total())?;
         cleared.given_up.push((Destination(destination), given_up));
     }
     cleared.forgotten = queries::forget(tx, before, dead_before, limit - cleared.total())?;
@@ -196,7 +196,7 @@ fn record(
             // This one first: it may not be among those that have waited longest.
             queries::end(tx, delivery.id.as_str(), DeliveryState::Dead, error, now)?;
             let why = format!("{DISABLED}: {}", error.unwrap_or_default());
-            let others = queries::give_up(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
+            let others = queries::give_up_pending(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
             Recorded::Disabled { others }
         }
     };

@@ -7,7 +7,7 @@ use domain::clock::Timestamp;
 use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, NO_REST_IS_LONGER, Streak};
 use domain::order::OrderId;
 
-use super::rows::{DeliveryRow, DestinationRow, state};
+use super::rows::{DeliveryRow, DestinationRow, Ended, state};
 use crate::database::{Tx, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
@@ -193,12 +193,7 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(id)).set((
-        delivery::state.eq(state.as_str()),
-        delivery::ended_at.eq(millis(now)),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
+    let update = diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -265,8 +260,8 @@ pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<
     Ok(())
 }
 
-/// Gives up at most `limit` of what is pending there, what has waited longest first.
-pub(super) fn give_up(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
+/// Gives up at most `limit` of what is pending there, in whosever hand, what has waited longest first.
+pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
     let pending = delivery::table
         .filter(delivery::destination.eq(to))
         .filter(sql::<Bool>(IS_PENDING))
@@ -274,12 +269,8 @@ pub(super) fn give_up(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u3
         .limit(i64::from(limit))
         .select(delivery::id);
     let ids: Vec<String> = on_backend!(tx, |conn| pending.load(*conn))?;
-    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
-        delivery::state.eq(DeliveryState::Dead.as_str()),
-        delivery::ended_at.eq(at),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
+    let dead = Ended::new(DeliveryState::Dead, Some(error), at);
+    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set(dead);
     let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
 }
