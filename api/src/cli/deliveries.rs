@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use domain::clock::Timestamp;
+use domain::context::RequestContext;
 use domain::delivery::{
     Channel, DeliveryFilter, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary, Next,
     Selection,
@@ -190,7 +191,7 @@ fn age(age: Duration) -> String {
 fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     let now = session.tools.clock.now();
     let book = &session.tools.deliveries;
-    let due = in_batches(session, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
+    let due = in_batches(&session.ctx, which, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
     if due == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
@@ -201,7 +202,8 @@ fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
 fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     let now = session.tools.clock.now();
     let book = &session.tools.deliveries;
-    let given_up = in_batches(session, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
+    let given_up =
+        in_batches(&session.ctx, which, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
     if given_up == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
@@ -209,14 +211,19 @@ fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     Ok(())
 }
 
-/// Until a batch is not full: what is due again meanwhile is far less than that.
-fn in_batches(session: &Session<'_>, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
+/// Until there is nothing more. A batch that is not full says little: a running server may have taken some of it in
+/// between. One message is one batch, since it can be made due again and again.
+fn in_batches(
+    ctx: &RequestContext,
+    which: &Selection,
+    mut batch: impl FnMut() -> Result<u32, Fault>,
+) -> Result<u32, String> {
     let mut done = 0;
     loop {
-        session.ctx.check("deliveries.batch").map_err(|fault| format!("after {done}: {}", fault.chain()))?;
+        ctx.check("deliveries.batch").map_err(|fault| format!("after {done}: {}", fault.chain()))?;
         let more = batch().map_err(|fault| format!("after {done}: {}", fault.chain()))?;
         done += more;
-        if more < BATCH {
+        if more == 0 || matches!(which, Selection::One(_)) {
             return Ok(done);
         }
     }
@@ -235,7 +242,22 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use domain::context::{Deadline, TraceContext};
+    use slog::{Discard, Logger, o};
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+
+    #[test]
+    fn batches_go_on_until_nothing_is_left_though_some_of_one_was_taken_meanwhile() {
+        let (log, until) = (Logger::root(Discard, o!()), Deadline::after(Duration::from_secs(60)));
+        let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), until, CancellationToken::new());
+        let one = Selection::One(DeliveryId::generate(Timestamp::UNIX_EPOCH));
+        for (which, done) in [(Selection::All, 1_002), (one, 500)] {
+            let mut batches = [500, 499, 3, 0, 7].into_iter();
+            assert_eq!(in_batches(&ctx, &which, || Ok(batches.next().expect("a batch"))), Ok(done));
+        }
+    }
 
     #[test]
     fn an_age_is_told_in_its_two_greatest_units() {

@@ -33,6 +33,9 @@ const SPREAD_PERCENT: u64 = 20;
 /// A destination that fails again and again is left alone a little: twice as long each time.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// Who rests for longer was put to rest by a clock that was ahead. An hour more than anyone rests, since the clocks of
+/// instances differ.
+pub const NO_REST_IS_LONGER: Duration = Duration::from_secs(25 * HOUR);
 
 /// Failures of one destination, without a success in between and without a long quiet spell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,5 +275,6 @@ mod tests {
         assert_eq!(rests, [0, 0, 1, 2, 4, 60]);
         let asked = [0, 30, 600, u64::MAX].map(|asked| rest_of_destination(4, Some(Duration::from_secs(asked))));
         assert_eq!(asked, [4, 30, 600, LONGEST_PATIENCE.as_secs()].map(Duration::from_secs));
+        assert!(rest_of_destination(u32::MAX, Some(Duration::MAX)) + Duration::from_secs(HOUR) <= NO_REST_IS_LONGER);
     }
 }

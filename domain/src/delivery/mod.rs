@@ -20,7 +20,7 @@ mod model;
 mod ports;
 mod purge;
 
-pub use decide::{MAX_ATTEMPTS, Step, Streak, rest_of_destination, step};
+pub use decide::{MAX_ATTEMPTS, NO_REST_IS_LONGER, Step, Streak, rest_of_destination, step};
 pub use deliver::{Deliver, DeliveryLimits};
 pub use model::{
     Announcement, Announcer, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination,

@@ -37,8 +37,8 @@ pub enum Finality {
     Refused,
     /// The destination takes nothing any more.
     Gone,
-    /// Nothing was sent, and it was the shop that could not: its database, its keys, its own bounds; or the shop stops
-    /// and hears no answer. Says nothing of the destination.
+    /// Nothing was sent, and it was the shop that could not: its database, its keys, its own bounds. Says nothing of the
+    /// destination.
     OurFault,
 }
 

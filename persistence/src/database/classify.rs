@@ -81,6 +81,8 @@ fn by_message(message: &str) -> FaultKind {
         "database is locked",
         "database table is locked",
     ];
+    // Memory that the server shares is no disk, though the system says so.
+    const NO_DISK: &str = "shared memory segment";
     // Postgres says what the system says, or how far it came.
     const STORAGE_FULL: &[&str] = &["No space left on device", "Disk quota exceeded", ": wrote only ", SQLITE_FULL];
     const UNAVAILABLE: &[&str] = &[
@@ -95,9 +97,9 @@ fn by_message(message: &str) -> FaultKind {
     let says = |known: &[&str]| known.iter().any(|known| message.contains(known));
     if says(CONTENTION) {
         FaultKind::Contention
-    } else if says(STORAGE_FULL) {
+    } else if says(STORAGE_FULL) && !message.contains(NO_DISK) {
         FaultKind::StorageFull
-    } else if says(UNAVAILABLE) || says(SPOILED) {
+    } else if says(UNAVAILABLE) || says(SPOILED) || message.contains(NO_DISK) {
         FaultKind::Unavailable
     } else {
         FaultKind::Internal

@@ -73,7 +73,10 @@ impl Database {
         let room = &self.0.room;
         let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, room, work);
         match &outcome {
-            Err(Failure::Failed(fault)) if fault.kind() == FaultKind::StorageFull => room.ran_out(fault),
+            // A read that lacks room for what it sorts says nothing of writes.
+            Err(Failure::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
+                room.ran_out(fault);
+            }
             _ => {}
         }
         outcome

@@ -122,7 +122,7 @@ fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u
     let mut cleared = Cleared::default();
     while cleared.total() < limit {
         let Some((destination, disabled_at)) = queries::disabled_with_pending(tx)? else { break };
-        let given_up = queries::give_up(tx, &destination, DISABLED, disabled_at, limit - cleared.total())?;
+        let given_up = queries::give_up_pending(tx, &destination, DISABLED, disabled_at, limit - cleared.total())?;
         cleared.given_up.push((Destination(destination), given_up));
     }
     cleared.forgotten = queries::forget(tx, before, dead_before, limit - cleared.total())?;
@@ -136,16 +136,16 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Claim, TxE
     let mut claim = Claim::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
-        let Some(destination) = queries::next_destination(tx, channel, &terms, at)? else { break };
+        let Some(chosen) = queries::next_destination(tx, channel, &terms, at)? else { break };
         // Counted again under the lock: the choice was made on what was visible before it.
-        if queries::leases(tx, &destination, at)? >= i64::from(terms.per_destination) {
+        if queries::leases(tx, &chosen.id, at)? >= chosen.leases(&terms) {
             continue;
         }
-        let Some(found) = queries::next_delivery(tx, &destination, terms.now, at)? else { continue };
+        let Some(found) = queries::next_delivery(tx, &chosen.id, terms.now, at)? else { continue };
         if found.tries() < MAX_ATTEMPTS {
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;
-            queries::served(tx, &destination, terms.now)?;
+            queries::served(tx, &chosen.id, terms.now)?;
             claim.delivery = Some(found.claimed()?);
             break;
         }
@@ -196,19 +196,20 @@ fn record(
             // This one first: it may not be among those that have waited longest.
             queries::end(tx, delivery.id.as_str(), DeliveryState::Dead, error, now)?;
             let why = format!("{DISABLED}: {}", error.unwrap_or_default());
-            let others = queries::give_up(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
+            let others = queries::give_up_pending(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
             Recorded::Disabled { others }
         }
     };
     match outcome {
         DeliveryOutcome::Received(Receipt::Accepted) if destination.failures > 0 => {
-            queries::set_well(tx, &destination.id, now)?;
+            queries::set_well(tx, &destination.id)?;
         }
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
                 let streak = Streak::with_failure(destination.streak()?, now);
                 let rest = rest_of_destination(streak.failures, after);
-                queries::set_failing(tx, &destination.id, streak, now + rest)?;
+                let rest_until = (!rest.is_zero()).then(|| now + rest);
+                queries::set_failing(tx, &destination.id, streak, rest_until)?;
             }
         }
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => {}

@@ -11,7 +11,7 @@ use domain::delivery::{
 };
 
 use super::queries::{self, IS_PENDING};
-use super::rows::{DeliveryRow, DestinationRow};
+use super::rows::{DeliveryRow, DestinationRow, Ended};
 use crate::database::{Tx, engine_now, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{instant, malformed, millis};
@@ -183,12 +183,8 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     let Some((_, to)) = chosen.first() else { return Ok(0) };
     queries::lock_destination(tx, to)?;
     let ids = chosen.iter().map(|(id, _)| id.as_str());
-    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids).and(is_waiting(at)))).set((
-        delivery::state.eq(DeliveryState::Dead.as_str()),
-        delivery::ended_at.eq(millis(now)),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(BY_HAND),
-    ));
+    let dead = Ended::new(DeliveryState::Dead, Some(BY_HAND), millis(now));
+    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids).and(is_waiting(at)))).set(dead);
     let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
     if let Selection::One(id) = which {
         let query = delivery::table.find(id.as_str()).select(delivery::order_id);

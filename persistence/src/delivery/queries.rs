@@ -2,12 +2,12 @@
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Text};
 use domain::clock::Timestamp;
-use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, Streak};
+use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, NO_REST_IS_LONGER, Streak};
 use domain::order::OrderId;
 
-use super::rows::{DeliveryRow, DestinationRow, state};
+use super::rows::{DeliveryRow, DestinationRow, Ended, state};
 use crate::database::{Tx, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
@@ -16,21 +16,23 @@ use crate::stored::{malformed, millis};
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
-/// its order holds up, and with a lease to spare: a destination that failed last time has one, so that those that hang
-/// do not take up everybody. $1 channel, $2 business time, $3 this database's time, $4 leases.
+/// its order holds up, and with a lease to spare, as [`Chosen::leases`] has it. $1 channel, $2 business time, $3 later
+/// than any rest from then on ends, $4 this database's time, $5 leases.
+///
+/// Who rests until after $3 was put to rest by a clock that was ahead, perhaps by years.
 ///
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
 /// the whole backlog of a destination that takes nothing.
 const NEXT_DESTINATION: &str = "\
-    SELECT d.id FROM destination d \
-    WHERE d.channel = $1 AND d.disabled_at IS NULL AND d.rest_until <= $2 \
+    SELECT d.id, d.failures FROM destination d \
+    WHERE d.channel = $1 AND d.disabled_at IS NULL AND (d.rest_until <= $2 OR d.rest_until > $3) \
       AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $2 \
-        AND (v.leased_until IS NULL OR v.leased_until <= $3) \
+        AND (v.leased_until IS NULL OR v.leased_until <= $4) \
         AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
           AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
         ORDER BY v.due_at LIMIT 1) IS NOT NULL \
-      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $3) \
-        < CASE WHEN d.failures > 0 THEN 1 ELSE $4 END \
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $4) \
+        < CASE WHEN d.failures > 0 THEN 1 ELSE $5 END \
     ORDER BY d.served_at, d.id LIMIT 1";
 
 /// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
@@ -54,9 +56,25 @@ struct Disabled {
 }
 
 #[derive(QueryableByName)]
-struct Chosen {
+struct Named {
     #[diesel(sql_type = Text)]
     id: String,
+}
+
+/// A destination whose turn it is.
+#[derive(QueryableByName)]
+pub(super) struct Chosen {
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    #[diesel(sql_type = Integer)]
+    failures: i32,
+}
+
+impl Chosen {
+    /// How many leases it may have: one if it failed last time, so that those that hang do not take up everybody.
+    pub(super) fn leases(&self, terms: &Claimed) -> i64 {
+        if self.failures > 0 { 1 } else { i64::from(terms.per_destination) }
+    }
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
@@ -101,7 +119,7 @@ pub(super) fn next_destination(
     channel: Channel,
     terms: &Claimed,
     at: i64,
-) -> QueryResult<Option<String>> {
+) -> QueryResult<Option<Chosen>> {
     let text = match tx {
         Tx::Sqlite(_) => NEXT_DESTINATION.to_owned(),
         Tx::Postgres(_) => format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"),
@@ -109,10 +127,10 @@ pub(super) fn next_destination(
     let query = diesel::sql_query(text)
         .bind::<Text, _>(channel.as_str())
         .bind::<BigInt, _>(millis(terms.now))
+        .bind::<BigInt, _>(millis(terms.now + NO_REST_IS_LONGER))
         .bind::<BigInt, _>(at)
         .bind::<BigInt, _>(i64::from(terms.per_destination));
-    let chosen: Option<Chosen> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
-    Ok(chosen.map(|chosen| chosen.id))
+    on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
 pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
@@ -123,9 +141,9 @@ pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
 pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
     let query =
         diesel::sql_query(NEXT_DELIVERY).bind::<Text, _>(to).bind::<BigInt, _>(millis(now)).bind::<BigInt, _>(at);
-    let chosen: Option<Chosen> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
-    let Some(chosen) = chosen else { return Ok(None) };
-    let query = delivery::table.find(chosen.id);
+    let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    let Some(next) = next else { return Ok(None) };
+    let query = delivery::table.find(next.id);
     on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).first(*conn).optional())
 }
 
@@ -175,12 +193,7 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(id)).set((
-        delivery::state.eq(state.as_str()),
-        delivery::ended_at.eq(millis(now)),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
+    let update = diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -247,8 +260,8 @@ pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<
     Ok(())
 }
 
-/// Gives up at most `limit` of what is pending there, what has waited longest first.
-pub(super) fn give_up(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
+/// Gives up at most `limit` of what is pending there, in whosever hand, what has waited longest first.
+pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
     let pending = delivery::table
         .filter(delivery::destination.eq(to))
         .filter(sql::<Bool>(IS_PENDING))
@@ -256,12 +269,8 @@ pub(super) fn give_up(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u3
         .limit(i64::from(limit))
         .select(delivery::id);
     let ids: Vec<String> = on_backend!(tx, |conn| pending.load(*conn))?;
-    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set((
-        delivery::state.eq(DeliveryState::Dead.as_str()),
-        delivery::ended_at.eq(at),
-        delivery::leased_until.eq(None::<i64>),
-        delivery::last_error.eq(error),
-    ));
+    let dead = Ended::new(DeliveryState::Dead, Some(error), at);
+    let update = diesel::update(delivery::table.filter(delivery::id.eq_any(ids))).set(dead);
     let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
 }
@@ -277,22 +286,24 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
 }
 
 /// It has taken something.
-pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    set_health(tx, to, (0, None, None), millis(now))
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str) -> QueryResult<()> {
+    set_health(tx, to, (0, None, None), None)
 }
 
-/// It failed, and is left alone for a while.
-pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Timestamp) -> QueryResult<()> {
+/// It failed, and is left alone for a while if it is to rest.
+pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Option<Timestamp>) -> QueryResult<()> {
     let failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
-    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), millis(rest_until))
+    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), rest_until)
 }
 
 fn set_health(
     tx: &mut Tx<'_>,
     to: &str,
     (failures, first, last): (i32, Option<i64>, Option<i64>),
-    rest_until: i64,
+    rest_until: Option<Timestamp>,
 ) -> QueryResult<()> {
+    // Who does not rest has no time there at all: one by a clock that is ahead would be a rest.
+    let rest_until = rest_until.map_or(0, millis);
     let update = diesel::update(destination::table.find(to)).set((
         destination::failures.eq(failures),
         destination::failing_since.eq(first),

@@ -33,6 +33,22 @@ pub(super) struct DeliveryRow {
     pub caused_by: Option<String>,
 }
 
+/// What the end of a message sets, however it comes.
+#[derive(AsChangeset)]
+#[diesel(table_name = delivery, treat_none_as_null = true)]
+pub(super) struct Ended<'e> {
+    state: &'static str,
+    ended_at: i64,
+    leased_until: Option<i64>,
+    last_error: Option<&'e str>,
+}
+
+impl<'e> Ended<'e> {
+    pub(super) fn new(state: DeliveryState, last_error: Option<&'e str>, ended_at: i64) -> Self {
+        Self { state: state.as_str(), ended_at, leased_until: None, last_error }
+    }
+}
+
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = destination)]
 pub(super) struct DestinationRow {

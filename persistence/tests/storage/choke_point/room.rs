@@ -1,8 +1,10 @@
 //! A full disk: a fault of its own, told until a write finds room again.
 
 use std::io::Write;
+use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
+use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded};
 use domain::fault::FaultKind;
 use domain::idempotency::IdempotencyRecords;
 use faultkit::SmallDisk;
@@ -10,10 +12,69 @@ use persistence::Database;
 use tokio::runtime::Handle;
 
 use crate::kit::data::{alice, catalogue, create, new_checkout, noon, request, task};
+use crate::kit::raw::Raw;
 use crate::kit::said::Said;
 use crate::kit::{Expected, Place, Shop, config};
 
 crate::on_sqlite!(a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed);
+
+mod postgres_says {
+    use super::*;
+    crate::on_postgres!(
+        a_read_without_room_and_shared_memory_say_nothing_of_the_disk,
+        a_transaction_that_only_locks_proves_nothing,
+    );
+
+    /// From now on whoever looks at messages, or adds a checkout, is told this.
+    fn refuse(raw: &mut Raw, message: &str) {
+        raw.execute(&format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION '{message}'; END $$; \
+             CREATE OR REPLACE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM refuse(); RETURN NEW; END $$;"
+        ));
+    }
+
+    async fn a_read_without_room_and_shared_memory_say_nothing_of_the_disk(place: Place) {
+        let shop = place.shop().await;
+        shop.bought(&[("song", 1)], "k1").await;
+        let mut raw = place.raw();
+        refuse(&mut raw, "");
+        raw.execute("ALTER TABLE delivery RENAME TO real; CREATE VIEW delivery AS SELECT * FROM real WHERE refuse()");
+        let shared = "could not resize shared memory segment \"/PostgreSQL.1\" to 8 bytes: No space left on device";
+        let sorting = "could not write to file \"base/pgsql_tmp/pgsql_tmp1.0\": No space left on device";
+        for (message, kind) in [(shared, FaultKind::Unavailable), (sorting, FaultKind::StorageFull)] {
+            refuse(&mut raw, message);
+            let fault = shop.deliveries.list(&task(), DeliveryFilter::default(), 9).await.expect_err("refused");
+            super::super::faults::says(&fault, kind, "no space left on device");
+            assert_eq!(shop.database.degraded(), None);
+        }
+    }
+
+    async fn a_transaction_that_only_locks_proves_nothing(place: Place) {
+        let shop = place.shop().await;
+        shop.bought(&[("song", 1)], "k1").await;
+        let terms = Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1 };
+        let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery;
+        let claimed = claimed.expect("something was due");
+        let received = DeliveryOutcome::Received(Receipt::Accepted);
+        let record = || shop.deliveries.record(&task(), &claimed, received.clone(), noon());
+        record().await.expect("recorded");
+
+        let mut raw = place.raw();
+        refuse(&mut raw, "could not extend file \"base/1/2\": No space left on device");
+        raw.execute("CREATE TRIGGER refuse BEFORE INSERT ON checkout FOR EACH ROW EXECUTE FUNCTION refuse_row()");
+        let song = new_checkout(request(&[("song", 1)]));
+        let fault = shop.checkouts.create(&alice(), create("k2"), song).await.fault();
+        super::super::faults::says(&fault, FaultKind::StorageFull, "no space left on device");
+        raw.execute("DROP TRIGGER refuse ON checkout");
+
+        assert!(matches!(record().await, Ok(Recorded::TooLate(_))));
+        assert_eq!(shop.database.degraded(), Some(FaultKind::StorageFull));
+        shop.opened(&[("song", 1)], "k3").await;
+        assert_eq!(shop.database.degraded(), None);
+    }
+}
 
 async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed(place: Place) {
     let Some(disk) = SmallDisk::mount(place.sqlite_path().with_file_name("small"), 6) else {

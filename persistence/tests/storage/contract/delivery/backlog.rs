@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::context::Stopwatch;
 use domain::delivery::{Claimed, DeliveryBook, Finality, Recorded};
 
-use super::{ACCEPTED, ILL, WELL, at, failed, seed, states};
+use super::{ACCEPTED, HOUR, ILL, WELL, at, failed, seed, states};
 use crate::kit::data::{noon, task};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
@@ -58,7 +58,8 @@ async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
     let without = pace(&shop, "k1").await;
 
     seed(&mut place.raw(), ILL, 2, BACKLOG);
-    let at_rest = format!("UPDATE destination SET rest_until = {} WHERE id = '{ILL}'", i64::MAX / 2);
+    let an_hour = (noon() + HOUR).unix_timestamp() * 1_000;
+    let at_rest = format!("UPDATE destination SET rest_until = {an_hour} WHERE id = '{ILL}'");
     let at_its_cap = format!(
         "UPDATE destination SET rest_until = 0 WHERE id = '{ILL}'; UPDATE delivery SET leased_until = {} WHERE id IN \
          (SELECT id FROM delivery WHERE destination = '{ILL}' ORDER BY due_at LIMIT 4)",

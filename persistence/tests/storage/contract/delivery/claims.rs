@@ -30,10 +30,14 @@ on_both_engines!(
 );
 
 mod locked {
-    use super::{ILL, Place, WELL, at, noon, seed};
+    use super::{Claimed, ILL, Place, WELL, at, noon, seed};
     use crate::kit::data::hours;
+    use crate::kit::until;
 
-    crate::on_postgres!(a_destination_in_another_hand_holds_up_nobody);
+    crate::on_postgres!(
+        a_destination_in_another_hand_holds_up_nobody,
+        one_that_fails_has_one_lease_however_many_choose_it_at_once,
+    );
 
     async fn a_destination_in_another_hand_holds_up_nobody(place: Place) {
         let shop = place.shop().await;
@@ -47,6 +51,32 @@ mod locked {
         assert_eq!(shop.claim(at(noon() + hours(1))).await, None);
         other.release();
         assert_eq!(shop.claimed(at(noon())).await.content.destination().0, ILL);
+    }
+
+    /// The choice is held in the middle of its statement, and does not see what is committed meanwhile.
+    async fn one_that_fails_has_one_lease_however_many_choose_it_at_once(place: Place) {
+        let shop = place.shop().await;
+        seed(&mut place.raw(), ILL, 1, 4);
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.execute(
+            "UPDATE destination SET failures = 1; ALTER TABLE delivery RENAME TO held; \
+             CREATE FUNCTION pause() RETURNS boolean LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END $$; \
+             CREATE VIEW delivery AS SELECT * FROM held WHERE pause(); SELECT pg_advisory_lock(1)",
+        );
+        let meanwhile = async {
+            until("it chooses", || observer.waiting() == 1).await;
+            other.execute(&format!(
+                "UPDATE held SET leased_until = {} WHERE id = (SELECT min(id) FROM held); \
+                 UPDATE destination SET served_at = 1; SELECT pg_advisory_unlock(1)",
+                i64::MAX
+            ));
+        };
+        let terms = Claimed { per_destination: 4, ..at(noon()) };
+        let (claimed, ()) = tokio::join!(shop.claim(terms), meanwhile);
+        assert_eq!(claimed, None);
+        other.execute("UPDATE destination SET failures = 0");
+        shop.claimed(terms).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::delivery::{DeliveryState, Finality, Recorded};
 
-use super::{ACCEPTED, ILL, WELL, again, at, failed, lapsing, seed};
+use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, lapsing, seed};
 use crate::kit::data::{hours, noon};
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
@@ -18,6 +18,7 @@ on_both_engines!(
     other_orders_do_not_wait,
     a_destination_that_rests_is_passed_over,
     one_failure_is_no_reason_to_rest,
+    no_rest_outlives_a_clock_that_was_ahead,
     a_disabled_destination_is_passed_over,
 );
 
@@ -137,6 +138,33 @@ async fn one_failure_is_no_reason_to_rest(place: Place) {
     let claimed = shop.claimed(at(noon())).await;
     shop.record(&claimed, again(), noon()).await;
     assert_ne!(shop.claimed(at(noon())).await.id, claimed.id);
+}
+
+/// The clock is ahead for a while. Only what failed meanwhile waits for that time to come, and a rest of a few hours.
+async fn no_rest_outlives_a_clock_that_was_ahead(place: Place) {
+    let shop = place.shop().await;
+    let a_month = hours(30 * 24);
+    let patient = failed(Finality::Again { after: Some(24 * HOUR) });
+    let meanwhile = [
+        (hours(1), vec![again()]),
+        (hours(1), vec![again(), ACCEPTED]),
+        (a_month, vec![again()]),
+        (a_month, vec![again(), ACCEPTED]),
+        (a_month, vec![again(), again(), again()]),
+        (a_month, vec![patient]),
+    ];
+    for (series, (ahead, outcomes)) in (1..).zip(meanwhile) {
+        let to = format!("webhook:https://p{series}.example/");
+        seed(&mut place.raw(), &to, series, 5);
+        for (minute, outcome) in (0..).zip(&outcomes) {
+            let now = noon() + ahead + time::Duration::minutes(minute);
+            let claimed = shop.claimed(at(now)).await;
+            shop.record(&claimed, outcome.clone(), now).await;
+        }
+        let claimed = shop.claimed(at(noon())).await;
+        assert_eq!(claimed.content.destination().0, to, "{ahead} {outcomes:?}");
+        place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{to}'"));
+    }
 }
 
 async fn a_disabled_destination_is_passed_over(place: Place) {
