@@ -75,6 +75,8 @@ pub(super) enum State {
     Dead,
 }
 
+/// Destinations that are counted, at most.
+const MOST_DESTINATIONS: u32 = 10_000;
 /// Rows changed in one transaction.
 const BATCH: u32 = 500;
 
@@ -189,9 +191,9 @@ fn age(age: Duration) -> String {
 }
 
 fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let now = session.tools.clock.now();
-    let book = &session.tools.deliveries;
-    let due = in_batches(&session.ctx, which, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
+    let (book, now) = (&session.tools.deliveries, session.tools.clock.now());
+    let most = counted(session, which)?;
+    let due = in_batches(&session.ctx, most, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
     if due == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
@@ -200,10 +202,10 @@ fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
 }
 
 fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let now = session.tools.clock.now();
-    let book = &session.tools.deliveries;
+    let (book, now) = (&session.tools.deliveries, session.tools.clock.now());
+    let most = counted(session, which)?;
     let given_up =
-        in_batches(&session.ctx, which, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
+        in_batches(&session.ctx, most, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
     if given_up == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
@@ -211,19 +213,27 @@ fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     Ok(())
 }
 
-/// Until there is nothing more. A batch that is not full says little: a running server may have taken some of it in
-/// between. One message is one batch, since it can be made due again and again.
-fn in_batches(
-    ctx: &RequestContext,
-    which: &Selection,
-    mut batch: impl FnMut() -> Result<u32, Fault>,
-) -> Result<u32, String> {
+/// How many there are of them now, at most.
+fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
+    let one = match which {
+        Selection::One(_) => return Ok(1),
+        Selection::Of(to) => Some(to.clone()),
+        Selection::All => None,
+    };
+    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, MOST_DESTINATIONS));
+    let found = found.map_err(|fault| fault.chain())?;
+    Ok(found.iter().map(|it| it.dead.saturating_add(it.pending)).fold(0, u32::saturating_add))
+}
+
+/// Until there is nothing more, or as many are done as there were at first. A batch that is not full says little: a
+/// running server may have taken some of it in between, or have given some up again.
+fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
     let mut done = 0;
     loop {
         ctx.check("deliveries.batch").map_err(|fault| format!("after {done}: {}", fault.chain()))?;
         let more = batch().map_err(|fault| format!("after {done}: {}", fault.chain()))?;
         done += more;
-        if more == 0 || matches!(which, Selection::One(_)) {
+        if more == 0 || done >= most {
             return Ok(done);
         }
     }
@@ -252,10 +262,9 @@ mod tests {
     fn batches_go_on_until_nothing_is_left_though_some_of_one_was_taken_meanwhile() {
         let (log, until) = (Logger::root(Discard, o!()), Deadline::after(Duration::from_secs(60)));
         let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), until, CancellationToken::new());
-        let one = Selection::One(DeliveryId::generate(Timestamp::UNIX_EPOCH));
-        for (which, done) in [(Selection::All, 1_002), (one, 500)] {
+        for (most, done) in [(5_000, 1_002), (1_000, 1_002), (999, 999), (1, 500)] {
             let mut batches = [500, 499, 3, 0, 7].into_iter();
-            assert_eq!(in_batches(&ctx, &which, || Ok(batches.next().expect("a batch"))), Ok(done));
+            assert_eq!(in_batches(&ctx, most, || Ok(batches.next().expect("a batch"))), Ok(done));
         }
     }
 
