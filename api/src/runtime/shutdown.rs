@@ -49,6 +49,8 @@ impl StopSignal {
 const MAX_LATECOMERS: usize = 64;
 /// A latecomer that does not finish its head within this long is closed.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// As long as the last packet of a handshake usually takes.
+const HALF_IN: Duration = Duration::from_millis(100);
 /// Enough of a head to know that it ended.
 const HEAD: usize = 16 * 1024;
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
@@ -81,7 +83,8 @@ pub async fn refuse_latecomers(listener: std::net::TcpListener, done: Cancellati
     // What the runtime knows of the queue lags behind; the queue itself has the last word.
     let listener = listener.into_std()?;
     // Where the kernel does not allow that, as elsewhere than on Linux, a moment remains in which someone is cut off.
-    let _ = let_nobody_in(&listener);
+    let _ = let_nobody_knock(&listener);
+    tokio::time::sleep(HALF_IN).await;
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
@@ -95,16 +98,21 @@ pub async fn refuse_latecomers(listener: std::net::TcpListener, done: Cancellati
 
 /// Whoever asks for a connection from now on is not heard, and asks again after a second; then nobody listens. So the
 /// queue can be emptied and the socket closed with no moment between the two in which someone would be let in and cut
-/// off.
+/// off. Whoever was heard already comes in: the last packet of a handshake passes, and for its sender the connection
+/// stands.
 #[cfg(target_os = "linux")]
-fn let_nobody_in(listener: &std::net::TcpListener) -> io::Result<()> {
-    // A classic filter program of one instruction: BPF_RET | BPF_K, 0. No packet passes.
-    let nothing_passes = socket2::SockFilter::new(0x06, 0, 0, 0);
-    socket2::SockRef::from(listener).attach_filter(&[nothing_passes])
+fn let_nobody_knock(listener: &std::net::TcpListener) -> io::Result<()> {
+    /// Where a segment has its flags (RFC 9293, section 3.1), and the one that asks for a connection.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    // A classic filter program: load the byte of the flags; with SYN go on, else leave one out; keep nothing; keep all.
+    let no_knock = [(0x30, 0, 0, FLAGS), (0x45, 0, 1, SYN), (0x06, 0, 0, 0), (0x06, 0, 0, u32::MAX)];
+    let no_knock = no_knock.map(|(code, if_so, if_not, value)| socket2::SockFilter::new(code, if_so, if_not, value));
+    socket2::SockRef::from(listener).attach_filter(&no_knock)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn let_nobody_in(_: &std::net::TcpListener) -> io::Result<()> {
+fn let_nobody_knock(_: &std::net::TcpListener) -> io::Result<()> {
     Ok(())
 }
 
@@ -125,7 +133,27 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use std::io::{Read, Write};
+
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nobody_new_is_heard_and_whoever_is_in_the_queue_is_served() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut early = std::net::TcpStream::connect(address).expect("a connection");
+        let_nobody_knock(&listener).expect("a filter");
+        let late = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100));
+        assert_eq!(late.expect_err("not heard").kind(), io::ErrorKind::TimedOut);
+
+        let (mut accepted, _) = listener.accept().expect("the early one");
+        early.write_all(b"?").expect("sent");
+        let mut heard = [0];
+        accepted.read_exact(&mut heard).expect("heard");
+        assert_eq!(&heard, b"?");
+    }
 
     #[test]
     fn the_answer_to_latecomers_has_the_length_it_says() {
