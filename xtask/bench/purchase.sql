@@ -43,8 +43,8 @@ SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku 
 INSERT INTO orders (id, checkout_id, owner, page, currency, expectations, totals, attribution, placed_at) VALUES ('o' || :n, 'c' || :n, 'bench', 'o' || :n, 'USD', '[]', '[]', '{}', 1);
 INSERT INTO order_line (order_id, position, id, sku, title, unit_price, original, total, fulfilled, discount) VALUES ('o' || :n, 0, 'li_1', 'bench_1', 'Bench', 1, 1, 1, 0, 0);
 INSERT INTO order_event (order_id, sequence, id, kind, occurred_at, body) VALUES ('o' || :n, 0, 'evt_placed', 'placed', 1, '{}');
-SELECT disabled_at FROM destination WHERE id = 'webhook:bench' LIMIT 1;
-INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, attempts, ended_at) VALUES ('m' || :n, 'webhook', 'webhook:bench', 'o' || :n, 0, 'order_placed', :doc, 'delivered', 1, 1, 1, 1);
+SELECT disabled_at FROM destination WHERE id = 'webhook_bench' LIMIT 1;
+INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, attempts, ended_at) VALUES ('m' || :n, 'webhook', 'webhook_bench', 'o' || :n, 0, 'order_placed', :doc, 'delivered', 1, 1, 1, 1);
 UPDATE stock SET on_hand = on_hand - 1, held = held - 1 WHERE sku = 'bench_' || :s;
 UPDATE payment_attempt SET state = 'confirmed', due_at = 1, leased_until = NULL WHERE id = 'p' || :n;
 UPDATE checkout SET status = 'completed', version = 4, updated_at = 4, order_id = 'o' || :n, order_page = 'o' || :n WHERE id = 'c' || :n AND version = 3;
