@@ -41,6 +41,7 @@ use crate::announce::Announcements;
 use crate::clock::SystemClock;
 use crate::config::{Config, Migrate, Mistake, ReadAccess};
 use crate::http::{BodyLimits, Scope};
+use crate::log::LostLines;
 use crate::operations::Operations;
 use crate::pages::Pages;
 use crate::payments::{EventRefused, Payments, ReadEvent};
@@ -96,7 +97,13 @@ const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
-    pub fn build(config: &Config, log: &Logger, runtime: &Handle, listener: &TcpListener) -> Result<Self, StartError> {
+    pub fn build(
+        config: &Config,
+        log: &Logger,
+        lost_log_lines: LostLines,
+        runtime: &Handle,
+        listener: &TcpListener,
+    ) -> Result<Self, StartError> {
         let millis = Duration::from_millis;
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -205,6 +212,7 @@ impl App {
             ready: Arc::new(move |ctx| ready.ready(ctx)),
             degraded: Arc::new(move || degraded.degraded()),
             abandoned: Arc::new(move || abandoned.abandoned()),
+            lost_log_lines,
         };
         Ok(Self {
             scope: Scope::new(log.clone(), millis(config.http.request_timeout_ms), shutdown.clone()),

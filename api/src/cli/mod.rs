@@ -109,7 +109,7 @@ pub fn run(
         return DONE;
     }
     let output = if matches!(command, Command::Serve) { Output::Standard } else { Output::Error };
-    let (log, _flush) = log::start(config.log_format(), config.log.level, output);
+    let (log, _flush, lost) = log::start(config.log_format(), config.log.level, output);
     if !environment.service_links().is_empty() {
         info!(log, "service links were ignored"; "op" => "config.read",
             "variables" => environment.service_links().join(", "));
@@ -119,7 +119,7 @@ pub fn run(
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
     let code = match command {
-        Command::Serve => serve::run(&config, &log, &runtime),
+        Command::Serve => serve::run(&config, &log, lost, &runtime),
         Command::Migrate => migrate(&config, &log, &runtime),
         Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
         Command::Platforms(command) => {

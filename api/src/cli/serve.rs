@@ -15,6 +15,7 @@ use super::{DONE, FAILED, banner, failed};
 use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::import;
+use crate::log::LostLines;
 use crate::runtime::stop_signal;
 use crate::server::{self, Ending};
 
@@ -23,22 +24,22 @@ const DEMO_IMPORT: Duration = Duration::from_secs(30);
 /// For a look at what waits. It holds up the start, so it is short.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
-    match runtime.block_on(serve(config, log, runtime)) {
+pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> ExitCode {
+    match runtime.block_on(serve(config, log, lost, runtime)) {
         Ok(Ending::Drained) => DONE,
         Ok(Ending::Left(_)) => FAILED,
         Err(error) => failed(&error.to_string()),
     }
 }
 
-async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Ending, StartError> {
+async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // Asked for before anything is served, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
     let listener = app::bind(config.http.socket_address()?)?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;
     }
-    let app = App::build(config, log, runtime.handle(), &listener)?;
+    let app = App::build(config, log, lost, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
     if app.shopping.surface.handlers.is_empty() {
         warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
@@ -54,7 +55,10 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
         "mode" => ?config.mode, "pid" => std::process::id());
     // Among JSON lines it would be one line that nobody can parse.
     if config.mode == Mode::Development && config.log_format() == LogFormat::Terminal {
-        banner::print(config, address, app.simulation_secret());
+        let printed = banner::print(config, address, app.simulation_secret());
+        if let Err(error) = printed {
+            warn!(log, "the banner could not be printed"; "op" => "app.build", "error" => %error);
+        }
     }
     let force = async {
         second.next().await;

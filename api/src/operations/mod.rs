@@ -11,6 +11,7 @@ use domain::fault::{Fault, FaultKind};
 use serde_json::json;
 
 use crate::http::Scope;
+use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
 
 /// Whether the database answers and has the schema of this program.
@@ -27,6 +28,7 @@ pub struct Operations {
     pub ready: ReadinessCheck,
     pub degraded: Degradation,
     pub abandoned: AbandonedCount,
+    pub lost_log_lines: LostLines,
 }
 
 /// A load balancer does not wait longer for an answer.
@@ -71,6 +73,7 @@ async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> 
         "requests_in_flight": scope.in_flight(),
         "commands_in_flight": operations.commands.in_flight(),
         "transactions_abandoned": (operations.abandoned)(),
+        "log_lines_lost": operations.lost_log_lines.count(),
         "tasks": operations.supervisor.status(),
     }))
 }
