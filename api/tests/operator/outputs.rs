@@ -108,7 +108,49 @@ async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(p
     }
 }
 
+/// The work is done whatever becomes of the words about it, and the exit code says so.
+async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Place) {
+    let rows = tempfile::tempdir().expect("a directory");
+    std::fs::write(
+        rows.path().join("products.csv"),
+        "id,title,price,image_url,requires_shipping\napple,Apple,50,,false\n",
+    )
+    .expect("a file");
+    std::fs::write(rows.path().join("inventory.csv"), "product_id,quantity\napple,3\n").expect("a file");
+    let rows = rows.path().to_str().expect("text");
+    for arguments in [
+        &["migrate"][..],
+        &["import", rows],
+        &["config"],
+        &["config", "--markdown"],
+        &["--help"],
+        &["--version"],
+        &["platforms", "list"],
+        &["deliveries", "list"],
+        &["keys", "rotate"],
+        &["keys", "list"],
+    ] {
+        for output in [closed as fn() -> Stdio, full] {
+            let mut command = Command::new(TUCKSHOP);
+            command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(output());
+            let ended = command.stderr(Stdio::piped()).output().expect("it runs");
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
+            assert!(said.contains("the output could not be written"), "{arguments:?}: {said}");
+        }
+        // Complaints that cannot be written change nothing either.
+        let mut command = Command::new(TUCKSHOP);
+        command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(full()).stderr(full());
+        assert_eq!(command.status().expect("it runs").code(), Some(3), "{arguments:?}");
+    }
+    assert_eq!((place.count("product"), place.count("signing_key") >= 3), (1, true));
+    let mut command = Command::new(TUCKSHOP);
+    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full()).stderr(full());
+    assert_eq!(command.status().expect("it runs").code(), Some(1));
+}
+
 crate::on_sqlite!(
+    a_command_whose_output_is_lost_does_its_work_and_ends_with_3,
     a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on,
     a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop,
 );
