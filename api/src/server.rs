@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::{Problem, Scope, request_scope};
-use crate::runtime::refuse_latecomers;
+use crate::runtime::{Shutdown, refuse_latecomers};
 use crate::{operations, pages, payments, shopping, simulation};
 
 /// How the server came to an end.
@@ -30,7 +30,8 @@ pub enum Ending {
 /// stop drop what they have not looked at.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` completes, then goes down in order; `force` ends that early.
+/// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. An HTTP server that ends by
+/// itself is an error, returned after the same steps.
 ///
 /// 1. Readiness fails; answers ask to close their connections; listening goes on for the configured while.
 /// 2. No new connection is served: latecomers get a whole 503. Requests under way finish.
@@ -48,11 +49,15 @@ pub async fn serve(
         (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
     let server = start(app, config, listener)?;
     let handle = server.handle();
+    let by_itself = CancellationToken::new();
     let drain = Duration::from_millis(config.shutdown.drain_ms);
 
     let going_down = async {
-        let signal = stop.await;
-        info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => signal,
+        let cause = tokio::select! {
+            signal = stop => signal,
+            () = by_itself.cancelled() => "server",
+        };
+        info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => cause,
             "requests_in_flight" => scope.in_flight(), "commands_in_flight" => commands.in_flight());
         shutdown.begin();
         tokio::time::sleep(config.listen_after_stop()).await;
@@ -79,22 +84,44 @@ pub async fn serve(
             "left" => left.join(", "));
         left
     };
-    tokio::pin!(server);
-    tokio::pin!(going_down);
     let left = tokio::select! {
-        ended = &mut server => {
-            ended?;
-            going_down.await
-        }
-        left = &mut going_down => left,
+        biased;
         () = force => {
             let mut left = commands.names();
+            left.extend(supervisor.running());
             left.extend(unanswered(&scope));
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }
+        left = oversee(server, going_down, &shutdown, &by_itself, log) => left?,
     };
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
+}
+
+/// Waits for the end of the shutdown and returns what was left. A server that ends before the shutdown has begun begins
+/// it, by `by_itself`: work under way is drained, and the error is returned after that.
+async fn oversee(
+    server: impl Future<Output = std::io::Result<()>>,
+    going_down: impl Future<Output = Vec<String>>,
+    shutdown: &Shutdown,
+    by_itself: &CancellationToken,
+    log: &Logger,
+) -> std::io::Result<Vec<String>> {
+    tokio::pin!(server);
+    tokio::pin!(going_down);
+    let ended = tokio::select! {
+        left = &mut going_down => return Ok(left),
+        ended = &mut server => ended,
+    };
+    if shutdown.has_begun() {
+        ended?;
+        return Ok(going_down.await);
+    }
+    let error = ended.err().unwrap_or_else(|| std::io::Error::other("the HTTP server ended by itself"));
+    error!(log, "the HTTP server ended by itself"; "op" => "http.serve", "error_code" => "internal", "error" => %error);
+    by_itself.cancel();
+    going_down.await;
+    Err(error)
 }
 
 /// Requests whose clients still wait, if there are any.
@@ -149,4 +176,51 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
 
 async fn no_such_route() -> Result<HttpResponse, Problem> {
     Err(Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Kept;
+
+    /// Ends as the real steps do: when it was asked to, by a signal or by the end of the server.
+    async fn steps(shutdown: Shutdown, signal: impl Future<Output = ()>, by_itself: CancellationToken) -> Vec<String> {
+        tokio::select! {
+            () = signal => {}
+            () = by_itself.cancelled() => {}
+        }
+        shutdown.begin();
+        tokio::task::yield_now().await;
+        vec!["a command".to_owned()]
+    }
+
+    #[tokio::test]
+    async fn server_that_ends_by_itself_begins_the_shutdown_and_is_an_error() {
+        for (outcome, expected) in [
+            (Ok(()), "the HTTP server ended by itself"),
+            (Err(std::io::Error::other("no more workers")), "no more workers"),
+        ] {
+            let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
+            let going_down = steps(shutdown.clone(), std::future::pending(), by_itself.clone());
+            let server = std::future::ready(outcome);
+            let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
+            assert_eq!(left.expect_err("a failure").to_string(), expected);
+            assert!(shutdown.has_begun(), "what was under way was drained");
+            assert!(log.lines().iter().any(|line| line["op"] == "http.serve" && line["level"] == "error"));
+        }
+    }
+
+    #[tokio::test]
+    async fn server_that_ends_after_the_shutdown_began_is_not_an_error() {
+        let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
+        let going_down = steps(shutdown.clone(), std::future::ready(()), by_itself.clone());
+        let begun = shutdown.clone();
+        let server = std::future::poll_fn(move |_| match begun.has_begun() {
+            true => std::task::Poll::Ready(Ok(())),
+            false => std::task::Poll::Pending,
+        });
+        let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
+        assert_eq!(left.expect("in order"), ["a command"]);
+        assert!(log.lines().is_empty());
+    }
 }

@@ -1,5 +1,6 @@
 //! `tuckshop serve`.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::import;
 use crate::log::LostLines;
-use crate::runtime::stop_signal;
+use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
 use crate::server::{self, Ending};
 
 /// The demo catalogue is a few rows; it does not take longer.
@@ -35,6 +36,7 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // Asked for before anything is served, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
+    let ignored = ignored_signals()?;
     let listener = app::bind(config.http.socket_address()?)?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;
@@ -64,9 +66,20 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
         second.next().await;
         second.next().await;
     };
-    let ending = server::serve(app, config, log, listener, first.next(), force).await?;
+    let ending = tokio::select! {
+        ending = server::serve(app, config, log, listener, first.next(), force) => ending?,
+        never = tell_of_ignored(ignored, log) => match never {},
+    };
     info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);
     Ok(ending)
+}
+
+/// Says of each ignored signal that it was.
+async fn tell_of_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
+    loop {
+        let signal = signals.next().await;
+        info!(log, "signal ignored: settings are read at start only"; "op" => "signal.ignore", "signal" => signal);
+    }
 }
 
 /// Letters that were written while there was a relay wait for one, however long.

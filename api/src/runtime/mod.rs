@@ -7,5 +7,5 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{Shutdown, refuse_latecomers, stop_signal};
+pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, stop_signal};
 pub use supervisor::{Schedule, Supervisor, TaskStatus};

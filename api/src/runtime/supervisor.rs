@@ -113,11 +113,14 @@ impl Supervisor {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
             Ok(()) => Vec::new(),
-            Err(_) => {
-                let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
-                running.map(|(name, _)| (*name).to_owned()).collect()
-            }
+            Err(_) => self.running(),
         }
+    }
+
+    /// The names of the tasks that have a pass under way.
+    pub fn running(&self) -> Vec<String> {
+        let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
+        running.map(|(name, _)| (*name).to_owned()).collect()
     }
 }
 
