@@ -72,10 +72,7 @@ pub async fn request_scope(
     let mut response = match timeout {
         Err(problem) => req.into_response(problem.respond(Some(ctx.request_id().as_str()))),
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(Ok(response)) => {
-                line.route(response.request().match_pattern());
-                name_request(response.map_into_boxed_body(), &ctx)
-            }
+            Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
             // Nothing below answers with an error of its own; if it did, it would be an answer like any other.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
@@ -139,7 +136,7 @@ struct AccessLine {
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    path: String,
+    /// The pattern that the path matches, never the path: the address of a page is the permission to read it.
     route: Option<String>,
     status: Option<StatusCode>,
 }
@@ -152,14 +149,9 @@ impl AccessLine {
             ctx: ctx.clone(),
             watch: Stopwatch::start(),
             method: req.method().to_string(),
-            path: req.path().chars().take(256).collect(),
-            route: None,
+            route: req.match_pattern(),
             status: None,
         }
-    }
-
-    fn route(&mut self, pattern: Option<String>) {
-        self.route = pattern;
     }
 
     fn answered(&mut self, status: StatusCode) {
@@ -188,7 +180,7 @@ impl Drop for AccessLine {
             Some(_) => "ok",
         };
         info!(self.ctx.log(), "request"; "op" => "http.request",
-            "method" => &self.method, "path" => &self.path, "route" => self.route.as_deref().unwrap_or("none"),
+            "method" => &self.method, "route" => self.route.as_deref().unwrap_or("none"),
             "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
             "elapsed_us" => self.watch.elapsed_us(),
             "connection_wait_us" => timings.connection_wait_us(), "storage_us" => timings.storage_us(),

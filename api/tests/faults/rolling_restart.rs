@@ -130,7 +130,7 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
 
 /// Whether anything but a question after its readiness has reached it.
 fn serves(server: &Server) -> bool {
-    server.log().iter().any(|line| line["op"] == "http.request" && line["path"] != "/readyz")
+    server.log().iter().any(|line| line["op"] == "http.request" && line["route"] != "/readyz")
 }
 
 /// Buys and looks, on one connection or on a new one for each request.

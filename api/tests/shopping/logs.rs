@@ -30,7 +30,7 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
         (server.get(&path).without("ucp-agent"), 400, "/checkout-sessions/{id}", "refused"),
         (server.get("/livez"), 200, "/livez", "ok"),
         (server.get("/no/such"), 404, "none", "refused"),
-        (server.get("/livez").header("request-timeout-ms", "x"), 400, "none", "refused"),
+        (server.get("/livez").header("request-timeout-ms", "x"), 400, "/livez", "refused"),
     ] {
         let answer = request.await.expect(status);
         let id = answer.header("request-id").expect("an id").to_owned();
@@ -118,6 +118,39 @@ async fn no_secret_is_logged(place: Place) {
     }
 }
 
+/// The address of a page is the permission to read it.
+async fn page_address_is_not_logged_whatever_is_done_with_it(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_LOG_LEVEL", "trace")]).await;
+    let bought = server.buy(&[("eraser", 1)]).await;
+    let open = server.ready_checkout(&[("eraser", 1)]).await;
+    let path = |url: &Value| url::Url::parse(url.as_str().expect("a url")).expect("a url").path().to_owned();
+    let pages = [path(&open["continue_url"]), path(&bought["order"]["permalink_url"])];
+    let mut asked = 0;
+    for page in &pages {
+        for (address, status) in [
+            (page.clone(), 200),
+            (format!("{page}?from=mail"), 200),
+            // Wrong addresses are permissions too: only their spelling is wrong.
+            (format!("{page}/"), 404),
+            (format!("{page}x"), 404),
+            (format!("/x{page}"), 404),
+            (page.to_uppercase(), 404),
+        ] {
+            let _ = server.get(&address).await.expect(status);
+            asked += 1;
+        }
+    }
+    let log = server.stop().log;
+    let routes = access_lines(&log).into_iter().filter(|line| line["route"] == "/pages/orders/{token}").count();
+    assert!(routes >= 2 && access_lines(&log).len() >= asked, "{log:?}");
+    for page in pages {
+        let token = page.rsplit('/').next().expect("a token");
+        assert!(token.len() >= 16, "{token}");
+        let told = log.iter().find(|line| line.to_string().to_lowercase().contains(&token.to_lowercase()));
+        assert_eq!(told, None);
+    }
+}
+
 async fn every_line_says_when_how_grave_and_what(place: Place) {
     let server = place.serve().await;
     let _ = server.buy(&[("eraser", 1)]).await;
@@ -137,5 +170,6 @@ crate::on_both_engines!(
     every_answer_has_exactly_one_access_line,
     a_purchase_can_be_followed_by_its_request_id,
     no_secret_is_logged,
+    page_address_is_not_logged_whatever_is_done_with_it,
     every_line_says_when_how_grave_and_what,
 );
