@@ -215,7 +215,12 @@ impl App {
             lost_log_lines,
         };
         Ok(Self {
-            scope: Scope::new(log.clone(), millis(config.http.request_timeout_ms), shutdown.clone()),
+            scope: Scope::new(
+                log.clone(),
+                millis(config.http.request_timeout_ms),
+                shutdown.clone(),
+                config.http.trusted_proxies.clone(),
+            ),
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
             pages,

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::http::HttpConfig;
 use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::read::values;
 use super::sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, OrderConfig, Section, ShopConfig, ShutdownConfig,
-    SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, OrderConfig, Section, ShopConfig, ShutdownConfig, SimulationConfig,
+    TasksConfig,
 };
 
 const INTRODUCTION: &str = "\

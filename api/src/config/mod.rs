@@ -3,6 +3,7 @@
 //! A section is a flat struct with one prefix. Every setting has a safe default, so that nothing need be set. Units are
 //! in the names (`_ms`, `_bytes`, `_days`, `_hours`).
 
+mod http;
 mod markdown;
 mod outbound;
 mod read;
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use domain::secret::Secret;
 
+pub use http::{HttpConfig, Networks};
 pub use markdown::markdown;
 pub use outbound::{Capture, MailConfig, MailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
 pub use sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section,
-    Setting, ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section, Setting,
+    ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
 };
 
 /// Everything that can be set, checked.

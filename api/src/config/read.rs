@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
 use super::Config;
+use super::http::HttpConfig;
 use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
     SimulationConfig, TasksConfig,
 };
 

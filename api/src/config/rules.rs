@@ -21,6 +21,12 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
         mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
     }
+    if config.mode == Mode::Production && !config.http.trust_ucp_agent {
+        mistakes.add(
+            "TUCKSHOP_HTTP_TRUST_UCP_AGENT",
+            "production mode needs `true`: signatures are not verified yet, so whoever names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
+        );
+    }
     match config.http.socket_address() {
         Ok(address) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
             ADDRESS,

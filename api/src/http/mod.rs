@@ -6,4 +6,4 @@ mod scope;
 
 pub use body::{Body, BodyLimits, ObjectOnly, json};
 pub use problem::{Problem, fault_problem};
-pub use scope::{Scope, request_scope};
+pub use scope::{NamedPlatform, Scope, request_scope};

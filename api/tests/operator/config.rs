@@ -163,8 +163,14 @@ fn half_a_configuration_is_refused() {
         (&[host, from, ("TUCKSHOP_MAIL_PASSWORD", "word")], &["TUCKSHOP_MAIL_USERNAME"]),
         (&[host, from], &[]),
     ] {
-        for mode in [&[][..], &[("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")]]
-        {
+        for mode in [
+            &[][..],
+            &[
+                ("TUCKSHOP_MODE", "production"),
+                ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+                ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+            ],
+        ] {
             let handler = [
                 ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
                 ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/card"),

@@ -8,8 +8,11 @@ use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::server::SECRET;
 use crate::kit::{Place, Server};
 
-const PRODUCTION: [(&str, &str); 2] =
-    [("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")];
+const PRODUCTION: [(&str, &str); 3] = [
+    ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+    ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+];
 
 #[test]
 fn it_needs_an_https_address_of_its_own() {
@@ -17,16 +20,28 @@ fn it_needs_an_https_address_of_its_own() {
     for (public_url, code) in
         [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
     {
-        let finished = tuckshop(&["config"], &[mode, ("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]);
+        let finished = tuckshop(&["config"], &[mode, PRODUCTION[2], ("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]);
         assert_eq!(finished.code, code, "{public_url}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_PUBLIC_URL: "), code == 2, "{}", finished.err);
     }
 }
 
+/// Signatures are not verified yet, and an operator must know what follows from that.
+#[test]
+fn it_needs_a_word_that_platforms_are_believed() {
+    for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
+        let trust = ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", value);
+        let finished = tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], trust]);
+        assert_eq!(finished.code, code, "{value}: {}", finished.err);
+        assert_eq!(finished.err.contains("TUCKSHOP_HTTP_TRUST_UCP_AGENT: "), code == 2, "{}", finished.err);
+    }
+    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no such word");
+}
+
 #[test]
 fn it_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
-    let finished = tuckshop(&["serve"], &[PRODUCTION[0], PRODUCTION[1], simulation]);
+    let finished = tuckshop(&["serve"], &[PRODUCTION[0], PRODUCTION[1], PRODUCTION[2], simulation]);
     assert_eq!(finished.code, 2);
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
@@ -37,6 +52,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
     let gateway = [
         PRODUCTION[0],
         PRODUCTION[1],
+        PRODUCTION[2],
         ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"),
         ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"),
     ];
@@ -61,7 +77,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
 #[test]
 fn it_may_listen_to_everyone() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
-    assert_eq!(tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], everyone]).code, 0);
+    assert_eq!(tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], PRODUCTION[2], everyone]).code, 0);
 }
 
 /// A shop in production, with one thing to sell.

@@ -11,6 +11,7 @@ use crate::shop::{Shop, card};
 
 const PRODUCTION: &[(&str, &str)] = &[
     ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
     ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/specs/card"),

@@ -63,6 +63,28 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
     }
 }
 
+/// Whose request it was: the socket's other end, the address that a trusted proxy gives, and the platform.
+async fn access_line_names_peer_client_and_platform(place: Place) {
+    let platform = "http://localhost:9999/profiles/test.json?key=of-the-platform-that-asks";
+    for (proxies, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
+        let server = place.serve_with(&[("TUCKSHOP_HTTP_TRUSTED_PROXIES", proxies)]).await;
+        let asker = server.as_platform(platform);
+        for (request, id, platform) in [
+            (asker.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
+            (asker.get("/livez"), "unnamed", "none"),
+        ] {
+            let _ = request.header("request-id", id).header("x-forwarded-for", "192.0.2.1, 198.51.100.7").await;
+            let line = until("it is logged", || async {
+                server.log().into_iter().find(|line| line["request_id"] == id && line["msg"] == "request")
+            })
+            .await;
+            assert_eq!((&line["peer"], &line["client"]), (&json!("127.0.0.1"), &json!(client)), "{line}");
+            assert_eq!(line["platform"], platform, "{line}");
+        }
+        assert!(!server.stop().log.iter().any(|line| line.to_string().contains("of-the-platform-that-asks")));
+    }
+}
+
 /// Every line of a request can be found by the id that its caller knows.
 async fn a_purchase_can_be_followed_by_its_request_id(place: Place) {
     let server = place.serve().await;
@@ -164,6 +186,11 @@ async fn every_line_says_when_how_grave_and_what(place: Place) {
     }
     let messages: Vec<&str> = stopped.log.iter().filter_map(|line| line["msg"].as_str()).collect();
     assert_eq!(messages.last(), Some(&"shutdown done"));
+}
+
+mod any_engine {
+    crate::on_sqlite!(access_line_names_peer_client_and_platform);
+    use super::access_line_names_peer_client_and_platform;
 }
 
 crate::on_both_engines!(

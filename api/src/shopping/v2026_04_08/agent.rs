@@ -11,7 +11,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use url::{Host, Url};
 
 use super::{Shopping, VERSION};
-use crate::http::Problem;
+use crate::http::{NamedPlatform, Problem};
 
 /// Which platforms are let in, and which are known.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,7 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
         (None, _) => return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required")),
     };
     let platform = parse(header, shopping.surface.agents)?;
+    NamedPlatform::note(&req.extensions(), &platform.id);
     Ok(Agent(ctx.on_behalf_of(Principal::Platform(platform))))
 }
 
@@ -87,6 +88,9 @@ pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem>
         "http" if loopback && policy.trust_loopback => {}
         _ => return Err(invalid("The profile of UCP-Agent must be an https URL")),
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("The profile of UCP-Agent must have no user information"));
+    }
     url.set_fragment(None);
     Ok(Platform { id: PlatformId(url.to_string()), registered: loopback && policy.trust_loopback })
 }
@@ -123,6 +127,8 @@ mod tests {
             (r#"profile="http://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="ftp://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="data:text/plain,x""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="https://user@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
+            (r#"profile="https://user:word@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
             (r#"profile="not a url""#, DEVELOPMENT, Some("invalid_profile_url")),
             ("profile=https://platform.example", DEVELOPMENT, Some("invalid_profile_url")),
             (r#"name="https://platform.example""#, DEVELOPMENT, Some("invalid_profile_url")),
