@@ -34,6 +34,7 @@ use persistence::{
     SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use slog::Logger;
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -414,8 +415,20 @@ fn every(millis: u64) -> Schedule {
     Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
 }
 
+/// Connections that the kernel holds before they are accepted. It may hold fewer: `net.core.somaxconn`.
+const BACKLOG: i32 = 4_096;
+
 /// Binds the address, so that a port that is taken is told before anything else is opened.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // As the standard library does: a restart need not wait for connections of the process before it.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    bound().map_err(|error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

@@ -74,6 +74,44 @@ pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush,
     (log, flush, lost)
 }
 
+/// What libraries report, at warning or above. Below that they quote what they send and receive.
+struct Libraries(Logger);
+
+/// Passes what libraries report through the `log` crate to `log`, from now on. `tracing` reports through it too.
+pub fn bridge_libraries(log: &Logger) {
+    // A second call changes nothing: the first logger stays.
+    if ::log::set_boxed_logger(Box::new(Libraries(log.clone()))).is_ok() {
+        ::log::set_max_level(::log::LevelFilter::Warn);
+    }
+}
+
+/// A report of a library is cut at this many characters.
+const LONGEST_REPORT: usize = 500;
+
+impl ::log::Log for Libraries {
+    fn enabled(&self, report: &::log::Metadata<'_>) -> bool {
+        report.level() <= ::log::Level::Warn
+    }
+
+    fn log(&self, report: &::log::Record<'_>) {
+        if !self.enabled(report.metadata()) {
+            return;
+        }
+        let text: String = report.args().to_string().chars().take(LONGEST_REPORT).collect();
+        match report.level() {
+            ::log::Level::Error => {
+                slog::error!(self.0, "a library reports an error"; "op" => "library", "library" => report.target(),
+                    "error" => text);
+            }
+            _ => {
+                slog::warn!(self.0, "a library warns"; "op" => "library", "library" => report.target(), "error" => text);
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 /// Counts the lines that its drain cannot write, and goes on.
 struct Counting<D> {
     drain: D,

@@ -129,6 +129,7 @@ fn run_command(
     }
     let output = if matches!(command, Command::Serve) { Output::Standard } else { Output::Error };
     let (log, _flush, lost) = log::start(config.log_format(), config.log.level, output);
+    log::bridge_libraries(&log);
     if !environment.service_links().is_empty() {
         info!(log, "service links were ignored"; "op" => "config.read",
             "variables" => environment.service_links().join(", "));

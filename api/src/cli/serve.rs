@@ -17,6 +17,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::import;
 use crate::log::LostLines;
+use crate::runtime::limits;
 use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
 use crate::server::{self, Ending};
 
@@ -37,6 +38,7 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     // Asked for before anything is served, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
     let ignored = ignored_signals()?;
+    limits::raise_open_files(config, log);
     let listener = app::bind(config.http.socket_address()?)?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;

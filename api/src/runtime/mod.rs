@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** nothing else spawns. What has an owner has a bound, a name, and is drained.
 
 mod commands;
+pub mod limits;
 mod shutdown;
 mod supervisor;
 

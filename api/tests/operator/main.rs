@@ -8,5 +8,6 @@ mod kit;
 mod config;
 mod database;
 mod import;
+mod limits;
 mod outputs;
 mod production;
