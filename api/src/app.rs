@@ -46,7 +46,7 @@ use crate::log::LostLines;
 use crate::operations::Operations;
 use crate::pages::Pages;
 use crate::payments::{EventRefused, Payments, ReadEvent};
-use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
+use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
 use crate::simulation::Simulation;
 
@@ -93,6 +93,8 @@ pub enum StartError {
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the database is asked whether it is back, while a background task fails.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// Who has work when an order was placed.
 const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
@@ -168,7 +170,9 @@ impl App {
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
-        let supervisor = Supervisor::start(runtime, log, duties);
+        let reached = database.clone();
+        let probe = Probe { reach: Arc::new(move |ctx| reached.ready(ctx)), period: PROBE_PERIOD };
+        let supervisor = Supervisor::start(runtime, log, duties, Some(probe));
         let commands = Commands::new(runtime.clone(), config.http.max_commands);
         let shutdown = Shutdown::default();
 

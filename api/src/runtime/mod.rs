@@ -9,4 +9,4 @@ mod supervisor;
 
 pub use commands::Commands;
 pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, stop_signal};
-pub use supervisor::{Schedule, Supervisor, TaskStatus};
+pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};
