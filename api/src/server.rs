@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{App as Actix, HttpResponse, HttpServer, web};
@@ -13,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Problem, Scope, request_scope};
+use crate::http::{Problem, Routes, Scope, request_scope};
+use crate::operations::Operations;
 use crate::runtime::{Shutdown, refuse_latecomers};
 use crate::{operations, pages, payments, shopping, simulation};
 
@@ -30,6 +32,16 @@ pub enum Ending {
 /// stop drop what they have not looked at.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// Few ask the listener of the operator, and none for long.
+const OPERATIONS_CONNECTIONS: usize = 64;
+const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is listened on: the shop's own address, and that of its operator if there is one.
+pub struct Listeners {
+    pub shop: TcpListener,
+    pub operations: Option<TcpListener>,
+}
+
 /// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. An HTTP server that ends by
 /// itself is an error, returned after the same steps.
 ///
@@ -40,14 +52,17 @@ pub async fn serve(
     app: App,
     config: &Config,
     log: &Logger,
-    listener: TcpListener,
+    listeners: Listeners,
     stop: impl Future<Output = &'static str>,
     force: impl Future<Output = ()>,
 ) -> std::io::Result<Ending> {
-    let latecomers = listener.try_clone()?;
+    let latecomers = listeners.shop.try_clone()?;
+    let (of_operations, operations) = (app.scope.clone(), app.operations.clone());
+    let operations = listeners.operations.map(|listener| start_operations(of_operations, operations, listener));
+    let operations = serve_operations(operations.transpose()?);
     let (commands, supervisor, shutdown, scope) =
         (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
-    let server = start(app, config, listener)?;
+    let server = start(app, config, listeners.shop)?;
     let handle = server.handle();
     let by_itself = CancellationToken::new();
     let drain = Duration::from_millis(config.shutdown.drain_ms);
@@ -94,6 +109,7 @@ pub async fn serve(
             left
         }
         left = oversee(server, going_down, &shutdown, &by_itself, log) => left?,
+        error = operations => return Err(error),
     };
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
 }
@@ -130,7 +146,7 @@ fn unanswered(scope: &Scope) -> Option<String> {
     (waiting > 0).then(|| format!("{waiting} requests"))
 }
 
-fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
     let http = &config.http;
     let millis = Duration::from_millis;
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
@@ -138,27 +154,31 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
     let payments = app.payments.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
+    let serves_status = config.serves_status();
     let server = HttpServer::new(move || {
-        let actix = Actix::new()
+        let mut routes = Routes::default();
+        operations::probes(&mut routes);
+        if serves_status {
+            operations::status(&mut routes);
+        }
+        pages::routes(&mut routes);
+        shopping::v2026_04_08::routes(&mut routes);
+        let mut actix = Actix::new()
             .wrap(from_fn(request_scope))
             .app_data(scope.clone())
             .app_data(limits.clone())
             .app_data(shop.clone())
             .app_data(pages.clone())
-            .app_data(operations.clone())
-            .configure(operations::routes)
-            .configure(pages::routes)
-            .configure(shopping::v2026_04_08::routes)
-            .configure(|config| {
-                if let Some(payments) = &payments {
-                    config.app_data(payments.clone()).configure(payments::routes);
-                }
-            })
-            .default_service(web::to(no_such_route));
-        match &simulation {
-            Some(simulation) => actix.app_data(simulation.clone()).configure(simulation::routes),
-            None => actix,
+            .app_data(operations.clone());
+        if let Some(payments) = &payments {
+            actix = actix.app_data(payments.clone());
+            payments::routes(&mut routes);
         }
+        if let Some(simulation) = &simulation {
+            actix = actix.app_data(simulation.clone());
+            simulation::routes(&mut routes);
+        }
+        actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
     });
     let server = server
         .workers(config.workers())
@@ -172,6 +192,36 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
         .disable_signals()
         .listen(listener)?;
     Ok(server.run())
+}
+
+/// The listener of the operator: the probes and the status, whatever the shop's own address serves.
+fn start_operations(scope: Scope, operations: Operations, listener: TcpListener) -> std::io::Result<Server> {
+    let (scope, operations) = (web::Data::new(scope), web::Data::new(operations));
+    let server = HttpServer::new(move || {
+        let mut routes = Routes::default();
+        operations::probes(&mut routes);
+        operations::status(&mut routes);
+        let actix = Actix::new().wrap(from_fn(request_scope)).app_data(scope.clone()).app_data(operations.clone());
+        actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
+    });
+    let server = server
+        .workers(1)
+        .max_connections(OPERATIONS_CONNECTIONS)
+        .keep_alive(OPERATIONS_TIMEOUT)
+        .client_request_timeout(OPERATIONS_TIMEOUT)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Runs until it fails; without one, for ever.
+async fn serve_operations(server: Option<Server>) -> std::io::Error {
+    match server {
+        Some(server) => {
+            server.await.err().unwrap_or_else(|| std::io::Error::other("the server of operations ended by itself"))
+        }
+        None => std::future::pending().await,
+    }
 }
 
 async fn no_such_route() -> Result<HttpResponse, Problem> {

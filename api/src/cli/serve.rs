@@ -19,7 +19,7 @@ use crate::import;
 use crate::log::LostLines;
 use crate::runtime::limits;
 use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
-use crate::server::{self, Ending};
+use crate::server::{self, Ending, Listeners};
 
 /// The demo catalogue is a few rows; it does not take longer.
 const DEMO_IMPORT: Duration = Duration::from_secs(30);
@@ -45,6 +45,10 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     }
     let app = App::build(config, log, lost, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
+    let operations = config.operations.socket_address()?.map(app::bind).transpose()?;
+    if let Some(operations) = &operations {
+        info!(log, "listening for operations"; "op" => "http.listen", "operations_address" => operations.local_addr()?);
+    }
     if app.shopping.surface.handlers.is_empty() {
         warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
     }
@@ -68,8 +72,9 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
         second.next().await;
         second.next().await;
     };
+    let listeners = Listeners { shop: listener, operations };
     let ending = tokio::select! {
-        ending = server::serve(app, config, log, listener, first.next(), force) => ending?,
+        ending = server::serve(app, config, log, listeners, first.next(), force) => ending?,
         never = tell_of_ignored(ignored, log) => match never {},
     };
     info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);

@@ -1,4 +1,4 @@
-//! The section of the HTTP server.
+//! The sections of the HTTP servers: the shop's own, and that of its operator.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -87,9 +87,35 @@ impl Default for HttpConfig {
 impl HttpConfig {
     /// The first address that the name resolves to.
     pub fn socket_address(&self) -> io::Result<SocketAddr> {
-        let mut addresses = self.address.to_socket_addrs()?;
-        addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+        resolve(&self.address)
     }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationsConfig {
+    pub address: Option<String>,
+}
+
+impl Section for OperationsConfig {
+    const PREFIX: &'static str = "TUCKSHOP_OPERATIONS_";
+    const TITLE: &'static str = "Operations";
+    const SETTINGS: &'static [Setting] = &[setting(
+        "address",
+        "Where `/statusz` is served, with `/livez` and `/readyz`, apart from the shop: `host:port` of an address that strangers cannot reach. Not set: in development `/statusz` is at the shop's own address, in production it is not served.",
+    )];
+}
+
+impl OperationsConfig {
+    /// The first address that the name resolves to; `None` when there is no name.
+    pub fn socket_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.address.as_deref().map(resolve).transpose()
+    }
+}
+
+fn resolve(address: &str) -> io::Result<SocketAddr> {
+    let mut addresses = address.to_socket_addrs()?;
+    addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
 /// Addresses and networks, written with commas between them.

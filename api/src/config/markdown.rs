@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::http::HttpConfig;
+use super::http::{HttpConfig, OperationsConfig};
 use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::read::values;
 use super::sections::{
@@ -32,6 +32,7 @@ for a service of that name (`TUCKSHOP_SERVICE_*`, `TUCKSHOP_PORT*`), which are i
 pub fn markdown() -> String {
     let mut text = INTRODUCTION.to_owned();
     section::<HttpConfig>(&mut text);
+    section::<OperationsConfig>(&mut text);
     section::<DatabaseConfig>(&mut text);
     section::<ShopConfig>(&mut text);
     section::<SimulationConfig>(&mut text);

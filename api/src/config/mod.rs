@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use domain::secret::Secret;
 
-pub use http::{HttpConfig, Networks};
+pub use http::{HttpConfig, Networks, OperationsConfig};
 pub use markdown::markdown;
 pub use outbound::{Capture, MailConfig, MailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
@@ -28,6 +28,7 @@ pub use sections::{
 pub struct Config {
     pub mode: Mode,
     pub http: HttpConfig,
+    pub operations: OperationsConfig,
     pub database: DatabaseConfig,
     pub shop: ShopConfig,
     pub simulation: SimulationConfig,
@@ -77,6 +78,11 @@ impl Config {
     pub fn log_format(&self) -> LogFormat {
         let default = if self.mode == Mode::Production { LogFormat::Json } else { LogFormat::Terminal };
         self.log.format.unwrap_or(default)
+    }
+
+    /// Whether the shop's own address serves `/statusz`.
+    pub fn serves_status(&self) -> bool {
+        self.mode == Mode::Development && self.operations.address.is_none()
     }
 
     /// Threads that serve HTTP.

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
 use super::Config;
-use super::http::HttpConfig;
+use super::http::{HttpConfig, OperationsConfig};
 use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::sections::{
     CheckoutConfig, DatabaseConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
@@ -104,6 +104,7 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
     Config {
         mode,
         http: section(environment, mistakes),
+        operations: section(environment, mistakes),
         database: section(environment, mistakes),
         shop: section(environment, mistakes),
         simulation: section(environment, mistakes),
@@ -118,8 +119,9 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
     }
 }
 
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     HttpConfig::PREFIX,
+    OperationsConfig::PREFIX,
     DatabaseConfig::PREFIX,
     ShopConfig::PREFIX,
     SimulationConfig::PREFIX,
@@ -218,6 +220,7 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
     };
     let mut all = vec![(MODE.to_owned(), mode.to_owned())];
     all.extend(values(&config.http));
+    all.extend(values(&config.operations));
     all.extend(values(&config.database));
     all.extend(values(&config.shop));
     all.extend(values(&config.simulation));
@@ -261,6 +264,7 @@ mod tests {
     fn every_setting_is_told_and_nothing_else_is() {
         for (fields, told) in [
             fields::<HttpConfig>(),
+            fields::<OperationsConfig>(),
             fields::<DatabaseConfig>(),
             fields::<ShopConfig>(),
             fields::<SimulationConfig>(),

@@ -11,6 +11,7 @@ use super::{Capture, Config, MailProtection, PaymentConfig};
 
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
+const OPERATIONS: &str = "TUCKSHOP_OPERATIONS_ADDRESS";
 /// The most that one completion makes: it opens, it confirms, and it cancels what waits for the buyer.
 const GATEWAY_CALLS: u64 = 3;
 
@@ -27,13 +28,17 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             "production mode needs `true`: signatures are not verified yet, so whoever names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
         );
     }
-    match config.http.socket_address() {
-        Ok(address) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
-            ADDRESS,
-            "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
-        ),
-        Ok(_) => {}
-        Err(_) => mistakes.add(ADDRESS, "must be host:port, and the host must have an address"),
+    let addresses =
+        [(ADDRESS, config.http.socket_address().map(Some)), (OPERATIONS, config.operations.socket_address())];
+    for (variable, address) in addresses {
+        match address {
+            Ok(Some(address)) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
+                variable,
+                "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
+            ),
+            Ok(_) => {}
+            Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
+        }
     }
     payment(config, mistakes);
     mail(config, mistakes);

@@ -2,8 +2,10 @@
 
 mod body;
 mod problem;
+mod routes;
 mod scope;
 
 pub use body::{Body, BodyLimits, ObjectOnly, json};
 pub use problem::{Problem, fault_problem};
+pub use routes::Routes;
 pub use scope::{NamedPlatform, Scope, request_scope};

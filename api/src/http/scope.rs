@@ -5,15 +5,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use domain::context::{Deadline, PlatformId, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
@@ -53,7 +53,7 @@ impl Scope {
 
 /// The middleware. It must wrap everything else, so that nothing goes without a context or a log line.
 pub async fn request_scope(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(scope) = req.app_data::<web::Data<Scope>>().cloned() else {
@@ -74,6 +74,11 @@ pub async fn request_scope(
     req.extensions_mut().insert(ctx.clone());
     req.extensions_mut().insert(line.platform.clone());
 
+    if req.method() == Method::HEAD {
+        // The HTTP library knows what was asked, and sends the head of the answer only.
+        req.head_mut().method = Method::GET;
+    }
+
     let mut response = match timeout {
         Err(problem) => req.into_response(problem.respond(Some(ctx.request_id().as_str()))),
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
@@ -87,7 +92,7 @@ pub async fn request_scope(
         },
     };
 
-    stamp(response.response_mut(), &scope, &ctx);
+    stamp(response.response_mut(), &scope, &ctx, &line.platform);
     line.answered(response.status());
     Ok(response)
 }
@@ -102,8 +107,15 @@ fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> Ser
 }
 
 /// What every answer carries, whatever it is.
-fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext) {
+fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext, platform: &NamedPlatform) {
     let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        // What may be kept says so itself; everything else is for one caller, and for now.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    if platform.is_asked_for() {
+        headers.append(VARY, HeaderValue::from_static("UCP-Agent"));
+    }
     insert(headers, REQUEST_ID, ctx.request_id().as_str());
     insert(headers, TRACEPARENT, &ctx.trace().to_string());
     if scope.shutdown.has_begun() {
@@ -138,19 +150,36 @@ fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
 /// The platform that a request names, once its header is read. The access line shows it, also when the request is given
 /// up; a query may hold a secret, so the line leaves it out.
 #[derive(Clone, Default)]
-pub struct NamedPlatform(Arc<OnceLock<String>>);
+pub struct NamedPlatform(Arc<Named>);
+
+#[derive(Default)]
+struct Named {
+    is_asked_for: AtomicBool,
+    platform: OnceLock<String>,
+}
 
 impl NamedPlatform {
+    /// Notes that the answer depends on who asks.
+    pub fn ask(extensions: &Extensions) {
+        if let Some(named) = extensions.get::<Self>() {
+            named.0.is_asked_for.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Notes it in the request that `extensions` belong to.
     pub fn note(extensions: &Extensions, platform: &PlatformId) {
         if let Some(named) = extensions.get::<Self>() {
             let url = platform.0.split(['?', '#']).next().unwrap_or_default();
-            let _ = named.0.set(url.to_owned());
+            let _ = named.0.platform.set(url.to_owned());
         }
     }
 
     fn text(&self) -> &str {
-        self.0.get().map_or("none", String::as_str)
+        self.0.platform.get().map_or("none", String::as_str)
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.0.is_asked_for.load(Ordering::Relaxed)
     }
 }
 
@@ -220,7 +249,7 @@ impl AccessLine {
         let problem = problem.unwrap_or_else(internal);
         self.status = Some(problem.status);
         let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
-        stamp(&mut answer, &self.scope, &self.ctx);
+        stamp(&mut answer, &self.scope, &self.ctx, &self.platform);
         InternalError::from_response(problem, answer).into()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::checkout::{Checkout, CheckoutBook, Status, Totals};
@@ -13,7 +13,7 @@ use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderBook};
 
-use crate::http::fault_problem;
+use crate::http::{Routes, fault_problem};
 
 #[derive(Clone)]
 pub struct Pages {
@@ -26,10 +26,9 @@ pub struct Pages {
 pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
 pub const ORDER_PATH: &str = "/pages/orders/";
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/pages/checkouts/{token}", web::get().to(checkout))
-        .route("/pages/orders/{token}", web::get().to(order));
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
+    routes.on(Method::GET, "/pages/orders/{token}", order);
 }
 
 #[derive(Template)]

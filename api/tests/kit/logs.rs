@@ -90,7 +90,10 @@ impl Record {
 }
 
 fn kind(request: &str, answer: &Answer) -> Option<&'static str> {
-    let path = request.split(' ').nth(1)?;
+    let (method, path) = request.split_once(' ')?;
+    if ["HEAD", "OPTIONS"].contains(&method) {
+        return None;
+    }
     let of_orders = ["/orders/", "/testing/orders/", "/testing/simulate-shipping/"];
     let resource = if path.starts_with("/.well-known/ucp") {
         "profile"

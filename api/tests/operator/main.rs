@@ -9,5 +9,6 @@ mod config;
 mod database;
 mod import;
 mod limits;
+mod operations;
 mod outputs;
 mod production;

@@ -109,7 +109,9 @@ async fn the_test_affordances_do_not_exist(place: Place) {
         let request = server.post(path, &json!({"enabled": true})).header("simulation-secret", SECRET);
         request.await.problem(404, "no_such_route");
     }
-    server.put("/orders/x", &json!({})).await.problem(404, "no_such_route");
+    let refused = server.put("/orders/x", &json!({})).await.problem(405, "method_not_allowed");
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS"));
+    server.get("/statusz").await.problem(404, "no_such_route");
 }
 
 async fn an_empty_shop_stays_empty(place: Place) {

@@ -36,6 +36,7 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
+    NamedPlatform::ask(&req.extensions());
     let mut headers = req.headers().get_all("ucp-agent");
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.as_bytes(),

@@ -7,7 +7,7 @@ pub(super) use response::{AddressDto, ItemDto, address};
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::{
     Answer, COMPLETE, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome,
@@ -22,15 +22,14 @@ use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
 use super::problem::checkout_error;
 use super::{Shopping, Surface, write};
-use crate::http::{Body, Problem, fault_problem, json};
+use crate::http::{Body, Problem, Routes, fault_problem, json};
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/checkout-sessions", web::post().to(create))
-        .route("/checkout-sessions/{id}", web::get().to(read))
-        .route("/checkout-sessions/{id}", web::put().to(update))
-        .route("/checkout-sessions/{id}/complete", web::post().to(complete))
-        .route("/checkout-sessions/{id}/cancel", web::post().to(cancel));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.on(Method::POST, "/checkout-sessions", create);
+    routes.on(Method::GET, "/checkout-sessions/{id}", read);
+    routes.on(Method::PUT, "/checkout-sessions/{id}", update);
+    routes.on(Method::POST, "/checkout-sessions/{id}/complete", complete);
+    routes.on(Method::POST, "/checkout-sessions/{id}/cancel", cancel);
 }
 
 async fn create(
