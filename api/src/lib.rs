@@ -7,6 +7,7 @@
 
 pub mod announce;
 pub mod app;
+pub mod card;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -271,7 +271,9 @@ mod tests {
 
     /// Writes as much of each piece as the script says, or fails; whole pieces once the script is over.
     #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<(VecDeque<Option<usize>>, Vec<u8>)>>);
+    struct Output(Arc<Mutex<State>>);
+
+    type State = (VecDeque<Option<usize>>, Vec<u8>);
 
     impl io::Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

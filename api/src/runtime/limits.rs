@@ -12,10 +12,10 @@ const SPARE: u64 = 256;
 pub fn raise_open_files(config: &Config, log: &Logger) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, maximum: before.maximum };
-    if before.current != before.maximum {
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            warn!(log, "the limit of open files could not be raised"; "op" => "limits.open_files", "error" => %error);
-        }
+    if before.current != before.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        warn!(log, "the limit of open files could not be raised"; "op" => "limits.open_files", "error" => %error);
     }
     let limit = getrlimit(Resource::Nofile).current;
     let needed = needed(config.workers(), config.http.max_connections, config.database.pool_size);

@@ -68,10 +68,13 @@ pub struct TaskStatus {
     pub running: u32,
 }
 
+/// Whether something can be reached.
+type Reach = dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync;
+
 /// Asks what all tasks depend on whether it can be reached.
 #[derive(Clone)]
 pub struct Probe {
-    pub reach: Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>,
+    pub reach: Arc<Reach>,
     /// How often, while a task fails. One probe is under way at a time, and it takes no longer than this.
     pub period: Duration,
 }
