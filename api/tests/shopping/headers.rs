@@ -17,7 +17,7 @@ async fn whoever_asks_must_say_who_they_are(place: Place) {
         server.post_nothing(&format!("{path}/cancel")),
         server.get("/orders/x"),
     ] {
-        request.clone().without("ucp-agent").await.problem(400, "missing_ucp_agent");
+        request.clone().without("ucp-agent").await.problem(400, "invalid_profile_url");
         for malformed in [
             "",
             "profile=",

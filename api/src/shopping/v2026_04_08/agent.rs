@@ -41,7 +41,7 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.as_bytes(),
         (Some(_), Some(_)) => return Err(invalid("UCP-Agent must be given once")),
-        (None, _) => return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required")),
+        (None, _) => return Err(invalid("The header UCP-Agent is required")),
     };
     let platform = parse(header, shopping.surface.agents)?;
     NamedPlatform::note(&req.extensions(), &platform.id);
