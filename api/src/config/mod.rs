@@ -46,8 +46,9 @@ impl Config {
     /// Reads and checks the environment.
     pub fn read(environment: &Environment) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let config = read::sections(environment, &mut mistakes);
+        let mut config = read::sections(environment, &mut mistakes);
         rules::check(&config, &mut mistakes);
+        config.http.public_url = config.http.public_url.as_deref().and_then(rules::origin);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 

@@ -1,13 +1,14 @@
 //! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
 //! an address or a sender, is asked of the composition root.
 
+use domain::secret::Secret;
 use time::Date;
 use time::macros::format_description;
 use url::Url;
 
 use super::read::Mistakes;
 use super::sections::Mode;
-use super::{Capture, Config, MailProtection, PaymentConfig};
+use super::{Capture, Config, MailProtection, PaymentConfig, ShopConfig};
 
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
@@ -40,6 +41,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
         }
     }
+    shop(config, mistakes);
     payment(config, mistakes);
     mail(config, mistakes);
     if config.checkout.completion_grace_ms < GATEWAY_CALLS * config.payment.call_timeout_ms {
@@ -71,8 +73,21 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
             mistakes.add(variable, "has no use without TUCKSHOP_PAYMENT_GATEWAY_URL");
         }
     }
+    let is_secret = |secret: &Secret| secret.expose().strip_prefix("whsec_").is_some_and(|rest| !rest.is_empty());
     if payment.event_secrets.is_some() && payment.event_secrets().is_empty() {
         mistakes.add("TUCKSHOP_PAYMENT_EVENT_SECRETS", "holds no secret");
+    } else if !payment.event_secrets().iter().all(is_secret) {
+        mistakes.add(
+            "TUCKSHOP_PAYMENT_EVENT_SECRETS",
+            "must be secrets that begin with `whsec_`, as the gateway shows them",
+        );
+    }
+    let is_live = |key: &Secret| ["sk_live_", "rk_live_"].iter().any(|prefix| key.expose().starts_with(prefix));
+    if config.mode == Mode::Development && payment.gateway_key.as_ref().is_some_and(is_live) {
+        mistakes.add(
+            "TUCKSHOP_PAYMENT_GATEWAY_KEY",
+            "development mode refuses a live key: cards would be charged for a demo catalogue",
+        );
     }
     if Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_VERSION", "must be a date, YYYY-MM-DD");
@@ -154,6 +169,27 @@ fn mail(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
+/// The address that was checked, as it is told to everyone: without a default port, and in small letters.
+pub(super) fn origin(text: &str) -> Option<String> {
+    Url::parse(text).ok().map(|url| url.origin().ascii_serialization())
+}
+
+/// What buyers are shown must be the shop's own.
+fn shop(config: &Config, mistakes: &mut Mistakes) {
+    if !config.shop.currency.is_in_use() {
+        mistakes.add("TUCKSHOP_SHOP_CURRENCY", "must be a currency that is in use");
+    }
+    let example = ShopConfig::default();
+    for (variable, url, example) in [
+        ("TUCKSHOP_SHOP_TERMS_URL", &config.shop.terms_url, &example.terms_url),
+        ("TUCKSHOP_SHOP_PRIVACY_URL", &config.shop.privacy_url, &example.privacy_url),
+    ] {
+        if config.mode == Mode::Production && url == example {
+            mistakes.add(variable, "production mode needs the shop's own");
+        }
+    }
+}
+
 fn public_url(config: &Config, mistakes: &mut Mistakes) {
     const NAME: &str = "TUCKSHOP_HTTP_PUBLIC_URL";
     let Some(text) = &config.http.public_url else {
@@ -163,6 +199,9 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
         return;
     };
     match Url::parse(text) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            mistakes.add(NAME, "must have no user information: everyone is told this address");
+        }
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             mistakes.add(NAME, "must be an http or https URL");
         }

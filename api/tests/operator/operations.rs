@@ -6,10 +6,12 @@ use crate::kit::client::Client;
 use crate::kit::command::tuckshop;
 use crate::kit::{PATIENCE, Place, Server, until};
 
-const PRODUCTION: [(&str, &str); 3] = [
+const PRODUCTION: [(&str, &str); 5] = [
     ("TUCKSHOP_MODE", "production"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+    ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+    ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
 ];
 
 /// The client of the operator's listener.

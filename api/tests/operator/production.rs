@@ -8,19 +8,20 @@ use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::server::SECRET;
 use crate::kit::{Place, Server};
 
-const PRODUCTION: [(&str, &str); 3] = [
+const PRODUCTION: [(&str, &str); 5] = [
     ("TUCKSHOP_MODE", "production"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+    ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+    ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
 ];
 
 #[test]
 fn it_needs_an_https_address_of_its_own() {
-    let mode = ("TUCKSHOP_MODE", "production");
     for (public_url, code) in
         [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
     {
-        let finished = tuckshop(&["config"], &[mode, PRODUCTION[2], ("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]);
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]].concat());
         assert_eq!(finished.code, code, "{public_url}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_PUBLIC_URL: "), code == 2, "{}", finished.err);
     }
@@ -31,7 +32,7 @@ fn it_needs_an_https_address_of_its_own() {
 fn it_needs_a_word_that_platforms_are_believed() {
     for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
         let trust = ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", value);
-        let finished = tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], trust]);
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[trust]].concat());
         assert_eq!(finished.code, code, "{value}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_TRUST_UCP_AGENT: "), code == 2, "{}", finished.err);
     }
@@ -41,7 +42,7 @@ fn it_needs_a_word_that_platforms_are_believed() {
 #[test]
 fn it_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
-    let finished = tuckshop(&["serve"], &[PRODUCTION[0], PRODUCTION[1], PRODUCTION[2], simulation]);
+    let finished = tuckshop(&["serve"], &[&PRODUCTION[..], &[simulation]].concat());
     assert_eq!(finished.code, 2);
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
@@ -49,13 +50,8 @@ fn it_refuses_simulation() {
 /// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
 #[test]
 fn it_needs_words_of_its_own_for_the_payment_handler() {
-    let gateway = [
-        PRODUCTION[0],
-        PRODUCTION[1],
-        PRODUCTION[2],
-        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"),
-        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"),
-    ];
+    let gateway =
+        [("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1")];
     let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
     for (values, blamed) in [
         (["", "", ""], &["NAME", "SPEC", "SCHEMA"][..]),
@@ -67,7 +63,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
         (["example.tuckshop.cards", "", "https://tuckshop.example/cards.json"], &["SPEC"]),
     ] {
         let words = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
-        let finished = tuckshop(&["config"], &[&gateway[..], &words].concat());
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &words].concat());
         let told: Vec<&str> = finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(it, _)| it).collect();
         let blamed: Vec<String> = blamed.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
         assert_eq!(told, blamed, "{values:?}: {}", finished.err);
@@ -77,7 +73,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
 #[test]
 fn it_may_listen_to_everyone() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
-    assert_eq!(tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], PRODUCTION[2], everyone]).code, 0);
+    assert_eq!(tuckshop(&["config"], &[&PRODUCTION[..], &[everyone]].concat()).code, 0);
 }
 
 /// A shop in production, with one thing to sell.
