@@ -40,11 +40,11 @@ use url::Url;
 
 use crate::announce::Announcements;
 use crate::clock::SystemClock;
-use crate::config::{Config, Migrate, Mistake, ReadAccess};
+use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
 use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
 use crate::operations::Operations;
-use crate::pages::Pages;
+use crate::pages::{Home, Pages};
 use crate::payments::{EventRefused, Payments, ReadEvent};
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
@@ -209,7 +209,19 @@ impl App {
             outage: surface.outage.clone(),
             surface,
         });
-        let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock };
+        let home = Home {
+            shop: config.shop.name.clone(),
+            url: config.public_url(listener.local_addr()?),
+            terms: config.shop.terms_url.clone(),
+            privacy: config.shop.privacy_url.clone(),
+            development: config.mode == Mode::Development,
+            payments: match (&config.payment.gateway_url, config.simulation()) {
+                (Some(_), _) => "made at the configured gateway",
+                (None, true) => "simulated",
+                (None, false) => "off",
+            },
+        };
+        let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock, home };
         let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),

@@ -1,4 +1,5 @@
-//! Two plain pages for the buyer: a checkout and an order, each behind a token that cannot be guessed. Read-only.
+//! Plain pages: what this is, and for the buyer a checkout and an order, each behind a token that cannot be guessed.
+//! Read-only.
 
 use std::sync::Arc;
 
@@ -21,12 +22,27 @@ pub struct Pages {
     pub checkouts: Arc<dyn CheckoutBook>,
     pub orders: Arc<dyn OrderBook>,
     pub clock: Arc<dyn Clock>,
+    pub home: Home,
+}
+
+/// What the page at the root says.
+#[derive(Clone, Template)]
+#[template(path = "home.html")]
+pub struct Home {
+    pub shop: String,
+    /// Where the shop is.
+    pub url: String,
+    pub terms: String,
+    pub privacy: String,
+    pub development: bool,
+    pub payments: &'static str,
 }
 
 pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
 pub const ORDER_PATH: &str = "/pages/orders/";
 
 pub fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/", home);
     routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
     routes.on(Method::GET, "/pages/orders/{token}", order);
 }
@@ -55,6 +71,10 @@ struct ReceiptLine<'a> {
 #[template(path = "missing.html")]
 struct Missing<'a> {
     shop: &'a str,
+}
+
+async fn home(pages: web::Data<Pages>) -> HttpResponse {
+    html(StatusCode::OK, &render(&pages.home))
 }
 
 async fn checkout(

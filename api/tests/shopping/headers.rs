@@ -125,7 +125,6 @@ async fn unknown_headers_are_ignored(place: Place) {
 async fn an_unknown_route_is_told_in_json(place: Place) {
     let server = place.serve().await;
     for request in [
-        server.get("/"),
         server.get("/checkout-sessions/a/b/c"),
         server.post("/orders", &json!({})),
         server.get("/.well-known/ucp/"),

@@ -75,6 +75,18 @@ async fn wrong_method_is_405_with_the_methods_of_the_address(place: Place) {
     server.request(Method::DELETE, "/no/such").await.problem(404, "no_such_route");
 }
 
+async fn root_says_what_this_is(place: Place) {
+    for (simulation, words) in [("true", "are simulated."), ("false", "are off.")] {
+        let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", simulation)]).await;
+        let home = server.get("/").without("ucp-agent").await.expect(200);
+        assert!(home.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+        for part in ["Tuckshop", "/.well-known/ucp", "https://ucp.dev/", words, &format!("demo --url {}", server.url())]
+        {
+            assert!(home.text().contains(part), "{part}: {}", home.text());
+        }
+    }
+}
+
 /// A rule of a proxy for the plain address must not be passed by.
 async fn encoded_address_is_not_the_plain_one(place: Place) {
     let server = place.serve().await;
@@ -143,6 +155,7 @@ async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
 crate::on_sqlite!(
     head_is_answered_wherever_get_is_and_has_no_body,
     wrong_method_is_405_with_the_methods_of_the_address,
+    root_says_what_this_is,
     encoded_address_is_not_the_plain_one,
     answer_that_depends_on_who_asks_is_kept_by_no_cache,
     test_affordances_are_refused_to_pages_of_another_origin,
