@@ -109,7 +109,8 @@ async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
     }]);
     put["adjustments"] = json!([{
         "id": "adj_1", "type": "refund", "occurred_at": "2026-04-09T10:00:00Z", "status": "completed",
-        "line_items": [{"id": line, "quantity": -1}], "amount": 250,
+        "line_items": [{"id": line, "quantity": -1}],
+        "totals": [{"type": "total", "display_text": "Refund", "amount": -250}],
     }]);
     put["totals"] = json!([{"type": "total", "amount": 1}]);
     let kept = server.put(&path, &put).await.body(200);
@@ -119,6 +120,9 @@ async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
         (&kept["adjustments"][0]["id"], &kept["adjustments"][0]["status"]),
         (&json!("adj_1"), &json!("completed"))
     );
+    // What the schema names, and nothing else.
+    assert_eq!(kept["adjustments"][0]["totals"][0]["amount"], -250);
+    assert_eq!(kept["adjustments"][0]["amount"], Value::Null);
     assert_eq!(kept["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 1}));
     assert_eq!(kept["totals"], order["totals"], "money is not the merchant's to rewrite here");
     assert_eq!(server.get(&path).await.body(200), kept);
