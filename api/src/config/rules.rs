@@ -41,6 +41,10 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
         }
     }
+    if config.mode == Mode::Production && is_special_sqlite(&config.database.url) {
+        mistakes
+            .add("TUCKSHOP_DATABASE_URL", "must be the path of a file in production mode: nothing in memory is kept");
+    }
     shop(config, mistakes);
     payment(config, mistakes);
     mail(config, mistakes);
@@ -167,6 +171,14 @@ fn mail(config: &Config, mistakes: &mut Mistakes) {
         (None, Some(_)) => mistakes.add("TUCKSHOP_MAIL_USERNAME", "is needed with TUCKSHOP_MAIL_PASSWORD"),
         (Some(_), Some(_)) | (None, None) => {}
     }
+}
+
+/// Whether SQLite would read the path as something other than a file: memory, or a URI with options of its own.
+fn is_special_sqlite(url: &str) -> bool {
+    url.strip_prefix("sqlite:").is_some_and(|rest| {
+        let path = rest.trim_start_matches('/');
+        path.is_empty() || path.contains(":memory:") || path.contains("mode=memory") || path.starts_with("file:")
+    })
 }
 
 /// The address that was checked, as it is told to everyone: without a default port, and in small letters.

@@ -40,6 +40,27 @@ fn it_needs_a_word_that_platforms_are_believed() {
 }
 
 #[test]
+fn it_needs_a_database_that_is_kept() {
+    for (url, code) in [
+        ("sqlite://:memory:", 2),
+        ("sqlite:///:memory:", 2),
+        ("sqlite://file:shop.db?mode=memory", 2),
+        ("sqlite://file:shop.db", 2),
+        ("sqlite://data/shop.db", 0),
+    ] {
+        let database = ("TUCKSHOP_DATABASE_URL", url);
+        for command in ["config", "serve"] {
+            if code == 0 && command == "serve" {
+                continue;
+            }
+            let finished = tuckshop(&[command], &[&PRODUCTION[..], &[database]].concat());
+            assert_eq!(finished.code, code, "{url}: {}", finished.err);
+            assert_eq!(finished.err.contains("TUCKSHOP_DATABASE_URL: "), code == 2, "{}", finished.err);
+        }
+    }
+}
+
+#[test]
 fn it_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
     let finished = tuckshop(&["serve"], &[&PRODUCTION[..], &[simulation]].concat());
