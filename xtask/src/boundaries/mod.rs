@@ -11,7 +11,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -35,16 +34,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Whether cargo may fetch what the graph needs; a copy of the tree needs nothing that is not there already.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Network {
-    Allowed,
-    #[cfg(test)]
-    Forbidden,
-}
-
 pub fn run() -> Result<()> {
-    let violations = check(&process::root(), Network::Allowed)?;
+    let root = process::root();
+    let mut violations = dependencies::check(&root, &dependencies::metadata(&root)?)?;
+    for source in sources::with_extension(&root, "rs")? {
+        violations.extend(check(&source));
+    }
     for violation in &violations {
         println!("{violation}");
     }
@@ -54,13 +49,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-pub fn check(root: &Path, network: Network) -> Result<BTreeSet<Violation>> {
-    let mut violations = dependencies::check(root, network)?;
-    for source in sources::with_extension(root, "rs")? {
-        check_shape(&source, &mut violations);
-        check_code(&source, &mut violations);
-    }
-    Ok(violations)
+/// Every rule about what a file says, applied to one file.
+fn check(source: &Source) -> BTreeSet<Violation> {
+    let mut violations = BTreeSet::new();
+    check_shape(source, &mut violations);
+    check_code(source, &mut violations);
+    violations
 }
 
 fn check_shape(source: &Source, violations: &mut BTreeSet<Violation>) {
