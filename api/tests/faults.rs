@@ -21,6 +21,8 @@ mod departures;
 mod disk;
 #[path = "faults/extent.rs"]
 mod extent;
+#[path = "faults/failover.rs"]
+mod failover;
 #[path = "faults/gateway.rs"]
 mod gateway;
 #[path = "faults/instances.rs"]

@@ -11,7 +11,7 @@ const CONFIGURATION: &str = "docs/CONFIGURATION.md";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Change nothing; fail if something would change.
+    /// Change nothing. A test of the api compares the generated page: this would have to build the api once more.
     #[arg(long)]
     check: bool,
 }
@@ -22,17 +22,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     std::fs::write(process::root().join(CONFIGURATION), configuration()?)?;
     println!("wrote {CONFIGURATION}");
-    check_pointers()
-}
-
-pub fn check() -> Result<()> {
-    // First: it is quick and does not depend on the api being built.
-    let pointers = check_pointers();
-    let written = std::fs::read_to_string(process::root().join(CONFIGURATION)).unwrap_or_default();
-    if configuration()? != written {
-        bail!("{CONFIGURATION} is not what the configuration says: run `cargo xtask docs`");
-    }
-    pointers
+    check()
 }
 
 fn configuration() -> Result<String> {
@@ -42,7 +32,7 @@ fn configuration() -> Result<String> {
     Ok(text + "\n")
 }
 
-fn check_pointers() -> Result<()> {
+pub fn check() -> Result<()> {
     let root = process::root();
     let documents = sources::with_extension(&root, "md")?;
     let documents = documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
@@ -166,6 +156,6 @@ mod tests {
 
     #[test]
     fn everything_that_the_book_points_at_exists() {
-        check_pointers().expect("no dead pointer");
+        check().expect("no dead pointer");
     }
 }

@@ -11,8 +11,13 @@ mod machine;
 mod migrations;
 mod postgres;
 mod process;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../faultkit/src/provided.rs"]
+mod provided;
+mod provision;
 mod python;
 mod sources;
+mod summary;
 mod test;
 mod tools;
 

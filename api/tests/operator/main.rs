@@ -9,3 +9,4 @@ mod config;
 mod database;
 mod import;
 mod production;
+mod reference;
