@@ -50,6 +50,8 @@ mod power_cut;
 mod races;
 #[path = "faults/recording.rs"]
 mod recording;
+#[path = "faults/restore.rs"]
+mod restore;
 #[path = "faults/rolling_restart.rs"]
 mod rolling_restart;
 #[path = "faults/shutdown.rs"]

@@ -27,12 +27,46 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// A new, empty server with the programs in `bin`. Its only user is `postgres`, who needs no password.
     pub fn create(bin: &Path) -> Self {
+        Self::create_with(bin, "")
+    }
+
+    /// The same; it also copies its write-ahead log to `archive`, segment by segment.
+    pub fn create_archiving(bin: &Path, archive: &Path) -> Self {
+        Account::for_servers().and_then(|account| account.give(archive)).expect("an archive");
+        let copy = format!("test ! -f {0}/%f && cp %p {0}/%f", archive.display());
+        Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n"))
+    }
+
+    /// A server from a base backup, with what is in the archive since. Returns when it takes writes.
+    pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
+        let (account, directory) = home();
+        let data = directory.path().join("data");
+        output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data));
+        output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal")));
+        let restore = format!("restore_command = 'cp {}/%f %p'\narchive_mode = off\n", archive.display());
+        let server = Self::start(bin, &account, directory, &restore);
+        server.wait_for("SELECT pg_is_in_recovery()", "f");
+        server
+    }
+
+    /// A base backup of the whole server, in a directory that does not exist yet, of a parent that the server may write.
+    pub fn back_up(&self, to: &Path) {
+        self.run("pg_basebackup", &["--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata", &shown(to)]);
+    }
+
+    /// Returns when everything that was committed is in the archive.
+    pub fn archive_log(&self) {
+        let segment = self.execute("SELECT pg_walfile_name(pg_switch_wal())");
+        self.wait_for(&format!("SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"), "t");
+    }
+
+    fn create_with(bin: &Path, more: &str) -> Self {
         let (account, directory) = home();
         let data = directory.path().join("data");
         let mut initdb = account.command(bin.join("initdb"), directory.path());
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
         output(initdb.arg(&data));
-        Self::start(bin, &account, directory, "")
+        Self::start(bin, &account, directory, more)
     }
 
     /// A copy that follows this server, and answers reads.
@@ -48,19 +82,13 @@ impl PostgresServer {
     pub fn wait_for_standby(&self) {
         self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'");
         self.execute("SELECT pg_reload_conf()");
-        let began = Instant::now();
-        while self.execute("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
-            assert!(began.elapsed() < PATIENCE, "no synchronous standby");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", "1");
     }
 
     /// Makes a standby a primary. Returns when it takes writes.
     pub fn promote(&self) {
-        let data = self.directory.path().join("data");
-        let mut promote = self.account().command(self.bin.join("pg_ctl"), self.directory.path());
-        promote.args(["promote", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--pgdata"]);
-        output(promote.arg(data));
+        let (data, timeout) = (shown(&self.directory.path().join("data")), PATIENCE.as_secs().to_string());
+        self.run("pg_ctl", &["promote", "--wait", "--silent", "--timeout", &timeout, "--pgdata", &data]);
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -73,12 +101,21 @@ impl PostgresServer {
 
     /// Runs one statement; returns what it selects, as text.
     pub fn execute(&self, sql: &str) -> String {
-        let mut psql = self.account().command(self.bin.join("psql"), self.directory.path());
-        output(psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", &self.url()]))
+        self.run("psql", &["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", &self.url()])
     }
 
-    fn account(&self) -> Account {
-        Account::for_servers().expect("an account, as there was one before")
+    /// Runs one of Postgres' programs to its end, in the server's own directory; returns what it prints.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let account = Account::for_servers().expect("an account, as there was one before");
+        output(account.command(self.bin.join(program), self.directory.path()).args(arguments))
+    }
+
+    fn wait_for(&self, select: &str, expected: &str) {
+        let began = Instant::now();
+        while self.execute(select) != expected {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until {select} is {expected}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Self {
@@ -134,6 +171,10 @@ fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Child {
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("bound")
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn output(command: &mut Command) -> String {
