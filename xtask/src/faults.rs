@@ -1,6 +1,6 @@
 //! `cargo xtask faults`: the tests of the api that break sockets, databases and processes on purpose.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::process;
 use crate::provided::STRIPE;
@@ -27,11 +27,8 @@ pub fn run(args: &Args) -> Result<()> {
     let outcome = process::run(&mut tests);
     let mut summary = provision.summary(&provision.record()?);
     // Its only test is the simulator's own.
-    summary.unused.retain(|name| name != STRIPE.name);
+    summary.need_not_use(STRIPE);
     summary.print(outcome.is_ok());
     outcome?;
-    if !summary.unused.is_empty() {
-        bail!("provided, and used by no test: {}", summary.unused.join(", "));
-    }
-    Ok(())
+    summary.everything_was_used()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Result, bail};
+
 use crate::provided::Provided;
 
 /// Something that the tests were given: what it is, or why it is not there.
@@ -41,8 +43,7 @@ impl Record {
 pub struct Summary {
     checked: Vec<(String, String)>,
     not_checked: Vec<String>,
-    /// Provided, and used by no test.
-    pub unused: Vec<String>,
+    unused: Vec<String>,
 }
 
 impl Summary {
@@ -72,6 +73,24 @@ impl Summary {
 
     pub fn not_checked(&mut self, what: String) {
         self.not_checked.push(what);
+    }
+
+    /// Reports something that was provided, and that no test used.
+    pub fn unused(&mut self, what: &str) {
+        self.unused.push(what.to_owned());
+    }
+
+    /// Takes back what the tests of this run are not expected to use.
+    pub fn need_not_use(&mut self, what: Provided) {
+        self.unused.retain(|name| name != what.name);
+    }
+
+    /// Fails if something was provided that no test used: a judge that is never asked judges nothing.
+    pub fn everything_was_used(&self) -> Result<()> {
+        if !self.unused.is_empty() {
+            bail!("provided, and used by no test: {}", self.unused.join(", "));
+        }
+        Ok(())
     }
 
     pub fn print(&self, passed: bool) {
@@ -112,12 +131,15 @@ mod tests {
              skipped\thaproxy\tfaults::c\nskipped\tstrace\tfaults::d\nused\tstrace\tfaults::e\n\
              not checked\ta full disk (not root)\tfaults::f\n",
         );
-        let summary = Summary::of(&given([Ok("15"), Ok("smtpd"), Err("not here"), Ok("/bin/strace")]), &record);
+        let mut summary = Summary::of(&given([Ok("15"), Ok("smtpd"), Err("not here"), Ok("/bin/strace")]), &record);
         let checked = [("Postgres", "15; used by 2 tests"), ("strace", "/bin/strace; used by 1 test")];
         assert_eq!(summary.checked, checked.map(|(what, how)| (what.to_owned(), how.to_owned())));
-        assert_eq!(summary.unused, ["Mail"]);
+        let failure = summary.everything_was_used().expect_err("Mail is not used").to_string();
+        assert_eq!(failure, "provided, and used by no test: Mail");
         let expected =
             ["haproxy (not here): 1 test skipped", "strace: 1 test skipped", "a full disk (not root): 1 test"];
         assert_eq!(summary.not_checked, expected);
+        summary.need_not_use(MAIL);
+        summary.everything_was_used().expect("everything else");
     }
 }
