@@ -1,4 +1,6 @@
-//! `cargo xtask docs`: documents that are generated, and documents that point at files which must exist.
+//! `cargo xtask docs`: documents that are generated, and documents that point at files and names which must exist.
+
+mod symbols;
 
 use std::path::Path;
 
@@ -6,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::sources::{self, Source};
+use symbols::Symbols;
 
 const CONFIGURATION: &str = "docs/CONFIGURATION.md";
 
@@ -36,10 +39,14 @@ pub fn check() -> Result<()> {
     let root = process::root();
     let documents = sources::with_extension(&root, "md")?;
     let documents = documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
+    let symbols = Symbols::of_workspace()?;
     let dead: Vec<String> = documents
-        .flat_map(|document| match document.path.as_str() {
-            FAILURES => [dead_pointers(&root, document), unproved(&root, document)].concat(),
-            _ => dead_pointers(&root, document),
+        .flat_map(|document| {
+            let names = match document.path.as_str() {
+                FAILURES => unproved(&root, document),
+                _ => symbols.dead(document),
+            };
+            [dead_pointers(&root, document), names].concat()
         })
         .collect();
     for pointer in &dead {

@@ -3,7 +3,7 @@
 //! What a crate may depend on is read from `cargo metadata`, what a file may say from its tokens, so that neither a
 //! comment nor a string is taken for code. Both sets of rules are tables: `dependencies.rs` and `rules.rs`.
 
-mod code;
+pub mod code;
 mod dependencies;
 mod rules;
 #[cfg(test)]
