@@ -1,5 +1,6 @@
 //! `cargo xtask docs`: documents that are generated, and documents that point at files and names which must exist.
 
+mod coverage;
 mod symbols;
 
 use std::path::Path;
@@ -37,23 +38,23 @@ fn configuration() -> Result<String> {
 
 pub fn check() -> Result<()> {
     let root = process::root();
-    let documents = sources::with_extension(&root, "md")?;
-    let documents = documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
-    let symbols = Symbols::of_workspace()?;
-    let dead: Vec<String> = documents
-        .flat_map(|document| {
-            let names = match document.path.as_str() {
-                FAILURES => unproved(&root, document),
-                _ => symbols.dead(document),
-            };
-            [dead_pointers(&root, document), names].concat()
-        })
-        .collect();
-    for pointer in &dead {
-        println!("{pointer}");
+    let all = sources::with_extension(&root, "md")?;
+    let code = sources::with_extension(&root, "rs")?;
+    let documents = all.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
+    let symbols = Symbols::of(&code);
+    let pointers = documents.flat_map(|document| {
+        let names = match document.path.as_str() {
+            FAILURES => unproved(&root, document),
+            _ => symbols.dead(document),
+        };
+        [dead_pointers(&root, document), names].concat()
+    });
+    let mistakes: Vec<String> = pointers.chain(coverage::missing(&code, &all)).collect();
+    for mistake in &mistakes {
+        println!("{mistake}");
     }
-    if !dead.is_empty() {
-        bail!("{} pointers to what does not exist", dead.len());
+    if !mistakes.is_empty() {
+        bail!("{} pointers to what does not exist, or from which something is missing", mistakes.len());
     }
     Ok(())
 }

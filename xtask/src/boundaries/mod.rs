@@ -5,6 +5,7 @@
 
 pub mod code;
 mod dependencies;
+mod reach;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -37,9 +38,9 @@ impl fmt::Display for Violation {
 pub fn run() -> Result<()> {
     let root = process::root();
     let mut violations = dependencies::check(&root, &dependencies::metadata(&root)?)?;
-    for source in sources::with_extension(&root, "rs")? {
-        violations.extend(check(&source));
-    }
+    let sources = sources::with_extension(&root, "rs")?;
+    violations.extend(sources.iter().flat_map(check));
+    violations.extend(reach::check(&sources));
     for violation in &violations {
         println!("{violation}");
     }

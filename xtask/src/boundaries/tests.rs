@@ -64,6 +64,7 @@ fn workspace_breaks_no_rule() {
     assert!(sources.len() > 100, "{} files", sources.len());
     let violations: BTreeSet<Violation> = sources.iter().flat_map(check).collect();
     assert_eq!(shown(&violations), Vec::<String>::new());
+    assert_eq!(shown(&super::reach::check(&sources)), Vec::<String>::new());
 }
 
 #[test]

@@ -6,11 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
-
 use crate::boundaries::code;
-use crate::process;
-use crate::sources::{self, Source};
+use crate::sources::Source;
 
 /// What each file of the workspace defines.
 pub struct Symbols(BTreeMap<String, Defined>);
@@ -30,9 +27,8 @@ const DEFINING: [&str; 10] =
 const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
 
 impl Symbols {
-    pub fn of_workspace() -> Result<Symbols> {
-        let sources = sources::with_extension(&process::root(), "rs")?;
-        Ok(Symbols(sources.into_iter().map(|source| (source.path, Defined::by(&source.text))).collect()))
+    pub fn of(code: &[Source]) -> Symbols {
+        Symbols(code.iter().map(|source| (source.path.clone(), Defined::by(&source.text))).collect())
     }
 
     /// The pointers of a document that lead nowhere, with their lines. Code blocks are left out.
