@@ -24,8 +24,8 @@ pub fn check(sources: &[Source]) -> BTreeSet<Violation> {
         file: (*path).to_owned(),
         line: 1,
         rule: "compiled",
-        found: "no `mod` names it".to_owned(),
-        reason: "a file that is part of no crate is neither built nor tested",
+        found: path.rsplit('/').next().unwrap_or(path).to_owned(),
+        reason: "no `mod` names this file, so that it is neither built nor tested",
     };
     lost.map(violation).collect()
 }
