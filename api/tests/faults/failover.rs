@@ -48,9 +48,12 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "500"),
 ];
 
+/// Breaks a commit, before or after the server has done it.
+type Broken = fn(Commit) -> Net;
+
 /// Where a failover begins: at this commit among those that name the key of a purchase (the first begins it, the second
-/// settles it), before or after the server has done it.
-const BEGINNINGS: [(u64, fn(Commit) -> Net); 4] =
+/// settles it).
+const BEGINNINGS: [(u64, Broken); 4] =
     [(1, Net::ResetAfterCommit), (2, Net::ResetBeforeCommit), (1, Net::ResetBeforeCommit), (2, Net::ResetAfterCommit)];
 
 mod postgres {
