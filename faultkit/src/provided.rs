@@ -61,7 +61,7 @@ pub fn used(name: &str) {
     record("used", name);
 }
 
-/// Reports that a test, or a part of it, was not run. `what` includes the reason.
+/// Reports that a test, or a part of it, is not run. `what` includes the reason.
 pub fn not_checked(what: &str) {
     report(what);
     record("not checked", what);
@@ -69,7 +69,7 @@ pub fn not_checked(what: &str) {
 
 /// On standard error itself: the test harness captures `eprintln!`, and prints `ok` for a test that returns early.
 fn report(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {}: NOT CHECKED: {what}", test());
+    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {what}", test());
 }
 
 fn record(kind: &str, what: &str) {
