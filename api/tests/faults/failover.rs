@@ -57,15 +57,62 @@ const BEGINNINGS: [(u64, Broken); 4] =
     [(1, Net::ResetAfterCommit), (2, Net::ResetBeforeCommit), (1, Net::ResetBeforeCommit), (2, Net::ResetAfterCommit)];
 
 mod postgres {
+    use crate::kit::{Place, run};
+
     #[test]
     fn failover_loses_no_order_and_refuses_no_good_card() {
-        let Some(bin) = super::POSTGRES_PROGRAMS.get().map(std::path::PathBuf::from) else { return };
-        if !bin.join("pg_basebackup").is_file() {
-            return super::POSTGRES_PROGRAMS.skip("there is no pg_basebackup");
-        }
-        let place = crate::kit::Place::directory_only();
-        crate::kit::run(place, |place| super::failover_loses_no_order_and_refuses_no_good_card(place, bin));
+        let Some(bin) = super::programs() else { return };
+        run(Place::directory_only(), |place| super::failover_loses_no_order_and_refuses_no_good_card(place, bin));
     }
+
+    #[test]
+    fn new_primary_is_found_in_a_list_of_servers() {
+        let Some(bin) = super::programs() else { return };
+        run(Place::directory_only(), |place| super::new_primary_is_found_in_a_list_of_servers(place, bin));
+    }
+}
+
+fn programs() -> Option<PathBuf> {
+    let bin = POSTGRES_PROGRAMS.get().map(PathBuf::from)?;
+    if !bin.join("pg_basebackup").is_file() {
+        POSTGRES_PROGRAMS.skip("there is no pg_basebackup");
+        return None;
+    }
+    Some(bin)
+}
+
+async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
+    let primary = PostgresServer::create(&bin);
+    let standby = primary.standby();
+    primary.wait_for_standby();
+    let ports = [&standby, &primary].map(|server| server.address().port());
+    let url = format!("postgres:///postgres?host=127.0.0.1,127.0.0.1&port={},{}&user=postgres", ports[0], ports[1]);
+    let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), ("TUCKSHOP_DATABASE_ALLOW_PLAINTEXT", "true")];
+    stock_with(&place, &settings, ITEMS);
+    let server = Server::launch(&place, &settings);
+    POSTGRES_PROGRAMS.used();
+    let mut platform = Platform::at(server.address());
+    let buy = |platform: &mut Platform| {
+        let created = platform.insist(&Call::create(&fresh_key(), "bun", 1), &mut Chance::of(SEED), PATIENCE);
+        let checkout = created.expect("an answer").expect(201).id();
+        let call = Call::complete(&checkout, &fresh_key(), "success_token");
+        let paid = platform.insist(&call, &mut Chance::of(SEED), PATIENCE).expect("an answer").expect(200);
+        paid.order().expect("an order")
+    };
+    let before = buy(&mut platform);
+    drop(primary);
+    let refused = platform.must(&Call::create(&fresh_key(), "bun", 1)).expect(503);
+    assert!(refused.says("unavailable"), "a server that takes no writes is passed over: {refused:?}");
+    standby.promote();
+    let after = buy(&mut platform);
+    for order in [&before, &after] {
+        let shown = platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
+        assert_eq!(shown.json["id"], order.as_str());
+    }
+    let mut books = Books::Postgres(PgConnection::establish(&standby.url()).expect("a connection"));
+    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    drop(books);
+    assert!(server.stop().status.success());
 }
 
 async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: PathBuf) {
