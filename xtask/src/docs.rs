@@ -3,10 +3,12 @@
 mod coverage;
 mod symbols;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::boundaries::code;
 use crate::process;
 use crate::sources::{self, Source};
 use symbols::Symbols;
@@ -85,16 +87,31 @@ fn named_tests(line: &str) -> impl Iterator<Item = (&str, &str)> {
     quoted.filter_map(|text| text.split_once(".rs::").map(|(path, name)| (&text[..path.len() + 3], name)))
 }
 
-/// A function of that name which is marked as a test, or named again in a list that makes tests of it.
+/// A function of that name which is marked as a test, or named by a macro that makes tests of its list.
 fn is_test(root: &Path, path: &str, name: &str) -> bool {
-    let Ok(text) = std::fs::read_to_string(root.join(path)) else { return false };
-    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
-    let is_listed = text.match_indices(name).any(|(at, _)| {
-        let is_name = |character: char| character.is_alphanumeric() || character == '_';
-        !text[..at].ends_with(is_name) && text[at + name.len()..].starts_with([',', ')', '\n'])
-    });
-    let is_marked = before.lines().rev().take(3).any(|line| line.trim().ends_with("test]"));
-    is_listed || is_marked
+    std::fs::read_to_string(root.join(path)).is_ok_and(|text| tests(&text).contains(name))
+}
+
+/// The macros of the test kits that make a test of each function they are given.
+const TEST_LISTS: [&str; 3] = ["on_both_engines", "on_sqlite", "on_postgres"];
+
+fn tests(text: &str) -> BTreeSet<String> {
+    let tokens = code::tokens(text).unwrap_or_default();
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
+    let (mut tests, mut is_marked) = (BTreeSet::new(), false);
+    for at in 0..tokens.len() {
+        match text(at) {
+            // `#[test]`, `#[tokio::test]`: it speaks of the next function.
+            "test" if text(at + 1) == "]" => is_marked = true,
+            "fn" if std::mem::take(&mut is_marked) => drop(tests.insert(text(at + 1).to_owned())),
+            list if TEST_LISTS.contains(&list) && text(at + 1) == "!" => {
+                let listed = tokens[at..].iter().take_while(|token| token.text != ")");
+                tests.extend(listed.skip(1).filter(|token| token.is_word).map(|token| token.text.clone()));
+            }
+            _ => {}
+        }
+    }
+    tests
 }
 
 fn dead_pointers(root: &Path, document: &Source) -> Vec<String> {
@@ -145,6 +162,15 @@ mod tests {
         let document = Source { path: "docs/X.md".to_owned(), text: text.to_owned() };
         let expected = ["docs/X.md:3: nowhere.md", "docs/X.md:3: xtask/src/nowhere.rs"];
         assert_eq!(dead_pointers(&process::root(), &document), expected);
+    }
+
+    #[test]
+    fn tests_are_functions_that_are_marked_or_listed() {
+        let text =
+            "#[test] fn a() { d(c); } #[tokio::test] async fn b() {} fn c() {} #[cfg(test)] mod tests { fn d() {} }
+            on_both_engines!(e, f,); kit::on_postgres!(g); // on_sqlite!(h)
+            fn e() { call(i, c) }";
+        assert_eq!(tests(text), ["a", "b", "e", "f", "g"].map(str::to_owned).into());
     }
 
     #[test]
