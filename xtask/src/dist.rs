@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A directory of this machine, and what stands for it in the binary.
+/// A directory of this machine, and its replacement in the binary.
 struct Place {
     path: String,
     name: &'static str,
@@ -53,8 +53,8 @@ fn places() -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for (path, name) in known.into_iter().flatten() {
         let path = path.into_os_string().into_string().ok().context("a directory whose name is not text")?;
-        if path.contains(|letter: char| letter.is_whitespace() || letter == '=') {
-            bail!("compilers cannot be told to leave out {path:?}: build in a directory without blanks");
+        if path.contains(|character: char| character.is_whitespace() || character == '=') {
+            bail!("compilers cannot leave out {path:?}: build in a directory without blanks");
         }
         places.push(Place { path, name });
     }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_compiler_is_told_of_every_place_and_keeps_its_own_flags() {
+    fn every_compiler_gets_every_place_and_keeps_its_own_flags() {
         let mapped = "--remap-path-prefix=/root=/home\u{1f}--remap-path-prefix=/root/.cargo=/cargo";
         assert_eq!(rust_flags(&places(), None), mapped);
         assert_eq!(rust_flags(&places(), Some("-Cx".into())), OsString::from(format!("-Cx\u{1f}{mapped}")));

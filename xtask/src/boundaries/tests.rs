@@ -147,7 +147,7 @@ fn comments_strings_and_tests_are_not_code() {
         /// Not as JSON; never `tokio::spawn(f)`.
         const A: &str = \"Instant::now() http\"; // env::var
         #[cfg(test)]
-        mod walls { fn f() { spawn(json); } }\n";
+        mod inner { fn f() { spawn(json); } }\n";
     assert_eq!(shown(&of_file("domain/src/lib.rs", text)), Vec::<String>::new());
 }
 

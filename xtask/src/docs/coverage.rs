@@ -56,7 +56,7 @@ fn error_codes(text: &str) -> BTreeSet<String> {
 /// A text such as `"checkout_not_ready"`.
 fn error_code(literal: &str) -> Option<String> {
     let text = literal.strip_prefix('"')?.strip_suffix('"')?;
-    let is_code = !text.is_empty() && text.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let is_code = !text.is_empty() && text.chars().all(|character| character.is_ascii_lowercase() || character == '_');
     is_code.then(|| text.to_owned())
 }
 

@@ -77,7 +77,7 @@ impl Defined {
         let mut keyword = String::new();
         for token in tokens.iter().filter(|token| token.is_word || token.text == "{" || token.text == "impl") {
             let word = token.text.as_str();
-            // Whatever stands between `impl` and its brace is named by it.
+            // Everything between `impl` and its brace is named by it.
             if keyword == "impl" && word != "{" {
                 defined.types.insert(word.to_owned());
             } else {
@@ -105,7 +105,7 @@ impl Defined {
     }
 }
 
-/// Text between backticks, and what stands between it and the one before.
+/// Text between backticks, and the text between it and the one before.
 struct Span {
     line: usize,
     text: String,
@@ -140,10 +140,10 @@ fn is_path(text: &str) -> bool {
 fn symbol(text: &str) -> Option<&str> {
     let name = text.split('(').next().unwrap_or(text).trim_end_matches('!');
     let is_word = |part: &str| {
-        let mut letters = part.chars();
+        let mut characters = part.chars();
         part.contains(char::is_alphabetic)
-            && letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
-            && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+            && characters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+            && characters.all(|next| next.is_alphanumeric() || next == '_')
     };
     let parts: Vec<&str> = name.split("::").collect();
     // The path of another crate is not ours to check.
