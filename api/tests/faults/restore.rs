@@ -1,7 +1,7 @@
 //! Backups of a shop that is selling, taken by the procedures of docs/OPERATIONS.md, and a shop that is restored from
 //! each. What the restored shop does not know, the comparison with the gateway finds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,6 +84,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     let server = launch(&method.url(), false);
     let mut platform = Platform::at(server.address());
     let before = buy(&mut platform);
+    let open_in_backup = platform.checkout("bun", 3);
 
     // One purchase is under way, and its outcome is unknown, while the backup is taken. Others buy.
     gateway.fail_next(Operation::IntentConfirm, MANY, Fault::HangAfterEffect);
@@ -109,7 +110,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     assert_eq!(settled.checkout_status(), "completed", "{settled:?}");
     let between = buy(&mut platform);
     let follows = method.follow();
-    let after = buy(&mut platform);
+    let after = pay(&mut platform, open_in_backup);
     let _ = server.kill9();
 
     // The shop stays closed until the two books are compared.
@@ -117,14 +118,15 @@ fn scenario(place: &Place, mut method: impl Method) {
     let mut books = method.books();
     let lost: &[&Bought] = if follows { &[&after] } else { &[&between, &after] };
     let unknown = charged_and_not_recorded(&gateway, &mut books);
-    assert_eq!(unknown, lost.iter().map(|bought| bought.checkout.clone()).collect());
+    let checkouts: BTreeSet<&String> = unknown.values().collect();
+    assert_eq!(checkouts, lost.iter().map(|bought| &bought.checkout).collect());
 
     // A pass may have claimed the open payment for a minute. A real restore takes longer.
     books.end_leases();
     let server = launch(&method.url(), true);
     let mut platform = Platform::at(server.address());
     platform.must(&Call::get("/readyz")).expect(200);
-    for known in [&before, &between].into_iter().filter(|bought| !unknown.contains(&bought.checkout)) {
+    for known in [&before, &between].into_iter().filter(|bought| !checkouts.contains(&bought.checkout)) {
         let order = platform.must(&Call::get(&format!("/orders/{}", known.order))).expect(200);
         assert_eq!(order.json["id"], known.order.as_str());
         let again = platform.must(&known.call).expect(200);
@@ -137,9 +139,11 @@ fn scenario(place: &Place, mut method: impl Method) {
     let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
     assert_eq!(settled.checkout_status(), "completed", "the reconciler finds the charge: {settled:?}");
     buy(&mut platform);
+    // Why the comparison comes first: what was paid after the backup can be paid once more.
+    let again = pay(&mut platform, after.checkout.clone());
+    assert_ne!(again.order, after.order);
     until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    let lost_attempts = attempts_of(&gateway, &unknown);
-    let charges = gateway::charges(&gateway).into_iter().filter(|charge| !lost_attempts.contains(&charge.attempt));
+    let charges = gateway::charges(&gateway).into_iter().filter(|charge| !unknown.contains_key(&charge.attempt));
     let state = State { charges: charges.collect(), ..books.state(place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
     drop(books);
@@ -155,23 +159,23 @@ struct Bought {
 
 fn buy(platform: &mut Platform) -> Bought {
     let checkout = platform.checkout("bun", 2);
+    pay(platform, checkout)
+}
+
+fn pay(platform: &mut Platform, checkout: String) -> Bought {
     let call = Call::pay(&checkout, &fresh_key(), VISA);
     let reply = platform.insist(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
     Bought { order: reply.order().expect("an order"), checkout, call }
 }
 
-/// The comparison of the two books: checkouts that were charged and of whose attempt the shop knows nothing.
-fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeSet<String> {
+/// The comparison of the two books: attempts that the gateway has and the shop does not know, with their checkouts.
+fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<String, String> {
     let recorded: BTreeSet<String> = books.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
     let entries = gateway.ledger().entries.into_iter();
-    let unknown = entries.filter(|entry| entry.metadata.get("attempt_id").is_some_and(|id| !recorded.contains(id)));
-    unknown.filter_map(|entry| entry.metadata.get("checkout_id").cloned()).collect()
-}
-
-fn attempts_of(gateway: &Paysim, checkouts: &BTreeSet<String>) -> BTreeSet<String> {
-    let entries = gateway.ledger().entries.into_iter();
-    let of = entries.filter(|entry| entry.metadata.get("checkout_id").is_some_and(|id| checkouts.contains(id)));
-    of.filter_map(|entry| entry.metadata.get("attempt_id").cloned()).collect()
+    let named = entries.filter_map(|entry| {
+        Some((entry.metadata.get("attempt_id")?.clone(), entry.metadata.get("checkout_id")?.clone()))
+    });
+    named.filter(|(attempt, _)| !recorded.contains(attempt)).collect()
 }
 
 /// SQLite: `VACUUM INTO`, from a connection of its own.
