@@ -12,3 +12,4 @@ mod limits;
 mod operations;
 mod outputs;
 mod production;
+mod reference;
