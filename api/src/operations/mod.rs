@@ -10,6 +10,7 @@ use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 use serde_json::json;
 
+use crate::http::connection::Connections;
 use crate::http::{Routes, Scope};
 use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
@@ -29,6 +30,8 @@ pub struct Operations {
     pub degraded: Degradation,
     pub abandoned: AbandonedCount,
     pub lost_log_lines: LostLines,
+    /// Those of the shop's own address.
+    pub connections: Arc<Connections>,
 }
 
 /// A load balancer does not wait longer for an answer.
@@ -77,6 +80,7 @@ async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> 
         "requests_in_flight": scope.in_flight(),
         "commands_in_flight": operations.commands.in_flight(),
         "transactions_abandoned": (operations.abandoned)(),
+        "connections": operations.connections.status(),
         "log_lines_lost": operations.lost_log_lines.count(),
         "tasks": operations.supervisor.status(),
     }))
