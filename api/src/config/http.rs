@@ -89,7 +89,7 @@ impl Default for HttpConfig {
             write_timeout_ms: 5_000,
             keep_alive_ms: 30_000,
             max_body_bytes: 262_144,
-            held_bytes: 16_777_216,
+            held_bytes: 8_388_608,
             max_connections: 4_096,
             max_commands: 512,
             trust_ucp_agent: false,

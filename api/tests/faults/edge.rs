@@ -55,7 +55,7 @@ fn tried() -> Extent {
         },
         Extent {
             at_once: 1_000,
-            time: Duration::from_secs(std::env::var("EDGE_TIME").map_or(60, |t| t.parse().unwrap())),
+            time: Duration::from_secs(60),
             deadline: Duration::from_secs(5),
             pause: millis(500),
             // A build without optimization needs several times as long for each of a million requests.
@@ -316,7 +316,8 @@ async fn every_hostile_connection_has_an_end_and_others_are_served(place: Place)
     let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let (server, large) = with_a_large_document(&place, &settings).await;
     let address = server.address();
-    ordinary(address, Duration::from_millis(500), true).await;
+    // The start is that of a shop at work, with the caches of its database connections.
+    futures_util::future::join_all((0..8).map(|_| ordinary(address, Duration::from_millis(500), true))).await;
     let (start, mut faults) = (resident_kib(&server), Vec::new());
     for sort in sorts(&large) {
         let before = if let Some(reason) = sort.reason { cuts(&server, reason).await } else { 0 };

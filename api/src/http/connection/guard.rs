@@ -28,7 +28,7 @@ use super::answer::Exchange;
 use super::cuts::{Connections, Cut};
 use super::deadlines::{Deadlines, Due};
 use super::framing::{self, Body, Head};
-use super::limits::{BODY_GRACE, HEAD_BYTES, LINGER, LOOK_AGAIN, Limits, PIECE, SMALL_BODY, WHOLE_ANSWER};
+use super::limits::{BODY_GRACE, HEAD_BYTES, HEAD_PIECE, LINGER, LOOK_AGAIN, Limits, PIECE, SMALL_BODY, WHOLE_ANSWER};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -76,8 +76,8 @@ pub struct Guarded {
     body: usize,
     /// What this body has of the room for all bodies.
     held: usize,
-    /// Bytes let through since the service last had to wait.
-    piece: usize,
+    /// Whether a piece of the body was let through since the service last had to wait.
+    fed: bool,
     interim: Interim,
     /// Whether a byte of the answer was written.
     begun: bool,
@@ -107,7 +107,7 @@ impl Guarded {
             waiting: false,
             body: 0,
             held: 0,
-            piece: 0,
+            fed: false,
             interim: Interim::None,
             begun: false,
             refused: false,
@@ -223,7 +223,7 @@ impl Guarded {
 
     /// Waits until the handler has seen the last piece and there is room for another.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.piece >= PIECE {
+        if self.fed {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -243,6 +243,8 @@ impl Guarded {
     fn fill(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let most = match self.phase {
             Phase::Request(_) => PIECE.min((SMALL_BODY + self.held).saturating_sub(self.body)).max(1),
+            // Most heads are smaller. What of a body comes with the head has no room of its own.
+            Phase::Head => HEAD_PIECE,
             _ => HEAD_BYTES,
         };
         let stream = Pin::new(&mut self.stream);
@@ -370,7 +372,7 @@ impl Guarded {
                 Phase::Request(body) => {
                     let taken = body.take(&out.filled()[start..]);
                     self.body += taken;
-                    self.piece += taken;
+                    self.fed = true;
                     if self.body > self.limits.wire_bytes() {
                         *body = Body::Doubtful;
                     }
@@ -411,7 +413,7 @@ impl AsyncRead for Guarded {
         let this = self.get_mut();
         let read = this.read(cx, out);
         if read.is_pending() {
-            this.piece = 0;
+            this.fed = false;
             this.watch(cx)?;
         }
         read

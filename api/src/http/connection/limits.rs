@@ -25,7 +25,9 @@ pub struct Limits {
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// Every request may have a body, and an answer, of this size, whatever the others hold.
 pub const SMALL_BODY: usize = 8 * 1024;
-/// The parser gets this much of a body, then the handler runs.
+/// As much of a head is read at once.
+pub const HEAD_PIECE: usize = 4 * 1024;
+/// The parser gets at most this much of a body, then the handler runs: so the parser's buffer does not grow.
 pub const PIECE: usize = 8 * 1024;
 /// The handler has its own limit for a body and answers 408; the connection waits this much longer before it ends.
 pub const BODY_GRACE: Duration = Duration::from_secs(1);
