@@ -1,6 +1,7 @@
 //! One field of a row, and the shapes that a field can have.
 
 use domain::catalog::Sku;
+use domain::customer::{Country, CountryCode};
 use domain::money::Amount;
 use url::Url;
 use validator::ValidateEmail;
@@ -134,12 +135,10 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// ISO 3166-1 alpha-2. Whether the country exists is not checked: countries come and go.
-    pub fn country(&self) -> Checked<String> {
-        if self.text.len() == 2 && self.text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Ok(self.text.to_owned());
-        }
-        Err(self.is_not("the two capital letters of a country"))
+    /// A country as checkouts read it: a code of ISO 3166-1 or an English name.
+    pub fn country(&self) -> Checked<Country> {
+        let code = CountryCode::parse(self.text);
+        code.map(Country::Known).ok_or_else(|| self.is_not("a country of ISO 3166-1, such as US"))
     }
 
     /// An http(s) address, as the WHATWG URL Standard writes it, or nothing.
@@ -277,8 +276,10 @@ mod tests {
         {
             assert_eq!(field(text).last_digits().is_ok(), valid, "{text:?}");
         }
-        for (text, valid) in [("US", true), ("us", false), ("USA", false), ("ÄÖ", false), ("", false)] {
-            assert_eq!(field(text).country().is_ok(), valid, "{text:?}");
+        for (text, expected) in
+            [("US", Some("US")), ("us", Some("US")), ("Germany", Some("DE")), ("XX", None), ("ÄÖ", None), ("", None)]
+        {
+            assert_eq!(field(text).country().ok().as_ref().map(Country::as_str), expected, "{text:?}");
         }
         for (text, expected) in [("", Some(true)), ("true", Some(true)), ("false", Some(false)), ("no", None)] {
             assert_eq!(field(text).flag(true).ok(), expected, "{text:?}");

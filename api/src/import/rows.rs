@@ -255,7 +255,7 @@ mod tests {
         let street = |row: &ImportedAddress| row.address.street.clone();
         assert_eq!(rows.values.iter().map(street).collect::<Vec<_>>(), [None, Some("1 High St".to_owned())]);
         let expected = "addresses.csv:4: id: is the same as in line 2\n\
-                        addresses.csv:5: country: must be the two capital letters of a country, not \"\"";
+                        addresses.csv:5: country: must be a country of ISO 3166-1, such as US, not \"\"";
         assert_eq!(reading.problems.to_string(), expected);
     }
 

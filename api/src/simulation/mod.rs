@@ -73,9 +73,7 @@ async fn fulfill(
 
 async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<HttpResponse, Problem> {
     let order = find(simulation, ctx, id).await?;
-    let open = order.lines.iter().filter(|line| line.total > line.fulfilled);
-    let lines: Vec<ExpectedLine> =
-        open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect();
+    let lines = order.to_ship();
     if lines.is_empty() {
         return answer(simulation, &order);
     }

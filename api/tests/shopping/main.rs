@@ -6,6 +6,7 @@
 mod kit;
 
 mod bodies;
+mod delivery;
 mod discovery;
 mod edge;
 mod headers;

@@ -45,6 +45,8 @@ pub enum MessageCode {
     Missing,
     /// A destination or an option that was not offered.
     UnknownSelection,
+    /// A country that is none.
+    UnknownCountry,
     MethodUnavailable,
     OneDestinationOnly,
     PaymentFailed,
@@ -66,6 +68,7 @@ impl MessageCode {
             Self::AddressUndeliverable => "address_undeliverable",
             Self::Missing => "missing",
             Self::UnknownSelection => "unknown_selection",
+            Self::UnknownCountry => "unknown_country",
             Self::MethodUnavailable => "fulfillment_method_unavailable",
             Self::OneDestinationOnly => "one_destination_only",
             Self::PaymentFailed => "payment_failed",
@@ -88,6 +91,8 @@ pub enum Subject {
     RequestedLine(usize),
     Fulfillment,
     Destination,
+    /// The country of a destination, by its index.
+    Country(usize),
     DeliveryOption,
     /// Index of a discount code.
     Code(usize),

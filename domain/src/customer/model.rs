@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::country::{Country, CountryCode};
+
 /// An e-mail address as a lookup key: trimmed and lower-cased. Its shape is checked where it enters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -45,22 +47,37 @@ pub struct Address {
     pub locality: Option<String>,
     pub region: Option<String>,
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2, capital letters.
-    pub country: Option<String>,
+    pub country: Option<Country>,
     pub first_name: Option<String>,
     pub last_name: Option<String>,
     pub phone_number: Option<String>,
 }
 
 impl Address {
+    /// Where it is, once its country was given and read.
+    pub fn country_code(&self) -> Option<CountryCode> {
+        self.country.as_ref().and_then(Country::code)
+    }
+
+    /// Whether it names a place within its country. Which parts a carrier needs beyond that differs by country.
+    pub fn names_a_place(&self) -> bool {
+        [&self.street, &self.extended, &self.locality, &self.postal_code]
+            .into_iter()
+            .flatten()
+            .any(|part| !part.trim().is_empty())
+    }
+
     /// Whether both name the same place. Names and telephone numbers of the recipient do not matter.
     pub fn same_place(&self, other: &Self) -> bool {
         self.place() == other.place()
     }
 
     fn place(&self) -> [String; 6] {
-        [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code, &self.country]
-            .map(|part| part.as_deref().unwrap_or_default().trim().to_lowercase())
+        let country = self.country.as_ref().map(Country::as_str);
+        let parts = [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code];
+        let [street, extended, locality, region, postal_code] = parts.map(|part| part.as_deref());
+        [street, extended, locality, region, postal_code, country]
+            .map(|part| part.unwrap_or_default().trim().to_lowercase())
     }
 }
 

@@ -36,6 +36,15 @@ pub struct Order {
 }
 
 impl Order {
+    /// The units that were promised to be delivered and are not sent yet.
+    pub fn to_ship(&self) -> Vec<ExpectedLine> {
+        let is_expected = |line: &OrderLine| {
+            self.expectations.iter().flat_map(|one| &one.lines).any(|expected| expected.line == line.id)
+        };
+        let open = self.lines.iter().filter(|line| line.total > line.fulfilled && is_expected(line));
+        open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect()
+    }
+
     pub fn shipments(&self) -> impl Iterator<Item = (&OrderEvent, &Shipment)> {
         self.events.iter().filter_map(|event| match &event.kind {
             OrderEventKind::Shipped(shipment) => Some((event, shipment)),

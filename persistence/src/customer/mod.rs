@@ -1,7 +1,7 @@
 //! The address book.
 
 use diesel::prelude::*;
-use domain::customer::{Address, Destination, DestinationId, Email};
+use domain::customer::{Address, Country, Destination, DestinationId, Email};
 
 use crate::database::{Tx, on_backend};
 use crate::schema::{address, customer};
@@ -37,7 +37,7 @@ impl AddressRow {
             locality: address.locality,
             region: address.region,
             postal_code: address.postal_code,
-            country: address.country,
+            country: address.country.map(Into::into),
             first_name: address.first_name,
             last_name: address.last_name,
             phone_number: address.phone_number,
@@ -53,7 +53,7 @@ impl From<AddressRow> for Destination {
             locality: row.locality,
             region: row.region,
             postal_code: row.postal_code,
-            country: row.country,
+            country: Country::given(row.country),
             first_name: row.first_name,
             last_name: row.last_name,
             phone_number: row.phone_number,

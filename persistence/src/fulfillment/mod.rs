@@ -29,7 +29,7 @@ pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<Ship
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
     let rate = |(id, country, level, price, title): Row| ShippingRate {
         id: OptionId(id),
-        country,
+        country: country.map(Into::into),
         service_level: ServiceLevel(level),
         price: Amount::new(price),
         title,

@@ -95,7 +95,7 @@ pub fn stock(id: &str, on_hand: i64) -> ImportedStock {
 pub fn catalogue() -> Batch {
     let rate = |id: &str, country: Option<&str>, level: &str, price| ShippingRate {
         id: OptionId(id.to_owned()),
-        country: country.map(str::to_owned),
+        country: country.map(Into::into),
         service_level: ServiceLevel(level.to_owned()),
         price: Amount::new(price),
         title: format!("By {id}"),

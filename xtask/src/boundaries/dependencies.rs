@@ -34,6 +34,8 @@ const RULES: &[Rule] = &[
         reason: "the domain decides; it does no input or output and starts no runtime",
         of: Of::Crate("domain"),
         allows: Allows::Only(&[
+            "celes",
+            "email_address",
             "iso_currency",
             "serde",
             "slog",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::checkout::{BuyerContext, CheckoutRequest, LineId, RequestedLine};
-use domain::customer::{Address, Buyer, Consent, DestinationId, Email};
+use domain::customer::{Address, Buyer, Consent, Country, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
 use domain::payment::{Credential, HandlerId, Instrument, InstrumentDisplay, PaymentChoice, PaymentHandler};
 use domain::promotion::Code;
@@ -356,7 +356,7 @@ impl DestinationBody {
             locality: self.address_locality,
             region: self.address_region,
             postal_code: self.postal_code,
-            country: self.address_country,
+            country: Country::given(self.address_country),
             first_name: self.first_name,
             last_name: self.last_name,
             phone_number: self.phone_number,
