@@ -119,6 +119,8 @@ pub enum Begun {
     Answered(Answer),
     /// Another call with this key is at work on it.
     InProgress,
+    /// No call has this key: its owner gave it back. It can be claimed.
+    Free,
     /// The gateway's answer is not known yet; the reconciler is finding out.
     Unknown(Checkout),
 }

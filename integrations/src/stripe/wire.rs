@@ -62,7 +62,12 @@ impl Refusal {
         let is_for_the_buyer = self.kind.as_deref() == Some("card_error");
         let text = self.message.as_deref().filter(|_| is_for_the_buyer).unwrap_or_default();
         let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect();
-        if text.trim().is_empty() { "The payment was declined.".to_owned() } else { text }
+        match self.code.as_deref() {
+            _ if !text.trim().is_empty() => text,
+            Some("amount_too_small") => "The amount is too small to be paid this way.".to_owned(),
+            Some("amount_too_large") => "The amount is too large to be paid this way.".to_owned(),
+            _ => "The payment was declined.".to_owned(),
+        }
     }
 
     /// The payment cannot be made with what the buyer gave, and was not.

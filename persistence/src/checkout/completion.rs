@@ -71,7 +71,11 @@ pub(super) fn standing(
 ) -> Result<Begun, TxError<CheckoutError>> {
     match idempotency::standing(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::New | Claimed::InProgress => in_progress(tx, asker, id),
+        Claimed::New => {
+            asker.own(queries::find(tx, id)?)?;
+            Ok(Begun::Free)
+        }
+        Claimed::InProgress => in_progress(tx, asker, id),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
     }
 }
@@ -112,8 +116,8 @@ pub(super) fn settle(
         return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
-            None if attempt.state.placed_an_order() => Outcome::Checkout(checkout),
-            None => Outcome::Declined(checkout),
+            None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
+            None => Outcome::Checkout(checkout),
         });
     }
 
@@ -140,9 +144,9 @@ pub(super) fn settle(
             let escalated = checkout.buyer_required(now);
             (AttemptState::Cancelled, release(&demand, &levels), Outcome::Checkout(escalated))
         }
-        PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
-            let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
-            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Declined(refused))
+        PaymentOutcome::NotAttempted => {
+            let unpaid = checkout.payment_not_attempted(now);
+            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Checkout(unpaid))
         }
     };
     stock::write(tx, &levels)?;
