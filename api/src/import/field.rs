@@ -1,10 +1,9 @@
 //! One field of a row, and the shapes that a field can have.
 
 use domain::catalog::Sku;
-use domain::customer::{Country, CountryCode};
+use domain::customer::{Country, CountryCode, Email};
 use domain::money::Amount;
 use url::Url;
-use validator::ValidateEmail;
 
 /// Bytes, as for [`Sku::MAX_LENGTH`].
 const MAX_ID: usize = Sku::MAX_LENGTH;
@@ -39,7 +38,7 @@ impl BadField {
 
 type Checked<T> = Result<T, BadField>;
 
-impl<'a> Field<'a> {
+impl Field<'_> {
     pub fn bad(&self, message: impl Into<String>) -> BadField {
         BadField { column: self.column, message: message.into() }
     }
@@ -150,8 +149,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub fn email(&self) -> Checked<&'a str> {
-        if self.text.validate_email() { Ok(self.text) } else { Err(self.is_not("an e-mail address")) }
+    pub fn email(&self) -> Checked<Email> {
+        Email::parse(self.text).ok_or_else(|| self.is_not("an e-mail address"))
     }
 
     /// The end of a card number. Never repeated in a message: it might be the whole number.

@@ -44,6 +44,12 @@ pub struct CompletionLimits {
     pub gateway_call: Duration,
 }
 
+/// What to charge, and where.
+struct Means {
+    gateway: Arc<dyn PaymentGateway>,
+    credential: Credential,
+}
+
 /// What became of the steps past the point of no return.
 #[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
 enum Charge {
@@ -65,7 +71,7 @@ const OWNERSHIP_MARGIN: Duration = Duration::from_secs(1);
 pub struct CompleteCheckout {
     checkouts: Arc<dyn CheckoutBook>,
     attempts: Arc<dyn PaymentAttempts>,
-    /// `None` when the shop has no way to be paid; then nothing can be completed.
+    /// `None` when the shop has no way to be paid; then only what costs nothing can be completed.
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
     limits: CompletionLimits,
@@ -74,7 +80,8 @@ pub struct CompleteCheckout {
 pub struct CompleteCommand {
     pub claim: Claim,
     pub id: CheckoutId,
-    pub choice: PaymentChoice,
+    /// `None` when no instrument was given: enough where there is nothing to pay.
+    pub choice: Option<PaymentChoice>,
     pub on_begun: OnBegun,
 }
 
@@ -93,19 +100,20 @@ impl CompleteCheckout {
         if ctx.deadline().remaining() < self.limits.minimum {
             return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into());
         }
-        let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == command.choice.instrument.handler);
-        let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?;
-        let on_file = match command.choice.credential {
-            None => gateway.on_file(ctx, &command.choice).await?,
-            Some(_) => None,
+        let means = match &command.choice {
+            None => None,
+            Some(choice) => match self.means(ctx, choice).await? {
+                Some(means) => Some(means),
+                // What was answered before is answered again, even if the instrument has left the file since.
+                None => {
+                    return match self.checkouts.completion(ctx, command.claim, command.id).await? {
+                        Begun::Answered(answer) => Ok(answer),
+                        _ => Err(CheckoutRefusal::UnknownInstrument.into()),
+                    };
+                }
+            },
         };
-        let Some(credential) = command.choice.credential.or(on_file) else {
-            // What was answered before is answered again, even if the instrument has left the file since.
-            return match self.checkouts.completion(ctx, command.claim, command.id).await? {
-                Begun::Answered(answer) => Ok(answer),
-                _ => Err(CheckoutRefusal::UnknownInstrument.into()),
-            };
-        };
+        let instrument = command.choice.map(|choice| choice.instrument);
 
         let mut on_begun = Some(command.on_begun);
         loop {
@@ -114,7 +122,7 @@ impl CompleteCheckout {
                 write: Write { claim: command.claim.clone(), now },
                 checkout: command.id.clone(),
                 attempt: AttemptId::generate(now),
-                instrument: command.choice.instrument.clone(),
+                instrument: instrument.clone(),
                 owned_for: self.limits.grace + OWNERSHIP_MARGIN,
             };
             return match self.checkouts.begin_completion(ctx, begin).await? {
@@ -122,7 +130,7 @@ impl CompleteCheckout {
                     if let Some(on_begun) = on_begun.take() {
                         on_begun(&checkout);
                     }
-                    self.finish(ctx, gateway, checkout, &attempt, &credential).await
+                    self.finish(ctx, means.as_ref(), checkout, &attempt).await
                 }
                 Begun::Answered(answer) => Ok(answer),
                 Begun::Unknown(checkout) => Ok(as_it_stands(checkout)),
@@ -134,18 +142,28 @@ impl CompleteCheckout {
         }
     }
 
+    /// What to charge with; `None` when the instrument brings no credential and none is on file.
+    async fn means(&self, ctx: &RequestContext, choice: &PaymentChoice) -> Result<Option<Means>, CheckoutError> {
+        let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
+        let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
+        let credential = match &choice.credential {
+            Some(credential) => Some(credential.clone()),
+            None => gateway.on_file(ctx, choice).await?,
+        };
+        Ok(credential.map(|credential| Means { gateway, credential }))
+    }
+
     /// Everything past the point of no return, within the grace: the answer, or the fault that kept the gateway from
     /// being reached.
     async fn finish(
         &self,
         ctx: &RequestContext,
-        gateway: &Arc<dyn PaymentGateway>,
+        means: Option<&Means>,
         checkout: Checkout,
         attempt: &Attempt,
-        credential: &Credential,
     ) -> Result<Answer, CheckoutError> {
         let ctx = ctx.must_finish(self.limits.grace);
-        match self.charge_and_settle(&ctx, gateway, attempt, credential).await {
+        match self.charge_and_settle(&ctx, means, attempt).await {
             Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
             Ok(Charge::NotAttempted(fault)) => Err(fault.into()),
             Ok(Charge::Unknown) => Ok(as_it_stands(checkout)),
@@ -172,13 +190,14 @@ impl CompleteCheckout {
     async fn charge_and_settle(
         &self,
         ctx: &RequestContext,
-        gateway: &Arc<dyn PaymentGateway>,
+        means: Option<&Means>,
         attempt: &Attempt,
-        credential: &Credential,
     ) -> Result<Charge, Fault> {
         if attempt.money.amount.is_zero() {
             return Ok(Charge::Settled(self.settle(ctx, attempt, PaymentOutcome::Confirmed).await?));
         }
+        let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
+        let Means { gateway, credential } = means.ok_or_else(missing)?;
         let call = ctx.at_most(self.limits.gateway_call);
         let reference = match gateway.open(&call, attempt).await {
             Ok(reference) => reference,

@@ -6,7 +6,7 @@ use super::message::{Message, MessageCode, Severity, Subject};
 use super::model::{CheckoutRequest, Details, Line, LineId, Status};
 use super::totals::Totals;
 use crate::catalog::{Sku, Variant};
-use crate::customer::Buyer;
+use crate::customer::{Buyer, Email};
 use crate::fulfillment::{Basket, FulfillmentFacts, FulfillmentProblem, arrange};
 use crate::money::Amount;
 use crate::promotion::{Discount, Rejection, discount};
@@ -89,6 +89,7 @@ pub fn price(
         instruments: request.instruments.clone(),
         totals,
         messages,
+        of_registered_platform: false,
     };
     Ok((details, status))
 }
@@ -107,7 +108,7 @@ pub(super) fn status_for(messages: &[Message]) -> Status {
 /// Whether what was offered before may be offered again: the addresses of one buyer are not shown to another. A buyer
 /// who had no e-mail address had no address book, so what was offered then came from the platform.
 fn is_same_buyer(before: &Details, request: &CheckoutRequest) -> bool {
-    let email = |buyer: &Option<Buyer>| buyer.as_ref().and_then(|buyer| buyer.email.clone());
+    let email = |buyer: &Option<Buyer>| buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).map(Email::key);
     let earlier = email(&before.buyer);
     earlier.is_none() || earlier == email(&request.buyer)
 }

@@ -93,6 +93,9 @@ pub struct Details {
     pub instruments: Vec<Instrument>,
     pub totals: Totals,
     pub messages: Vec<Message>,
+    /// Whether the platform that completes it may use the shop's address book. Documents of earlier versions lack it.
+    #[serde(default)]
+    pub of_registered_platform: bool,
 }
 
 impl Details {

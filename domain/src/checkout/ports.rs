@@ -105,7 +105,8 @@ pub struct Begin {
     pub write: Write,
     pub checkout: CheckoutId,
     pub attempt: AttemptId,
-    pub instrument: Instrument,
+    /// `None` if none was given; then it begins only where there is nothing to pay.
+    pub instrument: Option<Instrument>,
     /// How long the owner of this attempt has it to itself; should it die, the reconciler takes over after that.
     pub owned_for: Duration,
 }
@@ -146,6 +147,8 @@ pub enum CheckoutRefusal {
     NotReady(Message),
     /// The instrument names a payment handler that this checkout does not offer.
     UnknownHandler,
+    /// There is something to pay and no instrument was given.
+    InstrumentMissing,
     /// The instrument brings no credential, and none is on file for it.
     UnknownInstrument,
     /// The key cannot be used for this.

@@ -54,10 +54,10 @@ impl Checkout {
 
     /// Begins to complete: from here only the payment's outcome leads on.
     #[must_use]
-    pub fn completing(mut self, attempt: AttemptId, instrument: Instrument, now: Timestamp) -> Self {
+    pub fn completing(mut self, attempt: AttemptId, instrument: Option<Instrument>, now: Timestamp) -> Self {
         self.status = Status::CompleteInProgress;
         self.attempt = Some(attempt);
-        self.details.instruments = vec![instrument];
+        self.details.instruments = instrument.into_iter().collect();
         self.details.messages.retain(|message| !message.severity.blocks() && !message.code.is_about_payment());
         self.touched(now)
     }

@@ -1,22 +1,42 @@
 //! Buyers, addresses and destinations.
 
+use email_address::EmailAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::country::{Country, CountryCode};
 
-/// An e-mail address as a lookup key: trimmed and lower-cased. Its shape is checked where it enters.
+/// An e-mail address that can be mailed. The part before the @ is kept as it was given: only its own host may say
+/// whether capital letters matter there (RFC 5321, section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_lowercase())
+    /// Of a whole path in SMTP, without its brackets (RFC 5321, section 4.5.3.1.3).
+    pub const MAX_LENGTH: usize = 254;
+
+    /// Reads an address. `None` for one that could not be mailed, among them international names before the @: relays
+    /// without SMTPUTF8 have no spelling for them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (local, domain) = text.rsplit_once('@')?;
+        let ascii = idna::domain_to_ascii(domain).ok()?;
+        let can_be_mailed = local.len() + 1 + ascii.len() <= Self::MAX_LENGTH
+            && local.is_ascii()
+            && !text.contains(char::is_control)
+            && EmailAddress::is_valid_local_part(local)
+            && EmailAddress::is_valid_domain(&ascii);
+        can_be_mailed.then(|| Self(format!("{local}@{}", domain.to_lowercase())))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// By which a customer is found: without regard to case, because people write their own address in more than one.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
     }
 }
 
@@ -113,6 +133,39 @@ mod tests {
 
     fn address(street: &str) -> Address {
         Address { street: Some(street.into()), country: Some("US".into()), ..Address::default() }
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_mailed_are_refused() {
+        for (text, expected) in [
+            ("ada@example.com", Some("ada@example.com")),
+            (" Ada.Byron+sweets@EXAMPLE.com ", Some("Ada.Byron+sweets@example.com")),
+            ("o'brien@example.com", Some("o'brien@example.com")),
+            ("ada@bücher.example", Some("ada@bücher.example")),
+            ("ada..b@example.com", None),
+            (".ada@example.com", None),
+            ("ada.@example.com", None),
+            ("ada@example..com", None),
+            ("ada@-example.com", None),
+            ("ädä@example.com", None),
+            ("a@b@example.com", None),
+            ("ada b@example.com", None),
+            ("ada\r\nBcc: eve@example.com", None),
+            ("ada@exam ple.com", None),
+            ("ada", None),
+            ("ada@", None),
+            ("@example.com", None),
+            ("", None),
+            (&format!("{}@example.com", "a".repeat(65)), None),
+            (&format!("ada@{}.com", "a".repeat(64)), None),
+            (&format!("{}@{}com", "a".repeat(64), "abcdefg.".repeat(30)), None),
+        ] {
+            assert_eq!(Email::parse(text).as_ref().map(Email::as_str), expected, "{text:?}");
+        }
+        let longest = format!("{}@{}abcde", "a".repeat(64), "abcdefg.".repeat(23));
+        assert_eq!(longest.len(), Email::MAX_LENGTH);
+        assert!(Email::parse(&longest).is_some() && Email::parse(&format!("{longest}f")).is_none());
+        assert_eq!(Email::parse("Ada@Example.com").expect("valid").key(), "ada@example.com");
     }
 
     #[test]

@@ -76,6 +76,13 @@ impl AttemptState {
 #[serde(transparent)]
 pub struct HandlerId(pub String);
 
+impl HandlerId {
+    /// Of an attempt that needs no handler: there is nothing to pay.
+    pub fn none() -> Self {
+        Self("none".to_owned())
+    }
+}
+
 /// What the gateway calls a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentReference(pub String);

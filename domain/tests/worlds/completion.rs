@@ -283,6 +283,7 @@ pub fn checkout(price: i64) -> Checkout {
             discounts: Vec::new(),
             instruments: Vec::new(),
             messages: Vec::new(),
+            of_registered_platform: false,
         },
     }
 }
@@ -323,7 +324,7 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
             fingerprint: Fingerprint("f".to_owned()),
         },
         id: CheckoutId::generate(NOW),
-        choice: PaymentChoice { instrument, credential: Some(credential) },
+        choice: Some(PaymentChoice { instrument, credential: Some(credential) }),
         on_begun: {
             let told = told.clone();
             Box::new(move |_| *told.lock().expect("not poisoned") = true)

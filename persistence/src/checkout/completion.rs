@@ -14,10 +14,10 @@ use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
-use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
+use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
 use domain::stock::{hold, release, take};
 
-use super::{Asker, queries, refuse};
+use super::{Asker, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
@@ -35,6 +35,11 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
+    let amount = checkout.details.totals.total();
+    if begin.instrument.is_none() && !amount.is_zero() {
+        return Err(refuse(CheckoutRefusal::InstrumentMissing));
+    }
+
     let demand = demand_of(&checkout.details.lines);
     let levels = stock::lock(tx, &demand)?;
     let Ok(held) = hold(&demand, &levels) else {
@@ -49,15 +54,16 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     let attempt = Attempt {
         id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
-        handler: begin.instrument.handler.clone(),
-        money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
+        handler: begin.instrument.as_ref().map_or_else(HandlerId::none, |instrument| instrument.handler.clone()),
+        money: Money { amount, currency: checkout.currency },
         state: AttemptState::Opened,
         reference: None,
         checks: 0,
         created_at: now,
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
-    let checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
+    let mut checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
+    checkout.details.of_registered_platform = asker.registered;
     queries::save(tx, &checkout)?;
     Ok(Begun::Claimed { checkout, attempt })
 }
@@ -133,6 +139,7 @@ pub(super) fn settle(
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
+            remember_destination(tx, &checkout)?;
             delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
             (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
         }

@@ -80,12 +80,12 @@ pub(super) fn stock(batch: &Batch) -> Vec<StockRow<'_>> {
 pub(super) struct CustomerRow<'a> {
     id: &'a str,
     name: &'a str,
-    email: &'a str,
+    email: String,
 }
 
 pub(super) fn customers(batch: &Batch) -> Vec<CustomerRow<'_>> {
     let rows = batch.customers.iter();
-    let rows = rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.as_str() });
+    let rows = rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.key() });
     last_of_each(rows, |row| row.id)
 }
 

@@ -114,7 +114,7 @@ pub fn catalogue() -> Batch {
         customers: vec![ImportedCustomer {
             id: "cust_1".into(),
             name: "Ada".into(),
-            email: Email::new("ada@example.com"),
+            email: Email::parse("ada@example.com").expect("an address"),
         }],
         addresses: vec![ImportedAddress {
             id: DestinationId("addr_1".into()),
@@ -166,7 +166,7 @@ pub fn rich_request() -> CheckoutRequest {
     CheckoutRequest {
         buyer: Some(Buyer {
             first_name: Some("Ada".into()),
-            email: Some(Email::new("ada@example.com")),
+            email: Some(Email::parse("ada@example.com").expect("an address")),
             ..Buyer::default()
         }),
         attribution: [("campaign".to_owned(), "spring \"26\" 🌱".to_owned())].into(),
@@ -234,7 +234,7 @@ pub fn begin(id: &CheckoutId, key: &str) -> Begin {
         write: Write { claim: claim(COMPLETE, id.as_str(), key), now: noon() },
         checkout: id.clone(),
         attempt: AttemptId::generate(noon()),
-        instrument: instrument(),
+        instrument: Some(instrument()),
         // Whoever looks for work left behind finds it at once.
         owned_for: Duration::ZERO,
     }

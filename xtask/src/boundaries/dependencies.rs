@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
         allows: Allows::Only(&[
             "celes",
             "email_address",
+            "idna",
             "iso_currency",
             "serde",
             "slog",

@@ -180,7 +180,7 @@ async fn refuses_every_change(shop: &crate::kit::Shop, id: &CheckoutId, status: 
 
 fn shipped_to_nobody_yet() -> domain::checkout::CheckoutRequest {
     domain::checkout::CheckoutRequest {
-        buyer: Some(Buyer { email: Some(Email::new(" ADA@example.com ")), ..Buyer::default() }),
+        buyer: Some(Buyer { email: Some(Email::parse(" ADA@example.com ").expect("an address")), ..Buyer::default() }),
         fulfillment: Some(FulfillmentRequest { kinds: vec![MethodKind::Shipping], ..FulfillmentRequest::default() }),
         ..request(&[("rose", 1)])
     }
@@ -213,7 +213,8 @@ async fn a_chosen_destination_is_remembered_for_the_next_checkout(place: Place) 
 
     // Someone new becomes a customer by it, once.
     let mut stranger = rich_request();
-    stranger.buyer = Some(Buyer { email: Some(Email::new("eve@example.com")), ..Buyer::default() });
+    stranger.buyer =
+        Some(Buyer { email: Some(Email::parse("eve@example.com").expect("an address")), ..Buyer::default() });
     for key in ["k4", "k5"] {
         shop.checkouts.create(&alice(), create(key), new_checkout(stranger.clone())).await.expect("created");
     }

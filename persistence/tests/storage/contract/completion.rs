@@ -36,7 +36,7 @@ async fn beginning_holds_the_stock_and_records_the_attempt(place: Place) {
     let Begun::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
     assert_eq!((checkout.status, checkout.version), (Status::CompleteInProgress, 2));
     assert_eq!(checkout.attempt, Some(wanted.attempt.clone()));
-    assert_eq!(checkout.details.instruments, [wanted.instrument]);
+    assert_eq!(checkout.details.instruments, Vec::from_iter(wanted.instrument));
     assert_eq!(
         (attempt.id, attempt.checkout, attempt.state),
         (wanted.attempt, checkout.id.clone(), AttemptState::Opened)
