@@ -8,4 +8,8 @@ mod kit;
 mod config;
 mod database;
 mod import;
+mod limits;
+mod operations;
+mod outputs;
 mod production;
+mod reference;
