@@ -6,10 +6,10 @@ mod world;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use domain::checkout::{Answer, Begun, CheckoutError, CheckoutRefusal, Outcome, Status};
+use domain::checkout::{Answer, Begun, Checkout, CheckoutError, CheckoutRefusal, Outcome, Status};
 use domain::fault::FaultKind;
 use domain::idempotency::ClaimRefusal;
-use domain::payment::GatewayState;
+use domain::payment::{AttemptId, GatewayState};
 use world::*;
 
 #[tokio::test]
@@ -122,6 +122,17 @@ async fn payment_that_was_cancelled_meanwhile_was_not_attempted() {
     let (answer, _, heard) = complete(world).await;
     assert!(matches!(answer, Err(CheckoutError::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
     assert_eq!(heard.last().map(String::as_str), Some("settle not_attempted"));
+}
+
+#[tokio::test]
+async fn attempt_that_was_overtaken_is_answered_with_the_later_one() {
+    let paid = Checkout { status: Status::Completed, attempt: Some(AttemptId::generate(NOW)), ..checkout(100) };
+    for other in [Outcome::Checkout(paid), Outcome::Declined(checkout(100))] {
+        let confirm = Some(Ok(GatewayState::Cancelled));
+        let world = World { price: 100, confirm, overtaken_by: Some(other.clone()), ..World::default() };
+        let (answer, _, _) = complete(world).await;
+        assert_eq!(answer.expect("an outcome").outcome, other);
+    }
 }
 
 #[tokio::test]

@@ -244,7 +244,8 @@ impl CompleteCheckout {
         until_recorded(ctx, &*self.clock, || self.checkouts.settle(ctx, settlement.clone())).await
     }
 
-    /// Gives everything back; `fault` says why the payment was not made.
+    /// Gives everything back; `fault` says why the payment was not made. If the key was given back before, and another
+    /// attempt was made under it, that one is the answer.
     async fn not_attempted(
         &self,
         ctx: &RequestContext,
@@ -252,7 +253,10 @@ impl CompleteCheckout {
         operation: &'static str,
         fault: Fault,
     ) -> Result<Charge, Fault> {
-        self.settle(ctx, attempt, PaymentOutcome::NotAttempted).await?;
+        let outcome = self.settle(ctx, attempt, PaymentOutcome::NotAttempted).await?;
+        if !matches!(&outcome, Outcome::Checkout(checkout) if checkout.attempt.is_none()) {
+            return Ok(Charge::Settled(outcome));
+        }
         Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
     }
 

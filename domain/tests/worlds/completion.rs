@@ -44,6 +44,8 @@ pub struct World {
     pub grace: Option<Duration>,
     /// Whether pauses take the time that is asked for.
     pub slow_pause: bool,
+    /// What a later attempt under the same key came to, before this one was settled.
+    pub overtaken_by: Option<Outcome>,
     /// How things stand when a completion begins, one after the other; then it is claimed.
     pub begun: Mutex<Vec<Begun>>,
     /// What those who wait for the owner of a key see, one after the other; the last one stays.
@@ -135,6 +137,10 @@ impl CheckoutBook for Ports {
         let settled = Checkout { status: Status::Completed, ..checkout(self.0.price) };
         ready(Ok(match settlement.outcome {
             PaymentOutcome::Confirmed => Outcome::Checkout(settled),
+            PaymentOutcome::NotAttempted => match &self.0.overtaken_by {
+                Some(other) => other.clone(),
+                None => Outcome::Checkout(checkout(self.0.price)),
+            },
             _ => Outcome::Declined(checkout(self.0.price)),
         }))
     }
