@@ -243,7 +243,7 @@ async fn an_instance_that_was_halted_finds_its_payments_settled(place: Place) {
             assert_eq!(platform.must(&call).expect(200).body, told.body);
         }
     }
-    end_well(&place, &mut books, &gateway, 1);
+    end_well(&place, &mut books, &gateway, 3);
     for server in [halted, other] {
         assert!(server.stop().status.success());
     }

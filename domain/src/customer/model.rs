@@ -16,17 +16,19 @@ impl Email {
     /// Of a whole path in SMTP, without its brackets (RFC 5321, section 4.5.3.1.3).
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads an address. `None` for one that could not be mailed, among them international names before the @: relays
-    /// without SMTPUTF8 have no spelling for them.
+    /// Reads an address. `None` for one that could not be mailed. Among those are international names before the @,
+    /// since relays without SMTPUTF8 have no spelling for them, and quoted ones, which mailers do not write.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@')?;
-        let ascii = idna::domain_to_ascii(domain).ok()?;
+        let ascii = idna::domain_to_ascii_strict(domain).ok()?;
         let can_be_mailed = local.len() + 1 + ascii.len() <= Self::MAX_LENGTH
             && local.is_ascii()
+            && !local.contains('"')
             && !text.contains(char::is_control)
             && EmailAddress::is_valid_local_part(local)
-            && EmailAddress::is_valid_domain(&ascii);
+            && EmailAddress::is_valid_domain(&ascii)
+            && !ends_in_a_number(&ascii);
         can_be_mailed.then(|| Self(format!("{local}@{}", domain.to_lowercase())))
     }
 
@@ -38,6 +40,11 @@ impl Email {
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
+}
+
+/// Such a domain is, or looks like, a number of the Internet Protocol. No top-level domain begins with a digit.
+fn ends_in_a_number(domain: &str) -> bool {
+    domain.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// What a platform told about the person who buys.
@@ -152,6 +159,11 @@ mod tests {
             ("ada b@example.com", None),
             ("ada\r\nBcc: eve@example.com", None),
             ("ada@exam ple.com", None),
+            ("ada@[127.0.0.1]", None),
+            ("ada@a_b.example", None),
+            ("ada@127.0.0.1", None),
+            ("ada@1.example", Some("ada@1.example")),
+            ("\"ada\"@example.com", None),
             ("ada", None),
             ("ada@", None),
             ("@example.com", None),
