@@ -3,7 +3,7 @@
 #[path = "worlds/completion.rs"]
 mod world;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::{Answer, Begun, Checkout, CheckoutError, CheckoutRefusal, Outcome, Status};
@@ -133,6 +133,55 @@ async fn attempt_that_was_overtaken_is_answered_with_the_later_one() {
         let (answer, _, _) = complete(world).await;
         assert_eq!(answer.expect("an outcome").outcome, other);
     }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_answered_again_without_the_instrument() {
+    let answered = Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true };
+    let standing = Mutex::new(vec![Begun::Answered(answered.clone())]);
+    let (answer, _, heard) = complete(World { no_credential: true, standing, ..World::default() }).await;
+    assert_eq!((answer.expect("an outcome"), heard), (answered, vec![]));
+    for begun in [Begun::InProgress, Begun::Free, Begun::Unknown(checkout(100))] {
+        let standing = Mutex::new(vec![begun]);
+        let (answer, _, heard) = complete(World { no_credential: true, standing, ..World::default() }).await;
+        let refused = CheckoutRefusal::UnknownInstrument;
+        assert!(matches!(answer, Err(CheckoutError::Refused(refusal)) if refusal == refused));
+        assert_eq!(heard, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn without_an_instrument_only_what_costs_nothing_is_completed() {
+    let (answer, _, heard) = complete(World { no_instrument: true, ..World::default() }).await;
+    assert_eq!(status(answer), Status::Completed);
+    assert_eq!(heard, ["begin", "settle confirmed"]);
+    // Storage refuses to begin anything else; should it not, nothing is charged and nothing is placed.
+    let (answer, _, heard) = complete(World { price: 100, no_instrument: true, ..World::default() }).await;
+    assert_eq!(status(answer), Status::CompleteInProgress);
+    assert_eq!(heard, ["begin", "give up"]);
+}
+
+#[tokio::test]
+async fn pauses_grow_and_are_bounded() {
+    let millis = |pauses: &Mutex<Vec<Duration>>| -> Vec<u128> {
+        pauses.lock().expect("not poisoned").iter().map(Duration::as_millis).collect()
+    };
+    let pauses = Arc::new(Mutex::new(Vec::new()));
+    let answered = Begun::Answered(Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true });
+    let standing = vec![Begun::InProgress; 6].into_iter().chain([answered]).collect();
+    let world = World {
+        begun: Mutex::new(vec![Begun::InProgress]),
+        standing: Mutex::new(standing),
+        pauses: pauses.clone(),
+        ..World::default()
+    };
+    let _ = complete(world).await;
+    assert_eq!(millis(&pauses), [20, 40, 80, 160, 250, 250, 250]);
+
+    let pauses = Arc::new(Mutex::new(Vec::new()));
+    let failing = Mutex::new(vec![("settle", FaultKind::Unavailable); 7]);
+    let _ = complete(World { price: 100, failing, pauses: pauses.clone(), ..World::default() }).await;
+    assert_eq!(millis(&pauses), [20, 40, 80, 160, 320, 500, 500]);
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use domain::fault::FaultKind;
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptState, Decline, GatewayState, Held, PaymentCapture, PaymentRefunder, RefundState,
+    Attempt, AttemptState, Decline, GatewayState, Held, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundState,
 };
-use domain::task::Progress;
+use domain::task::{BackgroundTask, Progress};
 use world::*;
 
 #[tokio::test]
@@ -238,6 +238,16 @@ async fn one_that_cannot_be_given_back_does_not_keep_the_others_waiting() {
         (progress.map_err(|fault| fault.kind()), heard),
         (Err(FaultKind::Internal), two("refund", "record Succeeded 3600"))
     );
+}
+
+#[test]
+fn tasks_have_the_names_that_operators_know() {
+    let ports = || Arc::new(Ports(Arc::new(World::default())));
+    let capture = PaymentCapture::new(ports(), ports(), ports());
+    let refunder = PaymentRefunder::new(ports(), ports(), ports());
+    let reconciler = PaymentReconciler::new(ports(), ports(), ports(), ports());
+    let names = [capture.name(), refunder.name(), reconciler.name()];
+    assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }
 
 #[tokio::test]

@@ -44,6 +44,12 @@ pub struct World {
     pub grace: Option<Duration>,
     /// Whether pauses take the time that is asked for.
     pub slow_pause: bool,
+    /// The pauses that were asked for, up to a hundred.
+    pub pauses: Arc<Mutex<Vec<Duration>>>,
+    /// Whether the instrument brings no credential.
+    pub no_credential: bool,
+    /// Whether no instrument is given.
+    pub no_instrument: bool,
     /// What a later attempt under the same key came to, before this one was settled.
     pub overtaken_by: Option<Outcome>,
     /// How things stand when a completion begins, one after the other; then it is claimed.
@@ -232,6 +238,10 @@ impl Clock for Ports {
     }
     fn pause(&self, _: &RequestContext, time: Duration) -> PortFuture<(), Fault> {
         self.0.hear("pause");
+        let mut pauses = self.0.pauses.lock().expect("not poisoned");
+        if pauses.len() < 100 {
+            pauses.push(time);
+        }
         match self.0.slow_pause {
             true => Box::pin(async move {
                 tokio::time::sleep(time).await;
@@ -297,6 +307,7 @@ pub fn checkout(price: i64) -> Checkout {
 /// Runs one completion by a caller with `time` left: what it heard, whether it was told of the beginning, and what the
 /// ports were asked.
 pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, CheckoutError>, bool, Vec<String>) {
+    let (no_credential, no_instrument) = (world.no_credential, world.no_instrument);
     let world_grace = world.grace.unwrap_or(Duration::from_secs(10));
     let ports = Ports(Arc::new(world));
     let limits =
@@ -319,7 +330,7 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
         selected: true,
         display: None,
     };
-    let credential = Credential { kind: "token".to_owned(), token: Secret::new("t") };
+    let credential = (!no_credential).then(|| Credential { kind: "token".to_owned(), token: Secret::new("t") });
     let told = Arc::new(Mutex::new(false));
     let command = CompleteCommand {
         claim: Claim {
@@ -330,7 +341,7 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
             fingerprint: Fingerprint("f".to_owned()),
         },
         id: CheckoutId::generate(NOW),
-        choice: Some(PaymentChoice { instrument, credential: Some(credential) }),
+        choice: (!no_instrument).then_some(PaymentChoice { instrument, credential }),
         on_begun: {
             let told = told.clone();
             Box::new(move |_| *told.lock().expect("not poisoned") = true)
