@@ -320,7 +320,8 @@ impl Tools {
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
     let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
-        Ok(DatabaseUrl::Sqlite(path)) => path.with_extension("payments.ledger"),
+        // One ledger for one file, by whatever symbolic link it is opened.
+        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
     };
     config.simulation.ledger_path.clone().unwrap_or(beside)

@@ -1,5 +1,7 @@
 //! Two engines, one enum. The only file that opens a connection or a transaction.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -78,11 +80,27 @@ fn with_options(url: &str) -> String {
     url.into()
 }
 
+/// As SQLite reads it: the file must exist, since a connection that makes one would make an empty shop; and no part of
+/// the path is taken for an option.
+fn existing_file(path: &Path) -> String {
+    use std::fmt::Write;
+    // Without doubled slashes: two at the beginning would name a host.
+    let path: PathBuf = path.components().collect();
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            byte => drop(write!(uri, "%{byte:02X}")),
+        }
+    }
+    uri + "?mode=rw"
+}
+
 impl Conn {
     pub(super) fn open(url: &DatabaseUrl) -> ConnectionResult<Self> {
         match url {
             DatabaseUrl::Sqlite(path) => {
-                let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
+                let mut conn = SqliteConnection::establish(&existing_file(path))?;
                 conn.batch_execute(SQLITE_PRAGMAS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Self::Sqlite(conn))
             }

@@ -8,6 +8,7 @@ use diesel::sql_types::Bool;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::backend::{Conn, Tx, on_backend};
+use super::lock_file::must_have_one_name;
 use super::{DatabaseConfig, DatabaseUrl, OpenError};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -37,12 +38,13 @@ pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
 }
 
 pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> {
-    // To open a file that is not there would make one: empty, and wherever the command was run.
-    if let DatabaseUrl::Sqlite(path) = &config.url
-        && !path.exists()
-    {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        return Err(OpenError::Missing(path.display().to_string()));
+    if let DatabaseUrl::Sqlite(path) = &config.url {
+        // The lock makes an empty file where there is none.
+        if std::fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0) {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            return Err(OpenError::Missing(path.display().to_string()));
+        }
+        must_have_one_name(path)?;
     }
     let mut conn = connect(&config.url)?;
     match pending(&mut conn)? {

@@ -32,6 +32,7 @@ use backend::Mode;
 pub(crate) use backend::{Tx, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use job::{Job, JobEnd, Wait};
+use lock_file::LockFile;
 use pool::ConnectionPool;
 use room::Room;
 
@@ -63,7 +64,7 @@ struct Shared {
     disk_failed: AtomicBool,
     room: Room,
     /// Keeps other processes away from an SQLite file.
-    _lock: Option<lock_file::LockFile>,
+    file: Option<Arc<LockFile>>,
 }
 
 /// The database cannot be used as configured. Start-up ends here.
@@ -73,6 +74,14 @@ pub enum OpenError {
     InUse(String),
     #[error("cannot open the lock file {0}: {1}")]
     LockFile(String, std::io::Error),
+    #[error("cannot open the database file {0}: {1}")]
+    File(String, std::io::Error),
+    #[error("{0} is no regular file")]
+    NotAFile(String),
+    #[error(
+        "{0} has {1} names (hard links): SQLite keeps a log for each name, so all but one name must be removed first"
+    )]
+    Links(String, u64),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
     #[error(
@@ -131,22 +140,25 @@ impl Database {
     /// Opens the pool. Does not wait for the server: a database that is down makes requests fail, not the process.
     ///
     /// Blocking work runs on `runtime`. The logger is for events that belong to no request.
-    pub fn open(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
-        let lock = match &config.url {
-            DatabaseUrl::Sqlite(path) => Some(lock_file::LockFile::acquire(path)?),
+    pub fn open(mut config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
+        let file = match &config.url {
+            DatabaseUrl::Sqlite(path) => Some(LockFile::acquire(path, log)?),
             DatabaseUrl::Postgres(_) => None,
         };
-        Ok(Self::with_lock(config, runtime, log, lock))
+        if let Some(file) = &file {
+            config.url = DatabaseUrl::Sqlite(file.path().to_owned());
+        }
+        Ok(Self::with_file(config, runtime, log, file.map(Arc::new)))
     }
 
     /// Opens the pool beside a process that serves the same database. For commands of a few short transactions: on
     /// SQLite they queue with the server's at the file, not in its fair line.
     pub fn open_beside(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Self {
-        Self::with_lock(config, runtime, log, None)
+        Self::with_file(config, runtime, log, None)
     }
 
-    fn with_lock(config: DatabaseConfig, runtime: Handle, log: &Logger, lock: Option<lock_file::LockFile>) -> Self {
-        let pool = ConnectionPool::open(&config, log);
+    fn with_file(config: DatabaseConfig, runtime: Handle, log: &Logger, file: Option<Arc<LockFile>>) -> Self {
+        let pool = ConnectionPool::open(&config, file.clone(), log);
         Self(Arc::new(Shared {
             config,
             pool,
@@ -154,7 +166,7 @@ impl Database {
             abandoned: AtomicI64::new(0),
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
-            _lock: lock,
+            file,
         }))
     }
 
@@ -187,16 +199,35 @@ impl Database {
         migrate::must_be_current(&self.0.config)
     }
 
-    /// Succeeds when the database answers, its schema is the one this program knows, and its disk did not fail.
+    /// Succeeds when a write would work: the database answers and takes writes, its schema has all that this program
+    /// knows, its disk did not fail, and an SQLite file is where it was opened.
     pub fn ready(&self, ctx: &RequestContext) -> PortFuture<(), Fault> {
-        let op = Operation::read("database.ready");
-        if let Err(fault) = self.takes_writes(op.name) {
+        const NAME: &str = "database.ready";
+        /// A writer that takes longer than this, in another process, is at work.
+        const LOCK_WAIT: Duration = Duration::from_millis(100);
+        if let Err(fault) = self.takes_writes(NAME) {
             return Box::pin(async { Err(fault) });
         }
-        self.run(ctx, op, |tx| {
-            migrate::is_current(tx)?.then_some(()).ok_or_else(|| {
-                TxError::Refused(Fault::new(FaultKind::Unavailable, "database.ready").caused_by("schema mismatch"))
-            })
+        let file = self.0.file.clone();
+        let check = move |tx: &mut Tx<'_>| {
+            if !migrate::is_current(tx)? {
+                return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
+            }
+            file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME)).map_err(TxError::Refused)
+        };
+        if self.engine() == Engine::Postgres {
+            return self.run(ctx, Operation::write(NAME), check);
+        }
+        let (database, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move {
+            // Where someone else is writing, one can write; to wait for the only place would make a busy shop unready.
+            if database.0.pool.is_idle_for_writes() {
+                match database.run(&ctx.at_most(LOCK_WAIT), Operation::write(NAME), check.clone()).await {
+                    Err(fault) if matches!(fault.kind(), FaultKind::Contention | FaultKind::DeadlineExceeded) => {}
+                    known => return known,
+                }
+            }
+            database.run(&ctx, Operation::read(NAME), check).await
         })
     }
 

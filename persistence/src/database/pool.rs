@@ -10,6 +10,7 @@ use slog::{Logger, debug, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Conn, Mode};
+use super::lock_file::LockFile;
 use super::{DatabaseConfig, DatabaseUrl, Engine};
 
 pub(super) type PooledConn = PooledConnection<Manager>;
@@ -26,7 +27,7 @@ pub(super) struct ConnectionPool {
 }
 
 impl ConnectionPool {
-    pub(super) fn open(config: &DatabaseConfig, log: &Logger) -> Self {
+    pub(super) fn open(config: &DatabaseConfig, file: Option<Arc<LockFile>>, log: &Logger) -> Self {
         let reachable =
             Arc::new(Reachable { log: log.new(o!("op" => "database.connect")), down: AtomicBool::new(false) });
         // As many again as replacements for those whose jobs were given up and may never come back.
@@ -40,7 +41,7 @@ impl ConnectionPool {
             .connection_timeout(config.pool_wait)
             .test_on_check_out(true)
             .error_handler(Box::new(LogError(reachable.clone())))
-            .build_unchecked(Manager { url: config.url.clone(), reachable });
+            .build_unchecked(Manager { url: config.url.clone(), file, reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
             // One writer at a time is what SQLite can do; queueing here is fair, inside SQLite it is not.
@@ -65,6 +66,11 @@ impl ConnectionPool {
         }
     }
 
+    /// Whether a writer would be let in at once.
+    pub(super) fn is_idle_for_writes(&self) -> bool {
+        self.writers.available_permits() > 0
+    }
+
     /// Blocks for at most `wait`.
     pub(super) fn get(&self, wait: Duration) -> Result<PooledConn, r2d2::Error> {
         self.pool.get_timeout(wait)
@@ -73,6 +79,7 @@ impl ConnectionPool {
 
 pub(super) struct Manager {
     url: DatabaseUrl,
+    file: Option<Arc<LockFile>>,
     reachable: Arc<Reachable>,
 }
 
@@ -81,6 +88,8 @@ pub(super) struct Tracked {
     conn: Conn,
     seen: Stopwatch,
     spoilt: bool,
+    /// Dropped after the connection: see [`LockFile`].
+    _file: Option<Arc<LockFile>>,
 }
 
 impl Tracked {
@@ -108,8 +117,13 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
+        // After it was opened: then it is the file that was looked at, or one that every write refuses.
+        if let Some(file) = &self.file {
+            let other = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
+            file.same_file().map_err(other)?;
+        }
         self.reachable.is_up();
-        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false })
+        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
@@ -188,7 +202,7 @@ mod tests {
             lock_timeout: Duration::from_secs(5),
             commit_grace: Duration::from_secs(5),
         };
-        let pool = ConnectionPool::open(&config, &Logger::root(slog::Discard, o!()));
+        let pool = ConnectionPool::open(&config, None, &Logger::root(slog::Discard, o!()));
         let connections = [pool.get(config.pool_wait).expect("one"), pool.get(config.pool_wait).expect("another")];
         for mut tracked in connections {
             let Conn::Sqlite(conn) = &mut tracked.conn else { panic!("not SQLite") };
