@@ -129,9 +129,14 @@ impl Conn {
                 AnsiTransactionManager::begin_transaction_sql(conn, sql)
             }
             Self::Postgres(conn) => {
-                let access = if mode == Mode::Write { "READ WRITE" } else { "READ ONLY" };
+                // A read of several statements is of one moment, as on SQLite. A write locks what it decides by, and
+                // must see what was committed while it waited for the lock.
+                let level = match mode {
+                    Mode::Read => "REPEATABLE READ READ ONLY",
+                    Mode::Write => "READ COMMITTED READ WRITE",
+                };
                 let sql = format!(
-                    "BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL statement_timeout = {statement}; \
+                    "BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {statement}; \
                      SET LOCAL lock_timeout = {lock}"
                 );
                 AnsiTransactionManager::begin_transaction_sql(conn, &sql)

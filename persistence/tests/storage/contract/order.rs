@@ -129,3 +129,47 @@ async fn reports_that_come_at_once_are_all_kept(place: Place) {
     assert_eq!(known, ["evt_placed", "report-0", "report-1", "report-2", "report-3"]);
     assert_eq!(order.lines[0].fulfilled, 4);
 }
+
+mod snapshot {
+    use super::*;
+    use crate::kit::until;
+
+    crate::on_postgres!(an_order_that_changes_while_it_is_read_is_read_as_of_one_moment);
+
+    /// The reader has read the lines and waits for the events when both change.
+    async fn an_order_that_changes_while_it_is_read_is_read_as_of_one_moment(place: Place) {
+        let shop = place.shop().await;
+        let checkout = shop.bought(&[("song", 2)], "k1").await;
+        let order = checkout.order.expect("an order");
+        let (mut writer, mut observer) = (place.raw(), place.raw());
+        for by_page in [false, true] {
+            writer.execute("BEGIN; LOCK TABLE order_event IN ACCESS EXCLUSIVE MODE");
+            let ctx = task();
+            let reading = async {
+                match by_page {
+                    false => shop.orders.read(&ctx, order.id.clone()).await,
+                    true => shop.orders.read_page(&ctx, order.page.clone()).await,
+                }
+            };
+            let changing = async {
+                until("the reader waits for the events", || observer.waiting() == 1).await;
+                writer_changes(&mut writer, order.id.as_str());
+                writer.execute("COMMIT");
+            };
+            let (read, ()) = tokio::join!(reading, changing);
+            let read = read.expect("read").expect("an order");
+            assert_eq!((read.lines[0].fulfilled, read.events.len()), (0, 1), "as of the moment before");
+            let after = shop.orders.read(&ctx, order.id.clone()).await.expect("read").expect("an order");
+            assert_eq!((after.lines[0].fulfilled, after.events.len()), (2, 2));
+            writer.execute("UPDATE order_line SET fulfilled = 0; DELETE FROM order_event WHERE sequence = 1");
+        }
+    }
+
+    fn writer_changes(raw: &mut crate::kit::raw::Raw, order: &str) {
+        raw.execute(&format!(
+            "UPDATE order_line SET fulfilled = total; \
+             INSERT INTO order_event SELECT order_id, 1, 'second', kind, occurred_at, body FROM order_event \
+             WHERE order_id = '{order}' AND sequence = 0"
+        ));
+    }
+}
