@@ -7,6 +7,7 @@ mod boundaries;
 mod check;
 mod docs;
 mod faults;
+mod golden;
 mod machine;
 mod migrations;
 mod postgres;
@@ -34,6 +35,8 @@ enum Chore {
     Migrations,
     /// The tests that break sockets, databases and processes on purpose.
     Faults(faults::Args),
+    /// Store a golden set of what the shop stores now, for every later program to read.
+    Golden,
     /// Measure the shop beside its own engine; writes docs/BENCHMARKS.md.
     Bench(bench::Args),
     /// Write docs/CONFIGURATION.md; check the links and code paths in the documents.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Boundaries => boundaries::run(),
         Chore::Migrations => migrations::run(),
         Chore::Faults(args) => faults::run(&args),
+        Chore::Golden => golden::run(),
         Chore::Bench(args) => bench::run(&args),
         Chore::Docs(args) => docs::run(&args),
     };

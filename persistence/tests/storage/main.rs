@@ -4,6 +4,7 @@
 
 mod choke_point;
 mod contract;
+mod golden;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod migrations;
