@@ -89,7 +89,10 @@ pub enum OpenError {
          run `tuckshop migrate`"
     )]
     Missing(String),
-    #[error("the schema is newer than this program: it has migration {0}; run the newer program")]
+    #[error(
+        "the schema is newer than this program: it lacks what this program needs, since a newer release took it away; run \
+         a program that knows migration {0}"
+    )]
     SchemaNewer(String),
     #[error("the schema is older than this program: it lacks {0} migration(s); run `tuckshop migrate`")]
     SchemaOlder(usize),
@@ -194,7 +197,14 @@ impl Database {
         migrate::apply(&self.0.config)
     }
 
-    /// Refuses a schema that this program does not know. Blocks.
+    /// Applies the steps of a directory as [`Database::migrate`] applies those of this program: what a later release
+    /// would do. For tests of an upgrade. Blocks.
+    #[doc(hidden)]
+    pub fn migrate_from(&self, directory: &std::path::Path) -> Result<usize, OpenError> {
+        migrate::apply_directory(&self.0.config, directory)
+    }
+
+    /// Refuses a schema that lacks what this program knows, or from which something was taken that it needs. Blocks.
     pub fn must_be_current(&self) -> Result<(), OpenError> {
         migrate::must_be_current(&self.0.config)
     }
@@ -210,7 +220,7 @@ impl Database {
         }
         let file = self.0.file.clone();
         let check = move |tx: &mut Tx<'_>| {
-            if !migrate::is_current(tx)? {
+            if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
             }
             file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME)).map_err(TxError::Refused)
