@@ -29,7 +29,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
-pub(crate) use backend::{Tx, on_backend};
+pub(crate) use backend::{Tx, bytewise, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use job::{Job, JobEnd, Wait};
 use lock_file::LockFile;
