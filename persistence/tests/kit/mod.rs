@@ -61,6 +61,20 @@ macro_rules! on_postgres {
     };
 }
 
+/// The same on a Postgres whose database orders text as people do and not by its bytes.
+#[macro_export]
+macro_rules! on_collated_postgres {
+    ($($test:ident),+ $(,)?) => {
+        mod collated_postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = $crate::kit::Place::collated_postgres() {
+                    $crate::kit::run(place, super::$test);
+                }
+            })+
+        }
+    };
+}
+
 /// Runs one test on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(place: Place, test: impl FnOnce(Place) -> F) {
     let runtime =
@@ -91,6 +105,15 @@ impl Place {
 
     /// `None`, and a word about it, when no server was given to test with.
     pub fn postgres() -> Option<Self> {
+        Self::postgres_with("")
+    }
+
+    /// With the collation of `en-US`.
+    pub fn collated_postgres() -> Option<Self> {
+        Self::postgres_with("LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    }
+
+    fn postgres_with(options: &str) -> Option<Self> {
         static SAID: Once = Once::new();
         let Ok(admin) = std::env::var(POSTGRES) else {
             // Not `eprintln!`: the harness would keep it to itself.
@@ -98,7 +121,7 @@ impl Place {
             return None;
         };
         let name = format!("storage_{}", uuid::Uuid::new_v4().simple());
-        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
         let mut url = url::Url::parse(&admin).expect("an admin url");
         url.set_path(&name);
         Some(Self { url: url.into(), owned: Owned::Database { admin, name } })

@@ -17,6 +17,7 @@ on_both_engines!(
     a_change_of_too_many_units_is_refused_with_all_that_came_with_it,
     an_order_that_does_not_exist_cannot_change,
     reports_that_come_at_once_are_all_kept,
+    a_history_that_is_full_takes_no_more_and_stays_readable,
 );
 
 fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
@@ -128,6 +129,37 @@ async fn reports_that_come_at_once_are_all_kept(place: Place) {
     known.sort_unstable();
     assert_eq!(known, ["evt_placed", "report-0", "report-1", "report-2", "report-3"]);
     assert_eq!(order.lines[0].fulfilled, 4);
+}
+
+async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let noted = |number: usize| {
+        let adjustment = Adjustment {
+            kind: "note".into(),
+            status: AdjustmentStatus::Pending,
+            lines: Vec::new(),
+            amount: None,
+            description: None,
+        };
+        OrderChange::Adjusted { id: format!("note-{number}"), occurred_at: noon(), adjustment }
+    };
+    let append = async |changes| shop.orders.append(&task(), order.id.clone(), changes, noon()).await;
+    let full = append((1..Order::MAX_EVENTS).map(noted).collect()).await.expect("appended");
+    assert_eq!(full.events.len(), Order::MAX_EVENTS);
+    let before = place.raw().state();
+    for changes in [vec![noted(5_000)], vec![noted(1), noted(5_000)]] {
+        let refused = append(changes).await;
+        assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
+        assert_eq!(place.raw().state(), before);
+    }
+    // What is known is still known.
+    assert_eq!(append(vec![noted(7)]).await.expect("known").events.len(), Order::MAX_EVENTS);
+    // As a program left it that did not look before it appended.
+    place.raw().execute("INSERT INTO order_event SELECT order_id, 1000, 'last', kind, occurred_at, body FROM order_event WHERE sequence = 999");
+    assert_eq!(read(&shop, order.id.clone()).await.events.len(), Order::MAX_EVENTS + 1);
+    let refused = append(vec![noted(5_001)]).await;
+    assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
 }
 
 mod snapshot {
