@@ -198,13 +198,14 @@ impl App {
             surface,
         });
         let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock };
-        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
+        let (ready, degraded, abandoned, commits) = (database.clone(), database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
-            degraded: Arc::new(move || degraded.degraded()),
+            degraded: Arc::new(move || degraded.degraded().map(|lack| lack.as_str())),
             abandoned: Arc::new(move || abandoned.abandoned()),
+            oldest_commit: Arc::new(move || commits.oldest_commit()),
         };
         Ok(Self {
             scope: Scope::new(log.clone(), millis(config.http.request_timeout_ms), shutdown.clone()),

@@ -12,6 +12,7 @@ use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::{BigInt, Text};
 
 use super::DatabaseUrl;
+use super::postgres_url::with_parameters;
 
 /// A connection to whichever engine the URL names.
 pub(super) enum Conn {
@@ -81,16 +82,6 @@ const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30000"),
 ];
 
-fn with_options(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else { return url.to_owned() };
-    for (name, value) in POSTGRES_OPTIONS {
-        if !url.query_pairs().any(|(given, _)| given == name) {
-            url.query_pairs_mut().append_pair(name, value);
-        }
-    }
-    url.into()
-}
-
 /// As SQLite reads it: the file must exist, since a connection that makes one would make an empty shop; and no part of
 /// the path is taken for an option.
 fn existing_file(path: &Path) -> String {
@@ -107,16 +98,27 @@ fn existing_file(path: &Path) -> String {
     uri + "?mode=rw"
 }
 
+/// What the client library says of an address may repeat parts of it.
+fn shown(address: &DatabaseUrl, error: ConnectionError) -> ConnectionError {
+    match error {
+        ConnectionError::BadConnection(message) => ConnectionError::BadConnection(address.without_secrets(message)),
+        // Its address could not even be handed over; what it says has the address in it.
+        ConnectionError::InvalidConnectionUrl(_) => ConnectionError::BadConnection("the address cannot be read".into()),
+        other => other,
+    }
+}
+
 impl Conn {
-    pub(super) fn open(url: &DatabaseUrl) -> ConnectionResult<Self> {
-        match url {
+    pub(super) fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
+        match address {
             DatabaseUrl::Sqlite(path) => {
                 let mut conn = SqliteConnection::establish(&existing_file(path))?;
                 conn.batch_execute(SQLITE_PRAGMAS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Self::Sqlite(conn))
             }
             DatabaseUrl::Postgres(url) => {
-                let mut conn = PgConnection::establish(&with_options(url.expose()))?;
+                let with_options = with_parameters(url.expose(), &POSTGRES_OPTIONS);
+                let mut conn = PgConnection::establish(&with_options).map_err(|error| shown(address, error))?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 // Faults are told apart by message, so messages are asked for in English. Only a privileged user may
                 // ask; an English server needs no asking.
@@ -210,8 +212,9 @@ mod tests {
 
     #[test]
     fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
-        let patient = with_options("postgres://me:p%40ss@localhost:5433/shop");
-        let expected = "postgres://me:p%40ss@localhost:5433/shop\
+        let with_options = |url| with_parameters(url, &POSTGRES_OPTIONS);
+        let patient = with_options("postgres://me:p%40ss@localhost:5433,localhost:5434/shop");
+        let expected = "postgres://me:p%40ss@localhost:5433,localhost:5434/shop\
             ?target_session_attrs=read-write&connect_timeout=2&keepalives_idle=15";
         assert!(patient.starts_with(expected), "{patient}");
         let impatient = with_options("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");

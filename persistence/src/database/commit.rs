@@ -73,7 +73,11 @@ pub(super) fn transaction<T, E: From<Fault>>(
             return Err(failure);
         }
     };
-    match conn.commit() {
+    let committed = {
+        let _under_way = (operation.mode == Mode::Write).then(|| storage.commits.begin());
+        conn.commit()
+    };
+    match committed {
         Ok(()) => {
             if needs_room {
                 room.was_found();

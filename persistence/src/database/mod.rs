@@ -8,10 +8,12 @@ mod backend;
 mod classify;
 mod clock;
 mod commit;
+mod commits;
 mod job;
 mod lock_file;
 mod migrate;
 mod pool;
+mod postgres_url;
 mod rerun;
 mod room;
 mod url;
@@ -31,6 +33,7 @@ pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, on_backend};
 pub(crate) use clock::{engine_now, lease};
+use commits::Commits;
 use job::{Job, JobEnd, Wait};
 use lock_file::LockFile;
 use pool::ConnectionPool;
@@ -63,6 +66,7 @@ struct Shared {
     /// A commit met an I/O error. Only a restart, which reads everything anew, ends this.
     disk_failed: AtomicBool,
     room: Room,
+    commits: Commits,
     /// Keeps other processes away from an SQLite file.
     file: Option<Arc<LockFile>>,
 }
@@ -98,6 +102,23 @@ pub enum OpenError {
     SchemaOlder(usize),
     #[error("migration failed: {0}")]
     Migration(String),
+}
+
+/// What does not work although the database is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degraded {
+    StorageFull,
+    CommitsStalled,
+}
+
+impl Degraded {
+    /// The stable word for operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StorageFull => FaultKind::StorageFull.as_str(),
+            Self::CommitsStalled => "commits_stalled",
+        }
+    }
 }
 
 /// Names one transaction in logs and faults: `module.verb`.
@@ -169,6 +190,7 @@ impl Database {
             abandoned: AtomicI64::new(0),
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
+            commits: Commits::new(log),
             file,
         }))
     }
@@ -242,9 +264,18 @@ impl Database {
     }
 
     /// What it cannot do although it is ready. With a full disk nothing can be written, and reads go on: so it is told
-    /// from the first write that failed for want of room to the next one that is committed.
-    pub fn degraded(&self) -> Option<FaultKind> {
-        self.0.room.is_out().then_some(FaultKind::StorageFull)
+    /// from the first write that failed for want of room to the next one that is committed. And while a commit takes
+    /// long, nothing is acknowledged.
+    pub fn degraded(&self) -> Option<Degraded> {
+        if self.0.room.is_out() {
+            return Some(Degraded::StorageFull);
+        }
+        self.0.commits.stalled().then_some(Degraded::CommitsStalled)
+    }
+
+    /// The age of the oldest commit that is under way.
+    pub fn oldest_commit(&self) -> Option<Duration> {
+        self.0.commits.oldest()
     }
 
     fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {

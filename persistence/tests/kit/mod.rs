@@ -131,6 +131,10 @@ impl Place {
         self.config().url.engine()
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Patient where a test does not ask for haste, so that a slow machine fails no test.
     pub fn config(&self) -> DatabaseConfig {
         config(&self.url)
