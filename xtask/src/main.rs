@@ -9,7 +9,6 @@ mod docs;
 mod faults;
 mod golden;
 mod machine;
-mod migrations;
 mod postgres;
 mod process;
 mod python;
@@ -27,12 +26,10 @@ use clap::Parser;
 enum Chore {
     /// Set up Postgres and Python, then run every test on both engines.
     Test(test::Args),
-    /// Format, lints, boundaries, migrations, documents, and then every test.
+    /// Format, lints, boundaries, documents, and then every test.
     Check(check::Args),
     /// The walls between the crates: who may depend on, name, spawn and read what.
     Boundaries,
-    /// The migrations of both engines describe the same tables.
-    Migrations,
     /// The tests that break sockets, databases and processes on purpose.
     Faults(faults::Args),
     /// Store a golden set of what the shop stores now, for every later program to read.
@@ -48,7 +45,6 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Check(args) => check::run(&args),
         Chore::Boundaries => boundaries::run(),
-        Chore::Migrations => migrations::run(),
         Chore::Faults(args) => faults::run(&args),
         Chore::Golden => golden::run(),
         Chore::Bench(args) => bench::run(&args),

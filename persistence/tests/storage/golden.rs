@@ -306,33 +306,22 @@ fn shapes(set: &Set) -> BTreeSet<String> {
 }
 
 fn dump(raw: &mut Raw) -> Set {
-    let tables = raw.texts(
-        "SELECT name AS value FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_\\_%' ESCAPE '\\' \
-         AND name NOT LIKE 'sqlite%' AND name <> 'schema_floor' ORDER BY rowid",
-    );
-    let mut dump = |table: String| {
-        let columns = columns(raw, &table);
-        let members: Vec<String> = columns.iter().map(|column| format!("'{column}', {column}")).collect();
+    let mut tables = raw.product_tables();
+    // It describes the schema and no shop.
+    tables.retain(|table| table != "schema_floor");
+    let dump = |table: String| {
+        let members: Vec<String> = raw.columns(&table).iter().map(|column| format!("'{column}', {column}")).collect();
         let sql = format!("SELECT json_object({}) AS value FROM {table} ORDER BY 1", members.join(", "));
         let rows = raw.texts(&sql).iter().map(|row| serde_json::from_str(row).expect("a row")).collect();
         (table, rows)
     };
-    tables.into_iter().map(&mut dump).collect()
-}
-
-fn columns(raw: &mut Raw, table: &str) -> Vec<String> {
-    raw.texts(&match raw {
-        Raw::Sqlite(_) => format!("SELECT name AS value FROM pragma_table_info('{table}')"),
-        Raw::Postgres(_) => format!(
-            "SELECT CAST(column_name AS TEXT) AS value FROM information_schema.columns WHERE table_name = '{table}'"
-        ),
-    })
+    tables.into_iter().map(dump).collect()
 }
 
 /// Columns that came later have their defaults; those that went are left out.
 fn load(raw: &mut Raw, set: &Set) {
     for (table, rows) in set {
-        let here = columns(raw, table);
+        let here = raw.columns(table);
         for row in rows {
             let named: Vec<&str> =
                 row.keys().map(String::as_str).filter(|name| here.contains(&(*name).to_owned())).collect();
