@@ -4,6 +4,7 @@
 mod settings;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +125,7 @@ impl App {
         let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
         let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
         let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
@@ -361,7 +363,7 @@ fn mock_handler(
     let ledger_path = ledger_path(config);
     let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());

@@ -8,4 +8,5 @@ mod kit;
 mod config;
 mod database;
 mod import;
+mod permissions;
 mod production;

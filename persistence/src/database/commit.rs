@@ -57,7 +57,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
 ) -> Result<T, Failure<E>> {
     let op = operation.name;
     let room = &storage.room;
-    let file = storage.file.as_ref().filter(|_| operation.mode == Mode::Write);
+    let file = storage.file.get().filter(|_| operation.mode == Mode::Write);
     ctx.check(op)?;
     if let Err(error) = conn.begin(operation.mode, limits) {
         return Err(before_commit(conn, ctx, op, error));

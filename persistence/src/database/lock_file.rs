@@ -9,8 +9,11 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
 use slog::{Logger, crit, info, o, warn};
 
@@ -39,6 +42,30 @@ pub(super) struct LockFile {
     identity: (u64, u64),
     changed: AtomicBool,
     log: Logger,
+}
+
+/// The share of the database itself. It goes last: whoever opens the file next, in this process too, finds it free.
+pub(super) struct Held(Option<Arc<LockFile>>);
+
+impl Held {
+    pub(super) fn new(file: Option<Arc<LockFile>>) -> Self {
+        Self(file)
+    }
+
+    pub(super) fn get(&self) -> Option<&Arc<LockFile>> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for Held {
+    /// Waits for a connection that the pool was opening when it was closed.
+    fn drop(&mut self) {
+        const AT_MOST: Duration = Duration::from_secs(1);
+        let watch = Stopwatch::start();
+        while self.0.as_ref().is_some_and(|file| Arc::strong_count(file) > 1) && watch.elapsed() < AT_MOST {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl LockFile {

@@ -35,7 +35,7 @@ pub(crate) use backend::{Tx, bytewise, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
 use job::{Job, JobEnd, Wait};
-use lock_file::LockFile;
+use lock_file::{Held, LockFile};
 use pool::ConnectionPool;
 use room::Room;
 
@@ -67,8 +67,8 @@ struct Shared {
     disk_failed: AtomicBool,
     room: Room,
     commits: Commits,
-    /// Keeps other processes away from an SQLite file.
-    file: Option<Arc<LockFile>>,
+    /// Keeps other processes away from an SQLite file. After the pool, so that it is dropped after it.
+    file: Held,
 }
 
 /// The database cannot be used as configured. Start-up ends here.
@@ -191,7 +191,7 @@ impl Database {
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
             commits: Commits::new(log),
-            file,
+            file: Held::new(file),
         }))
     }
 
@@ -240,7 +240,7 @@ impl Database {
         if let Err(fault) = self.takes_writes(NAME) {
             return Box::pin(async { Err(fault) });
         }
-        let file = self.0.file.clone();
+        let file = self.0.file.get().cloned();
         let check = move |tx: &mut Tx<'_>| {
             if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));

@@ -124,7 +124,7 @@ impl Database {
                 "error_code" => "io_error", "error" => unknown.chain());
         }
         // In the file that is open now nothing could be found out.
-        let file_changed = self.0.file.as_ref().is_some_and(|file| file.has_changed());
+        let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
         if !operation.repeatable || self.disk_failed() || file_changed {
             told("deferred");
             return Err(Failure::Unknown(unknown));
