@@ -11,7 +11,7 @@ pub mod said;
 
 use std::future::Future;
 use std::io::Write;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
@@ -26,6 +26,7 @@ use persistence::{
     SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use raw::Raw;
+use said::Said;
 use slog::{Discard, Logger, o};
 
 const POSTGRES: &str = "XTASK_POSTGRES_URL";
@@ -196,8 +197,18 @@ pub fn open(config: DatabaseConfig) -> Database {
     Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
 }
 
+/// Where everything is logged to, in a test binary that looks at all of it.
+static RECORDER: Mutex<Option<Said>> = Mutex::new(None);
+
+pub fn record_logs(recorder: Option<Said>) {
+    *RECORDER.lock().expect("a recorder") = recorder;
+}
+
 pub fn log() -> Logger {
-    Logger::root(Discard, o!())
+    match &*RECORDER.lock().expect("a recorder") {
+        Some(said) => said.logger(),
+        None => Logger::root(Discard, o!()),
+    }
 }
 
 /// Every storage port on one database.
