@@ -53,8 +53,25 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
 ];
 
-/// Indexes without which the planner finds no statement dearer, in the order of their names, and why they are there.
-const MAY_BE_MISSED: [(&str, &str); 3] = [
+/// What the planner may expect a statement to cost, among some thousand rows: a look by an index costs 8, to read a table
+/// some hundreds.
+const MOST: f64 = 150.0;
+
+/// Statements that may cost more, by a part of them, and why.
+const MAY_COST: &[(&str, &str)] = &[
+    ("FROM destination d", "one look for each destination: of the whose turn it is, and of an operator"),
+    ("UPDATE idempotency_key SET created_at", "a simulation ages a key, production never does"),
+    ("FROM (address INNER JOIN customer", "the copies of a customer are many with one address"),
+    ("FROM shipping_rate", "a few rows that are all wanted"),
+    ("FROM free_shipping", "a few rows that are all wanted"),
+    ("FROM platform", "as many rows as the operator approved"),
+];
+
+/// Indexes without which the planner finds no statement dear, in the order of their names, and why they are there.
+const MAY_BE_MISSED: [(&str, &str); 6] = [
+    ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
+    ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
+    ("delivery_by_age", "delivery_by_state begins with the state too; an operator's look"),
     ("delivery_dead", "for an operator's look at one destination, where many are dead"),
     ("payment_attempt_by_reference", "for one payment among many that are unsettled"),
     ("variant_by_product", "for the reference of a product, when one is deleted by hand"),
@@ -82,7 +99,7 @@ fn heard() -> Vec<String> {
 }
 
 on_sqlite!(every_statement_uses_an_index);
-on_postgres!(every_statement_uses_an_index, without_any_index_a_statement_becomes_dear);
+on_postgres!(every_statement_uses_an_index, no_statement_is_dear_and_without_any_index_one_is);
 
 async fn every_statement_uses_an_index(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
@@ -137,28 +154,38 @@ fn judge(place: &Place, statements: &[String], said: &Said) {
     assert!(unneeded.is_empty() || place.engine() == Engine::Postgres, "{unneeded:?}");
 }
 
-/// Drops one index after the other: the planner must find that some statement costs more. An index for which it does not
-/// is not needed, or serves a statement that the tour does not send. Unique ones are there for the rule.
-async fn without_any_index_a_statement_becomes_dear(place: Place) {
+/// Among many rows no statement costs much; and when one index after the other is dropped, some statement does. An index
+/// for which none does is not needed, or serves a statement that the tour does not send. Unique ones are there for the
+/// rule.
+async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
     let (statements, _) = toured(&place).await;
     let mut raw = place.raw();
     multiply(&mut raw);
-    let before: Vec<f64> = statements.iter().map(|statement| cost(&mut raw, statement)).collect();
+    let dear = |raw: &mut Raw| {
+        let costs = |statement: &str| !MAY_COST.iter().any(|(what, _)| statement.replace('"', "").contains(what));
+        let scanned = |statement: &str| !MAY_SCAN.iter().any(|(what, _)| first_table(statement).starts_with(what));
+        let judged = statements.iter().filter(|statement| {
+            let plan = explain(raw, Engine::Postgres, statement);
+            (costs(statement) && cost(&plan) > MOST)
+                || (scanned(statement) && plan.iter().any(|line| line.contains("Seq Scan")))
+        });
+        judged.cloned().collect::<Vec<_>>()
+    };
+    let found = dear(&mut raw);
+    assert!(found.is_empty(), "these cost too much among many rows:\n\n{}", found.join("\n\n"));
     let mut unnoticed = Vec::new();
     let indexes = "SELECT CAST(c.relname AS TEXT) AS value FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND NOT i.indisunique \
         AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid) ORDER BY 1";
     for index in raw.texts(indexes) {
         raw.execute(&format!("BEGIN; DROP INDEX {index}"));
-        let dearest = statements.iter().zip(&before).map(|(statement, before)| cost(&mut raw, statement) / before);
-        let dearest = dearest.fold(0.0, f64::max);
-        raw.release();
-        if dearest < 1.1 {
+        if dear(&mut raw).is_empty() {
             unnoticed.push(index);
         }
+        raw.release();
     }
-    assert_eq!(unnoticed, MAY_BE_MISSED.map(|(index, _)| index), "without these no statement costs more");
+    assert_eq!(unnoticed, MAY_BE_MISSED.map(|(index, _)| index), "without these no statement costs much");
 }
 
 /// Copies the rows of each table with other names until it pays to look for them by an index.
@@ -191,9 +218,8 @@ fn multiply(raw: &mut Raw) {
     raw.execute("ANALYZE");
 }
 
-/// What the planner expects it to cost, for any parameters.
-fn cost(raw: &mut Raw, statement: &str) -> f64 {
-    let plan = explain(raw, Engine::Postgres, statement);
+/// What the planner expects of a plan, for any parameters.
+fn cost(plan: &[String]) -> f64 {
     let expected =
         plan[0].split("..").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|cost| cost.parse().ok());
     expected.unwrap_or_else(|| panic!("no cost in {plan:?}"))
