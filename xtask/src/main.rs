@@ -5,14 +5,20 @@
 mod bench;
 mod boundaries;
 mod check;
+mod dist;
 mod docs;
 mod faults;
 mod golden;
 mod machine;
 mod postgres;
 mod process;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../faultkit/src/provided.rs"]
+mod provided;
+mod provision;
 mod python;
 mod sources;
+mod summary;
 mod test;
 mod tools;
 
@@ -36,7 +42,9 @@ enum Chore {
     Golden,
     /// Measure the shop beside its own engine; writes docs/BENCHMARKS.md.
     Bench(bench::Args),
-    /// Write docs/CONFIGURATION.md; check the links and code paths in the documents.
+    /// Build the binary to install elsewhere, without paths of this machine in it.
+    Dist(dist::Args),
+    /// Write docs/CONFIGURATION.md; check the links, paths and names of code in the documents.
     Docs(docs::Args),
 }
 
@@ -48,6 +56,7 @@ fn main() -> ExitCode {
         Chore::Faults(args) => faults::run(&args),
         Chore::Golden => golden::run(),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Docs(args) => docs::run(&args),
     };
     // Not returned as it is: with RUST_BACKTRACE, as machines of a CI often have it, a screen of frames would bury it.

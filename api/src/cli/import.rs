@@ -13,6 +13,7 @@ use slog::Logger;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::output::say;
 use super::{DONE, failed};
 use crate::app;
 use crate::config::Config;
@@ -43,9 +44,9 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
     match imported {
         Ok(_) => {
             for file in &read.files {
-                println!("{:<24} {:>8} rows", file.file, file.rows);
+                say!("{:<24} {:>8} rows", file.file, file.rows);
             }
-            println!("Imported.");
+            say!("Imported.");
             DONE
         }
         Err(ImportError::Interrupted { stored, cause }) => failed(&format!(

@@ -9,6 +9,7 @@ use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
 
+use super::output::say;
 use super::tools::Session;
 use super::{DONE, failed};
 use crate::shopping::v2026_04_08::VERSION;
@@ -71,7 +72,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            println!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
+            say!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -82,9 +83,9 @@ fn list(session: &Session<'_>) -> ExitCode {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
         Ok(platforms) => {
             for platform in &platforms {
-                println!("{}  {}", platform.id.0, told(session.tools.webhook_url(&platform.profile)));
+                say!("{}  {}", platform.id.0, told(session.tools.webhook_url(&platform.profile)));
             }
-            println!("{} pinned.", platforms.len());
+            say!("{} pinned.", platforms.len());
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -95,7 +96,7 @@ fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {
-            println!("{} is not pinned any more", id.0);
+            say!("{} is not pinned any more", id.0);
             DONE
         }
         Ok(false) => failed(&format!("{} is not pinned", id.0)),

@@ -6,6 +6,7 @@
 mod demo;
 mod directory;
 mod field;
+mod grammar;
 mod problem;
 mod rows;
 mod table;

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use domain::PortFuture;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use serde_json::json;
 
-use crate::http::Scope;
+use crate::http::{Routes, Scope};
+use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
 
 /// Whether the database answers and has the schema of this program.
@@ -30,16 +31,21 @@ pub struct Operations {
     pub degraded: Degradation,
     pub abandoned: AbandonedCount,
     pub oldest_commit: OldestCommit,
+    pub lost_log_lines: LostLines,
 }
 
 /// A load balancer does not wait longer for an answer.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/livez", web::get().to(livez))
-        .route("/readyz", web::get().to(readyz))
-        .route("/statusz", web::get().to(statusz));
+/// What a load balancer asks. Served wherever the shop is.
+pub fn probes(routes: &mut Routes) {
+    routes.on(Method::GET, "/livez", livez);
+    routes.on(Method::GET, "/readyz", readyz);
+}
+
+/// What an operator asks, and what says more of the shop than a stranger should know.
+pub fn status(routes: &mut Routes) {
+    routes.on(Method::GET, "/statusz", statusz);
 }
 
 /// The process runs. Nothing else is asked, so that a database that is down restarts nothing.
@@ -75,6 +81,7 @@ async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> 
         "commands_in_flight": operations.commands.in_flight(),
         "transactions_abandoned": (operations.abandoned)(),
         "oldest_commit_ms": (operations.oldest_commit)().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        "log_lines_lost": operations.lost_log_lines.count(),
         "tasks": operations.supervisor.status(),
     }))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use faultkit::SmallDisk;
+use faultkit::provided::not_checked;
 use serde_json::json;
 
 use crate::books::{Books, Item, stock};
@@ -14,7 +15,6 @@ use crate::invariants::violations;
 use crate::kit::basket::basket;
 use crate::kit::client::fresh_key;
 use crate::kit::command::tuckshop_at;
-use crate::kit::place::not_checked;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, STILL};
 

@@ -1,7 +1,7 @@
 //! What every storage test stands on: a fresh database on one engine, a shop in it, and ways to look underneath.
 //!
 //! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (an admin url); `cargo xtask test` provides
-//! one. Without it that half is not run, and says so past the capture of the test harness.
+//! one. Without it each test of that half is reported as skipped.
 
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 
@@ -10,8 +10,7 @@ pub mod raw;
 pub mod said;
 
 use std::future::Future;
-use std::io::Write;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
@@ -21,6 +20,7 @@ use domain::fault::{Fault, FaultKind};
 use domain::import::ImportError;
 use domain::order::OrderError;
 use domain::payment::RefundError;
+use faultkit::provided::{self, POSTGRES};
 use persistence::{
     Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport,
     SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
@@ -28,8 +28,6 @@ use persistence::{
 use raw::Raw;
 use said::Said;
 use slog::{Discard, Logger, o};
-
-const POSTGRES: &str = "XTASK_POSTGRES_URL";
 
 /// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
 #[macro_export]
@@ -97,6 +95,7 @@ enum Owned {
 
 impl Place {
     pub fn sqlite() -> Self {
+        provided::used("SQLite");
         let directory = tempfile::tempdir().expect("a directory");
         Self {
             url: format!("sqlite://{}", directory.path().join("shop.db").display()),
@@ -104,7 +103,7 @@ impl Place {
         }
     }
 
-    /// `None`, and a word about it, when no server was given to test with.
+    /// `None`, and the test is reported as skipped, when no server was given to test with.
     pub fn postgres() -> Option<Self> {
         Self::postgres_with("")
     }
@@ -115,16 +114,12 @@ impl Place {
     }
 
     fn postgres_with(options: &str) -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Ok(admin) = std::env::var(POSTGRES) else {
-            // Not `eprintln!`: the harness would keep it to itself.
-            SAID.call_once(|| drop(writeln!(std::io::stderr(), "NOT CHECKED: Postgres ({POSTGRES} is not set)")));
-            return None;
-        };
+        let admin = POSTGRES.get()?;
         let name = format!("storage_{}", uuid::Uuid::new_v4().simple());
         Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
         let mut url = url::Url::parse(&admin).expect("an admin url");
         url.set_path(&name);
+        POSTGRES.used();
         Some(Self { url: url.into(), owned: Owned::Database { admin, name } })
     }
 

@@ -1,6 +1,5 @@
 //! A full disk: a fault of its own, told until a write finds room again.
 
-use std::io::Write;
 use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
@@ -78,8 +77,7 @@ mod postgres_says {
 
 async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed(place: Place) {
     let Some(disk) = SmallDisk::mount(place.sqlite_path().with_file_name("small"), 6) else {
-        let _ = writeln!(std::io::stderr(), "NOT CHECKED: a full disk (only root may mount a small one)");
-        return;
+        return faultkit::provided::not_checked("a full disk (only root may mount a small one)");
     };
     let said = Said::default();
     let settings = config(&format!("sqlite://{}", disk.path.join("shop.db").display()));
