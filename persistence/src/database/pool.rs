@@ -264,10 +264,9 @@ mod tests {
 
     #[test]
     fn an_outage_in_which_attempts_alternate_is_two_lines() {
-        use slog::Drain;
         let lines = Lines::default();
         let hour = Duration::from_secs(3_600);
-        let mut reachable = Reachable { lasts: hour, ..Reachable::new(&Logger::root(lines.clone().fuse(), o!())) };
+        let mut reachable = Reachable { lasts: hour, ..Reachable::new(&Logger::root(lines.clone(), o!())) };
         for outage in 1..=2 {
             for _ in 0..20 {
                 reachable.fails(&"refused");
