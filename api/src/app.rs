@@ -4,6 +4,7 @@
 mod settings;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +135,7 @@ impl App {
         let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
         let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
         let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
@@ -222,13 +224,14 @@ impl App {
             },
         };
         let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock, home };
-        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
+        let (ready, degraded, abandoned, commits) = (database.clone(), database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
-            degraded: Arc::new(move || degraded.degraded()),
+            degraded: Arc::new(move || degraded.degraded().map(|lack| lack.as_str())),
             abandoned: Arc::new(move || abandoned.abandoned()),
+            oldest_commit: Arc::new(move || commits.oldest_commit()),
             lost_log_lines,
         };
         Ok(Self {
@@ -347,10 +350,16 @@ impl Tools {
     }
 }
 
+/// A database address without what must not be shown, whatever is wrong with it.
+pub fn shown_database_url(text: &str) -> String {
+    DatabaseUrl::shown(text)
+}
+
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
     let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
-        Ok(DatabaseUrl::Sqlite(path)) => path.with_extension("payments.ledger"),
+        // One ledger for one file, by whatever symbolic link it is opened.
+        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
     };
     config.simulation.ledger_path.clone().unwrap_or(beside)
@@ -389,7 +398,7 @@ fn mock_handler(
     let ledger_path = ledger_path(config);
     let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());

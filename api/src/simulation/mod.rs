@@ -172,6 +172,10 @@ async fn append(
         Err(OrderError::Refused(OrderRefusal::NotFound)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))
         }
+        Err(OrderError::Refused(OrderRefusal::TooManyEvents)) => {
+            let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
+        }
         Err(OrderError::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
     }
 }
