@@ -287,3 +287,28 @@ proptest! {
         prop_assert!(ALL.contains(&at.status));
     }
 }
+
+#[test]
+fn codes_of_messages_are_the_words_that_platforms_know() {
+    use MessageCode as M;
+    for (code, word, about_payment) in [
+        (M::OutOfStock, "out_of_stock", false),
+        (M::ItemUnavailable, "item_unavailable", false),
+        (M::AddressUndeliverable, "address_undeliverable", false),
+        (M::Missing, "missing", false),
+        (M::UnknownSelection, "unknown_selection", false),
+        (M::UnknownCountry, "unknown_country", false),
+        (M::MethodUnavailable, "fulfillment_method_unavailable", false),
+        (M::OneDestinationOnly, "one_destination_only", false),
+        (M::PaymentFailed, "payment_failed", true),
+        (M::PaymentNotAttempted, "payment_not_attempted", true),
+        (M::BuyerAuthentication, "buyer_authentication_required", true),
+        (M::DiscountCodeInvalid, "discount_code_invalid", false),
+        (M::DiscountCodeAlreadyApplied, "discount_code_already_applied", false),
+        (M::DiscountCodeIneligible, "discount_code_user_ineligible", false),
+        (M::EligibilityNotAccepted, "eligibility_not_accepted", false),
+        (M::NotFound, "not_found", false),
+    ] {
+        assert_eq!((code.as_str(), code.is_about_payment()), (word, about_payment));
+    }
+}

@@ -151,7 +151,7 @@ async fn verbs_pass_on_what_they_are_given_to_a_caller_who_still_waits() {
             });
             assert_eq!(fault, expected);
         }
-        let asked = [format!("create key 0 60 USD"), format!("update key 0 {id}"), format!("cancel key 0 {id}")];
+        let asked = ["create key 0 60 USD".to_owned(), format!("update key 0 {id}"), format!("cancel key 0 {id}")];
         assert_eq!(book.asked(), if expected.is_none() { asked.to_vec() } else { vec![] });
     }
 }
