@@ -133,22 +133,23 @@ impl App {
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
-        let deliver = |channel, courier, send_ms, per_destination| {
-            let limits = DeliveryLimits { send: millis(send_ms), per_destination };
+        let deliver = |channel, courier, send_ms, per_destination, at_once| {
+            let limits = DeliveryLimits { send: millis(send_ms), per_destination, at_once };
             Deliver::new(channel, deliveries.clone(), courier, clock.clone(), limits)
         };
         let webhook = &config.webhook;
+        let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
         let webhook_delivery =
-            deliver(Channel::Webhook, Arc::new(webhooks), webhook.timeout_ms, webhook.at_once_per_platform);
+            deliver(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
         let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
             (Arc::new(DeliveryPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
-            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(webhook.at_once)),
+            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
         ];
         if let Some(courier) = mail {
             let at_once = config.mail.at_once;
-            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once);
+            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
         if let Some(gateway) = &gateway {

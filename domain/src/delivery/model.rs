@@ -30,11 +30,37 @@ pub struct Delivery {
     /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
     /// counts too. A try may be given back, and an operator gives all of them back.
     pub attempts: u32,
+    /// How its destination did up to this try.
+    pub standing: Standing,
     /// How often it was claimed, the present claim included. It only grows, whatever is given back, and so fences a late
     /// record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
     pub claims: u32,
     /// Where what it tells of happened: the trace of a request, or of a pass of a task.
     pub caused_by: Option<TraceContext>,
+}
+
+/// How a destination did when messages were last sent to it. It decides how much of the concurrency the destination
+/// may use: see [`Deliver`](super::Deliver). The order is that of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It took a message before, and has not failed twice in a row since.
+    Proven,
+    /// Nothing came to an end there yet.
+    New,
+    /// It fails: twice in a row, or without ever having taken a message.
+    Failing,
+}
+
+impl Standing {
+    /// From whether it ever took a message, and its failures since then.
+    #[must_use]
+    pub fn of(has_answered: bool, failures: u32) -> Self {
+        match (has_answered, failures) {
+            (true, 0 | 1) => Self::Proven,
+            (false, 0) => Self::New,
+            (true, _) | (false, _) => Self::Failing,
+        }
+    }
 }
 
 /// What is told, and to whom.

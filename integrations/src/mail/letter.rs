@@ -71,7 +71,7 @@ impl Header for AutoSubmitted {
 #[cfg(test)]
 mod tests {
     use domain::clock::Timestamp;
-    use domain::delivery::{Content, DeliveryId};
+    use domain::delivery::{Content, DeliveryId, Standing};
     use domain::order::OrderId;
     use time::macros::datetime;
 
@@ -87,6 +87,7 @@ mod tests {
             occurred_at: NOON,
             content: Content::Mail(letter.clone()),
             attempts: 1,
+            standing: Standing::Proven,
             claims: 1,
             caused_by: None,
         };
