@@ -77,7 +77,8 @@ impl Shared {
                 Reason::Deadline => Failure::again("timeout"),
                 // A header that cannot be written will not be written later either.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
-                reason @ (Reason::Busy | Reason::Cancelled) => Failure::ours(reason.as_str()),
+                Reason::Busy => Failure::no_place(Reason::Busy.as_str()),
+                Reason::Cancelled => Failure::ours(Reason::Cancelled.as_str()),
                 reason @ (Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge) => {
                     Failure::again(reason.as_str())
                 }
@@ -125,6 +126,7 @@ fn without_profile(error: ProfileError) -> Failure {
     match error {
         ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
         ProfileError::NotAsked(_) => Failure::ours(format!("profile: {error}")),
+        ProfileError::Busy => Failure::no_place("profile: busy"),
         ProfileError::NotHeard | ProfileError::Unusable(_) => Failure::again(format!("profile: {error}")),
     }
 }

@@ -219,14 +219,18 @@ async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
     let bulkheads = BulkheadLimits { concurrent: 0, waiting: 0, ..BulkheadLimits::default() };
     let full = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
     let registries: [Arc<dyn PlatformRegistry>; 3] = [Arc::new(Shut), pinned(), pinned()];
-    let stands = [(up.clone(), outbound()), (down, outbound()), (up, full)];
-    for (registry, (keys, outbound)) in registries.into_iter().zip(stands) {
+    let stands = [
+        (up.clone(), outbound(), Finality::OurFault),
+        (down, outbound(), Finality::OurFault),
+        (up, full, Finality::NoPlace),
+    ];
+    for (registry, (keys, outbound, finality)) in registries.into_iter().zip(stands) {
         let clock: Arc<dyn Clock> = Arc::new(TestClock::at(NOON));
         let signer = Arc::new(Signer::new(Arc::new(keys), clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(registry, outbound.clone(), clock.clone()));
         let courier = WebhookCourier::new(outbound, profiles, signer, clock, &Url::parse(SHOP).expect("a url"));
         let failure = courier.hand_over(&ctx(AMPLE), &event()).await.expect_err("not sent");
-        assert_eq!(failure.finality, Finality::OurFault, "{}", failure.reason);
+        assert_eq!(failure.finality, finality, "{}", failure.reason);
     }
     assert_eq!(server.requests().len(), 0);
     let late = stand(&server.url()).courier.hand_over(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");
