@@ -17,7 +17,7 @@ use domain::context::{PlatformId, RequestContext};
 use domain::platform::PlatformRegistry;
 use url::Url;
 
-use crate::outbound::{Blocked, Call, Limits, Outbound, Reason};
+use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
 
 pub use document::{ProfileSummary, validate_profile};
 
@@ -114,7 +114,9 @@ impl PlatformProfiles {
         if ctx.deadline().remaining().is_zero() {
             return Err(ProfileError::NotAsked("timeout".to_owned()));
         }
-        let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).header("accept", "application/json");
+        // Asked once: the delivery that needs the answer is tried again by a schedule of its own.
+        let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).repeat(Repeat::Never);
+        let call = call.header("accept", "application/json");
         let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason() {
             Reason::Blocked(blocked) => ProfileError::Blocked(blocked),
             Reason::Busy => ProfileError::Busy,
