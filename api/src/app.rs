@@ -28,7 +28,7 @@ use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig,
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
-use integrations::webhook::WebhookCourier;
+use integrations::webhook::{NotAnAgent, WebhookCourier};
 use persistence::{
     Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
     SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
@@ -87,6 +87,8 @@ pub enum StartError {
     Setting(#[from] Mistake),
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
+    #[error("{0}")]
+    Agent(#[from] NotAnAgent),
 }
 
 /// A pass of a background task may not take longer.
@@ -127,7 +129,7 @@ impl App {
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
-        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile);
+        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);

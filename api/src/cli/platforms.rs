@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
+use domain::delivery::shown;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
@@ -71,7 +72,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            println!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
+            println!("{} is pinned; {}", shown(&id.0), told(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -82,7 +83,7 @@ fn list(session: &Session<'_>) -> ExitCode {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
         Ok(platforms) => {
             for platform in &platforms {
-                println!("{}  {}", platform.id.0, told(session.tools.webhook_url(&platform.profile)));
+                println!("{}  {}", shown(&platform.id.0), told(session.tools.webhook_url(&platform.profile)));
             }
             println!("{} pinned.", platforms.len());
             DONE
@@ -95,10 +96,10 @@ fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {
-            println!("{} is not pinned any more", id.0);
+            println!("{} is not pinned any more", shown(&id.0));
             DONE
         }
-        Ok(false) => failed(&format!("{} is not pinned", id.0)),
+        Ok(false) => failed(&format!("{} is not pinned", shown(&id.0))),
         Err(fault) => failed(&fault.chain()),
     }
 }
@@ -111,7 +112,7 @@ fn id_of(mut platform: Url) -> PlatformId {
 
 fn told(webhook_url: Result<Option<String>, String>) -> String {
     match webhook_url {
-        Ok(Some(url)) => format!("its webhooks go to {url}"),
+        Ok(Some(url)) => format!("its webhooks go to {}", shown(&url)),
         Ok(None) => "it takes no webhooks".to_owned(),
         Err(why) => format!("it cannot be told: {why}"),
     }

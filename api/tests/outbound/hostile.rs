@@ -60,7 +60,10 @@ async fn beside_names(place: Place, names: u32) {
     let orders = bought(&server, &[new.profile()]).await.into_iter().collect();
     let served = percentile(&mut waits(&new, &orders, SERVED).await, 95);
     let held: usize = hostile.iter().map(|receiver| receiver.arrivals().len()).sum();
-    println!("alone {alone:?}, beside {} names that hang {beside:?}; a new one {served:?}; {held} held", profiles.len());
+    println!(
+        "alone {alone:?}, beside {} names that hang {beside:?}; a new one {served:?}; {held} held",
+        profiles.len()
+    );
     assert!(held >= PASSES / 4, "only {held} webhooks were held");
     assert!(beside < 2 * alone + SLACK, "{beside:?} beside servers that hang, {alone:?} alone");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, Delivery, DeliveryState, Standing};
+use super::model::{Channel, Delivery, DeliveryState, Standing, fnv};
 use super::ports::{DeliveryOutcome, Finality, Receipt};
 use crate::clock::Timestamp;
 
@@ -136,9 +136,7 @@ fn patience(asked: Option<Duration>) -> Duration {
 /// The wait, moved by the delivery's own share of the spread: by chance between deliveries, the same whenever asked.
 fn spread(seconds: u64, delivery: &Delivery) -> Duration {
     let seed = delivery.id.as_str().bytes().chain(delivery.attempts.to_le_bytes());
-    // FNV-1a, 64 bit: any even mix would do.
-    let mixed =
-        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = fnv(seed);
     let percent = 100 - SPREAD_PERCENT + (mixed >> 16) % (2 * SPREAD_PERCENT + 1);
     Duration::from_millis(seconds * 1_000 * percent / 100)
 }

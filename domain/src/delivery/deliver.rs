@@ -131,7 +131,7 @@ fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
             info!(log, "message handed over"; "result" => word(outcome));
         }
         Recorded::Again(at) => {
-            let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
+            let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
             let result = if is_our_fault(outcome) { "own_fault" } else { "retry" };
             warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }

@@ -25,7 +25,7 @@ pub use decide::{MAX_ATTEMPTS, NO_REST_IS_LONGER, PROBE_PAUSE, Step, Streak, res
 pub use deliver::{Deliver, DeliveryLimits};
 pub use model::{
     Announcement, Announcer, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination,
-    DestinationSummary, Letter, Next, Standing,
+    DestinationSummary, Letter, Next, NotWritten, Standing, shown,
 };
 pub use ports::{
     Claim, Claimed, Cleared, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Meanwhile,

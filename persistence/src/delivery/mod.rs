@@ -20,7 +20,7 @@ use domain::fault::Fault;
 use domain::order::Order;
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now, lease};
-use crate::stored::millis;
+use crate::stored::{malformed, millis};
 
 /// Messages that are given up in the transaction that disables their destination: a long one would make every purchase
 /// wait. The rest is left to the purge.
@@ -107,7 +107,8 @@ pub(crate) fn enqueue(
 ) -> diesel::QueryResult<()> {
     let Some(event) = order.events.last() else { return Ok(()) };
     let sequence = order.events.len() - 1;
-    for announcement in announcer.announce(order, event, buyer) {
+    let announcements = announcer.announce(order, event, buyer).map_err(|error| malformed(error.to_string()))?;
+    for announcement in announcements {
         let destination = announcement.content.destination();
         let disabled = queries::destination_disabled(tx, &destination, announcement.content.channel())?;
         // Nothing overtakes an older message of the same order that waits to be tried again.
