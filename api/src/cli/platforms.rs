@@ -72,7 +72,8 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            println!("{} is pinned; {}", shown(&id.0), told(Ok(webhook_url)));
+            // Whole, since the operator just said so.
+            println!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -83,7 +84,8 @@ fn list(session: &Session<'_>) -> ExitCode {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
         Ok(platforms) => {
             for platform in &platforms {
-                println!("{}  {}", shown(&platform.id.0), told(session.tools.webhook_url(&platform.profile)));
+                let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
+                println!("{}  {}", shown(&platform.id.0), told(url));
             }
             println!("{} pinned.", platforms.len());
             DONE
@@ -96,10 +98,10 @@ fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {
-            println!("{} is not pinned any more", shown(&id.0));
+            println!("{} is not pinned any more", id.0);
             DONE
         }
-        Ok(false) => failed(&format!("{} is not pinned", shown(&id.0))),
+        Ok(false) => failed(&format!("{} is not pinned", id.0)),
         Err(fault) => failed(&fault.chain()),
     }
 }
@@ -112,7 +114,7 @@ fn id_of(mut platform: Url) -> PlatformId {
 
 fn told(webhook_url: Result<Option<String>, String>) -> String {
     match webhook_url {
-        Ok(Some(url)) => format!("its webhooks go to {}", shown(&url)),
+        Ok(Some(url)) => format!("its webhooks go to {url}"),
         Ok(None) => "it takes no webhooks".to_owned(),
         Err(why) => format!("it cannot be told: {why}"),
     }
