@@ -4,6 +4,7 @@
 mod settings;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,17 +35,19 @@ use persistence::{
     SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use slog::Logger;
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use url::Url;
 
 use crate::announce::Announcements;
 use crate::clock::SystemClock;
-use crate::config::{Config, Migrate, Mistake, ReadAccess};
+use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
 use crate::http::{BodyLimits, Scope};
+use crate::log::LostLines;
 use crate::operations::Operations;
-use crate::pages::Pages;
+use crate::pages::{Home, Pages};
 use crate::payments::{EventRefused, Payments, ReadEvent};
-use crate::runtime::{Commands, Schedule, Shutdown, Supervisor};
+use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
 use crate::simulation::Simulation;
 
@@ -93,12 +96,20 @@ pub enum StartError {
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the database is asked whether it is back, while a background task fails.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// Who has work when an order was placed.
 const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
     /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
-    pub fn build(config: &Config, log: &Logger, runtime: &Handle, listener: &TcpListener) -> Result<Self, StartError> {
+    pub fn build(
+        config: &Config,
+        log: &Logger,
+        lost_log_lines: LostLines,
+        runtime: &Handle,
+        listener: &TcpListener,
+    ) -> Result<Self, StartError> {
         let millis = Duration::from_millis;
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -126,6 +137,7 @@ impl App {
         let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
         let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
         let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
@@ -163,7 +175,9 @@ impl App {
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
-        let supervisor = Supervisor::start(runtime, log, duties);
+        let reached = database.clone();
+        let probe = Probe { reach: Arc::new(move |ctx| reached.ready(ctx)), period: PROBE_PERIOD };
+        let supervisor = Supervisor::start(runtime, log, duties, Some(probe));
         let commands = Commands::new(runtime.clone(), config.http.max_commands);
         let shutdown = Shutdown::default();
 
@@ -200,17 +214,36 @@ impl App {
             outage: surface.outage.clone(),
             surface,
         });
-        let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock };
-        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
+        let home = Home {
+            shop: config.shop.name.clone(),
+            url: config.public_url(listener.local_addr()?),
+            terms: config.shop.terms_url.clone(),
+            privacy: config.shop.privacy_url.clone(),
+            development: config.mode == Mode::Development,
+            payments: match (&config.payment.gateway_url, config.simulation()) {
+                (Some(_), _) => "made at the configured gateway",
+                (None, true) => "simulated",
+                (None, false) => "off",
+            },
+        };
+        let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock, home };
+        let (ready, degraded, abandoned, commits) = (database.clone(), database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
-            degraded: Arc::new(move || degraded.degraded()),
+            degraded: Arc::new(move || degraded.degraded().map(|lack| lack.as_str())),
             abandoned: Arc::new(move || abandoned.abandoned()),
+            oldest_commit: Arc::new(move || commits.oldest_commit()),
+            lost_log_lines,
         };
         Ok(Self {
-            scope: Scope::new(log.clone(), millis(config.http.request_timeout_ms), shutdown.clone()),
+            scope: Scope::new(
+                log.clone(),
+                millis(config.http.request_timeout_ms),
+                shutdown.clone(),
+                config.http.trusted_proxies.clone(),
+            ),
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
             pages,
@@ -320,10 +353,16 @@ impl Tools {
     }
 }
 
+/// A database address without what must not be shown, whatever is wrong with it.
+pub fn shown_database_url(text: &str) -> String {
+    DatabaseUrl::shown(text)
+}
+
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
     let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
-        Ok(DatabaseUrl::Sqlite(path)) => path.with_extension("payments.ledger"),
+        // One ledger for one file, by whatever symbolic link it is opened.
+        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
     };
     config.simulation.ledger_path.clone().unwrap_or(beside)
@@ -362,7 +401,7 @@ fn mock_handler(
     let ledger_path = ledger_path(config);
     let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());
@@ -404,8 +443,20 @@ fn every(millis: u64) -> Schedule {
     Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
 }
 
+/// Connections that the kernel holds before they are accepted. It may hold fewer: `net.core.somaxconn`.
+const BACKLOG: i32 = 4_096;
+
 /// Binds the address, so that a port that is taken is told before anything else is opened.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // As the standard library does: a restart need not wait for connections of the process before it.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    bound().map_err(|error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

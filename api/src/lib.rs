@@ -7,6 +7,8 @@
 
 pub mod announce;
 pub mod app;
+pub mod bidi;
+pub mod card;
 pub mod cli;
 pub mod clock;
 pub mod config;

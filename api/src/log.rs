@@ -1,13 +1,15 @@
 //! Structured logs: JSON lines or a terminal format, written by a thread of their own.
 //!
-//! The buffer is bounded. When nobody reads the output, requests do not wait: lines are dropped and the number of them
-//! is told as soon as there is room again.
+//! The buffer is bounded. When the output is not read, requests do not wait: lines are dropped, and the next line that
+//! is written gives their number. When a write fails (a full disk, a closed pipe), the line is lost and counted, and
+//! the next line is tried like any other.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use slog::{Drain, FnValue, Level, LevelFilter, Logger, Record, o};
+use slog::{Drain, FnValue, Level, LevelFilter, Logger, OwnedKVList, Record, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
 
 use crate::config::LogFormat;
@@ -47,36 +49,169 @@ impl Drop for Flush {
     }
 }
 
-/// A logger, and what writes the last lines when it is dropped. Keep it until the very end.
-pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush) {
-    match (format, output) {
-        (LogFormat::Json, Output::Standard) => detach(json_lines(io::stdout()).fuse(), level),
-        (LogFormat::Json, Output::Error) => detach(json_lines(io::stderr()).fuse(), level),
-        (LogFormat::Terminal, _) => {
-            let decorator = slog_term::TermDecorator::new().stderr().build();
-            let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build();
-            detach(drain.fuse(), level)
-        }
+/// Log lines that could not be written since the process started.
+#[derive(Clone, Debug, Default)]
+pub struct LostLines(Arc<AtomicU64>);
+
+impl LostLines {
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-fn json_lines<W: io::Write>(to: W) -> slog_json::Json<io::BufWriter<W>> {
-    // A whole line in one write: what else is said there comes before it or after it.
-    slog_json::Json::new(io::BufWriter::new(to))
+/// A logger, what writes the last lines when it is dropped, and the count of lines that could not be written. Keep the
+/// second until the very end.
+pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush, LostLines) {
+    let lost = LostLines::default();
+    let (log, flush) = match (format, output) {
+        (LogFormat::Json, Output::Standard) => detach(json_lines(io::stdout()), level, &lost),
+        (LogFormat::Json, Output::Error) => detach(json_lines(io::stderr()), level, &lost),
+        (LogFormat::Terminal, _) => {
+            let decorator = slog_term::TermDecorator::new().stderr().build();
+            detach(slog_term::FullFormat::new(decorator).use_utc_timestamp().build(), level, &lost)
+        }
+    };
+    (log, flush, lost)
+}
+
+/// What libraries report, at warning or above. Below that they quote what they send and receive.
+struct Libraries(Logger);
+
+/// Passes what libraries report through the `log` crate to `log`, from now on. `tracing` reports through it too.
+pub fn bridge_libraries(log: &Logger) {
+    // A second call changes nothing: the first logger stays.
+    if ::log::set_boxed_logger(Box::new(Libraries(log.clone()))).is_ok() {
+        ::log::set_max_level(::log::LevelFilter::Warn);
+    }
+}
+
+/// A report of a library is cut at this many characters.
+const LONGEST_REPORT: usize = 500;
+
+impl ::log::Log for Libraries {
+    fn enabled(&self, report: &::log::Metadata<'_>) -> bool {
+        report.level() <= ::log::Level::Warn
+    }
+
+    fn log(&self, report: &::log::Record<'_>) {
+        if !self.enabled(report.metadata()) {
+            return;
+        }
+        let text: String = report.args().to_string().chars().take(LONGEST_REPORT).collect();
+        match report.level() {
+            ::log::Level::Error => {
+                slog::error!(self.0, "a library reports an error"; "op" => "library", "library" => report.target(),
+                    "error" => text);
+            }
+            _ => {
+                slog::warn!(self.0, "a library warns"; "op" => "library", "library" => report.target(), "error" => text);
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Counts the lines that its drain cannot write, and goes on.
+struct Counting<D> {
+    drain: D,
+    lost: LostLines,
+}
+
+impl<D: Drain> Drain for Counting<D> {
+    type Ok = ();
+    type Err = slog::Never;
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), slog::Never> {
+        if self.drain.log(record, values).is_err() {
+            self.lost.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Formats a line in memory and writes it whole: a line that fails leaves nothing behind that the next would end.
+struct JsonLines<W> {
+    format: slog_json::Json<Line>,
+    line: Line,
+    output: Mutex<Lines<W>>,
+}
+
+/// The line that is being formatted.
+#[derive(Clone, Default)]
+struct Line(Arc<Mutex<Vec<u8>>>);
+
+impl Line {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Lines<W> {
+    to: W,
+    /// The last write failed in the middle of a line.
+    cut: bool,
+}
+
+impl<W: io::Write> Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.cut {
+            self.to.write_all(b"\n")?;
+            self.cut = false;
+        }
+        let mut rest = line;
+        let written = loop {
+            match self.to.write(rest) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) if count == rest.len() => break Ok(()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.cut = written.is_err() && rest.len() < line.len();
+        written.and_then(|()| self.to.flush())
+    }
+}
+
+impl<W: io::Write> Drain for JsonLines<W> {
+    type Ok = ();
+    type Err = io::Error;
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+        let formatted = self.format.log(record, values);
+        let line = self.line.take();
+        formatted?;
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).write(&line)
+    }
+}
+
+fn json_lines<W: io::Write>(to: W) -> JsonLines<W> {
+    let line = Line::default();
+    let format = slog_json::Json::new(line.clone())
         .set_newlines(true)
-        .set_flush(true)
         .add_key_value(o!(
             "at" => FnValue(|_: &Record<'_>| now()),
             "level" => FnValue(|record: &Record<'_>| level_name(record.level())),
             "msg" => FnValue(|record: &Record<'_>| record.msg().to_string()),
         ))
-        .build()
+        .build();
+    JsonLines { format, line, output: Mutex::new(Lines { to, cut: false }) }
 }
 
-fn detach<D>(drain: D, level: Level) -> (Logger, Flush)
+fn detach<D>(drain: D, level: Level, lost: &LostLines) -> (Logger, Flush)
 where
-    D: Drain<Err = slog::Never, Ok = ()> + Send + 'static,
+    D: Drain<Ok = ()> + Send + 'static,
 {
+    let drain = Counting { drain, lost: lost.clone() };
     let buffered = Async::new(drain).chan_size(BUFFER).overflow_strategy(OverflowStrategy::DropAndReport);
     let (drain, guard) = buffered.build_with_guard();
     (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), Flush(Some(guard)))
@@ -97,7 +232,7 @@ pub struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 #[cfg(test)]
 impl Kept {
     pub fn logger(&self) -> Logger {
-        Logger::root(std::sync::Mutex::new(json_lines(self.clone())).fuse(), o!())
+        Logger::root(std::sync::Mutex::new(json_lines(self.clone())).ignore_res(), o!())
     }
 
     pub fn lines(&self) -> Vec<serde_json::Value> {
@@ -125,5 +260,63 @@ fn level_name(level: Level) -> &'static str {
         Level::Info => "info",
         Level::Debug => "debug",
         Level::Trace => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Writes as much of each piece as the script says, or fails; whole pieces once the script is over.
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<State>>);
+
+    type State = (VecDeque<Option<usize>>, Vec<u8>);
+
+    impl io::Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.lock().expect("not poisoned");
+            let count = match state.0.pop_front() {
+                None => bytes.len(),
+                Some(Some(count)) => count.min(bytes.len()),
+                Some(None) => return Err(io::ErrorKind::StorageFull.into()),
+            };
+            state.1.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_after_a_failed_write_are_written_whole_and_the_failed_ones_are_counted() {
+        for (script, lost, whole) in [
+            (vec![], 0, 3),
+            (vec![None], 1, 2),
+            (vec![None, None], 2, 1),
+            // The first line is cut in the middle.
+            (vec![Some(5), None], 1, 2),
+            // So is the second, which first has to end the cut line.
+            (vec![Some(5), None, Some(1), Some(7), None], 2, 1),
+            (vec![Some(5), None, None], 2, 1),
+            // A short write is not a failure.
+            (vec![Some(5), Some(7)], 0, 3),
+            (vec![Some(0)], 1, 2),
+        ] {
+            let (output, counter) = (Output::default(), LostLines::default());
+            output.0.lock().expect("not poisoned").0 = script.clone().into();
+            let drain = Counting { drain: json_lines(output.clone()), lost: counter.clone() };
+            let log = Logger::root(Mutex::new(drain).ignore_res(), o!());
+            for _ in 0..3 {
+                slog::info!(log, "a line"; "error" => "x".repeat(10_000));
+            }
+            let bytes = output.0.lock().expect("not poisoned").1.clone();
+            let text = String::from_utf8(bytes).expect("text");
+            let parsed = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
+            assert_eq!((counter.count(), parsed), (lost, whole), "{script:?}");
+        }
     }
 }

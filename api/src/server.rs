@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{App as Actix, HttpResponse, HttpServer, web};
@@ -13,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::{Problem, Scope, request_scope};
-use crate::runtime::refuse_latecomers;
+use crate::http::{Problem, Routes, Scope, request_scope};
+use crate::operations::Operations;
+use crate::runtime::{Shutdown, refuse_latecomers};
 use crate::{operations, pages, payments, shopping, simulation};
 
 /// How the server came to an end.
@@ -30,7 +32,18 @@ pub enum Ending {
 /// stop drop what they have not looked at.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` completes, then goes down in order; `force` ends that early.
+/// Few ask the listener of the operator, and none for long.
+const OPERATIONS_CONNECTIONS: usize = 64;
+const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is listened on: the shop's own address, and that of its operator if there is one.
+pub struct Listeners {
+    pub shop: TcpListener,
+    pub operations: Option<TcpListener>,
+}
+
+/// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. An HTTP server that ends by
+/// itself is an error, returned after the same steps.
 ///
 /// 1. Readiness fails; answers ask to close their connections; listening goes on for the configured while.
 /// 2. No new connection is served: latecomers get a whole 503. Requests under way finish.
@@ -39,20 +52,27 @@ pub async fn serve(
     app: App,
     config: &Config,
     log: &Logger,
-    listener: TcpListener,
+    listeners: Listeners,
     stop: impl Future<Output = &'static str>,
     force: impl Future<Output = ()>,
 ) -> std::io::Result<Ending> {
-    let latecomers = listener.try_clone()?;
+    let latecomers = listeners.shop.try_clone()?;
+    let (of_operations, operations) = (app.scope.clone(), app.operations.clone());
+    let operations = listeners.operations.map(|listener| start_operations(of_operations, operations, listener));
+    let operations = serve_operations(operations.transpose()?);
     let (commands, supervisor, shutdown, scope) =
         (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
-    let server = start(app, config, listener)?;
+    let server = start(app, config, listeners.shop)?;
     let handle = server.handle();
+    let by_itself = CancellationToken::new();
     let drain = Duration::from_millis(config.shutdown.drain_ms);
 
     let going_down = async {
-        let signal = stop.await;
-        info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => signal,
+        let cause = tokio::select! {
+            signal = stop => signal,
+            () = by_itself.cancelled() => "server",
+        };
+        info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => cause,
             "requests_in_flight" => scope.in_flight(), "commands_in_flight" => commands.in_flight());
         shutdown.begin();
         tokio::time::sleep(config.listen_after_stop()).await;
@@ -79,22 +99,45 @@ pub async fn serve(
             "left" => left.join(", "));
         left
     };
-    tokio::pin!(server);
-    tokio::pin!(going_down);
     let left = tokio::select! {
-        ended = &mut server => {
-            ended?;
-            going_down.await
-        }
-        left = &mut going_down => left,
+        biased;
         () = force => {
             let mut left = commands.names();
+            left.extend(supervisor.running());
             left.extend(unanswered(&scope));
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }
+        left = oversee(server, going_down, &shutdown, &by_itself, log) => left?,
+        error = operations => return Err(error),
     };
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
+}
+
+/// Waits for the end of the shutdown and returns what was left. A server that ends before the shutdown has begun begins
+/// it, by `by_itself`: work under way is drained, and the error is returned after that.
+async fn oversee(
+    server: impl Future<Output = std::io::Result<()>>,
+    going_down: impl Future<Output = Vec<String>>,
+    shutdown: &Shutdown,
+    by_itself: &CancellationToken,
+    log: &Logger,
+) -> std::io::Result<Vec<String>> {
+    tokio::pin!(server);
+    tokio::pin!(going_down);
+    let ended = tokio::select! {
+        left = &mut going_down => return Ok(left),
+        ended = &mut server => ended,
+    };
+    if shutdown.has_begun() {
+        ended?;
+        return Ok(going_down.await);
+    }
+    let error = ended.err().unwrap_or_else(|| std::io::Error::other("the HTTP server ended by itself"));
+    error!(log, "the HTTP server ended by itself"; "op" => "http.serve", "error_code" => "internal", "error" => %error);
+    by_itself.cancel();
+    going_down.await;
+    Err(error)
 }
 
 /// Requests whose clients still wait, if there are any.
@@ -103,7 +146,7 @@ fn unanswered(scope: &Scope) -> Option<String> {
     (waiting > 0).then(|| format!("{waiting} requests"))
 }
 
-fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
     let http = &config.http;
     let millis = Duration::from_millis;
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
@@ -111,27 +154,31 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
     let payments = app.payments.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
+    let serves_status = config.serves_status();
     let server = HttpServer::new(move || {
-        let actix = Actix::new()
+        let mut routes = Routes::default();
+        operations::probes(&mut routes);
+        if serves_status {
+            operations::status(&mut routes);
+        }
+        pages::routes(&mut routes);
+        shopping::v2026_04_08::routes(&mut routes);
+        let mut actix = Actix::new()
             .wrap(from_fn(request_scope))
             .app_data(scope.clone())
             .app_data(limits.clone())
             .app_data(shop.clone())
             .app_data(pages.clone())
-            .app_data(operations.clone())
-            .configure(operations::routes)
-            .configure(pages::routes)
-            .configure(shopping::v2026_04_08::routes)
-            .configure(|config| {
-                if let Some(payments) = &payments {
-                    config.app_data(payments.clone()).configure(payments::routes);
-                }
-            })
-            .default_service(web::to(no_such_route));
-        match &simulation {
-            Some(simulation) => actix.app_data(simulation.clone()).configure(simulation::routes),
-            None => actix,
+            .app_data(operations.clone());
+        if let Some(payments) = &payments {
+            actix = actix.app_data(payments.clone());
+            payments::routes(&mut routes);
         }
+        if let Some(simulation) = &simulation {
+            actix = actix.app_data(simulation.clone());
+            simulation::routes(&mut routes);
+        }
+        actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
     });
     let server = server
         .workers(config.workers())
@@ -147,6 +194,83 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<ac
     Ok(server.run())
 }
 
+/// The listener of the operator: the probes and the status, whatever the shop's own address serves.
+fn start_operations(scope: Scope, operations: Operations, listener: TcpListener) -> std::io::Result<Server> {
+    let (scope, operations) = (web::Data::new(scope), web::Data::new(operations));
+    let server = HttpServer::new(move || {
+        let mut routes = Routes::default();
+        operations::probes(&mut routes);
+        operations::status(&mut routes);
+        let actix = Actix::new().wrap(from_fn(request_scope)).app_data(scope.clone()).app_data(operations.clone());
+        actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
+    });
+    let server = server
+        .workers(1)
+        .max_connections(OPERATIONS_CONNECTIONS)
+        .keep_alive(OPERATIONS_TIMEOUT)
+        .client_request_timeout(OPERATIONS_TIMEOUT)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Runs until it fails; without one, for ever.
+async fn serve_operations(server: Option<Server>) -> std::io::Error {
+    match server {
+        Some(server) => {
+            server.await.err().unwrap_or_else(|| std::io::Error::other("the server of operations ended by itself"))
+        }
+        None => std::future::pending().await,
+    }
+}
+
 async fn no_such_route() -> Result<HttpResponse, Problem> {
     Err(Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Kept;
+
+    /// Ends as the real steps do: when it was asked to, by a signal or by the end of the server.
+    async fn steps(shutdown: Shutdown, signal: impl Future<Output = ()>, by_itself: CancellationToken) -> Vec<String> {
+        tokio::select! {
+            () = signal => {}
+            () = by_itself.cancelled() => {}
+        }
+        shutdown.begin();
+        tokio::task::yield_now().await;
+        vec!["a command".to_owned()]
+    }
+
+    #[tokio::test]
+    async fn server_that_ends_by_itself_begins_the_shutdown_and_is_an_error() {
+        for (outcome, expected) in [
+            (Ok(()), "the HTTP server ended by itself"),
+            (Err(std::io::Error::other("no more workers")), "no more workers"),
+        ] {
+            let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
+            let going_down = steps(shutdown.clone(), std::future::pending(), by_itself.clone());
+            let server = std::future::ready(outcome);
+            let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
+            assert_eq!(left.expect_err("a failure").to_string(), expected);
+            assert!(shutdown.has_begun(), "what was under way was drained");
+            assert!(log.lines().iter().any(|line| line["op"] == "http.serve" && line["level"] == "error"));
+        }
+    }
+
+    #[tokio::test]
+    async fn server_that_ends_after_the_shutdown_began_is_not_an_error() {
+        let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
+        let going_down = steps(shutdown.clone(), std::future::ready(()), by_itself.clone());
+        let begun = shutdown.clone();
+        let server = std::future::poll_fn(move |_| match begun.has_begun() {
+            true => std::task::Poll::Ready(Ok(())),
+            false => std::task::Poll::Pending,
+        });
+        let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
+        assert_eq!(left.expect("in order"), ["a command"]);
+        assert!(log.lines().is_empty());
+    }
 }

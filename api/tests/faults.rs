@@ -21,6 +21,8 @@ mod departures;
 mod disk;
 #[path = "faults/extent.rs"]
 mod extent;
+#[path = "faults/failover.rs"]
+mod failover;
 #[path = "faults/gateway.rs"]
 mod gateway;
 #[path = "faults/instances.rs"]
@@ -48,6 +50,8 @@ mod power_cut;
 mod races;
 #[path = "faults/recording.rs"]
 mod recording;
+#[path = "faults/restore.rs"]
+mod restore;
 #[path = "faults/rolling_restart.rs"]
 mod rolling_restart;
 #[path = "faults/shutdown.rs"]

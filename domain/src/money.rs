@@ -99,6 +99,11 @@ impl Currency {
         self.0.code()
     }
 
+    /// Whether people pay with it: it is neither withdrawn nor a fund, a metal or a code for tests.
+    pub fn is_in_use(&self) -> bool {
+        self.0.is_superseded().is_none() && !self.0.is_fund() && !self.0.is_special()
+    }
+
     /// How many decimal digits the minor unit has: 2 for USD, 0 for JPY, 3 for KWD.
     pub fn exponent(&self) -> u32 {
         u32::from(self.0.exponent().unwrap_or(0))

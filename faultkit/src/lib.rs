@@ -1,5 +1,7 @@
 //! What breaks on purpose, for tests: a TCP proxy that refuses, resets, hangs and drips, and that knows when Postgres is
-//! asked to commit; an HTTP server that answers as a test says, or not; and a disk that is soon full.
+//! asked to commit; an HTTP server that answers as a test says, or not; a disk that is soon full; and Postgres
+//! servers that fail over.
+//! Beside them, [`provided`] tells a test what it may use, and records what it has used.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
@@ -13,16 +15,23 @@
 //! A proxy runs on a thread of its own, so a test that blocks does not stop it. When it is dropped, everything that goes
 //! through it is reset.
 
-#![allow(clippy::disallowed_methods, reason = "test code: the proxy owns its thread")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "test code: the proxy owns its thread, and what is provided is read from the environment"
+)]
 
+mod account;
+mod cluster;
 mod disk;
 mod postgres;
+pub mod provided;
 mod proxy;
 mod receiver;
 mod relay;
 
 use std::time::Duration;
 
+pub use cluster::PostgresServer;
 pub use disk::SmallDisk;
 pub use proxy::Proxy;
 pub use receiver::{Received, Server, Visit};

@@ -26,6 +26,8 @@ pub struct Proxy {
 enum Command {
     /// And tell when it is so.
     Set(Fault, mpsc::Sender<()>),
+    /// And tell when it is so.
+    Upstream(SocketAddr, mpsc::Sender<()>),
     Stop,
 }
 
@@ -66,9 +68,18 @@ impl Proxy {
 
     /// When this returns, it is so.
     pub fn set(&self, fault: Fault) {
+        self.command(|done| Command::Set(fault, done));
+    }
+
+    /// New connections go to another server from now on. Those that are open stay where they are.
+    pub fn set_upstream(&self, upstream: SocketAddr) {
+        self.command(|done| Command::Upstream(upstream, done));
+    }
+
+    fn command(&self, command: impl FnOnce(mpsc::Sender<()>) -> Command) {
         let (done, is_done) = mpsc::channel();
         let commands = self.commands.as_ref().expect("until it is dropped");
-        commands.send(Command::Set(fault, done)).expect("the proxy lives");
+        commands.send(command(done)).expect("the proxy lives");
         is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy does as it is told");
     }
 
@@ -129,7 +140,7 @@ impl Guard {
 
 async fn serve(
     guard: Guard,
-    upstream: SocketAddr,
+    mut upstream: SocketAddr,
     counts: Arc<Counts>,
     mut commands: commands::UnboundedReceiver<Command>,
 ) {
@@ -146,7 +157,15 @@ async fn serve(
                 relays.shutdown().await;
             }
             command = commands.recv() => {
-                let Some(Command::Set(fault, done)) = command else { break };
+                let (fault, done) = match command {
+                    Some(Command::Set(fault, done)) => (fault, done),
+                    Some(Command::Upstream(address, done)) => {
+                        upstream = address;
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Command::Stop) | None => break,
+                };
                 if matches!(fault, Fault::Refuse | Fault::Reset) {
                     relays.shutdown().await;
                 }

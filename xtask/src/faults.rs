@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::postgres::{self, Durability, Postgres};
-use crate::python::Python;
-use crate::{process, tools};
+use crate::process;
+use crate::provided::STRIPE;
+use crate::provision::Provision;
 
 /// Read by the fault tests: how long and how often they try.
 pub const EXTENT: &str = "XTASK_FAULTS";
@@ -19,24 +19,16 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    if !exist() {
-        println!("There are no fault tests to run: api/tests/faults.rs does not exist.");
-        return Ok(());
-    }
-    let postgres = Postgres::provide(Durability::Fast)?;
-    let python = Python::provide()?;
+    let provision = Provision::new(true, true)?;
     let mut tests =
         process::cargo(&["test", "-p", "api", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
-    tests.env(EXTENT, if args.quick { QUICK } else { FULL }).env(postgres::URL, &postgres.url);
-    python.hand_to(&mut tests);
-    let tools = tools::hand_over(&mut tests);
+    provision.hand_to(&mut tests);
+    tests.env(EXTENT, if args.quick { QUICK } else { FULL });
     let outcome = process::run(&mut tests);
-    for (tool, _) in tools.iter().filter(|(_, path)| path.is_none()) {
-        println!("NOT CHECKED: {}", tool.what);
-    }
-    outcome
-}
-
-pub fn exist() -> bool {
-    process::root().join("api/tests/faults.rs").is_file()
+    let mut summary = provision.summary(&provision.record()?);
+    // Its only test is the simulator's own.
+    summary.need_not_use(STRIPE);
+    summary.print(outcome.is_ok());
+    outcome?;
+    summary.everything_was_used()
 }

@@ -5,36 +5,26 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::provided::{self, Provided};
 use crate::{machine, process};
-
-/// The interpreter handed to the tests.
-pub const EXECUTABLE: &str = "XTASK_PYTHON";
 
 /// A library that others wrote for what we imitate or answer.
 pub struct Judge {
-    /// What it judges, for the summary of `cargo xtask test`.
-    pub what: &'static str,
+    /// What it judges.
+    pub what: Provided,
     pub requirement: &'static str,
     module: &'static str,
-    /// Where the tests are that ask it.
-    pub tests: &'static str,
 }
 
 pub const JUDGES: [Judge; 4] = [
-    Judge { what: "UCP models", requirement: "ucp-sdk==0.4.5", module: "ucp_sdk", tests: "api/" },
-    Judge { what: "Stripe", requirement: "stripe==16.1.0", module: "stripe", tests: "integrations/paysim/" },
+    Judge { what: provided::UCP_MODELS, requirement: "ucp-sdk==0.4.5", module: "ucp_sdk" },
+    Judge { what: provided::STRIPE, requirement: "stripe==16.1.0", module: "stripe" },
     Judge {
-        what: "Signatures",
+        what: provided::SIGNATURES,
         requirement: "http-message-signatures==3.0.0",
         module: "http_message_signatures",
-        tests: "integrations/tests/couriers/",
     },
-    Judge {
-        what: "Mail",
-        requirement: "aiosmtpd==1.4.6",
-        module: "aiosmtpd.smtp",
-        tests: "integrations/tests/couriers/",
-    },
+    Judge { what: provided::MAIL, requirement: "aiosmtpd==1.4.6", module: "aiosmtpd.smtp" },
 ];
 
 const REMEDY: &str = "no Python to test with: install Python 3 with venv or pip, \
@@ -97,11 +87,13 @@ impl Python {
         process::output(self.command().arg("--version"))
     }
 
-    pub fn hand_to(&self, tests: &mut Command) {
-        tests.env(EXECUTABLE, &self.executable);
-        if let Some(packages) = &self.packages {
-            tests.env("PYTHONPATH", packages);
-        }
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    /// Where its packages are, if not where it looks for them by itself.
+    pub fn packages(&self) -> Option<&Path> {
+        self.packages.as_deref()
     }
 
     fn has_pip(&self) -> bool {

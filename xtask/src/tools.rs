@@ -1,37 +1,32 @@
 //! Programs of others that a few tests drive. Without one its tests check nothing, and say so.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::machine;
+use crate::provided::{self, Provided};
 
 /// A Debian package, and the file of it that the tests need.
 pub struct Tool {
-    /// For the summary of `cargo xtask test`.
-    pub what: &'static str,
+    pub what: Provided,
     package: &'static str,
     files: &'static [&'static str],
-    /// How the tests learn where it is.
-    pub variable: &'static str,
 }
 
 pub const TOOLS: [Tool; 3] = [
     Tool {
-        what: "haproxy",
+        what: provided::HAPROXY,
         package: "haproxy",
         files: &["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"],
-        variable: "XTASK_HAPROXY",
     },
     Tool {
-        what: "libfaketime",
+        what: provided::FAKETIME,
         package: "libfaketime",
         files: &[
             "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
             "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
         ],
-        variable: "XTASK_FAKETIME",
     },
-    Tool { what: "strace", package: "strace", files: &["/usr/bin/strace"], variable: "XTASK_STRACE" },
+    Tool { what: provided::STRACE, package: "strace", files: &["/usr/bin/strace"] },
 ];
 
 impl Tool {
@@ -49,16 +44,4 @@ impl Tool {
     fn present(&self) -> Option<PathBuf> {
         self.files.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned)
     }
-}
-
-/// Tells the tests where each tool is. What is not there must not be inherited either.
-pub fn hand_over(tests: &mut Command) -> Vec<(&'static Tool, Option<PathBuf>)> {
-    let provided: Vec<_> = TOOLS.iter().map(|tool| (tool, tool.provide())).collect();
-    for (tool, path) in &provided {
-        match path {
-            Some(path) => tests.env(tool.variable, path),
-            None => tests.env_remove(tool.variable),
-        };
-    }
-    provided
 }

@@ -1,5 +1,6 @@
 //! What `tuckshop serve` says first, in development.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use domain::secret::Secret;
@@ -7,7 +8,7 @@ use domain::secret::Secret;
 use crate::config::Config;
 
 /// The secret is shown on purpose: it guards test affordances of a shop that only this machine can reach.
-pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret>) {
+pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret>) -> io::Result<()> {
     let url = config.public_url(address);
     let database = config.effective().into_iter().find(|(name, _)| name == "TUCKSHOP_DATABASE_URL");
     let database = database.map_or_else(String::new, |(_, value)| value);
@@ -16,7 +17,8 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
         Some(_) => "payments go to the configured gateway",
         None => "payments are simulated",
     };
-    println!(
+    writeln!(
+        io::stdout(),
         "\n  {} is open at {url}\n  \
          mode        development ({payments}; this machine only)\n  \
          database    {database}\n  \
@@ -25,5 +27,5 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
          Buy something:  cargo run -- demo --url {url}      (in another terminal)\n  \
          Stop:           Ctrl-C\n",
         config.shop.name
-    );
+    )
 }

@@ -13,6 +13,7 @@ use domain::delivery::{
 use domain::fault::Fault;
 use time::format_description::well_known::Rfc3339;
 
+use super::output::say;
 use super::tools::Session;
 use super::{DONE, failed};
 
@@ -128,7 +129,7 @@ fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: 
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
     found.iter().for_each(|delivery| print(delivery, now));
-    println!("{} shown.", found.len());
+    say!("{} shown.", found.len());
     Ok(())
 }
 
@@ -141,7 +142,7 @@ fn print(delivery: &DeliverySummary, now: Timestamp) {
         None => String::new(),
     };
     let error = delivery.last_error.as_ref().map(|error| format!("  ({error})")).unwrap_or_default();
-    println!(
+    say!(
         "{}  {:<9}  {}  {}  {}  {}  tries {}{next}{error}",
         delivery.id,
         delivery.state.as_str(),
@@ -158,7 +159,7 @@ fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
     found.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
-    println!("{} shown.", found.len());
+    say!("{} shown.", found.len());
     Ok(())
 }
 
@@ -177,7 +178,7 @@ fn print_destination(it: &DestinationSummary, now: Timestamp, has_mail_relay: bo
     if it.channel == Channel::Mail && !has_mail_relay {
         line.push_str("  no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");
     }
-    println!("{line}");
+    say!("{line}");
 }
 
 fn text(instant: Timestamp) -> String {
@@ -203,7 +204,7 @@ fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     if due == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
-    println!("{due} to be tried again, at the next poll of a running server.");
+    say!("{due} to be tried again, at the next poll of a running server.");
     Ok(())
 }
 
@@ -215,7 +216,7 @@ fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
     if given_up == 0 && matches!(which, Selection::One(_)) {
         return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
     }
-    println!("{given_up} given up.");
+    say!("{given_up} given up.");
     Ok(())
 }
 

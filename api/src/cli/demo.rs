@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::demo_platform::{Event, Platform};
+use super::output::say;
 use super::{DONE, failed};
 use crate::config::Config;
 
@@ -47,9 +48,9 @@ fn print_event(told: Option<Event>) {
     match told {
         Some(Event { kind, id, signed }) => {
             let signed = if signed { "signed" } else { "not signed" };
-            println!("The shop told its platform: {kind} ({id}, {signed})");
+            say!("The shop told its platform: {kind} ({id}, {signed})");
         }
-        None => println!("The shop has not told its platform yet; see `tuckshop deliveries list`."),
+        None => say!("The shop has not told its platform yet; see `tuckshop deliveries list`."),
     }
 }
 
@@ -65,7 +66,7 @@ struct Shopper {
 
 impl Shopper {
     async fn buy(&self) -> Result<(), String> {
-        println!("Buying at {}\n", self.url);
+        say!("Buying at {}\n", self.url);
         let profile = self.step("discover the shop", Method::GET, "/.well-known/ucp", None).await?;
         let handlers = &profile["ucp"]["payment_handlers"];
         let handler = handlers.as_object().and_then(|named| named.values().next()).map(|list| list[0]["id"].clone());
@@ -99,7 +100,7 @@ impl Shopper {
         let done = self.step("pay", Method::POST, &format!("{path}/complete"), Some(&payment)).await?;
         let order = done["order"]["id"].as_str().ok_or_else(|| without_order(&done))?;
         self.step("read the order", Method::GET, &format!("/orders/{order}"), None).await?;
-        println!("\nBought. The buyer's page: {}", done["order"]["permalink_url"].as_str().unwrap_or_default());
+        say!("\nBought. The buyer's page: {}", done["order"]["permalink_url"].as_str().unwrap_or_default());
         Ok(())
     }
 
@@ -118,7 +119,7 @@ impl Shopper {
         let request_id = response.headers().get("request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
         let answer: Value = response.json().await.map_err(|error| format!("{method} {path}: {error}"))?;
         let millis = watch.elapsed().as_secs_f64() * 1_000.0;
-        println!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
+        say!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
         if !status.is_success() || answer["ucp"]["status"] == "error" {
             let why = answer["content"].as_str().or(answer["messages"][0]["content"].as_str()).unwrap_or("no reason");
             return Err(format!(
@@ -149,7 +150,7 @@ fn print_totals(checkout: &Value) {
     let Ok(currency) = Currency::parse(checkout["currency"].as_str().unwrap_or_default()) else { return };
     for total in checkout["totals"].as_array().into_iter().flatten() {
         let amount = Amount::new(total["amount"].as_i64().unwrap_or(0));
-        println!(
+        say!(
             "    {:<32} {:>14}",
             total["display_text"].as_str().unwrap_or_default(),
             Money { amount, currency }.to_string()

@@ -13,6 +13,7 @@ use slog::Logger;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::output::say;
 use super::{DONE, failed};
 use crate::app;
 use crate::config::Config;
@@ -43,11 +44,15 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
     match imported {
         Ok(_) => {
             for file in &read.files {
-                println!("{:<24} {:>8} rows", file.file, file.rows);
+                say!("{:<24} {:>8} rows", file.file, file.rows);
             }
-            println!("Imported.");
+            say!("Imported.");
             DONE
         }
+        Err(ImportError::Interrupted { stored, cause }) => failed(&format!(
+            "the first {stored} of {rows} rows were imported; import again\n{}",
+            told(&cause, &read.positions)
+        )),
         Err(error) => failed(&format!("nothing was imported\n{}", told(&error, &read.positions))),
     }
 }
@@ -56,6 +61,7 @@ fn told(error: &ImportError, positions: &Positions) -> String {
     match (positions.problem(error), error) {
         (Some(problem), _) => problem.to_string(),
         (None, ImportError::Fault(fault)) => fault.chain(),
+        (None, ImportError::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
         (None, other) => format!("{other:?}"),
     }
 }

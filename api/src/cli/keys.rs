@@ -7,6 +7,7 @@ use domain::clock::Timestamp;
 use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};
 use time::format_description::well_known::Rfc3339;
 
+use super::output::say;
 use super::tools::Session;
 use super::{DONE, failed};
 
@@ -51,18 +52,18 @@ fn list(session: &Session<'_>) -> ExitCode {
     };
     if session.tools.keys_are_configured {
         for (position, key) in keys.iter().enumerate() {
-            println!("{}  {}", key.id, if position == 0 { "signs" } else { "published" });
+            say!("{}  {}", key.id, if position == 0 { "signs" } else { "published" });
         }
-        println!("{} key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH.", keys.len());
+        say!("{} key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH.", keys.len());
         return DONE;
     }
     let now = session.tools.clock.now();
     for (position, key) in keys.iter().enumerate() {
-        println!("{}  {}", key.id, told(&keys, position, now));
+        say!("{}  {}", key.id, told(&keys, position, now));
     }
     match keys.len() {
-        0 => println!("0 key(s). The first is made when it is first needed."),
-        many => println!("{many} key(s)."),
+        0 => say!("0 key(s). The first is made when it is first needed."),
+        many => say!("{many} key(s)."),
     }
     DONE
 }
@@ -95,7 +96,7 @@ fn at(instant: Timestamp) -> String {
 fn rotate(session: &Session<'_>, at_once: bool) -> ExitCode {
     match session.wait(session.tools.signer.rotate(&session.ctx, at_once)) {
         Ok(key) => {
-            println!("{} signs from {} on.", key.id, at(key.signs_from));
+            say!("{} signs from {} on.", key.id, at(key.signs_from));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -105,11 +106,11 @@ fn rotate(session: &Session<'_>, at_once: bool) -> ExitCode {
 fn revoke(session: &Session<'_>, id: &str) -> ExitCode {
     match session.wait(session.tools.signer.revoke(&session.ctx, id)) {
         Ok(Some(revoked)) => {
-            println!("{id} is revoked: it signs nothing any more and is published no longer.");
-            println!("Instances that run know it within a minute. What it signed and is under way cannot be verified.");
+            say!("{id} is revoked: it signs nothing any more and is published no longer.");
+            say!("Instances that run know it within a minute. What it signed and is under way cannot be verified.");
             match revoked.took_over {
-                true => println!("{} signs in its place; receivers must read the profile again.", revoked.signs),
-                false => println!("{} signs, as before.", revoked.signs),
+                true => say!("{} signs in its place; receivers must read the profile again.", revoked.signs),
+                false => say!("{} signs, as before.", revoked.signs),
             }
             DONE
         }

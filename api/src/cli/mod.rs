@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 when it was done, 1 when it was not, 2 when it was asked for wrongly (arguments or configuration).
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+//! Exit codes: 0 when it was done, 1 when it was not, 2 when it was asked for wrongly (arguments or configuration), 3 when
+//! it was done but its output could not be written.
 
 mod banner;
 mod deliveries;
@@ -9,6 +9,7 @@ mod demo;
 mod demo_platform;
 mod import;
 mod keys;
+mod output;
 mod platforms;
 mod serve;
 mod tools;
@@ -24,6 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::{Config, Environment, markdown};
 use crate::log::Output;
 use crate::{app, log};
+use output::{complain, say};
 use tools::Session;
 
 /// A shop backend that takes orders reliably. Settings come from the environment; see `tuckshop config`.
@@ -77,39 +79,57 @@ enum Command {
 const DONE: ExitCode = ExitCode::SUCCESS;
 const FAILED: ExitCode = ExitCode::FAILURE;
 const MISUSED: u8 = 2;
+const UNSAID: u8 = 3;
 
 /// Runs one command to its end.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
+    let code = run_command(arguments, environment);
+    if !output::is_lost() {
+        return code;
+    }
+    complain!("tuckshop: the output could not be written");
+    if code == DONE { ExitCode::from(UNSAID) } else { code }
+}
+
+fn run_command(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
     let command = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command.unwrap_or(Command::Serve),
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(MISUSED) } else { DONE };
+            let printed = error.print();
+            if error.use_stderr() {
+                return ExitCode::from(MISUSED);
+            }
+            output::note(printed);
+            return DONE;
         }
     };
     if let Command::Config { markdown: true } = command {
-        print!("{}", markdown());
+        output::to_standard(format_args!("{}", markdown()), "");
         return DONE;
     }
     let environment = Environment::new(environment);
     let config = match Config::read(&environment) {
         Ok(config) => config,
         Err(mistakes) => {
-            eprint!("The configuration is wrong:\n{mistakes}");
+            complain!("The configuration is wrong:\n{}", mistakes.to_string().trim_end());
             return ExitCode::from(MISUSED);
         }
     };
     if let Command::Config { .. } = command {
         for (name, value) in config.effective() {
-            println!("{name}={value}");
+            say!("{name}={value}");
         }
         return DONE;
     }
     let output = if matches!(command, Command::Serve) { Output::Standard } else { Output::Error };
-    let (log, _flush) = log::start(config.log_format(), config.log.level, output);
+    let (log, _flush, lost) = log::start(config.log_format(), config.log.level, output);
+    log::bridge_libraries(&log);
     if !environment.service_links().is_empty() {
         info!(log, "service links were ignored"; "op" => "config.read",
             "variables" => environment.service_links().join(", "));
@@ -119,7 +139,7 @@ pub fn run(
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
     let code = match command {
-        Command::Serve => serve::run(&config, &log, &runtime),
+        Command::Serve => serve::run(&config, &log, lost, &runtime),
         Command::Migrate => migrate(&config, &log, &runtime),
         Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
         Command::Platforms(command) => {
@@ -152,14 +172,14 @@ fn with_tools(
 
 fn migrate(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
     match app::migrate(config, log, runtime.handle()) {
-        Ok(0) => println!("The schema is current."),
-        Ok(applied) => println!("{applied} migration(s) applied."),
+        Ok(0) => say!("The schema is current."),
+        Ok(applied) => say!("{applied} migration(s) applied."),
         Err(error) => return failed(&error.to_string()),
     }
     DONE
 }
 
 fn failed(why: &str) -> ExitCode {
-    eprintln!("tuckshop: {why}");
+    complain!("tuckshop: {why}");
     FAILED
 }

@@ -10,6 +10,7 @@ use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
 
+use super::output::say;
 use super::tools::Session;
 use super::{DONE, failed};
 use crate::shopping::v2026_04_08::VERSION;
@@ -73,7 +74,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
             // Whole, since the operator just said so.
-            println!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
+            say!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -85,9 +86,9 @@ fn list(session: &Session<'_>) -> ExitCode {
         Ok(platforms) => {
             for platform in &platforms {
                 let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
-                println!("{}  {}", shown(&platform.id.0), told(url));
+                say!("{}  {}", shown(&platform.id.0), told(url));
             }
-            println!("{} pinned.", platforms.len());
+            say!("{} pinned.", platforms.len());
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -98,7 +99,7 @@ fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {
-            println!("{} is not pinned any more", id.0);
+            say!("{} is not pinned any more", id.0);
             DONE
         }
         Ok(false) => failed(&format!("{} is not pinned", id.0)),

@@ -1,5 +1,6 @@
 //! `tuckshop serve`.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,31 +16,39 @@ use super::{DONE, FAILED, banner, failed};
 use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::import;
-use crate::runtime::stop_signal;
-use crate::server::{self, Ending};
+use crate::log::LostLines;
+use crate::runtime::limits;
+use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
+use crate::server::{self, Ending, Listeners};
 
 /// The demo catalogue is a few rows; it does not take longer.
 const DEMO_IMPORT: Duration = Duration::from_secs(30);
 /// For a look at what waits. It holds up the start, so it is short.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
-    match runtime.block_on(serve(config, log, runtime)) {
+pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> ExitCode {
+    match runtime.block_on(serve(config, log, lost, runtime)) {
         Ok(Ending::Drained) => DONE,
         Ok(Ending::Left(_)) => FAILED,
         Err(error) => failed(&error.to_string()),
     }
 }
 
-async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Ending, StartError> {
+async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // Asked for before anything is served, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
+    let ignored = ignored_signals()?;
+    limits::raise_open_files(config, log);
     let listener = app::bind(config.http.socket_address()?)?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;
     }
-    let app = App::build(config, log, runtime.handle(), &listener)?;
+    let app = App::build(config, log, lost, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
+    let operations = config.operations.socket_address()?.map(app::bind).transpose()?;
+    if let Some(operations) = &operations {
+        info!(log, "listening for operations"; "op" => "http.listen", "operations_address" => operations.local_addr()?);
+    }
     if app.shopping.surface.handlers.is_empty() {
         warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
     }
@@ -54,15 +63,30 @@ async fn serve(config: &Config, log: &Logger, runtime: &Runtime) -> Result<Endin
         "mode" => ?config.mode, "pid" => std::process::id());
     // Among JSON lines it would be one line that nobody can parse.
     if config.mode == Mode::Development && config.log_format() == LogFormat::Terminal {
-        banner::print(config, address, app.simulation_secret());
+        let printed = banner::print(config, address, app.simulation_secret());
+        if let Err(error) = printed {
+            warn!(log, "the banner could not be printed"; "op" => "app.build", "error" => %error);
+        }
     }
     let force = async {
         second.next().await;
         second.next().await;
     };
-    let ending = server::serve(app, config, log, listener, first.next(), force).await?;
+    let listeners = Listeners { shop: listener, operations };
+    let ending = tokio::select! {
+        ending = server::serve(app, config, log, listeners, first.next(), force) => ending?,
+        never = tell_of_ignored(ignored, log) => match never {},
+    };
     info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);
     Ok(ending)
+}
+
+/// Says of each ignored signal that it was.
+async fn tell_of_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
+    loop {
+        let signal = signals.next().await;
+        info!(log, "signal ignored: settings are read at start only"; "op" => "signal.ignore", "signal" => signal);
+    }
 }
 
 /// Letters that were written while there was a relay wait for one, however long.

@@ -3,6 +3,7 @@
 //! A section is a flat struct with one prefix. Every setting has a safe default, so that nothing need be set. Units are
 //! in the names (`_ms`, `_bytes`, `_days`, `_hours`).
 
+mod http;
 mod markdown;
 mod outbound;
 mod read;
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use domain::secret::Secret;
 
+pub use http::{HttpConfig, Networks, OperationsConfig};
 pub use markdown::markdown;
 pub use outbound::{Capture, MailConfig, MailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
 pub use sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section,
-    Setting, ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section, Setting,
+    ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
 };
 
 /// Everything that can be set, checked.
@@ -26,6 +28,7 @@ pub use sections::{
 pub struct Config {
     pub mode: Mode,
     pub http: HttpConfig,
+    pub operations: OperationsConfig,
     pub database: DatabaseConfig,
     pub shop: ShopConfig,
     pub simulation: SimulationConfig,
@@ -43,8 +46,9 @@ impl Config {
     /// Reads and checks the environment.
     pub fn read(environment: &Environment) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let config = read::sections(environment, &mut mistakes);
+        let mut config = read::sections(environment, &mut mistakes);
         rules::check(&config, &mut mistakes);
+        config.http.public_url = config.http.public_url.as_deref().and_then(rules::origin);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
@@ -75,6 +79,11 @@ impl Config {
     pub fn log_format(&self) -> LogFormat {
         let default = if self.mode == Mode::Production { LogFormat::Json } else { LogFormat::Terminal };
         self.log.format.unwrap_or(default)
+    }
+
+    /// Whether the shop's own address serves `/statusz`.
+    pub fn serves_status(&self) -> bool {
+        self.mode == Mode::Development && self.operations.address.is_none()
     }
 
     /// Threads that serve HTTP.

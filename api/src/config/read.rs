@@ -6,22 +6,51 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
 use super::Config;
+use super::http::{HttpConfig, OperationsConfig};
 use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
 use super::sections::{
-    CheckoutConfig, DatabaseConfig, HttpConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
     SimulationConfig, TasksConfig,
 };
 
 const PREFIX: &str = "TUCKSHOP_";
 const MODE: &str = "TUCKSHOP_MODE";
-/// What Kubernetes puts into every container beside a service called `tuckshop`.
-const SERVICE_LINKS: [&str; 2] = ["TUCKSHOP_SERVICE_", "TUCKSHOP_PORT"];
+
+/// Whether Kubernetes puts this into every container beside a service called `tuckshop`. The value counts too, so that a
+/// setting with a name that is nearly right is not taken for one.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = || value.parse::<u16>().is_ok();
+    let is_address = || value.parse::<IpAddr>().is_ok();
+    let is_url = || {
+        let parts =
+            value.split_once("://").and_then(|(protocol, address)| Some((protocol, address.rsplit_once(':')?.1)));
+        parts.is_some_and(|(protocol, port)| is_protocol(protocol) && port.parse::<u16>().is_ok())
+    };
+    match name.strip_prefix(PREFIX) {
+        Some("SERVICE_HOST") => is_address(),
+        Some("SERVICE_PORT") => is_port(),
+        Some(rest) if rest.starts_with("SERVICE_PORT_") => is_port(),
+        Some("PORT") => is_url(),
+        Some(rest) if rest.starts_with("PORT_") => match rest.rsplit('_').next() {
+            Some("PORT") => is_port(),
+            Some("ADDR") => is_address(),
+            Some("PROTO") => is_protocol(value),
+            _ => is_url(),
+        },
+        _ => false,
+    }
+}
+
+fn is_protocol(text: &str) -> bool {
+    ["tcp", "udp", "sctp"].contains(&text)
+}
 
 /// The variables that begin with `TUCKSHOP_`.
 #[derive(Clone, Debug, Default)]
@@ -32,15 +61,16 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes what concerns this program. An empty value counts as not set.
+    /// Takes what concerns this program. Blanks and line ends around a value are left out, and an empty value counts as
+    /// not set: files of settings often carry them.
     pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in vars {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)).map(str::to_owned) else { continue };
             match value.into_string() {
-                _ if SERVICE_LINKS.iter().any(|link| name.starts_with(link)) => environment.service_links.push(name),
-                Ok(value) if value.is_empty() => {}
-                Ok(value) => drop(environment.ours.insert(name, value)),
+                Ok(value) if is_service_link(&name, value.trim()) => environment.service_links.push(name),
+                Ok(value) if value.trim().is_empty() => {}
+                Ok(value) => drop(environment.ours.insert(name, value.trim().to_owned())),
                 Err(_) => environment.not_text.push(name),
             }
         }
@@ -103,6 +133,7 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
     Config {
         mode,
         http: section(environment, mistakes),
+        operations: section(environment, mistakes),
         database: section(environment, mistakes),
         shop: section(environment, mistakes),
         simulation: section(environment, mistakes),
@@ -117,8 +148,9 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
     }
 }
 
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     HttpConfig::PREFIX,
+    OperationsConfig::PREFIX,
     DatabaseConfig::PREFIX,
     ShopConfig::PREFIX,
     SimulationConfig::PREFIX,
@@ -217,6 +249,7 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
     };
     let mut all = vec![(MODE.to_owned(), mode.to_owned())];
     all.extend(values(&config.http));
+    all.extend(values(&config.operations));
     all.extend(values(&config.database));
     all.extend(values(&config.shop));
     all.extend(values(&config.simulation));
@@ -260,6 +293,7 @@ mod tests {
     fn every_setting_is_told_and_nothing_else_is() {
         for (fields, told) in [
             fields::<HttpConfig>(),
+            fields::<OperationsConfig>(),
             fields::<DatabaseConfig>(),
             fields::<ShopConfig>(),
             fields::<SimulationConfig>(),

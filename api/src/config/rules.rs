@@ -1,16 +1,18 @@
 //! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
 //! an address or a sender, is asked of the composition root.
 
+use domain::secret::Secret;
 use time::Date;
 use time::macros::format_description;
 use url::Url;
 
 use super::read::Mistakes;
 use super::sections::Mode;
-use super::{Capture, Config, MailProtection, PaymentConfig};
+use super::{Capture, Config, MailProtection, PaymentConfig, ShopConfig};
 
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
+const OPERATIONS: &str = "TUCKSHOP_OPERATIONS_ADDRESS";
 /// The most that one completion makes: it opens, it confirms, and it cancels what waits for the buyer.
 const GATEWAY_CALLS: u64 = 3;
 
@@ -21,14 +23,29 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
         mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
     }
-    match config.http.socket_address() {
-        Ok(address) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
-            ADDRESS,
-            "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
-        ),
-        Ok(_) => {}
-        Err(_) => mistakes.add(ADDRESS, "must be host:port, and the host must have an address"),
+    if config.mode == Mode::Production && !config.http.trust_ucp_agent {
+        mistakes.add(
+            "TUCKSHOP_HTTP_TRUST_UCP_AGENT",
+            "production mode needs `true`: signatures are not verified yet, so whoever names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
+        );
     }
+    let addresses =
+        [(ADDRESS, config.http.socket_address().map(Some)), (OPERATIONS, config.operations.socket_address())];
+    for (variable, address) in addresses {
+        match address {
+            Ok(Some(address)) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
+                variable,
+                "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
+            ),
+            Ok(_) => {}
+            Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
+        }
+    }
+    if config.mode == Mode::Production && is_special_sqlite(&config.database.url) {
+        mistakes
+            .add("TUCKSHOP_DATABASE_URL", "must be the path of a file in production mode: nothing in memory is kept");
+    }
+    shop(config, mistakes);
     payment(config, mistakes);
     mail(config, mistakes);
     if config.checkout.completion_grace_ms < GATEWAY_CALLS * config.payment.call_timeout_ms {
@@ -60,8 +77,21 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
             mistakes.add(variable, "has no use without TUCKSHOP_PAYMENT_GATEWAY_URL");
         }
     }
+    let is_secret = |secret: &Secret| secret.expose().strip_prefix("whsec_").is_some_and(|rest| !rest.is_empty());
     if payment.event_secrets.is_some() && payment.event_secrets().is_empty() {
         mistakes.add("TUCKSHOP_PAYMENT_EVENT_SECRETS", "holds no secret");
+    } else if !payment.event_secrets().iter().all(is_secret) {
+        mistakes.add(
+            "TUCKSHOP_PAYMENT_EVENT_SECRETS",
+            "must be secrets that begin with `whsec_`, as the gateway shows them",
+        );
+    }
+    let is_live = |key: &Secret| ["sk_live_", "rk_live_"].iter().any(|prefix| key.expose().starts_with(prefix));
+    if config.mode == Mode::Development && payment.gateway_key.as_ref().is_some_and(is_live) {
+        mistakes.add(
+            "TUCKSHOP_PAYMENT_GATEWAY_KEY",
+            "development mode refuses a live key: cards would be charged for a demo catalogue",
+        );
     }
     if Date::parse(&payment.handler_version, format_description!("[year]-[month]-[day]")).is_err() {
         mistakes.add("TUCKSHOP_PAYMENT_HANDLER_VERSION", "must be a date, YYYY-MM-DD");
@@ -143,6 +173,35 @@ fn mail(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
+/// Whether SQLite would read the path as something other than a file: memory, or a URI with options of its own.
+fn is_special_sqlite(url: &str) -> bool {
+    url.strip_prefix("sqlite:").is_some_and(|rest| {
+        let path = rest.trim_start_matches('/');
+        path.is_empty() || path.contains(":memory:") || path.contains("mode=memory") || path.starts_with("file:")
+    })
+}
+
+/// The address that was checked, as it is told to everyone: without a default port, and in small letters.
+pub(super) fn origin(text: &str) -> Option<String> {
+    Url::parse(text).ok().map(|url| url.origin().ascii_serialization())
+}
+
+/// What buyers are shown must be the shop's own.
+fn shop(config: &Config, mistakes: &mut Mistakes) {
+    if !config.shop.currency.is_in_use() {
+        mistakes.add("TUCKSHOP_SHOP_CURRENCY", "must be a currency that is in use");
+    }
+    let example = ShopConfig::default();
+    for (variable, url, example) in [
+        ("TUCKSHOP_SHOP_TERMS_URL", &config.shop.terms_url, &example.terms_url),
+        ("TUCKSHOP_SHOP_PRIVACY_URL", &config.shop.privacy_url, &example.privacy_url),
+    ] {
+        if config.mode == Mode::Production && url == example {
+            mistakes.add(variable, "production mode needs the shop's own");
+        }
+    }
+}
+
 fn public_url(config: &Config, mistakes: &mut Mistakes) {
     const NAME: &str = "TUCKSHOP_HTTP_PUBLIC_URL";
     let Some(text) = &config.http.public_url else {
@@ -152,6 +211,9 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
         return;
     };
     match Url::parse(text) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            mistakes.add(NAME, "must have no user information: everyone is told this address");
+        }
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             mistakes.add(NAME, "must be an http or https URL");
         }

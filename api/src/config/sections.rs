@@ -1,7 +1,5 @@
 //! The sections. A setting is a field and one line in `SETTINGS`; a test keeps the two together.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use domain::money::Currency;
@@ -39,77 +37,6 @@ pub enum Mode {
     Development,
     /// All of that is off, and refused.
     Production,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
-    pub address: String,
-    pub public_url: Option<String>,
-    #[validate(range(min = 1, max = 64))]
-    pub workers: Option<usize>,
-    #[validate(range(min = 100, max = 120_000))]
-    pub request_timeout_ms: u64,
-    #[validate(range(min = 100, max = 60_000))]
-    pub header_timeout_ms: u64,
-    #[validate(range(min = 100, max = 60_000))]
-    pub body_timeout_ms: u64,
-    #[validate(range(min = 100, max = 600_000))]
-    pub keep_alive_ms: u64,
-    #[validate(range(min = 1_024, max = 16_777_216))]
-    pub max_body_bytes: usize,
-    #[validate(range(min = 1, max = 100_000))]
-    pub max_connections: usize,
-    #[validate(range(min = 1, max = 100_000))]
-    pub max_commands: usize,
-}
-
-impl Section for HttpConfig {
-    const PREFIX: &'static str = "TUCKSHOP_HTTP_";
-    const TITLE: &'static str = "HTTP";
-    const SETTINGS: &'static [Setting] = &[
-        setting("address", "Where to listen, `host:port`. Development mode accepts loopback addresses only."),
-        setting(
-            "public_url",
-            "What the outside calls this server, without a slash at the end. Not set: the address, with `http`. Production needs one, with `https`.",
-        ),
-        setting("workers", "Threads that serve HTTP. Not set: one for each core."),
-        setting(
-            "request_timeout_ms",
-            "The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`, never lengthen it.",
-        ),
-        setting("header_timeout_ms", "How long the head of a request may take to arrive (408)."),
-        setting("body_timeout_ms", "How long the whole body of a request may take to arrive (408)."),
-        setting("keep_alive_ms", "How long an idle connection is kept."),
-        setting("max_body_bytes", "The largest body that is read (413)."),
-        setting("max_connections", "Open connections for each worker."),
-        setting("max_commands", "Writes at work at once; more are turned away (503)."),
-    ];
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            address: "127.0.0.1:8080".to_owned(),
-            public_url: None,
-            workers: None,
-            request_timeout_ms: 10_000,
-            header_timeout_ms: 5_000,
-            body_timeout_ms: 5_000,
-            keep_alive_ms: 30_000,
-            max_body_bytes: 262_144,
-            max_connections: 4_096,
-            max_commands: 512,
-        }
-    }
-}
-
-impl HttpConfig {
-    /// The first address that the name resolves to.
-    pub fn socket_address(&self) -> io::Result<SocketAddr> {
-        let mut addresses = self.address.to_socket_addrs()?;
-        addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
-    }
 }
 
 /// What to do when the schema is older than the program.
@@ -435,19 +362,7 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// A URL without what stands between its scheme and its host. What cannot be parsed is not shown at all.
 fn mask_url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    match url::Url::parse(text) {
-        Ok(url) if url.scheme() == "sqlite" => serializer.serialize_str(text),
-        Ok(mut url) => {
-            if url.password().is_some() {
-                let _ = url.set_password(Some("***"));
-            }
-            if url.query().is_some() {
-                url.set_query(Some("***"));
-            }
-            serializer.serialize_str(url.as_str())
-        }
-        Err(_) => serializer.serialize_str("***"),
-    }
+    serializer.serialize_str(&crate::app::shown_database_url(text))
 }
 
 fn level_to_word<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {

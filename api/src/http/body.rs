@@ -11,7 +11,6 @@ use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use domain::context::RequestContext;
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
 
 use super::Problem;
 
@@ -80,38 +79,4 @@ async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem
 fn too_large(limits: BodyLimits) -> Problem {
     let content = format!("The body is larger than {} bytes", limits.bytes);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", content)
-}
-
-/// Reads a JSON document, naming the member that is wrong. Its depth is bounded by the parser (128), and a member that
-/// stands twice is refused.
-///
-/// No text may hold a NUL: Postgres cannot store one, and no name, address or code has one.
-pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    if body.windows(NUL.len()).any(|piece| piece == NUL) {
-        return Err(malformed("The body holds a text with a NUL character".to_owned()));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        match path.as_str() {
-            "." | "?" => malformed(format!("The body is not valid: {inner}")),
-            path => malformed(format!("{path}: {inner}")),
-        }
-    })?;
-    reader.end().map_err(|error| malformed(format!("The body is not valid: {error}")))?;
-    Ok(value)
-}
-
-/// As a flattened member: the struct is read from an object only. Derived code would also take an array of the members'
-/// values in their order, which nobody who sends one means.
-#[derive(serde::Deserialize)]
-pub struct ObjectOnly {}
-
-/// How JSON writes it; unescaped it is not JSON at all.
-const NUL: &[u8] = b"\\u0000";
-
-fn malformed(content: String) -> Problem {
-    // The parser quotes what it found; a caller needs to see where, not the whole of it.
-    Problem::bad_request("malformed_body", content.chars().take(300).collect::<String>())
 }

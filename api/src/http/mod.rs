@@ -1,9 +1,13 @@
 //! What every HTTP surface shares: the scope of a request, its body, and the shape of an error.
 
 mod body;
+mod json;
 mod problem;
+mod routes;
 mod scope;
 
-pub use body::{Body, BodyLimits, ObjectOnly, json};
+pub use body::{Body, BodyLimits};
+pub use json::{ObjectOnly, document, json, typed};
 pub use problem::{Problem, fault_problem};
-pub use scope::{Scope, request_scope};
+pub use routes::Routes;
+pub use scope::{NamedPlatform, Scope, request_scope};

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
@@ -19,6 +19,8 @@ pub struct Problem {
     pub content: String,
     /// Seconds after which asking again makes sense.
     pub retry_after: Option<u32>,
+    /// The methods of the address, when this was none of them.
+    pub allow: Option<String>,
 }
 
 /// `content` is for people. `detail` repeats it: so it was called before protocol version 2026-04-08, and clients still
@@ -34,7 +36,7 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self {
-        Self { status, code, content: content.into(), retry_after: None }
+        Self { status, code, content: content.into(), retry_after: None, allow: None }
     }
 
     pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
@@ -46,11 +48,19 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
+    #[must_use]
+    pub fn allow(self, methods: &str) -> Self {
+        Self { allow: Some(methods.to_owned()), ..self }
+    }
+
     /// The response. The request id is in a header as well; see [`super::scope`].
     pub fn respond(&self, request_id: Option<&str>) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(methods) = &self.allow {
+            response.insert_header((ALLOW, methods.as_str()));
         }
         response.insert_header((CONTENT_TYPE, "application/json"));
         let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };

@@ -3,24 +3,26 @@
 //! In: `Request-Id` or a new one, `traceparent` or a new trace, the deadline, and a cancellation that is triggered when
 //! the client goes away. Out: the request id, the trace, and one access line, whatever happened.
 
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use domain::context::{Deadline, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
+use domain::context::{Deadline, PlatformId, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
 use futures_util::FutureExt;
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use crate::config::Networks;
 use crate::runtime::Shutdown;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -33,12 +35,14 @@ pub struct Scope {
     pub log: Logger,
     pub request_timeout: Duration,
     pub shutdown: Shutdown,
+    proxies: Networks,
     in_flight: Arc<AtomicUsize>,
 }
 
 impl Scope {
-    pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown) -> Self {
-        Self { log, request_timeout, shutdown, in_flight: Arc::default() }
+    /// `proxies` are those whose `X-Forwarded-For` is believed.
+    pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown, proxies: Networks) -> Self {
+        Self { log, request_timeout, shutdown, proxies, in_flight: Arc::default() }
     }
 
     /// Requests whose answer is not written yet.
@@ -49,7 +53,7 @@ impl Scope {
 
 /// The middleware. It must wrap everything else, so that nothing goes without a context or a log line.
 pub async fn request_scope(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(scope) = req.app_data::<web::Data<Scope>>().cloned() else {
@@ -68,14 +72,17 @@ pub async fn request_scope(
     // Dropped with this future, when the client leaves or the answer is made; later it means nothing any more.
     let _gone = gone.drop_guard();
     req.extensions_mut().insert(ctx.clone());
+    req.extensions_mut().insert(line.platform.clone());
+
+    if req.method() == Method::HEAD {
+        // The HTTP library knows what was asked, and sends the head of the answer only.
+        req.head_mut().method = Method::GET;
+    }
 
     let mut response = match timeout {
         Err(problem) => req.into_response(problem.respond(Some(ctx.request_id().as_str()))),
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(Ok(response)) => {
-                line.route(response.request().match_pattern());
-                name_request(response.map_into_boxed_body(), &ctx)
-            }
+            Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
             // Nothing below answers with an error of its own; if it did, it would be an answer like any other.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
@@ -85,7 +92,7 @@ pub async fn request_scope(
         },
     };
 
-    stamp(response.response_mut(), &scope, &ctx);
+    stamp(response.response_mut(), &scope, &ctx, &line.platform);
     line.answered(response.status());
     Ok(response)
 }
@@ -100,8 +107,15 @@ fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> Ser
 }
 
 /// What every answer carries, whatever it is.
-fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext) {
+fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext, platform: &NamedPlatform) {
     let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        // What may be kept says so itself; everything else is for one caller, and for now.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    if platform.is_asked_for() {
+        headers.append(VARY, HeaderValue::from_static("UCP-Agent"));
+    }
     insert(headers, REQUEST_ID, ctx.request_id().as_str());
     insert(headers, TRACEPARENT, &ctx.trace().to_string());
     if scope.shutdown.has_begun() {
@@ -133,33 +147,96 @@ fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     Ok(ours.min(Duration::from_millis(millis)))
 }
 
+/// The platform that a request names, once its header is read. The access line shows it, also when the request is given
+/// up; a query may hold a secret, so the line leaves it out.
+#[derive(Clone, Default)]
+pub struct NamedPlatform(Arc<Named>);
+
+#[derive(Default)]
+struct Named {
+    is_asked_for: AtomicBool,
+    platform: OnceLock<String>,
+}
+
+impl NamedPlatform {
+    /// Notes that the answer depends on who asks.
+    pub fn ask(extensions: &Extensions) {
+        if let Some(named) = extensions.get::<Self>() {
+            named.0.is_asked_for.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes it in the request that `extensions` belong to.
+    pub fn note(extensions: &Extensions, platform: &PlatformId) {
+        if let Some(named) = extensions.get::<Self>() {
+            let url = platform.0.split(['?', '#']).next().unwrap_or_default();
+            let _ = named.0.platform.set(url.to_owned());
+        }
+    }
+
+    fn text(&self) -> &str {
+        self.0.platform.get().map_or("none", String::as_str)
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.0.is_asked_for.load(Ordering::Relaxed)
+    }
+}
+
+fn text(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "none".to_owned(), |address| address.to_string())
+}
+
+/// Addresses in one `X-Forwarded-For` that are looked at, at most.
+const MOST_HOPS: usize = 16;
+
+/// Who is at the other end: the peer, or, when that is a trusted proxy, the last address in `X-Forwarded-For` that is
+/// not one. What stands before that address was written by others.
+fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
+    let values: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    let hops = values.iter().rev().flat_map(|value| value.rsplit(',')).take(MOST_HOPS);
+    let mut client = peer;
+    for hop in hops {
+        if !proxies.contain(client) {
+            break;
+        }
+        let hop = hop.trim();
+        let address = hop.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()));
+        let Some(address): Option<IpAddr> = address else { break };
+        client = address.to_canonical();
+    }
+    client
+}
+
 /// Writes one line per request, even for a request whose client left.
 struct AccessLine {
     scope: Scope,
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    path: String,
+    /// The pattern that the path matches, never the path: the address of a page is the permission to read it.
     route: Option<String>,
     status: Option<StatusCode>,
+    peer: Option<IpAddr>,
+    client: Option<IpAddr>,
+    platform: NamedPlatform,
 }
 
 impl AccessLine {
     fn open(scope: &Scope, ctx: &RequestContext, req: &ServiceRequest) -> Self {
         scope.in_flight.fetch_add(1, Ordering::Relaxed);
+        let peer = req.peer_addr().map(|peer| peer.ip().to_canonical());
         Self {
             scope: scope.clone(),
             ctx: ctx.clone(),
             watch: Stopwatch::start(),
             method: req.method().to_string(),
-            path: req.path().chars().take(256).collect(),
-            route: None,
+            route: req.match_pattern(),
             status: None,
+            peer,
+            client: peer.map(|peer| client(peer, req.headers(), &scope.proxies)),
+            platform: NamedPlatform::default(),
         }
-    }
-
-    fn route(&mut self, pattern: Option<String>) {
-        self.route = pattern;
     }
 
     fn answered(&mut self, status: StatusCode) {
@@ -172,7 +249,7 @@ impl AccessLine {
         let problem = problem.unwrap_or_else(internal);
         self.status = Some(problem.status);
         let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
-        stamp(&mut answer, &self.scope, &self.ctx);
+        stamp(&mut answer, &self.scope, &self.ctx, &self.platform);
         InternalError::from_response(problem, answer).into()
     }
 }
@@ -188,8 +265,9 @@ impl Drop for AccessLine {
             Some(_) => "ok",
         };
         info!(self.ctx.log(), "request"; "op" => "http.request",
-            "method" => &self.method, "path" => &self.path, "route" => self.route.as_deref().unwrap_or("none"),
+            "method" => &self.method, "route" => self.route.as_deref().unwrap_or("none"),
             "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
+            "peer" => text(self.peer), "client" => text(self.client), "platform" => self.platform.text(),
             "elapsed_us" => self.watch.elapsed_us(),
             "connection_wait_us" => timings.connection_wait_us(), "storage_us" => timings.storage_us(),
             "gateway_us" => timings.gateway_us());
@@ -205,6 +283,37 @@ mod tests {
     use crate::log::Kept;
     use actix_web::middleware::from_fn;
     use actix_web::{App, HttpServer};
+
+    #[test]
+    fn forwarded_address_is_believed_from_trusted_proxies_only() {
+        let proxies = Networks::parse("10.0.0.0/8, 192.0.2.7, fd00::/8").expect("networks");
+        for (peer, forwarded, expected) in [
+            ("203.0.113.5", &["198.51.100.1"][..], "203.0.113.5"),
+            ("10.1.2.3", &[], "10.1.2.3"),
+            ("10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
+            ("fd00::1", &["2001:db8::5"], "2001:db8::5"),
+            // Only the last address was written by our proxy; the caller sent the rest.
+            ("10.1.2.3", &["127.0.0.1, 198.51.100.1"], "198.51.100.1"),
+            ("10.1.2.3", &["127.0.0.1", "198.51.100.1"], "198.51.100.1"),
+            ("10.1.2.3", &["198.51.100.1, 192.0.2.7"], "198.51.100.1"),
+            ("10.1.2.3", &["198.51.100.1", "10.9.9.9"], "198.51.100.1"),
+            ("10.1.2.3", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.1.2.3", &["[2001:db8::5]:4711"], "2001:db8::5"),
+            ("10.1.2.3", &["198.51.100.1, unknown"], "10.1.2.3"),
+            ("10.1.2.3", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                let name = HeaderName::from_static("x-forwarded-for");
+                headers.append(name, HeaderValue::from_str(value).expect("a value"));
+            }
+            let peer: IpAddr = peer.parse().expect("an address");
+            assert_eq!(client(peer, &headers, &proxies).to_string(), expected, "{peer} {forwarded:?}");
+        }
+        assert_eq!(Networks::parse("10.0.0.0/33"), None);
+        assert_eq!(Networks::parse("proxy.example"), None);
+    }
 
     async fn panics() -> HttpResponse {
         panic!("on purpose")
@@ -225,7 +334,7 @@ mod tests {
     #[actix_web::test]
     async fn a_handler_that_panics_is_answered_with_500_and_its_connection_lives() {
         let log = Kept::default();
-        let scope = Scope::new(log.logger(), Duration::from_secs(5), Shutdown::default());
+        let scope = Scope::new(log.logger(), Duration::from_secs(5), Shutdown::default(), Networks::default());
         let data = web::Data::new(scope.clone());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");

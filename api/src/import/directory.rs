@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use domain::money::Currency;
@@ -24,8 +24,9 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
             continue;
         };
         let path = directory.join(file);
-        if fs::metadata(&path).map_err(|error| io_error(&path, error))?.len() > MAX_FILE_BYTES {
-            reading.problems.add(whole_file(file, format!("is larger than {MAX_FILE_BYTES} bytes")));
+        // Before it is opened: to open a pipe is to wait for its writer.
+        if !fs::metadata(&path).map_err(|error| io_error(&path, error))?.is_file() {
+            reading.problems.add(whole_file(file, "is not a regular file".to_owned()));
             continue;
         }
         present.push(file);
@@ -38,9 +39,27 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
             return Ok(None);
         }
         let path = directory.join(file);
-        fs::read(&path).map(|bytes| Some(Cow::Owned(bytes))).map_err(|error| io_error(&path, error))
+        read_file(&path).map(|bytes| Some(Cow::Owned(bytes))).map_err(|error| io_error(&path, error))
     };
     read(&source, reading)
+}
+
+/// The whole of a regular file. The limit holds while it is read: a file may grow, and a size may be a promise.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("is not a regular file"));
+    }
+    read_at_most(file, MAX_FILE_BYTES)
+}
+
+fn read_at_most(from: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = from.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {most} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Names of the CSV files in `directory`, sorted. Hidden ones are left out: they are some program's own.
@@ -106,13 +125,26 @@ mod tests {
         assert!(matches!(error, Some(ReadError::Io { path, .. }) if path == nowhere));
     }
 
+    /// Whatever size the file claims to have.
     #[test]
     fn a_file_has_a_largest_size() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = fs::File::create(directory.path().join("products.csv")).expect("created");
-        // A hole takes no room on the disk.
-        file.set_len(MAX_FILE_BYTES + 1).expect("a file system with holes");
-        let error = read_directory(directory.path(), Currency::parse("USD").expect("valid")).err().expect("too large");
-        assert_eq!(error.to_string(), "products.csv: is larger than 512000000 bytes");
+        assert_eq!(read_at_most(&b"12345"[..], 5).expect("fits"), b"12345");
+        for endless in [Box::new(io::repeat(b'x')) as Box<dyn io::Read>, Box::new(&b"123456"[..])] {
+            assert_eq!(read_at_most(endless, 5).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_refused() {
+        for make in [
+            |path: &Path| fs::create_dir(path),
+            |path: &Path| std::os::unix::fs::symlink("/dev/zero", path),
+            |path: &Path| std::os::unix::net::UnixListener::bind(path).map(drop),
+        ] {
+            let directory = tempfile::tempdir().expect("a directory");
+            make(&directory.path().join("products.csv")).expect("made");
+            let error = read_directory(directory.path(), Currency::parse("USD").expect("valid")).err();
+            assert_eq!(error.expect("refused").to_string(), "products.csv: is not a regular file");
+        }
     }
 }

@@ -5,6 +5,8 @@ use domain::money::Amount;
 use url::Url;
 use validator::ValidateEmail;
 
+use crate::card::{are_last_digits, holds_card_number};
+
 /// Bytes, as for [`Sku::MAX_LENGTH`].
 const MAX_ID: usize = Sku::MAX_LENGTH;
 /// Characters; what browsers and proxies can be trusted with.
@@ -157,8 +159,16 @@ impl<'a> Field<'a> {
 
     /// The end of a card number. Never repeated in a message: it might be the whole number.
     pub fn last_digits(&self) -> Checked<String> {
-        let fits = matches!(self.text.len(), 0 | 2..=4) && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = self.is_empty() || are_last_digits(self.text);
         if fits { Ok(self.text.to_owned()) } else { Err(self.bad("must be two to four digits, or empty")) }
+    }
+
+    /// A text that is shown beside a payment instrument. Never repeated in a message.
+    pub fn card_text(&self, most: usize) -> Checked<Option<String>> {
+        if holds_card_number(self.text) {
+            return Err(self.bad("must not hold a card number"));
+        }
+        self.optional_text(most)
     }
 
     /// A JSON array of product ids; empty if the field is.

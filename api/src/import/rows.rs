@@ -211,7 +211,7 @@ fn instrument(
         id: id.id()?,
         kind: kind.id()?,
         // Like the digits, a matter of cards.
-        brand: brand.optional_text(MAX_NAME)?.unwrap_or_default(),
+        brand: brand.card_text(MAX_NAME)?.unwrap_or_default(),
         last_digits: last_digits.last_digits()?,
         token: token.text(MAX_TOKEN)?,
         handler: handler_id.id()?,

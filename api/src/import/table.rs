@@ -9,6 +9,7 @@ use domain::money::Currency;
 
 use super::MAX_ROWS;
 use super::field::{BadField, Field, quoted};
+use super::grammar;
 use super::problem::{Problem, Problems};
 
 /// What a file holds and how a row of it is understood.
@@ -62,6 +63,10 @@ impl<T, const N: usize> Table<T, N> {
     /// The rows that are good. What is wrong with the others is added to the problems.
     pub fn read(&self, bytes: &[u8], reading: &mut Reading) -> Rows<T> {
         let mut rows = Rows::none();
+        if let Some((line, message)) = grammar::mistake(bytes) {
+            self.report(reading, line, BadField::row(message));
+            return rows;
+        }
         let mut records = records(bytes);
         let Some((line, header)) = records.next() else {
             let message = format!("is empty; its first row must name the columns {}", self.columns.join(", "));
@@ -185,7 +190,12 @@ impl Lines<'_> {
         let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let end = start + breaks;
         let passed = self.bytes.get(self.position..end).unwrap_or_default();
-        self.line += passed.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        // CRLF is one end of a line, and so is CR alone.
+        let is_end = |index: usize, byte: u8| {
+            byte == b'\n' || (byte == b'\r' && self.bytes.get(self.position + index + 1) != Some(&b'\n'))
+        };
+        let ends = passed.iter().enumerate().filter(|(index, byte)| is_end(*index, **byte)).count();
+        self.line += u64::try_from(ends).unwrap_or(u64::MAX);
         self.position = end;
         self.line
     }
@@ -245,7 +255,10 @@ mod tests {
                 "pets.csv:2: the number of fields is 1 instead of 2; perhaps a quotation mark is not closed\n\
                  pets.csv:3: the number of fields is 3 instead of 2; a field with a comma in it needs quotation marks",
             ),
-            (b"id,legs,note\ncat,4,\"a\nant,6,\nbee,6,\n", "pets.csv:2: note: must not be longer than 5 characters"),
+            (
+                b"id,legs,note\ncat,4,\"a\nant,6,\nbee,6,\n",
+                "pets.csv:2: a quotation mark that opens here is not closed",
+            ),
             (b"legs,id\n4,k\xE4fer\n", "pets.csv:2: id: is not UTF-8"),
             (
                 b"id,legs\ncat,four\n\n,4\nant,9\n",

@@ -1,9 +1,10 @@
-//! Two plain pages for the buyer: a checkout and an order, each behind a token that cannot be guessed. Read-only.
+//! Plain pages: what this is, and for the buyer a checkout and an order, each behind a token that cannot be guessed.
+//! Read-only.
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::checkout::{Checkout, CheckoutBook, Status, Totals};
@@ -13,7 +14,7 @@ use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderBook};
 
-use crate::http::fault_problem;
+use crate::http::{Routes, fault_problem};
 
 #[derive(Clone)]
 pub struct Pages {
@@ -21,15 +22,29 @@ pub struct Pages {
     pub checkouts: Arc<dyn CheckoutBook>,
     pub orders: Arc<dyn OrderBook>,
     pub clock: Arc<dyn Clock>,
+    pub home: Home,
+}
+
+/// What the page at the root says.
+#[derive(Clone, Template)]
+#[template(path = "home.html")]
+pub struct Home {
+    pub shop: String,
+    /// Where the shop is.
+    pub url: String,
+    pub terms: String,
+    pub privacy: String,
+    pub development: bool,
+    pub payments: &'static str,
 }
 
 pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
 pub const ORDER_PATH: &str = "/pages/orders/";
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/pages/checkouts/{token}", web::get().to(checkout))
-        .route("/pages/orders/{token}", web::get().to(order));
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/", home);
+    routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
+    routes.on(Method::GET, "/pages/orders/{token}", order);
 }
 
 #[derive(Template)]
@@ -56,6 +71,10 @@ struct ReceiptLine<'a> {
 #[template(path = "missing.html")]
 struct Missing<'a> {
     shop: &'a str,
+}
+
+async fn home(pages: web::Data<Pages>) -> HttpResponse {
+    html(StatusCode::OK, &render(&pages.home))
 }
 
 async fn checkout(

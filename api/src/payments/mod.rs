@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::clock::{Clock, Timestamp};
 use domain::context::RequestContext;
@@ -13,7 +13,7 @@ use domain::payment::{GatewayEvent, PaymentAttempts};
 use serde_json::json;
 use slog::{info, warn};
 
-use crate::http::{Body, Problem, fault_problem};
+use crate::http::{Body, Problem, Routes, fault_problem};
 use crate::runtime::Supervisor;
 
 /// Reads an event if its signature is good at the given time. The header is the one that the gateway signs in.
@@ -35,8 +35,8 @@ pub struct Payments {
     pub supervisor: Supervisor,
 }
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/payments/events", web::post().to(event));
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::POST, "/payments/events", event);
 }
 
 const OPERATION: &str = "payment.heed";

@@ -3,9 +3,10 @@
 //! **Architecture Invariant:** nothing else spawns. What has an owner has a bound, a name, and is drained.
 
 mod commands;
+pub mod limits;
 mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{Shutdown, refuse_latecomers, stop_signal};
-pub use supervisor::{Schedule, Supervisor, TaskStatus};
+pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, stop_signal};
+pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

@@ -1,6 +1,6 @@
 //! The way down: readiness fails first, listening goes on for a while, work under way ends, and nobody is cut off.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,14 +25,21 @@ impl Shutdown {
     }
 }
 
-/// SIGTERM and SIGINT, in the order in which they come.
+/// The signals that ask for a shutdown, in the order in which they come: SIGTERM, SIGINT, and SIGHUP when the process
+/// has a terminal, because then it means that the terminal was closed.
 pub struct StopSignal {
     term: Signal,
     int: Signal,
+    hup: Option<Signal>,
 }
 
 pub fn stop_signal() -> io::Result<StopSignal> {
-    Ok(StopSignal { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    let hup = if has_terminal() { Some(signal(SignalKind::hangup())?) } else { None };
+    Ok(StopSignal { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup })
+}
+
+fn has_terminal() -> bool {
+    io::stderr().is_terminal()
 }
 
 impl StopSignal {
@@ -41,7 +48,39 @@ impl StopSignal {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",
+            _ = received(&mut self.hup) => "SIGHUP",
         }
+    }
+}
+
+/// Signals that would end the process by default and that are ignored: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
+/// There is nothing to reload: settings and the files that they name are read once, at start.
+pub struct IgnoredSignals {
+    hup: Option<Signal>,
+    usr1: Signal,
+    usr2: Signal,
+}
+
+pub fn ignored_signals() -> io::Result<IgnoredSignals> {
+    let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
+    Ok(IgnoredSignals { hup, usr1: signal(SignalKind::user_defined1())?, usr2: signal(SignalKind::user_defined2())? })
+}
+
+impl IgnoredSignals {
+    /// Waits for the next one and names it.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = received(&mut self.hup) => "SIGHUP",
+            _ = self.usr1.recv() => "SIGUSR1",
+            _ = self.usr2.recv() => "SIGUSR2",
+        }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,20 +4,25 @@
 //! at once again while there is more. A pass has a timeout;
 //! a pass that fails or panics is logged and tried again later, with a growing wait. A task with several lanes may have
 //! as many passes at once: a lane that finds work wakes the next, so that an idle task costs one pass in each period.
+//!
+//! A wait after failures ends early when what failed is reached again: a task that succeeds after such failures wakes the
+//! others, and while any task fails a probe asks the dependency that all tasks share.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::PortFuture;
 use domain::context::{Deadline, RequestContext, Stopwatch, TraceContext};
 use domain::fault::{Fault, FaultKind};
 use domain::task::{BackgroundTask, Progress};
 use futures_util::FutureExt;
 use serde::Serialize;
-use slog::{Logger, debug, error, warn};
+use slog::{Logger, debug, error, info, warn};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,29 +68,54 @@ pub struct TaskStatus {
     pub running: u32,
 }
 
+/// Whether something can be reached.
+type Reach = dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync;
+
+/// Asks what all tasks depend on whether it can be reached.
+#[derive(Clone)]
+pub struct Probe {
+    pub reach: Arc<Reach>,
+    /// How often, while a task fails. One probe is under way at a time, and it takes no longer than this.
+    pub period: Duration,
+}
+
 #[derive(Clone)]
 pub struct Supervisor {
     tasks: Arc<BTreeMap<&'static str, Supervised>>,
+    /// Counts how often something was reached again.
+    recoveries: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
 
+#[derive(Default)]
 struct Supervised {
     nudge: Notify,
     status: Mutex<TaskStatus>,
+    /// Failures since the last success or the last recovery: what the wait grows with.
+    strikes: AtomicU32,
+    /// The last pass failed, and of itself that may pass.
+    is_out_of_reach: AtomicBool,
 }
 
 impl Supervisor {
     /// Starts every task. Names must be unique.
-    pub fn start(runtime: &Handle, log: &Logger, tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)>) -> Self {
-        let entry = |task: &Arc<dyn BackgroundTask>| {
-            (task.name(), Supervised { nudge: Notify::new(), status: Mutex::default() })
-        };
+    pub fn start(
+        runtime: &Handle,
+        log: &Logger,
+        tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)>,
+        probe: Option<Probe>,
+    ) -> Self {
+        let entry = |task: &Arc<dyn BackgroundTask>| (task.name(), Supervised::default());
         let supervisor = Self {
+            recoveries: Arc::new(watch::Sender::new(0)),
             tasks: Arc::new(tasks.iter().map(|(task, _)| entry(task)).collect()),
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };
+        if let Some(probe) = probe {
+            supervisor.tracker.spawn_on(supervisor.clone().watch(probe, log.clone()), runtime);
+        }
         for (task, schedule) in tasks {
             let duty = Duty { supervisor: supervisor.clone(), log: log.clone(), task, schedule };
             supervisor.tracker.spawn_on(duty.clone().tick(), runtime);
@@ -103,6 +133,40 @@ impl Supervisor {
         }
     }
 
+    /// Ends the waits of tasks whose last fault may pass, and begins their backoff anew.
+    fn recovered(&self) {
+        self.tasks.values().for_each(|task| task.strikes.store(0, Ordering::Relaxed));
+        self.recoveries.send_modify(|count| *count += 1);
+    }
+
+    /// Wakes the tasks when what they all depend on was out of reach and is reached again.
+    async fn watch(self, probe: Probe, log: Logger) {
+        let mut is_down = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(probe.period) => {}
+            }
+            if !is_down && !self.tasks.values().any(|task| task.is_out_of_reach.load(Ordering::Relaxed)) {
+                continue;
+            }
+            let deadline = Deadline::after(probe.period);
+            let cancellation = self.stop.child_token();
+            let ctx = RequestContext::for_task(&log, "task.probe", TraceContext::start(), deadline, cancellation);
+            let reached = tokio::time::timeout_at(deadline.instant().into(), (probe.reach)(&ctx)).await;
+            match (reached, is_down) {
+                (Ok(Ok(())), true) => {
+                    is_down = false;
+                    info!(log, "tasks woken: what they depend on is reached again"; "op" => "task.probe");
+                    self.recovered();
+                }
+                (Ok(Ok(())), false) => {}
+                (Ok(Err(_)) | Err(_), _) => is_down = true,
+            }
+        }
+    }
+
     pub fn status(&self) -> BTreeMap<&'static str, TaskStatus> {
         self.tasks.iter().map(|(name, task)| (*name, task.status())).collect()
     }
@@ -113,11 +177,14 @@ impl Supervisor {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
             Ok(()) => Vec::new(),
-            Err(_) => {
-                let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
-                running.map(|(name, _)| (*name).to_owned()).collect()
-            }
+            Err(_) => self.running(),
         }
+    }
+
+    /// The names of the tasks that have a pass under way.
+    pub fn running(&self) -> Vec<String> {
+        let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
+        running.map(|(name, _)| (*name).to_owned()).collect()
     }
 }
 
@@ -157,14 +224,27 @@ impl Duty {
         let Some(own) = self.supervisor.tasks.get(self.task.name()) else { return };
         let stopped = self.supervisor.stop.cancelled();
         tokio::pin!(stopped);
+        let mut recoveries = self.supervisor.recoveries.subscribe();
         loop {
+            // Before the pass, so that a recovery during it is not missed.
+            recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
             let next = async {
                 match outcome {
                     Ok(Progress::More(_)) if self.schedule.lanes > 1 => own.nudge.notify_one(),
                     Ok(Progress::More(_)) => {}
                     Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
-                    Err(failures) => tokio::time::sleep(backoff(self.schedule.period, failures)).await,
+                    Err(strikes) => {
+                        let again = async {
+                            // The sender is the supervisor's, which this lane holds.
+                            let _ = recoveries.changed().await;
+                            if !own.is_out_of_reach.load(Ordering::Relaxed) {
+                                std::future::pending().await
+                            }
+                        };
+                        let wait = backoff(self.schedule.period, strikes);
+                        let _ = tokio::time::timeout(wait, again).await;
+                    }
                 }
             };
             tokio::select! {
@@ -175,7 +255,7 @@ impl Duty {
         }
     }
 
-    /// One pass; on failure how many there were in a row.
+    /// One pass; on failure how many there were since a success or a recovery.
     async fn pass(&self, own: &Supervised) -> Result<Progress, u32> {
         own.update(|status| status.running += 1);
         let name = self.task.name();
@@ -208,6 +288,10 @@ impl Duty {
                     status.failing_for = 0;
                     status.items += u64::from(items);
                 });
+                own.strikes.store(0, Ordering::Relaxed);
+                if own.is_out_of_reach.swap(false, Ordering::Relaxed) {
+                    self.supervisor.recovered();
+                }
                 debug!(self.log, "pass ended"; "op" => "task.pass", "task" => name, "items" => items, "elapsed_us" => elapsed);
                 Ok(progress)
             }
@@ -217,6 +301,8 @@ impl Duty {
                     status.failures += 1;
                     status.failing_for += 1;
                 });
+                own.is_out_of_reach.store(fault.kind() != FaultKind::Internal, Ordering::Relaxed);
+                let strikes = own.strikes.fetch_add(1, Ordering::Relaxed) + 1;
                 let failures = own.status().failing_for;
                 match fault.kind() {
                     FaultKind::Internal => {
@@ -228,7 +314,7 @@ impl Duty {
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                 }
-                Err(failures)
+                Err(strikes)
             }
         }
     }
@@ -240,151 +326,5 @@ fn backoff(period: Duration, failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::Kept;
-    use domain::PortFuture;
-    use serde_json::json;
-    use slog::o;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use tokio::sync::mpsc;
-
-    type Step = fn(u32) -> Result<Progress, Fault>;
-
-    /// Counts its passes, does as told, and reports each.
-    struct Probe {
-        name: &'static str,
-        step: Step,
-        passes: AtomicU32,
-        told: mpsc::UnboundedSender<u32>,
-    }
-
-    impl BackgroundTask for Probe {
-        fn name(&self) -> &'static str {
-            self.name
-        }
-        fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
-            let pass = self.passes.fetch_add(1, Ordering::SeqCst) + 1;
-            let _ = self.told.send(pass);
-            let step = self.step;
-            Box::pin(async move { step(pass) })
-        }
-    }
-
-    fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
-        start_with(&Logger::root(slog::Discard, o!()), step, period)
-    }
-
-    fn start_with(log: &Logger, step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
-        let (told, heard) = mpsc::unbounded_channel();
-        let probe = Probe { name: "probe.run", step, passes: AtomicU32::new(0), told };
-        let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
-        (Supervisor::start(&Handle::current(), log, vec![(Arc::new(probe), schedule)]), heard)
-    }
-
-    const NEVER: Duration = Duration::from_secs(3_600);
-
-    #[tokio::test]
-    async fn a_nudge_brings_the_next_pass_forward() {
-        let (supervisor, mut heard) = start(|_| Ok(Progress::Idle), NEVER);
-        assert_eq!(heard.recv().await, Some(1));
-        supervisor.nudge("probe.run");
-        assert_eq!(heard.recv().await, Some(2));
-        assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn more_work_is_done_at_once() {
-        let step: Step = |pass| Ok(if pass < 5 { Progress::More(10) } else { Progress::Idle });
-        let (supervisor, mut heard) = start(step, NEVER);
-        for expected in 1..=5 {
-            assert_eq!(heard.recv().await, Some(expected));
-        }
-        supervisor.drain(Duration::from_secs(5)).await;
-        assert_eq!(supervisor.status()["probe.run"].items, 40);
-    }
-
-    #[tokio::test]
-    async fn a_task_that_panics_or_fails_is_tried_again() {
-        let step: Step = |pass| match pass {
-            1 => panic!("on purpose"),
-            2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
-            _ => Ok(Progress::Idle),
-        };
-        let log = Kept::default();
-        let (supervisor, mut heard) = start_with(&log.logger(), step, Duration::from_millis(1));
-        for expected in 1..=3 {
-            assert_eq!(heard.recv().await, Some(expected));
-        }
-        supervisor.drain(Duration::from_secs(5)).await;
-        let status = &supervisor.status()["probe.run"];
-        assert_eq!((status.failures, status.failing_for), (2, 0));
-        let failed: Vec<_> = log.lines().into_iter().filter(|line| line["msg"] == "pass failed").collect();
-        let told = failed.iter().map(|line| (&line["level"], &line["error_code"], &line["failing_for"]));
-        let (internal, down) = (json!("internal"), json!("unavailable"));
-        let (error, warning, one, two) = (json!("error"), json!("warning"), json!(1), json!(2));
-        assert_eq!(told.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
-    }
-
-    /// Holds its first pass until as many run beside it as there are lanes.
-    struct Crowd(Arc<tokio::sync::Barrier>);
-
-    impl BackgroundTask for Crowd {
-        fn name(&self) -> &'static str {
-            "crowd.run"
-        }
-        fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
-            let barrier = self.0.clone();
-            Box::pin(async move {
-                barrier.wait().await;
-                Ok(Progress::Idle)
-            })
-        }
-    }
-
-    #[tokio::test]
-    async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
-        let barrier = Arc::new(tokio::sync::Barrier::new(4));
-        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3, wakes: &[] };
-        let log = Logger::root(slog::Discard, o!());
-        let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(Crowd(barrier.clone())), schedule)];
-        let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
-        barrier.wait().await;
-        assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
-        let status = &supervisor.status()["crowd.run"];
-        assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
-        let probe = |name, step| {
-            let (told, heard) = mpsc::unbounded_channel();
-            let probe: Arc<dyn BackgroundTask> = Arc::new(Probe { name, step, passes: AtomicU32::new(0), told });
-            (probe, heard)
-        };
-        let step: Step = |pass| Ok(if pass == 2 { Progress::Done(1) } else { Progress::Idle });
-        let ((maker, mut made), (woken, mut heard)) =
-            (probe("maker.run", step), probe("probe.run", |_| Ok(Progress::Idle)));
-        let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
-        let log = Logger::root(slog::Discard, o!());
-        let tasks = vec![(maker, schedule.then_wakes(&["probe.run"])), (woken, schedule)];
-        let supervisor = Supervisor::start(&Handle::current(), &log, tasks);
-        assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
-        supervisor.nudge("maker.run");
-        assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
-        // Nothing was done, so nobody is woken.
-        supervisor.nudge("maker.run");
-        assert_eq!(made.recv().await, Some(3));
-        assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
-        assert!(heard.try_recv().is_err());
-    }
-
-    #[test]
-    fn the_wait_after_failures_grows_and_is_bounded() {
-        let period = Duration::from_secs(1);
-        assert_eq!(backoff(period, 1), Duration::from_secs(2));
-        assert_eq!(backoff(period, 3), Duration::from_secs(8));
-        assert_eq!(backoff(period, 60), Duration::from_secs(32));
-        assert_eq!(backoff(NEVER, 60), Duration::from_secs(300));
-    }
-}
+#[path = "supervisor_tests.rs"]
+mod tests;

@@ -1,11 +1,12 @@
 //! Affordances for tests and demonstrations: shipping an order, adjusting it, ageing idempotency keys. They are served in
 //! simulation only; in production these routes do not exist.
 
+mod caller;
 mod request;
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::LineId;
 use domain::clock::Clock;
@@ -19,9 +20,10 @@ use domain::order::{
 use domain::secret::Secret;
 use serde_json::json;
 
-use crate::http::{Body, Problem, fault_problem, json as parse};
+use crate::http::{Body, Problem, Routes, fault_problem, json as parse};
 use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
+use caller::Caller;
 
 #[derive(Clone)]
 pub struct Simulation {
@@ -34,20 +36,19 @@ pub struct Simulation {
     pub outage: Outage,
 }
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/testing/simulate-shipping/{id}", web::post().to(simulate_shipping))
-        .route("/testing/orders/{id}/fulfill", web::post().to(fulfill))
-        .route("/testing/orders/{id}/adjust", web::post().to(adjust))
-        .route("/testing/idempotency/age", web::post().to(age))
-        .route("/testing/idempotency/outage", web::post().to(outage))
-        .route("/orders/{id}", web::put().to(put_order));
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::POST, "/testing/simulate-shipping/{id}", simulate_shipping);
+    routes.on(Method::POST, "/testing/orders/{id}/fulfill", fulfill);
+    routes.on(Method::POST, "/testing/orders/{id}/adjust", adjust);
+    routes.on(Method::POST, "/testing/idempotency/age", age);
+    routes.on(Method::POST, "/testing/idempotency/outage", outage);
+    routes.on(Method::PUT, "/orders/{id}", put_order);
 }
 
 /// Ships everything that is not shipped yet. 403 unless `Simulation-Secret` is right.
 async fn simulate_shipping(
     req: HttpRequest,
-    simulation: web::Data<Simulation>,
+    Caller(simulation): Caller,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -64,7 +65,7 @@ async fn simulate_shipping(
 
 /// Ships everything that is not shipped yet.
 async fn fulfill(
-    simulation: web::Data<Simulation>,
+    Caller(simulation): Caller,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -95,7 +96,7 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
 
 /// Takes units of a line back, with their money.
 async fn adjust(
-    simulation: web::Data<Simulation>,
+    Caller(simulation): Caller,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
     body: Body,
@@ -122,7 +123,7 @@ async fn adjust(
 
 /// Appends the fulfillment events and adjustments that the order does not have yet; everything else is ignored.
 async fn put_order(
-    simulation: web::Data<Simulation>,
+    Caller(simulation): Caller,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
     body: Body,
@@ -135,7 +136,7 @@ async fn put_order(
 
 /// Moves every claim of a key back in time.
 async fn age(
-    simulation: web::Data<Simulation>,
+    Caller(simulation): Caller,
     ctx: web::ReqData<RequestContext>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
@@ -146,7 +147,7 @@ async fn age(
 }
 
 /// Pretends that the idempotency records cannot be reached: every keyed write is then refused with 503.
-async fn outage(simulation: web::Data<Simulation>, body: Body) -> Result<HttpResponse, Problem> {
+async fn outage(Caller(simulation): Caller, body: Body) -> Result<HttpResponse, Problem> {
     let wanted: request::OutageBody = parse(&body.0)?;
     simulation.outage.set(wanted.enabled);
     Ok(HttpResponse::Ok().json(json!({"enabled": wanted.enabled})))
@@ -174,6 +175,10 @@ async fn append(
         Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
         Err(OrderError::Refused(OrderRefusal::NotFound)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))
+        }
+        Err(OrderError::Refused(OrderRefusal::TooManyEvents)) => {
+            let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
         }
         Err(OrderError::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
     }

@@ -82,10 +82,30 @@ struct AdjustmentBody {
     occurred_at: Timestamp,
     status: StatusWord,
     line_items: Option<Vec<UnitsBody>>,
+    totals: Option<Vec<TotalBody>>,
+    /// Not in the schema; programs of the older shape send it instead of `totals`.
     amount: Option<i64>,
     description: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct TotalBody {
+    #[serde(rename = "type")]
+    kind: String,
+    amount: i64,
+    #[serde(flatten)]
+    _object: ObjectOnly,
+}
+
+impl AdjustmentBody {
+    /// The money of it: the entry of its totals that is the total.
+    fn amount(&self) -> Option<Amount> {
+        let total = self.totals.iter().flatten().find(|total| total.kind == "total");
+        total.map(|total| total.amount).or(self.amount).map(Amount::new)
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -129,9 +149,9 @@ impl OrderBody {
             },
         });
         let adjusted = adjustments.into_iter().map(|adjustment| OrderChange::Adjusted {
-            id: adjustment.id,
             occurred_at: adjustment.occurred_at,
             adjustment: Adjustment {
+                amount: adjustment.amount(),
                 kind: adjustment.kind,
                 status: match adjustment.status {
                     StatusWord::Pending => AdjustmentStatus::Pending,
@@ -139,9 +159,9 @@ impl OrderBody {
                     StatusWord::Failed => AdjustmentStatus::Failed,
                 },
                 lines: units(adjustment.line_items.unwrap_or_default()),
-                amount: adjustment.amount.map(Amount::new),
                 description: adjustment.description,
             },
+            id: adjustment.id,
         });
         Ok(shipped.chain(adjusted).collect())
     }

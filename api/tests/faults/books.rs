@@ -28,6 +28,11 @@ pub type Item = (&'static str, i64, i64);
 
 /// Stocks a shop with nothing but these, before it is opened for the first time.
 pub fn stock(place: &Place, items: &[Item]) {
+    stock_with(place, &[], items);
+}
+
+/// The same with other settings, such as another database.
+pub fn stock_with(place: &Place, settings: &[(&str, &str)], items: &[Item]) {
     let directory = place.directory().join("goods");
     std::fs::create_dir_all(&directory).expect("a directory");
     let mut products = "id,title,price,image_url,requires_shipping\n".to_owned();
@@ -38,7 +43,7 @@ pub fn stock(place: &Place, items: &[Item]) {
     }
     std::fs::write(directory.join("products.csv"), products).expect("written");
     std::fs::write(directory.join("inventory.csv"), inventory).expect("written");
-    let finished = tuckshop_at(place, &["import", &directory.display().to_string()], &[]);
+    let finished = tuckshop_at(place, &["import", &directory.display().to_string()], settings);
     assert_eq!(finished.code, 0, "{}\n{}", finished.out, finished.err);
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use faultkit::provided::FAKETIME;
 use paysim::{Fault, Operation, Paysim};
 
 use crate::books::{Books, Item, stock};
@@ -10,7 +11,6 @@ use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
 use crate::kit::client::fresh_key;
-use crate::kit::place::not_checked;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, connect, receive, send};
 
@@ -25,7 +25,6 @@ mod instances {
     use super::an_instance_that_was_halted_finds_its_payments_settled;
 }
 
-const FAKETIME: &str = "XTASK_FAKETIME";
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
@@ -46,10 +45,7 @@ struct FakeClock {
 
 impl FakeClock {
     fn of(place: &Place) -> Option<Self> {
-        let Ok(library) = std::env::var(FAKETIME) else {
-            not_checked(&format!("clock jumps ({FAKETIME} is not set)"));
-            return None;
-        };
+        let library = FAKETIME.get()?;
         let file = place.directory().join("clock");
         Some(Self { library, shown: file.display().to_string(), file })
     }
@@ -68,6 +64,7 @@ impl FakeClock {
         let new = self.file.with_extension("new");
         std::fs::write(&new, offset).expect("written");
         std::fs::rename(&new, &self.file).expect("renamed");
+        FAKETIME.used();
     }
 }
 

@@ -19,6 +19,9 @@ fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
                 ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"),
                 ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
                 ("TUCKSHOP_MODE", mode),
+                ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+                ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+                ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
             ],
         );
         assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);

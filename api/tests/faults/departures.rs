@@ -35,7 +35,7 @@ async fn a_client_that_leaves_before_the_point_of_no_return_changes_nothing(plac
     books.release();
     until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
 
-    client_gone(&server, &id);
+    client_gone(&server);
     assert_eq!(books.everything(), before);
     assert_eq!(books.level("bun"), (100, 0));
     assert_eq!(platform.read(&id).body, shown.body);
@@ -62,7 +62,7 @@ async fn a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway
     assert_eq!(platform.status_number("commands_in_flight"), 1);
     until("it is completed", PATIENCE, || status_is(&mut platform, "completed"));
 
-    client_gone(&server, &id);
+    client_gone(&server);
     let order = platform.read(&id).order().expect("an order");
     platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
     // Who comes back with the same key is told of the same order.
@@ -74,10 +74,10 @@ async fn a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway
 }
 
 /// The line of the request that nobody waited for.
-fn client_gone(server: &Server, checkout: &str) {
-    let path = format!("/checkout-sessions/{checkout}/complete");
+fn client_gone(server: &Server) {
+    let route = "/checkout-sessions/{id}/complete";
     let line = until("the request is logged", PATIENCE, || {
-        server.log().into_iter().find(|line| line["msg"] == "request" && line["path"] == path)
+        server.log().into_iter().find(|line| line["msg"] == "request" && line["route"] == route)
     });
     assert_eq!((&line["outcome"], &line["status"]), (&serde_json::json!("client_gone"), &serde_json::json!(0)));
 }

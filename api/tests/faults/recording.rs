@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::kit::place::not_checked;
-
-const STRACE: &str = "XTASK_STRACE";
+use faultkit::provided::{STRACE, not_checked};
 
 /// Everything by which a file, its name, or a socket can be written to. `-xx` shows every string in hexadecimal digits,
 /// so that no comma, quote or bracket comes from one; `-y` shows the name of the file behind a number.
@@ -27,17 +25,15 @@ const OPTIONS: [&str; 9] = [
      unlink,unlinkat,rename,renameat,renameat2,link,linkat,sendto,sendmsg",
 ];
 
-/// strace, if it is here and may be used. If not, a word about what was `not_checked`.
+/// strace, if it is here and may be used. If not, the test is reported as skipped.
 pub fn strace(what: &str) -> Option<String> {
-    let Ok(strace) = std::env::var(STRACE) else {
-        not_checked(&format!("{what} ({STRACE} is not set)"));
-        return None;
-    };
+    let strace = STRACE.get()?;
     let tried = Command::new(&strace).args(["-f", "/bin/true"]).stderr(Stdio::null()).status();
     if !tried.is_ok_and(|tried| tried.success()) {
         not_checked(&format!("{what} (nobody may trace a process here)"));
         return None;
     }
+    STRACE.used();
     Some(strace)
 }
 

@@ -6,19 +6,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use faultkit::provided::HAPROXY;
+
 use crate::books::{Books, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
 use crate::kit::client::fresh_key;
-use crate::kit::place::not_checked;
 use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply};
 
 crate::on_postgres!(a_rolling_restart_of_three_fails_no_request);
 
-const HAPROXY: &str = "XTASK_HAPROXY";
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
 /// haproxy asks for readiness so often, and two refusals are enough for it. It waits longer for an answer: an instance
 /// that is busy is not one that stops.
@@ -56,9 +56,7 @@ struct Seen {
 }
 
 async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
-    let Ok(haproxy) = std::env::var(HAPROXY) else {
-        return not_checked(&format!("a rolling restart behind haproxy ({HAPROXY} is not set)"));
-    };
+    let Some(haproxy) = HAPROXY.get() else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
@@ -109,6 +107,7 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
         }
         over.store(true, Ordering::SeqCst);
     });
+    HAPROXY.used();
     let seen = seen.into_inner().expect("clients do not panic");
     println!(
         "{restarts} restarts in {} s: {} requests, {} orders, {} failed",
@@ -130,7 +129,7 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
 
 /// Whether anything but a question after its readiness has reached it.
 fn serves(server: &Server) -> bool {
-    server.log().iter().any(|line| line["op"] == "http.request" && line["path"] != "/readyz")
+    server.log().iter().any(|line| line["op"] == "http.request" && line["route"] != "/readyz")
 }
 
 /// Buys and looks, on one connection or on a new one for each request.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::books::{Books, Item, stock};
@@ -12,11 +13,22 @@ use crate::platform::{Call, Platform, connect, receive, send};
 
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 
-crate::on_both_engines!(a_second_signal_forces_and_names_what_was_left, what_is_under_way_is_finished_and_answered);
+crate::on_both_engines!(
+    a_second_signal_forces_and_names_what_was_left,
+    second_signal_after_http_has_drained_ends_the_process_at_once,
+    what_is_under_way_is_finished_and_answered,
+);
 
 mod any_engine {
-    crate::on_sqlite!(readiness_fails_first_while_listening_goes_on, an_idle_connection_does_not_hold_up_a_stop);
-    use super::{an_idle_connection_does_not_hold_up_a_stop, readiness_fails_first_while_listening_goes_on};
+    crate::on_sqlite!(
+        readiness_fails_first_while_listening_goes_on,
+        an_idle_connection_does_not_hold_up_a_stop,
+        hangup_and_user_signals_are_ignored
+    );
+    use super::{
+        an_idle_connection_does_not_hold_up_a_stop, hangup_and_user_signals_are_ignored,
+        readiness_fails_first_while_listening_goes_on,
+    };
 }
 
 /// The log line of this operation, once it is there.
@@ -54,6 +66,48 @@ async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
     }
     // What was left is on the books, for whoever comes next.
     assert_eq!((Books::open(&place).level("bun"), Books::open(&place).undecided()), ((100, 1), 2));
+}
+
+/// The client is gone, so HTTP has nothing to wait for; the command goes on.
+async fn second_signal_after_http_has_drained_ends_the_process_at_once(place: Place) {
+    stock(&place, ITEMS);
+    let server = Server::launch(
+        &place,
+        &[
+            ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "30000"),
+            ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "90000"),
+            ("TUCKSHOP_SHUTDOWN_DRAIN_MS", "60000"),
+        ],
+    );
+    let mut platform = Platform::at(server.address());
+    let id = platform.checkout("bun", 1);
+    let mut leaving = connect(server.address()).expect("a connection");
+    send(&mut leaving, &Call::complete(&id, &fresh_key(), "hang_token")).expect("sent");
+    until("the payment hangs", PATIENCE, || {
+        (platform.read(&id).checkout_status() == "complete_in_progress").then_some(())
+    });
+    drop(leaving);
+    drop(platform);
+
+    server.terminate();
+    until("nothing listens", PATIENCE, || std::net::TcpStream::connect(server.address()).err());
+    let began = Instant::now();
+    server.terminate();
+    let stopped = server.wait(PATIENCE);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(stopped.status.code(), Some(1));
+    let forced = logged(&stopped.log, "shutdown.forced").expect("a line about it");
+    assert!(forced["left"].as_str().is_some_and(|left| left.contains("checkout.complete of ")), "{forced}");
+}
+
+async fn hangup_and_user_signals_are_ignored(place: Place) {
+    let server = Server::launch(&place, &[]);
+    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
+        server.signal(signal);
+        until("it is logged", PATIENCE, || server.log().into_iter().find(|line| line["signal"] == name));
+        assert_eq!(Platform::at(server.address()).must(&Call::get("/livez")).status, 200, "{name}");
+    }
+    assert_eq!(server.stop().status.code(), Some(0));
 }
 
 async fn what_is_under_way_is_finished_and_answered(place: Place) {

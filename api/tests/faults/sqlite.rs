@@ -4,12 +4,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use faultkit::SmallDisk;
+use faultkit::provided::not_checked;
 
 use crate::books::{Books, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
-use crate::kit::place::not_checked;
 use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform};

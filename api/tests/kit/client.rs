@@ -89,6 +89,7 @@ impl Request {
     /// This idempotency key instead of a fresh one.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
+        self.client.record.secret(key);
         self.header("idempotency-key", key)
     }
 

@@ -1,5 +1,6 @@
 //! What a test leaves behind: every answer, for the official models, and every line that was logged, for secrets.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -26,18 +27,45 @@ pub const SECRETS: [&str; 14] = [
     server::SECRET,
 ];
 
+/// What a test sends as a key is often a word; those of the kit and page tokens are longer.
+const SHORTEST: usize = 24;
+
 #[derive(Default)]
 pub struct Record {
     answers: Mutex<Vec<Value>>,
     lines: Mutex<Vec<String>>,
+    secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Record {
+    /// Something that was sent or answered and that must not be logged.
+    pub fn secret(&self, secret: &str) {
+        // A short one would be found everywhere.
+        if secret.len() >= SHORTEST {
+            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
+        }
+    }
+
     /// Keeps what belongs to the shopping surface, with what it is meant to be.
     pub(super) fn answered(&self, request: &str, answer: &Answer) {
+        self.page_tokens(&answer.json);
         if let Some(kind) = kind(request, answer) {
             let entry = json!({"kind": kind, "from": format!("{request} -> {}", answer.status), "body": answer.json});
             self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        }
+    }
+
+    /// The address of a page grants access to what it shows.
+    fn page_tokens(&self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                if let Some((_, page)) = text.split_once("/pages/") {
+                    self.secret(page.rsplit('/').next().unwrap_or_default());
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|value| self.page_tokens(value)),
+            Value::Object(members) => members.values().for_each(|value| self.page_tokens(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -47,9 +75,12 @@ impl Record {
 
     /// Panics if an answer does not fit the official models, or if a secret was logged.
     pub fn judge(&self) {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for line in self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let told = SECRETS.into_iter().find(|secret| line.contains(secret));
             assert_eq!(told, None, "a secret was logged: {line}");
+            let told = secrets.iter().find(|secret| line.contains(secret.as_str()));
+            assert_eq!(told, None, "a page token or an idempotency key was logged: {line}");
         }
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(complaints) = models::validate(&answers) {
@@ -59,7 +90,10 @@ impl Record {
 }
 
 fn kind(request: &str, answer: &Answer) -> Option<&'static str> {
-    let path = request.split(' ').nth(1)?;
+    let (method, path) = request.split_once(' ')?;
+    if ["HEAD", "OPTIONS"].contains(&method) {
+        return None;
+    }
     let of_orders = ["/orders/", "/testing/orders/", "/testing/simulate-shipping/"];
     let resource = if path.starts_with("/.well-known/ucp") {
         "profile"

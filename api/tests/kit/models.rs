@@ -4,25 +4,22 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use faultkit::provided::UCP_MODELS;
 use serde_json::Value;
 
-use super::place::not_checked;
-
-const PYTHON: &str = "XTASK_PYTHON";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kit/validate.py");
 
 /// What the models object to; `None`, and a word about it, when there is no Python to ask.
 pub fn validate(answers: &[Value]) -> Option<Vec<String>> {
-    static JUDGE: OnceLock<Option<Mutex<Judge>>> = OnceLock::new();
-    let judge = JUDGE.get_or_init(|| match std::env::var(PYTHON) {
-        Ok(python) => Some(Mutex::new(Judge::summon(&python))),
-        Err(_) => {
-            not_checked(&format!("official models ({PYTHON} is not set)"));
-            None
-        }
-    });
-    let judge = judge.as_ref()?;
-    Some(judge.lock().unwrap_or_else(PoisonError::into_inner).judge(answers))
+    static JUDGE: OnceLock<Mutex<Judge>> = OnceLock::new();
+    if answers.is_empty() {
+        return Some(Vec::new());
+    }
+    let python = UCP_MODELS.get()?;
+    let judge = JUDGE.get_or_init(|| Mutex::new(Judge::summon(&python)));
+    let complaints = judge.lock().unwrap_or_else(PoisonError::into_inner).judge(answers);
+    UCP_MODELS.used();
+    Some(complaints)
 }
 
 /// Ends when its standard input does, which is when this process ends.
@@ -36,7 +33,7 @@ impl Judge {
     fn summon(python: &str) -> Self {
         let mut command = Command::new(python);
         command.arg(SCRIPT).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{PYTHON}={python}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}={python}: {error}", UCP_MODELS.variable));
         let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         Self { _child: child, to: BufWriter::new(to), from: BufReader::new(from) }
     }

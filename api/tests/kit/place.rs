@@ -1,16 +1,14 @@
 //! Where a shop keeps what it knows: a directory and a database that exist for one test.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+use faultkit::provided::{self, POSTGRES};
 
 use super::logs::Record;
 use super::server::Server;
-
-const POSTGRES: &str = "XTASK_POSTGRES_URL";
 
 /// Outlives the servers that are started on it.
 pub struct Place {
@@ -28,22 +26,25 @@ struct Database {
 
 impl Place {
     pub fn sqlite() -> Self {
+        provided::used("SQLite");
+        Self::directory_only()
+    }
+
+    /// A directory, for a test whose database is somewhere else.
+    pub fn directory_only() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory"), database: None, record: Arc::default() }
     }
 
-    /// `None`, and a word about it, when no server was given to test with.
+    /// `None`, and the test is reported as skipped, when no server was given to test with.
     pub fn postgres() -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Ok(admin) = std::env::var(POSTGRES) else {
-            SAID.call_once(|| not_checked(&format!("Postgres ({POSTGRES} is not set)")));
-            return None;
-        };
+        let admin = POSTGRES.get()?;
         let name = format!("shop_{}", uuid::Uuid::new_v4().simple());
         execute(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         let mut url = url::Url::parse(&admin).expect("an admin url");
         url.set_path(&name);
+        POSTGRES.used();
         let database = Some(Database { admin, name, url: url.into() });
-        Some(Self { database, ..Self::sqlite() })
+        Some(Self { database, ..Self::directory_only() })
     }
 
     pub fn is_postgres(&self) -> bool {
@@ -130,9 +131,4 @@ impl Drop for Database {
 fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::establish(url).unwrap_or_else(|error| panic!("no connection: {error}"));
     connection.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-/// Said on standard error itself: the test harness would keep `eprintln!` to itself.
-pub fn not_checked(what: &str) {
-    let _ = writeln!(std::io::stderr(), "NOT CHECKED: {what}");
 }

@@ -96,6 +96,10 @@ impl Server {
         self.process.signal(Signal::TERM);
     }
 
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }

@@ -54,7 +54,7 @@ fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
     let wrong = [
         ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "soon"),
         ("TUCKSHOP_PAYMENT_GATEWAY_URL", "http://hunter2.example"),
-        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "hunter2\n"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "hunter\n2"),
         ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", "hunter 2"),
         ("TUCKSHOP_SHOP_CURRENCY", "ISK"),
         ("TUCKSHOP_MAIL_HOST", "smtp://hunter2.example"),
@@ -163,8 +163,16 @@ fn half_a_configuration_is_refused() {
         (&[host, from, ("TUCKSHOP_MAIL_PASSWORD", "word")], &["TUCKSHOP_MAIL_USERNAME"]),
         (&[host, from], &[]),
     ] {
-        for mode in [&[][..], &[("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")]]
-        {
+        for mode in [
+            &[][..],
+            &[
+                ("TUCKSHOP_MODE", "production"),
+                ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+                ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+                ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+                ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
+            ],
+        ] {
             let handler = [
                 ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
                 ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/card"),
@@ -225,7 +233,7 @@ fn the_effective_values_are_shown_with_secrets_masked() {
     assert!(!finished.out.contains("hunter"), "{}", finished.out);
     for line in [
         "TUCKSHOP_MODE=development",
-        "TUCKSHOP_DATABASE_URL=postgres://shop:***@localhost:5432/shop?***",
+        "TUCKSHOP_DATABASE_URL=postgres://shop:***@localhost:5432/shop?password=***",
         "TUCKSHOP_SIMULATION_SECRET=***",
         "TUCKSHOP_SHOP_NAME=The Corner",
         "TUCKSHOP_HTTP_WORKERS=3",
@@ -234,6 +242,29 @@ fn the_effective_values_are_shown_with_secrets_masked() {
         assert!(finished.out.lines().any(|told| told == line), "no {line} in\n{}", finished.out);
     }
     assert!(finished.out.lines().all(|line| line.starts_with("TUCKSHOP_")), "{}", finished.out);
+}
+
+/// Whatever is wrong with an address, its password is shown neither by the refusal nor by the values.
+#[test]
+fn a_password_in_an_address_that_cannot_be_read_is_never_shown() {
+    for url in [
+        "postgres://shop:hunter2/x@localhost/shop",
+        "postgres://shop:hunter2@x@localhost/shop",
+        "postgres://shop:hunter2?x@localhost/shop",
+        "postgres://shop:hunter2%zz@localhost/shop",
+        "postgres://shop:hunter2@localhost:many/shop",
+        "postgres://localhost/shop?pasword=hunter2",
+        "postgress://shop:hunter2@localhost/shop",
+        "shop:hunter2@localhost/shop",
+        "sqlite://shop:hunter2@localhost/shop",
+    ] {
+        for command in [&["config"][..], &["serve"], &["migrate"], &["keys", "list"]] {
+            let finished = tuckshop(command, &[("TUCKSHOP_DATABASE_URL", url)]);
+            assert_eq!(finished.code, 2, "{url}: {}", finished.err);
+            let shown = format!("{}{}", finished.out, finished.err);
+            assert!(!shown.contains("hunter") && shown.contains("TUCKSHOP_DATABASE_URL: "), "{url}: {shown}");
+        }
+    }
 }
 
 #[test]
@@ -270,6 +301,73 @@ async fn the_demo_buys_something(place: Place) {
     let alone = tuckshop_at(&place, &["demo", "--url", "http://127.0.0.1:1"], &[]);
     assert_eq!(alone.code, 1);
     assert!(alone.err.contains("Is the shop running?"), "{}", alone.err);
+}
+
+/// The value that was checked is the one that is used.
+#[test]
+fn public_url_is_published_as_it_was_read() {
+    for (given, used) in [
+        ("https://shop.example\r", "https://shop.example"),
+        (" https://shop.example \n", "https://shop.example"),
+        ("https://SHOP.example:443", "https://shop.example"),
+        ("http://localhost:8080", "http://localhost:8080"),
+    ] {
+        let finished = tuckshop(&["config"], &[("TUCKSHOP_HTTP_PUBLIC_URL", given)]);
+        assert_eq!(finished.code, 0, "{given:?}: {}", finished.err);
+        let line = format!("TUCKSHOP_HTTP_PUBLIC_URL={used}");
+        assert!(finished.out.lines().any(|it| it == line), "{given:?}: {}", finished.out);
+    }
+    for given in ["https://user@shop.example", "https://user:word@shop.example", "https://shop.ex ample"] {
+        assert_eq!(tuckshop(&["config"], &[("TUCKSHOP_HTTP_PUBLIC_URL", given)]).code, 2, "{given:?}");
+    }
+}
+
+#[test]
+fn variable_is_ignored_only_with_a_value_that_kubernetes_writes() {
+    for (name, value, code) in [
+        ("TUCKSHOP_PORT", "8080", 2),
+        ("TUCKSHOP_PORT", "tcp://10.0.0.1:8080", 0),
+        ("TUCKSHOP_PORT", "udp://[fd00::1]:53", 0),
+        ("TUCKSHOP_PORT", "https://shop.example:443", 2),
+        ("TUCKSHOP_PORT_8080_TCP", "tcp://10.0.0.1:8080", 0),
+        ("TUCKSHOP_PORT_8080_TCP_PROTO", "tcp", 0),
+        ("TUCKSHOP_PORT_8080_TCP_PORT", "8080", 0),
+        ("TUCKSHOP_PORT_8080_TCP_ADDR", "10.0.0.1", 0),
+        ("TUCKSHOP_PORT_8080_TCP_ADDR", "shop.example", 2),
+        ("TUCKSHOP_SERVICE_PORT", "8080", 0),
+        ("TUCKSHOP_SERVICE_PORT_HTTP", "8080", 0),
+        ("TUCKSHOP_SERVICE_HOST", "10.0.0.1", 0),
+        ("TUCKSHOP_SERVICE_HOST", "localhost:8080", 2),
+        ("TUCKSHOP_SERVICE_NAME", "shop", 2),
+        ("TUCKSHOP_PORTAL", "tcp://10.0.0.1:8080", 2),
+    ] {
+        let finished = tuckshop(&["config"], &[(name, value)]);
+        assert_eq!(finished.code, code, "{name}={value}: {}", finished.err);
+    }
+}
+
+#[test]
+fn dangerous_settings_are_refused() {
+    let gateway = ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example");
+    let test_key = ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_test_1");
+    for (settings, blamed) in [
+        (&[gateway, ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_live_1")][..], "TUCKSHOP_PAYMENT_GATEWAY_KEY"),
+        (&[gateway, ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "rk_live_1")], "TUCKSHOP_PAYMENT_GATEWAY_KEY"),
+        (&[gateway, test_key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "x")], "TUCKSHOP_PAYMENT_EVENT_SECRETS"),
+        (&[gateway, test_key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1,x")], "TUCKSHOP_PAYMENT_EVENT_SECRETS"),
+        (&[("TUCKSHOP_SHOP_CURRENCY", "HRK")], "TUCKSHOP_SHOP_CURRENCY"),
+        (&[("TUCKSHOP_SHOP_CURRENCY", "XXX")], "TUCKSHOP_SHOP_CURRENCY"),
+        (&[("TUCKSHOP_SHOP_CURRENCY", "XTS")], "TUCKSHOP_SHOP_CURRENCY"),
+        (&[("TUCKSHOP_SHOP_CURRENCY", "XAU")], "TUCKSHOP_SHOP_CURRENCY"),
+    ] {
+        let finished = tuckshop(&["config"], settings);
+        assert_eq!(finished.code, 2, "{settings:?}");
+        assert!(finished.err.contains(&format!("{blamed}: ")), "{settings:?}: {}", finished.err);
+        assert!(!finished.err.contains("_live_"), "{}", finished.err);
+    }
+    for currency in ["USD", "EUR", "JPY", "KWD"] {
+        assert_eq!(tuckshop(&["config"], &[("TUCKSHOP_SHOP_CURRENCY", currency)]).code, 0, "{currency}");
+    }
 }
 
 crate::on_both_engines!(ignored_service_links_are_logged, the_demo_buys_something);

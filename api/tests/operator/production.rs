@@ -8,25 +8,62 @@ use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::server::SECRET;
 use crate::kit::{Place, Server};
 
-const PRODUCTION: [(&str, &str); 2] =
-    [("TUCKSHOP_MODE", "production"), ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example")];
+const PRODUCTION: [(&str, &str); 5] = [
+    ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+    ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+    ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+    ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
+];
 
 #[test]
 fn it_needs_an_https_address_of_its_own() {
-    let mode = ("TUCKSHOP_MODE", "production");
     for (public_url, code) in
         [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
     {
-        let finished = tuckshop(&["config"], &[mode, ("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]);
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[("TUCKSHOP_HTTP_PUBLIC_URL", public_url)]].concat());
         assert_eq!(finished.code, code, "{public_url}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_PUBLIC_URL: "), code == 2, "{}", finished.err);
+    }
+}
+
+/// Signatures are not verified yet, and an operator must know what follows from that.
+#[test]
+fn it_needs_a_word_that_platforms_are_believed() {
+    for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
+        let trust = ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", value);
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[trust]].concat());
+        assert_eq!(finished.code, code, "{value}: {}", finished.err);
+        assert_eq!(finished.err.contains("TUCKSHOP_HTTP_TRUST_UCP_AGENT: "), code == 2, "{}", finished.err);
+    }
+    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no such word");
+}
+
+#[test]
+fn it_needs_a_database_that_is_kept() {
+    for (url, code) in [
+        ("sqlite://:memory:", 2),
+        ("sqlite:///:memory:", 2),
+        ("sqlite://file:shop.db?mode=memory", 2),
+        ("sqlite://file:shop.db", 2),
+        ("sqlite://data/shop.db", 0),
+    ] {
+        let database = ("TUCKSHOP_DATABASE_URL", url);
+        for command in ["config", "serve"] {
+            if code == 0 && command == "serve" {
+                continue;
+            }
+            let finished = tuckshop(&[command], &[&PRODUCTION[..], &[database]].concat());
+            assert_eq!(finished.code, code, "{url}: {}", finished.err);
+            assert_eq!(finished.err.contains("TUCKSHOP_DATABASE_URL: "), code == 2, "{}", finished.err);
+        }
     }
 }
 
 #[test]
 fn it_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
-    let finished = tuckshop(&["serve"], &[PRODUCTION[0], PRODUCTION[1], simulation]);
+    let finished = tuckshop(&["serve"], &[&PRODUCTION[..], &[simulation]].concat());
     assert_eq!(finished.code, 2);
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
@@ -34,12 +71,8 @@ fn it_refuses_simulation() {
 /// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
 #[test]
 fn it_needs_words_of_its_own_for_the_payment_handler() {
-    let gateway = [
-        PRODUCTION[0],
-        PRODUCTION[1],
-        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"),
-        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"),
-    ];
+    let gateway =
+        [("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1")];
     let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
     for (values, blamed) in [
         (["", "", ""], &["NAME", "SPEC", "SCHEMA"][..]),
@@ -51,7 +84,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
         (["example.tuckshop.cards", "", "https://tuckshop.example/cards.json"], &["SPEC"]),
     ] {
         let words = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
-        let finished = tuckshop(&["config"], &[&gateway[..], &words].concat());
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &words].concat());
         let told: Vec<&str> = finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(it, _)| it).collect();
         let blamed: Vec<String> = blamed.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
         assert_eq!(told, blamed, "{values:?}: {}", finished.err);
@@ -61,7 +94,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
 #[test]
 fn it_may_listen_to_everyone() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
-    assert_eq!(tuckshop(&["config"], &[PRODUCTION[0], PRODUCTION[1], everyone]).code, 0);
+    assert_eq!(tuckshop(&["config"], &[&PRODUCTION[..], &[everyone]].concat()).code, 0);
 }
 
 /// A shop in production, with one thing to sell.
@@ -93,7 +126,9 @@ async fn the_test_affordances_do_not_exist(place: Place) {
         let request = server.post(path, &json!({"enabled": true})).header("simulation-secret", SECRET);
         request.await.problem(404, "no_such_route");
     }
-    server.put("/orders/x", &json!({})).await.problem(404, "no_such_route");
+    let refused = server.put("/orders/x", &json!({})).await.problem(405, "method_not_allowed");
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS"));
+    server.get("/statusz").await.problem(404, "no_such_route");
 }
 
 async fn an_empty_shop_stays_empty(place: Place) {

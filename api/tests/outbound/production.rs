@@ -11,6 +11,9 @@ use crate::shop::{Shop, card};
 
 const PRODUCTION: &[(&str, &str)] = &[
     ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+    ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+    ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
     ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
     ("TUCKSHOP_PAYMENT_HANDLER_NAME", "example.shop.card"),
     ("TUCKSHOP_PAYMENT_HANDLER_SPEC", "https://shop.example/specs/card"),

@@ -221,7 +221,7 @@ async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
     let log = server.log();
     let cause = log.iter().find(|other| other["op"] == "http.request" && other["trace_id"] == line["caused_by"]);
     assert!(
-        cause.is_some_and(|cause| cause["path"].as_str().is_some_and(|path| path.ends_with("/complete"))),
+        cause.is_some_and(|cause| cause["route"].as_str().is_some_and(|route| route.ends_with("/complete"))),
         "{line}"
     );
     all_are(&place, "delivered").await;

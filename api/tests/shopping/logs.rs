@@ -30,7 +30,7 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
         (server.get(&path).without("ucp-agent"), 400, "/checkout-sessions/{id}", "refused"),
         (server.get("/livez"), 200, "/livez", "ok"),
         (server.get("/no/such"), 404, "none", "refused"),
-        (server.get("/livez").header("request-timeout-ms", "x"), 400, "none", "refused"),
+        (server.get("/livez").header("request-timeout-ms", "x"), 400, "/livez", "refused"),
     ] {
         let answer = request.await.expect(status);
         let id = answer.header("request-id").expect("an id").to_owned();
@@ -60,6 +60,28 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
         assert_eq!(line["gateway_us"].as_u64() > Some(0), at_gateway, "{line}");
         let in_storage = route.starts_with("/checkout") && status != 400;
         assert_eq!(line["storage_us"].as_u64() > Some(0), in_storage, "{line}");
+    }
+}
+
+/// Whose request it was: the socket's other end, the address that a trusted proxy gives, and the platform.
+async fn access_line_names_peer_client_and_platform(place: Place) {
+    let platform = "http://localhost:9999/profiles/test.json?key=of-the-platform-that-asks";
+    for (proxies, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
+        let server = place.serve_with(&[("TUCKSHOP_HTTP_TRUSTED_PROXIES", proxies)]).await;
+        let asker = server.as_platform(platform);
+        for (request, id, platform) in [
+            (asker.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
+            (asker.get("/livez"), "unnamed", "none"),
+        ] {
+            let _ = request.header("request-id", id).header("x-forwarded-for", "192.0.2.1, 198.51.100.7").await;
+            let line = until("it is logged", || async {
+                server.log().into_iter().find(|line| line["request_id"] == id && line["msg"] == "request")
+            })
+            .await;
+            assert_eq!((&line["peer"], &line["client"]), (&json!("127.0.0.1"), &json!(client)), "{line}");
+            assert_eq!(line["platform"], platform, "{line}");
+        }
+        assert!(!server.stop().log.iter().any(|line| line.to_string().contains("of-the-platform-that-asks")));
     }
 }
 
@@ -118,6 +140,39 @@ async fn no_secret_is_logged(place: Place) {
     }
 }
 
+/// The address of a page is the permission to read it.
+async fn page_address_is_not_logged_whatever_is_done_with_it(place: Place) {
+    let server = place.serve_with(&[("TUCKSHOP_LOG_LEVEL", "trace")]).await;
+    let bought = server.buy(&[("eraser", 1)]).await;
+    let open = server.ready_checkout(&[("eraser", 1)]).await;
+    let path = |url: &Value| url::Url::parse(url.as_str().expect("a url")).expect("a url").path().to_owned();
+    let pages = [path(&open["continue_url"]), path(&bought["order"]["permalink_url"])];
+    let mut asked = 0;
+    for page in &pages {
+        for (address, status) in [
+            (page.clone(), 200),
+            (format!("{page}?from=mail"), 200),
+            // Wrong addresses are permissions too: only their spelling is wrong.
+            (format!("{page}/"), 404),
+            (format!("{page}x"), 404),
+            (format!("/x{page}"), 404),
+            (page.to_uppercase(), 404),
+        ] {
+            let _ = server.get(&address).await.expect(status);
+            asked += 1;
+        }
+    }
+    let log = server.stop().log;
+    let routes = access_lines(&log).into_iter().filter(|line| line["route"] == "/pages/orders/{token}").count();
+    assert!(routes >= 2 && access_lines(&log).len() >= asked, "{log:?}");
+    for page in pages {
+        let token = page.rsplit('/').next().expect("a token");
+        assert!(token.len() >= 16, "{token}");
+        let told = log.iter().find(|line| line.to_string().to_lowercase().contains(&token.to_lowercase()));
+        assert_eq!(told, None);
+    }
+}
+
 async fn every_line_says_when_how_grave_and_what(place: Place) {
     let server = place.serve().await;
     let _ = server.buy(&[("eraser", 1)]).await;
@@ -133,9 +188,15 @@ async fn every_line_says_when_how_grave_and_what(place: Place) {
     assert_eq!(messages.last(), Some(&"shutdown done"));
 }
 
+mod any_engine {
+    crate::on_sqlite!(access_line_names_peer_client_and_platform);
+    use super::access_line_names_peer_client_and_platform;
+}
+
 crate::on_both_engines!(
     every_answer_has_exactly_one_access_line,
     a_purchase_can_be_followed_by_its_request_id,
     no_secret_is_logged,
+    page_address_is_not_logged_whatever_is_done_with_it,
     every_line_says_when_how_grave_and_what,
 );

@@ -11,6 +11,7 @@ mod edge;
 mod headers;
 mod idempotency;
 mod logs;
+mod methods;
 mod models;
 mod outcome_unknown;
 mod ownership;

@@ -36,6 +36,9 @@ pub struct Order {
 }
 
 impl Order {
+    /// An order with more history than this needs a person, not another event.
+    pub const MAX_EVENTS: usize = 1_000;
+
     pub fn shipments(&self) -> impl Iterator<Item = (&OrderEvent, &Shipment)> {
         self.events.iter().filter_map(|event| match &event.kind {
             OrderEventKind::Shipped(shipment) => Some((event, shipment)),

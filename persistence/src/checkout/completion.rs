@@ -1,11 +1,13 @@
 //! The two transactions around a charge.
 //!
-//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions wait for each other. A key
-//! is claimed before that and answered after it; once its claim is committed, its row makes nobody wait.
+//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions deadlock. Stock is locked
+//! last before the commit, since all buyers of a SKU want the same row. A key is claimed before that and answered within
+//! it; once its claim is committed, its row makes no transaction wait.
 
+use diesel::QueryResult;
 use domain::checkout::{
-    Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
-    demand_of, shortages,
+    Answer, Begin, Begun, COMPLETE, Checkout, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome,
+    Settlement, demand_of, shortages,
 };
 use domain::context::TraceContext;
 use domain::delivery::Announcer;
@@ -15,7 +17,7 @@ use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
 use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
-use domain::stock::{hold, release, take};
+use domain::stock::{Demand, StockLevel, hold, release, take};
 
 use super::{Asker, queries, refuse};
 use crate::database::{Tx, TxError};
@@ -36,16 +38,14 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     checkout.must_be_complete().map_err(refuse)?;
 
     let demand = demand_of(&checkout.details.lines);
-    let levels = stock::lock(tx, &demand)?;
-    let Ok(held) = hold(&demand, &levels) else {
+    // Looked at without a lock, so that those who come too late for the last unit make no one wait.
+    let levels = stock::read(tx, &demand)?;
+    if hold(&demand, &levels).is_err() {
         let short = shortages(&checkout.details.lines, &levels);
-        let checkout = checkout.short_of_stock(short, now);
-        queries::save(tx, &checkout)?;
-        let outcome = Outcome::Checkout(checkout);
-        idempotency::store(tx, claim, &outcome)?;
-        return Ok(Begun::Answered(Answer { outcome, replayed: false }));
-    };
-    stock::write(tx, &held)?;
+        let short = checkout.short_of_stock(short, now);
+        queries::save(tx, &short)?;
+        return Ok(Begun::Answered(store_short(tx, claim, short)?));
+    }
     let attempt = Attempt {
         id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
@@ -57,9 +57,30 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
         created_at: now,
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
-    let checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
-    queries::save(tx, &checkout)?;
-    Ok(Begun::Claimed { checkout, attempt })
+    let completing = checkout.clone().completing(attempt.id.clone(), begin.instrument.clone(), now);
+    queries::save(tx, &completing)?;
+
+    let levels = stock::lock(tx, &demand)?;
+    match hold(&demand, &levels) {
+        Ok(held) => {
+            stock::write(tx, &held)?;
+            Ok(Begun::Claimed { checkout: completing, attempt })
+        }
+        // Another buyer was faster since the look.
+        Err(_) => {
+            payment::discard(tx, &attempt.id)?;
+            let short = shortages(&checkout.details.lines, &levels);
+            let short = checkout.short_of_stock(short, now);
+            queries::save_over(tx, &short, completing.version)?;
+            Ok(Begun::Answered(store_short(tx, claim, short)?))
+        }
+    }
+}
+
+fn store_short(tx: &mut Tx<'_>, claim: &Claim, short: Checkout) -> QueryResult<Answer> {
+    let outcome = Outcome::Checkout(short);
+    idempotency::store(tx, claim, &outcome)?;
+    Ok(Answer { outcome, replayed: false })
 }
 
 /// How the completion under a key stands, for those who wait for it.
@@ -119,8 +140,8 @@ pub(super) fn settle(
 
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
-    let levels = stock::lock(tx, &demand)?;
-    let (state, levels, outcome) = match &settlement.outcome {
+    type Leave = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
+    let (state, leave, outcome): (_, Leave, _) = match &settlement.outcome {
         PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
             let state = match settlement.outcome {
                 PaymentOutcome::Authorized => AttemptState::Authorized,
@@ -130,22 +151,21 @@ pub(super) fn settle(
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
             delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
-            (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
+            (state, take, Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(decline) => {
             let refused = checkout.payment_refused(&decline.reason, now);
-            (AttemptState::Declined, release(&demand, &levels), Outcome::Declined(refused))
+            (AttemptState::Declined, release, Outcome::Declined(refused))
         }
         PaymentOutcome::ActionRequired => {
             let escalated = checkout.buyer_required(now);
-            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Checkout(escalated))
+            (AttemptState::Cancelled, release, Outcome::Checkout(escalated))
         }
         PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
             let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
-            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Declined(refused))
+            (AttemptState::Cancelled, release, Outcome::Declined(refused))
         }
     };
-    stock::write(tx, &levels)?;
     payment::settle(tx, &attempt.id, state, capture_due(now))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
@@ -157,5 +177,7 @@ pub(super) fn settle(
     } else {
         idempotency::set_outcome(tx, &owner, COMPLETE, &resource, &key, &to_text(&outcome)?)?;
     }
+    let levels = stock::lock(tx, &demand)?;
+    stock::write(tx, &leave(&demand, &levels))?;
     Ok(outcome)
 }

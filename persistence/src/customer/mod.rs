@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use domain::customer::{Address, Destination, DestinationId, Email};
 
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
@@ -70,7 +70,7 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
     let query = address::table
         .inner_join(customer::table)
         .filter(customer::email.eq(email.as_str()))
-        .order((address::customer_id, address::id))
+        .order((bytewise(tx, "customer_id"), bytewise(tx, "address.id")))
         .limit(MAX_ADDRESSES);
     let rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
     Ok(rows.into_iter().map(Into::into).collect())
@@ -78,7 +78,8 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 
 /// Adds an address to the book of whoever has this e-mail address, and the customer if there is none yet.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
-    let query = customer::table.filter(customer::email.eq(email.as_str())).order(customer::id).select(customer::id);
+    let query =
+        customer::table.filter(customer::email.eq(email.as_str())).order(bytewise(tx, "id")).select(customer::id);
     let known: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     let id = match known {
         Some(id) => id,

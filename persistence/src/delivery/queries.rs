@@ -27,7 +27,7 @@ pub(super) const IS_PENDING: &str = "state = 'pending'";
 ///
 /// The search walks from one destination with a pending message to the next, one probe of `delivery_due` each, and never
 /// sees a destination that has nothing pending. It needs no due time in the row of a destination, which every order would
-/// have to lock.
+/// have to lock. `CROSS JOIN` is there for SQLite, which then joins in the order that is written.
 ///
 /// A rest that lasts until after $4 was set by a clock that was ahead, perhaps by years. A rest ends early, but not
 /// before the receiver asked for, when a message came due that was never tried since the last failure.
@@ -42,8 +42,8 @@ const NEXT_DESTINATION: &str = "\
       UNION ALL \
       SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > w.id \
         ORDER BY p.destination LIMIT 1) FROM waiting w WHERE w.id IS NOT NULL) \
-    SELECT d.id, d.failures, d.answered_at FROM waiting w JOIN destination d ON d.id = w.id \
-    WHERE d.channel = $1 AND d.disabled_at IS NULL \
+    SELECT d.id, d.failures, d.answered_at FROM waiting w CROSS JOIN destination d \
+    WHERE d.id = w.id AND d.channel = $1 AND d.disabled_at IS NULL \
       AND CASE WHEN d.answered_at IS NULL AND d.failures = 0 THEN 1 \
         WHEN d.answered_at IS NULL OR d.failures > 1 THEN 2 ELSE 0 END <= $2 \
       AND (d.rest_until <= $3 OR d.rest_until > $4 OR (d.asked_until <= $3 AND d.failed_at <= $5 \

@@ -1,7 +1,7 @@
 //! What every storage test stands on: a fresh database on one engine, a shop in it, and ways to look underneath.
 //!
 //! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (an admin url); `cargo xtask test` provides
-//! one. Without it that half is not run, and says so past the capture of the test harness.
+//! one. Without it each test of that half is reported as skipped.
 
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 
@@ -10,8 +10,7 @@ pub mod raw;
 pub mod said;
 
 use std::future::Future;
-use std::io::Write;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
@@ -21,14 +20,14 @@ use domain::fault::{Fault, FaultKind};
 use domain::import::ImportError;
 use domain::order::OrderError;
 use domain::payment::RefundError;
+use faultkit::provided::{self, POSTGRES};
 use persistence::{
     Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport,
     SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use raw::Raw;
+use said::Said;
 use slog::{Discard, Logger, o};
-
-const POSTGRES: &str = "XTASK_POSTGRES_URL";
 
 /// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
 #[macro_export]
@@ -61,6 +60,20 @@ macro_rules! on_postgres {
     };
 }
 
+/// The same on a Postgres whose database orders text as people do and not by its bytes.
+#[macro_export]
+macro_rules! on_collated_postgres {
+    ($($test:ident),+ $(,)?) => {
+        mod collated_postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = $crate::kit::Place::collated_postgres() {
+                    $crate::kit::run(place, super::$test);
+                }
+            })+
+        }
+    };
+}
+
 /// Runs one test on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(place: Place, test: impl FnOnce(Place) -> F) {
     let runtime =
@@ -82,6 +95,7 @@ enum Owned {
 
 impl Place {
     pub fn sqlite() -> Self {
+        provided::used("SQLite");
         let directory = tempfile::tempdir().expect("a directory");
         Self {
             url: format!("sqlite://{}", directory.path().join("shop.db").display()),
@@ -89,23 +103,32 @@ impl Place {
         }
     }
 
-    /// `None`, and a word about it, when no server was given to test with.
+    /// `None`, and the test is reported as skipped, when no server was given to test with.
     pub fn postgres() -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Ok(admin) = std::env::var(POSTGRES) else {
-            // Not `eprintln!`: the harness would keep it to itself.
-            SAID.call_once(|| drop(writeln!(std::io::stderr(), "NOT CHECKED: Postgres ({POSTGRES} is not set)")));
-            return None;
-        };
+        Self::postgres_with("")
+    }
+
+    /// With the collation of `en-US`.
+    pub fn collated_postgres() -> Option<Self> {
+        Self::postgres_with("LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    }
+
+    fn postgres_with(options: &str) -> Option<Self> {
+        let admin = POSTGRES.get()?;
         let name = format!("storage_{}", uuid::Uuid::new_v4().simple());
-        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
         let mut url = url::Url::parse(&admin).expect("an admin url");
         url.set_path(&name);
+        POSTGRES.used();
         Some(Self { url: url.into(), owned: Owned::Database { admin, name } })
     }
 
     pub fn engine(&self) -> Engine {
         self.config().url.engine()
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Patient where a test does not ask for haste, so that a slow machine fails no test.
@@ -169,8 +192,18 @@ pub fn open(config: DatabaseConfig) -> Database {
     Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
 }
 
+/// Where everything is logged to, in a test binary that looks at all of it.
+static RECORDER: Mutex<Option<Said>> = Mutex::new(None);
+
+pub fn record_logs(recorder: Option<Said>) {
+    *RECORDER.lock().expect("a recorder") = recorder;
+}
+
 pub fn log() -> Logger {
-    Logger::root(Discard, o!())
+    match &*RECORDER.lock().expect("a recorder") {
+        Some(said) => said.logger(),
+        None => Logger::root(Discard, o!()),
+    }
 }
 
 /// Every storage port on one database.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-use super::{Network, Violation};
+use super::Violation;
 
 struct Rule {
     name: &'static str,
@@ -74,8 +74,8 @@ const RULES: &[Rule] = &[
 /// Checked in the whole closure of the domain: a helper could bring them in by the back door.
 const FAR_FROM_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"];
 
-pub fn check(root: &Path, network: Network) -> Result<BTreeSet<Violation>> {
-    let metadata = metadata(root, network)?;
+/// Every rule about dependencies, applied to the workspace that `metadata` describes. Its manifests are below `root`.
+pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     let mut violations = BTreeSet::new();
     for package in metadata.workspace_packages() {
         let rules = RULES.iter().filter(|rule| rule.is_about(package));
@@ -85,18 +85,15 @@ pub fn check(root: &Path, network: Network) -> Result<BTreeSet<Violation>> {
     }
     let domain = metadata.workspace_packages().into_iter().find(|package| package.name == "domain");
     let domain = domain.context("the workspace has no crate `domain`")?;
-    for (first, far) in brought_in_by_dependencies(&metadata, domain)? {
+    for (first, far) in brought_in_by_dependencies(metadata, domain)? {
         violations.insert(violation(root, domain, &first, &format!("{first} -> {far}"), &RULES[0])?);
     }
     Ok(violations)
 }
 
-fn metadata(root: &Path, network: Network) -> Result<Metadata> {
+pub fn metadata(root: &Path) -> Result<Metadata> {
     // Only this platform's part of the graph: it is the part that has been downloaded to build anything at all.
-    let mut options = vec!["--filter-platform".to_owned(), "host-tuple".to_owned()];
-    if network != Network::Allowed {
-        options.push("--offline".to_owned());
-    }
+    let options = ["--filter-platform", "host-tuple"].map(str::to_owned);
     let mut command = MetadataCommand::new();
     command.current_dir(root).other_options(options);
     command.exec().context("cargo does not describe the workspace")
@@ -153,15 +150,20 @@ fn brought_in_by_dependencies(metadata: &Metadata, domain: &Package) -> Result<B
     Ok(brought_in)
 }
 
-fn violation(root: &Path, package: &Package, line_of: &str, found: &str, rule: &Rule) -> Result<Violation> {
+fn violation(root: &Path, package: &Package, dependency: &str, found: &str, rule: &Rule) -> Result<Violation> {
     let manifest = package.manifest_path.as_std_path();
     let text = std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let says = |line: &str| line.split(['.', ' ', '=']).next() == Some(line_of);
     Ok(Violation {
         file: manifest.strip_prefix(root.canonicalize()?).unwrap_or(manifest).display().to_string(),
-        line: text.lines().position(says).map_or(1, |index| index + 1),
+        line: line_of(dependency, &text),
         rule: rule.name,
         found: found.to_owned(),
         reason: rule.reason,
     })
+}
+
+/// The line of a manifest that begins with this dependency; 1 if none does.
+pub(super) fn line_of(dependency: &str, manifest: &str) -> usize {
+    let names = |line: &str| line.split(['.', ' ', '=']).next() == Some(dependency);
+    manifest.lines().position(names).map_or(1, |index| index + 1)
 }

@@ -3,15 +3,15 @@
 //! What a crate may depend on is read from `cargo metadata`, what a file may say from its tokens, so that neither a
 //! comment nor a string is taken for code. Both sets of rules are tables: `dependencies.rs` and `rules.rs`.
 
-mod code;
+pub mod code;
 mod dependencies;
+mod reach;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -35,16 +35,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Whether cargo may fetch what the graph needs; a copy of the tree needs nothing that is not there already.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Network {
-    Allowed,
-    #[cfg(test)]
-    Forbidden,
-}
-
 pub fn run() -> Result<()> {
-    let violations = check(&process::root(), Network::Allowed)?;
+    let root = process::root();
+    let mut violations = dependencies::check(&root, &dependencies::metadata(&root)?)?;
+    let sources = sources::with_extension(&root, "rs")?;
+    violations.extend(sources.iter().flat_map(check));
+    violations.extend(reach::check(&sources));
     for violation in &violations {
         println!("{violation}");
     }
@@ -54,13 +50,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-pub fn check(root: &Path, network: Network) -> Result<BTreeSet<Violation>> {
-    let mut violations = dependencies::check(root, network)?;
-    for source in sources::with_extension(root, "rs")? {
-        check_shape(&source, &mut violations);
-        check_code(&source, &mut violations);
-    }
-    Ok(violations)
+/// Every rule about what a file says, applied to one file.
+fn check(source: &Source) -> BTreeSet<Violation> {
+    let mut violations = BTreeSet::new();
+    check_shape(source, &mut violations);
+    check_code(source, &mut violations);
+    violations
 }
 
 fn check_shape(source: &Source, violations: &mut BTreeSet<Violation>) {

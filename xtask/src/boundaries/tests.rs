@@ -1,89 +1,113 @@
-//! Each wall is shown to stand by running against it in a copy of the workspace.
+//! Each rule is shown to notice what it forbids: rules about files on text, rules about dependencies on a changed copy of
+//! the workspace's own graph. The graph is read once for all tests.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::sync::OnceLock;
 
-use tempfile::TempDir;
+use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId};
 
-use super::{Network, Violation, check};
+use super::dependencies::{self, line_of};
+use super::{Violation, check};
 use crate::process;
+use crate::sources::Source;
 
-/// Sources and manifests: what cargo needs to describe the workspace, and nothing built.
-fn copy_of_workspace() -> TempDir {
-    let copy = tempfile::tempdir().expect("temporary directory");
-    copy_files(&process::root(), copy.path());
-    copy
+fn graph() -> Metadata {
+    static GRAPH: OnceLock<Metadata> = OnceLock::new();
+    GRAPH.get_or_init(|| dependencies::metadata(&process::root()).expect("a graph")).clone()
 }
 
-fn copy_files(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("writable");
-    for entry in std::fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type().expect("readable").is_dir() {
-            if !name.starts_with('.') && name != "target" {
-                copy_files(&entry.path(), &to.join(name));
-            }
-        } else if name.ends_with(".rs") || name.ends_with(".toml") || name == "Cargo.lock" {
-            std::fs::copy(entry.path(), to.join(name)).expect("writable");
-        }
-    }
+fn id(graph: &Metadata, name: &str) -> PackageId {
+    graph.packages.iter().find(|package| package.name == name).expect("in the graph").id.clone()
 }
 
-/// What a change of one file adds to the report, so that these tests tell of the walls and not of the workspace.
-fn added_by(path: &str, change: impl FnOnce(String) -> String) -> Vec<Violation> {
-    let copy = copy_of_workspace();
-    let before = violations(copy.path());
-    let file = copy.path().join(path);
-    let text = std::fs::read_to_string(&file).expect("readable");
-    std::fs::write(&file, change(text)).expect("writable");
-    violations(copy.path()).into_iter().filter(|violation| !before.contains(violation)).collect()
+fn package<'a>(graph: &'a mut Metadata, name: &str) -> &'a mut Package {
+    graph.packages.iter_mut().find(|package| package.name == name).expect("in the graph")
 }
 
-fn violations(root: &Path) -> BTreeSet<Violation> {
-    check(root, Network::Forbidden).expect("checkable")
+fn node<'a>(graph: &'a mut Metadata, id: &PackageId) -> &'a mut Node {
+    let nodes = &mut graph.resolve.as_mut().expect("resolved").nodes;
+    nodes.iter_mut().find(|node| node.id == *id).expect("in the graph")
 }
 
-fn told<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<String> {
+/// Gives `package` a dependency that `owner` has.
+fn depend(graph: &mut Metadata, package_name: &str, owner: &str, name: &str, kind: DependencyKind) {
+    let (of, from, to) = (id(graph, package_name), id(graph, owner), id(graph, name));
+    let dependency = package(graph, owner).dependencies.iter().find(|dependency| dependency.name == name);
+    let mut dependency = dependency.expect("owned").clone();
+    dependency.kind = kind;
+    package(graph, package_name).dependencies.push(dependency);
+    let mut edge = node(graph, &from).deps.iter().find(|edge| edge.pkg == to).expect("owned").clone();
+    edge.dep_kinds.iter_mut().for_each(|how| how.kind = kind);
+    node(graph, &of).deps.push(edge);
+}
+
+fn of_graph(graph: &Metadata) -> BTreeSet<Violation> {
+    dependencies::check(&process::root(), graph).expect("checkable")
+}
+
+fn of_file(path: &str, text: &str) -> BTreeSet<Violation> {
+    check(&Source { path: path.to_owned(), text: text.to_owned() })
+}
+
+fn shown<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<String> {
     violations.into_iter().map(Violation::to_string).collect()
 }
 
-fn rules(violations: &[Violation]) -> BTreeSet<&str> {
+fn rules(violations: &BTreeSet<Violation>) -> BTreeSet<&str> {
     violations.iter().map(|violation| violation.rule).collect()
 }
 
 #[test]
-fn the_workspace_as_it_stands_is_clean() {
-    assert_eq!(told(&violations(copy_of_workspace().path())), Vec::<String>::new());
+fn workspace_breaks_no_rule() {
+    assert_eq!(shown(&of_graph(&graph())), Vec::<String>::new());
+    let sources = crate::sources::with_extension(&process::root(), "rs").expect("readable");
+    assert!(sources.len() > 100, "{} files", sources.len());
+    let violations: BTreeSet<Violation> = sources.iter().flat_map(check).collect();
+    assert_eq!(shown(&violations), Vec::<String>::new());
+    assert_eq!(shown(&super::reach::check(&sources)), Vec::<String>::new());
 }
 
 #[test]
-fn a_database_library_in_the_domain_is_told() {
-    let mut line = 0;
-    let added = added_by("domain/Cargo.toml", |text| {
-        let text = text.replace("[dependencies]\n", "[dependencies]\ndiesel.workspace = true\n");
-        line = text.lines().position(|line| line.starts_with("diesel")).expect("just added") + 1;
-        text
-    });
-    assert_eq!(rules(&added), BTreeSet::from(["pure domain"]), "{:?}", told(&added));
-    assert!(added.iter().any(|it| it.found == "diesel" && it.line == line), "{:?}", told(&added));
-    assert!(added.iter().any(|it| it.found == "diesel -> r2d2"), "{:?}", told(&added));
-}
-
-#[test]
-fn a_tool_of_the_tests_in_the_shop_is_told_unless_only_tests_use_it() {
-    for tool in ["paysim", "faultkit"] {
-        for (section, expected) in [("[dependencies]", vec!["tools of the tests"]), ("[dev-dependencies]", vec![])] {
-            let added = added_by("integrations/Cargo.toml", |text| {
-                let without: Vec<&str> = text.lines().filter(|line| !line.starts_with(tool)).collect();
-                without.join("\n").replace(section, &format!("{section}\n{tool}.workspace = true")) + "\n"
-            });
-            assert_eq!(rules(&added), expected.into_iter().collect(), "{:?}", told(&added));
-        }
+fn database_library_in_domain_is_reported_with_what_it_brings_in() {
+    let mut graph = graph();
+    depend(&mut graph, "domain", "persistence", "diesel", DependencyKind::Normal);
+    let violations = of_graph(&graph);
+    assert_eq!(rules(&violations), BTreeSet::from(["pure domain"]), "{:?}", shown(&violations));
+    for found in ["diesel", "diesel -> r2d2"] {
+        let is_reported = |it: &Violation| it.found == found && it.file == "domain/Cargo.toml";
+        assert!(violations.iter().any(is_reported), "{:?}", shown(&violations));
     }
 }
 
 #[test]
-fn a_line_on_the_wrong_side_of_a_wall_is_told_once() {
+fn forbidden_dependency_is_reported() {
+    for (of, owner, name, kind, expected) in [
+        ("persistence", "api", "actix-web", DependencyKind::Normal, Some("persistence only persists")),
+        ("integrations", "persistence", "diesel", DependencyKind::Normal, Some("integrations only integrate")),
+        ("paysim", "api", "persistence", DependencyKind::Build, Some("one composition root")),
+        ("domain", "api", "slog-async", DependencyKind::Normal, Some("pure domain")),
+        ("integrations", "api", "paysim", DependencyKind::Normal, Some("tools of the tests")),
+        ("integrations", "api", "paysim", DependencyKind::Development, None),
+        ("api", "persistence", "faultkit", DependencyKind::Normal, Some("tools of the tests")),
+        ("api", "persistence", "faultkit", DependencyKind::Development, None),
+    ] {
+        let mut graph = graph();
+        depend(&mut graph, of, owner, name, kind);
+        let violations = of_graph(&graph);
+        assert_eq!(rules(&violations), expected.into_iter().collect(), "{of} -> {name}: {:?}", shown(&violations));
+    }
+}
+
+#[test]
+fn dependency_is_reported_with_its_line() {
+    let manifest = "[package]\nname = \"x\"\n\n[dependencies]\ndiesel-derives = \"2\"\ndiesel.workspace = true\n";
+    assert_eq!(line_of("diesel", manifest), 6);
+    assert_eq!(line_of("diesel-derives", &manifest.replace(" = \"2\"", "=\"2\"")), 5);
+    assert_eq!(line_of("r2d2", manifest), 1);
+}
+
+#[test]
+fn forbidden_line_is_reported_once() {
     for (file, line, rule, found) in [
         ("api/src/lib.rs", "use persistence::Database;", "composition", "persistence::"),
         ("api/src/lib.rs", "use integrations as i;", "composition", "use integrations as"),
@@ -95,37 +119,48 @@ fn a_line_on_the_wrong_side_of_a_wall_is_told_once() {
         ("integrations/src/lib.rs", "fn f() { std::env::var(\"HOME\"); }", "environment", "env::var"),
         ("api/src/lib.rs", "fn f() { connection.transaction(|c| c); }", "choke point", ".transaction("),
         ("api/src/lib.rs", "#[ignore = \"slow\"] fn f() {}", "unfinished", "#[ignore"),
+        ("api/tests/kit/mod.rs", "fn f() { todo!() }", "unfinished", "todo!"),
         ("domain/src/lib.rs", "#[cfg(test)] fn a() {} fn b() { t.spawn(); }", "owned tasks", "spawn"),
     ] {
-        let mut place = 0;
-        let added = added_by(file, |text| {
-            place = text.lines().count() + 1;
-            format!("{text}{line}\n")
-        });
-        let told = told(&added);
-        assert_eq!(told.len(), 1, "{line}: {told:?}");
-        assert!(told[0].starts_with(&format!("{file}:{place}: [{rule}] `{found}`: ")), "{line}: {told:?}");
+        let violations = of_file(file, &format!("//! A story.\n\n{line}\n"));
+        let shown = shown(&violations);
+        assert_eq!(shown.len(), 1, "{line}: {shown:?}");
+        assert!(shown[0].starts_with(&format!("{file}:3: [{rule}] `{found}`: ")), "{line}: {shown:?}");
+    }
+}
+
+#[test]
+fn owner_of_a_thing_may_name_it() {
+    for (file, line) in [
+        ("api/src/app.rs", "use persistence::Database;"),
+        ("api/src/clock.rs", "fn f() { SystemTime::now(); }"),
+        ("persistence/src/database/job.rs", "fn f() { spawn_blocking(f); establish(g); }"),
+        ("api/tests/kit/mod.rs", "fn f() { tokio::spawn(f); }"),
+    ] {
+        assert_eq!(shown(&of_file(file, &format!("//! A story.\n{line}\n"))), Vec::<String>::new());
     }
 }
 
 #[test]
 fn comments_strings_and_tests_are_not_code() {
-    let added = added_by("domain/src/lib.rs", |text| {
-        format!(
-            "{text}
-            /// Not as JSON; never `tokio::spawn(f)`.
-            const A: &str = \"Instant::now() http\"; // env::var
-            #[cfg(test)]
-            mod walls {{ fn f() {{ spawn(json); }} }}\n"
-        )
-    });
-    assert_eq!(told(&added), Vec::<String>::new());
+    let text = "//! A story.
+        /// Not as JSON; never `tokio::spawn(f)`.
+        const A: &str = \"Instant::now() http\"; // env::var
+        #[cfg(test)]
+        mod inner { fn f() { spawn(json); } }\n";
+    assert_eq!(shown(&of_file("domain/src/lib.rs", text)), Vec::<String>::new());
 }
 
 #[test]
-fn a_file_without_a_story_and_a_file_with_too_many_are_told() {
-    let added = added_by("domain/src/money.rs", |text| format!("use std::fmt;\n{text}"));
-    assert!(rules(&added).contains("story"), "{:?}", told(&added));
-    let added = added_by("domain/src/money.rs", |text| text + &"\n".repeat(500));
-    assert_eq!(rules(&added), BTreeSet::from(["length"]));
+fn file_without_a_story_that_is_too_long_or_that_is_not_rust_is_reported() {
+    let story = "//! A story.\n";
+    for (text, rule) in [
+        (format!("use std::fmt;\n{story}"), "story"),
+        (String::new(), "story"),
+        (story.to_owned() + &"\n".repeat(500), "length"),
+        (story.to_owned() + "fn f( {\n", "syntax"),
+    ] {
+        assert_eq!(rules(&of_file("domain/src/money.rs", &text)), BTreeSet::from([rule]));
+    }
+    assert_eq!(shown(&of_file("domain/src/money.rs", &(story.to_owned() + &"\n".repeat(499)))), Vec::<String>::new());
 }

@@ -76,7 +76,7 @@ fn keep(mut shell: Command, pg_ctl: &Path, directory: &Path) -> Result<Child> {
 }
 
 /// A checkout in a private home is closed to the account that root lends to the server.
-fn within_reach(binaries: &Binaries, account: &Account, directory: &Path) -> Result<PathBuf> {
+pub fn within_reach(binaries: &Binaries, account: &Account, directory: &Path) -> Result<PathBuf> {
     let runs = |bin: &Path| process::output(account.command(bin.join("postgres"), directory).arg("--version")).is_ok();
     if runs(&binaries.bin) {
         return Ok(binaries.bin.clone());

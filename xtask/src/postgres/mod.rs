@@ -3,16 +3,17 @@
 mod binaries;
 mod cluster;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
-use crate::{machine, process};
+use crate::machine::Account;
+use crate::{machine, process, provided};
 use cluster::Cluster;
 
-/// The admin url of a server in which the tests create and drop databases of their own.
-pub const URL: &str = "XTASK_POSTGRES_URL";
+const URL: &str = provided::POSTGRES.variable;
 
 const REMEDY: &str = "no Postgres to test with: install PostgreSQL, set XTASK_POSTGRES_URL to the admin url of a \
                       server, or pass --without-postgres to leave it unchecked";
@@ -51,6 +52,24 @@ impl Postgres {
     }
 }
 
+/// The server programs, within reach of the account that runs servers, for tests that start their own.
+pub struct Programs {
+    pub bin: PathBuf,
+    pub origin: String,
+    /// Has a copy of them where they would be out of reach.
+    _directory: TempDir,
+}
+
+impl Programs {
+    pub fn provide() -> Result<Programs> {
+        let (binaries, account) = (binaries::find_or_install()?, Account::for_servers()?);
+        let directory = tempfile::Builder::new().prefix("tuckshop-programs-").tempdir()?;
+        account.give(directory.path())?;
+        let bin = cluster::within_reach(&binaries, &account, directory.path())?;
+        Ok(Programs { bin, origin: binaries.origin, _directory: directory })
+    }
+}
+
 /// The load generator that comes with Postgres.
 pub fn pgbench() -> Result<std::path::PathBuf> {
     let bin = match machine::directory_with(&["pgbench"]) {
@@ -71,8 +90,7 @@ mod tests {
     #[test]
     fn a_throw_away_cluster_answers_keeps_its_promise_and_leaves_nothing_behind() {
         let Some(binaries) = binaries::present() else {
-            eprintln!("NOT CHECKED: throw-away clusters, as this machine has no Postgres yet");
-            return;
+            return provided::not_checked("throw-away clusters (this machine has no Postgres yet)");
         };
         for (durability, fsync) in [(Durability::Fast, "off"), (Durability::Real, "on")] {
             let cluster = Cluster::start(&binaries, durability).expect("starts");

@@ -11,7 +11,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use url::{Host, Url};
 
 use super::{Shopping, VERSION};
-use crate::http::Problem;
+use crate::http::{NamedPlatform, Problem};
 
 /// Which platforms are let in, and which are known.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +36,15 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
+    NamedPlatform::ask(&req.extensions());
     let mut headers = req.headers().get_all("ucp-agent");
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.as_bytes(),
         (Some(_), Some(_)) => return Err(invalid("UCP-Agent must be given once")),
-        (None, _) => return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required")),
+        (None, _) => return Err(invalid("The header UCP-Agent is required")),
     };
     let platform = parse(header, shopping.surface.agents)?;
+    NamedPlatform::note(&req.extensions(), &platform.id);
     Ok(Agent(ctx.on_behalf_of(Principal::Platform(platform))))
 }
 
@@ -90,6 +92,9 @@ pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem>
         "http" if loopback && policy.trust_loopback => {}
         _ => return Err(invalid("The profile of UCP-Agent must be an https URL")),
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("The profile of UCP-Agent must have no user information"));
+    }
     url.set_fragment(None);
     Ok(Platform { id: PlatformId(url.to_string()), registered: loopback && policy.trust_loopback })
 }
@@ -128,6 +133,8 @@ mod tests {
             (r#"profile="https://:word@platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="ftp://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="data:text/plain,x""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="https://user@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
+            (r#"profile="https://user:word@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
             (r#"profile="not a url""#, DEVELOPMENT, Some("invalid_profile_url")),
             ("profile=https://platform.example", DEVELOPMENT, Some("invalid_profile_url")),
             (r#"name="https://platform.example""#, DEVELOPMENT, Some("invalid_profile_url")),

@@ -27,6 +27,8 @@ pub(super) struct Versioned {
 #[derive(Serialize)]
 pub(super) struct HandlerDto {
     pub id: String,
+    /// The key that it stands under. Not in the schema; clients of the older shape read it.
+    pub name: String,
     pub version: String,
     pub spec: String,
     pub schema: String,
@@ -70,6 +72,7 @@ pub(super) fn by_name(handlers: &[PaymentHandler]) -> BTreeMap<String, Vec<Handl
         let types = handler.instruments.iter().map(|kind| InstrumentTypeDto { kind: kind.clone() });
         named.entry(handler.name.clone()).or_default().push(HandlerDto {
             id: handler.id.0.clone(),
+            name: handler.name.clone(),
             version: handler.version.clone(),
             spec: handler.spec.clone(),
             schema: handler.schema.clone(),

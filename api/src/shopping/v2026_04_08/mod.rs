@@ -13,7 +13,7 @@ mod write;
 
 use std::sync::Arc;
 
-use actix_web::web;
+use actix_web::http::Method;
 use domain::PortFuture;
 use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
 use domain::clock::Clock;
@@ -22,6 +22,7 @@ use domain::fault::Fault;
 use domain::order::OrderBook;
 use domain::payment::PaymentHandler;
 
+use crate::http::Routes;
 use crate::runtime::{Commands, Supervisor};
 
 pub use agent::{AgentPolicy, platform};
@@ -66,9 +67,8 @@ pub struct Surface {
     pub outage: Outage,
 }
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/.well-known/ucp", web::get().to(discovery::profile))
-        .configure(checkout::routes)
-        .configure(order::routes);
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/.well-known/ucp", discovery::profile);
+    checkout::routes(routes);
+    order::routes(routes);
 }

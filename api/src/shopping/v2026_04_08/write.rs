@@ -47,7 +47,7 @@ pub(super) fn claim(
         return Err(refused_key(domain::idempotency::ClaimRefusal::Unavailable));
     }
     let Principal::Platform(platform) = ctx.principal() else {
-        return Err(Problem::bad_request("missing_ucp_agent", "The header UCP-Agent is required"));
+        return Err(Problem::bad_request("invalid_profile_url", "The header UCP-Agent is required"));
     };
     let mut hash = Sha256::new();
     for part in [req.method().as_str().as_bytes(), b"\n", req.path().as_bytes(), b"\n", body] {

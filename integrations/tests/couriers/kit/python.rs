@@ -2,12 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Once;
 
 use faultkit::Received;
+use faultkit::provided::{MAIL, Provided, SIGNATURES};
 use serde_json::{Value, json};
-
-const PYTHON: &str = "XTASK_PYTHON";
 
 /// What is covered by the signature of a webhook whose address has a query.
 const COVERED: [&str; 11] = [
@@ -26,28 +24,27 @@ const COVERED: [&str; 11] = [
 
 /// A script that speaks in JSON lines. It ends when its standard input does, which is when this is dropped.
 pub struct Script {
+    judge: Provided,
     child: Child,
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
 }
 
 impl Script {
-    /// `None`, and a word about it, when there is no Python to run it.
+    /// `None`, and the test is reported as skipped, when there is no Python to run it.
     pub fn start(name: &str, arguments: &[&str]) -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Ok(python) = std::env::var(PYTHON) else {
-            SAID.call_once(|| {
-                let what = "message signatures and SMTP, by independent implementations";
-                let _ = writeln!(std::io::stderr(), "NOT CHECKED: {what} ({PYTHON} is not set)");
-            });
-            return None;
+        let judge = match name {
+            "verify.py" => SIGNATURES,
+            "smtpd.py" => MAIL,
+            other => panic!("no judge in {other}"),
         };
+        let python = judge.get()?;
         let path = format!("{}/../integrations/tests/couriers/kit/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(&python);
         command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{PYTHON}={python}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}={python}: {error}", judge.variable));
         let (to, from) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("piped")));
-        Some(Self { child, to, from })
+        Some(Self { judge, child, to, from })
     }
 
     pub fn ask(&mut self, question: &Value) -> Value {
@@ -66,7 +63,9 @@ impl Script {
     pub fn next(&mut self) -> Value {
         let mut line = String::new();
         self.from.read_line(&mut line).expect("it answers");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("it said {line:?}: {error}"))
+        let said = serde_json::from_str(&line).unwrap_or_else(|error| panic!("it said {line:?}: {error}"));
+        self.judge.used();
+        said
     }
 }
 

@@ -1,6 +1,5 @@
 //! A full disk: a fault of its own, told until a write finds room again.
 
-use std::io::Write;
 use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
@@ -8,7 +7,7 @@ use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryO
 use domain::fault::FaultKind;
 use domain::idempotency::IdempotencyRecords;
 use faultkit::SmallDisk;
-use persistence::Database;
+use persistence::{Database, Degraded};
 use tokio::runtime::Handle;
 
 use crate::kit::data::{alice, catalogue, create, new_checkout, noon, request, task};
@@ -71,7 +70,7 @@ mod postgres_says {
         raw.execute("DROP TRIGGER refuse ON checkout");
 
         assert!(matches!(record().await, Ok(Recorded::TooLate(_))));
-        assert_eq!(shop.database.degraded(), Some(FaultKind::StorageFull));
+        assert_eq!(shop.database.degraded(), Some(Degraded::StorageFull));
         shop.opened(&[("song", 1)], "k3").await;
         assert_eq!(shop.database.degraded(), None);
     }
@@ -79,8 +78,7 @@ mod postgres_says {
 
 async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed(place: Place) {
     let Some(disk) = SmallDisk::mount(place.sqlite_path().with_file_name("small"), 6) else {
-        let _ = writeln!(std::io::stderr(), "NOT CHECKED: a full disk (only root may mount a small one)");
-        return;
+        return faultkit::provided::not_checked("a full disk (only root may mount a small one)");
     };
     let said = Said::default();
     let settings = config(&format!("sqlite://{}", disk.path.join("shop.db").display()));
@@ -114,7 +112,7 @@ async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed
     let nothing_to_do = || async {
         shop.database.ready(&alice()).await.expect("it can be read");
         assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);
-        assert_eq!((shop.database.degraded(), told()), (Some(FaultKind::StorageFull), [1, 0]));
+        assert_eq!((shop.database.degraded(), told()), (Some(Degraded::StorageFull), [1, 0]));
     };
     nothing_to_do().await;
     assert_eq!(checkouts_on(&disk), created);

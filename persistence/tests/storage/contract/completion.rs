@@ -266,10 +266,15 @@ async fn of_many_keys_at_once_one_completes_the_checkout(place: Place) {
 }
 
 mod locked {
-    use super::{Arc, Place, with_many_keys};
+    use super::*;
+    use crate::kit::data::claim;
     use crate::kit::until;
 
-    crate::on_postgres!(of_many_keys_that_wait_together_one_completes_the_checkout);
+    crate::on_postgres!(
+        of_many_keys_that_wait_together_one_completes_the_checkout,
+        a_buyer_who_is_overtaken_at_the_last_unit_holds_nothing,
+        a_completion_that_is_slow_elsewhere_holds_up_no_buyer_of_the_same_goods,
+    );
 
     /// All of them are on their way before the first can go on.
     async fn of_many_keys_that_wait_together_one_completes_the_checkout(place: Place) {
@@ -284,5 +289,80 @@ mod locked {
         let (counts, ()) = tokio::join!(with_many_keys(&shop, &id), release);
         assert_eq!(counts, (1, 5));
         assert_eq!(place.raw().level("song"), (10, 1));
+    }
+
+    /// It saw ten units, and waits for the row of the one who takes them.
+    async fn a_buyer_who_is_overtaken_at_the_last_unit_holds_nothing(place: Place) {
+        let shop = place.shop().await;
+        let checkout = shop.opened(&[("song", 1), ("book", 1)], "k1").await;
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.execute("BEGIN; UPDATE stock SET held = 10 WHERE sku = 'song'");
+        let ctx = alice();
+        let overtaking = async {
+            until("it waits for the song", || observer.waiting() == 1).await;
+            other.execute("COMMIT");
+        };
+        let beginning = shop.checkouts.begin_completion(&ctx, begin(&checkout.id, "k2"));
+        let (begun, ()) = tokio::join!(beginning, overtaking);
+        let Begun::Answered(answer) = begun.expect("answered") else { panic!("not answered") };
+        let short = about(&answer.outcome);
+        assert_eq!((short.status, short.version, short.attempt.clone()), (Status::Incomplete, 2, None));
+        assert_eq!(short.details.messages[0].code, MessageCode::OutOfStock);
+        assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *short);
+        let mut raw = place.raw();
+        assert_eq!((raw.level("song"), raw.level("book"), raw.count("payment_attempt")), ((10, 10), (10, 0), 0));
+        let standing = shop.checkouts.completion(&alice(), claim(COMPLETE, checkout.id.as_str(), "k2"), checkout.id);
+        assert!(matches!(standing.await.expect("standing"), Begun::Answered(_)));
+    }
+
+    /// Stock is locked last: at every other row a transaction may wait without its goods being out of reach.
+    async fn a_completion_that_is_slow_elsewhere_holds_up_no_buyer_of_the_same_goods(place: Place) {
+        drop(place);
+        for (table, event, slow) in [
+            ("payment_attempt", "INSERT", "NEW.claim_key = 'slow-begin'"),
+            ("checkout", "UPDATE", "NEW.status = 'complete_in_progress' AND NEW.version = 2"),
+            ("orders", "INSERT", "true"),
+            ("delivery", "INSERT", "true"),
+            ("payment_attempt", "UPDATE", "NEW.state = 'confirmed'"),
+            ("checkout", "UPDATE", "NEW.status = 'completed'"),
+            ("idempotency_key", "UPDATE", "NEW.operation = 'checkout.complete'"),
+        ] {
+            let place = Place::postgres().expect("a server");
+            let shop = place.shop().await;
+            let (_, attempt) = shop.begun(&[("song", 1)], "paid").await;
+            let (first, second) =
+                (shop.opened(&[("song", 1)], "k1").await.id, shop.opened(&[("song", 1)], "k2").await.id);
+            let mut raw = place.raw();
+            // The second buyer passes: the gate is for the one who comes first.
+            raw.execute(&format!(
+                "CREATE SEQUENCE passed;
+                 CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     IF {slow} AND nextval('passed') = 1 THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER gate BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION gate();"
+            ));
+            let mut gate = place.raw();
+            gate.execute("SELECT pg_advisory_lock(1)");
+            let (ctx, settles) = (
+                alice(),
+                ["orders", "delivery", "idempotency_key"].contains(&table)
+                    || slow.contains("confirmed")
+                    || slow.contains("completed"),
+            );
+            let slow_one = async {
+                match settles {
+                    true => drop(shop.settle(&attempt, PaymentOutcome::Confirmed).await),
+                    false => drop(shop.begin(&first, "slow-begin").await),
+                }
+            };
+            let other_one = async {
+                until("the first one waits at the gate", || raw.waiting() == 1).await;
+                let begun = shop.checkouts.begin_completion(&ctx, begin(&second, "quick")).await;
+                assert!(matches!(begun, Ok(Begun::Claimed { .. })), "{event} {table}: {begun:?}");
+                assert_eq!(raw.waiting(), 1, "{event} {table}");
+                gate.execute("SELECT pg_advisory_unlock(1)");
+            };
+            tokio::join!(slow_one, other_one);
+        }
     }
 }

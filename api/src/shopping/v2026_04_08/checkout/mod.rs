@@ -1,5 +1,6 @@
 //! `/checkout-sessions`: create, read, update, complete, cancel (checkout, REST binding).
 
+mod limits;
 mod request;
 mod response;
 
@@ -7,7 +8,7 @@ pub(super) use response::{AddressDto, ItemDto, address};
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::{
     Answer, COMPLETE, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome,
@@ -18,19 +19,20 @@ use domain::delivery::Channel;
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::watch;
 
+use request::Refused;
+
 use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
 use super::problem::checkout_error;
 use super::{Shopping, Surface, write};
-use crate::http::{Body, Problem, fault_problem, json};
+use crate::http::{Body, Problem, Routes, fault_problem};
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/checkout-sessions", web::post().to(create))
-        .route("/checkout-sessions/{id}", web::get().to(read))
-        .route("/checkout-sessions/{id}", web::put().to(update))
-        .route("/checkout-sessions/{id}/complete", web::post().to(complete))
-        .route("/checkout-sessions/{id}/cancel", web::post().to(cancel));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.on(Method::POST, "/checkout-sessions", create);
+    routes.on(Method::GET, "/checkout-sessions/{id}", read);
+    routes.on(Method::PUT, "/checkout-sessions/{id}", update);
+    routes.on(Method::POST, "/checkout-sessions/{id}/complete", complete);
+    routes.on(Method::POST, "/checkout-sessions/{id}/cancel", cancel);
 }
 
 async fn create(
@@ -41,7 +43,11 @@ async fn create(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", &body.0)?;
-    let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
+    let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
+        Ok(request) => request,
+        Err(Refused::Problem(problem)) => return Err(problem),
+        Err(Refused::InBand(message)) => return Ok(in_band_refusal(&[message])),
+    };
     let (use_case, command) = (shopping.create.clone(), CreateCommand { claim, request });
     let work = |ctx| async move { use_case.run(&ctx, command).await };
     let answer = shopping.commands.run(&ctx, "checkout.create", work).await;
@@ -69,7 +75,11 @@ async fn update(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, &body.0)?;
-    let request = json::<request::CheckoutBody>(&body.0)?.parse()?;
+    let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
+        Ok(request) => request,
+        Err(Refused::Problem(problem)) => return Err(problem),
+        Err(Refused::InBand(message)) => return Ok(in_band_refusal(&[message])),
+    };
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
     let (use_case, command) = (shopping.update.clone(), UpdateCommand { claim, id, request });
     let work = |ctx| async move { use_case.run(&ctx, command).await };
@@ -104,7 +114,7 @@ async fn complete(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, &body.0)?;
-    let choice = json::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
+    let choice = request::read::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
 
     let (tell_begun, begun) = watch::channel(None);

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use domain::checkout::{BuyerContext, CheckoutRequest, LineId, RequestedLine};
+use domain::checkout::{BuyerContext, CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
 use domain::customer::{Address, Buyer, Consent, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
 use domain::payment::{Credential, HandlerId, Instrument, InstrumentDisplay, PaymentChoice, PaymentHandler};
-use domain::promotion::Code;
 use domain::quantity::Quantity;
 use domain::secret::Secret;
 use serde::Deserialize;
-use validator::{Validate, ValidateEmail};
+use serde::de::DeserializeOwned;
+use validator::ValidateEmail;
 
-use crate::http::{ObjectOnly, Problem};
+use super::limits;
+use crate::card::{are_last_digits, holds_card_number};
+use crate::http::{ObjectOnly, Problem, document, typed};
 
 /// The body of create and update: the whole content of a checkout.
 #[derive(Deserialize)]
@@ -47,16 +49,12 @@ struct ItemBody {
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct BuyerBody {
-    #[validate(length(max = 200))]
     first_name: Option<String>,
-    #[validate(length(max = 200))]
     last_name: Option<String>,
-    #[validate(length(max = 320))]
     email: Option<String>,
-    #[validate(length(max = 50))]
     phone_number: Option<String>,
     consent: Option<ConsentBody>,
     #[serde(flatten)]
@@ -74,22 +72,15 @@ struct ConsentBody {
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct ContextBody {
-    #[validate(length(max = 100))]
     address_country: Option<String>,
-    #[validate(length(max = 100))]
     address_region: Option<String>,
-    #[validate(length(max = 50))]
     postal_code: Option<String>,
-    #[validate(length(max = 50))]
     language: Option<String>,
-    #[validate(length(max = 10))]
     currency: Option<String>,
-    #[validate(length(max = 2000))]
     intent: Option<String>,
-    #[validate(length(max = 20))]
     #[serde(default)]
     eligibility: Vec<String>,
     #[serde(flatten)]
@@ -124,28 +115,18 @@ enum MethodWord {
     Pickup,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct DestinationBody {
-    #[validate(length(min = 1, max = 128))]
     id: Option<String>,
-    #[validate(length(max = 300))]
     street_address: Option<String>,
-    #[validate(length(max = 300))]
     extended_address: Option<String>,
-    #[validate(length(max = 200))]
     address_locality: Option<String>,
-    #[validate(length(max = 200))]
     address_region: Option<String>,
-    #[validate(length(max = 50))]
     postal_code: Option<String>,
-    #[validate(length(max = 100))]
     address_country: Option<String>,
-    #[validate(length(max = 200))]
     first_name: Option<String>,
-    #[validate(length(max = 200))]
     last_name: Option<String>,
-    #[validate(length(max = 50))]
     phone_number: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
@@ -227,31 +208,39 @@ fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Problem> {
     if list.len() > limit { Err(invalid(path, &format!("has more than {limit} entries"))) } else { Ok(()) }
 }
 
-/// Names the first member that is too long. The validator's own text would repeat the value.
-fn check(body: &impl Validate, path: &str) -> Result<(), Problem> {
-    body.validate().map_err(|errors| {
-        let field = errors.field_errors().keys().map(ToString::to_string).min().unwrap_or_default();
-        invalid(&format!("{path}.{field}"), "has the wrong length")
-    })
+/// Why a request is not carried out.
+pub(super) enum Refused {
+    /// It is not what the protocol describes.
+    Problem(Problem),
+    /// It is, and the shop does not sell that.
+    InBand(Message),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Reads a body whose texts are within their limits.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut document = document(body)?;
+    limits::apply(&mut document)?;
+    typed(document)
 }
 
 impl CheckoutBody {
-    pub(super) fn parse(self) -> Result<CheckoutRequest, Problem> {
+    pub(super) fn parse(self) -> Result<CheckoutRequest, Refused> {
         if self.line_items.is_empty() {
-            return Err(invalid("line_items", "must not be empty"));
+            return Err(invalid("line_items", "must not be empty").into());
         }
         at_most(&self.line_items, CheckoutRequest::MAX_LINES, "line_items")?;
         let lines = self.line_items.into_iter().enumerate().map(|(index, line)| line.parse(index));
         let codes = self.discounts.and_then(|discounts| discounts.codes);
-        for (index, code) in codes.iter().flatten().enumerate() {
-            if code.len() > Code::MAX_LENGTH {
-                return Err(invalid(&format!("discounts.codes[{index}]"), "is too long"));
-            }
-        }
         at_most(codes.as_deref().unwrap_or_default(), CheckoutRequest::MAX_CODES, "discounts.codes")?;
         let attribution = self.attribution.unwrap_or_default();
-        if attribution.len() > 50 || attribution.iter().any(|(name, value)| name.len() > 100 || value.len() > 500) {
-            return Err(invalid("attribution", "has too many or too long entries"));
+        if attribution.len() > 50 || attribution.keys().any(|name| name.chars().count() > 100) {
+            return Err(invalid("attribution", "has too many entries or too long names").into());
         }
         Ok(CheckoutRequest {
             lines: lines.collect::<Result<_, _>>()?,
@@ -266,11 +255,18 @@ impl CheckoutBody {
 }
 
 impl LineBody {
-    fn parse(self, index: usize) -> Result<RequestedLine, Problem> {
-        let quantity = Quantity::parse(self.quantity)
-            .map_err(|error| invalid(&format!("line_items[{index}].quantity"), &error.to_string()))?;
-        if self.item.id.is_empty() || self.item.id.len() > 1_000 {
-            return Err(invalid(&format!("line_items[{index}].item.id"), "has the wrong length"));
+    fn parse(self, index: usize) -> Result<RequestedLine, Refused> {
+        if self.quantity < 1 {
+            return Err(invalid(&format!("line_items[{index}].quantity"), "must be at least 1").into());
+        }
+        // The protocol has no upper bound, so this is an outcome and not a mistake of the request.
+        let quantity = Quantity::parse(self.quantity).map_err(|_| {
+            let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
+            let subject = Some(Subject::RequestedLine(index));
+            Refused::InBand(Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject))
+        })?;
+        if self.item.id.is_empty() {
+            return Err(invalid(&format!("line_items[{index}].item.id"), "must not be empty").into());
         }
         // An id that we did not give names no line of ours.
         let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
@@ -280,7 +276,6 @@ impl LineBody {
 
 impl BuyerBody {
     fn parse(self) -> Result<Buyer, Problem> {
-        check(&self, "buyer")?;
         if self.email.as_ref().is_some_and(|email| !email.trim().validate_email()) {
             return Err(invalid("buyer.email", "is not an e-mail address"));
         }
@@ -302,10 +297,7 @@ impl BuyerBody {
 
 impl ContextBody {
     fn parse(self) -> Result<BuyerContext, Problem> {
-        check(&self, "context")?;
-        if self.eligibility.iter().any(|claim| claim.len() > 200) {
-            return Err(invalid("context.eligibility", "has an entry that is too long"));
-        }
+        at_most(&self.eligibility, 20, "context.eligibility")?;
         Ok(BuyerContext {
             country: self.address_country,
             region: self.address_region,
@@ -333,15 +325,11 @@ impl FulfillmentBody {
 
         let destinations = method.destinations.unwrap_or_default();
         at_most(&destinations, CheckoutRequest::MAX_DESTINATIONS, "fulfillment.methods[0].destinations")?;
-        let parsed = destinations.into_iter().enumerate().map(|(index, destination)| {
-            let path = format!("fulfillment.methods[0].destinations[{index}]");
-            check(&destination, &path)?;
-            Ok(destination.parse())
-        });
+        let destinations = destinations.into_iter().map(DestinationBody::parse).collect();
         let option = method.groups.into_iter().flatten().next().and_then(|group| group.selected_option_id);
         Ok(FulfillmentRequest {
             kinds,
-            destinations: parsed.collect::<Result<_, Problem>>()?,
+            destinations,
             selected_destination: method.selected_destination_id.map(DestinationId),
             selected_option: option.map(OptionId),
         })
@@ -381,22 +369,28 @@ impl PaymentBody {
 impl InstrumentBody {
     fn parse(self, index: usize, handler: HandlerId) -> Result<(Instrument, Option<Credential>), Problem> {
         let path = |member: &str| format!("payment.instruments[{index}].{member}");
-        let short = |text: Option<String>, member: &str| match text {
-            Some(text) if text.len() > 200 => Err(invalid(&path(member), "is too long")),
+        let shown = |text: Option<String>, member: &str| match text {
+            Some(text) if holds_card_number(&text) => Err(invalid(&path(member), "must not hold a card number")),
+            text => Ok(text),
+        };
+        let last_digits = |text: Option<String>| match text {
+            Some(text) if !are_last_digits(&text) => {
+                Err(invalid(&path("display.last_digits"), "must be two to four digits"))
+            }
             text => Ok(text),
         };
         let display = match self.display {
             None => None,
             Some(display) => Some(InstrumentDisplay {
-                brand: short(display.brand, "display.brand")?,
-                last_digits: short(display.last_digits, "display.last_digits")?,
-                description: short(display.description, "display.description")?,
+                brand: shown(display.brand, "display.brand")?,
+                last_digits: last_digits(display.last_digits)?,
+                description: shown(display.description, "display.description")?,
             }),
         };
         let instrument = Instrument {
-            id: short(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
+            id: shown(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
             handler,
-            kind: short(self.kind, "type")?.unwrap_or_else(|| "card".to_owned()),
+            kind: shown(self.kind, "type")?.unwrap_or_else(|| "card".to_owned()),
             selected: self.selected.unwrap_or(false),
             display,
         };

@@ -93,9 +93,6 @@ struct AdjustmentDto {
     line_items: Vec<UnitsDto>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     totals: Vec<TotalDto>,
-    /// Not in the schema; clients of the older shape read it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
@@ -176,7 +173,6 @@ fn adjusted(event: &OrderEvent, adjustment: &Adjustment) -> AdjustmentDto {
         },
         line_items: units(&adjustment.lines),
         totals: adjustment.amount.map(|amount| single(amount, &adjustment.kind)).into_iter().collect(),
-        amount: adjustment.amount.map(|amount| amount.minor()),
         description: adjustment.description.clone(),
     }
 }

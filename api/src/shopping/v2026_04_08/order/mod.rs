@@ -2,6 +2,7 @@
 
 pub(crate) mod dto;
 
+use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
 use domain::context::{Principal, RequestContext};
 use domain::order::{Order, OrderId};
@@ -9,10 +10,10 @@ use domain::order::{Order, OrderId};
 use super::agent::Agent;
 use super::envelope::not_found;
 use super::{Shopping, Surface};
-use crate::http::fault_problem;
+use crate::http::{Routes, fault_problem};
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/orders/{id}", web::get().to(read));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/orders/{id}", read);
 }
 
 async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> HttpResponse {

@@ -1,0 +1,43 @@
+//! What a command prints. Output that cannot be written is not a panic: the command goes on with its work, and its exit
+//! code says afterwards that its words were lost.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line to standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::output::to_standard(format_args!($($text)*), "\n") };
+}
+
+/// Writes a line to standard error.
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::cli::output::to_error(format_args!($($text)*)) };
+}
+
+pub(super) use {complain, say};
+
+pub(super) fn to_standard(text: fmt::Arguments<'_>, end: &str) {
+    let mut out = io::stdout().lock();
+    let written = write!(out, "{text}{end}").and_then(|()| out.flush());
+    note(written);
+}
+
+/// There is no other place to report to.
+pub(super) fn to_error(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Notes the outcome of a write to standard output.
+pub(super) fn note(written: io::Result<()>) {
+    if written.is_err() {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}

@@ -1,0 +1,97 @@
+//! Addresses and their methods, collected first, so that each address knows all of its methods: HEAD goes wherever GET
+//! does (the scope turns it into one), OPTIONS is answered, and any other method is 405 with `Allow` (RFC 9110, sections
+//! 9.1 and 15.5.6).
+
+use actix_web::guard::fn_guard;
+use actix_web::http::header::ALLOW;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route, web};
+
+use super::Problem;
+
+/// The addresses of one server.
+#[derive(Default)]
+pub struct Routes(Vec<Resource>);
+
+struct Resource {
+    path: &'static str,
+    methods: Vec<Method>,
+    routes: Vec<Route>,
+}
+
+impl Routes {
+    /// Adds a handler. Each pair of path and method is added once.
+    pub fn on<F, Args>(&mut self, method: Method, path: &'static str, handler: F)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = web::method(method.clone()).to(handler);
+        match self.0.iter_mut().find(|resource| resource.path == path) {
+            Some(resource) => {
+                resource.methods.push(method);
+                resource.routes.push(route);
+            }
+            None => self.0.push(Resource { path, methods: vec![method], routes: vec![route] }),
+        }
+    }
+
+    pub fn install(self, config: &mut web::ServiceConfig) {
+        for Resource { path, methods, routes } in self.0 {
+            let allow = allow(&methods);
+            let resource = web::resource(path).guard(fn_guard(move |ctx| is_literal(path, ctx.head().uri.path())));
+            let resource = routes.into_iter().fold(resource, |resource, route| resource.route(route));
+            let other = move |req: HttpRequest| {
+                let answer = other_method(&req, &allow);
+                async move { answer }
+            };
+            config.service(resource.default_service(web::to(other)));
+        }
+    }
+}
+
+fn allow(methods: &[Method]) -> String {
+    let head = methods.contains(&Method::GET).then_some(Method::HEAD);
+    let all = methods.iter().cloned().chain(head).chain([Method::OPTIONS]);
+    all.map(|method| method.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn other_method(req: &HttpRequest, allow: &str) -> Result<HttpResponse, Problem> {
+    if req.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
+    }
+    let content = format!("This address takes {allow}");
+    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", content).allow(allow))
+}
+
+/// Whether the fixed segments of an address are written as they are. The router reads `%73tatusz` as `statusz`; a rule
+/// of a proxy for the plain address does not, and must not be passed by.
+fn is_literal(pattern: &str, path: &str) -> bool {
+    pattern.split('/').zip(path.split('/')).all(|(fixed, given)| fixed.starts_with('{') || fixed == given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_segments_are_matched_as_they_are_written() {
+        for (pattern, path, expected) in [
+            ("/statusz", "/statusz", true),
+            ("/statusz", "/%73tatusz", false),
+            ("/orders/{id}", "/orders/ord_1", true),
+            ("/orders/{id}", "/orders/ord%5F1", true),
+            ("/orders/{id}", "/%6Frders/ord_1", false),
+            ("/checkout-sessions/{id}/complete", "/checkout-sessions/x/complet%65", false),
+        ] {
+            assert_eq!(is_literal(pattern, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn head_goes_where_get_does() {
+        assert_eq!(allow(&[Method::GET, Method::PUT]), "GET, PUT, HEAD, OPTIONS");
+        assert_eq!(allow(&[Method::POST]), "POST, OPTIONS");
+    }
+}

@@ -1,0 +1,291 @@
+//! Passes, nudges, failures and recoveries of supervised tasks.
+
+use super::*;
+use crate::log::Kept;
+use serde_json::json;
+use slog::o;
+use tokio::sync::mpsc;
+
+type Step = fn(u32) -> Result<Progress, Fault>;
+
+/// Counts its passes, does as told, and reports each.
+struct Counted {
+    name: &'static str,
+    step: Step,
+    passes: AtomicU32,
+    told: mpsc::UnboundedSender<u32>,
+}
+
+impl BackgroundTask for Counted {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
+        let pass = self.passes.fetch_add(1, Ordering::SeqCst) + 1;
+        let _ = self.told.send(pass);
+        let step = self.step;
+        Box::pin(async move { step(pass) })
+    }
+}
+
+fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
+    start_with(&Logger::root(slog::Discard, o!()), step, period)
+}
+
+fn start_with(log: &Logger, step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
+    let (told, heard) = mpsc::unbounded_channel();
+    let probe = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
+    let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    (Supervisor::start(&Handle::current(), log, vec![(Arc::new(probe), schedule)], None), heard)
+}
+
+const NEVER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn a_nudge_brings_the_next_pass_forward() {
+    let (supervisor, mut heard) = start(|_| Ok(Progress::Idle), NEVER);
+    assert_eq!(heard.recv().await, Some(1));
+    supervisor.nudge("probe.run");
+    assert_eq!(heard.recv().await, Some(2));
+    assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn more_work_is_done_at_once() {
+    let step: Step = |pass| Ok(if pass < 5 { Progress::More(10) } else { Progress::Idle });
+    let (supervisor, mut heard) = start(step, NEVER);
+    for expected in 1..=5 {
+        assert_eq!(heard.recv().await, Some(expected));
+    }
+    supervisor.drain(Duration::from_secs(5)).await;
+    assert_eq!(supervisor.status()["probe.run"].items, 40);
+}
+
+#[tokio::test]
+async fn a_task_that_panics_or_fails_is_tried_again() {
+    let step: Step = |pass| match pass {
+        1 => panic!("on purpose"),
+        2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
+        _ => Ok(Progress::Idle),
+    };
+    let log = Kept::default();
+    let (supervisor, mut heard) = start_with(&log.logger(), step, Duration::from_millis(1));
+    for expected in 1..=3 {
+        assert_eq!(heard.recv().await, Some(expected));
+    }
+    supervisor.drain(Duration::from_secs(5)).await;
+    let status = &supervisor.status()["probe.run"];
+    assert_eq!((status.failures, status.failing_for), (2, 0));
+    let failed: Vec<_> = log.lines().into_iter().filter(|line| line["msg"] == "pass failed").collect();
+    let told = failed.iter().map(|line| (&line["level"], &line["error_code"], &line["failing_for"]));
+    let (internal, down) = (json!("internal"), json!("unavailable"));
+    let (error, warning, one, two) = (json!("error"), json!("warning"), json!(1), json!(2));
+    assert_eq!(told.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
+}
+
+/// Holds its first pass until as many run beside it as there are lanes.
+struct Crowd(Arc<tokio::sync::Barrier>);
+
+impl BackgroundTask for Crowd {
+    fn name(&self) -> &'static str {
+        "crowd.run"
+    }
+    fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
+        let barrier = self.0.clone();
+        Box::pin(async move {
+            barrier.wait().await;
+            Ok(Progress::Idle)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
+    let barrier = Arc::new(tokio::sync::Barrier::new(4));
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3, wakes: &[] };
+    let log = Logger::root(slog::Discard, o!());
+    let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(Crowd(barrier.clone())), schedule)];
+    let supervisor = Supervisor::start(&Handle::current(), &log, tasks, None);
+    barrier.wait().await;
+    assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
+    let status = &supervisor.status()["crowd.run"];
+    assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
+    let probe = |name, step| {
+        let (told, heard) = mpsc::unbounded_channel();
+        let probe: Arc<dyn BackgroundTask> = Arc::new(Counted { name, step, passes: AtomicU32::new(0), told });
+        (probe, heard)
+    };
+    let step: Step = |pass| Ok(if pass == 2 { Progress::Done(1) } else { Progress::Idle });
+    let ((maker, mut made), (woken, mut heard)) =
+        (probe("maker.run", step), probe("probe.run", |_| Ok(Progress::Idle)));
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let log = Logger::root(slog::Discard, o!());
+    let tasks = vec![(maker, schedule.then_wakes(&["probe.run"])), (woken, schedule)];
+    let supervisor = Supervisor::start(&Handle::current(), &log, tasks, None);
+    assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
+    supervisor.nudge("maker.run");
+    assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
+    // Nothing was done, so nobody is woken.
+    supervisor.nudge("maker.run");
+    assert_eq!(made.recv().await, Some(3));
+    assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
+    assert!(heard.try_recv().is_err());
+}
+
+#[test]
+fn the_wait_after_failures_grows_and_is_bounded() {
+    let period = Duration::from_secs(1);
+    assert_eq!(backoff(period, 1), Duration::from_secs(2));
+    assert_eq!(backoff(period, 3), Duration::from_secs(8));
+    assert_eq!(backoff(period, 60), Duration::from_secs(32));
+    assert_eq!(backoff(NEVER, 60), Duration::from_secs(300));
+}
+
+fn failing(kind: FaultKind) -> Fault {
+    Fault::new(kind, "counted.run")
+}
+
+/// Two tasks that fail until the world is up, with a wait that no test outlives.
+fn two_failing(
+    kind: FaultKind,
+    up: &Arc<AtomicBool>,
+    probe: Option<Probe>,
+) -> (Supervisor, [mpsc::UnboundedReceiver<u32>; 2]) {
+    let task = |name| {
+        let (told, heard) = mpsc::unbounded_channel();
+        let task: Arc<dyn BackgroundTask> =
+            Arc::new(Dependent { name, kind, up: up.clone(), told, passes: AtomicU32::new(0) });
+        (task, heard)
+    };
+    let ((one, first), (two, second)) = (task("one.run"), task("two.run"));
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let log = Logger::root(slog::Discard, o!());
+    let tasks = vec![(one, schedule), (two, schedule)];
+    (Supervisor::start(&Handle::current(), &log, tasks, probe), [first, second])
+}
+
+/// Succeeds while the world is up.
+struct Dependent {
+    name: &'static str,
+    kind: FaultKind,
+    up: Arc<AtomicBool>,
+    told: mpsc::UnboundedSender<u32>,
+    passes: AtomicU32,
+}
+
+impl BackgroundTask for Dependent {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
+        let outcome = if self.up.load(Ordering::SeqCst) { Ok(Progress::Idle) } else { Err(failing(self.kind)) };
+        let _ = self.told.send(self.passes.fetch_add(1, Ordering::SeqCst) + 1);
+        Box::pin(async move { outcome })
+    }
+}
+
+/// Answers as the world is, and counts how often it was asked.
+fn probe(up: &Arc<AtomicBool>, asked: &Arc<AtomicU32>) -> Probe {
+    let (up, asked) = (up.clone(), asked.clone());
+    let reach = move |_: &RequestContext| -> PortFuture<(), Fault> {
+        asked.fetch_add(1, Ordering::SeqCst);
+        let outcome = if up.load(Ordering::SeqCst) { Ok(()) } else { Err(failing(FaultKind::Unavailable)) };
+        Box::pin(async move { outcome })
+    };
+    Probe { reach: Arc::new(reach), period: Duration::from_millis(2) }
+}
+
+async fn asked_again(asked: &AtomicU32) {
+    let before = asked.load(Ordering::SeqCst);
+    while asked.load(Ordering::SeqCst) < before + 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn recovery_of_the_shared_dependency_wakes_all_tasks_and_resets_their_backoff() {
+    for kind in [FaultKind::Unavailable, FaultKind::DeadlineExceeded, FaultKind::Contention, FaultKind::OutcomeUnknown]
+    {
+        let (up, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (supervisor, mut heard) = two_failing(kind, &up, Some(probe(&up, &asked)));
+        for heard in &mut heard {
+            assert_eq!(heard.recv().await, Some(1));
+        }
+        asked_again(&asked).await;
+        up.store(true, Ordering::SeqCst);
+        for heard in &mut heard {
+            assert_eq!(heard.recv().await, Some(2), "{kind:?}");
+        }
+        // Nothing fails any more, so nothing is asked.
+        supervisor.drain(Duration::from_secs(5)).await;
+        assert!(supervisor.status().values().all(|status| status.failing_for == 0 && status.failures == 1));
+        assert!(supervisor.tasks.values().all(|task| task.strikes.load(Ordering::SeqCst) == 0));
+    }
+}
+
+/// What is out of reach is something else: the dependency that answers all along wakes nothing.
+#[tokio::test]
+async fn dependency_that_was_never_lost_leaves_the_backoff_alone() {
+    let (down, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let up = Arc::new(AtomicBool::new(true));
+    let (supervisor, mut heard) = two_failing(FaultKind::Unavailable, &down, Some(probe(&up, &asked)));
+    for heard in &mut heard {
+        assert_eq!(heard.recv().await, Some(1));
+    }
+    asked_again(&asked).await;
+    asked_again(&asked).await;
+    supervisor.drain(Duration::from_secs(5)).await;
+    assert!(heard.iter_mut().all(|heard| heard.try_recv().is_err()));
+}
+
+/// A mistake of the program is not mended by a database that is back.
+#[tokio::test]
+async fn internal_failures_are_not_woken_by_a_recovery() {
+    let up = Arc::new(AtomicBool::new(false));
+    let (supervisor, mut heard) = two_failing(FaultKind::Internal, &up, None);
+    for heard in &mut heard {
+        assert_eq!(heard.recv().await, Some(1));
+    }
+    while supervisor.status().values().any(|status| status.failures == 0) {
+        tokio::task::yield_now().await;
+    }
+    supervisor.recovered();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    supervisor.drain(Duration::from_secs(5)).await;
+    assert!(heard.iter_mut().all(|heard| heard.try_recv().is_err()));
+}
+
+#[tokio::test]
+async fn task_that_succeeds_after_failures_wakes_the_others() {
+    let up = Arc::new(AtomicBool::new(false));
+    let (told, mut quick) = mpsc::unbounded_channel();
+    let own_log = Logger::root(slog::Discard, o!());
+    let first: Arc<dyn BackgroundTask> = Arc::new(Dependent {
+        name: "quick.run",
+        kind: FaultKind::Unavailable,
+        up: up.clone(),
+        told,
+        passes: AtomicU32::new(0),
+    });
+    let (told, mut slow) = mpsc::unbounded_channel();
+    let second: Arc<dyn BackgroundTask> = Arc::new(Dependent {
+        name: "slow.run",
+        kind: FaultKind::Unavailable,
+        up: up.clone(),
+        told,
+        passes: AtomicU32::new(0),
+    });
+    let schedule = |period| Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let tasks = vec![(first, schedule(Duration::from_millis(1))), (second, schedule(NEVER))];
+    let supervisor = Supervisor::start(&Handle::current(), &own_log, tasks, None);
+    assert_eq!((quick.recv().await, slow.recv().await), (Some(1), Some(1)));
+    up.store(true, Ordering::SeqCst);
+    assert_eq!(slow.recv().await, Some(2));
+    supervisor.drain(Duration::from_secs(5)).await;
+}

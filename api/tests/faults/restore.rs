@@ -1,0 +1,299 @@
+//! Backups of a shop that is selling, taken by the procedures of docs/OPERATIONS.md, and a shop that is restored from
+//! each. What the restored shop does not know, the comparison with the gateway finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::{Connection, PgConnection};
+use faultkit::PostgresServer;
+use faultkit::provided::POSTGRES_PROGRAMS;
+use paysim::{Fault, Operation, Paysim};
+
+use crate::books::{Books, Item, stock_with};
+use crate::extent::{Chance, PATIENCE, until};
+use crate::gateway::{self, VISA};
+use crate::invariants::{State, violations};
+use crate::kit::client::fresh_key;
+use crate::kit::{Place, Server};
+use crate::platform::{Call, Platform};
+
+const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
+const MANY: u64 = 1_000;
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
+    ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "300"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1000"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "200"),
+];
+
+/// A way to back up a database and to restore it. Addresses are database urls.
+trait Method {
+    fn url(&self) -> String;
+    fn back_up(&mut self);
+    /// What is kept continuously is kept by now: true if there is such a thing.
+    fn follow(&mut self) -> bool;
+    /// The database is lost with everything in it. What comes back is at the same url or at another.
+    fn lose_and_restore(&mut self);
+    fn books(&self) -> Books;
+}
+
+crate::on_sqlite!(shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later);
+
+async fn shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later(place: Place) {
+    let directory = place.directory().to_owned();
+    scenario(&place, OnlineCopy { directory });
+}
+
+mod postgres {
+    use super::{Archive, Dump, Place, programs, scenario};
+
+    #[test]
+    fn shop_restored_from_dump_settles_what_was_open_and_knows_nothing_later() {
+        let Some(bin) = programs(&["pg_dump", "pg_restore"]) else { return };
+        crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Dump::of(&bin)) });
+    }
+
+    #[test]
+    fn shop_restored_from_archive_knows_everything_that_was_archived() {
+        let Some(bin) = programs(&["pg_basebackup"]) else { return };
+        crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Archive::of(bin)) });
+    }
+}
+
+fn programs(names: &[&str]) -> Option<PathBuf> {
+    let bin = POSTGRES_PROGRAMS.get().map(PathBuf::from)?;
+    if let Some(missing) = names.iter().find(|name| !bin.join(name).is_file()) {
+        POSTGRES_PROGRAMS.skip(&format!("there is no {missing}"));
+        return None;
+    }
+    POSTGRES_PROGRAMS.used();
+    Some(bin)
+}
+
+fn scenario(place: &Place, mut method: impl Method) {
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    let launch = |url: &str, stocked: bool| {
+        let settings = [&gateway::beside(&own, SETTINGS)[..], &[("TUCKSHOP_DATABASE_URL", url)]].concat();
+        if !stocked {
+            stock_with(place, &settings, ITEMS);
+        }
+        Server::launch(place, &settings)
+    };
+    let server = launch(&method.url(), false);
+    let mut platform = Platform::at(server.address());
+    let before = buy(&mut platform);
+    let open_in_backup = platform.checkout("bun", 3);
+
+    // One purchase is under way, and its outcome is unknown, while the backup is taken. Others buy.
+    gateway.fail_next(Operation::IntentConfirm, MANY, Fault::HangAfterEffect);
+    gateway.fail_next(Operation::IntentRetrieve, MANY, Fault::HangWithoutEffect);
+    let (open, key) = (platform.checkout("bun", 1), fresh_key());
+    let open_call = Call::pay(&open, &key, VISA);
+    let reply = platform.must(&open_call).expect(200);
+    assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (address, over) = (server.address(), &over);
+        scope.spawn(move || {
+            let mut platform = Platform::at(address);
+            while !over.load(Ordering::SeqCst) {
+                platform.checkout("bun", 1);
+            }
+        });
+        method.back_up();
+        over.store(true, Ordering::SeqCst);
+    });
+    gateway.clear_faults();
+    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    assert_eq!(settled.checkout_status(), "completed", "{settled:?}");
+    let between = buy(&mut platform);
+    let follows = method.follow();
+    let after = pay(&mut platform, open_in_backup);
+    let _ = server.kill9();
+
+    // The shop stays closed until the two books are compared.
+    method.lose_and_restore();
+    let mut books = method.books();
+    let lost: &[&Bought] = if follows { &[&after] } else { &[&between, &after] };
+    let unknown = charged_and_not_recorded(&gateway, &mut books);
+    let checkouts: BTreeSet<&String> = unknown.values().collect();
+    assert_eq!(checkouts, lost.iter().map(|bought| &bought.checkout).collect());
+
+    // A pass may have claimed the open payment for a minute. A real restore takes longer.
+    books.end_leases();
+    let server = launch(&method.url(), true);
+    let mut platform = Platform::at(server.address());
+    platform.must(&Call::get("/readyz")).expect(200);
+    for known in [&before, &between].into_iter().filter(|bought| !checkouts.contains(&bought.checkout)) {
+        let order = platform.must(&Call::get(&format!("/orders/{}", known.order))).expect(200);
+        assert_eq!(order.json["id"], known.order.as_str());
+        let again = platform.must(&known.call).expect(200);
+        assert_eq!(again.order().as_ref(), Some(&known.order), "its key is still answered");
+    }
+    for lost in lost {
+        let order = platform.must(&Call::get(&format!("/orders/{}", lost.order)));
+        assert!(order.says("not_found"), "{order:?}");
+    }
+    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    assert_eq!(settled.checkout_status(), "completed", "the reconciler finds the charge: {settled:?}");
+    buy(&mut platform);
+    // Why the comparison comes first: what was paid after the backup can be paid once more.
+    let again = pay(&mut platform, after.checkout.clone());
+    assert_ne!(again.order, after.order);
+    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let charges = gateway::charges(&gateway).into_iter().filter(|charge| !unknown.contains_key(&charge.attempt));
+    let state = State { charges: charges.collect(), ..books.state(place, ITEMS) };
+    assert_eq!(violations(&state), Vec::<String>::new());
+    drop(books);
+    assert!(server.stop().status.success());
+}
+
+/// A purchase that was acknowledged.
+struct Bought {
+    checkout: String,
+    call: Call,
+    order: String,
+}
+
+fn buy(platform: &mut Platform) -> Bought {
+    let checkout = platform.checkout("bun", 2);
+    pay(platform, checkout)
+}
+
+fn pay(platform: &mut Platform, checkout: String) -> Bought {
+    let call = Call::pay(&checkout, &fresh_key(), VISA);
+    let reply = platform.insist(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
+    Bought { order: reply.order().expect("an order"), checkout, call }
+}
+
+/// The comparison of the two books: attempts that the gateway has and the shop does not know, with their checkouts.
+fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<String, String> {
+    let recorded: BTreeSet<String> = books.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
+    let entries = gateway.ledger().entries.into_iter();
+    let named = entries.filter_map(|entry| {
+        Some((entry.metadata.get("attempt_id")?.clone(), entry.metadata.get("checkout_id")?.clone()))
+    });
+    named.filter(|(attempt, _)| !recorded.contains(attempt)).collect()
+}
+
+/// SQLite: `VACUUM INTO`, from a connection of its own.
+struct OnlineCopy {
+    directory: PathBuf,
+}
+
+impl OnlineCopy {
+    fn file(&self) -> PathBuf {
+        self.directory.join("shop.db")
+    }
+}
+
+impl Method for OnlineCopy {
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.file().display())
+    }
+
+    fn back_up(&mut self) {
+        let copy = self.directory.join("copy.db");
+        Books::at(&self.file()).execute(&format!("VACUUM INTO '{}'", copy.display()));
+        let mut copy = Books::at(&copy);
+        assert_eq!(copy.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
+    }
+
+    fn follow(&mut self) -> bool {
+        false
+    }
+
+    fn lose_and_restore(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", self.file().display()));
+        }
+        std::fs::copy(self.directory.join("copy.db"), self.file()).expect("restored");
+    }
+
+    fn books(&self) -> Books {
+        Books::at(&self.file())
+    }
+}
+
+/// Postgres: `pg_dump` and `pg_restore` into an empty database.
+struct Dump {
+    server: PostgresServer,
+    database: &'static str,
+}
+
+impl Dump {
+    fn of(bin: &Path) -> Self {
+        Self { server: PostgresServer::create(bin), database: "postgres" }
+    }
+}
+
+impl Method for Dump {
+    fn url(&self) -> String {
+        format!("postgres://postgres@{}/{}", self.server.address(), self.database)
+    }
+
+    fn back_up(&mut self) {
+        self.server.run("pg_dump", &["--format=custom", "--file=shop.dump", "--dbname", &self.url()]);
+    }
+
+    fn follow(&mut self) -> bool {
+        false
+    }
+
+    fn lose_and_restore(&mut self) {
+        self.server.execute("CREATE DATABASE restored TEMPLATE template0");
+        self.database = "restored";
+        let options = ["--exit-on-error", "--single-transaction", "--dbname", &self.url(), "shop.dump"];
+        self.server.run("pg_restore", &options);
+    }
+
+    fn books(&self) -> Books {
+        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    }
+}
+
+/// Postgres: a base backup, and an archive of the write-ahead log since.
+struct Archive {
+    bin: PathBuf,
+    server: Option<PostgresServer>,
+    kept: tempfile::TempDir,
+}
+
+impl Archive {
+    fn of(bin: PathBuf) -> Self {
+        let kept = tempfile::tempdir().expect("a directory");
+        let server = PostgresServer::create_archiving(&bin, kept.path());
+        Self { server: Some(server), bin, kept }
+    }
+
+    fn server(&self) -> &PostgresServer {
+        self.server.as_ref().expect("it runs")
+    }
+}
+
+impl Method for Archive {
+    fn url(&self) -> String {
+        self.server().url()
+    }
+
+    fn back_up(&mut self) {
+        self.server().back_up(&self.kept.path().join("base"));
+    }
+
+    fn follow(&mut self) -> bool {
+        self.server().archive_log();
+        true
+    }
+
+    fn lose_and_restore(&mut self) {
+        drop(self.server.take());
+        let recovered = PostgresServer::recover(&self.bin, &self.kept.path().join("base"), self.kept.path());
+        self.server = Some(recovered);
+    }
+
+    fn books(&self) -> Books {
+        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    }
+}

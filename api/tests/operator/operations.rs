@@ -1,0 +1,80 @@
+//! The operator's own listener.
+
+use serde_json::{Value, json};
+
+use crate::kit::client::Client;
+use crate::kit::command::tuckshop;
+use crate::kit::{PATIENCE, Place, Server, until};
+
+const PRODUCTION: [(&str, &str); 5] = [
+    ("TUCKSHOP_MODE", "production"),
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "https://shop.example"),
+    ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", "true"),
+    ("TUCKSHOP_SHOP_TERMS_URL", "https://shop.example/terms"),
+    ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
+];
+
+/// The client of the operator's listener.
+fn operator(server: &Server, place: &Place) -> Client {
+    let log = server.log();
+    let line = log.iter().find(|line| line["msg"] == "listening for operations").expect("it listens");
+    let address = line["operations_address"].as_str().expect("an address").parse().expect("an address");
+    Client::new(address, place.record().clone())
+}
+
+async fn status_is_served_to_the_operator_alone(place: Place) {
+    let address = ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0");
+    for mode in [&[][..], &PRODUCTION] {
+        let server = Server::start(&place, &[mode, &[address]].concat()).await;
+        let operator = operator(&server, &place);
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(server.get(path).await.body(200), json!({"status": "ok"}), "for a load balancer");
+            assert_eq!(operator.get(path).await.body(200), json!({"status": "ok"}));
+        }
+        server.get("/statusz").await.problem(404, "no_such_route");
+        let status: Value = operator.get("/statusz").await.body(200);
+        assert_eq!((&status["stopping"], &status["requests_in_flight"]), (&json!(false), &json!(1)));
+        operator.get("/.well-known/ucp").await.problem(404, "no_such_route");
+        operator.get("/checkout-sessions/x").await.problem(404, "no_such_route");
+        assert_eq!(server.stop().status.code(), Some(0));
+    }
+}
+
+async fn without_a_listener_production_serves_no_status(place: Place) {
+    for (mode, status) in [(&[][..], 200), (&PRODUCTION, 404)] {
+        let server = Server::start(&place, mode).await;
+        assert_eq!(server.get("/statusz").await.status, status);
+        assert_eq!(server.get("/readyz").await.status, 200);
+    }
+}
+
+/// An operator sees how the shutdown goes after the shop's own address is closed.
+async fn operator_is_answered_while_the_shop_closes(place: Place) {
+    let settings = [("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "60000")];
+    let server = Server::start(&place, &settings).await;
+    let operator = operator(&server, &place);
+    server.terminate();
+    until("it is not ready any more", || async {
+        let ready = operator.get("/readyz").await;
+        (ready.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(operator.get("/statusz").await.body(200)["stopping"], true);
+    // The second signal, since the first one waits a minute; nothing is left undone.
+    server.terminate();
+    assert_eq!(server.wait(PATIENCE).status.code(), Some(0));
+}
+
+#[test]
+fn address_that_strangers_reach_is_refused_in_development() {
+    for (address, code) in [("0.0.0.0:8081", 2), ("nonsense", 2), ("127.0.0.1:8081", 0)] {
+        let finished = tuckshop(&["config"], &[("TUCKSHOP_OPERATIONS_ADDRESS", address)]);
+        assert_eq!(finished.code, code, "{address}: {}", finished.err);
+    }
+}
+
+crate::on_sqlite!(
+    status_is_served_to_the_operator_alone,
+    without_a_listener_production_serves_no_status,
+    operator_is_answered_while_the_shop_closes,
+);

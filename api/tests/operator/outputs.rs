@@ -1,0 +1,156 @@
+//! What the program writes to cannot be written: a closed pipe, a full device.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::kit::client::Client;
+use crate::kit::process::TUCKSHOP;
+use crate::kit::{PATIENCE, Place, until};
+
+/// Killed and reaped when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(place: &Place, settings: &[(&str, &str)], out: Stdio, err: Stdio) -> Running {
+    let mut command = Command::new(TUCKSHOP);
+    command.arg("serve").env_clear().envs(place.settings()).envs(settings.iter().copied());
+    Running(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("it starts"))
+}
+
+/// A pipe that has no reader.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn full() -> Stdio {
+    OpenOptions::new().write(true).open("/dev/full").expect("a device").into()
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+async fn ready(running: &mut Running, place: &Place, address: SocketAddr) -> Client {
+    let client = Client::new(address, place.record().clone());
+    until("it is ready", || async {
+        let answer = client.get("/readyz").try_send().await.ok();
+        answer.filter(|answer| answer.status == 200)
+    })
+    .await;
+    assert!(running.0.try_wait().expect("our own child").is_none());
+    client
+}
+
+fn stops_in_order(mut running: Running) {
+    kill_process(Pid::from_child(&running.0), Signal::TERM).expect("signalled");
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = running.0.try_wait().expect("our own child") {
+            break status;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Place) {
+    for output in [closed as fn() -> Stdio, full] {
+        let address = free_address();
+        let settings = [("TUCKSHOP_HTTP_ADDRESS", address.to_string())];
+        let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let mut running = serve(&place, &settings, output(), Stdio::piped());
+        let client = ready(&mut running, &place, address).await;
+        let lost = || async {
+            let status = client.get("/statusz").await.body(200);
+            status["log_lines_lost"].as_u64().expect("a count")
+        };
+        // Each line is tried: the count grows with every request, not once.
+        let before = lost().await;
+        until("more lines are lost", || async { (lost().await > before + 3).then_some(()) }).await;
+        let err = running.0.stderr.take().expect("piped");
+        stops_in_order(running);
+        let said: Vec<String> = BufReader::new(err).lines().map_while(Result::ok).collect();
+        assert!(!said.iter().any(|line| line.contains("panicked")), "{said:?}");
+    }
+}
+
+async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(place: Place) {
+    let cases = [(closed(), Stdio::piped()), (full(), Stdio::piped()), (closed(), closed()), (full(), full())];
+    for (out, err) in cases {
+        let address = free_address();
+        let address_text = address.to_string();
+        let settings = [("TUCKSHOP_LOG_FORMAT", "terminal"), ("TUCKSHOP_HTTP_ADDRESS", address_text.as_str())];
+        let mut running = serve(&place, &settings, out, err);
+        let client = ready(&mut running, &place, address).await;
+        let _: Value = client.get("/livez").await.body(200);
+        let err = running.0.stderr.take();
+        stops_in_order(running);
+        let said: Vec<String> =
+            err.into_iter().flat_map(|err| BufReader::new(err).lines().map_while(Result::ok)).collect();
+        assert!(!said.iter().any(|line| line.contains("panicked")), "{said:?}");
+    }
+}
+
+/// The work is done whatever becomes of the words about it, and the exit code says so.
+async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Place) {
+    let rows = tempfile::tempdir().expect("a directory");
+    std::fs::write(
+        rows.path().join("products.csv"),
+        "id,title,price,image_url,requires_shipping\napple,Apple,50,,false\n",
+    )
+    .expect("a file");
+    std::fs::write(rows.path().join("inventory.csv"), "product_id,quantity\napple,3\n").expect("a file");
+    let rows = rows.path().to_str().expect("text");
+    for arguments in [
+        &["migrate"][..],
+        &["import", rows],
+        &["config"],
+        &["config", "--markdown"],
+        &["--help"],
+        &["--version"],
+        &["platforms", "list"],
+        &["deliveries", "list"],
+        &["keys", "rotate"],
+        &["keys", "list"],
+    ] {
+        for output in [closed as fn() -> Stdio, full] {
+            let mut command = Command::new(TUCKSHOP);
+            command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(output());
+            let ended = command.stderr(Stdio::piped()).output().expect("it runs");
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
+            assert!(said.contains("the output could not be written"), "{arguments:?}: {said}");
+        }
+        // Complaints that cannot be written change nothing either.
+        let mut command = Command::new(TUCKSHOP);
+        command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(full()).stderr(full());
+        assert_eq!(command.status().expect("it runs").code(), Some(3), "{arguments:?}");
+    }
+    assert_eq!((place.count("product"), place.count("signing_key") >= 3), (1, true));
+    let mut command = Command::new(TUCKSHOP);
+    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full()).stderr(full());
+    assert_eq!(command.status().expect("it runs").code(), Some(1));
+}
+
+crate::on_sqlite!(
+    a_command_whose_output_is_lost_does_its_work_and_ends_with_3,
+    a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on,
+    a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop,
+);

@@ -1,0 +1,184 @@
+//! Postgres servers of a test's own: a primary, its standby, a promotion, and the loss of either.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::account::Account;
+
+/// Longer than a server takes to start or to be promoted, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until its standard input ends, which is when the test drops the server or dies, and stops the server.
+const KEEPER: &str = r#"read _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1""#;
+
+/// A running server. It is stopped at once, as by a crash of its machine, when it is dropped.
+pub struct PostgresServer {
+    address: SocketAddr,
+    bin: PathBuf,
+    keeper: Child,
+    directory: TempDir,
+}
+
+impl PostgresServer {
+    /// A new, empty server with the programs in `bin`. Its only user is `postgres`, who needs no password.
+    pub fn create(bin: &Path) -> Self {
+        Self::create_with(bin, "")
+    }
+
+    /// The same; it also copies its write-ahead log to `archive`, segment by segment.
+    pub fn create_archiving(bin: &Path, archive: &Path) -> Self {
+        Account::for_servers().and_then(|account| account.give(archive)).expect("an archive");
+        let copy = format!("test ! -f {0}/%f && cp %p {0}/%f", archive.display());
+        Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n"))
+    }
+
+    /// A server from a base backup, with what is in the archive since. Returns when it takes writes.
+    pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
+        let (account, directory) = home();
+        let data = directory.path().join("data");
+        output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data));
+        output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal")));
+        let restore = format!("restore_command = 'cp {}/%f %p'\narchive_mode = off\n", archive.display());
+        let server = Self::start(bin, &account, directory, &restore);
+        server.wait_for("SELECT pg_is_in_recovery()", "f");
+        server
+    }
+
+    /// A base backup of the whole server, in a directory that does not exist yet, of a parent that the server may write.
+    pub fn back_up(&self, to: &Path) {
+        self.run("pg_basebackup", &["--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata", &shown(to)]);
+    }
+
+    /// Returns when everything that was committed is in the archive.
+    pub fn archive_log(&self) {
+        let segment = self.execute("SELECT pg_walfile_name(pg_switch_wal())");
+        self.wait_for(&format!("SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"), "t");
+    }
+
+    fn create_with(bin: &Path, more: &str) -> Self {
+        let (account, directory) = home();
+        let data = directory.path().join("data");
+        let mut initdb = account.command(bin.join("initdb"), directory.path());
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
+        output(initdb.arg(&data));
+        Self::start(bin, &account, directory, more)
+    }
+
+    /// A copy that follows this server, and answers reads.
+    pub fn standby(&self) -> Self {
+        let (account, directory) = home();
+        let mut copy = account.command(self.bin.join("pg_basebackup"), directory.path());
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata"]);
+        output(copy.arg(directory.path().join("data")));
+        Self::start(&self.bin, &account, directory, "synchronous_standby_names = ''\n")
+    }
+
+    /// Returns when each commit waits for a standby that is there.
+    pub fn wait_for_standby(&self) {
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.execute("SELECT pg_reload_conf()");
+        self.wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", "1");
+    }
+
+    /// Makes a standby a primary. Returns when it takes writes.
+    pub fn promote(&self) {
+        let (data, timeout) = (shown(&self.directory.path().join("data")), PATIENCE.as_secs().to_string());
+        self.run("pg_ctl", &["promote", "--wait", "--silent", "--timeout", &timeout, "--pgdata", &data]);
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@{}/postgres", self.address)
+    }
+
+    /// Runs one statement; returns what it selects, as text.
+    pub fn execute(&self, sql: &str) -> String {
+        self.run("psql", &["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", &self.url()])
+    }
+
+    /// Runs one of Postgres' programs to its end, in the server's own directory; returns what it prints.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let account = Account::for_servers().expect("an account, as there was one before");
+        output(account.command(self.bin.join(program), self.directory.path()).args(arguments))
+    }
+
+    fn wait_for(&self, select: &str, expected: &str) {
+        let began = Instant::now();
+        while self.execute(select) != expected {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until {select} is {expected}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Self {
+        let address = free_address();
+        let (pg_ctl, data, log) = (bin.join("pg_ctl"), directory.path().join("data"), directory.path().join("log"));
+        let file = data.join("postgresql.auto.conf");
+        // What comes later counts: a copy brings the settings of its original.
+        let before = std::fs::read_to_string(&file).unwrap_or_default();
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
+             max_connections = 100\nshared_buffers = '32MB'\nfsync = off\nwal_keep_size = '256MB'\n",
+            address.port(),
+            directory.path().display()
+        );
+        std::fs::write(&file, before + &settings + more).expect("writable");
+        account.give(&file).expect("ours");
+        // Before the server: there is no moment at which it would be left behind.
+        let keeper = keep(account, &pg_ctl, directory.path());
+        let server = Self { address, bin: bin.to_owned(), keeper, directory };
+        let mut start = account.command(&pg_ctl, server.directory.path());
+        start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
+        start.arg(&log).arg("--pgdata").arg(&data);
+        let started = start.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+        assert!(started, "Postgres does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        server
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A directory of the account's own.
+fn home() -> (Account, TempDir) {
+    let account = Account::for_servers().unwrap_or_else(|error| panic!("{error}"));
+    let directory = tempfile::Builder::new().prefix("tuckshop-failover-").tempdir().expect("a directory");
+    account.give(directory.path()).expect("ours");
+    (account, directory)
+}
+
+/// In a process group of its own: Ctrl-C ends the test, and the keeper cleans up after it.
+fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Child {
+    let mut shell = account.command("sh", Path::new("/"));
+    shell.args(["-c", KEEPER]).arg(pg_ctl).arg(directory).process_group(0);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().expect("a shell")
+}
+
+/// Free now. If another process takes it, the server does not start.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("bound")
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

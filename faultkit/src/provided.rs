@@ -1,0 +1,115 @@
+//! What `cargo xtask test` provides to the tests (a database server, interpreters, tools of others), and a record of its
+//! use. `xtask` includes this file by its path: both sides use the same names. A test that passes because what it needs is absent, or because it never asks, shows in the summary of the run.
+
+use std::io::Write;
+use std::path::Path;
+
+/// The variable that names the file of the record. Without it nothing is recorded.
+pub const RECORD: &str = "XTASK_RECORD";
+
+/// Something that a test needs, and the variable that says where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provided {
+    /// Its name in the record and in the summary.
+    pub name: &'static str,
+    pub variable: &'static str,
+}
+
+const fn provided(name: &'static str, variable: &'static str) -> Provided {
+    Provided { name, variable }
+}
+
+/// The admin url of a server in which tests make databases of their own.
+pub const POSTGRES: Provided = provided("Postgres", "XTASK_POSTGRES_URL");
+/// The directory of Postgres' programs, for tests that start servers of their own.
+pub const POSTGRES_PROGRAMS: Provided = provided("Postgres clusters", "XTASK_POSTGRES_BIN");
+pub const UCP_MODELS: Provided = provided("UCP models", PYTHON);
+pub const STRIPE: Provided = provided("Stripe", PYTHON);
+pub const SIGNATURES: Provided = provided("Signatures", PYTHON);
+pub const MAIL: Provided = provided("Mail", PYTHON);
+pub const HAPROXY: Provided = provided("haproxy", "XTASK_HAPROXY");
+pub const FAKETIME: Provided = provided("libfaketime", "XTASK_FAKETIME");
+pub const STRACE: Provided = provided("strace", "XTASK_STRACE");
+
+/// A Python that has the libraries of all judges.
+const PYTHON: &str = "XTASK_PYTHON";
+
+impl Provided {
+    /// The value of its variable. Without one, the test that asks is reported as skipped.
+    pub fn get(self) -> Option<String> {
+        let value = std::env::var(self.variable).ok();
+        if value.is_none() {
+            self.skip(&format!("{} is not set", self.variable));
+        }
+        value
+    }
+
+    /// Reports that the test goes on without it, and why.
+    pub fn skip(self, why: &str) {
+        report(&format!("{} ({why})", self.name));
+        record("skipped", self.name);
+    }
+
+    /// Records that the test has used it: the server was reached, the judge has answered.
+    pub fn used(self) {
+        record("used", self.name);
+    }
+}
+
+/// Records that the test has used something that needs no provision, such as SQLite.
+pub fn used(name: &str) {
+    record("used", name);
+}
+
+/// Reports that a test, or a part of it, is not run. `what` includes the reason.
+pub fn not_checked(what: &str) {
+    report(what);
+    record("not checked", what);
+}
+
+/// On standard error itself: the test harness captures `eprintln!`, and prints `ok` for a test that returns early.
+fn report(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {what}", test());
+}
+
+fn record(kind: &str, what: &str) {
+    let Ok(file) = std::env::var(RECORD) else { return };
+    append(Path::new(&file), kind, what, &test()).unwrap_or_else(|error| panic!("{RECORD}={file}: {error}"));
+}
+
+/// One line in one write, so that lines of several processes do not mix.
+fn append(file: &Path, kind: &str, what: &str, test: &str) -> std::io::Result<()> {
+    let line = format!("{kind}\t{}\t{test}\n", what.replace(['\t', '\n'], " "));
+    std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())
+}
+
+/// The test binary, and the test that this thread runs. The harness names the thread of a test after it.
+fn test() -> String {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = Path::new(&program).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // Cargo adds a hash.
+    let program = program.rsplit_once('-').map_or(program.as_str(), |(name, _)| name).to_owned();
+    let thread = std::thread::current();
+    format!("{program}::{}", thread.name().unwrap_or("unnamed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_is_named_by_its_binary_and_its_path() {
+        let name = concat!(env!("CARGO_PKG_NAME"), "::provided::tests::test_is_named_by_its_binary_and_its_path");
+        assert_eq!(test(), name);
+    }
+
+    #[test]
+    fn record_gains_one_line_for_each_use() {
+        let file = std::env::temp_dir().join(format!("{}-record-{}", env!("CARGO_PKG_NAME"), std::process::id()));
+        append(&file, "used", "Postgres", "api::a").expect("written");
+        append(&file, "not checked", "a\tdisk\n(why)", "api::b").expect("written");
+        let text = std::fs::read_to_string(&file).expect("readable");
+        std::fs::remove_file(&file).expect("removed");
+        assert_eq!(text, "used\tPostgres\tapi::a\nnot checked\ta disk (why)\tapi::b\n");
+    }
+}
