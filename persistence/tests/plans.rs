@@ -179,13 +179,12 @@ async fn claim_visits_no_destination_without_a_pending_message(place: Place) {
     set_default_instrumentation(|| None).expect("no recorder");
 
     let (mut raw, engine) = (place.raw(), place.engine());
-    let choices: Vec<_> =
-        heard().into_iter().filter(|statement| statement.contains("WITH RECURSIVE waiting")).collect();
-    let [choice] = choices.as_slice() else { panic!("not one statement that chooses: {choices:?}") };
-    let plan = explain(&mut raw, engine, choice);
+    let choice = heard().into_iter().find(|statement| statement.contains("WITH RECURSIVE waiting"));
+    let choice = choice.expect("a statement that chooses");
+    let plan = explain(&mut raw, engine, &choice);
     assert!(!scans(engine, &plan), "{plan:#?}");
     if engine == Engine::Postgres {
-        let visited = visited(&mut raw, choice);
+        let visited = visited(&mut raw, &choice);
         assert!((1..=3).contains(&visited), "{visited} destinations were visited");
     }
 }
