@@ -134,7 +134,14 @@ async fn refused_it_answers_503_at_once_lives_and_recovers(place: Place) {
             until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
         });
         assert!(back < 2 * SOON, "{back:?}");
-        shop.said(round, "the database is reached again", &[]);
+        // Told when it lasts, by the next one who uses the database.
+        let (server, again) = (&shop.server, "the database is reached again");
+        until(again, PATIENCE, || {
+            platform.must(&Call::get("/readyz")).expect(200);
+            let told = server.log().iter().filter(|line| line["msg"] == again).count();
+            (told >= round).then_some(())
+        });
+        shop.said(round, again, &[]);
     }
     assert_eq!(shop.books.everything(), before);
     shop.ends_well(&place);

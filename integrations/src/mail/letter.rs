@@ -72,7 +72,7 @@ impl Header for AutoSubmitted {
 mod tests {
     use domain::clock::Timestamp;
     use domain::customer::Email;
-    use domain::delivery::{Content, DeliveryId};
+    use domain::delivery::{Content, DeliveryId, Standing};
     use domain::order::OrderId;
     use proptest::prelude::*;
     use time::macros::datetime;
@@ -89,6 +89,7 @@ mod tests {
             occurred_at: NOON,
             content: Content::Mail(letter.clone()),
             attempts: 1,
+            standing: Standing::Proven,
             claims: 1,
             caused_by: None,
         };

@@ -10,7 +10,7 @@ use domain::checkout::{
 use domain::clock::Timestamp;
 use domain::context::{Deadline, Platform, PlatformId, Principal, RequestContext, RequestId};
 use domain::customer::{Address, Buyer, DestinationId, Email};
-use domain::delivery::{Announcement, Announcer, Content, Letter};
+use domain::delivery::{Announcement, Announcer, Content, Letter, NotWritten};
 use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
 use domain::idempotency::{Claim, Fingerprint, Key};
@@ -256,7 +256,12 @@ pub fn about(outcome: &Outcome) -> &Checkout {
 pub struct Announce;
 
 impl Announcer for Announce {
-    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement> {
+    fn announce(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        buyer: Option<&Buyer>,
+    ) -> Result<Vec<Announcement>, NotWritten> {
         // Enough to tell which event it is of, and how the order stood then.
         let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
@@ -265,7 +270,7 @@ impl Announcer for Announce {
             Content::Mail(Letter { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
         });
         let contents = [Some(webhook), letter].into_iter().flatten();
-        contents.map(|content| Announcement { event: "order_changed", content }).collect()
+        Ok(contents.map(|content| Announcement { event: "order_changed", content }).collect())
     }
 }
 
