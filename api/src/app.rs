@@ -4,6 +4,7 @@
 mod settings;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig,
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
-use integrations::webhook::WebhookCourier;
+use integrations::webhook::{NotAnAgent, WebhookCourier};
 use persistence::{
     Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
     SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
@@ -89,6 +90,8 @@ pub enum StartError {
     Setting(#[from] Mistake),
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
+    #[error("{0}")]
+    Agent(#[from] NotAnAgent),
 }
 
 /// A pass of a background task may not take longer.
@@ -134,31 +137,33 @@ impl App {
         let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
         let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
         let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
-        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile);
+        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
-        let deliver = |channel, courier, send_ms, per_destination| {
-            let limits = DeliveryLimits { send: millis(send_ms), per_destination };
+        let deliver = |channel, courier, send_ms, per_destination, at_once| {
+            let limits = DeliveryLimits { send: millis(send_ms), per_destination, at_once };
             Deliver::new(channel, deliveries.clone(), courier, clock.clone(), limits)
         };
         let webhook = &config.webhook;
+        let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
         let webhook_delivery =
-            deliver(Channel::Webhook, Arc::new(webhooks), webhook.timeout_ms, webhook.at_once_per_platform);
+            deliver(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
         let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
             (Arc::new(DeliveryPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
-            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(webhook.at_once)),
+            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
         ];
         if let Some(courier) = mail {
             let at_once = config.mail.at_once;
-            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once);
+            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
         if let Some(gateway) = &gateway {
@@ -222,13 +227,14 @@ impl App {
             },
         };
         let pages = Pages { shop: config.shop.name.clone(), checkouts, orders, clock, home };
-        let (ready, degraded, abandoned) = (database.clone(), database.clone(), database);
+        let (ready, degraded, abandoned, commits) = (database.clone(), database.clone(), database.clone(), database);
         let operations = Operations {
             commands: commands.clone(),
             supervisor: supervisor.clone(),
             ready: Arc::new(move |ctx| ready.ready(ctx)),
-            degraded: Arc::new(move || degraded.degraded()),
+            degraded: Arc::new(move || degraded.degraded().map(|lack| lack.as_str())),
             abandoned: Arc::new(move || abandoned.abandoned()),
+            oldest_commit: Arc::new(move || commits.oldest_commit()),
             lost_log_lines,
             connections: settings::connections(config),
         };
@@ -348,10 +354,16 @@ impl Tools {
     }
 }
 
+/// A database address without what must not be shown, whatever is wrong with it.
+pub fn shown_database_url(text: &str) -> String {
+    DatabaseUrl::shown(text)
+}
+
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
     let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
-        Ok(DatabaseUrl::Sqlite(path)) => path.with_extension("payments.ledger"),
+        // One ledger for one file, by whatever symbolic link it is opened.
+        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
     };
     config.simulation.ledger_path.clone().unwrap_or(beside)
@@ -390,7 +402,7 @@ fn mock_handler(
     let ledger_path = ledger_path(config);
     let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
     let instruments = SqlStoredInstruments::new(database.clone());

@@ -25,7 +25,7 @@ mod stock;
 mod stored;
 
 pub use checkout::SqlCheckoutBook;
-pub use database::{Database, DatabaseConfig, DatabaseUrl, Engine, OpenError, UrlError};
+pub use database::{Database, DatabaseConfig, DatabaseUrl, Degraded, Engine, OpenError, UrlError};
 pub use delivery::SqlDeliveryBook;
 pub use idempotency::SqlIdempotencyRecords;
 pub use import::SqlImport;

@@ -170,6 +170,8 @@ diesel::table! {
         failing_since -> Nullable<BigInt>,
         disabled_at -> Nullable<BigInt>,
         failed_at -> Nullable<BigInt>,
+        answered_at -> Nullable<BigInt>,
+        asked_until -> BigInt,
     }
 }
 diesel::table! {
@@ -237,6 +239,11 @@ diesel::table! {
         fingerprint -> Text,
         outcome -> Nullable<Text>,
         created_at -> BigInt,
+    }
+}
+diesel::table! {
+    schema_floor (version) {
+        version -> Text,
     }
 }
 

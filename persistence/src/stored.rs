@@ -3,8 +3,8 @@
 use diesel::result::Error;
 use domain::clock::Timestamp;
 use domain::money::Currency;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970 in UTC.
 pub(crate) fn millis(at: Timestamp) -> i64 {
@@ -20,13 +20,41 @@ pub(crate) fn currency(code: &str) -> Result<Currency, Error> {
     Currency::parse(code).map_err(|error| malformed(error.to_string()))
 }
 
-/// A document as text. The domain's types decide its shape; fields are only ever added, with a default.
-pub(crate) fn to_text<T: Serialize>(document: &T) -> Result<String, Error> {
-    serde_json::to_string(document).map_err(|error| Error::SerializationError(error.into()))
+/// The format of the documents that this program stores. Raised with every change of their shape; for each format
+/// there is a golden set in `tests/golden`, which every later program reads.
+const FORMAT: u32 = 2;
+
+/// How every document begins. No document of format 0, which had no envelope, begins like this: a member `v` of one is
+/// a text.
+const ENVELOPE: &str = r#"{"v":"#;
+
+#[derive(Serialize)]
+struct Written<'d, T> {
+    v: u32,
+    d: &'d T,
 }
 
+#[derive(Deserialize)]
+struct Read<T> {
+    d: T,
+}
+
+/// A document as text, with its format. The domain's types decide its shape; members are only ever added, with a
+/// default, or translated in [`from_text`] by the format.
+pub(crate) fn to_text<T: Serialize>(document: &T) -> Result<String, Error> {
+    serde_json::to_string(&Written { v: FORMAT, d: document }).map_err(|error| Error::SerializationError(error.into()))
+}
+
+/// A document of any format so far. One of a later format is read as far as this program knows it: a newer program may
+/// work beside it.
 pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| malformed(error.to_string()))
+    let in_envelope =
+        text.strip_prefix(ENVELOPE).is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
+    let read = match in_envelope {
+        true => serde_json::from_str(text).map(|Read { d }| d),
+        false => serde_json::from_str(text),
+    };
+    read.map_err(|error| malformed(error.to_string()))
 }
 
 /// Whether `text` can be stored at all. Postgres has no text with a NUL in it; so neither engine holds any, and looking
@@ -38,4 +66,29 @@ pub(crate) fn storable(text: &str) -> bool {
 /// What is stored contradicts what this program stores: a bug, or a hand that edited the database.
 pub(crate) fn malformed(what: impl Into<String>) -> Error {
     Error::DeserializationError(what.into().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn documents_of_every_format_are_read() {
+        let map = |text: &str| from_text::<BTreeMap<String, String>>(text).map_err(|error| error.to_string());
+        let one = |name: &str, value: &str| Ok(BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        for (text, expected) in [
+            (r#"{"a":"b"}"#, one("a", "b")),
+            (r#"{"v":"1"}"#, one("v", "1")),
+            (r#"{"v":1,"d":{"v":"1"}}"#, one("v", "1")),
+            (r#"{"v":2,"d":{"a":"b"},"later":true}"#, one("a", "b")),
+            ("{}", Ok(BTreeMap::new())),
+        ] {
+            assert_eq!(map(text), expected, "{text}");
+        }
+        assert!(map(r#"{"v":1}"#).is_err());
+        assert_eq!(from_text::<Vec<i64>>("[1]").expect("read"), [1]);
+        assert_eq!(from_text::<Vec<i64>>(&to_text(&[1]).expect("written")).expect("read"), [1]);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, run as run_command};
-use crate::{boundaries, docs, migrations, test};
+use crate::{boundaries, docs, test};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,7 +22,6 @@ const STEPS: &[Step] = &[
     ("fmt", || run_command(&mut cargo(&["fmt", "--all", "--check"]))),
     ("clippy", || run_command(&mut cargo(CLIPPY))),
     ("boundaries", boundaries::run),
-    ("migrations", migrations::run),
     ("docs", docs::check),
 ];
 const TESTS: Step = ("test", || test::run(&test::Args::default()));

@@ -8,8 +8,8 @@ mod check;
 mod dist;
 mod docs;
 mod faults;
+mod golden;
 mod machine;
-mod migrations;
 mod postgres;
 mod process;
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -32,14 +32,14 @@ use clap::Parser;
 enum Chore {
     /// Set up Postgres and Python, then run every test on both engines.
     Test(test::Args),
-    /// Format, lints, boundaries, migrations, documents, and then every test.
+    /// Format, lints, boundaries, documents, and then every test.
     Check(check::Args),
     /// The walls between the crates: who may depend on, name, spawn and read what.
     Boundaries,
-    /// The migrations of both engines describe the same tables.
-    Migrations,
     /// The tests that break sockets, databases and processes on purpose.
     Faults(faults::Args),
+    /// Store a golden set of what the shop stores now, for every later program to read.
+    Golden,
     /// Measure the shop beside its own engine; writes docs/BENCHMARKS.md.
     Bench(bench::Args),
     /// Build the binary to install elsewhere, without paths of this machine in it.
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Check(args) => check::run(&args),
         Chore::Boundaries => boundaries::run(),
-        Chore::Migrations => migrations::run(),
         Chore::Faults(args) => faults::run(&args),
+        Chore::Golden => golden::run(),
         Chore::Bench(args) => bench::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Docs(args) => docs::run(&args),

@@ -3,7 +3,8 @@
 //! The checks are part of reading the configuration, so that nothing is opened with a setting that cannot work, and so
 //! that all mistakes are told at once. They read the files that settings name and touch nothing else.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use integrations::outbound::GivenPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
 use persistence::DatabaseUrl;
+use slog::{Logger, warn};
 
 use crate::config::{Capture, Config, MailProtection, Mistake, Mode};
 use crate::http::connection::{Connections, Limits};
 
 const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
 const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
+const WRITABLE_BY_OTHERS: u32 = 0o002;
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// The connections of the shop's own address, none of them open yet.
 pub(super) fn connections(config: &Config) -> Arc<Connections> {
@@ -147,6 +151,23 @@ pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
 }
 
 /// The file that a setting names. Its name is not repeated: a value may be a secret in the wrong place.
+///
+/// One that every user of the machine can write is refused: it says whom the shop trusts, or what it signs with.
 fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
-    std::fs::read_to_string(path).map_err(|error| mistake(variable, format!("the file cannot be read: {error}")))
+    let unreadable = |error| mistake(variable, format!("the file cannot be read: {error}"));
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if found.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(mistake(variable, "every user of the machine can write the file: take that permission away"));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Warned about and not refused, since systems mount secrets so.
+pub(super) fn warn_of_readable_keys(config: &Config, log: &Logger) {
+    let readable = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READABLE_BY_OTHERS != 0)
+    };
+    if config.webhook.keys_path.as_ref().is_some_and(readable) {
+        warn!(log, "every user of the machine can read the signing keys"; "op" => "start", "variable" => KEYS_PATH);
+    }
 }

@@ -49,6 +49,10 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
             say!("Imported.");
             DONE
         }
+        Err(ImportError::Interrupted { stored, cause }) => failed(&format!(
+            "the first {stored} of {rows} rows were imported; import again\n{}",
+            told(&cause, &read.positions)
+        )),
         Err(error) => failed(&format!("nothing was imported\n{}", told(&error, &read.positions))),
     }
 }
@@ -57,6 +61,7 @@ fn told(error: &ImportError, positions: &Positions) -> String {
     match (positions.problem(error), error) {
         (Some(problem), _) => problem.to_string(),
         (None, ImportError::Fault(fault)) => fault.chain(),
+        (None, ImportError::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
         (None, other) => format!("{other:?}"),
     }
 }

@@ -362,19 +362,7 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// A URL without what stands between its scheme and its host. What cannot be parsed is not shown at all.
 fn mask_url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    match url::Url::parse(text) {
-        Ok(url) if url.scheme() == "sqlite" => serializer.serialize_str(text),
-        Ok(mut url) => {
-            if url.password().is_some() {
-                let _ = url.set_password(Some("***"));
-            }
-            if url.query().is_some() {
-                url.set_query(Some("***"));
-            }
-            serializer.serialize_str(url.as_str())
-        }
-        Err(_) => serializer.serialize_str("***"),
-    }
+    serializer.serialize_str(&crate::app::shown_database_url(text))
 }
 
 fn level_to_word<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {

@@ -66,7 +66,7 @@ impl Positions {
                 let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
             }
-            ImportError::Fault(_) => return None,
+            ImportError::TooMany { .. } | ImportError::Interrupted { .. } | ImportError::Fault(_) => return None,
         };
         Some(Problem { file: file.to_owned(), line: *line?, column: column.to_owned(), message })
     }

@@ -7,7 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use domain::PortFuture;
 use domain::context::RequestContext;
-use domain::fault::{Fault, FaultKind};
+use domain::fault::Fault;
 use serde_json::json;
 
 use crate::http::connection::Connections;
@@ -18,9 +18,11 @@ use crate::runtime::{Commands, Supervisor};
 /// Whether the database answers and has the schema of this program.
 pub type ReadinessCheck = Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>;
 /// What cannot be done although the shop is ready.
-pub type Degradation = Arc<dyn Fn() -> Option<FaultKind> + Send + Sync>;
+pub type Degradation = Arc<dyn Fn() -> Option<&'static str> + Send + Sync>;
 /// Transactions that nobody waits for any more but that still hold a connection.
 pub type AbandonedCount = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// The age of the oldest commit that is under way.
+pub type OldestCommit = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Operations {
@@ -29,6 +31,7 @@ pub struct Operations {
     pub ready: ReadinessCheck,
     pub degraded: Degradation,
     pub abandoned: AbandonedCount,
+    pub oldest_commit: OldestCommit,
     pub lost_log_lines: LostLines,
     /// Those of the shop's own address.
     pub connections: Arc<Connections>,
@@ -68,7 +71,7 @@ async fn readyz(
     }
     match ((operations.ready)(&ctx.at_most(READY_WITHIN)).await, (operations.degraded)()) {
         (Ok(()), None) => HttpResponse::Ok().json(json!({"status": "ok"})),
-        (Ok(()), Some(lack)) => HttpResponse::Ok().json(json!({"status": "degraded", "reason": lack.as_str()})),
+        (Ok(()), Some(lack)) => HttpResponse::Ok().json(json!({"status": "degraded", "reason": lack})),
         (Err(fault), _) => not_ready(fault.kind().as_str()),
     }
 }
@@ -80,6 +83,7 @@ async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> 
         "requests_in_flight": scope.in_flight(),
         "commands_in_flight": operations.commands.in_flight(),
         "transactions_abandoned": (operations.abandoned)(),
+        "oldest_commit_ms": (operations.oldest_commit)().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         "connections": operations.connections.status(),
         "log_lines_lost": operations.lost_log_lines.count(),
         "tasks": operations.supervisor.status(),

@@ -200,6 +200,8 @@ impl Books {
 /// The total of a receipt, as it is stored.
 fn total(receipt: &str) -> i64 {
     let lines: serde_json::Value = serde_json::from_str(receipt).expect("a receipt");
+    // Under `d`, beside the format of the document.
+    let lines = &lines["d"];
     let total =
         lines.as_array().and_then(|lines| lines.iter().find(|line| line["kind"] == "Total")?["amount"].as_i64());
     total.unwrap_or_else(|| panic!("no total in {receipt}"))

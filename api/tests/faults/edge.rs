@@ -199,8 +199,8 @@ struct Ends {
 async fn attackers(address: SocketAddr, sort: &Sort, tried: &Extent) -> Ends {
     let began = Instant::now();
     let until = began + tried.time;
-    // A sip lasts as long as a whole answer may.
-    let bound = tried.deadline * 12 + Duration::from_secs(20);
+    // A sip lasts as long as a whole answer may. A pipeline lasts until it fills the buffers of both kernels.
+    let bound = tried.deadline * 12 + Duration::from_secs(120);
     let one = async || {
         let mut ends = Ends::default();
         while Instant::now() < until {

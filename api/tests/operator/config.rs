@@ -233,7 +233,7 @@ fn the_effective_values_are_shown_with_secrets_masked() {
     assert!(!finished.out.contains("hunter"), "{}", finished.out);
     for line in [
         "TUCKSHOP_MODE=development",
-        "TUCKSHOP_DATABASE_URL=postgres://shop:***@localhost:5432/shop?***",
+        "TUCKSHOP_DATABASE_URL=postgres://shop:***@localhost:5432/shop?password=***",
         "TUCKSHOP_SIMULATION_SECRET=***",
         "TUCKSHOP_SHOP_NAME=The Corner",
         "TUCKSHOP_HTTP_WORKERS=3",
@@ -242,6 +242,29 @@ fn the_effective_values_are_shown_with_secrets_masked() {
         assert!(finished.out.lines().any(|told| told == line), "no {line} in\n{}", finished.out);
     }
     assert!(finished.out.lines().all(|line| line.starts_with("TUCKSHOP_")), "{}", finished.out);
+}
+
+/// Whatever is wrong with an address, its password is shown neither by the refusal nor by the values.
+#[test]
+fn a_password_in_an_address_that_cannot_be_read_is_never_shown() {
+    for url in [
+        "postgres://shop:hunter2/x@localhost/shop",
+        "postgres://shop:hunter2@x@localhost/shop",
+        "postgres://shop:hunter2?x@localhost/shop",
+        "postgres://shop:hunter2%zz@localhost/shop",
+        "postgres://shop:hunter2@localhost:many/shop",
+        "postgres://localhost/shop?pasword=hunter2",
+        "postgress://shop:hunter2@localhost/shop",
+        "shop:hunter2@localhost/shop",
+        "sqlite://shop:hunter2@localhost/shop",
+    ] {
+        for command in [&["config"][..], &["serve"], &["migrate"], &["keys", "list"]] {
+            let finished = tuckshop(command, &[("TUCKSHOP_DATABASE_URL", url)]);
+            assert_eq!(finished.code, 2, "{url}: {}", finished.err);
+            let shown = format!("{}{}", finished.out, finished.err);
+            assert!(!shown.contains("hunter") && shown.contains("TUCKSHOP_DATABASE_URL: "), "{url}: {shown}");
+        }
+    }
 }
 
 #[test]

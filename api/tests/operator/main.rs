@@ -11,5 +11,6 @@ mod import;
 mod limits;
 mod operations;
 mod outputs;
+mod permissions;
 mod production;
 mod reference;

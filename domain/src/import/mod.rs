@@ -1,7 +1,7 @@
-//! Bringing a merchant's data into the shop: all of it or none of it.
+//! Bringing a merchant's data into the shop.
 //!
 //! A batch replaces what it names and leaves the rest alone, so it can be run again. Reading files is the surface's
-//! work; here are the checked values and the one transaction that stores them.
+//! work; here are the checked values and the port that stores them.
 
 mod model;
 mod ports;

@@ -22,6 +22,9 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A batch of so many rows is stored in one transaction.
+    pub const ATOMIC_ROWS: usize = 1_000;
+
     pub fn empty(currency: Currency) -> Self {
         Self {
             currency,

@@ -12,8 +12,11 @@ use crate::fault::Fault;
 pub type Progress = Arc<dyn Fn(usize) + Send + Sync>;
 
 pub trait Import: Send + Sync {
-    /// Stores the whole batch in one transaction, replacing rows of the same id. Refuses all of it when one row would
-    /// leave less on hand than is held, or names something that neither the batch nor the shop knows.
+    /// Stores the batch, replacing rows of the same id. Refuses all of it when one row would leave less on hand than is
+    /// held, or names something that neither the batch nor the shop knows.
+    ///
+    /// A batch of up to [`Batch::ATOMIC_ROWS`] is stored whole or not at all. A larger one is stored in parts, so that
+    /// the shop can go on selling beside it; when it fails in between, it can be run again.
     fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError>;
 
     /// Whether the shop sells nothing yet.
@@ -27,6 +30,16 @@ pub enum ImportError {
     UnknownProduct(usize),
     /// Index of an address row whose customer is not known.
     UnknownCustomer(usize),
+    /// The shop would have more rows of this kind than it reads.
+    TooMany {
+        what: &'static str,
+        limit: usize,
+    },
+    /// The first rows were stored, so many of them; then this.
+    Interrupted {
+        stored: usize,
+        cause: Box<ImportError>,
+    },
     Fault(Fault),
 }
 

@@ -45,6 +45,8 @@ impl OrderChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefusal {
     NotFound,
+    /// Its history is as long as it may be: see [`Order::MAX_EVENTS`].
+    TooManyEvents,
     Change(OrderChangeRefused),
 }
 

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use domain::clock::Timestamp;
@@ -128,7 +129,8 @@ impl Ledger {
 
     /// Opens the file, or creates it, and reads what it says. Its folder must exist.
     pub(super) fn open(path: &Path, log: &Logger) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        // Whose it is and what was paid is nothing for other users of the machine.
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let mut ledger = Self { file, read_to: 0, payments: Payments::default(), log: log.clone() };
         ledger.locked(Self::catch_up)??;
         Ok(ledger)

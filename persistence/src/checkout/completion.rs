@@ -1,11 +1,13 @@
 //! The two transactions around a charge.
 //!
-//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions wait for each other. A key
-//! is claimed before that and answered after it; once its claim is committed, its row makes nobody wait.
+//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions deadlock. Stock is locked
+//! last before the commit, since all buyers of a SKU want the same row. A key is claimed before that and answered within
+//! it; once its claim is committed, its row makes no transaction wait.
 
+use diesel::QueryResult;
 use domain::checkout::{
-    Answer, Begin, Begun, COMPLETE, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement,
-    demand_of, shortages,
+    Answer, Begin, Begun, COMPLETE, Checkout, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome,
+    Settlement, demand_of, shortages,
 };
 use domain::context::TraceContext;
 use domain::delivery::Announcer;
@@ -14,10 +16,10 @@ use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
-use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
-use domain::stock::{hold, release, take};
+use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
+use domain::stock::{Demand, StockLevel, hold, release, take};
 
-use super::{Asker, queries, refuse};
+use super::{Asker, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
@@ -35,31 +37,56 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
+    let amount = checkout.details.totals.total();
+    if begin.instrument.is_none() && !amount.is_zero() {
+        return Err(refuse(CheckoutRefusal::InstrumentMissing));
+    }
+
     let demand = demand_of(&checkout.details.lines);
-    let levels = stock::lock(tx, &demand)?;
-    let Ok(held) = hold(&demand, &levels) else {
+    // Looked at without a lock, so that those who come too late for the last unit make no one wait.
+    let levels = stock::read(tx, &demand)?;
+    if hold(&demand, &levels).is_err() {
         let short = shortages(&checkout.details.lines, &levels);
-        let checkout = checkout.short_of_stock(short, now);
-        queries::save(tx, &checkout)?;
-        let outcome = Outcome::Checkout(checkout);
-        idempotency::store(tx, claim, &outcome)?;
-        return Ok(Begun::Answered(Answer { outcome, replayed: false }));
-    };
-    stock::write(tx, &held)?;
+        let short = checkout.short_of_stock(short, now);
+        queries::save(tx, &short)?;
+        return Ok(Begun::Answered(store_short(tx, claim, short)?));
+    }
     let attempt = Attempt {
         id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
-        handler: begin.instrument.handler.clone(),
-        money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
+        handler: begin.instrument.as_ref().map_or_else(HandlerId::none, |instrument| instrument.handler.clone()),
+        money: Money { amount, currency: checkout.currency },
         state: AttemptState::Opened,
         reference: None,
         checks: 0,
         created_at: now,
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
-    let checkout = checkout.completing(attempt.id.clone(), begin.instrument.clone(), now);
-    queries::save(tx, &checkout)?;
-    Ok(Begun::Claimed { checkout, attempt })
+    let mut completing = checkout.clone().completing(attempt.id.clone(), begin.instrument.clone(), now);
+    completing.details.of_registered_platform = asker.registered;
+    queries::save(tx, &completing)?;
+
+    let levels = stock::lock(tx, &demand)?;
+    match hold(&demand, &levels) {
+        Ok(held) => {
+            stock::write(tx, &held)?;
+            Ok(Begun::Claimed { checkout: completing, attempt })
+        }
+        // Another buyer was faster since the look.
+        Err(_) => {
+            payment::discard(tx, &attempt.id)?;
+            let short = shortages(&checkout.details.lines, &levels);
+            let short = checkout.short_of_stock(short, now);
+            queries::save_over(tx, &short, completing.version)?;
+            Ok(Begun::Answered(store_short(tx, claim, short)?))
+        }
+    }
+}
+
+fn store_short(tx: &mut Tx<'_>, claim: &Claim, short: Checkout) -> QueryResult<Answer> {
+    let outcome = Outcome::Checkout(short);
+    idempotency::store(tx, claim, &outcome)?;
+    Ok(Answer { outcome, replayed: false })
 }
 
 /// How the completion under a key stands, for those who wait for it.
@@ -71,7 +98,11 @@ pub(super) fn standing(
 ) -> Result<Begun, TxError<CheckoutError>> {
     match idempotency::standing(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::New | Claimed::InProgress => in_progress(tx, asker, id),
+        Claimed::New => {
+            asker.own(queries::find(tx, id)?)?;
+            Ok(Begun::Free)
+        }
+        Claimed::InProgress => in_progress(tx, asker, id),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
     }
 }
@@ -112,15 +143,15 @@ pub(super) fn settle(
         return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
-            None if attempt.state.placed_an_order() => Outcome::Checkout(checkout),
-            None => Outcome::Declined(checkout),
+            None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
+            None => Outcome::Checkout(checkout),
         });
     }
 
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
-    let levels = stock::lock(tx, &demand)?;
-    let (state, levels, outcome) = match &settlement.outcome {
+    type Leave = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
+    let (state, leave, outcome): (_, Leave, _) = match &settlement.outcome {
         PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
             let state = match settlement.outcome {
                 PaymentOutcome::Authorized => AttemptState::Authorized,
@@ -129,23 +160,23 @@ pub(super) fn settle(
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
+            remember_destination(tx, &checkout)?;
             delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
-            (state, take(&demand, &levels), Outcome::Checkout(checkout.completed(link, now)))
+            (state, take, Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(decline) => {
             let refused = checkout.payment_refused(&decline.reason, now);
-            (AttemptState::Declined, release(&demand, &levels), Outcome::Declined(refused))
+            (AttemptState::Declined, release, Outcome::Declined(refused))
         }
         PaymentOutcome::ActionRequired => {
             let escalated = checkout.buyer_required(now);
-            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Checkout(escalated))
+            (AttemptState::Cancelled, release, Outcome::Checkout(escalated))
         }
-        PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
-            let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
-            (AttemptState::Cancelled, release(&demand, &levels), Outcome::Declined(refused))
+        PaymentOutcome::NotAttempted => {
+            let unpaid = checkout.payment_not_attempted(now);
+            (AttemptState::Cancelled, release, Outcome::Checkout(unpaid))
         }
     };
-    stock::write(tx, &levels)?;
     payment::settle(tx, &attempt.id, state, capture_due(now))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
@@ -157,5 +188,7 @@ pub(super) fn settle(
     } else {
         idempotency::set_outcome(tx, &owner, COMPLETE, &resource, &key, &to_text(&outcome)?)?;
     }
+    let levels = stock::lock(tx, &demand)?;
+    stock::write(tx, &leave(&demand, &levels))?;
     Ok(outcome)
 }

@@ -42,7 +42,12 @@ pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Opt
 
 /// Writes a changed checkout over the version before it. The row is locked, so another version is a bug.
 pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
-    let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(changed.version - 1));
+    save_over(tx, changed, changed.version - 1)
+}
+
+/// The same over a version that this transaction wrote before it changed its mind.
+pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
+    let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
     match on_backend!(tx, |conn| diesel::update(target).set(&row).execute(*conn))? {
         1 => Ok(()),

@@ -1,13 +1,18 @@
 //! Two engines, one enum. The only file that opens a connection or a transaction.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 
 use super::DatabaseUrl;
+use super::postgres_url::with_parameters;
 
 /// A connection to whichever engine the URL names.
 pub(super) enum Conn {
@@ -32,6 +37,15 @@ macro_rules! on_backend {
     };
 }
 pub(crate) use on_backend;
+
+/// A column of text in the order of its bytes. Without this Postgres orders by the collation of its database: lists would
+/// differ between the engines, and the order in which rows are locked from that of the program.
+pub(crate) fn bytewise(tx: &Tx<'_>, column: &str) -> SqlLiteral<Text> {
+    sql(&match tx {
+        Tx::Sqlite(_) => column.to_owned(),
+        Tx::Postgres(_) => format!("{column} COLLATE \"C\""),
+    })
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -68,26 +82,43 @@ const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30000"),
 ];
 
-fn with_options(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else { return url.to_owned() };
-    for (name, value) in POSTGRES_OPTIONS {
-        if !url.query_pairs().any(|(given, _)| given == name) {
-            url.query_pairs_mut().append_pair(name, value);
+/// As SQLite reads it: the file must exist, since a connection that makes one would make an empty shop; and no part of
+/// the path is taken for an option.
+fn existing_file(path: &Path) -> String {
+    use std::fmt::Write;
+    // Without doubled slashes: two at the beginning would name a host.
+    let path: PathBuf = path.components().collect();
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            byte => drop(write!(uri, "%{byte:02X}")),
         }
     }
-    url.into()
+    uri + "?mode=rw"
+}
+
+/// What the client library says of an address may repeat parts of it.
+fn shown(address: &DatabaseUrl, error: ConnectionError) -> ConnectionError {
+    match error {
+        ConnectionError::BadConnection(message) => ConnectionError::BadConnection(address.without_secrets(message)),
+        // Its address could not even be handed over; what it says has the address in it.
+        ConnectionError::InvalidConnectionUrl(_) => ConnectionError::BadConnection("the address cannot be read".into()),
+        other => other,
+    }
 }
 
 impl Conn {
-    pub(super) fn open(url: &DatabaseUrl) -> ConnectionResult<Self> {
-        match url {
+    pub(super) fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
+        match address {
             DatabaseUrl::Sqlite(path) => {
-                let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
+                let mut conn = SqliteConnection::establish(&existing_file(path))?;
                 conn.batch_execute(SQLITE_PRAGMAS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Self::Sqlite(conn))
             }
             DatabaseUrl::Postgres(url) => {
-                let mut conn = PgConnection::establish(&with_options(url.expose()))?;
+                let with_options = with_parameters(url.expose(), &POSTGRES_OPTIONS);
+                let mut conn = PgConnection::establish(&with_options).map_err(|error| shown(address, error))?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 // Faults are told apart by message, so messages are asked for in English. Only a privileged user may
                 // ask; an English server needs no asking.
@@ -111,9 +142,14 @@ impl Conn {
                 AnsiTransactionManager::begin_transaction_sql(conn, sql)
             }
             Self::Postgres(conn) => {
-                let access = if mode == Mode::Write { "READ WRITE" } else { "READ ONLY" };
+                // A read of several statements is of one moment, as on SQLite. A write locks what it decides by, and
+                // must see what was committed while it waited for the lock.
+                let level = match mode {
+                    Mode::Read => "REPEATABLE READ READ ONLY",
+                    Mode::Write => "READ COMMITTED READ WRITE",
+                };
                 let sql = format!(
-                    "BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL statement_timeout = {statement}; \
+                    "BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {statement}; \
                      SET LOCAL lock_timeout = {lock}"
                 );
                 AnsiTransactionManager::begin_transaction_sql(conn, &sql)
@@ -133,7 +169,7 @@ impl Conn {
     pub(super) fn changes(&mut self) -> QueryResult<i64> {
         const ROWS: &str = "(SELECT CAST(coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) AS BIGINT) \
              FROM pg_stat_xact_user_tables)";
-        let count = |changes: &str| diesel::select(diesel::dsl::sql::<BigInt>(changes));
+        let count = |changes: &str| diesel::select(sql::<BigInt>(changes));
         match self {
             Self::Sqlite(conn) => count("total_changes()").get_result(conn),
             Self::Postgres(conn) => count(ROWS).get_result(conn),
@@ -176,8 +212,9 @@ mod tests {
 
     #[test]
     fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
-        let patient = with_options("postgres://me:p%40ss@localhost:5433/shop");
-        let expected = "postgres://me:p%40ss@localhost:5433/shop\
+        let with_options = |url| with_parameters(url, &POSTGRES_OPTIONS);
+        let patient = with_options("postgres://me:p%40ss@localhost:5433,localhost:5434/shop");
+        let expected = "postgres://me:p%40ss@localhost:5433,localhost:5434/shop\
             ?target_session_attrs=read-write&connect_timeout=2&keepalives_idle=15";
         assert!(patient.starts_with(expected), "{patient}");
         let impatient = with_options("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");

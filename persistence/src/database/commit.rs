@@ -17,7 +17,7 @@ use super::classify::{classify, conflict, refused_commit, spoils_connection};
 use super::job::Stage;
 use super::pool::PooledConn;
 use super::room::Room;
-use super::{Operation, Tx, TxError};
+use super::{Operation, Shared, Tx, TxError};
 
 /// Why a transaction did not commit.
 pub(super) enum Failure<E> {
@@ -52,15 +52,18 @@ pub(super) fn transaction<T, E: From<Fault>>(
     operation: Operation,
     limits: Limits,
     stage: &Stage,
-    room: &Room,
+    storage: &Shared,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
 ) -> Result<T, Failure<E>> {
     let op = operation.name;
+    let room = &storage.room;
+    let file = storage.file.get().filter(|_| operation.mode == Mode::Write);
     ctx.check(op)?;
     if let Err(error) = conn.begin(operation.mode, limits) {
         return Err(before_commit(conn, ctx, op, error));
     }
     let ended = body(conn, ctx, op, room, work).and_then(|ended| {
+        file.map_or(Ok(()), |file| file.must_be_intact(op))?;
         stage.begin_commit().then_some(ended).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
     });
     let (value, needs_room) = match ended {
@@ -70,12 +73,21 @@ pub(super) fn transaction<T, E: From<Fault>>(
             return Err(failure);
         }
     };
-    match conn.commit() {
+    let committed = {
+        let _under_way = (operation.mode == Mode::Write).then(|| storage.commits.begin());
+        conn.commit()
+    };
+    match committed {
         Ok(()) => {
             if needs_room {
                 room.was_found();
             }
-            Ok(value)
+            // Looked at once more: what is acknowledged is in the file that the path leads to, and not in one that was
+            // deleted a moment ago.
+            match file.map_or(Ok(()), |file| file.must_be_intact(op)) {
+                Ok(()) => Ok(value),
+                Err(lost) => Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
+            }
         }
         // A read has no effect that could be unknown.
         Err(error) if operation.mode == Mode::Read => Err(before_commit(conn, ctx, op, error)),

@@ -1,29 +1,212 @@
-//! One process per SQLite file.
+//! One process per SQLite file, and one file per process.
+//!
+//! A path is only a name. Two names of one file (a hard link, a symbolic link, a mount) have two write-ahead logs, and
+//! two processes that use one each destroy the file. So the lock is on the file itself: its device and inode. The file
+//! must have one name, and while it is open its path must keep leading to it: what is written to a file without a name
+//! is lost with the process.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::fs::{File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use domain::fault::{Fault, FaultKind};
+use slog::{Logger, crit, info, o, warn};
 
 use super::OpenError;
 
-/// An exclusive lock beside the database, held until the process ends, however it ends.
+/// On Linux a lock of a whole file and the byte ranges that SQLite locks are independent. Elsewhere they may exclude
+/// each other, and only the lock beside the database is taken.
+const LOCK_DATABASE: bool = cfg!(target_os = "linux");
+
+/// What others on the machine may do with the files of a shop: nothing. The signing key is in one of them.
+const OTHERS: u32 = 0o007;
+const PRIVATE_FILE: u32 = 0o600;
+const PRIVATE_DIRECTORY: u32 = 0o700;
+
+/// The locks on a database file, held until the process ends, however it ends; and what the file was when it was
+/// opened.
+///
+/// To close any descriptor of a file drops the locks that SQLite holds on it. So every connection owns a share of this
+/// and drops it after itself.
 pub(super) struct LockFile {
-    _file: File,
+    _locks: Vec<File>,
+    /// As configured, from the root on.
+    named: PathBuf,
+    /// Without symbolic links. SQLite puts its log beside this one.
+    real: PathBuf,
+    identity: (u64, u64),
+    changed: AtomicBool,
+    log: Logger,
+}
+
+/// The share of the database itself. It goes last: whoever opens the file next, in this process too, finds it free.
+pub(super) struct Held(Option<Arc<LockFile>>);
+
+impl Held {
+    pub(super) fn new(file: Option<Arc<LockFile>>) -> Self {
+        Self(file)
+    }
+
+    pub(super) fn get(&self) -> Option<&Arc<LockFile>> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for Held {
+    /// Waits for a connection that the pool was opening when it was closed.
+    fn drop(&mut self) {
+        const AT_MOST: Duration = Duration::from_secs(1);
+        let watch = Stopwatch::start();
+        while self.0.as_ref().is_some_and(|file| Arc::strong_count(file) > 1) && watch.elapsed() < AT_MOST {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl LockFile {
-    pub(super) fn acquire(database: &Path) -> Result<Self, OpenError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".lock");
-        let shown = name.to_string_lossy().into_owned();
-        let failed = |error| OpenError::LockFile(shown.clone(), error);
-        if let Some(directory) = database.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            std::fs::create_dir_all(directory).map_err(failed)?;
+    /// Makes the file if there is none, for this account only.
+    pub(super) fn acquire(database: &Path, log: &Logger) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::File(database.display().to_string(), error);
+        let named = std::path::absolute(database).map_err(failed)?;
+        if let Some(directory) = named.parent() {
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true).mode(PRIVATE_DIRECTORY).create(directory).map_err(failed)?;
         }
-        let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(database.display().to_string())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+        // To open a pipe or a device waits, or has effects.
+        if let Ok(found) = std::fs::metadata(&named)
+            && !found.is_file()
+        {
+            return Err(OpenError::NotAFile(database.display().to_string()));
+        }
+        let file = open(&named).map_err(failed)?;
+        let real = named.canonicalize().map_err(failed)?;
+        let beside = sibling(&real, ".lock");
+        let beside_failed = |error| OpenError::LockFile(beside.display().to_string(), error);
+        let mut locks = vec![open(&beside).map_err(beside_failed)?];
+        if LOCK_DATABASE {
+            locks.push(file.try_clone().map_err(failed)?);
+        }
+        for lock in &locks {
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(database.display().to_string())),
+                Err(TryLockError::Error(error)) => return Err(beside_failed(error)),
+            }
+        }
+        let opened = file.metadata().map_err(failed)?;
+        one_name(&opened, database)?;
+        let locked = Self {
+            _locks: locks,
+            identity: identity(&opened),
+            named,
+            changed: AtomicBool::new(false),
+            log: log.new(o!("op" => "database.file", "file" => real.display().to_string())),
+            real,
+        };
+        for suffix in ["", ".lock", "-wal", "-shm"] {
+            locked.close_to_others(&sibling(&locked.real, suffix));
+        }
+        locked.same_file().map_err(|why| failed(io::Error::other(why)))?;
+        Ok(locked)
+    }
+
+    /// Where the database is, without symbolic links.
+    pub(super) fn path(&self) -> &Path {
+        &self.real
+    }
+
+    /// Whether the file was deleted, replaced or linked when it was last looked at.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Acquire)
+    }
+
+    /// Fails when what is written now may be lost: when the file or its log is not where it was opened, or has another
+    /// name. Says so once, however many ask, and once when all is as before. For an open transaction.
+    pub(super) fn must_be_intact(&self, operation: &'static str) -> Result<(), Fault> {
+        let Err(why) = self.same_file().and_then(|()| self.log_exists()) else {
+            if self.changed.swap(false, Ordering::AcqRel) {
+                info!(self.log, "the database file is in its place again");
+            }
+            return Ok(());
+        };
+        if !self.changed.swap(true, Ordering::AcqRel) {
+            crit!(self.log, "the database file changed while it was open: no more writes";
+                "error_code" => "file_changed", "error" => &why);
+        }
+        Err(Fault::new(FaultKind::Unavailable, operation).caused_by(why))
+    }
+
+    /// Whether a connection that is opened now reaches the file that is locked.
+    pub(super) fn same_file(&self) -> Result<(), String> {
+        for path in [&self.named, &self.real] {
+            let found =
+                std::fs::metadata(path).map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
+            if identity(&found) != self.identity {
+                return Err(format!("{} is another file than the one that is open", path.display()));
+            }
+            if found.nlink() != 1 {
+                return Err(format!("{} has {} names (hard links)", path.display(), found.nlink()));
+            }
+        }
+        Ok(())
+    }
+
+    fn log_exists(&self) -> Result<(), String> {
+        for suffix in ["-wal", "-shm"] {
+            let path = sibling(&self.real, suffix);
+            std::fs::symlink_metadata(&path)
+                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn close_to_others(&self, path: &Path) {
+        let Ok(found) = std::fs::metadata(path) else { return };
+        let mode = found.permissions().mode();
+        if mode & OTHERS == 0 {
+            return;
+        }
+        match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & !OTHERS)) {
+            Ok(()) => {
+                warn!(self.log, "a file of the database was open to every user of the machine and is not any more";
+                "path" => path.display().to_string())
+            }
+            Err(error) => warn!(self.log, "a file of the database is open to every user of the machine";
+                "path" => path.display().to_string(), "error" => %error),
         }
     }
+}
+
+/// Refuses a database with several names, and what is no file. For commands that work beside a server.
+pub(super) fn must_have_one_name(database: &Path) -> Result<(), OpenError> {
+    let found = std::fs::metadata(database).map_err(|error| OpenError::File(database.display().to_string(), error))?;
+    one_name(&found, database)
+}
+
+fn one_name(found: &Metadata, database: &Path) -> Result<(), OpenError> {
+    let name = || database.display().to_string();
+    match (found.is_file(), found.nlink()) {
+        (false, _) => Err(OpenError::NotAFile(name())),
+        (true, 1) => Ok(()),
+        (true, links) => Err(OpenError::Links(name(), links)),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE_FILE).open(path)
+}
+
+fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

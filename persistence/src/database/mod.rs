@@ -8,10 +8,12 @@ mod backend;
 mod classify;
 mod clock;
 mod commit;
+mod commits;
 mod job;
 mod lock_file;
 mod migrate;
 mod pool;
+mod postgres_url;
 mod rerun;
 mod room;
 mod url;
@@ -29,9 +31,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
-pub(crate) use backend::{Tx, on_backend};
+pub(crate) use backend::{Tx, bytewise, on_backend};
 pub(crate) use clock::{engine_now, lease};
+use commits::Commits;
 use job::{Job, JobEnd, Wait};
+use lock_file::{Held, LockFile};
 use pool::ConnectionPool;
 use room::Room;
 
@@ -62,8 +66,9 @@ struct Shared {
     /// A commit met an I/O error. Only a restart, which reads everything anew, ends this.
     disk_failed: AtomicBool,
     room: Room,
-    /// Keeps other processes away from an SQLite file.
-    _lock: Option<lock_file::LockFile>,
+    commits: Commits,
+    /// Keeps other processes away from an SQLite file. After the pool, so that it is dropped after it.
+    file: Held,
 }
 
 /// The database cannot be used as configured. Start-up ends here.
@@ -73,6 +78,14 @@ pub enum OpenError {
     InUse(String),
     #[error("cannot open the lock file {0}: {1}")]
     LockFile(String, std::io::Error),
+    #[error("cannot open the database file {0}: {1}")]
+    File(String, std::io::Error),
+    #[error("{0} is no regular file")]
+    NotAFile(String),
+    #[error(
+        "{0} has {1} names (hard links): SQLite keeps a log for each name, so all but one name must be removed first"
+    )]
+    Links(String, u64),
     #[error("cannot reach the database: {0}")]
     Unreachable(String),
     #[error(
@@ -80,12 +93,32 @@ pub enum OpenError {
          run `tuckshop migrate`"
     )]
     Missing(String),
-    #[error("the schema is newer than this program: it has migration {0}; run the newer program")]
+    #[error(
+        "the schema is newer than this program: it lacks what this program needs, since a newer release took it away; run \
+         a program that knows migration {0}"
+    )]
     SchemaNewer(String),
     #[error("the schema is older than this program: it lacks {0} migration(s); run `tuckshop migrate`")]
     SchemaOlder(usize),
     #[error("migration failed: {0}")]
     Migration(String),
+}
+
+/// What does not work although the database is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degraded {
+    StorageFull,
+    CommitsStalled,
+}
+
+impl Degraded {
+    /// The stable word for operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StorageFull => FaultKind::StorageFull.as_str(),
+            Self::CommitsStalled => "commits_stalled",
+        }
+    }
 }
 
 /// Names one transaction in logs and faults: `module.verb`.
@@ -131,22 +164,25 @@ impl Database {
     /// Opens the pool. Does not wait for the server: a database that is down makes requests fail, not the process.
     ///
     /// Blocking work runs on `runtime`. The logger is for events that belong to no request.
-    pub fn open(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
-        let lock = match &config.url {
-            DatabaseUrl::Sqlite(path) => Some(lock_file::LockFile::acquire(path)?),
+    pub fn open(mut config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
+        let file = match &config.url {
+            DatabaseUrl::Sqlite(path) => Some(LockFile::acquire(path, log)?),
             DatabaseUrl::Postgres(_) => None,
         };
-        Ok(Self::with_lock(config, runtime, log, lock))
+        if let Some(file) = &file {
+            config.url = DatabaseUrl::Sqlite(file.path().to_owned());
+        }
+        Ok(Self::with_file(config, runtime, log, file.map(Arc::new)))
     }
 
     /// Opens the pool beside a process that serves the same database. For commands of a few short transactions: on
     /// SQLite they queue with the server's at the file, not in its fair line.
     pub fn open_beside(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Self {
-        Self::with_lock(config, runtime, log, None)
+        Self::with_file(config, runtime, log, None)
     }
 
-    fn with_lock(config: DatabaseConfig, runtime: Handle, log: &Logger, lock: Option<lock_file::LockFile>) -> Self {
-        let pool = ConnectionPool::open(&config, log);
+    fn with_file(config: DatabaseConfig, runtime: Handle, log: &Logger, file: Option<Arc<LockFile>>) -> Self {
+        let pool = ConnectionPool::open(&config, file.clone(), log);
         Self(Arc::new(Shared {
             config,
             pool,
@@ -154,7 +190,8 @@ impl Database {
             abandoned: AtomicI64::new(0),
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
-            _lock: lock,
+            commits: Commits::new(log),
+            file: Held::new(file),
         }))
     }
 
@@ -182,28 +219,63 @@ impl Database {
         migrate::apply(&self.0.config)
     }
 
-    /// Refuses a schema that this program does not know. Blocks.
+    /// Applies the steps of a directory as [`Database::migrate`] applies those of this program: what a later release
+    /// would do. For tests of an upgrade. Blocks.
+    #[doc(hidden)]
+    pub fn migrate_from(&self, directory: &std::path::Path) -> Result<usize, OpenError> {
+        migrate::apply_directory(&self.0.config, directory)
+    }
+
+    /// Refuses a schema that lacks what this program knows, or from which something was taken that it needs. Blocks.
     pub fn must_be_current(&self) -> Result<(), OpenError> {
         migrate::must_be_current(&self.0.config)
     }
 
-    /// Succeeds when the database answers, its schema is the one this program knows, and its disk did not fail.
+    /// Succeeds when a write would work: the database answers and takes writes, its schema has all that this program
+    /// knows, its disk did not fail, and an SQLite file is where it was opened.
     pub fn ready(&self, ctx: &RequestContext) -> PortFuture<(), Fault> {
-        let op = Operation::read("database.ready");
-        if let Err(fault) = self.takes_writes(op.name) {
+        const NAME: &str = "database.ready";
+        /// A writer that takes longer than this, in another process, is at work.
+        const LOCK_WAIT: Duration = Duration::from_millis(100);
+        if let Err(fault) = self.takes_writes(NAME) {
             return Box::pin(async { Err(fault) });
         }
-        self.run(ctx, op, |tx| {
-            migrate::is_current(tx)?.then_some(()).ok_or_else(|| {
-                TxError::Refused(Fault::new(FaultKind::Unavailable, "database.ready").caused_by("schema mismatch"))
-            })
+        let file = self.0.file.get().cloned();
+        let check = move |tx: &mut Tx<'_>| {
+            if !migrate::is_usable(tx)? {
+                return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
+            }
+            file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME)).map_err(TxError::Refused)
+        };
+        if self.engine() == Engine::Postgres {
+            return self.run(ctx, Operation::write(NAME), check);
+        }
+        let (database, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move {
+            // Where someone else is writing, one can write; to wait for the only place would make a busy shop unready.
+            if database.0.pool.is_idle_for_writes() {
+                match database.run(&ctx.at_most(LOCK_WAIT), Operation::write(NAME), check.clone()).await {
+                    Err(fault) if matches!(fault.kind(), FaultKind::Contention | FaultKind::DeadlineExceeded) => {}
+                    known => return known,
+                }
+            }
+            database.run(&ctx, Operation::read(NAME), check).await
         })
     }
 
     /// What it cannot do although it is ready. With a full disk nothing can be written, and reads go on: so it is told
-    /// from the first write that failed for want of room to the next one that is committed.
-    pub fn degraded(&self) -> Option<FaultKind> {
-        self.0.room.is_out().then_some(FaultKind::StorageFull)
+    /// from the first write that failed for want of room to the next one that is committed. And while a commit takes
+    /// long, nothing is acknowledged.
+    pub fn degraded(&self) -> Option<Degraded> {
+        if self.0.room.is_out() {
+            return Some(Degraded::StorageFull);
+        }
+        self.0.commits.stalled().then_some(Degraded::CommitsStalled)
+    }
+
+    /// The age of the oldest commit that is under way.
+    pub fn oldest_commit(&self) -> Option<Duration> {
+        self.0.commits.oldest()
     }
 
     fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! The pool, and the permits in front of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::context::Stopwatch;
@@ -10,6 +10,7 @@ use slog::{Logger, debug, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Conn, Mode};
+use super::lock_file::LockFile;
 use super::{DatabaseConfig, DatabaseUrl, Engine};
 
 pub(super) type PooledConn = PooledConnection<Manager>;
@@ -26,9 +27,8 @@ pub(super) struct ConnectionPool {
 }
 
 impl ConnectionPool {
-    pub(super) fn open(config: &DatabaseConfig, log: &Logger) -> Self {
-        let reachable =
-            Arc::new(Reachable { log: log.new(o!("op" => "database.connect")), down: AtomicBool::new(false) });
+    pub(super) fn open(config: &DatabaseConfig, file: Option<Arc<LockFile>>, log: &Logger) -> Self {
+        let reachable = Arc::new(Reachable::new(log));
         // As many again as replacements for those whose jobs were given up and may never come back.
         let connections = match config.url.engine() {
             Engine::Sqlite => config.pool_size,
@@ -40,7 +40,7 @@ impl ConnectionPool {
             .connection_timeout(config.pool_wait)
             .test_on_check_out(true)
             .error_handler(Box::new(LogError(reachable.clone())))
-            .build_unchecked(Manager { url: config.url.clone(), reachable });
+            .build_unchecked(Manager { url: config.url.clone(), file, reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
             // One writer at a time is what SQLite can do; queueing here is fair, inside SQLite it is not.
@@ -65,6 +65,11 @@ impl ConnectionPool {
         }
     }
 
+    /// Whether a writer would be let in at once.
+    pub(super) fn is_idle_for_writes(&self) -> bool {
+        self.writers.available_permits() > 0
+    }
+
     /// Blocks for at most `wait`.
     pub(super) fn get(&self, wait: Duration) -> Result<PooledConn, r2d2::Error> {
         self.pool.get_timeout(wait)
@@ -73,6 +78,7 @@ impl ConnectionPool {
 
 pub(super) struct Manager {
     url: DatabaseUrl,
+    file: Option<Arc<LockFile>>,
     reachable: Arc<Reachable>,
 }
 
@@ -81,6 +87,8 @@ pub(super) struct Tracked {
     conn: Conn,
     seen: Stopwatch,
     spoilt: bool,
+    /// Dropped after the connection: see [`LockFile`].
+    _file: Option<Arc<LockFile>>,
 }
 
 impl Tracked {
@@ -108,8 +116,13 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
-        self.reachable.is_up();
-        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false })
+        // After it was opened: then it is the file that was looked at, or one that every write refuses.
+        if let Some(file) = &self.file {
+            let other = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
+            file.same_file().map_err(other)?;
+        }
+        self.reachable.works();
+        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
@@ -125,21 +138,56 @@ impl ManageConnection for Manager {
         // A panic in a transaction body leaves it open; such a connection must not be used again.
         let broken = std::thread::panicking() || tracked.spoilt || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
+        if !broken {
+            self.reachable.works();
+        }
         broken
     }
 }
 
-/// Says once that the database cannot be reached, and once that it can be again, however many try meanwhile.
+/// Says once that the database cannot be reached, and once that it can be again, however many try meanwhile. During a
+/// failover the two alternate: it is reached again only when no attempt failed for some time.
 #[derive(Debug)]
 struct Reachable {
     log: Logger,
+    /// Since the last failed attempt, from the first one that was told.
+    failing: Mutex<Option<Stopwatch>>,
+    /// The same, without a lock for the one answer that is usual.
     down: AtomicBool,
+    lasts: Duration,
 }
 
+/// For how long no attempt may have failed.
+const LASTS: Duration = Duration::from_secs(5);
+
 impl Reachable {
-    fn is_up(&self) {
-        if self.down.swap(false, Ordering::AcqRel) {
+    fn new(log: &Logger) -> Self {
+        let log = log.new(o!("op" => "database.connect"));
+        Self { log, failing: Mutex::new(None), down: AtomicBool::new(false), lasts: LASTS }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Option<Stopwatch>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection was opened or used.
+    fn works(&self) {
+        if !self.down.load(Ordering::Acquire) {
+            return;
+        }
+        let mut failing = self.failing();
+        if failing.as_ref().is_some_and(|last| last.elapsed() >= self.lasts) {
+            *failing = None;
+            self.down.store(false, Ordering::Release);
             info!(self.log, "the database is reached again");
+        }
+    }
+
+    fn fails(&self, error: &dyn std::fmt::Display) {
+        let before = self.failing().replace(Stopwatch::start());
+        self.down.store(true, Ordering::Release);
+        if before.is_none() {
+            warn!(self.log, "the database cannot be reached"; "error" => %error);
         }
     }
 }
@@ -150,11 +198,7 @@ struct LogError(Arc<Reachable>);
 impl r2d2::HandleError<diesel::r2d2::Error> for LogError {
     fn handle_error(&self, error: diesel::r2d2::Error) {
         match error {
-            diesel::r2d2::Error::ConnectionError(error) => {
-                if !self.0.down.swap(true, Ordering::AcqRel) {
-                    warn!(self.0.log, "the database cannot be reached"; "error" => %error);
-                }
-            }
+            diesel::r2d2::Error::ConnectionError(error) => self.0.fails(&error),
             // An idle connection that has died is replaced; whether that works, the next line says.
             diesel::r2d2::Error::QueryError(error) => {
                 debug!(self.0.log, "an idle connection was lost"; "error" => %error)
@@ -180,15 +224,17 @@ mod tests {
     #[test]
     fn every_connection_of_the_pool_survives_a_power_cut_with_what_it_acknowledged() {
         let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("shop.db");
+        std::fs::File::create(&path).expect("a file");
         let config = DatabaseConfig {
-            url: DatabaseUrl::Sqlite(directory.path().join("shop.db")),
+            url: DatabaseUrl::Sqlite(path),
             pool_size: 2,
             pool_wait: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(5),
             commit_grace: Duration::from_secs(5),
         };
-        let pool = ConnectionPool::open(&config, &Logger::root(slog::Discard, o!()));
+        let pool = ConnectionPool::open(&config, None, &Logger::root(slog::Discard, o!()));
         let connections = [pool.get(config.pool_wait).expect("one"), pool.get(config.pool_wait).expect("another")];
         for mut tracked in connections {
             let Conn::Sqlite(conn) = &mut tracked.conn else { panic!("not SQLite") };
@@ -201,5 +247,38 @@ mod tests {
             assert_eq!((setting("journal_mode").as_str(), setting("synchronous").as_str()), ("wal", full));
             assert_eq!(setting("foreign_keys"), "1");
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl slog::Drain for Lines {
+        type Ok = ();
+        type Err = slog::Never;
+
+        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record.msg().to_string());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_outage_in_which_attempts_alternate_is_two_lines() {
+        let lines = Lines::default();
+        let hour = Duration::from_secs(3_600);
+        let mut reachable = Reachable { lasts: hour, ..Reachable::new(&Logger::root(lines.clone(), o!())) };
+        for outage in 1..=2 {
+            for _ in 0..20 {
+                reachable.fails(&"refused");
+                reachable.works();
+            }
+            assert_eq!(lines.0.lock().expect("lines").len(), 2 * outage - 1, "it does not last yet");
+            reachable.lasts = Duration::ZERO;
+            reachable.works();
+            reachable.works();
+            reachable.lasts = hour;
+        }
+        let told = ["the database cannot be reached", "the database is reached again"];
+        assert_eq!(*lines.0.lock().expect("lines"), [told, told].concat());
     }
 }

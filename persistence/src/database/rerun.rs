@@ -71,7 +71,7 @@ impl Database {
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, Failure<E>> {
         let room = &self.0.room;
-        let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, room, work);
+        let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, &self.0, work);
         match &outcome {
             // A read that lacks room for what it sorts says nothing of writes.
             Err(Failure::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
@@ -123,7 +123,9 @@ impl Database {
             crit!(ctx.log(), "the disk failed in a commit: no more writes until a restart"; "op" => operation.name,
                 "error_code" => "io_error", "error" => unknown.chain());
         }
-        if !operation.repeatable || self.disk_failed() {
+        // In the file that is open now nothing could be found out.
+        let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
+        if !operation.repeatable || self.disk_failed() || file_changed {
             told("deferred");
             return Err(Failure::Unknown(unknown));
         }

@@ -37,20 +37,25 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResu
                 return Ok(Claimed::New);
             }
             // Someone else was faster; what they left there is what counts.
-            stands(queries::find(tx, claim)?, claim)
+            match stands(queries::find(tx, claim)?, claim)? {
+                Claimed::New => Ok(Claimed::InProgress),
+                stands => Ok(stands),
+            }
         }
+        // Its owner gave it back between the insert and this look.
+        None if queries::insert_once(tx, claim, now)? => Ok(Claimed::New),
+        None => Ok(Claimed::InProgress),
         found => stands(found, claim),
     }
 }
 
-/// How a key stands, without claiming it.
+/// How a key stands, without claiming it: `New` means that it is free.
 pub(crate) fn standing(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Claimed> {
     stands(queries::find(tx, claim)?, claim)
 }
 
 fn stands(found: Option<queries::Found>, claim: &Claim) -> QueryResult<Claimed> {
-    // Gone: its owner gave it back between our insert and this look. Asking again will claim it.
-    let Some(found) = found else { return Ok(Claimed::InProgress) };
+    let Some(found) = found else { return Ok(Claimed::New) };
     if found.fingerprint != claim.fingerprint.0 {
         return Ok(Claimed::Refused(ClaimRefusal::Reused));
     }

@@ -6,13 +6,47 @@ use diesel::prelude::*;
 use domain::import::{Batch, ImportError, StockBelowHeld};
 
 use super::CHUNK;
-use crate::database::{Tx, TxError, on_backend};
-use crate::schema::{customer, product, stock, variant};
+use crate::database::{Tx, TxError, bytewise, on_backend};
+use crate::fulfillment::MAX_ROWS;
+use crate::schema::{customer, free_shipping, product, shipping_rate, stock, variant};
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
     let any: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     Ok(any.is_none())
+}
+
+/// Whether rows are locked when they are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    Yes,
+    No,
+}
+
+/// All that can be known of a batch before it is stored.
+pub(super) fn everything(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Result<(), TxError<ImportError>> {
+    everything_named_is_known(tx, batch)?;
+    no_stock_below_held(tx, batch, locked)
+}
+
+/// Of what is read whole by every checkout there is a limit. Counted once it is stored: rows may replace others.
+pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    let limit = MAX_ROWS;
+    let refuse = |what| Err(TxError::Refused(ImportError::TooMany { what, limit }));
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    if !batch.shipping_rates.is_empty() {
+        let rates = shipping_rate::table.filter(shipping_rate::currency.eq(batch.currency.code())).count();
+        if on_backend!(tx, |conn| rates.get_result::<i64>(*conn))? > most {
+            return refuse("shipping rates");
+        }
+    }
+    if !batch.free_shipping.is_empty() {
+        let promotions = free_shipping::table.filter(free_shipping::currency.eq(batch.currency.code())).count();
+        if on_backend!(tx, |conn| promotions.get_result::<i64>(*conn))? > most {
+            return refuse("free-shipping promotions");
+        }
+    }
+    Ok(())
 }
 
 /// Stock rows name products, and addresses name customers, of the batch or of the shop.
@@ -44,16 +78,18 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
 }
 
 /// What is held is promised to a buyer whose payment is under way; an import cannot take it away.
-pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Result<(), TxError<ImportError>> {
     let mut wanted: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     wanted.sort_unstable();
     let mut held = HashMap::<String, i64>::new();
     for chunk in wanted.chunks(CHUNK) {
         // In SKU order, like every lock on stock.
-        let query = stock::table.filter(stock::sku.eq_any(chunk)).order(stock::sku).select((stock::sku, stock::held));
+        let of_chunk = stock::table.filter(stock::sku.eq_any(chunk)).order(bytewise(tx, "sku"));
+        let query = of_chunk.select((stock::sku, stock::held));
         let rows: Vec<(String, i64)> = match tx {
+            Tx::Postgres(conn) if locked == Locked::Yes => query.for_update().load(*conn)?,
+            Tx::Postgres(conn) => query.load(*conn)?,
             Tx::Sqlite(conn) => query.load(*conn)?,
-            Tx::Postgres(conn) => query.for_update().load(*conn)?,
         };
         held.extend(rows);
     }

@@ -1,11 +1,18 @@
-//! Storing a whole import in one transaction.
+//! Storing an import: a small one in one transaction, a large one in parts.
+//!
+//! On SQLite no other transaction can write while one is open, and on Postgres none can sell what it has locked. So each
+//! part is short, and stock comes last in each and in all. To store a part again changes nothing.
 //!
 //! Each table has its rows and one upsert. Postgres takes many rows in one statement, SQLite one at a time (it pays no
 //! round trip); [`upsert`] is the only place that knows.
 
 mod checks;
+mod parts;
 mod rows;
 
+use std::sync::Arc;
+
+use checks::Locked;
 use diesel::prelude::*;
 use domain::PortFuture;
 use domain::context::RequestContext;
@@ -31,7 +38,29 @@ impl SqlImport {
 
 impl Import for SqlImport {
     fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError> {
-        self.database.run(ctx, Operation::write("import.store"), move |tx| store(tx, &batch, &progress))
+        let (database, ctx) = (self.database.clone(), ctx.clone());
+        Box::pin(async move {
+            let rows = batch.rows();
+            if rows > Batch::ATOMIC_ROWS {
+                // Refused before anything is stored, if it can be known before.
+                let whole = batch.clone();
+                let check = move |tx: &mut Tx<'_>| checks::everything(tx, &whole, Locked::No);
+                database.run(&ctx, Operation::read("import.check"), check).await?;
+            }
+            let mut stored = 0;
+            for part in parts::of(batch) {
+                let part = Arc::new(part);
+                let (this, progress) = (part.clone(), progress.clone());
+                let op = Operation::repeatable_write("import.store");
+                let store = move |tx: &mut Tx<'_>| store(tx, &this.batch, &|rows| progress(stored + rows));
+                database.run(&ctx, op, store).await.map_err(|error| match (part.in_batch(error), stored) {
+                    (cause, 0) => cause,
+                    (cause, stored) => ImportError::Interrupted { stored, cause: Box::new(cause) },
+                })?;
+                stored += part.batch.rows();
+            }
+            Ok(Imported { rows })
+        })
     }
 
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, domain::fault::Fault> {
@@ -69,9 +98,8 @@ macro_rules! upsert {
     }};
 }
 
-fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported, TxError<ImportError>> {
+fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Result<(), TxError<ImportError>> {
     checks::everything_named_is_known(tx, batch)?;
-    checks::no_stock_below_held(tx, batch)?;
     let mut stored = 0;
     let mut told = |rows: usize| {
         stored += rows;
@@ -87,7 +115,6 @@ fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported
         [product_id, title, image_url, price, currency, requires_shipping],
         rows::variants(batch)
     );
-    upsert!(tx, told, stock, stock::sku, [on_hand], rows::stock(batch));
     upsert!(tx, told, customer, customer::id, [name, email], rows::customers(batch));
     upsert!(
         tx,
@@ -129,5 +156,9 @@ fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &Progress) -> Result<Imported
         [kind, brand, last_digits, token, handler],
         rows::instruments(batch)
     );
-    Ok(Imported { rows: batch.rows() })
+    checks::not_too_many(tx, batch)?;
+    // Locked last, as in every transaction.
+    checks::no_stock_below_held(tx, batch, Locked::Yes)?;
+    upsert!(tx, told, stock, stock::sku, [on_hand], rows::stock(batch));
+    Ok(())
 }

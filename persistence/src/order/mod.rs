@@ -65,6 +65,9 @@ fn append(
         if order.events.iter().any(|event| event.id == change.id()) {
             continue;
         }
+        if order.events.len() >= Order::MAX_EVENTS {
+            return Err(TxError::Refused(OrderRefusal::TooManyEvents.into()));
+        }
         let changed = match change.clone() {
             OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),

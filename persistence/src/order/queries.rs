@@ -9,8 +9,8 @@ use super::rows::{self, EventRow, LineRow, OrderRow};
 use crate::database::{Tx, on_backend};
 use crate::schema::{order_event, order_line, orders};
 
-/// An order with more history than this needs a person, not a page.
-const MAX_EVENTS: i64 = 1_000;
+/// One more was stored by programs that did not look before they appended.
+const STORED_EVENTS: i64 = Order::MAX_EVENTS as i64 + 1;
 
 pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     let row = rows::OrderRow::new(order)?;
@@ -49,7 +49,7 @@ fn whole(tx: &mut Tx<'_>, row: OrderRow) -> QueryResult<Order> {
         .limit(CheckoutRequest::MAX_LINES as i64);
     let lines: Vec<LineRow> = on_backend!(tx, |conn| lines.select(LineRow::as_select()).load(*conn))?;
     let events =
-        order_event::table.filter(order_event::order_id.eq(&row.id)).order(order_event::sequence).limit(MAX_EVENTS);
+        order_event::table.filter(order_event::order_id.eq(&row.id)).order(order_event::sequence).limit(STORED_EVENTS);
     let events: Vec<EventRow> = on_backend!(tx, |conn| events.load(*conn))?;
     rows::order(row, lines, events)
 }

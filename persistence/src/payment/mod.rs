@@ -17,7 +17,7 @@ use domain::payment::{
 use crate::database::{Database, Operation, Tx};
 use queries::Due;
 
-pub(crate) use queries::{capture_now, insert, lock, settle, state};
+pub(crate) use queries::{capture_now, discard, insert, lock, settle, state};
 pub use refund::SqlPaymentRefunds;
 
 pub struct SqlPaymentAttempts {

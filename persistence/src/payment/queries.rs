@@ -77,6 +77,12 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
     Ok(())
 }
 
+/// Takes back what this transaction inserted.
+pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
+    on_backend!(tx, |conn| diesel::delete(attempts::table.find(id.as_str())).execute(*conn))?;
+    Ok(())
+}
+
 /// The attempt and the key that began it, locked until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<(Attempt, String)>> {
     let query = attempts::table.find(id.as_str());

@@ -6,7 +6,7 @@ use domain::context::{PlatformId, RequestContext};
 use domain::fault::Fault;
 use domain::platform::{PinnedPlatform, PlatformRegistry};
 
-use crate::database::{Database, Operation, Tx, on_backend};
+use crate::database::{Database, Operation, Tx, bytewise, on_backend};
 use crate::schema::platform;
 use crate::stored::{instant, millis};
 
@@ -60,7 +60,7 @@ fn pin(tx: &mut Tx<'_>, pinned: &PinnedPlatform) -> QueryResult<()> {
 }
 
 fn list(tx: &mut Tx<'_>, limit: u32) -> QueryResult<Vec<PinnedPlatform>> {
-    let query = platform::table.order(platform::id).limit(i64::from(limit));
+    let query = platform::table.order(bytewise(tx, "id")).limit(i64::from(limit));
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
     rows.into_iter().map(pinned).collect()
 }

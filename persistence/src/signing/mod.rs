@@ -13,7 +13,7 @@ use crate::schema::signing_key;
 use crate::stored::{instant, malformed, millis};
 
 /// Rotated four times a year, this is a century of keys.
-const MAX_KEYS: i64 = 400;
+const MAX_KEYS: usize = 400;
 
 pub struct SqlKeyStore {
     database: Database,
@@ -41,8 +41,11 @@ impl KeyStore for SqlKeyStore {
 
 fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
     type Row = (i32, String, String, i64, i64, Option<i64>);
-    let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS);
+    let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS as i64 + 1);
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    if rows.len() > MAX_KEYS {
+        return Err(malformed(format!("more than {MAX_KEYS} signing keys")));
+    }
     let key = |(_, id, private, created_at, signs_from, revoked_at): Row| {
         let (created_at, signs_from) = (instant(created_at)?, instant(signs_from)?);
         let revoked_at = revoked_at.map(instant).transpose()?;
@@ -52,6 +55,10 @@ fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
 }
 
 fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
+    if seen >= MAX_KEYS {
+        // It would be in no list that is read: signed with, and published nowhere.
+        return Err(malformed(format!("there are {MAX_KEYS} signing keys already, and no more are read")));
+    }
     let values = (
         signing_key::number.eq(i32::try_from(seen).map_err(|_| malformed("too many keys"))?),
         signing_key::id.eq(&key.id),

@@ -4,13 +4,24 @@ use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::stock;
 
+/// The levels of every SKU in `demand` as they are now. They may change at any moment.
+pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
+    let skus = demand.skus().map(|sku| sku.as_str());
+    let query = stock::table.filter(stock::sku.eq_any(skus)).select((stock::sku, stock::on_hand, stock::held));
+    let rows: Vec<(String, i64, i64)> = on_backend!(tx, |conn| query.load(*conn))?;
+    rows.into_iter().map(level).collect()
+}
+
 /// The levels of every SKU in `demand`, locked until the transaction ends. SQLite already holds its only write lock.
+///
+/// The last thing before a commit: of all rows these are wanted by most transactions at once, and each waits for the
+/// one before it.
 pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus: Vec<&str> = demand.skus().map(|sku| sku.as_str()).collect();
-    let query = stock::table.filter(stock::sku.eq_any(skus)).order(stock::sku).select((
+    let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((
         stock::sku,
         stock::on_hand,
         stock::held,
@@ -19,7 +30,11 @@ pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
         Tx::Sqlite(conn) => query.load(*conn)?,
         Tx::Postgres(conn) => query.for_update().load(*conn)?,
     };
-    rows.into_iter().map(|(id, on_hand, held)| Ok(StockLevel { sku: sku(&id)?, on_hand, held })).collect()
+    rows.into_iter().map(level).collect()
+}
+
+fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
+    Ok(StockLevel { sku: sku(&id)?, on_hand, held })
 }
 
 pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {

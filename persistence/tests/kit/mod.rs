@@ -10,7 +10,7 @@ pub mod raw;
 pub mod said;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
@@ -26,6 +26,7 @@ use persistence::{
     SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
 };
 use raw::Raw;
+use said::Said;
 use slog::{Discard, Logger, o};
 
 /// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
@@ -52,6 +53,20 @@ macro_rules! on_postgres {
         mod postgres {
             $(#[test] fn $test() {
                 if let Some(place) = $crate::kit::Place::postgres() {
+                    $crate::kit::run(place, super::$test);
+                }
+            })+
+        }
+    };
+}
+
+/// The same on a Postgres whose database orders text as people do and not by its bytes.
+#[macro_export]
+macro_rules! on_collated_postgres {
+    ($($test:ident),+ $(,)?) => {
+        mod collated_postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = $crate::kit::Place::collated_postgres() {
                     $crate::kit::run(place, super::$test);
                 }
             })+
@@ -90,9 +105,18 @@ impl Place {
 
     /// `None`, and the test is reported as skipped, when no server was given to test with.
     pub fn postgres() -> Option<Self> {
+        Self::postgres_with("")
+    }
+
+    /// With the collation of `en-US`.
+    pub fn collated_postgres() -> Option<Self> {
+        Self::postgres_with("LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    }
+
+    fn postgres_with(options: &str) -> Option<Self> {
         let admin = POSTGRES.get()?;
         let name = format!("storage_{}", uuid::Uuid::new_v4().simple());
-        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Raw::connect(&admin).execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
         let mut url = url::Url::parse(&admin).expect("an admin url");
         url.set_path(&name);
         POSTGRES.used();
@@ -101,6 +125,10 @@ impl Place {
 
     pub fn engine(&self) -> Engine {
         self.config().url.engine()
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Patient where a test does not ask for haste, so that a slow machine fails no test.
@@ -164,8 +192,18 @@ pub fn open(config: DatabaseConfig) -> Database {
     Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
 }
 
+/// Where everything is logged to, in a test binary that looks at all of it.
+static RECORDER: Mutex<Option<Said>> = Mutex::new(None);
+
+pub fn record_logs(recorder: Option<Said>) {
+    *RECORDER.lock().expect("a recorder") = recorder;
+}
+
 pub fn log() -> Logger {
-    Logger::root(Discard, o!())
+    match &*RECORDER.lock().expect("a recorder") {
+        Some(said) => said.logger(),
+        None => Logger::root(Discard, o!()),
+    }
 }
 
 /// Every storage port on one database.

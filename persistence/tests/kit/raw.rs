@@ -33,25 +33,6 @@ struct PostgresPlanRow {
     line: String,
 }
 
-/// What changes when a shop sells, by table.
-const STATE: &[(&str, &[&str])] = &[
-    ("stock", &["sku", "on_hand", "held"]),
-    ("checkout", &["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"]),
-    ("payment_attempt", &["id", "checkout_id", "state", "reference", "checks", "due_at", "claim_key"]),
-    ("orders", &["id", "checkout_id", "totals"]),
-    ("order_line", &["order_id", "position", "total", "fulfilled"]),
-    ("order_event", &["order_id", "sequence", "id", "kind", "body"]),
-    ("idempotency_key", &["principal", "operation", "resource", "idempotency_key", "fingerprint", "outcome"]),
-    ("delivery", &["id", "destination", "sequence", "state", "due_at", "attempts", "leased_until", "last_error"]),
-    ("destination", &["id", "served_at", "rest_until", "failures", "failing_since", "disabled_at"]),
-    ("refund", &["id", "attempt_id", "amount", "state", "reason", "tries", "due_at", "leased_until"]),
-    ("gateway_event", &["id", "reference"]),
-    ("product", &["id", "title"]),
-    ("variant", &["sku", "title", "price"]),
-    ("customer", &["id", "email"]),
-    ("address", &["customer_id", "id", "street"]),
-];
-
 impl Raw {
     pub fn connect(url: &str) -> Self {
         let mut raw = match url.strip_prefix("sqlite://") {
@@ -123,6 +104,28 @@ impl Raw {
         })
     }
 
+    /// Those that the migrations made.
+    pub fn product_tables(&mut self) -> Vec<String> {
+        let own = |name: &String| !name.starts_with("__diesel") && !name.starts_with("sqlite_");
+        let sql = match self {
+            Self::Sqlite(_) => "SELECT name AS value FROM sqlite_master WHERE type = 'table' ORDER BY rowid",
+            Self::Postgres(_) => "SELECT CAST(tablename AS TEXT) AS value FROM pg_tables WHERE schemaname = 'public'",
+        };
+        self.texts(sql).into_iter().filter(own).collect()
+    }
+
+    /// The columns of a table, in no order that means anything.
+    pub fn columns(&mut self, table: &str) -> Vec<String> {
+        let sql = match self {
+            Self::Sqlite(_) => format!("SELECT name AS value FROM pragma_table_info('{table}')"),
+            Self::Postgres(_) => format!(
+                "SELECT CAST(column_name AS TEXT) AS value FROM information_schema.columns \
+                 WHERE table_schema = 'public' AND table_name = '{table}'"
+            ),
+        };
+        self.texts(&sql)
+    }
+
     pub fn count(&mut self, table: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM {table}"))
     }
@@ -133,10 +136,13 @@ impl Raw {
         (of("on_hand"), of("held"))
     }
 
-    /// All that could have happened. Equal before and after means that nothing did.
+    /// All that is stored, of every table and column that the catalog names. Equal before and after means that nothing
+    /// happened.
     pub fn state(&mut self) -> Vec<String> {
         let mut state = Vec::new();
-        for (table, columns) in STATE {
+        for table in self.product_tables() {
+            let mut columns = self.columns(&table);
+            columns.sort();
             let shown: Vec<String> =
                 columns.iter().map(|column| format!("coalesce(CAST({column} AS TEXT), '-')")).collect();
             let rows = self.texts(&format!("SELECT '{table} ' || {} AS value FROM {table}", shown.join(" || ' ' || ")));

@@ -2,8 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start tasks and threads, and read where Postgres is")]
 
+mod catalog;
 mod choke_point;
 mod contract;
+mod golden;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod migrations;

@@ -1,20 +1,25 @@
-//! The schema is brought up to date by one instance at a time, and a program never works on one it does not know.
+//! The schema is brought up to date by one instance at a time, while others work; and a program never works on one that
+//! lacks what it knows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::context::Stopwatch;
 use domain::fault::FaultKind;
-use persistence::OpenError;
+use domain::order::OrderBook;
+use domain::payment::PaymentOutcome;
+use persistence::{DatabaseConfig, OpenError};
 use tokio::task::JoinSet;
 
-use crate::kit::data::alice;
-use crate::kit::{Expected, Place};
+use crate::kit::data::{about, alice};
+use crate::kit::{Expected, Place, Shop, until};
 use crate::{on_both_engines, on_postgres};
 
 on_both_engines!(
     an_empty_database_is_older_and_not_ready_until_it_is_migrated,
     migrating_again_applies_nothing,
-    a_schema_that_is_newer_is_refused,
+    a_newer_schema_is_used_until_something_is_taken_from_it,
 );
 
 async fn an_empty_database_is_older_and_not_ready_until_it_is_migrated(place: Place) {
@@ -36,12 +41,24 @@ async fn migrating_again_applies_nothing(place: Place) {
     assert_eq!(database.migrate().expect("the same schema"), 0);
 }
 
-async fn a_schema_that_is_newer_is_refused(place: Place) {
+async fn a_newer_schema_is_used_until_something_is_taken_from_it(place: Place) {
     let database = place.open();
     database.migrate().expect("a schema");
-    place.raw().execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
+    let later = "99991231000000";
+    place.raw().execute(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{later}')"));
+    database.must_be_current().expect("all that this program knows is there");
+    assert_eq!(database.migrate().expect("nothing is missing"), 0);
+    database.ready(&alice()).await.expect("ready");
+
+    // A release that takes something away names the newest step that this program knows, then one it does not know.
+    let known =
+        place.raw().texts("SELECT max(version) AS value FROM __diesel_schema_migrations WHERE version < '9999'");
+    place.raw().execute(&format!("INSERT INTO schema_floor (version) VALUES ('{}')", known[0]));
+    database.must_be_current().expect("this program knows the floor");
+    database.ready(&alice()).await.expect("ready");
+    place.raw().execute(&format!("INSERT INTO schema_floor (version) VALUES ('{later}')"));
     for refused in [database.must_be_current().expect_err("newer"), database.migrate().map(drop).expect_err("newer")] {
-        assert!(matches!(&refused, OpenError::SchemaNewer(version) if version == "99991231000000"), "{refused}");
+        assert!(matches!(&refused, OpenError::SchemaNewer(version) if version == later), "{refused}");
     }
     assert_eq!(database.ready(&alice()).await.fault().kind(), FaultKind::Unavailable);
 }
@@ -50,6 +67,7 @@ mod several_instances {
     use super::*;
 
     on_postgres!(
+        a_release_that_adds_to_the_schema_fails_no_request,
         instances_that_start_together_all_succeed,
         instances_that_check_an_empty_database_together_all_say_the_same,
         an_instance_waits_for_the_one_that_migrates,
@@ -90,5 +108,91 @@ mod several_instances {
         drop(first);
         assert!(waiting.await.expect("joined").expect("a schema") >= 1);
         assert!(watch.elapsed() < Duration::from_secs(20), "{:?}", watch.elapsed());
+    }
+
+    /// The steps of this program, and one that a later release adds.
+    fn later_release() -> tempfile::TempDir {
+        let steps = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, sql: &str| {
+            let step = steps.path().join(name);
+            std::fs::create_dir(&step).expect("a directory");
+            std::fs::write(step.join("up.sql"), sql).expect("written");
+        };
+        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+        for entry in std::fs::read_dir(own).expect("the steps") {
+            let path = entry.expect("a step").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            write(&name, &std::fs::read_to_string(path.join("up.sql")).expect("a step"));
+        }
+        write(
+            "9999-12-31-000000_more",
+            "ALTER TABLE checkout ADD COLUMN note TEXT;
+             ALTER TABLE stock ADD COLUMN reserved BIGINT NOT NULL DEFAULT 0;
+             ALTER TABLE idempotency_key ADD COLUMN seen BIGINT;
+             ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'web';
+             CREATE TABLE gift_card (code TEXT NOT NULL PRIMARY KEY);
+             CREATE INDEX orders_by_channel ON orders (channel);",
+        );
+        steps
+    }
+
+    async fn buy(shop: &Shop, key: &str) {
+        let (_, attempt) = shop.begun(&[("gift", 1)], key).await;
+        let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+        let order = about(&outcome).order.clone().expect("an order");
+        shop.orders.read(&alice(), order.id).await.expect("read").expect("an order");
+        shop.database.ready(&alice()).await.expect("ready");
+    }
+
+    /// Two instances of this release sell while a later one changes the schema under them, and go on beside it.
+    async fn a_release_that_adds_to_the_schema_fails_no_request(place: Place) {
+        // As configured by default: a table that is not to be had for longer than this fails a request.
+        drop(place.shop().await);
+        let instance =
+            || Shop::on(crate::kit::open(DatabaseConfig { lock_timeout: Duration::from_secs(2), ..place.config() }));
+        let old = [instance(), instance()].map(Arc::new);
+        place.raw().execute("UPDATE stock SET on_hand = 1000000 WHERE sku = 'gift'");
+        let (stop, bought) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut buyers = JoinSet::new();
+        for buyer in 0..6 {
+            let (shop, stop, bought) = (old[buyer % 2].clone(), stop.clone(), bought.clone());
+            buyers.spawn(async move {
+                for purchase in 0.. {
+                    if stop.load(Ordering::Acquire) {
+                        break;
+                    }
+                    buy(&shop, &format!("b{buyer}-{purchase}")).await;
+                    bought.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+        }
+        let sold = || bought.load(Ordering::Acquire);
+        until("they sell", || sold() >= 10).await;
+        // A long read of a table that is to be changed: the step waits, steps aside, and comes when it is over.
+        let (mut reader, mut observer) = (place.raw(), place.raw());
+        reader.execute("BEGIN; SELECT count(*) FROM checkout");
+        let steps = later_release();
+        let new = place.open();
+        let migrating = tokio::task::spawn_blocking(move || {
+            let applied = new.migrate_from(steps.path());
+            (new, applied)
+        });
+        until("the step waits for the table", || {
+            observer.number("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'") > 0
+        })
+        .await;
+        let before = sold();
+        until("they sell beside a step that waits", || sold() >= before + 20).await;
+        reader.release();
+        let (new, applied) = migrating.await.expect("joined");
+        assert_eq!(applied.expect("migrated"), 1);
+        let before = sold();
+        until("they sell on the new schema", || sold() >= before + 20).await;
+        // The new release, as far as it can be played by this one, and this one started again after a rollback.
+        new.must_be_current().expect("current");
+        buy(&Shop::on(new), "new").await;
+        buy(&instance(), "rolled-back").await;
+        stop.store(true, Ordering::Release);
+        buyers.join_all().await;
     }
 }

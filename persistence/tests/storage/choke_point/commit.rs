@@ -7,10 +7,12 @@ use std::time::Duration;
 use domain::checkout::CheckoutBook;
 use domain::context::RequestContext;
 use domain::fault::FaultKind;
+use persistence::{Database, DatabaseConfig, Degraded};
 
 use super::SOON;
 use crate::kit::data::{ALICE, PATIENCE, alice, caller, create, hours, new_checkout, noon, recorded, request};
 use crate::kit::raw::Raw;
+use crate::kit::said::Said;
 use crate::kit::{Expected, Place, Shop, until};
 use crate::on_postgres;
 
@@ -21,6 +23,7 @@ on_postgres!(
     a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome,
     a_write_that_cannot_look_for_itself_has_an_unknown_outcome,
     a_caller_who_leaves_while_it_commits_is_still_told_the_truth,
+    a_commit_that_takes_long_degrades_the_shop_until_it_ends,
 );
 
 const SLOW_COMMIT: &str = "
@@ -173,4 +176,33 @@ async fn a_caller_who_leaves_while_it_commits_is_still_told_the_truth(place: Pla
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
     created.expect("created, and said so");
     assert_eq!(place.raw().count("checkout"), 1);
+}
+
+/// As with a synchronous standby that is frozen.
+async fn a_commit_that_takes_long_degrades_the_shop_until_it_ends(place: Place) {
+    drop(place.shop().await);
+    let said = Said::default();
+    let config = DatabaseConfig { commit_grace: Duration::from_secs(30), ..place.config() };
+    let shop = Shop::on(Database::open(config, tokio::runtime::Handle::current(), &said.logger()).expect("opened"));
+    let mut gate = Gate::closed(&place);
+    let ctx = alice();
+    let committing = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)])));
+    let watching = async {
+        gate.reached().await;
+        let age = || shop.database.oldest_commit();
+        assert!(age().is_some());
+        assert_eq!(shop.database.degraded(), None, "not yet");
+        until("it takes long", || age().is_some_and(|age| age >= Duration::from_secs(2))).await;
+        shop.database.ready(&alice()).await.expect("reads go on");
+        for _ in 0..3 {
+            assert_eq!(shop.database.degraded(), Some(Degraded::CommitsStalled));
+        }
+        gate.open();
+    };
+    let (created, ()) = tokio::join!(committing, watching);
+    created.expect("created");
+    assert_eq!((shop.database.oldest_commit(), shop.database.degraded()), (None, None));
+    for line in ["a commit takes long", "commits are done in time again"] {
+        assert_eq!(said.count(line), 1, "{line}: {:?}", said.lines());
+    }
 }

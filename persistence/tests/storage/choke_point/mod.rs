@@ -3,6 +3,7 @@
 mod commit;
 mod deadlines;
 mod faults;
+mod file_identity;
 mod pool;
 mod reruns;
 mod room;

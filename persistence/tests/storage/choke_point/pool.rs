@@ -165,3 +165,25 @@ mod unreachable {
         assert_eq!(fault.kind(), FaultKind::DeadlineExceeded, "{}", fault.chain());
     }
 }
+
+mod hosts {
+    use super::*;
+    on_postgres!(of_several_hosts_the_first_that_answers_is_used);
+
+    async fn of_several_hosts_the_first_that_answers_is_used(place: Place) {
+        place.shop().await;
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let url = place.url();
+        let at = url.rfind('@').map_or("postgres://".len(), |at| at + 1);
+        let end = at + url[at..].find('/').expect("a database");
+        let (before, host, after) = (&url[..at], &url[at..end], &url[end..]);
+        for hosts in [format!("127.0.0.1:{free},{host}"), format!("{host},[::1]:{free}")] {
+            let database = open(config(&format!("{before}{hosts}{after}")));
+            database.must_be_current().expect("reached");
+            database.ready(&alice()).await.expect("ready");
+        }
+        let (name, port) = host.split_once(':').expect("a port");
+        let by_parameter = format!("{before}{after}?host=127.0.0.1,{name}&port={free},{port}");
+        open(config(&by_parameter)).ready(&alice()).await.expect("ready");
+    }
+}

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
-use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded};
+use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded, Standing};
 use domain::fault::FaultKind;
 use domain::idempotency::IdempotencyRecords;
 use faultkit::SmallDisk;
-use persistence::Database;
+use persistence::{Database, Degraded};
 use tokio::runtime::Handle;
 
 use crate::kit::data::{alice, catalogue, create, new_checkout, noon, request, task};
@@ -53,7 +53,8 @@ mod postgres_says {
     async fn a_transaction_that_only_locks_proves_nothing(place: Place) {
         let shop = place.shop().await;
         shop.bought(&[("song", 1)], "k1").await;
-        let terms = Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1 };
+        let terms =
+            Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1, reach: Standing::Failing };
         let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery;
         let claimed = claimed.expect("something was due");
         let received = DeliveryOutcome::Received(Receipt::Accepted);
@@ -69,7 +70,7 @@ mod postgres_says {
         raw.execute("DROP TRIGGER refuse ON checkout");
 
         assert!(matches!(record().await, Ok(Recorded::TooLate(_))));
-        assert_eq!(shop.database.degraded(), Some(FaultKind::StorageFull));
+        assert_eq!(shop.database.degraded(), Some(Degraded::StorageFull));
         shop.opened(&[("song", 1)], "k3").await;
         assert_eq!(shop.database.degraded(), None);
     }
@@ -111,7 +112,7 @@ async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed
     let nothing_to_do = || async {
         shop.database.ready(&alice()).await.expect("it can be read");
         assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);
-        assert_eq!((shop.database.degraded(), told()), (Some(FaultKind::StorageFull), [1, 0]));
+        assert_eq!((shop.database.degraded(), told()), (Some(Degraded::StorageFull), [1, 0]));
     };
     nothing_to_do().await;
     assert_eq!(checkouts_on(&disk), created);

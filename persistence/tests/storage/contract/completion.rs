@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
+use domain::checkout::{Begin, Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
 use domain::idempotency::{ClaimRefusal, Fingerprint};
 use domain::money::{Amount, Money};
 use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
@@ -21,6 +21,8 @@ on_both_engines!(
     a_line_that_is_short_can_be_completed_when_there_is_stock_again,
     what_is_not_ready_is_refused_and_the_key_stays_free,
     how_a_completion_stands_follows_its_attempt,
+    key_that_was_given_back_is_free_and_is_claimed_anew,
+    attempt_that_its_owner_gives_up_is_due_at_once,
     of_many_keys_at_once_one_completes_the_checkout,
     forty_buyers_of_ten_units_leave_thirty_without,
     buyers_of_the_same_goods_in_any_order_do_not_block_each_other,
@@ -34,7 +36,7 @@ async fn beginning_holds_the_stock_and_records_the_attempt(place: Place) {
     let Begun::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
     assert_eq!((checkout.status, checkout.version), (Status::CompleteInProgress, 2));
     assert_eq!(checkout.attempt, Some(wanted.attempt.clone()));
-    assert_eq!(checkout.details.instruments, [wanted.instrument]);
+    assert_eq!(checkout.details.instruments, Vec::from_iter(wanted.instrument));
     assert_eq!(
         (attempt.id, attempt.checkout, attempt.state),
         (wanted.attempt, checkout.id.clone(), AttemptState::Opened)
@@ -165,11 +167,43 @@ async fn how_a_completion_stands_follows_its_attempt(place: Place) {
     let answered = standing(claim()).await.expect("standing");
     let Begun::Answered(answer) = answered else { panic!("not answered: {answered:?}") };
     assert_eq!((answer.outcome, answer.replayed), (outcome, true));
+    let free = self::claim(COMPLETE, checkout.id.as_str(), "k9");
+    assert_eq!(standing(free).await.expect("standing"), Begun::Free);
     // It asks and never claims.
     assert_eq!(place.raw().count("idempotency_key"), 2);
     let foreign = crate::kit::data::bob();
     let asked = shop.checkouts.completion(&foreign, self::claim(COMPLETE, "", "k9"), checkout.id.clone()).await;
     assert_eq!(refusal(asked), CheckoutRefusal::NotFound);
+}
+
+async fn key_that_was_given_back_is_free_and_is_claimed_anew(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
+    let claim = claim(COMPLETE, checkout.id.as_str(), "k1");
+    let standing = shop.checkouts.completion(&alice(), claim, checkout.id.clone()).await;
+    assert_eq!(standing.expect("standing"), Begun::Free);
+    let (_, second) = shop.begin(&checkout.id, "k1").await;
+    let outcome = shop.settle(&second, PaymentOutcome::Confirmed).await;
+    // The first attempt, told late, changes nothing and is answered like the second.
+    assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
+    assert_eq!((place.raw().level("song"), place.raw().count("orders")), ((9, 0), 1));
+}
+
+async fn attempt_that_its_owner_gives_up_is_due_at_once(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened(&[("song", 1)], "open").await.id;
+    let begin = Begin { owned_for: std::time::Duration::from_secs(60), ..begin(&id, "k1") };
+    let begun = shop.checkouts.begin_completion(&alice(), begin).await.expect("begun");
+    let Begun::Claimed { attempt, .. } = begun else { panic!("not claimed: {begun:?}") };
+    let claim_due = || shop.attempts.claim_due(&task(), noon(), std::time::Duration::from_secs(60), 5);
+    assert_eq!(claim_due().await.expect("claimed").len(), 0);
+    shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
+    let claimed = claim_due().await.expect("claimed");
+    assert_eq!(claimed.iter().map(|one| &one.id).collect::<Vec<_>>(), [&attempt.id]);
+    // Whoever has it now keeps it.
+    shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
+    assert_eq!(claim_due().await.expect("claimed").len(), 0);
 }
 
 async fn forty_buyers_of_ten_units_leave_thirty_without(place: Place) {
@@ -228,7 +262,7 @@ async fn buyers_of_the_same_goods_in_any_order_do_not_block_each_other(place: Pl
         buyers.spawn(async move {
             // Not one deadlock, so nothing needs to be repeated.
             let (_, attempt) = shop.begin(&id, &format!("pay-{buyer}")).await;
-            let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::Cancelled };
+            let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::NotAttempted };
             shop.settle(&attempt, outcome).await;
         });
     }
@@ -266,10 +300,15 @@ async fn of_many_keys_at_once_one_completes_the_checkout(place: Place) {
 }
 
 mod locked {
-    use super::{Arc, Place, with_many_keys};
+    use super::*;
+    use crate::kit::data::claim;
     use crate::kit::until;
 
-    crate::on_postgres!(of_many_keys_that_wait_together_one_completes_the_checkout);
+    crate::on_postgres!(
+        of_many_keys_that_wait_together_one_completes_the_checkout,
+        a_buyer_who_is_overtaken_at_the_last_unit_holds_nothing,
+        a_completion_that_is_slow_elsewhere_holds_up_no_buyer_of_the_same_goods,
+    );
 
     /// All of them are on their way before the first can go on.
     async fn of_many_keys_that_wait_together_one_completes_the_checkout(place: Place) {
@@ -284,5 +323,80 @@ mod locked {
         let (counts, ()) = tokio::join!(with_many_keys(&shop, &id), release);
         assert_eq!(counts, (1, 5));
         assert_eq!(place.raw().level("song"), (10, 1));
+    }
+
+    /// It saw ten units, and waits for the row of the one who takes them.
+    async fn a_buyer_who_is_overtaken_at_the_last_unit_holds_nothing(place: Place) {
+        let shop = place.shop().await;
+        let checkout = shop.opened(&[("song", 1), ("book", 1)], "k1").await;
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.execute("BEGIN; UPDATE stock SET held = 10 WHERE sku = 'song'");
+        let ctx = alice();
+        let overtaking = async {
+            until("it waits for the song", || observer.waiting() == 1).await;
+            other.execute("COMMIT");
+        };
+        let beginning = shop.checkouts.begin_completion(&ctx, begin(&checkout.id, "k2"));
+        let (begun, ()) = tokio::join!(beginning, overtaking);
+        let Begun::Answered(answer) = begun.expect("answered") else { panic!("not answered") };
+        let short = about(&answer.outcome);
+        assert_eq!((short.status, short.version, short.attempt.clone()), (Status::Incomplete, 2, None));
+        assert_eq!(short.details.messages[0].code, MessageCode::OutOfStock);
+        assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *short);
+        let mut raw = place.raw();
+        assert_eq!((raw.level("song"), raw.level("book"), raw.count("payment_attempt")), ((10, 10), (10, 0), 0));
+        let standing = shop.checkouts.completion(&alice(), claim(COMPLETE, checkout.id.as_str(), "k2"), checkout.id);
+        assert!(matches!(standing.await.expect("standing"), Begun::Answered(_)));
+    }
+
+    /// Stock is locked last: at every other row a transaction may wait without its goods being out of reach.
+    async fn a_completion_that_is_slow_elsewhere_holds_up_no_buyer_of_the_same_goods(place: Place) {
+        drop(place);
+        for (table, event, slow) in [
+            ("payment_attempt", "INSERT", "NEW.claim_key = 'slow-begin'"),
+            ("checkout", "UPDATE", "NEW.status = 'complete_in_progress' AND NEW.version = 2"),
+            ("orders", "INSERT", "true"),
+            ("delivery", "INSERT", "true"),
+            ("payment_attempt", "UPDATE", "NEW.state = 'confirmed'"),
+            ("checkout", "UPDATE", "NEW.status = 'completed'"),
+            ("idempotency_key", "UPDATE", "NEW.operation = 'checkout.complete'"),
+        ] {
+            let place = Place::postgres().expect("a server");
+            let shop = place.shop().await;
+            let (_, attempt) = shop.begun(&[("song", 1)], "paid").await;
+            let (first, second) =
+                (shop.opened(&[("song", 1)], "k1").await.id, shop.opened(&[("song", 1)], "k2").await.id);
+            let mut raw = place.raw();
+            // The second buyer passes: the gate is for the one who comes first.
+            raw.execute(&format!(
+                "CREATE SEQUENCE passed;
+                 CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     IF {slow} AND nextval('passed') = 1 THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER gate BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION gate();"
+            ));
+            let mut gate = place.raw();
+            gate.execute("SELECT pg_advisory_lock(1)");
+            let (ctx, settles) = (
+                alice(),
+                ["orders", "delivery", "idempotency_key"].contains(&table)
+                    || slow.contains("confirmed")
+                    || slow.contains("completed"),
+            );
+            let slow_one = async {
+                match settles {
+                    true => drop(shop.settle(&attempt, PaymentOutcome::Confirmed).await),
+                    false => drop(shop.begin(&first, "slow-begin").await),
+                }
+            };
+            let other_one = async {
+                until("the first one waits at the gate", || raw.waiting() == 1).await;
+                let begun = shop.checkouts.begin_completion(&ctx, begin(&second, "quick")).await;
+                assert!(matches!(begun, Ok(Begun::Claimed { .. })), "{event} {table}: {begun:?}");
+                assert_eq!(raw.waiting(), 1, "{event} {table}");
+                gate.execute("SELECT pg_advisory_unlock(1)");
+            };
+            tokio::join!(slow_one, other_one);
+        }
     }
 }

@@ -1,19 +1,21 @@
-//! An import is stored whole or not at all, and can be run again.
+//! A small import is stored whole or not at all, a large one in parts; each can be run again.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
-use domain::context::Stopwatch;
+use domain::context::{PlatformId, Stopwatch};
 use domain::customer::{Address, DestinationId};
+use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
 use domain::import::{Batch, Import, ImportError, Imported, ImportedAddress, StockBelowHeld};
 use domain::money::Amount;
 use domain::payment::PaymentOutcome;
 
 use crate::kit::data::{
-    about, address, alice, catalogue, create, new_checkout, product, request, sku, stock, task, usd,
+    about, address, alice, catalogue, create, new_checkout, noon, product, request, rich_request, sku, stock, task, usd,
 };
-use crate::kit::{Place, Shop};
+use crate::kit::{Expected, Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -26,6 +28,9 @@ on_both_engines!(
     what_names_an_unknown_product_or_customer_is_refused,
     progress_ends_at_the_number_of_rows,
     fifty_thousand_rows_go_in_at_once,
+    a_shop_sells_beside_a_large_import,
+    a_large_import_is_refused_before_anything_is_stored,
+    more_rows_than_are_read_are_refused,
 );
 
 async fn import(shop: &Shop, batch: Batch) -> Result<Imported, ImportError> {
@@ -158,11 +163,217 @@ async fn fifty_thousand_rows_go_in_at_once(place: Place) {
     assert_eq!(raw.number("SELECT sum(on_hand) FROM stock WHERE sku LIKE 'part-%'"), 25_000 * 7);
 }
 
+/// Buyers get their turn while it goes on, on SQLite too, where only one transaction writes at a time.
+async fn a_shop_sells_beside_a_large_import(place: Place) {
+    let shop = place.shop_with(|config| config.pool_wait = Duration::from_secs(2)).await;
+    let ids: Vec<String> = (0..10_000).map(|number| format!("part-{number}")).collect();
+    let batch = Batch {
+        products: ids.iter().map(|id| product(id, 100, false)).collect(),
+        stock: ids.iter().map(|id| stock(id, 7)).chain([stock("song", 10)]).collect(),
+        ..Batch::empty(usd())
+    };
+    // As many as are bought before the first row is stored.
+    place.raw().execute("UPDATE stock SET on_hand = 1000000 WHERE sku = 'gift'");
+    let (rows, stored) = (batch.rows(), Arc::new(AtomicUsize::new(0)));
+    let progress = {
+        let stored = stored.clone();
+        Arc::new(move |rows| stored.store(rows, Ordering::Release))
+    };
+    let far = || stored.load(Ordering::Acquire);
+    let ctx = task();
+    let buying = async {
+        let mut beside = 0;
+        for purchase in 0.. {
+            let (before, bought) = (far(), shop.bought(&[("gift", 1)], &format!("p{purchase}")).await);
+            assert!(bought.order.is_some());
+            // Begun and ended while rows were stored.
+            beside += usize::from(before > 0 && far() < rows);
+            if beside == 3 || far() == rows {
+                return beside;
+            }
+        }
+        unreachable!("purchases are counted without end")
+    };
+    let (imported, beside) = tokio::join!(shop.import.import(&ctx, batch, progress), buying);
+    assert_eq!(imported.expect("imported").rows, rows);
+    assert_eq!(beside, 3, "purchases beside the import");
+    assert_eq!(far(), rows);
+}
+
+async fn a_large_import_is_refused_before_anything_is_stored(place: Place) {
+    let shop = place.shop().await;
+    shop.begun(&[("song", 4)], "k1").await;
+    let before = place.raw().state();
+    let ids: Vec<String> = (0..Batch::ATOMIC_ROWS).map(|number| format!("part-{number}")).collect();
+    let products: Vec<_> = ids.iter().map(|id| product(id, 100, false)).collect();
+    let stocked: Vec<_> = ids.iter().map(|id| stock(id, 7)).collect();
+    let row = stocked.len();
+    for (last, expected) in [("song", "StockBelowHeld"), ("ghost", "UnknownProduct")] {
+        let stock = stocked.iter().cloned().chain([stock(last, 3)]).collect();
+        let refused = import(&shop, Batch { products: products.clone(), stock, ..Batch::empty(usd()) }).await;
+        let refused = format!("{:?}", refused.expect_err("refused"));
+        assert!(refused.starts_with(expected) && refused.contains(&row.to_string()), "{refused}");
+        assert_eq!(place.raw().state(), before);
+    }
+}
+
+async fn more_rows_than_are_read_are_refused(place: Place) {
+    let shop = place.shop().await;
+    let rates = |count: usize| {
+        let rate = |number: usize| ShippingRate {
+            id: OptionId(format!("rate-{number}")),
+            country: None,
+            service_level: ServiceLevel(format!("level-{number}")),
+            price: Amount::new(1),
+            title: "By rate".into(),
+        };
+        Batch { shipping_rates: (0..count).map(rate).collect(), ..Batch::empty(usd()) }
+    };
+    let promotions = |count: usize| {
+        let promotion = |number: usize| FreeShipping {
+            id: format!("promotion-{number}"),
+            min_subtotal: Some(Amount::new(1_000_000)),
+            eligible_skus: Vec::new(),
+            description: "Free".into(),
+        };
+        Batch { free_shipping: (0..count).map(promotion).collect(), ..Batch::empty(usd()) }
+    };
+    // The shop has two rates and one promotion.
+    for (fits, too_many) in [(rates(498), rates(499)), (promotions(499), promotions(500))] {
+        let before = place.raw().state();
+        let refused = import(&shop, too_many).await.expect_err("refused");
+        assert!(matches!(refused, ImportError::TooMany { limit: 500, .. }), "{refused:?}");
+        assert_eq!(place.raw().state(), before);
+        import(&shop, fits).await.expect("imported");
+        let new = new_checkout(rich_request());
+        let key = format!("k{}", place.raw().count("checkout"));
+        let answer = shop.checkouts.create(&alice(), create(&key), new).await.expect("created");
+        assert!(about(&answer.outcome).details.fulfillment.is_some());
+    }
+    // What a hand put there beside the import is no silent cut either.
+    place.raw().execute("INSERT INTO shipping_rate VALUES ('by-hand', NULL, 'by-hand', 1, 'USD', 'By hand')");
+    let fault = shop.checkouts.create(&alice(), create("cut"), new_checkout(rich_request())).await.fault();
+    assert!(fault.chain().contains("more than 500 shipping rates"), "{}", fault.chain());
+}
+
+mod order {
+    use super::*;
+    use domain::customer::DestinationId;
+    use domain::platform::{PinnedPlatform, PlatformRegistry};
+
+    crate::on_both_engines!(lists_are_in_the_order_of_their_bytes);
+    crate::on_collated_postgres!(
+        lists_are_in_the_order_of_their_bytes,
+        buyers_and_an_import_of_any_names_never_deadlock,
+    );
+
+    /// In the order of their bytes, and in no order of people.
+    const NAMES: [&str; 6] = ["A-b", "B", "_", "a", "a-a", "aB"];
+
+    async fn lists_are_in_the_order_of_their_bytes(place: Place) {
+        let shop = place.shop().await;
+        let mut batch = Batch::empty(usd());
+        for name in NAMES.into_iter().rev() {
+            batch.shipping_rates.push(ShippingRate {
+                id: OptionId(name.into()),
+                country: Some("US".into()),
+                service_level: ServiceLevel(name.into()),
+                price: Amount::new(1),
+                title: name.into(),
+            });
+            batch.addresses.push(ImportedAddress {
+                id: DestinationId(name.into()),
+                customer: "cust_1".into(),
+                address: address(name),
+            });
+            let pinned = PinnedPlatform { id: PlatformId(name.into()), profile: "{}".into(), pinned_at: noon() };
+            shop.platforms.pin(&task(), pinned).await.expect("pinned");
+        }
+        import(&shop, batch).await.expect("imported");
+        let pinned = shop.platforms.list(&task(), 10).await.expect("listed");
+        assert_eq!(pinned.iter().map(|platform| platform.id.0.as_str()).collect::<Vec<_>>(), NAMES);
+        let mut wanted = rich_request();
+        wanted.fulfillment.as_mut().expect("wanted").destinations.clear();
+        let answer = shop.checkouts.create(&alice(), create("k1"), new_checkout(wanted)).await.expect("created");
+        let shown = format!("{:?}", about(&answer.outcome).details.fulfillment);
+        let places: Vec<_> = NAMES.iter().map(|name| shown.find(&format!("DestinationId(\"{name}\")"))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {shown}");
+    }
+
+    async fn buyers_and_an_import_of_any_names_never_deadlock(place: Place) {
+        let names = ["A-1", "B1", "a-1", "a1", "aB", "b1"];
+        let shop = place.shop_with(|config| config.pool_size = 8).await;
+        let batch = move || Batch {
+            products: names.iter().map(|name| product(name, 100, false)).collect(),
+            stock: names.iter().rev().map(|name| stock(name, 1_000)).collect(),
+            ..Batch::empty(usd())
+        };
+        import(&shop, batch()).await.expect("imported");
+        let shop = Arc::new(shop);
+        let mut all = tokio::task::JoinSet::new();
+        for buyer in 0..6 {
+            let shop = shop.clone();
+            let lines: Vec<_> = (0..6).map(|line| (names[(line + buyer) % 6], 1)).collect();
+            all.spawn(async move {
+                for purchase in 0..5 {
+                    shop.bought(&lines, &format!("b{buyer}-{purchase}")).await;
+                }
+            });
+        }
+        let importing = shop.clone();
+        all.spawn(async move {
+            for _ in 0..10 {
+                // It sets what is on hand, which the buyers change; less than is held it never is.
+                import(&importing, batch()).await.expect("imported");
+            }
+        });
+        all.join_all().await;
+        // A deadlock is run again and would be seen nowhere else. A session counts its own when it ends.
+        drop(shop);
+        let mut raw = place.raw();
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        crate::kit::until("all sessions have ended", || raw.number(sessions) == 1).await;
+        assert_eq!(raw.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+    }
+}
+
 mod locked {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(what_is_held_while_an_import_looks_counts);
+    crate::on_postgres!(
+        what_is_held_while_an_import_looks_counts,
+        an_import_that_waits_for_one_row_holds_up_no_buyer_of_others,
+    );
+
+    /// The row that it waits for is in its last part; what is in the parts before is not locked any more.
+    async fn an_import_that_waits_for_one_row_holds_up_no_buyer_of_others(place: Place) {
+        let shop = place.shop().await;
+        let (_, paid) = shop.begun(&[("song", 1)], "paid").await;
+        let id = shop.opened(&[("song", 1)], "k1").await.id;
+        let ids: Vec<String> = (0..1_000).map(|number| format!("part-{number}")).collect();
+        let batch = Batch {
+            products: ids.iter().map(|id| product(id, 100, false)).collect(),
+            stock: [stock("song", 10)]
+                .into_iter()
+                .chain(ids.iter().map(|id| stock(id, 7)))
+                .chain([stock("gift", 9)])
+                .collect(),
+            ..Batch::empty(usd())
+        };
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold("SELECT sku FROM stock WHERE sku = 'gift'");
+        let ctx = task();
+        let selling = async {
+            until("the import waits", || observer.waiting() == 1).await;
+            shop.settle(&paid, PaymentOutcome::Confirmed).await;
+            shop.begin(&id, "k2").await;
+            assert_eq!(observer.waiting(), 1, "it still waits");
+            other.release();
+        };
+        let (imported, ()) = tokio::join!(shop.import.import(&ctx, batch, Arc::new(|_| ())), selling);
+        imported.expect("imported");
+    }
 
     async fn what_is_held_while_an_import_looks_counts(place: Place) {
         let shop = place.shop().await;

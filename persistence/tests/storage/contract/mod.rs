@@ -10,6 +10,7 @@ mod import;
 mod order;
 mod payment;
 mod platform;
+mod races;
 mod refund;
 mod settlement;
 mod signing;

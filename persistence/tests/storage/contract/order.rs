@@ -17,6 +17,7 @@ on_both_engines!(
     a_change_of_too_many_units_is_refused_with_all_that_came_with_it,
     an_order_that_does_not_exist_cannot_change,
     reports_that_come_at_once_are_all_kept,
+    a_history_that_is_full_takes_no_more_and_stays_readable,
 );
 
 fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
@@ -128,4 +129,79 @@ async fn reports_that_come_at_once_are_all_kept(place: Place) {
     known.sort_unstable();
     assert_eq!(known, ["evt_placed", "report-0", "report-1", "report-2", "report-3"]);
     assert_eq!(order.lines[0].fulfilled, 4);
+}
+
+async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let noted = |number: usize| {
+        let adjustment = Adjustment {
+            kind: "note".into(),
+            status: AdjustmentStatus::Pending,
+            lines: Vec::new(),
+            amount: None,
+            description: None,
+        };
+        OrderChange::Adjusted { id: format!("note-{number}"), occurred_at: noon(), adjustment }
+    };
+    let append = async |changes| shop.orders.append(&task(), order.id.clone(), changes, noon()).await;
+    let full = append((1..Order::MAX_EVENTS).map(noted).collect()).await.expect("appended");
+    assert_eq!(full.events.len(), Order::MAX_EVENTS);
+    let before = place.raw().state();
+    for changes in [vec![noted(5_000)], vec![noted(1), noted(5_000)]] {
+        let refused = append(changes).await;
+        assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
+        assert_eq!(place.raw().state(), before);
+    }
+    // What is known is still known.
+    assert_eq!(append(vec![noted(7)]).await.expect("known").events.len(), Order::MAX_EVENTS);
+    // As a program left it that did not look before it appended.
+    place.raw().execute("INSERT INTO order_event SELECT order_id, 1000, 'last', kind, occurred_at, body FROM order_event WHERE sequence = 999");
+    assert_eq!(read(&shop, order.id.clone()).await.events.len(), Order::MAX_EVENTS + 1);
+    let refused = append(vec![noted(5_001)]).await;
+    assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
+}
+
+mod snapshot {
+    use super::*;
+    use crate::kit::until;
+
+    crate::on_postgres!(an_order_that_changes_while_it_is_read_is_read_as_of_one_moment);
+
+    /// The reader has read the lines and waits for the events when both change.
+    async fn an_order_that_changes_while_it_is_read_is_read_as_of_one_moment(place: Place) {
+        let shop = place.shop().await;
+        let checkout = shop.bought(&[("song", 2)], "k1").await;
+        let order = checkout.order.expect("an order");
+        let (mut writer, mut observer) = (place.raw(), place.raw());
+        for by_page in [false, true] {
+            writer.execute("BEGIN; LOCK TABLE order_event IN ACCESS EXCLUSIVE MODE");
+            let ctx = task();
+            let reading = async {
+                match by_page {
+                    false => shop.orders.read(&ctx, order.id.clone()).await,
+                    true => shop.orders.read_page(&ctx, order.page.clone()).await,
+                }
+            };
+            let changing = async {
+                until("the reader waits for the events", || observer.waiting() == 1).await;
+                writer_changes(&mut writer, order.id.as_str());
+                writer.execute("COMMIT");
+            };
+            let (read, ()) = tokio::join!(reading, changing);
+            let read = read.expect("read").expect("an order");
+            assert_eq!((read.lines[0].fulfilled, read.events.len()), (0, 1), "as of the moment before");
+            let after = shop.orders.read(&ctx, order.id.clone()).await.expect("read").expect("an order");
+            assert_eq!((after.lines[0].fulfilled, after.events.len()), (2, 2));
+            writer.execute("UPDATE order_line SET fulfilled = 0; DELETE FROM order_event WHERE sequence = 1");
+        }
+    }
+
+    fn writer_changes(raw: &mut crate::kit::raw::Raw, order: &str) {
+        raw.execute(&format!(
+            "UPDATE order_line SET fulfilled = total; \
+             INSERT INTO order_event SELECT order_id, 1, 'second', kind, occurred_at, body FROM order_event \
+             WHERE order_id = '{order}' AND sequence = 0"
+        ));
+    }
 }

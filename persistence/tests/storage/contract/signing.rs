@@ -3,8 +3,8 @@
 use domain::secret::Secret;
 use domain::signing::{KeyStore, PUBLISHED_BEFORE, SigningKey, signing_at};
 
-use crate::kit::Place;
 use crate::kit::data::{noon, task};
+use crate::kit::{Expected, Place};
 use crate::on_both_engines;
 
 on_both_engines!(
@@ -13,6 +13,7 @@ on_both_engines!(
     whoever_has_not_seen_all_keys_adds_none,
     a_rotation_takes_effect_when_its_time_has_come,
     a_key_is_revoked_once_and_stays_in_the_list,
+    a_key_that_no_list_would_have_is_refused,
 );
 
 fn key(id: &str) -> SigningKey {
@@ -74,4 +75,16 @@ async fn a_key_is_revoked_once_and_stays_in_the_list(place: Place) {
     // Whoever adds one must still have seen all of them.
     assert!(!signing.add(&task(), key("third"), 1).await.expect("asked"));
     assert!(signing.add(&task(), key("third"), 2).await.expect("added"));
+}
+
+/// It would sign, and be published nowhere.
+async fn a_key_that_no_list_would_have_is_refused(place: Place) {
+    let signing = place.shop().await.signing;
+    for seen in 0..400 {
+        assert!(signing.add(&task(), key(&format!("key-{seen}")), seen).await.expect("added"));
+    }
+    let fault = signing.add(&task(), key("one-more"), 400).await.fault();
+    assert!(fault.chain().contains("there are 400 signing keys already"), "{}", fault.chain());
+    let keys = signing.keys(&task()).await.expect("read");
+    assert_eq!((keys.len(), keys[399].id.as_str()), (400, "key-399"));
 }

@@ -1,0 +1,72 @@
+//! The commits that are under way, and for how long.
+//!
+//! A commit has no time limit: on Postgres it waits for a synchronous standby for as long as that says nothing, and no
+//! caller can be told more than that its outcome is unknown. So its age is what shows that nothing is acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use slog::{Logger, info, o, warn};
+
+/// A commit that takes longer is no slow disk any more.
+const LONG: Duration = Duration::from_secs(2);
+
+pub(super) struct Commits {
+    log: Logger,
+    under_way: Mutex<(u64, BTreeMap<u64, Stopwatch>)>,
+    stalled: AtomicBool,
+}
+
+/// A commit that is under way, until it is dropped.
+pub(super) struct Committing<'c> {
+    commits: &'c Commits,
+    number: u64,
+}
+
+impl Commits {
+    pub(super) fn new(log: &Logger) -> Self {
+        let log = log.new(o!("op" => "database.commit"));
+        Self { log, under_way: Mutex::default(), stalled: AtomicBool::new(false) }
+    }
+
+    pub(super) fn begin(&self) -> Committing<'_> {
+        // Looked at by those who come after it: the one that hangs can say nothing.
+        self.stalled();
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.0 += 1;
+        let number = under_way.0;
+        under_way.1.insert(number, Stopwatch::start());
+        Committing { commits: self, number }
+    }
+
+    /// The age of the oldest.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.1.values().next().map(|since| since.elapsed())
+    }
+
+    /// Whether one takes long. Says so once, and once when none does any more.
+    pub(super) fn stalled(&self) -> bool {
+        let oldest = self.oldest();
+        let long = oldest.is_some_and(|age| age >= LONG);
+        match (self.stalled.swap(long, Ordering::AcqRel), oldest) {
+            (false, Some(age)) if long => {
+                warn!(self.log, "a commit takes long: nothing that is written is acknowledged";
+                    "oldest_ms" => u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+            }
+            (true, _) if !long => info!(self.log, "commits are done in time again"),
+            _ => {}
+        }
+        long
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.1.remove(&self.number);
+    }
+}

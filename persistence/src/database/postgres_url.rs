@@ -1,0 +1,256 @@
+//! The address of a Postgres, read as its client library reads it: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
+//!
+//! It is read here to judge each of its hosts, and so that whatever is wrong with it is said without repeating any part
+//! of it: a mistyped address has its password anywhere.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+
+use super::UrlError;
+
+/// What the client library knows, and whether its value may be shown.
+const PARAMETERS: &[(&str, bool)] = &[
+    ("application_name", true),
+    ("channel_binding", true),
+    ("client_encoding", true),
+    ("connect_timeout", true),
+    ("dbname", true),
+    ("fallback_application_name", true),
+    ("gssdelegation", true),
+    ("gssencmode", true),
+    ("gsslib", true),
+    ("host", true),
+    ("hostaddr", true),
+    ("keepalives", true),
+    ("keepalives_count", true),
+    ("keepalives_idle", true),
+    ("keepalives_interval", true),
+    ("krbsrvname", true),
+    ("load_balance_hosts", true),
+    ("max_protocol_version", true),
+    ("min_protocol_version", true),
+    ("options", false),
+    ("passfile", true),
+    ("password", false),
+    ("port", true),
+    ("require_auth", true),
+    ("requirepeer", true),
+    ("service", true),
+    ("servicefile", true),
+    ("ssl", true),
+    ("ssl_max_protocol_version", true),
+    ("ssl_min_protocol_version", true),
+    ("sslcert", true),
+    ("sslcertmode", true),
+    ("sslcompression", true),
+    ("sslcrl", true),
+    ("sslcrldir", true),
+    ("sslkey", true),
+    ("sslmode", true),
+    ("sslnegotiation", true),
+    ("sslpassword", false),
+    ("sslrootcert", true),
+    ("sslsni", true),
+    ("target_session_attrs", true),
+    ("tcp_user_timeout", true),
+    ("user", true),
+];
+
+/// An address whose every part is where the client library looks for it. Parts are as they were written.
+pub(super) struct PostgresUrl<'u> {
+    scheme: &'u str,
+    user: Option<&'u str>,
+    password: Option<&'u str>,
+    hosts: &'u str,
+    database: &'u str,
+    parameters: Vec<(&'u str, &'u str)>,
+}
+
+const ENCODE: UrlError =
+    UrlError::Malformed("`@`, `/`, `?`, `#` and `%` in a user name or password must be percent-encoded");
+
+impl<'u> PostgresUrl<'u> {
+    pub(super) fn parse(text: &'u str) -> Result<Self, UrlError> {
+        let malformed = |why| Err(UrlError::Malformed(why));
+        let Some((scheme @ ("postgres" | "postgresql"), rest)) = text.split_once("://") else {
+            return Err(UrlError::Scheme);
+        };
+        if rest.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+            return malformed("has a blank, a line end or another control character");
+        }
+        if !is_percent_encoded(rest) {
+            return malformed("has a `%` that is not followed by two hexadecimal digits");
+        }
+        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
+        if database.contains(['@', '/', '#']) || authority.contains('#') {
+            return Err(ENCODE);
+        }
+        let (user_info, hosts) = match authority.split_once('@') {
+            Some((user_info, hosts)) => (Some(user_info), hosts),
+            None => (None, authority),
+        };
+        let (user, password) = match user_info.map(|info| info.split_once(':').ok_or(info)) {
+            None => (None, None),
+            Some(Ok((user, password))) => (Some(user), Some(password)),
+            Some(Err(user)) => (Some(user), None),
+        };
+        if hosts.contains('@') {
+            return Err(ENCODE);
+        }
+        let mut parameters = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((name, value)) if PARAMETERS.iter().any(|(known, _)| *known == name) && !value.contains('=') => {
+                    parameters.push((name, value));
+                }
+                _ => return malformed("has a parameter that the client library does not know"),
+            }
+        }
+        let url = Self { scheme, user, password, hosts, database, parameters };
+        url.check_hosts()?;
+        Ok(url)
+    }
+
+    fn check_hosts(&self) -> Result<(), UrlError> {
+        for host in self.hosts.split(',') {
+            let (name, port) = split_port(host).ok_or(UrlError::Malformed("has a host that cannot be read"))?;
+            if name.contains([':', '[', ']']) && !host.starts_with('[') {
+                return Err(UrlError::Malformed("has a host that cannot be read"));
+            }
+            check_port(port)?;
+        }
+        let Some(ports) = self.parameter("port") else { return Ok(()) };
+        let ports: Vec<&str> = ports.split(',').collect();
+        ports.iter().try_for_each(|port| check_port(port))?;
+        match ports.len() {
+            1 => Ok(()),
+            ports if ports == self.where_to().len() => Ok(()),
+            _ => Err(UrlError::Malformed("has neither one port nor one for each host")),
+        }
+    }
+
+    /// The last of a name counts.
+    fn parameter(&self, wanted: &str) -> Option<Cow<'u, str>> {
+        self.parameters.iter().rfind(|(name, _)| *name == wanted).map(|(_, value)| decoded(value))
+    }
+
+    /// Each host that may be connected to: its address if one is given, else its name.
+    fn where_to(&self) -> Vec<String> {
+        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let named = match self.parameter("host") {
+            Some(hosts) => list(&hosts),
+            None => {
+                let names = self.hosts.split(',').filter_map(split_port);
+                names.map(|(name, _)| decoded(name).into_owned()).collect()
+            }
+        };
+        match self.parameter("hostaddr") {
+            Some(addresses) => {
+                let addresses = list(&addresses);
+                let names = named.into_iter().chain(std::iter::repeat(String::new()));
+                let both = addresses.into_iter().zip(names);
+                both.map(|(address, name)| if address.is_empty() { name } else { address }).collect()
+            }
+            None => named,
+        }
+    }
+
+    /// Whether every host is on this machine. What a service file says is not known here.
+    pub(super) fn is_local(&self) -> bool {
+        let elsewhere = ["service", "servicefile"].iter().any(|name| self.parameter(name).is_some());
+        !elsewhere && self.where_to().iter().all(|host| is_local(host))
+    }
+
+    /// Whether the client library refuses a connection without TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        let mode = self.parameter("sslmode");
+        let by_mode = matches!(mode.as_deref(), Some("require" | "verify-ca" | "verify-full"));
+        by_mode || (mode.is_none() && self.parameter("ssl").as_deref() == Some("true"))
+    }
+
+    /// What must never be shown, as it was written and as it is meant.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let hidden = self.parameters.iter().filter(|(name, _)| !may_be_shown(name)).map(|(_, value)| *value);
+        let written = self.password.into_iter().chain(hidden);
+        written.flat_map(|secret| [secret.to_owned(), decoded(secret).into_owned()]).collect()
+    }
+}
+
+impl fmt::Display for PostgresUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.user.unwrap_or_default())?;
+        if self.password.is_some() {
+            f.write_str(":***")?;
+        }
+        if self.user.is_some() {
+            f.write_str("@")?;
+        }
+        write!(f, "{}/{}", self.hosts, self.database)?;
+        for (at, (name, value)) in self.parameters.iter().enumerate() {
+            let value = if may_be_shown(name) { value } else { "***" };
+            write!(f, "{}{name}={value}", if at == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends parameters that the address does not have itself.
+pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
+    let Ok(url) = PostgresUrl::parse(text) else { return text.to_owned() };
+    let mut extended = text.to_owned();
+    for (name, value) in wanted.iter().filter(|(name, _)| url.parameter(name).is_none()) {
+        extended.push(if extended.contains('?') { '&' } else { '?' });
+        extended.push_str(&format!("{name}={value}"));
+    }
+    extended
+}
+
+fn may_be_shown(name: &str) -> bool {
+    PARAMETERS.iter().any(|(known, shown)| *known == name && *shown)
+}
+
+/// `name:port`, `[address]:port`, and both without a port.
+fn split_port(host: &str) -> Option<(&str, &str)> {
+    match host.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            let port = if after.is_empty() { "" } else { after.strip_prefix(':')? };
+            Some((address, port))
+        }
+        None => Some(host.split_once(':').unwrap_or((host, ""))),
+    }
+}
+
+fn check_port(port: &str) -> Result<(), UrlError> {
+    match port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0) {
+        true => Ok(()),
+        false => Err(UrlError::Malformed("has a port that is no number from 1 to 65535")),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    // A socket in the file system, or one of the kernel's; the usual one when nothing is said.
+    host.is_empty()
+        || host.starts_with(['/', '@'])
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_percent_encoded(text: &str) -> bool {
+    let hexadecimal = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let mut percents = (0..bytes.len()).filter(|at| bytes[*at] == b'%');
+    percents
+        .all(|at| hexadecimal(bytes.get(at + 1)) && hexadecimal(bytes.get(at + 2)) && bytes[at + 1..at + 3] != *b"00")
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    // The parser of forms knows percent-encoding; a plus means itself here.
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let pairs = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    Cow::Owned(url::form_urlencoded::parse(pairs.as_bytes()).map(|(name, _)| name.into_owned()).collect())
+}

@@ -1,0 +1,51 @@
+//! A large batch in parts that are stored one after the other.
+
+use domain::import::{Batch, ImportError};
+
+/// Rows in one transaction of a large batch: it keeps its locks for some milliseconds.
+const PART: usize = 500;
+
+/// A part, and how many rows of stock and of addresses are in those before it.
+pub(super) struct Part {
+    pub(super) batch: Batch,
+    stock: usize,
+    addresses: usize,
+}
+
+/// A small batch whole. Of a large one what is named by others comes before them, and stock last: nothing is sold before
+/// all of it is described.
+pub(super) fn of(batch: Batch) -> Vec<Part> {
+    if batch.rows() <= Batch::ATOMIC_ROWS {
+        return vec![Part { batch, stock: 0, addresses: 0 }];
+    }
+    let empty = Batch::empty(batch.currency);
+    let mut parts = Vec::new();
+    let (mut addresses, mut stock) = (0, 0);
+    macro_rules! split {
+        ($($table:ident),+) => {$(
+            for rows in batch.$table.chunks(PART) {
+                let part = Batch { $table: rows.to_vec(), ..empty.clone() };
+                parts.push(Part { stock, addresses, batch: part });
+                stock += parts.last().map_or(0, |part| part.batch.stock.len());
+                addresses += parts.last().map_or(0, |part| part.batch.addresses.len());
+            }
+        )+};
+    }
+    split!(products, customers, addresses, shipping_rates, discounts, free_shipping, instruments, stock);
+    parts
+}
+
+impl Part {
+    /// The error with the places that its rows have in the whole batch.
+    pub(super) fn in_batch(&self, error: ImportError) -> ImportError {
+        match error {
+            ImportError::UnknownProduct(row) => ImportError::UnknownProduct(self.stock + row),
+            ImportError::UnknownCustomer(row) => ImportError::UnknownCustomer(self.addresses + row),
+            ImportError::StockBelowHeld(mut below) => {
+                below.row += self.stock;
+                ImportError::StockBelowHeld(below)
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What earlier programs stored is read by this one.
+//!
+//! `tests/golden/<format>/shop.json` is a whole shop, every table of it, as the program of that format stored it. A set
+//! is never changed: it stands for the databases that exist. `cargo xtask golden` writes the set of the current format.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::checkout::{Begun, Checkout, CheckoutBook, CheckoutId, Outcome, Settlement};
+use domain::context::PlatformId;
+use domain::delivery::{Channel, Claimed, DeliveryBook, Standing};
+use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::money::Amount;
+use domain::order::{
+    Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, OrderEventKind, OrderId, Shipment,
+};
+use domain::payment::{AttemptId, PaymentAttempts, PaymentOutcome, PaymentRefunds, RefundId, RefundWanted};
+use domain::platform::{PinnedPlatform, PlatformRegistry};
+use persistence::Engine;
+use serde_json::{Value, json};
+
+use crate::kit::data::{
+    PATIENCE, about, alice, begin, caller, create, hours, new_checkout, noon, request, rich_request, task, update,
+};
+use crate::kit::raw::Raw;
+use crate::kit::{Place, Shop};
+
+const REMEDY: &str = "\nWhat is stored has another shape than that of the newest golden set. Programs of the last release \
+    read and write the same rows while a new one is rolled out (docs/UPGRADES.md), and rows of that shape exist. If the \
+    change is additive and has a default, or is translated in persistence/src/stored.rs: raise `stored::FORMAT`, run \
+    `cargo xtask golden`, and commit the new set beside the old ones. Never change a set of a released format; one that was never released may \
+    be deleted and written anew.";
+
+/// Where a new set is written to, when one is asked for.
+const WRITE: &str = "XTASK_GOLDEN";
+
+type Row = BTreeMap<String, Value>;
+/// Tables in the order in which they were made, so that what a row refers to is there before it.
+type Set = Vec<(String, Vec<Row>)>;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Every set by its format, the newest last.
+fn sets() -> Vec<(u64, Set)> {
+    let entries = std::fs::read_dir(directory()).expect("the golden sets");
+    let mut sets: Vec<(u64, Set)> = entries
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let format = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            let text = std::fs::read_to_string(path.join("shop.json")).expect("a set");
+            (format.expect("a format"), serde_json::from_str(&text).expect("a set"))
+        })
+        .collect();
+    sets.sort_by_key(|(format, _)| *format);
+    assert!(!sets.is_empty());
+    sets
+}
+
+/// The documents are the same on both engines.
+mod shape {
+    use super::what_is_stored_has_the_shape_of_the_newest_golden_set;
+    crate::on_sqlite!(what_is_stored_has_the_shape_of_the_newest_golden_set);
+}
+crate::on_both_engines!(every_golden_set_is_read_and_worked_on);
+
+async fn what_is_stored_has_the_shape_of_the_newest_golden_set(place: Place) {
+    let shop = place.shop().await;
+    history(&shop).await;
+    drop(shop);
+    let stored = dump(&mut place.raw());
+    if let Ok(path) = std::env::var(WRITE) {
+        let format = stored_format(&stored).to_string();
+        let path = Path::new(&path).join(format).join("shop.json");
+        assert!(!path.exists(), "{} exists: raise `stored::FORMAT` in persistence/src/stored.rs", path.display());
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        let lines: Vec<String> = stored.iter().map(|table| serde_json::to_string(table).expect("JSON")).collect();
+        std::fs::write(&path, format!("[\n{}\n]\n", lines.join(",\n"))).expect("written");
+    }
+    let (format, newest) = sets().pop().expect("a set");
+    assert_eq!(format, stored_format(&stored), "{REMEDY}");
+    let (expected, found) = (shapes(&newest), shapes(&stored));
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let added: Vec<_> = found.difference(&expected).collect();
+    assert!(missing.is_empty() && added.is_empty(), "gone: {missing:#?}\nnew: {added:#?}{REMEDY}");
+}
+
+async fn every_golden_set_is_read_and_worked_on(place: Place) {
+    let another = || match place.engine() {
+        Engine::Sqlite => Place::sqlite(),
+        Engine::Postgres => Place::postgres().expect("a server"),
+    };
+    for (_, set) in sets() {
+        // Each in a database of its own.
+        let place = another();
+        let shop = Shop::on(place.open());
+        shop.database.migrate().expect("a schema");
+        load(&mut place.raw(), &set);
+        read(&shop, &set).await;
+        work(&shop, &set).await;
+    }
+}
+
+/// A shop in which everything that is stored as a document was stored.
+async fn history(shop: &Shop) {
+    let checkouts = &shop.checkouts;
+    let rich = |key| {
+        let new = new_checkout(rich_request());
+        async move { about(&checkouts.create(&alice(), create(key), new).await.expect("created").outcome).clone() }
+    };
+    // Paid, shipped, adjusted, given back.
+    let paid = rich("paid").await;
+    checkouts.update(&alice(), update(&paid.id, "again"), paid.id.clone(), rich_request()).await.expect("updated");
+    let (paid, attempt) = shop.begin(&paid.id, "pay").await;
+    let order = about(&shop.settle(&attempt, PaymentOutcome::Confirmed).await).order.clone().expect("an order");
+    let shipment = Shipment {
+        kind: "shipped".into(),
+        lines: vec![ExpectedLine { line: paid.details.lines[0].id.clone(), quantity: 1 }],
+        tracking_number: Some("T-1".into()),
+        tracking_url: Some("https://carrier.example/T-1".into()),
+        carrier: Some("Pigeon".into()),
+        description: Some("At the door".into()),
+    };
+    let adjustment = Adjustment {
+        kind: "refund".into(),
+        status: AdjustmentStatus::Completed,
+        lines: Vec::new(),
+        amount: Some(Amount::new(-100)),
+        description: Some("Late".into()),
+    };
+    let changes = vec![
+        OrderChange::Shipped { id: "sent".into(), occurred_at: noon() + hours(1), shipment },
+        OrderChange::Adjusted { id: "refunded".into(), occurred_at: noon() + hours(2), adjustment },
+    ];
+    shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
+    let wanted =
+        RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(100), now: noon() };
+    // Without a reference there is nothing to give back.
+    let _ = shop.refunds.request(&task(), wanted).await;
+    // Held, declined, escalated, never attempted, canceled.
+    for (key, outcome) in [
+        ("held", PaymentOutcome::Authorized),
+        ("declined", PaymentOutcome::Declined("no".into())),
+        ("escalated", PaymentOutcome::ActionRequired),
+        ("never", PaymentOutcome::NotAttempted),
+    ] {
+        let checkout = rich(key).await;
+        let (_, attempt) = shop.begin(&checkout.id, &format!("pay-{key}")).await;
+        shop.settle(&attempt, outcome).await;
+    }
+    // Nothing to sell, less than was asked for, and more than is left when it is paid.
+    let unsold = new_checkout(request(&[("unheard-of", 1)]));
+    checkouts.create(&alice(), create("unsold"), unsold).await.expect("refused in-band");
+    let some = new_checkout(request(&[("song", 1), ("gone", 1), ("rose", 1)]));
+    checkouts.create(&alice(), create("some"), some).await.expect("created");
+    let much = shop.opened(&[("gift", 8)], "much").await;
+    let short = shop.opened(&[("gift", 8)], "short").await;
+    shop.begin(&much.id, "pay-much").await;
+    checkouts.begin_completion(&alice(), begin(&short.id, "pay-short")).await.expect("answered");
+    // Under way when the program ended.
+    let under_way = rich("under-way").await;
+    shop.begin(&under_way.id, "pay-under-way").await;
+    let pinned =
+        PinnedPlatform { id: PlatformId("https://a.example/".into()), profile: "{}".into(), pinned_at: noon() };
+    shop.platforms.pin(&task(), pinned).await.expect("pinned");
+}
+
+fn rows<'s>(set: &'s Set, table: &str) -> &'s [Row] {
+    set.iter().find(|(name, _)| name == table).map_or(&[], |(_, rows)| rows)
+}
+
+fn text<'r>(row: &'r Row, column: &str) -> &'r str {
+    row[column].as_str().unwrap_or_else(|| panic!("{column} is no text in {row:?}"))
+}
+
+/// The document without the envelope that carries its format.
+fn document(stored: &str) -> Value {
+    let document: Value = serde_json::from_str(stored).expect("a document");
+    match (document.get("v"), document.get("d")) {
+        (Some(Value::Number(_)), Some(inner)) => inner.clone(),
+        _ => document,
+    }
+}
+
+fn stored_format(set: &Set) -> u64 {
+    let details: Value = serde_json::from_str(text(&rows(set, "checkout")[0], "details")).expect("a document");
+    details.get("v").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Everything can be read, and nothing of it is lost in reading.
+async fn read(shop: &Shop, set: &Set) {
+    for row in rows(set, "checkout") {
+        let id = CheckoutId::parse(text(row, "id")).expect("an id");
+        let read = shop.checkouts.read(&caller(text(row, "owner"), PATIENCE), id).await.expect("a checkout");
+        keeps(text(row, "details"), &json!(read.details));
+    }
+    for row in rows(set, "orders") {
+        let id = OrderId::parse(text(row, "id")).expect("an id");
+        let read = shop.orders.read(&task(), id).await.expect("read").expect("an order");
+        keeps(text(row, "expectations"), &json!(read.expectations));
+        keeps(text(row, "totals"), &json!(read.totals));
+        keeps(text(row, "attribution"), &json!(read.attribution));
+        for row in rows(set, "order_event").iter().filter(|row| text(row, "order_id") == read.id.as_str()) {
+            let event = read.events.iter().find(|event| event.id == text(row, "id")).expect("its event");
+            match &event.kind {
+                OrderEventKind::Placed => {}
+                OrderEventKind::Shipped(shipment) => keeps(text(row, "body"), &json!(shipment)),
+                OrderEventKind::Adjusted(adjustment) => keeps(text(row, "body"), &json!(adjustment)),
+            }
+        }
+    }
+    for row in rows(set, "idempotency_key").iter().filter(|row| !row["outcome"].is_null()) {
+        let claim = Claim {
+            principal: PlatformId(text(row, "principal").to_owned()),
+            operation: text(row, "operation").to_owned().leak(),
+            resource: text(row, "resource").to_owned(),
+            key: Key::parse(text(row, "idempotency_key")).expect("a key"),
+            fingerprint: Fingerprint(text(row, "fingerprint").to_owned()),
+        };
+        let any = CheckoutId::generate(noon());
+        let Begun::Answered(answer) = shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome") else {
+            panic!("not answered: {row:?}")
+        };
+        keeps(text(row, "outcome"), &json!(answer.outcome));
+    }
+}
+
+/// Every value that was stored is among those that were read.
+fn keeps(stored: &str, read: &Value) {
+    let (stored, read) = (leaves(&document(stored)), leaves(read));
+    for (value, times) in &stored {
+        assert!(read.get(value).is_some_and(|found| found >= times), "{value} was lost: {stored:?} became {read:?}");
+    }
+}
+
+fn leaves(value: &Value) -> BTreeMap<String, usize> {
+    fn collect(value: &Value, found: &mut BTreeMap<String, usize>) {
+        match value {
+            Value::Null => {}
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            Value::Object(members) => members.values().for_each(|member| collect(member, found)),
+            leaf => *found.entry(leaf.to_string()).or_default() += 1,
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(value, &mut found);
+    found
+}
+
+/// What was under way goes on.
+async fn work(shop: &Shop, set: &Set) {
+    let mut settled = 0;
+    for row in rows(set, "payment_attempt").iter().filter(|row| text(row, "state") == "opened") {
+        let id = AttemptId::parse(text(row, "id")).expect("an id");
+        let confirmed = Settlement { attempt: id, outcome: PaymentOutcome::Confirmed, now: noon() };
+        let outcome = shop.checkouts.settle(&task(), confirmed).await.expect("settled");
+        assert!(matches!(&outcome, Outcome::Checkout(Checkout { order: Some(_), .. })), "{outcome:?}");
+        settled += 1;
+    }
+    assert!(settled > 0, "nothing was under way");
+    let hour = Duration::from_secs(3_600);
+    let held = shop.attempts.claim_held(&task(), noon() + hours(24 * 365), hour, 10).await.expect("claimed");
+    assert!(!held.is_empty(), "nothing was held");
+    let terms = Claimed { now: noon() + hours(24), lease: hour, per_destination: 100, reach: Standing::Failing };
+    for channel in [Channel::Webhook, Channel::Mail] {
+        let mut told = 0;
+        while shop.deliveries.claim(&task(), channel, terms).await.expect("read").delivery.is_some() {
+            told += 1;
+        }
+        assert!(told > 0, "nothing is told by {channel:?}");
+    }
+    let new = new_checkout(rich_request());
+    let created = shop.checkouts.create(&alice(), create("new"), new).await.expect("created");
+    assert_eq!(about(&created.outcome).details.discounts.len(), 2, "the discounts of the shop are read");
+}
+
+/// `table.column.member[].member: type` of every document.
+fn shapes(set: &Set) -> BTreeSet<String> {
+    fn collect(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(items) => {
+                items.iter().for_each(|item| collect(&format!("{path}[]"), item, found));
+                "array"
+            }
+            Value::Object(members) => {
+                members.iter().for_each(|(name, member)| collect(&format!("{path}.{name}"), member, found));
+                "object"
+            }
+        };
+        found.insert(format!("{path}: {kind}"));
+    }
+    let mut found = BTreeSet::new();
+    for (table, rows) in set {
+        for (column, value) in rows.iter().flatten() {
+            let Some(text) = value.as_str().filter(|text| text.starts_with(['{', '['])) else { continue };
+            collect(&format!("{table}.{column}"), &document(text), &mut found);
+        }
+    }
+    found
+}
+
+fn dump(raw: &mut Raw) -> Set {
+    let mut tables = raw.product_tables();
+    // It describes the schema and no shop.
+    tables.retain(|table| table != "schema_floor");
+    let dump = |table: String| {
+        let members: Vec<String> = raw.columns(&table).iter().map(|column| format!("'{column}', {column}")).collect();
+        let sql = format!("SELECT json_object({}) AS value FROM {table} ORDER BY 1", members.join(", "));
+        let rows = raw.texts(&sql).iter().map(|row| serde_json::from_str(row).expect("a row")).collect();
+        (table, rows)
+    };
+    tables.into_iter().map(dump).collect()
+}
+
+/// Columns that came later have their defaults; those that went are left out.
+fn load(raw: &mut Raw, set: &Set) {
+    for (table, rows) in set {
+        let here = raw.columns(table);
+        for row in rows {
+            let named: Vec<&str> =
+                row.keys().map(String::as_str).filter(|name| here.contains(&(*name).to_owned())).collect();
+            let document = serde_json::to_string(row).expect("JSON").replace('\'', "''");
+            let into = named.join(", ");
+            raw.execute(&match raw {
+                Raw::Sqlite(_) => {
+                    let members: Vec<String> = named.iter().map(|name| format!("value ->> '{name}'")).collect();
+                    let from = format!("(SELECT '{document}' AS value)");
+                    format!("INSERT INTO {table} ({into}) SELECT {} FROM {from}", members.join(", "))
+                }
+                Raw::Postgres(_) => format!(
+                    "INSERT INTO {table} ({into}) SELECT {into} FROM json_populate_record(NULL::{table}, '{document}')"
+                ),
+            });
+        }
+    }
+}
