@@ -318,6 +318,8 @@ async fn every_hostile_connection_has_an_end_and_others_are_served(place: Place)
     let (server, large) = with_a_large_document(&place, &settings).await;
     let address = server.address();
     // The start is that of a shop at work, with the caches of its database connections.
+    let reads = (0..16).map(|_| async { server.get(&large).await.expect(200).bytes.len() });
+    futures_util::future::join_all(reads).await;
     futures_util::future::join_all((0..8).map(|_| ordinary(address, Duration::from_millis(500), true))).await;
     let (start, mut faults) = (resident_kib(&server), Vec::new());
     for sort in sorts(&large) {
