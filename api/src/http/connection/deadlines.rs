@@ -3,8 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use domain::context::Deadline;
 use tokio::time::{Instant, Sleep};
+
+/// The moment when this much time will have passed.
+pub fn after(time: Duration) -> Instant {
+    Deadline::after(time).instant().into()
+}
 
 /// The deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +48,7 @@ impl Deadlines {
                 sleep.as_mut().reset(next);
             }
             ready!(sleep.as_mut().poll(cx));
-            if next > Instant::now() {
+            if next > sleep.deadline() {
                 sleep.as_mut().reset(next);
                 continue;
             }
@@ -57,10 +64,8 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::time::Duration;
-
     use super::*;
+    use std::future::poll_fn;
 
     #[tokio::test(start_paused = true)]
     async fn the_earliest_deadline_is_due_first_and_a_later_one_may_be_moved() {

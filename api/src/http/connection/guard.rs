@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::answer::Exchange;
 use super::cuts::{Connections, Cut};
-use super::deadlines::{Deadlines, Due};
+use super::deadlines::{Deadlines, Due, after};
 use super::framing::{self, Body, Head};
 use super::limits::{BODY_GRACE, HEAD_BYTES, HEAD_PIECE, LINGER, LOOK_AGAIN, Limits, PIECE, SMALL_BODY, WHOLE_ANSWER};
 
@@ -113,7 +113,7 @@ impl Guarded {
             refused: false,
             served: false,
             answer_by: None,
-            deadlines: Deadlines::read_by(Instant::now() + limits.head_time),
+            deadlines: Deadlines::read_by(after(limits.head_time)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Guarded {
         let more = body.take(&self.ahead[head..]);
         self.cleared = head + more;
         self.body = more;
-        self.deadlines.read = (!body.is_whole()).then(|| Instant::now() + self.limits.body_time + BODY_GRACE);
+        self.deadlines.read = (!body.is_whole()).then(|| after(self.limits.body_time + BODY_GRACE));
         self.interim = if expects_continue { Interim::Expected } else { Interim::None };
         self.begun = false;
         self.exchange.begin(body.is_whole());
@@ -186,7 +186,7 @@ impl Guarded {
         self.cleared = 0;
         // The peer learns at once that nothing more comes. An error means that it has gone.
         let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
-        self.deadlines.read = answered.then(|| Instant::now() + LINGER);
+        self.deadlines.read = answered.then(|| after(LINGER));
         self.phase = if answered { Phase::Linger(self.limits.linger_bytes()) } else { Phase::Over };
     }
 
@@ -204,7 +204,7 @@ impl Guarded {
                 self.phase = Phase::Head;
                 let begun = !self.ahead.is_empty();
                 let time = if begun { self.limits.head_time } else { self.limits.keep_alive };
-                self.deadlines.read = Some(Instant::now() + time);
+                self.deadlines.read = Some(after(time));
                 if begun {
                     self.judge();
                 }
@@ -228,7 +228,7 @@ impl Guarded {
             return Poll::Pending;
         }
         if !self.room() {
-            self.deadlines.again = Some(Instant::now() + LOOK_AGAIN);
+            self.deadlines.again = Some(after(LOOK_AGAIN));
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -269,16 +269,16 @@ impl Guarded {
 
     /// The peer does not take its answer. It may take its time, while there is memory for that.
     fn blocked(&mut self) -> io::Result<()> {
-        let now = Instant::now();
         if self.answer_by.is_none() {
-            self.answer_by = Some(now + self.limits.write_time * WHOLE_ANSWER);
+            self.answer_by = Some(after(self.limits.write_time * WHOLE_ANSWER));
             let size = self.exchange.size();
             if size > SMALL_BODY && !self.hold(size) {
                 return Err(self.cut_reader());
             }
         }
-        let all = self.answer_by.unwrap_or(now);
-        self.deadlines.write = self.deadlines.write.or(Some(all.min(now + self.limits.write_time)));
+        let some = after(self.limits.write_time);
+        let next = self.answer_by.map_or(some, |all| all.min(some));
+        self.deadlines.write = self.deadlines.write.or(Some(next));
         Ok(())
     }
 
@@ -358,7 +358,7 @@ impl Guarded {
             match &mut self.phase {
                 Phase::Head => {
                     if self.ahead.is_empty() && self.served {
-                        self.deadlines.read = Some(Instant::now() + self.limits.head_time);
+                        self.deadlines.read = Some(after(self.limits.head_time));
                     }
                     let piece = &out.filled()[start..];
                     // Only the end of a line can end a head or make it malformed past its first line.
