@@ -51,6 +51,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("signing_key", "a few rows, for ever"),
     ("schema_floor", "a few rows, for ever"),
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
+    ("idempotency_binding SET created_at", "a simulation ages a key, production never does"),
 ];
 
 /// What the planner may expect a statement to cost, among some thousand rows: a look by an index costs 8, to read a table
@@ -61,6 +62,11 @@ const MOST: f64 = 150.0;
 const MAY_COST: &[(&str, &str)] = &[
     ("FROM destination d", "one look for each destination: of the whose turn it is, and of an operator"),
     ("UPDATE idempotency_key SET created_at", "a simulation ages a key, production never does"),
+    ("UPDATE idempotency_binding SET created_at", "a simulation ages a key, production never does"),
+    (
+        "FROM idempotency_binding WHERE ((idempotency_binding.created_at",
+        "one look for each that is old, to see that its key is gone",
+    ),
     ("FROM (address INNER JOIN customer", "the copies of a customer are many with one address"),
     ("FROM shipping_rate", "a few rows that are all wanted"),
     ("FROM free_shipping", "a few rows that are all wanted"),
@@ -68,11 +74,12 @@ const MAY_COST: &[(&str, &str)] = &[
 ];
 
 /// Indexes without which the planner finds no statement dear, in the order of their names, and why they are there.
-const MAY_BE_MISSED: [(&str, &str); 6] = [
+const MAY_BE_MISSED: [(&str, &str); 7] = [
     ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
     ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
     ("delivery_by_age", "delivery_by_state begins with the state too; an operator's look"),
     ("delivery_dead", "for an operator's look at one destination, where many are dead"),
+    ("idempotency_binding_by_age", "for the purge, which may cost more by what else it looks at"),
     ("payment_attempt_by_reference", "for one payment among many that are unsettled"),
     ("variant_by_product", "for the reference of a product, when one is deleted by hand"),
 ];
