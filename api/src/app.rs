@@ -29,7 +29,7 @@ use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig,
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
-use integrations::webhook::WebhookCourier;
+use integrations::webhook::{NotAnAgent, WebhookCourier};
 use persistence::{
     Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
     SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
@@ -90,6 +90,8 @@ pub enum StartError {
     Setting(#[from] Mistake),
     #[error("the public address is none: {0}")]
     PublicUrl(#[from] url::ParseError),
+    #[error("{0}")]
+    Agent(#[from] NotAnAgent),
 }
 
 /// A pass of a background task may not take longer.
@@ -139,28 +141,29 @@ impl App {
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
-        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile);
+        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
-        let deliver = |channel, courier, send_ms, per_destination| {
-            let limits = DeliveryLimits { send: millis(send_ms), per_destination };
+        let deliver = |channel, courier, send_ms, per_destination, at_once| {
+            let limits = DeliveryLimits { send: millis(send_ms), per_destination, at_once };
             Deliver::new(channel, deliveries.clone(), courier, clock.clone(), limits)
         };
         let webhook = &config.webhook;
+        let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
         let webhook_delivery =
-            deliver(Channel::Webhook, Arc::new(webhooks), webhook.timeout_ms, webhook.at_once_per_platform);
+            deliver(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
         let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
             (Arc::new(DeliveryPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
-            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(webhook.at_once)),
+            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
         ];
         if let Some(courier) = mail {
             let at_once = config.mail.at_once;
-            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once);
+            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
         if let Some(gateway) = &gateway {

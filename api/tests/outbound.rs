@@ -37,6 +37,8 @@ mod gateway_answers;
 mod gateway_events;
 #[path = "outbound/gateway_outages.rs"]
 mod gateway_outages;
+#[path = "outbound/hostile.rs"]
+mod hostile;
 #[path = "outbound/leases.rs"]
 mod leases;
 #[path = "outbound/mail.rs"]

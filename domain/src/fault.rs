@@ -31,6 +31,14 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether the same write may succeed moments later, without anyone's help.
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Contention | Self::OutcomeUnknown => true,
+            Self::DeadlineExceeded | Self::Cancelled | Self::StorageFull | Self::Internal => false,
+        }
+    }
+
     /// The stable word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,290 +1,18 @@
 //! What the background tasks of payments make of what the gateway says: capture, refund, reconcile.
 
+#[path = "worlds/payments.rs"]
+mod world;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::PortFuture;
-use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRequest, NewCheckout, Outcome,
-    Settlement, Write,
-};
-use domain::clock::{Clock, Timestamp};
-use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::{Fault, FaultKind};
-use domain::id::PageToken;
-use domain::idempotency::Claim;
-use domain::money::{Amount, Currency, Money};
+use domain::fault::FaultKind;
+use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,
-    PaymentAttempts, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
-    PaymentReference, PaymentRefunder, PaymentRefunds, Refund, RefundError, RefundId, RefundState, RefundWanted,
+    Attempt, AttemptState, Decline, GatewayState, Held, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundState,
 };
 use domain::task::{BackgroundTask, Progress};
-use slog::KV;
-use time::macros::datetime;
-use tokio_util::sync::CancellationToken;
-
-const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
-/// Tasks take this many at a time.
-const BATCH: u32 = 5;
-
-type Said<T> = Result<T, FaultKind>;
-
-/// Every port of the tasks in one: says what it is told to and writes down what it was asked.
-#[derive(Default)]
-struct World {
-    held: Vec<Held>,
-    due: Vec<Attempt>,
-    refunds: Vec<Refund>,
-    look_up: Option<Said<GatewayState>>,
-    capture: Option<Said<GatewayState>>,
-    cancel: Option<Said<GatewayState>>,
-    refund: Option<Said<RefundState>>,
-    /// A refund that is looked for.
-    found: Option<Said<Option<RefundState>>>,
-    heard: Mutex<Vec<String>>,
-}
-
-#[derive(Clone)]
-struct Ports(Arc<World>);
-
-impl Ports {
-    fn hear(&self, what: impl Into<String>) {
-        self.0.heard.lock().expect("not poisoned").push(what.into());
-    }
-}
-
-fn ready<T: Send + 'static, E: Send + 'static>(outcome: Result<T, E>) -> PortFuture<T, E> {
-    Box::pin(async move { outcome })
-}
-
-fn not_asked<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFuture<T, E> {
-    ready(Err(Fault::internal("test.port", "no task asks for this").into()))
-}
-
-fn say<T: Clone + Send + 'static>(said: &Option<Said<T>>) -> PortFuture<T, Fault> {
-    let said = said.clone().unwrap_or(Err(FaultKind::Internal));
-    ready(said.map_err(|kind| Fault::new(kind, "test.gateway")))
-}
-
-/// In whole seconds from now.
-fn until(at: Timestamp) -> i64 {
-    (at - NOW).whole_seconds()
-}
-
-impl PaymentAttempts for Ports {
-    fn record_reference(&self, _: &RequestContext, _: AttemptId, _: PaymentReference) -> PortFuture<(), Fault> {
-        not_asked()
-    }
-    fn record_unknown(&self, _: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
-        not_asked()
-    }
-    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
-        ready(Ok(self.0.due.clone()))
-    }
-    fn postpone(&self, _: &RequestContext, _: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
-        self.hear(format!("postpone {}", until(at)));
-        ready(Ok(()))
-    }
-    fn claim_held(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
-        ready(Ok(self.0.held.clone()))
-    }
-    fn record_captured(&self, _: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
-        self.hear(if captured { "captured" } else { "released" });
-        ready(Ok(()))
-    }
-    fn heed(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
-        not_asked()
-    }
-}
-
-impl PaymentRefunds for Ports {
-    fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, RefundError> {
-        not_asked()
-    }
-    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
-        ready(Ok(self.0.refunds.clone()))
-    }
-    fn record(&self, _: &RequestContext, _: &Refund, state: RefundState, at: Timestamp) -> PortFuture<(), Fault> {
-        self.hear(format!("record {state:?} {}", until(at)));
-        ready(Ok(()))
-    }
-}
-
-impl PaymentGateway for Ports {
-    fn handler(&self) -> PaymentHandler {
-        unreachable!("no task offers anything")
-    }
-    fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
-        not_asked()
-    }
-    fn open(&self, _: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, Fault> {
-        self.hear("open");
-        ready(Ok(PaymentReference("opened again".to_owned())))
-    }
-    fn confirm(
-        &self,
-        _: &RequestContext,
-        _: &Attempt,
-        _: &PaymentReference,
-        _: &Credential,
-    ) -> PortFuture<GatewayState, Fault> {
-        not_asked()
-    }
-    fn look_up(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
-        self.hear("look_up");
-        say(&self.0.look_up)
-    }
-    fn cancel(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
-        self.hear("cancel");
-        say(&self.0.cancel)
-    }
-    fn capture(&self, _: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
-        self.hear("capture");
-        say(&self.0.capture)
-    }
-    fn refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
-        self.hear("refund");
-        say(&self.0.refund)
-    }
-    fn look_up_refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<Option<RefundState>, Fault> {
-        self.hear("look_up_refund");
-        say(&self.0.found)
-    }
-}
-
-impl CheckoutBook for Ports {
-    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, CheckoutError> {
-        not_asked()
-    }
-    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
-        not_asked()
-    }
-    fn read_page(&self, _: &RequestContext, _: PageToken) -> PortFuture<Option<Checkout>, Fault> {
-        not_asked()
-    }
-    fn update(
-        &self,
-        _: &RequestContext,
-        _: Write,
-        _: CheckoutId,
-        _: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError> {
-        not_asked()
-    }
-    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, CheckoutError> {
-        not_asked()
-    }
-    fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, CheckoutError> {
-        not_asked()
-    }
-    fn settle(&self, _: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
-        self.hear(format!("settle {}", settlement.outcome.as_str()));
-        ready(Ok(Outcome::NothingToSell(Vec::new())))
-    }
-    fn completion(&self, _: &RequestContext, _: Claim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
-        not_asked()
-    }
-    fn expire(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<(u32, u32), Fault> {
-        not_asked()
-    }
-}
-
-impl Clock for Ports {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-    fn pause(&self, _: &RequestContext, _: Duration) -> PortFuture<(), Fault> {
-        not_asked()
-    }
-}
-
-fn hours(hours: u64) -> Duration {
-    Duration::from_secs(hours * 60 * 60)
-}
-
-fn attempt(state: AttemptState) -> Attempt {
-    Attempt {
-        id: AttemptId::generate(NOW),
-        checkout: CheckoutId::generate(NOW),
-        handler: HandlerId("handler".to_owned()),
-        money: Money { amount: Amount::new(100), currency: Currency::USD },
-        state,
-        reference: Some(PaymentReference("ref".to_owned())),
-        checks: 1,
-        created_at: NOW - hours(1),
-    }
-}
-
-fn held(wanted: bool) -> Held {
-    Held { attempt: attempt(AttemptState::Authorized), wanted }
-}
-
-fn refund(state: RefundState, age: Duration) -> Refund {
-    Refund {
-        id: RefundId::generate(NOW),
-        attempt: AttemptId::generate(NOW),
-        reference: PaymentReference("ref".to_owned()),
-        money: Money { amount: Amount::new(100), currency: Currency::USD },
-        state,
-        tries: 1,
-        created_at: NOW - age,
-    }
-}
-
-/// Keeps every log line, with the fields of its own, as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl slog::Drain for Lines {
-    type Ok = ();
-    type Err = slog::Never;
-    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
-        struct Fields(String);
-        impl slog::Serializer for Fields {
-            fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
-                self.0.push_str(&format!(" {key}={value}"));
-                Ok(())
-            }
-        }
-        let mut fields = Fields(format!("{} {}", record.level(), record.msg()));
-        record.kv().serialize(record, &mut fields).expect("infallible");
-        self.0.lock().expect("not poisoned").push(fields.0);
-        Ok(())
-    }
-}
-
-/// One pass: what it found, and what was asked of the ports.
-async fn pass(world: World, task: impl FnOnce(Arc<Ports>) -> Box<dyn BackgroundTask>) -> (Progress, Vec<String>) {
-    logged_pass(&Lines::default(), world, task).await
-}
-
-async fn logged_pass(
-    lines: &Lines,
-    world: World,
-    task: impl FnOnce(Arc<Ports>) -> Box<dyn BackgroundTask>,
-) -> (Progress, Vec<String>) {
-    let ports = Ports(Arc::new(world));
-    let log = slog::Logger::root(lines.clone(), slog::o!());
-    let deadline = Deadline::after(Duration::from_secs(30));
-    let ctx = RequestContext::for_task(&log, "test.task", TraceContext::start(), deadline, CancellationToken::new());
-    let progress = task(Arc::new(ports.clone())).pass(&ctx).await.expect("a pass");
-    let heard = ports.0.heard.lock().expect("not poisoned").clone();
-    (progress, heard)
-}
-
-async fn capture(world: World) -> (Progress, Vec<String>) {
-    pass(world, |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports))).await
-}
-
-async fn give_back(world: World) -> (Progress, Vec<String>) {
-    pass(world, |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports))).await
-}
-
-async fn reconcile(world: World) -> (Progress, Vec<String>) {
-    let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), ports.clone(), ports);
-    pass(world, |ports| Box::new(task(ports))).await
-}
+use world::*;
 
 #[tokio::test]
 async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not() {
@@ -296,7 +24,7 @@ async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not(
         (true, Ok(Cancelled), ["capture", "released"]),
         (true, Ok(Authorized), ["capture", "postpone 60"]),
         (true, Ok(ActionRequired), ["capture", "postpone 60"]),
-        (true, Ok(Declined("no".into())), ["capture", "postpone 60"]),
+        (true, Ok(Declined("no".into())), ["capture", "postpone 3600"]),
         (true, Err(unreachable), ["capture", "postpone 60"]),
         (true, Err(unknown), ["capture", "postpone 60"]),
         (false, Ok(Cancelled), ["cancel", "released"]),
@@ -318,7 +46,8 @@ async fn a_capture_that_is_declined_tells_the_log_nothing_that_was_meant_for_the
     let decline = Decline { reason: "Alice, call your bank.".to_owned(), detail: "code card_declined".to_owned() };
     let capture = Some(Ok(GatewayState::Declined(decline)));
     let (lines, world) = (Lines::default(), World { held: vec![held(true)], capture, ..World::default() });
-    logged_pass(&lines, world, |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports))).await;
+    let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
+    whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
     let lines = lines.0.lock().expect("not poisoned").join("\n");
     assert!(lines.contains("code card_declined") && !lines.contains("Alice"), "{lines}");
 }
@@ -375,7 +104,8 @@ async fn a_refund_that_the_gateway_has_not_finished_after_a_day_is_worth_an_aler
         let refunds = vec![refund(Pending, hours(age))];
         let world = World { refunds, refund: refund_says, found, ..World::default() };
         let lines = Lines::default();
-        logged_pass(&lines, world, |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports))).await;
+        let task = |ports: Arc<Ports>| PaymentRefunder::new(ports.clone(), ports.clone(), ports);
+        whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
         let lines = lines.0.lock().expect("not poisoned").clone();
         assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {said:?} {lines:?}");
         assert_eq!(lines[0].contains("payment.refund_pending"), level == "WARN", "{lines:?}");
@@ -389,8 +119,8 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
         (Confirmed, None, vec!["look_up", "settle confirmed"]),
         (Authorized, None, vec!["look_up", "settle authorized"]),
         (Declined("no".into()), None, vec!["look_up", "settle declined"]),
-        (Cancelled, None, vec!["look_up", "settle cancelled"]),
-        (Opened, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle cancelled"]),
+        (Cancelled, None, vec!["look_up", "settle not_attempted"]),
+        (Opened, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle not_attempted"]),
         (Opened, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle confirmed"]),
         (Opened, Some(Ok(Opened)), vec!["look_up", "cancel", "postpone 1"]),
         (ActionRequired, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle action_required"]),
@@ -410,8 +140,8 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
 #[tokio::test]
 async fn what_was_never_named_is_opened_again_only_while_its_key_is_trusted() {
     for (age, expected) in [
-        (hours(23), vec!["open", "look_up", "cancel", "settle cancelled"]),
-        (hours(23) + Duration::from_millis(1), vec!["settle cancelled"]),
+        (hours(23), vec!["open", "look_up", "cancel", "settle not_attempted"]),
+        (hours(23) + Duration::from_millis(1), vec!["settle not_attempted"]),
     ] {
         let due = vec![Attempt { reference: None, created_at: NOW - age, ..attempt(AttemptState::Opened) }];
         let (look_up, cancel) = (Some(Ok(GatewayState::Opened)), Some(Ok(GatewayState::Cancelled)));
@@ -422,6 +152,102 @@ async fn what_was_never_named_is_opened_again_only_while_its_key_is_trusted() {
             "{age:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn payment_that_cannot_be_opened_again_is_refused_by_the_gateway() {
+    let due = vec![Attempt { reference: None, ..attempt(AttemptState::Opened) }];
+    let world = World { due, open_refused: true, ..World::default() };
+    assert_eq!(reconcile(world).await.1, ["open", "settle declined"]);
+}
+
+#[tokio::test]
+async fn what_costs_nothing_is_settled_without_the_gateway() {
+    let mut free = attempt(AttemptState::Opened);
+    free.money.amount = Amount::ZERO;
+    assert_eq!(reconcile(World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
+}
+
+#[tokio::test]
+async fn capture_that_is_declined_ends_when_the_amount_would_have_lapsed() {
+    let week = 7 * 24;
+    for (age, expected) in
+        [(hours(week) - Duration::from_millis(1), ["capture", "postpone 3600"]), (hours(week), ["capture", "released"])]
+    {
+        let mut held = held(true);
+        held.attempt.created_at = NOW - age;
+        let capture_says = Some(Ok(GatewayState::Declined("no".into())));
+        let (lines, world) = (Lines::default(), World { held: vec![held], capture: capture_says, ..World::default() });
+        let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
+        let (_, heard) = logged_pass(&lines, world, |ports| Box::new(task(ports))).await;
+        assert_eq!(heard, expected, "{age:?}");
+        let lines = lines.0.lock().expect("not poisoned").join("\n");
+        assert!(lines.contains("ERRO") && lines.contains("payment.capture_declined"), "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn passes_record_what_they_know_as_soon_as_storage_is_back() {
+    let lost = |method| Mutex::new(vec![(method, FaultKind::Unavailable), (method, FaultKind::OutcomeUnknown)]);
+    let twice_more = |calls: &[&str], call: &str| -> Vec<String> {
+        let again = [call, "pause", call, "pause", call];
+        calls.iter().copied().chain(again).map(str::to_owned).collect()
+    };
+    let confirmed = || Some(Ok(GatewayState::Confirmed));
+    let due = || vec![attempt(AttemptState::Unknown)];
+
+    let world = World { due: due(), look_up: confirmed(), failing: lost("settle"), ..World::default() };
+    assert_eq!(reconcile(world).await.1, twice_more(&["look_up"], "settle confirmed"));
+    let world = World { due: due(), failing: lost("postpone"), ..World::default() };
+    assert_eq!(reconcile(world).await.1, twice_more(&["look_up"], "postpone 1"));
+    let world =
+        World { held: vec![held(true)], capture: confirmed(), failing: lost("record_captured"), ..World::default() };
+    assert_eq!(capture(world).await.1, twice_more(&["capture"], "captured"));
+    let world = World { held: vec![held(true)], failing: lost("postpone"), ..World::default() };
+    assert_eq!(capture(world).await.1, twice_more(&["capture"], "postpone 60"));
+    let refunds = vec![refund(RefundState::Requested, hours(1))];
+    let world =
+        World { refunds, refund: Some(Ok(RefundState::Succeeded)), failing: lost("record"), ..World::default() };
+    assert_eq!(give_back(world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_given_back_does_not_keep_the_others_waiting() {
+    let broken = |method| Mutex::new(vec![(method, FaultKind::Internal)]);
+    let two = |asked: &str, recorded: &str| [asked, recorded, asked, recorded].map(str::to_owned).to_vec();
+
+    let due = vec![attempt(AttemptState::Unknown); 2];
+    let (progress, heard) = try_reconcile(World { due, failing: broken("postpone"), ..World::default() }).await;
+    assert_eq!(
+        (progress.map_err(|fault| fault.kind()), heard),
+        (Err(FaultKind::Internal), two("look_up", "postpone 1"))
+    );
+
+    let world = World { held: vec![held(true); 2], failing: broken("postpone"), ..World::default() };
+    let (progress, heard) = try_capture(world).await;
+    assert_eq!(
+        (progress.map_err(|fault| fault.kind()), heard),
+        (Err(FaultKind::Internal), two("capture", "postpone 60"))
+    );
+
+    let refunds = vec![refund(RefundState::Requested, hours(1)); 2];
+    let said = Some(Ok(RefundState::Succeeded));
+    let (progress, heard) =
+        try_refund(World { refunds, refund: said, failing: broken("record"), ..World::default() }).await;
+    assert_eq!(
+        (progress.map_err(|fault| fault.kind()), heard),
+        (Err(FaultKind::Internal), two("refund", "record Succeeded 3600"))
+    );
+}
+
+#[test]
+fn tasks_have_the_names_that_operators_know() {
+    let ports = || Arc::new(Ports(Arc::new(World::default())));
+    let capture = PaymentCapture::new(ports(), ports(), ports());
+    let refunder = PaymentRefunder::new(ports(), ports(), ports());
+    let reconciler = PaymentReconciler::new(ports(), ports(), ports(), ports());
+    let names = [capture.name(), refunder.name(), reconciler.name()];
+    assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }
 
 #[tokio::test]

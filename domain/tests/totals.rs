@@ -2,7 +2,9 @@
 //! is known, what comes out of pricing adds up.
 
 use domain::catalog::{Sku, Variant};
-use domain::checkout::{CheckoutRequest, Details, Facts, RequestedLine, Status, Total, TotalKind, Totals, price};
+use domain::checkout::{
+    CheckoutRequest, Details, Facts, MessageCode, RequestedLine, Status, Total, TotalKind, Totals, price,
+};
 use domain::customer::Address;
 use domain::fulfillment::{
     FreeShipping, FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate,
@@ -142,7 +144,7 @@ fn line(number: usize, units: i64) -> RequestedLine {
 fn delivery(option: Option<usize>) -> FulfillmentRequest {
     FulfillmentRequest {
         kinds: vec![MethodKind::Shipping],
-        destinations: vec![(None, Address { country: Some("US".to_owned()), ..Address::default() })],
+        destinations: vec![(None, Address { country: Some("US".into()), ..Address::default() })],
         selected_destination: None,
         selected_option: option.map(|number| OptionId(OPTIONS[number].to_owned())),
     }
@@ -254,9 +256,17 @@ proptest! {
     #[test]
     fn shipping_is_the_price_of_the_chosen_option(case in cases()) {
         let details = case.priced();
-        let option = details.fulfillment.as_ref().and_then(|fulfillment| fulfillment.option());
-        let prices: Vec<Amount> = option.iter().map(|option| option.price).collect();
+        let prices: Vec<Amount> = details.delivery().iter().map(|(_, option)| option.price).collect();
         prop_assert_eq!(of(&details.totals, &TotalKind::Fulfillment), prices);
+    }
+
+    #[test]
+    fn goods_that_need_no_delivery_pay_none(case in cases()) {
+        let details = case.priced();
+        if !details.lines.iter().any(|line| line.requires_shipping) {
+            prop_assert_eq!(of(&details.totals, &TotalKind::Fulfillment), []);
+            prop_assert!(!details.messages.iter().any(|message| message.code == MessageCode::Missing));
+        }
     }
 
     #[test]

@@ -170,6 +170,8 @@ diesel::table! {
         failing_since -> Nullable<BigInt>,
         disabled_at -> Nullable<BigInt>,
         failed_at -> Nullable<BigInt>,
+        answered_at -> Nullable<BigInt>,
+        asked_until -> BigInt,
     }
 }
 diesel::table! {

@@ -4,7 +4,7 @@
 
 use askama::Template;
 use domain::customer::Buyer;
-use domain::delivery::{Announcement, Announcer, Content, Letter};
+use domain::delivery::{Announcement, Announcer, Content, Letter, NotWritten};
 use domain::money::Money;
 use domain::order::{Order, OrderEvent, OrderEventKind};
 
@@ -21,16 +21,27 @@ pub struct Announcements {
 }
 
 impl Announcer for Announcements {
-    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement> {
-        let mut told = vec![Announcement { event: event_name(event), content: self.webhook(order) }];
+    fn announce(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        buyer: Option<&Buyer>,
+    ) -> Result<Vec<Announcement>, NotWritten> {
+        let name = event_name(event);
+        let content = self.webhook(order).map_err(|error| NotWritten::of(name, &error))?;
+        let mut told = vec![Announcement { event: name, content }];
         let email = buyer.and_then(|buyer| buyer.email.as_ref());
         if let (true, OrderEventKind::Placed, Some(email)) = (self.mail, &event.kind, email) {
             let letter = self.confirmation(order, email.as_str());
-            told.push(Announcement { event: "order_confirmation", content: Content::Mail(letter) });
+            let letter = letter.map_err(|error| NotWritten::of(CONFIRMATION, &error))?;
+            told.push(Announcement { event: CONFIRMATION, content: Content::Mail(letter) });
         }
-        told
+        Ok(told)
     }
 }
+
+/// The name of the message to the buyer.
+const CONFIRMATION: &str = "order_confirmation";
 
 /// The words that platforms know. A change that has none of its own is an update: the order tells what it was.
 fn event_name(event: &OrderEvent) -> &'static str {
@@ -64,13 +75,12 @@ struct ConfirmationOf<'a> {
 }
 
 impl Announcements {
-    fn webhook(&self, order: &Order) -> Content {
-        // Strings, numbers and lists: there is nothing in it that could not be written down.
-        let document = serde_json::to_string(&render_order(order, &self.surface)).unwrap_or_default();
-        Content::Webhook { platform: order.owner.clone(), document }
+    fn webhook(&self, order: &Order) -> Result<Content, serde_json::Error> {
+        let document = serde_json::to_string(&render_order(order, &self.surface))?;
+        Ok(Content::Webhook { platform: order.owner.clone(), document })
     }
 
-    fn confirmation(&self, order: &Order, email: &str) -> Letter {
+    fn confirmation(&self, order: &Order, email: &str) -> Result<Letter, askama::Error> {
         let money = |amount| Money { amount, currency: order.currency };
         let lines = order.lines.iter().map(|line| (line.title.as_str(), line.total, money(line.unit_price)));
         let of = ConfirmationOf {
@@ -81,11 +91,11 @@ impl Announcements {
             totals: order.totals.iter().map(|total| (total.label.as_str(), money(total.amount))).collect(),
             delivery: order.expectations.first().map(|expectation| expectation.description.as_str()),
         };
-        Letter {
+        Ok(Letter {
             to: email.to_owned(),
             subject: format!("Your order at {}", self.shop),
-            text: ConfirmationText { order: &of }.render().unwrap_or_default(),
-            html: ConfirmationPage { order: &of }.render().unwrap_or_default(),
-        }
+            text: ConfirmationText { order: &of }.render()?,
+            html: ConfirmationPage { order: &of }.render()?,
+        })
     }
 }

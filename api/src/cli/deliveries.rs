@@ -106,14 +106,20 @@ fn selected(session: &Session<'_>, id: Option<String>, destination: Option<Strin
     }
 }
 
-/// A name with a slip of the pen in it would silently mean nothing.
+/// The destination of this name, whole or as the list shows it. A name that means none would silently mean nothing.
 fn known(session: &Session<'_>, name: String) -> Result<Destination, String> {
     let to = Destination(name);
-    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, Some(to.clone()), 1));
-    match found.map_err(|fault| fault.chain())?.is_empty() {
-        true => Err(format!("nothing was ever for {:?}: see tuckshop deliveries destinations", to.0)),
-        false => Ok(to),
+    let ask = |one, most| {
+        let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, most));
+        found.map_err(|fault| fault.chain())
+    };
+    if !ask(Some(to.clone()), 1)?.is_empty() {
+        return Ok(to);
     }
+    let shown = ask(None, MOST_DESTINATIONS)?.into_iter().find(|known| known.id.to_string() == to.0);
+    shown
+        .map(|known| known.id)
+        .ok_or_else(|| format!("nothing was ever for \"{to}\": see tuckshop deliveries destinations"))
 }
 
 fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
+use domain::delivery::shown;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
@@ -72,6 +73,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
+            // Whole, since the operator just said so.
             say!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
             DONE
         }
@@ -82,13 +84,14 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
 fn list(session: &Session<'_>) -> ExitCode {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST + 1)) {
         Ok(platforms) => {
-            let shown = platforms.get(..MOST as usize).unwrap_or(&platforms);
-            for platform in shown {
-                say!("{}  {}", platform.id.0, told(session.tools.webhook_url(&platform.profile)));
+            let first = platforms.get(..MOST as usize).unwrap_or(&platforms);
+            for platform in first {
+                let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
+                say!("{}  {}", shown(&platform.id.0), told(url));
             }
-            match platforms.len() > shown.len() {
+            match platforms.len() > first.len() {
                 true => say!("The first {MOST} are shown; there are more."),
-                false => say!("{} pinned.", shown.len()),
+                false => say!("{} pinned.", first.len()),
             }
             DONE
         }

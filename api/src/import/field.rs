@@ -1,9 +1,9 @@
 //! One field of a row, and the shapes that a field can have.
 
 use domain::catalog::Sku;
+use domain::customer::{Country, CountryCode, Email};
 use domain::money::Amount;
 use url::Url;
-use validator::ValidateEmail;
 
 use crate::card::{are_last_digits, holds_card_number};
 
@@ -40,7 +40,7 @@ impl BadField {
 
 type Checked<T> = Result<T, BadField>;
 
-impl<'a> Field<'a> {
+impl Field<'_> {
     pub fn bad(&self, message: impl Into<String>) -> BadField {
         BadField { column: self.column, message: message.into() }
     }
@@ -136,12 +136,10 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// ISO 3166-1 alpha-2. Whether the country exists is not checked: countries come and go.
-    pub fn country(&self) -> Checked<String> {
-        if self.text.len() == 2 && self.text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Ok(self.text.to_owned());
-        }
-        Err(self.is_not("the two capital letters of a country"))
+    /// A country as checkouts read it: a code of ISO 3166-1 or an English name.
+    pub fn country(&self) -> Checked<Country> {
+        let code = CountryCode::parse(self.text);
+        code.map(Country::Known).ok_or_else(|| self.is_not("a country of ISO 3166-1, such as US"))
     }
 
     /// An http(s) address, as the WHATWG URL Standard writes it, or nothing.
@@ -153,8 +151,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub fn email(&self) -> Checked<&'a str> {
-        if self.text.validate_email() { Ok(self.text) } else { Err(self.is_not("an e-mail address")) }
+    pub fn email(&self) -> Checked<Email> {
+        Email::parse(self.text).ok_or_else(|| self.is_not("an e-mail address"))
     }
 
     /// The end of a card number. Never repeated in a message: it might be the whole number.
@@ -287,8 +285,10 @@ mod tests {
         {
             assert_eq!(field(text).last_digits().is_ok(), valid, "{text:?}");
         }
-        for (text, valid) in [("US", true), ("us", false), ("USA", false), ("ÄÖ", false), ("", false)] {
-            assert_eq!(field(text).country().is_ok(), valid, "{text:?}");
+        for (text, expected) in
+            [("US", Some("US")), ("us", Some("US")), ("Germany", Some("DE")), ("XX", None), ("ÄÖ", None), ("", None)]
+        {
+            assert_eq!(field(text).country().ok().as_ref().map(Country::as_str), expected, "{text:?}");
         }
         for (text, expected) in [("", Some(true)), ("true", Some(true)), ("false", Some(false)), ("no", None)] {
             assert_eq!(field(text).flag(true).ok(), expected, "{text:?}");

@@ -114,7 +114,7 @@ fn checkout_receipt(shop: &str, checkout: &Checkout) -> String {
         Status::Completed => "ordered",
         Status::Canceled => "cancelled",
     };
-    let delivery = checkout.details.fulfillment.as_ref().and_then(|fulfillment| fulfillment.option());
+    let delivery = checkout.details.delivery();
     render(&Receipt {
         shop,
         heading: "Your checkout",
@@ -122,7 +122,7 @@ fn checkout_receipt(shop: &str, checkout: &Checkout) -> String {
         status,
         lines: lines.collect(),
         totals: totals(&checkout.details.totals, checkout.currency),
-        delivery: delivery.map(|option| option.title.as_str()),
+        delivery: delivery.map(|(_, option)| option.title.as_str()),
         notes: checkout.details.messages.iter().map(|message| message.content.as_str()).collect(),
     })
 }

@@ -74,9 +74,7 @@ async fn fulfill(
 
 async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<HttpResponse, Problem> {
     let order = find(simulation, ctx, id).await?;
-    let open = order.lines.iter().filter(|line| line.total > line.fulfilled);
-    let lines: Vec<ExpectedLine> =
-        open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect();
+    let lines = order.to_ship();
     if lines.is_empty() {
         return answer(simulation, &order);
     }
@@ -103,17 +101,15 @@ async fn adjust(
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::AdjustBody = parse(&body.0)?;
     let order = find(&simulation, &ctx, &id).await?;
-    let line = order.lines.iter().find(|line| line.id.0 == wanted.line_item_id);
-    let Some(line) = line else {
-        return Err(unprocessable(&OrderChangeRefused::UnknownLine(LineId(wanted.line_item_id))));
+    let line = LineId(wanted.line_item_id);
+    let Some(worth) = order.worth_of(&line, wanted.quantity) else {
+        return Err(unprocessable(&OrderChangeRefused::UnknownLine(line)));
     };
-    let amount = line.unit_price.minor().saturating_mul(wanted.quantity).saturating_neg();
-    let amount = domain::money::Amount::new(amount);
     let adjustment = Adjustment {
         kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
         status: AdjustmentStatus::Completed,
-        lines: vec![ExpectedLine { line: line.id.clone(), quantity: wanted.quantity.saturating_neg() }],
-        amount: Some(amount),
+        lines: vec![ExpectedLine { line, quantity: wanted.quantity.saturating_neg() }],
+        amount: Some(-worth),
         description: None,
     };
     let id = format!("adj_{}", order.events.len());

@@ -30,7 +30,7 @@ const BUYERS: usize = 4;
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Nobody who buys is turned away on a busy machine.
-const PATIENT: (&str, &str) = ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "30000");
+pub const PATIENT: (&str, &str) = ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "30000");
 
 /// Orders of each platform by id, with the moment at which each was answered.
 type Orders = Vec<BTreeMap<String, Instant>>;
@@ -52,7 +52,7 @@ async fn bought(server: &Server, receivers: &[Receiver], each: usize) -> Orders 
 }
 
 /// From the answer to the buyer until the first arrival at the platform, for every order.
-async fn waits(receiver: &Receiver, orders: &BTreeMap<String, Instant>, patience: Duration) -> Vec<Duration> {
+pub async fn waits(receiver: &Receiver, orders: &BTreeMap<String, Instant>, patience: Duration) -> Vec<Duration> {
     let began = Instant::now();
     loop {
         let mut arrived: BTreeMap<String, Instant> = BTreeMap::new();
@@ -74,7 +74,7 @@ async fn all_waits(receivers: &[Receiver], orders: &[BTreeMap<String, Instant>],
     join_all(each).await.concat()
 }
 
-fn percentile(waits: &mut [Duration], percent: usize) -> Duration {
+pub fn percentile(waits: &mut [Duration], percent: usize) -> Duration {
     waits.sort_unstable();
     waits[(waits.len() - 1) * percent / 100]
 }

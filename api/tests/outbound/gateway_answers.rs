@@ -58,15 +58,46 @@ async fn a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason(plac
     stock(&place, &[("crumb", 20, 10)]);
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.server.post("/checkout-sessions", &basket(&[("crumb", 1)])).await.body(201);
-    let _ = shop.pay(&checkout, "pm_card_visa").await.problem(503, "unavailable");
-    assert_eq!(shop.read(&checkout).await["status"], "ready_for_complete");
+    // A refusal that is kept: asked again it is answered again, and the platform can change what it buys.
+    let key = fresh_key();
+    let refused = shop.payment(&checkout, "pm_card_visa", &key).await.body(402);
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!(refused["messages"][0]["content"], "The amount is too small to be paid this way.");
+    let again = shop.payment(&checkout, "pm_card_visa", &key).await;
+    assert!(again.is_replay());
+    assert_eq!(again.body(402), refused);
+    assert_eq!(calls(&shop, "payment.open").len(), 1);
     assert_eq!((Books::open(&place).level("crumb"), shop.captured()), ((10, 0), (0, 0)));
-    let line = shop.logged("request failed").await;
-    assert_eq!(
-        line["error"],
-        "payment.open failed: unavailable: internal: the gateway refused with 400: type invalid_request_error, \
-         code amount_too_small, param amount, message Amount must convert to at least 50 cents."
-    );
+    let line = shop.logged("gateway refuses to open the payment").await;
+    assert_eq!(line["error_code"], "payment.open_refused");
+    assert!(line["detail"].as_str().is_some_and(|detail| detail.contains("amount_too_small")), "{line}");
+
+    let path = format!("/checkout-sessions/{}", id(&checkout));
+    let more = shop.server.put(&path, &basket(&[("crumb", 3)])).await.body(200);
+    assert_eq!(shop.pay(&more, "pm_card_visa").await.body(200)["status"], "completed");
+}
+
+/// PAY15. A gateway that hangs hangs when the payment is opened first: nothing is charged and everything is given back.
+/// Whoever waits with the same key takes it over.
+async fn a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, Fault::HangWithoutEffect);
+    let first = shop.payment(&checkout, "pm_card_visa", &key);
+    let hangs = || shop.gateway.faults_dealt().contains_key("hang_without_effect");
+    let second = async {
+        until("the gateway hangs", || async { hangs().then_some(()) }).await;
+        shop.gateway.clear_faults();
+        shop.payment(&checkout, "pm_card_visa", &key).await
+    };
+    let (first, second) = tokio::join!(async { first.await }, second);
+    let _ = first.problem(503, "unavailable");
+    let done = second.body(200);
+    assert_eq!((&done["status"], shop.captured()), (&json!("completed"), (1, PRICE)));
+    assert_eq!(level(&place), (100 - UNITS, 0));
+    let states: Vec<String> = attempts(&place).into_iter().map(|[_, state, _]| state).collect();
+    assert_eq!(states, ["cancelled", "confirmed"]);
+    shop.must_be_sound(&place, &[&done], &[]);
 }
 
 /// PAY2. Charged, and the answer never comes: the buyer is told that it is not known, and then it is found out.
@@ -97,16 +128,18 @@ async fn a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_agai
     let (checkout, key) = (shop.checkout().await, fresh_key());
     let unknown = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
-    let refused = shop.settled(&checkout).await;
-    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    let unpaid = shop.settled(&checkout).await;
+    assert_eq!((&unpaid["status"], codes(&unpaid)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     shop.must_be_sound(&place, &[], &[&checkout]);
-    let replayed = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await;
-    assert!(replayed.is_replay());
-    assert_eq!(replayed.body(402)["status"], "ready_for_complete");
+    // No one refused it: its key is free, and can be used for the same request or left alone.
+    let again = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await;
+    assert!(!again.is_replay());
+    assert_eq!(again.body(200)["status"], "complete_in_progress");
+    assert_eq!(shop.settled(&checkout).await["status"], "ready_for_complete");
 
     let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
-    assert_eq!(done["status"], "completed");
+    assert_eq!((&done["status"], codes(&done)), (&json!("completed"), vec![]));
     assert_eq!(shop.captured(), (1, PRICE));
     shop.must_be_sound(&place, &[&done], &[]);
 }
@@ -138,7 +171,7 @@ async fn a_500_is_neither_a_charge_nor_a_refusal(place: Place) {
     let spared = shop.checkout().await;
     assert_eq!(shop.pay(&spared, "pm_sim_no_charge_500").await.body(200)["status"], "complete_in_progress");
     let refused = shop.settled(&spared).await;
-    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     assert_eq!((shop.captured(), level(&place)), ((1, PRICE), (100 - UNITS, 0)));
     let unknown = shop.server.log().into_iter().filter(|line| line["msg"] == "payment outcome is unknown");
     assert_eq!(unknown.count(), 2);
@@ -199,8 +232,8 @@ async fn a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_a
     assert_eq!(shop.logged("payment outcome is unknown").await["checkout_id"], checkout["id"]);
 
     let refused = shop.settled(&checkout).await;
-    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
-    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "cancelled");
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
+    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "not_attempted");
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     assert_eq!(attempts(&place)[0][1], "cancelled");
     let alarms = shop.server.log().into_iter().filter(|line| line["error_code"] == "payment.key_mismatch");
@@ -232,7 +265,7 @@ async fn a_declined_card_is_told_and_its_goods_are_released(place: Place) {
     let line = shop.logged("payment answered").await;
     assert_eq!(line["payment"], "declined");
     assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
-    let detail = "type card_error, code card_declined, decline_code generic_decline, message Your card was declined.";
+    let detail = "type card_error, code card_declined, decline_code generic_decline";
     assert_eq!(line["detail"], detail);
     assert_eq!((shop.captured(), attempts(&place).len()), ((0, 0), 4));
     shop.must_be_sound(&place, &[], &[&checkout]);
@@ -321,6 +354,7 @@ async fn a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing(plac
 crate::on_both_engines!(
     a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back,
     a_charge_whose_answer_never_comes_becomes_an_order,
+    a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it,
     a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_again,
     a_500_is_neither_a_charge_nor_a_refusal,
     a_declined_card_is_told_and_its_goods_are_released,

@@ -56,9 +56,12 @@ async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place
 
         let shop = shop.reopen(&place).await;
         let refused = shop.settled(&checkout).await;
-        assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+        assert_eq!(
+            (&refused["status"], codes(&refused)),
+            (&json!("ready_for_complete"), vec!["payment_not_attempted"])
+        );
         let line = shop.logged("payment attempt reconciled").await;
-        assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("cancelled")));
+        assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("not_attempted")));
         assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
         shop.must_be_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();
@@ -81,7 +84,7 @@ async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
     shop.gateway.advance(Duration::from_secs(24 * 60 * 60 + 1));
     let shop = shop.reopen(&place).await;
     let refused = shop.settled(&checkout).await;
-    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_failed"]));
+    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     let line = shop.logged("payment was never confirmed, and its key is too old to ask for it").await;
     assert_eq!(line["error_code"], "payment.key_expired");
     let calls = shop.server.log().into_iter().filter(|line| line["msg"] == "outbound call");

@@ -84,6 +84,11 @@ impl Receiver {
         Self::at(any(), Arc::new(decide), Profile::Usual).await
     }
 
+    /// Never answers a webhook. At an address of its own, as a server of its own would be.
+    pub async fn hanging_at(last: u8) -> Self {
+        Self::at(SocketAddr::from(([127, 0, 9, last], 0)), Arc::new(|_| Say::Hold), Profile::Usual).await
+    }
+
     /// One that names no address for webhooks.
     pub async fn without_webhooks() -> Self {
         let order = json!([{"version": "2026-04-08"}]);

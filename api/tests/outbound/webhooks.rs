@@ -358,6 +358,39 @@ async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) 
     assert_eq!(receiver.arrivals().len(), 2);
 }
 
+/// A query may hold a secret: logs and lists show a mark in its place, by which the destination can be named.
+async fn query_of_a_profile_is_in_no_log_and_no_list(place: Place) {
+    let (server, receiver) = (open(&place).await, Receiver::saying(|_| Say::Status(500)).await);
+    let name = format!("{}?key=sesame", receiver.profile());
+    let _ = bought(&server.as_platform(&name)).await;
+    let line = tried(&server, "retry").await;
+    let shown = line["destination"].as_str().expect("a name").to_owned();
+    assert!(shown.starts_with(&format!("webhook:{}?~", receiver.profile())), "{shown}");
+    let pinned = tuckshop_at(&place, &["platforms", "add", &name, "--webhook-url", &receiver.hook()], &[]);
+    assert_eq!(pinned.code, 0, "{}", pinned.err);
+
+    let mut told: Vec<String> = server.log().iter().map(ToString::to_string).collect();
+    for arguments in [
+        &["platforms", "list"][..],
+        &["deliveries", "list"],
+        &["deliveries", "list", "--destination", &shown],
+        &["deliveries", "destinations"],
+    ] {
+        let list = tuckshop_at(&place, arguments, &[]);
+        assert_eq!(list.code, 0, "{arguments:?}: {}", list.err);
+        assert!(list.out.contains(&receiver.profile()), "{arguments:?}: {}", list.out);
+        told.push(list.out);
+    }
+    let secrets = ["sesame", "tenant=7"];
+    let leaks: Vec<_> = told.iter().filter(|line| secrets.iter().any(|secret| line.contains(secret))).collect();
+    assert!(leaks.is_empty(), "{leaks:?}");
+    for user in ["ann@", "ann:word@", ":word@"] {
+        let name = receiver.profile().replace("http://", &format!("http://{user}"));
+        let refused = server.as_platform(&name).post("/checkout-sessions", &basket(&[("sample", 1)])).await;
+        let _ = refused.problem(400, "invalid_profile_url");
+    }
+}
+
 /// An order that nobody waits for any more is told like any other, and as soon: the reconciler wakes the courier.
 async fn an_order_that_was_found_out_is_told_too(place: Place) {
     let seldom = [shop::HASTY, &[("TUCKSHOP_TASKS_WEBHOOK_DELIVERY_MS", "600000")]].concat();
@@ -404,5 +437,6 @@ mod on_a_file {
         of_an_answer_without_end_the_status_counts,
         an_order_that_was_found_out_is_told_too,
         a_platform_that_names_no_address_is_told_nothing,
+        query_of_a_profile_is_in_no_log_and_no_list,
     );
 }

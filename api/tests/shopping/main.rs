@@ -6,6 +6,8 @@
 mod kit;
 
 mod bodies;
+mod buyers;
+mod delivery;
 mod discovery;
 mod edge;
 mod headers;
@@ -13,6 +15,7 @@ mod idempotency;
 mod logs;
 mod methods;
 mod models;
+mod money;
 mod outcome_unknown;
 mod ownership;
 mod payment;

@@ -6,7 +6,8 @@ use super::message::{Message, MessageCode, Severity, Subject};
 use super::model::{CheckoutRequest, Details, Line, LineId, Status};
 use super::totals::Totals;
 use crate::catalog::{Sku, Variant};
-use crate::fulfillment::{FulfillmentFacts, FulfillmentProblem, arrange};
+use crate::customer::{Buyer, Email};
+use crate::fulfillment::{Basket, FulfillmentFacts, FulfillmentProblem, arrange};
 use crate::money::Amount;
 use crate::promotion::{Discount, Rejection, discount};
 use crate::stock::{Demand, StockLevel};
@@ -51,21 +52,25 @@ pub fn price(
     messages.extend(discounted.rejected.iter().map(|(index, why)| rejected_code(request, *index, *why)));
     messages.extend(unknown_claims(request));
 
+    let needs_delivery = lines.iter().any(|line| line.requires_shipping);
     let (fulfillment, problems) = match &request.fulfillment {
         None => (None, Vec::new()),
         Some(wanted) => {
-            let skus: Vec<Sku> = goods.iter().map(|(sku, _)| sku.clone()).collect();
-            arrange(wanted, before.and_then(|b| b.fulfillment.as_ref()), &facts.fulfillment, &skus, subtotal)
+            let basket = Basket { subtotal, skus: lines.iter().map(|line| &line.sku).collect(), needs_delivery };
+            let earlier = before.filter(|before| is_same_buyer(before, request));
+            arrange(wanted, earlier.and_then(|before| before.fulfillment.as_ref()), &facts.fulfillment, &basket)
         }
     };
-    let needs_delivery = lines.iter().any(|line| line.requires_shipping);
-    if fulfillment.is_none() && problems.is_empty() && needs_delivery {
-        let text = "Fulfillment address and option must be selected";
-        messages.push(Message::new(Severity::Recoverable, MessageCode::Missing, text, Some(Subject::Fulfillment)));
+    // What needs no delivery lacks nothing for it.
+    if needs_delivery {
+        if fulfillment.is_none() && problems.is_empty() {
+            let text = "Fulfillment address and option must be selected";
+            messages.push(Message::new(Severity::Recoverable, MessageCode::Missing, text, Some(Subject::Fulfillment)));
+        }
+        messages.extend(problems.into_iter().map(delivery_problem));
     }
-    messages.extend(problems.into_iter().map(|problem| delivery_problem(problem, needs_delivery)));
 
-    let delivery = fulfillment.as_ref().and_then(|arranged| arranged.option());
+    let delivery = fulfillment.as_ref().filter(|_| needs_delivery).and_then(|arranged| arranged.option());
     let totals = Totals::of(
         subtotal,
         discounted.per_line.iter().copied().sum(),
@@ -84,6 +89,7 @@ pub fn price(
         instruments: request.instruments.clone(),
         totals,
         messages,
+        of_registered_platform: false,
     };
     Ok((details, status))
 }
@@ -97,6 +103,14 @@ pub(super) fn status_for(messages: &[Message]) -> Status {
     } else {
         Status::ReadyForComplete
     }
+}
+
+/// Whether what was offered before may be offered again: the addresses of one buyer are not shown to another. A buyer
+/// who had no e-mail address had no address book, so what was offered then came from the platform.
+fn is_same_buyer(before: &Details, request: &CheckoutRequest) -> bool {
+    let email = |buyer: &Option<Buyer>| buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).map(Email::key);
+    let earlier = email(&before.buyer);
+    earlier.is_none() || earlier == email(&request.buyer)
 }
 
 /// What the lines ask of the stock.
@@ -205,27 +219,67 @@ fn unknown_claims(request: &CheckoutRequest) -> Vec<Message> {
         .collect()
 }
 
-/// A problem of the delivery keeps a checkout incomplete only if something must be delivered.
-fn delivery_problem(problem: FulfillmentProblem, needs_delivery: bool) -> Message {
+/// What a problem of the delivery is to the platform. Two of them are only notes.
+fn delivery_problem(problem: FulfillmentProblem) -> Message {
     use FulfillmentProblem as P;
-    let (code, text, subject) = match problem {
-        P::PickupNotOffered => (MessageCode::MethodUnavailable, "Pickup is not offered", Subject::Fulfillment),
-        P::OneDestinationOnly => {
-            (MessageCode::OneDestinationOnly, "All items are shipped to one destination", Subject::Fulfillment)
+    let (severity, code, text, subject) = match problem {
+        P::PickupNotOffered => {
+            (Severity::Recoverable, MessageCode::MethodUnavailable, "Pickup is not offered", Subject::Fulfillment)
         }
-        P::DestinationMissing => (MessageCode::Missing, "A fulfillment address must be selected", Subject::Destination),
-        P::UnknownDestination => {
-            (MessageCode::UnknownSelection, "The selected destination was not offered", Subject::Destination)
-        }
-        P::Undeliverable => {
-            (MessageCode::AddressUndeliverable, "Nothing is shipped to this address", Subject::Destination)
-        }
-        P::OptionMissing => (MessageCode::Missing, "A fulfillment option must be selected", Subject::DeliveryOption),
-        P::UnknownOption => {
-            (MessageCode::UnknownSelection, "The selected option was not offered", Subject::DeliveryOption)
-        }
+        P::OneDestinationOnly => (
+            Severity::Warning,
+            MessageCode::OneDestinationOnly,
+            "All items are shipped to one destination",
+            Subject::Fulfillment,
+        ),
+        P::DestinationMissing => (
+            Severity::Recoverable,
+            MessageCode::Missing,
+            "A fulfillment address must be selected",
+            Subject::Destination,
+        ),
+        P::UnknownDestination => (
+            Severity::Recoverable,
+            MessageCode::UnknownSelection,
+            "The selected destination was not offered",
+            Subject::Destination,
+        ),
+        P::CountryMissing(index) => (
+            Severity::Recoverable,
+            MessageCode::Missing,
+            "The fulfillment address must name its country",
+            Subject::Country(index),
+        ),
+        P::CountryUnreadable(index) => (
+            Severity::Recoverable,
+            MessageCode::UnknownCountry,
+            "The country of the fulfillment address is not known; give its ISO 3166-1 code",
+            Subject::Country(index),
+        ),
+        P::PlaceMissing => (
+            Severity::Warning,
+            MessageCode::Missing,
+            "The fulfillment address names a country and no place in it",
+            Subject::Destination,
+        ),
+        P::Undeliverable => (
+            Severity::Recoverable,
+            MessageCode::AddressUndeliverable,
+            "Nothing is shipped to this address",
+            Subject::Destination,
+        ),
+        P::OptionMissing => (
+            Severity::Recoverable,
+            MessageCode::Missing,
+            "A fulfillment option must be selected",
+            Subject::DeliveryOption,
+        ),
+        P::UnknownOption => (
+            Severity::Recoverable,
+            MessageCode::UnknownSelection,
+            "The selected option was not offered",
+            Subject::DeliveryOption,
+        ),
     };
-    let only_a_note = problem == P::OneDestinationOnly || !needs_delivery;
-    let severity = if only_a_note { Severity::Warning } else { Severity::Recoverable };
     Message::new(severity, code, text, Some(subject))
 }

@@ -45,9 +45,13 @@ pub enum MessageCode {
     Missing,
     /// A destination or an option that was not offered.
     UnknownSelection,
+    /// A country that is none.
+    UnknownCountry,
     MethodUnavailable,
     OneDestinationOnly,
     PaymentFailed,
+    /// The payment was not made, and no one refused it.
+    PaymentNotAttempted,
     /// The buyer's bank wants to hear from the buyer.
     BuyerAuthentication,
     DiscountCodeInvalid,
@@ -58,6 +62,11 @@ pub enum MessageCode {
 }
 
 impl MessageCode {
+    /// It tells how the last payment ended, and says nothing once the next one begins.
+    pub const fn is_about_payment(self) -> bool {
+        matches!(self, Self::PaymentFailed | Self::PaymentNotAttempted | Self::BuyerAuthentication)
+    }
+
     /// The stable word for it. Standard codes of the commerce protocol where there is one.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,9 +75,11 @@ impl MessageCode {
             Self::AddressUndeliverable => "address_undeliverable",
             Self::Missing => "missing",
             Self::UnknownSelection => "unknown_selection",
+            Self::UnknownCountry => "unknown_country",
             Self::MethodUnavailable => "fulfillment_method_unavailable",
             Self::OneDestinationOnly => "one_destination_only",
             Self::PaymentFailed => "payment_failed",
+            Self::PaymentNotAttempted => "payment_not_attempted",
             Self::BuyerAuthentication => "buyer_authentication_required",
             Self::DiscountCodeInvalid => "discount_code_invalid",
             Self::DiscountCodeAlreadyApplied => "discount_code_already_applied",
@@ -88,6 +99,8 @@ pub enum Subject {
     RequestedLine(usize),
     Fulfillment,
     Destination,
+    /// The country of a destination, by its index.
+    Country(usize),
     DeliveryOption,
     /// Index of a discount code.
     Code(usize),

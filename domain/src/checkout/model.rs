@@ -9,8 +9,8 @@ use super::totals::Totals;
 use crate::catalog::Sku;
 use crate::clock::Timestamp;
 use crate::context::PlatformId;
-use crate::customer::Buyer;
-use crate::fulfillment::{Fulfillment, FulfillmentRequest};
+use crate::customer::{Buyer, Destination};
+use crate::fulfillment::{Fulfillment, FulfillmentRequest, ShippingOption};
 use crate::id::{Id, Named, PageToken};
 use crate::money::{Amount, Currency};
 use crate::order::OrderId;
@@ -93,6 +93,23 @@ pub struct Details {
     pub instruments: Vec<Instrument>,
     pub totals: Totals,
     pub messages: Vec<Message>,
+    /// Whether the platform that completes it may use the shop's address book. Documents of earlier versions lack it.
+    #[serde(default)]
+    pub of_registered_platform: bool,
+}
+
+impl Details {
+    /// The lines that must be brought to the buyer.
+    pub fn delivered_lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.requires_shipping)
+    }
+
+    /// Where the goods go and how; `None` while that is open, and if nothing needs delivery.
+    pub fn delivery(&self) -> Option<(&Destination, &ShippingOption)> {
+        self.delivered_lines().next()?;
+        let fulfillment = self.fulfillment.as_ref()?;
+        Some((fulfillment.destination()?, fulfillment.option()?))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

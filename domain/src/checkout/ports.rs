@@ -105,7 +105,8 @@ pub struct Begin {
     pub write: Write,
     pub checkout: CheckoutId,
     pub attempt: AttemptId,
-    pub instrument: Instrument,
+    /// `None` if none was given; then it begins only where there is nothing to pay.
+    pub instrument: Option<Instrument>,
     /// How long the owner of this attempt has it to itself; should it die, the reconciler takes over after that.
     pub owned_for: Duration,
 }
@@ -119,6 +120,8 @@ pub enum Begun {
     Answered(Answer),
     /// Another call with this key is at work on it.
     InProgress,
+    /// No call has this key: its owner gave it back. It can be claimed.
+    Free,
     /// The gateway's answer is not known yet; the reconciler is finding out.
     Unknown(Checkout),
 }
@@ -144,6 +147,8 @@ pub enum CheckoutRefusal {
     NotReady(Message),
     /// The instrument names a payment handler that this checkout does not offer.
     UnknownHandler,
+    /// There is something to pay and no instrument was given.
+    InstrumentMissing,
     /// The instrument brings no credential, and none is on file for it.
     UnknownInstrument,
     /// The key cannot be used for this.

@@ -54,11 +54,11 @@ impl Checkout {
 
     /// Begins to complete: from here only the payment's outcome leads on.
     #[must_use]
-    pub fn completing(mut self, attempt: AttemptId, instrument: Instrument, now: Timestamp) -> Self {
+    pub fn completing(mut self, attempt: AttemptId, instrument: Option<Instrument>, now: Timestamp) -> Self {
         self.status = Status::CompleteInProgress;
         self.attempt = Some(attempt);
-        self.details.instruments = vec![instrument];
-        self.details.messages.retain(|message| !message.severity.blocks());
+        self.details.instruments = instrument.into_iter().collect();
+        self.details.messages.retain(|message| !message.severity.blocks() && !message.code.is_about_payment());
         self.touched(now)
     }
 
@@ -86,6 +86,14 @@ impl Checkout {
         self.unpaid(Status::ReadyForComplete, note, now)
     }
 
+    /// Not paid, and not refused by anyone: the same completion can be asked for again.
+    #[must_use]
+    pub fn payment_not_attempted(self, now: Timestamp) -> Self {
+        let content = "The payment was not made and nothing was charged; it can be tried again";
+        let note = Message::new(Severity::Warning, MessageCode::PaymentNotAttempted, content, Some(Subject::Payment));
+        self.unpaid(Status::ReadyForComplete, note, now)
+    }
+
     /// Not paid, because the buyer's bank wants to hear from the buyer, which only the shop's own page can arrange.
     /// The platform may offer another instrument instead.
     #[must_use]
@@ -99,8 +107,7 @@ impl Checkout {
     fn unpaid(mut self, status: Status, note: Message, now: Timestamp) -> Self {
         self.status = status;
         self.attempt = None;
-        let about_payment = [MessageCode::PaymentFailed, MessageCode::BuyerAuthentication];
-        self.details.messages.retain(|message| !about_payment.contains(&message.code));
+        self.details.messages.retain(|message| !message.code.is_about_payment());
         self.details.messages.push(note);
         self.touched(now)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, Delivery, DeliveryState};
+use super::model::{Channel, Delivery, DeliveryState, Standing, fnv};
 use super::ports::{DeliveryOutcome, Finality, Receipt};
 use crate::clock::Timestamp;
 
@@ -25,6 +25,8 @@ const LONGEST_QUIET: Duration = Duration::from_secs(30 * HOUR);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * HOUR);
 /// The wait after a try that failed through the shop's own fault, in seconds.
 const OUR_PAUSE: u64 = 60;
+/// The wait after a try that got no place beside others to the same server, in seconds.
+const NO_PLACE_PAUSE: u64 = 5;
 /// Such tries are free for as long as the schedule lasts. After that they count, so that a message which can never be
 /// sent ends like any other.
 const OUR_FAULT_IS_FREE: Duration = Duration::from_secs(3 * 24 * HOUR);
@@ -33,6 +35,11 @@ const SPREAD_PERCENT: u64 = 20;
 /// A destination that fails again and again is left alone a little: twice as long each time.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How soon after a failure a new event may end the rest of its destination.
+pub const PROBE_PAUSE: Duration = Duration::from_secs(5);
+/// The first try of a message to a destination that is not proven. It is enough for the profile and the webhook of a
+/// server on the other side of the world. A slower one has the whole time on the second try.
+const SHORT_TRY: Duration = Duration::from_secs(2);
 /// Who rests for longer was put to rest by a clock that was ahead. An hour more than anyone rests, since the clocks of
 /// instances differ.
 pub const NO_REST_IS_LONGER: Duration = Duration::from_secs(25 * HOUR);
@@ -85,10 +92,11 @@ pub fn step(delivery: &Delivery, outcome: &DeliveryOutcome, known: Option<Streak
     match failure.finality {
         Finality::Again { .. } if can_be_disabled && Streak::with_failure(known, now).is_too_long() => Step::Disable,
         Finality::Again { after } => by_schedule(delivery, patience(after), now),
-        Finality::OurFault if now - delivery.occurred_at < OUR_FAULT_IS_FREE => {
-            Step::Uncounted(now + spread(OUR_PAUSE, delivery))
+        Finality::OurFault | Finality::NoPlace if now - delivery.occurred_at >= OUR_FAULT_IS_FREE => {
+            by_schedule(delivery, Duration::ZERO, now)
         }
-        Finality::OurFault => by_schedule(delivery, Duration::ZERO, now),
+        Finality::OurFault => Step::Uncounted(now + spread(OUR_PAUSE, delivery)),
+        Finality::NoPlace => Step::Uncounted(now + spread(NO_PLACE_PAUSE, delivery)),
         Finality::Gone if can_be_disabled => Step::Disable,
         Finality::Gone | Finality::Refused => Step::End(DeliveryState::Dead),
     }
@@ -99,6 +107,16 @@ fn by_schedule(delivery: &Delivery, after: Duration, now: Timestamp) -> Step {
         Some(wait) => Step::Again(now + spread(*wait, delivery).max(after)),
         None => Step::End(DeliveryState::Dead),
     }
+}
+
+/// How long a try may take, of the time that a whole one has. A destination that proved itself has all of it; any other
+/// is first asked briefly, so that many that hang do not keep the others waiting.
+#[must_use]
+pub fn time_for(delivery: &Delivery, whole: Duration) -> Duration {
+    let is_brief = delivery.content.channel() == Channel::Webhook
+        && delivery.standing != Standing::Proven
+        && delivery.attempts <= 1;
+    if is_brief { whole.min(SHORT_TRY) } else { whole }
 }
 
 /// How long a destination rests after this many failures in a row, or because it asked for patience. One failure may be
@@ -118,9 +136,7 @@ fn patience(asked: Option<Duration>) -> Duration {
 /// The wait, moved by the delivery's own share of the spread: by chance between deliveries, the same whenever asked.
 fn spread(seconds: u64, delivery: &Delivery) -> Duration {
     let seed = delivery.id.as_str().bytes().chain(delivery.attempts.to_le_bytes());
-    // FNV-1a, 64 bit: any even mix would do.
-    let mixed =
-        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = fnv(seed);
     let percent = 100 - SPREAD_PERCENT + (mixed >> 16) % (2 * SPREAD_PERCENT + 1);
     Duration::from_millis(seconds * 1_000 * percent / 100)
 }
@@ -143,6 +159,7 @@ mod tests {
             occurred_at: NOW,
             content: Content::Webhook { platform: PlatformId("https://p.example/".into()), document: "{}".into() },
             attempts,
+            standing: Standing::Proven,
             claims: attempts,
             caused_by: None,
         }
@@ -209,6 +226,54 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_is_trusted_by_what_it_did() {
+        for (has_answered, failures, standing) in [
+            (false, 0, Standing::New),
+            (false, 1, Standing::Failing),
+            (false, 9, Standing::Failing),
+            (true, 0, Standing::Proven),
+            (true, 1, Standing::Proven),
+            (true, 2, Standing::Failing),
+            (true, u32::MAX, Standing::Failing),
+        ] {
+            assert_eq!(Standing::of(has_answered, failures), standing, "{has_answered} {failures}");
+        }
+    }
+
+    #[test]
+    fn first_try_at_an_unproven_destination_is_short() {
+        let whole = Duration::from_secs(15);
+        for (standing, attempts, seconds) in [
+            (Standing::Proven, 1, 15),
+            (Standing::New, 1, 2),
+            (Standing::Failing, 1, 2),
+            (Standing::New, 2, 15),
+            (Standing::Failing, 2, 15),
+        ] {
+            let delivery = Delivery { standing, ..delivery(attempts) };
+            assert_eq!(time_for(&delivery, whole).as_secs(), seconds, "{standing:?} {attempts}");
+            assert_eq!(time_for(&delivery, Duration::from_secs(1)).as_secs(), 1, "{standing:?} {attempts}");
+            let mail = Delivery { content: Content::Mail(letter()), ..delivery };
+            assert_eq!(time_for(&mail, whole), whole, "mail {standing:?} {attempts}");
+        }
+    }
+
+    fn letter() -> Letter {
+        Letter { to: String::new(), subject: String::new(), text: String::new(), html: String::new() }
+    }
+
+    #[test]
+    fn message_without_a_place_loses_no_attempt_and_is_due_in_seconds() {
+        let no_place = failed(Finality::NoPlace);
+        for attempts in [1, MAX_ATTEMPTS] {
+            let Step::Uncounted(at) = step(&delivery(attempts), &no_place, None, NOW) else { panic!("counted") };
+            assert!((4..=6).contains(&(at - NOW).whole_seconds()), "{at}");
+        }
+        let old = Delivery { occurred_at: ago(3), ..delivery(MAX_ATTEMPTS) };
+        assert_eq!(step(&old, &no_place, None, NOW), Step::End(DeliveryState::Dead));
+    }
+
+    #[test]
     fn our_own_faults_cost_nothing_for_three_days_and_a_try_after_that() {
         let known = Some(Streak { failures: 99, first: ago(30), last: ago(0) });
         let ours = failed(Finality::OurFault);
@@ -253,8 +318,7 @@ mod tests {
 
     #[test]
     fn the_relay_is_never_disabled() {
-        let letter = Letter { to: String::new(), subject: String::new(), text: String::new(), html: String::new() };
-        let letter = Delivery { content: Content::Mail(letter), ..delivery(1) };
+        let letter = Delivery { content: Content::Mail(letter()), ..delivery(1) };
         let known = Some(Streak { failures: 99, first: ago(30), last: ago(0) });
         assert!(matches!(step(&letter, &again(), known, NOW), Step::Again(_)));
         assert_eq!(step(&letter, &failed(Finality::Gone), known, NOW), Step::End(DeliveryState::Dead));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use slog::{Logger, info, warn};
 
-use super::model::{Channel, Delivery, DeliveryState, DeliverySummary};
+use super::decide::time_for;
+use super::model::{Channel, Delivery, DeliveryState, DeliverySummary, Standing};
+use super::places::{Place, Places};
 use super::ports::{Claimed, Courier, DeliveryBook, DeliveryOutcome, Finality, Meanwhile, Receipt, Recorded};
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
@@ -19,6 +21,8 @@ pub struct DeliveryLimits {
     pub send: Duration,
     /// Tries at one destination at one time, over all instances.
     pub per_destination: u32,
+    /// Tries at one time, by this process: the passes that the task has at once.
+    pub at_once: u32,
 }
 
 /// For the record of a try, which must be made even when the process is told to stop.
@@ -34,6 +38,7 @@ pub struct Deliver {
     courier: Arc<dyn Courier>,
     clock: Arc<dyn Clock>,
     limits: DeliveryLimits,
+    places: Places,
 }
 
 impl Deliver {
@@ -44,21 +49,30 @@ impl Deliver {
         clock: Arc<dyn Clock>,
         limits: DeliveryLimits,
     ) -> Self {
-        Self { channel, book, courier, clock, limits }
+        Self { channel, book, courier, clock, limits, places: Places::of(limits.at_once) }
     }
 
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + RECORD + LEASE_MARGIN;
-        let claimed = Claimed { now: self.clock.now(), lease, per_destination: self.limits.per_destination };
+        // The relay of the shop's mail is the operator's: there is nothing to share.
+        let mut place = (self.channel == Channel::Webhook).then(|| self.places.take());
+        let reach = place.as_ref().map_or(Standing::Failing, Place::reach);
+        let per_destination = self.limits.per_destination;
+        let claimed = Claimed { now: self.clock.now(), lease, per_destination, reach };
         let claim = self.book.claim(ctx, self.channel, claimed).await?;
         claim.given_up.iter().for_each(|given_up| report_given_up(ctx, given_up));
         let Some(delivery) = claim.delivery else { return Ok(Progress::Idle) };
+        if let Some(place) = &mut place {
+            place.is_for(delivery.standing);
+        }
         let watch = Stopwatch::start();
-        let outcome = match self.courier.hand_over(&ctx.at_most(self.limits.send), &delivery).await {
+        let in_time = ctx.at_most(time_for(&delivery, self.limits.send));
+        let outcome = match self.courier.hand_over(&in_time, &delivery).await {
             Ok(receipt) => DeliveryOutcome::Received(receipt),
             Err(_) if ctx.cancellation().is_cancelled() => DeliveryOutcome::Interrupted,
             Err(failure) => DeliveryOutcome::Failed(failure),
         };
+        drop(place);
         let now = self.clock.now();
         let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), now).await?;
         let log = about(ctx, &delivery, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
@@ -80,7 +94,8 @@ impl BackgroundTask for Deliver {
 }
 
 fn is_our_fault(outcome: &DeliveryOutcome) -> bool {
-    matches!(outcome, DeliveryOutcome::Failed(failure) if failure.finality == Finality::OurFault)
+    let DeliveryOutcome::Failed(failure) = outcome else { return false };
+    matches!(failure.finality, Finality::OurFault | Finality::NoPlace)
 }
 
 /// One line for what the death of its processes has used up.
@@ -116,7 +131,7 @@ fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
             info!(log, "message handed over"; "result" => word(outcome));
         }
         Recorded::Again(at) => {
-            let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
+            let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
             let result = if is_our_fault(outcome) { "own_fault" } else { "retry" };
             warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }

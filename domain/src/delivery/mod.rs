@@ -17,14 +17,15 @@
 mod decide;
 mod deliver;
 mod model;
+mod places;
 mod ports;
 mod purge;
 
-pub use decide::{MAX_ATTEMPTS, NO_REST_IS_LONGER, Step, Streak, rest_of_destination, step};
+pub use decide::{MAX_ATTEMPTS, NO_REST_IS_LONGER, PROBE_PAUSE, Step, Streak, rest_of_destination, step};
 pub use deliver::{Deliver, DeliveryLimits};
 pub use model::{
     Announcement, Announcer, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination,
-    DestinationSummary, Letter, Next,
+    DestinationSummary, Letter, Next, NotWritten, Standing, shown,
 };
 pub use ports::{
     Claim, Claimed, Cleared, Courier, DeliveryBook, DeliveryFilter, DeliveryOutcome, Failure, Finality, Meanwhile,

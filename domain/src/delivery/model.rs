@@ -30,11 +30,37 @@ pub struct Delivery {
     /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
     /// counts too. A try may be given back, and an operator gives all of them back.
     pub attempts: u32,
+    /// How its destination did up to this try.
+    pub standing: Standing,
     /// How often it was claimed, the present claim included. It only grows, whatever is given back, and so fences a late
     /// record off: see [`DeliveryBook::record`](super::DeliveryBook::record).
     pub claims: u32,
     /// Where what it tells of happened: the trace of a request, or of a pass of a task.
     pub caused_by: Option<TraceContext>,
+}
+
+/// How a destination did when messages were last sent to it. It decides how much of the concurrency the destination
+/// may use: see [`Deliver`](super::Deliver). The order is that of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It took a message before, and has not failed twice in a row since.
+    Proven,
+    /// Nothing came to an end there yet.
+    New,
+    /// It fails: twice in a row, or without ever having taken a message.
+    Failing,
+}
+
+impl Standing {
+    /// From whether it ever took a message, and its failures since then.
+    #[must_use]
+    pub fn of(has_answered: bool, failures: u32) -> Self {
+        match (has_answered, failures) {
+            (true, 0 | 1) => Self::Proven,
+            (false, 0) => Self::New,
+            (true, _) | (false, _) => Self::Failing,
+        }
+    }
 }
 
 /// What is told, and to whom.
@@ -105,10 +131,29 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination(pub String);
 
+/// As logs and lists show it: see [`shown`].
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&shown(&self.0))
     }
+}
+
+/// An address as logs and lists show it: without a user name, and with a mark in place of the query, which may hold a
+/// secret. The mark tells addresses apart that differ in the query only.
+#[must_use]
+pub fn shown(address: &str) -> String {
+    let (head, rest) = address.split_once("://").unwrap_or(("", address));
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let scheme = if head.is_empty() { String::new() } else { format!("{head}://") };
+    let mark = query.map(|query| format!("?~{:08x}", fnv(query.bytes()) >> 32)).unwrap_or_default();
+    format!("{scheme}{host}{path}{mark}")
+}
+
+/// FNV-1a, 64 bit: any even mix would do.
+pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +234,53 @@ pub struct Announcement {
 /// Decides who is told what of a change, and in which words. Pure: it is asked inside the transaction of the change, and
 /// what it answers is stored there.
 pub trait Announcer: Send + Sync {
-    /// `order` as it stands after `event`. The buyer is known when the order is placed, and only then.
-    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement>;
+    /// `order` as it is after `event`. The buyer is known when the order is placed, and only then.
+    fn announce(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        buyer: Option<&Buyer>,
+    ) -> Result<Vec<Announcement>, NotWritten>;
+}
+
+/// A message could not be written. A bug: the change that it tells of is not made either.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message of {event} cannot be written: {reason}")]
+pub struct NotWritten {
+    pub event: &'static str,
+    pub reason: String,
+}
+
+impl NotWritten {
+    pub fn of(event: &'static str, reason: &dyn std::error::Error) -> Self {
+        Self { event, reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_shown_without_user_and_query() {
+        for (address, expected) in [
+            ("mail", "mail"),
+            ("webhook:https://p.example/profile.json", "webhook:https://p.example/profile.json"),
+            ("https://p.example", "https://p.example"),
+            ("https://ann:word@p.example:8443/a@b", "https://p.example:8443/a@b"),
+            ("https://ann@p.example", "https://p.example"),
+            ("https://p.example?token=abc", "https://p.example?~"),
+            ("webhook:https://p.example/x?token=abc/def@ghi", "webhook:https://p.example/x?~"),
+        ] {
+            let shown = Destination(address.to_owned()).to_string();
+            let (plain, mark) =
+                shown.split_once('~').map_or((shown.clone(), None), |(plain, mark)| (format!("{plain}~"), Some(mark)));
+            assert_eq!(plain, expected, "{address}");
+            assert!(
+                mark.is_none_or(|mark| mark.len() == 8 && mark.bytes().all(|it| it.is_ascii_hexdigit())),
+                "{shown}"
+            );
+        }
+        assert_ne!(shown("https://p.example/?a"), shown("https://p.example/?b"));
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary};
+use super::model::{
+    Channel, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary, Standing,
+};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
@@ -40,6 +42,9 @@ pub enum Finality {
     /// Nothing was sent, and it was the shop that could not: its database, its keys, its own bounds. Says nothing of the
     /// destination.
     OurFault,
+    /// Nothing was sent, since the shop has too much under way towards the same server. Says nothing of the
+    /// destination.
+    NoPlace,
 }
 
 impl Failure {
@@ -49,6 +54,10 @@ impl Failure {
 
     pub fn ours(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::OurFault }
+    }
+
+    pub fn no_place(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), finality: Finality::NoPlace }
     }
 }
 
@@ -73,8 +82,11 @@ pub enum DeliveryOutcome {
 /// instances whose clocks differ agree on them; when something is due is the shop's business time.
 pub trait DeliveryBook: Send + Sync {
     /// Takes the delivery that has waited longest at the destination that was served longest ago: due, not leased, and
-    /// with no older one of its order before it. Counts the try. Passes over destinations that are disabled, rest, or
-    /// have `per_destination` leases out already; and gives up what has no tries left.
+    /// with no older one of its order before it. Counts the try. Passes over destinations that are disabled, that are
+    /// beyond `reach`, or that have `per_destination` leases out already; and gives up what has no tries left.
+    ///
+    /// Passes over destinations that rest, too. A message that came due since the last failure and was never tried ends
+    /// the rest [`PROBE_PAUSE`](super::PROBE_PAUSE) after that failure, unless the receiver asked for more patience.
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: Claimed) -> PortFuture<Claim, Fault>;
 
     /// Records what came of a claimed try, if that claim is the last one and has not come to an end: else nothing is
@@ -126,6 +138,8 @@ pub struct Claimed {
     pub lease: Duration,
     /// Leases that a destination has at most at one time; one that failed last time has one.
     pub per_destination: u32,
+    /// The least trusted standing that a destination may have.
+    pub reach: Standing,
 }
 
 /// What a claim found.

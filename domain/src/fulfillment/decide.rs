@@ -6,7 +6,7 @@ use super::model::{
     FreeShipping, Fulfillment, FulfillmentRequest, Group, MethodKind, ServiceLevel, ShippingOption, ShippingRate,
 };
 use crate::catalog::Sku;
-use crate::customer::{Destination, DestinationId, known_by};
+use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, known_by};
 use crate::money::Amount;
 
 /// What the shop knows when it arranges a delivery.
@@ -18,6 +18,17 @@ pub struct FulfillmentFacts {
     pub address_book: Vec<Destination>,
 }
 
+/// What is bought, as far as its delivery depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Basket<'a> {
+    /// Of all goods, before discounts.
+    pub subtotal: Amount,
+    /// Of all goods.
+    pub skus: Vec<&'a Sku>,
+    /// Whether any of the goods must be brought to the buyer.
+    pub needs_delivery: bool,
+}
+
 /// What keeps a delivery from being settled. Each is told to the platform; none is an error of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FulfillmentProblem {
@@ -27,21 +38,26 @@ pub enum FulfillmentProblem {
     OneDestinationOnly,
     DestinationMissing,
     UnknownDestination,
+    /// The selected destination, by its index, has no country; nothing can be priced for it.
+    CountryMissing(usize),
+    /// The selected destination, by its index, has a country that is none.
+    CountryUnreadable(usize),
+    /// The selected destination names a country and no place in it.
+    PlaceMissing,
     /// No rate covers the country.
     Undeliverable,
     OptionMissing,
     UnknownOption,
 }
 
-/// Arranges the delivery of a basket.
+/// Arranges the delivery of a basket: of the items that need delivery. Where nothing does, what is offered costs nothing.
 ///
 /// `before` is the delivery arranged last time: a selection may name a destination that was offered then.
 pub fn arrange(
     request: &FulfillmentRequest,
     before: Option<&Fulfillment>,
     facts: &FulfillmentFacts,
-    basket: &[Sku],
-    subtotal: Amount,
+    basket: &Basket<'_>,
 ) -> (Option<Fulfillment>, Vec<FulfillmentProblem>) {
     let mut problems = Vec::new();
     if request.kinds.contains(&MethodKind::Pickup) {
@@ -55,32 +71,43 @@ pub fn arrange(
 
     let destinations = offered_destinations(request, before, &facts.address_book);
     let selected = match &request.selected_destination {
-        Some(id) => destinations.iter().find(|destination| destination.id == *id),
-        None if request.destinations.len() == 1 => destinations.first(),
+        Some(id) => destinations.iter().position(|destination| destination.id == *id),
+        None if request.destinations.len() == 1 => (!destinations.is_empty()).then_some(0),
         None => None,
     };
     let mut group = Group::default();
-    match (selected, &request.selected_destination) {
-        (Some(destination), _) => {
-            let country = destination.address.country.as_deref();
-            group.options = options_for(country, facts, basket, subtotal);
-            if group.options.is_empty() {
-                problems.push(FulfillmentProblem::Undeliverable);
-            } else {
-                match &request.selected_option {
-                    None => problems.push(FulfillmentProblem::OptionMissing),
-                    Some(id) if group.options.iter().any(|option| option.id == *id) => {
-                        group.selected_option = Some(id.clone());
+    match selected {
+        Some(index) => {
+            let address = &destinations[index].address;
+            match &address.country {
+                Some(Country::Known(country)) => {
+                    group.options = options_for(*country, facts, basket);
+                    problems.extend(choose_option(&mut group, request));
+                    if !address.names_a_place() {
+                        problems.push(FulfillmentProblem::PlaceMissing);
                     }
-                    Some(_) => problems.push(FulfillmentProblem::UnknownOption),
                 }
+                Some(Country::Unreadable(_)) => problems.push(FulfillmentProblem::CountryUnreadable(index)),
+                None => problems.push(FulfillmentProblem::CountryMissing(index)),
             }
         }
-        (None, Some(_)) => problems.push(FulfillmentProblem::UnknownDestination),
-        (None, None) => problems.push(FulfillmentProblem::DestinationMissing),
+        None if request.selected_destination.is_some() => problems.push(FulfillmentProblem::UnknownDestination),
+        None => problems.push(FulfillmentProblem::DestinationMissing),
     }
-    let selected_destination = selected.map(|destination| destination.id.clone());
+    let selected_destination = selected.map(|index| destinations[index].id.clone());
     (Some(Fulfillment { destinations, selected_destination, group }), problems)
+}
+
+fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<FulfillmentProblem> {
+    match &request.selected_option {
+        _ if group.options.is_empty() => Some(FulfillmentProblem::Undeliverable),
+        None => Some(FulfillmentProblem::OptionMissing),
+        Some(id) if group.options.iter().any(|option| option.id == *id) => {
+            group.selected_option = Some(id.clone());
+            None
+        }
+        Some(_) => Some(FulfillmentProblem::UnknownOption),
+    }
 }
 
 /// The platform's own destinations if it brought any, else those offered before, else the address book.
@@ -98,8 +125,15 @@ fn offered_destinations(
         }
         return offered;
     }
+    let known = |id: &DestinationId| {
+        let earlier = before.iter().flat_map(|before| &before.destinations);
+        address_book.iter().chain(earlier).find(|known| known.id == *id)
+    };
     let mut brought: Vec<Destination> = Vec::new();
     for (id, address) in &request.destinations {
+        // An id and nothing else refers to a destination that was offered.
+        let referred = id.as_ref().filter(|_| *address == Address::default()).and_then(known);
+        let address = referred.map_or(address, |known| &known.address);
         let id = match (id, known_by(address_book, address)) {
             (Some(id), _) => id.clone(),
             (None, Some(known)) => known.id.clone(),
@@ -113,17 +147,12 @@ fn offered_destinations(
 }
 
 /// The options for a country, cheapest first: one per service level, the country's own rate before the default.
-/// Titles are made distinct, because a buyer chooses by them.
-pub fn options_for(
-    country: Option<&str>,
-    facts: &FulfillmentFacts,
-    basket: &[Sku],
-    subtotal: Amount,
-) -> Vec<ShippingOption> {
+/// Titles are made distinct, because a buyer chooses by them. They cost nothing if nothing needs delivery.
+pub fn options_for(country: CountryCode, facts: &FulfillmentFacts, basket: &Basket<'_>) -> Vec<ShippingOption> {
     let mut by_level = BTreeMap::<&ServiceLevel, &ShippingRate>::new();
     for rate in &facts.rates {
         let own = rate.country.is_some();
-        if own && rate.country.as_deref() != country {
+        if rate.country.as_ref().is_some_and(|of| of.code() != Some(country)) {
             continue;
         }
         let taken = by_level.get(&rate.service_level);
@@ -131,7 +160,7 @@ pub fn options_for(
             by_level.insert(&rate.service_level, rate);
         }
     }
-    let free = facts.free_shipping.iter().any(|promotion| applies(promotion, basket, subtotal));
+    let free = facts.free_shipping.iter().any(|promotion| applies(promotion, basket));
     let mut options: Vec<ShippingOption> = Vec::new();
     for (level, rate) in by_level {
         let is_free = free && level.0 == ServiceLevel::STANDARD;
@@ -139,16 +168,16 @@ pub fn options_for(
         if options.iter().any(|option| option.title == title) {
             title = format!("{title} ({})", level.0);
         }
-        let price = if is_free { Amount::ZERO } else { rate.price };
+        let price = if is_free || !basket.needs_delivery { Amount::ZERO } else { rate.price };
         options.push(ShippingOption { id: rate.id.clone(), title, price });
     }
     options.sort_by(|a, b| (a.price, &a.id.0).cmp(&(b.price, &b.id.0)));
     options
 }
 
-fn applies(promotion: &FreeShipping, basket: &[Sku], subtotal: Amount) -> bool {
-    promotion.min_subtotal.is_some_and(|minimum| subtotal >= minimum)
-        || promotion.eligible_skus.iter().any(|sku| basket.contains(sku))
+fn applies(promotion: &FreeShipping, basket: &Basket<'_>) -> bool {
+    promotion.min_subtotal.is_some_and(|minimum| basket.subtotal >= minimum)
+        || promotion.eligible_skus.iter().any(|sku| basket.skus.contains(&sku))
 }
 
 #[cfg(test)]
@@ -192,6 +221,19 @@ mod tests {
         Address { street: Some(street.into()), country: Some(country.into()), ..Address::default() }
     }
 
+    fn country(text: &str) -> CountryCode {
+        CountryCode::parse(text).expect("a country")
+    }
+
+    fn delivered() -> Basket<'static> {
+        Basket { needs_delivery: true, ..Basket::default() }
+    }
+
+    fn arrange_first(request: &FulfillmentRequest) -> (Fulfillment, Vec<FulfillmentProblem>) {
+        let (arranged, problems) = arrange(request, None, &facts(), &delivered());
+        (arranged.expect("shipping"), problems)
+    }
+
     fn ids(options: &[ShippingOption]) -> Vec<&str> {
         options.iter().map(|option| option.id.0.as_str()).collect()
     }
@@ -201,24 +243,40 @@ mod tests {
     }
 
     #[test]
-    fn a_countrys_own_rate_replaces_the_default_of_its_level() {
-        let facts = facts();
-        assert_eq!(ids(&options_for(Some("US"), &facts, &[], Amount::ZERO)), ["std", "exp-us"]);
-        assert_eq!(ids(&options_for(Some("CA"), &facts, &[], Amount::ZERO)), ["std", "exp-intl"]);
-        assert_eq!(ids(&options_for(None, &facts, &[], Amount::ZERO)), ["std", "exp-intl"]);
+    fn own_rate_of_a_country_replaces_the_default_of_its_level() {
+        let mut facts = facts();
+        let ids = |country_text, facts: &FulfillmentFacts| -> Vec<String> {
+            let options = options_for(country(country_text), facts, &delivered());
+            options.iter().map(|option| option.id.0.clone()).collect()
+        };
+        assert_eq!(ids("US", &facts), ["std", "exp-us"]);
+        assert_eq!(ids("CA", &facts), ["std", "exp-intl"]);
+        facts.rates.reverse();
+        assert_eq!(ids("US", &facts), ["std", "exp-us"]);
+        // A rate of a country that is none is a rate of no country, and not of every country.
+        facts.rates = vec![rate("nowhere", Some("Narnia"), "standard", 1)];
+        assert_eq!(ids("US", &facts), Vec::<String>::new());
     }
 
     #[test]
     fn standard_delivery_is_free_by_subtotal_or_by_item_and_express_never() {
         let (facts, rose) = (facts(), Sku::parse("rose").expect("valid"));
-        for (basket, subtotal, expected) in
-            [(vec![], 9_999, 500), (vec![], 10_000, 0), (vec![rose.clone()], 1, 0), (vec![], 0, 500)]
+        for (skus, subtotal, expected) in
+            [(vec![], 9_999, 500), (vec![], 10_000, 0), (vec![&rose], 1, 0), (vec![], 0, 500)]
         {
-            let options = options_for(Some("US"), &facts, &basket, Amount::new(subtotal));
+            let basket = Basket { subtotal: Amount::new(subtotal), skus, needs_delivery: true };
+            let options = options_for(country("US"), &facts, &basket);
             assert_eq!(options[0].price, Amount::new(expected));
             assert_eq!(options[0].title.ends_with("(Free)"), expected == 0);
             assert_eq!(options[1].price, Amount::new(1500));
         }
+    }
+
+    #[test]
+    fn options_cost_nothing_where_nothing_needs_delivery() {
+        let options = options_for(country("US"), &facts(), &Basket::default());
+        assert_eq!(ids(&options), ["exp-us", "std"]);
+        assert!(options.iter().all(|option| option.price.is_zero()));
     }
 
     #[test]
@@ -227,44 +285,107 @@ mod tests {
         for rate in &mut facts.rates {
             rate.title = "Delivery".into();
         }
-        let options = options_for(Some("US"), &facts, &[], Amount::ZERO);
-        assert_ne!(options[0].title, options[1].title);
+        let options = options_for(country("US"), &facts, &delivered());
+        let titles: Vec<&str> = options.iter().map(|option| option.title.as_str()).collect();
+        assert_eq!(titles, ["Delivery (standard)", "Delivery"]);
     }
 
     #[test]
     fn known_addresses_are_offered_only_when_the_platform_brings_none() {
-        let (offered, problems) = arrange(&shipping(), None, &facts(), &[], Amount::ZERO);
-        assert_eq!(offered.expect("shipping").destinations.len(), 1);
+        let (offered, problems) = arrange_first(&shipping());
+        assert_eq!((offered.destinations.len(), offered.selected_destination), (1, None));
         assert_eq!(problems, [FulfillmentProblem::DestinationMissing]);
 
         let mut request = shipping();
         request.destinations = vec![(None, address("CA", "9 King St"))];
-        let (brought, problems) = arrange(&request, None, &facts(), &[], Amount::ZERO);
-        let brought = brought.expect("shipping");
+        let (brought, problems) = arrange_first(&request);
         assert_eq!(brought.destinations.len(), 1);
         assert_eq!(brought.destination().map(|d| &d.address), Some(&address("CA", "9 King St")));
         assert_eq!(problems, [FulfillmentProblem::OptionMissing]);
     }
 
     #[test]
-    fn an_address_that_is_known_keeps_its_known_id() {
+    fn of_several_addresses_none_is_chosen_for_the_platform() {
         let mut request = shipping();
-        request.destinations = vec![(None, address("US", "123 MAIN st"))];
-        let (arranged, _) = arrange(&request, None, &facts(), &[], Amount::ZERO);
-        assert_eq!(arranged.expect("shipping").destinations[0].id.0, "addr_1");
+        request.destinations = vec![(None, address("CA", "9 King St")), (None, address("US", "1 A St"))];
+        let (arranged, problems) = arrange_first(&request);
+        assert_eq!((arranged.destinations.len(), arranged.destination()), (2, None));
+        assert_eq!(problems, [FulfillmentProblem::DestinationMissing]);
     }
 
     #[test]
-    fn a_destination_offered_before_can_be_selected_by_id_alone() {
+    fn an_address_that_is_known_keeps_its_known_id() {
+        let mut request = shipping();
+        request.destinations = vec![(None, address("usa", "123 MAIN st"))];
+        let (arranged, _) = arrange_first(&request);
+        assert_eq!(arranged.destinations[0].id.0, "addr_1");
+        // The same place twice is one destination.
+        request.destinations.push((None, address("United States", "123 Main St")));
+        assert_eq!(arrange_first(&request).0.destinations.len(), 1);
+    }
+
+    #[test]
+    fn an_id_alone_refers_to_a_destination_that_was_offered() {
         let mut first = shipping();
         first.destinations = vec![(Some(DestinationId("d1".into())), address("US", "1 A St"))];
-        let (before, _) = arrange(&first, None, &facts(), &[], Amount::ZERO);
-        let mut second = shipping();
-        second.selected_destination = Some(DestinationId("d1".into()));
-        second.selected_option = Some(OptionId("exp-us".into()));
-        let (arranged, problems) = arrange(&second, before.as_ref(), &facts(), &[], Amount::ZERO);
-        assert!(arranged.expect("shipping").is_settled());
-        assert_eq!(problems, []);
+        let (before, _) = arrange_first(&first);
+        let by_selection = FulfillmentRequest {
+            selected_destination: Some(DestinationId("d1".into())),
+            selected_option: Some(OptionId("exp-us".into())),
+            ..shipping()
+        };
+        let by_reference = FulfillmentRequest {
+            destinations: vec![(Some(DestinationId("d1".into())), Address::default())],
+            ..by_selection.clone()
+        };
+        for second in [by_selection, by_reference] {
+            let (arranged, problems) = arrange(&second, Some(&before), &facts(), &delivered());
+            let arranged = arranged.expect("shipping");
+            assert_eq!(arranged.destination().map(|d| &d.address), Some(&address("US", "1 A St")));
+            assert!(arranged.option().is_some());
+            assert_eq!(problems, []);
+        }
+        let mut known = shipping();
+        known.destinations = vec![(Some(DestinationId("addr_1".into())), Address::default())];
+        let (arranged, _) = arrange_first(&known);
+        assert_eq!(arranged.destination().map(|d| &d.address), Some(&address("US", "123 Main St")));
+    }
+
+    #[test]
+    fn presence_of_an_address_is_not_taken_for_its_content() {
+        use FulfillmentProblem::{CountryMissing, CountryUnreadable, PlaceMissing};
+        let street = |country: Option<&str>| Address {
+            street: Some("1 A St".into()),
+            country: country.map(Into::into),
+            ..Address::default()
+        };
+        let only = |country: &str, street: Option<&str>| Address {
+            country: Some(country.into()),
+            street: street.map(Into::into),
+            ..Address::default()
+        };
+        for (address, offered, expected) in [
+            (Address::default(), 0, vec![CountryMissing(0)]),
+            (street(None), 0, vec![CountryMissing(0)]),
+            (Address { region: Some("OR".into()), ..Address::default() }, 0, vec![CountryMissing(0)]),
+            (street(Some("Narnia")), 0, vec![CountryUnreadable(0)]),
+            (street(Some("XX")), 0, vec![CountryUnreadable(0)]),
+            (only("US", None), 2, vec![PlaceMissing]),
+            (only("US", Some(" ")), 2, vec![PlaceMissing]),
+            (Address { postal_code: Some("97301".into()), ..only("US", None) }, 2, vec![]),
+            (Address { locality: Some("Salem".into()), ..only("US", None) }, 2, vec![]),
+            (Address { extended: Some("c/o Ada".into()), ..only("US", None) }, 2, vec![]),
+            (street(Some("us")), 2, vec![]),
+            (street(Some("United States")), 2, vec![]),
+        ] {
+            let mut request = shipping();
+            request.destinations = vec![(Some(DestinationId("d".into())), address.clone())];
+            request.selected_option = Some(OptionId("exp-us".into()));
+            let (arranged, problems) = arrange_first(&request);
+            assert_eq!(problems, expected, "{address:?}");
+            assert_eq!(arranged.group.options.len(), offered, "{address:?}");
+            assert_eq!(arranged.option().is_some(), offered > 0, "{address:?}");
+        }
     }
 
     #[test]
@@ -277,18 +398,22 @@ mod tests {
         let pickup = FulfillmentRequest { kinds: vec![MethodKind::Pickup], ..FulfillmentRequest::default() };
         let mut twice = option.clone();
         twice.kinds.push(MethodKind::Shipping);
+        let mut both = option.clone();
+        both.kinds.push(MethodKind::Pickup);
         for (request, expected) in [
+            (FulfillmentRequest::default(), vec![]),
             (unknown, vec![FulfillmentProblem::UnknownDestination]),
             (option, vec![FulfillmentProblem::UnknownOption]),
             (pickup, vec![FulfillmentProblem::PickupNotOffered]),
             (twice, vec![FulfillmentProblem::OneDestinationOnly, FulfillmentProblem::UnknownOption]),
+            (both, vec![FulfillmentProblem::PickupNotOffered, FulfillmentProblem::UnknownOption]),
         ] {
-            assert_eq!(arrange(&request, None, &facts(), &[], Amount::ZERO).1, expected);
+            assert_eq!(arrange(&request, None, &facts(), &delivered()).1, expected);
         }
         let mut abroad = shipping();
         abroad.destinations = vec![(None, address("AQ", "1 Ice"))];
         let no_default = FulfillmentFacts { rates: vec![rate("us", Some("US"), "standard", 1)], ..facts() };
-        let (_, problems) = arrange(&abroad, None, &no_default, &[], Amount::ZERO);
+        let (_, problems) = arrange(&abroad, None, &no_default, &delivered());
         assert_eq!(problems, [FulfillmentProblem::Undeliverable]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Sku;
-use crate::customer::{Destination, DestinationId};
+use crate::customer::{Country, Destination, DestinationId};
 use crate::money::Amount;
 
 /// A class of delivery, such as `standard` or `express`. Rates of one level replace each other by country.
@@ -20,8 +20,8 @@ impl ServiceLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShippingRate {
     pub id: OptionId,
-    /// ISO 3166-1 alpha-2, or `None` for every country without a rate of its own at this service level.
-    pub country: Option<String>,
+    /// `None` for every country without a rate of its own at this service level.
+    pub country: Option<Country>,
     pub service_level: ServiceLevel,
     pub price: Amount,
     pub title: String,

@@ -34,14 +34,11 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
             discount: line.discount,
         })
         .collect();
-    let expectation = checkout.details.fulfillment.as_ref().and_then(|fulfillment| {
-        let (destination, option) = (fulfillment.destination()?, fulfillment.option()?);
-        Some(Expectation {
-            id: "exp_1".to_owned(),
-            lines: lines.iter().map(|line| units(&line.id, line.total)).collect(),
-            destination: destination.address.clone(),
-            description: option.title.clone(),
-        })
+    let expectation = checkout.details.delivery().map(|(destination, option)| Expectation {
+        id: "exp_1".to_owned(),
+        lines: checkout.details.delivered_lines().map(|line| units(&line.id, line.quantity.into())).collect(),
+        destination: destination.address.clone(),
+        description: option.title.clone(),
     });
     Order {
         id,

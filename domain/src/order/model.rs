@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Sku;
-use crate::checkout::{CheckoutId, LineId, Totals};
+use crate::checkout::{CheckoutId, LineId, TotalKind, Totals};
 use crate::clock::Timestamp;
 use crate::context::PlatformId;
 use crate::customer::Address;
 use crate::id::{Id, Named, PageToken};
 use crate::money::{Amount, Currency};
+use crate::promotion::spread;
 
 pub type OrderId = Id<Order>;
 
@@ -36,6 +37,43 @@ pub struct Order {
 }
 
 impl Order {
+    /// What was paid for each line, in the order of the lines: after its own discount and its share of those that were
+    /// taken off the goods as a whole. Delivery is in none of them; without it they add up to the total.
+    pub fn paid(&self) -> Vec<Amount> {
+        let net: Vec<(usize, Amount)> = self.lines.iter().map(OrderLine::net).enumerate().collect();
+        let of_order = self.totals.iter().filter(|total| total.kind == TotalKind::Discount);
+        let discount: Amount = of_order.map(|total| -total.amount).sum();
+        let mut paid: Vec<Amount> = net.iter().map(|(_, net)| *net).collect();
+        for share in spread(discount, &net) {
+            paid[share.line] = paid[share.line] - share.amount;
+        }
+        paid
+    }
+
+    /// What is given back for that many more units of a line, of those that are still wanted: positive. Each unit is
+    /// worth the same in whole minor units; the last one of the line takes the remainder. `None` for an unknown line.
+    pub fn worth_of(&self, line: &LineId, units: i64) -> Option<Amount> {
+        let index = self.lines.iter().position(|known| known.id == *line)?;
+        let OrderLine { original, total, .. } = self.lines[index];
+        let paid = self.paid()[index];
+        let of_first = |units: i64| match units {
+            ..=0 => Amount::ZERO,
+            units if units >= original => paid,
+            units => Amount::new(paid.minor() / original * units),
+        };
+        let gone = original - total;
+        Some(of_first(gone.saturating_add(units)) - of_first(gone))
+    }
+
+    /// The units that were promised to be delivered and are not sent yet.
+    pub fn to_ship(&self) -> Vec<ExpectedLine> {
+        let is_expected = |line: &OrderLine| {
+            self.expectations.iter().flat_map(|one| &one.lines).any(|expected| expected.line == line.id)
+        };
+        let open = self.lines.iter().filter(|line| line.total > line.fulfilled && is_expected(line));
+        open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect()
+    }
+
     /// An order with more history than this needs a person, not another event.
     pub const MAX_EVENTS: usize = 1_000;
 
@@ -73,6 +111,11 @@ pub struct OrderLine {
 }
 
 impl OrderLine {
+    /// At the price it was bought for, less its own discount.
+    fn net(&self) -> Amount {
+        Amount::new(self.unit_price.minor() * self.original) - self.discount
+    }
+
     /// Derived from the quantities, never stored.
     pub fn status(&self) -> LineStatus {
         match (self.total, self.fulfilled) {

@@ -2,7 +2,8 @@
 //!
 //! The first shipment captures the whole amount. An amount that nobody shipped for is held until a day before the
 //! gateway would let it go: then it is captured if the order still wants anything, since the shop has promised the goods,
-//! and let go if it does not.
+//! and let go if it does not. A capture that is declined is tried each hour while the amount can be held; then the attempt
+//! ends without a charge. Each decline is an error in the log, since the order is not paid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use slog::{error, info, warn};
 
 use super::model::GatewayState;
 use super::ports::{Held, PaymentAttempts, PaymentGateway};
+use super::record::until_recorded;
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
 use crate::context::RequestContext;
@@ -25,7 +27,17 @@ const MARGIN: Duration = DAY;
 const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
+/// For recording what the gateway said.
+const RECORD: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(60);
+/// After a capture that was declined: another may succeed, until the amount would have lapsed anyway.
+const WAIT_DECLINED: Duration = Duration::from_secs(60 * 60);
+
+/// How far a held amount got in one pass.
+enum Ended {
+    Recorded,
+    Declined,
+}
 
 /// When an amount that is held since `held_at` must be captured or let go, if nothing was shipped by then.
 pub fn capture_due(held_at: Timestamp) -> Timestamp {
@@ -47,12 +59,24 @@ impl PaymentCapture {
     async fn capture_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let due = self.attempts.claim_held(ctx, self.clock.now(), LEASE, BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        let mut failed = None;
         for held in due {
-            if let Err(fault) = self.end(&ctx.at_most(ONE_CALL), &held).await {
-                warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
-                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
-                self.attempts.postpone(ctx, &held.attempt, self.clock.now() + WAIT).await?;
-            }
+            let wait = match self.end(&ctx.at_most(ONE_CALL), &held).await {
+                Ok(Ended::Recorded) => continue,
+                Ok(Ended::Declined) => WAIT_DECLINED,
+                Err(fault) => {
+                    warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
+                        "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(),
+                        "error" => fault.chain());
+                    WAIT
+                }
+            };
+            let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+            let postpone = || self.attempts.postpone(&ctx, &held.attempt, at);
+            failed = failed.or(until_recorded(&ctx, &*self.clock, postpone).await.err());
+        }
+        if let Some(fault) = failed {
+            return Err(fault);
         }
         Ok(match count {
             0 => Progress::Idle,
@@ -61,22 +85,27 @@ impl PaymentCapture {
         })
     }
 
-    async fn end(&self, ctx: &RequestContext, held: &Held) -> Result<(), Fault> {
+    async fn end(&self, ctx: &RequestContext, held: &Held) -> Result<Ended, Fault> {
         let Held { attempt, wanted } = held;
         let missing = || Fault::internal("payment.capture", "it is held, but its reference was never stored");
         let reference = attempt.reference.as_ref().ok_or_else(missing)?;
+        let log = ctx.log().new(slog::o!("op" => "payment.capture", "attempt_id" => attempt.id.to_string(),
+            "checkout_id" => attempt.checkout.to_string()));
         let state = match wanted {
             true => self.gateway.capture(ctx, attempt, reference).await?,
             false => self.gateway.cancel(ctx, reference).await?,
         };
-        let log = ctx.log().new(slog::o!("op" => "payment.capture", "attempt_id" => attempt.id.to_string(),
-            "checkout_id" => attempt.checkout.to_string()));
         let captured = match state {
             GatewayState::Confirmed => true,
             GatewayState::Cancelled => false,
             // What the buyer is told may quote the buyer: the log gets the other half.
             GatewayState::Declined(decline) => {
-                return Err(Fault::internal("payment.capture", format!("the gateway declined: {}", decline.detail)));
+                error!(log, "gateway declines to capture: the order is not paid";
+                    "error_code" => "payment.capture_declined", "detail" => &decline.detail);
+                if self.clock.now() - attempt.created_at < HELD_FOR {
+                    return Ok(Ended::Declined);
+                }
+                false
             }
             GatewayState::Opened | GatewayState::ActionRequired | GatewayState::Authorized => {
                 return Err(Fault::internal("payment.capture", format!("the gateway says {state:?}")));
@@ -88,7 +117,9 @@ impl PaymentCapture {
             (true, false) => error!(log, "payment lapsed before it was captured: its order is not paid";
                 "error_code" => "payment.lapsed"),
         }
-        self.attempts.record_captured(&ctx.must_finish(ONE_CALL), attempt.id.clone(), captured).await
+        let ctx = ctx.must_finish(RECORD);
+        let record = || self.attempts.record_captured(&ctx, attempt.id.clone(), captured);
+        until_recorded(&ctx, &*self.clock, record).await.map(|()| Ended::Recorded)
     }
 }
 

@@ -12,11 +12,15 @@
 //!     |---------------> unknown --look up--> confirmed | authorized | declined | cancelled
 //!     '--cancel-------> cancelled
 //! ```
+//!
+//! A refusal is what the gateway or the bank said. A payment that was cancelled before it was charged was not attempted:
+//! its idempotency key is free, its stock is free, and the same request may be made again.
 
 mod capture;
 mod model;
 mod ports;
 mod reconcile;
+mod record;
 mod refund;
 
 pub use capture::{PaymentCapture, capture_due};
@@ -25,7 +29,9 @@ pub use model::{
     PaymentChoice, PaymentOutcome, PaymentReference,
 };
 pub use ports::{
-    GatewayEvent, Held, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError, RefundWanted,
+    GatewayEvent, Held, OpenError, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError,
+    RefundWanted,
 };
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
+pub(crate) use record::until_recorded;
 pub use refund::{LONGEST_WAIT_REFUND, PaymentRefunder, Refund, RefundId, RefundRefused, RefundState, may_refund};

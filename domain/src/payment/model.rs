@@ -76,6 +76,13 @@ impl AttemptState {
 #[serde(transparent)]
 pub struct HandlerId(pub String);
 
+impl HandlerId {
+    /// Of an attempt that needs no handler: there is nothing to pay.
+    pub fn none() -> Self {
+        Self("none".to_owned())
+    }
+}
+
 /// What the gateway calls a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentReference(pub String);
@@ -123,9 +130,7 @@ pub enum PaymentOutcome {
     Declined(Decline),
     /// The buyer's bank wants to hear from the buyer first. The payment was cancelled at the gateway.
     ActionRequired,
-    /// Cancelled at the gateway after its answer had been lost.
-    Cancelled,
-    /// It never got as far as the gateway. The key that began it is free again.
+    /// It was never charged, and never will be, and no bank refused it. The key that began it is free again.
     NotAttempted,
 }
 
@@ -167,7 +172,6 @@ impl PaymentOutcome {
             Self::Authorized => "authorized",
             Self::Declined(_) => "declined",
             Self::ActionRequired => "action_required",
-            Self::Cancelled => "cancelled",
             Self::NotAttempted => "not_attempted",
         }
     }
@@ -176,7 +180,7 @@ impl PaymentOutcome {
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Declined(decline) => Some(&decline.detail),
-            Self::Confirmed | Self::Authorized | Self::ActionRequired | Self::Cancelled | Self::NotAttempted => None,
+            Self::Confirmed | Self::Authorized | Self::ActionRequired | Self::NotAttempted => None,
         }
     }
 }

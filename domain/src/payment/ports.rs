@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::model::{
-    Attempt, AttemptId, Credential, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
+    Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
 };
 use super::refund::{Refund, RefundId, RefundRefused, RefundState};
 use crate::PortFuture;
@@ -25,7 +25,7 @@ pub trait PaymentGateway: Send + Sync {
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault>;
 
     /// Creates the payment without charging it.
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault>;
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError>;
 
     /// Charges an opened payment, or holds the amount where capture is manual. Answers [`GatewayState::Confirmed`],
     /// `Authorized`, `Declined`, `ActionRequired` or, if it was cancelled meanwhile, `Cancelled`.
@@ -58,6 +58,21 @@ pub trait PaymentGateway: Send + Sync {
     /// What became of a refund, by the id that the shop gave it; `None` when the gateway has none by that id. Moves no
     /// money, however old the refund's key is.
     fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
+}
+
+/// Why a payment was not opened. Nothing is charged, whatever the reason.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The gateway understood and will never open it, such as an amount that is too small. Asking again is answered
+    /// the same.
+    Refused(Decline),
+    Fault(Fault),
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// A way to pay, as it is announced to platforms.
@@ -210,7 +225,7 @@ impl From<GatewayState> for Option<PaymentOutcome> {
             GatewayState::Authorized => Some(PaymentOutcome::Authorized),
             GatewayState::Confirmed => Some(PaymentOutcome::Confirmed),
             GatewayState::Declined(decline) => Some(PaymentOutcome::Declined(decline)),
-            GatewayState::Cancelled => Some(PaymentOutcome::Cancelled),
+            GatewayState::Cancelled => Some(PaymentOutcome::NotAttempted),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use slog::{info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome};
-use super::ports::{PaymentAttempts, PaymentGateway};
+use super::ports::{OpenError, PaymentAttempts, PaymentGateway};
+use super::record::until_recorded;
 use crate::PortFuture;
 use crate::checkout::{CheckoutBook, Settlement};
 use crate::clock::Clock;
@@ -19,6 +20,10 @@ use crate::task::{BackgroundTask, Progress};
 pub const RECONCILE_BATCH: u32 = 5;
 /// A gateway that hangs on one attempt leaves time for the others.
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
+/// For recording what was found out, and for giving back what was not: together longer than a failover of the database
+/// takes. What can be neither recorded nor given back stays leased until the claim is over.
+const SETTLE: Duration = Duration::from_secs(5);
+const GIVE_BACK: Duration = Duration::from_secs(3);
 /// How long a claimed attempt stays with the pass that claimed it.
 const CLAIM: Duration = Duration::from_secs(60);
 /// Gateways forget a key after a day; after that it would open a second payment.
@@ -49,14 +54,22 @@ impl PaymentReconciler {
         let now = self.clock.now();
         let due = self.attempts.claim_due(ctx, now, CLAIM, RECONCILE_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        let mut failed = None;
         for attempt in due {
             // One attempt that cannot be resolved must not keep the others waiting.
             if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
                     "attempt_id" => %attempt.id, "checks" => attempt.checks, "reference" => reference_of(&attempt),
                     "error" => fault.chain());
-                self.attempts.postpone(ctx, &attempt, self.clock.now() + backoff(attempt.checks)).await?;
+                let at = self.clock.now() + backoff(attempt.checks);
+                let ctx = ctx.must_finish(GIVE_BACK);
+                let postpone = || self.attempts.postpone(&ctx, &attempt, at);
+                let given_back = until_recorded(&ctx, &*self.clock, postpone).await;
+                failed = failed.or(given_back.err());
             }
+        }
+        if let Some(fault) = failed {
+            return Err(fault);
         }
         Ok(match count {
             0 => Progress::Idle,
@@ -72,7 +85,8 @@ impl PaymentReconciler {
             "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.as_str(),
             "detail" => outcome.detail());
         let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
-        self.checkouts.settle(&ctx.must_finish(CLAIM), settlement).await.map(drop)
+        let ctx = ctx.must_finish(SETTLE);
+        until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
     async fn find_out(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentOutcome, Fault> {
@@ -86,10 +100,14 @@ impl PaymentReconciler {
             None if self.clock.now() - attempt.created_at > KEY_TRUSTED => {
                 warn!(ctx.log(), "payment was never confirmed, and its key is too old to ask for it";
                     "op" => "payment.reconcile", "attempt_id" => %attempt.id, "error_code" => "payment.key_expired");
-                return Ok(PaymentOutcome::Cancelled);
+                return Ok(PaymentOutcome::NotAttempted);
             }
             // Opening again with the same key names it again.
-            None => self.gateway.open(ctx, attempt).await?,
+            None => match self.gateway.open(ctx, attempt).await {
+                Ok(reference) => reference,
+                Err(OpenError::Refused(decline)) => return Ok(PaymentOutcome::Declined(decline)),
+                Err(OpenError::Fault(fault)) => return Err(fault),
+            },
         };
         let outcome = match self.gateway.look_up(ctx, &reference).await? {
             GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?.into(),

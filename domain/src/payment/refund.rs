@@ -7,6 +7,7 @@ use slog::{error, info, warn};
 
 use super::model::{AttemptId, PaymentReference};
 use super::ports::{PaymentGateway, PaymentRefunds};
+use super::record::until_recorded;
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
 use crate::context::RequestContext;
@@ -79,6 +80,8 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
 /// Refunds per pass: together they take less than a pass may.
 const BATCH: u32 = 5;
 const ONE_CALL: Duration = Duration::from_secs(10);
+/// For recording what the gateway said. What cannot be recorded is asked for again when the lease is over.
+const RECORD: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// Gateways forget a key after a day; asking with it again could give the money back twice. What has not ended by then is
 /// only looked for; if it is not there, a person must decide.
@@ -103,9 +106,15 @@ impl PaymentRefunder {
     async fn refund_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let due = self.refunds.claim_due(ctx, self.clock.now(), LEASE, BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        let mut failed = None;
         for refund in due {
             let (state, wait) = self.ask(ctx, &refund).await;
-            self.refunds.record(ctx, &refund, state, self.clock.now() + wait).await?;
+            let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+            let record = || self.refunds.record(&ctx, &refund, state.clone(), at);
+            failed = failed.or(until_recorded(&ctx, &*self.clock, record).await.err());
+        }
+        if let Some(fault) = failed {
+            return Err(fault);
         }
         Ok(match count {
             0 => Progress::Idle,

@@ -110,7 +110,7 @@ fn reduction(value: DiscountValue, left: Amount) -> Amount {
 
 /// Splits `amount` over lines in proportion to what is left of each, exactly: every share is rounded down and the
 /// units left over go to the lines in order, none of which gets more than it has left.
-fn spread(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
+pub(crate) fn spread(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
     let whole: Amount = left.iter().map(|(_, left)| *left).sum();
     if whole.is_zero() {
         return Vec::new();

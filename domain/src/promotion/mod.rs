@@ -9,5 +9,6 @@
 mod decide;
 mod model;
 
+pub(crate) use decide::spread;
 pub use decide::{Discounted, Rejection, discount};
 pub use model::{Allocation, AppliedDiscount, Code, Discount, DiscountScope, DiscountValue};

@@ -71,8 +71,10 @@ impl Header for AutoSubmitted {
 #[cfg(test)]
 mod tests {
     use domain::clock::Timestamp;
-    use domain::delivery::{Content, DeliveryId};
+    use domain::customer::Email;
+    use domain::delivery::{Content, DeliveryId, Standing};
     use domain::order::OrderId;
+    use proptest::prelude::*;
     use time::macros::datetime;
 
     use super::*;
@@ -87,6 +89,7 @@ mod tests {
             occurred_at: NOON,
             content: Content::Mail(letter.clone()),
             attempts: 1,
+            standing: Standing::Proven,
             claims: 1,
             caused_by: None,
         };
@@ -120,6 +123,37 @@ mod tests {
             assert!(headers(&first).contains(&expected), "no {expected} in {first}");
         }
         assert!(first.is_ascii(), "{first}");
+    }
+
+    #[test]
+    fn address_that_the_shop_accepts_keeps_its_local_part_and_can_be_mailed() {
+        for (given, mailed) in [
+            ("Ada.B+x@Example.com", "Ada.B+x@example.com"),
+            ("o'brien@example.com", "o'brien@example.com"),
+            ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ] {
+            let email = Email::parse(given).expect("accepted");
+            let written = written("orders@sweets.example", &letter(email.as_str(), "Your order")).expect("written");
+            assert!(headers(&written).contains(&format!("To: {mailed}").as_str()), "{written}");
+        }
+        // What has no spelling in ASCII is refused at the door and by the mailer alike.
+        assert_eq!(Email::parse("ädä@example.com"), None);
+        assert!(written("orders@sweets.example", &letter("ädä@example.com", "Your order")).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn whatever_the_shop_accepts_as_an_address_can_be_mailed(
+            local in prop_oneof![3 => "[a-zA-Z0-9.+'_-]{1,10}", 1 => "[ -~]{1,6}", 1 => "\"[ -~]{0,6}\"", 1 => "\\PC{1,4}"],
+            domain in prop_oneof![4 => "[a-z0-9-]{1,6}(\\.[a-z0-9äßü-]{1,5}){0,3}", 1 => "\\[?[0-9.:a-f]{1,12}\\]?", 1 => "\\PC{1,8}"],
+        ) {
+            if let Some(email) = Email::parse(&format!("{local}@{domain}")) {
+                let written = written("orders@sweets.example", &letter(email.as_str(), "Your order"));
+                prop_assert!(written.is_ok(), "{:?}: {:?}", email, written);
+            }
+        }
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! ```text
 //!   letter.rs  what is sent: headers, two renderings of one text
 //!   relay.rs   how it is sent, and what the relay's answers mean
+//!   stream.rs  the connection, which bounds how much the relay may say
 //! ```
 
 mod letter;
 mod relay;
+mod stream;
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;

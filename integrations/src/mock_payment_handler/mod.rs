@@ -30,8 +30,8 @@ use domain::clock::Clock;
 use domain::context::{RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use domain::payment::{
-    Attempt, Credential, GatewayState, HandlerId, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
-    Refund, RefundState,
+    Attempt, Credential, GatewayState, HandlerId, OpenError, PaymentChoice, PaymentGateway, PaymentHandler,
+    PaymentReference, Refund, RefundState,
 };
 use slog::{Logger, debug};
 use uuid::Uuid;
@@ -186,7 +186,7 @@ impl PaymentGateway for MockPaymentHandler {
         })
     }
 
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault> {
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError> {
         let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
         Box::pin(async move {
             let work = async { this.open_once(&attempt) };

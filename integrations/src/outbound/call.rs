@@ -226,6 +226,13 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// What the other end calls this request (`Request-Id`), if that is fit for a log.
+    pub fn request_id(&self) -> Option<&str> {
+        let is_fit =
+            |id: &&str| id.len() <= 100 && id.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it));
+        self.header("request-id").filter(is_fit)
+    }
+
     /// `Retry-After` in its form of whole seconds (RFC 9110, section 10.2.3), at most a day. The form of a date is for
     /// callers that have a clock.
     pub fn retry_after(&self) -> Option<Duration> {

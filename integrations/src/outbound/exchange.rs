@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use domain::context::{Deadline, RequestContext};
 use http_body::{Body, Frame, SizeHint};
-use reqwest::header::HeaderValue;
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use reqwest::{Client, Request, Response};
 
 use super::call::{AnswerLimit, BodyEnd, Call, Method, Reply};
@@ -21,7 +21,7 @@ use super::guard::Blocked;
 pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) -> Result<Reply, CallError> {
     let deadline = ctx.deadline().min(Deadline::after(call.limits.attempt));
     let sent = Arc::new(AtomicBool::new(call.body.is_empty()));
-    let request = request(ctx, call, deadline, &sent);
+    let request = request(call, &sent);
     let request = request.ok_or_else(|| CallError::without_effect(call.operation, Reason::BadRequest))?;
     let in_time = InTime { ctx, deadline };
 
@@ -58,16 +58,15 @@ pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) 
     Ok(Reply { status, headers, body, body_end, attempts: 1, in_doubt: false })
 }
 
-fn request(ctx: &RequestContext, call: &Call, deadline: Deadline, sent: &Arc<AtomicBool>) -> Option<Request> {
+fn request(call: &Call, sent: &Arc<AtomicBool>) -> Option<Request> {
     let method = match call.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
     };
     let mut request = Request::new(method, call.to.url().clone());
     let mut headers = call.headers.clone()?;
-    headers.insert("traceparent", HeaderValue::from_str(&ctx.trace().to_string()).ok()?);
-    let left = u64::try_from(deadline.remaining().as_millis()).unwrap_or(u64::MAX);
-    headers.insert("request-timeout-ms", HeaderValue::from(left));
+    // An answer is read as it is sent: nothing here decompresses.
+    headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
     *request.headers_mut() = headers;
     if !call.body.is_empty() {
         let body = TellingBody { body: Some(call.body.clone()), sent: Arc::clone(sent) };

@@ -17,7 +17,7 @@ use domain::context::{PlatformId, RequestContext};
 use domain::platform::PlatformRegistry;
 use url::Url;
 
-use crate::outbound::{Blocked, Call, Limits, Outbound, Reason};
+use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
 
 pub use document::{ProfileSummary, validate_profile};
 
@@ -61,10 +61,13 @@ pub enum ProfileError {
     /// No answer, or one that is no profile. May be mended there.
     #[error("{0}")]
     Unusable(String),
+    /// It was not asked: too much is under way.
+    #[error("busy")]
+    Busy,
     /// It was asked, and the caller's time was up before the platform's.
     #[error("timeout")]
     NotHeard,
-    /// It was not asked: the registry failed, the caller ran out of time before, or too much is under way.
+    /// It was not asked: the registry failed, or the caller ran out of time before.
     #[error("{0}")]
     NotAsked(String),
 }
@@ -80,7 +83,7 @@ impl PlatformProfiles {
         if let Some(pinned) = pinned.map_err(|fault| ProfileError::NotAsked(fault.chain()))? {
             return read(&pinned.profile);
         }
-        let place = self.place_of(platform).ok_or_else(|| ProfileError::NotAsked("busy".to_owned()))?;
+        let place = self.place_of(platform).ok_or(ProfileError::Busy)?;
         let mut answer = tokio::select! {
             biased;
             () = ctx.cancellation().cancelled() => return Err(ProfileError::NotAsked("cancelled".to_owned())),
@@ -95,7 +98,7 @@ impl PlatformProfiles {
             Ok((url, lasts)) => (Ok(url), lasts),
             Err(error) => (Err(error), FAILURE_REMEMBERED),
         };
-        if !matches!(outcome, Err(ProfileError::NotAsked(_) | ProfileError::NotHeard)) {
+        if !matches!(outcome, Err(ProfileError::NotAsked(_) | ProfileError::Busy | ProfileError::NotHeard)) {
             *answer = Some(Answer { outcome: outcome.clone(), heard_at: self.clock.now(), lasts });
         }
         outcome
@@ -111,10 +114,13 @@ impl PlatformProfiles {
         if ctx.deadline().remaining().is_zero() {
             return Err(ProfileError::NotAsked("timeout".to_owned()));
         }
-        let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).header("accept", "application/json");
+        // Asked once: the delivery that needs the answer is tried again by a schedule of its own.
+        let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).repeat(Repeat::Never);
+        let call = call.header("accept", "application/json");
         let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason() {
             Reason::Blocked(blocked) => ProfileError::Blocked(blocked),
-            Reason::Cancelled | Reason::Busy => ProfileError::NotAsked(error.reason().as_str().to_owned()),
+            Reason::Busy => ProfileError::Busy,
+            Reason::Cancelled => ProfileError::NotAsked(error.reason().as_str().to_owned()),
             // The caller's own time may be up long before the platform's.
             Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::NotHeard,
             Reason::Deadline => ProfileError::Unusable("timeout".to_owned()),

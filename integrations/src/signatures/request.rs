@@ -1,8 +1,10 @@
 //! What of a request is signed, and how that is written down. Pure.
 
 use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::clock::Timestamp;
-use sfv::{DictSerializer, Integer, KeyRef, ListSerializer, StringRef};
+use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 use url::Url;
 
 use super::key::{KeyError, KeyPair};
@@ -31,9 +33,7 @@ pub struct SignatureHeaders {
 
 /// The value of `Content-Digest` (RFC 9530, section 2): SHA-256 over the bytes as they are sent.
 pub fn content_digest(body: &[u8]) -> String {
-    let mut field = DictSerializer::new();
-    let _ = field.bare_item(key("sha-256"), digest::digest(&digest::SHA256, body).as_ref());
-    field.finish().unwrap_or_default()
+    format!("sha-256={}", bytes(digest::digest(&digest::SHA256, body).as_ref()))
 }
 
 impl SignedRequest<'_> {
@@ -43,16 +43,14 @@ impl SignedRequest<'_> {
         let names = components.iter().map(|(name, _)| *name);
         let parameters = parameters(names, key_id, created)?;
         let signature = key.sign(base(&components, &parameters).as_bytes())?;
-        let mut field = DictSerializer::new();
-        let _ = field.bare_item(self::key(LABEL), signature.as_slice());
-        let signature = field.finish().unwrap_or_default();
+        let signature = format!("{LABEL}={}", bytes(&signature));
         Ok(SignatureHeaders { input: format!("{LABEL}={parameters}"), signature })
     }
 
     /// Names and values, in order. The query is signed if there is one.
     fn components(&self) -> Result<Vec<(&'static str, String)>, KeyError> {
         let query = self.url.query().map(|query| ("@query", format!("?{query}")));
-        let derived = [("@method", self.method.to_owned()), ("@authority", authority(self.url))];
+        let derived = [("@method", self.method.to_owned()), ("@authority", authority(self.url)?)];
         let derived = derived.into_iter().chain([("@path", self.url.path().to_owned())]).chain(query);
         let fields = self.fields.iter().map(|(name, value)| (*name, value.trim_matches([' ', '\t']).to_owned()));
         let components: Vec<_> = derived.chain(fields).collect();
@@ -63,9 +61,9 @@ impl SignedRequest<'_> {
 }
 
 /// RFC 9421, section 2.2.3: in small letters, without the port that the scheme implies. The URL parser has seen to both.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+fn authority(url: &Url) -> Result<String, KeyError> {
+    let host = url.host_str().ok_or(KeyError::Unprintable)?;
+    Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// RFC 9421, section 2.3. The same text goes into the signature base and, under its label, into `Signature-Input`.
@@ -78,7 +76,12 @@ fn parameters<'a>(names: impl Iterator<Item = &'a str>, key_id: &str, created: T
         let _ = list.bare_item(text(name)?);
     }
     let _ = list.finish().parameter(key("created"), created).parameter(key("keyid"), text(key_id)?);
-    Ok(field.finish().unwrap_or_default())
+    field.finish().ok_or(KeyError::Unprintable)
+}
+
+/// A sequence of bytes (RFC 8941, section 3.3.5).
+fn bytes(of: &[u8]) -> String {
+    format!(":{}:", STANDARD.encode(of))
 }
 
 /// RFC 9421, section 2.5.
@@ -154,6 +157,13 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_has_no_host_is_not_signed() {
+        let (key, url) = (KeyPair::generate().expect("a key"), url("data:text/plain,hello"));
+        let request = SignedRequest { method: "POST", url: &url, fields: &[] };
+        assert_eq!(request.sign(&key, "k", datetime!(2026-11-22 12:00 UTC)), Err(KeyError::Unprintable));
     }
 
     #[test]

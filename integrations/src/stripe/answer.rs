@@ -54,6 +54,7 @@ impl Asked {
         }
         let refusal = serde_json::from_slice::<ErrorBody>(&reply.body).ok().map(|body| body.error);
         let said = refusal.as_ref().map_or_else(|| "-".to_owned(), Refusal::for_the_log);
+        let said = format!("{said}, request {}", reply.request_id().unwrap_or("-"));
         let told = |fault: Fault| fault.caused_by(format!("the gateway answered {}: {said}", reply.status));
         let before_the_key = |kind| if reply.in_doubt { self.unclear() } else { Fault::new(kind, self.operation) };
         match (reply.status, refusal) {

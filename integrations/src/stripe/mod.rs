@@ -31,8 +31,8 @@ use domain::context::{RequestContext, Stopwatch};
 use domain::fault::Fault;
 use domain::money::{Currency, Money};
 use domain::payment::{
-    Attempt, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference, Refund,
-    RefundState,
+    Attempt, Credential, GatewayState, OpenError, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
+    Refund, RefundState,
 };
 use domain::secret::Secret;
 use serde::de::DeserializeOwned;
@@ -135,7 +135,7 @@ impl HttpPaymentGateway {
         Ok(Self { outbound, base, config: Arc::new(config) })
     }
 
-    async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, Fault> {
+    async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, OpenError> {
         let asked = Asked { operation: OPEN, is_question: false };
         let mut form = money(asked, &attempt.money)?;
         form.push(("capture_method", self.config.capture.as_str().to_owned()));
@@ -145,7 +145,8 @@ impl HttpPaymentGateway {
         let call = self.post(OPEN, &["payment_intents"], form, Some(attempt.open_key()));
         match self.ask::<Intent>(ctx, asked, call).await? {
             Answer::Object(intent) => Ok(PaymentReference(intent.id)),
-            Answer::Refused(refused) => Err(asked.impossible(&refused)),
+            // Definite: the key brings the same answer again. Nothing of the instrument was sent yet.
+            Answer::Refused(Refused { refusal, .. }) => Err(OpenError::Refused(refusal.decline())),
         }
     }
 
@@ -304,7 +305,7 @@ impl PaymentGateway for HttpPaymentGateway {
         Box::pin(async { Ok(None) })
     }
 
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Fault> {
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError> {
         let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
         Box::pin(async move { this.open_once(&ctx, &attempt).await })
     }

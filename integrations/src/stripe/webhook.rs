@@ -9,6 +9,7 @@ use domain::clock::Timestamp;
 use domain::payment::{GatewayEvent, PaymentReference};
 use domain::secret::Secret;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// How old an event's signature may be, and how far ahead its clock.
 pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
@@ -101,33 +102,26 @@ impl From<Event> for GatewayEvent {
 #[error("not an event")]
 pub struct EventError(#[from] serde_json::Error);
 
-/// Reads an event whose signature was checked.
+/// Reads an event whose signature was checked. Only its id and its kind are needed: one without an object that the shop
+/// reads speaks of no payment of the shop.
 pub fn parse_event(payload: &[u8]) -> Result<Event, EventError> {
     #[derive(Deserialize)]
     struct Body {
         id: String,
         #[serde(rename = "type")]
         kind: String,
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        object: Object,
-    }
-    #[derive(Deserialize)]
-    struct Object {
-        object: Option<String>,
-        id: Option<String>,
-        /// Of charges and refunds.
-        payment_intent: Option<String>,
+        #[serde(default)]
+        data: Value,
     }
     let body: Body = serde_json::from_slice(payload)?;
-    let object = body.data.object;
-    let intent = match object.object.as_deref() {
-        Some("payment_intent") => object.id,
-        _ => object.payment_intent,
+    let object = &body.data["object"];
+    let intent = match object["object"].as_str() {
+        Some("payment_intent") => object["id"].as_str(),
+        // Of charges and refunds: an id, or the payment itself where the account expands it.
+        _ => object["payment_intent"].as_str().or_else(|| object["payment_intent"]["id"].as_str()),
     };
-    Ok(Event { id: body.id, kind: body.kind, intent: intent.map(PaymentReference) })
+    let intent = intent.map(|id| PaymentReference(id.to_owned()));
+    Ok(Event { id: body.id, kind: body.kind, intent })
 }
 
 #[cfg(test)]
@@ -208,7 +202,30 @@ mod tests {
         assert_eq!(parse_event(refunded).expect("an event").intent, intent);
         let other = br#"{"id": "evt_3", "type": "balance.available", "data": {"object": {"object": "balance"}}}"#;
         assert_eq!(parse_event(other).expect("an event").intent, None);
-        assert!(parse_event(b"<html>").is_err());
-        assert!(parse_event(b"{\"id\": \"evt_1\"}").is_err());
+        for malformed in ["<html>", "[]", r#"{"id": "evt_1"}"#, r#"{"type": "x"}"#, r#"{"id": 1, "type": "x"}"#] {
+            assert!(parse_event(malformed.as_bytes()).is_err(), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn event_without_an_object_that_is_read_names_no_payment() {
+        for (data, intent) in [
+            ("", None),
+            (r#", "data": null"#, None),
+            (r#", "data": {}"#, None),
+            (r#", "data": []"#, None),
+            (r#", "data": "x""#, None),
+            (r#", "data": {"object": null}"#, None),
+            (r#", "data": {"object": "balance"}"#, None),
+            (r#", "data": {"object": {"object": 1, "id": 2}}"#, None),
+            (r#", "data": {"object": {"object": "payment_intent"}}"#, None),
+            (r#", "data": {"object": {"object": "payment_intent", "id": 1}}"#, None),
+            (r#", "data": {"object": {"object": "charge", "payment_intent": null}}"#, None),
+            (r#", "data": {"object": {"object": "charge", "payment_intent": {"id": "pi_1"}}}"#, Some("pi_1")),
+        ] {
+            let event = format!(r#"{{"id": "evt_1", "type": "v2.core.event"{data}}}"#);
+            let read = parse_event(event.as_bytes()).unwrap_or_else(|error| panic!("{event}: {error}"));
+            assert_eq!(read.intent.map(|intent| intent.0).as_deref(), intent, "{event}");
+        }
     }
 }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use domain::clock::Timestamp;
 use domain::delivery::{Failure, Finality, Receipt};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::outbound::Reply;
 
@@ -23,11 +21,12 @@ pub(super) fn outcome(reply: &Reply, now: Timestamp) -> Result<Receipt, Failure>
     Err(Failure { reason: format!("{what} {}", reply.status), finality })
 }
 
-/// The form of a date (RFC 9110, section 5.6.7). One that has passed asks for no patience.
+/// The form of a date, in each of its three spellings (RFC 9110, section 5.6.7). One that has passed asks for no
+/// patience.
 fn until(date: &str, now: Timestamp) -> Option<Duration> {
-    // The two obsolete spellings are not read: nothing is lost but the patience that was asked for.
-    let date = OffsetDateTime::parse(date.trim(), &Rfc2822).ok()?;
-    Some((date - now).try_into().unwrap_or_default())
+    let date: Timestamp = httpdate::parse_http_date(date.trim()).ok()?.into();
+    let seconds = (date - now).whole_seconds().max(0);
+    Some(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 #[cfg(test)]
@@ -45,6 +44,11 @@ mod tests {
             (" Wed, 08 Apr 2026 12:00:00 GMT ", Some(0)),
             ("Wed, 08 Apr 2026 11:00:00 GMT", Some(0)),
             ("Thu, 09 Apr 2026 12:00:00 GMT", Some(24 * 60 * 60)),
+            ("Wednesday, 08-Apr-26 12:02:00 GMT", Some(120)),
+            ("Wed Apr  8 12:02:00 2026", Some(120)),
+            ("Wed Apr  8 11:02:00 2026", Some(0)),
+            ("Wed, 08 Apr 2026 12:02:00 +0200", None),
+            ("Wed, 31 Feb 2026 12:02:00 GMT", None),
             ("tomorrow", None),
             ("", None),
         ] {

@@ -44,8 +44,8 @@ impl WebhookCourier {
         signer: Arc<Signer>,
         clock: Arc<dyn Clock>,
         profile: &Url,
-    ) -> Self {
-        Self(Arc::new(Shared { outbound, profiles, signer, clock, agent: agent(profile) }))
+    ) -> Result<Self, NotAnAgent> {
+        Ok(Self(Arc::new(Shared { outbound, profiles, signer, clock, agent: agent(profile)? })))
     }
 }
 
@@ -61,6 +61,9 @@ impl Shared {
         let Content::Webhook { platform, document } = &delivery.content else {
             return Err(refused("not a webhook"));
         };
+        if document.is_empty() {
+            return Err(refused("empty"));
+        }
         let Some(url) = self.profiles.webhook_url(ctx, platform).await.map_err(without_profile)? else {
             return Ok(Receipt::Unwanted);
         };
@@ -77,7 +80,8 @@ impl Shared {
                 Reason::Deadline => Failure::again("timeout"),
                 // A header that cannot be written will not be written later either.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
-                reason @ (Reason::Busy | Reason::Cancelled) => Failure::ours(reason.as_str()),
+                Reason::Busy => Failure::no_place(Reason::Busy.as_str()),
+                Reason::Cancelled => Failure::ours(Reason::Cancelled.as_str()),
                 reason @ (Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge) => {
                     Failure::again(reason.as_str())
                 }
@@ -112,19 +116,22 @@ impl Shared {
 }
 
 /// RFC 8941, section 3.2: a dictionary with one text in it.
-fn agent(profile: &Url) -> String {
+fn agent(profile: &Url) -> Result<String, NotAnAgent> {
     let mut field = DictSerializer::new();
-    // A parsed URL is ASCII without control characters.
-    if let Ok(profile) = StringRef::from_str(profile.as_str()) {
-        let _ = field.bare_item(KeyRef::constant("profile"), profile);
-    }
-    field.finish().unwrap_or_default()
+    field.bare_item(KeyRef::constant("profile"), StringRef::from_str(profile.as_str()).map_err(|_| NotAnAgent)?);
+    field.finish().ok_or(NotAnAgent)
 }
+
+/// The address of the shop's profile cannot be sent in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the address of the shop's own profile cannot be sent in a header")]
+pub struct NotAnAgent;
 
 fn without_profile(error: ProfileError) -> Failure {
     match error {
         ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
         ProfileError::NotAsked(_) => Failure::ours(format!("profile: {error}")),
+        ProfileError::Busy => Failure::no_place("profile: busy"),
         ProfileError::NotHeard | ProfileError::Unusable(_) => Failure::again(format!("profile: {error}")),
     }
 }
@@ -150,6 +157,6 @@ mod tests {
     #[test]
     fn the_shop_is_named_as_the_protocol_asks() {
         let profile = Url::parse("https://shop.example/.well-known/ucp").expect("a url");
-        assert_eq!(agent(&profile), r#"profile="https://shop.example/.well-known/ucp""#);
+        assert_eq!(agent(&profile).as_deref(), Ok(r#"profile="https://shop.example/.well-known/ucp""#));
     }
 }

@@ -212,6 +212,44 @@ async fn a_relay_that_drops_the_connection_or_talks_nonsense_is_tried_again() {
     assert_eq!(failed(closed.hand_over(&ctx(SOON), &letter()).await), "connect: unreachable");
 }
 
+/// What the relay gets rid of before the shop hangs up: what the shop takes, and what fits into the sockets.
+const MOST_POURED: usize = 16 * 1024 * 1024;
+
+#[tokio::test]
+async fn relay_that_says_a_line_without_end_is_left_at_once() {
+    let steps: [&'static [&'static str]; 4] =
+        [&[], &[GREETING], &[GREETING, HELLO, OK], &[GREETING, HELLO, OK, OK, "354 go on\r\n"]];
+    for (tls, endless) in [(MailTls::None, "x"), (MailTls::None, "250-x\r\n"), (MailTls::Implicit, "x")] {
+        for answers in steps {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("bound").port();
+            let mut serving = JoinSet::new();
+            serving.spawn(async move {
+                let (stream, _) = listener.accept().await.expect("a caller");
+                let mut stream = BufReader::new(stream);
+                for (number, answer) in answers.iter().enumerate() {
+                    let mut line = String::new();
+                    if number > 0 {
+                        let _ = stream.read_line(&mut line).await;
+                    }
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+                let (mut poured, piece) = (0, endless.repeat(16 * 1024));
+                // No more than this: the test must not take the memory of the machine when it fails.
+                while poured < 4 * MOST_POURED && stream.write_all(piece.as_bytes()).await.is_ok() {
+                    poured += piece.len();
+                }
+                poured
+            });
+            let outcome = courier(config(port, tls)).hand_over(&ctx(AMPLE), &letter()).await;
+            let reason = failed(outcome);
+            assert!(!reason.ends_with("timeout"), "{tls:?} {answers:?}: {reason}");
+            let poured = serving.join_next().await.expect("one").expect("it ended");
+            assert!(poured < MOST_POURED, "{tls:?} {answers:?}: {poured} bytes were taken");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_letter_is_taken_even_if_the_relay_does_not_take_leave() {
     // The letter's lines are read one by one: enough answers for all of them would be a guess, so the relay answers the

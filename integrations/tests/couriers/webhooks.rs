@@ -44,6 +44,7 @@ fn stand_with(profile: &str, outbound: Outbound) -> Stand {
     let shop = Url::parse(SHOP).expect("a url");
     let courier =
         WebhookCourier::new(outbound, Arc::new(profiles), Arc::clone(&signer), Arc::new(clock.clone()), &shop);
+    let courier = courier.expect("a profile");
     Stand { courier, signer, clock }
 }
 
@@ -181,6 +182,16 @@ async fn of_an_answer_only_the_status_counts_however_long_or_broken_the_rest_is(
 }
 
 #[tokio::test]
+async fn empty_webhook_is_never_sent() {
+    let server = Server::start(async |visit: Visit| visit.answer("200 OK", "", "").await).await;
+    let stand = stand(&server.url());
+    let content = Content::Webhook { platform: PlatformId(PLATFORM.to_owned()), document: String::new() };
+    let refused = stand.courier.hand_over(&ctx(AMPLE), &Delivery { content, ..event() }).await;
+    assert_eq!(refused, Err(Failure { reason: "empty".to_owned(), finality: Finality::Refused }));
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_down_or_breaks_the_connection_is_told_again() {
     let reset = Server::start(async |visit: Visit| visit.reset()).await;
     assert_eq!(failed(stand(&reset.url()).tell().await), "broken");
@@ -219,14 +230,19 @@ async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
     let bulkheads = BulkheadLimits { concurrent: 0, waiting: 0, ..BulkheadLimits::default() };
     let full = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
     let registries: [Arc<dyn PlatformRegistry>; 3] = [Arc::new(Shut), pinned(), pinned()];
-    let stands = [(up.clone(), outbound()), (down, outbound()), (up, full)];
-    for (registry, (keys, outbound)) in registries.into_iter().zip(stands) {
+    let stands = [
+        (up.clone(), outbound(), Finality::OurFault),
+        (down, outbound(), Finality::OurFault),
+        (up, full, Finality::NoPlace),
+    ];
+    for (registry, (keys, outbound, finality)) in registries.into_iter().zip(stands) {
         let clock: Arc<dyn Clock> = Arc::new(TestClock::at(NOON));
         let signer = Arc::new(Signer::new(Arc::new(keys), clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(registry, outbound.clone(), clock.clone()));
         let courier = WebhookCourier::new(outbound, profiles, signer, clock, &Url::parse(SHOP).expect("a url"));
+        let courier = courier.expect("a profile");
         let failure = courier.hand_over(&ctx(AMPLE), &event()).await.expect_err("not sent");
-        assert_eq!(failure.finality, Finality::OurFault, "{}", failure.reason);
+        assert_eq!(failure.finality, finality, "{}", failure.reason);
     }
     assert_eq!(server.requests().len(), 0);
     let late = stand(&server.url()).courier.hand_over(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");

@@ -136,8 +136,8 @@ async fn full_queue() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
 #[tokio::test]
 async fn a_connection_that_hangs_has_no_effect_whoever_gives_up_first() {
     let (address, _listener, _waiting) = full_queue().await;
-    let outbound = outbound();
-    for (budget, reason) in [(AMPLE, Reason::Unreachable), (SHORT, Reason::Deadline)] {
+    let hasty = Outbound::new(OutboundConfig { connect_timeout: SHORT, ..config() }).expect("a client");
+    for (outbound, budget, reason) in [(hasty, AMPLE, Reason::Unreachable), (outbound(), SHORT, Reason::Deadline)] {
         let watch = Stopwatch::start();
         let to = outbound.given(&format!("http://{address}/")).expect("allowed");
         let error = outbound.send(&ctx(budget), post(to, limits(AMPLE, WHOLE))).await.expect_err("no connection");

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use domain::context::Stopwatch;
-use domain::fault::{Fault, FaultKind};
-use domain::payment::{GatewayState, PaymentGateway, RefundState};
+use domain::fault::FaultKind;
+use domain::money::Amount;
+use domain::payment::{GatewayState, OpenError, PaymentGateway, RefundState};
 use domain::secret::Secret;
 use futures_util::future::join_all;
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig};
@@ -19,8 +20,11 @@ use crate::shared::{Lines, SOON, ctx_with};
 
 const ALWAYS: u64 = 1000;
 
-fn kind<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> FaultKind {
-    outcome.expect_err("a fault").kind()
+fn kind<T: std::fmt::Debug, E: Into<OpenError> + std::fmt::Debug>(outcome: Result<T, E>) -> FaultKind {
+    match outcome.expect_err("a fault").into() {
+        OpenError::Fault(fault) => fault.kind(),
+        OpenError::Refused(decline) => panic!("refused: {decline:?}"),
+    }
 }
 
 /// PAY1.
@@ -172,6 +176,20 @@ async fn a_key_that_the_gateway_refuses_is_the_operators_to_mend() {
     let lines = place.lines.all();
     let is_told = |line: &String| line.starts_with("ERRO") && line.contains("error_code=payment.key_refused");
     assert!(lines.iter().any(is_told), "{lines:?}");
+}
+
+#[tokio::test]
+async fn amount_that_is_too_small_is_refused_for_good_and_not_out_of_reach() {
+    let place = Place::new();
+    let mut attempt = attempt();
+    attempt.money.amount = Amount::new(1);
+    for _ in 0..2 {
+        let refused = place.gateway.open(&place.ctx(), &attempt).await.expect_err("refused");
+        let OpenError::Refused(decline) = refused else { panic!("{refused:?}") };
+        assert_eq!(decline.reason, "The amount is too small to be paid this way.");
+        assert!(decline.detail.contains("amount_too_small"), "{}", decline.detail);
+    }
+    assert_eq!(place.captured(), (0, 0));
 }
 
 #[tokio::test]

@@ -17,10 +17,10 @@ use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
-use domain::payment::{Attempt, AttemptState, PaymentOutcome, capture_due};
+use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
 use domain::stock::{Demand, StockLevel, hold, release, take};
 
-use super::{Asker, queries, refuse};
+use super::{Asker, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
@@ -38,6 +38,11 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
+    let amount = checkout.details.totals.total();
+    if begin.instrument.is_none() && !amount.is_zero() {
+        return Err(refuse(CheckoutRefusal::InstrumentMissing));
+    }
+
     let demand = demand_of(&checkout.details.lines);
     // Looked at without a lock, so that those who come too late for the last unit make no one wait.
     let levels = stock::read(tx, &demand)?;
@@ -50,15 +55,16 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     let attempt = Attempt {
         id: begin.attempt.clone(),
         checkout: checkout.id.clone(),
-        handler: begin.instrument.handler.clone(),
-        money: Money { amount: checkout.details.totals.total(), currency: checkout.currency },
+        handler: begin.instrument.as_ref().map_or_else(HandlerId::none, |instrument| instrument.handler.clone()),
+        money: Money { amount, currency: checkout.currency },
         state: AttemptState::Opened,
         reference: None,
         checks: 0,
         created_at: now,
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
-    let completing = checkout.clone().completing(attempt.id.clone(), begin.instrument.clone(), now);
+    let mut completing = checkout.clone().completing(attempt.id.clone(), begin.instrument.clone(), now);
+    completing.details.of_registered_platform = asker.registered;
     queries::save(tx, &completing)?;
 
     let levels = stock::lock(tx, &demand)?;
@@ -93,7 +99,11 @@ pub(super) fn standing(
 ) -> Result<Begun, TxError<CheckoutError>> {
     match idempotency::standing(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::New | Claimed::InProgress => in_progress(tx, asker, id),
+        Claimed::New => {
+            asker.own(queries::find(tx, id)?)?;
+            Ok(Begun::Free)
+        }
+        Claimed::InProgress => in_progress(tx, asker, id),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
     }
 }
@@ -134,8 +144,8 @@ pub(super) fn settle(
         return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
-            None if attempt.state.placed_an_order() => Outcome::Checkout(checkout),
-            None => Outcome::Declined(checkout),
+            None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
+            None => Outcome::Checkout(checkout),
         });
     }
 
@@ -151,6 +161,7 @@ pub(super) fn settle(
             let link = OrderLink { id: OrderId::generate(now), page: PageToken::generate() };
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
+            remember_destination(tx, &checkout)?;
             delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
             (state, take, Outcome::Checkout(checkout.completed(link, now)))
         }
@@ -162,9 +173,9 @@ pub(super) fn settle(
             let escalated = checkout.buyer_required(now);
             (AttemptState::Cancelled, release, Outcome::Checkout(escalated))
         }
-        PaymentOutcome::Cancelled | PaymentOutcome::NotAttempted => {
-            let refused = checkout.payment_refused("The payment was cancelled; nothing was charged", now);
-            (AttemptState::Cancelled, release, Outcome::Declined(refused))
+        PaymentOutcome::NotAttempted => {
+            let unpaid = checkout.payment_not_attempted(now);
+            (AttemptState::Cancelled, release, Outcome::Checkout(unpaid))
         }
     };
     payment::settle(tx, &attempt.id, state, capture_due(now))?;

@@ -160,7 +160,6 @@ fn create(tx: &mut Tx<'_>, asker: &Asker, write: &Write, new: &NewCheckout) -> R
                 order: None,
                 details,
             };
-            remember_destination(tx, asker, &checkout)?;
             queries::insert(tx, &checkout)?;
             Outcome::Checkout(checkout)
         }
@@ -185,7 +184,6 @@ fn update(
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
             let checkout = checkout.revised(details, status, write.now);
-            remember_destination(tx, asker, &checkout)?;
             queries::save(tx, &checkout)?;
             Outcome::Checkout(checkout)
         }
@@ -233,13 +231,14 @@ fn facts(
     Ok(Facts { variants, stock, discounts, fulfillment: delivery })
 }
 
-/// The shop keeps the destination that a buyer chose, so that a registered platform need not ask for it again.
-fn remember_destination(tx: &mut Tx<'_>, asker: &Asker, checkout: &Checkout) -> Result<(), diesel::result::Error> {
+/// The shop keeps where an order went, so that a registered platform need not ask for it again.
+fn remember_destination(tx: &mut Tx<'_>, checkout: &Checkout) -> Result<(), diesel::result::Error> {
     let buyer = checkout.details.buyer.as_ref();
-    let chosen = checkout.details.fulfillment.as_ref().and_then(|fulfillment| fulfillment.destination());
-    let (true, Some(email), Some(destination)) =
-        (asker.registered, buyer.and_then(|buyer| buyer.email.as_ref()), chosen)
-    else {
+    let (true, Some(email), Some((destination, _))) = (
+        checkout.details.of_registered_platform,
+        buyer.and_then(|buyer| buyer.email.as_ref()),
+        checkout.details.delivery(),
+    ) else {
         return Ok(());
     };
     let names = buyer.map(|buyer| [buyer.first_name.as_deref(), buyer.last_name.as_deref()]).unwrap_or_default();

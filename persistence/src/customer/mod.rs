@@ -1,17 +1,17 @@
 //! The address book.
 
 use diesel::prelude::*;
-use domain::customer::{Address, Destination, DestinationId, Email};
+use domain::customer::{Address, Country, Destination, DestinationId, Email};
 
 use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
-/// More addresses than anyone chooses from.
+/// More addresses than anyone chooses from. A book takes no more.
 const MAX_ADDRESSES: i64 = 20;
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = address)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = address, treat_none_as_null = true, primary_key(customer_id, id))]
 pub(crate) struct AddressRow {
     pub customer_id: String,
     pub id: String,
@@ -37,7 +37,7 @@ impl AddressRow {
             locality: address.locality,
             region: address.region,
             postal_code: address.postal_code,
-            country: address.country,
+            country: address.country.map(Into::into),
             first_name: address.first_name,
             last_name: address.last_name,
             phone_number: address.phone_number,
@@ -53,7 +53,7 @@ impl From<AddressRow> for Destination {
             locality: row.locality,
             region: row.region,
             postal_code: row.postal_code,
-            country: row.country,
+            country: Country::given(row.country),
             first_name: row.first_name,
             last_name: row.last_name,
             phone_number: row.phone_number,
@@ -64,36 +64,46 @@ impl From<AddressRow> for Destination {
 
 /// The stored addresses of whoever has this e-mail address.
 pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
-    if !storable(email.as_str()) {
+    let key = email.key();
+    if !storable(&key) {
         return Ok(Vec::new());
     }
     let query = address::table
         .inner_join(customer::table)
-        .filter(customer::email.eq(email.as_str()))
+        .filter(customer::email.eq(&key))
         .order((bytewise(tx, "customer_id"), bytewise(tx, "address.id")))
         .limit(MAX_ADDRESSES);
     let rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Adds an address to the book of whoever has this e-mail address, and the customer if there is none yet.
+/// Writes an address into the book of a customer, and the customer if there is none yet. Under an id that is known the
+/// new address takes the place of the old one. A full book takes no further ids.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
-    let query =
-        customer::table.filter(customer::email.eq(email.as_str())).order(bytewise(tx, "id")).select(customer::id);
+    let key = email.key();
+    let query = customer::table.filter(customer::email.eq(&key)).order(bytewise(tx, "id")).select(customer::id);
     let known: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     let id = match known {
         Some(id) => id,
         None => {
             // The e-mail address is the identity of a customer that nobody imported.
-            let id = format!("cust_{}", email.as_str());
-            let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(email.as_str()));
+            let id = format!("cust_{key}");
+            let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
             let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
             on_backend!(tx, |conn| insert.execute(*conn))?;
             id
         }
     };
     let row = AddressRow::new(&id, &destination.id, &destination.address);
-    let insert = diesel::insert_into(address::table).values(row).on_conflict((address::customer_id, address::id));
-    on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    let known = address::table.find((&row.customer_id, &row.id));
+    if on_backend!(tx, |conn| diesel::update(known).set(&row).execute(*conn))? == 1 {
+        return Ok(());
+    }
+    let kept = address::table.filter(address::customer_id.eq(&row.customer_id)).count();
+    let kept: i64 = on_backend!(tx, |conn| kept.get_result(*conn))?;
+    if kept < MAX_ADDRESSES {
+        let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
+        on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    }
     Ok(())
 }

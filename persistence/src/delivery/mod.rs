@@ -20,7 +20,7 @@ use domain::fault::Fault;
 use domain::order::Order;
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now, lease};
-use crate::stored::millis;
+use crate::stored::{malformed, millis};
 
 /// Messages that are given up in the transaction that disables their destination: a long one would make every purchase
 /// wait. The rest is left to the purge.
@@ -107,7 +107,8 @@ pub(crate) fn enqueue(
 ) -> diesel::QueryResult<()> {
     let Some(event) = order.events.last() else { return Ok(()) };
     let sequence = order.events.len() - 1;
-    for announcement in announcer.announce(order, event, buyer) {
+    let announcements = announcer.announce(order, event, buyer).map_err(|error| malformed(error.to_string()))?;
+    for announcement in announcements {
         let destination = announcement.content.destination();
         let disabled = queries::destination_disabled(tx, &destination, announcement.content.channel())?;
         // Nothing overtakes an older message of the same order that waits to be tried again.
@@ -146,7 +147,7 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: Claimed) -> Result<Claim, TxE
             let until = lease(tx, terms.lease)?;
             queries::lease(tx, &found, until)?;
             queries::served(tx, &chosen.id, terms.now)?;
-            claim.delivery = Some(found.claimed()?);
+            claim.delivery = Some(found.claimed(chosen.standing())?);
             break;
         }
         let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
@@ -195,21 +196,23 @@ fn record(
             queries::disable(tx, &destination.id, now)?;
             // This one first: it may not be among those that have waited longest.
             queries::end(tx, delivery.id.as_str(), DeliveryState::Dead, error, now)?;
-            let why = format!("{DISABLED}: {}", error.unwrap_or_default());
+            let why = format!("{DISABLED}: {}", error.unwrap_or("no reason"));
             let others = queries::give_up_pending(tx, &destination.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
             Recorded::Disabled { others }
         }
     };
     match outcome {
-        DeliveryOutcome::Received(Receipt::Accepted) if destination.failures > 0 => {
-            queries::set_well(tx, &destination.id)?;
+        DeliveryOutcome::Received(Receipt::Accepted)
+            if destination.failures > 0 || destination.answered_at.is_none() =>
+        {
+            queries::set_well(tx, &destination.id, now)?;
         }
         DeliveryOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {
                 let streak = Streak::with_failure(destination.streak()?, now);
                 let rest = rest_of_destination(streak.failures, after);
-                let rest_until = (!rest.is_zero()).then(|| now + rest);
-                queries::set_failing(tx, &destination.id, streak, rest_until)?;
+                let asked = rest_of_destination(0, after);
+                queries::set_failing(tx, &destination.id, streak, (rest, asked))?;
             }
         }
         DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => {}

@@ -155,6 +155,7 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         destination::failed_at.eq(None::<i64>),
         destination::failures.eq(0),
         destination::rest_until.eq(0),
+        destination::asked_until.eq(0),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     // Still dead, or still waiting: someone else may have been there while this waited for the destination.

@@ -1,10 +1,14 @@
 //! SQL for deliveries and destinations.
 
+use std::time::Duration;
+
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Integer, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use domain::clock::Timestamp;
-use domain::delivery::{Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, NO_REST_IS_LONGER, Streak};
+use domain::delivery::{
+    Channel, Claimed, Delivery, DeliveryState, Destination, Meanwhile, NO_REST_IS_LONGER, PROBE_PAUSE, Standing, Streak,
+};
 use domain::order::OrderId;
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, state};
@@ -16,23 +20,42 @@ use crate::stored::{malformed, millis};
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
-/// its order holds up, and with a lease to spare, as [`Chosen::leases`] has it. $1 channel, $2 business time, $3 later
-/// than any rest from then on ends, $4 this database's time, $5 leases.
+/// its order holds up, with a lease to spare, as [`Chosen::leases`] has it, and of a standing within reach. $1 channel,
+/// $2 the least trusted standing, $3 business time, $4 later than any rest from then on ends, $5 the latest failure after
+/// which a new event is a reason to try again, $6 this database's time, $7 leases: numbered as they first appear, since
+/// that is how SQLite counts.
 ///
-/// Who rests until after $3 was put to rest by a clock that was ahead, perhaps by years.
+/// The search walks from one destination with a pending message to the next, one probe of `delivery_due` each, and never
+/// sees a destination that has nothing pending. It needs no due time in the row of a destination, which every order would
+/// have to lock. `CROSS JOIN` is there for SQLite, which then joins in the order that is written.
+///
+/// A rest that lasts until after $4 was set by a clock that was ahead, perhaps by years. A rest ends early, but not
+/// before the receiver asked for, when a message came due that was never tried since the last failure.
 ///
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
-/// the whole backlog of a destination that takes nothing.
+/// the whole backlog of a destination that takes nothing. `o.state || ''` keeps both engines from looking for the older
+/// messages of an order among all that is pending there: the index by event finds them at once.
 const NEXT_DESTINATION: &str = "\
-    SELECT d.id, d.failures FROM destination d \
-    WHERE d.channel = $1 AND d.disabled_at IS NULL AND (d.rest_until <= $2 OR d.rest_until > $3) \
-      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $2 \
-        AND (v.leased_until IS NULL OR v.leased_until <= $4) \
+    WITH RECURSIVE waiting(id) AS ( \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
+        ORDER BY p.destination LIMIT 1) \
+      UNION ALL \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > w.id \
+        ORDER BY p.destination LIMIT 1) FROM waiting w WHERE w.id IS NOT NULL) \
+    SELECT d.id, d.failures, d.answered_at FROM waiting w CROSS JOIN destination d \
+    WHERE d.id = w.id AND d.channel = $1 AND d.disabled_at IS NULL \
+      AND CASE WHEN d.answered_at IS NULL AND d.failures = 0 THEN 1 \
+        WHEN d.answered_at IS NULL OR d.failures > 1 THEN 2 ELSE 0 END <= $2 \
+      AND (d.rest_until <= $3 OR d.rest_until > $4 OR (d.asked_until <= $3 AND d.failed_at <= $5 \
+        AND (SELECT 1 FROM delivery n WHERE n.destination = d.id AND n.state = 'pending' AND n.due_at > d.failed_at \
+          AND n.due_at <= $3 AND n.attempts = 0 LIMIT 1) IS NOT NULL)) \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $3 \
+        AND (v.leased_until IS NULL OR v.leased_until <= $6) \
         AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
-          AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
+          AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
         ORDER BY v.due_at LIMIT 1) IS NOT NULL \
-      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $4) \
-        < CASE WHEN d.failures > 0 THEN 1 ELSE $5 END \
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $6) \
+        < CASE WHEN d.failures > 0 THEN 1 ELSE $7 END \
     ORDER BY d.served_at, d.id LIMIT 1";
 
 /// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
@@ -40,7 +63,7 @@ const NEXT_DELIVERY: &str = "\
     SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
       AND (v.leased_until IS NULL OR v.leased_until <= $3) \
       AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
-        AND o.sequence < v.sequence AND o.state = 'pending' LIMIT 1) IS NULL \
+        AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
     ORDER BY v.due_at, v.sequence LIMIT 1";
 
 const DISABLED_WITH_PENDING: &str = "\
@@ -68,9 +91,15 @@ pub(super) struct Chosen {
     pub id: String,
     #[diesel(sql_type = Integer)]
     failures: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    answered_at: Option<i64>,
 }
 
 impl Chosen {
+    pub(super) fn standing(&self) -> Standing {
+        Standing::of(self.answered_at.is_some(), u32::try_from(self.failures).unwrap_or(u32::MAX))
+    }
+
     /// How many leases it may have: one if it failed last time, so that those that hang do not take up everybody.
     pub(super) fn leases(&self, terms: &Claimed) -> i64 {
         if self.failures > 0 { 1 } else { i64::from(terms.per_destination) }
@@ -87,17 +116,7 @@ pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: C
     let query = destination::table.find(&to.0).select(destination::disabled_at);
     let known: Option<Option<i64>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
     if known.is_none() {
-        let (id, channel) = (to.0.clone(), channel.as_str().to_owned());
-        let row = DestinationRow {
-            id,
-            channel,
-            served_at: 0,
-            rest_until: 0,
-            failures: 0,
-            failing_since: None,
-            disabled_at: None,
-            failed_at: None,
-        };
+        let row = DestinationRow::new(to, channel);
         let insert = diesel::insert_into(destination::table).values(row).on_conflict(destination::id).do_nothing();
         on_backend!(tx, |conn| insert.execute(*conn))?;
     }
@@ -121,16 +140,28 @@ pub(super) fn next_destination(
     at: i64,
 ) -> QueryResult<Option<Chosen>> {
     let text = match tx {
-        Tx::Sqlite(_) => NEXT_DESTINATION.to_owned(),
+        // Left to itself it would rather read all that is pending, and sort it.
+        Tx::Sqlite(_) => NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "),
         Tx::Postgres(_) => format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"),
     };
     let query = diesel::sql_query(text)
         .bind::<Text, _>(channel.as_str())
+        .bind::<Integer, _>(rank(terms.reach))
         .bind::<BigInt, _>(millis(terms.now))
         .bind::<BigInt, _>(millis(terms.now + NO_REST_IS_LONGER))
+        .bind::<BigInt, _>(millis(terms.now - PROBE_PAUSE))
         .bind::<BigInt, _>(at)
         .bind::<BigInt, _>(i64::from(terms.per_destination));
     on_backend!(tx, |conn| query.get_result(*conn).optional())
+}
+
+/// As [`NEXT_DESTINATION`] counts them.
+fn rank(standing: Standing) -> i32 {
+    match standing {
+        Standing::Proven => 0,
+        Standing::New => 1,
+        Standing::Failing => 2,
+    }
 }
 
 pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
@@ -286,29 +317,34 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
 }
 
 /// It has taken something.
-pub(super) fn set_well(tx: &mut Tx<'_>, to: &str) -> QueryResult<()> {
-    set_health(tx, to, (0, None, None), None)
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(destination::table.find(to)).set((
+        destination::failures.eq(0),
+        destination::failing_since.eq(None::<i64>),
+        destination::failed_at.eq(None::<i64>),
+        destination::rest_until.eq(0),
+        destination::asked_until.eq(0),
+        destination::answered_at.eq(millis(now)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
 }
 
-/// It failed, and is left alone for a while if it is to rest.
-pub(super) fn set_failing(tx: &mut Tx<'_>, to: &str, streak: Streak, rest_until: Option<Timestamp>) -> QueryResult<()> {
-    let failures = i32::try_from(streak.failures).unwrap_or(i32::MAX);
-    set_health(tx, to, (failures, Some(millis(streak.first)), Some(millis(streak.last))), rest_until)
-}
-
-fn set_health(
+/// It failed, and is left alone until then: for `rest` of the shop's own accord, for `asked` because it asked. Zero is
+/// stored as no time at all: one by a clock that is ahead would be a rest.
+pub(super) fn set_failing(
     tx: &mut Tx<'_>,
     to: &str,
-    (failures, first, last): (i32, Option<i64>, Option<i64>),
-    rest_until: Option<Timestamp>,
+    streak: Streak,
+    (rest, asked): (Duration, Duration),
 ) -> QueryResult<()> {
-    // Who does not rest has no time there at all: one by a clock that is ahead would be a rest.
-    let rest_until = rest_until.map_or(0, millis);
+    let until = |wait: Duration| if wait.is_zero() { 0 } else { millis(streak.last + wait) };
     let update = diesel::update(destination::table.find(to)).set((
-        destination::failures.eq(failures),
-        destination::failing_since.eq(first),
-        destination::failed_at.eq(last),
-        destination::rest_until.eq(rest_until),
+        destination::failures.eq(i32::try_from(streak.failures).unwrap_or(i32::MAX)),
+        destination::failing_since.eq(millis(streak.first)),
+        destination::failed_at.eq(millis(streak.last)),
+        destination::rest_until.eq(until(rest)),
+        destination::asked_until.eq(until(asked)),
     ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use domain::clock::Timestamp;
 use domain::context::{PlatformId, TraceContext};
 use domain::delivery::{
-    Announcement, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, Streak,
+    Announcement, Channel, Content, Delivery, DeliveryId, DeliveryState, DeliverySummary, Destination, Standing, Streak,
 };
 use domain::order::Order;
 
@@ -60,9 +60,27 @@ pub(super) struct DestinationRow {
     pub failing_since: Option<i64>,
     pub disabled_at: Option<i64>,
     pub failed_at: Option<i64>,
+    pub answered_at: Option<i64>,
+    pub asked_until: i64,
 }
 
 impl DestinationRow {
+    /// One that nothing was sent to yet.
+    pub(super) fn new(to: &Destination, channel: Channel) -> Self {
+        Self {
+            id: to.0.clone(),
+            channel: channel.as_str().to_owned(),
+            served_at: 0,
+            rest_until: 0,
+            failures: 0,
+            failing_since: None,
+            disabled_at: None,
+            failed_at: None,
+            answered_at: None,
+            asked_until: 0,
+        }
+    }
+
     /// Its failures up to now.
     pub(super) fn streak(&self) -> QueryResult<Option<Streak>> {
         let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
@@ -126,12 +144,13 @@ impl DeliveryRow {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The delivery with the try that this claim is for.
-    pub(super) fn claimed(self) -> QueryResult<Delivery> {
+    /// The delivery with the try that this claim is for, to a destination of this standing.
+    pub(super) fn claimed(self, standing: Standing) -> QueryResult<Delivery> {
         Ok(Delivery {
             id: delivery_id(&self.id)?,
             order: order_id(&self.order_id)?,
             attempts: self.tries() + 1,
+            standing,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
             caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,

@@ -33,7 +33,7 @@ pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<Ship
     all_of(&rows, "shipping rates")?;
     let rate = |(id, country, level, price, title): Row| ShippingRate {
         id: OptionId(id),
-        country,
+        country: country.map(Into::into),
         service_level: ServiceLevel(level),
         price: Amount::new(price),
         title,

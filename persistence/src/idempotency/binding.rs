@@ -103,10 +103,3 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
     }
     Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
 }
-
-pub(super) fn age(tx: &mut Tx<'_>, key: &str, by: i64) -> QueryResult<()> {
-    let update = diesel::update(bindings::table.filter(bindings::key.eq(key)))
-        .set(bindings::created_at.eq(bindings::created_at - by));
-    on_backend!(tx, |conn| update.execute(*conn))?;
-    Ok(())
-}

@@ -40,12 +40,18 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResu
                 return bound(tx, claim, outlived, now);
             }
             // Another claim was faster; what it left there counts.
-            stands(queries::find(tx, claim)?, claim)
+            match stands(queries::find(tx, claim)?, claim)? {
+                Claimed::New => Ok(Claimed::InProgress),
+                stands => Ok(stands),
+            }
         }
         Some(found) if !found.bound && !claim.resource.is_empty() => {
             binding::bind_late(tx, claim, found.created_at)?;
             stands(Some(found), claim)
         }
+        // Its owner gave it back between the insert and this look.
+        None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
+        None => Ok(Claimed::InProgress),
         found => stands(found, claim),
     }
 }
@@ -57,14 +63,13 @@ fn bound(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) ->
     })
 }
 
-/// How a key stands, without claiming it.
+/// How a key stands, without claiming it: `New` means that it is free.
 pub(crate) fn standing(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Claimed> {
     stands(queries::find(tx, claim)?, claim)
 }
 
 fn stands(found: Option<queries::Found>, claim: &Claim) -> QueryResult<Claimed> {
-    // Gone: its owner gave it back between our insert and this look. Asking again will claim it.
-    let Some(found) = found else { return Ok(Claimed::InProgress) };
+    let Some(found) = found else { return Ok(Claimed::New) };
     if found.fingerprint != claim.fingerprint.0 {
         return Ok(Claimed::Refused(ClaimRefusal::Reused));
     }
@@ -108,10 +113,6 @@ impl IdempotencyRecords for SqlIdempotencyRecords {
     }
 
     fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.age"), move |tx| {
-            let by = i64::from(hours) * 60 * 60 * 1_000;
-            binding::age(tx, &key, by)?;
-            Ok(queries::age(tx, &key, by)?)
-        })
+        self.database.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
     }
 }

@@ -127,7 +127,8 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
     Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
 }
 
-pub(super) fn age(tx: &mut Tx<'_>, key: &str, by: i64) -> QueryResult<u32> {
+pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
+    let by = i64::from(hours) * 60 * 60 * 1_000;
     let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
     let aged = on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(u32::try_from(aged).unwrap_or(u32::MAX))

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use diesel::prelude::*;
+use domain::customer::Country;
 use domain::import::Batch;
 use domain::promotion::{DiscountScope, DiscountValue};
 
@@ -79,12 +80,12 @@ pub(super) fn stock(batch: &Batch) -> Vec<StockRow<'_>> {
 pub(super) struct CustomerRow<'a> {
     id: &'a str,
     name: &'a str,
-    email: &'a str,
+    email: String,
 }
 
 pub(super) fn customers(batch: &Batch) -> Vec<CustomerRow<'_>> {
     let rows = batch.customers.iter();
-    let rows = rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.as_str() });
+    let rows = rows.map(|row| CustomerRow { id: &row.id, name: &row.name, email: row.email.key() });
     last_of_each(rows, |row| row.id)
 }
 
@@ -107,7 +108,7 @@ pub(super) struct RateRow<'a> {
 pub(super) fn shipping_rates(batch: &Batch) -> Vec<RateRow<'_>> {
     let rows = batch.shipping_rates.iter().map(|rate| RateRow {
         id: &rate.id.0,
-        country: rate.country.as_deref(),
+        country: rate.country.as_ref().map(Country::as_str),
         service_level: &rate.service_level.0,
         price: rate.price.minor(),
         currency: batch.currency.code(),

@@ -10,7 +10,7 @@ use domain::checkout::{
 use domain::clock::Timestamp;
 use domain::context::{Deadline, Platform, PlatformId, Principal, RequestContext, RequestId};
 use domain::customer::{Address, Buyer, DestinationId, Email};
-use domain::delivery::{Announcement, Announcer, Content, Letter};
+use domain::delivery::{Announcement, Announcer, Content, Letter, NotWritten};
 use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
 use domain::idempotency::{Claim, Fingerprint, Key};
@@ -95,7 +95,7 @@ pub fn stock(id: &str, on_hand: i64) -> ImportedStock {
 pub fn catalogue() -> Batch {
     let rate = |id: &str, country: Option<&str>, level: &str, price| ShippingRate {
         id: OptionId(id.to_owned()),
-        country: country.map(str::to_owned),
+        country: country.map(Into::into),
         service_level: ServiceLevel(level.to_owned()),
         price: Amount::new(price),
         title: format!("By {id}"),
@@ -114,7 +114,7 @@ pub fn catalogue() -> Batch {
         customers: vec![ImportedCustomer {
             id: "cust_1".into(),
             name: "Ada".into(),
-            email: Email::new("ada@example.com"),
+            email: Email::parse("ada@example.com").expect("an address"),
         }],
         addresses: vec![ImportedAddress {
             id: DestinationId("addr_1".into()),
@@ -166,7 +166,7 @@ pub fn rich_request() -> CheckoutRequest {
     CheckoutRequest {
         buyer: Some(Buyer {
             first_name: Some("Ada".into()),
-            email: Some(Email::new("ada@example.com")),
+            email: Some(Email::parse("ada@example.com").expect("an address")),
             ..Buyer::default()
         }),
         attribution: [("campaign".to_owned(), "spring \"26\" 🌱".to_owned())].into(),
@@ -234,7 +234,7 @@ pub fn begin(id: &CheckoutId, key: &str) -> Begin {
         write: Write { claim: claim(COMPLETE, id.as_str(), key), now: noon() },
         checkout: id.clone(),
         attempt: AttemptId::generate(noon()),
-        instrument: instrument(),
+        instrument: Some(instrument()),
         // Whoever looks for work left behind finds it at once.
         owned_for: Duration::ZERO,
     }
@@ -256,7 +256,12 @@ pub fn about(outcome: &Outcome) -> &Checkout {
 pub struct Announce;
 
 impl Announcer for Announce {
-    fn announce(&self, order: &Order, event: &OrderEvent, buyer: Option<&Buyer>) -> Vec<Announcement> {
+    fn announce(
+        &self,
+        order: &Order,
+        event: &OrderEvent,
+        buyer: Option<&Buyer>,
+    ) -> Result<Vec<Announcement>, NotWritten> {
         // Enough to tell which event it is of, and how the order stood then.
         let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
@@ -265,7 +270,7 @@ impl Announcer for Announce {
             Content::Mail(Letter { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
         });
         let contents = [Some(webhook), letter].into_iter().flatten();
-        contents.map(|content| Announcement { event: "order_changed", content }).collect()
+        Ok(contents.map(|content| Announcement { event: "order_changed", content }).collect())
     }
 }
 

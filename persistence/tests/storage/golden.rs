@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::checkout::{Begun, Checkout, CheckoutBook, CheckoutId, Outcome, Settlement};
 use domain::context::PlatformId;
-use domain::delivery::{Channel, Claimed, DeliveryBook};
+use domain::delivery::{Channel, Claimed, DeliveryBook, Standing};
 use domain::idempotency::{Claim, Fingerprint, Key};
 use domain::money::Amount;
 use domain::order::{
@@ -263,7 +263,7 @@ async fn work(shop: &Shop, set: &Set) {
     let hour = Duration::from_secs(3_600);
     let held = shop.attempts.claim_held(&task(), noon() + hours(24 * 365), hour, 10).await.expect("claimed");
     assert!(!held.is_empty(), "nothing was held");
-    let terms = Claimed { now: noon() + hours(24), lease: hour, per_destination: 100 };
+    let terms = Claimed { now: noon() + hours(24), lease: hour, per_destination: 100, reach: Standing::Failing };
     for channel in [Channel::Webhook, Channel::Mail] {
         let mut told = 0;
         while shop.deliveries.claim(&task(), channel, terms).await.expect("read").delivery.is_some() {

@@ -34,6 +34,9 @@ const RULES: &[Rule] = &[
         reason: "the domain decides; it does no input or output and starts no runtime",
         of: Of::Crate("domain"),
         allows: Allows::Only(&[
+            "celes",
+            "email_address",
+            "idna",
             "iso_currency",
             "serde",
             "slog",

@@ -78,6 +78,9 @@ pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem>
         return Err(invalid("The profile of UCP-Agent is too long"));
     }
     let mut url = Url::parse(address).map_err(|_| invalid("The profile of UCP-Agent must be a URL"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("The profile of UCP-Agent must be a URL without a user name"));
+    }
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -126,6 +129,8 @@ mod tests {
             (r#"profile="http://[::1]/p.json""#, DEVELOPMENT, None),
             (r#"profile="http://localhost:9000/p.json""#, PRODUCTION, Some("invalid_profile_url")),
             (r#"profile="http://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="https://user@platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
+            (r#"profile="https://:word@platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="ftp://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="data:text/plain,x""#, DEVELOPMENT, Some("invalid_profile_url")),
             (r#"profile="https://user@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),

@@ -37,6 +37,7 @@ fn path(subject: Subject) -> String {
         Subject::Line(index) | Subject::RequestedLine(index) => format!("$.line_items[{index}]"),
         Subject::Fulfillment => "$.fulfillment".to_owned(),
         Subject::Destination => "$.fulfillment.methods[0].selected_destination_id".to_owned(),
+        Subject::Country(index) => format!("$.fulfillment.methods[0].destinations[{index}].address_country"),
         Subject::DeliveryOption => "$.fulfillment.methods[0].groups[0].selected_option_id".to_owned(),
         Subject::Code(index) => format!("$.discounts.codes[{index}]"),
         Subject::Eligibility(index) => format!("$.context.eligibility[{index}]"),

@@ -27,6 +27,9 @@ pub(super) fn checkout_error(ctx: &RequestContext, error: &CheckoutError) -> Htt
             CheckoutRefusal::UnknownHandler => {
                 Problem::bad_request("unknown_payment_handler", "The instrument names a handler that is not offered")
             }
+            CheckoutRefusal::InstrumentMissing => {
+                Problem::bad_request("invalid_request", "payment.instruments: must not be empty")
+            }
             CheckoutRefusal::UnknownInstrument => {
                 let content = "The instrument brings no credential, and none is on file for it";
                 Problem::bad_request("unknown_payment_instrument", content)

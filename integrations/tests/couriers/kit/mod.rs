@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::PortFuture;
 use domain::clock::{Clock, Timestamp};
 use domain::context::{PlatformId, RequestContext};
-use domain::delivery::{Content, Delivery, DeliveryId, Failure, Finality, Receipt};
+use domain::delivery::{Content, Delivery, DeliveryId, Failure, Finality, Receipt, Standing};
 use domain::fault::{Fault, FaultKind};
 use domain::order::OrderId;
 use domain::platform::{PinnedPlatform, PlatformRegistry};
@@ -123,6 +123,7 @@ pub fn delivery(content: Content) -> Delivery {
         occurred_at: NOON,
         content,
         attempts: 1,
+        standing: Standing::Proven,
         claims: 1,
         caused_by: None,
     }

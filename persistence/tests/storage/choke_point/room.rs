@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::checkout::CheckoutBook;
-use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded};
+use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded, Standing};
 use domain::fault::FaultKind;
 use domain::idempotency::IdempotencyRecords;
 use faultkit::SmallDisk;
@@ -53,7 +53,8 @@ mod postgres_says {
     async fn a_transaction_that_only_locks_proves_nothing(place: Place) {
         let shop = place.shop().await;
         shop.bought(&[("song", 1)], "k1").await;
-        let terms = Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1 };
+        let terms =
+            Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1, reach: Standing::Failing };
         let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery;
         let claimed = claimed.expect("something was due");
         let received = DeliveryOutcome::Received(Receipt::Accepted);

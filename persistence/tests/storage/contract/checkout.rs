@@ -1,7 +1,9 @@
 //! Creating, reading, replacing and cancelling a checkout.
 
-use domain::checkout::{CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, NewCheckout, Outcome, Status};
-use domain::customer::{Buyer, Email};
+use domain::checkout::{
+    CheckoutBook, CheckoutId, CheckoutRefusal, CheckoutRequest, MessageCode, NewCheckout, Outcome, Status,
+};
+use domain::customer::{Buyer, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind};
 use domain::id::PageToken;
 use domain::money::Amount;
@@ -27,7 +29,7 @@ on_both_engines!(
     a_completed_checkout_stays_as_it_is,
     an_expired_checkout_cannot_be_changed,
     a_registered_platform_is_offered_known_addresses_and_no_one_else_is,
-    a_chosen_destination_is_remembered_for_the_next_checkout,
+    destination_of_an_order_is_remembered_for_the_next_checkout,
 );
 
 async fn a_checkout_is_priced_and_read_back_as_it_was_answered(place: Place) {
@@ -180,7 +182,7 @@ async fn refuses_every_change(shop: &crate::kit::Shop, id: &CheckoutId, status: 
 
 fn shipped_to_nobody_yet() -> domain::checkout::CheckoutRequest {
     domain::checkout::CheckoutRequest {
-        buyer: Some(Buyer { email: Some(Email::new(" ADA@example.com ")), ..Buyer::default() }),
+        buyer: Some(Buyer { email: Some(Email::parse(" ADA@example.com ").expect("an address")), ..Buyer::default() }),
         fulfillment: Some(FulfillmentRequest { kinds: vec![MethodKind::Shipping], ..FulfillmentRequest::default() }),
         ..request(&[("rose", 1)])
     }
@@ -200,25 +202,57 @@ async fn a_registered_platform_is_offered_known_addresses_and_no_one_else_is(pla
     }
 }
 
-async fn a_chosen_destination_is_remembered_for_the_next_checkout(place: Place) {
+async fn destination_of_an_order_is_remembered_for_the_next_checkout(place: Place) {
     let shop = place.shop().await;
-    for key in ["k1", "k2"] {
-        shop.checkouts.create(&alice(), create(key), new_checkout(rich_request())).await.expect("created");
+    let offered = || async {
+        let answer = shop.checkouts.create(&alice(), create(&key()), new_checkout(shipped_to_nobody_yet())).await;
+        let delivery = about(&answer.expect("created").outcome).details.fulfillment.clone().expect("a delivery");
+        let offered = delivery.destinations.into_iter().map(|one| (one.id.0, one.address.street.unwrap_or_default()));
+        offered.collect::<Vec<_>>()
+    };
+    let buy = |wanted: CheckoutRequest, outcome: PaymentOutcome| {
+        let shop = &shop;
+        async move {
+            let answer = shop.checkouts.create(&alice(), create(&key()), new_checkout(wanted)).await.expect("created");
+            let (_, attempt) = shop.begin(&about(&answer.outcome).id, &key()).await;
+            shop.settle(&attempt, outcome).await;
+        }
+    };
+    let known = |more: &[(&str, &str)]| -> Vec<(String, String)> {
+        let all = [("addr_1", "1 Main St")].into_iter().chain(more.iter().copied());
+        all.map(|(id, street)| (id.to_owned(), street.to_owned())).collect()
+    };
+    let to = |id: &str, street: &str| {
+        let mut wanted = rich_request();
+        let fulfillment = wanted.fulfillment.as_mut().expect("a delivery");
+        fulfillment.destinations = vec![(Some(DestinationId(id.into())), crate::kit::data::address(street))];
+        fulfillment.selected_destination = Some(DestinationId(id.into()));
+        wanted
+    };
+    shop.checkouts.create(&alice(), create(&key()), new_checkout(rich_request())).await.expect("created");
+    buy(to("home", "2 B St"), PaymentOutcome::Declined("no".into())).await;
+    buy(to("home", "2 B St"), PaymentOutcome::NotAttempted).await;
+    assert_eq!(offered().await, known(&[]), "nothing was bought");
+    // The newest address of an id takes the place of the one before it.
+    for street in ["2 B St", "3 C St"] {
+        buy(to("home", street), PaymentOutcome::Confirmed).await;
+        assert_eq!(offered().await, known(&[("home", street)]));
     }
-    let answer = shop.checkouts.create(&alice(), create("k3"), new_checkout(shipped_to_nobody_yet())).await;
-    let answer = answer.expect("created");
-    let delivery = about(&answer.outcome).details.fulfillment.clone().expect("a delivery");
-    let ids: Vec<_> = delivery.destinations.iter().map(|destination| destination.id.0.as_str()).collect();
-    assert_eq!(ids, ["addr_1", "home"]);
 
-    // Someone new becomes a customer by it, once.
-    let mut stranger = rich_request();
-    stranger.buyer = Some(Buyer { email: Some(Email::new("eve@example.com")), ..Buyer::default() });
-    for key in ["k4", "k5"] {
-        shop.checkouts.create(&alice(), create(key), new_checkout(stranger.clone())).await.expect("created");
+    // Someone new becomes a customer by it, once, whatever the case of their address.
+    for email in ["eve@example.com", "EVE@example.com"] {
+        let mut wanted = to("lair", "9 Z St");
+        wanted.buyer = Some(Buyer { email: Email::parse(email), ..Buyer::default() });
+        buy(wanted, PaymentOutcome::Authorized).await;
     }
     assert_eq!(place.raw().number("SELECT count(*) FROM customer WHERE email = 'eve@example.com'"), 1);
+    assert_eq!(place.raw().number("SELECT count(*) FROM address WHERE id = 'lair'"), 1);
     // A purchase needs none of it.
-    let (_, attempt) = shop.begun(&[("song", 1)], "k6").await;
+    let (_, attempt) = shop.begun(&[("song", 1)], &key()).await;
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+}
+
+/// A key that no other call has.
+fn key() -> String {
+    CheckoutId::generate(noon()).to_string()
 }

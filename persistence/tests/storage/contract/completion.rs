@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
+use domain::checkout::{Begin, Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
 use domain::idempotency::{ClaimRefusal, Fingerprint};
 use domain::money::{Amount, Money};
 use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
@@ -21,6 +21,8 @@ on_both_engines!(
     a_line_that_is_short_can_be_completed_when_there_is_stock_again,
     what_is_not_ready_is_refused_and_the_key_stays_free,
     how_a_completion_stands_follows_its_attempt,
+    key_that_was_given_back_is_free_and_is_claimed_anew,
+    attempt_that_its_owner_gives_up_is_due_at_once,
     of_many_keys_at_once_one_completes_the_checkout,
     forty_buyers_of_ten_units_leave_thirty_without,
     buyers_of_the_same_goods_in_any_order_do_not_block_each_other,
@@ -34,7 +36,7 @@ async fn beginning_holds_the_stock_and_records_the_attempt(place: Place) {
     let Begun::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
     assert_eq!((checkout.status, checkout.version), (Status::CompleteInProgress, 2));
     assert_eq!(checkout.attempt, Some(wanted.attempt.clone()));
-    assert_eq!(checkout.details.instruments, [wanted.instrument]);
+    assert_eq!(checkout.details.instruments, Vec::from_iter(wanted.instrument));
     assert_eq!(
         (attempt.id, attempt.checkout, attempt.state),
         (wanted.attempt, checkout.id.clone(), AttemptState::Opened)
@@ -165,11 +167,43 @@ async fn how_a_completion_stands_follows_its_attempt(place: Place) {
     let answered = standing(claim()).await.expect("standing");
     let Begun::Answered(answer) = answered else { panic!("not answered: {answered:?}") };
     assert_eq!((answer.outcome, answer.replayed), (outcome, true));
+    let free = self::claim(COMPLETE, checkout.id.as_str(), "k9");
+    assert_eq!(standing(free).await.expect("standing"), Begun::Free);
     // It asks and never claims.
     assert_eq!(place.raw().count("idempotency_key"), 2);
     let foreign = crate::kit::data::bob();
     let asked = shop.checkouts.completion(&foreign, self::claim(COMPLETE, "", "k9"), checkout.id.clone()).await;
     assert_eq!(refusal(asked), CheckoutRefusal::NotFound);
+}
+
+async fn key_that_was_given_back_is_free_and_is_claimed_anew(place: Place) {
+    let shop = place.shop().await;
+    let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
+    let claim = claim(COMPLETE, checkout.id.as_str(), "k1");
+    let standing = shop.checkouts.completion(&alice(), claim, checkout.id.clone()).await;
+    assert_eq!(standing.expect("standing"), Begun::Free);
+    let (_, second) = shop.begin(&checkout.id, "k1").await;
+    let outcome = shop.settle(&second, PaymentOutcome::Confirmed).await;
+    // The first attempt, told late, changes nothing and is answered like the second.
+    assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
+    assert_eq!((place.raw().level("song"), place.raw().count("orders")), ((9, 0), 1));
+}
+
+async fn attempt_that_its_owner_gives_up_is_due_at_once(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened(&[("song", 1)], "open").await.id;
+    let begin = Begin { owned_for: std::time::Duration::from_secs(60), ..begin(&id, "k1") };
+    let begun = shop.checkouts.begin_completion(&alice(), begin).await.expect("begun");
+    let Begun::Claimed { attempt, .. } = begun else { panic!("not claimed: {begun:?}") };
+    let claim_due = || shop.attempts.claim_due(&task(), noon(), std::time::Duration::from_secs(60), 5);
+    assert_eq!(claim_due().await.expect("claimed").len(), 0);
+    shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
+    let claimed = claim_due().await.expect("claimed");
+    assert_eq!(claimed.iter().map(|one| &one.id).collect::<Vec<_>>(), [&attempt.id]);
+    // Whoever has it now keeps it.
+    shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
+    assert_eq!(claim_due().await.expect("claimed").len(), 0);
 }
 
 async fn forty_buyers_of_ten_units_leave_thirty_without(place: Place) {
@@ -228,7 +262,7 @@ async fn buyers_of_the_same_goods_in_any_order_do_not_block_each_other(place: Pl
         buyers.spawn(async move {
             // Not one deadlock, so nothing needs to be repeated.
             let (_, attempt) = shop.begin(&id, &format!("pay-{buyer}")).await;
-            let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::Cancelled };
+            let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::NotAttempted };
             shop.settle(&attempt, outcome).await;
         });
     }

@@ -118,7 +118,7 @@ async fn what_was_not_captured_is_not_given_back(place: Place) {
     for (key, outcome) in [
         ("held", PaymentOutcome::Authorized),
         ("declined", PaymentOutcome::Declined("no".into())),
-        ("cancelled", PaymentOutcome::Cancelled),
+        ("cancelled", PaymentOutcome::NotAttempted),
         ("escalated", PaymentOutcome::ActionRequired),
     ] {
         attempts.push(paid(&shop, key, outcome).await.id);

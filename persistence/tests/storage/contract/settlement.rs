@@ -15,7 +15,7 @@ on_both_engines!(
     a_confirmed_payment_places_one_order_and_takes_the_stock,
     an_order_says_what_was_bought_and_where_it_goes,
     a_declined_payment_releases_the_stock_and_another_may_be_tried,
-    a_cancelled_payment_releases_the_stock,
+    a_payment_that_was_not_attempted_releases_the_stock_and_refuses_nothing,
     what_was_never_attempted_frees_its_key,
     settling_again_changes_nothing_and_tells_the_same,
     settling_twice_at_once_places_one_order,
@@ -82,11 +82,14 @@ async fn a_declined_payment_releases_the_stock_and_another_may_be_tried(place: P
     assert!(matches!(again, domain::checkout::Begun::Answered(answer) if answer.outcome == outcome));
 }
 
-async fn a_cancelled_payment_releases_the_stock(place: Place) {
+async fn a_payment_that_was_not_attempted_releases_the_stock_and_refuses_nothing(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 3)], "k1").await;
-    let outcome = shop.settle(&attempt, PaymentOutcome::Cancelled).await;
-    assert!(matches!(&outcome, Outcome::Declined(checkout) if checkout.status == Status::ReadyForComplete));
+    let outcome = shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
+    let Outcome::Checkout(checkout) = &outcome else { panic!("refused: {outcome:?}") };
+    assert_eq!((checkout.status, &checkout.attempt), (Status::ReadyForComplete, &None));
+    let codes: Vec<_> = checkout.details.messages.iter().map(|message| message.code).collect();
+    assert_eq!(codes, [MessageCode::PaymentNotAttempted]);
     let mut raw = place.raw();
     assert_eq!((raw.level("song"), raw.count("orders")), ((10, 0), 0));
     assert_eq!(raw.texts("SELECT state AS value FROM payment_attempt"), ["cancelled"]);
@@ -107,7 +110,7 @@ async fn settling_again_changes_nothing_and_tells_the_same(place: Place) {
     for (round, first) in [
         PaymentOutcome::Confirmed,
         PaymentOutcome::Declined("no".into()),
-        PaymentOutcome::Cancelled,
+        PaymentOutcome::ActionRequired,
         PaymentOutcome::NotAttempted,
     ]
     .into_iter()
@@ -130,7 +133,7 @@ async fn settling_twice_at_once_places_one_order(place: Place) {
     let mut settlers = JoinSet::new();
     for settler in 0..6 {
         let (shop, attempt) = (shop.clone(), attempt.clone());
-        let outcome = if settler % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::Cancelled };
+        let outcome = if settler % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::NotAttempted };
         settlers.spawn(async move { shop.settle(&attempt, outcome).await });
     }
     let outcomes = settlers.join_all().await;

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::checkout::{BuyerContext, CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
-use domain::customer::{Address, Buyer, Consent, DestinationId, Email};
+use domain::customer::{Address, Buyer, Consent, Country, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
 use domain::payment::{Credential, HandlerId, Instrument, InstrumentDisplay, PaymentChoice, PaymentHandler};
 use domain::quantity::Quantity;
 use domain::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use validator::ValidateEmail;
 
 use super::limits;
 use crate::card::{are_last_digits, holds_card_number};
@@ -276,9 +275,10 @@ impl LineBody {
 
 impl BuyerBody {
     fn parse(self) -> Result<Buyer, Problem> {
-        if self.email.as_ref().is_some_and(|email| !email.trim().validate_email()) {
-            return Err(invalid("buyer.email", "is not an e-mail address"));
-        }
+        let given = self.email.filter(|email| !email.trim().is_empty());
+        let read =
+            |email: String| Email::parse(&email).ok_or_else(|| invalid("buyer.email", "is not an e-mail address"));
+        let email = given.map(read).transpose()?;
         let consent = self.consent.map(|consent| Consent {
             analytics: consent.analytics,
             preferences: consent.preferences,
@@ -288,7 +288,7 @@ impl BuyerBody {
         Ok(Buyer {
             first_name: self.first_name,
             last_name: self.last_name,
-            email: self.email.map(|email| Email::new(&email)),
+            email,
             phone_number: self.phone_number,
             consent,
         })
@@ -344,7 +344,7 @@ impl DestinationBody {
             locality: self.address_locality,
             region: self.address_region,
             postal_code: self.postal_code,
-            country: self.address_country,
+            country: Country::given(self.address_country),
             first_name: self.first_name,
             last_name: self.last_name,
             phone_number: self.phone_number,
@@ -395,7 +395,7 @@ impl InstrumentBody {
             display,
         };
         let credential = self.credential.and_then(|credential| {
-            let token = Secret::new(credential.token?);
+            let token = Secret::new(credential.token.filter(|token| !token.trim().is_empty())?);
             Some(Credential { kind: credential.kind.unwrap_or_else(|| "token".to_owned()), token })
         });
         Ok((instrument, credential))
@@ -404,20 +404,18 @@ impl InstrumentBody {
 
 impl CompleteBody {
     /// The instrument to charge: the one that is selected, else the first. A handler that is not named can only be
-    /// meant when there is no choice.
-    pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<PaymentChoice, Problem> {
+    /// meant when there is no choice. `None` when no instrument is given.
+    pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<Option<PaymentChoice>, Problem> {
         at_most(&self.payment.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
         let instruments = self.payment.instruments;
         let chosen = instruments.iter().position(|instrument| instrument.selected == Some(true)).unwrap_or(0);
-        let Some(instrument) = instruments.into_iter().nth(chosen) else {
-            return Err(invalid("payment.instruments", "must not be empty"));
-        };
+        let Some(instrument) = instruments.into_iter().nth(chosen) else { return Ok(None) };
         let handler = match (&instrument.handler_id, offered) {
             (Some(handler), _) => HandlerId(handler.clone()),
             (None, [only]) => only.id.clone(),
             (None, _) => return Err(invalid(&format!("payment.instruments[{chosen}].handler_id"), "is missing")),
         };
         let (instrument, credential) = instrument.parse(chosen, handler)?;
-        Ok(PaymentChoice { instrument: Instrument { selected: true, ..instrument }, credential })
+        Ok(Some(PaymentChoice { instrument: Instrument { selected: true, ..instrument }, credential }))
     }
 }

@@ -237,7 +237,7 @@ struct OrderLinkDto {
 /// Pure: the same checkout and the same surface always give the same document.
 pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
     let details = &checkout.details;
-    let line_ids: Vec<String> = details.lines.iter().map(|line| line.id.0.clone()).collect();
+    let line_ids: Vec<String> = details.delivered_lines().map(|line| line.id.0.clone()).collect();
     let page = |path: &str, token: &str| format!("{}{path}{token}", surface.public_url);
     let is_open = !checkout.status.is_final();
     CheckoutDto {
@@ -353,7 +353,7 @@ pub(in super::super) fn address(address: &Address) -> AddressDto {
         address_locality: address.locality.clone(),
         address_region: address.region.clone(),
         postal_code: address.postal_code.clone(),
-        address_country: address.country.clone(),
+        address_country: address.country.clone().map(Into::into),
         first_name: address.first_name.clone(),
         last_name: address.last_name.clone(),
         phone_number: address.phone_number.clone(),

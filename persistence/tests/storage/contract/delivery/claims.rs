@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::delivery::{
     Channel, Claim, Claimed, DeliveryBook, DeliveryOutcome, DeliveryState, Finality, MAX_ATTEMPTS, Meanwhile, Recorded,
-    Selection,
+    Selection, Standing,
 };
 use tokio::task::JoinSet;
 
@@ -216,7 +216,10 @@ async fn claimers_at_once_never_take_the_same(place: Place) {
             let (mut taken, mut in_vain) = (Vec::new(), 0);
             // A destination that another claimer looks at just now is passed over, so `None` may come early.
             while in_vain < 3 {
-                match shop.claim(Claimed { now: noon(), lease: HOUR, per_destination: 5 }).await {
+                match shop
+                    .claim(Claimed { now: noon(), lease: HOUR, per_destination: 5, reach: Standing::Failing })
+                    .await
+                {
                     Some(delivery) => taken.push(delivery.id.to_string()),
                     None => in_vain += 1,
                 }

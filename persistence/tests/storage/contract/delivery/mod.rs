@@ -6,6 +6,7 @@ mod ends;
 mod operators;
 mod outbox;
 mod schedule;
+mod standing;
 mod turns;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use domain::clock::Timestamp;
 use domain::delivery::{
     Channel, Claimed, Delivery, DeliveryBook, DeliveryFilter, DeliveryOutcome, DeliverySummary, Failure, Finality,
-    Receipt, Recorded,
+    Receipt, Recorded, Standing,
 };
 use domain::order::{OrderBook, OrderChange, OrderId, Shipment};
 
@@ -27,7 +28,7 @@ const ILL: &str = "webhook:https://ill.example/profile";
 
 /// To itself for long enough, and as many at once as anyone likes.
 fn at(now: Timestamp) -> Claimed {
-    Claimed { now, lease: HOUR, per_destination: 1_000 }
+    Claimed { now, lease: HOUR, per_destination: 1_000, reach: Standing::Failing }
 }
 
 /// On terms that make every lease lapse at once.

@@ -74,7 +74,7 @@ impl Deliverer {
         let world = World { now: Mutex::new(noon()), answer: Box::new(answer), heard: Mutex::default() };
         let ports = Ports(Arc::new(world));
         let (book, port) = (SqlDeliveryBook::new(shop.database.clone()), Arc::new(ports.clone()));
-        let limits = DeliveryLimits { send: Duration::from_secs(15), per_destination: 4 };
+        let limits = DeliveryLimits { send: Duration::from_secs(15), per_destination: 4, at_once: 4 };
         Self { ports, task: Deliver::new(Channel::Webhook, Arc::new(book), port.clone(), port, limits) }
     }
 

@@ -1,0 +1,97 @@
+//! What the shop keeps of a buyer: addresses of orders, and an e-mail address that can be mailed.
+
+use serde_json::{Value, json};
+
+use crate::kit::basket::{address, basket, deliverable};
+use crate::kit::{Place, Server};
+
+/// What a registered platform is offered for this buyer: ids and streets.
+async fn offered(server: &Server, email: &str) -> Vec<(String, String)> {
+    let mut wanted = basket(&[("eraser", 1)]);
+    wanted["buyer"] = json!({"email": email});
+    wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let destinations = checkout["fulfillment"]["methods"][0]["destinations"].as_array().cloned().unwrap_or_default();
+    destinations.iter().map(|one| (text(&one["id"]), text(&one["street_address"]))).collect()
+}
+
+/// A basket of this buyer that is delivered to this street, under an id of the platform's own.
+fn to(email: &str, id: &str, street: &str) -> Value {
+    let mut wanted = deliverable(&[("eraser", 1)]);
+    wanted["buyer"] = json!({"email": email});
+    let method = &mut wanted["fulfillment"]["methods"][0];
+    let mut address = address();
+    (address["id"], address["street_address"]) = (json!(id), json!(street));
+    (method["destinations"], method["selected_destination_id"]) = (json!([address]), json!(id));
+    wanted
+}
+
+async fn addresses_are_kept_once_an_order_is_placed_and_the_newest_wins(place: Place) {
+    let server = place.serve().await;
+    let email = "eve@example.com";
+    let ready = server.post("/checkout-sessions", &to(email, "home", "1 A St")).await.body(201);
+    assert_eq!(offered(&server, email).await, [], "nothing was bought yet");
+    let _ = server.complete(&ready, "fail_token").await.body(402);
+    assert_eq!(offered(&server, email).await, [], "nothing was paid yet");
+
+    for street in ["1 A St", "2 B St"] {
+        let ready = server.post("/checkout-sessions", &to(email, "home", street)).await.body(201);
+        let _ = server.complete(&ready, "success_token").await.body(200);
+        assert_eq!(offered(&server, email).await, [("home".to_owned(), street.to_owned())]);
+    }
+    // A platform that may not read the book does not write into it.
+    let stranger = server.as_platform("https://stranger.example/profile.json");
+    let ready = stranger.post("/checkout-sessions", &to(email, "trap", "9 Z St")).await.body(201);
+    let _ = stranger.complete(&ready, "success_token").await.body(200);
+    assert_eq!(offered(&server, email).await, [("home".to_owned(), "2 B St".to_owned())]);
+}
+
+async fn address_book_is_bounded(place: Place) {
+    let server = place.serve().await;
+    for number in 0..22 {
+        let wanted = to("eve@example.com", &format!("home_{number:02}"), &format!("{number} A St"));
+        let ready = server.post("/checkout-sessions", &wanted).await.body(201);
+        let _ = server.complete(&ready, "success_token").await.body(200);
+    }
+    assert_eq!(offered(&server, "eve@example.com").await.len(), 20);
+}
+
+async fn another_buyer_is_not_offered_the_addresses_of_the_first(place: Place) {
+    let server = place.serve().await;
+    let mut wanted = basket(&[("eraser", 1)]);
+    wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
+    wanted["buyer"] = json!({"email": "ada.barley@example.com"});
+    let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
+    assert_eq!(checkout["fulfillment"]["methods"][0]["destinations"].as_array().map(Vec::len), Some(2));
+    for buyer in [json!({"email": "eve@example.com"}), json!({"first_name": "Eve"}), Value::Null] {
+        wanted["buyer"] = buyer.clone();
+        let path = format!("/checkout-sessions/{}", checkout["id"].as_str().expect("an id"));
+        let changed = server.put(&path, &wanted).await.body(200);
+        assert!(!changed.to_string().contains("Orchard Street"), "{buyer}: {changed}");
+    }
+}
+
+async fn email_that_cannot_be_mailed_is_refused_and_another_is_kept_as_it_was_given(place: Place) {
+    let server = place.serve().await;
+    let mut wanted = deliverable(&[("eraser", 1)]);
+    for email in ["ada..b@example.com", ".ada@example.com", "ada@", "ädä@example.com", "a b@example.com"] {
+        wanted["buyer"] = json!({"email": email});
+        let refused = server.post("/checkout-sessions", &wanted).await.problem(400, "invalid_request");
+        assert!(!refused.text().contains(email), "{}", refused.text());
+    }
+    for (email, kept) in
+        [("Ada.B@Example.COM", "Ada.B@example.com"), (" o'brien+x@example.com ", "o'brien+x@example.com")]
+    {
+        wanted["buyer"] = json!({"email": email});
+        let made = server.post("/checkout-sessions", &wanted).await.body(201);
+        assert_eq!(made["buyer"]["email"], kept);
+    }
+}
+
+crate::on_both_engines!(
+    addresses_are_kept_once_an_order_is_placed_and_the_newest_wins,
+    address_book_is_bounded,
+    another_buyer_is_not_offered_the_addresses_of_the_first,
+    email_that_cannot_be_mailed_is_refused_and_another_is_kept_as_it_was_given,
+);

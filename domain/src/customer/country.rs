@@ -1,0 +1,151 @@
+//! Countries: one value, however it was spelled.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A country of ISO 3166-1, by its alpha-2 code in capital letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CountryCode(&'static str);
+
+impl CountryCode {
+    /// Reads an alpha-2 code, an alpha-3 code or an English name, in capital or small letters. Spaces and punctuation
+    /// do not matter. Numeric codes are not read: without their leading zeros they are ambiguous.
+    pub fn parse(text: &str) -> Option<Self> {
+        let letters: String = text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
+        let found = match letters.as_str() {
+            // ISO 3166-1 reserves it for the United Kingdom, where it is in everyday use.
+            "uk" => celes::Country::from_alpha2("gb"),
+            two if two.len() == 2 => celes::Country::from_alpha2(two),
+            three if three.len() == 3 => celes::Country::from_alpha3(three),
+            // Names first: an alias of American Samoa is the name of Samoa. Some have punctuation within.
+            name => celes::Country::from_name(text.replace([' ', '_'], ""))
+                .or_else(|_| celes::Country::from_name(name))
+                .or_else(|_| celes::Country::from_alias(name)),
+        };
+        found.ok().map(|country| Self(country.alpha2))
+    }
+
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The country of an address or of a rate, read where it enters.
+///
+/// It is stored and shown as text: the alpha-2 code of a country that was read, else the text that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Country {
+    Known(CountryCode),
+    /// No rule may take it for a country; it is kept only so that it can be reported and shown.
+    Unreadable(String),
+}
+
+impl Country {
+    /// Reads an optional field. Blank text is no country.
+    pub fn given(text: Option<String>) -> Option<Self> {
+        text.filter(|text| !text.trim().is_empty()).map(Self::from)
+    }
+
+    pub fn code(&self) -> Option<CountryCode> {
+        match self {
+            Self::Known(code) => Some(*code),
+            Self::Unreadable(_) => None,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(code) => code.as_str(),
+            Self::Unreadable(text) => text,
+        }
+    }
+}
+
+impl From<String> for Country {
+    fn from(text: String) -> Self {
+        CountryCode::parse(&text).map_or(Self::Unreadable(text), Self::Known)
+    }
+}
+impl From<&str> for Country {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+impl From<CountryCode> for Country {
+    fn from(code: CountryCode) -> Self {
+        Self::Known(code)
+    }
+}
+impl From<Country> for String {
+    fn from(country: Country) -> Self {
+        country.as_str().to_owned()
+    }
+}
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<&'static str> {
+        CountryCode::parse(text).map(CountryCode::as_str)
+    }
+
+    #[test]
+    fn every_spelling_of_a_country_is_one_code() {
+        for (texts, expected) in [
+            (
+                &["US", "us", " us ", "USA", "usa", "U.S.A.", "United States", "UNITED STATES OF AMERICA", "America"][..],
+                "US",
+            ),
+            (&["GB", "gbr", "UK", "uk", "United Kingdom", "Great Britain"], "GB"),
+            (&["DE", "DEU", "Germany", "germany"], "DE"),
+            (&["TR", "Turkey", "Türkiye"], "TR"),
+            (&["CZ", "CZE", "Czechia", "Czech Republic"], "CZ"),
+            (&["KR", "South Korea"], "KR"),
+            (&["NZ", "New Zealand", "new_zealand", "New-Zealand"], "NZ"),
+        ] {
+            for text in texts {
+                assert_eq!(code(text), Some(expected), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_names_no_country_has_no_code() {
+        for text in
+            ["", " ", "XX", "ZZZ", "U", "840", "Atlantis", "United", "U S of A", "🇺🇸", "ÄÖ", &"x".repeat(10_000)]
+        {
+            assert_eq!(code(text), None, "{text:?}");
+            assert_eq!(Country::from(text).as_str(), text);
+            assert_eq!(Country::from(text).code(), None);
+        }
+        for blank in ["", " ", "\t"] {
+            assert_eq!(Country::given(Some(blank.to_owned())), None);
+        }
+    }
+
+    #[test]
+    fn codes_and_long_names_of_all_countries_are_read() {
+        for country in celes::Country::get_countries() {
+            for text in [country.alpha2, country.alpha3, country.long_name] {
+                assert_eq!(code(text), Some(country.alpha2), "{text:?}");
+                assert_eq!(code(&text.to_lowercase()), Some(country.alpha2), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_country_is_stored_as_text_and_read_again() {
+        for (stored, read) in [("\"usa\"", "\"US\""), ("\"US\"", "\"US\""), ("\"Narnia\"", "\"Narnia\"")] {
+            let country: Country = serde_json::from_str(stored).expect("text");
+            assert_eq!(serde_json::to_string(&country).expect("text"), read);
+        }
+    }
+}
