@@ -26,7 +26,7 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 /// Everything that an adapter finds wrong.
 pub fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut found = Found::default();
-    let database = DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext);
+    let database = DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext);
     found.note("TUCKSHOP_DATABASE_URL", database);
     let payment = &config.payment;
     if let Some(url) = &payment.gateway_url {
