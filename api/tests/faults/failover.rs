@@ -1,23 +1,69 @@
-//! A failover: the primary of a synchronous pair of Postgres servers is lost, and its standby is promoted.
+//! A failover under load: the primary of a synchronous pair of Postgres servers is lost, and its standby is promoted.
+//!
+//! Two instances sell through one proxy, as through the address of a cluster. A failover begins at a commit: the proxy
+//! lets it happen or not, and resets every connection. Then the old primary is gone for good, and the address leads to
+//! the standby, which takes no writes yet. At that moment the gateway has opened payments and has charged others, and
+//! the shop has recorded neither.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use diesel::{Connection, PgConnection};
-use faultkit::PostgresServer;
 use faultkit::provided::POSTGRES_PROGRAMS;
+use faultkit::{Commit, Fault as Net, PostgresServer, Proxy};
+use paysim::{Fault, Operation, Paysim};
 
 use crate::books::{Books, Item, stock_with};
-use crate::extent::{Chance, PATIENCE};
-use crate::invariants::violations;
+use crate::extent::{Chance, PATIENCE, extent, until};
+use crate::gateway::{self, VISA};
+use crate::invariants::{State, violations};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::platform::{Call, Platform};
+use crate::platform::{Call, Platform, Reply};
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
+const BUYERS: u64 = 6;
 const SEED: u64 = 0xfa11_04e4;
+/// How long the process works on a purchase past its point of no return.
+const GRACE_MS: i64 = 10_000;
+/// A purchase that is caught by a failover is an order, or its key is free, by then.
+const LIMIT_MS: i64 = GRACE_MS + 1_000;
+/// One look of the reconciler, and a busy machine: for a purchase whose first commit was lost, which has no owner.
+const LOOK_MS: i64 = 2_000;
+/// The gateway answers so late that the database is gone by then, and well before the call times out.
+const LATE_MS: u64 = 1_500;
+/// For how long nothing can be written. Longer than the gateway is late.
+const OUTAGE: Duration = Duration::from_millis(2_500);
+/// Background tasks work again so soon after the database takes writes.
+const AWAKE: Duration = Duration::from_secs(3);
+const SETTINGS: &[(&str, &str)] = &[
+    ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
+    ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"),
+    ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "3000"),
+    ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "10000"),
+    ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "500"),
+];
+
+/// Breaks a commit, before or after the server has done it.
+type Broken = fn(Commit) -> Net;
+
+/// Where a failover begins: at this commit among those that name the key of a purchase (the first begins it, the second
+/// settles it).
+const BEGINNINGS: [(u64, Broken); 4] =
+    [(1, Net::ResetAfterCommit), (2, Net::ResetBeforeCommit), (1, Net::ResetBeforeCommit), (2, Net::ResetAfterCommit)];
 
 mod postgres {
     use crate::kit::{Place, run};
+
+    #[test]
+    fn failover_loses_no_order_and_refuses_no_good_card() {
+        let Some(bin) = super::programs() else { return };
+        run(Place::directory_only(), |place| super::failover_loses_no_order_and_refuses_no_good_card(place, bin));
+    }
 
     #[test]
     fn new_primary_is_found_in_a_list_of_servers() {
@@ -67,4 +113,270 @@ async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
     drop(books);
     assert!(server.stop().status.success());
+}
+
+async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: PathBuf) {
+    let mut cluster = Cluster::start(&bin);
+    let gateway = gateway::start();
+    let own = gateway::settings(&gateway);
+    let url = format!("postgres://postgres@{}/postgres", cluster.proxy.address());
+    let settings = [&gateway::beside(&own, SETTINGS)[..], &[("TUCKSHOP_DATABASE_URL", &url)]].concat();
+    stock_with(&place, &settings, ITEMS);
+    let servers = [(); 2].map(|()| Server::launch(&place, &settings));
+    POSTGRES_PROGRAMS.used();
+
+    let market = Market {
+        addresses: [0, 1].map(|index| servers[index].address()),
+        over: AtomicBool::new(false),
+        seen: Mutex::default(),
+    };
+    let mut complaints = Vec::new();
+    std::thread::scope(|scope| {
+        let over = Over(&market.over);
+        for buyer in 0..BUYERS {
+            let market = &market;
+            scope.spawn(move || market.buy(buyer));
+        }
+        for round in 0..extent(1, 6) {
+            until("the buyers buy", PATIENCE, || (market.acknowledged() > 20 * (round + 1)).then_some(()));
+            complaints.extend(fail_over(&mut cluster, &gateway, &market, round));
+            // Another standby, so that the roles alternate.
+            cluster.pair();
+        }
+        drop(over);
+    });
+
+    let mut books = cluster.books();
+    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let seen = market.seen.into_inner().expect("buyers do not panic");
+    let state =
+        State { charges: gateway::charges(&gateway), acknowledged: seen.acknowledged, ..books.state(&place, ITEMS) };
+    complaints.extend(seen.complaints);
+    complaints.extend(violations(&state));
+    if state.acknowledged.len() != state.orders.len() {
+        complaints.push(format!("{} orders, {} acknowledged", state.orders.len(), state.acknowledged.len()));
+    }
+    let held = gateway.ledger().totals().held;
+    complaints.extend((held != 0).then(|| format!("the gateway holds {held}")));
+    let lost = |line: &&serde_json::Value| line["msg"] == "the database cannot be reached";
+    for server in &servers {
+        let lost = server.log().iter().filter(lost).count() as u64;
+        if lost > extent(1, 6) {
+            complaints.push(format!("an instance reports the loss of its database {lost} times"));
+        }
+    }
+    println!("{} orders, {} complaints", state.orders.len(), complaints.len());
+    assert_eq!(complaints, Vec::<String>::new());
+    for server in servers {
+        assert!(server.stop().status.success());
+    }
+}
+
+/// Provokes one failover; returns what came later than it must.
+fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u64) -> Vec<String> {
+    // Two purchases wait to record that they were opened, and two that they were charged.
+    let late = || gateway.faults_dealt().get("late").copied().unwrap_or(0);
+    let before = late();
+    gateway.fail_next(Operation::IntentCreate, 2, Fault::Late { ms: LATE_MS });
+    gateway.fail_next(Operation::IntentConfirm, 2, Fault::Late { ms: LATE_MS });
+    until("four answers are late", PATIENCE, || (late() == before + 4).then_some(()));
+
+    let (nth, at) = BEGINNINGS[(round % 4) as usize];
+    let mut platform = Platform::at(market.addresses[0]);
+    let (checkout, key) = (platform.checkout("bun", 1), fresh_key());
+    cluster.proxy.set(at(Commit::naming(&key).nth(nth).and_die()));
+    std::thread::scope(|scope| {
+        let (checkout, call) = (&checkout, Call::pay(&checkout, &key, VISA));
+        scope.spawn(move || {
+            let reply = market.insist(&mut platform, &call, &mut Chance::of(SEED + round));
+            market.remember(checkout, reply);
+        });
+        until("the failover begins", PATIENCE, || (cluster.proxy.fired() == 1).then_some(()));
+        let began = Instant::now();
+        cluster.promote_standby(began);
+        let (promoted, took) = (Instant::now(), began.elapsed());
+        let asleep = market.addresses.map(|address| scope.spawn(move || asleep(address)));
+        let mut books = cluster.books();
+        let caught: Vec<Caught> = undecided(&mut books).into_values().collect();
+        let acknowledged = market.acknowledged();
+        until("an order is acknowledged", PATIENCE, || (market.acknowledged() > acknowledged).then_some(()));
+        println!(
+            "failover {round}: begun at commit {nth}, no writes for {} ms, an order {} ms later, {} purchases caught",
+            took.as_millis(),
+            promoted.elapsed().as_millis(),
+            caught.len()
+        );
+        // A purchase whose first commit was lost has no owner: the reconciler ends it.
+        let limit = |caught: &Caught| LIMIT_MS + if nth == 1 && caught.checkout == *checkout { LOOK_MS } else { 0 };
+        let mut late = late_ends(&mut books, caught, limit);
+        late.extend(asleep.into_iter().filter_map(|asleep| asleep.join().expect("an answer")));
+        late
+    })
+}
+
+/// An attempt to pay that was under way when its database was lost.
+struct Caught {
+    id: String,
+    checkout: String,
+    created_at_ms: i64,
+}
+
+fn undecided(books: &mut Books) -> BTreeMap<String, Caught> {
+    let of = "FROM payment_attempt WHERE state IN ('opened', 'unknown')";
+    let rows = books.rows(["id", "checkout_id", "created_at"], of).into_iter();
+    let caught = rows.map(|[id, checkout, created_at]| Caught {
+        created_at_ms: created_at.parse().expect("a number"),
+        checkout,
+        id: id.clone(),
+    });
+    caught.map(|caught| (caught.id.clone(), caught)).collect()
+}
+
+/// Waits until all of them are settled; returns those that were open for longer than they may be.
+fn late_ends(books: &mut Books, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caught) -> i64) -> Vec<String> {
+    let mut late = Vec::new();
+    until("what was caught is settled", 2 * PATIENCE, || {
+        let (open, now) = (undecided(books), now_ms());
+        let (still, settled): (Vec<_>, Vec<_>) = caught.drain(..).partition(|caught| open.contains_key(&caught.id));
+        for attempt in settled {
+            let took = now - attempt.created_at_ms;
+            println!("  {} settled after {took} ms", attempt.id);
+            if took > limit_ms(&attempt) {
+                late.push(format!("{} of {} is settled only after {took} ms", attempt.id, attempt.checkout));
+            }
+        }
+        caught = still;
+        caught.is_empty().then_some(())
+    });
+    late
+}
+
+/// By the clock that the instances have.
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    now.as_millis().try_into().expect("before the year 292278994")
+}
+
+/// A complaint if background tasks still rest after a failure a while after the database takes writes.
+fn asleep(address: SocketAddr) -> Option<String> {
+    let (mut platform, began) = (Platform::at(address), Instant::now());
+    loop {
+        let status = platform.must(&Call::get("/statusz")).expect(200).json;
+        let tasks = status["tasks"].as_object().expect("tasks");
+        let failing: Vec<_> = tasks.iter().filter(|(_, task)| task["failing_for"] != 0).map(|(name, _)| name).collect();
+        if failing.is_empty() {
+            return None;
+        }
+        if began.elapsed() > AWAKE {
+            return Some(format!("{failing:?} of {address} rest for more than {AWAKE:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A primary, its synchronous standby, and the address by which the shop knows whichever is the primary.
+struct Cluster {
+    primary: PostgresServer,
+    standby: Option<PostgresServer>,
+    proxy: Proxy,
+}
+
+impl Cluster {
+    fn start(bin: &Path) -> Self {
+        let primary = PostgresServer::create(bin);
+        let proxy = Proxy::start(primary.address());
+        let mut cluster = Self { primary, standby: None, proxy };
+        cluster.pair();
+        cluster
+    }
+
+    /// Gives the primary a standby that has every commit before it is acknowledged.
+    fn pair(&mut self) {
+        self.standby = Some(self.primary.standby());
+        self.primary.wait_for_standby();
+    }
+
+    /// Loses the primary, whose connections are reset already, and promotes the standby at the end of the outage. Before
+    /// that the shop is let in, and finds a server that takes no writes.
+    fn promote_standby(&mut self, began: Instant) {
+        let standby = self.standby.take().expect("a pair");
+        drop(std::mem::replace(&mut self.primary, standby));
+        self.proxy.set_upstream(self.primary.address());
+        let before = self.proxy.accepted();
+        self.proxy.set(Net::Pass);
+        until("the shop has met the standby", PATIENCE, || (self.proxy.accepted() > before + 1).then_some(()));
+        until("the outage is over", PATIENCE, || (began.elapsed() >= OUTAGE).then_some(()));
+        self.primary.promote();
+    }
+
+    fn books(&self) -> Books {
+        Books::Postgres(PgConnection::establish(&self.primary.url()).expect("a connection"))
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    acknowledged: Vec<(String, String)>,
+    complaints: Vec<String>,
+}
+
+/// The buyers, and what they saw.
+struct Market {
+    addresses: [SocketAddr; 2],
+    over: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+/// Ends the buying, also when the test fails: its threads are waited for.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Market {
+    fn acknowledged(&self) -> u64 {
+        self.seen.lock().expect("seen").acknowledged.len() as u64
+    }
+
+    fn buy(&self, buyer: u64) {
+        let mut chance = Chance::of(SEED << 8 | buyer);
+        let mut platforms: BTreeMap<SocketAddr, Platform> = BTreeMap::new();
+        while !self.over.load(Ordering::SeqCst) {
+            let address = *chance.one_of(&self.addresses);
+            let platform = platforms.entry(address).or_insert_with(|| Platform::at(address));
+            let created = self.insist(platform, &Call::create(&fresh_key(), "bun", chance.between(1, 4)), &mut chance);
+            if created.status != 201 {
+                self.complain(format!("a checkout is not created: {created:?}"));
+                continue;
+            }
+            let call = Call::pay(&created.id(), &fresh_key(), VISA);
+            let reply = self.insist(platform, &call, &mut chance);
+            self.remember(&created.id(), reply);
+        }
+    }
+
+    /// Repeats a call with its key until its answer is definite. Only some answers may be a reason to repeat it.
+    fn insist(&self, platform: &mut Platform, call: &Call, chance: &mut Chance) -> Reply {
+        platform.insist(call, chance, 2 * PATIENCE).expect("an instance answers, whatever its database does")
+    }
+
+    /// A good card is charged, and its buyer has an order. Nothing else is right.
+    fn remember(&self, checkout: &str, reply: Reply) {
+        match (reply.status, reply.checkout_status(), reply.order()) {
+            (200, "completed", Some(order)) => {
+                self.seen.lock().expect("seen").acknowledged.push((checkout.to_owned(), order));
+            }
+            _ => {
+                let (status, said) = (reply.status, &reply.json["messages"]);
+                self.complain(format!("{checkout}: a good card is answered with {status}, {said}"));
+            }
+        }
+    }
+
+    fn complain(&self, what: String) {
+        self.seen.lock().expect("seen").complaints.push(what);
+    }
 }
