@@ -63,7 +63,7 @@ impl Call {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nhost: shop\r\nucp-agent: {}\r\n", self.method, self.path, agent(PLATFORM));
         for (name, value) in &self.headers {
