@@ -272,7 +272,7 @@ fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Data
 fn database_config(config: &Config) -> Result<persistence::DatabaseConfig, StartError> {
     let settings = &config.database;
     let millis = Duration::from_millis;
-    let url = DatabaseUrl::parse(&settings.url, settings.allow_plaintext)
+    let url = DatabaseUrl::parse(settings.url.expose(), settings.allow_plaintext)
         .map_err(|error| OpenError::Unreachable(error.to_string()))?;
     Ok(persistence::DatabaseConfig {
         url,
@@ -361,7 +361,7 @@ pub fn shown_database_url(text: &str) -> String {
 
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
-    let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
+    let beside = match DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext) {
         // One ledger for one file, by whatever symbolic link it is opened.
         Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),

@@ -131,6 +131,11 @@ fn delivery_is_promised_for_the_lines_that_need_it() {
     assert_eq!(mixed.expectations[0].description, "Standard");
     assert_eq!(units(&mixed.to_ship()), expected);
 
+    let mut nothing_promised = mixed.clone();
+    nothing_promised.expectations.clear();
+    let all = [("li_1", 2), ("li_2", 1), ("li_3", 3)].map(|(line, units)| (line.to_owned(), units));
+    assert_eq!(units(&nothing_promised.to_ship()), all);
+
     let back = give_back(mixed.clone(), &mixed.lines[0].id, 1);
     let lines = vec![ExpectedLine { line: mixed.lines[2].id.clone(), quantity: 2 }];
     let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);

@@ -43,7 +43,7 @@ pub(super) fn connections(config: &Config) -> Arc<Connections> {
 /// Everything that an adapter finds wrong.
 pub fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut found = Found::default();
-    let database = DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext);
+    let database = DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext);
     found.note("TUCKSHOP_DATABASE_URL", database);
     let payment = &config.payment;
     if let Some(url) = &payment.gateway_url {

@@ -41,7 +41,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
         }
     }
-    if config.mode == Mode::Production && is_special_sqlite(&config.database.url) {
+    if config.mode == Mode::Production && is_special_sqlite(config.database.url.expose()) {
         mistakes
             .add("TUCKSHOP_DATABASE_URL", "must be the path of a file in production mode: nothing in memory is kept");
     }

@@ -11,7 +11,7 @@ use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::platform::{Call, Platform, Reply, STILL};
+use crate::platform::{Call, Platform, Reply, STILL, connect, receive, send};
 
 crate::on_postgres!(
     refused_it_answers_503_at_once_lives_and_recovers,
@@ -22,6 +22,7 @@ crate::on_postgres!(
     reset_before_the_commit_it_is_done_once_and_told,
     reset_after_the_commit_it_is_done_once_and_told,
     reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked,
+    outage_between_charge_and_order_is_waited_out,
 );
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
@@ -292,6 +293,29 @@ fn every_write_is_done_once_and_told(place: &Place, fault: impl Fn(Commit) -> Fa
     let state = shop.books.state(place, ITEMS);
     assert_eq!((state.checkouts.len(), state.orders.len(), state.charges.len()), (4, 2, 2));
     shop.ends_well(place);
+}
+
+/// The database goes away in the commit that places the order, for longer than that commit is looked for. The charge is
+/// made: the order is placed when the database is back, and the caller is given it.
+async fn outage_between_charge_and_order_is_waited_out(place: Place) {
+    let mut shop = Behind::open(&place);
+    let mut broken = 0;
+    for fault in [Fault::ResetBeforeCommit, Fault::ResetAfterCommit] {
+        let (id, key) = (shop.platform.checkout("bun", 1), fresh_key());
+        let complete = Call::complete(&id, &key, "success_token");
+        shop.proxy.set(fault(Commit::naming(&key).nth(2).and_die()));
+        let mut caller = connect(shop.server.address()).expect("a connection");
+        send(&mut caller, &complete).expect("sent");
+        broken += 1;
+        shop.said(broken, "commit outcome was unknown", &[("resolution", "deferred")]);
+        shop.proxy.set(Fault::Pass);
+        let reply = receive(&mut caller).expect("an answer").expect(200);
+        assert_eq!(reply.checkout_status(), "completed", "{reply:?}");
+        assert_eq!(shop.platform.must(&complete).expect(200).body, reply.body);
+    }
+    let state = shop.books.state(&place, ITEMS);
+    assert_eq!((state.orders.len(), state.charges.len()), (2, 2));
+    shop.ends_well(&place);
 }
 
 async fn reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked(place: Place) {

@@ -107,9 +107,6 @@ async fn goods_that_need_no_delivery_pay_none_and_stand_in_no_group(place: Place
         let done = server.complete(&card, "success_token").await.body(200);
         let order = server.order(&done).await;
         assert_eq!(order["fulfillment"]["expectations"], json!([]), "{methods}");
-        let path = format!("/testing/orders/{}/fulfill", order["id"].as_str().expect("an id"));
-        let sent = server.post(&path, &json!({})).await.body(200);
-        assert_eq!(sent["fulfillment"]["events"], json!([]), "{methods}");
     }
     let checkout = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).await.body(201);
     assert_eq!(server.get(&checkout_path(&checkout)).await.body(200)["status"], "ready_for_complete");

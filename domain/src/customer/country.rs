@@ -124,8 +124,11 @@ mod tests {
         {
             assert_eq!(code(text), None, "{text:?}");
             assert_eq!(Country::from(text).as_str(), text);
+            assert_eq!(Country::from(text).to_string(), text);
             assert_eq!(Country::from(text).code(), None);
         }
+        assert_eq!(Country::given(Some("usa".to_owned())).as_ref().map(Country::as_str), Some("US"));
+        assert_eq!(Country::given(None), None);
         for blank in ["", " ", "\t"] {
             assert_eq!(Country::given(Some(blank.to_owned())), None);
         }

@@ -4,7 +4,7 @@ use email_address::EmailAddress;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::country::{Country, CountryCode};
+use super::country::Country;
 
 /// An e-mail address that can be mailed. The part before the @ is kept as it was given: only its own host may say
 /// whether capital letters matter there (RFC 5321, section 2.4).
@@ -81,11 +81,6 @@ pub struct Address {
 }
 
 impl Address {
-    /// Where it is, once its country was given and read.
-    pub fn country_code(&self) -> Option<CountryCode> {
-        self.country.as_ref().and_then(Country::code)
-    }
-
     /// Whether it names a place within its country. Which parts a carrier needs beyond that differs by country.
     pub fn names_a_place(&self) -> bool {
         [&self.street, &self.extended, &self.locality, &self.postal_code]

@@ -253,6 +253,11 @@ mod tests {
         assert_eq!(ids("CA", &facts), ["std", "exp-intl"]);
         facts.rates.reverse();
         assert_eq!(ids("US", &facts), ["std", "exp-us"]);
+        // Of two that say the same, the first counts.
+        for country in [None, Some("US")] {
+            facts.rates = vec![rate("a", country, "standard", 1), rate("b", country, "standard", 2)];
+            assert_eq!(ids("US", &facts), ["a"]);
+        }
         // A rate of a country that is none is a rate of no country, and not of every country.
         facts.rates = vec![rate("nowhere", Some("Narnia"), "standard", 1)];
         assert_eq!(ids("US", &facts), Vec::<String>::new());

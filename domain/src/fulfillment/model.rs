@@ -83,11 +83,6 @@ impl Fulfillment {
         let selected = self.group.selected_option.as_ref()?;
         self.group.options.iter().find(|option| option.id == *selected)
     }
-
-    /// Whether it is known where the goods go and how.
-    pub fn is_settled(&self) -> bool {
-        self.destination().is_some() && self.option().is_some()
-    }
 }
 
 /// What a platform asks for.

@@ -162,6 +162,7 @@ mod tests {
             ("shipped", "li_1", 3, Ok((3, LineStatus::Fulfilled))),
             ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
             ("shipped", "li_1", 4, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
+            ("shipped", "li_1", 1, Ok((1, LineStatus::Partial))),
             ("shipped", "li_1", 0, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
             ("shipped", "li_1", i64::MAX, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
             ("shipped", "li_9", 1, Err(OrderChangeRefused::UnknownLine(LineId("li_9".into())))),

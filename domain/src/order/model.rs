@@ -65,10 +65,12 @@ impl Order {
         Some(of_first(gone.saturating_add(units)) - of_first(gone))
     }
 
-    /// The units that were promised to be delivered and are not sent yet.
+    /// The units that were promised to be delivered and are not sent yet. Of an order that promised no delivery: all that
+    /// are not sent yet, since whoever asks means to hand them over some other way.
     pub fn to_ship(&self) -> Vec<ExpectedLine> {
         let is_expected = |line: &OrderLine| {
-            self.expectations.iter().flat_map(|one| &one.lines).any(|expected| expected.line == line.id)
+            let mut expected = self.expectations.iter().flat_map(|one| &one.lines);
+            self.expectations.is_empty() || expected.any(|expected| expected.line == line.id)
         };
         let open = self.lines.iter().filter(|line| line.total > line.fulfilled && is_expected(line));
         open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect()
