@@ -142,6 +142,9 @@ fn delivery_is_promised_for_the_lines_that_need_it() {
     let shipment = Shipment { kind: "shipped".into(), lines, tracking_number, tracking_url, carrier, description };
     let sent = ship(back, "s1".into(), shipment, NOW).expect("there are that many units");
     assert_eq!(units(&sent.to_ship()), [("li_1".to_owned(), 1), ("li_3".to_owned(), 1)]);
+    let mut all_sent = sent.clone();
+    all_sent.lines[0].fulfilled = all_sent.lines[0].total;
+    assert_eq!(units(&all_sent.to_ship()), [("li_3".to_owned(), 1)]);
     assert_eq!((sent.shipments().count(), sent.adjustments().count(), sent.events.len()), (1, 1, 3));
     assert_eq!(sent.events.iter().map(|event| event.is_shipping()).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(sent.adjustments().next().map(|(event, _)| event.id.as_str()), Some("adj_1"));
