@@ -22,6 +22,10 @@ pub struct Call {
 }
 
 impl Call {
+    pub fn mentions(&self, text: &str) -> bool {
+        self.body.contains(text)
+    }
+
     pub fn get(path: &str) -> Self {
         Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
     }
