@@ -130,6 +130,24 @@ mod tests {
     }
 
     #[test]
+    fn customers_with_one_address_and_rates_for_one_country_are_refused_by_line() {
+        let customers = "id,name,email\na,Ann,ann@shop.example\nb,Bob,bob@shop.example\nc,Cat,ANN@shop.example\n";
+        let rates = "id,country_code,service_level,price,title\n\
+                     std,default,standard,5,S\nus,US,standard,5,S\nexp,US,express,5,E\nusa,USA,standard,9,T\nall,default,standard,9,T\n";
+        let Err(ReadError::Problems(problems)) =
+            read_texts(Box::leak(Box::new([("customers.csv", customers), ("shipping_rates.csv", rates)])))
+        else {
+            panic!("both files have rows that exclude each other")
+        };
+        assert_eq!(
+            problems.to_string(),
+            "customers.csv:4: email: is the same as in line 2\n\
+             shipping_rates.csv:5: country_code and service_level: is the same as in line 3\n\
+             shipping_rates.csv:6: country_code and service_level: is the same as in line 2"
+        );
+    }
+
+    #[test]
     fn a_refusal_of_the_shop_is_told_by_line() {
         let read = read_texts(&[
             ("inventory.csv", "product_id,quantity\na,1\n\nb,2\n"),

@@ -11,7 +11,7 @@ use domain::money::{Currency, Money};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 
 use super::field::{BadField, Field};
-use super::table::Table;
+use super::table::{Table, Unique};
 
 /// Every file there is, in the order of their names.
 pub(super) const FILES: [&str; 8] = [
@@ -42,7 +42,7 @@ pub(super) const PRODUCTS: Table<ImportedProduct, 5> = Table {
     optional: &["requires_shipping"],
     confidential: false,
     row: product,
-    key: |product| product.id.0.clone(),
+    unique: &[Unique { columns: "id", of: |product| product.id.0.clone() }],
 };
 
 fn product(
@@ -68,7 +68,7 @@ pub(super) const INVENTORY: Table<ImportedStock, 2> = Table {
     row: |[product_id, quantity], _| {
         Ok(ImportedStock { sku: product_id.sku()?, on_hand: quantity.whole("units", 0, MAX_STOCK)? })
     },
-    key: |stock| stock.sku.as_str().to_owned(),
+    unique: &[Unique { columns: "product_id", of: |stock| stock.sku.as_str().to_owned() }],
 };
 
 pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
@@ -79,7 +79,11 @@ pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
     row: |[id, name, email], _| {
         Ok(ImportedCustomer { id: id.id()?, name: name.text(MAX_NAME)?, email: email.email()? })
     },
-    key: |customer| customer.id.clone(),
+    unique: &[
+        Unique { columns: "id", of: |customer| customer.id.clone() },
+        // Orders find a customer by the address.
+        Unique { columns: "email", of: |customer| customer.email.key() },
+    ],
 };
 
 pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
@@ -89,7 +93,7 @@ pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
     confidential: false,
     row: address,
     // Two customers may each have a `home`. Ids have no control characters, so the two parts stay apart.
-    key: |address| format!("{}\u{1f}{}", address.customer, address.id.0),
+    unique: &[Unique { columns: "id", of: |address| format!("{}\u{1f}{}", address.customer, address.id.0) }],
 };
 
 fn address(
@@ -113,8 +117,16 @@ pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
     optional: &[],
     confidential: false,
     row: shipping_rate,
-    key: |rate| rate.id.0.clone(),
+    unique: &[
+        Unique { columns: "id", of: |rate| rate.id.0.clone() },
+        // A checkout offers one rate for a country and level.
+        Unique { columns: "country_code and service_level", of: country_and_level },
+    ],
 };
+
+fn country_and_level(rate: &ShippingRate) -> String {
+    format!("{}\u{1f}{}", rate.country.as_ref().map_or("default", |country| country.as_str()), rate.service_level.0)
+}
 
 fn shipping_rate(
     [id, country_code, service_level, price, title]: [Field<'_>; 5],
@@ -135,7 +147,7 @@ pub(super) const DISCOUNTS: Table<Discount, 5> = Table {
     optional: &["eligible_item_ids"],
     confidential: false,
     row: discount,
-    key: |discount| discount.code.as_str().to_owned(),
+    unique: &[Unique { columns: "code", of: |discount| discount.code.as_str().to_owned() }],
 };
 
 #[derive(Clone, Copy)]
@@ -174,7 +186,7 @@ pub(super) const PROMOTIONS: Table<FreeShipping, 5> = Table {
     optional: &[],
     confidential: false,
     row: promotion,
-    key: |promotion| promotion.id.clone(),
+    unique: &[Unique { columns: "id", of: |promotion| promotion.id.clone() }],
 };
 
 fn promotion(
@@ -200,7 +212,7 @@ pub(super) const INSTRUMENTS: Table<ImportedInstrument, 6> = Table {
     // Whoever has a token can pay with it.
     confidential: true,
     row: instrument,
-    key: |instrument| instrument.id.clone(),
+    unique: &[Unique { columns: "id", of: |instrument| instrument.id.clone() }],
 };
 
 fn instrument(

@@ -13,18 +13,25 @@ use super::grammar;
 use super::problem::{Problem, Problems};
 
 /// What a file holds and how a row of it is understood.
-pub(super) struct Table<T, const N: usize> {
+pub(super) struct Table<T: 'static, const N: usize> {
     /// Name without directory.
     pub file: &'static str,
-    /// In the order in which `row` takes the fields. The first one is named when two rows have the same key.
+    /// In the order in which `row` takes the fields.
     pub columns: [&'static str; N],
     /// Those of `columns` that a file may leave out; their fields are then empty.
     pub optional: &'static [&'static str],
     /// Whether messages must not repeat what the file says.
     pub confidential: bool,
     pub row: fn([Field<'_>; N], Currency) -> Result<T, BadField>,
-    /// What no two rows may share: the shop's key.
-    pub key: fn(&T) -> String,
+    /// What no two rows may share. The first one is the shop's key.
+    pub unique: &'static [Unique<T>],
+}
+
+/// A value that no two rows of a file may share.
+pub(super) struct Unique<T: 'static> {
+    /// The columns that it is made of.
+    pub columns: &'static str,
+    pub of: fn(&T) -> String,
 }
 
 /// Good rows, and the line of each.
@@ -80,7 +87,7 @@ impl<T, const N: usize> Table<T, N> {
                 return rows;
             }
         };
-        let mut first_lines = HashMap::<String, u64>::new();
+        let mut first_lines = HashMap::<(usize, String), u64>::new();
         for (line, record) in records {
             if reading.rows_left == 0 {
                 let message = format!("there are more than {MAX_ROWS} rows in all; import them in parts");
@@ -90,13 +97,9 @@ impl<T, const N: usize> Table<T, N> {
             reading.rows_left -= 1;
             match self.row(&header, record, reading.currency) {
                 Err(bad) => self.report(reading, line, bad),
-                Ok(value) => match first_lines.entry((self.key)(&value)) {
-                    Entry::Occupied(first) => {
-                        let message = format!("is the same as in line {}", first.get());
-                        self.report(reading, line, BadField { column: self.columns[0], message });
-                    }
-                    Entry::Vacant(unused) => {
-                        unused.insert(line);
+                Ok(value) => match self.shared(&mut first_lines, &value, line) {
+                    Some(bad) => self.report(reading, line, bad),
+                    None => {
                         rows.values.push(value);
                         rows.lines.push(line);
                     }
@@ -104,6 +107,20 @@ impl<T, const N: usize> Table<T, N> {
             }
         }
         rows
+    }
+
+    /// Notes the unique values of a row, or says which of them an earlier row has.
+    fn shared(&self, first_lines: &mut HashMap<(usize, String), u64>, value: &T, line: u64) -> Option<BadField> {
+        for (index, unique) in self.unique.iter().enumerate() {
+            match first_lines.entry((index, (unique.of)(value))) {
+                Entry::Occupied(first) => {
+                    let message = format!("is the same as in line {}", first.get());
+                    return Some(BadField { column: unique.columns, message });
+                }
+                Entry::Vacant(unused) => drop(unused.insert(line)),
+            }
+        }
+        None
     }
 
     fn header(&self, record: ByteRecord) -> Result<Header<N>, Vec<String>> {
@@ -214,7 +231,10 @@ mod tests {
             note.optional_text(5)?;
             Ok((id.id()?, legs.whole("legs", 0, 8)?))
         },
-        key: |(id, _)| id.clone(),
+        unique: &[
+            Unique { columns: "id", of: |(id, _)| id.clone() },
+            Unique { columns: "id and legs", of: |(id, legs)| format!("{}{legs}", id.to_lowercase()) },
+        ],
     };
 
     fn read(table: &Table<(String, i64), 3>, bytes: &[u8]) -> (Rows<(String, i64)>, String) {
@@ -269,6 +289,7 @@ mod tests {
                 b"id,legs\ncat,4\nant,6\ncat,4\n cat,3\n",
                 "pets.csv:4: id: is the same as in line 2\npets.csv:5: id: is the same as in line 2",
             ),
+            (b"id,legs\ncat,4\nCAT,4\nCat,3\n", "pets.csv:3: id and legs: is the same as in line 2"),
         ] {
             assert_eq!(read(&PETS, bytes).1, expected, "{bytes:?}");
         }

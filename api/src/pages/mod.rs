@@ -10,6 +10,7 @@ use askama::Template;
 use domain::checkout::{Checkout, CheckoutBook, Status, Totals};
 use domain::clock::Clock;
 use domain::context::RequestContext;
+use domain::fault::{Fault, FaultKind};
 use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderBook};
@@ -73,8 +74,8 @@ struct Missing<'a> {
     shop: &'a str,
 }
 
-async fn home(pages: web::Data<Pages>) -> HttpResponse {
-    html(StatusCode::OK, &render(&pages.home))
+async fn home(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>) -> HttpResponse {
+    page(&ctx, StatusCode::OK, &pages.home)
 }
 
 async fn checkout(
@@ -82,24 +83,27 @@ async fn checkout(
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
 ) -> HttpResponse {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages) };
+    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
     match pages.checkouts.read_page(&ctx, token).await {
-        Ok(Some(checkout)) => html(StatusCode::OK, &checkout_receipt(&pages.shop, &checkout.as_of(pages.clock.now()))),
-        Ok(None) => missing(&pages),
+        Ok(Some(checkout)) => {
+            let checkout = checkout.as_of(pages.clock.now());
+            page(&ctx, StatusCode::OK, &checkout_receipt(&pages.shop, &checkout))
+        }
+        Ok(None) => missing(&pages, &ctx),
         Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
     }
 }
 
 async fn order(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>, token: web::Path<String>) -> HttpResponse {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages) };
+    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
     match pages.orders.read_page(&ctx, token).await {
-        Ok(Some(order)) => html(StatusCode::OK, &order_receipt(&pages.shop, &order)),
-        Ok(None) => missing(&pages),
+        Ok(Some(order)) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
+        Ok(None) => missing(&pages, &ctx),
         Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
     }
 }
 
-fn checkout_receipt(shop: &str, checkout: &Checkout) -> String {
+fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
     let lines = checkout.details.lines.iter().map(|line| ReceiptLine {
         title: &line.title,
         quantity: line.quantity.into(),
@@ -115,7 +119,7 @@ fn checkout_receipt(shop: &str, checkout: &Checkout) -> String {
         Status::Canceled => "cancelled",
     };
     let delivery = checkout.details.delivery();
-    render(&Receipt {
+    Receipt {
         shop,
         heading: "Your checkout",
         id: checkout.id.as_str(),
@@ -124,10 +128,10 @@ fn checkout_receipt(shop: &str, checkout: &Checkout) -> String {
         totals: totals(&checkout.details.totals, checkout.currency),
         delivery: delivery.map(|(_, option)| option.title.as_str()),
         notes: checkout.details.messages.iter().map(|message| message.content.as_str()).collect(),
-    })
+    }
 }
 
-fn order_receipt(shop: &str, order: &Order) -> String {
+fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
     let lines = order.lines.iter().map(|line| ReceiptLine {
         title: &line.title,
         quantity: line.total,
@@ -139,7 +143,7 @@ fn order_receipt(shop: &str, order: &Order) -> String {
             LineStatus::Removed => "removed",
         },
     });
-    render(&Receipt {
+    Receipt {
         shop,
         heading: "Your order",
         id: order.id.as_str(),
@@ -148,7 +152,7 @@ fn order_receipt(shop: &str, order: &Order) -> String {
         totals: totals(&order.totals, order.currency),
         delivery: order.expectations.first().map(|expectation| expectation.description.as_str()),
         notes: Vec::new(),
-    })
+    }
 }
 
 fn totals(totals: &Totals, currency: Currency) -> Vec<(&str, Money)> {
@@ -159,16 +163,23 @@ fn money(amount: Amount, currency: Currency) -> Money {
     Money { amount, currency }
 }
 
-fn missing(pages: &Pages) -> HttpResponse {
-    html(StatusCode::NOT_FOUND, &render(&Missing { shop: &pages.shop }))
+fn missing(pages: &Pages, ctx: &RequestContext) -> HttpResponse {
+    page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
 }
 
-fn render(page: &impl Template) -> String {
-    page.render().unwrap_or_default()
+/// The page, or 500: an empty page would look like one that has nothing to say.
+fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> HttpResponse {
+    match page.render() {
+        Ok(text) => html(status, text),
+        Err(error) => {
+            let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
+            fault_problem(ctx, &fault).respond(Some(ctx.request_id().as_str()))
+        }
+    }
 }
 
 /// The pages hold what one buyer bought: no cache may keep them, no other site may learn their address.
-fn html(status: StatusCode, page: &str) -> HttpResponse {
+fn html(status: StatusCode, page: String) -> HttpResponse {
     HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")
         .insert_header((CACHE_CONTROL, "private, no-store"))
@@ -178,5 +189,44 @@ fn html(status: StatusCode, page: &str) -> HttpResponse {
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         ))
-        .body(page.to_owned())
+        .body(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::context::{Deadline, TraceContext};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::log::Kept;
+
+    struct Unwritable;
+
+    impl std::fmt::Display for Unwritable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+
+    #[derive(Template)]
+    #[template(source = "{{ value }}", ext = "txt")]
+    struct Broken {
+        value: Unwritable,
+    }
+
+    #[test]
+    fn page_that_cannot_be_rendered_is_500_and_not_empty() {
+        let log = Kept::default();
+        let deadline = Deadline::after(Duration::from_secs(1));
+        let ctx =
+            RequestContext::for_task(&log.logger(), "page", TraceContext::start(), deadline, CancellationToken::new());
+        assert_eq!(
+            page(&ctx, StatusCode::OK, &Broken { value: Unwritable }).status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+        assert!(log.lines().iter().any(|line| line["op"] == "page.render" && line["error_code"] == "internal"));
+        assert_eq!(page(&ctx, StatusCode::OK, &Missing { shop: "Shop" }).status(), StatusCode::OK);
+    }
 }
