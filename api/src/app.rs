@@ -236,6 +236,7 @@ impl App {
             abandoned: Arc::new(move || abandoned.abandoned()),
             oldest_commit: Arc::new(move || commits.oldest_commit()),
             lost_log_lines,
+            connections: settings::connections(config),
         };
         Ok(Self {
             scope: Scope::new(
@@ -271,7 +272,7 @@ fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Data
 fn database_config(config: &Config) -> Result<persistence::DatabaseConfig, StartError> {
     let settings = &config.database;
     let millis = Duration::from_millis;
-    let url = DatabaseUrl::parse(&settings.url, settings.allow_plaintext)
+    let url = DatabaseUrl::parse(settings.url.expose(), settings.allow_plaintext)
         .map_err(|error| OpenError::Unreachable(error.to_string()))?;
     Ok(persistence::DatabaseConfig {
         url,
@@ -360,7 +361,7 @@ pub fn shown_database_url(text: &str) -> String {
 
 /// Where the ledger of the simulated payments is kept.
 pub fn ledger_path(config: &Config) -> PathBuf {
-    let beside = match DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext) {
+    let beside = match DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext) {
         // One ledger for one file, by whatever symbolic link it is opened.
         Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
@@ -445,6 +446,8 @@ fn every(millis: u64) -> Schedule {
 
 /// Connections that the kernel holds before they are accepted. It may hold fewer: `net.core.somaxconn`.
 const BACKLOG: i32 = 4_096;
+/// What the kernel holds of each connection in each direction. Linux doubles it.
+const SOCKET_BUFFER: usize = 64 * 1024;
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -452,6 +455,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // As the standard library does: a restart need not wait for connections of the process before it.
         socket.set_reuse_address(true)?;
+        // Accepted sockets inherit both.
+        socket.set_send_buffer_size(SOCKET_BUFFER)?;
+        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))

@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
+/// Gives back what a burst of large requests took. The allocator of the C library keeps most of it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     api::cli::run(std::env::args_os(), std::env::vars_os())
 }

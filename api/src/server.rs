@@ -1,19 +1,22 @@
 //! Serving an [`App`] over HTTP, from the first connection to the last answer.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_server::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use actix_web::{App as Actix, HttpResponse, HttpServer, web};
+use actix_web::{App as Actix, HttpResponse, web};
 use domain::context::Deadline;
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
 use crate::operations::Operations;
 use crate::runtime::{Shutdown, refuse_latecomers};
@@ -33,8 +36,18 @@ pub enum Ending {
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Few ask the listener of the operator, and none for long.
-const OPERATIONS_CONNECTIONS: usize = 64;
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
+const OPERATIONS_LIMITS: Limits = Limits {
+    head_time: OPERATIONS_TIMEOUT,
+    keep_alive: OPERATIONS_TIMEOUT,
+    body_time: OPERATIONS_TIMEOUT,
+    write_time: OPERATIONS_TIMEOUT,
+    body_bytes: 8 * 1024,
+    held_bytes: 1024 * 1024,
+    connections: 64,
+};
+/// How often connections that were cut are logged.
+const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
 /// What is listened on: the shop's own address, and that of its operator if there is one.
 pub struct Listeners {
@@ -58,7 +71,11 @@ pub async fn serve(
 ) -> std::io::Result<Ending> {
     let latecomers = listeners.shop.try_clone()?;
     let (of_operations, operations) = (app.scope.clone(), app.operations.clone());
-    let operations = listeners.operations.map(|listener| start_operations(of_operations, operations, listener));
+    let connections =
+        [Arc::clone(&operations.connections), Arc::new(Connections::new("operations", OPERATIONS_LIMITS))];
+    let guarded = Arc::clone(&connections[1]);
+    let operations =
+        listeners.operations.map(|listener| start_operations(of_operations, operations, listener, guarded));
     let operations = serve_operations(operations.transpose()?);
     let (commands, supervisor, shutdown, scope) =
         (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
@@ -110,8 +127,19 @@ pub async fn serve(
         }
         left = oversee(server, going_down, &shutdown, &by_itself, log) => left?,
         error = operations => return Err(error),
+        never = report_cuts(&connections, log) => match never {},
     };
+    connections.iter().for_each(|connections| connections.report(log));
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
+}
+
+/// Logs which connections were cut, for ever.
+async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallible {
+    let mut period = tokio::time::interval(REPORT_PERIOD);
+    loop {
+        period.tick().await;
+        connections.iter().for_each(|connections| connections.report(log));
+    }
 }
 
 /// Waits for the end of the shutdown and returns what was left. A server that ends before the shutdown has begun begins
@@ -147,15 +175,14 @@ fn unanswered(scope: &Scope) -> Option<String> {
 }
 
 fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
-    let http = &config.http;
-    let millis = Duration::from_millis;
+    let connections = Arc::clone(&app.operations.connections);
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
     let (shop, pages, operations) =
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
     let payments = app.payments.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
     let serves_status = config.serves_status();
-    let server = HttpServer::new(move || {
+    let application = move || {
         let mut routes = Routes::default();
         operations::probes(&mut routes);
         if serves_status {
@@ -179,39 +206,32 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
             simulation::routes(&mut routes);
         }
         actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
-    });
-    let server = server
+    };
+    let server = Server::build()
         .workers(config.workers())
-        .max_connections(http.max_connections)
-        .keep_alive(millis(http.keep_alive_ms))
-        .client_request_timeout(millis(http.header_timeout_ms))
-        .client_disconnect_timeout(millis(1_000))
-        // A client that closes is gone: its handler's future is dropped, which is how a command learns of it.
-        .h1_allow_half_closed(false)
+        .max_concurrent_connections(config.http.max_connections)
         .shutdown_timeout(config.shutdown.drain_ms.div_ceil(1_000))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+        .disable_signals();
+    connection::listen(server, listener, connections, application)
 }
 
 /// The listener of the operator: the probes and the status, whatever the shop's own address serves.
-fn start_operations(scope: Scope, operations: Operations, listener: TcpListener) -> std::io::Result<Server> {
+fn start_operations(
+    scope: Scope,
+    operations: Operations,
+    listener: TcpListener,
+    connections: Arc<Connections>,
+) -> std::io::Result<Server> {
     let (scope, operations) = (web::Data::new(scope), web::Data::new(operations));
-    let server = HttpServer::new(move || {
+    let application = move || {
         let mut routes = Routes::default();
         operations::probes(&mut routes);
         operations::status(&mut routes);
         let actix = Actix::new().wrap(from_fn(request_scope)).app_data(scope.clone()).app_data(operations.clone());
         actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
-    });
-    let server = server
-        .workers(1)
-        .max_connections(OPERATIONS_CONNECTIONS)
-        .keep_alive(OPERATIONS_TIMEOUT)
-        .client_request_timeout(OPERATIONS_TIMEOUT)
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+    };
+    let server = Server::build().workers(1).max_concurrent_connections(OPERATIONS_LIMITS.connections).disable_signals();
+    connection::listen(server, listener, connections, application)
 }
 
 /// Runs until it fails; without one, for ever.

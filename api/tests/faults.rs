@@ -19,6 +19,8 @@ mod deadlines;
 mod departures;
 #[path = "faults/disk.rs"]
 mod disk;
+#[path = "faults/edge.rs"]
+mod edge;
 #[path = "faults/extent.rs"]
 mod extent;
 #[path = "faults/failover.rs"]

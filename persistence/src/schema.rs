@@ -242,6 +242,16 @@ diesel::table! {
     }
 }
 diesel::table! {
+    idempotency_binding (principal, operation, key) {
+        principal -> Text,
+        operation -> Text,
+        #[sql_name = "idempotency_key"]
+        key -> Text,
+        resource -> Text,
+        created_at -> BigInt,
+    }
+}
+diesel::table! {
     schema_floor (version) {
         version -> Text,
     }
@@ -252,3 +262,4 @@ diesel::allow_tables_to_appear_in_same_query!(variant, stock);
 diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_line);
+diesel::allow_tables_to_appear_in_same_query!(idempotency_key, idempotency_binding);

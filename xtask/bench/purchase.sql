@@ -14,6 +14,7 @@ COMMIT;
 -- checkout.update
 BEGIN;
 INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fingerprint, created_at) VALUES ('bench', 'checkout.update', 'c' || :n, 'u' || :n, 'f', 1) ON CONFLICT DO NOTHING;
+INSERT INTO idempotency_binding (principal, operation, idempotency_key, resource, created_at) VALUES ('bench', 'checkout.update', 'u' || :n, 'c' || :n, 1) ON CONFLICT (principal, operation, idempotency_key) DO UPDATE SET created_at = excluded.created_at RETURNING resource;
 SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
 SELECT v.sku, v.title, v.image_url, v.price, v.requires_shipping, s.on_hand, s.held FROM variant v LEFT OUTER JOIN stock s ON s.sku = v.sku WHERE v.sku IN ('bench_' || :s) AND v.currency = 'USD' LIMIT 100;
 SELECT code, kind, value, eligible_skus, description FROM discount WHERE code IN ('10OFF') AND currency = 'USD' LIMIT 20;
@@ -25,6 +26,7 @@ COMMIT;
 -- checkout.begin_completion
 BEGIN;
 INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fingerprint, created_at) VALUES ('bench', 'checkout.complete', 'c' || :n, 'p' || :n, 'f', 1) ON CONFLICT DO NOTHING;
+INSERT INTO idempotency_binding (principal, operation, idempotency_key, resource, created_at) VALUES ('bench', 'checkout.complete', 'p' || :n, 'c' || :n, 1) ON CONFLICT (principal, operation, idempotency_key) DO UPDATE SET created_at = excluded.created_at RETURNING resource;
 SELECT * FROM checkout WHERE id = 'c' || :n FOR UPDATE;
 SELECT sku, on_hand, held FROM stock WHERE sku IN ('bench_' || :s) ORDER BY sku FOR UPDATE;
 UPDATE stock SET on_hand = on_hand, held = held + 1 WHERE sku = 'bench_' || :s;

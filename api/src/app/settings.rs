@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::payment::{HandlerId, PaymentHandler};
@@ -17,16 +18,32 @@ use persistence::DatabaseUrl;
 use slog::{Logger, warn};
 
 use crate::config::{Capture, Config, MailProtection, Mistake, Mode};
+use crate::http::connection::{Connections, Limits};
 
 const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
 const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 const READABLE_BY_OTHERS: u32 = 0o004;
 
+/// The connections of the shop's own address, none of them open yet.
+pub(super) fn connections(config: &Config) -> Arc<Connections> {
+    let (http, millis) = (&config.http, Duration::from_millis);
+    let limits = Limits {
+        head_time: millis(http.header_timeout_ms),
+        keep_alive: millis(http.keep_alive_ms),
+        body_time: millis(http.body_timeout_ms),
+        write_time: millis(http.write_timeout_ms),
+        body_bytes: http.max_body_bytes,
+        held_bytes: http.held_bytes,
+        connections: http.max_connections.saturating_mul(config.workers()),
+    };
+    Arc::new(Connections::new("shop", limits))
+}
+
 /// Everything that an adapter finds wrong.
 pub fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut found = Found::default();
-    let database = DatabaseUrl::parse(&config.database.url, config.database.allow_plaintext);
+    let database = DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext);
     found.note("TUCKSHOP_DATABASE_URL", database);
     let payment = &config.payment;
     if let Some(url) = &payment.gateway_url {

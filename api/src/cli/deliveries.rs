@@ -125,11 +125,12 @@ fn known(session: &Session<'_>, name: String) -> Result<Destination, String> {
 fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
     let destination = to.map(|to| known(session, to)).transpose()?;
     let filter = DeliveryFilter { state: state.map(State::of), destination };
-    let found = session.wait(session.tools.deliveries.list(&session.ctx, filter, limit));
+    let found = session.wait(session.tools.deliveries.list(&session.ctx, filter, limit + 1));
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
-    found.iter().for_each(|delivery| print(delivery, now));
-    say!("{} shown.", found.len());
+    let shown = found.get(..limit as usize).unwrap_or(&found);
+    shown.iter().for_each(|delivery| print(delivery, now));
+    say!("{}", summary(shown.len(), found.len()));
     Ok(())
 }
 
@@ -155,12 +156,20 @@ fn print(delivery: &DeliverySummary, now: Timestamp) {
 }
 
 fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
-    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, None, limit));
+    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, None, limit + 1));
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
-    found.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
-    say!("{} shown.", found.len());
+    let shown = found.get(..limit as usize).unwrap_or(&found);
+    shown.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
+    say!("{}", summary(shown.len(), found.len()));
     Ok(())
+}
+
+fn summary(shown: usize, found: usize) -> String {
+    match found > shown {
+        true => format!("{shown} shown; there are more, see --limit."),
+        false => format!("{shown} shown."),
+    }
 }
 
 fn print_destination(it: &DestinationSummary, now: Timestamp, has_mail_relay: bool) {
@@ -227,8 +236,11 @@ fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
         Selection::Of(to) => Some(to.clone()),
         Selection::All => None,
     };
-    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, MOST_DESTINATIONS));
+    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, MOST_DESTINATIONS + 1));
     let found = found.map_err(|fault| fault.chain())?;
+    if found.len() > MOST_DESTINATIONS as usize {
+        return Err(format!("there are more than {MOST_DESTINATIONS} destinations: name one"));
+    }
     Ok(found.iter().map(|it| it.dead.saturating_add(it.pending)).fold(0, u32::saturating_add))
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Pinned {
     webhook_url: Option<Url>,
 }
 
-/// More platforms than anyone pins by hand.
+/// More platforms than anyone pins by hand. What is beyond is said to be there.
 const MOST: u32 = 1_000;
 /// A profile larger than this is none.
 const LARGEST_PROFILE: u64 = 256 * 1_024;
@@ -82,13 +82,17 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
 }
 
 fn list(session: &Session<'_>) -> ExitCode {
-    match session.wait(session.tools.platforms.list(&session.ctx, MOST)) {
+    match session.wait(session.tools.platforms.list(&session.ctx, MOST + 1)) {
         Ok(platforms) => {
-            for platform in &platforms {
+            let first = platforms.get(..MOST as usize).unwrap_or(&platforms);
+            for platform in first {
                 let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
                 say!("{}  {}", shown(&platform.id.0), told(url));
             }
-            say!("{} pinned.", platforms.len());
+            match platforms.len() > first.len() {
+                true => say!("The first {MOST} are shown; there are more."),
+                false => say!("{} pinned.", first.len()),
+            }
             DONE
         }
         Err(fault) => failed(&fault.chain()),

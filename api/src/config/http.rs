@@ -22,10 +22,14 @@ pub struct HttpConfig {
     pub header_timeout_ms: u64,
     #[validate(range(min = 100, max = 60_000))]
     pub body_timeout_ms: u64,
+    #[validate(range(min = 100, max = 60_000))]
+    pub write_timeout_ms: u64,
     #[validate(range(min = 100, max = 600_000))]
     pub keep_alive_ms: u64,
     #[validate(range(min = 1_024, max = 16_777_216))]
     pub max_body_bytes: usize,
+    #[validate(range(min = 1_048_576, max = 1_073_741_824))]
+    pub held_bytes: usize,
     #[validate(range(min = 1, max = 100_000))]
     pub max_connections: usize,
     #[validate(range(min = 1, max = 100_000))]
@@ -50,8 +54,16 @@ impl Section for HttpConfig {
         ),
         setting("header_timeout_ms", "How long the head of a request may take to arrive (408)."),
         setting("body_timeout_ms", "How long the whole body of a request may take to arrive (408)."),
+        setting(
+            "write_timeout_ms",
+            "How long a client may take nothing of its answer; it has six times as long for the whole of it. Then the connection is reset.",
+        ),
         setting("keep_alive_ms", "How long an idle connection is kept."),
         setting("max_body_bytes", "The largest body that is read (413)."),
+        setting(
+            "held_bytes",
+            "What bodies and untaken answers above 8 KiB may hold together, over all connections. A body waits for room until its deadline; an answer that finds none is cut off.",
+        ),
         setting("max_connections", "Open connections for each worker."),
         setting("max_commands", "Writes at work at once; more are turned away (503)."),
         setting(
@@ -74,8 +86,10 @@ impl Default for HttpConfig {
             request_timeout_ms: 10_000,
             header_timeout_ms: 5_000,
             body_timeout_ms: 5_000,
+            write_timeout_ms: 5_000,
             keep_alive_ms: 30_000,
             max_body_bytes: 262_144,
+            held_bytes: 8_388_608,
             max_connections: 4_096,
             max_commands: 512,
             trust_ucp_agent: false,

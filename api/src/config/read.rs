@@ -52,8 +52,8 @@ fn is_protocol(text: &str) -> bool {
     ["tcp", "udp", "sctp"].contains(&text)
 }
 
-/// The variables that begin with `TUCKSHOP_`.
-#[derive(Clone, Debug, Default)]
+/// The variables that begin with `TUCKSHOP_`. Without `Debug`: any of them may be a secret.
+#[derive(Clone, Default)]
 pub struct Environment {
     ours: BTreeMap<String, String>,
     not_text: Vec<String>,

@@ -41,13 +41,19 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
         }
     }
-    if config.mode == Mode::Production && is_special_sqlite(&config.database.url) {
+    if config.mode == Mode::Production && is_special_sqlite(config.database.url.expose()) {
         mistakes
             .add("TUCKSHOP_DATABASE_URL", "must be the path of a file in production mode: nothing in memory is kept");
     }
     shop(config, mistakes);
     payment(config, mistakes);
     mail(config, mistakes);
+    if config.http.held_bytes < config.http.max_body_bytes.saturating_mul(2) {
+        mistakes.add(
+            "TUCKSHOP_HTTP_HELD_BYTES",
+            "must be at least twice TUCKSHOP_HTTP_MAX_BODY_BYTES: the largest body in chunks would never be read",
+        );
+    }
     if config.checkout.completion_grace_ms < GATEWAY_CALLS * config.payment.call_timeout_ms {
         mistakes.add(
             "TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS",

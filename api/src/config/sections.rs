@@ -52,8 +52,8 @@ pub enum Migrate {
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    #[serde(serialize_with = "mask_url")]
-    pub url: String,
+    #[serde(serialize_with = "mask_url", deserialize_with = "address")]
+    pub url: Secret,
     pub allow_plaintext: bool,
     pub migrate: Migrate,
     #[validate(range(min = 2, max = 500))]
@@ -92,7 +92,7 @@ impl Section for DatabaseConfig {
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
-            url: "sqlite://data/tuckshop.db".to_owned(),
+            url: Secret::new("sqlite://data/tuckshop.db"),
             allow_plaintext: false,
             migrate: Migrate::Apply,
             pool_size: 16,
@@ -361,8 +361,12 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 }
 
 /// A URL without what stands between its scheme and its host. What cannot be parsed is not shown at all.
-fn mask_url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&crate::app::shown_database_url(text))
+fn mask_url<S: Serializer>(url: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crate::app::shown_database_url(url.expose()))
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 fn level_to_word<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! Reading a body: whole, within its deadline, within its limit.
+//! Reading a body: whole, within its deadline, within its limit, without a content coding.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use domain::context::RequestContext;
@@ -39,6 +39,7 @@ impl FromRequest for Body {
                 text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
             }),
         };
+        let is_plain = is_plain(req.headers());
         let payload = payload.take();
         Box::pin(async move {
             let (Some(limits), Some(ctx)) = (limits, ctx) else {
@@ -47,17 +48,20 @@ impl FromRequest for Body {
             if announced.is_some_and(|length| length > limits.bytes) {
                 return Err(too_large(limits));
             }
+            if !is_plain {
+                return Err(encoded());
+            }
+            // An empty body is of no type.
+            if announced.is_some_and(|length| length > 0) && !is_json {
+                return Err(other_type());
+            }
             let deadline = ctx.at_most(limits.time).deadline();
             let body = tokio::time::timeout_at(deadline.instant().into(), read(payload, limits)).await;
             let body = body.map_err(|_| {
                 Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
             })??;
             if !body.is_empty() && !is_json {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    "The body must be application/json",
-                ));
+                return Err(other_type());
             }
             Ok(Self(body))
         })
@@ -76,7 +80,57 @@ async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem
     Ok(body.freeze())
 }
 
+/// Whether the body is sent as it is. `identity` must not be sent as a coding; it changes nothing (RFC 9110, section
+/// 8.4.1).
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).all(|value| {
+        value.to_str().is_ok_and(|codings| {
+            codings.split(',').map(str::trim).all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
+        })
+    })
+}
+
+fn other_type() -> Problem {
+    let content = "The body must be application/json";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", content)
+}
+
+/// A compressed body is refused before it is read (RFC 9110, section 15.5.16): a small one can decode to a large one.
+fn encoded() -> Problem {
+    let content = "The body must be sent without a content coding";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", content);
+    Problem { accept_encoding: Some("identity"), ..problem }
+}
+
 fn too_large(limits: BodyLimits) -> Problem {
     let content = format!("The body is larger than {} bytes", limits.bytes);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", content)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn body_with_a_coding_is_not_plain() {
+        for (values, plain) in [
+            (&[][..], true),
+            (&["identity"], true),
+            (&["Identity"], true),
+            (&[""], true),
+            (&["gzip"], false),
+            (&["br"], false),
+            (&["identity, gzip"], false),
+            (&["identity", "deflate"], false),
+            (&["aes128gcm"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            assert_eq!(is_plain(&headers), plain, "{values:?}");
+        }
+    }
 }

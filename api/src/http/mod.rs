@@ -1,6 +1,7 @@
 //! What every HTTP surface shares: the scope of a request, its body, and the shape of an error.
 
 mod body;
+pub mod connection;
 mod json;
 mod problem;
 mod routes;

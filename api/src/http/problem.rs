@@ -4,7 +4,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
@@ -21,6 +21,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The methods of the address, when this was none of them.
     pub allow: Option<String>,
+    /// The only coding of a body that is read, when the body had another.
+    pub accept_encoding: Option<&'static str>,
 }
 
 /// `content` is for people. `detail` repeats it: so it was called before protocol version 2026-04-08, and clients still
@@ -36,7 +38,7 @@ struct Body<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self {
-        Self { status, code, content: content.into(), retry_after: None, allow: None }
+        Self { status, code, content: content.into(), retry_after: None, allow: None, accept_encoding: None }
     }
 
     pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
@@ -61,6 +63,9 @@ impl Problem {
         }
         if let Some(methods) = &self.allow {
             response.insert_header((ALLOW, methods.as_str()));
+        }
+        if let Some(coding) = self.accept_encoding {
+            response.insert_header((ACCEPT_ENCODING, coding));
         }
         response.insert_header((CONTENT_TYPE, "application/json"));
         let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };

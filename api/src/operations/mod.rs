@@ -10,6 +10,7 @@ use domain::context::RequestContext;
 use domain::fault::Fault;
 use serde_json::json;
 
+use crate::http::connection::Connections;
 use crate::http::{Routes, Scope};
 use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
@@ -32,6 +33,8 @@ pub struct Operations {
     pub abandoned: AbandonedCount,
     pub oldest_commit: OldestCommit,
     pub lost_log_lines: LostLines,
+    /// Those of the shop's own address.
+    pub connections: Arc<Connections>,
 }
 
 /// A load balancer does not wait longer for an answer.
@@ -81,6 +84,7 @@ async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> 
         "commands_in_flight": operations.commands.in_flight(),
         "transactions_abandoned": (operations.abandoned)(),
         "oldest_commit_ms": (operations.oldest_commit)().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        "connections": operations.connections.status(),
         "log_lines_lost": operations.lost_log_lines.count(),
         "tasks": operations.supervisor.status(),
     }))

@@ -22,6 +22,10 @@ pub struct Call {
 }
 
 impl Call {
+    pub fn mentions(&self, text: &str) -> bool {
+        self.body.contains(text)
+    }
+
     pub fn get(path: &str) -> Self {
         Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
     }
@@ -63,7 +67,7 @@ impl Call {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nhost: shop\r\nucp-agent: {}\r\n", self.method, self.path, agent(PLATFORM));
         for (name, value) in &self.headers {

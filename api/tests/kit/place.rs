@@ -115,9 +115,13 @@ impl Place {
         count.unwrap_or_else(|error| panic!("{table}: {error}"))
     }
 
-    /// Statements of the test's own, beside the shop's. Postgres only.
+    /// Statements of the test's own, beside the shop's.
     pub fn execute(&self, sql: &str) {
-        let database = self.database.as_ref().expect("a place on Postgres");
+        let Some(database) = &self.database else {
+            let file = self.sqlite_path().display().to_string();
+            let mut connection = SqliteConnection::establish(&file).expect("a connection");
+            return connection.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        };
         execute(&database.url, sql);
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::PATIENCE;
 use super::client::{Answer, PLATFORM, agent, fresh_key};
+use super::{PATIENCE, until};
 
 pub struct Raw {
     stream: TcpStream,
@@ -32,6 +32,43 @@ impl Raw {
     /// What cannot be sent because the other side has closed is what the answer tells about.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// The next bytes, as many as this.
+    pub async fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_exact(&mut bytes)).await.expect("bytes in time");
+        read.expect("bytes");
+        bytes
+    }
+
+    /// Everything until the other side closes.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("an end in time");
+        // A reset is an end too.
+        drop(read);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until the other side has read all that was sent, as the kernel's table of sockets has it.
+    pub async fn until_taken(&self) {
+        let hex = |address: SocketAddr| format!(":{:04X}", address.port());
+        let here = hex(self.stream.local_addr().expect("an address"));
+        let there = hex(self.stream.peer_addr().expect("an address"));
+        until("what was sent is taken", async || {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+            let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            // Each row has a local address, a remote address, a state, and `what is sent:what is not read`.
+            let empty = rows.filter(|row| row.len() > 4).filter_map(|row| match row[4].split_once(':')? {
+                (unsent, _) if row[1].ends_with(&here) && row[2].ends_with(&there) => Some(unsent == "00000000"),
+                (_, unread) if row[1].ends_with(&there) && row[2].ends_with(&here) => Some(unread == "00000000"),
+                _ => None,
+            });
+            let empty: Vec<bool> = empty.collect();
+            (empty == [true, true]).then_some(())
+        })
+        .await;
     }
 
     /// One answer that says its length.

@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod import;
 mod limits;
+mod lists;
 mod operations;
 mod outputs;
 mod permissions;

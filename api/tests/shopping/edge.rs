@@ -1,7 +1,14 @@
-//! The head of a request: too slow, too large, or not HTTP. Each is refused, and the shop goes on selling.
+//! The connection of a client: heads that are too slow, too large or not HTTP, requests sent ahead, bodies that wait to
+//! be asked for.
 
-use crate::kit::Place;
+use serde_json::{Value, json};
+
+use crate::kit::basket::basket;
 use crate::kit::raw::{Raw, post};
+use crate::kit::{Place, Server, until};
+
+const GET: &str = "GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n";
+const CHECKOUTS: &str = "/checkout-sessions";
 
 /// Answers before the application is reached carry a status and nothing else to go by.
 async fn status_of(raw: &mut Raw) -> u16 {
@@ -11,12 +18,17 @@ async fn status_of(raw: &mut Raw) -> u16 {
 async fn a_head_that_trickles_is_not_waited_for(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_HEADER_TIMEOUT_MS", "500")]).await;
     let mut slow = Vec::new();
-    for _ in 0..50 {
+    for number in 0..50 {
         let mut raw = Raw::connect(server.address()).await;
+        // The second head of a connection has the deadline of the first.
+        if number % 2 == 1 {
+            raw.send(GET.as_bytes()).await;
+            assert_eq!(status_of(&mut raw).await, 200);
+        }
         raw.send(b"POST /checkout-sessions HTTP/1.1\r\nhost: shop\r\nx-slow: ").await;
         slow.push(raw);
     }
-    // Whoever is quick is served meanwhile.
+    // Other clients are served meanwhile.
     server.get("/livez").without("ucp-agent").await.body(200);
     for mut raw in slow {
         assert_eq!(status_of(&mut raw).await, 408);
@@ -50,8 +62,135 @@ async fn what_could_be_read_in_two_ways_is_refused(place: Place) {
     server.get("/livez").without("ucp-agent").await.body(200);
 }
 
+/// A write whose head has these headers in addition, and these bytes as its body.
+fn create(headers: &str, body: &str) -> String {
+    post(CHECKOUTS, &format!("{headers}content-length: {}\r\n", body.len())) + body
+}
+
+async fn pipelined_requests_are_answered_in_order_wherever_they_are_cut(place: Place) {
+    let server = place.serve().await;
+    let body = basket(&[("gift_card", 1)]).to_string();
+    let chunked = post(CHECKOUTS, "transfer-encoding: chunked\r\n");
+    let last = "GET /none HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
+    let (first, half) = (create("", &body), body.len() / 2);
+    let (one, two) = body.split_at(half);
+    let chunks = format!("{:x}\r\n{one}\r\n{:x};x=y\r\n{two}\r\n0\r\nx-sum: 1\r\n\r\n", one.len(), two.len());
+    let text = format!("{first}{GET}{chunked}{chunks}{last}");
+    for at in (1..text.len()).step_by(31) {
+        // Each write of a platform has a key of its own.
+        let text = text.replace("idempotency-key: ", &format!("idempotency-key: cut{at:04}"));
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(&text.as_bytes()[..at]).await;
+        raw.until_taken().await;
+        raw.send(&text.as_bytes()[at..]).await;
+        let answers = raw.rest().await;
+        let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+        assert_eq!(statuses, ["201", "200", "201", "404"], "cut at {at}: {answers}");
+    }
+}
+
+async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) {
+    let server = place.serve().await;
+    let head = |path: &str, more: &str| post(path, &format!("expect: 100-continue\r\n{more}"));
+    let body = "content-length: 5\r\n";
+    let without = |name: &str| {
+        let head = head(CHECKOUTS, body);
+        head.split_inclusive("\r\n").filter(|line| !line.starts_with(name)).collect::<String>()
+    };
+    for (head, status, code) in [
+        (head("/none", body), 404, "no_such_route"),
+        (head("/livez", body), 405, "method_not_allowed"),
+        (without("ucp-agent"), 400, "invalid_profile_url"),
+        (without("idempotency-key"), 400, "missing_idempotency_key"),
+        (
+            without("content-type").replace("expect", "content-type: text/plain\r\nexpect"),
+            415,
+            "unsupported_media_type",
+        ),
+        (head(CHECKOUTS, "content-length: 5000000\r\n"), 413, "body_too_large"),
+        (head(CHECKOUTS, &format!("content-encoding: gzip\r\n{body}")), 415, "unsupported_content_encoding"),
+        (
+            head(CHECKOUTS, "content-encoding: gzip\r\ntransfer-encoding: chunked\r\n"),
+            415,
+            "unsupported_content_encoding",
+        ),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(head.as_bytes()).await;
+        let refused = raw.receive().await.problem(status, code);
+        assert_eq!(refused.header("connection"), Some("close"), "{head}");
+        let identity = (code == "unsupported_content_encoding").then_some("identity");
+        assert_eq!(refused.header("accept-encoding"), identity, "{head}");
+        assert_eq!(raw.rest().await, "", "{head}");
+    }
+    let body = basket(&[("gift_card", 1)]).to_string();
+    for framing in ["content-length", "transfer-encoding"] {
+        let (more, sent) = match framing {
+            "content-length" => (format!("content-length: {}\r\n", body.len()), body.clone()),
+            _ => ("transfer-encoding: chunked\r\n".to_owned(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
+        };
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(head(CHECKOUTS, &more).as_bytes()).await;
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        assert_eq!(raw.exactly(interim.len()).await, interim);
+        raw.send(sent.as_bytes()).await;
+        assert_eq!(raw.receive().await.status, 201, "{framing}");
+    }
+}
+
+async fn body_in_a_content_coding_is_refused(place: Place) {
+    let server = place.serve().await;
+    let body = basket(&[("gift_card", 1)]);
+    for coding in ["gzip", "br", "deflate", "zstd", "identity, gzip", "x-unknown"] {
+        let asked = server.post(CHECKOUTS, &body).header("content-encoding", coding);
+        let refused = asked.await.problem(415, "unsupported_content_encoding");
+        assert_eq!(refused.header("accept-encoding"), Some("identity"), "{coding}");
+    }
+    let _ = server.post(CHECKOUTS, &body).header("content-encoding", "identity").await.expect(201);
+}
+
+async fn held(server: &Server) -> Value {
+    server.get("/statusz").without("ucp-agent").await.json["connections"]["held_bytes"].clone()
+}
+
+/// Bodies of up to 8 KiB need no room, so that a client with large ones cannot keep ordinary ones out.
+async fn small_body_is_read_while_large_ones_hold_all_the_room(place: Place) {
+    let settings = [("TUCKSHOP_HTTP_HELD_BYTES", "1048576"), ("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "20000")];
+    let server = place.serve_with(&settings).await;
+    let mut large = Vec::new();
+    for _ in 0..6 {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(post(CHECKOUTS, "content-length: 262144\r\n").as_bytes()).await;
+        // Not all is taken once the room is used up; the kernels hold the rest.
+        raw.send(" ".repeat(220_000).as_bytes()).await;
+        large.push(raw);
+    }
+    let full = json!(1_048_576);
+    until("all room is held", async || (held(&server).await == full).then_some(())).await;
+    let body = basket(&[("gift_card", 1)]).to_string();
+    let padded = format!("{body}{}", " ".repeat(8_192 - body.len()));
+    for framing in ["content-length", "transfer-encoding"] {
+        let request = match framing {
+            "content-length" => create("", &padded),
+            _ => {
+                post(CHECKOUTS, "transfer-encoding: chunked\r\n") + &format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            }
+        };
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(request.as_bytes()).await;
+        assert_eq!(raw.receive().await.status, 201, "{framing}");
+    }
+    assert_eq!(held(&server).await, full, "it was held all the time");
+    drop(large);
+    until("the room is free", async || (held(&server).await == 0).then_some(())).await;
+}
+
 crate::on_sqlite!(
     a_head_that_trickles_is_not_waited_for,
     a_head_of_too_many_or_too_large_headers_is_refused,
     what_could_be_read_in_two_ways_is_refused,
+    pipelined_requests_are_answered_in_order_wherever_they_are_cut,
+    refusal_that_the_head_decides_comes_without_100_continue,
+    body_in_a_content_coding_is_refused,
+    small_body_is_read_while_large_ones_hold_all_the_room,
 );

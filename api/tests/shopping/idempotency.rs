@@ -99,7 +99,8 @@ async fn a_key_with_another_request_is_refused(place: Place) {
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == 4).then_some(()) }).await;
 }
 
-async fn a_key_belongs_to_platform_operation_and_resource(place: Place) {
+/// The protocol: a key is unique per client and per type of operation.
+async fn platforms_and_operations_have_keys_of_their_own(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let body = deliverable(&[("eraser", 1)]);
@@ -111,13 +112,47 @@ async fn a_key_belongs_to_platform_operation_and_resource(place: Place) {
     let second = server.ready_checkout(&[("eraser", 1)]).await;
     for request in [
         server.put(&checkout_path(&ours), &body),
-        server.put(&checkout_path(&second), &body),
         server.post(&complete_path(&second), &pay("success_token")),
         server.post_nothing(&cancel_path(&ours)),
     ] {
         let answer = request.key(&key).await.expect(200);
         assert!(!answer.is_replay(), "{}", answer.text());
     }
+}
+
+async fn a_key_used_for_one_checkout_is_refused_for_another(place: Place) {
+    let server = place.serve().await;
+    let body = deliverable(&[("eraser", 2)]);
+    let update = |checkout: &Value| server.put(&checkout_path(checkout), &body);
+    let complete = |checkout: &Value| server.post(&complete_path(checkout), &pay("success_token"));
+    let cancel = |checkout: &Value| server.post_nothing(&cancel_path(checkout));
+    for write in [&update as &dyn Fn(&Value) -> Request, &complete, &cancel] {
+        let (key, first, second) =
+            (fresh_key(), server.ready_checkout(&[("eraser", 1)]).await, server.ready_checkout(&[("eraser", 1)]).await);
+        let done = write(&first).key(&key).await.expect(200);
+        assert!(!done.is_replay(), "{}", done.text());
+        write(&second).key(&key).await.problem(409, "idempotency_key_reused");
+        assert_eq!(server.get(&checkout_path(&second)).await.body(200), second, "nothing happened");
+        assert!(write(&first).key(&key).await.expect(200).is_replay());
+        let own = write(&second).await.expect(200);
+        assert!(!own.is_replay(), "{}", own.text());
+    }
+    assert_eq!((place.count("orders"), charges(&place)), (2, 2));
+}
+
+/// Two completions at once with one key: one is paid, whichever it is.
+async fn of_two_checkouts_completed_at_once_with_one_key_one_is_paid(place: Place) {
+    let server = place.serve().await;
+    let key = fresh_key();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let ready = server.ready_checkout(&[("eraser", 1)]).await;
+        calls.spawn(server.post(&complete_path(&ready), &pay("success_token")).key(&key).send());
+    }
+    let mut statuses: Vec<u16> = calls.join_all().await.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    assert_eq!((place.count("orders"), charges(&place)), (1, 1));
 }
 
 /// A request that was never understood, or that was not ready, has no outcome to repeat.
@@ -239,7 +274,9 @@ crate::on_both_engines!(
     a_replay_changes_nothing,
     an_in_band_refusal_is_replayed_too,
     a_key_with_another_request_is_refused,
-    a_key_belongs_to_platform_operation_and_resource,
+    platforms_and_operations_have_keys_of_their_own,
+    a_key_used_for_one_checkout_is_refused_for_another,
+    of_two_checkouts_completed_at_once_with_one_key_one_is_paid,
     a_refused_request_leaves_its_key_free,
     answers_outlive_the_process,
     an_outage_of_the_records_refuses_every_write,

@@ -51,7 +51,7 @@ pub struct Claim {
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimRefusal {
-    /// The key was used before for another request.
+    /// The key was used before for another request of this operation, or for another resource.
     Reused,
     /// The first request with this key is still at work.
     InProgress,

@@ -1,8 +1,9 @@
 //! The two transactions around a charge.
 //!
 //! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions deadlock. Stock is locked
-//! last before the commit, since all buyers of a SKU want the same row. A key is claimed before that and answered within
-//! it; once its claim is committed, its row makes no transaction wait.
+//! last before the commit, since all buyers of a SKU want the same row. A key is claimed and bound before that and
+//! answered within it. Once its claim is committed, nothing waits for its rows, but a key that is given back for a claim
+//! that looks at its binding just then.
 
 use diesel::QueryResult;
 use domain::checkout::{

@@ -1,5 +1,8 @@
 //! Claims on keys, made inside each write's own transaction, and the upkeep of the records.
+//!
+//! A claim locks the row of the key first, then the row that binds the key to a resource.
 
+mod binding;
 mod queries;
 
 use diesel::QueryResult;
@@ -25,28 +28,39 @@ pub(crate) enum Claimed {
 }
 
 /// Claims a key, or says who has it. A claim made by a transaction that is still open is waited for, within the
-/// engine's lock timeout.
+/// engine's lock timeout. A transaction whose claim is refused must be rolled back.
 pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<Claimed> {
-    if queries::insert_once(tx, claim, now)? {
-        return Ok(Claimed::New);
-    }
     let outlived = now - RETENTION;
+    if queries::insert_once(tx, claim, now)? {
+        return bound(tx, claim, outlived, now);
+    }
     match queries::find(tx, claim)? {
         Some(found) if found.outcome.is_some() && found.created_at <= millis(outlived) => {
             if queries::renew(tx, claim, outlived, now)? {
-                return Ok(Claimed::New);
+                return bound(tx, claim, outlived, now);
             }
-            // Someone else was faster; what they left there is what counts.
+            // Another claim was faster; what it left there counts.
             match stands(queries::find(tx, claim)?, claim)? {
                 Claimed::New => Ok(Claimed::InProgress),
                 stands => Ok(stands),
             }
         }
+        Some(found) if !found.bound && !claim.resource.is_empty() => {
+            binding::bind_late(tx, claim, found.created_at)?;
+            stands(Some(found), claim)
+        }
         // Its owner gave it back between the insert and this look.
-        None if queries::insert_once(tx, claim, now)? => Ok(Claimed::New),
+        None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
         None => Ok(Claimed::InProgress),
         found => stands(found, claim),
     }
+}
+
+fn bound(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<Claimed> {
+    Ok(match binding::bind(tx, claim, outlived, now)? {
+        true => Claimed::New,
+        false => Claimed::Refused(ClaimRefusal::Reused),
+    })
 }
 
 /// How a key stands, without claiming it: `New` means that it is free.
@@ -91,7 +105,11 @@ impl SqlIdempotencyRecords {
 
 impl IdempotencyRecords for SqlIdempotencyRecords {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| Ok(queries::purge(tx, before, limit)?))
+        self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| {
+            let keys = queries::purge(tx, before, limit)?;
+            // One can be more than the other while an older release runs beside this one.
+            Ok(keys.max(binding::purge(tx, before, limit)?))
+        })
     }
 
     fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {

@@ -1,17 +1,21 @@
-//! SQL for idempotency keys.
+//! SQL for the rows of idempotency keys.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use domain::clock::Timestamp;
 use domain::idempotency::Claim;
 
+use super::binding;
 use crate::database::{Tx, on_backend};
-use crate::schema::idempotency_key as keys;
+use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::{malformed, millis};
 
 pub(super) struct Found {
     pub(super) fingerprint: String,
     pub(super) outcome: Option<String>,
     pub(super) created_at: i64,
+    /// Whether the key is bound to a resource, to this or to another.
+    pub(super) bound: bool,
 }
 
 /// True when the key was free. Never provokes the unique violation: on Postgres that would abort the transaction.
@@ -32,13 +36,24 @@ pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> Que
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Option<Found>> {
+    let bound = bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str()));
     let query = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str())).select((
         keys::fingerprint,
         keys::outcome,
         keys::created_at,
+        exists(bound),
     ));
-    let row: Option<(String, Option<String>, i64)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    Ok(row.map(|(fingerprint, outcome, created_at)| Found { fingerprint, outcome, created_at }))
+    let row: Option<(String, Option<String>, i64, bool)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    Ok(row.map(|(fingerprint, outcome, created_at, bound)| Found { fingerprint, outcome, created_at, bound }))
+}
+
+/// Whether the outcome of this key is not known yet, or may still be repeated.
+pub(super) fn counts(tx: &mut Tx<'_>, claim: &Claim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
+    let key = keys::table
+        .find((&claim.principal.0, claim.operation, resource, claim.key.as_str()))
+        .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(outlived))));
+    let query = diesel::select(exists(key));
+    on_backend!(tx, |conn| query.get_result(*conn))
 }
 
 /// Takes over a key whose outcome nobody may repeat any more: true for exactly one of those who try at once.
@@ -84,13 +99,18 @@ pub(crate) fn stored_outcome(
 
 /// Frees a key: the write that claimed it never got as far as having an outcome.
 pub(crate) fn forget(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
+    delete(tx, principal, operation, resource, key)?;
+    binding::delete(tx, principal, operation, resource, key)
+}
+
+fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
     let delete = diesel::delete(keys::table.find((principal, operation, resource, key)));
     on_backend!(tx, |conn| delete.execute(*conn))?;
     Ok(())
 }
 
+/// Deletes answered keys by the primary key of the oldest. A key without an outcome is kept, however old.
 pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
-    // A key without an outcome is kept, however old. Answered keys are deleted by the primary key of the oldest.
     type Row = (String, String, String, String);
     let query = keys::table
         .filter(keys::created_at.lt(millis(before)).and(keys::outcome.is_not_null()))
@@ -102,7 +122,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
     };
     for (principal, operation, resource, key) in &old {
-        forget(tx, principal, operation, resource, key)?;
+        delete(tx, principal, operation, resource, key)?;
     }
     Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
 }

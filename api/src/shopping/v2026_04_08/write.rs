@@ -1,9 +1,11 @@
 //! What every write brings: an idempotency key, a body, and their fingerprint.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use domain::context::{Principal, RequestContext};
 use domain::idempotency::{Claim, Fingerprint, Key};
 use sha2::{Digest, Sha256};
@@ -25,24 +27,41 @@ impl Outage {
     }
 }
 
+/// The idempotency key of a write, which is required (REST binding, "Idempotency-Key"). A handler takes it before the
+/// body, so that a request without one is refused before its body is read.
+pub(super) struct WriteKey(Key);
+
+impl FromRequest for WriteKey {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(key(req).map(Self))
+    }
+}
+
+fn key(req: &HttpRequest) -> Result<Key, Problem> {
+    let header = req.headers().get("idempotency-key").ok_or_else(|| {
+        Problem::bad_request("missing_idempotency_key", "The header Idempotency-Key is required for this request")
+    })?;
+    header.to_str().ok().and_then(Key::parse).ok_or_else(|| {
+        let content = format!("Idempotency-Key must be 1 to {} visible ASCII characters", Key::MAX_LENGTH);
+        Problem::bad_request("invalid_idempotency_key", content)
+    })
+}
+
 /// The claim of a write. `resource` is what it changes; empty when it makes something new.
 ///
-/// The key is required (REST binding, "Idempotency-Key"). The fingerprint is SHA-256 over method, path and raw body.
+/// The fingerprint is SHA-256 over method, path and raw body.
 pub(super) fn claim(
     req: &HttpRequest,
     ctx: &RequestContext,
     surface: &Surface,
     operation: &'static str,
     resource: &str,
+    key: WriteKey,
     body: &[u8],
 ) -> Result<Claim, Problem> {
-    let header = req.headers().get("idempotency-key").ok_or_else(|| {
-        Problem::bad_request("missing_idempotency_key", "The header Idempotency-Key is required for this request")
-    })?;
-    let key = header.to_str().ok().and_then(Key::parse).ok_or_else(|| {
-        let content = format!("Idempotency-Key must be 1 to {} visible ASCII characters", Key::MAX_LENGTH);
-        Problem::bad_request("invalid_idempotency_key", content)
-    })?;
     if surface.outage.is_on() {
         return Err(refused_key(domain::idempotency::ClaimRefusal::Unavailable));
     }
@@ -58,7 +77,7 @@ pub(super) fn claim(
         principal: platform.id.clone(),
         operation,
         resource: resource.to_owned(),
-        key,
+        key: key.0,
         fingerprint: Fingerprint(fingerprint),
     })
 }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Answer, CheckoutBook, CheckoutError, CheckoutRefusal};
+use domain::checkout::{Answer, Begun, CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal};
 use domain::clock::Timestamp;
+use domain::context::PlatformId;
 use domain::idempotency::{ClaimRefusal, Fingerprint, IdempotencyRecords, RETENTION};
+use domain::payment::PaymentOutcome;
 use tokio::task::JoinSet;
 
-use crate::kit::data::{about, alice, cancel, create, create_at, hours, new_checkout, noon, request, task, update};
+use crate::kit::data::{
+    BOB, about, alice, begin, bob, cancel, create, create_at, hours, new_checkout, noon, request, task, update,
+};
 use crate::kit::{Place, Shop, refusal};
 use crate::on_both_engines;
 
@@ -16,7 +20,12 @@ on_both_engines!(
     a_repetition_is_answered_as_things_were_then,
     an_answer_that_sold_nothing_is_repeated_too,
     a_key_used_for_another_request_is_refused,
-    a_key_counts_within_its_scope_only,
+    a_key_belongs_to_one_resource_of_an_operation,
+    operations_and_platforms_have_keys_of_their_own,
+    a_key_without_an_outcome_is_free_for_another_resource,
+    a_key_whose_answer_is_too_old_to_repeat_is_free_for_another_resource,
+    a_key_of_an_older_release_is_bound_when_it_is_met,
+    a_binding_whose_key_is_gone_does_not_count,
     a_refused_write_leaves_its_key_free,
     a_key_is_claimed_anew_once_its_answer_is_too_old_to_repeat,
     many_at_once_with_one_key_do_it_once,
@@ -79,19 +88,133 @@ async fn a_key_used_for_another_request_is_refused(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
 }
 
-async fn a_key_counts_within_its_scope_only(place: Place) {
+/// One write of each kind that has a resource.
+const KINDS: [&str; 3] = ["update", "cancel", "complete"];
+
+/// `Ok` says whether it was a replay.
+async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bool, CheckoutError> {
+    let (book, ctx) = (&shop.checkouts, alice());
+    let answer = match kind {
+        "update" => book.update(&ctx, update(id, key), id.clone(), request(&[("book", 1)])).await?,
+        "cancel" => book.cancel(&ctx, cancel(id, key), id.clone()).await?,
+        _ => match book.begin_completion(&ctx, begin(id, key)).await? {
+            Begun::Answered(answer) => answer,
+            Begun::Claimed { attempt, .. } => {
+                shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+                return Ok(false);
+            }
+            other => panic!("{other:?}"),
+        },
+    };
+    Ok(answer.replayed)
+}
+
+const REUSED: CheckoutRefusal = CheckoutRefusal::Key(ClaimRefusal::Reused);
+
+async fn a_key_belongs_to_one_resource_of_an_operation(place: Place) {
     let shop = place.shop().await;
-    let first = shop.opened(&[("song", 1)], "k1").await;
-    // Another operation, another resource, another principal.
-    shop.checkouts.cancel(&alice(), cancel(&first.id, "k1"), first.id.clone()).await.expect("canceled");
-    let second = shop.opened(&[("song", 1)], "k2").await;
-    shop.checkouts.cancel(&alice(), cancel(&second.id, "k1"), second.id.clone()).await.expect("canceled");
-    let mut bobs = create("k1");
-    bobs.claim.principal = domain::context::PlatformId(crate::kit::data::BOB.into());
+    for kind in KINDS {
+        let [first, second] = two(&shop, kind).await;
+        assert!(!write(&shop, kind, &first, kind).await.expect("done"), "{kind}");
+        let before = place.raw().state();
+        assert_eq!(refusal(write(&shop, kind, &second, kind).await), REUSED, "{kind}");
+        assert_eq!(place.raw().state(), before, "{kind} changed something");
+        assert!(write(&shop, kind, &first, kind).await.expect("repeated"), "{kind}");
+        // With a key of its own it is done.
+        assert!(!write(&shop, kind, &second, &format!("{kind}-2")).await.expect("done"), "{kind}");
+    }
+}
+
+async fn two(shop: &Shop, name: &str) -> [CheckoutId; 2] {
+    [
+        shop.opened(&[("song", 1)], &format!("{name}-first")).await.id,
+        shop.opened(&[("song", 1)], &format!("{name}-second")).await.id,
+    ]
+}
+
+/// The protocol: a key is unique per client and per type of operation.
+async fn operations_and_platforms_have_keys_of_their_own(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened(&[("song", 1)], "k1").await.id;
+    for kind in ["update", "complete"] {
+        assert!(!write(&shop, kind, &id, "k1").await.expect("done"), "{kind}");
+    }
+    let as_bob = |mut claimed: domain::checkout::Write| {
+        claimed.claim.principal = PlatformId(BOB.into());
+        claimed
+    };
     let new = new_checkout(request(&[("song", 1)]));
-    let answer = shop.checkouts.create(&crate::kit::data::bob(), bobs, new).await.expect("created");
-    assert!(!answer.replayed);
-    assert_eq!(place.raw().count("checkout"), 3);
+    let bobs = shop.checkouts.create(&bob(), as_bob(create("k1")), new).await.expect("created");
+    assert!(!bobs.replayed);
+    let id = about(&bobs.outcome).id.clone();
+    let bobs = as_bob(update(&id, "k1"));
+    let bobs = shop.checkouts.update(&bob(), bobs, id, request(&[("book", 1)])).await.expect("updated");
+    assert!(!bobs.replayed);
+}
+
+/// Given back because the gateway was not reached, and never kept because the write was refused.
+async fn a_key_without_an_outcome_is_free_for_another_resource(place: Place) {
+    let shop = place.shop().await;
+    let [first, second] = two(&shop, "k").await;
+    let (_, attempt) = shop.begin(&first, "k1").await;
+    assert_eq!(refusal(write(&shop, "complete", &second, "k1").await), REUSED, "while it is under way");
+    shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
+    assert_eq!(place.raw().count("idempotency_binding"), 0);
+    assert!(!write(&shop, "complete", &second, "k1").await.expect("done"));
+
+    let unknown = new_checkout(request(&[("song", 1)])).id;
+    assert_eq!(refusal(write(&shop, "cancel", &unknown, "k2").await), CheckoutRefusal::NotFound);
+    assert!(!write(&shop, "cancel", &first, "k2").await.expect("done"));
+}
+
+async fn a_key_whose_answer_is_too_old_to_repeat_is_free_for_another_resource(place: Place) {
+    let shop = place.shop().await;
+    let [first, second] = two(&shop, "k").await;
+    write(&shop, "update", &first, "k1").await.expect("done");
+    shop.keys.age(&task(), "k1".into(), 47).await.expect("aged");
+    assert_eq!(refusal(write(&shop, "update", &second, "k1").await), REUSED);
+    shop.keys.age(&task(), "k1".into(), 1).await.expect("aged");
+    assert!(!write(&shop, "update", &second, "k1").await.expect("done"));
+    assert_eq!(refusal(write(&shop, "update", &first, "k1").await), REUSED, "it is the key of the second now");
+
+    // A payment whose outcome is not known keeps its key, however old.
+    shop.begin(&first, "k2").await;
+    shop.keys.age(&task(), "k2".into(), 480).await.expect("aged");
+    assert_eq!(refusal(write(&shop, "complete", &second, "k2").await), REUSED);
+}
+
+/// The release before this one claims keys without binding them.
+async fn a_key_of_an_older_release_is_bound_when_it_is_met(place: Place) {
+    let shop = place.shop().await;
+    let [first, second] = two(&shop, "k").await;
+    write(&shop, "update", &first, "k1").await.expect("done");
+    shop.keys.age(&task(), "k1".into(), 5).await.expect("aged");
+    let claimed = "SELECT resource || created_at AS value FROM idempotency_key WHERE operation = 'checkout.update'";
+    let claimed = place.raw().texts(claimed);
+    place.raw().execute("DELETE FROM idempotency_binding");
+    assert!(write(&shop, "update", &first, "k1").await.expect("repeated"));
+    assert_eq!(place.raw().texts("SELECT resource || created_at AS value FROM idempotency_binding"), claimed);
+    assert_eq!(refusal(write(&shop, "update", &second, "k1").await), REUSED);
+
+    // What it stored for one key and two resources is repeated for both.
+    write(&shop, "update", &second, "k2").await.expect("done");
+    place.raw().execute("UPDATE idempotency_key SET idempotency_key = 'k1' WHERE idempotency_key = 'k2'");
+    place.raw().execute("UPDATE idempotency_key SET fingerprint = 'fingerprint of k1'");
+    for id in [&first, &second] {
+        assert!(write(&shop, "update", id, "k1").await.expect("repeated"));
+    }
+}
+
+/// The release before this one gives keys back, and purges them, without their bindings.
+async fn a_binding_whose_key_is_gone_does_not_count(place: Place) {
+    let shop = place.shop().await;
+    let [first, second] = two(&shop, "k").await;
+    write(&shop, "update", &first, "k1").await.expect("done");
+    place.raw().execute("DELETE FROM idempotency_key");
+    assert!(!write(&shop, "update", &first, "k1").await.expect("done again"));
+    place.raw().execute("DELETE FROM idempotency_key");
+    assert!(!write(&shop, "update", &second, "k1").await.expect("done"));
+    assert_eq!(refusal(write(&shop, "update", &first, "k1").await), REUSED);
 }
 
 async fn a_refused_write_leaves_its_key_free(place: Place) {
@@ -167,7 +290,32 @@ mod locked {
     use super::{Arc, IdempotencyRecords, Place, alice, at_once, bytes, noon, task};
     use crate::kit::{data, until};
 
-    crate::on_postgres!(all_who_saw_that_a_key_is_outlived_do_not_all_take_it);
+    crate::on_postgres!(
+        all_who_saw_that_a_key_is_outlived_do_not_all_take_it,
+        of_all_resources_that_want_an_outlived_key_one_gets_it,
+    );
+
+    /// All wait for the binding before one may take it over.
+    async fn of_all_resources_that_want_an_outlived_key_one_gets_it(place: Place) {
+        let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
+        let [first, second] = super::two(&shop, "a").await;
+        let [third, fourth] = super::two(&shop, "b").await;
+        super::write(&shop, "update", &first, "k1").await.expect("done");
+        assert_eq!(shop.keys.age(&task(), "k1".into(), 48).await.expect("aged"), 1);
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold("SELECT 1 FROM idempotency_binding");
+        let mut writers = super::JoinSet::new();
+        for id in [first, second, third, fourth] {
+            let shop = shop.clone();
+            writers.spawn(async move { super::write(&shop, "update", &id, "k1").await });
+        }
+        until("all four wait for the binding", || observer.waiting() == 4).await;
+        other.release();
+        let (done, refused): (Vec<_>, Vec<_>) = writers.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!(done.into_iter().map(|replayed| replayed.expect("done")).collect::<Vec<_>>(), [false]);
+        assert!(refused.into_iter().all(|write| super::refusal(write) == super::REUSED));
+        assert_eq!(place.raw().number("SELECT count(*) FROM checkout WHERE version = 2"), 2);
+    }
 
     /// Everyone has read the old answer before anyone may replace it.
     async fn all_who_saw_that_a_key_is_outlived_do_not_all_take_it(place: Place) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::result::QueryResult;
-use domain::checkout::{CheckoutBook, CheckoutRefusal, Outcome};
+use domain::checkout::{Begun, CheckoutBook, CheckoutRefusal, Outcome};
 use domain::context::{RequestContext, Stopwatch};
 use domain::idempotency::ClaimRefusal;
 use domain::money::Amount;
@@ -14,7 +14,7 @@ use domain::payment::{
 };
 use persistence::Engine;
 
-use crate::kit::data::{alice, begin, cancel, create, new_checkout, noon, request, settlement, task, update};
+use crate::kit::data::{COMPLETE, alice, begin, cancel, create, new_checkout, noon, request, settlement, task, update};
 use crate::kit::{Place, refusal, until};
 
 crate::on_both_engines!(
@@ -23,6 +23,8 @@ crate::on_both_engines!(
     a_settlement_waits_for_the_one_before_it,
     a_change_of_a_checkout_waits_for_the_one_before_it,
     a_key_waits_for_its_first_claim,
+    a_key_for_another_resource_waits_for_its_first_claim,
+    a_key_for_another_resource_waits_until_it_is_given_back,
     a_reference_waits_for_the_settlement_before_it,
 );
 
@@ -146,6 +148,40 @@ async fn a_key_waits_for_its_first_claim(place: Place) {
     let refused = refusal(second(&place, &ctx, first, creating).await);
     assert_eq!(refused, CheckoutRefusal::Key(ClaimRefusal::InProgress));
     assert_eq!(place.raw().count("checkout"), 1);
+}
+
+/// The first has claimed the key for another checkout, and is then answered or given back.
+async fn a_key_for_another_resource_waits_for_its_first_claim(place: Place) {
+    let shop = place.shop().await;
+    let id = shop.opened(&[("song", 1)], "k1").await.id;
+    let first = format!(
+        "INSERT INTO idempotency_key (principal, operation, resource, idempotency_key, fingerprint, created_at) \
+         SELECT principal, '{COMPLETE}', 'another', 'k2', 'f', created_at FROM idempotency_key; \
+         INSERT INTO idempotency_binding (principal, operation, resource, idempotency_key, created_at) \
+         SELECT principal, operation, resource, idempotency_key, created_at FROM idempotency_key \
+         WHERE operation = '{COMPLETE}'"
+    );
+    let ctx = alice();
+    let refused = refusal(second(&place, &ctx, &first, shop.checkouts.begin_completion(&ctx, begin(&id, "k2"))).await);
+    assert_eq!(refused, CheckoutRefusal::Key(ClaimRefusal::Reused));
+    assert_eq!((place.raw().count("payment_attempt"), place.raw().count("idempotency_key")), (0, 2));
+    assert_eq!(place.raw().level("song"), (10, 0));
+}
+
+async fn a_key_for_another_resource_waits_until_it_is_given_back(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    let id = shop.opened(&[("song", 1)], "k2").await.id;
+    let first = format!(
+        "DELETE FROM idempotency_key WHERE operation = '{COMPLETE}'; \
+         DELETE FROM idempotency_binding WHERE operation = '{COMPLETE}'"
+    );
+    let ctx = alice();
+    let begun = second(&place, &ctx, &first, shop.checkouts.begin_completion(&ctx, begin(&id, "k1"))).await;
+    let begun = begun.expect("begun");
+    assert!(matches!(&begun, Begun::Claimed { attempt: ours, .. } if ours.id != attempt.id), "{begun:?}");
+    let bound = "SELECT resource AS value FROM idempotency_binding";
+    assert_eq!(place.raw().texts(bound), [id.as_str()]);
 }
 
 async fn a_reference_waits_for_the_settlement_before_it(place: Place) {

@@ -7,7 +7,12 @@ use crate::kit::Place;
 use crate::kit::data::{hours, noon, task};
 use crate::on_both_engines;
 
-on_both_engines!(only_answered_keys_that_are_old_are_purged, a_purge_is_bounded, ageing_moves_every_claim_of_a_key);
+on_both_engines!(
+    only_answered_keys_that_are_old_are_purged,
+    a_purge_is_bounded,
+    a_binding_is_purged_with_its_key_and_without_it,
+    ageing_moves_every_claim_of_a_key,
+);
 
 async fn only_answered_keys_that_are_old_are_purged(place: Place) {
     let shop = place.shop().await;
@@ -34,6 +39,27 @@ async fn a_purge_is_bounded(place: Place) {
     assert_eq!(purge().await.expect("purged"), 2);
     assert_eq!(purge().await.expect("purged"), 1);
     assert_eq!(purge().await.expect("purged"), 0);
+}
+
+async fn a_binding_is_purged_with_its_key_and_without_it(place: Place) {
+    let shop = place.shop().await;
+    let bindings =
+        || place.raw().texts("SELECT operation || ' ' || idempotency_key AS value FROM idempotency_binding ORDER BY 1");
+    for key in ["k1", "k2"] {
+        shop.bought(&[("song", 1)], key).await;
+    }
+    shop.begun(&[("song", 1)], "open").await;
+    let bound = ["k1", "k2", "open"].map(|key| format!("checkout.complete {key}"));
+    assert_eq!(bindings(), bound, "what makes something new is bound to nothing");
+    assert_eq!(shop.keys.purge(&task(), noon(), 10).await.expect("purged"), 0);
+    assert_eq!(bindings(), bound);
+    // The release before this one purges keys and leaves their bindings.
+    place.raw().execute("DELETE FROM idempotency_key WHERE idempotency_key = 'k1'");
+    assert_eq!(shop.keys.purge(&task(), noon() + hours(1), 1).await.expect("purged"), 1, "a bounded purge");
+    assert_eq!(bindings().len(), 2);
+    while shop.keys.purge(&task(), noon() + hours(1), 1).await.expect("purged") > 0 {}
+    assert_eq!(bindings(), bound[2..]);
+    assert_eq!(place.raw().count("idempotency_key"), 1, "whose outcome is not known");
 }
 
 async fn ageing_moves_every_claim_of_a_key(place: Place) {

@@ -24,7 +24,8 @@ use request::Refused;
 use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
 use super::problem::checkout_error;
-use super::{Shopping, Surface, write};
+use super::write::{self, WriteKey};
+use super::{Shopping, Surface};
 use crate::http::{Body, Problem, Routes, fault_problem};
 
 pub(super) fn routes(routes: &mut Routes) {
@@ -39,10 +40,11 @@ async fn create(
     req: HttpRequest,
     shopping: web::Data<Shopping>,
     agent: Agent,
+    key: WriteKey,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", &body.0)?;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", key, &body.0)?;
     let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
         Ok(request) => request,
         Err(Refused::Problem(problem)) => return Err(problem),
@@ -71,10 +73,11 @@ async fn update(
     shopping: web::Data<Shopping>,
     agent: Agent,
     id: web::Path<String>,
+    key: WriteKey,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, &body.0)?;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, key, &body.0)?;
     let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
         Ok(request) => request,
         Err(Refused::Problem(problem)) => return Err(problem),
@@ -92,10 +95,11 @@ async fn cancel(
     shopping: web::Data<Shopping>,
     agent: Agent,
     id: web::Path<String>,
+    key: WriteKey,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.cancel", &id, &body.0)?;
+    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.cancel", &id, key, &body.0)?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
     let (use_case, command) = (shopping.cancel.clone(), CancelCommand { claim, id });
     let work = |ctx| async move { use_case.run(&ctx, command).await };
@@ -110,10 +114,11 @@ async fn complete(
     shopping: web::Data<Shopping>,
     agent: Agent,
     id: web::Path<String>,
+    key: WriteKey,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, &body.0)?;
+    let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, key, &body.0)?;
     let choice = request::read::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
 

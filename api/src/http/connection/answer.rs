@@ -1,0 +1,160 @@
+//! What the service tells the guard of its connection: that a body is wanted, and that an answer is made.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_http::{BoxedPayloadStream, Payload, Request, Response};
+use actix_service::{Service, ServiceFactory, apply_fn_factory};
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::http::ConnectionType;
+use actix_web::web::Bytes;
+use futures_util::Stream;
+
+use super::cuts::Connections;
+
+/// One connection, as its guard and the service both know it. They run on the same thread.
+pub struct Exchange {
+    whole: Cell<bool>,
+    wants_body: Cell<bool>,
+    answered: Cell<bool>,
+    size: Cell<usize>,
+    connections: Arc<Connections>,
+}
+
+impl Exchange {
+    pub(super) fn new(connections: Arc<Connections>) -> Self {
+        let no = || Cell::new(false);
+        Self { whole: no(), wants_body: no(), answered: no(), size: Cell::new(0), connections }
+    }
+
+    pub(super) fn begin(&self, whole: bool) {
+        self.whole.set(whole);
+        self.wants_body.set(false);
+        self.answered.set(false);
+    }
+
+    pub(super) fn whole(&self) {
+        self.whole.set(true);
+    }
+
+    pub(super) fn wants_body(&self) -> bool {
+        self.wants_body.get()
+    }
+
+    pub(super) fn take_answered(&self) -> bool {
+        self.answered.take()
+    }
+
+    /// How many bytes the body of the answer has, as far as it is known.
+    pub(super) fn size(&self) -> usize {
+        self.size.get()
+    }
+
+    /// Whether this answer must be the last one: some of its request is still to come and will not be read, or most of
+    /// the connections that may be open are, and others need them.
+    fn must_close(&self) -> bool {
+        !self.whole.get() || self.connections.are_scarce()
+    }
+}
+
+/// The body of an answer. When the service drops it, the answer is made.
+pub struct Answer<B> {
+    body: B,
+    _made: Option<Made>,
+}
+
+struct Made(Rc<Exchange>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.0.answered.set(true);
+    }
+}
+
+impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// A body whose sender waits to be asked for it.
+struct Wanted {
+    payload: Payload<BoxedPayloadStream>,
+    exchange: Rc<Exchange>,
+}
+
+impl Stream for Wanted {
+    type Item = Result<Bytes, actix_http::error::PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.exchange.wants_body.set(true);
+        Pin::new(&mut self.payload).poll_next(cx)
+    }
+}
+
+/// The application, with every answer reported to the guard of its connection.
+pub fn reported<F, B>(
+    application: F,
+) -> impl ServiceFactory<
+    Request,
+    Config = F::Config,
+    Response = Response<Answer<EitherBody<B>>>,
+    Error = HttpResponse,
+    InitError = F::InitError,
+>
+where
+    F: ServiceFactory<Request>,
+    F::Response: Into<Response<B>>,
+    F::Error: Into<actix_web::Error>,
+    B: MessageBody + Unpin + 'static,
+{
+    let application =
+        actix_service::ServiceFactoryExt::map_err(application, |error: F::Error| error.into().error_response());
+    apply_fn_factory(application, |mut req: Request, service: &_| {
+        let exchange = req.conn_data::<Rc<Exchange>>().cloned();
+        if let Some(exchange) = exchange.as_ref().filter(|_| req.head().expect()) {
+            let wanted = Wanted { payload: req.take_payload(), exchange: Rc::clone(exchange) };
+            *req.payload() = Payload::Stream { payload: Box::pin(wanted) };
+        }
+        answer(call(service, req), exchange)
+    })
+}
+
+fn call<S: Service<Request>>(service: &S, req: Request) -> S::Future {
+    service.call(req)
+}
+
+async fn answer<R, B>(
+    made: impl Future<Output = Result<R, HttpResponse>>,
+    exchange: Option<Rc<Exchange>>,
+) -> Result<Response<Answer<EitherBody<B>>>, HttpResponse>
+where
+    R: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let mut response = match made.await {
+        Ok(response) => response.into().map_body(|_, body| EitherBody::<B, BoxBody>::left(body)),
+        Err(error) => Response::<BoxBody>::from(error).map_body(|_, body| EitherBody::right(body)),
+    };
+    if let Some(exchange) = &exchange {
+        if exchange.must_close() {
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        exchange.size.set(match response.body().size() {
+            BodySize::Sized(size) => usize::try_from(size).unwrap_or(usize::MAX),
+            BodySize::None | BodySize::Stream => 0,
+        });
+    }
+    Ok(response.map_body(|_, body| Answer { body, _made: exchange.map(Made) }))
+}

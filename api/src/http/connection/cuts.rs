@@ -1,0 +1,117 @@
+//! Connections that were cut: counted by reason, and reported in one line for each reason and pass.
+
+use std::array;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+use slog::{Logger, warn};
+
+use super::limits::Limits;
+
+/// Why a connection was ended by this side before its peer wanted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It was accepted and sent nothing.
+    Silent,
+    /// A head began and did not end in time.
+    SlowHead,
+    /// A head was larger than the limit.
+    LargeHead,
+    /// A body did not arrive in time.
+    SlowBody,
+    /// The peer went on sending after its answer, for longer or for more than is swallowed.
+    UnreadBody,
+    /// The peer did not take its answer.
+    SlowReader,
+}
+
+impl Cut {
+    pub const ALL: [Self; 6] =
+        [Self::Silent, Self::SlowHead, Self::LargeHead, Self::SlowBody, Self::UnreadBody, Self::SlowReader];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::SlowHead => "slow_head",
+            Self::LargeHead => "large_head",
+            Self::SlowBody => "slow_body",
+            Self::UnreadBody => "unread_body",
+            Self::SlowReader => "slow_reader",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reason {
+    cut: AtomicU64,
+    reported: AtomicU64,
+    last: Mutex<Option<SocketAddr>>,
+}
+
+/// The connections of one listener: their bounds, how many there are, and what became of them.
+pub struct Connections {
+    listener: &'static str,
+    pub(super) limits: Limits,
+    reasons: [Reason; Cut::ALL.len()],
+    pub(super) open: AtomicUsize,
+    /// Bytes that large bodies and answers hold.
+    pub(super) held: AtomicUsize,
+}
+
+impl Connections {
+    /// `listener` names them in log lines.
+    pub fn new(listener: &'static str, limits: Limits) -> Self {
+        Self {
+            listener,
+            limits,
+            reasons: array::from_fn(|_| Reason::default()),
+            open: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn cut(&self, cut: Cut, peer: Option<SocketAddr>) {
+        let reason = &self.reasons[cut as usize];
+        reason.cut.fetch_add(1, Ordering::Relaxed);
+        *reason.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+
+    /// Whether most of the connections that may be open are. An idle connection then is a place that another client
+    /// could have.
+    pub(super) fn are_scarce(&self) -> bool {
+        self.open.load(Ordering::Relaxed).saturating_mul(4) > self.limits.connections.saturating_mul(3)
+    }
+
+    /// Open connections, what large bodies and large answers hold, and how many were cut since the start, by reason.
+    pub fn status(&self) -> Value {
+        let cut = Cut::ALL.map(|cut| (cut.as_str(), self.reasons[cut as usize].cut.load(Ordering::Relaxed).into()));
+        json!({
+            "open": self.open.load(Ordering::Relaxed),
+            "held_bytes": self.held.load(Ordering::Relaxed),
+            "cut": Map::from_iter(cut.map(|(reason, count): (&str, Value)| (reason.to_owned(), count))),
+        })
+    }
+
+    /// Writes one line for each reason that occurred since the last report, and one while connections are at their
+    /// limit. To be called once a second.
+    pub fn report(&self, log: &Logger) {
+        for cut in Cut::ALL {
+            let reason = &self.reasons[cut as usize];
+            let total = reason.cut.load(Ordering::Relaxed);
+            let new = total - reason.reported.swap(total, Ordering::Relaxed);
+            if new > 0 {
+                let peer = *reason.last.lock().unwrap_or_else(PoisonError::into_inner);
+                let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+                warn!(log, "connections cut"; "op" => "http.connection", "listener" => self.listener, "reason" => cut.as_str(), "count" => new,
+                    "total" => total, "last_peer" => peer);
+            }
+        }
+        let (open, limit) = (self.open.load(Ordering::Relaxed), self.limits.connections);
+        if open >= limit {
+            warn!(log, "connections are at their limit; new ones wait"; "op" => "http.connection",
+                "listener" => self.listener, "error_code" => "connections_exhausted", "open" => open, "limit" => limit);
+        }
+    }
+}

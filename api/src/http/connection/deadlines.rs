@@ -1,0 +1,87 @@
+//! The deadlines of one connection, on one timer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use domain::context::Deadline;
+use tokio::time::{Instant, Sleep};
+
+/// The moment when this much time will have passed.
+pub fn after(time: Duration) -> Instant {
+    Deadline::after(time).instant().into()
+}
+
+/// The deadline that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    Read,
+    Write,
+    Again,
+}
+
+pub struct Deadlines {
+    /// When the phase must be over.
+    pub read: Option<Instant>,
+    /// When a peer that takes nothing must have taken something.
+    pub write: Option<Instant>,
+    /// When a body looks for room again.
+    pub again: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadlines {
+    pub fn read_by(at: Instant) -> Self {
+        Self { read: Some(at), write: None, again: None, sleep: None }
+    }
+
+    /// The next deadline that has passed; it is cleared. Until then the task is woken when one passes.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        loop {
+            let all = [(self.write, Due::Write), (self.again, Due::Again), (self.read, Due::Read)];
+            let set = all.into_iter().filter_map(|(at, due)| at.map(|at| (at, due)));
+            let Some((next, due)) = set.min_by_key(|(at, _)| *at) else { return Poll::Pending };
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            // A timer that fires too early is cheaper than one that is moved with each request.
+            if sleep.deadline() > next {
+                sleep.as_mut().reset(next);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if next > sleep.deadline() {
+                sleep.as_mut().reset(next);
+                continue;
+            }
+            match due {
+                Due::Read => self.read = None,
+                Due::Write => self.write = None,
+                Due::Again => self.again = None,
+            }
+            return Poll::Ready(due);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_deadline_is_due_first_and_a_later_one_may_be_moved() {
+        let start = Instant::now();
+        let after = |millis| Some(start + Duration::from_millis(millis));
+        let mut deadlines = Deadlines { read: after(300), write: after(100), again: after(200), sleep: None };
+        for (due, millis) in [(Due::Write, 100), (Due::Again, 200)] {
+            assert_eq!(poll_fn(|cx| deadlines.poll(cx)).await, due);
+            assert_eq!(start.elapsed().as_millis(), millis);
+        }
+        deadlines.read = after(1_000);
+        deadlines.write = after(900);
+        let _ = poll_fn(|cx| Poll::Ready(deadlines.poll(cx))).await;
+        deadlines.write = None;
+        assert_eq!(poll_fn(|cx| deadlines.poll(cx)).await, Due::Read);
+        assert_eq!(start.elapsed().as_millis(), 1_000);
+        assert!(poll_fn(|cx| Poll::Ready(deadlines.poll(cx))).await.is_pending());
+    }
+}

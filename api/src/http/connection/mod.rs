@@ -1,0 +1,83 @@
+//! The connections of the HTTP server: what each may hold and for how long.
+//!
+//! A connection carries one request at a time. What a peer sends ahead stays with the kernel, whose buffers are bounded.
+//! Every wait for a peer has a deadline: for the end of a head, the end of a body, the next request, room for an answer,
+//! and the end of what is still sent after an early answer. A connection that lets one pass is cut, counted by reason
+//! and reported.
+
+mod answer;
+mod cuts;
+mod deadlines;
+mod framing;
+mod guard;
+mod limits;
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use tokio::net::TcpStream;
+
+pub use cuts::{Connections, Cut};
+pub use limits::Limits;
+
+use answer::{Exchange, reported};
+use guard::Guarded;
+
+/// Serves the application that `factory` makes for each worker, over guarded connections.
+///
+/// The deadlines of actix-http are off, except for the one on its own closing: the guard has them all.
+pub fn listen<F, I, S, B>(
+    server: ServerBuilder,
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    factory: F,
+) -> io::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + Unpin + 'static,
+{
+    let address = listener.local_addr()?;
+    let stopping = server.graceful_shutdown_signal();
+    let server = server.listen("http", listener, move || {
+        let (stopping, connections) = (stopping.clone(), Arc::clone(&connections));
+        let application = reported(factory().into_factory());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(limits::LINGER)
+            // A client that closes is gone: its handler's future is dropped, which is how a command learns of it.
+            .h1_allow_half_closed(false)
+            .local_addr(address)
+            .on_connect_ext(|stream: &Guarded, data| {
+                data.insert::<Rc<Exchange>>(stream.exchange());
+            })
+            .finish(map_config(application, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
+            let stream = Guarded::new(stream, Arc::clone(&connections));
+            let peer = stream.peer();
+            async move { Ok((stream, Protocol::Http1, peer)) }
+        })
+        .and_then(http)
+    })?;
+    Ok(server.run())
+}

@@ -1,0 +1,105 @@
+//! The one resource that a key is bound to within an operation, and SQL for it.
+//!
+//! A binding counts as long as the key that it belongs to: without that key, or with one whose outcome may not be
+//! repeated any more, another resource takes it over. Operations that make something new have no resource and no
+//! bindings.
+
+use diesel::QueryResult;
+use diesel::dsl::{exists, not};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use domain::clock::Timestamp;
+use domain::idempotency::Claim;
+
+use super::queries;
+use crate::database::{Tx, on_backend};
+use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
+use crate::stored::millis;
+
+/// Binds a key that this transaction has claimed. False when it is bound to another resource; then the transaction must
+/// be rolled back, and the claim with it.
+///
+/// The row is locked until the transaction ends, also when it was there before. Of two claims for two resources the
+/// second waits for the first, and then sees its key.
+pub(super) fn bind(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+    if claim.resource.is_empty() {
+        return Ok(true);
+    }
+    let upsert = diesel::insert_into(bindings::table)
+        .values(row(claim, millis(now)))
+        .on_conflict((bindings::principal, bindings::operation, bindings::key))
+        .do_update()
+        .set(bindings::created_at.eq(excluded(bindings::created_at)))
+        .returning(bindings::resource);
+    let resource: String = on_backend!(tx, |conn| upsert.get_result(*conn))?;
+    if resource == claim.resource {
+        return Ok(true);
+    }
+    // A statement of its own, so that it sees what was committed while the one before it waited.
+    if queries::counts(tx, claim, &resource, outlived)? {
+        return Ok(false);
+    }
+    let update = diesel::update(bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str())))
+        .set(bindings::resource.eq(&claim.resource));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(true)
+}
+
+/// Binds a key that was claimed at `created_at` by a program that knew no bindings.
+pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &Claim, created_at: i64) -> QueryResult<()> {
+    let insert = diesel::insert_into(bindings::table)
+        .values(row(claim, created_at))
+        .on_conflict((bindings::principal, bindings::operation, bindings::key))
+        .do_nothing();
+    on_backend!(tx, |conn| insert.execute(*conn))?;
+    Ok(())
+}
+
+type Row<'c> = (
+    diesel::dsl::Eq<bindings::principal, &'c str>,
+    diesel::dsl::Eq<bindings::operation, &'c str>,
+    diesel::dsl::Eq<bindings::key, &'c str>,
+    diesel::dsl::Eq<bindings::resource, &'c str>,
+    diesel::dsl::Eq<bindings::created_at, i64>,
+);
+
+fn row(claim: &Claim, created_at: i64) -> Row<'_> {
+    (
+        bindings::principal.eq(claim.principal.0.as_str()),
+        bindings::operation.eq(claim.operation),
+        bindings::key.eq(claim.key.as_str()),
+        bindings::resource.eq(claim.resource.as_str()),
+        bindings::created_at.eq(created_at),
+    )
+}
+
+pub(super) fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
+    let target = bindings::table.find((principal, operation, key)).filter(bindings::resource.eq(resource));
+    on_backend!(tx, |conn| diesel::delete(target).execute(*conn))?;
+    Ok(())
+}
+
+/// Deletes old bindings whose key is gone: it was purged, here or by a program that knew no bindings.
+pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
+    type Row = (String, String, String, String);
+    let key = keys::table.filter(
+        keys::principal
+            .eq(bindings::principal)
+            .and(keys::operation.eq(bindings::operation))
+            .and(keys::resource.eq(bindings::resource))
+            .and(keys::key.eq(bindings::key)),
+    );
+    let query = bindings::table
+        .filter(bindings::created_at.lt(millis(before)).and(not(exists(key))))
+        .order(bindings::created_at)
+        .select((bindings::principal, bindings::operation, bindings::resource, bindings::key))
+        .limit(i64::from(limit));
+    let old: Vec<Row> = match tx {
+        Tx::Sqlite(conn) => query.load(*conn)?,
+        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
+    };
+    for (principal, operation, resource, key) in &old {
+        delete(tx, principal, operation, resource, key)?;
+    }
+    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+}
