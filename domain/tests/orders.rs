@@ -8,7 +8,9 @@ use domain::customer::Address;
 use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderId, Shipment, adjust, place, ship};
+use domain::order::{
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderId, Shipment, adjust, place, ship,
+};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
 use domain::stock::StockLevel;
@@ -118,6 +120,18 @@ fn units_are_worth_what_was_paid_for_them() {
     let none = order(&[(100, 1)], 1, 1, &[]);
     assert_eq!(none.worth_of(&LineId("li_9".into()), 1), None);
     assert_eq!([worth(&none, 0, 0), worth(&none, 0, -1)], [Some(0), Some(0)]);
+}
+
+#[test]
+fn changes_are_named_by_the_id_that_was_brought() {
+    let status = AdjustmentStatus::Pending;
+    let adjustment = Adjustment { kind: "refund".into(), status, lines: Vec::new(), amount: None, description: None };
+    let adjusted = OrderChange::Adjusted { id: "adj_7".into(), occurred_at: NOW, adjustment };
+    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
+    let lines = Vec::new();
+    let shipment = Shipment { kind: "shipped".into(), lines, tracking_number, tracking_url, carrier, description };
+    let shipped = OrderChange::Shipped { id: "evt_7".into(), occurred_at: NOW, shipment };
+    assert_eq!([adjusted.id(), shipped.id()], ["adj_7", "evt_7"]);
 }
 
 #[test]
