@@ -86,7 +86,7 @@ async fn a_file_with_two_names_is_refused(place: Place) {
 async fn what_is_no_file_is_refused(place: Place) {
     let directory = beside(&place, "directory");
     std::fs::create_dir(&directory).expect("a directory");
-    for path in [directory, PathBuf::from("/dev/null"), PathBuf::from("/dev/stdout")] {
+    for path in [directory, PathBuf::from("/dev/null"), PathBuf::from("/dev/zero")] {
         let Err(refused) = open(&place, &path) else { panic!("{path:?} was opened") };
         assert!(matches!(refused, OpenError::NotAFile(_)), "{path:?}: {refused}");
     }
