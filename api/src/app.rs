@@ -166,12 +166,11 @@ impl App {
             let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
+        let reconciler = PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
+        duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
         if let Some(gateway) = &gateway {
-            let reconciler =
-                PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
             let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
             let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
-            duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }

@@ -90,7 +90,8 @@ const LONGEST_REPORT: usize = 500;
 
 impl ::log::Log for Libraries {
     fn enabled(&self, report: &::log::Metadata<'_>) -> bool {
-        report.level() <= ::log::Level::Warn
+        // What one client sent wrong is not the operator's to know: the HTTP library calls each malformed head an error.
+        report.level() <= ::log::Level::Warn && !report.target().starts_with("actix_http")
     }
 
     fn log(&self, report: &::log::Record<'_>) {

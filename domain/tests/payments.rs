@@ -245,7 +245,7 @@ fn tasks_have_the_names_that_operators_know() {
     let ports = || Arc::new(Ports(Arc::new(World::default())));
     let capture = PaymentCapture::new(ports(), ports(), ports());
     let refunder = PaymentRefunder::new(ports(), ports(), ports());
-    let reconciler = PaymentReconciler::new(ports(), ports(), ports(), ports());
+    let reconciler = PaymentReconciler::new(ports(), ports(), Some(ports()), ports());
     let names = [capture.name(), refunder.name(), reconciler.name()];
     assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }

@@ -54,6 +54,8 @@ impl Summary {
             let (used, skipped) = (record.count("used", name), record.count("skipped", name));
             match is {
                 Ok(is) if used > 0 => summary.checked(name, format!("{is}; used by {}", tests(used))),
+                // A test that found that it cannot be used here has said so.
+                Ok(_) if skipped > 0 => {}
                 Ok(_) => summary.unused.push(name.to_owned()),
                 Err(why) => summary.not_checked(format!("{name} ({why}): {} skipped", tests(skipped))),
             }

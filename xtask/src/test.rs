@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::provided::HAPROXY;
 use crate::provision::Provision;
 use crate::{faults, process};
 
@@ -33,6 +34,10 @@ pub fn run(args: &Args) -> Result<()> {
         count => summary.checked(SQLITE, format!("{}; used by {count} tests", sqlite_version()?)),
     }
     summary.checked("Faults", "quick; all of them with `cargo xtask faults`".to_owned());
+    if args.without_postgres {
+        // Its tests run several instances, which needs Postgres.
+        summary.need_not_use(HAPROXY);
+    }
     if !args.extra.is_empty() {
         let extra = args.extra.join(" ");
         summary.not_checked(format!("what `cargo test --workspace {extra}` leaves out"));

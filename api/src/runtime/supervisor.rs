@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,8 +92,6 @@ pub struct Supervisor {
 struct Supervised {
     nudge: Notify,
     status: Mutex<TaskStatus>,
-    /// Failures since the last success or the last recovery: what the wait grows with.
-    strikes: AtomicU32,
     /// The last pass failed, and of itself that may pass.
     is_out_of_reach: AtomicBool,
 }
@@ -135,7 +133,6 @@ impl Supervisor {
 
     /// Ends the waits of tasks whose last fault may pass, and begins their backoff anew.
     fn recovered(&self) {
-        self.tasks.values().for_each(|task| task.strikes.store(0, Ordering::Relaxed));
         self.recoveries.send_modify(|count| *count += 1);
     }
 
@@ -225,25 +222,30 @@ impl Duty {
         let stopped = self.supervisor.stop.cancelled();
         tokio::pin!(stopped);
         let mut recoveries = self.supervisor.recoveries.subscribe();
+        // Failures of this lane since a success or a recovery.
+        let mut strikes = 0;
         loop {
             // Before the pass, so that a recovery during it is not missed.
             recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
+            strikes = if outcome.is_ok() { 0 } else { strikes + 1 };
             let next = async {
                 match outcome {
                     Ok(Progress::More(_)) if self.schedule.lanes > 1 => own.nudge.notify_one(),
                     Ok(Progress::More(_)) => {}
                     Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
-                    Err(strikes) => {
-                        let again = async {
+                    Err(may_pass) => {
+                        let recovery = async {
                             // The sender is the supervisor's, which this lane holds.
                             let _ = recoveries.changed().await;
-                            if !own.is_out_of_reach.load(Ordering::Relaxed) {
+                            if !may_pass {
                                 std::future::pending().await
                             }
                         };
                         let wait = backoff(self.schedule.period, strikes);
-                        let _ = tokio::time::timeout(wait, again).await;
+                        if tokio::time::timeout(wait, recovery).await.is_ok() {
+                            strikes = 0;
+                        }
                     }
                 }
             };
@@ -255,8 +257,8 @@ impl Duty {
         }
     }
 
-    /// One pass; on failure how many there were since a success or a recovery.
-    async fn pass(&self, own: &Supervised) -> Result<Progress, u32> {
+    /// One pass; on failure whether the fault may pass of itself.
+    async fn pass(&self, own: &Supervised) -> Result<Progress, bool> {
         own.update(|status| status.running += 1);
         let name = self.task.name();
         let watch = Stopwatch::start();
@@ -288,7 +290,6 @@ impl Duty {
                     status.failing_for = 0;
                     status.items += u64::from(items);
                 });
-                own.strikes.store(0, Ordering::Relaxed);
                 if own.is_out_of_reach.swap(false, Ordering::Relaxed) {
                     self.supervisor.recovered();
                 }
@@ -301,8 +302,8 @@ impl Duty {
                     status.failures += 1;
                     status.failing_for += 1;
                 });
-                own.is_out_of_reach.store(fault.kind() != FaultKind::Internal, Ordering::Relaxed);
-                let strikes = own.strikes.fetch_add(1, Ordering::Relaxed) + 1;
+                let may_pass = fault.kind() != FaultKind::Internal;
+                own.is_out_of_reach.store(may_pass, Ordering::Relaxed);
                 let failures = own.status().failing_for;
                 match fault.kind() {
                     FaultKind::Internal => {
@@ -314,7 +315,7 @@ impl Duty {
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                 }
-                Err(strikes)
+                Err(may_pass)
             }
         }
     }

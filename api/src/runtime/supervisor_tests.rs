@@ -4,6 +4,7 @@ use super::*;
 use crate::log::Kept;
 use serde_json::json;
 use slog::o;
+use std::sync::atomic::AtomicU32;
 use tokio::sync::mpsc;
 
 type Step = fn(u32) -> Result<Progress, Fault>;
@@ -207,7 +208,7 @@ async fn asked_again(asked: &AtomicU32) {
 }
 
 #[tokio::test]
-async fn recovery_of_the_shared_dependency_wakes_all_tasks_and_resets_their_backoff() {
+async fn recovery_of_the_shared_dependency_wakes_all_tasks() {
     for kind in [FaultKind::Unavailable, FaultKind::DeadlineExceeded, FaultKind::Contention, FaultKind::OutcomeUnknown]
     {
         let (up, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
@@ -223,7 +224,6 @@ async fn recovery_of_the_shared_dependency_wakes_all_tasks_and_resets_their_back
         // Nothing fails any more, so nothing is asked.
         supervisor.drain(Duration::from_secs(5)).await;
         assert!(supervisor.status().values().all(|status| status.failing_for == 0 && status.failures == 1));
-        assert!(supervisor.tasks.values().all(|task| task.strikes.load(Ordering::SeqCst) == 0));
     }
 }
 
@@ -287,5 +287,47 @@ async fn task_that_succeeds_after_failures_wakes_the_others() {
     assert_eq!((quick.recv().await, slow.recv().await), (Some(1), Some(1)));
     up.store(true, Ordering::SeqCst);
     assert_eq!(slow.recv().await, Some(2));
+    supervisor.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn recovery_of_one_lane_wakes_the_others() {
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let step: Step = |pass| match pass {
+        1 | 2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
+        _ => Ok(Progress::Idle),
+    };
+    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 2, wakes: &[] };
+    let log = Logger::root(slog::Discard, o!());
+    let supervisor = Supervisor::start(&Handle::current(), &log, vec![(Arc::new(task), schedule)], None);
+    while supervisor.status()["probe.run"].failures < 2 {
+        tokio::task::yield_now().await;
+    }
+    // As a lane does whose pass succeeds.
+    supervisor.tasks["probe.run"].is_out_of_reach.store(false, Ordering::Relaxed);
+    supervisor.recovered();
+    for expected in 1..=4 {
+        assert_eq!(heard.recv().await, Some(expected));
+    }
+    supervisor.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovery_resets_the_backoff() {
+    const PERIOD: Duration = Duration::from_secs(1);
+    let (supervisor, mut heard) = start(|_| Err(Fault::new(FaultKind::Unavailable, "probe.run")), PERIOD);
+    for expected in 1..=4 {
+        assert_eq!(heard.recv().await, Some(expected));
+    }
+    while supervisor.status()["probe.run"].failures < 4 {
+        tokio::task::yield_now().await;
+    }
+    supervisor.recovered();
+    assert_eq!(heard.recv().await, Some(5));
+    let began = tokio::time::Instant::now();
+    assert_eq!(heard.recv().await, Some(6));
+    let (waited, first, fifth) = (began.elapsed(), backoff(PERIOD, 1), backoff(PERIOD, 5));
+    assert!(waited >= first && waited < fifth, "{waited:?}, {first:?}, {fifth:?}");
     supervisor.drain(Duration::from_secs(5)).await;
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use faultkit::provided::{STRACE, not_checked};
+use faultkit::provided::STRACE;
 
 /// Everything by which a file, its name, or a socket can be written to. `-xx` shows every string in hexadecimal digits,
 /// so that no comma, quote or bracket comes from one; `-y` shows the name of the file behind a number.
@@ -30,7 +30,7 @@ pub fn strace(what: &str) -> Option<String> {
     let strace = STRACE.get()?;
     let tried = Command::new(&strace).args(["-f", "/bin/true"]).stderr(Stdio::null()).status();
     if !tried.is_ok_and(|tried| tried.success()) {
-        not_checked(&format!("{what} (nobody may trace a process here)"));
+        STRACE.skip(&format!("{what} (no process may be traced here)"));
         return None;
     }
     STRACE.used();

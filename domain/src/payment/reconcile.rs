@@ -12,7 +12,7 @@ use crate::PortFuture;
 use crate::checkout::{CheckoutBook, Settlement};
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::task::{BackgroundTask, Progress};
 
 /// Attempts per pass: each costs up to three calls of the gateway, one after the other, and together they must take less
@@ -36,7 +36,8 @@ pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 pub struct PaymentReconciler {
     attempts: Arc<dyn PaymentAttempts>,
     checkouts: Arc<dyn CheckoutBook>,
-    gateway: Arc<dyn PaymentGateway>,
+    /// `None` when the shop has no way to be paid: then there are only attempts that cost nothing.
+    gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -44,7 +45,7 @@ impl PaymentReconciler {
     pub fn new(
         attempts: Arc<dyn PaymentAttempts>,
         checkouts: Arc<dyn CheckoutBook>,
-        gateway: Arc<dyn PaymentGateway>,
+        gateway: Option<Arc<dyn PaymentGateway>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { attempts, checkouts, gateway, clock }
@@ -94,6 +95,8 @@ impl PaymentReconciler {
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
         }
+        let missing = || Fault::new(FaultKind::Unavailable, "payment.reconcile").caused_by("no gateway is configured");
+        let gateway = self.gateway.as_ref().ok_or_else(missing)?;
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
             // Its owner died before it could store the reference, and so before it could charge.
@@ -103,15 +106,15 @@ impl PaymentReconciler {
                 return Ok(PaymentOutcome::NotAttempted);
             }
             // Opening again with the same key names it again.
-            None => match self.gateway.open(ctx, attempt).await {
+            None => match gateway.open(ctx, attempt).await {
                 Ok(reference) => reference,
                 Err(OpenError::Refused(decline)) => return Ok(PaymentOutcome::Declined(decline)),
                 Err(OpenError::Fault(fault)) => return Err(fault),
             },
         };
-        let outcome = match self.gateway.look_up(ctx, &reference).await? {
-            GatewayState::Opened => self.gateway.cancel(ctx, &reference).await?.into(),
-            GatewayState::ActionRequired => self.gateway.cancel(ctx, &reference).await?.after_action_required(),
+        let outcome = match gateway.look_up(ctx, &reference).await? {
+            GatewayState::Opened => gateway.cancel(ctx, &reference).await?.into(),
+            GatewayState::ActionRequired => gateway.cancel(ctx, &reference).await?.after_action_required(),
             settled => settled.into(),
         };
         outcome.ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))

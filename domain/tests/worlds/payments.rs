@@ -302,7 +302,7 @@ pub async fn try_refund(world: World) -> Passed {
 }
 
 pub async fn try_reconcile(world: World) -> Passed {
-    let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), ports.clone(), ports);
+    let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports);
     logged_pass(&Lines::default(), world, |ports| Box::new(task(ports))).await
 }
 

@@ -145,8 +145,12 @@ impl HttpPaymentGateway {
         let call = self.post(OPEN, &["payment_intents"], form, Some(attempt.open_key()));
         match self.ask::<Intent>(ctx, asked, call).await? {
             Answer::Object(intent) => Ok(PaymentReference(intent.id)),
-            // Definite: the key brings the same answer again. Nothing of the instrument was sent yet.
-            Answer::Refused(Refused { refusal, .. }) => Err(OpenError::Refused(refusal.decline())),
+            // Definite: the key brings the same answer again.
+            Answer::Refused(refused) if refused.refusal.is_about_the_amount() => {
+                Err(OpenError::Refused(refused.refusal.decline()))
+            }
+            // Nothing of the instrument was sent yet, so the shop made the mistake and not the buyer.
+            Answer::Refused(refused) => Err(OpenError::Fault(asked.impossible(&refused))),
         }
     }
 

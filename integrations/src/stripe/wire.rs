@@ -72,6 +72,11 @@ impl Refusal {
         }
     }
 
+    /// The amount cannot be paid this way. Any other refusal of a new payment is the shop's own mistake.
+    pub fn is_about_the_amount(&self) -> bool {
+        matches!(self.code.as_deref(), Some("amount_too_small" | "amount_too_large"))
+    }
+
     /// The payment cannot be made with what the buyer gave, and was not.
     pub fn is_of_the_instrument(&self) -> bool {
         self.kind.as_deref() == Some("card_error") || self.param.as_deref() == Some("payment_method")

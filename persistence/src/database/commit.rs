@@ -57,13 +57,14 @@ pub(super) fn transaction<T, E: From<Fault>>(
 ) -> Result<T, Failure<E>> {
     let op = operation.name;
     let room = &storage.room;
-    let file = storage.file.get().filter(|_| operation.mode == Mode::Write);
+    let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
+    let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
     ctx.check(op)?;
     if let Err(error) = conn.begin(operation.mode, limits) {
         return Err(before_commit(conn, ctx, op, error));
     }
     let ended = body(conn, ctx, op, room, work).and_then(|ended| {
-        file.map_or(Ok(()), |file| file.must_be_intact(op))?;
+        intact()?;
         stage.begin_commit().then_some(ended).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
     });
     let (value, needs_room) = match ended {
@@ -84,7 +85,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
             }
             // Looked at once more: what is acknowledged is in the file that the path leads to, and not in one that was
             // deleted a moment ago.
-            match file.map_or(Ok(()), |file| file.must_be_intact(op)) {
+            match intact() {
                 Ok(()) => Ok(value),
                 Err(lost) => Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
             }

@@ -39,10 +39,19 @@ pub(super) struct LockFile {
     named: PathBuf,
     /// Without symbolic links. SQLite puts its log beside this one.
     real: PathBuf,
-    identity: (u64, u64),
+    identity: Identity,
     changed: AtomicBool,
+    /// A connection writes to a log that the path does not lead to. Only a restart ends this.
+    log_lost: AtomicBool,
     log: Logger,
 }
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+/// The log and its index, as a connection found them when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogFiles([Identity; 2]);
 
 /// The share of the database itself. It goes last: whoever opens the file next, in this process too, finds it free.
 pub(super) struct Held(Option<Arc<LockFile>>);
@@ -105,6 +114,7 @@ impl LockFile {
             identity: identity(&opened),
             named,
             changed: AtomicBool::new(false),
+            log_lost: AtomicBool::new(false),
             log: log.new(o!("op" => "database.file", "file" => real.display().to_string())),
             real,
         };
@@ -125,10 +135,13 @@ impl LockFile {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// Fails when what is written now may be lost: when the file or its log is not where it was opened, or has another
-    /// name. Says so once, however many ask, and once when all is as before. For an open transaction.
-    pub(super) fn must_be_intact(&self, operation: &'static str) -> Result<(), Fault> {
-        let Err(why) = self.same_file().and_then(|()| self.log_exists()) else {
+    /// Fails when what is written now may be lost: when the file is not where it was opened or has another name, or
+    /// when the log is not the one that the connection has open. Says so once, however many ask, and once when the file
+    /// is as before. A log that was deleted stays lost, since a new one under its name lacks what the old one holds.
+    ///
+    /// `opened` is the log of the connection that asks, if one does. For an open transaction.
+    pub(super) fn must_be_intact(&self, operation: &'static str, opened: Option<LogFiles>) -> Result<(), Fault> {
+        let Err(why) = self.same_file().and_then(|()| self.same_log(opened)) else {
             if self.changed.swap(false, Ordering::AcqRel) {
                 info!(self.log, "the database file is in its place again");
             }
@@ -156,13 +169,31 @@ impl LockFile {
         Ok(())
     }
 
-    fn log_exists(&self) -> Result<(), String> {
-        for suffix in ["-wal", "-shm"] {
+    /// The log and its index as they are now. A connection that was just opened has these.
+    pub(super) fn log_files(&self) -> Result<LogFiles, String> {
+        let find = |suffix| {
             let path = sibling(&self.real, suffix);
-            std::fs::symlink_metadata(&path)
-                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
+            let found = std::fs::symlink_metadata(&path);
+            found
+                .map(|found| identity(&found))
+                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))
+        };
+        Ok(LogFiles([find("-wal")?, find("-shm")?]))
+    }
+
+    fn same_log(&self, opened: Option<LogFiles>) -> Result<(), String> {
+        if self.log_lost.load(Ordering::Acquire) {
+            return Err("the log was deleted or moved while the shop ran: the shop must be restarted".to_owned());
         }
-        Ok(())
+        let found = self.log_files();
+        let differs = |found: &LogFiles| opened.is_some_and(|opened| opened != *found);
+        let why = match found {
+            Ok(found) if differs(&found) => "the log was deleted or moved, and another one is in its place".to_owned(),
+            Ok(_) => return Ok(()),
+            Err(why) => why,
+        };
+        self.log_lost.store(true, Ordering::Release);
+        Err(why)
     }
 
     fn close_to_others(&self, path: &Path) {
@@ -201,7 +232,7 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE_FILE).open(path)
 }
 
-fn identity(found: &Metadata) -> (u64, u64) {
+fn identity(found: &Metadata) -> Identity {
     (found.dev(), found.ino())
 }
 

@@ -245,7 +245,7 @@ impl Database {
             if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
             }
-            file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME)).map_err(TxError::Refused)
+            file.as_ref().map_or(Ok(()), |file| file.must_be_intact(NAME, None)).map_err(TxError::Refused)
         };
         if self.engine() == Engine::Postgres {
             return self.run(ctx, Operation::write(NAME), check);

@@ -10,7 +10,7 @@ use slog::{Logger, debug, info, o, warn};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{Conn, Mode};
-use super::lock_file::LockFile;
+use super::lock_file::{LockFile, LogFiles};
 use super::{DatabaseConfig, DatabaseUrl, Engine};
 
 pub(super) type PooledConn = PooledConnection<Manager>;
@@ -85,6 +85,8 @@ pub(super) struct Manager {
 /// A connection and when it was last known to work.
 pub(super) struct Tracked {
     conn: Conn,
+    /// Of an SQLite file: the log that this connection writes to.
+    log: Option<LogFiles>,
     seen: Stopwatch,
     spoilt: bool,
     /// Dropped after the connection: see [`LockFile`].
@@ -92,6 +94,10 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
+    pub(super) fn log(&self) -> Option<LogFiles> {
+        self.log
+    }
+
     /// Not to be used again: its server is gone or takes no writes, or nobody knows what it committed.
     pub(super) fn spoil(&mut self) {
         self.spoilt = true;
@@ -117,12 +123,13 @@ impl ManageConnection for Manager {
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
         // After it was opened: then it is the file that was looked at, or one that every write refuses.
+        let bad = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
         if let Some(file) = &self.file {
-            let other = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
-            file.same_file().map_err(other)?;
+            file.same_file().map_err(bad)?;
         }
+        let log = self.file.as_ref().map(|file| file.log_files()).transpose().map_err(bad)?;
         self.reachable.works();
-        Ok(Tracked { conn, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
+        Ok(Tracked { conn, log, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {

@@ -151,7 +151,7 @@ mod postgres_says {
         let mut buyers = JoinSet::new();
         for id in ids {
             let shop = shop.clone();
-            buyers.spawn(async move { drop(shop.begin(&id, "fill").await) });
+            buyers.spawn(async move { drop(shop.begin(&id, &format!("fill-{id}")).await) });
         }
         until("three connections wait", || observer.waiting() == 3).await;
         other.release();

@@ -20,6 +20,7 @@ crate::on_sqlite!(
     a_symbolic_link_opens_the_file_that_it_names,
     a_file_that_changes_while_it_is_open_takes_no_writes,
     a_file_that_comes_back_takes_writes_again,
+    a_log_that_was_deleted_stays_lost_when_another_is_made,
     files_are_private_whatever_they_were,
     a_name_with_characters_of_a_url_names_that_file,
 );
@@ -157,6 +158,34 @@ async fn a_file_that_comes_back_takes_writes_again(place: Place) {
         shop.database.ready(&alice()).await.expect("ready");
     }
     assert_eq!(said.count("the database file is in its place again"), 2);
+}
+
+/// The next connection makes a new log, and the name exists again.
+async fn a_log_that_was_deleted_stays_lost_when_another_is_made(_: Place) {
+    for is_seen_before in [true, false] {
+        let place = Place::sqlite();
+        drop(place.shop().await);
+        let said = Said::default();
+        let shop = Shop::on(Database::open(place.config(), Handle::current(), &said.logger()).expect("a database"));
+        let checkout = shop.opened(&[("song", 1)], "k1").await;
+        let log_file = beside(&place, "shop.db-wal");
+        std::fs::remove_file(&log_file).expect("deleted");
+        if is_seen_before {
+            shop.database.ready(&alice()).await.fault();
+        }
+        let other = Shop::on(Database::open_beside(place.config(), Handle::current(), &log()));
+        // Whether the other can read is not the point: it makes the file.
+        let _ = other.checkouts.read(&alice(), checkout.id.clone()).await;
+        assert!(log_file.exists(), "the other made no log");
+        for key in ["k2", "k3"] {
+            let new = new_checkout(request(&[("song", 1)]));
+            let fault = shop.checkouts.create(&alice(), create(key), new).await.fault();
+            super::faults::says(&fault, FaultKind::Unavailable, "the log was deleted or moved");
+        }
+        shop.database.ready(&alice()).await.fault();
+        assert_eq!(said.count("the database file changed while it was open"), 1, "{is_seen_before}");
+        assert_eq!(said.count("the database file is in its place again"), 0, "{is_seen_before}");
+    }
 }
 
 async fn files_are_private_whatever_they_were(place: Place) {

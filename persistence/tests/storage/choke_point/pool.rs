@@ -40,7 +40,7 @@ mod exhausted {
         let mut buyers = JoinSet::new();
         for id in ids {
             let shop = shop.clone();
-            buyers.spawn(async move { drop(shop.begin(&id, "pay").await) });
+            buyers.spawn(async move { drop(shop.begin(&id, &format!("pay-{id}")).await) });
         }
         until("both connections wait", || observer.waiting() == 2).await;
         (shop, buyers, other)
