@@ -51,7 +51,7 @@ impl Section for PaymentConfig {
         setting("call_timeout_ms", "The longest one call of the payment gateway may take, answer included."),
         setting(
             "gateway_url",
-            "A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in development, and nothing can be completed in production.",
+            "A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in development, and in production only what costs nothing can be completed.",
         ),
         setting("gateway_key", "The gateway's secret key. Needed with `gateway_url`, and without it a mistake."),
         setting("gateway_version", "The version of the gateway's API that is asked for (`Stripe-Version`)."),
