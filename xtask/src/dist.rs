@@ -94,25 +94,25 @@ mod tests {
     use super::*;
 
     fn places() -> Vec<Place> {
-        [("/root", "/home"), ("/root/.cargo", "/cargo")]
+        [("/users/ann", "/home"), ("/users/ann/.cargo", "/cargo")]
             .map(|(path, name)| Place { path: path.to_owned(), name })
             .into()
     }
 
     #[test]
     fn every_compiler_gets_every_place_and_keeps_its_own_flags() {
-        let mapped = "--remap-path-prefix=/root=/home\u{1f}--remap-path-prefix=/root/.cargo=/cargo";
+        let mapped = "--remap-path-prefix=/users/ann=/home\u{1f}--remap-path-prefix=/users/ann/.cargo=/cargo";
         assert_eq!(rust_flags(&places(), None), mapped);
         assert_eq!(rust_flags(&places(), Some("-Cx".into())), OsString::from(format!("-Cx\u{1f}{mapped}")));
-        let mapped = "-ffile-prefix-map=/root=/home -ffile-prefix-map=/root/.cargo=/cargo";
+        let mapped = "-ffile-prefix-map=/users/ann=/home -ffile-prefix-map=/users/ann/.cargo=/cargo";
         assert_eq!(c_flags(&places(), None), mapped);
         assert_eq!(c_flags(&places(), Some("-O3".to_owned())), format!("-O3 {mapped}"));
     }
 
     #[test]
     fn binary_that_names_a_directory_of_the_builder_is_noticed() {
-        let binary = b"\0panicked at \0/root/.cargo/registry/src/x.rs\0/rootless/y.rs";
-        assert_eq!(first_naming(binary, "/root").as_deref(), Some("/root/.cargo/registry/src/x.rs"));
-        assert_eq!(first_naming(b"\0/cargo/registry/src/x.rs\0/rootless/y.rs", "/root"), None);
+        let binary = b"\0panicked at \0/users/ann/.cargo/registry/src/x.rs\0/users/annabel/y.rs";
+        assert_eq!(first_naming(binary, "/users/ann").as_deref(), Some("/users/ann/.cargo/registry/src/x.rs"));
+        assert_eq!(first_naming(b"\0/cargo/registry/src/x.rs\0/users/annabel/y.rs", "/users/ann"), None);
     }
 }
