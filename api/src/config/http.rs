@@ -68,7 +68,7 @@ impl Section for HttpConfig {
         setting("max_commands", "Writes at work at once; more are turned away (503)."),
         setting(
             "trust_ucp_agent",
-            "Production does not start without `true`. It means: `UCP-Agent` is believed as it is, because signatures of platforms are not verified yet. Whoever reaches the shop, names the profile of a platform and knows the id of its checkout or order, reads the buyer's name and address and can change the checkout. Set it only where a proxy lets in known platforms and checks the header. Without effect in development.",
+            "Production does not start without `true`. It means: `UCP-Agent` is believed as it is, because signatures of platforms are not verified yet. A caller that reaches the shop, names the profile of a platform and knows the id of its checkout or order, reads the buyer's name and address and can change the checkout. Set it only where a proxy lets in known platforms and checks the header. Without effect in development.",
         ),
         setting(
             "trusted_proxies",

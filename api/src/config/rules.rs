@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if config.mode == Mode::Production && !config.http.trust_ucp_agent {
         mistakes.add(
             "TUCKSHOP_HTTP_TRUST_UCP_AGENT",
-            "production mode needs `true`: signatures are not verified yet, so whoever names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
+            "production mode needs `true`: signatures are not verified yet, so a caller that names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
         );
     }
     let addresses =

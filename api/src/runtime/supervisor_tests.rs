@@ -130,7 +130,7 @@ async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
     assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
     supervisor.nudge("maker.run");
     assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
-    // Nothing was done, so nobody is woken.
+    // Nothing was done, so no other task is woken.
     supervisor.nudge("maker.run");
     assert_eq!(made.recv().await, Some(3));
     assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());

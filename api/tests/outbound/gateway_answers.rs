@@ -84,7 +84,7 @@ async fn a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason(plac
 }
 
 /// PAY15. A gateway that hangs hangs when the payment is opened first: nothing is charged and everything is given back.
-/// Whoever waits with the same key takes it over.
+/// A caller that waits with the same key claims it.
 async fn a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());

@@ -1,7 +1,7 @@
 //! How the passes of one process are shared among destinations of different standing.
 //!
-//! Names of destinations cost nothing: whoever wants all passes to wait for servers that hang only needs enough names.
-//! So a pass is lent by what a destination did before, and not by its name. Destinations that fail have a quarter of the
+//! Names of destinations cost nothing: an attacker that wants all passes to wait for servers that hang only needs enough
+//! names. So a pass is lent by what a destination did before, and not by its name. Destinations that fail have a quarter of the
 //! passes, together with new ones half, and the rest is kept for those that proved themselves:
 //!
 //! ```text

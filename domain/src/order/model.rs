@@ -66,7 +66,7 @@ impl Order {
     }
 
     /// The units that were promised to be delivered and are not sent yet. Of an order that promised no delivery: all that
-    /// are not sent yet, since whoever asks means to hand them over some other way.
+    /// are not sent yet, since the caller means to hand them over some other way.
     pub fn to_ship(&self) -> Vec<ExpectedLine> {
         let is_expected = |line: &OrderLine| {
             let mut expected = self.expectations.iter().flat_map(|one| &one.lines);

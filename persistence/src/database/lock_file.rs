@@ -53,7 +53,7 @@ type Identity = (u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFiles([Identity; 2]);
 
-/// The share of the database itself. It goes last: whoever opens the file next, in this process too, finds it free.
+/// The share of the database itself. It goes last: the next to open the file, in this process too, finds it free.
 pub(super) struct Held(Option<Arc<LockFile>>);
 
 impl Held {

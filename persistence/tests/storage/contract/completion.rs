@@ -201,7 +201,7 @@ async fn attempt_that_its_owner_gives_up_is_due_at_once(place: Place) {
     shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
     let claimed = claim_due().await.expect("claimed");
     assert_eq!(claimed.iter().map(|one| &one.id).collect::<Vec<_>>(), [&attempt.id]);
-    // Whoever has it now keeps it.
+    // The claim that has it now keeps it.
     shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
     assert_eq!(claim_due().await.expect("claimed").len(), 0);
 }
