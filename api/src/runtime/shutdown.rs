@@ -92,6 +92,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const HALF_IN: Duration = Duration::from_millis(100);
 /// Enough of a head to know that it ended.
 const HEAD: usize = 16 * 1024;
+/// What a latecomer may send after its answer.
+const REST: u64 = 256 * 1024;
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
@@ -165,8 +167,7 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(ANSWER).await?;
     stream.shutdown().await?;
     // Closing with unread input would reset the connection and take the answer with it.
-    let mut rest = [0; 1024];
-    while stream.read(&mut rest).await? > 0 {}
+    tokio::io::copy(&mut stream.take(REST), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
@@ -192,6 +193,28 @@ mod tests {
         let mut heard = [0];
         accepted.read_exact(&mut heard).expect("heard");
         assert_eq!(&heard, b"?");
+    }
+
+    #[tokio::test]
+    async fn latecomer_that_goes_on_sending_is_closed_after_a_bounded_number_of_bytes() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let done = CancellationToken::new();
+        let flood = async {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(b"POST / HTTP/1.1\r\n\r\n").await.expect("sent");
+            let (mut answer, mut sent) = (vec![0; ANSWER.len()], 0);
+            stream.read_exact(&mut answer).await.expect("an answer");
+            while let Ok(more) = stream.write(&[0; 64 * 1024]).await {
+                sent += more;
+            }
+            done.cancel();
+            (answer, sent)
+        };
+        let (refused, (answer, sent)) = tokio::join!(refuse_latecomers(listener, done.clone()), flood);
+        assert_eq!((refused.expect("refused"), answer.as_slice()), (1, ANSWER));
+        // The buffers of both kernels are in it.
+        assert!(sent < 16 << 20, "{sent} bytes");
     }
 
     #[test]

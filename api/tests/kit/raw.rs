@@ -51,6 +51,17 @@ impl Raw {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Says that nothing more is sent. What the other side sends can still be read.
+    pub async fn finish(&mut self) {
+        // A connection that was reset cannot be shut down: see `was_reset`.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Whether the other side has reset the connection. The kernel reports that once.
+    pub fn was_reset(&self) -> bool {
+        self.stream.take_error().expect("a socket").is_some()
+    }
+
     /// Waits until the other side has read all that was sent, as the kernel's table of sockets has it.
     pub async fn until_taken(&self) {
         let hex = |address: SocketAddr| format!(":{:04X}", address.port());

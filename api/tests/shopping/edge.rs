@@ -149,6 +149,76 @@ async fn body_in_a_content_coding_is_refused(place: Place) {
     let _ = server.post(CHECKOUTS, &body).header("content-encoding", "identity").await.expect(201);
 }
 
+/// A socket that is closed with unread bytes resets its connection, and the client may lose the answer.
+async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
+    let settings = [
+        ("TUCKSHOP_HTTP_HEADER_TIMEOUT_MS", "500"),
+        ("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "500"),
+        ("TUCKSHOP_HTTP_WORKERS", "1"),
+        ("TUCKSHOP_HTTP_MAX_CONNECTIONS", "16"),
+    ];
+    let server = place.serve_with(&settings).await;
+    let (ahead, chunk) = (GET.repeat(100), "4\r\nabcd\r\n".repeat(100));
+    let closing = GET.replace("host: shop", "host: shop\r\nconnection: close");
+    let old = GET.replace("HTTP/1.1", "HTTP/1.0");
+    let malformed = post(CHECKOUTS, "x-nul: a\0b\r\n");
+    let doubtful = post(CHECKOUTS, "content-length: 2\r\ntransfer-encoding: chunked\r\n");
+    let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
+    let announced = |path: &str, bytes: usize| post(path, &format!("content-length: {bytes}\r\n"));
+    let chunked = |path: &str| post(path, "transfer-encoding: chunked\r\n");
+    let mut reset = Vec::new();
+    for (case, sent, status) in [
+        ("the client asks for the close", format!("{closing}{ahead}"), 200),
+        ("HTTP/1.0", format!("{old}{ahead}"), 200),
+        ("a part of another head", format!("{closing}GET /li"), 200),
+        ("a malformed head", format!("{malformed}{ahead}"), 400),
+        ("a body of two lengths", format!("{doubtful}{chunk}"), 400),
+        ("too many headers", format!("{}{ahead}", post(CHECKOUTS, &many)), 431),
+        ("a slow head", format!("{GET}GET /livez HTTP/1.1\r\nx: "), 408),
+        ("a body that is announced too large", format!("{}{chunk}", announced(CHECKOUTS, 5_000_000)), 413),
+        ("a body that no handler reads", format!("{}{chunk}", chunked("/none")), 404),
+        ("a slow body", format!("{}{chunk}", announced(CHECKOUTS, 5_000)), 408),
+        ("a method without a route", format!("{}{chunk}", chunked("/livez")), 405),
+        ("a tunnel", format!("CONNECT shop:1 HTTP/1.1\r\nhost: shop\r\n\r\n{ahead}"), 404),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(sent.as_bytes()).await;
+        if case == "a slow head" {
+            assert_eq!(status_of(&mut raw).await, 200, "{case}");
+        }
+        assert_eq!(status_of(&mut raw).await, status, "{case}");
+        // The client has not seen the end yet and sends more.
+        raw.send(b"more").await;
+        raw.finish().await;
+        assert_eq!(raw.rest().await, "", "{case}");
+        until("the shop has closed it", async || (open(&server).await == 1).then_some(())).await;
+        reset.extend(raw.was_reset().then_some(case));
+    }
+    assert_eq!(reset, [""; 0]);
+    // The shop closes connections because few are left.
+    let mut idle = Vec::new();
+    for _ in 0..13 {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(GET.as_bytes()).await;
+        assert_eq!(status_of(&mut raw).await, 200);
+        idle.push(raw);
+    }
+    let mut raw = Raw::connect(server.address()).await;
+    raw.send(ahead.as_bytes()).await;
+    let answer = raw.receive().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    raw.finish().await;
+    assert_eq!(raw.rest().await, "");
+    drop(idle);
+    until("the shop has closed all", async || (open(&server).await == 1).then_some(())).await;
+    assert!(!raw.was_reset());
+}
+
+/// Connections of the shop, with the one that asks.
+async fn open(server: &Server) -> Value {
+    server.get("/statusz").without("ucp-agent").await.json["connections"]["open"].clone()
+}
+
 async fn held(server: &Server) -> Value {
     server.get("/statusz").without("ucp-agent").await.json["connections"]["held_bytes"].clone()
 }
@@ -192,5 +262,6 @@ crate::on_sqlite!(
     pipelined_requests_are_answered_in_order_wherever_they_are_cut,
     refusal_that_the_head_decides_comes_without_100_continue,
     body_in_a_content_coding_is_refused,
+    closing_answer_is_not_followed_by_a_reset,
     small_body_is_read_while_large_ones_hold_all_the_room,
 );

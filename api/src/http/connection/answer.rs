@@ -131,8 +131,9 @@ where
     })
 }
 
-fn call<S: Service<Request>>(service: &S, req: Request) -> S::Future {
-    service.call(req)
+/// The call of a service whose type is not named.
+pub fn call<R, S: Service<R>>(service: &S, request: R) -> S::Future {
+    service.call(request)
 }
 
 async fn answer<R, B>(

@@ -21,7 +21,7 @@ pub enum Cut {
     LargeHead,
     /// A body did not arrive in time.
     SlowBody,
-    /// The peer went on sending after its answer, for longer or for more than is swallowed.
+    /// The peer went on sending after its last answer, for longer or for more than is swallowed.
     UnreadBody,
     /// The peer did not take its answer.
     SlowReader,

@@ -7,13 +7,14 @@
 //! ```text
 //! Head ──whole──▶ Request ──answered, request whole──▶ Head
 //!   │                │
-//!   │ too late,      └──answered early──▶ Linger ──peer closes, time or bytes are up──▶ Over
-//!   │ too large                              ▲
-//!   └──────────────408, 431──────────────────┘
+//!   │ too late,      └──answered early──▶ Over
+//!   │ too large                            ▲
+//!   └──────────────408, 431────────────────┘
 //! ```
+//!
+//! In `Over` the service reads the end of the stream and gives it back; `closing.rs` closes the socket.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,14 +22,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::answer::Exchange;
-use super::cuts::{Connections, Cut};
+use super::closing::{Socket, ToCome};
+use super::cuts::Cut;
 use super::deadlines::{Deadlines, Due, after};
 use super::framing::{self, Body, Head};
-use super::limits::{BODY_GRACE, HEAD_BYTES, HEAD_PIECE, LINGER, LOOK_AGAIN, Limits, PIECE, SMALL_BODY, WHOLE_ANSWER};
+use super::limits::{BODY_GRACE, HEAD_BYTES, HEAD_PIECE, LOOK_AGAIN, Limits, PIECE, SMALL_BODY, WHOLE_ANSWER};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -41,9 +42,7 @@ enum Phase {
     Head,
     /// The rest of a request; then nothing counts until the answer is written.
     Request(Body),
-    /// Whatever it wants, up to this many bytes: it is thrown away.
-    Linger(usize),
-    /// Nothing.
+    /// Nothing that the service sees.
     Over,
 }
 
@@ -60,10 +59,8 @@ enum Interim {
 }
 
 pub struct Guarded {
-    stream: TcpStream,
-    peer: Option<SocketAddr>,
+    socket: Rc<Socket>,
     limits: Limits,
-    connections: Arc<Connections>,
     exchange: Rc<Exchange>,
     phase: Phase,
     /// Bytes that were read and not let through.
@@ -91,16 +88,12 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    pub fn new(stream: TcpStream, connections: Arc<Connections>) -> Self {
-        let limits = connections.limits;
-        connections.open.fetch_add(1, Ordering::Relaxed);
-        let peer = stream.peer_addr().ok();
+    pub fn new(socket: Rc<Socket>) -> Self {
+        let limits = socket.connections.limits;
         Self {
-            stream,
-            peer,
             limits,
-            exchange: Rc::new(Exchange::new(Arc::clone(&connections))),
-            connections,
+            exchange: Rc::new(Exchange::new(Arc::clone(&socket.connections))),
+            socket,
             phase: Phase::Head,
             ahead: Vec::new(),
             cleared: 0,
@@ -117,17 +110,14 @@ impl Guarded {
         }
     }
 
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
     /// What the service tells the guard.
     pub fn exchange(&self) -> Rc<Exchange> {
         Rc::clone(&self.exchange)
     }
 
     fn cut(&mut self, cut: Cut) {
-        self.connections.cut(cut, self.peer);
+        self.socket.connections.cut(cut, self.socket.peer);
+        self.socket.to_come.set(ToCome::Ignored);
         self.phase = Phase::Over;
         self.deadlines.read = None;
     }
@@ -135,8 +125,7 @@ impl Guarded {
     /// Resets the connection: else the kernel would keep what the peer does not take for minutes after the close.
     fn cut_reader(&mut self) -> io::Error {
         self.cut(Cut::SlowReader);
-        // Without it the close is an ordinary one.
-        let _ = self.stream.set_zero_linger();
+        self.socket.reset_on_close();
         io::ErrorKind::TimedOut.into()
     }
 
@@ -172,22 +161,22 @@ impl Guarded {
 
     /// Answers in place of the service, which has seen nothing of this request or is cut off from it.
     fn refuse(&mut self, cut: Cut, answer: &[u8]) {
-        self.connections.cut(cut, self.peer);
-        // Nothing else is being written, so that it fits. A peer that cannot be written to is not owed an answer.
-        let written = self.stream.try_write(answer);
+        self.cut(cut);
         self.refused = true;
-        self.linger(written.is_ok());
+        // Nothing else is being written, so that it fits. A peer that cannot be written to is not owed an answer.
+        if self.socket.try_write(answer).is_ok() {
+            self.end(ToCome::RestOfCut);
+        }
     }
 
-    /// Lets the peer see the answer and the end before the socket is closed: closing with bytes unread would reset the
-    /// connection, and the answer with it.
-    fn linger(&mut self, answered: bool) {
+    /// Nothing more is read for the service, and nothing more is written.
+    fn end(&mut self, to_come: ToCome) {
         self.ahead = Vec::new();
         self.cleared = 0;
-        // The peer learns at once that nothing more comes. An error means that it has gone.
-        let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
-        self.deadlines.read = answered.then(|| after(LINGER));
-        self.phase = if answered { Phase::Linger(self.limits.linger_bytes()) } else { Phase::Over };
+        self.socket.to_come.set(to_come);
+        self.socket.end_writing();
+        self.deadlines.read = None;
+        self.phase = Phase::Over;
     }
 
     /// The answer is with the kernel.
@@ -199,7 +188,7 @@ impl Guarded {
         self.served = true;
         if matches!(self.phase, Phase::Request(_)) {
             if early {
-                self.linger(true);
+                self.end(ToCome::Rest);
             } else {
                 self.phase = Phase::Head;
                 let begun = !self.ahead.is_empty();
@@ -218,7 +207,7 @@ impl Guarded {
     }
 
     fn release(&mut self) {
-        self.connections.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
+        self.socket.connections.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
 
     /// Waits until the handler has seen the last piece and there is room for another.
@@ -247,12 +236,11 @@ impl Guarded {
             Phase::Head => HEAD_PIECE,
             _ => HEAD_BYTES,
         };
-        let stream = Pin::new(&mut self.stream);
         if out.remaining() <= most {
-            return stream.poll_read(cx, out);
+            return self.socket.poll_read(cx, out);
         }
         let mut piece = ReadBuf::new(out.initialize_unfilled_to(most));
-        ready!(stream.poll_read(cx, &mut piece))?;
+        ready!(self.socket.poll_read(cx, &mut piece))?;
         let got = piece.filled().len();
         out.advance(got);
         Poll::Ready(Ok(()))
@@ -260,7 +248,7 @@ impl Guarded {
 
     /// Takes this much of what all connections may hold together, if it is there.
     fn hold(&mut self, bytes: usize) -> bool {
-        let held = &self.connections.held;
+        let held = &self.socket.connections.held;
         let fits = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limits.held_bytes);
         let is_there = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
         self.held += if is_there { bytes } else { 0 };
@@ -302,17 +290,7 @@ impl Guarded {
             Phase::Head => self.cut(Cut::Silent),
             Phase::Request(_) if self.begun => self.cut(Cut::SlowBody),
             Phase::Request(_) => self.refuse(Cut::SlowBody, TIMEOUT),
-            Phase::Linger(_) => self.swallowed(),
             Phase::Over => {}
-        }
-    }
-
-    /// What is swallowed after an early answer has an end. A connection that was cut already is counted once.
-    fn swallowed(&mut self) {
-        if self.refused {
-            self.phase = Phase::Over;
-        } else {
-            self.cut(Cut::UnreadBody);
         }
     }
 
@@ -323,7 +301,7 @@ impl Guarded {
             self.interim = if to_come { Interim::Sending(0) } else { Interim::None };
         }
         while let Interim::Sending(sent) = self.interim {
-            let more = ready!(Pin::new(&mut self.stream).poll_write(cx, &CONTINUE[sent..]))?;
+            let more = ready!(self.socket.poll_write(cx, &CONTINUE[sent..]))?;
             let whole = sent + more == CONTINUE.len();
             self.interim = if whole || more == 0 { Interim::None } else { Interim::Sending(sent + more) };
         }
@@ -348,7 +326,7 @@ impl Guarded {
                 Phase::Over => return Poll::Ready(Ok(())),
                 Phase::Request(Body::Whole | Body::Doubtful) => return self.look_for_the_end(cx),
                 Phase::Request(_) => ready!(self.next_piece(cx)),
-                Phase::Head | Phase::Linger(_) => {}
+                Phase::Head => {}
             }
             ready!(self.fill(cx, out))?;
             let got = out.filled().len() - start;
@@ -384,13 +362,6 @@ impl Guarded {
                     out.set_filled(start + taken);
                     return Poll::Ready(Ok(()));
                 }
-                Phase::Linger(left) => {
-                    out.set_filled(start);
-                    match left.checked_sub(got) {
-                        Some(less) => *left = less,
-                        None => self.swallowed(),
-                    }
-                }
                 Phase::Over => return Poll::Ready(Ok(())),
             }
         }
@@ -399,7 +370,7 @@ impl Guarded {
     /// Between the end of a request and its answer only one thing counts: whether the peer is gone.
     fn look_for_the_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut byte = [0; 1];
-        let seen = ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+        let seen = ready!(self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
         if seen == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -436,7 +407,7 @@ impl AsyncWrite for Guarded {
             // The answer is there before the body was asked for.
             _ => this.interim = Interim::None,
         }
-        match Pin::new(&mut this.stream).poll_write(cx, bytes) {
+        match this.socket.poll_write(cx, bytes) {
             Poll::Pending => {
                 this.blocked()?;
                 this.watch(cx)?;
@@ -444,6 +415,8 @@ impl AsyncWrite for Guarded {
             }
             written => {
                 this.begun = true;
+                let is_whole = matches!(this.phase, Phase::Request(Body::Whole));
+                this.socket.to_come.set(if is_whole { ToCome::Requests } else { ToCome::Rest });
                 this.deadlines.write = None;
                 written
             }
@@ -465,14 +438,17 @@ impl AsyncWrite for Guarded {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.end_writing();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
         self.release();
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        if self.socket.to_come.get() == ToCome::Requests && !self.ahead.is_empty() {
+            self.socket.to_come.set(ToCome::Rest);
+        }
     }
 }

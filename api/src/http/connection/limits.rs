@@ -31,7 +31,7 @@ pub const HEAD_PIECE: usize = 4 * 1024;
 pub const PIECE: usize = 8 * 1024;
 /// The handler has its own limit for a body and answers 408; the connection waits this much longer before it ends.
 pub const BODY_GRACE: Duration = Duration::from_secs(1);
-/// How long a peer that got its answer early may go on sending.
+/// How long a peer may go on sending after its last answer.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// How many times [`Limits::write_time`] a whole answer may take.
 pub const WHOLE_ANSWER: u32 = 6;

@@ -6,6 +6,7 @@
 //! and reported.
 
 mod answer;
+mod closing;
 mod cuts;
 mod deadlines;
 mod framing;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_server::{Server, ServerBuilder};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
 use tokio::net::TcpStream;
@@ -29,12 +30,13 @@ use tokio::net::TcpStream;
 pub use cuts::{Connections, Cut};
 pub use limits::Limits;
 
-use answer::{Exchange, reported};
+use answer::{Exchange, call, reported};
+use closing::{Socket, close};
 use guard::Guarded;
 
 /// Serves the application that `factory` makes for each worker, over guarded connections.
 ///
-/// The deadlines of actix-http are off, except for the one on its own closing: the guard has them all.
+/// The deadlines of actix-http are off: the guard has them all.
 pub fn listen<F, I, S, B>(
     server: ServerBuilder,
     listener: TcpListener,
@@ -64,7 +66,7 @@ where
             })
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
-            .client_disconnect_timeout(limits::LINGER)
+            .client_disconnect_timeout(Duration::ZERO)
             // A client that closes is gone: its handler's future is dropped, which is how a command learns of it.
             .h1_allow_half_closed(false)
             .local_addr(address)
@@ -72,12 +74,16 @@ where
                 data.insert::<Rc<Exchange>>(stream.exchange());
             })
             .finish(map_config(application, |()| AppConfig::default()));
-        fn_service(move |stream: TcpStream| {
-            let stream = Guarded::new(stream, Arc::clone(&connections));
-            let peer = stream.peer();
-            async move { Ok((stream, Protocol::Http1, peer)) }
+        apply_fn_factory(http, move |stream: TcpStream, http: &_| {
+            let socket = Socket::new(stream, Arc::clone(&connections));
+            let (guarded, peer) = (Guarded::new(Rc::clone(&socket)), socket.peer);
+            let served = call(http, (guarded, Protocol::Http1, peer));
+            async move {
+                let served = served.await;
+                close(socket).await;
+                served
+            }
         })
-        .and_then(http)
     })?;
     Ok(server.run())
 }

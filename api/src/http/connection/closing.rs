@@ -1,0 +1,126 @@
+//! The end of a connection: what its peer still sends is read and thrown away, within bounds, before the socket is closed.
+//!
+//! A socket that is closed with unread bytes resets its connection, and the peer may lose the answer.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::cuts::{Connections, Cut};
+use super::limits::{LINGER, PIECE};
+
+/// What the peer may still send when the service has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToCome {
+    /// It does not matter: there is no answer to protect.
+    Ignored,
+    /// Other requests. The one that was answered is whole.
+    Requests,
+    /// The rest of what was answered early.
+    Rest,
+    /// The same, and the connection is counted as cut already.
+    RestOfCut,
+}
+
+/// A socket that its guard and [`close`] share. They run on the same thread, one after the other.
+pub struct Socket {
+    stream: RefCell<TcpStream>,
+    pub peer: Option<SocketAddr>,
+    pub to_come: Cell<ToCome>,
+    pub connections: Arc<Connections>,
+}
+
+impl Socket {
+    /// The connection counts as open until this is dropped.
+    pub fn new(stream: TcpStream, connections: Arc<Connections>) -> Rc<Self> {
+        connections.open.fetch_add(1, Ordering::Relaxed);
+        let (peer, to_come) = (stream.peer_addr().ok(), Cell::new(ToCome::Ignored));
+        Rc::new(Self { stream: RefCell::new(stream), peer, to_come, connections })
+    }
+
+    pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, out)
+    }
+
+    pub fn poll_peek(&self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        self.stream.borrow().poll_peek(cx, out)
+    }
+
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.borrow().try_write(bytes)
+    }
+
+    /// Makes the close a reset.
+    pub fn reset_on_close(&self) {
+        self.to_come.set(ToCome::Ignored);
+        // Without it the close is an ordinary one.
+        let _ = self.stream.borrow().set_zero_linger();
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub fn end_writing(&self) {
+        // An error means that the peer has gone.
+        let _ = SockRef::from(&*self.stream.borrow()).shutdown(Shutdown::Write);
+    }
+
+    /// Whether the kernel has bytes that were not read.
+    fn has_input(&self) -> bool {
+        // The kernel is asked: the runtime learns of new bytes later.
+        let mut byte = [MaybeUninit::uninit()];
+        SockRef::from(&*self.stream.borrow()).peek(&mut byte).is_ok_and(|seen| seen > 0)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Closes a connection whose service has ended. Takes a second and [`super::Limits::linger_bytes`] at most, and no time
+/// if the peer has sent all that it was to send.
+pub async fn close(socket: Rc<Socket>) {
+    let waits = match socket.to_come.get() {
+        ToCome::Ignored => false,
+        ToCome::Requests => socket.has_input(),
+        ToCome::Rest | ToCome::RestOfCut => true,
+    };
+    if !waits {
+        return;
+    }
+    socket.end_writing();
+    let (mut left, mut piece) = (socket.connections.limits.linger_bytes(), vec![0; PIECE]);
+    let all_read = poll_fn(|cx| {
+        loop {
+            let mut out = ReadBuf::new(&mut piece);
+            let read = ready!(socket.poll_read(cx, &mut out));
+            let got = out.filled().len();
+            if read.is_err() || got == 0 {
+                return Poll::Ready(true);
+            }
+            match left.checked_sub(got) {
+                Some(less) => left = less,
+                None => return Poll::Ready(false),
+            }
+        }
+    });
+    let all_read = tokio::time::timeout(LINGER, all_read).await.unwrap_or(false);
+    if !all_read && socket.to_come.get() != ToCome::RestOfCut {
+        socket.connections.cut(Cut::UnreadBody, socket.peer);
+    }
+}
