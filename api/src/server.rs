@@ -55,8 +55,8 @@ pub struct Listeners {
     pub operations: Option<TcpListener>,
 }
 
-/// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. An HTTP server that ends by
-/// itself is an error, returned after the same steps.
+/// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. A listener that ends by itself,
+/// the shop's or the operator's, is an error, returned after the same steps.
 ///
 /// 1. Readiness fails; answers ask to close their connections; listening goes on for the configured while.
 /// 2. No new connection is served: latecomers get a whole 503. Requests under way finish.
@@ -87,7 +87,7 @@ pub async fn serve(
     let going_down = async {
         let cause = tokio::select! {
             signal = stop => signal,
-            () = by_itself.cancelled() => "server",
+            () = by_itself.cancelled() => "listener",
         };
         info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => cause,
             "requests_in_flight" => scope.in_flight(), "commands_in_flight" => commands.in_flight());
@@ -125,8 +125,7 @@ pub async fn serve(
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }
-        left = oversee(server, going_down, &shutdown, &by_itself, log) => left?,
-        error = operations => return Err(error),
+        left = oversee(server, operations, going_down, &shutdown, &by_itself, log) => left?,
         never = report_cuts(&connections, log) => match never {},
     };
     connections.iter().for_each(|connections| connections.report(log));
@@ -142,30 +141,43 @@ async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallib
     }
 }
 
-/// Waits for the end of the shutdown and returns what was left. A server that ends before the shutdown has begun begins
-/// it, by `by_itself`: work under way is drained, and the error is returned after that.
+/// Waits for the end of the shutdown and returns what was left. A listener that ends by itself begins the shutdown, by
+/// `by_itself`, if it has not begun: work under way is drained, and the error is returned after that. The shop's listener
+/// is expected to end once the shutdown has begun.
 async fn oversee(
-    server: impl Future<Output = std::io::Result<()>>,
+    shop: impl Future<Output = std::io::Result<()>>,
+    operations: impl Future<Output = std::io::Result<()>>,
     going_down: impl Future<Output = Vec<String>>,
     shutdown: &Shutdown,
     by_itself: &CancellationToken,
     log: &Logger,
 ) -> std::io::Result<Vec<String>> {
-    tokio::pin!(server);
-    tokio::pin!(going_down);
-    let ended = tokio::select! {
-        left = &mut going_down => return Ok(left),
-        ended = &mut server => ended,
-    };
-    if shutdown.has_begun() {
-        ended?;
-        return Ok(going_down.await);
+    tokio::pin!(shop, operations, going_down);
+    let (mut shop_runs, mut operations_run, mut failure) = (true, true, None);
+    loop {
+        // The other listener is driven meanwhile: it answers only then, and can be stopped only then.
+        let (listener, ended) = tokio::select! {
+            left = &mut going_down => return failure.map_or(Ok(left), Err),
+            ended = &mut shop, if shop_runs => {
+                shop_runs = false;
+                ("shop", ended)
+            }
+            ended = &mut operations, if operations_run => {
+                operations_run = false;
+                ("operations", ended)
+            }
+        };
+        let is_expected = listener == "shop" && shutdown.has_begun();
+        let error = match ended {
+            Ok(()) if is_expected => continue,
+            Ok(()) => std::io::Error::other(format!("the listener `{listener}` ended by itself")),
+            Err(error) => error,
+        };
+        error!(log, "a listener ended by itself"; "op" => "http.serve", "listener" => listener,
+            "error_code" => "internal", "error" => %error);
+        failure.get_or_insert(error);
+        by_itself.cancel();
     }
-    let error = ended.err().unwrap_or_else(|| std::io::Error::other("the HTTP server ended by itself"));
-    error!(log, "the HTTP server ended by itself"; "op" => "http.serve", "error_code" => "internal", "error" => %error);
-    by_itself.cancel();
-    going_down.await;
-    Err(error)
 }
 
 /// Requests whose clients still wait, if there are any.
@@ -234,12 +246,10 @@ fn start_operations(
     connection::listen(server, listener, connections, application)
 }
 
-/// Runs until it fails; without one, for ever.
-async fn serve_operations(server: Option<Server>) -> std::io::Error {
+/// Runs until it ends; without one, for ever.
+async fn serve_operations(server: Option<Server>) -> std::io::Result<()> {
     match server {
-        Some(server) => {
-            server.await.err().unwrap_or_else(|| std::io::Error::other("the server of operations ended by itself"))
-        }
+        Some(server) => server.await,
         None => std::future::pending().await,
     }
 }
@@ -250,47 +260,96 @@ async fn no_such_route() -> Result<HttpResponse, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::log::Kept;
 
-    /// Ends as the real steps do: when it was asked to, by a signal or by the end of the server.
-    async fn steps(shutdown: Shutdown, signal: impl Future<Output = ()>, by_itself: CancellationToken) -> Vec<String> {
-        tokio::select! {
-            () = signal => {}
-            () = by_itself.cancelled() => {}
+    type Ended = std::io::Result<()>;
+
+    /// Ends as the real steps do: asked by a signal or by the end of a listener, it goes on until the shop's listener has
+    /// stopped, and some more.
+    async fn steps(
+        shutdown: &Shutdown,
+        signal: bool,
+        by_itself: &CancellationToken,
+        [stopped, done]: [&Cell<bool>; 2],
+    ) -> Vec<String> {
+        if !signal {
+            by_itself.cancelled().await;
         }
         shutdown.begin();
+        until(|| stopped.get()).await;
         tokio::task::yield_now().await;
+        done.set(true);
         vec!["a command".to_owned()]
     }
 
-    #[tokio::test]
-    async fn server_that_ends_by_itself_begins_the_shutdown_and_is_an_error() {
-        for (outcome, expected) in [
-            (Ok(()), "the HTTP server ended by itself"),
-            (Err(std::io::Error::other("no more workers")), "no more workers"),
-        ] {
-            let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
-            let going_down = steps(shutdown.clone(), std::future::pending(), by_itself.clone());
-            let server = std::future::ready(outcome);
-            let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
-            assert_eq!(left.expect_err("a failure").to_string(), expected);
-            assert!(shutdown.has_begun(), "what was under way was drained");
-            assert!(log.lines().iter().any(|line| line["op"] == "http.serve" && line["level"] == "error"));
+    async fn until(holds: impl Fn() -> bool) {
+        while !holds() {
+            tokio::task::yield_now().await;
         }
     }
 
-    #[tokio::test]
-    async fn server_that_ends_after_the_shutdown_began_is_not_an_error() {
+    /// What `oversee` returns when the listeners end thus; `None` is a listener that runs until it is stopped.
+    async fn overseen(
+        signal: bool,
+        shop: Option<Ended>,
+        operations: Option<Ended>,
+    ) -> (Result<Vec<String>, String>, usize) {
         let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
-        let going_down = steps(shutdown.clone(), std::future::ready(()), by_itself.clone());
-        let begun = shutdown.clone();
-        let server = std::future::poll_fn(move |_| match begun.has_begun() {
-            true => std::task::Poll::Ready(Ok(())),
-            false => std::task::Poll::Pending,
-        });
-        let left = oversee(server, going_down, &shutdown, &by_itself, &log.logger()).await;
-        assert_eq!(left.expect("in order"), ["a command"]);
-        assert!(log.lines().is_empty());
+        let (stopped, done) = (Cell::new(false), Cell::new(false));
+        let shop = async {
+            match shop {
+                Some(ended) => {
+                    // The listener of the operator goes first, if it goes.
+                    tokio::task::yield_now().await;
+                    stopped.set(true);
+                    return ended;
+                }
+                None => until(|| shutdown.has_begun()).await,
+            }
+            stopped.set(true);
+            Ok(())
+        };
+        let operations = async {
+            match operations {
+                Some(ended) => ended,
+                None => std::future::pending().await,
+            }
+        };
+        let going_down = steps(&shutdown, signal, &by_itself, [&stopped, &done]);
+        let left = oversee(shop, operations, going_down, &shutdown, &by_itself, &log.logger()).await;
+        assert!(done.get(), "what was under way was drained");
+        let lines = log.lines();
+        assert!(lines.iter().all(|line| line["op"] == "http.serve" && line["level"] == "error"), "{lines:?}");
+        (left.map_err(|error| error.to_string()), lines.len())
+    }
+
+    fn broken() -> Option<Ended> {
+        Some(Err(std::io::Error::other("no more workers")))
+    }
+
+    #[tokio::test]
+    async fn listener_that_ends_by_itself_begins_the_shutdown_and_is_an_error() {
+        let itself = |listener: &str| Err(format!("the listener `{listener}` ended by itself"));
+        let error = || Err("no more workers".to_owned());
+        assert_eq!(overseen(false, Some(Ok(())), None).await, (itself("shop"), 1));
+        assert_eq!(overseen(false, broken(), None).await, (error(), 1));
+        assert_eq!(overseen(false, None, Some(Ok(()))).await, (itself("operations"), 1));
+        assert_eq!(overseen(false, None, broken()).await, (error(), 1));
+        assert_eq!(overseen(false, broken(), Some(Ok(()))).await.1, 2);
+    }
+
+    #[tokio::test]
+    async fn listener_that_breaks_during_the_shutdown_is_an_error_after_all_steps() {
+        assert_eq!(overseen(true, broken(), None).await, (Err("no more workers".to_owned()), 1));
+        assert_eq!(overseen(true, None, broken()).await, (Err("no more workers".to_owned()), 1));
+    }
+
+    #[tokio::test]
+    async fn listener_of_the_shop_that_ends_after_the_shutdown_began_is_not_an_error() {
+        assert_eq!(overseen(true, None, None).await, (Ok(vec!["a command".to_owned()]), 0));
+        assert_eq!(overseen(true, Some(Ok(())), None).await, (Ok(vec!["a command".to_owned()]), 0));
     }
 }
