@@ -16,6 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Waits until its standard input ends, which is when the test drops the server or dies, and stops the server.
 const KEEPER: &str = r#"read _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1""#;
 
+/// What Postgres logs then, in the messages of the locale `C`.
+const PORT_IS_TAKEN: &str = "could not bind IPv4 address \"127.0.0.1\": Address already in use";
+
+/// How many ports are tried.
+const PORTS_TRIED: usize = 5;
+
 /// A running server. It is stopped at once, as by a crash of its machine, when it is dropped.
 pub struct PostgresServer {
     address: SocketAddr,
@@ -119,28 +125,35 @@ impl PostgresServer {
     }
 
     fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Self {
-        let address = free_address();
         let (pg_ctl, data, log) = (bin.join("pg_ctl"), directory.path().join("data"), directory.path().join("log"));
         let file = data.join("postgresql.auto.conf");
         // What comes later counts: a copy brings the settings of its original.
         let before = std::fs::read_to_string(&file).unwrap_or_default();
         let settings = format!(
-            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
+            "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
              max_connections = 100\nshared_buffers = '32MB'\nfsync = off\nwal_keep_size = '256MB'\n",
-            address.port(),
             directory.path().display()
         );
-        std::fs::write(&file, before + &settings + more).expect("writable");
-        account.give(&file).expect("ours");
         // Before the server: there is no moment at which it would be left behind.
         let keeper = keep(account, &pg_ctl, directory.path());
-        let server = Self { address, bin: bin.to_owned(), keeper, directory };
-        let mut start = account.command(&pg_ctl, server.directory.path());
-        start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
-        start.arg(&log).arg("--pgdata").arg(&data);
-        let started = start.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-        assert!(started, "Postgres does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
-        server
+        let address = free_address();
+        let mut server = Self { address, bin: bin.to_owned(), keeper, directory };
+        for left in (0..PORTS_TRIED).rev() {
+            let port = format!("port = {}\n", server.address.port());
+            std::fs::write(&file, [&before, &settings, &port, more].concat()).expect("writable");
+            account.give(&file).expect("ours");
+            let _ = std::fs::remove_file(&log);
+            let mut start = account.command(&pg_ctl, server.directory.path());
+            start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
+            start.arg(&log).arg("--pgdata").arg(&data);
+            if start.stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+                return server;
+            }
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(left > 0 && log.contains(PORT_IS_TAKEN), "Postgres does not start:\n{log}");
+            server.address = free_address();
+        }
+        unreachable!("the last failure is reported")
     }
 }
 
@@ -167,7 +180,7 @@ fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Child {
     shell.spawn().expect("a shell")
 }
 
-/// Free now. If another process takes it, the server does not start.
+/// Free now. Postgres makes its own socket, so that the port cannot be kept for it. Another process may take it first.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("bound")

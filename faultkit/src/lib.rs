@@ -23,6 +23,7 @@
 mod account;
 mod cluster;
 mod disk;
+mod port;
 mod postgres;
 pub mod provided;
 mod proxy;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub use cluster::PostgresServer;
 pub use disk::SmallDisk;
+pub use port::Port;
 pub use proxy::Proxy;
 pub use receiver::{Received, Server, Visit};
 

@@ -1,18 +1,18 @@
 //! The proxy: a listener that comes and goes, and the connections it has accepted.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc as commands, watch};
 use tokio::task::JoinSet;
 
 use crate::Fault;
+use crate::port::Port;
 use crate::relay::{Relay, reset};
 
 /// Sits between a client and `upstream`, on a port of its own.
@@ -46,14 +46,14 @@ pub(crate) struct Counts {
 impl Proxy {
     /// Listens on loopback and passes everything on.
     pub fn start(upstream: SocketAddr) -> Self {
-        let guard = Guard::bind();
-        let (address, counts) = (guard.address, Arc::<Counts>::default());
+        let port = Port::keep();
+        let (address, counts) = (port.address(), Arc::<Counts>::default());
         let (sender, receiver) = commands::unbounded_channel();
         let serve = {
             let counts = counts.clone();
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                runtime.block_on(serve(guard, upstream, counts, receiver));
+                runtime.block_on(serve(port, upstream, counts, receiver));
             }
         };
         let thread = std::thread::Builder::new().name("faultkit-proxy".into()).spawn(serve).expect("a thread");
@@ -110,43 +110,19 @@ impl Drop for Proxy {
     }
 }
 
-/// Keeps the port while nobody listens on it: who connects then is refused, and nobody else gets it.
-struct Guard {
-    _socket: Socket,
-    address: SocketAddr,
-}
-
-fn bound(address: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("an option");
-    socket.set_nonblocking(true).expect("an option");
-    socket.bind(&address.into()).unwrap_or_else(|error| panic!("{address}: {error}"));
-    socket
-}
-
-impl Guard {
-    fn bind() -> Self {
-        let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
-        let address = socket.local_addr().expect("bound").as_socket().expect("an IP address");
-        Self { _socket: socket, address }
-    }
-
-    fn listen(&self) -> TcpListener {
-        let socket = bound(self.address);
-        socket.listen(128).expect("listens");
-        TcpListener::from_std(socket.into()).expect("a listener")
-    }
+fn listen(port: &Port) -> TcpListener {
+    TcpListener::from_std(port.listen()).expect("a listener")
 }
 
 async fn serve(
-    guard: Guard,
+    port: Port,
     mut upstream: SocketAddr,
     counts: Arc<Counts>,
     mut commands: commands::UnboundedReceiver<Command>,
 ) {
     let (tell, fault) = watch::channel(Fault::Pass);
     let (dying, mut deaths) = commands::unbounded_channel();
-    let mut listener = Some(guard.listen());
+    let mut listener = Some(listen(&port));
     let mut relays = JoinSet::new();
     loop {
         tokio::select! {
@@ -171,7 +147,7 @@ async fn serve(
                 }
                 match fault {
                     Fault::Refuse => listener = None,
-                    _ if listener.is_none() => listener = Some(guard.listen()),
+                    _ if listener.is_none() => listener = Some(listen(&port)),
                     _ => {}
                 }
                 counts.commits.store(0, Ordering::Release);

@@ -1,16 +1,13 @@
 //! A database that is not there when the shop opens.
 
-use std::net::TcpListener;
+use faultkit::Port;
 
 use crate::kit::command::tuckshop;
 
 #[test]
 fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
-    // Taken and given back: nobody listens there now.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    drop(listener);
-    let url = format!("postgres://shop:an-open-secret@127.0.0.1:{port}/shop");
+    let port = Port::keep();
+    let url = format!("postgres://shop:an-open-secret@{}/shop", port.address());
     for mode in ["development", "production"] {
         let finished = tuckshop(
             &["serve"],

@@ -1,6 +1,7 @@
 //! Child processes: started with nothing but what they are given, read while they run, ended by their own id only.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -87,6 +88,22 @@ impl Drop for Process {
             let _ = reader.join();
         }
     }
+}
+
+/// Where a process listens on IPv4, as the kernel has it. For a process that cannot say so itself.
+pub fn listens_at(process: u32) -> Option<SocketAddr> {
+    const LISTENING: &str = "0A";
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it lives");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let sockets: Vec<String> = links.map(|link| link.display().to_string()).collect();
+    let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).expect("Linux");
+    // Each row has a local address, a remote address and a state, and as its tenth the number of the socket.
+    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find_map(|row| {
+        let is_ours = row.get(3) == Some(&LISTENING) && sockets.contains(&format!("socket:[{}]", row.get(9)?));
+        let (host, port) = row[1].split_once(':').filter(|_| is_ours)?;
+        let host = Ipv4Addr::from(u32::from_str_radix(host, 16).ok()?.to_ne_bytes());
+        Some((host, u16::from_str_radix(port, 16).ok()?).into())
+    })
 }
 
 /// Lines that are still arriving.

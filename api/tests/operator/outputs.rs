@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::kit::client::Client;
-use crate::kit::process::TUCKSHOP;
+use crate::kit::process::{TUCKSHOP, listens_at};
 use crate::kit::{PATIENCE, Place, until};
 
 /// Killed and reaped when it is dropped.
@@ -40,13 +39,9 @@ fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("a device").into()
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}
-
-async fn ready(running: &mut Running, place: &Place, address: SocketAddr) -> Client {
+async fn ready(running: &mut Running, place: &Place) -> Client {
+    // What it says of its address cannot be read.
+    let address = until("it listens", async || listens_at(running.0.id())).await;
     let client = Client::new(address, place.record().clone());
     until("it is ready", || async {
         let answer = client.get("/readyz").try_send().await.ok();
@@ -72,11 +67,8 @@ fn stops_in_order(mut running: Running) {
 
 async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Place) {
     for output in [closed as fn() -> Stdio, full] {
-        let address = free_address();
-        let settings = [("TUCKSHOP_HTTP_ADDRESS", address.to_string())];
-        let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let mut running = serve(&place, &settings, output(), Stdio::piped());
-        let client = ready(&mut running, &place, address).await;
+        let mut running = serve(&place, &[], output(), Stdio::piped());
+        let client = ready(&mut running, &place).await;
         let lost = || async {
             let status = client.get("/statusz").await.body(200);
             status["log_lines_lost"].as_u64().expect("a count")
@@ -94,11 +86,8 @@ async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Pla
 async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(place: Place) {
     let cases = [(closed(), Stdio::piped()), (full(), Stdio::piped()), (closed(), closed()), (full(), full())];
     for (out, err) in cases {
-        let address = free_address();
-        let address_text = address.to_string();
-        let settings = [("TUCKSHOP_LOG_FORMAT", "terminal"), ("TUCKSHOP_HTTP_ADDRESS", address_text.as_str())];
-        let mut running = serve(&place, &settings, out, err);
-        let client = ready(&mut running, &place, address).await;
+        let mut running = serve(&place, &[("TUCKSHOP_LOG_FORMAT", "terminal")], out, err);
+        let client = ready(&mut running, &place).await;
         let _: Value = client.get("/livez").await.body(200);
         let err = running.0.stderr.take();
         stops_in_order(running);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use faultkit::{Received, Server, Visit};
+use faultkit::{Port, Received, Server, Visit};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -96,9 +96,9 @@ impl Receiver {
         Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::Other(profile)).await
     }
 
-    /// Where one stood before that is gone.
-    pub async fn again_at(address: SocketAddr) -> Self {
-        Self::at(address, Arc::new(|_| Say::Status(200)), Profile::Usual).await
+    /// On a port that is kept, so that another can follow it there.
+    pub async fn on(port: &Port) -> Self {
+        Self::at(port.address(), Arc::new(|_| Say::Status(200)), Profile::Usual).await
     }
 
     async fn at(address: SocketAddr, decide: Decide, profile: Profile) -> Self {

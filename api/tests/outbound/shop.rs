@@ -1,8 +1,8 @@
 //! A shop that is paid through a gateway which fails when asked to, and whose ledger is the judge.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
+use faultkit::Port;
 use paysim::{Movement, Options, Paysim};
 use serde_json::{Value, json};
 
@@ -29,6 +29,12 @@ pub struct Shop {
     pub gateway: Paysim,
     pub server: Server,
     settings: Vec<(String, String)>,
+    /// That of its gateway, also while the gateway is down.
+    port: Port,
+}
+
+fn paysim(port: &Port) -> Paysim {
+    Paysim::start(Options { listen: port.address(), ..Options::default() }).expect("a port")
 }
 
 /// The settings of a shop that is paid through the gateway at this address.
@@ -46,10 +52,11 @@ impl Shop {
     /// With these settings beside those of the gateway.
     pub async fn open(place: &Place, more: &[(&str, &str)]) -> Self {
         stock(place, ITEMS);
-        let gateway = Paysim::start(Options::default()).expect("a free port");
+        let port = Port::keep();
+        let gateway = paysim(&port);
         let settings = paid_through(&gateway.url(), more);
         let server = serve(place, &settings).await;
-        Self { gateway, server, settings }
+        Self { gateway, server, settings, port }
     }
 
     /// The gateway goes down; another stands where nobody asks.
@@ -58,16 +65,16 @@ impl Shop {
     }
 
     /// It comes up again.
-    pub fn with_gateway_at(self, listen: SocketAddr) -> Self {
-        Self { gateway: Paysim::start(Options { listen, ..Options::default() }).expect("the same port"), ..self }
+    pub fn with_gateway(self) -> Self {
+        Self { gateway: paysim(&self.port), ..self }
     }
 
     /// A new process in place of the one that ended.
     pub async fn reopen(self, place: &Place) -> Self {
-        let Self { gateway, server, settings } = self;
+        let Self { gateway, server, settings, port } = self;
         drop(server);
         let server = serve(place, &settings).await;
-        Self { gateway, server, settings }
+        Self { gateway, server, settings, port }
     }
 
     /// A checkout that is ready to be completed.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use faultkit::{Fault, Proxy};
+use faultkit::{Fault, Port, Proxy};
 use serde_json::{Value, json};
 
 use crate::books::{Books, stock};
@@ -169,15 +169,15 @@ async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place
 
 /// WH2. Nobody listens there, and then somebody does.
 async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
-    let (server, receiver) = (open(&place).await, Receiver::start().await);
+    let port = Port::keep();
+    let (server, receiver) = (open(&place).await, Receiver::on(&port).await);
     let platform = server.as_platform(&receiver.profile());
     let _ = bought(&platform).await;
     let _ = receiver.told(1).await;
-    let address = receiver.address();
     drop(receiver);
     let order = bought(&platform).await;
     assert_eq!(tried(&server, "retry").await["reason"], "unreachable");
-    let receiver = Receiver::again_at(address).await;
+    let receiver = Receiver::on(&port).await;
     assert_eq!(receiver.told(1).await[0].order(), order);
     all_are(&place, "delivered").await;
 }
@@ -335,8 +335,8 @@ async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
 async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::start().await);
     // Nobody serves this profile: it can only be pinned.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let name = format!("http://{closed}/agent");
+    let closed = Port::keep();
+    let name = format!("http://{}/agent", closed.address());
     let platform = server.as_platform(&name);
     let first = bought(&platform).await;
     assert_eq!(tried(&server, "retry").await["reason"], "profile: unreachable");

@@ -207,8 +207,8 @@ async fn a_relay_that_drops_the_connection_or_talks_nonsense_is_tried_again() {
         let lost = expected.replace("not_understood", "connection_lost");
         assert!(reason == expected || reason == lost, "{answers:?}: {reason}");
     }
-    let unheard = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound").port();
-    let closed = courier(config(unheard, MailTls::None));
+    let unheard = faultkit::Port::keep();
+    let closed = courier(config(unheard.address().port(), MailTls::None));
     assert_eq!(failed(closed.hand_over(&ctx(SOON), &letter()).await), "connect: unreachable");
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use domain::secret::Secret;
 use integrations::outbound::{AnswerLimit, BodyEnd, Call, Effect, Outbound, OutboundConfig, Reason, Reply};
-use tokio::net::TcpListener;
 
 use crate::kit::{
     AMPLE, Lines, Names, STATUS, Server, Visit, WHOLE, config, ctx, ctx_with, given, limits, outbound, post,
@@ -121,10 +120,8 @@ async fn whoever_read_the_request_and_gave_no_answer_may_have_acted() {
 async fn whoever_could_not_be_reached_did_nothing() {
     let nowhere = Arc::new(Names(|_| Err(io::Error::other("no such name")), Mutex::default()));
     let outbound = Outbound::new(OutboundConfig { lookup: nowhere, ..config() }).expect("a client");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
-    let refused = outbound.given(&format!("http://{address}/")).expect("allowed");
+    let closed = faultkit::Port::keep();
+    let refused = outbound.given(&format!("http://{}/", closed.address())).expect("allowed");
     let plain = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let no_tls = outbound.given(&format!("https://{}/", plain.address)).expect("allowed");
     let hopeless = outbound.trusted("https://gateway.internal/").expect("allowed");

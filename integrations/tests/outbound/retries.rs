@@ -58,8 +58,8 @@ async fn an_attempt_that_may_have_had_an_effect_is_not_forgotten_over_a_later_re
 
 #[tokio::test]
 async fn an_attempt_that_may_have_had_an_effect_is_not_forgotten_over_a_later_closed_door() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
+    let port = faultkit::Port::keep();
+    let (address, listener) = (port.address(), TcpListener::from_std(port.listen()).expect("a listener"));
     let outbound = outbound();
     let to = outbound.given(&format!("http://{address}/")).expect("allowed");
     let call = post(to, KEYED).repeat(Repeat::USUAL);

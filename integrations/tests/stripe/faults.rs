@@ -31,9 +31,9 @@ fn kind<T: std::fmt::Debug, E: Into<OpenError> + std::fmt::Debug>(outcome: Resul
 #[tokio::test]
 async fn a_gateway_that_cannot_be_reached_has_charged_nothing() {
     // A port that nobody listens on, and one behind which nobody speaks TLS.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let closed = faultkit::Port::keep();
     let sim = Place::new().sim;
-    for url in [format!("http://{closed}"), format!("https://{}", sim.address())] {
+    for url in [format!("http://{}", closed.address()), format!("https://{}", sim.address())] {
         let gateway = HttpPaymentGateway::new(outbound(), config(url)).expect("configured");
         let lines = Lines::default();
         let outcome = gateway.open(&ctx_with(&lines, CALL), &attempt()).await;

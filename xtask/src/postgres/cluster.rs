@@ -18,6 +18,12 @@ const START_DEADLINE_SECONDS: &str = "60";
 /// Waits until its stdin ends, which is when xtask drops the cluster or dies of whatever cause, and cleans up.
 const KEEPER: &str = r#"read _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1""#;
 
+/// What Postgres logs then, in the messages of the locale `C`.
+const PORT_IS_TAKEN: &str = "could not bind IPv4 address \"127.0.0.1\": Address already in use";
+
+/// How many ports are tried.
+const PORTS_TRIED: usize = 5;
+
 pub struct Cluster {
     port: u16,
     keeper: Child,
@@ -35,20 +41,24 @@ impl Cluster {
         let mut initdb = account.command(bin.join("initdb"), directory.path());
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
         process::output(initdb.arg(&data))?;
-        let port = free_port()?;
-        let configuration = data.join("postgresql.auto.conf");
-        std::fs::write(configuration, settings(port, directory.path(), durability))?;
-
         // Before the server, so that there is no moment in which nobody would stop it.
         let keeper = keep(account.command("sh", directory.path()), &pg_ctl, directory.path())?;
-        let cluster = Cluster { port, keeper, directory };
+        let mut cluster = Cluster { port: free_port()?, keeper, directory };
         let log = cluster.directory().join("log");
-        let mut start = account.command(&pg_ctl, cluster.directory());
-        start.args(["start", "--wait", "--timeout", START_DEADLINE_SECONDS, "--log"]).arg(&log);
-        process::output(start.arg("--pgdata").arg(&data)).with_context(|| {
-            format!("Postgres did not start; its log:\n{}", std::fs::read_to_string(&log).unwrap_or_default())
-        })?;
-        Ok(cluster)
+        for left in (0..PORTS_TRIED).rev() {
+            let settings = settings(cluster.port, cluster.directory(), durability);
+            std::fs::write(data.join("postgresql.auto.conf"), settings)?;
+            let mut start = account.command(&pg_ctl, cluster.directory());
+            start.args(["start", "--wait", "--timeout", START_DEADLINE_SECONDS, "--log"]).arg(&log);
+            let Err(failure) = process::output(start.arg("--pgdata").arg(&data)) else { return Ok(cluster) };
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            if left == 0 || !text.contains(PORT_IS_TAKEN) {
+                return Err(failure.context(format!("Postgres did not start; its log:\n{text}")));
+            }
+            std::fs::remove_file(&log)?;
+            cluster.port = free_port()?;
+        }
+        unreachable!("the last failure is returned")
     }
 
     pub fn url(&self) -> String {
@@ -92,7 +102,7 @@ pub fn within_reach(binaries: &Binaries, account: &Account, directory: &Path) ->
     bail!("the Postgres in {} cannot be run by the account that is to run it", binaries.bin.display())
 }
 
-/// Free now; whoever takes it before Postgres does makes the start fail, not a test lie.
+/// Free now. Postgres makes its own socket, so that the port cannot be kept for it. Another process may take it first.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
     Ok(listener.local_addr()?.port())

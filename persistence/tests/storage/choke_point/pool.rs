@@ -132,10 +132,8 @@ mod unreachable {
     #[test]
     fn a_server_that_is_down_fails_requests_and_not_the_start() {
         crate::kit::run(Place::sqlite(), |_| async {
-            // Free a moment ago, and nobody else's since.
-            let port =
-                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-            is_unavailable_soon(port).await;
+            let closed = faultkit::Port::keep();
+            is_unavailable_soon(closed.address().port()).await;
         });
     }
 
@@ -172,7 +170,8 @@ mod hosts {
 
     async fn of_several_hosts_the_first_that_answers_is_used(place: Place) {
         place.shop().await;
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let closed = faultkit::Port::keep();
+        let free = closed.address().port();
         let url = place.url();
         let at = url.rfind('@').map_or("postgres://".len(), |at| at + 1);
         let end = at + url[at..].find('/').expect("a database");
