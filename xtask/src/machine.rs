@@ -1,9 +1,9 @@
-//! What the set-up needs to know of the machine: who we are, and whether it can install packages.
+//! What the set-up needs to know of the machine: its system, who we are, and whether it can install packages.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::process;
 
@@ -33,4 +33,33 @@ pub fn apt_install(package: &str) -> Result<bool> {
     }
     apt_get(&["install", "-y", "-qq", "--no-install-recommends", package])?;
     Ok(true)
+}
+
+/// Fails where the tests and the benchmark cannot run.
+pub fn must_be_linux() -> Result<()> {
+    must_run_tests(std::env::consts::OS)
+}
+
+fn must_run_tests(system: &str) -> Result<()> {
+    if system != "linux" {
+        bail!(
+            "the tests and the benchmark need Linux, and this is {system}: they read /proc, write to /dev/full, use all \
+             addresses of 127.0.0.0/8, and drive strace and libfaketime. `cargo xtask check --fast` runs here"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_without_what_the_tests_need_is_named() {
+        must_run_tests("linux").expect("they run");
+        for system in ["macos", "freebsd"] {
+            let refused = must_run_tests(system).expect_err("they cannot run").to_string();
+            assert!(refused.contains("need Linux") && refused.contains(system), "{refused}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::machine;
 use crate::postgres::{Durability, Postgres, Programs};
 use crate::provided::{self, Provided};
 use crate::python::{JUDGES, Python};
@@ -23,9 +24,10 @@ pub struct Provision {
 }
 
 impl Provision {
-    /// Fails where there is no Postgres or no Python, unless it is left out by its option. A missing tool of others is
+    /// Fails where the tests cannot run, and where there is no Postgres or no Python, unless it is left out by its option. A missing tool of others is
     /// reported and not fatal.
     pub fn new(with_postgres: bool, with_python: bool) -> Result<Provision> {
+        machine::must_be_linux()?;
         let (mut given, mut variables) = (Vec::new(), Vec::new());
         let mut give = |what: Provided, value: Option<OsString>, is| {
             variables.push((what.variable, value));

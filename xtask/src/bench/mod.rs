@@ -72,6 +72,7 @@ pub struct Cell {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    machine::must_be_linux()?;
     let wrk = tool("wrk")?;
     process::run(&mut process::cargo(&["build", "--release", "-p", "api", "--bin", "tuckshop"]))?;
     let postgres = Postgres::provide(Durability::Real)?;
