@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::basket::{address, basket};
+use crate::kit::basket::{address, basket, deliverable};
 use crate::kit::client::fresh_key;
 use crate::kit::raw::{Raw, post};
 use crate::kit::{Place, Request, Server, until};
@@ -113,12 +113,10 @@ async fn what_is_wrong_is_named(place: Place) {
         *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
         body
     };
-    let lines = |count: usize| Value::Array(vec![json!({"item": {"id": "gift_card"}, "quantity": 1}); count]);
     for (pointer, value, named) in [
         ("/line_items", json!("x"), "line_items"),
         ("/line_items", Value::Null, "line_items"),
         ("/line_items", json!([]), "line_items"),
-        ("/line_items", lines(101), "line_items"),
         ("/line_items/0", json!(7), "line_items[0]"),
         ("/line_items/0/quantity", json!("2"), "line_items[0].quantity"),
         ("/line_items/0/quantity", json!(1.5), "line_items[0].quantity"),
@@ -134,7 +132,6 @@ async fn what_is_wrong_is_named(place: Place) {
         ("/buyer/consent/analytics", json!("yes"), "buyer.consent.analytics"),
         ("/discounts/codes", json!("10OFF"), "discounts.codes"),
         ("/discounts/codes", json!([1]), "discounts.codes[0]"),
-        ("/discounts/codes", json!(vec!["X"; 21]), "discounts.codes"),
         ("/fulfillment/methods/0/type", json!("teleport"), "fulfillment.methods[0].type"),
         ("/fulfillment/methods/0/destinations", json!({}), "fulfillment.methods[0].destinations"),
         ("/fulfillment/methods/0/destinations/0/postal_code", json!(5), "postal_code"),
@@ -166,6 +163,82 @@ async fn quantity_above_the_bound_of_the_shop_is_an_outcome(place: Place) {
     }
     assert_eq!(server.get(&path).await.body(200), made);
     assert_eq!(place.count("checkout"), 1);
+}
+
+/// The protocol has none of these limits, so that a request beyond one is in order and is answered in-band.
+async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
+    let server = place.serve().await;
+    let made = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
+    let path = format!("{CHECKOUTS}/{}", made["id"].as_str().expect("an id"));
+    let line = json!({"item": {"id": "gift_card"}, "quantity": 1});
+    let instrument = json!({"id": "i", "handler_id": "mock_payment_handler", "type": "card"});
+    let attribution = |count: usize| Value::Object((0..count).map(|n| (format!("name{n}"), json!("x"))).collect());
+    let claims =
+        |count: usize| json!({"eligibility": (0..count).map(|n| format!("com.example.club{n}")).collect::<Vec<_>>()});
+    let shipping = |destinations: Value| json!({"methods": [{"type": "shipping", "destinations": destinations}]});
+    for (member, most, beyond, at) in [
+        ("line_items", json!(vec![&line; 100]), json!(vec![&line; 101]), "$.line_items"),
+        ("discounts", json!({"codes": vec!["X"; 20]}), json!({"codes": vec!["X"; 21]}), "$.discounts.codes"),
+        ("context", claims(20), claims(21), "$.context.eligibility"),
+        ("attribution", attribution(50), attribution(51), "$.attribution"),
+        ("attribution", json!({"x".repeat(100): "x"}), json!({"x".repeat(101): "x"}), "$.attribution"),
+        (
+            "fulfillment",
+            json!({"methods": vec![json!({"type": "shipping"}); 10]}),
+            json!({"methods": vec![json!({"type": "shipping"}); 11]}),
+            "$.fulfillment.methods",
+        ),
+        (
+            "fulfillment",
+            shipping(json!(vec![address(); 20])),
+            shipping(json!(vec![address(); 21])),
+            "$.fulfillment.methods[0].destinations",
+        ),
+        (
+            "payment",
+            json!({"instruments": vec![&instrument; 10]}),
+            json!({"instruments": vec![&instrument; 11]}),
+            "$.payment.instruments",
+        ),
+        ("buyer", json!({"first_name": "x".repeat(200)}), json!({"first_name": "x".repeat(201)}), "$.buyer.first_name"),
+    ] {
+        let with = |value: Value| {
+            let mut wanted = basket(&[("gift_card", 1)]);
+            wanted[member] = value;
+            wanted
+        };
+        let _ = server.post(CHECKOUTS, &with(most)).await.expect(201);
+        let (stored, wanted) = (place.count("checkout"), with(beyond));
+        for request in [server.post(CHECKOUTS, &wanted), server.put(&path, &wanted)] {
+            let messages = request.await.refused_in_band();
+            let told = (&messages[0]["code"], &messages[0]["severity"], &messages[0]["path"]);
+            assert_eq!(told, (&json!("limit_exceeded"), &json!("unrecoverable"), &json!(at)));
+        }
+        assert_eq!(place.count("checkout"), stored, "{at}");
+    }
+    let wanted = json!({"payment": {"instruments": vec![&instrument; 11]}});
+    let messages = server.post(&format!("{path}/complete"), &wanted).await.refused_in_band();
+    assert_eq!(messages[0]["code"], "limit_exceeded");
+    assert_eq!(server.get(&path).await.body(200), made, "nothing was changed");
+}
+
+/// A name that is longer than any name of the shop is answered like every other name that is unknown.
+async fn name_longer_than_any_of_the_shop_names_nothing(place: Place) {
+    let server = place.serve().await;
+    let long = "x".repeat(20_000);
+    let unsold = server.post(CHECKOUTS, &basket(&[(&long, 1)])).await.refused_in_band();
+    assert_eq!((unsold[0]["code"].as_str(), unsold.len()), (Some("item_unavailable"), 1));
+    let mut wanted = deliverable(&[("eraser", 1), (&long, 1)]);
+    // The blanks at the ends of a code do not count.
+    wanted["discounts"] = json!({"codes": [long, format!("10OFF{}X", " ".repeat(60))]});
+    wanted["fulfillment"]["methods"][0]["selected_destination_id"] = json!(long);
+    let made = server.post(CHECKOUTS, &wanted).await.expect(201);
+    assert!(made.bytes.len() < 10_000, "{} bytes", made.bytes.len());
+    let messages = made.json["messages"].as_array().expect("messages");
+    let mut told: Vec<_> = messages.iter().map(|message| message["code"].as_str().expect("a code")).collect();
+    told.sort_unstable();
+    let expected = ["discount_code_invalid", "discount_code_invalid", "item_unavailable", "unknown_selection"];
+    assert_eq!(told, expected, "{messages:?}");
 }
 
 /// JSON has numbers, and no types of numbers; text rules look at the text.
@@ -306,8 +379,14 @@ async fn only_json_is_read(place: Place) {
 async fn a_refusal_is_short(place: Place) {
     let server = place.serve().await;
     let long = "x".repeat(50_000);
-    for body in [json!({"line_items": long}), json!({"line_items": [{"item": {"id": long}, "quantity": 1}]})] {
-        let refused = server.post(CHECKOUTS, &body).await.expect(400);
+    let line = |item: Value| json!({"line_items": [{"item": item, "quantity": 1}]});
+    for (body, status) in [
+        (json!({"line_items": long}), 400),
+        (line(json!(long)), 400),
+        (line(json!({"id": long})), 200),
+        (json!({"line_items": [{"item": {"id": "eraser"}, "quantity": 1}], "buyer": {"first_name": long}}), 200),
+    ] {
+        let refused = server.post(CHECKOUTS, &body).await.expect(status);
         assert!(refused.bytes.len() < 2_000, "{} bytes", refused.bytes.len());
     }
 }
@@ -321,6 +400,8 @@ crate::on_sqlite!(
     a_member_that_stands_twice_is_refused,
     what_is_wrong_is_named,
     quantity_above_the_bound_of_the_shop_is_an_outcome,
+    request_beyond_a_limit_of_the_shop_is_an_outcome,
+    name_longer_than_any_of_the_shop_names_nothing,
     numbers_and_texts_are_read_by_their_value,
     empty_optional_text_is_absent,
     card_number_in_what_is_shown_is_refused,

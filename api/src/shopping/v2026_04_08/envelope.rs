@@ -91,11 +91,11 @@ struct Refusal {
     messages: Vec<MessageDto>,
 }
 
-pub(super) fn in_band_refusal(messages: &[Message]) -> HttpResponse {
+pub(super) fn in_band_refusal(messages: Vec<MessageDto>) -> HttpResponse {
     let ucp = Envelope { version: VERSION, status: "error", capabilities: BTreeMap::new(), payment_handlers: None };
-    HttpResponse::Ok().json(Refusal { ucp, messages: messages.iter().map(message).collect() })
+    HttpResponse::Ok().json(Refusal { ucp, messages })
 }
 
 pub(super) fn not_found(content: &str) -> HttpResponse {
-    in_band_refusal(&[Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None)])
+    in_band_refusal(vec![message(&Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None))])
 }

@@ -3,7 +3,7 @@
 use domain::checkout::{Message, Severity, Subject};
 use serde::Serialize;
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct MessageDto {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -30,6 +30,12 @@ pub(super) fn message(message: &Message) -> MessageDto {
         severity,
         path: message.subject.map(path),
     }
+}
+
+/// For a request that has more of something than the shop reads. `at` says where, in the request.
+pub(super) fn limit_exceeded(at: &str, content: String) -> MessageDto {
+    let (severity, path) = (Some("unrecoverable"), Some(format!("$.{at}")));
+    MessageDto { kind: "error", code: "limit_exceeded", content, severity, path }
 }
 
 fn path(subject: Subject) -> String {

@@ -1,15 +1,16 @@
-//! How long each text of a request may be, in characters, and which texts mean nothing when they are empty. One table;
+//! How long each text of a request may be, in characters, and what becomes of texts that are longer or empty. One table;
 //! `docs/ERRORS.md` repeats it, and a test keeps the two together.
 
 use serde_json::Value;
 
-use crate::http::Problem;
+use super::request::Refused;
 
 /// One text member. In its path `[]` stands for every entry of a list and `{}` for every value of an object.
 struct TextLimit {
     path: &'static str,
     most: usize,
     if_empty: IfEmpty,
+    if_longer: IfLonger,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,17 +21,32 @@ enum IfEmpty {
     Kept,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfLonger {
+    /// Nothing is made or changed.
+    Refused,
+    /// It names something of the shop's, which has no name as long as that. It is cut, and still names nothing.
+    Cut,
+}
+
+/// Ends a text that was cut.
+const CUT: char = '\u{2026}';
+
 const fn optional(path: &'static str, most: usize) -> TextLimit {
-    TextLimit { path, most, if_empty: IfEmpty::Absent }
+    TextLimit { path, most, if_empty: IfEmpty::Absent, if_longer: IfLonger::Refused }
 }
 
 const fn kept(path: &'static str, most: usize) -> TextLimit {
-    TextLimit { path, most, if_empty: IfEmpty::Kept }
+    TextLimit { path, most, if_empty: IfEmpty::Kept, if_longer: IfLonger::Refused }
+}
+
+const fn name(limit: TextLimit) -> TextLimit {
+    TextLimit { if_longer: IfLonger::Cut, ..limit }
 }
 
 const TEXTS: &[TextLimit] = &[
-    optional("line_items[].id", 128),
-    kept("line_items[].item.id", 1_000),
+    name(optional("line_items[].id", 128)),
+    name(kept("line_items[].item.id", 1_000)),
     optional("buyer.first_name", 200),
     optional("buyer.last_name", 200),
     optional("buyer.email", 320),
@@ -43,8 +59,8 @@ const TEXTS: &[TextLimit] = &[
     optional("context.intent", 2_000),
     kept("context.eligibility[]", 200),
     kept("attribution{}", 500),
-    optional("fulfillment.methods[].selected_destination_id", 128),
-    optional("fulfillment.methods[].groups[].selected_option_id", 128),
+    name(optional("fulfillment.methods[].selected_destination_id", 128)),
+    name(optional("fulfillment.methods[].groups[].selected_option_id", 128)),
     optional("fulfillment.methods[].destinations[].id", 128),
     optional("fulfillment.methods[].destinations[].street_address", 300),
     optional("fulfillment.methods[].destinations[].extended_address", 300),
@@ -55,7 +71,7 @@ const TEXTS: &[TextLimit] = &[
     optional("fulfillment.methods[].destinations[].first_name", 200),
     optional("fulfillment.methods[].destinations[].last_name", 200),
     optional("fulfillment.methods[].destinations[].phone_number", 50),
-    kept("discounts.codes[]", 64),
+    name(kept("discounts.codes[]", 64)),
     optional("payment.instruments[].id", 200),
     optional("payment.instruments[].handler_id", 200),
     optional("payment.instruments[].type", 200),
@@ -66,13 +82,13 @@ const TEXTS: &[TextLimit] = &[
     optional("payment.instruments[].credential.token", 10_000),
 ];
 
-/// Refuses a text that is too long, and removes optional texts that are empty.
-pub(super) fn apply(document: &mut Value) -> Result<(), Problem> {
+/// Refuses or cuts a text that is too long, and removes optional texts that are empty.
+pub(super) fn apply(document: &mut Value) -> Result<(), Refused> {
     TEXTS.iter().try_for_each(|limit| walk(document, limit.path, String::new(), limit))
 }
 
 /// `rest` is what remains of the limit's path, `at` the path so far.
-fn walk(value: &mut Value, rest: &str, at: String, limit: &TextLimit) -> Result<(), Problem> {
+fn walk(value: &mut Value, rest: &str, at: String, limit: &TextLimit) -> Result<(), Refused> {
     if let Some(rest) = rest.strip_prefix("[]") {
         let entries = value.as_array_mut().into_iter().flatten().enumerate();
         return entries.into_iter().try_for_each(|(index, entry)| walk(entry, rest, format!("{at}[{index}]"), limit));
@@ -84,10 +100,14 @@ fn walk(value: &mut Value, rest: &str, at: String, limit: &TextLimit) -> Result<
     let rest = rest.strip_prefix('.').unwrap_or(rest);
     if rest.is_empty() {
         return match value {
-            Value::String(text) if text.chars().count() > limit.most => {
-                let content = format!("{at}: is longer than {} characters", limit.most);
-                Err(Problem::bad_request("invalid_request", content))
-            }
+            Value::String(text) if text.chars().count() > limit.most => match limit.if_longer {
+                IfLonger::Refused => Err(Refused::beyond(&at, format!("is longer than {} characters", limit.most))),
+                IfLonger::Cut => {
+                    // One more than fits: what is left is too long to be a name, also without blanks at its ends.
+                    *text = text.chars().take(limit.most).chain([CUT]).collect();
+                    Ok(())
+                }
+            },
             _ => Ok(()),
         };
     }
@@ -104,8 +124,13 @@ fn walk(value: &mut Value, rest: &str, at: String, limit: &TextLimit) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use domain::catalog::Sku;
+    use domain::checkout::LineId;
+    use domain::customer::DestinationId;
+    use domain::promotion::Code;
     use serde_json::json;
+
+    use super::*;
 
     /// A document with this text at the path of the limit.
     fn with(path: &str, text: &str) -> Value {
@@ -123,15 +148,33 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_greatest_length_is_read_and_a_longer_one_is_refused_by_name() {
+    fn text_of_the_greatest_length_is_read_and_a_longer_one_is_refused_in_band_or_cut() {
         for limit in TEXTS {
             // Characters, not bytes.
             let fits = "\u{e4}".repeat(limit.most);
-            assert!(apply(&mut with(limit.path, &fits)).is_ok(), "{}", limit.path);
-            let problem = apply(&mut with(limit.path, &format!("{fits}x"))).expect_err(limit.path);
-            let name = limit.path.replace("[]", "[0]").replace("{}", "");
-            assert!(problem.content.starts_with(&format!("{name}: ")), "{}", problem.content);
+            let mut document = with(limit.path, &fits);
+            assert!(apply(&mut document).is_ok() && document == with(limit.path, &fits), "{}", limit.path);
+            let mut document = with(limit.path, &format!("{fits}xyz"));
+            match (limit.if_longer, apply(&mut document)) {
+                (IfLonger::Cut, Ok(())) => assert_eq!(document, with(limit.path, &format!("{fits}{CUT}"))),
+                (IfLonger::Refused, Err(Refused::InBand(message))) => {
+                    let message = serde_json::to_value(message).expect("JSON");
+                    let name = format!("$.{}", limit.path.replace("[]", "[0]").replace("{}", ""));
+                    assert_eq!((&message["code"], &message["path"]), (&json!("limit_exceeded"), &json!(name)));
+                }
+                _ => panic!("{}", limit.path),
+            }
         }
+    }
+
+    /// A name that is cut must not become one of the shop's.
+    #[test]
+    fn names_of_the_shop_are_shorter_than_what_is_left_of_a_cut_one() {
+        let most = |path: &str| TEXTS.iter().find(|limit| limit.path == path).map(|limit| limit.most);
+        assert!(most("line_items[].id") >= Some(LineId::MAX_LENGTH));
+        assert!(most("line_items[].item.id") >= Some(Sku::MAX_LENGTH));
+        assert!(most("discounts.codes[]") >= Some(Code::MAX_LENGTH));
+        assert!(most("fulfillment.methods[].selected_destination_id") >= Some(DestinationId::MAX_LENGTH));
     }
 
     #[test]

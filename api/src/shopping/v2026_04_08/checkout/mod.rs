@@ -19,10 +19,11 @@ use domain::delivery::Channel;
 use domain::fault::{Fault, FaultKind};
 use tokio::sync::watch;
 
-use request::Refused;
+use request::{CheckoutBody, CompleteBody};
 
 use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
+use super::message::message;
 use super::problem::checkout_error;
 use super::write::{self, WriteKey};
 use super::{Shopping, Surface};
@@ -45,10 +46,9 @@ async fn create(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", key, &body.0)?;
-    let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
+    let request = match request::read(&body.0).and_then(CheckoutBody::parse) {
         Ok(request) => request,
-        Err(Refused::Problem(problem)) => return Err(problem),
-        Err(Refused::InBand(message)) => return Ok(in_band_refusal(&[message])),
+        Err(refused) => return refused.respond(),
     };
     let (use_case, command) = (shopping.create.clone(), CreateCommand { claim, request });
     let work = |ctx| async move { use_case.run(&ctx, command).await };
@@ -78,10 +78,9 @@ async fn update(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, key, &body.0)?;
-    let request = match request::read::<request::CheckoutBody>(&body.0)?.parse() {
+    let request = match request::read(&body.0).and_then(CheckoutBody::parse) {
         Ok(request) => request,
-        Err(Refused::Problem(problem)) => return Err(problem),
-        Err(Refused::InBand(message)) => return Ok(in_band_refusal(&[message])),
+        Err(refused) => return refused.respond(),
     };
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
     let (use_case, command) = (shopping.update.clone(), UpdateCommand { claim, id, request });
@@ -119,7 +118,10 @@ async fn complete(
 ) -> Result<HttpResponse, Problem> {
     let ctx = agent.0;
     let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, key, &body.0)?;
-    let choice = request::read::<request::CompleteBody>(&body.0)?.parse(&shopping.surface.handlers)?;
+    let choice = match request::read(&body.0).and_then(|body: CompleteBody| body.parse(&shopping.surface.handlers)) {
+        Ok(choice) => choice,
+        Err(refused) => return refused.respond(),
+    };
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
 
     let (tell_begun, begun) = watch::channel(None);
@@ -197,7 +199,7 @@ fn respond(
         Outcome::Declined(checkout) => {
             HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, surface))
         }
-        Outcome::NothingToSell(messages) => in_band_refusal(messages),
+        Outcome::NothingToSell(messages) => in_band_refusal(messages.iter().map(message).collect()),
     };
     if replayed {
         use actix_web::http::header::{HeaderName, HeaderValue};

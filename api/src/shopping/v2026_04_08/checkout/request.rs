@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::HttpResponse;
 use domain::checkout::{BuyerContext, CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
 use domain::customer::{Address, Buyer, Consent, Country, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
@@ -11,6 +12,8 @@ use domain::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::super::envelope::in_band_refusal;
+use super::super::message::{MessageDto, limit_exceeded, message};
 use super::limits;
 use crate::card::{are_last_digits, holds_card_number};
 use crate::http::{ObjectOnly, Problem, document, typed};
@@ -203,16 +206,31 @@ fn invalid(path: &str, content: &str) -> Problem {
     Problem::bad_request("invalid_request", format!("{path}: {content}"))
 }
 
-fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Problem> {
-    if list.len() > limit { Err(invalid(path, &format!("has more than {limit} entries"))) } else { Ok(()) }
+fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Refused> {
+    if list.len() > limit { Err(Refused::beyond(path, format!("has more than {limit} entries"))) } else { Ok(()) }
 }
 
 /// Why a request is not carried out.
+#[derive(Debug)]
 pub(super) enum Refused {
     /// It is not what the protocol describes.
     Problem(Problem),
-    /// It is, and the shop does not sell that.
-    InBand(Message),
+    /// It is, and it is beyond what the shop reads or sells.
+    InBand(MessageDto),
+}
+
+impl Refused {
+    /// The protocol has no such limit, so that it is an outcome and not a mistake of the request.
+    pub(super) fn beyond(path: &str, content: String) -> Self {
+        Self::InBand(limit_exceeded(path, format!("{path}: {content}")))
+    }
+
+    pub(super) fn respond(self) -> Result<HttpResponse, Problem> {
+        match self {
+            Self::Problem(problem) => Err(problem),
+            Self::InBand(message) => Ok(in_band_refusal(vec![message])),
+        }
+    }
 }
 
 impl From<Problem> for Refused {
@@ -222,10 +240,10 @@ impl From<Problem> for Refused {
 }
 
 /// Reads a body whose texts are within their limits.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let mut document = document(body)?;
     limits::apply(&mut document)?;
-    typed(document)
+    Ok(typed(document)?)
 }
 
 impl CheckoutBody {
@@ -239,7 +257,7 @@ impl CheckoutBody {
         at_most(codes.as_deref().unwrap_or_default(), CheckoutRequest::MAX_CODES, "discounts.codes")?;
         let attribution = self.attribution.unwrap_or_default();
         if attribution.len() > 50 || attribution.keys().any(|name| name.chars().count() > 100) {
-            return Err(invalid("attribution", "has too many entries or too long names").into());
+            return Err(Refused::beyond("attribution", "has too many entries or too long names".to_owned()));
         }
         Ok(CheckoutRequest {
             lines: lines.collect::<Result<_, _>>()?,
@@ -262,7 +280,7 @@ impl LineBody {
         let quantity = Quantity::parse(self.quantity).map_err(|_| {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
-            Refused::InBand(Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject))
+            Refused::InBand(message(&Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject)))
         })?;
         if self.item.id.is_empty() {
             return Err(invalid(&format!("line_items[{index}].item.id"), "must not be empty").into());
@@ -296,7 +314,7 @@ impl BuyerBody {
 }
 
 impl ContextBody {
-    fn parse(self) -> Result<BuyerContext, Problem> {
+    fn parse(self) -> Result<BuyerContext, Refused> {
         at_most(&self.eligibility, 20, "context.eligibility")?;
         Ok(BuyerContext {
             country: self.address_country,
@@ -312,7 +330,7 @@ impl ContextBody {
 
 impl FulfillmentBody {
     /// The first shipping method counts; ids of methods and groups are ours and need not be repeated.
-    fn parse(self) -> Result<FulfillmentRequest, Problem> {
+    fn parse(self) -> Result<FulfillmentRequest, Refused> {
         at_most(&self.methods, 10, "fulfillment.methods")?;
         let kind = |method: &MethodBody| match method.kind {
             Some(MethodWord::Pickup) => MethodKind::Pickup,
@@ -355,12 +373,12 @@ impl DestinationBody {
 
 impl PaymentBody {
     /// The instruments as they may be shown again. One that cannot be told apart from others is left out.
-    fn shown(self) -> Result<Vec<Instrument>, Problem> {
+    fn shown(self) -> Result<Vec<Instrument>, Refused> {
         at_most(&self.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
         let shown = self.instruments.into_iter().enumerate().filter_map(|(index, instrument)| {
             let handler = HandlerId(instrument.handler_id.clone()?);
             instrument.id.as_ref()?;
-            Some(instrument.parse(index, handler).map(|(instrument, _)| instrument))
+            Some(instrument.parse(index, handler).map(|(instrument, _)| instrument).map_err(Refused::from))
         });
         shown.collect()
     }
@@ -405,7 +423,7 @@ impl InstrumentBody {
 impl CompleteBody {
     /// The instrument to charge: the one that is selected, else the first. A handler that is not named can only be
     /// meant when there is no choice. `None` when no instrument is given.
-    pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<Option<PaymentChoice>, Problem> {
+    pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<Option<PaymentChoice>, Refused> {
         at_most(&self.payment.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
         let instruments = self.payment.instruments;
         let chosen = instruments.iter().position(|instrument| instrument.selected == Some(true)).unwrap_or(0);
@@ -413,7 +431,7 @@ impl CompleteBody {
         let handler = match (&instrument.handler_id, offered) {
             (Some(handler), _) => HandlerId(handler.clone()),
             (None, [only]) => only.id.clone(),
-            (None, _) => return Err(invalid(&format!("payment.instruments[{chosen}].handler_id"), "is missing")),
+            (None, _) => return Err(invalid(&format!("payment.instruments[{chosen}].handler_id"), "is missing").into()),
         };
         let (instrument, credential) = instrument.parse(chosen, handler)?;
         Ok(Some(PaymentChoice { instrument: Instrument { selected: true, ..instrument }, credential }))
