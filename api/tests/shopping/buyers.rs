@@ -49,12 +49,14 @@ async fn addresses_are_kept_once_an_order_is_placed_and_the_newest_wins(place: P
 
 async fn address_book_is_bounded(place: Place) {
     let server = place.serve().await;
+    let before = place.count("address");
     for number in 0..22 {
         let wanted = to("eve@example.com", &format!("home_{number:02}"), &format!("{number} A St"));
         let ready = server.post("/checkout-sessions", &wanted).await.body(201);
         let _ = server.complete(&ready, "success_token").await.body(200);
     }
     assert_eq!(offered(&server, "eve@example.com").await.len(), 20);
+    assert_eq!(place.count("address") - before, 20, "no more than what is offered is stored");
 }
 
 async fn another_buyer_is_not_offered_the_addresses_of_the_first(place: Place) {

@@ -103,6 +103,10 @@ async fn goods_that_need_no_delivery_pay_none_and_stand_in_no_group(place: Place
         assert_eq!((total(&card, "fulfillment"), total(&card, "total")), (None, Some(1000)), "{methods}");
         for method in card["fulfillment"]["methods"].as_array().into_iter().flatten() {
             assert_eq!(method["line_item_ids"], json!([]), "{methods}");
+            // A price that is shown and not charged is wrong too.
+            for option in method["groups"][0]["options"].as_array().into_iter().flatten() {
+                assert_eq!(total(option, "total"), Some(0), "{methods}: {option}");
+            }
         }
         let done = server.complete(&card, "success_token").await.body(200);
         let order = server.order(&done).await;
