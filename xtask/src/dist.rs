@@ -22,16 +22,23 @@ pub fn run(args: &Args) -> Result<()> {
     let (places, target) = (places()?, process::root().join("target/dist"));
     let mut build = process::cargo(&["build", "--release", "--locked", "--package", "api", "--bin", "tuckshop"]);
     build.arg("--target-dir").arg(&target).args(args.features.iter().flat_map(|features| ["--features", features]));
-    build.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&places, std::env::var_os("CARGO_ENCODED_RUSTFLAGS")));
+    match rust_flags(&places, |name| std::env::var_os(name)) {
+        RustFlags::Environment(flags) => build.env(ENCODED, flags),
+        RustFlags::Configuration(setting) => build.arg("--config").arg(setting),
+    };
     // SQLite, libpq and the crypto backend are C.
     build.env("CFLAGS", c_flags(&places, std::env::var("CFLAGS").ok()));
     process::run(&mut build)?;
 
     let binary = target.join("release/tuckshop");
     let bytes = std::fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let named: Vec<String> = places.iter().filter_map(|place| first_naming(&bytes, &place.path)).collect();
+    let named: Vec<String> = places.iter().filter_map(|place| first_naming(&bytes, place)).collect();
     if !named.is_empty() {
-        bail!("the binary names directories of this machine: {}", named.join(", "));
+        bail!(
+            "the binary names directories of this machine: {}. If cargo's configuration has `target.*.rustflags` here, \
+             or the environment has `CFLAGS_*`, they replace those of xtask: use RUSTFLAGS and CFLAGS instead",
+            named.join(", ")
+        );
     }
     println!("{}", binary.display());
     Ok(())
@@ -53,27 +60,38 @@ fn places() -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for (path, name) in known.into_iter().flatten() {
         let path = path.into_os_string().into_string().ok().context("a directory whose name is not text")?;
-        if path.contains(|character: char| character.is_whitespace() || character == '=') {
-            bail!("compilers cannot leave out {path:?}: build in a directory without blanks");
+        if path.contains(|character: char| character.is_whitespace() || "='".contains(character)) {
+            bail!("compilers cannot leave out {path:?}: build in a directory without blanks, `=` and `'`");
         }
         places.push(Place { path, name });
     }
     Ok(places)
 }
 
-/// As cargo reads them: separated by a character that is in no flag.
-fn rust_flags(places: &[Place], before: Option<OsString>) -> OsString {
-    const SEPARATOR: &str = "\u{1f}";
-    let mut flags = before.filter(|before| !before.is_empty());
-    for Place { path, name } in places {
-        let mut joined = flags.map_or_else(OsString::new, |mut flags| {
-            flags.push(SEPARATOR);
-            flags
-        });
-        joined.push(format!("--remap-path-prefix={path}={name}"));
-        flags = Some(joined);
-    }
-    flags.unwrap_or_default()
+/// Flags of rustc in the environment, separated by a character that is in no flag.
+const ENCODED: &str = "CARGO_ENCODED_RUSTFLAGS";
+const SEPARATOR: &str = "\u{1f}";
+
+/// How cargo gets the flags of rustc. It takes them from one source only, so that ours must join those of the user there.
+#[derive(Debug, PartialEq, Eq)]
+enum RustFlags {
+    /// In [`ENCODED`], which comes first.
+    Environment(OsString),
+    /// As a setting that is joined with those of the user's configuration files.
+    Configuration(String),
+}
+
+fn rust_flags(places: &[Place], environment: impl Fn(&str) -> Option<OsString>) -> RustFlags {
+    let ours = places.iter().map(|Place { path, name }| format!("--remap-path-prefix={path}={name}"));
+    let plain =
+        || Some(environment("RUSTFLAGS")?.to_string_lossy().split_whitespace().collect::<Vec<_>>().join(SEPARATOR));
+    let Some(users) = environment(ENCODED).or_else(|| plain().map(OsString::from)) else {
+        let quoted: Vec<String> = ours.map(|flag| format!("'{flag}'")).collect();
+        return RustFlags::Configuration(format!("build.rustflags=[{}]", quoted.join(", ")));
+    };
+    let all: Vec<OsString> =
+        Some(users).filter(|users| !users.is_empty()).into_iter().chain(ours.map(OsString::from)).collect();
+    RustFlags::Environment(all.join(SEPARATOR.as_ref()))
 }
 
 fn c_flags(places: &[Place], before: Option<String>) -> String {
@@ -81,12 +99,27 @@ fn c_flags(places: &[Place], before: Option<String>) -> String {
     before.into_iter().chain(maps).collect::<Vec<_>>().join(" ")
 }
 
-/// The first text of the binary that begins with this directory.
-fn first_naming(bytes: &[u8], path: &str) -> Option<String> {
-    let inside = format!("{}/", Path::new(path).display());
-    let at = bytes.windows(inside.len()).position(|window| window == inside.as_bytes())?;
-    let text = bytes[at..].iter().take(200).take_while(|byte| byte.is_ascii_graphic());
-    Some(text.map(|byte| char::from(*byte)).collect())
+/// The first text of the binary that names something in this directory.
+///
+/// A directory of one name, such as `/src`, can also be the middle of another path. There a text counts only if it goes on
+/// with something that is in the directory. Texts follow each other without a gap, so that nothing can be learnt from what
+/// comes before.
+fn first_naming(bytes: &[u8], Place { path, name }: &Place) -> Option<String> {
+    if path == name {
+        return None;
+    }
+    let (inside, directory) = (format!("{path}/"), Path::new(path));
+    let is_unmistakable = directory.components().count() > 2;
+    let found = bytes.windows(inside.len()).enumerate().filter(|(_, window)| *window == inside.as_bytes());
+    let texts = found.map(|(at, _)| {
+        let text = bytes[at..].iter().take(200).take_while(|byte| byte.is_ascii_graphic());
+        text.map(|byte| char::from(*byte)).collect::<String>()
+    });
+    texts.into_iter().find(|text| {
+        let rest = text.get(inside.len()..).unwrap_or_default();
+        let beginning = rest.splitn(3, '/').take(2).collect::<PathBuf>();
+        is_unmistakable || (!rest.is_empty() && directory.join(beginning).exists())
+    })
 }
 
 #[cfg(test)]
@@ -102,8 +135,22 @@ mod tests {
     #[test]
     fn every_compiler_gets_every_place_and_keeps_its_own_flags() {
         let mapped = "--remap-path-prefix=/users/ann=/home\u{1f}--remap-path-prefix=/users/ann/.cargo=/cargo";
-        assert_eq!(rust_flags(&places(), None), mapped);
-        assert_eq!(rust_flags(&places(), Some("-Cx".into())), OsString::from(format!("-Cx\u{1f}{mapped}")));
+        let flags = |set: &[(&str, &str)]| {
+            rust_flags(&places(), |name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            })
+        };
+        let environment = |flags: String| RustFlags::Environment(flags.into());
+        let configuration =
+            "build.rustflags=['--remap-path-prefix=/users/ann=/home', '--remap-path-prefix=/users/ann/.cargo=/cargo']";
+        assert_eq!(flags(&[]), RustFlags::Configuration(configuration.to_owned()));
+        assert_eq!(flags(&[(ENCODED, "-Cx=a b")]), environment(format!("-Cx=a b\u{1f}{mapped}")));
+        assert_eq!(flags(&[("RUSTFLAGS", " -C  x ")]), environment(format!("-C\u{1f}x\u{1f}{mapped}")));
+        assert_eq!(flags(&[("RUSTFLAGS", "-Cy"), (ENCODED, "-Cx")]), environment(format!("-Cx\u{1f}{mapped}")));
+        // What is set and empty makes cargo look no further.
+        for name in ["RUSTFLAGS", ENCODED] {
+            assert_eq!(flags(&[(name, "")]), environment(mapped.to_owned()));
+        }
         let mapped = "-ffile-prefix-map=/users/ann=/home -ffile-prefix-map=/users/ann/.cargo=/cargo";
         assert_eq!(c_flags(&places(), None), mapped);
         assert_eq!(c_flags(&places(), Some("-O3".to_owned())), format!("-O3 {mapped}"));
@@ -111,8 +158,21 @@ mod tests {
 
     #[test]
     fn binary_that_names_a_directory_of_the_builder_is_noticed() {
+        let ann = &places()[0];
         let binary = b"\0panicked at \0/users/ann/.cargo/registry/src/x.rs\0/users/annabel/y.rs";
-        assert_eq!(first_naming(binary, "/users/ann").as_deref(), Some("/users/ann/.cargo/registry/src/x.rs"));
-        assert_eq!(first_naming(b"\0/cargo/registry/src/x.rs\0/users/annabel/y.rs", "/users/ann"), None);
+        assert_eq!(first_naming(binary, ann).as_deref(), Some("/users/ann/.cargo/registry/src/x.rs"));
+        assert_eq!(first_naming(b"\0/cargo/registry/src/x.rs\0/users/annabel/y.rs", ann), None);
+    }
+
+    #[test]
+    fn directory_of_one_name_is_told_from_the_middle_of_other_paths() {
+        // Its own name stays the same in the binary.
+        let tuckshop = Place { path: "/tuckshop".to_owned(), name: "/tuckshop" };
+        assert_eq!(first_naming(b"/tuckshop/api/src/main.rs", &tuckshop), None);
+        let etc = Place { path: "/etc".to_owned(), name: "/tuckshop" };
+        for other in ["/cargo/etc/index-1/mod.rs", "api/etc/main.rs", "/cargo/x/etc/", "/etc"] {
+            assert_eq!(first_naming(other.as_bytes(), &etc), None, "{other}");
+        }
+        assert_eq!(first_naming(b"api/etc/main.rs/etc/passwd", &etc).as_deref(), Some("/etc/passwd"));
     }
 }
