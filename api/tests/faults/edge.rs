@@ -100,6 +100,7 @@ fn sorts(large: &str) -> Vec<Sort> {
     let sort = |name, first: &str, then, reason| Sort { name, first: first.to_owned(), then, reason };
     let chunk: Arc<str> = format!("4000\r\n{}\r\n", "z".repeat(0x4000)).into();
     let gets: Arc<str> = GET.repeat(500).into();
+    let last = "GET /livez HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
     let header: Arc<str> = format!("x: {}\r\n", "y".repeat(1_000)).into();
     let large = format!("GET {large} HTTP/1.1\r\nhost: shop\r\nucp-agent: {}\r\n\r\n", agent(PLATFORM));
     let chunked = post(CHECKOUTS, "transfer-encoding: chunked\r\n");
@@ -109,7 +110,7 @@ fn sorts(large: &str) -> Vec<Sort> {
         sort("a first head that trickles", "GET /livez HTTP/1.1\r\nx: ", Then::Trickle("y"), Some("slow_head")),
         sort("a second head that does not end", &format!("{GET}G"), Then::Nothing, Some("slow_head")),
         sort("a head without end", "GET /livez HTTP/1.1\r\n", Then::Flood(header), Some("large_head")),
-        sort("pipelined requests, answers not read", GET, Then::Flood(gets), Some("slow_reader")),
+        sort("pipelined requests, answers not read", GET, Then::Flood(Arc::clone(&gets)), Some("slow_reader")),
         sort("a large answer, not read", &large, Then::Sulk, Some("slow_reader")),
         sort("a large answer, read by the byte", &large, Then::Sip, Some("slow_reader")),
         sort("a body that trickles", &chunked, Then::Trickle("1\r\n \r\n"), Some("unread_body")),
@@ -127,6 +128,8 @@ fn sorts(large: &str) -> Vec<Sort> {
             Some("unread_body"),
         ),
         sort("a body without end after a 413", &chunked, Then::Flood(chunk), Some("unread_body")),
+        sort("requests without end after a last answer", last, Then::Flood(Arc::clone(&gets)), Some("unread_body")),
+        sort("requests without end after a 400", "GET\r\n\r\n", Then::Flood(Arc::clone(&gets)), Some("unread_body")),
         sort("an idle connection", GET, Then::Nothing, None),
     ]
 }
