@@ -10,7 +10,7 @@ use crate::stored::storable;
 /// More addresses than anyone chooses from. A book takes no more.
 const MAX_ADDRESSES: i64 = 20;
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address, treat_none_as_null = true, primary_key(customer_id, id))]
 pub(crate) struct AddressRow {
     pub customer_id: String,
@@ -95,9 +95,17 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
         }
     };
     let row = AddressRow::new(&id, &destination.id, &destination.address);
-    let known = address::table.find((&row.customer_id, &row.id));
-    if on_backend!(tx, |conn| diesel::update(known).set(&row).execute(*conn))? == 1 {
-        return Ok(());
+    let stored = address::table.find((&row.customer_id, &row.id));
+    let known: Option<AddressRow> =
+        on_backend!(tx, |conn| stored.select(AddressRow::as_select()).first(*conn).optional())?;
+    match known {
+        // Not written again: the row would stay locked until the order is, and the customer's orders wait for each other.
+        Some(known) if known == row => return Ok(()),
+        Some(_) => {
+            on_backend!(tx, |conn| diesel::update(stored).set(&row).execute(*conn))?;
+            return Ok(());
+        }
+        None => {}
     }
     let kept = address::table.filter(address::customer_id.eq(&row.customer_id)).count();
     let kept: i64 = on_backend!(tx, |conn| kept.get_result(*conn))?;
