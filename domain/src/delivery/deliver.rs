@@ -77,8 +77,9 @@ impl Deliver {
         let recorded = self.book.record(&ctx.must_finish(RECORD), &delivery, outcome.clone(), now).await?;
         let log = about(ctx, &delivery, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
         report(&log, &outcome, &recorded);
-        // What is wrong here will be wrong with the next message too, so that one waits for its period.
-        Ok(if is_our_fault(&outcome) { Progress::Done(1) } else { Progress::More(1) })
+        // What is wrong here will be wrong with the next message too, so that one waits for its period. A lack of places
+        // towards one server says nothing of the next destination.
+        Ok(if finality(&outcome) == Some(Finality::OurFault) { Progress::Done(1) } else { Progress::More(1) })
     }
 }
 
@@ -93,9 +94,11 @@ impl BackgroundTask for Deliver {
     }
 }
 
-fn is_our_fault(outcome: &DeliveryOutcome) -> bool {
-    let DeliveryOutcome::Failed(failure) = outcome else { return false };
-    matches!(failure.finality, Finality::OurFault | Finality::NoPlace)
+fn finality(outcome: &DeliveryOutcome) -> Option<Finality> {
+    match outcome {
+        DeliveryOutcome::Failed(failure) => Some(failure.finality),
+        DeliveryOutcome::Received(_) | DeliveryOutcome::Interrupted => None,
+    }
 }
 
 /// One line for what the death of its processes has used up.
@@ -132,7 +135,8 @@ fn report(log: &Logger, outcome: &DeliveryOutcome, recorded: &Recorded) {
         }
         Recorded::Again(at) => {
             let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
-            let result = if is_our_fault(outcome) { "own_fault" } else { "retry" };
+            let is_our_fault = matches!(finality(outcome), Some(Finality::OurFault | Finality::NoPlace));
+            let result = if is_our_fault { "own_fault" } else { "retry" };
             warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }
         Recorded::Disabled { others } => {

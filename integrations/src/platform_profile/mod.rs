@@ -88,7 +88,7 @@ impl PlatformProfiles {
             biased;
             () = ctx.cancellation().cancelled() => return Err(ProfileError::NotAsked("cancelled".to_owned())),
             answer = tokio::time::timeout(ctx.deadline().remaining(), place.lock()) => {
-                answer.map_err(|_| ProfileError::NotAsked("timeout".to_owned()))?
+                answer.map_err(|_| ProfileError::Busy)?
             }
         };
         if let Some(known) = answer.as_ref().filter(|known| known.is_fresh_at(self.clock.now())) {
