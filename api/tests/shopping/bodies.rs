@@ -211,8 +211,8 @@ async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
         let (stored, wanted) = (place.count("checkout"), with(beyond));
         for request in [server.post(CHECKOUTS, &wanted), server.put(&path, &wanted)] {
             let messages = request.await.refused_in_band();
-            let told = (&messages[0]["code"], &messages[0]["severity"], &messages[0]["path"]);
-            assert_eq!(told, (&json!("limit_exceeded"), &json!("unrecoverable"), &json!(at)));
+            let seen = (&messages[0]["code"], &messages[0]["severity"], &messages[0]["path"]);
+            assert_eq!(seen, (&json!("limit_exceeded"), &json!("unrecoverable"), &json!(at)));
         }
         assert_eq!(place.count("checkout"), stored, "{at}");
     }
@@ -235,10 +235,10 @@ async fn name_longer_than_any_of_the_shop_names_nothing(place: Place) {
     let made = server.post(CHECKOUTS, &wanted).await.expect(201);
     assert!(made.bytes.len() < 10_000, "{} bytes", made.bytes.len());
     let messages = made.json["messages"].as_array().expect("messages");
-    let mut told: Vec<_> = messages.iter().map(|message| message["code"].as_str().expect("a code")).collect();
-    told.sort_unstable();
+    let mut seen: Vec<_> = messages.iter().map(|message| message["code"].as_str().expect("a code")).collect();
+    seen.sort_unstable();
     let expected = ["discount_code_invalid", "discount_code_invalid", "item_unavailable", "unknown_selection"];
-    assert_eq!(told, expected, "{messages:?}");
+    assert_eq!(seen, expected, "{messages:?}");
 }
 
 /// JSON has numbers, and no types of numbers; text rules look at the text.
