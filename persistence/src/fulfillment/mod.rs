@@ -12,6 +12,8 @@ use crate::stored::{from_text, malformed};
 /// Of one currency: twenty service levels for each country of the world. The bound keeps a mistake from filling the
 /// memory. An import that crosses it is refused.
 pub(crate) const MAX_RATES: usize = 5_000;
+/// Of one currency and country, and of those for every country: a checkout holds all options of its destination.
+pub(crate) const MAX_RATES_OF_COUNTRY: usize = 500;
 /// Of one currency. As for the rates.
 pub(crate) const MAX_PROMOTIONS: usize = 500;
 

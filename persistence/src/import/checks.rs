@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::dsl::count_star;
 use diesel::prelude::*;
+use domain::customer::Country;
 use domain::import::{Batch, ImportError, StockBelowHeld};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
 use crate::database::{Tx, TxError, bytewise, on_backend};
-use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, one_more_than};
+use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
@@ -28,6 +29,7 @@ pub(super) enum Locked {
 /// What can be known of a whole batch before it is stored, but for the stock.
 pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
     not_too_many(tx, batch)?;
+    not_too_many_of_one_country(tx, batch)?;
     everything_named_is_known(tx, batch)?;
     duplicates::none_of_rates(tx, batch)?;
     duplicates::none_of_emails(tx, batch)?;
@@ -76,6 +78,33 @@ fn fits<'r>(
         true => Err(TxError::Refused(ImportError::TooMany { what, limit })),
         false => Ok(()),
     }
+}
+
+/// Only of a whole batch: a part may move rates to a country before the next moves others away from it.
+fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
+    let mut by_id: HashMap<String, Option<Country>> = rates.collect();
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let query = shipping_rate::table
+        .filter(shipping_rate::currency.eq(batch.currency.code()))
+        .select((shipping_rate::id, shipping_rate::country))
+        .limit(one_more_than(MAX_RATES));
+    let stored: Vec<(String, Option<String>)> = on_backend!(tx, |conn| query.load(*conn))?;
+    for (id, country) in stored {
+        by_id.entry(id).or_insert_with(|| country.map(Country::from));
+    }
+    let mut counts = HashMap::<&Option<Country>, usize>::new();
+    for country in by_id.values() {
+        let count = counts.entry(country).or_default();
+        *count += 1;
+        if *count > MAX_RATES_OF_COUNTRY {
+            let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
+            return Err(TxError::Refused(ImportError::TooMany { what, limit }));
+        }
+    }
+    Ok(())
 }
 
 /// No address makes the book of its customer larger than it may be. One that is stored already makes none larger.

@@ -71,10 +71,14 @@ async fn is_served(place: &Place, shop: &Shop) {
 
 async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Place) {
     let shop = place.shop().await;
-    let levels = |count: usize| {
-        let rates = (0..count).map(|number| rate(&format!("rate-{number}"), None, &format!("level-{number}")));
-        Batch { shipping_rates: rates.collect(), ..Batch::empty(usd()) }
+    let levels = |countries: &[&str], count: usize| {
+        let rate = |number: usize| {
+            let country = countries.get(number % countries.len().max(1)).copied();
+            rate(&format!("rate-{number}"), country, &format!("level-{number}"))
+        };
+        Batch { shipping_rates: (0..count).map(rate).collect(), ..Batch::empty(usd()) }
     };
+    let countries = ["CA", "DE", "FR", "GB", "IT", "JP", "MX", "NL", "SE", "CH", "AT"];
     let promotions = |count: usize| {
         let promotion = |number: usize| FreeShipping {
             id: format!("promotion-{number}"),
@@ -85,7 +89,13 @@ async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Pl
         Batch { free_shipping: (0..count).map(promotion).collect(), ..Batch::empty(usd()) }
     };
     // The shop has two rates and one promotion. A shop of two hundred countries has some thousand rates.
-    for (fits, too_many, limit) in [(levels(4_998), levels(4_999), 5_000), (promotions(499), promotions(500), 500)] {
+    for (fits, too_many, limit) in [
+        // One rate is of the US and one of every country.
+        (levels(&["US"], 499), levels(&["US"], 500), 500),
+        (levels(&[], 499), levels(&[], 500), 500),
+        (levels(&countries, 4_998), levels(&countries, 4_999), 5_000),
+        (promotions(499), promotions(500), 500),
+    ] {
         let said = refused(&place, &shop, &too_many).await;
         assert!(said.starts_with("TooMany") && said.contains(&format!("limit: {limit}")), "{said}");
         for _ in 0..2 {
