@@ -141,11 +141,8 @@ struct JsonLines<W> {
 #[derive(Clone, Default)]
 struct Line(Arc<Mutex<Vec<u8>>>);
 
-impl Line {
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+/// The memory of a line is kept for the next one, but for what only a line longer than this needs.
+const USUAL_LINE: usize = 16 * 1_024;
 
 impl io::Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -189,9 +186,11 @@ impl<W: io::Write> Drain for JsonLines<W> {
     type Err = io::Error;
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
         let formatted = self.format.log(record, values);
-        let line = self.line.take();
-        formatted?;
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).write(&line)
+        let mut line = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = formatted.and_then(|()| self.output.lock().unwrap_or_else(PoisonError::into_inner).write(&line));
+        line.clear();
+        line.shrink_to(USUAL_LINE);
+        written
     }
 }
 

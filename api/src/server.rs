@@ -184,12 +184,13 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     let serves_status = config.serves_status();
     let application = move || {
         let mut routes = Routes::default();
+        // First what is asked for most: the router tries one pattern after another.
+        shopping::v2026_04_08::routes(&mut routes);
+        pages::routes(&mut routes);
         operations::probes(&mut routes);
         if serves_status {
             operations::status(&mut routes);
         }
-        pages::routes(&mut routes);
-        shopping::v2026_04_08::routes(&mut routes);
         let mut actix = Actix::new()
             .wrap(from_fn(request_scope))
             .app_data(scope.clone())

@@ -195,7 +195,7 @@ fn visited(raw: &mut Raw, choice: &str) -> u64 {
     raw.execute("RESET enable_seqscan; RESET plan_cache_mode");
     raw.execute(&format!("PREPARE asked AS {choice}"));
     let now = noon().unix_timestamp() * 1_000;
-    let values = format!("'webhook', 2, {now}, {}, {now}, {now}, 4", now + 90_000_000);
+    let values = format!("'webhook', 2, {now}, {}, {now}, {now}, {now}, {now}, {now}, {now}, 4", now + 90_000_000);
     let plan = raw.plan(&format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked({values})"));
     let number = |line: &str, after: &str| -> Option<f64> {
         let rest = line.split_once(after)?.1;

@@ -1,9 +1,9 @@
 //! The supervisor: owns every periodic task. It knows nothing of shops.
 //!
 //! A task runs in passes: every period, at once when nudged or when a task that makes work for it has done something,
-//! at once again while there is more. A pass has a timeout;
-//! a pass that fails or panics is logged and tried again later, with a growing wait. A task with several lanes may have
-//! as many passes at once: a lane that finds work wakes the next, so that an idle task costs one pass in each period.
+//! at once again while there is more. A pass has a timeout; a pass that fails or panics is logged and tried again later,
+//! with a growing wait. A task with several lanes may have as many passes at once: a lane that finds work twice in a row
+//! wakes the next, so that one item costs two passes, and an idle task one in each period.
 //!
 //! A wait after failures ends early when what failed is reached again: a task that succeeds after such failures wakes the
 //! others, and while any task fails a probe asks the dependency that all tasks share.
@@ -224,14 +224,18 @@ impl Duty {
         let mut recoveries = self.supervisor.recoveries.subscribe();
         // Failures of this lane since a success or a recovery.
         let mut strikes = 0;
+        // Passes of this lane in a row that found more to do.
+        let mut busy: u32 = 0;
         loop {
             // Before the pass, so that a recovery during it is not missed.
             recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
             strikes = if outcome.is_ok() { 0 } else { strikes + 1 };
+            busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    Ok(Progress::More(_)) if self.schedule.lanes > 1 => own.nudge.notify_one(),
+                    // Not after the first: one item alone would cost every lane a look that finds nothing.
+                    Ok(Progress::More(_)) if busy > 1 && self.schedule.lanes > 1 => own.nudge.notify_one(),
                     Ok(Progress::More(_)) => {}
                     Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
                     Err(may_pass) => {

@@ -113,6 +113,37 @@ async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
     assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
 }
 
+const LANES: u32 = 3;
+
+/// The passes that run after one nudge of a task with several at once. The first [`LANES`] find nothing.
+async fn passes_after_a_nudge(step: Step) -> u32 {
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: LANES, wakes: &[] };
+    let log = Logger::root(slog::Discard, o!());
+    let supervisor = Supervisor::start(&Handle::current(), &log, vec![(Arc::new(task), schedule)], None);
+    for expected in 1..=LANES {
+        assert_eq!(heard.recv().await, Some(expected));
+    }
+    supervisor.nudge("probe.run");
+    // On the one thread of this test everything that can run has run then.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    supervisor.drain(Duration::from_secs(5)).await;
+    supervisor.status()["probe.run"].passes as u32 - LANES
+}
+
+#[tokio::test]
+async fn one_item_costs_two_passes_and_a_backlog_wakes_the_next() {
+    // The pass that finds it, and its look for more.
+    let one: Step = |pass| Ok(if pass == LANES + 1 { Progress::More(1) } else { Progress::Idle });
+    assert_eq!(passes_after_a_nudge(one).await, 2);
+    // Two that find something; then this pass and the one that it wakes find nothing.
+    let two: Step = |pass| Ok(if (LANES + 1..=LANES + 2).contains(&pass) { Progress::More(1) } else { Progress::Idle });
+    assert_eq!(passes_after_a_nudge(two).await, 4);
+}
+
 #[tokio::test]
 async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
     let probe = |name, step| {

@@ -17,7 +17,7 @@ pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
 /// imported more than one.
 const MAX_CUSTOMERS: i64 = 10;
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address, treat_none_as_null = true, primary_key(customer_id, id))]
 pub(crate) struct AddressRow {
     pub customer_id: String,
@@ -95,24 +95,29 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
     let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
-    let mut customers: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
-    // Rows are locked in one order.
-    customers.sort_unstable();
-    let mut known = false;
-    for id in &customers {
-        let row = AddressRow::new(id, &destination.id, &destination.address);
-        let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
-        known |= on_backend!(tx, |conn| update.execute(*conn))? > 0;
+    let customers: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let query = address::table
+        .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
+        .limit(MAX_CUSTOMERS);
+    let mut stored: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    // Locked in one order.
+    stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
+    for known in &stored {
+        let row = AddressRow::new(&known.customer_id, &destination.id, &destination.address);
+        // Not written again as it is: the row would stay locked until the order is, and the customer's orders wait for
+        // each other.
+        if *known != row {
+            let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
+            on_backend!(tx, |conn| update.execute(*conn))?;
+        }
     }
-    if known {
+    if !stored.is_empty() {
         return Ok(());
     }
     let id = learned_id(&key);
-    if !customers.contains(&id) {
-        let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
-        let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
-        on_backend!(tx, |conn| insert.execute(*conn))?;
-    }
+    let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
+    let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
+    on_backend!(tx, |conn| insert.execute(*conn))?;
     make_room(tx, &id)?;
     let row = AddressRow::new(&id, &destination.id, &destination.address);
     let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));

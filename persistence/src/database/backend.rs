@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::dsl::sql;
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::{BigInt, Text};
 
 use super::DatabaseUrl;
+use super::constant::{Constant, constant};
 use super::postgres_url::with_parameters;
 
 /// A connection to whichever engine the URL names.
@@ -40,11 +39,11 @@ pub(crate) use on_backend;
 
 /// A column of text in the order of its bytes. Without this Postgres orders by the collation of its database: lists would
 /// differ between the engines, and the order in which rows are locked from that of the program.
-pub(crate) fn bytewise(tx: &Tx<'_>, column: &str) -> SqlLiteral<Text> {
-    sql(&match tx {
-        Tx::Sqlite(_) => column.to_owned(),
-        Tx::Postgres(_) => format!("{column} COLLATE \"C\""),
-    })
+pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {
+    match tx {
+        Tx::Sqlite(_) => constant(column),
+        Tx::Postgres(_) => constant(format!("{column} COLLATE \"C\"")),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +168,7 @@ impl Conn {
     pub(super) fn changes(&mut self) -> QueryResult<i64> {
         const ROWS: &str = "(SELECT CAST(coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) AS BIGINT) \
              FROM pg_stat_xact_user_tables)";
-        let count = |changes: &str| diesel::select(sql::<BigInt>(changes));
+        let count = |changes: &'static str| diesel::select(constant::<BigInt>(changes));
         match self {
             Self::Sqlite(conn) => count("total_changes()").get_result(conn),
             Self::Postgres(conn) => count(ROWS).get_result(conn),

@@ -156,7 +156,8 @@ impl LockFile {
 
     /// Whether a connection that is opened now reaches the file that is locked.
     pub(super) fn same_file(&self) -> Result<(), String> {
-        for path in [&self.named, &self.real] {
+        let other_name = (self.named != self.real).then_some(&self.named);
+        for path in [Some(&self.real), other_name].into_iter().flatten() {
             let found =
                 std::fs::metadata(path).map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
             if identity(&found) != self.identity {

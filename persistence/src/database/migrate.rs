@@ -27,12 +27,13 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
 /// An instance waits this long for the one that migrates.
 const TURN_WAIT: &str = "SET lock_timeout = '60s'";
-/// A step waits this long for a table: while it waits, so does everyone who comes after it. Shorter than the default of
-/// `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails.
-const TABLE_WAIT: &str = "SET lock_timeout = '1s'";
-/// Then it steps aside, and tries again this many times.
+/// A step waits this long for a table: while it waits, so do all transactions that come after it, and those that wait
+/// for a row of one that waits. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a
+/// request fails; and shorter than the default of `deadlock_timeout`, so that the step gives way, and not a purchase.
+const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
+/// Then it steps aside for long enough that those that waited are done, and tries again this many times.
 const TRIES: u32 = 60;
-const STEP_ASIDE: &str = "SELECT pg_sleep(0.5)";
+const STEP_ASIDE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
 /// Applies what is missing and says how many there were.
@@ -162,6 +163,7 @@ fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     on_backend!(tx, |conn| all.load(*conn))
 }
 
+#[expect(clippy::disallowed_methods, reason = "it runs seldom, and takes a value in its middle")]
 fn exists(tx: &mut Tx<'_>, table: &'static str) -> QueryResult<bool> {
     let exists = sql::<Bool>(match tx {
         Tx::Sqlite(_) => "EXISTS (SELECT 1 FROM sqlite_master WHERE name = ",

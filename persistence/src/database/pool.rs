@@ -245,6 +245,7 @@ mod tests {
         let connections = [pool.get(config.pool_wait).expect("one"), pool.get(config.pool_wait).expect("another")];
         for mut tracked in connections {
             let Conn::Sqlite(conn) = &mut tracked.conn else { panic!("not SQLite") };
+            #[expect(clippy::disallowed_methods, reason = "it runs once")]
             let mut setting = |pragma: &str| {
                 let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
                 let setting: Setting = diesel::sql_query(sql).get_result(conn).expect("a setting");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
@@ -12,7 +11,7 @@ use domain::delivery::{
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Tx, engine_now, on_backend};
+use crate::database::{Statement, Tx, constant, engine_now, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{instant, malformed, millis};
 
@@ -104,10 +103,8 @@ pub(super) fn destinations(
 ) -> QueryResult<Vec<DestinationSummary>> {
     let at = engine_now(tx)?;
     let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
-    let query = diesel::sql_query(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"))
-        .bind::<BigInt, _>(at)
-        .bind::<Text, _>(name)
-        .bind::<BigInt, _>(i64::from(limit));
+    let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
+    let query = query.bigint(at).text(name).bigint(i64::from(limit));
     let known: Vec<Known> = on_backend!(tx, |conn| query.load(*conn))?;
     known.into_iter().map(Known::summary).collect()
 }
@@ -211,7 +208,7 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
         Selection::All => ("", ""),
     };
     let dead = delivery::table
-        .filter(sql::<Bool>(IS_DEAD))
+        .filter(constant::<Bool>(IS_DEAD))
         .filter(delivery::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
         .filter(delivery::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
         .order(delivery::ended_at)
@@ -246,7 +243,7 @@ fn waiting(
 ) -> QueryResult<Vec<(String, String)>> {
     let query = delivery::table
         .filter(delivery::destination.eq(to))
-        .filter(sql::<Bool>(IS_PENDING))
+        .filter(constant::<Bool>(IS_PENDING))
         .filter(delivery::due_at.gt(after.map_or(i64::MIN, millis)))
         .filter(is_waiting(at))
         .order(delivery::due_at)

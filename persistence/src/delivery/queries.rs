@@ -1,8 +1,8 @@
 //! SQL for deliveries and destinations.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use domain::clock::Timestamp;
@@ -12,7 +12,7 @@ use domain::delivery::{
 use domain::order::OrderId;
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, state};
-use crate::database::{Tx, on_backend};
+use crate::database::{Statement, Tx, constant, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
 
@@ -127,7 +127,7 @@ pub(super) fn destination_disabled(tx: &mut Tx<'_>, to: &Destination, channel: C
 pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Destination) -> QueryResult<Option<i64>> {
     let query = delivery::table
         .filter(delivery::order_id.eq(order.as_str()).and(delivery::destination.eq(&to.0)))
-        .filter(sql::<Bool>(IS_PENDING))
+        .filter(constant::<Bool>(IS_PENDING))
         .select(diesel::dsl::max(delivery::due_at));
     on_backend!(tx, |conn| query.first(*conn))
 }
@@ -139,19 +139,22 @@ pub(super) fn next_destination(
     terms: &Claimed,
     at: i64,
 ) -> QueryResult<Option<Chosen>> {
-    let text = match tx {
-        // Left to itself it would rather read all that is pending, and sort it.
-        Tx::Sqlite(_) => NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "),
-        Tx::Postgres(_) => format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"),
+    // Left to itself SQLite would rather read all that is pending, and sort it.
+    static SQLITE: LazyLock<String> =
+        LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
+    static POSTGRES: LazyLock<String> = LazyLock::new(|| format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"));
+    let text: &'static str = match tx {
+        Tx::Sqlite(_) => &SQLITE,
+        Tx::Postgres(_) => &POSTGRES,
     };
-    let query = diesel::sql_query(text)
-        .bind::<Text, _>(channel.as_str())
-        .bind::<Integer, _>(rank(terms.reach))
-        .bind::<BigInt, _>(millis(terms.now))
-        .bind::<BigInt, _>(millis(terms.now + NO_REST_IS_LONGER))
-        .bind::<BigInt, _>(millis(terms.now - PROBE_PAUSE))
-        .bind::<BigInt, _>(at)
-        .bind::<BigInt, _>(i64::from(terms.per_destination));
+    let query = Statement::new(text)
+        .text(channel.as_str())
+        .integer(rank(terms.reach))
+        .bigint(millis(terms.now))
+        .bigint(millis(terms.now + NO_REST_IS_LONGER))
+        .bigint(millis(terms.now - PROBE_PAUSE))
+        .bigint(at)
+        .bigint(i64::from(terms.per_destination));
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
@@ -170,8 +173,7 @@ pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
 }
 
 pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
-    let query =
-        diesel::sql_query(NEXT_DELIVERY).bind::<Text, _>(to).bind::<BigInt, _>(millis(now)).bind::<BigInt, _>(at);
+    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
     let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
     let query = delivery::table.find(next.id);
@@ -267,7 +269,7 @@ pub(super) fn release_newer(
 
 fn move_newer(
     tx: &mut Tx<'_>,
-    those: &str,
+    those: &'static str,
     (id, order, destination): (&str, &str, &str),
     to: Timestamp,
 ) -> QueryResult<()> {
@@ -275,11 +277,7 @@ fn move_newer(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
-    let update = diesel::sql_query(text)
-        .bind::<BigInt, _>(millis(to))
-        .bind::<Text, _>(order)
-        .bind::<Text, _>(destination)
-        .bind::<Text, _>(id);
+    let update = Statement::new(text).bigint(millis(to)).text(order).text(destination).text(id);
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -295,7 +293,7 @@ pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<
 pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
     let pending = delivery::table
         .filter(delivery::destination.eq(to))
-        .filter(sql::<Bool>(IS_PENDING))
+        .filter(constant::<Bool>(IS_PENDING))
         .order(delivery::due_at)
         .limit(i64::from(limit))
         .select(delivery::id);
@@ -308,11 +306,11 @@ pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, l
 
 /// One that is disabled and has something pending all the same, and since when. Locked; other instances pass over it.
 pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
-    let text = match tx {
+    let query = Statement::new(match tx {
         Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
         Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
-    };
-    let chosen: Option<Disabled> = on_backend!(tx, |conn| diesel::sql_query(text).get_result(*conn).optional())?;
+    });
+    let chosen: Option<Disabled> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
 }
 

@@ -9,7 +9,7 @@ use domain::import::{Batch, ImportError, StockBelowHeld};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
-use crate::database::{Tx, TxError, bytewise, on_backend};
+use crate::database::{Statement, Tx, TxError, bytewise, on_backend};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
@@ -41,7 +41,7 @@ pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Import
 pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
     if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {
-        diesel::sql_query(LOCK).execute(*conn)?;
+        Statement::new(LOCK).execute(*conn)?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use domain::checkout::CheckoutId;
@@ -14,7 +13,7 @@ use domain::payment::{
 use domain::secret::Secret;
 
 use crate::checkout::rows::{attempt_id, checkout_id};
-use crate::database::{Tx, engine_now, lease, on_backend};
+use crate::database::{Tx, constant, engine_now, lease, on_backend};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
@@ -161,7 +160,7 @@ pub(super) fn claim(
         Due::Held => IS_HELD,
     };
     let query = attempts::table
-        .filter(sql::<Bool>(which).and(attempts::due_at.le(millis(now))))
+        .filter(constant::<Bool>(which).and(attempts::due_at.le(millis(now))))
         .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
         .order(attempts::due_at)
         .limit(i64::from(limit));
@@ -189,7 +188,7 @@ pub(super) fn claim(
 fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
     let latest = millis(now + LONGEST_WAIT_UNSETTLED);
     let too_late = attempts::table
-        .filter(sql::<Bool>(IS_UNSETTLED).and(attempts::due_at.gt(latest)))
+        .filter(constant::<Bool>(IS_UNSETTLED).and(attempts::due_at.gt(latest)))
         .order(attempts::due_at)
         .limit(i64::from(limit))
         .select(attempts::id);
@@ -257,7 +256,7 @@ pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<(
 pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
-        .filter(sql::<Bool>(IS_UNSETTLED));
+        .filter(constant::<Bool>(IS_UNSETTLED));
     let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use domain::PortFuture;
@@ -17,7 +16,7 @@ use domain::payment::{
 
 use super::queries;
 use crate::checkout::rows::attempt_id;
-use crate::database::{Database, Operation, Tx, TxError, engine_now, lease, on_backend};
+use crate::database::{Database, Operation, Tx, TxError, constant, engine_now, lease, on_backend};
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, instant, malformed, millis};
 
@@ -117,7 +116,7 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Ref
 fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
     let query = refund::table
         .filter(refund::attempt_id.eq(wanted.attempt.as_str()).and(refund::state.ne("failed")))
-        .select(sql::<BigInt>("CAST(COALESCE(SUM(amount), 0) AS BIGINT)"));
+        .select(constant::<BigInt>("CAST(COALESCE(SUM(amount), 0) AS BIGINT)"));
     Ok(Amount::new(on_backend!(tx, |conn| query.first(*conn))?))
 }
 
@@ -125,7 +124,7 @@ fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> Query
     let at = engine_now(tx)?;
     bring_back(tx, now, limit)?;
     let query = refund::table
-        .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
+        .filter(constant::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
         .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))
         .order(refund::due_at)
         .limit(i64::from(limit));
@@ -150,7 +149,7 @@ fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> Query
 /// What is due later than the longest wait from now was put off by a clock that was ahead: a few of it are due now.
 fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
     let too_late = refund::table
-        .filter(sql::<Bool>(IS_OPEN).and(refund::due_at.gt(millis(now + LONGEST_WAIT_REFUND))))
+        .filter(constant::<Bool>(IS_OPEN).and(refund::due_at.gt(millis(now + LONGEST_WAIT_REFUND))))
         .order(refund::due_at)
         .limit(i64::from(limit))
         .select(refund::id);
@@ -173,7 +172,8 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         RefundState::Succeeded => ("succeeded", None),
         RefundState::Failed(reason) => ("failed", Some(reason)),
     };
-    let target = refund::table.find(claimed.id.as_str()).filter(refund::tries.eq(fence)).filter(sql::<Bool>(IS_OPEN));
+    let target =
+        refund::table.find(claimed.id.as_str()).filter(refund::tries.eq(fence)).filter(constant::<Bool>(IS_OPEN));
     let update = diesel::update(target).set((
         refund::state.eq(word),
         refund::reason.eq(reason),

@@ -32,6 +32,32 @@ on_both_engines!(
     destination_of_an_order_is_remembered_for_the_next_checkout,
 );
 
+mod beside_a_lock {
+    use super::*;
+    crate::on_postgres!(order_to_a_known_address_does_not_wait_for_another_of_the_customer);
+
+    async fn order_to_a_known_address_does_not_wait_for_another_of_the_customer(place: Place) {
+        let shop = place.shop().await;
+        let mut wanted = rich_request();
+        let fulfillment = wanted.fulfillment.as_mut().expect("a delivery");
+        fulfillment.destinations = vec![(Some(DestinationId("home".into())), crate::kit::data::address("2 B St"))];
+        fulfillment.selected_destination = Some(DestinationId("home".into()));
+        let mut other = place.raw();
+        for round in 0..2 {
+            let new = new_checkout(wanted.clone());
+            let answer = shop.checkouts.create(&alice(), create(&key()), new).await.expect("created");
+            let (_, attempt) = shop.begin(&about(&answer.outcome).id, &key()).await;
+            if round == 1 {
+                // As a transaction does that writes the order of another checkout.
+                other.hold("SELECT id FROM address WHERE id = 'home'");
+            }
+            // Fails with a lock timeout if it waits.
+            shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+        }
+        other.release();
+    }
+}
+
 async fn a_checkout_is_priced_and_read_back_as_it_was_answered(place: Place) {
     let shop = place.shop().await;
     let new = new_checkout(request(&[("song", 2), ("book", 1)]));
