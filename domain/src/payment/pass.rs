@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A pass of a payment task ends within this time, even if every call and every write takes as long as it may. Whoever
-/// runs the passes must not cut them off sooner. The one exception is a commit that broke: to find out what became of it
+/// A pass of a payment task ends within this time, even if every call and every write takes as long as it may. The
+/// supervisor must not cut it off sooner. The one exception is a commit that broke: to find out what became of it
 /// takes the commit grace of the storage on top.
 pub const LONGEST_PASS: Duration = Duration::from_secs(60);
 /// For claiming what is due.

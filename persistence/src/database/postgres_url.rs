@@ -4,7 +4,7 @@
 //! of it: a mistyped address has its password anywhere.
 //!
 //! The library takes what an address does not say from the environment and from a service file that is named there. Of
-//! these `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to a host that nobody judged, so the address that it is
+//! these `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to a host that was not judged, so the address that it is
 //! handed always says where to connect to; see [`with_parameters`].
 
 use std::borrow::Cow;

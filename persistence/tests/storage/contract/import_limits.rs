@@ -103,7 +103,7 @@ async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Pl
             import(&shop, fits.clone()).await.expect("imported");
         }
         is_served(&place, &shop).await;
-        // Prices in another currency are read by nobody who pays in this one.
+        // Prices in another currency are not read for a checkout in this one.
         let euro =
             Batch { currency: Currency::parse("EUR").expect("a currency"), ..rates(&[("eur", None, "level-0")]) };
         import(&shop, euro).await.expect("imported");
