@@ -5,8 +5,8 @@
 //! the next line is tried like any other.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use slog::{Drain, FnValue, Level, LevelFilter, Logger, OwnedKVList, Record, o};
@@ -131,42 +131,48 @@ impl<D: Drain> Drain for Counting<D> {
 }
 
 /// Formats a line in memory and writes it whole: a line that fails leaves nothing behind that the next would end.
-struct JsonLines<W> {
-    format: slog_json::Json<Line>,
-    line: Line,
-    output: Mutex<Lines<W>>,
+struct JsonLines<W: io::Write> {
+    format: slog_json::Json<Line<W>>,
+    abandoned: Arc<AtomicBool>,
 }
-
-/// The line that is being formatted.
-#[derive(Clone, Default)]
-struct Line(Arc<Mutex<Vec<u8>>>);
 
 /// The memory of a line is kept for the next one, but for what only a line longer than this needs.
 const USUAL_LINE: usize = 16 * 1_024;
 
-impl io::Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Lines<W> {
+/// The line that is being formatted, in many small pieces; the end of a record flushes it.
+struct Line<W> {
+    bytes: Vec<u8>,
+    /// What is in memory belongs to a record that could not be formatted.
+    abandoned: Arc<AtomicBool>,
     to: W,
     /// The last write failed in the middle of a line.
     cut: bool,
 }
 
-impl<W: io::Write> Lines<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+impl<W: io::Write> io::Write for Line<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.abandoned.load(Ordering::Relaxed) && self.abandoned.swap(false, Ordering::Relaxed) {
+            self.bytes.clear();
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.write_line();
+        self.bytes.clear();
+        self.bytes.shrink_to(USUAL_LINE);
+        written
+    }
+}
+
+impl<W: io::Write> Line<W> {
+    fn write_line(&mut self) -> io::Result<()> {
         if self.cut {
             self.to.write_all(b"\n")?;
             self.cut = false;
         }
-        let mut rest = line;
+        let mut rest = self.bytes.as_slice();
         let written = loop {
             match self.to.write(rest) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
@@ -176,7 +182,7 @@ impl<W: io::Write> Lines<W> {
                 Err(error) => break Err(error),
             }
         };
-        self.cut = written.is_err() && rest.len() < line.len();
+        self.cut = written.is_err() && rest.len() < self.bytes.len();
         written.and_then(|()| self.to.flush())
     }
 }
@@ -185,26 +191,27 @@ impl<W: io::Write> Drain for JsonLines<W> {
     type Ok = ();
     type Err = io::Error;
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
-        let formatted = self.format.log(record, values);
-        let mut line = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = formatted.and_then(|()| self.output.lock().unwrap_or_else(PoisonError::into_inner).write(&line));
-        line.clear();
-        line.shrink_to(USUAL_LINE);
+        let written = self.format.log(record, values);
+        if written.is_err() {
+            self.abandoned.store(true, Ordering::Relaxed);
+        }
         written
     }
 }
 
 fn json_lines<W: io::Write>(to: W) -> JsonLines<W> {
-    let line = Line::default();
-    let format = slog_json::Json::new(line.clone())
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let line = Line { bytes: Vec::new(), abandoned: Arc::clone(&abandoned), to, cut: false };
+    let format = slog_json::Json::new(line)
         .set_newlines(true)
+        .set_flush(true)
         .add_key_value(o!(
             "at" => FnValue(|_: &Record<'_>| now()),
             "level" => FnValue(|record: &Record<'_>| level_name(record.level())),
             "msg" => FnValue(|record: &Record<'_>| record.msg().to_string()),
         ))
         .build();
-    JsonLines { format, line, output: Mutex::new(Lines { to, cut: false }) }
+    JsonLines { format, abandoned }
 }
 
 fn detach<D>(drain: D, level: Level, lost: &LostLines) -> (Logger, Flush)
@@ -266,6 +273,7 @@ fn level_name(level: Level) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -318,5 +326,25 @@ mod tests {
             let parsed = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
             assert_eq!((counter.count(), parsed), (lost, whole), "{script:?}");
         }
+    }
+
+    struct Broken;
+
+    impl slog::Value for Broken {
+        fn serialize(&self, _: &Record<'_>, _: slog::Key, _: &mut dyn slog::Serializer) -> slog::Result {
+            Err(slog::Error::Other)
+        }
+    }
+
+    #[test]
+    fn record_that_cannot_be_formatted_is_counted_and_leaves_nothing_in_the_next_line() {
+        let (output, counter) = (Output::default(), LostLines::default());
+        let drain = Counting { drain: json_lines(output.clone()), lost: counter.clone() };
+        let log = Logger::root(Mutex::new(drain).ignore_res(), o!());
+        slog::info!(log, "first"; "broken" => Broken);
+        slog::info!(log, "second");
+        let text = String::from_utf8(output.0.lock().expect("not poisoned").1.clone()).expect("text");
+        let line: serde_json::Value = serde_json::from_str(&text).expect("one whole line");
+        assert_eq!((counter.count(), &line["msg"]), (1, &"second".into()));
     }
 }

@@ -2,6 +2,10 @@
 //! does (the scope turns it into one), OPTIONS is answered, and any other method is 405 with `Allow` (RFC 9110, sections
 //! 9.1 and 15.5.6).
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use actix_web::dev::Extensions;
 use actix_web::guard::fn_guard;
 use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
@@ -40,7 +44,13 @@ impl Routes {
     pub fn install(self, config: &mut web::ServiceConfig) {
         for Resource { path, methods, routes } in self.0 {
             let allow = allow(&methods);
-            let resource = web::resource(path).guard(fn_guard(move |ctx| is_literal(path, ctx.head().uri.path())));
+            let resource = web::resource(path).guard(fn_guard(move |ctx| {
+                let is_reached = is_literal(path, ctx.head().uri.path());
+                if is_reached {
+                    MatchedRoute::note(&ctx.req_data(), path);
+                }
+                is_reached
+            }));
             let resource = routes.into_iter().fold(resource, |resource, route| resource.route(route));
             let other = move |req: HttpRequest| {
                 let answer = other_method(&req, &allow);
@@ -48,6 +58,23 @@ impl Routes {
             };
             config.service(resource.default_service(web::to(other)));
         }
+    }
+}
+
+/// The pattern of the address that a request reached, once the router found it. To ask the library for it is to match
+/// all patterns once more.
+#[derive(Clone, Default)]
+pub struct MatchedRoute(Rc<Cell<Option<&'static str>>>);
+
+impl MatchedRoute {
+    fn note(extensions: &Extensions, pattern: &'static str) {
+        if let Some(route) = extensions.get::<Self>() {
+            route.0.set(Some(pattern));
+        }
+    }
+
+    pub fn pattern(&self) -> Option<&'static str> {
+        self.0.get()
     }
 }
 

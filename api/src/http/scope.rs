@@ -22,6 +22,7 @@ use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use super::routes::MatchedRoute;
 use crate::config::Networks;
 use crate::runtime::Shutdown;
 
@@ -73,6 +74,7 @@ pub async fn request_scope(
     let _gone = gone.drop_guard();
     req.extensions_mut().insert(ctx.clone());
     req.extensions_mut().insert(line.platform.clone());
+    req.extensions_mut().insert(line.route.clone());
 
     if req.method() == Method::HEAD {
         // The HTTP library knows what was asked, and sends the head of the answer only.
@@ -214,8 +216,9 @@ struct AccessLine {
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    /// The pattern that the path matches, never the path: the address of a page is the permission to read it.
-    route: Option<String>,
+    /// Never the path: the address of a page is the permission to read it. Stays empty when the request is refused before
+    /// it is routed.
+    route: MatchedRoute,
     status: Option<StatusCode>,
     peer: Option<IpAddr>,
     client: Option<IpAddr>,
@@ -231,7 +234,7 @@ impl AccessLine {
             ctx: ctx.clone(),
             watch: Stopwatch::start(),
             method: req.method().to_string(),
-            route: req.match_pattern(),
+            route: MatchedRoute::default(),
             status: None,
             peer,
             client: peer.map(|peer| client(peer, req.headers(), &scope.proxies)),
@@ -265,7 +268,7 @@ impl Drop for AccessLine {
             Some(_) => "ok",
         };
         info!(self.ctx.log(), "request"; "op" => "http.request",
-            "method" => &self.method, "route" => self.route.as_deref().unwrap_or("none"),
+            "method" => &self.method, "route" => self.route.pattern().unwrap_or("none"),
             "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
             "peer" => text(self.peer), "client" => text(self.client), "platform" => self.platform.text(),
             "elapsed_us" => self.watch.elapsed_us(),
