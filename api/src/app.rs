@@ -18,7 +18,7 @@ use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
 use domain::import::Import;
 use domain::order::OrderBook;
 use domain::payment::{
-    PaymentAttempts, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, PaymentRefunds,
+    LONGEST_PASS, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, PaymentRefunds,
 };
 use domain::platform::PlatformRegistry;
 use domain::secret::Secret;
@@ -96,6 +96,7 @@ pub enum StartError {
 
 /// A pass of a background task may not take longer.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+const _: () = assert!(LONGEST_PASS.as_millis() <= PASS_TIMEOUT.as_millis(), "a payment pass is cut off in its work");
 /// How often the database is asked whether it is back, while a background task fails.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// Who has work when an order was placed.

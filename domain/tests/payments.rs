@@ -6,12 +6,15 @@ mod world;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use domain::context::{Deadline, RequestContext, TraceContext};
 use domain::fault::FaultKind;
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptState, Decline, GatewayState, Held, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundState,
+    Attempt, AttemptState, CAPTURE_BATCH, Decline, GatewayState, Held, LONGEST_PASS, PaymentCapture, PaymentReconciler,
+    PaymentReference, PaymentRefunder, RECONCILE_BATCH, REFUND_BATCH, RefundState,
 };
 use domain::task::{BackgroundTask, Progress};
+use tokio_util::sync::CancellationToken;
 use world::*;
 
 #[tokio::test]
@@ -137,20 +140,50 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
     }
 }
 
+/// After a restore from a backup the shop does not know a charge that was made after the backup. The gateway does, and its
+/// key may be forgotten: opening again would make a second payment.
 #[tokio::test]
-async fn what_was_never_named_is_opened_again_only_while_its_key_is_trusted() {
-    for (age, expected) in [
-        (hours(23), vec!["open", "look_up", "cancel", "settle not_attempted"]),
-        (hours(23) + Duration::from_millis(1), vec!["settle not_attempted"]),
+async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_and_looked_for_afterwards() {
+    use GatewayState::{Authorized, Cancelled, Confirmed, Opened};
+    let there = || Some(Ok(Some(PaymentReference("found".to_owned()))));
+    let (young, old) = (hours(23), hours(23) + Duration::from_millis(1));
+    let opened = "record opened again";
+    for (age, payment, look_up, expected, alert) in [
+        (young, None, Opened, vec!["open", opened, "look_up", "cancel", "settle not_attempted"], None),
+        (young, None, Confirmed, vec!["open", opened, "look_up", "settle confirmed"], None),
+        // What is held is captured by its reference.
+        (young, None, Authorized, vec!["open", opened, "look_up", "settle authorized"], None),
+        (old, there(), Opened, vec!["find", "record found", "look_up", "cancel", "settle not_attempted"], Some("WARN")),
+        (old, there(), Confirmed, vec!["find", "record found", "look_up", "settle confirmed"], Some("WARN")),
+        (old, there(), Authorized, vec!["find", "record found", "look_up", "settle authorized"], Some("WARN")),
+        (old, Some(Ok(None)), Opened, vec!["find", "settle not_attempted"], Some("ERRO")),
+        (old, Some(Err(FaultKind::Unavailable)), Opened, vec!["find", "postpone 1"], Some("ERRO")),
+        (old, Some(Err(FaultKind::Internal)), Opened, vec!["find", "postpone 1"], Some("ERRO")),
     ] {
-        let due = vec![Attempt { reference: None, created_at: NOW - age, ..attempt(AttemptState::Opened) }];
-        let (look_up, cancel) = (Some(Ok(GatewayState::Opened)), Some(Ok(GatewayState::Cancelled)));
-        let (progress, heard) = reconcile(World { due, look_up, cancel, ..World::default() }).await;
+        let about = format!("{age:?} {payment:?} {look_up:?}");
+        let attempt = Attempt { reference: None, created_at: NOW - age, ..attempt(AttemptState::Opened) };
+        let (id, checkout) = (attempt.id.clone(), attempt.checkout.clone());
+        let cancel = Some(Ok(Cancelled));
+        let world = World { due: vec![attempt], payment, look_up: Some(Ok(look_up)), cancel, ..World::default() };
+        let lines = Lines::default();
+        let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports);
+        let (progress, heard) = whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
         assert_eq!(
             (progress, heard),
             (Progress::Done(1), expected.into_iter().map(str::to_owned).collect()),
-            "{age:?}"
+            "{about}"
         );
+        let lines = lines.0.lock().expect("not poisoned").clone();
+        let alerts: Vec<_> = lines.iter().filter(|line| line.contains("error_code=payment.")).collect();
+        match (alert, alerts.as_slice()) {
+            (None, []) => {}
+            (Some(level), [line]) => {
+                let named =
+                    ["op=payment.reconcile".to_owned(), format!("attempt_id={id}"), format!("checkout_id={checkout}")];
+                assert!(line.starts_with(level) && named.iter().all(|field| line.contains(field)), "{about}: {line}");
+            }
+            _ => panic!("{about}: {lines:?}"),
+        }
     }
 }
 
@@ -250,20 +283,53 @@ fn tasks_have_the_names_that_operators_know() {
     assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }
 
-#[tokio::test]
-async fn a_pass_that_hit_its_bound_runs_again_at_once() {
-    let batch = BATCH as usize;
-    let full = || World {
-        held: vec![held(true); batch],
-        refunds: vec![refund(RefundState::Requested, hours(1)); batch],
-        due: vec![attempt(AttemptState::Unknown); batch],
+fn batches() -> [u32; 3] {
+    [CAPTURE_BATCH, REFUND_BATCH, RECONCILE_BATCH]
+}
+
+/// As much as each task claims at most.
+fn full() -> World {
+    let [held_now, refunds, due] = batches().map(|batch| batch as usize);
+    World {
+        held: vec![held(true); held_now],
+        refunds: vec![refund(RefundState::Requested, hours(1)); refunds],
+        due: vec![attempt(AttemptState::Unknown); due],
         look_up: Some(Ok(GatewayState::Confirmed)),
         capture: Some(Ok(GatewayState::Confirmed)),
         refund: Some(Ok(RefundState::Succeeded)),
         ..World::default()
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_hit_its_bound_runs_again_at_once() {
     let found = [capture(full()).await.0, give_back(full()).await.0, reconcile(full()).await.0];
-    assert_eq!(found, [Progress::More(BATCH); 3]);
+    assert_eq!(found, batches().map(Progress::More));
     let idle = [capture(World::default()).await, give_back(World::default()).await, reconcile(World::default()).await];
     assert!(idle.iter().all(|(progress, heard)| *progress == Progress::Idle && heard.is_empty()), "{idle:?}");
+}
+
+/// Everything takes as long as it may: the gateway until its deadline, and no write succeeds.
+#[tokio::test]
+async fn full_pass_ends_before_it_is_cut_off() {
+    type Make = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
+    let tasks: [Make; 3] = [
+        |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports)),
+        |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports)),
+        |ports| Box::new(PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports)),
+    ];
+    for make in tasks {
+        let methods = ["settle", "postpone", "record", "record_captured"];
+        let broken = methods.map(|method| vec![(method, FaultKind::Internal); 100]).concat();
+        let ports = Arc::new(Ports(Arc::new(World { failing: Mutex::new(broken), ..full() })));
+        let task = make(ports.clone());
+        let log = slog::Logger::root(Lines::default(), slog::o!());
+        // More than a pass has, so that no deadline is that of the pass.
+        let deadline = Deadline::after(LONGEST_PASS * 2);
+        let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new());
+        assert!(task.pass(&ctx).await.is_err(), "{}", task.name());
+        let given = ports.0.given.lock().expect("not poisoned").clone();
+        let together: Duration = given.iter().map(|(_, time)| *time).sum();
+        assert!(together <= LONGEST_PASS && given.len() > 1, "{}: {together:?}", task.name());
+    }
 }

@@ -233,6 +233,17 @@ async fn a_charge_and_a_cancellation_exclude_each_other() {
 }
 
 #[tokio::test]
+async fn payment_is_found_by_its_attempt_by_every_process() {
+    let shop = Shop::new();
+    let (one, other, ctx, attempt) = (shop.handler(), shop.handler(), shop.ctx(AMPLE), attempt());
+    assert_eq!(other.find(&ctx, &attempt).await.expect("answers"), None);
+    let reference = one.open(&ctx, &attempt).await.expect("opens");
+    assert_eq!(other.find(&ctx, &attempt).await.expect("answers"), Some(reference));
+    assert_eq!(other.find(&ctx, &self::attempt()).await.expect("answers"), None);
+    assert_eq!(shop.kinds(), [EntryKind::Opened]);
+}
+
+#[tokio::test]
 async fn a_payment_nobody_opened_is_a_contradiction() {
     let shop = Shop::new();
     let (handler, ctx) = (shop.handler(), shop.ctx(AMPLE));

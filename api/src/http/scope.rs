@@ -82,7 +82,10 @@ pub async fn request_scope(
     }
 
     let mut response = match timeout {
-        Err(problem) => req.into_response(problem.respond(Some(ctx.request_id().as_str()))),
+        Err(problem) => {
+            line.unrouted = req.match_pattern();
+            req.into_response(problem.respond(Some(ctx.request_id().as_str())))
+        }
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
             Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
             // Nothing below answers with an error of its own; if it did, it would be an answer like any other.
@@ -216,9 +219,10 @@ struct AccessLine {
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    /// Never the path: the address of a page is the permission to read it. Stays empty when the request is refused before
-    /// it is routed.
+    /// Never the path: the address of a page is the permission to read it.
     route: MatchedRoute,
+    /// The same for a request that is refused before it is routed.
+    unrouted: Option<String>,
     status: Option<StatusCode>,
     peer: Option<IpAddr>,
     client: Option<IpAddr>,
@@ -235,6 +239,7 @@ impl AccessLine {
             watch: Stopwatch::start(),
             method: req.method().to_string(),
             route: MatchedRoute::default(),
+            unrouted: None,
             status: None,
             peer,
             client: peer.map(|peer| client(peer, req.headers(), &scope.proxies)),
@@ -268,7 +273,7 @@ impl Drop for AccessLine {
             Some(_) => "ok",
         };
         info!(self.ctx.log(), "request"; "op" => "http.request",
-            "method" => &self.method, "route" => self.route.pattern().unwrap_or("none"),
+            "method" => &self.method, "route" => self.route.pattern().or(self.unrouted.as_deref()).unwrap_or("none"),
             "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
             "peer" => text(self.peer), "client" => text(self.client), "platform" => self.platform.text(),
             "elapsed_us" => self.watch.elapsed_us(),

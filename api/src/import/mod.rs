@@ -48,6 +48,10 @@ pub struct Positions {
     stock: Vec<u64>,
     /// By index in [`Batch::addresses`].
     addresses: Vec<u64>,
+    /// By index in [`Batch::customers`].
+    customers: Vec<u64>,
+    /// By index in [`Batch::shipping_rates`].
+    shipping_rates: Vec<u64>,
 }
 
 impl Positions {
@@ -65,6 +69,18 @@ impl Positions {
             ImportError::StockBelowHeld(below) => {
                 let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
+            }
+            ImportError::SameRate { row, id } => {
+                let message = format!("is the same as that of the rate {:?} in the shop", id.0);
+                (rows::SHIPPING_RATES.file, self.shipping_rates.get(*row), rows::COUNTRY_AND_LEVEL, message)
+            }
+            ImportError::SameEmail { row, id } => {
+                let message = format!("is the same as that of the customer {id:?} in the shop");
+                (rows::CUSTOMERS.file, self.customers.get(*row), "email", message)
+            }
+            ImportError::TooManyAddresses { row, limit } => {
+                let message = format!("would have more than {limit} addresses");
+                (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
             ImportError::TooMany { .. } | ImportError::Interrupted { .. } | ImportError::Fault(_) => return None,
         };
@@ -97,7 +113,12 @@ fn read(source: Source<'_>, mut reading: Reading) -> Result<Read, ReadError> {
         free_shipping: promotions.values,
         instruments: instruments.values,
     };
-    let positions = Positions { stock: stock.lines, addresses: addresses.lines };
+    let positions = Positions {
+        stock: stock.lines,
+        addresses: addresses.lines,
+        customers: customers.lines,
+        shipping_rates: shipping_rates.lines,
+    };
     reading.problems.none_or(Read { batch, files, positions })
 }
 
@@ -116,6 +137,7 @@ fn read_file<T, const N: usize>(
 #[cfg(test)]
 mod tests {
     use domain::catalog::Sku;
+    use domain::fulfillment::OptionId;
     use domain::import::StockBelowHeld;
     use domain::money::Currency;
 
@@ -167,6 +189,32 @@ mod tests {
             assert!(problem.starts_with(shown), "{problem}");
         }
         assert_eq!(read.positions.problem(&ImportError::UnknownProduct(2)), None);
+    }
+
+    #[test]
+    fn what_the_shop_has_already_is_told_by_line() {
+        let read = read_texts(&[
+            ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\nx,c,,,,,US\n"),
+            ("customers.csv", "id,name,email\na,A,a@shop.example\n\nc,C,c@shop.example\n"),
+            ("shipping_rates.csv", "id,country_code,service_level,price,title\nstd,default,standard,5,S\n"),
+        ]);
+        let Ok(read) = read else { panic!("all are good") };
+        for (refused, shown) in [
+            (
+                ImportError::SameRate { row: 0, id: OptionId("old".into()) },
+                "shipping_rates.csv:2: country_code and service_level: is the same as that of the rate \"old\" in the shop",
+            ),
+            (
+                ImportError::SameEmail { row: 1, id: "b".into() },
+                "customers.csv:4: email: is the same as that of the customer \"b\" in the shop",
+            ),
+            (
+                ImportError::TooManyAddresses { row: 0, limit: 50 },
+                "addresses.csv:2: customer_id: would have more than 50 addresses",
+            ),
+        ] {
+            assert_eq!(read.positions.problem(&refused).expect("a row's fault").to_string(), shown);
+        }
     }
 
     #[test]

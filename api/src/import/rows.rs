@@ -120,9 +120,11 @@ pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
     unique: &[
         Unique { columns: "id", of: |rate| rate.id.0.clone() },
         // A checkout offers one rate for a country and level.
-        Unique { columns: "country_code and service_level", of: country_and_level },
+        Unique { columns: COUNTRY_AND_LEVEL, of: country_and_level },
     ],
 };
+
+pub(super) const COUNTRY_AND_LEVEL: &str = "country_code and service_level";
 
 fn country_and_level(rate: &ShippingRate) -> String {
     format!("{}\u{1f}{}", rate.country.as_ref().map_or("default", |country| country.as_str()), rate.service_level.0)

@@ -28,6 +28,35 @@ fn a_remote_server_without_encryption_is_refused() {
     assert_eq!(tuckshop(&["config"], &[url, ("TUCKSHOP_DATABASE_ALLOW_PLAINTEXT", "true")]).code, 0);
 }
 
+/// The client library would take from the environment what the address does not say, and send the password in the clear
+/// to a host that was not judged. 192.0.2.1 is the address of no host.
+async fn environment_of_the_client_library_does_not_say_where_the_database_is(place: Place) {
+    let services = place.directory().join("services.conf");
+    std::fs::write(&services, "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\n").expect("a file");
+    let services = services.display().to_string();
+    let elsewhere = [
+        &[("PGHOST", "192.0.2.1")][..],
+        &[("PGHOSTADDR", "192.0.2.1")],
+        &[("PGSERVICE", "elsewhere"), ("PGSERVICEFILE", &services)],
+    ];
+    for environment in elsewhere {
+        let migrated = tuckshop_at(&place, &["migrate"], environment);
+        assert_eq!(migrated.code, 0, "{environment:?}: {}", migrated.err);
+    }
+
+    // An address without a host means this machine, also where the environment knows a server that is there.
+    let url = place.database_url();
+    let (_, rest) = url.split_once("://").expect("an address");
+    let (authority, name) = rest.split_once('/').expect("a database");
+    let (user, server) = authority.split_once('@').expect("a user");
+    let (host, port) = server.split_once(':').expect("a port");
+    let without_host = format!("postgres://{user}@/{name}");
+    let environment = [("TUCKSHOP_DATABASE_URL", without_host.as_str()), ("PGHOST", host), ("PGPORT", port)];
+    let refused = tuckshop_at(&place, &["migrate"], &environment);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("socket"), "{}", refused.err);
+}
+
 async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
     let server = place.serve().await;
     let file = place.sqlite_path().display().to_string();
@@ -112,6 +141,11 @@ async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
 mod on_a_file {
     use super::{a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told};
     crate::on_sqlite!(a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told);
+}
+
+mod on_a_server {
+    use super::environment_of_the_client_library_does_not_say_where_the_database_is;
+    crate::on_postgres!(environment_of_the_client_library_does_not_say_where_the_database_is);
 }
 
 crate::on_both_engines!(a_schema_is_brought_up_to_date_or_refused, a_server_that_is_asked_to_stop_ends_in_order);

@@ -96,6 +96,33 @@ async fn a_row_that_the_shop_refuses_is_named_and_nothing_is_changed(place: Plac
     assert!(finished.code == 1 && finished.err.contains("addresses.csv:2: customer_id: "), "{}", finished.err);
 }
 
+/// A rate or an e-mail address that the shop has under another id.
+async fn what_the_shop_has_already_is_named_by_line(place: Place) {
+    let rates = |row: &str| format!("id,country_code,service_level,price,title\n{row}\n");
+    let customers = |row: &str| format!("id,name,email\n{row}\n");
+    let (us, ada) = (rates("us,US,standard,5,US"), customers("ada,Ada,ada@example.com"));
+    let first = import(&place, &[("shipping_rates.csv", &us), ("customers.csv", &ada)]);
+    assert_eq!(first.code, 0, "{}", first.err);
+    for (file, text, expected) in [
+        (
+            "shipping_rates.csv",
+            rates("\nusa,USA,standard,9,US"),
+            "shipping_rates.csv:3: country_code and service_level: is the same as that of the rate \"us\" in the shop",
+        ),
+        (
+            "customers.csv",
+            customers("tom,Tom,tom@example.com\neve,Eve,ADA@example.com"),
+            "customers.csv:3: email: is the same as that of the customer \"ada\" in the shop",
+        ),
+    ] {
+        let finished = import(&place, &[(file, &text)]);
+        assert!(finished.code == 1 && finished.err.contains(expected), "{}", finished.err);
+        assert!(finished.err.contains("nothing was imported"), "{}", finished.err);
+    }
+    let again = import(&place, &[("shipping_rates.csv", &us), ("customers.csv", &ada)]);
+    assert_eq!(again.code, 0, "{}", again.err);
+}
+
 async fn a_directory_without_anything_to_import_is_refused(place: Place) {
     let nothing = import(&place, &[("readme.txt", "hello")]);
     assert!(nothing.code == 1 && nothing.err.contains("none of the files"), "{}", nothing.err);
@@ -120,6 +147,7 @@ crate::on_both_engines!(
     an_import_replaces_what_it_names,
     a_bad_row_is_named_and_nothing_is_changed,
     a_row_that_the_shop_refuses_is_named_and_nothing_is_changed,
+    what_the_shop_has_already_is_named_by_line,
     a_directory_without_anything_to_import_is_refused,
     a_token_is_never_shown,
 );

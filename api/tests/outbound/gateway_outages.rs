@@ -68,28 +68,80 @@ async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place
     }
 }
 
-/// PAY14. An attempt without a reference, and so without a charge, whose key the gateway may have forgotten: it is given
-/// up without another word to the gateway.
-async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
-    let shop = Shop::open(&place, HASTY).await;
+/// Killed at that moment and restarted a day later, when the gateway has forgotten the key of the opening.
+async fn a_day_later(place: &Place, fault: Fault) -> (Shop, Value) {
+    let shop = Shop::open(place, HASTY).await;
     let checkout = shop.checkout().await;
-    shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, Fault::HangAfterEffect);
-    let opened = || shop.gateway.faults_dealt().contains_key("hang_after_effect");
-    killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), opened).await;
+    shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, fault);
+    killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), || !shop.gateway.faults_dealt().is_empty()).await;
     shop.gateway.clear_faults();
+    make_old(place, &shop);
+    (shop.reopen(place).await, checkout)
+}
 
+/// Every attempt and the gateway's keys are a day older.
+fn make_old(place: &Place, shop: &Shop) {
     let day = 24 * 60 * 60 * 1_000;
     let aged = format!("UPDATE payment_attempt SET created_at = created_at - {day}, due_at = due_at - {day}");
-    Books::open(&place).execute(&aged);
+    Books::open(place).execute(&aged);
     shop.gateway.advance(Duration::from_secs(24 * 60 * 60 + 1));
-    let shop = shop.reopen(&place).await;
-    let refused = shop.settled(&checkout).await;
-    assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
-    let line = shop.logged("payment was never confirmed, and its key is too old to ask for it").await;
-    assert_eq!(line["error_code"], "payment.key_expired");
+}
+
+/// What the shop asked of the gateway since it was started.
+fn asked(shop: &Shop) -> Vec<Value> {
     let calls = shop.server.log().into_iter().filter(|line| line["msg"] == "outbound call");
-    assert_eq!(calls.count(), 0, "the gateway was asked all the same");
-    shop.must_be_sound(&place, &[], &[&checkout]);
+    calls.map(|line| line["op"].clone()).collect()
+}
+
+/// PAY14. An attempt without a reference, whose key the gateway may have forgotten: it is looked for, and never opened
+/// again.
+async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
+    for (fault, message, calls) in [
+        (
+            Fault::HangWithoutEffect,
+            "payment is a day old and the gateway does not have it: its checkout is free again",
+            vec!["payment.find"],
+        ),
+        (
+            Fault::HangAfterEffect,
+            "payment without a reference is found at the gateway",
+            vec!["payment.find", "payment.look_up", "payment.cancel"],
+        ),
+    ] {
+        let (shop, checkout) = a_day_later(&place, fault).await;
+        let free = shop.settled(&checkout).await;
+        assert_eq!((&free["status"], codes(&free)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
+        let line = shop.logged(message).await;
+        assert_eq!(line["checkout_id"], checkout["id"], "{fault:?}");
+        assert_eq!(asked(&shop), calls, "{fault:?}");
+        shop.must_be_sound(&place, &[], &[&checkout]);
+        let _ = shop.server.stop();
+    }
+}
+
+/// PAY19. The database is that of a backup, made between the opening of a payment and the record of its reference. The
+/// payment was charged since. A day later its key is forgotten, and the gateway still has it.
+async fn charge_that_a_restored_backup_does_not_know_is_found_a_day_later(place: Place) {
+    let shop = Shop::open(&place, HASTY).await;
+    let (checkout, key) = (shop.checkout().await, fresh_key());
+    killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
+    Books::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
+    make_old(&place, &shop);
+    shop.gateway.fail_next(Operation::IntentSearch, ALWAYS, Fault::RateLimited { retry_after_seconds: 0 });
+
+    let shop = shop.reopen(&place).await;
+    // While the gateway does not say, nothing is released and nothing is charged.
+    let line = shop.logged("payment is a day old and cannot be looked for: it stays undecided").await;
+    assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
+    assert_eq!(line["checkout_id"], checkout["id"]);
+    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
+    shop.gateway.clear_faults();
+
+    let done = shop.settled(&checkout).await;
+    assert_eq!(done["status"], "completed");
+    assert_eq!(shop.captured(), (1, PRICE));
+    assert_eq!(shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await.body(200), done);
+    shop.must_be_sound(&place, &[&done], &[]);
 }
 
 /// PAY12. Everybody who buys waits for a gateway that hangs; everybody else is served as if nothing were wrong.
@@ -175,6 +227,7 @@ mod on_a_file {
     crate::on_sqlite!(
         killed_before_the_charge_the_goods_are_released_after_the_restart,
         a_key_that_is_a_day_old_is_never_used_again,
+        charge_that_a_restored_backup_does_not_know_is_found_a_day_later,
         a_gateway_that_is_away_is_not_stormed_with_retries,
     );
 }

@@ -94,6 +94,15 @@ impl Address {
         self.place() == other.place()
     }
 
+    /// Whether both name the same place and the same recipient there.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let recipient = |address: &Self| {
+            [&address.first_name, &address.last_name]
+                .map(|name| name.as_deref().unwrap_or_default().trim().to_lowercase())
+        };
+        recipient(self) == recipient(other) && self.same_place(other)
+    }
+
     fn place(&self) -> [String; 6] {
         let country = self.country.as_ref().map(Country::as_str);
         let parts = [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code];

@@ -117,13 +117,8 @@ fn offered_destinations(
     address_book: &[Destination],
 ) -> Vec<Destination> {
     if request.destinations.is_empty() {
-        let mut offered = address_book.to_vec();
-        for earlier in before.iter().flat_map(|before| &before.destinations) {
-            if !offered.iter().any(|known| known.id == earlier.id) {
-                offered.push(earlier.clone());
-            }
-        }
-        return offered;
+        let earlier = before.iter().flat_map(|before| &before.destinations);
+        return each_once(address_book.iter().chain(earlier), request.selected_destination.as_ref());
     }
     let known = |id: &DestinationId| {
         let earlier = before.iter().flat_map(|before| &before.destinations);
@@ -144,6 +139,22 @@ fn offered_destinations(
         }
     }
     brought
+}
+
+/// Each id and each address once, as it comes first. An address that is there under two ids is kept under the selected one.
+fn each_once<'d>(all: impl Iterator<Item = &'d Destination>, selected: Option<&DestinationId>) -> Vec<Destination> {
+    let mut offered: Vec<Destination> = Vec::new();
+    for one in all {
+        if offered.iter().any(|known| known.id == one.id) {
+            continue;
+        }
+        match offered.iter_mut().find(|known| known.address.is_copy_of(&one.address)) {
+            None => offered.push(one.clone()),
+            Some(known) if selected == Some(&one.id) => *known = one.clone(),
+            Some(_) => {}
+        }
+    }
+    offered
 }
 
 /// The options for a country, cheapest first: one per service level, the country's own rate before the default.
@@ -307,6 +318,43 @@ mod tests {
         assert_eq!(brought.destinations.len(), 1);
         assert_eq!(brought.destination().map(|d| &d.address), Some(&address("CA", "9 King St")));
         assert_eq!(problems, [FulfillmentProblem::OptionMissing]);
+    }
+
+    #[test]
+    fn each_address_is_offered_once() {
+        let named = |id: &str, name: &str| {
+            let address = Address { first_name: Some(name.into()), ..address("US", "1 A St") };
+            Destination { id: DestinationId(id.into()), address }
+        };
+        let book = vec![
+            destination("home", "US", "123 Main St"),
+            // Of two customers with one e-mail address.
+            destination("home", "CA", "9 King St"),
+            destination("again", "USA", " 123 MAIN st"),
+            // Of two people in one house.
+            named("ada", "Ada"),
+            named("bob", "Bob"),
+            named("ada_2", "ada "),
+        ];
+        let facts = FulfillmentFacts { address_book: book, ..facts() };
+        for (selected, expected) in [
+            (None, ["home", "ada", "bob"]),
+            (Some("home"), ["home", "ada", "bob"]),
+            // What a platform chose before is still there under its id.
+            (Some("again"), ["again", "ada", "bob"]),
+            (Some("ada_2"), ["home", "ada_2", "bob"]),
+        ] {
+            let selected = selected.map(|id| DestinationId(id.into()));
+            let request = FulfillmentRequest { selected_destination: selected.clone(), ..shipping() };
+            let (offered, _) = arrange(&request, None, &facts, &delivered());
+            let offered = offered.expect("shipping");
+            let ids: Vec<_> = offered.destinations.iter().map(|destination| destination.id.0.as_str()).collect();
+            assert_eq!((ids.as_slice(), &offered.selected_destination), (&expected[..], &selected));
+            assert_eq!(offered.destinations[0].address.country, Some("US".into()));
+            // What was offered is offered again as it was.
+            let (again, _) = arrange(&request, Some(&offered), &facts, &delivered());
+            assert_eq!(again.expect("shipping").destinations, offered.destinations);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::GatewayState;
+use super::pass::{CLAIMING, batch};
 use super::ports::{Held, PaymentAttempts, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
@@ -23,8 +24,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Card schemes hold an amount for seven days at least.
 const HELD_FOR: Duration = DAY.saturating_mul(7);
 const MARGIN: Duration = DAY;
-/// Payments per pass, and what each may take: together less than a pass.
-const BATCH: u32 = 5;
+/// Payments per pass. What the gateway said of one is recorded, and if that fails the payment is given back.
+pub const CAPTURE_BATCH: u32 = batch(&[ONE_CALL, RECORD, RECORD]);
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// For recording what the gateway said.
@@ -57,7 +58,7 @@ impl PaymentCapture {
     }
 
     async fn capture_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let due = self.attempts.claim_held(ctx, self.clock.now(), LEASE, BATCH).await?;
+        let due = self.attempts.claim_held(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, CAPTURE_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         let mut failed = None;
         for held in due {
@@ -80,7 +81,7 @@ impl PaymentCapture {
         }
         Ok(match count {
             0 => Progress::Idle,
-            BATCH => Progress::More(count),
+            CAPTURE_BATCH => Progress::More(count),
             _ => Progress::Done(count),
         })
     }

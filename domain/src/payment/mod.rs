@@ -18,20 +18,24 @@
 
 mod capture;
 mod model;
+mod pass;
 mod ports;
 mod reconcile;
 mod record;
 mod refund;
 
-pub use capture::{PaymentCapture, capture_due};
+pub use capture::{CAPTURE_BATCH, PaymentCapture, capture_due};
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay,
     PaymentChoice, PaymentOutcome, PaymentReference,
 };
+pub use pass::LONGEST_PASS;
 pub use ports::{
     GatewayEvent, Held, OpenError, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError,
     RefundWanted,
 };
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;
-pub use refund::{LONGEST_WAIT_REFUND, PaymentRefunder, Refund, RefundId, RefundRefused, RefundState, may_refund};
+pub use refund::{
+    LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH, Refund, RefundId, RefundRefused, RefundState, may_refund,
+};

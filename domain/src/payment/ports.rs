@@ -37,6 +37,10 @@ pub trait PaymentGateway: Send + Sync {
         credential: &Credential,
     ) -> PortFuture<GatewayState, Fault>;
 
+    /// The payment that was opened for an attempt, by the attempt's id; `None` when the gateway has none. Opens and
+    /// charges nothing, however old the attempt's keys are. May miss what was opened within the last hour.
+    fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault>;
+
     /// What became of a payment.
     fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 

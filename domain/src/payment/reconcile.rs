@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{info, warn};
+use slog::{error, info, warn};
 
-use super::model::{Attempt, GatewayState, PaymentOutcome};
+use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
+use super::pass::{CLAIMING, LONGEST_PASS, batch};
 use super::ports::{OpenError, PaymentAttempts, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
@@ -15,17 +16,16 @@ use crate::context::RequestContext;
 use crate::fault::{Fault, FaultKind};
 use crate::task::{BackgroundTask, Progress};
 
-/// Attempts per pass: each costs up to three calls of the gateway, one after the other, and together they must take less
-/// time than a pass may.
-pub const RECONCILE_BATCH: u32 = 5;
-/// A gateway that hangs on one attempt leaves time for the others.
+/// Attempts per pass. What was found out of one is settled, and if that fails the attempt is given back.
+pub const RECONCILE_BATCH: u32 = batch(&[ONE_ATTEMPT, SETTLE, GIVE_BACK]);
+/// For all calls of the gateway that one attempt costs. A gateway that hangs on it leaves time for the others.
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
 /// For recording what was found out, and for giving back what was not: together longer than a failover of the database
 /// takes. What can be neither recorded nor given back stays leased until the claim is over.
 const SETTLE: Duration = Duration::from_secs(5);
 const GIVE_BACK: Duration = Duration::from_secs(3);
-/// How long a claimed attempt stays with the pass that claimed it.
-const CLAIM: Duration = Duration::from_secs(60);
+/// How long a claimed attempt stays with the pass that claimed it: until the pass is over.
+const CLAIM: Duration = LONGEST_PASS;
 /// Gateways forget a key after a day; after that it would open a second payment.
 const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
 /// Waits between two looks at one attempt: each twice as long as the one before.
@@ -53,14 +53,15 @@ impl PaymentReconciler {
 
     async fn reconcile_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let now = self.clock.now();
-        let due = self.attempts.claim_due(ctx, now, CLAIM, RECONCILE_BATCH).await?;
+        let due = self.attempts.claim_due(&ctx.at_most(CLAIMING), now, CLAIM, RECONCILE_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         let mut failed = None;
         for attempt in due {
             // One attempt that cannot be resolved must not keep the others waiting.
             if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
-                    "attempt_id" => %attempt.id, "checks" => attempt.checks, "reference" => reference_of(&attempt),
+                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
+                    "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(),
                     "error" => fault.chain());
                 let at = self.clock.now() + backoff(attempt.checks);
                 let ctx = ctx.must_finish(GIVE_BACK);
@@ -99,11 +100,11 @@ impl PaymentReconciler {
         let gateway = self.gateway.as_ref().ok_or_else(missing)?;
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
-            // Its owner died before it could store the reference, and so before it could charge.
             None if self.clock.now() - attempt.created_at > KEY_TRUSTED => {
-                warn!(ctx.log(), "payment was never confirmed, and its key is too old to ask for it";
-                    "op" => "payment.reconcile", "attempt_id" => %attempt.id, "error_code" => "payment.key_expired");
-                return Ok(PaymentOutcome::NotAttempted);
+                match self.find(ctx, gateway.as_ref(), attempt).await? {
+                    Some(reference) => reference,
+                    None => return Ok(PaymentOutcome::NotAttempted),
+                }
             }
             // Opening again with the same key names it again.
             None => match gateway.open(ctx, attempt).await {
@@ -112,12 +113,42 @@ impl PaymentReconciler {
                 Err(OpenError::Fault(fault)) => return Err(fault),
             },
         };
+        if attempt.reference.is_none() {
+            // What turns out to be held is captured by its reference, and what was charged is given back by it.
+            let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
+            until_recorded(ctx, &*self.clock, record).await?;
+        }
         let outcome = match gateway.look_up(ctx, &reference).await? {
             GatewayState::Opened => gateway.cancel(ctx, &reference).await?.into(),
             GatewayState::ActionRequired => gateway.cancel(ctx, &reference).await?.after_action_required(),
             settled => settled.into(),
         };
         outcome.ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))
+    }
+
+    /// Looks for a payment whose reference was never stored and whose key the gateway may have forgotten. Its owner died
+    /// before it could charge, or this database was restored from a backup that was made before the owner charged. Only
+    /// the gateway knows which. While it does not say, nothing is released; asking with the key could charge twice.
+    async fn find(
+        &self,
+        ctx: &RequestContext,
+        gateway: &dyn PaymentGateway,
+        attempt: &Attempt,
+    ) -> Result<Option<PaymentReference>, Fault> {
+        let log = ctx.log().new(slog::o!("op" => "payment.reconcile", "attempt_id" => attempt.id.to_string(),
+            "checkout_id" => attempt.checkout.to_string()));
+        let found = gateway.find(ctx, attempt).await;
+        match &found {
+            Ok(Some(reference)) => warn!(log, "payment without a reference is found at the gateway";
+                "error_code" => "payment.reference_lost", "reference" => &reference.0),
+            Ok(None) => {
+                error!(log, "payment is a day old and the gateway does not have it: its checkout is free again";
+                "error_code" => "payment.key_expired")
+            }
+            Err(fault) => error!(log, "payment is a day old and cannot be looked for: it stays undecided";
+                "error_code" => "payment.key_expired", "error" => fault.chain()),
+        }
+        found
     }
 }
 

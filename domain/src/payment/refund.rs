@@ -6,6 +6,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{AttemptId, PaymentReference};
+use super::pass::{CLAIMING, batch};
 use super::ports::{PaymentGateway, PaymentRefunds};
 use super::record::until_recorded;
 use crate::PortFuture;
@@ -77,8 +78,8 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
     }
 }
 
-/// Refunds per pass: together they take less than a pass may.
-const BATCH: u32 = 5;
+/// Refunds per pass.
+pub const REFUND_BATCH: u32 = batch(&[ONE_CALL, RECORD]);
 const ONE_CALL: Duration = Duration::from_secs(10);
 /// For recording what the gateway said. What cannot be recorded is asked for again when the lease is over.
 const RECORD: Duration = Duration::from_secs(2);
@@ -104,7 +105,7 @@ impl PaymentRefunder {
     }
 
     async fn refund_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let due = self.refunds.claim_due(ctx, self.clock.now(), LEASE, BATCH).await?;
+        let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         let mut failed = None;
         for refund in due {
@@ -118,7 +119,7 @@ impl PaymentRefunder {
         }
         Ok(match count {
             0 => Progress::Idle,
-            BATCH => Progress::More(count),
+            REFUND_BATCH => Progress::More(count),
             _ => Progress::Done(count),
         })
     }

@@ -214,6 +214,9 @@ impl PaymentGateway for Ports {
         let told = self.0.confirm.clone().unwrap_or(Ok(GatewayState::Confirmed));
         ready(told.map_err(|kind| Fault::new(kind, "payment.confirm")))
     }
+    fn find(&self, _: &RequestContext, _: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
+        not_asked()
+    }
     fn look_up(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
         not_asked()
     }

@@ -15,7 +15,7 @@ use domain::id::PageToken;
 use domain::idempotency::Claim;
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, OpenError,
+    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, LONGEST_PASS, OpenError,
     PaymentAttempts, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
     PaymentReference, PaymentRefunder, PaymentRefunds, Refund, RefundError, RefundId, RefundState, RefundWanted,
 };
@@ -25,8 +25,6 @@ use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
 pub const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
-/// Tasks take this many at a time.
-pub const BATCH: u32 = 5;
 
 pub type Said<T> = Result<T, FaultKind>;
 
@@ -43,9 +41,13 @@ pub struct World {
     pub capture: Option<Said<GatewayState>>,
     pub cancel: Option<Said<GatewayState>>,
     pub refund: Option<Said<RefundState>>,
+    /// A payment that is looked for by its attempt.
+    pub payment: Option<Said<Option<PaymentReference>>>,
     /// A refund that is looked for.
     pub found: Option<Said<Option<RefundState>>>,
     pub heard: Mutex<Vec<String>>,
+    /// Each deadline that a port was given, and the time that was left until then.
+    pub given: Mutex<Vec<(Deadline, Duration)>>,
 }
 
 #[derive(Clone)]
@@ -58,6 +60,14 @@ impl Ports {
 }
 
 impl Ports {
+    /// Keeps the deadline of a call, once.
+    pub fn given(&self, ctx: &RequestContext) {
+        let mut given = self.0.given.lock().expect("not poisoned");
+        if given.iter().all(|(known, _)| *known != ctx.deadline()) {
+            given.push((ctx.deadline(), ctx.deadline().remaining()));
+        }
+    }
+
     /// What storage says to a call.
     pub fn stored(&self, method: &'static str) -> Result<(), Fault> {
         let mut failing = self.0.failing.lock().expect("not poisoned");
@@ -87,23 +97,29 @@ pub fn until(at: Timestamp) -> i64 {
 }
 
 impl PaymentAttempts for Ports {
-    fn record_reference(&self, _: &RequestContext, _: AttemptId, _: PaymentReference) -> PortFuture<(), Fault> {
-        not_asked()
+    fn record_reference(&self, ctx: &RequestContext, _: AttemptId, to: PaymentReference) -> PortFuture<(), Fault> {
+        self.given(ctx);
+        self.hear(format!("record {}", to.0));
+        ready(self.stored("record_reference"))
     }
     fn record_unknown(&self, _: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
         not_asked()
     }
-    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
+    fn claim_due(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
+        self.given(ctx);
         ready(Ok(self.0.due.clone()))
     }
-    fn postpone(&self, _: &RequestContext, _: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
+    fn postpone(&self, ctx: &RequestContext, _: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
+        self.given(ctx);
         self.hear(format!("postpone {}", until(at)));
         ready(self.stored("postpone"))
     }
-    fn claim_held(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
+    fn claim_held(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
+        self.given(ctx);
         ready(Ok(self.0.held.clone()))
     }
-    fn record_captured(&self, _: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
+    fn record_captured(&self, ctx: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
+        self.given(ctx);
         self.hear(if captured { "captured" } else { "released" });
         ready(self.stored("record_captured"))
     }
@@ -116,10 +132,12 @@ impl PaymentRefunds for Ports {
     fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, RefundError> {
         not_asked()
     }
-    fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
+    fn claim_due(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
+        self.given(ctx);
         ready(Ok(self.0.refunds.clone()))
     }
-    fn record(&self, _: &RequestContext, _: &Refund, state: RefundState, at: Timestamp) -> PortFuture<(), Fault> {
+    fn record(&self, ctx: &RequestContext, _: &Refund, state: RefundState, at: Timestamp) -> PortFuture<(), Fault> {
+        self.given(ctx);
         self.hear(format!("record {state:?} {}", until(at)));
         ready(self.stored("record"))
     }
@@ -132,7 +150,8 @@ impl PaymentGateway for Ports {
     fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         not_asked()
     }
-    fn open(&self, _: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+    fn open(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+        self.given(ctx);
         self.hear("open");
         ready(match self.0.open_refused {
             true => Err(OpenError::Refused("too small".into())),
@@ -148,23 +167,33 @@ impl PaymentGateway for Ports {
     ) -> PortFuture<GatewayState, Fault> {
         not_asked()
     }
-    fn look_up(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+    fn find(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
+        self.given(ctx);
+        self.hear("find");
+        say(&self.0.payment)
+    }
+    fn look_up(&self, ctx: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        self.given(ctx);
         self.hear("look_up");
         say(&self.0.look_up)
     }
-    fn cancel(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+    fn cancel(&self, ctx: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        self.given(ctx);
         self.hear("cancel");
         say(&self.0.cancel)
     }
-    fn capture(&self, _: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+    fn capture(&self, ctx: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
+        self.given(ctx);
         self.hear("capture");
         say(&self.0.capture)
     }
-    fn refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
+    fn refund(&self, ctx: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
+        self.given(ctx);
         self.hear("refund");
         say(&self.0.refund)
     }
-    fn look_up_refund(&self, _: &RequestContext, _: &Refund) -> PortFuture<Option<RefundState>, Fault> {
+    fn look_up_refund(&self, ctx: &RequestContext, _: &Refund) -> PortFuture<Option<RefundState>, Fault> {
+        self.given(ctx);
         self.hear("look_up_refund");
         say(&self.0.found)
     }
@@ -195,7 +224,8 @@ impl CheckoutBook for Ports {
     fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, CheckoutError> {
         not_asked()
     }
-    fn settle(&self, _: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
+    fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
+        self.given(ctx);
         self.hear(format!("settle {}", settlement.outcome.as_str()));
         if let Err(fault) = self.stored("settle") {
             return ready(Err(fault));
@@ -253,14 +283,14 @@ pub fn refund(state: RefundState, age: Duration) -> Refund {
     }
 }
 
-/// Keeps every log line, with the fields of its own, as text.
+/// Keeps every log line, with all of its fields, as text.
 #[derive(Clone, Default)]
 pub struct Lines(pub Arc<Mutex<Vec<String>>>);
 
 impl slog::Drain for Lines {
     type Ok = ();
     type Err = slog::Never;
-    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+    fn log(&self, record: &slog::Record<'_>, of_logger: &slog::OwnedKVList) -> Result<(), slog::Never> {
         struct Fields(String);
         impl slog::Serializer for Fields {
             fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
@@ -270,6 +300,7 @@ impl slog::Drain for Lines {
         }
         let mut fields = Fields(format!("{} {}", record.level(), record.msg()));
         record.kv().serialize(record, &mut fields).expect("infallible");
+        of_logger.serialize(record, &mut fields).expect("infallible");
         self.0.lock().expect("not poisoned").push(fields.0);
         Ok(())
     }
@@ -284,7 +315,7 @@ pub async fn logged_pass(
 ) -> Passed {
     let ports = Ports(Arc::new(world));
     let log = slog::Logger::root(lines.clone(), slog::o!());
-    let deadline = Deadline::after(Duration::from_secs(30));
+    let deadline = Deadline::after(LONGEST_PASS);
     let ctx = RequestContext::for_task(&log, "test.task", TraceContext::start(), deadline, CancellationToken::new());
     let progress = task(Arc::new(ports.clone())).pass(&ctx).await;
     let heard = ports.0.heard.lock().expect("not poisoned").clone();

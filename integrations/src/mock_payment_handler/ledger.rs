@@ -157,6 +157,15 @@ impl Ledger {
         updated.map_err(fault(FaultKind::Unavailable))?
     }
 
+    /// The reference of the payment that was opened with this key, by whichever process.
+    pub(super) fn find(&mut self, operation: &'static str, key: &str) -> Result<Option<String>, Fault> {
+        let found = self.locked(|ledger| {
+            ledger.catch_up()?;
+            Ok(ledger.payments.opened_with(key).map(|entry| entry.reference.clone()))
+        });
+        found.and_then(|found| found).map_err(|error| Fault::new(FaultKind::Unavailable, operation).caused_by(error))
+    }
+
     /// Runs `work` while nobody else holds the file. The outer error means that it did not run.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         self.file.lock()?;

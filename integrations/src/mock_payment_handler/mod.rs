@@ -161,6 +161,7 @@ struct Next {
 const ON_FILE: &str = "payment.on_file";
 const OPEN: &str = "payment.open";
 const CONFIRM: &str = "payment.confirm";
+const FIND: &str = "payment.find";
 const LOOK_UP: &str = "payment.look_up";
 const CANCEL: &str = "payment.cancel";
 
@@ -207,6 +208,15 @@ impl PaymentGateway for MockPaymentHandler {
         Box::pin(async move {
             let work = this.confirm_once(&attempt, &reference, &credential);
             Ok(call(&ctx, CONFIRM, FaultKind::OutcomeUnknown, work).await?.state())
+        })
+    }
+
+    fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
+        let (this, ctx, key) = (self.clone(), ctx.clone(), attempt.open_key());
+        Box::pin(async move {
+            ctx.check(FIND)?;
+            let found = this.ledger.lock().unwrap_or_else(PoisonError::into_inner).find(FIND, &key)?;
+            Ok(found.map(PaymentReference))
         })
     }
 

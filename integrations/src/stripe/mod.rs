@@ -7,6 +7,7 @@
 //! |---------|----------------------------------------|------------------------|------------------------------|
 //! | open    | `POST /v1/payment_intents`             | `Attempt::open_key`    | the same intent              |
 //! | confirm | `POST /v1/payment_intents/ID/confirm`  | `Attempt::confirm_key` | the same                     |
+//! | find    | `GET /v1/payment_intents/search`       | none                   | a question                   |
 //! | look_up | `GET /v1/payment_intents/ID`           | none                   | a question                   |
 //! | cancel  | `POST /v1/payment_intents/ID/cancel`   | none                   | no, with the state it is in  |
 //! | capture | `POST /v1/payment_intents/ID/capture`  | none                   | no, with the state it is in  |
@@ -15,8 +16,9 @@
 //! Cancelling and capturing need no key: a payment is cancelled or captured once whoever asks, and says so when asked
 //! again. A key would do harm, since it keeps a 500 for a day.
 //!
-//! Keys are forgotten after 24 hours. The domain asks nothing with an older one, and a refund that was tried before is
-//! looked for first, among those of its payment (`GET /v1/refunds`).
+//! Keys are forgotten after 24 hours. The domain asks nothing with an older one: a payment is found by the attempt's id,
+//! which its metadata holds, and a refund that was tried before is looked for first, among those of its payment
+//! (`GET /v1/refunds`).
 
 mod answer;
 mod currency;
@@ -98,6 +100,7 @@ pub struct HttpPaymentGateway {
 
 const OPEN: &str = "payment.open";
 const CONFIRM: &str = "payment.confirm";
+const FIND: &str = "payment.find";
 const LOOK_UP: &str = "payment.look_up";
 const CANCEL: &str = "payment.cancel";
 const CAPTURE: &str = "payment.capture";
@@ -166,6 +169,22 @@ impl HttpPaymentGateway {
         let asked = Asked { operation: CONFIRM, is_question: false };
         let call = self.post(CONFIRM, &path, form, Some(attempt.confirm_key()));
         self.end(ctx, asked, call).await
+    }
+
+    /// The search sees a payment a minute after it was opened, and an hour after it when Stripe has trouble.
+    async fn find_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<Option<PaymentReference>, Fault> {
+        let asked = Asked { operation: FIND, is_question: true };
+        let query = format!("metadata['attempt_id']:'{}'", attempt.id);
+        let from = self.at(&["payment_intents", "search"]).with_query([("query", query.as_str()), ("limit", "2")]);
+        let mut found = match self.ask::<Page<Intent>>(ctx, asked, self.get(FIND, from)).await? {
+            Answer::Object(page) => page.data.into_iter(),
+            Answer::Refused(refused) => return Err(asked.impossible(&refused)),
+        };
+        match (found.next(), found.next()) {
+            (first, None) => Ok(first.map(|intent| PaymentReference(intent.id))),
+            // Which of them was charged is for a person to find out.
+            (_, Some(_)) => Err(Fault::internal(FIND, "the gateway has more than one payment of one attempt")),
+        }
     }
 
     async fn look_up_once(&self, ctx: &RequestContext, reference: &PaymentReference) -> Result<GatewayState, Fault> {
@@ -324,6 +343,11 @@ impl PaymentGateway for HttpPaymentGateway {
         let (this, ctx) = (self.clone(), ctx.clone());
         let (attempt, reference, credential) = (attempt.clone(), reference.clone(), credential.clone());
         Box::pin(async move { this.confirm_once(&ctx, &attempt, &reference, &credential).await })
+    }
+
+    fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
+        let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
+        Box::pin(async move { this.find_once(&ctx, &attempt).await })
     }
 
     fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault> {

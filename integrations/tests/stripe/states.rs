@@ -40,6 +40,32 @@ async fn asking_again_is_an_echo() {
     assert_eq!(place.captured(), (1, 3500));
 }
 
+/// By then its key may be forgotten, and the shop may never have stored what the gateway calls it.
+#[tokio::test]
+async fn payment_is_found_by_its_attempt_without_its_reference_or_its_key() {
+    let place = Place::new();
+    let (opened, other, never) = (place.opened().await, place.opened().await, crate::place::attempt());
+    let find = async |attempt: &_| place.gateway.find(&place.ctx(), attempt).await;
+    place.sim.advance(Duration::from_secs(25 * 60 * 60));
+    for state in ["opened", "charged"] {
+        assert_eq!(find(&opened.0).await.expect("an answer"), Some(opened.1.clone()), "{state}");
+        assert_eq!(find(&other.0).await.expect("an answer"), Some(other.1.clone()), "{state}");
+        assert_eq!(find(&never).await.expect("an answer"), None, "{state}");
+        place.confirm(&opened, "pm_card_visa").await.expect("an answer");
+    }
+    assert_eq!(place.captured(), (1, 3500));
+
+    // Opened once more under a key that was forgotten. Which of the two counts is not for the shop to guess.
+    place.gateway.open(&place.ctx(), &opened.0).await.expect("opens");
+    place.sim.advance(Duration::from_secs(60 * 60));
+    assert_eq!(kind(find(&opened.0).await), FaultKind::Internal);
+    for fault in [paysim::Fault::Html, paysim::Fault::ErrorWithoutEffect] {
+        place.fail(paysim::Operation::IntentSearch, 1_000, fault);
+        assert_eq!(kind(find(&other.0).await), FaultKind::Unavailable, "{fault:?}");
+        place.sim.clear_faults();
+    }
+}
+
 #[tokio::test]
 async fn a_declined_card_says_why_in_words_for_the_buyer() {
     let place = Place::new();

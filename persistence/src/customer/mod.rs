@@ -7,8 +7,15 @@ use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
-/// More addresses than anyone chooses from. A book takes no more.
-const MAX_ADDRESSES: i64 = 20;
+/// Of one customer. An import that crosses it is refused.
+pub(crate) const MAX_IMPORTED: usize = 50;
+/// Addresses of orders that are kept of one buyer.
+const MAX_LEARNED: usize = 20;
+/// Of one e-mail address: all of the above.
+pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
+/// Customers with one e-mail address: one that was imported, and one that was made of an order. Earlier programs
+/// imported more than one.
+const MAX_CUSTOMERS: i64 = 10;
 
 #[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = address, treat_none_as_null = true, primary_key(customer_id, id))]
@@ -62,7 +69,12 @@ impl From<AddressRow> for Destination {
     }
 }
 
-/// The stored addresses of whoever has this e-mail address.
+/// The id of the customer that is made of an order: the e-mail address, by its key.
+pub(crate) fn learned_id(key: &str) -> String {
+    format!("cust_{key}")
+}
+
+/// The stored addresses of the customers with this e-mail address.
 pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
     let key = email.key();
     if !storable(&key) {
@@ -72,46 +84,57 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
         .inner_join(customer::table)
         .filter(customer::email.eq(&key))
         .order((bytewise(tx, "customer_id"), bytewise(tx, "address.id")))
-        .limit(MAX_ADDRESSES);
+        .limit(MAX_BOOK as i64);
     let rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Writes an address into the book of a customer, and the customer if there is none yet. Under an id that is known the
-/// new address takes the place of the old one. A full book takes no further ids.
+/// Keeps the address of an order. Under an id that the buyer has, it takes the place of the stored address. Else it is
+/// added to what was learned of the buyer, under a customer of its own: imported addresses are never pushed out. When
+/// [`MAX_LEARNED`] are kept already, others of them make room.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
-    let query = customer::table.filter(customer::email.eq(&key)).order(bytewise(tx, "id")).select(customer::id);
-    let known: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    let id = match known {
-        Some(id) => id,
-        None => {
-            // The e-mail address is the identity of a customer that nobody imported.
-            let id = format!("cust_{key}");
-            let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
-            let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
-            on_backend!(tx, |conn| insert.execute(*conn))?;
-            id
+    let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
+    let customers: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let query = address::table
+        .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
+        .limit(MAX_CUSTOMERS);
+    let mut stored: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    // Locked in one order.
+    stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
+    for known in &stored {
+        let row = AddressRow::new(&known.customer_id, &destination.id, &destination.address);
+        // Not written again as it is: the row would stay locked until the order is, and the customer's orders wait for
+        // each other.
+        if *known != row {
+            let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
+            on_backend!(tx, |conn| update.execute(*conn))?;
         }
-    };
-    let row = AddressRow::new(&id, &destination.id, &destination.address);
-    let stored = address::table.find((&row.customer_id, &row.id));
-    let known: Option<AddressRow> =
-        on_backend!(tx, |conn| stored.select(AddressRow::as_select()).first(*conn).optional())?;
-    match known {
-        // Not written again: the row would stay locked until the order is, and the customer's orders wait for each other.
-        Some(known) if known == row => return Ok(()),
-        Some(_) => {
-            on_backend!(tx, |conn| diesel::update(stored).set(&row).execute(*conn))?;
-            return Ok(());
-        }
-        None => {}
     }
-    let kept = address::table.filter(address::customer_id.eq(&row.customer_id)).count();
-    let kept: i64 = on_backend!(tx, |conn| kept.get_result(*conn))?;
-    if kept < MAX_ADDRESSES {
-        let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
-        on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    if !stored.is_empty() {
+        return Ok(());
+    }
+    let id = learned_id(&key);
+    let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
+    let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
+    on_backend!(tx, |conn| insert.execute(*conn))?;
+    make_room(tx, &id)?;
+    let row = AddressRow::new(&id, &destination.id, &destination.address);
+    let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
+    on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    Ok(())
+}
+
+/// Leaves room for one more address. Which of them go is the same on both engines, and says nothing about their age: that
+/// is not stored.
+fn make_room(tx: &mut Tx<'_>, customer: &str) -> QueryResult<()> {
+    let of_customer = address::table.filter(address::customer_id.eq(customer));
+    let query = of_customer.order(bytewise(tx, "id")).select(address::id).limit(MAX_BOOK as i64);
+    let ids: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let too_many = (ids.len() + 1).saturating_sub(MAX_LEARNED);
+    if too_many > 0 {
+        let delete = diesel::delete(of_customer.filter(address::id.eq_any(&ids[..too_many])));
+        on_backend!(tx, |conn| delete.execute(*conn))?;
     }
     Ok(())
 }

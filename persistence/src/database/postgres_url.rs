@@ -2,6 +2,10 @@
 //!
 //! It is read here to judge each of its hosts, and so that whatever is wrong with it is said without repeating any part
 //! of it: a mistyped address has its password anywhere.
+//!
+//! The library takes what an address does not say from the environment and from a service file that is named there. Of
+//! these `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to a host that was not judged, so the address that it is
+//! handed always says where to connect to; see [`with_parameters`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -146,7 +150,7 @@ impl<'u> PostgresUrl<'u> {
                 names.map(|(name, _)| decoded(name).into_owned()).collect()
             }
         };
-        match self.parameter("hostaddr") {
+        match self.parameter("hostaddr").filter(|addresses| !addresses.is_empty()) {
             Some(addresses) => {
                 let addresses = list(&addresses);
                 let names = named.into_iter().chain(std::iter::repeat(String::new()));
@@ -155,6 +159,11 @@ impl<'u> PostgresUrl<'u> {
             }
             None => named,
         }
+    }
+
+    /// Whether there is a host before the path. A port alone is none.
+    fn names_a_host(&self) -> bool {
+        self.hosts.contains(',') || split_port(self.hosts).is_some_and(|(name, _)| !name.is_empty())
     }
 
     /// Whether every host is on this machine. What a service file says is not known here.
@@ -196,11 +205,22 @@ impl fmt::Display for PostgresUrl<'_> {
     }
 }
 
-/// Appends parameters that the address does not have itself.
+/// The parameters that say where to connect to, and what they are when the address does not have them: empty, which the
+/// library reads as the usual socket of this machine, and as no address beside the host.
+const WHERE: [(&str, &str); 2] = [("host", ""), ("hostaddr", "")];
+
+/// Appends parameters that the address does not have itself. Where to connect to is part of every result, so that neither
+/// the environment nor a service file that it names can say it. Only an address with a service of its own leaves it to
+/// the service, and is judged by that.
 pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
     let Ok(url) = PostgresUrl::parse(text) else { return text.to_owned() };
     let mut extended = text.to_owned();
-    for (name, value) in wanted.iter().filter(|(name, _)| url.parameter(name).is_none()) {
+    let pinned = WHERE.iter().filter(|(name, _)| match *name {
+        _ if url.parameter("service").is_some() => false,
+        "host" => !url.names_a_host(),
+        _ => true,
+    });
+    for (name, value) in wanted.iter().chain(pinned).filter(|(name, _)| url.parameter(name).is_none()) {
         extended.push(if extended.contains('?') { '&' } else { '?' });
         extended.push_str(&format!("{name}={value}"));
     }
@@ -253,4 +273,40 @@ fn decoded(text: &str) -> Cow<'_, str> {
     }
     let pairs = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     Cow::Owned(url::form_urlencoded::parse(pairs.as_bytes()).map(|(name, _)| name.into_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library is handed leaves nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
+    #[test]
+    fn address_says_where_to_connect_to_whatever_the_environment_says() {
+        for (text, expected) in [
+            ("postgres:///shop", "postgres:///shop?host=&hostaddr="),
+            ("postgres://", "postgres://?host=&hostaddr="),
+            ("postgres://me@:5433/shop", "postgres://me@:5433/shop?host=&hostaddr="),
+            ("postgres://me@localhost/shop", "postgres://me@localhost/shop?hostaddr="),
+            ("postgres://me@[::1]:5433/shop", "postgres://me@[::1]:5433/shop?hostaddr="),
+            ("postgres://one,two/shop?user=me", "postgres://one,two/shop?user=me&hostaddr="),
+            ("postgres:///shop?host=/run/pg", "postgres:///shop?host=/run/pg&hostaddr="),
+            ("postgres://db/shop?hostaddr=127.0.0.1", "postgres://db/shop?hostaddr=127.0.0.1"),
+            ("postgres:///shop?hostaddr=127.0.0.1", "postgres:///shop?hostaddr=127.0.0.1&host="),
+            // What a service says is wanted.
+            ("postgres:///shop?service=shop", "postgres:///shop?service=shop"),
+        ] {
+            assert_eq!(with_parameters(text, &[]), expected);
+            let again = PostgresUrl::parse(expected).unwrap_or_else(|error| panic!("{expected}: {error}"));
+            let first = PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(again.is_local(), first.is_local(), "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_host_address_hides_no_host() {
+        let is_local = |text| PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).is_local();
+        assert!(!is_local("postgres://localhost,db.example/shop?hostaddr="));
+        assert!(!is_local("postgres://db.example/shop?hostaddr="));
+        assert!(is_local("postgres://localhost/shop?hostaddr="));
+    }
 }

@@ -9,11 +9,13 @@ use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::{free_shipping, shipping_rate};
 use crate::stored::{from_text, malformed};
 
-/// More service levels and promotions than a shop has; the bound keeps a mistake from filling the memory. An import that
-/// crosses it is refused.
-pub(crate) const MAX_ROWS: usize = 500;
-/// One more than may be there, so that too many are seen.
-const ONE_TOO_MANY: i64 = MAX_ROWS as i64 + 1;
+/// Of one currency: twenty service levels for each country of the world. The bound keeps a mistake from filling the
+/// memory. An import that crosses it is refused.
+pub(crate) const MAX_RATES: usize = 5_000;
+/// Of one currency and country, and of those for every country: a checkout holds all options of its destination.
+pub(crate) const MAX_RATES_OF_COUNTRY: usize = 500;
+/// Of one currency. As for the rates.
+pub(crate) const MAX_PROMOTIONS: usize = 500;
 
 /// All rates: the destination is chosen by a rule that does not read the database.
 pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<ShippingRate>> {
@@ -28,9 +30,9 @@ pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<Ship
             shipping_rate::price,
             shipping_rate::title,
         ))
-        .limit(ONE_TOO_MANY);
+        .limit(one_more_than(MAX_RATES));
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
-    all_of(&rows, "shipping rates")?;
+    all_of(&rows, MAX_RATES, "shipping rates")?;
     let rate = |(id, country, level, price, title): Row| ShippingRate {
         id: OptionId(id),
         country: country.map(Into::into),
@@ -52,9 +54,9 @@ pub(crate) fn free_shipping(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<
             free_shipping::eligible_skus,
             free_shipping::description,
         ))
-        .limit(ONE_TOO_MANY);
+        .limit(one_more_than(MAX_PROMOTIONS));
     let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
-    all_of(&rows, "free-shipping promotions")?;
+    all_of(&rows, MAX_PROMOTIONS, "free-shipping promotions")?;
     rows.into_iter()
         .map(|(id, minimum, skus, description)| {
             let eligible_skus: Vec<Sku> = from_text(&skus)?;
@@ -64,9 +66,14 @@ pub(crate) fn free_shipping(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<
 }
 
 /// What is cut off would be missing without a word: a rate that a buyer is not offered.
-fn all_of<T>(rows: &[T], what: &str) -> QueryResult<()> {
-    match rows.len() {
-        0..=MAX_ROWS => Ok(()),
-        _ => Err(malformed(format!("more than {MAX_ROWS} {what}"))),
+fn all_of<T>(rows: &[T], most: usize, what: &str) -> QueryResult<()> {
+    match rows.len() > most {
+        true => Err(malformed(format!("more than {most} {what}"))),
+        false => Ok(()),
     }
+}
+
+/// So that too many are seen.
+pub(crate) const fn one_more_than(most: usize) -> i64 {
+    most as i64 + 1
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
+use diesel::dsl::count_star;
 use diesel::prelude::*;
+use domain::customer::Country;
 use domain::import::{Batch, ImportError, StockBelowHeld};
 
-use super::CHUNK;
-use crate::database::{Tx, TxError, bytewise, on_backend};
-use crate::fulfillment::MAX_ROWS;
-use crate::schema::{customer, free_shipping, product, shipping_rate, stock, variant};
+use super::{CHUNK, duplicates};
+use crate::customer::{MAX_BOOK, MAX_IMPORTED};
+use crate::database::{Statement, Tx, TxError, bytewise, on_backend};
+use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
+use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
@@ -23,27 +26,117 @@ pub(super) enum Locked {
     No,
 }
 
-/// All that can be known of a batch before it is stored.
-pub(super) fn everything(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Result<(), TxError<ImportError>> {
+/// What can be known of a whole batch before it is stored, but for the stock.
+pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    not_too_many(tx, batch)?;
+    not_too_many_of_one_country(tx, batch)?;
     everything_named_is_known(tx, batch)?;
-    no_stock_below_held(tx, batch, locked)
+    duplicates::none_of_rates(tx, batch)?;
+    duplicates::none_of_emails(tx, batch)?;
+    books_are_not_overfull(tx, batch)
 }
 
-/// Of what is read whole by every checkout there is a limit. Counted once it is stored: rows may replace others.
+/// Lets no other import change the tables that have a limit until the transaction ends: each would count what it sees,
+/// and both would be stored. Buyers only read them. On SQLite one transaction writes at a time.
+pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
+    const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
+    if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {
+        Statement::new(LOCK).execute(*conn)?;
+    }
+    Ok(())
+}
+
+/// Of what is read whole by every checkout there is a limit.
 pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
-    let limit = MAX_ROWS;
-    let refuse = |what| Err(TxError::Refused(ImportError::TooMany { what, limit }));
-    let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    if !batch.shipping_rates.is_empty() {
-        let rates = shipping_rate::table.filter(shipping_rate::currency.eq(batch.currency.code())).count();
-        if on_backend!(tx, |conn| rates.get_result::<i64>(*conn))? > most {
-            return refuse("shipping rates");
+    let currency = batch.currency.code();
+    let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
+    if !rates.is_empty() {
+        let query = shipping_rate::table.filter(shipping_rate::currency.eq(currency)).select(shipping_rate::id);
+        let query = query.limit(one_more_than(MAX_RATES));
+        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        fits(rates, &stored, MAX_RATES, "shipping rates")?;
+    }
+    let promotions: HashSet<&str> = batch.free_shipping.iter().map(|promotion| promotion.id.as_str()).collect();
+    if !promotions.is_empty() {
+        let query = free_shipping::table.filter(free_shipping::currency.eq(currency)).select(free_shipping::id);
+        let query = query.limit(one_more_than(MAX_PROMOTIONS));
+        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        fits(promotions, &stored, MAX_PROMOTIONS, "free-shipping promotions")?;
+    }
+    Ok(())
+}
+
+/// Rows of the batch take the place of stored ones with the same id.
+fn fits<'r>(
+    mut ids: HashSet<&'r str>,
+    stored: &'r [String],
+    limit: usize,
+    what: &'static str,
+) -> Result<(), TxError<ImportError>> {
+    ids.extend(stored.iter().map(String::as_str));
+    match ids.len() > limit {
+        true => Err(TxError::Refused(ImportError::TooMany { what, limit })),
+        false => Ok(()),
+    }
+}
+
+/// Only of a whole batch: a part may move rates to a country before the next moves others away from it.
+fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
+    let mut by_id: HashMap<String, Option<Country>> = rates.collect();
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let query = shipping_rate::table
+        .filter(shipping_rate::currency.eq(batch.currency.code()))
+        .select((shipping_rate::id, shipping_rate::country))
+        .limit(one_more_than(MAX_RATES));
+    let stored: Vec<(String, Option<String>)> = on_backend!(tx, |conn| query.load(*conn))?;
+    for (id, country) in stored {
+        by_id.entry(id).or_insert_with(|| country.map(Country::from));
+    }
+    let mut counts = HashMap::<&Option<Country>, usize>::new();
+    for country in by_id.values() {
+        let count = counts.entry(country).or_default();
+        *count += 1;
+        if *count > MAX_RATES_OF_COUNTRY {
+            let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
+            return Err(TxError::Refused(ImportError::TooMany { what, limit }));
         }
     }
-    if !batch.free_shipping.is_empty() {
-        let promotions = free_shipping::table.filter(free_shipping::currency.eq(batch.currency.code())).count();
-        if on_backend!(tx, |conn| promotions.get_result::<i64>(*conn))? > most {
-            return refuse("free-shipping promotions");
+    Ok(())
+}
+
+/// No address makes the book of its customer larger than it may be. One that is stored already makes none larger.
+fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
+    for chunk in batch.addresses.chunks(CHUNK) {
+        let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
+        let ids: HashSet<&str> = chunk.iter().map(|row| row.id.0.as_str()).collect();
+        let of_them = || address::customer_id.eq_any(customers.iter().copied().collect::<Vec<_>>());
+        let counts = address::table
+            .filter(of_them())
+            .group_by(address::customer_id)
+            .select((address::customer_id, count_star()))
+            .limit(CHUNK as i64);
+        let counts: Vec<(String, i64)> = on_backend!(tx, |conn| counts.load(*conn))?;
+        kept.extend(
+            counts.into_iter().map(|(customer, count)| (customer, usize::try_from(count).unwrap_or(usize::MAX))),
+        );
+        let pairs = address::table
+            .filter(of_them().and(address::id.eq_any(ids.into_iter().collect::<Vec<_>>())))
+            .select((address::customer_id, address::id))
+            .limit((CHUNK * MAX_BOOK) as i64);
+        let pairs: Vec<(String, String)> = on_backend!(tx, |conn| pairs.load(*conn))?;
+        known.extend(pairs);
+    }
+    for (row, address) in batch.addresses.iter().enumerate() {
+        if known.insert((address.customer.clone(), address.id.0.clone())) {
+            let of_customer = kept.entry(address.customer.clone()).or_default();
+            *of_customer += 1;
+            if *of_customer > MAX_IMPORTED {
+                return Err(TxError::Refused(ImportError::TooManyAddresses { row, limit: MAX_IMPORTED }));
+            }
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! round trip); [`upsert`] is the only place that knows.
 
 mod checks;
+mod duplicates;
 mod parts;
 mod rows;
 
@@ -44,7 +45,10 @@ impl Import for SqlImport {
             if rows > Batch::ATOMIC_ROWS {
                 // Refused before anything is stored, if it can be known before.
                 let whole = batch.clone();
-                let check = move |tx: &mut Tx<'_>| checks::everything(tx, &whole, Locked::No);
+                let check = move |tx: &mut Tx<'_>| {
+                    checks::whole(tx, &whole)?;
+                    checks::no_stock_below_held(tx, &whole, Locked::No)
+                };
                 database.run(&ctx, Operation::read("import.check"), check).await?;
             }
             let mut stored = 0;
@@ -52,7 +56,18 @@ impl Import for SqlImport {
                 let part = Arc::new(part);
                 let (this, progress) = (part.clone(), progress.clone());
                 let op = Operation::repeatable_write("import.store");
-                let store = move |tx: &mut Tx<'_>| store(tx, &this.batch, &|rows| progress(stored + rows));
+                let store = move |tx: &mut Tx<'_>| {
+                    checks::lock_limited(tx, &this.batch)?;
+                    match this.is_whole {
+                        true => checks::whole(tx, &this.batch)?,
+                        // The whole was checked. What the shop has more of since then is seen here.
+                        false => {
+                            checks::not_too_many(tx, &this.batch)?;
+                            checks::everything_named_is_known(tx, &this.batch)?;
+                        }
+                    }
+                    store(tx, &this.batch, &|rows| progress(stored + rows))
+                };
                 database.run(&ctx, op, store).await.map_err(|error| match (part.in_batch(error), stored) {
                     (cause, 0) => cause,
                     (cause, stored) => ImportError::Interrupted { stored, cause: Box::new(cause) },
@@ -99,7 +114,6 @@ macro_rules! upsert {
 }
 
 fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Result<(), TxError<ImportError>> {
-    checks::everything_named_is_known(tx, batch)?;
     let mut stored = 0;
     let mut told = |rows: usize| {
         stored += rows;
@@ -156,7 +170,6 @@ fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Result<(),
         [kind, brand, last_digits, token, handler],
         rows::instruments(batch)
     );
-    checks::not_too_many(tx, batch)?;
     // Locked last, as in every transaction.
     checks::no_stock_below_held(tx, batch, Locked::Yes)?;
     upsert!(tx, told, stock, stock::sku, [on_hand], rows::stock(batch));

@@ -8,6 +8,8 @@ const PART: usize = 500;
 /// A part, and how many rows of stock and of addresses are in those before it.
 pub(super) struct Part {
     pub(super) batch: Batch,
+    /// There is no other part.
+    pub(super) is_whole: bool,
     stock: usize,
     addresses: usize,
 }
@@ -16,7 +18,7 @@ pub(super) struct Part {
 /// all of it is described.
 pub(super) fn of(batch: Batch) -> Vec<Part> {
     if batch.rows() <= Batch::ATOMIC_ROWS {
-        return vec![Part { batch, stock: 0, addresses: 0 }];
+        return vec![Part { batch, is_whole: true, stock: 0, addresses: 0 }];
     }
     let empty = Batch::empty(batch.currency);
     let mut parts = Vec::new();
@@ -25,7 +27,7 @@ pub(super) fn of(batch: Batch) -> Vec<Part> {
         ($($table:ident),+) => {$(
             for rows in batch.$table.chunks(PART) {
                 let part = Batch { $table: rows.to_vec(), ..empty.clone() };
-                parts.push(Part { stock, addresses, batch: part });
+                parts.push(Part { stock, addresses, is_whole: false, batch: part });
                 stock += parts.last().map_or(0, |part| part.batch.stock.len());
                 addresses += parts.last().map_or(0, |part| part.batch.addresses.len());
             }

@@ -1,5 +1,6 @@
 //! What the ports promise, once for both engines.
 
+mod address_book;
 mod capture;
 mod checkout;
 mod completion;
@@ -7,6 +8,7 @@ mod delivery;
 mod expiry;
 mod idempotency;
 mod import;
+mod import_limits;
 mod order;
 mod payment;
 mod platform;

@@ -1,0 +1,83 @@
+//! What there may be one of, and the shop has under another id.
+//!
+//! A batch replaces the rows that it names, so only rows that it does not name count. What the shop has twice already,
+//! from a time before this was checked, is stored again as it is: an import can be run again.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::prelude::*;
+use domain::customer::Country;
+use domain::fulfillment::OptionId;
+use domain::import::{Batch, ImportError};
+
+use super::CHUNK;
+use crate::customer::learned_id;
+use crate::database::{Tx, TxError, on_backend};
+use crate::fulfillment::{MAX_RATES, one_more_than};
+use crate::schema::{customer, shipping_rate};
+
+/// A destination gets one rate for each service level.
+pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    if batch.shipping_rates.is_empty() {
+        return Ok(());
+    }
+    type Row = (String, Option<String>, String);
+    let query = shipping_rate::table
+        .filter(shipping_rate::currency.eq(batch.currency.code()))
+        .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
+        .limit(one_more_than(MAX_RATES));
+    let stored: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let named: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
+    let (mut others, mut same) = (HashMap::new(), HashSet::new());
+    for (id, country, level) in stored {
+        // Earlier programs stored a country as it was spelled.
+        let of = (country.map(Country::from), level);
+        if named.contains(id.as_str()) {
+            same.insert((id, of));
+        } else {
+            others.insert(of, id);
+        }
+    }
+    for (row, rate) in batch.shipping_rates.iter().enumerate() {
+        let of = (rate.country.clone(), rate.service_level.0.clone());
+        if let Some(id) = others.get(&of).cloned()
+            && !same.contains(&(rate.id.0.clone(), of))
+        {
+            return Err(TxError::Refused(ImportError::SameRate { row, id: OptionId(id) }));
+        }
+    }
+    Ok(())
+}
+
+/// Orders find a customer by the e-mail address. A customer that the shop made of an order does not count: what is known
+/// of the buyer is offered beside what is imported, and no purchase may stand in the way of an import.
+pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+    /// Of one e-mail address, from a time before this was checked.
+    const COPIES: usize = 10;
+    let named: HashSet<&str> = batch.customers.iter().map(|row| row.id.as_str()).collect();
+    let (mut others, mut same) = (HashMap::new(), HashSet::new());
+    for chunk in batch.customers.chunks(CHUNK) {
+        let emails: Vec<String> = chunk.iter().map(|row| row.email.key()).collect();
+        let query = customer::table
+            .filter(customer::email.eq_any(emails))
+            .select((customer::id, customer::email))
+            .limit((CHUNK * COPIES) as i64);
+        let stored: Vec<(String, String)> = on_backend!(tx, |conn| query.load(*conn))?;
+        for (id, email) in stored {
+            if named.contains(id.as_str()) {
+                same.insert((id, email));
+            } else if id != learned_id(&email) {
+                others.insert(email, id);
+            }
+        }
+    }
+    for (row, wanted) in batch.customers.iter().enumerate() {
+        let email = wanted.email.key();
+        if let Some(id) = others.get(&email).cloned()
+            && !same.contains(&(wanted.id.clone(), email))
+        {
+            return Err(TxError::Refused(ImportError::SameEmail { row, id }));
+        }
+    }
+    Ok(())
+}

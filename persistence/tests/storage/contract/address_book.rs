@@ -1,0 +1,103 @@
+//! What is kept of a buyer: imported addresses, and those of orders up to a limit, the newest always.
+
+use domain::checkout::CheckoutBook;
+use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
+use domain::import::{Batch, ImportedAddress, ImportedCustomer};
+use domain::payment::PaymentOutcome;
+
+use super::import::import;
+use crate::kit::data::{about, address, alice, create, new_checkout, rich_request, usd};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+const IMPORTED: usize = 50;
+const LEARNED: usize = 20;
+
+on_both_engines!(
+    address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones,
+    address_of_a_known_id_is_replaced_wherever_it_is_stored,
+);
+
+fn buyer(email: &str) -> Option<Buyer> {
+    Some(Buyer { email: Email::parse(email), ..Buyer::default() })
+}
+
+/// What a registered platform is offered for this buyer, in order.
+async fn offered(place: &Place, shop: &Shop, email: &str) -> Vec<Destination> {
+    let mut wanted = rich_request();
+    wanted.buyer = buyer(email);
+    wanted.fulfillment.as_mut().expect("a delivery").destinations.clear();
+    let key = format!("offered{}", place.raw().count("checkout"));
+    let answer = shop.checkouts.create(&alice(), create(&key), new_checkout(wanted)).await.expect("created");
+    about(&answer.outcome).details.fulfillment.clone().expect("a delivery").destinations
+}
+
+/// An order that goes there.
+async fn bought(place: &Place, shop: &Shop, email: &str, id: &str, to: Address) {
+    let mut wanted = rich_request();
+    wanted.buyer = buyer(email);
+    let delivery = wanted.fulfillment.as_mut().expect("a delivery");
+    delivery.destinations = vec![(Some(DestinationId(id.into())), to)];
+    delivery.selected_destination = Some(DestinationId(id.into()));
+    let number = place.raw().count("checkout");
+    let new = new_checkout(wanted);
+    let answer = shop.checkouts.create(&alice(), create(&format!("k{number}")), new).await.expect("created");
+    let (_, attempt) = shop.begin(&about(&answer.outcome).id, &format!("pay{number}")).await;
+    shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+}
+
+fn has(offered: &[Destination], id: &str) -> bool {
+    offered.iter().any(|one| one.id.0 == id)
+}
+
+async fn address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones(place: Place) {
+    let shop = place.shop().await;
+    place.raw().execute("UPDATE stock SET on_hand = 1000");
+    let addresses = (1..IMPORTED).map(|number| ImportedAddress {
+        id: DestinationId(format!("imported-{number:02}")),
+        customer: "cust_1".into(),
+        address: address(&format!("{number} Main Road")),
+    });
+    import(&shop, Batch { addresses: addresses.collect(), ..Batch::empty(usd()) }).await.expect("imported");
+
+    for (email, imported) in [("ada@example.com", IMPORTED), ("eve@example.com", 0)] {
+        // Ids in both orders, so that none is kept for its name.
+        let ids = (0..=LEARNED).map(|number| format!("m{number:02}")).chain((0..3).rev().map(|n| format!("a{n:02}")));
+        for (number, id) in ids.enumerate() {
+            bought(&place, &shop, email, &id, address(&format!("{number} Side St"))).await;
+            let book = offered(&place, &shop, email).await;
+            assert!(has(&book, &id), "{email} {id}");
+            assert_eq!(book.len(), imported + (number + 1).min(LEARNED), "{email} {id}");
+            assert_eq!(book.iter().filter(|one| one.id.0.starts_with("imported")).count(), imported.saturating_sub(1));
+        }
+        let stored = format!("SELECT count(*) FROM address WHERE customer_id = 'cust_{email}'");
+        assert_eq!(place.raw().number(&stored), LEARNED as i64);
+    }
+    // The merchant imports the same buyer under an id of the shop's own, with addresses of the same names.
+    let customers = vec![ImportedCustomer {
+        id: "eve".into(),
+        name: "Eve".into(),
+        email: Email::parse("eve@example.com").expect("one"),
+    }];
+    let addresses =
+        vec![ImportedAddress { id: DestinationId("home".into()), customer: "eve".into(), address: address("9 Z St") }];
+    import(&shop, Batch { customers, addresses, ..Batch::empty(usd()) }).await.expect("imported");
+    let book = offered(&place, &shop, "eve@example.com").await;
+    assert!(has(&book, "home") && book.len() == LEARNED + 1, "{book:?}");
+}
+
+async fn address_of_a_known_id_is_replaced_wherever_it_is_stored(place: Place) {
+    let shop = place.shop().await;
+    let mut raw = place.raw();
+    raw.execute("INSERT INTO customer (id, name, email) VALUES ('cust_2', 'Ada', 'ada@example.com')");
+    for customer in ["cust_1", "cust_2"] {
+        raw.execute(&format!(
+            "INSERT INTO address (customer_id, id, street) VALUES ('{customer}', 'home', '{customer}')"
+        ));
+    }
+    bought(&place, &shop, "ada@example.com", "home", address("5 New St")).await;
+    assert_eq!(raw.texts("SELECT street AS value FROM address WHERE id = 'home'"), ["5 New St", "5 New St"]);
+    assert_eq!(raw.number("SELECT count(*) FROM customer WHERE email = 'ada@example.com'"), 2);
+    let book = offered(&place, &shop, "ada@example.com").await;
+    assert_eq!(book.iter().filter(|one| one.id.0 == "home").count(), 1, "{book:?}");
+}
