@@ -3,7 +3,8 @@
 //! A task runs in passes: every period, at once when nudged or when a task that makes work for it has done something,
 //! at once again while there is more. A pass has a timeout; a pass that fails or panics is logged and tried again later,
 //! with a growing wait. A task with several lanes may have as many passes at once: a lane that finds work twice in a row
-//! wakes the next, so that one item costs two passes, and an idle task one in each period.
+//! wakes the next, and another after four, eight and so on. So one item costs two passes, and an idle task one in each
+//! period.
 //!
 //! A wait after failures ends early when what failed is reached again: a task that succeeds after such failures wakes the
 //! others, and while any task fails a probe asks the dependency that all tasks share.
@@ -234,8 +235,11 @@ impl Duty {
             busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    // Not after the first: one item alone would cost every lane a look that finds nothing.
-                    Ok(Progress::More(_)) if busy > 1 && self.schedule.lanes > 1 => own.nudge.notify_one(),
+                    // Not after the first: one item alone would cost every lane a look that finds nothing. Then ever more
+                    // seldom: others that are needed are awake by then.
+                    Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.lanes > 1 => {
+                        own.nudge.notify_one();
+                    }
                     Ok(Progress::More(_)) => {}
                     Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
                     Err(may_pass) => {

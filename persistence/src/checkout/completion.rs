@@ -67,7 +67,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     completing.details.of_registered_platform = asker.registered;
     queries::save(tx, &completing)?;
 
-    let levels = stock::lock(tx, &demand)?;
+    let levels = stock::lock_again(tx, &demand, levels)?;
     match hold(&demand, &levels) {
         Ok(held) => {
             stock::write(tx, &held)?;

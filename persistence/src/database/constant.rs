@@ -48,6 +48,28 @@ impl<ST, GroupBy> ValidGrouping<GroupBy> for Constant<ST> {
     type IsAggregate = is_aggregate::Never;
 }
 
+/// A statement of the library that it would prepare anew each time, since the columns of an update may differ from run to
+/// run. Only for one whose text does not.
+pub(crate) struct Prepared<Q>(pub(crate) Q);
+
+impl<DB: Backend, Q: QueryFragment<DB>> QueryFragment<DB> for Prepared<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+/// By its whole text: two that differ are two statements.
+impl<Q> QueryId for Prepared<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+impl<Q: Query> Query for Prepared<Q> {
+    type SqlType = Q::SqlType;
+}
+impl<Q, Conn> RunQueryDsl<Conn> for Prepared<Q> {}
+
 /// A whole statement. `$1` in its text is the first of its values, as often as it appears.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {

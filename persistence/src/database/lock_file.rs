@@ -158,13 +158,13 @@ impl LockFile {
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
-            let found =
-                std::fs::metadata(path).map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
-            if identity(&found) != self.identity {
+            let found = look(path, Links::Followed)
+                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
+            if found.identity != self.identity {
                 return Err(format!("{} is another file than the one that is open", path.display()));
             }
-            if found.nlink() != 1 {
-                return Err(format!("{} has {} names (hard links)", path.display(), found.nlink()));
+            if found.names != 1 {
+                return Err(format!("{} has {} names (hard links)", path.display(), found.names));
             }
         }
         Ok(())
@@ -174,9 +174,9 @@ impl LockFile {
     pub(super) fn log_files(&self) -> Result<LogFiles, String> {
         let find = |suffix| {
             let path = sibling(&self.real, suffix);
-            let found = std::fs::symlink_metadata(&path);
+            let found = look(&path, Links::Seen);
             found
-                .map(|found| identity(&found))
+                .map(|found| found.identity)
                 .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))
         };
         Ok(LogFiles([find("-wal")?, find("-shm")?]))
@@ -231,6 +231,36 @@ fn one_name(found: &Metadata, database: &Path) -> Result<(), OpenError> {
 
 fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE_FILE).open(path)
+}
+
+/// What a path leads to.
+struct Found {
+    identity: Identity,
+    names: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Followed,
+    /// A symbolic link is found itself.
+    Seen,
+}
+
+/// Asks for what a file is and for nothing else. To ask for its times too would make the next write record a finer time
+/// than the last (Linux 6.13 and later), and every commit write the inode.
+#[cfg(target_os = "linux")]
+fn look(path: &Path, links: Links) -> io::Result<Found> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+    let found = statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK)?;
+    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    Ok(Found { identity: (device, found.stx_ino), names: u64::from(found.stx_nlink) })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look(path: &Path, links: Links) -> io::Result<Found> {
+    let found = if links == Links::Seen { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) }?;
+    Ok(Found { identity: identity(&found), names: found.nlink() })
 }
 
 fn identity(found: &Metadata) -> Identity {

@@ -12,7 +12,7 @@ use domain::delivery::{
 use domain::order::OrderId;
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, state};
-use crate::database::{Statement, Tx, constant, on_backend};
+use crate::database::{Prepared, Statement, Tx, constant, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
 
@@ -181,17 +181,17 @@ pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) 
 }
 
 pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(&row.id)).set((
+    let update = Prepared(diesel::update(delivery::table.find(&row.id)).set((
         delivery::leased_until.eq(until),
         delivery::attempts.eq(row.attempts + 1),
         delivery::claims.eq(row.claims.saturating_add(1)),
-    ));
+    )));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
 
 pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(destination::table.find(to)).set(destination::served_at.eq(millis(now)));
+    let update = Prepared(diesel::update(destination::table.find(to)).set(destination::served_at.eq(millis(now))));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -226,7 +226,7 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let update = diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now)));
+    let update = Prepared(diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now))));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -240,12 +240,12 @@ pub(super) fn again(
     error: Option<&str>,
 ) -> QueryResult<()> {
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
-    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
+    let update = Prepared(diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
         delivery::attempts.eq(attempts),
         error.map(|error| delivery::last_error.eq(error)),
-    ));
+    )));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Tx, bytewise, on_backend};
+use crate::database::{Prepared, Tx, bytewise, on_backend};
 use crate::schema::stock;
 
 /// The levels of every SKU in `demand` as they are now. They may change at any moment.
@@ -33,14 +33,24 @@ pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
+/// As [`lock`], for levels that this transaction has read. On SQLite nothing can have changed since.
+pub(crate) fn lock_again(tx: &mut Tx<'_>, demand: &Demand, read: Vec<StockLevel>) -> QueryResult<Vec<StockLevel>> {
+    match tx {
+        Tx::Sqlite(_) => Ok(read),
+        Tx::Postgres(_) => lock(tx, demand),
+    }
+}
+
 fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
     Ok(StockLevel { sku: sku(&id)?, on_hand, held })
 }
 
 pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
     for level in levels {
-        let update = diesel::update(stock::table.find(level.sku.as_str()))
-            .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
+        let update = Prepared(
+            diesel::update(stock::table.find(level.sku.as_str()))
+                .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held))),
+        );
         on_backend!(tx, |conn| update.execute(*conn))?;
     }
     Ok(())

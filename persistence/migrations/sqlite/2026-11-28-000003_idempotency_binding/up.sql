@@ -6,5 +6,5 @@ CREATE TABLE idempotency_binding (
   resource TEXT NOT NULL,
   created_at BIGINT NOT NULL,
   PRIMARY KEY (principal, operation, idempotency_key)
-);
+) WITHOUT ROWID;
 CREATE INDEX idempotency_binding_by_age ON idempotency_binding (created_at);
