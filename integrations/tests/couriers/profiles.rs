@@ -118,7 +118,7 @@ async fn many_that_ask_at_once_ask_once() {
 async fn one_that_hangs_keeps_callers_until_their_deadline_and_no_other_platform() {
     let (hanging, healthy, stand) = (Server::start(Visit::hang).await, publishing("").await, stand());
     let late = Err(ProfileError::NotHeard);
-    let not_asked = Err(ProfileError::NotAsked("timeout".to_owned()));
+    let not_asked = Err(ProfileError::Busy);
     let (short, shorter) = (ctx(Duration::from_millis(400)), ctx(Duration::from_millis(200)));
     let (slow, fast) = (platform(&hanging), platform(&healthy));
     let (first, waiting, other) =
