@@ -371,7 +371,11 @@ pub fn ledger_path(config: &Config) -> PathBuf {
 
 /// The way to the network.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
-    Ok(Outbound::new(OutboundConfig::new(settings::given_policy(config)))?)
+    let mut outbound = OutboundConfig::new(settings::given_policy(config));
+    // A message that may be sent has a place: a pass without one would take the next message in vain.
+    let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
+    outbound.bulkheads.concurrent = outbound.bulkheads.concurrent.max(at_once);
+    Ok(Outbound::new(outbound)?)
 }
 
 /// The payment gateway: the configured one, or the simulator where that is allowed. A shop without one sells nothing,

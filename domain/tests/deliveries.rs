@@ -1,4 +1,4 @@
-//! One pass of deliveries: what the supervisor is told to do next.
+//! One pass of deliveries: what the supervisor is to do next.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -45,7 +45,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("__diesel_schema_migrations", "a few rows, for ever"),
     ("sqlite_master", "a few rows, in memory"),
     ("free_shipping", "a few rows that are all wanted"),
-    ("shipping_rate", "a few rows that are all wanted"),
+    ("shipping_rate", "all rates of one currency, of which there is a limit"),
     ("product", "any one row: it stops at the first"),
     ("platform", "as many rows as the operator approved, in the order of the key"),
     ("signing_key", "a few rows, for ever"),
@@ -63,7 +63,7 @@ const MAY_COST: &[(&str, &str)] = &[
     ("UPDATE idempotency_key SET created_at", "a simulation ages a key, production never does"),
     ("(idempotency_binding.created_at <", "one look for each that is old, to see that its key is gone"),
     ("FROM (address INNER JOIN customer", "the copies of a customer are many with one address"),
-    ("FROM shipping_rate", "a few rows that are all wanted"),
+    ("FROM shipping_rate", "all rates of one currency, of which there is a limit"),
     ("FROM free_shipping", "a few rows that are all wanted"),
     ("FROM platform", "as many rows as the operator approved"),
 ];

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_of_one_name_is_told_from_the_middle_of_other_paths() {
+    fn directory_of_one_name_is_distinguished_from_the_middle_of_other_paths() {
         // Its own name stays the same in the binary.
         let tuckshop = Place { path: "/tuckshop".to_owned(), name: "/tuckshop" };
         assert_eq!(first_naming(b"/tuckshop/api/src/main.rs", &tuckshop), None);

@@ -24,8 +24,8 @@ pub struct Provision {
 }
 
 impl Provision {
-    /// Fails where the tests cannot run, and where there is no Postgres or no Python, unless it is left out by its option. A missing tool of others is
-    /// reported and not fatal.
+    /// Fails where the tests cannot run. Fails where there is no Postgres or no Python, unless an option leaves it out. Any
+    /// other tool that is missing is reported.
     pub fn new(with_postgres: bool, with_python: bool) -> Result<Provision> {
         machine::must_be_linux()?;
         let (mut given, mut variables) = (Vec::new(), Vec::new());

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shop_has_already_is_told_by_line() {
+    fn what_the_shop_has_already_is_named_by_line() {
         let read = read_texts(&[
             ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\nx,c,,,,,US\n"),
             ("customers.csv", "id,name,email\na,A,a@shop.example\n\nc,C,c@shop.example\n"),

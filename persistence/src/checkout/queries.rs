@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::id::PageToken;
 
 use super::rows::{CheckoutRow, FINAL, OPEN, status_word};
-use crate::database::{Prepared, Tx, on_backend};
+use crate::database::{Tx, on_backend};
 use crate::schema::checkout;
 use crate::stored::{malformed, millis};
 
@@ -49,7 +49,7 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
-    match on_backend!(tx, |conn| Prepared(diesel::update(target).set(&row)).execute(*conn))? {
+    match on_backend!(tx, |conn| diesel::update(target).set(&row).execute(*conn))? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", changed.id))),
     }
@@ -58,13 +58,13 @@ pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> Qu
 /// Writes that a checkout became an order. Its content did not change, so it is not written again.
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
     let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
-    let update = Prepared(diesel::update(target).set((
+    let update = diesel::update(target).set((
         checkout::status.eq(status_word(completed.status)),
         checkout::version.eq(completed.version),
         checkout::updated_at.eq(millis(completed.updated_at)),
         checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.as_str())),
         checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str())),
-    )));
+    ));
     match on_backend!(tx, |conn| update.execute(*conn))? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", completed.id))),

@@ -74,7 +74,8 @@ pub(crate) fn learned_id(key: &str) -> String {
     format!("cust_{key}")
 }
 
-/// The stored addresses of the customers with this e-mail address.
+/// The stored addresses of the customers with this e-mail address. Those of orders are among them, however many were
+/// imported before imports had a limit.
 pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
     let key = email.key();
     if !storable(&key) {
@@ -83,9 +84,14 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
     let query = address::table
         .inner_join(customer::table)
         .filter(customer::email.eq(&key))
-        .order((bytewise(tx, "customer_id"), bytewise(tx, "address.id")))
+        .order((
+            address::customer_id.eq(learned_id(&key)).desc(),
+            bytewise(tx, "customer_id"),
+            bytewise(tx, "address.id"),
+        ))
         .limit(MAX_BOOK as i64);
-    let rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    let mut rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    rows.sort_by(|one, other| (&one.customer_id, &one.id).cmp(&(&other.customer_id, &other.id)));
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
@@ -102,22 +108,32 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     let mut stored: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
     // Locked in one order.
     stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
+    let mut is_kept = false;
     for known in &stored {
         let row = AddressRow::new(&known.customer_id, &destination.id, &destination.address);
         // Not written again as it is: the row would stay locked until the order is, and the customer's orders wait for
         // each other.
-        if *known != row {
-            let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
-            on_backend!(tx, |conn| update.execute(*conn))?;
+        if *known == row {
+            is_kept = true;
+            continue;
         }
+        let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
+        // None if another order made room for its own address meanwhile.
+        is_kept |= on_backend!(tx, |conn| update.execute(*conn))? > 0;
     }
-    if !stored.is_empty() {
+    if is_kept {
         return Ok(());
     }
     let id = learned_id(&key);
     let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
     let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
     on_backend!(tx, |conn| insert.execute(*conn))?;
+    // An import may have given the id to a customer with another e-mail address.
+    let query = customer::table.find(&id).select(customer::email);
+    let owner: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    if owner.as_deref() != Some(&key) {
+        return Ok(());
+    }
     make_room(tx, &id)?;
     let row = AddressRow::new(&id, &destination.id, &destination.address);
     let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));

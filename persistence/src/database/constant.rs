@@ -37,7 +37,7 @@ impl<ST, DB: Backend> QueryFragment<DB> for Constant<ST> {
         Ok(())
     }
 }
-/// Queries that have one in them are told apart by their whole text.
+/// Queries that have one in them are distinguished by their whole text.
 impl<ST> QueryId for Constant<ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -47,28 +47,6 @@ impl<ST, Source> SelectableExpression<Source> for Constant<ST> where Self: Expre
 impl<ST, GroupBy> ValidGrouping<GroupBy> for Constant<ST> {
     type IsAggregate = is_aggregate::Never;
 }
-
-/// A statement of the library that it would prepare anew each time, since the columns of an update may differ from run to
-/// run. Only for one whose text does not.
-pub(crate) struct Prepared<Q>(pub(crate) Q);
-
-impl<DB: Backend, Q: QueryFragment<DB>> QueryFragment<DB> for Prepared<Q> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.0.walk_ast(out)
-    }
-    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
-        Ok(true)
-    }
-}
-/// By its whole text: two that differ are two statements.
-impl<Q> QueryId for Prepared<Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-impl<Q: Query> Query for Prepared<Q> {
-    type SqlType = Q::SqlType;
-}
-impl<Q, Conn> RunQueryDsl<Conn> for Prepared<Q> {}
 
 /// A whole statement. `$1` in its text is the first of its values, as often as it appears.
 #[derive(Clone, Debug)]
@@ -138,3 +116,67 @@ impl Query for Statement {
     type SqlType = Untyped;
 }
 impl<Conn> RunQueryDsl<Conn> for Statement {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use diesel::connection::{InstrumentationEvent, SimpleConnection};
+
+    use super::*;
+
+    diesel::table! {
+        level (sku) {
+            sku -> Text,
+            held -> BigInt,
+        }
+    }
+
+    #[derive(QueryableByName)]
+    struct Sku {
+        #[diesel(sql_type = Text)]
+        sku: String,
+    }
+
+    #[test]
+    fn statement_with_other_values_is_not_prepared_again() {
+        let mut conn = SqliteConnection::establish(":memory:").expect("a database");
+        conn.batch_execute("CREATE TABLE level (sku TEXT NOT NULL PRIMARY KEY, held BIGINT NOT NULL)")
+            .expect("a table");
+        let prepared = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&prepared);
+        conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::CacheQuery { sql, .. } = event {
+                seen.lock().expect("sound").push(sql.to_owned());
+            }
+        });
+        for held in 1..=3 {
+            let sku = format!("sku_{held}");
+            diesel::insert_into(level::table)
+                .values((level::sku.eq(&sku), level::held.eq(held)))
+                .execute(&mut conn)
+                .expect("stored");
+            diesel::update(level::table.find(&sku)).set(level::held.eq(held * 10)).execute(&mut conn).expect("updated");
+            let query = level::table.filter(constant::<diesel::sql_types::Bool>("held > 0").and(level::sku.eq(&sku)));
+            let found: Vec<(String, i64)> = query.load(&mut conn).expect("read");
+            assert_eq!(found, [(sku.clone(), held * 10)]);
+            // The second value stands in two places.
+            let text = "SELECT sku FROM level WHERE sku = $1 AND held >= $2 AND held <= $2";
+            let found: Vec<Sku> = Statement::new(text).text(&sku).bigint(held * 10).load(&mut conn).expect("read");
+            assert_eq!(found.into_iter().map(|row| row.sku).collect::<Vec<_>>(), [sku]);
+        }
+        let prepared = prepared.lock().expect("sound");
+        // The library prepares its updates each time: their columns might differ.
+        let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
+        assert_eq!(kept, ["INSERT", "SELECT", "SELECT"], "{prepared:#?}");
+    }
+
+    #[test]
+    fn statement_without_one_of_its_values_is_an_error() {
+        let mut conn = SqliteConnection::establish(":memory:").expect("a database");
+        for text in ["SELECT $2 AS sku", "SELECT $0 AS sku", "SELECT $ AS sku"] {
+            let refused = Statement::new(text).text("one").load::<Sku>(&mut conn).map(drop);
+            assert!(matches!(refused, Err(Error::QueryBuilderError(_))), "{text}: {refused:?}");
+        }
+    }
+}

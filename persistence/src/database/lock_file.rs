@@ -251,14 +251,21 @@ enum Links {
 #[cfg(target_os = "linux")]
 fn look(path: &Path, links: Links) -> io::Result<Found> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    use rustix::io::Errno;
     let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
-    let found = statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK)?;
+    let found = match statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK) {
+        // Some sandboxes know no `statx`.
+        Err(Errno::NOSYS | Errno::PERM) => return look_at_all(path, links),
+        found => found?,
+    };
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
     Ok(Found { identity: (device, found.stx_ino), names: u64::from(found.stx_nlink) })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn look(path: &Path, links: Links) -> io::Result<Found> {
+use look_at_all as look;
+
+fn look_at_all(path: &Path, links: Links) -> io::Result<Found> {
     let found = if links == Links::Seen { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) }?;
     Ok(Found { identity: identity(&found), names: found.nlink() })
 }

@@ -35,7 +35,7 @@ use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
-pub(crate) use constant::{Prepared, Statement, constant};
+pub(crate) use constant::{Statement, constant};
 use job::{Job, JobEnd, Wait};
 use lock_file::{Held, LockFile};
 use pool::ConnectionPool;

@@ -12,7 +12,7 @@ use domain::delivery::{
 use domain::order::OrderId;
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, state};
-use crate::database::{Prepared, Statement, Tx, constant, on_backend};
+use crate::database::{Statement, Tx, constant, on_backend};
 use crate::schema::{delivery, destination};
 use crate::stored::{malformed, millis};
 
@@ -22,8 +22,7 @@ pub(super) const IS_PENDING: &str = "state = 'pending'";
 /// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
 /// its order holds up, with a lease to spare, as [`Chosen::leases`] has it, and of a standing within reach. $1 channel,
 /// $2 the least trusted standing, $3 business time, $4 later than any rest from then on ends, $5 the latest failure after
-/// which a new event is a reason to try again, $6 this database's time, $7 leases: numbered as they first appear, since
-/// that is how SQLite counts.
+/// which a new event is a reason to try again, $6 this database's time, $7 leases.
 ///
 /// The search walks from one destination with a pending message to the next, one probe of `delivery_due` each, and never
 /// sees a destination that has nothing pending. It needs no due time in the row of a destination, which every order would
@@ -181,17 +180,17 @@ pub(super) fn next_delivery(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) 
 }
 
 pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = Prepared(diesel::update(delivery::table.find(&row.id)).set((
+    let update = diesel::update(delivery::table.find(&row.id)).set((
         delivery::leased_until.eq(until),
         delivery::attempts.eq(row.attempts + 1),
         delivery::claims.eq(row.claims.saturating_add(1)),
-    )));
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
 
 pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = Prepared(diesel::update(destination::table.find(to)).set(destination::served_at.eq(millis(now))));
+    let update = diesel::update(destination::table.find(to)).set(destination::served_at.eq(millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -226,7 +225,7 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let update = Prepared(diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now))));
+    let update = diesel::update(delivery::table.find(id)).set(Ended::new(state, error, millis(now)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -240,12 +239,12 @@ pub(super) fn again(
     error: Option<&str>,
 ) -> QueryResult<()> {
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
-    let update = Prepared(diesel::update(delivery::table.find(claimed.id.as_str())).set((
+    let update = diesel::update(delivery::table.find(claimed.id.as_str())).set((
         delivery::due_at.eq(millis(at)),
         delivery::leased_until.eq(None::<i64>),
         delivery::attempts.eq(attempts),
         error.map(|error| delivery::last_error.eq(error)),
-    )));
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }

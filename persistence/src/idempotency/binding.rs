@@ -12,7 +12,7 @@ use domain::clock::Timestamp;
 use domain::idempotency::Claim;
 
 use super::queries;
-use crate::database::{Prepared, Tx, on_backend};
+use crate::database::{Tx, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::millis;
 
@@ -31,7 +31,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Tim
         .do_update()
         .set(bindings::created_at.eq(excluded(bindings::created_at)))
         .returning(bindings::resource);
-    let resource: String = on_backend!(tx, |conn| Prepared(upsert).get_result(*conn))?;
+    let resource: String = on_backend!(tx, |conn| upsert.get_result(*conn))?;
     if resource == claim.resource {
         return Ok(true);
     }

@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::idempotency::Claim;
 
 use super::binding;
-use crate::database::{Prepared, Tx, on_backend};
+use crate::database::{Tx, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::{malformed, millis};
 
@@ -77,9 +77,7 @@ pub(crate) fn set_outcome(
     key: &str,
     outcome: &str,
 ) -> QueryResult<()> {
-    let update = Prepared(
-        diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome)),
-    );
+    let update = diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome));
     match on_backend!(tx, |conn| update.execute(*conn))? {
         1 => Ok(()),
         // An outcome that nobody can be answered with: the key would stay in progress for ever.

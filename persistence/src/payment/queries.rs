@@ -13,7 +13,7 @@ use domain::payment::{
 use domain::secret::Secret;
 
 use crate::checkout::rows::{attempt_id, checkout_id};
-use crate::database::{Prepared, Tx, constant, engine_now, lease, on_backend};
+use crate::database::{Tx, constant, engine_now, lease, on_backend};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
@@ -100,11 +100,11 @@ pub(crate) fn state(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<Attem
 
 /// Nobody works on it any more; what is held is due again at `due_at`, and nothing else ever is.
 pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState, due_at: Timestamp) -> QueryResult<()> {
-    let update = Prepared(diesel::update(attempts::table.find(id.as_str())).set((
+    let update = diesel::update(attempts::table.find(id.as_str())).set((
         attempts::state.eq(state_word(state)),
         attempts::due_at.eq(millis(due_at)),
         attempts::leased_until.eq(None::<i64>),
-    )));
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp
 }
 
 pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &PaymentReference) -> QueryResult<()> {
-    let update = Prepared(diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0)));
+    let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -128,11 +128,11 @@ pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &Payment
 /// Only from `opened`: whoever settled it meanwhile knows more. Its owner gives it up.
 pub(super) fn set_unknown(tx: &mut Tx<'_>, id: &AttemptId, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Opened)));
-    let update = Prepared(diesel::update(target).set((
+    let update = diesel::update(target).set((
         attempts::state.eq(state_word(AttemptState::Unknown)),
         attempts::due_at.eq(millis(now)),
         attempts::leased_until.eq(None::<i64>),
-    )));
+    ));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -209,8 +209,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
     let target = attempts::table
         .find(claimed.id.as_str())
         .filter(attempts::state.eq(state_word(claimed.state)).and(attempts::checks.eq(fence)));
-    let update =
-        Prepared(diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>))));
+    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }
@@ -225,9 +224,8 @@ pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool
 
 pub(super) fn end_held(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState) -> QueryResult<()> {
     let held = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Authorized)));
-    let update = Prepared(
-        diesel::update(held).set((attempts::state.eq(state_word(state)), attempts::leased_until.eq(None::<i64>))),
-    );
+    let update =
+        diesel::update(held).set((attempts::state.eq(state_word(state)), attempts::leased_until.eq(None::<i64>)));
     on_backend!(tx, |conn| update.execute(*conn))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Prepared, Tx, bytewise, on_backend};
+use crate::database::{Tx, bytewise, on_backend};
 use crate::schema::stock;
 
 /// The levels of every SKU in `demand` as they are now. They may change at any moment.
@@ -47,10 +47,8 @@ fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
 
 pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
     for level in levels {
-        let update = Prepared(
-            diesel::update(stock::table.find(level.sku.as_str()))
-                .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held))),
-        );
+        let update = diesel::update(stock::table.find(level.sku.as_str()))
+            .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
         on_backend!(tx, |conn| update.execute(*conn))?;
     }
     Ok(())

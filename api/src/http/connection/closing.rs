@@ -105,6 +105,7 @@ pub async fn close(socket: Rc<Socket>) {
     }
     socket.end_writing();
     let (mut left, mut piece) = (socket.connections.limits.linger_bytes(), vec![0; PIECE]);
+    let mut has_sent = false;
     let all_read = poll_fn(|cx| {
         loop {
             let mut out = ReadBuf::new(&mut piece);
@@ -113,6 +114,7 @@ pub async fn close(socket: Rc<Socket>) {
             if read.is_err() || got == 0 {
                 return Poll::Ready(true);
             }
+            has_sent = true;
             match left.checked_sub(got) {
                 Some(less) => left = less,
                 None => return Poll::Ready(false),
@@ -120,7 +122,7 @@ pub async fn close(socket: Rc<Socket>) {
         }
     });
     let all_read = tokio::time::timeout(LINGER, all_read).await.unwrap_or(false);
-    if !all_read && socket.to_come.get() != ToCome::RestOfCut {
+    if !all_read && has_sent && socket.to_come.get() != ToCome::RestOfCut {
         socket.connections.cut(Cut::UnreadBody, socket.peer);
     }
 }

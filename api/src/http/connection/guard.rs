@@ -415,8 +415,11 @@ impl AsyncWrite for Guarded {
             }
             written => {
                 this.begun = true;
-                let is_whole = matches!(this.phase, Phase::Request(Body::Whole));
-                this.socket.to_come.set(if is_whole { ToCome::Requests } else { ToCome::Rest });
+                match this.phase {
+                    Phase::Request(Body::Whole) => this.socket.to_come.set(ToCome::Requests),
+                    Phase::Over => {}
+                    _ => this.socket.to_come.set(ToCome::Rest),
+                }
                 this.deadlines.write = None;
                 written
             }

@@ -16,6 +16,8 @@ const LEARNED: usize = 20;
 on_both_engines!(
     address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones,
     address_of_a_known_id_is_replaced_wherever_it_is_stored,
+    address_of_an_order_is_offered_beside_more_imported_ones_than_are_read,
+    customer_of_another_email_gets_no_address_by_its_id,
 );
 
 fn buyer(email: &str) -> Option<Buyer> {
@@ -100,4 +102,28 @@ async fn address_of_a_known_id_is_replaced_wherever_it_is_stored(place: Place) {
     assert_eq!(raw.number("SELECT count(*) FROM customer WHERE email = 'ada@example.com'"), 2);
     let book = offered(&place, &shop, "ada@example.com").await;
     assert_eq!(book.iter().filter(|one| one.id.0 == "home").count(), 1, "{book:?}");
+}
+
+async fn address_of_an_order_is_offered_beside_more_imported_ones_than_are_read(place: Place) {
+    let shop = place.shop().await;
+    // An earlier program had no limit. Their customer comes first in the order of ids.
+    let mut raw = place.raw();
+    raw.execute("INSERT INTO customer (id, name, email) VALUES ('aaa', 'Eve', 'eve@example.com')");
+    for number in 0..IMPORTED + LEARNED + 5 {
+        raw.execute(&format!(
+            "INSERT INTO address (customer_id, id, street) VALUES ('aaa', 'old{number:03}', 'Old St')"
+        ));
+    }
+    bought(&place, &shop, "eve@example.com", "home", address("1 New St")).await;
+    let book = offered(&place, &shop, "eve@example.com").await;
+    assert!(has(&book, "home"), "{book:?}");
+}
+
+async fn customer_of_another_email_gets_no_address_by_its_id(place: Place) {
+    let shop = place.shop().await;
+    let sql = "INSERT INTO customer (id, name, email) VALUES ('cust_eve@example.com', 'Eve', 'eve@new.example')";
+    place.raw().execute(sql);
+    bought(&place, &shop, "eve@example.com", "home", address("1 New St")).await;
+    assert!(!has(&offered(&place, &shop, "eve@new.example").await, "home"));
+    assert_eq!(place.raw().number("SELECT count(*) FROM address WHERE id = 'home'"), 0);
 }
