@@ -81,6 +81,17 @@ mod tests {
         assert_eq!(refused.short, [(fern, 0), (rose, 2)]);
     }
 
+    #[test]
+    fn what_is_taken_leaves_the_shelf_and_what_is_released_stays() {
+        let (rose, pot) = (sku("rose"), sku("pot"));
+        let demand = Demand::of([(&rose, 3), (&pot, 1)]);
+        // In the order of the demand; what was not asked for is left out.
+        let levels = [level("rose", 10, 5), level("fern", 7, 7), level("pot", 4, 1)];
+        assert_eq!(hold(&demand, &levels), Ok(vec![level("pot", 4, 2), level("rose", 10, 8)]));
+        assert_eq!(take(&demand, &levels), [level("pot", 3, 0), level("rose", 7, 2)]);
+        assert_eq!(release(&demand, &levels), [level("pot", 4, 0), level("rose", 10, 2)]);
+    }
+
     proptest! {
         #[test]
         fn holding_never_promises_what_is_not_there(
