@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
-/// A book with at most one message, and the courier to its destination.
+/// A store with at most one message, and the sender to its destination.
 #[derive(Clone)]
 struct World {
     is_due: bool,

@@ -2,9 +2,8 @@
 //!
 //! A task runs in passes: every period, at once when nudged or when a task that makes work for it has done something,
 //! at once again while there is more. A pass has a timeout; a pass that fails or panics is logged and tried again later,
-//! with a growing wait. A task with several lanes may have as many passes at once: a lane that finds work twice in a row
-//! wakes the next, and another after four, eight and so on. So one item costs two passes, and an idle task one in each
-//! period.
+//! with a growing wait. A task may have several passes at once. One that finds work twice in a row wakes another, and again
+//! after four times, eight times and so on. So one item costs two passes, and an idle task one in each period.
 //!
 //! A wait after failures ends early when what failed is reached again: a task that succeeds after such failures wakes the
 //! others, and while any task fails a probe asks the dependency that all tasks share.
@@ -223,9 +222,9 @@ impl Duty {
         let stopped = self.supervisor.stop.cancelled();
         tokio::pin!(stopped);
         let mut recoveries = self.supervisor.recoveries.subscribe();
-        // Failures of this lane since a success or a recovery.
+        // Failures since a success or a recovery.
         let mut strikes = 0;
-        // Passes of this lane in a row that found more to do.
+        // Passes in a row that found more to do.
         let mut busy: u32 = 0;
         loop {
             // Before the pass, so that a recovery during it is not missed.
@@ -235,8 +234,8 @@ impl Duty {
             busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    // Not after the first: one item alone would cost every lane a look that finds nothing. Then ever more
-                    // seldom: others that are needed are awake by then.
+                    // Not after the first: for one item alone, each other pass would find nothing. Then ever more seldom:
+                    // the others are awake by then.
                     Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.lanes > 1 => {
                         own.nudge.notify_one();
                     }

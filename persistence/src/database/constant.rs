@@ -2,7 +2,7 @@
 //!
 //! `diesel::sql_query` and `diesel::dsl::sql` are prepared anew for every run, because their texts could be without end.
 //! The engine then parses and plans each time, and Postgres is asked twice. So both are only for what runs seldom.
-//! A text of this module is kept, prepared, for as long as its connection: build it from constants only, and hand over
+//! A text of this module is kept, prepared, for as long as its connection: build it from constants only, and give
 //! what varies as a value.
 
 use std::borrow::Cow;
@@ -160,7 +160,7 @@ mod tests {
             let query = level::table.filter(constant::<diesel::sql_types::Bool>("held > 0").and(level::sku.eq(&sku)));
             let found: Vec<(String, i64)> = query.load(&mut conn).expect("read");
             assert_eq!(found, [(sku.clone(), held * 10)]);
-            // The second value stands in two places.
+            // The second value is used twice.
             let text = "SELECT sku FROM level WHERE sku = $1 AND held >= $2 AND held <= $2";
             let found: Vec<Sku> = Statement::new(text).text(&sku).bigint(held * 10).load(&mut conn).expect("read");
             assert_eq!(found.into_iter().map(|row| row.sku).collect::<Vec<_>>(), [sku]);

@@ -50,7 +50,7 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
 }
 
 /// Orders find a customer by the e-mail address. A customer that the shop made of an order does not count: what is known
-/// of the buyer is offered beside what is imported, and no purchase may stand in the way of an import.
+/// of the buyer is offered beside what is imported, and no purchase may prevent an import.
 pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
     /// Of one e-mail address, from a time before this was checked.
     const COPIES: usize = 10;

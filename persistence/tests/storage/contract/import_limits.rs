@@ -152,7 +152,7 @@ async fn email_that_the_shop_has_of_another_customer_is_refused_by_its_row(place
     // The address goes from one customer to another in one import.
     import(&shop, customers(&[("cust_2", "ada@example.com"), ("cust_1", "tom@example.com")])).await.expect("imported");
 
-    // A customer whom the shop made of an order is no obstacle: a purchase cannot stand in the way of an import.
+    // A customer whom the shop made of an order is no obstacle: a purchase cannot prevent an import.
     let mut wanted = rich_request();
     wanted.buyer.as_mut().expect("a buyer").email = Email::parse("eve@example.com");
     let answer = shop.checkouts.create(&alice(), create("eve"), new_checkout(wanted)).await.expect("created");
