@@ -62,6 +62,8 @@ async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place
         );
         let line = shop.logged("payment attempt reconciled").await;
         assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("not_attempted")));
+        // Recorded before the shop was killed, or found after.
+        assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
         assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
         shop.must_be_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();

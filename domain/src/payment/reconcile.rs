@@ -56,9 +56,9 @@ impl PaymentReconciler {
         let due = self.attempts.claim_due(&ctx.at_most(CLAIMING), now, CLAIM, RECONCILE_BATCH).await?;
         let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
         let mut failed = None;
-        for attempt in due {
+        for mut attempt in due {
             // One attempt that cannot be resolved must not keep the others waiting.
-            if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &attempt).await {
+            if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &mut attempt).await {
                 warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
                     "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
                     "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(),
@@ -81,7 +81,7 @@ impl PaymentReconciler {
     }
 
     /// Asks, and ends what is still open: an attempt comes here only when nobody else is working on it.
-    async fn reconcile(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<(), Fault> {
+    async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
         let outcome = self.find_out(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
             "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.as_str(),
@@ -91,7 +91,8 @@ impl PaymentReconciler {
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
-    async fn find_out(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentOutcome, Fault> {
+    /// Gives the attempt the reference that it finds, so that the log lines after it carry it.
+    async fn find_out(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
         // What costs nothing is never brought to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
@@ -115,6 +116,7 @@ impl PaymentReconciler {
         };
         if attempt.reference.is_none() {
             // What turns out to be held is captured by its reference, and what was charged is given back by it.
+            attempt.reference = Some(reference.clone());
             let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
             until_recorded(ctx, &*self.clock, record).await?;
         }
