@@ -10,43 +10,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::checkout::{
-    CancelCheckout, CheckoutBook, CheckoutExpiry, CompleteCheckout, CompletionLimits, CreateCheckout, UpdateCheckout,
+    CancelCheckout, CheckoutExpiry, CheckoutStore, CompleteCheckout, CompletionLimits, CreateCheckout, UpdateCheckout,
 };
 use domain::clock::Clock;
-use domain::delivery::{Announcer, Channel, Courier, Deliver, DeliveryBook, DeliveryLimits, DeliveryPurge};
-use domain::idempotency::{IdempotencyPurge, IdempotencyRecords};
+use domain::idempotency::{IdempotencyPurge, IdempotencyStore};
 use domain::import::Import;
-use domain::order::OrderBook;
-use domain::payment::{
-    LONGEST_PASS, PaymentAttempts, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, PaymentRefunds,
+use domain::order::OrderStore;
+use domain::outbox::{
+    Channel, DispatchLimits, NotificationComposer, OutboxDispatcher, OutboxPurge, OutboxStore, Sender,
 };
-use domain::platform::PlatformRegistry;
+use domain::payment::{
+    AttemptStore, LONGEST_PASS, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, RefundStore,
+};
+use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::mock_payment_handler::{MockConfig, MockPaymentHandler, OnFile};
+use integrations::mock_gateway::{MockConfig, MockPaymentHandler, OnFile};
 use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::{PlatformProfiles, validate_profile};
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
-use integrations::webhook::{NotAnAgent, WebhookCourier};
+use integrations::webhooks::{NotAnAgent, WebhookSender};
 use persistence::{
-    Database, DatabaseUrl, OpenError, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport, SqlKeyStore,
-    SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
+    Database, DatabaseUrl, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore,
+    SqlOrderStore, SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
 };
 use slog::Logger;
 use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::announce::Announcements;
+use crate::buyer_pages::{Home, Pages};
 use crate::clock::SystemClock;
 use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
+use crate::gateway_events::{EventRefused, Payments, ReadEvent};
+use crate::health::Operations;
 use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
-use crate::operations::Operations;
-use crate::pages::{Home, Pages};
-use crate::payments::{EventRefused, Payments, ReadEvent};
+use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
 use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
 use crate::simulation::Simulation;
@@ -62,7 +64,7 @@ pub struct App {
     /// `None` when the gateway tells nothing of its own accord.
     pub payments: Option<Payments>,
     pub operations: Operations,
-    pub deliveries: Arc<dyn DeliveryBook>,
+    pub deliveries: Arc<dyn OutboxStore>,
     /// `None` in production: then its routes do not exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
@@ -127,30 +129,30 @@ impl App {
             open_orders: config.order_read_access() == ReadAccess::Open,
             outage: Outage::default(),
         };
-        let mail = settings::mail(config)?.map(|courier| Arc::new(courier) as Arc<dyn Courier>);
-        let announcer: Arc<dyn Announcer> =
-            Arc::new(Announcements { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
+        let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
+        let composer: Arc<dyn NotificationComposer> =
+            Arc::new(Notifications { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
 
-        let checkouts: Arc<dyn CheckoutBook> = Arc::new(SqlCheckoutBook::new(database.clone(), announcer.clone()));
-        let orders: Arc<dyn OrderBook> = Arc::new(SqlOrderBook::new(database.clone(), announcer));
-        let attempts: Arc<dyn PaymentAttempts> = Arc::new(SqlPaymentAttempts::new(database.clone()));
-        let refunds: Arc<dyn PaymentRefunds> = Arc::new(SqlPaymentRefunds::new(database.clone()));
-        let records: Arc<dyn IdempotencyRecords> = Arc::new(SqlIdempotencyRecords::new(database.clone()));
-        let deliveries: Arc<dyn DeliveryBook> = Arc::new(SqlDeliveryBook::new(database.clone()));
-        let platforms: Arc<dyn PlatformRegistry> = Arc::new(SqlPlatformRegistry::new(database.clone()));
+        let checkouts: Arc<dyn CheckoutStore> = Arc::new(SqlCheckoutStore::new(database.clone(), composer.clone()));
+        let orders: Arc<dyn OrderStore> = Arc::new(SqlOrderStore::new(database.clone(), composer));
+        let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore::new(database.clone()));
+        let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore::new(database.clone()));
+        let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore::new(database.clone()));
+        let deliveries: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore::new(database.clone()));
+        let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore::new(database.clone()));
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
-        let webhooks = WebhookCourier::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
+        let webhooks = WebhookSender::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
-        let deliver = |channel, courier, send_ms, per_destination, at_once| {
-            let limits = DeliveryLimits { send: millis(send_ms), per_destination, at_once };
-            Deliver::new(channel, deliveries.clone(), courier, clock.clone(), limits)
+        let deliver = |channel, sender, send_ms, per_endpoint, at_once| {
+            let limits = DispatchLimits { send: millis(send_ms), per_endpoint, at_once };
+            OutboxDispatcher::new(channel, deliveries.clone(), sender, clock.clone(), limits)
         };
         let webhook = &config.webhook;
         let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
@@ -159,12 +161,12 @@ impl App {
         let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
-            (Arc::new(DeliveryPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
+            (Arc::new(OutboxPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
             (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
         ];
-        if let Some(courier) = mail {
+        if let Some(sender) = mail {
             let at_once = config.mail.at_once;
-            let delivery = deliver(Channel::Mail, courier, config.mail.timeout_ms, at_once, at_once);
+            let delivery = deliver(Channel::Mail, sender, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
         let reconciler = PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
@@ -306,8 +308,8 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 
 /// What the commands of an operator work on, beside a server that may be running.
 pub struct Tools {
-    pub platforms: Arc<dyn PlatformRegistry>,
-    pub deliveries: Arc<dyn DeliveryBook>,
+    pub platforms: Arc<dyn PlatformStore>,
+    pub deliveries: Arc<dyn OutboxStore>,
     /// Whether letters have somewhere to go.
     pub has_mail_relay: bool,
     pub keys: Arc<dyn KeyStore>,
@@ -327,8 +329,8 @@ impl Tools {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = key_store(config, &database)?;
         Ok(Self {
-            platforms: Arc::new(SqlPlatformRegistry::new(database.clone())),
-            deliveries: Arc::new(SqlDeliveryBook::new(database)),
+            platforms: Arc::new(SqlPlatformStore::new(database.clone())),
+            deliveries: Arc::new(SqlOutboxStore::new(database)),
             has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,

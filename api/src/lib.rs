@@ -5,19 +5,19 @@
 //!
 //! **Architecture Invariant:** only [`app`], the composition root, names an adapter. Everything else knows the ports.
 
-pub mod announce;
 pub mod app;
 pub mod bidi;
+pub mod buyer_pages;
 pub mod card;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod csv;
+pub mod gateway_events;
+pub mod health;
 pub mod http;
-pub mod import;
 pub mod log;
-pub mod operations;
-pub mod pages;
-pub mod payments;
+pub mod notifications;
 pub mod runtime;
 pub mod server;
 pub mod shopping;

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::health::Operations;
 use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
-use crate::operations::Operations;
 use crate::runtime::{Shutdown, refuse_latecomers};
-use crate::{operations, pages, payments, shopping, simulation};
+use crate::{buyer_pages, gateway_events, health, shopping, simulation};
 
 /// How the server came to an end.
 #[derive(Debug, PartialEq, Eq)]
@@ -198,10 +198,10 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
         let mut routes = Routes::default();
         // First what is asked for most: the router tries one pattern after another.
         shopping::v2026_04_08::routes(&mut routes);
-        pages::routes(&mut routes);
-        operations::probes(&mut routes);
+        buyer_pages::routes(&mut routes);
+        health::probes(&mut routes);
         if serves_status {
-            operations::status(&mut routes);
+            health::status(&mut routes);
         }
         let mut actix = Actix::new()
             .wrap(from_fn(request_scope))
@@ -212,7 +212,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
             .app_data(operations.clone());
         if let Some(payments) = &payments {
             actix = actix.app_data(payments.clone());
-            payments::routes(&mut routes);
+            gateway_events::routes(&mut routes);
         }
         if let Some(simulation) = &simulation {
             actix = actix.app_data(simulation.clone());
@@ -238,8 +238,8 @@ fn start_operations(
     let (scope, operations) = (web::Data::new(scope), web::Data::new(operations));
     let application = move || {
         let mut routes = Routes::default();
-        operations::probes(&mut routes);
-        operations::status(&mut routes);
+        health::probes(&mut routes);
+        health::status(&mut routes);
         let actix = Actix::new().wrap(from_fn(request_scope)).app_data(scope.clone()).app_data(operations.clone());
         actix.configure(|config| routes.install(config)).default_service(web::to(no_such_route))
     };

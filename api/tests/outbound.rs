@@ -18,7 +18,7 @@ mod invariants;
 #[path = "kit/mod.rs"]
 mod kit;
 #[allow(dead_code, reason = "the couriers use more of it")]
-#[path = "../../integrations/tests/couriers/kit/python.rs"]
+#[path = "../../integrations/tests/senders/kit/python.rs"]
 mod python;
 #[path = "outbound/receiver.rs"]
 mod receiver;

@@ -16,7 +16,7 @@ use crate::fault::{Fault, FaultKind};
 pub struct RequestContext {
     request_id: RequestId,
     trace: TraceContext,
-    principal: Principal,
+    caller: Caller,
     deadline: Deadline,
     cancellation: CancellationToken,
     timings: Arc<Timings>,
@@ -29,21 +29,12 @@ impl RequestContext {
         log: &Logger,
         request_id: RequestId,
         trace: TraceContext,
-        principal: Principal,
+        caller: Caller,
         deadline: Deadline,
         cancellation: CancellationToken,
     ) -> Self {
         let log = log.new(o!("request_id" => request_id.0.clone(), "trace_id" => trace.trace_id_hex()));
-        Self {
-            request_id,
-            trace,
-            principal,
-            deadline,
-            cancellation,
-            timings: Arc::default(),
-            log,
-            past_no_return: false,
-        }
+        Self { request_id, trace, caller, deadline, cancellation, timings: Arc::default(), log, past_no_return: false }
     }
 
     /// For one pass of a supervised task: no caller, so the task's own name stands in for one.
@@ -58,7 +49,7 @@ impl RequestContext {
         Self {
             request_id: RequestId(name.to_owned()),
             trace,
-            principal: Principal::Task(name),
+            caller: Caller::Task(name),
             deadline,
             cancellation,
             timings: Arc::default(),
@@ -73,8 +64,8 @@ impl RequestContext {
     pub fn trace(&self) -> &TraceContext {
         &self.trace
     }
-    pub fn principal(&self) -> &Principal {
-        &self.principal
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
     pub fn deadline(&self) -> Deadline {
         self.deadline
@@ -101,10 +92,10 @@ impl RequestContext {
         Ok(())
     }
 
-    /// The same request on behalf of a principal that became known after it was opened.
+    /// The same request on behalf of a caller that became known after it was opened.
     #[must_use]
-    pub fn on_behalf_of(&self, principal: Principal) -> Self {
-        Self { principal, ..self.clone() }
+    pub fn for_caller(&self, caller: Caller) -> Self {
+        Self { caller, ..self.clone() }
     }
 
     /// The same request with less time: for a step that must leave time for the next one.
@@ -129,7 +120,7 @@ impl RequestContext {
 
 /// On whose behalf the work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
+pub enum Caller {
     Anonymous,
     /// A platform that buys for its users.
     Platform(Platform),
@@ -314,7 +305,7 @@ mod tests {
         let log = Logger::root(slog::Discard, o!());
         let id = RequestId::parse("req-1").expect("valid");
         let trace = TraceContext::start();
-        RequestContext::new(&log, id, trace, Principal::Anonymous, Deadline::after(budget), CancellationToken::new())
+        RequestContext::new(&log, id, trace, Caller::Anonymous, Deadline::after(budget), CancellationToken::new())
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub trait BackgroundTask: Send + Sync {
 /// What a pass found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing was left to do; wait for the period or a nudge.
+    /// Nothing was left to do; wait for the period or a wake.
     Idle,
     /// This many items were handled and none is known to be left.
     Done(u32),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::checkout::{Answer, Begun, Checkout, CheckoutError, CheckoutRefusal, Outcome, Status};
 use domain::fault::FaultKind;
-use domain::idempotency::ClaimRefusal;
+use domain::idempotency::KeyRefusal;
 use domain::payment::{AttemptId, GatewayState};
 use world::*;
 
@@ -241,7 +241,7 @@ async fn a_repetition_out_of_time_is_told_to_come_back() {
     };
     // The pauses of this world take no time, so it is the real deadline that ends the waiting.
     let (answer, _, _) = complete_within(Duration::from_millis(1_300), world).await;
-    let refused = CheckoutRefusal::Key(ClaimRefusal::InProgress);
+    let refused = CheckoutRefusal::Key(KeyRefusal::InProgress);
     assert!(matches!(answer, Err(CheckoutError::Refused(refusal)) if refusal == refused));
 }
 

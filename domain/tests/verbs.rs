@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutBook, CheckoutError, CheckoutExpiry,
-    CheckoutId, CheckoutRequest, CreateCheckout, CreateCommand, NewCheckout, Outcome, Settlement, UpdateCheckout,
+    Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutError, CheckoutExpiry, CheckoutId,
+    CheckoutRequest, CheckoutStore, CreateCheckout, CreateCommand, NewCheckout, Outcome, Settlement, UpdateCheckout,
     UpdateCommand, Write,
 };
 use domain::clock::{Clock, Timestamp};
-use domain::context::{Deadline, PlatformId, Principal, RequestContext, RequestId, TraceContext};
+use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
 use domain::fault::{Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::{Claim, Fingerprint, IdempotencyPurge, IdempotencyRecords, Key, RETENTION};
+use domain::idempotency::{Fingerprint, IdempotencyPurge, IdempotencyStore, Key, KeyClaim, RETENTION};
 use domain::money::Currency;
 use domain::task::{BackgroundTask, Progress};
 use time::macros::datetime;
@@ -52,7 +52,7 @@ fn from_now(at: Timestamp) -> i64 {
     (at - NOW).whole_seconds()
 }
 
-impl CheckoutBook for Book {
+impl CheckoutStore for Book {
     fn create(&self, _: &RequestContext, write: Write, new: NewCheckout) -> PortFuture<Answer, CheckoutError> {
         let (at, expires) = (from_now(write.now), from_now(new.expires_at));
         self.ask(format!("create {} {at} {expires} {}", write.claim.key.as_str(), new.currency.code()), done())
@@ -81,7 +81,7 @@ impl CheckoutBook for Book {
     fn settle(&self, _: &RequestContext, _: Settlement) -> PortFuture<Outcome, Fault> {
         never()
     }
-    fn completion(&self, _: &RequestContext, _: Claim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
         never()
     }
     fn expire(
@@ -95,7 +95,7 @@ impl CheckoutBook for Book {
     }
 }
 
-impl IdempotencyRecords for Book {
+impl IdempotencyStore for Book {
     fn purge(&self, _: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         self.ask(format!("purge {} {limit}", from_now(before)), Ok(self.purged))
     }
@@ -114,13 +114,13 @@ impl Clock for Book {
 }
 
 fn ctx(budget: Duration) -> RequestContext {
-    let (log, principal) = (slog::Logger::root(slog::Discard, slog::o!()), Principal::Anonymous);
+    let (log, principal) = (slog::Logger::root(slog::Discard, slog::o!()), Caller::Anonymous);
     let (trace, deadline) = (TraceContext::start(), Deadline::after(budget));
     RequestContext::new(&log, RequestId::generate(), trace, principal, deadline, CancellationToken::new())
 }
 
-fn claim() -> Claim {
-    Claim {
+fn claim() -> KeyClaim {
+    KeyClaim {
         principal: PlatformId("https://platform.example/".to_owned()),
         operation: "checkout.test",
         resource: String::new(),

@@ -11,10 +11,10 @@
 //! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
 //! composition root names it.
 
-pub mod mail;
-pub mod mock_payment_handler;
+pub mod email;
+pub mod mock_gateway;
 pub mod outbound;
 pub mod platform_profile;
 pub mod signatures;
 pub mod stripe;
-pub mod webhook;
+pub mod webhooks;

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use domain::payment::{HandlerId, PaymentHandler};
 use domain::secret::Secret;
-use integrations::mail::{self, MailConfig, MailCourier, MailCredentials, MailTls};
+use integrations::email::{self, EmailConfig, EmailCredentials, EmailSender, EmailTls};
 use integrations::outbound::GivenPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
 use persistence::DatabaseUrl;
 use slog::{Logger, warn};
 
-use crate::config::{Capture, Config, MailProtection, Mistake, Mode};
+use crate::config::{Capture, Config, EmailProtection, Mistake, Mode};
 use crate::http::connection::{Connections, Limits};
 
 const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
@@ -56,18 +56,20 @@ pub fn mistakes(config: &Config) -> Vec<Mistake> {
     }
     let relay = &config.mail;
     if let Some(host) = &relay.host {
-        match mail::check_host(host) {
-            Ok(()) => found
-                .note("TUCKSHOP_MAIL_TLS", mail::check_protection(mail_tls(relay.tls), host, relay.password.is_some())),
+        match email::check_host(host) {
+            Ok(()) => found.note(
+                "TUCKSHOP_MAIL_TLS",
+                email::check_protection(mail_tls(relay.tls), host, relay.password.is_some()),
+            ),
             refused => found.note("TUCKSHOP_MAIL_HOST", refused),
         }
     }
     if let Some(from) = &relay.from {
-        found.note("TUCKSHOP_MAIL_FROM", mail::check_sender(from));
+        found.note("TUCKSHOP_MAIL_FROM", email::check_sender(from));
     }
     if let Some(path) = &relay.ca_path {
         let roots = read(MAIL_CA_PATH, path);
-        found.extend(roots.and_then(|pem| mail::check_roots(&pem).map_err(|error| mistake(MAIL_CA_PATH, error))));
+        found.extend(roots.and_then(|pem| email::check_roots(&pem).map_err(|error| mistake(MAIL_CA_PATH, error))));
     }
     found.extend(keys(config));
     found.0
@@ -124,23 +126,23 @@ pub(super) fn stripe(config: &Config, base_url: String, secret_key: Secret) -> S
 }
 
 /// `None` when no relay is configured: then nothing is written either.
-pub(super) fn mail(config: &Config) -> Result<Option<MailCourier>, Mistake> {
+pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
     let mail = &config.mail;
     let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
     let credentials = match (mail.username.clone(), mail.password.clone()) {
-        (Some(username), Some(password)) => Some(MailCredentials { username, password }),
+        (Some(username), Some(password)) => Some(EmailCredentials { username, password }),
         _ => None,
     };
     let extra_roots = mail.ca_path.as_deref().map(|path| read(MAIL_CA_PATH, path)).transpose()?;
-    let settings = MailConfig { host, port: mail.port(), tls: mail_tls(mail.tls), credentials, from, extra_roots };
-    MailCourier::new(settings).map(Some).map_err(|error| mistake("TUCKSHOP_MAIL_HOST", error))
+    let settings = EmailConfig { host, port: mail.port(), tls: mail_tls(mail.tls), credentials, from, extra_roots };
+    EmailSender::new(settings).map(Some).map_err(|error| mistake("TUCKSHOP_MAIL_HOST", error))
 }
 
-fn mail_tls(protection: MailProtection) -> MailTls {
+fn mail_tls(protection: EmailProtection) -> EmailTls {
     match protection {
-        MailProtection::Implicit => MailTls::Implicit,
-        MailProtection::Starttls => MailTls::StartTls,
-        MailProtection::None => MailTls::None,
+        EmailProtection::Implicit => EmailTls::Implicit,
+        EmailProtection::Starttls => EmailTls::StartTls,
+        EmailProtection::None => EmailTls::None,
     }
 }
 

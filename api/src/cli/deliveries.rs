@@ -6,11 +6,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
-use domain::delivery::{
-    Channel, DeliveryFilter, DeliveryId, DeliveryState, DeliverySummary, Destination, DestinationSummary, Next,
-    Selection,
-};
 use domain::fault::Fault;
+use domain::outbox::{
+    Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, OutboxMessageId, Selection,
+};
 use time::format_description::well_known::Rfc3339;
 
 use super::output::say;
@@ -99,7 +98,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
 fn selected(session: &Session<'_>, id: Option<String>, destination: Option<String>) -> Result<Selection, String> {
     match (id, destination) {
         (Some(id), _) => {
-            DeliveryId::parse(&id).map(Selection::One).ok_or_else(|| format!("{id:?} is no id of a delivery"))
+            OutboxMessageId::parse(&id).map(Selection::One).ok_or_else(|| format!("{id:?} is no id of a delivery"))
         }
         (None, Some(to)) => known(session, to).map(Selection::Of),
         (None, None) => Ok(Selection::All),
@@ -107,10 +106,10 @@ fn selected(session: &Session<'_>, id: Option<String>, destination: Option<Strin
 }
 
 /// The destination of this name, whole or as the list shows it. A name that means none would silently mean nothing.
-fn known(session: &Session<'_>, name: String) -> Result<Destination, String> {
-    let to = Destination(name);
+fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
+    let to = Endpoint(name);
     let ask = |one, most| {
-        let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, most));
+        let found = session.wait(session.tools.deliveries.endpoints(&session.ctx, one, most));
         found.map_err(|fault| fault.chain())
     };
     if !ask(Some(to.clone()), 1)?.is_empty() {
@@ -124,7 +123,7 @@ fn known(session: &Session<'_>, name: String) -> Result<Destination, String> {
 
 fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
     let destination = to.map(|to| known(session, to)).transpose()?;
-    let filter = DeliveryFilter { state: state.map(State::of), destination };
+    let filter = MessageFilter { state: state.map(State::of), endpoint: destination };
     let found = session.wait(session.tools.deliveries.list(&session.ctx, filter, limit + 1));
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
@@ -134,7 +133,7 @@ fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: 
     Ok(())
 }
 
-fn print(delivery: &DeliverySummary, now: Timestamp) {
+fn print(delivery: &MessageSummary, now: Timestamp) {
     let next = match delivery.next {
         Some(Next::At(due)) if due <= now => "  due now".to_owned(),
         Some(Next::At(due)) => format!("  next at {}", text(due)),
@@ -150,13 +149,13 @@ fn print(delivery: &DeliverySummary, now: Timestamp) {
         text(delivery.occurred_at),
         delivery.event,
         delivery.order,
-        delivery.destination,
+        delivery.endpoint,
         delivery.attempts,
     );
 }
 
 fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
-    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, None, limit + 1));
+    let found = session.wait(session.tools.deliveries.endpoints(&session.ctx, None, limit + 1));
     let found = found.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
     let shown = found.get(..limit as usize).unwrap_or(&found);
@@ -172,7 +171,7 @@ fn summary(shown: usize, found: usize) -> String {
     }
 }
 
-fn print_destination(it: &DestinationSummary, now: Timestamp, has_mail_relay: bool) {
+fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool) {
     let mut line = format!("{}  {}  pending {}", it.id, it.channel.as_str(), it.pending);
     let since = |word: &str, instant: Option<Timestamp>| {
         instant.map(|instant| format!("  {word} {}", text(instant))).unwrap_or_default()
@@ -236,7 +235,7 @@ fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
         Selection::Of(to) => Some(to.clone()),
         Selection::All => None,
     };
-    let found = session.wait(session.tools.deliveries.destinations(&session.ctx, one, MOST_DESTINATIONS + 1));
+    let found = session.wait(session.tools.deliveries.endpoints(&session.ctx, one, MOST_DESTINATIONS + 1));
     let found = found.map_err(|fault| fault.chain())?;
     if found.len() > MOST_DESTINATIONS as usize {
         return Err(format!("there are more than {MOST_DESTINATIONS} destinations: name one"));
@@ -259,12 +258,12 @@ fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result
 }
 
 impl State {
-    fn of(self) -> DeliveryState {
+    fn of(self) -> MessageState {
         match self {
-            Self::Pending => DeliveryState::Pending,
-            Self::Delivered => DeliveryState::Delivered,
-            Self::Unwanted => DeliveryState::Unwanted,
-            Self::Dead => DeliveryState::Dead,
+            Self::Pending => MessageState::Pending,
+            Self::Delivered => MessageState::Delivered,
+            Self::Unwanted => MessageState::Unwanted,
+            Self::Dead => MessageState::Dead,
         }
     }
 }

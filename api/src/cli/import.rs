@@ -17,7 +17,7 @@ use super::output::say;
 use super::{DONE, failed};
 use crate::app;
 use crate::config::Config;
-use crate::import::{Positions, read_directory};
+use crate::csv::{Positions, read_directory};
 
 /// A million rows take a minute or two; nothing takes longer than this.
 const TIME: Duration = Duration::from_secs(15 * 60);

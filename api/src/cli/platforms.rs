@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
-use domain::delivery::shown;
+use domain::outbox::shown;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::delivery::{DeliveryBook, Destination};
 use domain::fault::FaultKind;
 use domain::import::ImportError;
+use domain::outbox::{Endpoint, OutboxStore};
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DONE, FAILED, banner, failed};
 use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
-use crate::import;
+use crate::csv;
 use crate::log::LostLines;
 use crate::runtime::limits;
 use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
@@ -90,10 +90,10 @@ async fn tell_of_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallibl
 }
 
 /// Letters that were written while there was a relay wait for one, however long.
-async fn warn_of_waiting_letters(deliveries: &dyn DeliveryBook, log: &Logger) {
-    let (deadline, mail) = (Deadline::after(LOOK), Destination("mail".to_owned()));
+async fn warn_of_waiting_letters(deliveries: &dyn OutboxStore, log: &Logger) {
+    let (deadline, mail) = (Deadline::after(LOOK), Endpoint("mail".to_owned()));
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
-    match deliveries.destinations(&ctx, Some(mail), 1).await {
+    match deliveries.endpoints(&ctx, Some(mail), 1).await {
         Ok(known) => {
             if let Some(waiting) = known.first().filter(|mail| mail.pending > 0) {
                 warn!(log, "letters wait, and no mail relay is configured to take them"; "op" => "app.build",
@@ -111,7 +111,7 @@ async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) ->
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
     while importer.is_empty(&ctx).await.map_err(|fault| StartError::Demo(fault.chain()))? {
-        let batch = import::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
+        let batch = csv::demo(config.shop.currency).map_err(|error| StartError::Demo(error.to_string()))?;
         let rows = batch.rows();
         match importer.import(&ctx, batch, std::sync::Arc::new(|_| {})).await {
             Ok(_) => {

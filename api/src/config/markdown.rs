@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::http::{HttpConfig, OperationsConfig};
-use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
+use super::outbound::{EmailConfig, PaymentConfig, WebhookConfig};
 use super::read::values;
 use super::sections::{
     CheckoutConfig, DatabaseConfig, LogConfig, OrderConfig, Section, ShopConfig, ShutdownConfig, SimulationConfig,
@@ -41,7 +41,7 @@ pub fn markdown() -> String {
     section::<OrderConfig>(&mut text);
     section::<PaymentConfig>(&mut text);
     section::<WebhookConfig>(&mut text);
-    section::<MailConfig>(&mut text);
+    section::<EmailConfig>(&mut text);
     section::<TasksConfig>(&mut text);
     section::<ShutdownConfig>(&mut text);
     section::<LogConfig>(&mut text);

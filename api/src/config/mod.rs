@@ -16,7 +16,7 @@ use domain::secret::Secret;
 
 pub use http::{HttpConfig, Networks, OperationsConfig};
 pub use markdown::markdown;
-pub use outbound::{Capture, MailConfig, MailProtection, PaymentConfig, WebhookConfig};
+pub use outbound::{Capture, EmailConfig, EmailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
 pub use sections::{
     CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section, Setting,
@@ -36,7 +36,7 @@ pub struct Config {
     pub order: OrderConfig,
     pub payment: PaymentConfig,
     pub webhook: WebhookConfig,
-    pub mail: MailConfig,
+    pub mail: EmailConfig,
     pub tasks: TasksConfig,
     pub shutdown: ShutdownConfig,
     pub log: LogConfig,

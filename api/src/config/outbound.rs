@@ -138,7 +138,7 @@ impl Default for WebhookConfig {
 /// How the connection to the mail relay is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MailProtection {
+pub enum EmailProtection {
     #[default]
     Implicit,
     Starttls,
@@ -147,11 +147,11 @@ pub enum MailProtection {
 
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
-pub struct MailConfig {
+pub struct EmailConfig {
     pub host: Option<String>,
     #[validate(range(min = 1))]
     pub port: Option<u16>,
-    pub tls: MailProtection,
+    pub tls: EmailProtection,
     pub username: Option<String>,
     #[serde(serialize_with = "mask", deserialize_with = "secret")]
     pub password: Option<Secret>,
@@ -163,7 +163,7 @@ pub struct MailConfig {
     pub at_once: u32,
 }
 
-impl Section for MailConfig {
+impl Section for EmailConfig {
     const PREFIX: &'static str = "TUCKSHOP_MAIL_";
     const TITLE: &'static str = "Mail";
     const SETTINGS: &'static [Setting] = &[
@@ -185,12 +185,12 @@ impl Section for MailConfig {
     ];
 }
 
-impl Default for MailConfig {
+impl Default for EmailConfig {
     fn default() -> Self {
         Self {
             host: None,
             port: None,
-            tls: MailProtection::Implicit,
+            tls: EmailProtection::Implicit,
             username: None,
             password: None,
             from: None,
@@ -201,13 +201,13 @@ impl Default for MailConfig {
     }
 }
 
-impl MailConfig {
+impl EmailConfig {
     /// The port, or the usual one for how the connection is protected.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.tls {
-            MailProtection::Implicit => 465,
-            MailProtection::Starttls => 587,
-            MailProtection::None => 25,
+            EmailProtection::Implicit => 465,
+            EmailProtection::Starttls => 587,
+            EmailProtection::None => 25,
         })
     }
 }

@@ -14,7 +14,7 @@ use validator::{Validate, ValidationErrors};
 
 use super::Config;
 use super::http::{HttpConfig, OperationsConfig};
-use super::outbound::{MailConfig, PaymentConfig, WebhookConfig};
+use super::outbound::{EmailConfig, PaymentConfig, WebhookConfig};
 use super::sections::{
     CheckoutConfig, DatabaseConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
     SimulationConfig, TasksConfig,
@@ -158,7 +158,7 @@ const PREFIXES: [&str; 13] = [
     OrderConfig::PREFIX,
     PaymentConfig::PREFIX,
     WebhookConfig::PREFIX,
-    MailConfig::PREFIX,
+    EmailConfig::PREFIX,
     TasksConfig::PREFIX,
     ShutdownConfig::PREFIX,
     LogConfig::PREFIX,
@@ -301,7 +301,7 @@ mod tests {
             fields::<OrderConfig>(),
             fields::<PaymentConfig>(),
             fields::<WebhookConfig>(),
-            fields::<MailConfig>(),
+            fields::<EmailConfig>(),
             fields::<TasksConfig>(),
             fields::<ShutdownConfig>(),
             fields::<LogConfig>(),

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::read::Mistakes;
 use super::sections::Mode;
-use super::{Capture, Config, MailProtection, PaymentConfig, ShopConfig};
+use super::{Capture, Config, EmailProtection, PaymentConfig, ShopConfig};
 
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
@@ -159,7 +159,7 @@ fn mail(config: &Config, mistakes: &mut Mistakes) {
         ("TUCKSHOP_MAIL_USERNAME", mail.username.is_some()),
         ("TUCKSHOP_MAIL_PASSWORD", mail.password.is_some()),
         ("TUCKSHOP_MAIL_PORT", mail.port.is_some()),
-        ("TUCKSHOP_MAIL_TLS", mail.tls != MailProtection::default()),
+        ("TUCKSHOP_MAIL_TLS", mail.tls != EmailProtection::default()),
         ("TUCKSHOP_MAIL_CA_PATH", mail.ca_path.is_some()),
     ] {
         if is_set && mail.host.is_none() {

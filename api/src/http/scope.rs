@@ -16,7 +16,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue,
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use domain::context::{Deadline, PlatformId, Principal, RequestContext, RequestId, Stopwatch, TraceContext};
+use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, Stopwatch, TraceContext};
 use futures_util::FutureExt;
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,7 @@ pub async fn request_scope(
 
     let gone = CancellationToken::new();
     let deadline = Deadline::after(*timeout.as_ref().unwrap_or(&scope.request_timeout));
-    let ctx = RequestContext::new(&scope.log, request_id, trace, Principal::Anonymous, deadline, gone.clone());
+    let ctx = RequestContext::new(&scope.log, request_id, trace, Caller::Anonymous, deadline, gone.clone());
     let mut line = AccessLine::open(&scope, &ctx, &req);
     // Dropped with this future, when the client leaves or the answer is made; later it means nothing any more.
     let _gone = gone.drop_guard();

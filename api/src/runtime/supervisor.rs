@@ -1,6 +1,6 @@
 //! The supervisor: owns every periodic task. It knows nothing of shops.
 //!
-//! A task runs in passes: every period, at once when nudged or when a task that makes work for it has done something,
+//! A task runs in passes: every period, at once when woken or when a task that makes work for it has done something,
 //! at once again while there is more. A pass has a timeout; a pass that fails or panics is logged and tried again later,
 //! with a growing wait. A task may have several passes at once. One that finds work twice in a row wakes another, and again
 //! after four times, eight times and so on. So one item costs two passes, and an idle task one in each period.
@@ -44,7 +44,7 @@ impl Schedule {
         Self { lanes, ..self }
     }
 
-    /// A pass that did something nudges these.
+    /// A pass that did something wakes these.
     #[must_use]
     pub fn then_wakes(self, wakes: &'static [&'static str]) -> Self {
         Self { wakes, ..self }
@@ -90,7 +90,7 @@ pub struct Supervisor {
 
 #[derive(Default)]
 struct Supervised {
-    nudge: Notify,
+    wake: Notify,
     status: Mutex<TaskStatus>,
     /// The last pass failed, and of itself that may pass.
     is_out_of_reach: AtomicBool,
@@ -125,9 +125,9 @@ impl Supervisor {
     }
 
     /// Asks for a pass now. Nudges while one is running are answered by one more.
-    pub fn nudge(&self, name: &str) {
+    pub fn wake(&self, name: &str) {
         if let Some(task) = self.tasks.get(name) {
-            task.nudge.notify_one();
+            task.wake.notify_one();
         }
     }
 
@@ -211,7 +211,7 @@ impl Duty {
             tokio::select! {
                 biased;
                 () = self.supervisor.stop.cancelled() => return,
-                () = tokio::time::sleep(self.schedule.period) => self.supervisor.nudge(self.task.name()),
+                () = tokio::time::sleep(self.schedule.period) => self.supervisor.wake(self.task.name()),
             }
         }
     }
@@ -237,10 +237,10 @@ impl Duty {
                     // Not after the first: for one item alone, each other pass would find nothing. Then ever more seldom:
                     // the others are awake by then.
                     Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.lanes > 1 => {
-                        own.nudge.notify_one();
+                        own.wake.notify_one();
                     }
                     Ok(Progress::More(_)) => {}
-                    Ok(Progress::Idle | Progress::Done(_)) => own.nudge.notified().await,
+                    Ok(Progress::Idle | Progress::Done(_)) => own.wake.notified().await,
                     Err(may_pass) => {
                         let recovery = async {
                             // The sender is the supervisor's, which this lane holds.
@@ -291,7 +291,7 @@ impl Duty {
                     Progress::Done(items) | Progress::More(items) => items,
                 };
                 if items > 0 {
-                    self.schedule.wakes.iter().for_each(|next| self.supervisor.nudge(next));
+                    self.schedule.wakes.iter().for_each(|next| self.supervisor.wake(next));
                 }
                 own.update(|status| {
                     status.failing_for = 0;

@@ -1,4 +1,4 @@
-//! Passes, nudges, failures and recoveries of supervised tasks.
+//! Passes, wakes, failures and recoveries of supervised tasks.
 
 use super::*;
 use crate::log::Kept;
@@ -46,7 +46,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 async fn a_nudge_brings_the_next_pass_forward() {
     let (supervisor, mut heard) = start(|_| Ok(Progress::Idle), NEVER);
     assert_eq!(heard.recv().await, Some(1));
-    supervisor.nudge("probe.run");
+    supervisor.wake("probe.run");
     assert_eq!(heard.recv().await, Some(2));
     assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
 }
@@ -115,7 +115,7 @@ async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
 
 const LANES: u32 = 3;
 
-/// The passes that run after one nudge of a task with several at once. The first [`LANES`] find nothing.
+/// The passes that run after one wake of a task with several at once. The first [`LANES`] find nothing.
 async fn passes_after_a_nudge(step: Step) -> u32 {
     let (told, mut heard) = mpsc::unbounded_channel();
     let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
@@ -125,7 +125,7 @@ async fn passes_after_a_nudge(step: Step) -> u32 {
     for expected in 1..=LANES {
         assert_eq!(heard.recv().await, Some(expected));
     }
-    supervisor.nudge("probe.run");
+    supervisor.wake("probe.run");
     // On the one thread of this test everything that can run has run then.
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -159,10 +159,10 @@ async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
     let tasks = vec![(maker, schedule.then_wakes(&["probe.run"])), (woken, schedule)];
     let supervisor = Supervisor::start(&Handle::current(), &log, tasks, None);
     assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
-    supervisor.nudge("maker.run");
+    supervisor.wake("maker.run");
     assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
     // Nothing was done, so no other task is woken.
-    supervisor.nudge("maker.run");
+    supervisor.wake("maker.run");
     assert_eq!(made.recv().await, Some(3));
     assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
     assert!(heard.try_recv().is_err());

@@ -1,7 +1,7 @@
 //! Affordances for tests and demonstrations: shipping an order, adjusting it, ageing idempotency keys. They are served in
 //! simulation only; in production these routes do not exist.
 
-mod caller;
+mod local_program;
 mod request;
 
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::LineId;
 use domain::clock::Clock;
 use domain::context::RequestContext;
-use domain::delivery::Channel;
-use domain::idempotency::IdempotencyRecords;
+use domain::idempotency::IdempotencyStore;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderBook, OrderChange, OrderChangeRefused, OrderError, OrderId,
-    OrderRefusal, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderError, OrderId,
+    OrderRefusal, OrderStore, Shipment,
 };
+use domain::outbox::Channel;
 use domain::secret::Secret;
 use serde_json::json;
 
 use crate::http::{Body, Problem, Routes, fault_problem, json as parse};
 use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
-use caller::Caller;
+use local_program::LocalProgram;
 
 #[derive(Clone)]
 pub struct Simulation {
     pub secret: Secret,
-    pub orders: Arc<dyn OrderBook>,
-    pub records: Arc<dyn IdempotencyRecords>,
+    pub orders: Arc<dyn OrderStore>,
+    pub records: Arc<dyn IdempotencyStore>,
     pub clock: Arc<dyn Clock>,
     pub supervisor: Supervisor,
     pub surface: Surface,
@@ -48,7 +48,7 @@ pub fn routes(routes: &mut Routes) {
 /// Ships everything that is not shipped yet. 403 unless `Simulation-Secret` is right.
 async fn simulate_shipping(
     req: HttpRequest,
-    Caller(simulation): Caller,
+    LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -65,7 +65,7 @@ async fn simulate_shipping(
 
 /// Ships everything that is not shipped yet.
 async fn fulfill(
-    Caller(simulation): Caller,
+    LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -94,7 +94,7 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
 
 /// Takes units of a line back, with their money.
 async fn adjust(
-    Caller(simulation): Caller,
+    LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
     body: Body,
@@ -119,7 +119,7 @@ async fn adjust(
 
 /// Appends the fulfillment events and adjustments that the order does not have yet; everything else is ignored.
 async fn put_order(
-    Caller(simulation): Caller,
+    LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
     body: Body,
@@ -132,7 +132,7 @@ async fn put_order(
 
 /// Moves every claim of a key back in time.
 async fn age(
-    Caller(simulation): Caller,
+    LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
@@ -143,7 +143,7 @@ async fn age(
 }
 
 /// Pretends that the idempotency records cannot be reached: every keyed write is then refused with 503.
-async fn outage(Caller(simulation): Caller, body: Body) -> Result<HttpResponse, Problem> {
+async fn outage(LocalProgram(simulation): LocalProgram, body: Body) -> Result<HttpResponse, Problem> {
     let wanted: request::OutageBody = parse(&body.0)?;
     simulation.outage.set(wanted.enabled);
     Ok(HttpResponse::Ok().json(json!({"enabled": wanted.enabled})))
@@ -164,8 +164,8 @@ async fn append(
 ) -> Result<HttpResponse, Problem> {
     match simulation.orders.append(ctx, id, changes, simulation.clock.now()).await {
         Ok(order) => {
-            simulation.supervisor.nudge(Channel::Webhook.task());
-            simulation.supervisor.nudge("payment_capture");
+            simulation.supervisor.wake(Channel::Webhook.task());
+            simulation.supervisor.wake("payment_capture");
             answer(simulation, &order)
         }
         Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),

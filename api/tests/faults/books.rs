@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use integrations::mock_payment_handler::{EntryKind, Ledger};
+use integrations::mock_gateway::{EntryKind, Ledger};
 
 use crate::invariants::{Attempt, Charge, Checkout, Event, Order, State, Stock};
 use crate::kit::Place;

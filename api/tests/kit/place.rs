@@ -66,7 +66,7 @@ impl Place {
         self.directory().join("shop.db")
     }
 
-    /// The ledger of the simulated payments; `integrations::mock_payment_handler::Ledger` reads it.
+    /// The ledger of the simulated payments; `integrations::mock_gateway::Ledger` reads it.
     pub fn ledger_path(&self) -> PathBuf {
         self.directory().join("payments.ledger")
     }

@@ -1,6 +1,6 @@
 //! The same key asks for the same thing once, however often, however many at once, and whoever restarted meanwhile.
 
-use integrations::mock_payment_handler::{EntryKind, Ledger};
+use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
 
 use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deliverable, id, pay, total};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use integrations::mock_payment_handler::{EntryKind, Ledger};
+use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
 
 use crate::kit::basket::{cancel_path, checkout_path, codes, complete_path, deliverable, pay};

@@ -1,6 +1,6 @@
 //! Paying: what is declined, what is missing, and who is paid.
 
-use integrations::mock_payment_handler::{EntryKind, Ledger};
+use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
 
 use crate::kit::basket::{address, basket, checkout_path, codes, complete_path, deliverable, pay, total};

@@ -235,7 +235,7 @@ async fn what_costs_nothing_is_ordered_without_a_charge(place: Place) {
     assert_eq!((total(&free, "discount"), total(&free, "total")), (Some(-100), Some(0)), "never below zero");
     let done = server.complete(&free, "fail_token").await.body(200);
     assert_eq!((&done["status"], total(&server.order(&done).await, "total")), (&json!("completed"), Some(0)));
-    let entries = integrations::mock_payment_handler::Ledger::read(place.ledger_path()).expect("a ledger");
+    let entries = integrations::mock_gateway::Ledger::read(place.ledger_path()).expect("a ledger");
     assert_eq!(entries, [], "the gateway was never asked");
 }
 

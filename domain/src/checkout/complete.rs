@@ -17,13 +17,13 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Checkout, CheckoutId};
-use super::ports::{Answer, Begin, Begun, CheckoutBook, CheckoutError, CheckoutRefusal, Outcome, Settlement, Write};
+use super::ports::{Answer, Begin, Begun, CheckoutError, CheckoutRefusal, CheckoutStore, Outcome, Settlement, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::{Fault, FaultKind};
-use crate::idempotency::{Claim, ClaimRefusal};
+use crate::idempotency::{KeyClaim, KeyRefusal};
 use crate::payment::{
-    Attempt, AttemptId, Credential, GatewayState, OpenError, PaymentAttempts, PaymentChoice, PaymentGateway,
+    Attempt, AttemptId, AttemptStore, Credential, GatewayState, OpenError, PaymentChoice, PaymentGateway,
     PaymentOutcome, PaymentReference, until_recorded,
 };
 
@@ -69,8 +69,8 @@ const OWNERSHIP_MARGIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct CompleteCheckout {
-    checkouts: Arc<dyn CheckoutBook>,
-    attempts: Arc<dyn PaymentAttempts>,
+    checkouts: Arc<dyn CheckoutStore>,
+    attempts: Arc<dyn AttemptStore>,
     /// `None` when the shop has no way to be paid; then only what costs nothing can be completed.
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
@@ -78,7 +78,7 @@ pub struct CompleteCheckout {
 }
 
 pub struct CompleteCommand {
-    pub claim: Claim,
+    pub claim: KeyClaim,
     pub id: CheckoutId,
     /// `None` when no instrument was given: enough where there is nothing to pay.
     pub choice: Option<PaymentChoice>,
@@ -87,8 +87,8 @@ pub struct CompleteCommand {
 
 impl CompleteCheckout {
     pub fn new(
-        checkouts: Arc<dyn CheckoutBook>,
-        attempts: Arc<dyn PaymentAttempts>,
+        checkouts: Arc<dyn CheckoutStore>,
+        attempts: Arc<dyn AttemptStore>,
         gateway: Option<Arc<dyn PaymentGateway>>,
         clock: Arc<dyn Clock>,
         limits: CompletionLimits,
@@ -284,7 +284,7 @@ impl CompleteCheckout {
     async fn wait_for_owner(
         &self,
         ctx: &RequestContext,
-        claim: &Claim,
+        claim: &KeyClaim,
         id: &CheckoutId,
     ) -> Result<Option<Answer>, CheckoutError> {
         let mut pause = FIRST_PAUSE;
@@ -299,7 +299,7 @@ impl CompleteCheckout {
                 Begun::InProgress | Begun::Claimed { .. } => {}
             }
         }
-        Err(ClaimRefusal::InProgress.into())
+        Err(KeyRefusal::InProgress.into())
     }
 }
 

@@ -4,29 +4,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutBook, CheckoutError, NewCheckout, Write};
+use super::ports::{Answer, CheckoutError, CheckoutStore, NewCheckout, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::id::PageToken;
-use crate::idempotency::Claim;
+use crate::idempotency::KeyClaim;
 use crate::money::Currency;
 
 #[derive(Clone)]
 pub struct CreateCheckout {
-    checkouts: Arc<dyn CheckoutBook>,
+    checkouts: Arc<dyn CheckoutStore>,
     clock: Arc<dyn Clock>,
     currency: Currency,
     expires_after: Duration,
 }
 
 pub struct CreateCommand {
-    pub claim: Claim,
+    pub claim: KeyClaim,
     pub request: CheckoutRequest,
 }
 
 impl CreateCheckout {
     pub fn new(
-        checkouts: Arc<dyn CheckoutBook>,
+        checkouts: Arc<dyn CheckoutStore>,
         clock: Arc<dyn Clock>,
         currency: Currency,
         expires_after: Duration,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ports::CheckoutBook;
+use super::ports::CheckoutStore;
 use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
@@ -14,13 +14,13 @@ const BATCH: u32 = 500;
 
 /// A checkout with an unresolved payment attempt is never touched, however old.
 pub struct CheckoutExpiry {
-    checkouts: Arc<dyn CheckoutBook>,
+    checkouts: Arc<dyn CheckoutStore>,
     clock: Arc<dyn Clock>,
     retention: Duration,
 }
 
 impl CheckoutExpiry {
-    pub fn new(checkouts: Arc<dyn CheckoutBook>, clock: Arc<dyn Clock>, retention: Duration) -> Self {
+    pub fn new(checkouts: Arc<dyn CheckoutStore>, clock: Arc<dyn Clock>, retention: Duration) -> Self {
         Self { checkouts, clock, retention }
     }
 }

@@ -37,7 +37,7 @@ pub use model::{
     BuyerContext, Checkout, CheckoutId, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status,
 };
 pub use ports::{
-    Answer, Begin, Begun, CheckoutBook, CheckoutError, CheckoutRefusal, NewCheckout, Outcome, Settlement, Write,
+    Answer, Begin, Begun, CheckoutError, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement, Write,
 };
 pub use totals::{Total, TotalKind, Totals};
 pub use update::{UpdateCheckout, UpdateCommand};

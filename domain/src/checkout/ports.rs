@@ -9,16 +9,16 @@ use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::id::PageToken;
-use crate::idempotency::{Claim, ClaimRefusal};
+use crate::idempotency::{KeyClaim, KeyRefusal};
 use crate::money::Currency;
 use crate::payment::{Attempt, AttemptId, Instrument, PaymentOutcome};
 use serde::{Deserialize, Serialize};
 
 /// The checkouts of the shop. Each method is one transaction.
 ///
-/// Methods that take a [`Claim`] run once per idempotency key: whoever comes later with the same key and the same
+/// Methods that take a [`KeyClaim`] run once per idempotency key: whoever comes later with the same key and the same
 /// request gets the first outcome again, with `replayed` set, and nothing else happens.
-pub trait CheckoutBook: Send + Sync {
+pub trait CheckoutStore: Send + Sync {
     /// Prices the request against the catalogue, the stock, the rates and the codes, and stores the checkout.
     fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError>;
 
@@ -50,7 +50,7 @@ pub trait CheckoutBook: Send + Sync {
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
     /// How the completion under this key stands now: see [`Begun`]. Never claims anything.
-    fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError>;
+    fn completion(&self, ctx: &RequestContext, claim: KeyClaim, id: CheckoutId) -> PortFuture<Begun, CheckoutError>;
 
     /// Cancels at most `limit` open checkouts whose time is over, and forgets at most `limit` final ones last changed
     /// before `forget_before`. Returns how many of each.
@@ -66,7 +66,7 @@ pub trait CheckoutBook: Send + Sync {
 /// What every write brings: the claim on its idempotency key, and the time it happens at.
 #[derive(Clone, Debug)]
 pub struct Write {
-    pub claim: Claim,
+    pub claim: KeyClaim,
     pub now: Timestamp,
 }
 
@@ -152,7 +152,7 @@ pub enum CheckoutRefusal {
     /// The instrument brings no credential, and none is on file for it.
     UnknownInstrument,
     /// The key cannot be used for this.
-    Key(ClaimRefusal),
+    Key(KeyRefusal),
 }
 
 #[derive(Debug)]
@@ -166,8 +166,8 @@ impl From<CheckoutRefusal> for CheckoutError {
         Self::Refused(refusal)
     }
 }
-impl From<ClaimRefusal> for CheckoutError {
-    fn from(refusal: ClaimRefusal) -> Self {
+impl From<KeyRefusal> for CheckoutError {
+    fn from(refusal: KeyRefusal) -> Self {
         Self::Refused(CheckoutRefusal::Key(refusal))
     }
 }

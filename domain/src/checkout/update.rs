@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutBook, CheckoutError, Write};
+use super::ports::{Answer, CheckoutError, CheckoutStore, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::idempotency::Claim;
+use crate::idempotency::KeyClaim;
 
 #[derive(Clone)]
 pub struct UpdateCheckout {
-    checkouts: Arc<dyn CheckoutBook>,
+    checkouts: Arc<dyn CheckoutStore>,
     clock: Arc<dyn Clock>,
 }
 
 pub struct UpdateCommand {
-    pub claim: Claim,
+    pub claim: KeyClaim,
     pub id: CheckoutId,
     pub request: CheckoutRequest,
 }
 
 impl UpdateCheckout {
-    pub fn new(checkouts: Arc<dyn CheckoutBook>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(checkouts: Arc<dyn CheckoutStore>, clock: Arc<dyn Clock>) -> Self {
         Self { checkouts, clock }
     }
 

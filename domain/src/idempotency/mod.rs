@@ -8,6 +8,6 @@ mod model;
 mod ports;
 mod purge;
 
-pub use model::{Claim, ClaimRefusal, Fingerprint, Key, RETENTION};
-pub use ports::IdempotencyRecords;
+pub use model::{Fingerprint, Key, KeyClaim, KeyRefusal, RETENTION};
+pub use ports::IdempotencyStore;
 pub use purge::IdempotencyPurge;

@@ -38,7 +38,7 @@ impl fmt::Debug for Fingerprint {
 
 /// A caller's claim to be the one who does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct KeyClaim {
     pub principal: PlatformId,
     /// The `module.verb` that is claimed.
     pub operation: &'static str,
@@ -50,7 +50,7 @@ pub struct Claim {
 
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimRefusal {
+pub enum KeyRefusal {
     /// The key was used before for another request of this operation, or for another resource.
     Reused,
     /// The first request with this key is still at work.

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-pub trait IdempotencyRecords: Send + Sync {
+pub trait IdempotencyStore: Send + Sync {
     /// Forgets at most `limit` answered keys claimed before `before`. A key whose outcome is not known is kept, however
     /// old. Returns how many were forgotten.
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault>;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::RETENTION;
-use super::ports::IdempotencyRecords;
+use super::ports::IdempotencyStore;
 use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
@@ -13,12 +13,12 @@ use crate::task::{BackgroundTask, Progress};
 const BATCH: u32 = 1_000;
 
 pub struct IdempotencyPurge {
-    records: Arc<dyn IdempotencyRecords>,
+    records: Arc<dyn IdempotencyStore>,
     clock: Arc<dyn Clock>,
 }
 
 impl IdempotencyPurge {
-    pub fn new(records: Arc<dyn IdempotencyRecords>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(records: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
         Self { records, clock }
     }
 }

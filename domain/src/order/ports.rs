@@ -1,4 +1,4 @@
-//! The orders of the shop. They are placed by settling a payment, see [`crate::checkout::CheckoutBook::settle`].
+//! The orders of the shop. They are placed by settling a payment, see [`crate::checkout::CheckoutStore::settle`].
 
 use super::decide::OrderChangeRefused;
 use super::model::{Adjustment, Order, OrderId, Shipment};
@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::id::PageToken;
 
 /// Each method is one transaction.
-pub trait OrderBook: Send + Sync {
+pub trait OrderStore: Send + Sync {
     /// The order, whoever asks; `None` when there is none. Who may see it is the reader's decision.
     fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault>;
 

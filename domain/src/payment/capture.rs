@@ -12,7 +12,7 @@ use slog::{error, info, warn};
 
 use super::model::GatewayState;
 use super::pass::{CLAIMING, batch};
-use super::ports::{Held, PaymentAttempts, PaymentGateway};
+use super::ports::{AttemptStore, Held, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
@@ -47,13 +47,13 @@ pub fn capture_due(held_at: Timestamp) -> Timestamp {
 
 #[derive(Clone)]
 pub struct PaymentCapture {
-    attempts: Arc<dyn PaymentAttempts>,
+    attempts: Arc<dyn AttemptStore>,
     gateway: Arc<dyn PaymentGateway>,
     clock: Arc<dyn Clock>,
 }
 
 impl PaymentCapture {
-    pub fn new(attempts: Arc<dyn PaymentAttempts>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(attempts: Arc<dyn AttemptStore>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
         Self { attempts, gateway, clock }
     }
 

@@ -31,8 +31,7 @@ pub use model::{
 };
 pub use pass::LONGEST_PASS;
 pub use ports::{
-    GatewayEvent, Held, OpenError, PaymentAttempts, PaymentGateway, PaymentHandler, PaymentRefunds, RefundError,
-    RefundWanted,
+    AttemptStore, GatewayEvent, Held, OpenError, PaymentGateway, PaymentHandler, RefundError, RefundStore, RefundWanted,
 };
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;

@@ -98,7 +98,7 @@ pub struct PaymentHandler {
 /// The record of attempts. Each method is one transaction. Leases are measured by the database's own clock; when
 /// something is due is the shop's business time. That clock may have been ahead for a while: whoever claims unsettled
 /// attempts makes at most as many due again of those that are due later than the longest wait from now.
-pub trait PaymentAttempts: Send + Sync {
+pub trait AttemptStore: Send + Sync {
     /// Stores what the gateway calls an attempt, before it is confirmed.
     fn record_reference(
         &self,
@@ -139,7 +139,7 @@ pub trait PaymentAttempts: Send + Sync {
     /// Heeds what the gateway told of its own accord, once: makes the payment it speaks of due at `now`, if it is
     /// not settled. False when it
     /// was told before. Only that something happened is believed; what happened is looked up.
-    fn heed(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
+    fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
 }
 
 /// A payment whose amount is held, and whether its order still wants anything.
@@ -159,7 +159,7 @@ pub struct GatewayEvent {
 }
 
 /// The record of refunds. Each method is one transaction.
-pub trait PaymentRefunds: Send + Sync {
+pub trait RefundStore: Send + Sync {
     /// Records that money is to be given back, if there is that much left. Asking again with the same id changes
     /// nothing and returns what is known of it.
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError>;

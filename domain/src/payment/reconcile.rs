@@ -7,10 +7,10 @@ use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
 use super::pass::{CLAIMING, LONGEST_PASS, batch};
-use super::ports::{OpenError, PaymentAttempts, PaymentGateway};
+use super::ports::{AttemptStore, OpenError, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
-use crate::checkout::{CheckoutBook, Settlement};
+use crate::checkout::{CheckoutStore, Settlement};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::{Fault, FaultKind};
@@ -34,8 +34,8 @@ pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct PaymentReconciler {
-    attempts: Arc<dyn PaymentAttempts>,
-    checkouts: Arc<dyn CheckoutBook>,
+    attempts: Arc<dyn AttemptStore>,
+    checkouts: Arc<dyn CheckoutStore>,
     /// `None` when the shop has no way to be paid: then there are only attempts that cost nothing.
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
@@ -43,8 +43,8 @@ pub struct PaymentReconciler {
 
 impl PaymentReconciler {
     pub fn new(
-        attempts: Arc<dyn PaymentAttempts>,
-        checkouts: Arc<dyn CheckoutBook>,
+        attempts: Arc<dyn AttemptStore>,
+        checkouts: Arc<dyn CheckoutStore>,
         gateway: Option<Arc<dyn PaymentGateway>>,
         clock: Arc<dyn Clock>,
     ) -> Self {

@@ -7,7 +7,7 @@ use slog::{error, info, warn};
 
 use super::model::{AttemptId, PaymentReference};
 use super::pass::{CLAIMING, batch};
-use super::ports::{PaymentGateway, PaymentRefunds};
+use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
@@ -94,13 +94,13 @@ pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 /// Asks the gateway for the refunds that were recorded.
 #[derive(Clone)]
 pub struct PaymentRefunder {
-    refunds: Arc<dyn PaymentRefunds>,
+    refunds: Arc<dyn RefundStore>,
     gateway: Arc<dyn PaymentGateway>,
     clock: Arc<dyn Clock>,
 }
 
 impl PaymentRefunder {
-    pub fn new(refunds: Arc<dyn PaymentRefunds>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(refunds: Arc<dyn RefundStore>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
         Self { refunds, gateway, clock }
     }
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 use domain::PortFuture;
 use domain::catalog::Sku;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRequest, CompleteCheckout,
+    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRequest, CheckoutStore, CompleteCheckout,
     CompleteCommand, CompletionLimits, Details, Line, LineId, NewCheckout, Outcome, Settlement, Status, Totals, Write,
 };
 use domain::clock::{Clock, Timestamp};
-use domain::context::{Deadline, PlatformId, Principal, RequestContext, RequestId, TraceContext};
+use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
 use domain::fault::{Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, Instrument, OpenError,
-    PaymentAttempts, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
+    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, GatewayState, HandlerId, Held,
+    Instrument, OpenError, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
     RefundState,
 };
 use domain::quantity::Quantity;
@@ -94,7 +94,7 @@ pub fn not_asked<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFu
     ready(Err(Fault::internal("test.port", "no completion asks for this").into()))
 }
 
-impl CheckoutBook for Ports {
+impl CheckoutStore for Ports {
     fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, CheckoutError> {
         not_asked()
     }
@@ -150,7 +150,7 @@ impl CheckoutBook for Ports {
             _ => Outcome::Declined(checkout(self.0.price)),
         }))
     }
-    fn completion(&self, _: &RequestContext, _: Claim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
         let mut standing = self.0.standing.lock().expect("not poisoned");
         let now = if standing.len() > 1 { standing.remove(0) } else { standing[0].clone() };
         ready(Ok(now))
@@ -160,7 +160,7 @@ impl CheckoutBook for Ports {
     }
 }
 
-impl PaymentAttempts for Ports {
+impl AttemptStore for Ports {
     fn record_reference(&self, _: &RequestContext, _: AttemptId, _: PaymentReference) -> PortFuture<(), Fault> {
         self.0.hear("record_reference");
         ready(self.0.stored("record_reference"))
@@ -183,7 +183,7 @@ impl PaymentAttempts for Ports {
     fn record_captured(&self, _: &RequestContext, _: AttemptId, _: bool) -> PortFuture<(), Fault> {
         not_asked()
     }
-    fn heed(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
+    fn record_event(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
         not_asked()
     }
 }
@@ -322,7 +322,7 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
         &log,
         RequestId::generate(),
         TraceContext::start(),
-        Principal::Anonymous,
+        Caller::Anonymous,
         Deadline::after(time),
         CancellationToken::new(),
     );
@@ -336,7 +336,7 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
     let credential = (!no_credential).then(|| Credential { kind: "token".to_owned(), token: Secret::new("t") });
     let told = Arc::new(Mutex::new(false));
     let command = CompleteCommand {
-        claim: Claim {
+        claim: KeyClaim {
             principal: PlatformId("https://platform.example/".to_owned()),
             operation: "checkout.complete",
             resource: String::new(),

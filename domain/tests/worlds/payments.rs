@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRequest, NewCheckout, Outcome,
+    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome,
     Settlement, Write,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Deadline, RequestContext, TraceContext};
 use domain::fault::{Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::Claim;
+use domain::idempotency::KeyClaim;
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, GatewayState, HandlerId, Held, LONGEST_PASS, OpenError,
-    PaymentAttempts, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
-    PaymentReference, PaymentRefunder, PaymentRefunds, Refund, RefundError, RefundId, RefundState, RefundWanted,
+    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, GatewayState, HandlerId, Held,
+    LONGEST_PASS, OpenError, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
+    PaymentReference, PaymentRefunder, Refund, RefundError, RefundId, RefundState, RefundStore, RefundWanted,
 };
 use domain::task::{BackgroundTask, Progress};
 use slog::KV;
@@ -96,7 +96,7 @@ pub fn until(at: Timestamp) -> i64 {
     (at - NOW).whole_seconds()
 }
 
-impl PaymentAttempts for Ports {
+impl AttemptStore for Ports {
     fn record_reference(&self, ctx: &RequestContext, _: AttemptId, to: PaymentReference) -> PortFuture<(), Fault> {
         self.given(ctx);
         self.hear(format!("record {}", to.0));
@@ -123,12 +123,12 @@ impl PaymentAttempts for Ports {
         self.hear(if captured { "captured" } else { "released" });
         ready(self.stored("record_captured"))
     }
-    fn heed(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
+    fn record_event(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
         not_asked()
     }
 }
 
-impl PaymentRefunds for Ports {
+impl RefundStore for Ports {
     fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, RefundError> {
         not_asked()
     }
@@ -199,7 +199,7 @@ impl PaymentGateway for Ports {
     }
 }
 
-impl CheckoutBook for Ports {
+impl CheckoutStore for Ports {
     fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, CheckoutError> {
         not_asked()
     }
@@ -232,7 +232,7 @@ impl CheckoutBook for Ports {
         }
         ready(Ok(Outcome::NothingToSell(Vec::new())))
     }
-    fn completion(&self, _: &RequestContext, _: Claim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
         not_asked()
     }
     fn expire(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<(u32, u32), Fault> {

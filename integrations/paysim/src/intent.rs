@@ -84,7 +84,7 @@ impl Intent {
             "livemode": false,
             "metadata": self.metadata,
             "next_action": self.next_action,
-            "on_behalf_of": null,
+            "for_caller": null,
             "payment_method": self.payment_method,
             "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
             "payment_method_types": self.payment_method_types,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use domain::clock::{Clock, Timestamp};
 use domain::context::{PlatformId, RequestContext};
-use domain::platform::PlatformRegistry;
+use domain::platform::PlatformStore;
 use url::Url;
 
 use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
@@ -28,7 +28,7 @@ const REMEMBERED: usize = 1_000;
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
 
 pub struct PlatformProfiles {
-    registry: Arc<dyn PlatformRegistry>,
+    registry: Arc<dyn PlatformStore>,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
@@ -73,7 +73,7 @@ pub enum ProfileError {
 }
 
 impl PlatformProfiles {
-    pub fn new(registry: Arc<dyn PlatformRegistry>, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(registry: Arc<dyn PlatformStore>, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
         Self { registry, outbound, clock, known: Mutex::default() }
     }
 

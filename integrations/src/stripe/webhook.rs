@@ -1,6 +1,6 @@
 //! Events from Stripe: whether one is genuine, and which payment it speaks of.
 //!
-//! An event is a nudge and no more: what became of a payment is asked for, with the shop's own key.
+//! An event is a wake and no more: what became of a payment is asked for, with the shop's own key.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::context::{Deadline, Principal, RequestContext, RequestId, TraceContext};
+use domain::context::{Caller, Deadline, RequestContext, RequestId, TraceContext};
 pub use faultkit::Visit;
 use slog::{Drain, KV, Logger, OwnedKVList, Record, o};
 use tokio_util::sync::CancellationToken;
@@ -88,12 +88,5 @@ pub fn ctx(budget: Duration) -> RequestContext {
 pub fn ctx_with(lines: &Lines, budget: Duration) -> RequestContext {
     let id = RequestId::parse("req-1").expect("valid");
     let deadline = Deadline::after(budget);
-    RequestContext::new(
-        &lines.log(),
-        id,
-        TraceContext::start(),
-        Principal::Anonymous,
-        deadline,
-        CancellationToken::new(),
-    )
+    RequestContext::new(&lines.log(), id, TraceContext::start(), Caller::Anonymous, deadline, CancellationToken::new())
 }

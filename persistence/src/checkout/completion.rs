@@ -11,12 +11,12 @@ use domain::checkout::{
     Settlement, demand_of, shortages,
 };
 use domain::context::TraceContext;
-use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
-use domain::idempotency::Claim;
+use domain::idempotency::KeyClaim;
 use domain::money::Money;
 use domain::order::{self, OrderId};
+use domain::outbox::NotificationComposer;
 use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
 use domain::stock::{Demand, StockLevel, hold, release, take};
 
@@ -24,7 +24,7 @@ use super::{Asker, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
-use crate::{delivery, order as orders, payment, stock};
+use crate::{order as orders, outbox, payment, stock};
 
 pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
@@ -84,7 +84,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     }
 }
 
-fn store_short(tx: &mut Tx<'_>, claim: &Claim, short: Checkout) -> QueryResult<Answer> {
+fn store_short(tx: &mut Tx<'_>, claim: &KeyClaim, short: Checkout) -> QueryResult<Answer> {
     let outcome = Outcome::Checkout(short);
     idempotency::store(tx, claim, &outcome)?;
     Ok(Answer { outcome, replayed: false })
@@ -94,7 +94,7 @@ fn store_short(tx: &mut Tx<'_>, claim: &Claim, short: Checkout) -> QueryResult<A
 pub(super) fn standing(
     tx: &mut Tx<'_>,
     asker: &Asker,
-    claim: &Claim,
+    claim: &KeyClaim,
     id: &CheckoutId,
 ) -> Result<Begun, TxError<CheckoutError>> {
     match idempotency::standing(tx, claim)? {
@@ -131,7 +131,7 @@ fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun,
 
 pub(super) fn settle(
     tx: &mut Tx<'_>,
-    announcer: &dyn Announcer,
+    composer: &dyn NotificationComposer,
     settlement: &Settlement,
     trace: TraceContext,
 ) -> Result<Outcome, TxError<Fault>> {
@@ -162,7 +162,7 @@ pub(super) fn settle(
             let order = order::place(link.id.clone(), link.page.clone(), &checkout, now);
             orders::insert(tx, &order)?;
             remember_destination(tx, &checkout)?;
-            delivery::enqueue(tx, announcer, &order, checkout.details.buyer.as_ref(), trace, now)?;
+            outbox::enqueue(tx, composer, &order, checkout.details.buyer.as_ref(), trace, now)?;
             (state, take, Outcome::Checkout(checkout.completed(link, now)))
         }
         PaymentOutcome::Declined(decline) => {

@@ -8,35 +8,35 @@ use std::sync::Arc;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutRequest, Facts,
+    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, Facts,
     NewCheckout, NothingToSell, Outcome, Settlement, Write, price,
 };
 use domain::clock::Timestamp;
-use domain::context::{PlatformId, Principal, RequestContext};
-use domain::delivery::Announcer;
+use domain::context::{Caller, PlatformId, RequestContext};
 use domain::fault::Fault;
 use domain::fulfillment::FulfillmentFacts;
 use domain::id::PageToken;
-use domain::idempotency::Claim;
+use domain::idempotency::KeyClaim;
 use domain::money::Currency;
+use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError};
 use crate::idempotency::{self, Claimed};
 use crate::{catalog, customer, fulfillment, promotion};
 
-pub struct SqlCheckoutBook {
+pub struct SqlCheckoutStore {
     database: Database,
-    announcer: Arc<dyn Announcer>,
+    composer: Arc<dyn NotificationComposer>,
 }
 
-impl SqlCheckoutBook {
+impl SqlCheckoutStore {
     /// `announcer` decides who is told of the orders that are placed here.
-    pub fn new(database: Database, announcer: Arc<dyn Announcer>) -> Self {
-        Self { database, announcer }
+    pub fn new(database: Database, composer: Arc<dyn NotificationComposer>) -> Self {
+        Self { database, composer }
     }
 }
 
-impl CheckoutBook for SqlCheckoutBook {
+impl CheckoutStore for SqlCheckoutStore {
     fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError> {
         let asker = Asker::of(ctx);
         let op = Operation::repeatable_write("checkout.create");
@@ -77,13 +77,13 @@ impl CheckoutBook for SqlCheckoutBook {
     }
 
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
-        let announcer = self.announcer.clone();
+        let composer = self.composer.clone();
         let op = Operation::repeatable_write("checkout.settle");
         let trace = *ctx.trace();
-        self.database.run(ctx, op, move |tx| completion::settle(tx, &*announcer, &settlement, trace))
+        self.database.run(ctx, op, move |tx| completion::settle(tx, &*composer, &settlement, trace))
     }
 
-    fn completion(&self, ctx: &RequestContext, claim: Claim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(&self, ctx: &RequestContext, claim: KeyClaim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {
         let asker = Asker::of(ctx);
         let op = Operation::read("checkout.completion");
         self.database.run(ctx, op, move |tx| completion::standing(tx, &asker, &claim, &id))
@@ -111,9 +111,9 @@ struct Asker {
 
 impl Asker {
     fn of(ctx: &RequestContext) -> Self {
-        match ctx.principal() {
-            Principal::Platform(platform) => Self { id: platform.id.clone(), registered: platform.registered },
-            Principal::Anonymous | Principal::Task(_) => Self { id: PlatformId(String::new()), registered: false },
+        match ctx.caller() {
+            Caller::Platform(platform) => Self { id: platform.id.clone(), registered: platform.registered },
+            Caller::Anonymous | Caller::Task(_) => Self { id: PlatformId(String::new()), registered: false },
         }
     }
 
@@ -129,11 +129,11 @@ fn refuse(refusal: CheckoutRefusal) -> TxError<CheckoutError> {
 
 /// Claims the key, or ends the write with what is known of it.
 fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<CheckoutError>> {
-    use domain::idempotency::ClaimRefusal;
+    use domain::idempotency::KeyRefusal;
     match idempotency::claim(tx, &write.claim, write.now)? {
         Claimed::New => Ok(None),
         Claimed::Answered(outcome) => Ok(Some(Answer { outcome: *outcome, replayed: true })),
-        Claimed::InProgress => Err(refuse(CheckoutRefusal::Key(ClaimRefusal::InProgress))),
+        Claimed::InProgress => Err(refuse(CheckoutRefusal::Key(KeyRefusal::InProgress))),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
     }
 }
@@ -202,7 +202,7 @@ fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: &Write, id: &CheckoutId) -> Res
     answer(tx, &write.claim, Outcome::Checkout(checkout))
 }
 
-fn answer(tx: &mut Tx<'_>, claim: &Claim, outcome: Outcome) -> Result<Answer, TxError<CheckoutError>> {
+fn answer(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: Outcome) -> Result<Answer, TxError<CheckoutError>> {
     idempotency::store(tx, claim, &outcome)?;
     Ok(Answer { outcome, replayed: false })
 }

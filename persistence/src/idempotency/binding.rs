@@ -9,7 +9,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use domain::clock::Timestamp;
-use domain::idempotency::Claim;
+use domain::idempotency::KeyClaim;
 
 use super::queries;
 use crate::database::{Tx, on_backend};
@@ -21,7 +21,7 @@ use crate::stored::millis;
 ///
 /// The row is locked until the transaction ends, also when it was there before. Of two claims for two resources the
 /// second waits for the first, and then sees its key.
-pub(super) fn bind(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
     if claim.resource.is_empty() {
         return Ok(true);
     }
@@ -46,7 +46,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Tim
 }
 
 /// Binds a key that was claimed at `created_at` by a program that knew no bindings.
-pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &Claim, created_at: i64) -> QueryResult<()> {
+pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &KeyClaim, created_at: i64) -> QueryResult<()> {
     let insert = diesel::insert_into(bindings::table)
         .values(row(claim, created_at))
         .on_conflict((bindings::principal, bindings::operation, bindings::key))
@@ -63,7 +63,7 @@ type Row<'c> = (
     diesel::dsl::Eq<bindings::created_at, i64>,
 );
 
-fn row(claim: &Claim, created_at: i64) -> Row<'_> {
+fn row(claim: &KeyClaim, created_at: i64) -> Row<'_> {
     (
         bindings::principal.eq(claim.principal.0.as_str()),
         bindings::operation.eq(claim.operation),

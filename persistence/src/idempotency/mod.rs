@@ -11,7 +11,7 @@ use domain::checkout::Outcome;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
-use domain::idempotency::{Claim, ClaimRefusal, IdempotencyRecords, RETENTION};
+use domain::idempotency::{IdempotencyStore, KeyClaim, KeyRefusal, RETENTION};
 
 use crate::database::{Database, Operation, Tx};
 use crate::stored::{from_text, millis, to_text};
@@ -24,12 +24,12 @@ pub(crate) enum Claimed {
     Answered(Box<Outcome>),
     /// Someone else has it and is not done.
     InProgress,
-    Refused(ClaimRefusal),
+    Refused(KeyRefusal),
 }
 
 /// Claims a key, or says who has it. A claim made by a transaction that is still open is waited for, within the
 /// engine's lock timeout. A transaction whose claim is refused must be rolled back.
-pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<Claimed> {
+pub(crate) fn claim(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed> {
     let outlived = now - RETENTION;
     if queries::insert_once(tx, claim, now)? {
         return bound(tx, claim, outlived, now);
@@ -56,22 +56,22 @@ pub(crate) fn claim(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResu
     }
 }
 
-fn bound(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<Claimed> {
+fn bound(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<Claimed> {
     Ok(match binding::bind(tx, claim, outlived, now)? {
         true => Claimed::New,
-        false => Claimed::Refused(ClaimRefusal::Reused),
+        false => Claimed::Refused(KeyRefusal::Reused),
     })
 }
 
 /// How a key stands, without claiming it: `New` means that it is free.
-pub(crate) fn standing(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Claimed> {
+pub(crate) fn standing(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Claimed> {
     stands(queries::find(tx, claim)?, claim)
 }
 
-fn stands(found: Option<queries::Found>, claim: &Claim) -> QueryResult<Claimed> {
+fn stands(found: Option<queries::Found>, claim: &KeyClaim) -> QueryResult<Claimed> {
     let Some(found) = found else { return Ok(Claimed::New) };
     if found.fingerprint != claim.fingerprint.0 {
-        return Ok(Claimed::Refused(ClaimRefusal::Reused));
+        return Ok(Claimed::Refused(KeyRefusal::Reused));
     }
     match found.outcome {
         None => Ok(Claimed::InProgress),
@@ -80,7 +80,7 @@ fn stands(found: Option<queries::Found>, claim: &Claim) -> QueryResult<Claimed> 
 }
 
 /// Fixes what every repetition of a claimed write is answered with.
-pub(crate) fn store(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> QueryResult<()> {
+pub(crate) fn store(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &Outcome) -> QueryResult<()> {
     queries::set_outcome(
         tx,
         &claim.principal.0,
@@ -93,17 +93,17 @@ pub(crate) fn store(tx: &mut Tx<'_>, claim: &Claim, outcome: &Outcome) -> QueryR
 
 pub(crate) use queries::{forget, set_outcome, stored_outcome};
 
-pub struct SqlIdempotencyRecords {
+pub struct SqlIdempotencyStore {
     database: Database,
 }
 
-impl SqlIdempotencyRecords {
+impl SqlIdempotencyStore {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
 }
 
-impl IdempotencyRecords for SqlIdempotencyRecords {
+impl IdempotencyStore for SqlIdempotencyStore {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| {
             let keys = queries::purge(tx, before, limit)?;

@@ -3,7 +3,7 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use domain::clock::Timestamp;
-use domain::idempotency::Claim;
+use domain::idempotency::KeyClaim;
 
 use super::binding;
 use crate::database::{Tx, on_backend};
@@ -19,7 +19,7 @@ pub(super) struct Found {
 }
 
 /// True when the key was free. Never provokes the unique violation: on Postgres that would abort the transaction.
-pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let values = (
         keys::principal.eq(&claim.principal.0),
         keys::operation.eq(claim.operation),
@@ -35,7 +35,7 @@ pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &Claim, now: Timestamp) -> Que
     Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
 }
 
-pub(super) fn find(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Option<Found>> {
+pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Found>> {
     let bound = bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str()));
     let query = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str())).select((
         keys::fingerprint,
@@ -48,7 +48,7 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &Claim) -> QueryResult<Option<Found>>
 }
 
 /// Whether the outcome of this key is not known yet, or may still be repeated.
-pub(super) fn counts(tx: &mut Tx<'_>, claim: &Claim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
+pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
     let key = keys::table
         .find((&claim.principal.0, claim.operation, resource, claim.key.as_str()))
         .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(outlived))));
@@ -57,7 +57,7 @@ pub(super) fn counts(tx: &mut Tx<'_>, claim: &Claim, resource: &str, outlived: T
 }
 
 /// Takes over a key whose outcome nobody may repeat any more: true for exactly one of those who try at once.
-pub(super) fn renew(tx: &mut Tx<'_>, claim: &Claim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
         .find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str()))
         .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(outlived))));

@@ -8,28 +8,28 @@ use std::sync::Arc;
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::{RequestContext, TraceContext};
-use domain::delivery::Announcer;
 use domain::fault::Fault;
 use domain::id::PageToken;
-use domain::order::{Order, OrderBook, OrderChange, OrderError, OrderEvent, OrderId, OrderRefusal, adjust, ship};
+use domain::order::{Order, OrderChange, OrderError, OrderEvent, OrderId, OrderRefusal, OrderStore, adjust, ship};
+use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError};
-use crate::{delivery, payment};
+use crate::{outbox, payment};
 
 pub(crate) use queries::insert;
 
-pub struct SqlOrderBook {
+pub struct SqlOrderStore {
     database: Database,
-    announcer: Arc<dyn Announcer>,
+    composer: Arc<dyn NotificationComposer>,
 }
 
-impl SqlOrderBook {
-    pub fn new(database: Database, announcer: Arc<dyn Announcer>) -> Self {
-        Self { database, announcer }
+impl SqlOrderStore {
+    pub fn new(database: Database, composer: Arc<dyn NotificationComposer>) -> Self {
+        Self { database, composer }
     }
 }
 
-impl OrderBook for SqlOrderBook {
+impl OrderStore for SqlOrderStore {
     fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault> {
         self.database.run(ctx, Operation::read("order.read"), move |tx| Ok(queries::find(tx, &id)?))
     }
@@ -45,15 +45,15 @@ impl OrderBook for SqlOrderBook {
         changes: Vec<OrderChange>,
         now: Timestamp,
     ) -> PortFuture<Order, OrderError> {
-        let announcer = self.announcer.clone();
+        let composer = self.composer.clone();
         let (trace, op) = (*ctx.trace(), Operation::repeatable_write("order.append"));
-        self.database.run(ctx, op, move |tx| append(tx, &*announcer, &id, &changes, trace, now))
+        self.database.run(ctx, op, move |tx| append(tx, &*composer, &id, &changes, trace, now))
     }
 }
 
 fn append(
     tx: &mut Tx<'_>,
-    announcer: &dyn Announcer,
+    composer: &dyn NotificationComposer,
     id: &OrderId,
     changes: &[OrderChange],
     trace: TraceContext,
@@ -73,7 +73,7 @@ fn append(
             OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
         };
         order = changed.map_err(|refused| TxError::Refused(refused.into()))?;
-        delivery::enqueue(tx, announcer, &order, None, trace, now)?;
+        outbox::enqueue(tx, composer, &order, None, trace, now)?;
     }
     if order.events.len() > known {
         queries::update_lines(tx, &order)?;

@@ -11,26 +11,26 @@ use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayEvent, Held, PaymentAttempts, PaymentChoice, PaymentReference,
+    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, Held, PaymentChoice, PaymentReference,
 };
 
 use crate::database::{Database, Operation, Tx};
 use queries::Due;
 
 pub(crate) use queries::{capture_now, discard, insert, lock, settle, state};
-pub use refund::SqlPaymentRefunds;
+pub use refund::SqlRefundStore;
 
-pub struct SqlPaymentAttempts {
+pub struct SqlAttemptStore {
     database: Database,
 }
 
-impl SqlPaymentAttempts {
+impl SqlAttemptStore {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
 }
 
-impl PaymentAttempts for SqlPaymentAttempts {
+impl AttemptStore for SqlAttemptStore {
     fn record_reference(
         &self,
         ctx: &RequestContext,
@@ -80,8 +80,8 @@ impl PaymentAttempts for SqlPaymentAttempts {
         self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
     }
 
-    fn heed(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
-        self.database.run(ctx, Operation::write("payment.heed"), move |tx| Ok(heed(tx, &event, now)?))
+    fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
+        self.database.run(ctx, Operation::write("payment.record_event"), move |tx| Ok(record_event(tx, &event, now)?))
     }
 }
 
@@ -97,7 +97,7 @@ fn claim_held(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> Q
 /// Gateways stop repeating an event after a few days.
 const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-fn heed(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
+fn record_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
     if !queries::note_event(tx, event, now)? {
         return Ok(false);
     }

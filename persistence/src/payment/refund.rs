@@ -10,8 +10,8 @@ use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::money::{Amount, Money};
 use domain::payment::{
-    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, PaymentRefunds, Refund, RefundError, RefundId, RefundRefused,
-    RefundState, RefundWanted, may_refund,
+    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, Refund, RefundError, RefundId, RefundRefused, RefundState,
+    RefundStore, RefundWanted, may_refund,
 };
 
 use super::queries;
@@ -20,17 +20,17 @@ use crate::database::{Database, Operation, Tx, TxError, constant, engine_now, le
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, instant, malformed, millis};
 
-pub struct SqlPaymentRefunds {
+pub struct SqlRefundStore {
     database: Database,
 }
 
-impl SqlPaymentRefunds {
+impl SqlRefundStore {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
 }
 
-impl PaymentRefunds for SqlPaymentRefunds {
+impl RefundStore for SqlRefundStore {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError> {
         self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
     }

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::{
-    Begin, Begun, Checkout, CheckoutBook, CheckoutId, CheckoutRequest, NewCheckout, Outcome, RequestedLine, Settlement,
-    Write,
+    Begin, Begun, Checkout, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome, RequestedLine,
+    Settlement, Write,
 };
 use domain::clock::Timestamp;
-use domain::context::{Deadline, Platform, PlatformId, Principal, RequestContext, RequestId};
+use domain::context::{Caller, Deadline, Platform, PlatformId, RequestContext, RequestId};
 use domain::customer::{Address, Buyer, DestinationId, Email};
-use domain::delivery::{Announcement, Announcer, Content, Letter, NotWritten};
 use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
-use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
 use domain::money::{Amount, Currency, Money};
 use domain::order::{Order, OrderEvent};
+use domain::outbox::{ComposeError, Content, EmailMessage, Notification, NotificationComposer};
 use domain::payment::{Attempt, AttemptId, HandlerId, Instrument, PaymentOutcome};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
@@ -58,7 +58,7 @@ pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Said) {
 
 fn logging(platform: &str, budget: Duration, log: &Logger) -> RequestContext {
     let platform = Platform { id: PlatformId(platform.to_owned()), registered: platform == ALICE };
-    let (principal, token) = (Principal::Platform(platform), CancellationToken::new());
+    let (principal, token) = (Caller::Platform(platform), CancellationToken::new());
     RequestContext::new(log, RequestId::generate(), trace(), principal, Deadline::after(budget), token)
 }
 
@@ -193,8 +193,8 @@ pub fn instrument() -> Instrument {
 }
 
 /// A claim of Alice's whose fingerprint is that of the first request under this key.
-pub fn claim(operation: &'static str, resource: &str, key: &str) -> Claim {
-    Claim {
+pub fn claim(operation: &'static str, resource: &str, key: &str) -> KeyClaim {
+    KeyClaim {
         principal: PlatformId(ALICE.to_owned()),
         operation,
         resource: resource.to_owned(),
@@ -255,22 +255,22 @@ pub fn about(outcome: &Outcome) -> &Checkout {
 /// Tells the buyer's platform of every event, and the buyer by mail of the first.
 pub struct Announce;
 
-impl Announcer for Announce {
-    fn announce(
+impl NotificationComposer for Announce {
+    fn compose(
         &self,
         order: &Order,
         event: &OrderEvent,
         buyer: Option<&Buyer>,
-    ) -> Result<Vec<Announcement>, NotWritten> {
+    ) -> Result<Vec<Notification>, ComposeError> {
         // Enough to tell which event it is of, and how the order stood then.
         let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
         let letter = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
             let text = || format!("Order {}", order.id);
-            Content::Mail(Letter { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
+            Content::Mail(EmailMessage { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
         });
         let contents = [Some(webhook), letter].into_iter().flatten();
-        Ok(contents.map(|content| Announcement { event: "order_changed", content }).collect())
+        Ok(contents.map(|content| Notification { event: "order_changed", content }).collect())
     }
 }
 

@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use domain::checkout::{CheckoutError, CheckoutRefusal};
 use domain::context::{Stopwatch, TraceContext};
-use domain::delivery::Announcer;
 use domain::fault::{Fault, FaultKind};
 use domain::import::ImportError;
 use domain::order::OrderError;
+use domain::outbox::NotificationComposer;
 use domain::payment::RefundError;
 use faultkit::provided::{self, POSTGRES};
 use persistence::{
-    Database, DatabaseConfig, DatabaseUrl, Engine, SqlCheckoutBook, SqlDeliveryBook, SqlIdempotencyRecords, SqlImport,
-    SqlKeyStore, SqlOrderBook, SqlPaymentAttempts, SqlPaymentRefunds, SqlPlatformRegistry, SqlStoredInstruments,
+    Database, DatabaseConfig, DatabaseUrl, Engine, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport,
+    SqlKeyStore, SqlOrderStore, SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
 };
 use raw::Raw;
 use said::Said;
@@ -209,31 +209,31 @@ pub fn log() -> Logger {
 /// Every storage port on one database.
 pub struct Shop {
     pub database: Database,
-    pub checkouts: SqlCheckoutBook,
-    pub orders: SqlOrderBook,
-    pub attempts: SqlPaymentAttempts,
+    pub checkouts: SqlCheckoutStore,
+    pub orders: SqlOrderStore,
+    pub attempts: SqlAttemptStore,
     pub instruments: SqlStoredInstruments,
-    pub keys: SqlIdempotencyRecords,
+    pub keys: SqlIdempotencyStore,
     pub import: SqlImport,
-    pub deliveries: SqlDeliveryBook,
-    pub refunds: SqlPaymentRefunds,
-    pub platforms: SqlPlatformRegistry,
+    pub deliveries: SqlOutboxStore,
+    pub refunds: SqlRefundStore,
+    pub platforms: SqlPlatformStore,
     pub signing: SqlKeyStore,
 }
 
 impl Shop {
     pub fn on(database: Database) -> Self {
-        let announcer: Arc<dyn Announcer> = Arc::new(data::Announce);
+        let composer: Arc<dyn NotificationComposer> = Arc::new(data::Announce);
         Self {
-            deliveries: SqlDeliveryBook::new(database.clone()),
-            refunds: SqlPaymentRefunds::new(database.clone()),
-            platforms: SqlPlatformRegistry::new(database.clone()),
+            deliveries: SqlOutboxStore::new(database.clone()),
+            refunds: SqlRefundStore::new(database.clone()),
+            platforms: SqlPlatformStore::new(database.clone()),
             signing: SqlKeyStore::new(database.clone()),
-            checkouts: SqlCheckoutBook::new(database.clone(), announcer.clone()),
-            orders: SqlOrderBook::new(database.clone(), announcer),
-            attempts: SqlPaymentAttempts::new(database.clone()),
+            checkouts: SqlCheckoutStore::new(database.clone(), composer.clone()),
+            orders: SqlOrderStore::new(database.clone(), composer),
+            attempts: SqlAttemptStore::new(database.clone()),
             instruments: SqlStoredInstruments::new(database.clone()),
-            keys: SqlIdempotencyRecords::new(database.clone()),
+            keys: SqlIdempotencyStore::new(database.clone()),
             import: SqlImport::new(database.clone()),
             database,
         }

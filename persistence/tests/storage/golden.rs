@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::checkout::{Begun, Checkout, CheckoutBook, CheckoutId, Outcome, Settlement};
+use domain::checkout::{Begun, Checkout, CheckoutId, CheckoutStore, Outcome, Settlement};
 use domain::context::PlatformId;
-use domain::delivery::{Channel, Claimed, DeliveryBook, Standing};
-use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, OrderEventKind, OrderId, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderEventKind, OrderId, OrderStore, Shipment,
 };
-use domain::payment::{AttemptId, PaymentAttempts, PaymentOutcome, PaymentRefunds, RefundId, RefundWanted};
-use domain::platform::{PinnedPlatform, PlatformRegistry};
+use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
+use domain::payment::{AttemptId, AttemptStore, PaymentOutcome, RefundId, RefundStore, RefundWanted};
+use domain::platform::{PinnedPlatform, PlatformStore};
 use persistence::Engine;
 use serde_json::{Value, json};
 
@@ -212,7 +212,7 @@ async fn read(shop: &Shop, set: &Set) {
         }
     }
     for row in rows(set, "idempotency_key").iter().filter(|row| !row["outcome"].is_null()) {
-        let claim = Claim {
+        let claim = KeyClaim {
             principal: PlatformId(text(row, "principal").to_owned()),
             operation: text(row, "operation").to_owned().leak(),
             resource: text(row, "resource").to_owned(),
@@ -263,10 +263,10 @@ async fn work(shop: &Shop, set: &Set) {
     let hour = Duration::from_secs(3_600);
     let held = shop.attempts.claim_held(&task(), noon() + hours(24 * 365), hour, 10).await.expect("claimed");
     assert!(!held.is_empty(), "nothing was held");
-    let terms = Claimed { now: noon() + hours(24), lease: hour, per_destination: 100, reach: Standing::Failing };
+    let terms = ClaimTerms { now: noon() + hours(24), lease: hour, per_endpoint: 100, reach: EndpointHealth::Failing };
     for channel in [Channel::Webhook, Channel::Mail] {
         let mut told = 0;
-        while shop.deliveries.claim(&task(), channel, terms).await.expect("read").delivery.is_some() {
+        while shop.deliveries.claim(&task(), channel, terms).await.expect("read").message.is_some() {
             told += 1;
         }
         assert!(told > 0, "nothing is told by {channel:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::context::Stopwatch;
 use domain::fault::FaultKind;
-use domain::order::OrderBook;
+use domain::order::OrderStore;
 use domain::payment::PaymentOutcome;
 use persistence::{DatabaseConfig, OpenError};
 use tokio::task::JoinSet;

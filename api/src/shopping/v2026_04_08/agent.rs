@@ -6,7 +6,7 @@
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use domain::context::{Platform, PlatformId, Principal, RequestContext};
+use domain::context::{Caller, Platform, PlatformId, RequestContext};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use url::{Host, Url};
 
@@ -45,7 +45,7 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     };
     let platform = parse(header, shopping.surface.agents)?;
     NamedPlatform::note(&req.extensions(), &platform.id);
-    Ok(Agent(ctx.on_behalf_of(Principal::Platform(platform))))
+    Ok(Agent(ctx.for_caller(Caller::Platform(platform))))
 }
 
 fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {

@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use domain::PortFuture;
-use domain::checkout::{CancelCheckout, CheckoutBook, CompleteCheckout, CreateCheckout, UpdateCheckout};
+use domain::checkout::{CancelCheckout, CheckoutStore, CompleteCheckout, CreateCheckout, UpdateCheckout};
 use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Fault;
-use domain::order::OrderBook;
+use domain::order::OrderStore;
 use domain::payment::PaymentHandler;
 
 use crate::http::Routes;
@@ -39,8 +39,8 @@ pub struct Shopping {
     pub update: UpdateCheckout,
     pub complete: CompleteCheckout,
     pub cancel: CancelCheckout,
-    pub checkouts: Arc<dyn CheckoutBook>,
-    pub orders: Arc<dyn OrderBook>,
+    pub checkouts: Arc<dyn CheckoutStore>,
+    pub orders: Arc<dyn OrderStore>,
     pub clock: Arc<dyn Clock>,
     pub commands: Commands,
     pub supervisor: Supervisor,

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use domain::checkout::{CheckoutError, CheckoutRefusal, Status};
 use domain::context::RequestContext;
-use domain::idempotency::ClaimRefusal;
+use domain::idempotency::KeyRefusal;
 
 use super::envelope::not_found;
 use crate::http::{Problem, fault_problem};
@@ -40,16 +40,16 @@ pub(super) fn checkout_error(ctx: &RequestContext, error: &CheckoutError) -> Htt
     problem.respond(Some(ctx.request_id().as_str()))
 }
 
-pub(super) fn refused_key(refusal: ClaimRefusal) -> Problem {
+pub(super) fn refused_key(refusal: KeyRefusal) -> Problem {
     match refusal {
-        ClaimRefusal::Reused => {
+        KeyRefusal::Reused => {
             conflict("idempotency_key_reused", "The idempotency key was used before for another request")
         }
-        ClaimRefusal::InProgress => {
+        KeyRefusal::InProgress => {
             conflict("idempotency_in_progress", "The first request with this idempotency key is still at work")
                 .retry_after(1)
         }
-        ClaimRefusal::Unavailable => Problem::new(
+        KeyRefusal::Unavailable => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "idempotency_unavailable",
             "Idempotency cannot be assured now; nothing happened",

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use domain::context::{Principal, RequestContext};
-use domain::idempotency::{Claim, Fingerprint, Key};
+use domain::context::{Caller, RequestContext};
+use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use sha2::{Digest, Sha256};
 
 use super::Surface;
@@ -61,11 +61,11 @@ pub(super) fn claim(
     resource: &str,
     key: WriteKey,
     body: &[u8],
-) -> Result<Claim, Problem> {
+) -> Result<KeyClaim, Problem> {
     if surface.outage.is_on() {
-        return Err(refused_key(domain::idempotency::ClaimRefusal::Unavailable));
+        return Err(refused_key(domain::idempotency::KeyRefusal::Unavailable));
     }
-    let Principal::Platform(platform) = ctx.principal() else {
+    let Caller::Platform(platform) = ctx.caller() else {
         return Err(Problem::bad_request("invalid_profile_url", "The header UCP-Agent is required"));
     };
     let mut hash = Sha256::new();
@@ -73,7 +73,7 @@ pub(super) fn claim(
         hash.update(part);
     }
     let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Claim {
+    Ok(KeyClaim {
         principal: platform.id.clone(),
         operation,
         resource: resource.to_owned(),

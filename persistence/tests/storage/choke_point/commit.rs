@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::context::RequestContext;
 use domain::fault::FaultKind;
 use persistence::{Database, DatabaseConfig, Degraded};

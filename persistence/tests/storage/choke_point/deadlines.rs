@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::context::Stopwatch;
 use domain::fault::FaultKind;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::{CheckoutBook, CheckoutId};
+use domain::checkout::{CheckoutId, CheckoutStore};
 use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
 use persistence::{Database, DatabaseUrl, OpenError};
 use tokio::runtime::Handle;

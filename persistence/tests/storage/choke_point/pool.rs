@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::checkout::{CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal};
+use domain::checkout::{CheckoutError, CheckoutId, CheckoutRefusal, CheckoutStore};
 use domain::context::Stopwatch;
 use domain::fault::FaultKind;
 use tokio::task::JoinSet;

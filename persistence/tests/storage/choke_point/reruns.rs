@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
 
 use super::THE_SONG;

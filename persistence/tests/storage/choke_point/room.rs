@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use domain::checkout::CheckoutBook;
-use domain::delivery::{Channel, Claimed, DeliveryBook, DeliveryFilter, DeliveryOutcome, Receipt, Recorded, Standing};
+use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
-use domain::idempotency::IdempotencyRecords;
+use domain::idempotency::IdempotencyStore;
+use domain::outbox::{Channel, ClaimTerms, EndpointHealth, MessageFilter, OutboxStore, Receipt, Recorded, SendOutcome};
 use faultkit::SmallDisk;
 use persistence::{Database, Degraded};
 use tokio::runtime::Handle;
@@ -44,7 +44,7 @@ mod postgres_says {
         let sorting = "could not write to file \"base/pgsql_tmp/pgsql_tmp1.0\": No space left on device";
         for (message, kind) in [(shared, FaultKind::Unavailable), (sorting, FaultKind::StorageFull)] {
             refuse(&mut raw, message);
-            let fault = shop.deliveries.list(&task(), DeliveryFilter::default(), 9).await.expect_err("refused");
+            let fault = shop.deliveries.list(&task(), MessageFilter::default(), 9).await.expect_err("refused");
             super::super::faults::says(&fault, kind, "no space left on device");
             assert_eq!(shop.database.degraded(), None);
         }
@@ -54,10 +54,10 @@ mod postgres_says {
         let shop = place.shop().await;
         shop.bought(&[("song", 1)], "k1").await;
         let terms =
-            Claimed { now: noon(), lease: Duration::from_secs(60), per_destination: 1, reach: Standing::Failing };
-        let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").delivery;
+            ClaimTerms { now: noon(), lease: Duration::from_secs(60), per_endpoint: 1, reach: EndpointHealth::Failing };
+        let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").message;
         let claimed = claimed.expect("something was due");
-        let received = DeliveryOutcome::Received(Receipt::Accepted);
+        let received = SendOutcome::Received(Receipt::Accepted);
         let record = || shop.deliveries.record(&task(), &claimed, received.clone(), noon());
         record().await.expect("recorded");
 
@@ -69,7 +69,7 @@ mod postgres_says {
         super::super::faults::says(&fault, FaultKind::StorageFull, "no space left on device");
         raw.execute("DROP TRIGGER refuse ON checkout");
 
-        assert!(matches!(record().await, Ok(Recorded::TooLate(_))));
+        assert!(matches!(record().await, Ok(Recorded::Stale(_))));
         assert_eq!(shop.database.degraded(), Some(Degraded::StorageFull));
         shop.opened(&[("song", 1)], "k3").await;
         assert_eq!(shop.database.degraded(), None);

@@ -1,6 +1,6 @@
 //! What is kept of a buyer: imported addresses, and those of orders up to a limit, the newest always.
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
 use domain::import::{Batch, ImportedAddress, ImportedCustomer};
 use domain::payment::PaymentOutcome;

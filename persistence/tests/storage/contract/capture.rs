@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::checkout::{LineId, Outcome, Status};
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderBook, OrderChange, OrderId, Shipment};
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderId, OrderStore, Shipment};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, GatewayEvent, Held, LONGEST_WAIT_UNSETTLED, PaymentAttempts, PaymentOutcome,
+    Attempt, AttemptId, AttemptState, AttemptStore, GatewayEvent, Held, LONGEST_WAIT_UNSETTLED, PaymentOutcome,
     PaymentReference, capture_due,
 };
 
@@ -209,13 +209,13 @@ async fn what_the_gateway_tells_is_heeded_once(place: Place) {
     let due = || shop.attempts.claim_due(&task(), soon, HOUR, 10);
     assert!(due().await.expect("claimed").is_empty());
     let ctx = task();
-    let heed = || shop.attempts.heed(&ctx, told("evt_1", "gateway-1"), soon);
-    let (one, other) = tokio::join!(heed(), heed());
+    let record_event = || shop.attempts.record_event(&ctx, told("evt_1", "gateway-1"), soon);
+    let (one, other) = tokio::join!(record_event(), record_event());
     assert_ne!(one.expect("asked"), other.expect("asked"));
     let claimed = due().await.expect("claimed").remove(0);
     assert_eq!(claimed.id, attempt.id);
     shop.attempts.postpone(&ctx, &claimed, noon() + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
-    assert!(!heed().await.expect("asked"));
+    assert!(!record_event().await.expect("asked"));
     assert!(due().await.expect("claimed").is_empty());
 }
 
@@ -224,12 +224,12 @@ async fn what_the_gateway_tells_of_the_unknown_does_no_harm(place: Place) {
     let attempt = postponed(&shop).await;
     let about_nothing = GatewayEvent { id: "evt_2".into(), reference: None };
     for event in [told("evt_1", "gateway-9"), about_nothing] {
-        assert!(shop.attempts.heed(&task(), event, noon()).await.expect("heeded"));
+        assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("heeded"));
     }
     assert!(shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").is_empty());
     // Nor does what it tells of what is settled.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
-    assert!(shop.attempts.heed(&task(), told("evt_3", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), told("evt_3", "gateway-1"), noon()).await.expect("heeded"));
     assert_eq!((state(&place), place.raw().count("gateway_event")), ("confirmed".into(), 3));
 }
 
@@ -238,6 +238,6 @@ async fn what_the_gateway_tells_does_not_take_an_attempt_from_its_owner(place: P
     postponed(&shop).await;
     let later = noon() + hours(5);
     shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").remove(0);
-    assert!(shop.attempts.heed(&task(), told("evt_1", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), told("evt_1", "gateway-1"), noon()).await.expect("heeded"));
     assert!(shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
 }

@@ -1,7 +1,7 @@
 //! Creating, reading, replacing and cancelling a checkout.
 
 use domain::checkout::{
-    CheckoutBook, CheckoutId, CheckoutRefusal, CheckoutRequest, MessageCode, NewCheckout, Outcome, Status,
+    CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, MessageCode, NewCheckout, Outcome, Status,
 };
 use domain::customer::{Buyer, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind};
@@ -218,7 +218,7 @@ async fn a_registered_platform_is_offered_known_addresses_and_no_one_else_is(pla
     let shop = place.shop().await;
     for (ctx, offered) in [(alice(), &["addr_1"][..]), (bob(), &[][..])] {
         let mut write = create("k1");
-        if let domain::context::Principal::Platform(platform) = ctx.principal() {
+        if let domain::context::Caller::Platform(platform) = ctx.caller() {
             write.claim.principal = platform.id.clone();
         }
         let answer = shop.checkouts.create(&ctx, write, new_checkout(shipped_to_nobody_yet())).await.expect("created");

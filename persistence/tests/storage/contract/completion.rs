@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Begin, Begun, CheckoutBook, CheckoutId, CheckoutRefusal, MessageCode, Outcome, Status};
-use domain::idempotency::{ClaimRefusal, Fingerprint};
+use domain::checkout::{Begin, Begun, CheckoutId, CheckoutRefusal, CheckoutStore, MessageCode, Outcome, Status};
+use domain::idempotency::{Fingerprint, KeyRefusal};
 use domain::money::{Amount, Money};
-use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
+use domain::payment::{AttemptState, AttemptStore, PaymentOutcome};
 use tokio::task::JoinSet;
 
 use crate::kit::data::{COMPLETE, about, alice, begin, cancel, claim, new_checkout, noon, request, task, update, usd};
@@ -88,7 +88,7 @@ async fn the_same_key_waits_for_its_own_attempt(place: Place) {
     assert_eq!(book.begin_completion(&alice(), begin(&id, "k1")).await.expect("standing"), Begun::InProgress);
     let mut other = begin(&id, "k1");
     other.write.claim.fingerprint = Fingerprint("another body".into());
-    let reused = CheckoutRefusal::Key(ClaimRefusal::Reused);
+    let reused = CheckoutRefusal::Key(KeyRefusal::Reused);
     assert_eq!(refusal(book.begin_completion(&alice(), other).await), reused);
     assert_eq!(place.raw().state(), before);
 
@@ -156,7 +156,7 @@ async fn how_a_completion_stands_follows_its_attempt(place: Place) {
     assert_eq!(standing(claim()).await.expect("standing"), Begun::InProgress);
     let mut other = claim();
     other.fingerprint = Fingerprint("another body".into());
-    assert_eq!(refusal(standing(other).await), CheckoutRefusal::Key(ClaimRefusal::Reused));
+    assert_eq!(refusal(standing(other).await), CheckoutRefusal::Key(KeyRefusal::Reused));
 
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
     assert_eq!(standing(claim()).await.expect("standing"), Begun::Unknown(checkout.clone()));

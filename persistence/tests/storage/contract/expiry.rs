@@ -1,7 +1,7 @@
 //! Checkouts that nobody finished end, and long ended ones are forgotten. Orders never are.
 
-use domain::checkout::{CheckoutBook, CheckoutRefusal, Status};
-use domain::order::OrderBook;
+use domain::checkout::{CheckoutRefusal, CheckoutStore, Status};
+use domain::order::OrderStore;
 use domain::payment::PaymentOutcome;
 
 use crate::kit::data::{alice, cancel, hours, new_checkout, noon, request, task};

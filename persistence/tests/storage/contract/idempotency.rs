@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Answer, Begun, CheckoutBook, CheckoutError, CheckoutId, CheckoutRefusal};
+use domain::checkout::{Answer, Begun, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutStore};
 use domain::clock::Timestamp;
 use domain::context::PlatformId;
-use domain::idempotency::{ClaimRefusal, Fingerprint, IdempotencyRecords, RETENTION};
+use domain::idempotency::{Fingerprint, IdempotencyStore, KeyRefusal, RETENTION};
 use domain::payment::PaymentOutcome;
 use tokio::task::JoinSet;
 
@@ -83,7 +83,7 @@ async fn a_key_used_for_another_request_is_refused(place: Place) {
     let mut other = create("k1");
     other.claim.fingerprint = Fingerprint("another body".into());
     let refused = shop.checkouts.create(&alice(), other, new_checkout(request(&[("book", 1)]))).await;
-    assert_eq!(refusal(refused), CheckoutRefusal::Key(ClaimRefusal::Reused));
+    assert_eq!(refusal(refused), CheckoutRefusal::Key(KeyRefusal::Reused));
     assert_eq!(place.raw().count("checkout"), 1);
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
 }
@@ -109,7 +109,7 @@ async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bo
     Ok(answer.replayed)
 }
 
-const REUSED: CheckoutRefusal = CheckoutRefusal::Key(ClaimRefusal::Reused);
+const REUSED: CheckoutRefusal = CheckoutRefusal::Key(KeyRefusal::Reused);
 
 async fn a_key_belongs_to_one_resource_of_an_operation(place: Place) {
     let shop = place.shop().await;
@@ -239,7 +239,7 @@ async fn a_key_is_claimed_anew_once_its_answer_is_too_old_to_repeat(place: Place
         shop.checkouts.create(&alice(), write, new_checkout(request(&[("book", 1)])))
     };
     let a_moment_early = noon() + RETENTION - time::Duration::milliseconds(1);
-    assert_eq!(refusal(create_later(a_moment_early).await), CheckoutRefusal::Key(ClaimRefusal::Reused));
+    assert_eq!(refusal(create_later(a_moment_early).await), CheckoutRefusal::Key(KeyRefusal::Reused));
     let answer = create_later(noon() + RETENTION).await.expect("created");
     assert!(!answer.replayed);
     assert_ne!(about(&answer.outcome).id, first.id);
@@ -277,7 +277,7 @@ async fn at_once(shop: &Arc<Shop>, key: &'static str, now: Timestamp) -> Vec<Ans
                 let new = new_checkout(request(&[("song", 1)]));
                 match shop.checkouts.create(&alice(), create_at(now, key), new).await {
                     Ok(answer) => return answer,
-                    Err(CheckoutError::Refused(CheckoutRefusal::Key(ClaimRefusal::InProgress))) => {}
+                    Err(CheckoutError::Refused(CheckoutRefusal::Key(KeyRefusal::InProgress))) => {}
                     Err(other) => panic!("{other:?}"),
                 }
             }
@@ -287,7 +287,7 @@ async fn at_once(shop: &Arc<Shop>, key: &'static str, now: Timestamp) -> Vec<Ans
 }
 
 mod locked {
-    use super::{Arc, IdempotencyRecords, Place, alice, at_once, bytes, noon, task};
+    use super::{Arc, IdempotencyStore, Place, alice, at_once, bytes, noon, task};
     use crate::kit::{data, until};
 
     crate::on_postgres!(
@@ -335,6 +335,6 @@ mod locked {
         assert!(answers.iter().all(|answer| bytes(answer) == bytes(&answers[0])));
         assert_eq!(place.raw().count("checkout"), 2);
         let read = data::about(&answers[0].outcome).id.clone();
-        domain::checkout::CheckoutBook::read(&shop.checkouts, &alice(), read).await.expect("the one that was made");
+        domain::checkout::CheckoutStore::read(&shop.checkouts, &alice(), read).await.expect("the one that was made");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::context::{PlatformId, Stopwatch};
 use domain::customer::{Address, DestinationId};
 use domain::fulfillment::{OptionId, ServiceLevel, ShippingRate};
@@ -219,7 +219,7 @@ async fn a_large_import_is_refused_before_anything_is_stored(place: Place) {
 mod order {
     use super::*;
     use domain::customer::DestinationId;
-    use domain::platform::{PinnedPlatform, PlatformRegistry};
+    use domain::platform::{PinnedPlatform, PlatformStore};
 
     crate::on_both_engines!(lists_are_in_the_order_of_their_bytes);
     crate::on_collated_postgres!(

@@ -1,7 +1,7 @@
 //! What an import may add to a shop: no more than is read, and no second one of what there may be one of. All of it is
 //! found before anything is stored, however large the import is.
 
-use domain::checkout::CheckoutBook;
+use domain::checkout::CheckoutStore;
 use domain::customer::{DestinationId, Email};
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
 use domain::import::{Batch, ImportError, ImportedAddress, ImportedCustomer};

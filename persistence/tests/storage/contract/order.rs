@@ -3,8 +3,8 @@
 use domain::checkout::LineId;
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderBook, OrderChange, OrderChangeRefused, OrderError, OrderId,
-    OrderRefusal, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderError, OrderId,
+    OrderRefusal, OrderStore, Shipment,
 };
 
 use crate::kit::data::{hours, noon, task};

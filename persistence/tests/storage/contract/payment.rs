@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use domain::checkout::{Begin, CheckoutBook};
+use domain::checkout::{Begin, CheckoutStore};
 use domain::payment::{
-    Attempt, AttemptState, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentAttempts, PaymentChoice, PaymentOutcome,
+    Attempt, AttemptState, AttemptStore, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentChoice, PaymentOutcome,
     PaymentReference,
 };
 use domain::secret::Secret;
@@ -30,7 +30,7 @@ on_both_engines!(
 );
 
 mod locked {
-    use super::{HOUR, PaymentAttempts, Place, hours, noon, task};
+    use super::{AttemptStore, HOUR, Place, hours, noon, task};
 
     crate::on_postgres!(an_attempt_in_another_hand_holds_up_nobody);
 

@@ -1,7 +1,7 @@
 //! Platforms that the operator has approved.
 
 use domain::context::PlatformId;
-use domain::platform::{PinnedPlatform, PlatformRegistry};
+use domain::platform::{PinnedPlatform, PlatformStore};
 
 use crate::kit::Place;
 use crate::kit::data::{ALICE, BOB, hours, noon, task};

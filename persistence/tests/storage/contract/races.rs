@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use diesel::result::QueryResult;
-use domain::checkout::{Begun, CheckoutBook, CheckoutRefusal, Outcome};
+use domain::checkout::{Begun, CheckoutRefusal, CheckoutStore, Outcome};
 use domain::context::{RequestContext, Stopwatch};
-use domain::idempotency::ClaimRefusal;
+use domain::idempotency::KeyRefusal;
 use domain::money::Amount;
-use domain::order::{Adjustment, AdjustmentStatus, OrderBook, OrderChange};
+use domain::order::{Adjustment, AdjustmentStatus, OrderChange, OrderStore};
 use domain::payment::{
-    PaymentAttempts, PaymentOutcome, PaymentReference, PaymentRefunds, RefundError, RefundId, RefundWanted,
+    AttemptStore, PaymentOutcome, PaymentReference, RefundError, RefundId, RefundStore, RefundWanted,
 };
 use persistence::Engine;
 
@@ -146,7 +146,7 @@ async fn a_key_waits_for_its_first_claim(place: Place) {
     let ctx = alice();
     let creating = shop.checkouts.create(&ctx, create("k2"), new_checkout(request(&[("song", 1)])));
     let refused = refusal(second(&place, &ctx, first, creating).await);
-    assert_eq!(refused, CheckoutRefusal::Key(ClaimRefusal::InProgress));
+    assert_eq!(refused, CheckoutRefusal::Key(KeyRefusal::InProgress));
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
@@ -163,7 +163,7 @@ async fn a_key_for_another_resource_waits_for_its_first_claim(place: Place) {
     );
     let ctx = alice();
     let refused = refusal(second(&place, &ctx, &first, shop.checkouts.begin_completion(&ctx, begin(&id, "k2"))).await);
-    assert_eq!(refused, CheckoutRefusal::Key(ClaimRefusal::Reused));
+    assert_eq!(refused, CheckoutRefusal::Key(KeyRefusal::Reused));
     assert_eq!((place.raw().count("payment_attempt"), place.raw().count("idempotency_key")), (0, 2));
     assert_eq!(place.raw().level("song"), (10, 0));
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptId, PaymentAttempts, PaymentOutcome, PaymentReference, PaymentRefunds, Refund, RefundError,
-    RefundId, RefundRefused, RefundState, RefundWanted,
+    Attempt, AttemptId, AttemptStore, PaymentOutcome, PaymentReference, Refund, RefundError, RefundId, RefundRefused,
+    RefundState, RefundStore, RefundWanted,
 };
 use tokio::task::JoinSet;
 

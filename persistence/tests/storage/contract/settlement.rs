@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{CheckoutBook, MessageCode, Outcome, Status};
-use domain::order::{LineStatus, OrderBook, OrderEventKind};
-use domain::payment::{AttemptState, PaymentAttempts, PaymentOutcome};
+use domain::checkout::{CheckoutStore, MessageCode, Outcome, Status};
+use domain::order::{LineStatus, OrderEventKind, OrderStore};
+use domain::payment::{AttemptState, AttemptStore, PaymentOutcome};
 use tokio::task::JoinSet;
 
 use crate::kit::Place;

@@ -1,6 +1,6 @@
 //! Keys that nobody can repeat any more are forgotten; one whose outcome is not known never is.
 
-use domain::idempotency::{IdempotencyRecords, RETENTION};
+use domain::idempotency::{IdempotencyStore, RETENTION};
 use domain::payment::PaymentOutcome;
 
 use crate::kit::Place;

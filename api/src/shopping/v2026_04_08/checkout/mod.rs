@@ -15,8 +15,8 @@ use domain::checkout::{
     Status, UpdateCommand,
 };
 use domain::context::{Deadline, RequestContext};
-use domain::delivery::Channel;
 use domain::fault::{Fault, FaultKind};
+use domain::outbox::Channel;
 use tokio::sync::watch;
 
 use request::{CheckoutBody, CompleteBody};
@@ -132,8 +132,8 @@ async fn complete(
         let answer = use_case.run(&ctx, command).await;
         // Here, since whoever asked may be gone when the order is placed.
         if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::Completed)) {
-            supervisor.nudge(Channel::Webhook.task());
-            supervisor.nudge(Channel::Mail.task());
+            supervisor.wake(Channel::Webhook.task());
+            supervisor.wake(Channel::Mail.task());
         }
         answer
     };
@@ -150,7 +150,7 @@ async fn complete(
         (Err(fault), None) => Err(fault.into()),
     };
     if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::CompleteInProgress)) {
-        shopping.supervisor.nudge("payment_reconciler");
+        shopping.supervisor.wake("payment_reconciler");
     }
     Ok(respond(&ctx, &shopping.surface, StatusCode::OK, answer))
 }

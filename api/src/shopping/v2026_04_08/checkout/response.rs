@@ -14,7 +14,7 @@ use super::super::Surface;
 use super::super::envelope::{Envelope, of_checkout};
 use super::super::message::{MessageDto, message};
 use super::super::total::{TotalDto, line_totals, single, totals};
-use crate::pages;
+use crate::buyer_pages;
 
 #[derive(Serialize)]
 pub(super) struct CheckoutDto {
@@ -270,10 +270,10 @@ pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
         ],
         payment: PaymentDto { instruments: details.instruments.iter().map(instrument).collect() },
         expires_at: checkout.expires_at.format(&Rfc3339).unwrap_or_default(),
-        continue_url: is_open.then(|| page(pages::CHECKOUT_PATH, checkout.page.as_str())),
+        continue_url: is_open.then(|| page(buyer_pages::CHECKOUT_PATH, checkout.page.as_str())),
         order: checkout.order.as_ref().map(|order| OrderLinkDto {
             id: order.id.to_string(),
-            permalink_url: page(pages::ORDER_PATH, order.page.as_str()),
+            permalink_url: page(buyer_pages::ORDER_PATH, order.page.as_str()),
         }),
     }
 }

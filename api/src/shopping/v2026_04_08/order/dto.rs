@@ -11,7 +11,7 @@ use super::super::Surface;
 use super::super::checkout::{AddressDto, ItemDto, address};
 use super::super::envelope::{Envelope, of_order};
 use super::super::total::{TotalDto, line_totals, single, totals};
-use crate::pages;
+use crate::buyer_pages;
 
 #[derive(Serialize)]
 pub struct OrderDto {
@@ -110,7 +110,7 @@ pub fn order(order: &Order, surface: &Surface) -> OrderDto {
         ucp: of_order(),
         id: order.id.to_string(),
         checkout_id: order.checkout.to_string(),
-        permalink_url: format!("{}{}{}", surface.public_url, pages::ORDER_PATH, order.page.as_str()),
+        permalink_url: format!("{}{}{}", surface.public_url, buyer_pages::ORDER_PATH, order.page.as_str()),
         line_items: order.lines.iter().map(line).collect(),
         fulfillment: FulfillmentDto {
             expectations: expectations.collect(),

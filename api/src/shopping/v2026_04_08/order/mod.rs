@@ -4,7 +4,7 @@ pub(crate) mod dto;
 
 use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
-use domain::context::{Principal, RequestContext};
+use domain::context::{Caller, RequestContext};
 use domain::order::{Order, OrderId};
 
 use super::agent::Agent;
@@ -31,8 +31,8 @@ async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>
 
 fn may_read(ctx: &RequestContext, surface: &Surface, order: &Order) -> bool {
     surface.open_orders
-        || match ctx.principal() {
-            Principal::Platform(platform) => platform.id == order.owner,
-            Principal::Anonymous | Principal::Task(_) => false,
+        || match ctx.caller() {
+            Caller::Platform(platform) => platform.id == order.owner,
+            Caller::Anonymous | Caller::Task(_) => false,
         }
 }

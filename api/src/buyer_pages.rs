@@ -1,0 +1,232 @@
+//! Plain pages: what this is, and for the buyer a checkout and an order, each behind a token that cannot be guessed.
+//! Read-only.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use domain::checkout::{Checkout, CheckoutStore, Status, Totals};
+use domain::clock::Clock;
+use domain::context::RequestContext;
+use domain::fault::{Fault, FaultKind};
+use domain::id::PageToken;
+use domain::money::{Amount, Currency, Money};
+use domain::order::{LineStatus, Order, OrderStore};
+
+use crate::http::{Routes, fault_problem};
+
+#[derive(Clone)]
+pub struct Pages {
+    pub shop: String,
+    pub checkouts: Arc<dyn CheckoutStore>,
+    pub orders: Arc<dyn OrderStore>,
+    pub clock: Arc<dyn Clock>,
+    pub home: Home,
+}
+
+/// What the page at the root says.
+#[derive(Clone, Template)]
+#[template(path = "home.html")]
+pub struct Home {
+    pub shop: String,
+    /// Where the shop is.
+    pub url: String,
+    pub terms: String,
+    pub privacy: String,
+    pub development: bool,
+    pub payments: &'static str,
+}
+
+pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
+pub const ORDER_PATH: &str = "/pages/orders/";
+
+pub fn routes(routes: &mut Routes) {
+    routes.on(Method::GET, "/", home);
+    routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
+    routes.on(Method::GET, "/pages/orders/{token}", order);
+}
+
+#[derive(Template)]
+#[template(path = "receipt.html")]
+struct Receipt<'a> {
+    shop: &'a str,
+    heading: &'a str,
+    id: &'a str,
+    status: &'a str,
+    lines: Vec<ReceiptLine<'a>>,
+    totals: Vec<(&'a str, Money)>,
+    delivery: Option<&'a str>,
+    notes: Vec<&'a str>,
+}
+
+struct ReceiptLine<'a> {
+    title: &'a str,
+    quantity: i64,
+    price: Money,
+    status: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "missing.html")]
+struct Missing<'a> {
+    shop: &'a str,
+}
+
+async fn home(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>) -> HttpResponse {
+    page(&ctx, StatusCode::OK, &pages.home)
+}
+
+async fn checkout(
+    pages: web::Data<Pages>,
+    ctx: web::ReqData<RequestContext>,
+    token: web::Path<String>,
+) -> HttpResponse {
+    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    match pages.checkouts.read_page(&ctx, token).await {
+        Ok(Some(checkout)) => {
+            let checkout = checkout.as_of(pages.clock.now());
+            page(&ctx, StatusCode::OK, &checkout_receipt(&pages.shop, &checkout))
+        }
+        Ok(None) => missing(&pages, &ctx),
+        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
+    }
+}
+
+async fn order(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>, token: web::Path<String>) -> HttpResponse {
+    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    match pages.orders.read_page(&ctx, token).await {
+        Ok(Some(order)) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
+        Ok(None) => missing(&pages, &ctx),
+        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
+    }
+}
+
+fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
+    let lines = checkout.details.lines.iter().map(|line| ReceiptLine {
+        title: &line.title,
+        quantity: line.quantity.into(),
+        price: money(line.unit_price, checkout.currency),
+        status: "",
+    });
+    let status = match checkout.status {
+        Status::Incomplete => "not complete yet",
+        Status::RequiresEscalation => "waiting for you",
+        Status::ReadyForComplete => "ready to order",
+        Status::CompleteInProgress => "being paid",
+        Status::Completed => "ordered",
+        Status::Canceled => "cancelled",
+    };
+    let delivery = checkout.details.delivery();
+    Receipt {
+        shop,
+        heading: "Your checkout",
+        id: checkout.id.as_str(),
+        status,
+        lines: lines.collect(),
+        totals: totals(&checkout.details.totals, checkout.currency),
+        delivery: delivery.map(|(_, option)| option.title.as_str()),
+        notes: checkout.details.messages.iter().map(|message| message.content.as_str()).collect(),
+    }
+}
+
+fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
+    let lines = order.lines.iter().map(|line| ReceiptLine {
+        title: &line.title,
+        quantity: line.total,
+        price: money(line.unit_price, order.currency),
+        status: match line.status() {
+            LineStatus::Processing => "being prepared",
+            LineStatus::Partial => "partly sent",
+            LineStatus::Fulfilled => "sent",
+            LineStatus::Removed => "removed",
+        },
+    });
+    Receipt {
+        shop,
+        heading: "Your order",
+        id: order.id.as_str(),
+        status: "placed",
+        lines: lines.collect(),
+        totals: totals(&order.totals, order.currency),
+        delivery: order.expectations.first().map(|expectation| expectation.description.as_str()),
+        notes: Vec::new(),
+    }
+}
+
+fn totals(totals: &Totals, currency: Currency) -> Vec<(&str, Money)> {
+    totals.iter().map(|total| (total.label.as_str(), money(total.amount, currency))).collect()
+}
+
+fn money(amount: Amount, currency: Currency) -> Money {
+    Money { amount, currency }
+}
+
+fn missing(pages: &Pages, ctx: &RequestContext) -> HttpResponse {
+    page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
+}
+
+/// The page, or 500: an empty page would look like one that has nothing to say.
+fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> HttpResponse {
+    match page.render() {
+        Ok(text) => html(status, text),
+        Err(error) => {
+            let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
+            fault_problem(ctx, &fault).respond(Some(ctx.request_id().as_str()))
+        }
+    }
+}
+
+/// The pages hold what one buyer bought: no cache may keep them, no other site may learn their address.
+fn html(status: StatusCode, page: String) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CACHE_CONTROL, "private, no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ))
+        .body(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::context::{Deadline, TraceContext};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::log::Kept;
+
+    struct Unwritable;
+
+    impl std::fmt::Display for Unwritable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+
+    #[derive(Template)]
+    #[template(source = "{{ value }}", ext = "txt")]
+    struct Broken {
+        value: Unwritable,
+    }
+
+    #[test]
+    fn page_that_cannot_be_rendered_is_500_and_not_empty() {
+        let log = Kept::default();
+        let deadline = Deadline::after(Duration::from_secs(1));
+        let ctx =
+            RequestContext::for_task(&log.logger(), "page", TraceContext::start(), deadline, CancellationToken::new());
+        assert_eq!(
+            page(&ctx, StatusCode::OK, &Broken { value: Unwritable }).status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+        assert!(log.lines().iter().any(|line| line["op"] == "page.render" && line["error_code"] == "internal"));
+        assert_eq!(page(&ctx, StatusCode::OK, &Missing { shop: "Shop" }).status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,162 @@
+//! Tells platforms about their orders: one signed POST for each try.
+//!
+//! The body is what was stored with the change, byte for byte. What identifies the event is the same on every try
+//! (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`), and the signature is fresh. The protocol asks every signed
+//! POST for an `Idempotency-Key`, so the event's id is sent under that name too. Whatever a receiver may act on is
+//! signed: nobody can send an old snapshot of an order as a new event.
+//!
+//! When to try again is the delivery schedule's to say; nothing is repeated here.
+
+mod answer;
+
+use std::sync::Arc;
+
+use domain::PortFuture;
+use domain::clock::Clock;
+use domain::context::RequestContext;
+use domain::outbox::{Content, Finality, OutboxMessage, Receipt, SendError, Sender};
+use sfv::{DictSerializer, KeyRef, StringRef};
+use url::Url;
+
+use crate::outbound::{Blocked, Call, Destination, Limits, Outbound, Reason};
+use crate::platform_profile::{PlatformProfiles, ProfileError};
+use crate::signatures::{SignedRequest, Signer, content_digest};
+
+const JSON: &str = "application/json";
+
+#[derive(Clone)]
+pub struct WebhookSender(Arc<Shared>);
+
+struct Shared {
+    outbound: Outbound,
+    profiles: Arc<PlatformProfiles>,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    /// The value of `UCP-Agent`: who tells.
+    agent: String,
+}
+
+impl WebhookSender {
+    /// `profile` is the address of the shop's own profile, in which receivers find its keys.
+    pub fn new(
+        outbound: Outbound,
+        profiles: Arc<PlatformProfiles>,
+        signer: Arc<Signer>,
+        clock: Arc<dyn Clock>,
+        profile: &Url,
+    ) -> Result<Self, NotAnAgent> {
+        Ok(Self(Arc::new(Shared { outbound, profiles, signer, clock, agent: agent(profile)? })))
+    }
+}
+
+impl Sender for WebhookSender {
+    fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> PortFuture<Receipt, SendError> {
+        let (this, ctx, message) = (Arc::clone(&self.0), ctx.clone(), message.clone());
+        Box::pin(async move { this.send(&ctx, &message).await })
+    }
+}
+
+impl Shared {
+    async fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> Result<Receipt, SendError> {
+        let Content::Webhook { platform, document } = &message.content else {
+            return Err(refused("not a webhook"));
+        };
+        if document.is_empty() {
+            return Err(refused("empty"));
+        }
+        let Some(url) = self.profiles.webhook_url(ctx, platform).await.map_err(without_profile)? else {
+            return Ok(Receipt::Unwanted);
+        };
+        let to = self.outbound.given(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
+        let to = to.in_bulkhead(message.content.endpoint().0);
+        let call = self.call(ctx, message, to, document).await?;
+        if ctx.deadline().remaining().is_zero() {
+            return Err(SendError::ours("no time left"));
+        }
+        match self.outbound.send(ctx, call).await {
+            Ok(reply) => answer::outcome(&reply, self.clock.now()),
+            Err(error) => Err(match error.reason() {
+                Reason::Blocked(blocked) => blocked_for(blocked, ""),
+                Reason::Deadline => SendError::again("timeout"),
+                // A header that cannot be written will not be written later either.
+                Reason::BadRequest => refused(Reason::BadRequest.as_str()),
+                Reason::Busy => SendError::no_place(Reason::Busy.as_str()),
+                Reason::Cancelled => SendError::ours(Reason::Cancelled.as_str()),
+                reason @ (Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge) => {
+                    SendError::again(reason.as_str())
+                }
+            }),
+        }
+    }
+
+    async fn call(
+        &self,
+        ctx: &RequestContext,
+        message: &OutboxMessage,
+        to: Destination,
+        document: &str,
+    ) -> Result<Call, SendError> {
+        let digest = content_digest(document.as_bytes());
+        let happened_at = message.occurred_at.unix_timestamp().to_string();
+        let fields = [
+            ("ucp-agent", self.agent.as_str()),
+            ("idempotency-key", message.id.as_str()),
+            ("webhook-id", message.id.as_str()),
+            ("webhook-timestamp", happened_at.as_str()),
+            ("x-event-type", message.event.as_str()),
+            ("content-digest", digest.as_str()),
+            ("content-type", JSON),
+        ];
+        let request = SignedRequest { method: "POST", url: to.url(), fields: &fields };
+        let signed = self.signer.sign(ctx, request).await?;
+        let call = Call::post("webhook.send", to, Limits::WEBHOOK).body(JSON, document.to_owned());
+        let call = fields.iter().fold(call, |call, (name, value)| call.header(name, value));
+        Ok(call.header("signature-input", &signed.input).header("signature", &signed.signature))
+    }
+}
+
+/// RFC 8941, section 3.2: a dictionary with one text in it.
+fn agent(profile: &Url) -> Result<String, NotAnAgent> {
+    let mut field = DictSerializer::new();
+    field.bare_item(KeyRef::constant("profile"), StringRef::from_str(profile.as_str()).map_err(|_| NotAnAgent)?);
+    field.finish().ok_or(NotAnAgent)
+}
+
+/// The address of the shop's profile cannot be sent in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the address of the shop's own profile cannot be sent in a header")]
+pub struct NotAnAgent;
+
+fn without_profile(error: ProfileError) -> SendError {
+    match error {
+        ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
+        ProfileError::NotAsked(_) => SendError::ours(format!("profile: {error}")),
+        ProfileError::Busy => SendError::no_place("profile: busy"),
+        ProfileError::NotHeard | ProfileError::Unusable(_) => SendError::again(format!("profile: {error}")),
+    }
+}
+
+/// An address may become a public one: names are pointed elsewhere, and a profile may be mended. What is no https URL
+/// was never fit to be called.
+fn blocked_for(blocked: Blocked, whose: &str) -> SendError {
+    let reason = format!("{whose}{}", blocked.as_str());
+    match blocked {
+        Blocked::Address(_) => SendError::again(reason),
+        Blocked::Malformed | Blocked::Scheme | Blocked::UserInfo | Blocked::Host => refused(reason),
+    }
+}
+
+fn refused(reason: impl Into<String>) -> SendError {
+    SendError { reason: reason.into(), finality: Finality::Refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shop_is_named_as_the_protocol_asks() {
+        let profile = Url::parse("https://shop.example/.well-known/ucp").expect("a url");
+        assert_eq!(agent(&profile).as_deref(), Ok(r#"profile="https://shop.example/.well-known/ucp""#));
+    }
+}

@@ -1,0 +1,292 @@
+//! Letters, handed to a real mail server (aiosmtpd) and read back by Python's own mail parser; and to servers that fail.
+
+use std::time::Duration;
+
+use domain::context::Stopwatch;
+use domain::outbox::{Content, EmailMessage, Finality, OutboxMessage, Receipt, SendError, Sender};
+use domain::secret::Secret;
+use integrations::email::{EmailConfig, EmailCredentials, EmailSender, EmailTls};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::kit::python::Script;
+use crate::kit::{delivery, failed};
+use crate::network::{AMPLE, Lines, SOON, ctx, ctx_with};
+
+const TO: &str = "ann@buyers.example";
+const WORD: &str = "relay word";
+
+fn letter() -> OutboxMessage {
+    delivery(Content::Mail(EmailMessage {
+        to: TO.to_owned(),
+        subject: "Deine Bestellung: Süßes für 12 €".to_owned(),
+        text: "Hallo Ann,\n\n.\n2 × Gummibärchen\n".to_owned(),
+        html: "<p>2 × <b>Gummibärchen</b></p>\n".to_owned(),
+    }))
+}
+
+fn config(port: u16, tls: EmailTls) -> EmailConfig {
+    let from = "Süßes <orders@sweets.example>".to_owned();
+    EmailConfig { host: "127.0.0.1".to_owned(), port, tls, credentials: None, from, extra_roots: None }
+}
+
+fn credentials(word: &str) -> Option<EmailCredentials> {
+    Some(EmailCredentials { username: "shop".to_owned(), password: Secret::new(word) })
+}
+
+fn sender(config: EmailConfig) -> EmailSender {
+    EmailSender::new(config).expect("a courier")
+}
+
+/// A mail server, and how it is reached.
+fn server(tls: EmailTls, login: &str, answer: &str) -> Option<(Script, EmailConfig)> {
+    let name = match tls {
+        EmailTls::None => "none",
+        EmailTls::StartTls => "starttls",
+        EmailTls::Implicit => "implicit",
+    };
+    let mut server = Script::start("smtpd.py", &[name, login, answer])?;
+    let started = server.next();
+    let port = started["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
+    let extra_roots = started["certificate"].as_str().filter(|_| tls != EmailTls::None).map(str::to_owned);
+    Some((server, EmailConfig { extra_roots, ..config(port, tls) }))
+}
+
+fn header<'a>(received: &'a Value, name: &str) -> Option<&'a str> {
+    let headers = received["headers"].as_array().expect("headers");
+    headers.iter().find(|header| header[0] == name)?[1].as_str()
+}
+
+#[tokio::test]
+async fn a_letter_arrives_as_it_was_written_over_every_kind_of_connection() {
+    for (tls, login) in [(EmailTls::None, false), (EmailTls::StartTls, true), (EmailTls::Implicit, false)] {
+        let Some((mut server, config)) = server(tls, if login { "login" } else { "open" }, "") else { return };
+        let sender = sender(EmailConfig { credentials: credentials(WORD).filter(|_| login), ..config });
+        let delivery = letter();
+        for _ in 0..2 {
+            assert_eq!(sender.send(&ctx(AMPLE), &delivery).await, Ok(Receipt::Accepted), "{tls:?}");
+            let received = server.next();
+            assert_eq!(received["from"], "orders@sweets.example");
+            assert_eq!(received["to"], json!([TO]));
+            assert_eq!(received["is_encrypted"], json!(tls != EmailTls::None), "{tls:?}");
+            assert_eq!(received["login"], if login { json!("shop") } else { Value::Null });
+            assert_eq!(received["kind"], "multipart/alternative");
+            assert_eq!(received["defects"], json!([]));
+            let (text, html) = ("Hallo Ann,\n\n.\n2 × Gummibärchen\n", "<p>2 × <b>Gummibärchen</b></p>\n");
+            assert_eq!(received["parts"], json!([["text/plain", text], ["text/html", html]]));
+            for (name, expected) in [
+                ("Subject", "Deine Bestellung: Süßes für 12 €"),
+                ("From", "Süßes <orders@sweets.example>"),
+                ("To", TO),
+                ("Date", "Wed, 08 Apr 2026 12:00:00 +0000"),
+                ("Auto-Submitted", "auto-generated"),
+                ("Message-ID", &format!("<{}@sweets.example>", delivery.id)),
+            ] {
+                assert_eq!(header(&received, name), Some(expected), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_relay_refuses_is_refused_or_tried_again() {
+    for (answer, reason, finality) in [
+        ("RCPT 550 5.1.1 no ann@buyers.example here", "recipient: 550 5.1.1", Finality::Refused),
+        ("RCPT 550 no such user", "recipient: 550", Finality::Refused),
+        ("RCPT 451 4.7.1 greylisted", "recipient: 451 4.7.1", Finality::Again { after: None }),
+        ("RCPT 421 4.3.2 shutting down", "recipient: 421 4.3.2", Finality::Again { after: None }),
+        ("RCPT 530 5.7.0 log in first", "recipient: 530 5.7.0", Finality::Again { after: None }),
+        ("MAIL 553 5.1.8 who are you", "sender: 553 5.1.8", Finality::Again { after: None }),
+        ("MAIL 452 4.3.1 full", "sender: 452 4.3.1", Finality::Again { after: None }),
+        ("DATA 554 5.7.1 spam", "letter: 554 5.7.1", Finality::Refused),
+        ("DATA 452 4.2.2 full", "letter: 452 4.2.2", Finality::Again { after: None }),
+    ] {
+        let Some((_server, config)) = server(EmailTls::None, "open", answer) else { return };
+        let outcome = sender(config).send(&ctx(AMPLE), &letter()).await;
+        assert_eq!(outcome, Err(SendError { reason: reason.to_owned(), finality }), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_the_operators_to_mend_and_is_not_logged() {
+    let Some((_server, config)) = server(EmailTls::Implicit, "login", "") else { return };
+    let lines = Lines::default();
+    let refused = sender(EmailConfig { credentials: credentials("wrong word"), ..config.clone() });
+    assert_eq!(failed(refused.send(&ctx_with(&lines, AMPLE), &letter()).await), "login: 535 5.7.8");
+    let logged = lines.all().join("\n");
+    assert!(logged.contains("error_code=mail_relay_refuses"), "{logged}");
+    assert!(!logged.contains("wrong word") && !logged.contains(TO), "{logged}");
+    let open = sender(EmailConfig { credentials: None, ..config });
+    assert_eq!(failed(open.send(&ctx(AMPLE), &letter()).await), "sender: 530 5.7.0");
+}
+
+#[tokio::test]
+async fn a_relay_that_cannot_be_trusted_hears_nothing_of_the_letter() {
+    for tls in [EmailTls::Implicit, EmailTls::StartTls] {
+        let Some((_server, config)) = server(tls, "open", "") else { return };
+        let stranger = sender(EmailConfig { extra_roots: None, ..config.clone() });
+        let reason = failed(stranger.send(&ctx(AMPLE), &letter()).await);
+        assert!(reason.ends_with(": tls"), "{reason}");
+        let misnamed = sender(EmailConfig { host: "localhost".to_owned(), ..config });
+        let reason = failed(misnamed.send(&ctx(AMPLE), &letter()).await);
+        assert!(reason.ends_with(": tls"), "{reason}");
+    }
+    // A relay, or somebody in between, that does not offer STARTTLS.
+    let Some((_server, config)) = server(EmailTls::None, "open", "") else { return };
+    let downgraded = sender(EmailConfig { tls: EmailTls::StartTls, ..config });
+    assert_eq!(failed(downgraded.send(&ctx(AMPLE), &letter()).await), "starttls: not_offered");
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_refused_without_a_connection() {
+    let sender = sender(config(1, EmailTls::None));
+    for to in ["", "ann", "ann@buyers.example\r\nRCPT TO:<x@evil.example>", "a@b.example, c@d.example"] {
+        let Content::Mail(letter) = letter().content else { unreachable!("a letter") };
+        let delivery = delivery(Content::Mail(EmailMessage { to: to.to_owned(), ..letter }));
+        let failure = sender.send(&ctx(AMPLE), &delivery).await.expect_err("no address");
+        assert_eq!(failure, SendError { reason: "not a mail address".to_owned(), finality: Finality::Refused }, "{to}");
+    }
+}
+
+/// Reads lines, answers each with the next of `answers`, and then does as told.
+async fn scripted(answers: &'static [&'static str], then_hangs: bool) -> (EmailConfig, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            for (number, answer) in answers.iter().enumerate() {
+                let mut line = String::new();
+                let is_spoken_to = number == 0 || stream.read_line(&mut line).await.is_ok_and(|length| length > 0);
+                if !is_spoken_to || stream.write_all(answer.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+            if then_hangs {
+                std::future::pending::<()>().await;
+            }
+        }
+    });
+    (config(port, EmailTls::None), serving)
+}
+
+const GREETING: &str = "220 relay\r\n";
+const HELLO: &str = "250 relay\r\n";
+const OK: &str = "250 ok\r\n";
+
+#[tokio::test]
+async fn a_relay_that_hangs_is_left_at_the_deadline_wherever_it_hangs() {
+    let steps: [&[&str]; 5] =
+        [&[], &[GREETING], &[GREETING, HELLO], &[GREETING, HELLO, OK, OK], &[GREETING, HELLO, OK, OK, "354 go on\r\n"]];
+    for answers in steps {
+        let (config, _serving) = scripted(answers, true).await;
+        let watch = Stopwatch::start();
+        let outcome = sender(config).send(&ctx(Duration::from_millis(300)), &letter()).await;
+        assert_eq!(failed(outcome), "timeout", "{answers:?}");
+        assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_drops_the_connection_or_talks_nonsense_is_tried_again() {
+    let cases: [(&[&str], &str); 6] = [
+        (&[], "connect: not_understood"),
+        (&["HTTP/1.1 400 Bad Request\r\n"], "connect: not_understood"),
+        (&["554 go away\r\n"], "connect: 554"),
+        (&[GREETING, HELLO, OK], "recipient: not_understood"),
+        (&[GREETING, HELLO, OK, OK, "354 go on\r\n"], "letter: not_understood"),
+        (&[GREETING, HELLO, "250 "], "sender: not_understood"),
+    ];
+    for (answers, expected) in cases {
+        let (config, _serving) = scripted(answers, false).await;
+        let reason = failed(sender(config).send(&ctx(SOON), &letter()).await);
+        // Whether a reset or an end is seen first is up to the system.
+        let lost = expected.replace("not_understood", "connection_lost");
+        assert!(reason == expected || reason == lost, "{answers:?}: {reason}");
+    }
+    let unheard = faultkit::Port::keep();
+    let closed = sender(config(unheard.address().port(), EmailTls::None));
+    assert_eq!(failed(closed.send(&ctx(SOON), &letter()).await), "connect: unreachable");
+}
+
+/// What the relay gets rid of before the shop hangs up: what the shop takes, and what fits into the sockets.
+const MOST_POURED: usize = 16 * 1024 * 1024;
+
+#[tokio::test]
+async fn relay_that_says_a_line_without_end_is_left_at_once() {
+    let steps: [&'static [&'static str]; 4] =
+        [&[], &[GREETING], &[GREETING, HELLO, OK], &[GREETING, HELLO, OK, OK, "354 go on\r\n"]];
+    for (tls, endless) in [(EmailTls::None, "x"), (EmailTls::None, "250-x\r\n"), (EmailTls::Implicit, "x")] {
+        for answers in steps {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("bound").port();
+            let mut serving = JoinSet::new();
+            serving.spawn(async move {
+                let (stream, _) = listener.accept().await.expect("a caller");
+                let mut stream = BufReader::new(stream);
+                for (number, answer) in answers.iter().enumerate() {
+                    let mut line = String::new();
+                    if number > 0 {
+                        let _ = stream.read_line(&mut line).await;
+                    }
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+                let (mut poured, piece) = (0, endless.repeat(16 * 1024));
+                // No more than this: the test must not take the memory of the machine when it fails.
+                while poured < 4 * MOST_POURED && stream.write_all(piece.as_bytes()).await.is_ok() {
+                    poured += piece.len();
+                }
+                poured
+            });
+            let outcome = sender(config(port, tls)).send(&ctx(AMPLE), &letter()).await;
+            let reason = failed(outcome);
+            assert!(!reason.ends_with("timeout"), "{tls:?} {answers:?}: {reason}");
+            let poured = serving.join_next().await.expect("one").expect("it ended");
+            assert!(poured < MOST_POURED, "{tls:?} {answers:?}: {poured} bytes were taken");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_letter_is_taken_even_if_the_relay_does_not_take_leave() {
+    // The letter's lines are read one by one: enough answers for all of them would be a guess, so the relay answers the
+    // last one only, which it knows by its dot.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a caller");
+        let mut stream = BufReader::new(stream);
+        let mut has_begun = false;
+        stream.write_all(GREETING.as_bytes()).await.expect("sent");
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.expect("read");
+            let answer = match line.trim_end() {
+                "DATA" => {
+                    has_begun = true;
+                    "354 go on\r\n"
+                }
+                "." => break stream.write_all(OK.as_bytes()).await.expect("sent"),
+                _ if has_begun => continue,
+                _ => OK,
+            };
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+        }
+        std::future::pending::<()>().await;
+    });
+    let outcome = sender(config(port, EmailTls::None)).send(&ctx(AMPLE), &letter()).await;
+    assert_eq!(outcome, Ok(Receipt::Accepted));
+}
+
+#[tokio::test]
+async fn a_process_that_stops_waits_for_no_relay() {
+    let (config, _serving) = scripted(&[GREETING], true).await;
+    let (sender, ctx, delivery) = (sender(config), ctx(AMPLE), letter());
+    let sending = sender.send(&ctx, &delivery);
+    ctx.cancellation().cancel();
+    assert_eq!(sending.await, Err(SendError::ours("cancelled")));
+}

@@ -1,0 +1,249 @@
+//! SQL for what operators see and do.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use domain::clock::Timestamp;
+use domain::outbox::{
+    Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection,
+};
+
+use super::queries::{self, IS_PENDING};
+use super::rows::{DeliveryRow, DestinationRow, Ended};
+use crate::database::{Statement, Tx, constant, engine_now, on_backend};
+use crate::schema::{delivery as messages, destination as endpoints};
+use crate::stored::{instant, malformed, millis};
+
+/// To the letter as its index has it.
+const IS_DEAD: &str = "state = 'dead'";
+/// Why.
+const BY_HAND: &str = "given up by hand";
+
+/// $1 this database's time, $2 a name, $3 how many.
+const DESTINATIONS: &str = "\
+    SELECT d.id, d.channel, d.failing_since, d.rest_until, d.disabled_at, \
+      (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.state = 'pending') AS pending, \
+      (SELECT COUNT(*) FROM delivery x WHERE x.destination = d.id AND x.state = 'dead') AS dead, \
+      (SELECT MIN(o.occurred_at) FROM delivery o WHERE o.destination = d.id AND o.state = 'pending') AS oldest, \
+      (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $1) AS leases \
+    FROM destination d WHERE d.id";
+
+#[derive(QueryableByName)]
+struct Known {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    channel: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    failing_since: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    rest_until: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    disabled_at: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+    #[diesel(sql_type = BigInt)]
+    dead: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    oldest: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    leases: i64,
+}
+
+/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
+pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> QueryResult<Vec<MessageSummary>> {
+    let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
+    let mut rows: Vec<DeliveryRow> = Vec::new();
+    for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
+        let query = messages::table
+            .filter(messages::state.eq(state.as_str()))
+            .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
+            .order(messages::id.desc())
+            .limit(i64::from(limit));
+        let of_state: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
+        rows.extend(of_state);
+    }
+    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+    rows.truncate(limit as usize);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+
+    let mut names: Vec<_> = rows.iter().map(|row| row.destination.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let query = endpoints::table.filter(endpoints::id.eq_any(names));
+    let known: Vec<DestinationRow> = on_backend!(tx, |conn| query.select(DestinationRow::as_select()).load(*conn))?;
+    let known: BTreeMap<_, _> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let at = engine_now(tx)?;
+    rows.into_iter()
+        .map(|row| Ok(MessageSummary { next: next(&row, known.get(&row.destination), at)?, ..row.summary()? }))
+        .collect()
+}
+
+fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> QueryResult<Option<Next>> {
+    if row.state != MessageState::Pending.as_str() {
+        return Ok(None);
+    }
+    if let Some(until) = row.leased_until.filter(|until| *until > at) {
+        return Ok(Some(Next::UnderWay(instant(until)?)));
+    }
+    if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
+        return Ok(Some(Next::GivenUp));
+    }
+    let rest = endpoint.map_or(0, |endpoint| endpoint.rest_until);
+    Ok(Some(Next::At(instant(row.due_at.max(rest))?)))
+}
+
+pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
+    let at = engine_now(tx)?;
+    let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
+    let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
+    let query = query.bigint(at).text(name).bigint(i64::from(limit));
+    let known: Vec<Known> = on_backend!(tx, |conn| query.load(*conn))?;
+    known.into_iter().map(Known::summary).collect()
+}
+
+impl Known {
+    fn summary(self) -> QueryResult<EndpointSummary> {
+        let channel = Channel::ALL.into_iter().find(|channel| channel.as_str() == self.channel);
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(EndpointSummary {
+            channel: channel.ok_or_else(|| malformed(format!("{:?} is no channel", self.channel)))?,
+            id: Endpoint(self.id),
+            pending: count(self.pending),
+            dead: count(self.dead),
+            oldest_pending: self.oldest.map(instant).transpose()?,
+            under_way: count(self.leases),
+            failing_since: self.failing_since.map(instant).transpose()?,
+            rests_until: instant(self.rest_until)?,
+            disabled_at: self.disabled_at.map(instant).transpose()?,
+        })
+    }
+}
+
+pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
+    let at = engine_now(tx)?;
+    let mut chosen = dead(tx, which, limit)?;
+    let room = limit.saturating_sub(u32::try_from(chosen.len()).unwrap_or(u32::MAX));
+    chosen.extend(match which {
+        Selection::One(id) => with_older(tx, id.as_str(), at, room)?,
+        Selection::Of(to) => waiting(tx, &to.0, Some(now), at, room)?,
+        Selection::All => Vec::new(),
+    });
+    let (ids, mut endpoints): (Vec<String>, Vec<String>) = chosen.into_iter().unzip();
+    if let Selection::Of(to) = which {
+        endpoints.push(to.0.clone());
+    }
+    endpoints.sort_unstable();
+    endpoints.dedup();
+    if endpoints.is_empty() {
+        return Ok(0);
+    }
+
+    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints))).set((
+        endpoints::disabled_at.eq(None::<i64>),
+        endpoints::failing_since.eq(None::<i64>),
+        endpoints::failed_at.eq(None::<i64>),
+        endpoints::failures.eq(0),
+        endpoints::rest_until.eq(0),
+        endpoints::asked_until.eq(0),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    // Still dead, or still waiting: someone else may have been there while this waited for the destination.
+    let is_dead = messages::state.eq(MessageState::Dead.as_str());
+    let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
+    let update = diesel::update(messages::table.filter(those)).set((
+        messages::state.eq(MessageState::Pending.as_str()),
+        messages::due_at.eq(millis(now)),
+        messages::attempts.eq(0),
+        messages::leased_until.eq(None::<i64>),
+        messages::ended_at.eq(None::<i64>),
+    ));
+    let due = on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(u32::try_from(due).unwrap_or(u32::MAX))
+}
+
+pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
+    let at = engine_now(tx)?;
+    let chosen = match which {
+        Selection::One(id) => {
+            with_older(tx, id.as_str(), at, limit)?.into_iter().filter(|it| it.0 == id.as_str()).collect()
+        }
+        Selection::Of(to) => waiting(tx, &to.0, None, at, limit)?,
+        Selection::All => Vec::new(),
+    };
+    let Some((_, to)) = chosen.first() else { return Ok(0) };
+    queries::lock_endpoint(tx, to)?;
+    let ids = chosen.iter().map(|(id, _)| id.as_str());
+    let dead = Ended::new(MessageState::Dead, Some(BY_HAND), millis(now));
+    let update = diesel::update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
+    let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
+    if let Selection::One(id) = which {
+        let query = messages::table.find(id.as_str()).select(messages::order_id);
+        let order: String = on_backend!(tx, |conn| query.first(*conn))?;
+        queries::release_newer(tx, id.as_str(), &order, to, now)?;
+    }
+    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+}
+
+/// Pending, and in nobody's hand.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn is_waiting(at: i64) -> _ {
+    let is_free = messages::leased_until.is_null().or(messages::leased_until.le(at).assume_not_null());
+    let pending: &'static str = MessageState::Pending.as_str();
+    messages::state.eq(pending).and(is_free)
+}
+
+/// What was given up, with where it was for.
+fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(String, String)>> {
+    let (id, to) = match which {
+        Selection::One(id) => (id.as_str(), ""),
+        Selection::Of(endpoint) => ("", endpoint.0.as_str()),
+        Selection::All => ("", ""),
+    };
+    let dead = messages::table
+        .filter(constant::<Bool>(IS_DEAD))
+        .filter(messages::id.eq(id).or(id.is_empty().into_sql::<Bool>()))
+        .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
+        .order(messages::ended_at)
+        .limit(i64::from(limit))
+        .select((messages::id, messages::destination));
+    on_backend!(tx, |conn| dead.load(*conn))
+}
+
+/// One that waits, and the older ones of its order, which go first.
+fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec<(String, String)>> {
+    let query = messages::table.find(id).filter(is_waiting(at));
+    let query = query.select((messages::order_id, messages::destination, messages::sequence));
+    let found: Option<(String, String, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let Some((order, to, sequence)) = found else { return Ok(Vec::new()) };
+    let query = messages::table
+        .filter(messages::order_id.eq(order).and(messages::destination.eq(to)))
+        .filter(messages::sequence.le(sequence))
+        .filter(is_waiting(at))
+        .order(messages::sequence)
+        .limit(i64::from(limit))
+        .select((messages::id, messages::destination));
+    on_backend!(tx, |conn| query.load(*conn))
+}
+
+/// What waits for a destination; that which is due already is left out if `after` says when.
+fn waiting(
+    tx: &mut Tx<'_>,
+    to: &str,
+    after: Option<Timestamp>,
+    at: i64,
+    limit: u32,
+) -> QueryResult<Vec<(String, String)>> {
+    let query = messages::table
+        .filter(messages::destination.eq(to))
+        .filter(constant::<Bool>(IS_PENDING))
+        .filter(messages::due_at.gt(after.map_or(i64::MIN, millis)))
+        .filter(is_waiting(at))
+        .order(messages::due_at)
+        .limit(i64::from(limit))
+        .select((messages::id, messages::destination));
+    on_backend!(tx, |conn| query.load(*conn))
+}

@@ -1,0 +1,358 @@
+//! SQL for deliveries and destinations.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
+use domain::clock::Timestamp;
+use domain::order::OrderId;
+use domain::outbox::{
+    Channel, ClaimTerms, Endpoint, EndpointHealth, FailureStreak, MAX_ENDPOINT_BACKOFF, MessageState, OutboxMessage,
+    PROBE_PAUSE, StaleClaim,
+};
+
+use super::rows::{DeliveryRow, DestinationRow, Ended, state};
+use crate::database::{Statement, Tx, constant, on_backend};
+use crate::schema::{delivery as messages, destination as endpoints};
+use crate::stored::{malformed, millis};
+
+/// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
+pub(super) const IS_PENDING: &str = "state = 'pending'";
+
+/// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
+/// its order holds up, with a lease to spare, as [`Chosen::leases`] has it, and of a standing within reach. $1 channel,
+/// $2 the least trusted standing, $3 business time, $4 later than any rest from then on ends, $5 the latest failure after
+/// which a new event is a reason to try again, $6 this database's time, $7 leases.
+///
+/// The search walks from one destination with a pending message to the next, one probe of `delivery_due` each, and never
+/// sees a destination that has nothing pending. It needs no due time in the row of a destination, which every order would
+/// have to lock. `CROSS JOIN` is there for SQLite, which then joins in the order that is written.
+///
+/// A rest that lasts until after $4 was set by a clock that was ahead, perhaps by years. A rest ends early, but not
+/// before the receiver asked for, when a message came due that was never tried since the last failure.
+///
+/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
+/// the whole backlog of a destination that takes nothing. `o.state || ''` keeps both engines from looking for the older
+/// messages of an order among all that is pending there: the index by event finds them at once.
+const NEXT_DESTINATION: &str = "\
+    WITH RECURSIVE waiting(id) AS ( \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
+        ORDER BY p.destination LIMIT 1) \
+      UNION ALL \
+      SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > w.id \
+        ORDER BY p.destination LIMIT 1) FROM waiting w WHERE w.id IS NOT NULL) \
+    SELECT d.id, d.failures, d.answered_at FROM waiting w CROSS JOIN destination d \
+    WHERE d.id = w.id AND d.channel = $1 AND d.disabled_at IS NULL \
+      AND CASE WHEN d.answered_at IS NULL AND d.failures = 0 THEN 1 \
+        WHEN d.answered_at IS NULL OR d.failures > 1 THEN 2 ELSE 0 END <= $2 \
+      AND (d.rest_until <= $3 OR d.rest_until > $4 OR (d.asked_until <= $3 AND d.failed_at <= $5 \
+        AND (SELECT 1 FROM delivery n WHERE n.destination = d.id AND n.state = 'pending' AND n.due_at > d.failed_at \
+          AND n.due_at <= $3 AND n.attempts = 0 LIMIT 1) IS NOT NULL)) \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' AND v.due_at <= $3 \
+        AND (v.leased_until IS NULL OR v.leased_until <= $6) \
+        AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+          AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
+        ORDER BY v.due_at LIMIT 1) IS NOT NULL \
+      AND (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $6) \
+        < CASE WHEN d.failures > 0 THEN 1 ELSE $7 END \
+    ORDER BY d.served_at, d.id LIMIT 1";
+
+/// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
+const NEXT_DELIVERY: &str = "\
+    SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
+      AND (v.leased_until IS NULL OR v.leased_until <= $3) \
+      AND (SELECT 1 FROM delivery o WHERE o.order_id = v.order_id AND o.destination = v.destination \
+        AND o.sequence < v.sequence AND o.state || '' = 'pending' LIMIT 1) IS NULL \
+    ORDER BY v.due_at, v.sequence LIMIT 1";
+
+const DISABLED_WITH_PENDING: &str = "\
+    SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
+      AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
+
+#[derive(QueryableByName)]
+struct Disabled {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    disabled_at: i64,
+}
+
+#[derive(QueryableByName)]
+struct Named {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// A destination whose turn it is.
+#[derive(QueryableByName)]
+pub(super) struct Chosen {
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    #[diesel(sql_type = Integer)]
+    failures: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    answered_at: Option<i64>,
+}
+
+impl Chosen {
+    pub(super) fn standing(&self) -> EndpointHealth {
+        EndpointHealth::of(self.answered_at.is_some(), u32::try_from(self.failures).unwrap_or(u32::MAX))
+    }
+
+    /// How many leases it may have: one if it failed last time, so that those that hang do not take up everybody.
+    pub(super) fn leases(&self, terms: &ClaimTerms) -> i64 {
+        if self.failures > 0 { 1 } else { i64::from(terms.per_endpoint) }
+    }
+}
+
+pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
+    on_backend!(tx, |conn| diesel::insert_into(messages::table).values(row).execute(*conn))?;
+    Ok(())
+}
+
+/// Whether nothing may be sent there. Makes the destination known, without waiting for whoever works on it.
+pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
+    let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
+    let known: Option<Option<i64>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    if known.is_none() {
+        let row = DestinationRow::new(to, channel);
+        let insert = diesel::insert_into(endpoints::table).values(row).on_conflict(endpoints::id).do_nothing();
+        on_backend!(tx, |conn| insert.execute(*conn))?;
+    }
+    Ok(known.flatten().is_some())
+}
+
+/// When the last of the order's pending messages to this destination is due.
+pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> QueryResult<Option<i64>> {
+    let query = messages::table
+        .filter(messages::order_id.eq(order.as_str()).and(messages::destination.eq(&to.0)))
+        .filter(constant::<Bool>(IS_PENDING))
+        .select(diesel::dsl::max(messages::due_at));
+    on_backend!(tx, |conn| query.first(*conn))
+}
+
+/// Locked until the transaction ends; other instances pass over it meanwhile.
+pub(super) fn next_endpoint(
+    tx: &mut Tx<'_>,
+    channel: Channel,
+    terms: &ClaimTerms,
+    at: i64,
+) -> QueryResult<Option<Chosen>> {
+    // Left to itself SQLite would rather read all that is pending, and sort it.
+    static SQLITE: LazyLock<String> =
+        LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
+    static POSTGRES: LazyLock<String> = LazyLock::new(|| format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"));
+    let text: &'static str = match tx {
+        Tx::Sqlite(_) => &SQLITE,
+        Tx::Postgres(_) => &POSTGRES,
+    };
+    let query = Statement::new(text)
+        .text(channel.as_str())
+        .integer(rank(terms.reach))
+        .bigint(millis(terms.now))
+        .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
+        .bigint(millis(terms.now - PROBE_PAUSE))
+        .bigint(at)
+        .bigint(i64::from(terms.per_endpoint));
+    on_backend!(tx, |conn| query.get_result(*conn).optional())
+}
+
+/// As [`NEXT_DESTINATION`] counts them.
+fn rank(standing: EndpointHealth) -> i32 {
+    match standing {
+        EndpointHealth::Proven => 0,
+        EndpointHealth::New => 1,
+        EndpointHealth::Failing => 2,
+    }
+}
+
+pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
+    let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
+    on_backend!(tx, |conn| query.get_result(*conn))
+}
+
+pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
+    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
+    let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    let Some(next) = next else { return Ok(None) };
+    let query = messages::table.find(next.id);
+    on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).first(*conn).optional())
+}
+
+pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
+    let update = diesel::update(messages::table.find(&row.id)).set((
+        messages::leased_until.eq(until),
+        messages::attempts.eq(row.attempts + 1),
+        messages::claims.eq(row.claims.saturating_add(1)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
+    let query = endpoints::table.find(to);
+    let row: Option<DestinationRow> = match tx {
+        Tx::Sqlite(conn) => query.select(DestinationRow::as_select()).first(*conn).optional()?,
+        Tx::Postgres(conn) => query.select(DestinationRow::as_select()).for_update().first(*conn).optional()?,
+    };
+    row.ok_or_else(|| malformed(format!("{to} is no destination")))
+}
+
+/// What became of the message after this claim of it; `None` if the claim is the last one and has not come to an end.
+pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
+    let query = messages::table.find(claimed.id.as_str());
+    let query = query.select((messages::state, messages::leased_until, messages::claims));
+    let found: Option<(String, Option<i64>, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let Some((word, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
+    Ok(match state(&word)? {
+        MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
+        MessageState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
+        MessageState::Pending => Some(StaleClaim::ClaimTerms),
+        ended => Some(StaleClaim::Ended(ended)),
+    })
+}
+
+pub(super) fn end(
+    tx: &mut Tx<'_>,
+    id: &str,
+    state: MessageState,
+    error: Option<&str>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let update = diesel::update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Due again, with so many tries made. What was last wrong stays known when nothing new is.
+pub(super) fn again(
+    tx: &mut Tx<'_>,
+    claimed: &OutboxMessage,
+    at: Timestamp,
+    attempts: u32,
+    error: Option<&str>,
+) -> QueryResult<()> {
+    let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
+    let update = diesel::update(messages::table.find(claimed.id.as_str())).set((
+        messages::due_at.eq(millis(at)),
+        messages::leased_until.eq(None::<i64>),
+        messages::attempts.eq(attempts),
+        error.map(|error| messages::last_error.eq(error)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Newer messages of the order wait with it, so that nobody looks at them in vain.
+pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
+    let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
+    move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
+}
+
+/// Newer messages of the order need not wait any longer, but for what their own tries made them wait.
+pub(super) fn release_newer(tx: &mut Tx<'_>, id: &str, order: &str, endpoint: &str, now: Timestamp) -> QueryResult<()> {
+    move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, endpoint), now)
+}
+
+fn move_newer(
+    tx: &mut Tx<'_>,
+    those: &'static str,
+    (id, order, endpoint): (&str, &str, &str),
+    to: Timestamp,
+) -> QueryResult<()> {
+    let text = format!(
+        "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
+         AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
+    );
+    let update = Statement::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Nothing is sent there any more.
+pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// Gives up at most `limit` of what is pending there, in whosever hand, what has waited longest first.
+pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
+    let pending = messages::table
+        .filter(messages::destination.eq(to))
+        .filter(constant::<Bool>(IS_PENDING))
+        .order(messages::due_at)
+        .limit(i64::from(limit))
+        .select(messages::id);
+    let ids: Vec<String> = on_backend!(tx, |conn| pending.load(*conn))?;
+    let dead = Ended::new(MessageState::Dead, Some(error), at);
+    let update = diesel::update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
+    let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+}
+
+/// One that is disabled and has something pending all the same, and since when. Locked; other instances pass over it.
+pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
+    let query = Statement::new(match tx {
+        Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
+        Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
+    });
+    let chosen: Option<Disabled> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
+}
+
+/// It has taken something.
+pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+    let update = diesel::update(endpoints::table.find(to)).set((
+        endpoints::failures.eq(0),
+        endpoints::failing_since.eq(None::<i64>),
+        endpoints::failed_at.eq(None::<i64>),
+        endpoints::rest_until.eq(0),
+        endpoints::asked_until.eq(0),
+        endpoints::answered_at.eq(millis(now)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+/// It failed, and is left alone until then: for `rest` of the shop's own accord, for `asked` because it asked. Zero is
+/// stored as no time at all: one by a clock that is ahead would be a rest.
+pub(super) fn set_failing(
+    tx: &mut Tx<'_>,
+    to: &str,
+    streak: FailureStreak,
+    (rest, asked): (Duration, Duration),
+) -> QueryResult<()> {
+    let until = |wait: Duration| if wait.is_zero() { 0 } else { millis(streak.last + wait) };
+    let update = diesel::update(endpoints::table.find(to)).set((
+        endpoints::failures.eq(i32::try_from(streak.failures).unwrap_or(i32::MAX)),
+        endpoints::failing_since.eq(millis(streak.first)),
+        endpoints::failed_at.eq(millis(streak.last)),
+        endpoints::rest_until.eq(until(rest)),
+        endpoints::asked_until.eq(until(asked)),
+    ));
+    on_backend!(tx, |conn| update.execute(*conn))?;
+    Ok(())
+}
+
+pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {
+    let over = [MessageState::Delivered, MessageState::Unwanted].map(MessageState::as_str);
+    let ended = messages::table
+        .filter(messages::state.eq_any(over).and(messages::ended_at.lt(millis(before))))
+        .or_filter(messages::state.eq(MessageState::Dead.as_str()).and(messages::ended_at.lt(millis(dead_before))))
+        .limit(i64::from(limit))
+        .select(messages::id);
+    let ids: Vec<String> = on_backend!(tx, |conn| ended.load(*conn))?;
+    // Still over: an operator may have revived it meanwhile.
+    let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.as_str()));
+    let delete = diesel::delete(messages::table.filter(over));
+    let forgotten = on_backend!(tx, |conn| delete.execute(*conn))?;
+    Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+}

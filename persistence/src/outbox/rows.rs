@@ -1,0 +1,190 @@
+//! OutboxMessage rows. The body is the document of a webhook to the letter, or a letter as a document.
+
+use diesel::prelude::*;
+use domain::clock::Timestamp;
+use domain::context::{PlatformId, TraceContext};
+use domain::order::Order;
+use domain::outbox::{
+    Channel, Content, Endpoint, EndpointHealth, FailureStreak, MessageState, MessageSummary, Notification,
+    OutboxMessage, OutboxMessageId,
+};
+
+use crate::checkout::rows::order_id;
+use crate::schema::{delivery, destination};
+use crate::stored::{from_text, instant, malformed, millis, to_text};
+
+#[derive(Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = delivery)]
+pub(super) struct DeliveryRow {
+    pub id: String,
+    pub channel: String,
+    pub destination: String,
+    pub order_id: String,
+    pub sequence: i32,
+    pub event: String,
+    pub body: String,
+    pub state: String,
+    pub occurred_at: i64,
+    pub due_at: i64,
+    pub attempts: i32,
+    pub leased_until: Option<i64>,
+    pub ended_at: Option<i64>,
+    pub last_error: Option<String>,
+    pub claims: i32,
+    pub caused_by: Option<String>,
+}
+
+/// What the end of a message sets, however it comes.
+#[derive(AsChangeset)]
+#[diesel(table_name = delivery, treat_none_as_null = true)]
+pub(super) struct Ended<'e> {
+    state: &'static str,
+    ended_at: i64,
+    leased_until: Option<i64>,
+    last_error: Option<&'e str>,
+}
+
+impl<'e> Ended<'e> {
+    pub(super) fn new(state: MessageState, last_error: Option<&'e str>, ended_at: i64) -> Self {
+        Self { state: state.as_str(), ended_at, leased_until: None, last_error }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = destination)]
+pub(super) struct DestinationRow {
+    pub id: String,
+    pub channel: String,
+    pub served_at: i64,
+    pub rest_until: i64,
+    pub failures: i32,
+    pub failing_since: Option<i64>,
+    pub disabled_at: Option<i64>,
+    pub failed_at: Option<i64>,
+    pub answered_at: Option<i64>,
+    pub asked_until: i64,
+}
+
+impl DestinationRow {
+    /// One that nothing was sent to yet.
+    pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
+        Self {
+            id: to.0.clone(),
+            channel: channel.as_str().to_owned(),
+            served_at: 0,
+            rest_until: 0,
+            failures: 0,
+            failing_since: None,
+            disabled_at: None,
+            failed_at: None,
+            answered_at: None,
+            asked_until: 0,
+        }
+    }
+
+    /// Its failures up to now.
+    pub(super) fn streak(&self) -> QueryResult<Option<FailureStreak>> {
+        let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
+        let failures = u32::try_from(self.failures).unwrap_or(0);
+        Ok(Some(FailureStreak { failures, first: instant(first)?, last: instant(last)? }))
+    }
+}
+
+/// A message of the order's event number `sequence`, due when that happened.
+pub(super) fn new(
+    order: &Order,
+    sequence: usize,
+    occurred_at: Timestamp,
+    notification: &Notification,
+    caused_by: TraceContext,
+) -> QueryResult<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: OutboxMessageId::generate(occurred_at).to_string(),
+        channel: notification.content.channel().as_str().to_owned(),
+        destination: notification.content.endpoint().0,
+        order_id: order.id.to_string(),
+        sequence: i32::try_from(sequence).map_err(|_| malformed("too many events"))?,
+        event: notification.event.to_owned(),
+        body: match &notification.content {
+            Content::Webhook { document, .. } => document.clone(),
+            Content::Mail(letter) => to_text(letter)?,
+        },
+        state: MessageState::Pending.as_str().to_owned(),
+        occurred_at: millis(occurred_at),
+        due_at: millis(occurred_at),
+        attempts: 0,
+        leased_until: None,
+        ended_at: None,
+        last_error: None,
+        claims: 0,
+        caused_by: Some(caused_by.to_string()),
+    })
+}
+
+impl DeliveryRow {
+    /// Due at once, or with the older message that it must not overtake.
+    pub(super) fn due(self, now: Timestamp, older: Option<i64>) -> Self {
+        let due_at = older.map_or(millis(now), |older| older.max(millis(now)));
+        Self { due_at, ..self }
+    }
+
+    /// Nobody would take it: it is kept for an operator to send when there is someone again.
+    pub(super) fn given_up_if(self, disabled: bool, now: Timestamp) -> Self {
+        if !disabled {
+            return self;
+        }
+        Self {
+            state: MessageState::Dead.as_str().to_owned(),
+            ended_at: Some(millis(now)),
+            last_error: Some(super::DISABLED.to_owned()),
+            ..self
+        }
+    }
+
+    pub(super) fn tries(&self) -> u32 {
+        u32::try_from(self.attempts).unwrap_or(0)
+    }
+
+    /// The delivery with the try that this claim is for, to a destination of this standing.
+    pub(super) fn claimed(self, standing: EndpointHealth) -> QueryResult<OutboxMessage> {
+        Ok(OutboxMessage {
+            id: delivery_id(&self.id)?,
+            order: order_id(&self.order_id)?,
+            attempts: self.tries() + 1,
+            standing,
+            claims: u32::try_from(self.claims).unwrap_or(0) + 1,
+            caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
+            occurred_at: instant(self.occurred_at)?,
+            content: match self.destination.strip_prefix("webhook:") {
+                Some(platform) => Content::Webhook { platform: PlatformId(platform.to_owned()), document: self.body },
+                None => Content::Mail(from_text(&self.body)?),
+            },
+            event: self.event,
+        })
+    }
+
+    /// Without what is next: that takes more than the row.
+    pub(super) fn summary(self) -> QueryResult<MessageSummary> {
+        Ok(MessageSummary {
+            id: delivery_id(&self.id)?,
+            order: order_id(&self.order_id)?,
+            attempts: self.tries(),
+            state: state(&self.state)?,
+            endpoint: Endpoint(self.destination),
+            event: self.event,
+            occurred_at: instant(self.occurred_at)?,
+            due_at: instant(self.due_at)?,
+            next: None,
+            last_error: self.last_error,
+        })
+    }
+}
+
+pub(super) fn state(word: &str) -> QueryResult<MessageState> {
+    let state = MessageState::ALL.into_iter().find(|state| state.as_str() == word);
+    state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))
+}
+
+fn delivery_id(text: &str) -> QueryResult<OutboxMessageId> {
+    OutboxMessageId::parse(text).ok_or_else(|| malformed(format!("{text:?} is no delivery id")))
+}

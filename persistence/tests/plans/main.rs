@@ -1,0 +1,327 @@
+//! No statement of the product reads a table from end to end.
+//!
+//! A tour of every port records the statements as they are sent; each engine is then asked how it would run them. A
+//! new statement is thereby checked by being used. What may scan is named below, with the reason. A binary of its own,
+//! since the recorder hears every connection of the process.
+
+#![allow(clippy::disallowed_methods, reason = "tests read where Postgres is")]
+
+#[path = "../kit/mod.rs"]
+mod kit;
+mod tour;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
+use kit::data::{noon, task};
+use kit::raw::Raw;
+use kit::said::Said;
+use kit::{Place, Shop};
+use persistence::Engine;
+
+/// Statements that read all of a table, as they begin, and why they may.
+const MAY_SCAN: &[(&str, &str)] = &[
+    ("__diesel_schema_migrations", "a few rows, for ever"),
+    ("sqlite_master", "a few rows, in memory"),
+    ("free_shipping", "a few rows that are all wanted"),
+    ("shipping_rate", "all rates of one currency, of which there is a limit"),
+    ("product", "any one row: it stops at the first"),
+    ("platform", "as many rows as the operator approved, in the order of the key"),
+    ("signing_key", "a few rows, for ever"),
+    ("schema_floor", "a few rows, for ever"),
+    ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
+];
+
+/// The highest estimate for a statement among some thousand rows: an index look-up costs 8, a whole table some hundreds.
+const MOST: f64 = 150.0;
+
+/// Statements that may cost more, by a part of them, and why.
+const MAY_COST: &[(&str, &str)] = &[
+    ("FROM destination d", "one look for each destination, of an operator"),
+    ("WITH RECURSIVE waiting", "one look for each destination with a pending message"),
+    ("UPDATE idempotency_key SET created_at", "a simulation ages a key, production never does"),
+    ("(idempotency_binding.created_at <", "one look for each that is old, to see that its key is gone"),
+    ("FROM (address INNER JOIN customer", "the copies of a customer are many with one address"),
+    ("FROM shipping_rate", "all rates of one currency, of which there is a limit"),
+    ("FROM free_shipping", "a few rows that are all wanted"),
+    ("FROM platform", "as many rows as the operator approved"),
+];
+
+/// Indexes without which the planner finds no statement dear, in the order of their names, and why they are there.
+const MAY_BE_MISSED: [(&str, &str); 7] = [
+    ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
+    ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
+    ("delivery_by_age", "delivery_by_state begins with the state too; an operator's look"),
+    ("delivery_dead", "for an operator's look at one destination, where many are dead"),
+    ("idempotency_binding_by_age", "for the purge, which may cost more by what else it looks at"),
+    ("payment_attempt_by_reference", "for one payment among many that are unsettled"),
+    ("variant_by_product", "for the reference of a product, when one is deleted by hand"),
+];
+
+static HEARD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// One tour at a time, so that each engine is asked about its own dialect.
+static TOUR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn recorder() -> Option<Box<dyn Instrumentation>> {
+    Some(Box::new(|event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            let text = query.to_string();
+            let statement = text.split(" -- binds:").next().unwrap_or_default().trim().to_owned();
+            HEARD.lock().expect("heard").insert(statement);
+        }
+    }))
+}
+
+/// What was said to read or change rows. Inserts find their place by the key.
+fn heard() -> Vec<String> {
+    let all = std::mem::take(&mut *HEARD.lock().expect("heard"));
+    let reads =
+        |statement: &String| ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb));
+    all.into_iter().filter(reads).collect()
+}
+
+on_sqlite!(every_statement_uses_an_index, claim_visits_no_destination_without_a_pending_message);
+on_postgres!(
+    every_statement_uses_an_index,
+    no_statement_is_dear_and_without_any_index_one_is,
+    claim_visits_no_destination_without_a_pending_message,
+);
+
+async fn every_statement_uses_an_index(place: Place) {
+    let _one_at_a_time = TOUR.lock().await;
+    let (statements, said) = toured(&place).await;
+    judge(&place, &statements, &said);
+}
+
+/// The statements of a tour, and what was logged.
+async fn toured(place: &Place) -> (Vec<String>, Said) {
+    let shop = place.shop().await;
+    drop(shop);
+    let said = Said::default();
+    kit::record_logs(Some(said.clone()));
+    set_default_instrumentation(recorder).expect("a recorder");
+    let shop = Shop::on(place.open());
+    tour::tour(&shop).await;
+    drop(shop);
+    set_default_instrumentation(|| None).expect("no recorder");
+    kit::record_logs(None);
+    (heard(), said)
+}
+
+fn judge(place: &Place, statements: &[String], said: &Said) {
+    // The tour has been everywhere: each transaction of the ports was run, and each table was asked.
+    let ended = said.lines();
+    for operation in operations() {
+        assert!(
+            ended.iter().any(|line| line.contains("transaction ended") && line.contains(&format!("op={operation}"))),
+            "the tour does not run {operation}"
+        );
+    }
+    let mut raw = place.raw();
+    for table in raw.product_tables() {
+        assert!(statements.iter().any(|statement| statement.contains(&table)), "nothing was heard of {table}");
+    }
+
+    let mut excused = BTreeSet::new();
+    let mut scanning = Vec::new();
+    for statement in statements {
+        let plan = explain(&mut raw, place.engine(), statement);
+        if !scans(place.engine(), &plan) {
+            continue;
+        }
+        match MAY_SCAN.iter().find(|(what, _)| first_table(statement).starts_with(what)) {
+            Some((what, _)) => drop(excused.insert(*what)),
+            None => scanning.push(format!("{statement}\n{}", plan.join("\n"))),
+        }
+    }
+    assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
+    // An excuse that nobody needs is deleted, before someone relies on it. Postgres, kept from scanning, needs fewer.
+    let unneeded: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excused.contains(what)).collect();
+    assert!(unneeded.is_empty() || place.engine() == Engine::Postgres, "{unneeded:?}");
+}
+
+/// Thousands of destinations have nothing to receive. A claim costs what it costs without them.
+async fn claim_visits_no_destination_without_a_pending_message(place: Place) {
+    let _one_at_a_time = TOUR.lock().await;
+    drop(place.shop().await);
+    place.raw().execute(
+        "INSERT INTO destination (id, channel, served_at, rest_until, failures) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \
+         SELECT 'webhook:https://idle' || CAST(i AS TEXT) || '.example/', 'webhook', 0, 0, 0 FROM n; ANALYZE",
+    );
+    set_default_instrumentation(recorder).expect("a recorder");
+    let shop = Shop::on(place.open());
+    shop.bought(&[("song", 1)], "k1").await;
+    let terms = ClaimTerms { now: noon(), lease: Duration::ZERO, per_endpoint: 4, reach: EndpointHealth::Failing };
+    let claimed = shop.deliveries.claim(&task(), Channel::Webhook, terms).await.expect("asked").message;
+    assert!(claimed.is_some());
+    drop(shop);
+    set_default_instrumentation(|| None).expect("no recorder");
+
+    let (mut raw, engine) = (place.raw(), place.engine());
+    let choice = heard().into_iter().find(|statement| statement.contains("WITH RECURSIVE waiting"));
+    let choice = choice.expect("a statement that chooses");
+    let plan = explain(&mut raw, engine, &choice);
+    assert!(!scans(engine, &plan), "{plan:#?}");
+    if engine == Engine::Postgres {
+        let visited = visited(&mut raw, &choice);
+        assert!((1..=3).contains(&visited), "{visited} destinations were visited");
+    }
+}
+
+/// Rows of the table of destinations that Postgres reads for this choice, with the planner left to itself.
+fn visited(raw: &mut Raw, choice: &str) -> u64 {
+    raw.execute("RESET enable_seqscan; RESET plan_cache_mode");
+    raw.execute(&format!("PREPARE asked AS {choice}"));
+    let now = noon().unix_timestamp() * 1_000;
+    let values = format!("'webhook', 2, {now}, {}, {now}, {now}, {now}, {now}, {now}, {now}, 4", now + 90_000_000);
+    let plan = raw.plan(&format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked({values})"));
+    let number = |line: &str, after: &str| -> Option<f64> {
+        let rest = line.split_once(after)?.1;
+        rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?.parse().ok()
+    };
+    let at = plan.iter().position(|line| line.contains(" on destination d")).unwrap_or_else(|| panic!("{plan:#?}"));
+    let (rows, loops) = (number(&plan[at], "(actual rows="), number(&plan[at], " loops="));
+    let removed = plan[at + 1..].iter().take_while(|line| !line.contains("->"));
+    let removed = removed.filter_map(|line| number(line, "Rows Removed by Filter: ")).sum::<f64>();
+    let loops = loops.unwrap_or_else(|| panic!("{plan:#?}"));
+    // Rows are told as a mean of the loops, rounded: many loops over few rows are many probes.
+    ((rows.unwrap_or_else(|| panic!("{plan:#?}")) + removed) * loops).max(loops).round() as u64
+}
+
+/// Among many rows no statement costs much; and when one index after the other is dropped, some statement does. Else the
+/// index is not needed, or serves a statement that the tour does not send. Unique ones are there for the rule.
+async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
+    let _one_at_a_time = TOUR.lock().await;
+    let (statements, _) = toured(&place).await;
+    let mut raw = place.raw();
+    multiply(&mut raw);
+    let dear = |raw: &mut Raw| {
+        let costs = |statement: &str| !MAY_COST.iter().any(|(what, _)| statement.replace('"', "").contains(what));
+        let scanned = |statement: &str| !MAY_SCAN.iter().any(|(what, _)| first_table(statement).starts_with(what));
+        let judged = statements.iter().filter(|statement| {
+            let plan = explain(raw, Engine::Postgres, statement);
+            (costs(statement) && cost(&plan) > MOST)
+                || (scanned(statement) && plan.iter().any(|line| line.contains("Seq Scan")))
+        });
+        judged.cloned().collect::<Vec<_>>()
+    };
+    let found = dear(&mut raw);
+    assert!(found.is_empty(), "these cost too much among many rows:\n\n{}", found.join("\n\n"));
+    let mut unnoticed = Vec::new();
+    let indexes = "SELECT CAST(c.relname AS TEXT) AS value FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND NOT i.indisunique \
+        AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid) ORDER BY 1";
+    for index in raw.texts(indexes) {
+        raw.execute(&format!("BEGIN; DROP INDEX {index}"));
+        if dear(&mut raw).is_empty() {
+            unnoticed.push(index);
+        }
+        raw.release();
+    }
+    assert_eq!(unnoticed, MAY_BE_MISSED.map(|(index, _)| index), "without these no statement costs much");
+}
+
+/// Copies the rows of each table with other names until it pays to look for them by an index.
+fn multiply(raw: &mut Raw) {
+    const COPIES: u32 = 1_000;
+    raw.execute("SET session_replication_role = replica");
+    for table in raw.product_tables() {
+        let named = raw.texts(&format!(
+            "SELECT DISTINCT CAST(a.attname AS TEXT) AS value FROM pg_attribute a WHERE a.attrelid = '{table}'::regclass \
+             AND a.atttypid = 'text'::regtype AND (EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid \
+               AND i.indisunique AND a.attnum = ANY (i.indkey)) \
+             OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'f' \
+               AND a.attnum = ANY (k.conkey)))"
+        ));
+        let columns = raw.columns(&table);
+        let copied: Vec<String> = columns
+            .iter()
+            .map(|column| match named.contains(column) {
+                true => format!("{column} || '-' || n"),
+                false if column == "number" => format!("{column} + 1000 * n"),
+                false => column.clone(),
+            })
+            .collect();
+        raw.execute(&format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM (SELECT * FROM {table} LIMIT 5) AS few, generate_series(1, {COPIES}) AS n",
+            columns.join(", "),
+            copied.join(", ")
+        ));
+    }
+    raw.execute("ANALYZE");
+}
+
+/// What the planner expects of a plan, for any parameters.
+fn cost(plan: &[String]) -> f64 {
+    let expected =
+        plan[0].split("..").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|cost| cost.parse().ok());
+    expected.unwrap_or_else(|| panic!("no cost in {plan:?}"))
+}
+
+/// The names of all transactions, from the source.
+fn operations() -> BTreeSet<String> {
+    fn read(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(directory).expect("the source") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                read(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a file");
+                for call in text.split("Operation::").skip(1) {
+                    let Some((kind, rest)) = call.split_once("(\"") else { continue };
+                    if ["read", "write", "repeatable_write"].contains(&kind) {
+                        found.extend(rest.split('"').next().map(str::to_owned));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 25, "{found:?}");
+    found
+}
+
+/// From the name of the table on, unquoted.
+fn first_table(statement: &str) -> String {
+    let plain = statement.replace(['`', '"'], "");
+    let from = if plain.starts_with("UPDATE ") { "UPDATE " } else { " FROM " };
+    plain.split_once(from).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+}
+
+fn explain(raw: &mut Raw, engine: Engine, statement: &str) -> Vec<String> {
+    match engine {
+        Engine::Sqlite => raw.plan(&format!("EXPLAIN QUERY PLAN {statement}")),
+        Engine::Postgres => {
+            // For any parameters, as a prepared statement comes to be run; and a scan only where nothing else is left.
+            raw.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
+            raw.execute(&format!("PREPARE asked AS {statement}"));
+            let parameters = raw.number("SELECT cardinality(parameter_types) FROM pg_prepared_statements");
+            let nulls = vec!["NULL"; usize::try_from(parameters).expect("a number")].join(", ");
+            let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+            let plan = raw.plan(&format!("EXPLAIN EXECUTE asked{nulls}"));
+            raw.execute("DEALLOCATE asked");
+            plan
+        }
+    }
+}
+
+fn scans(engine: Engine, plan: &[String]) -> bool {
+    let lines_with = |what: &str| plan.iter().filter(|line| line.contains(what)).count();
+    match engine {
+        // A `CONSTANT ROW` is no table: the statement only computes. `w` is what a recursive statement has found so far.
+        Engine::Sqlite => plan.iter().any(|line| {
+            let what = line.trim_start().strip_prefix("SCAN ");
+            what.is_some_and(|what| !what.starts_with("CONSTANT ROW") && what != "w")
+        }),
+        Engine::Postgres => {
+            let by_index = ["Index Scan", "Index Only Scan"].iter().map(|kind| lines_with(kind)).sum::<usize>();
+            lines_with("Seq Scan") > 0 || lines_with("Index Cond") < by_index
+        }
+    }
+}

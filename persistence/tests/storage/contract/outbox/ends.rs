@@ -1,0 +1,208 @@
+//! How a message ends, and what its end means for its destination.
+
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::outbox::{
+    Channel, Finality, MAX_ATTEMPTS, MessageState, OutboxMessageId, OutboxStore, Receipt, Recorded, SendOutcome,
+    StaleClaim,
+};
+
+use super::{ACCEPTED, ILL, WELL, again, at, failed, health, lapsing, seed, states};
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+const DAY: i64 = 24;
+
+on_both_engines!(
+    what_was_received_is_over,
+    what_is_refused_is_dead_and_its_destination_well,
+    a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead,
+    five_days_of_failure_disable_a_destination,
+    a_quiet_spell_is_no_failure,
+    the_relay_is_never_disabled,
+    a_success_ends_a_row_of_failures,
+    an_interrupted_try_costs_nothing,
+    our_own_fault_costs_neither_a_try_nor_the_destination,
+    a_destination_that_asks_for_patience_is_left_alone,
+    patience_has_an_end,
+);
+
+async fn what_was_received_is_over(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    for (receipt, state) in [(Receipt::Accepted, MessageState::Delivered), (Receipt::Unwanted, MessageState::Unwanted)]
+    {
+        let claimed = shop.claimed(at(noon())).await;
+        let recorded = shop.record(&claimed, SendOutcome::Received(receipt), noon()).await;
+        assert_eq!(recorded, Recorded::Ended(state));
+    }
+    assert_eq!(states(&mut place.raw(), WELL), ["delivered 1", "unwanted 1"]);
+    assert_eq!(place.raw().number("SELECT count(*) FROM delivery WHERE leased_until IS NOT NULL"), 0);
+    assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
+}
+
+async fn what_is_refused_is_dead_and_its_destination_well(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let recorded = shop.record(&claimed, failed(Finality::Refused), noon()).await;
+    assert_eq!(recorded, Recorded::Ended(MessageState::Dead));
+    assert_eq!(states(&mut place.raw(), WELL), ["dead 1", "pending 1"]);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+}
+
+async fn a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    seed(&mut place.raw(), WELL, 2, 1);
+    place.raw().execute(&format!("UPDATE destination SET served_at = 1 WHERE id = '{WELL}'"));
+    let (claimed, under_way) = (shop.claimed(at(noon())).await, {
+        place.raw().execute("UPDATE destination SET served_at = 0");
+        shop.claimed(at(noon())).await
+    });
+    assert_eq!(under_way.content.endpoint().0, ILL);
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 2 });
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 3"]);
+    let mut why: Vec<_> = shop.listed().await.into_iter().filter_map(|told| told.last_error).collect();
+    why.sort_unstable();
+    let with_it = "the destination is disabled: status 4xx";
+    assert_eq!(why, ["status 4xx", with_it, with_it]);
+    assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
+    // Whatever comes of what was under way, it was given up.
+    assert_eq!(shop.record(&under_way, again(), noon()).await, Recorded::Stale(StaleClaim::Ended(MessageState::Dead)));
+    assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, WELL);
+}
+
+async fn five_days_of_failure_disable_a_destination(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 7);
+    for day in 0..=5 {
+        assert_eq!(is_disabled(&fails(&shop, noon() + hours(day * DAY)).await), day == 5, "{day}");
+    }
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 7"]);
+}
+
+/// One try, which fails, of whatever is due.
+async fn fails(shop: &Shop, now: Timestamp) -> Recorded {
+    let claimed = shop.claimed(lapsing(now)).await;
+    shop.record(&claimed, again(), now).await
+}
+
+async fn a_quiet_spell_is_no_failure(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 9);
+    for day in [0, 7, 8, 9, 10, 11] {
+        assert!(!is_disabled(&fails(&shop, noon() + hours(day * DAY)).await), "{day}");
+    }
+    let since = (noon() + hours(7 * DAY)).unix_timestamp() * 1_000;
+    assert_eq!(health(&mut place.raw(), ILL), format!("5 {since} -"));
+    assert!(is_disabled(&fails(&shop, noon() + hours(12 * DAY)).await));
+}
+
+fn is_disabled(recorded: &Recorded) -> bool {
+    matches!(recorded, Recorded::Disabled { .. })
+}
+
+async fn the_relay_is_never_disabled(place: Place) {
+    let shop = place.shop().await;
+    let bought = shop.bought(&[("song", 1)], "k1").await;
+    let letter = format!(
+        "INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, \
+         attempts) SELECT '{}', 'mail', 'mail', id, 9, 'order_placed', '{}', 'pending', 0, 0, 0 FROM orders",
+        OutboxMessageId::generate(noon()),
+        r#"{"to":"ada@example.com","subject":"s","text":"t","html":"h"}"#
+    );
+    place.raw().execute(
+        "INSERT INTO destination (id, channel, served_at, rest_until, failures) VALUES ('mail', 'mail', 0, 0, 0)",
+    );
+    place.raw().execute(&letter);
+    assert!(bought.order.is_some());
+    for day in 0..=8 {
+        let now = noon() + hours(day * DAY);
+        let claim = shop.deliveries.claim(&task(), Channel::Mail, at(now)).await.expect("asked");
+        let recorded = shop.record(&claim.message.expect("a letter"), again(), now).await;
+        assert!(matches!(recorded, Recorded::Again(_)), "{day}: {recorded:?}");
+    }
+    assert_eq!(states(&mut place.raw(), "mail"), ["pending 1"]);
+}
+
+async fn a_success_ends_a_row_of_failures(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 4);
+    for (day, outcome) in [(0, again()), (4, ACCEPTED), (5, again()), (6, again())] {
+        let now = noon() + hours(day * DAY);
+        let claimed = shop.claimed(lapsing(now)).await;
+        assert!(!is_disabled(&shop.record(&claimed, outcome, now).await), "{day}");
+    }
+    let since = (noon() + hours(5 * DAY)).unix_timestamp() * 1_000;
+    assert_eq!(health(&mut place.raw(), ILL), format!("2 {since} -"));
+}
+
+/// However often the process was told to stop: that is nobody's failure.
+async fn an_interrupted_try_costs_nothing(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let first = shop.claimed(at(noon())).await;
+    let Recorded::Again(due) = shop.record(&first, again(), noon()).await else { panic!("not again") };
+    let before = health(&mut place.raw(), WELL);
+    for _ in 0..=MAX_ATTEMPTS {
+        let claimed = shop.claimed(at(due)).await;
+        assert_eq!(claimed.attempts, 2);
+        assert_eq!(shop.record(&claimed, SendOutcome::Interrupted, due).await, Recorded::Again(due));
+    }
+    assert_eq!(health(&mut place.raw(), WELL), before);
+    assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("status 500"));
+}
+
+/// The destination is asked as ever, and the message does not end, nor is it looked at without a pause.
+async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let (mut now, ours) = (noon(), failed(Finality::OurFault));
+    for _ in 0..=MAX_ATTEMPTS {
+        let claimed = shop.claimed(at(now)).await;
+        assert_eq!(claimed.attempts, 1);
+        let Recorded::Again(due) = shop.record(&claimed, ours.clone(), now).await else { panic!("not again") };
+        assert!((45..=75).contains(&(due - now).whole_seconds()), "{due}");
+        now = due;
+    }
+    let listed = shop.listed().await.remove(0);
+    assert_eq!((listed.attempts, listed.last_error.as_deref()), (0, Some("status 4xx")));
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+    // But it has an end.
+    let later = noon() + hours(4 * DAY);
+    let claimed = shop.claimed(at(later)).await;
+    shop.record(&claimed, ours, later).await;
+    assert_eq!(shop.listed().await[0].attempts, 1);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+}
+
+async fn a_destination_that_asks_for_patience_is_left_alone(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let patience = failed(Finality::Again { after: Some(Duration::from_secs(3_600)) });
+    assert_eq!(shop.record(&claimed, patience, noon()).await, Recorded::Again(noon() + hours(1)));
+    let early = noon() + hours(1) - Duration::from_millis(1);
+    assert_eq!(shop.claim(at(early)).await, None);
+    one_at_a_time_until_it_takes_something(&shop, noon() + hours(1)).await;
+}
+
+/// However many leases others may have: so those that hang do not take up every pass.
+async fn one_at_a_time_until_it_takes_something(shop: &Shop, now: Timestamp) {
+    let trial = shop.claimed(at(now)).await;
+    assert_eq!(shop.claim(at(now)).await, None);
+    shop.record(&trial, ACCEPTED, now).await;
+    shop.claimed(at(now)).await;
+}
+
+async fn patience_has_an_end(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    let claimed = shop.claimed(at(noon())).await;
+    let for_ever = failed(Finality::Again { after: Some(Duration::from_secs(u64::MAX)) });
+    assert_eq!(shop.record(&claimed, for_ever, noon()).await, Recorded::Again(noon() + hours(DAY)));
+    one_at_a_time_until_it_takes_something(&shop, noon() + hours(DAY)).await;
+}

@@ -1,0 +1,136 @@
+//! What is to be told is written down with what happened, or not at all.
+
+use domain::checkout::CheckoutStore;
+use domain::fault::FaultKind;
+use domain::order::OrderStore;
+use domain::outbox::{Channel, Content, MessageState, OutboxStore};
+use domain::payment::PaymentOutcome;
+
+use super::{alice, at, failed, on_its_way, states};
+use crate::kit::data::{about, create, new_checkout, noon, rich_request, settlement, task};
+use crate::kit::{Expected, Place};
+use crate::on_both_engines;
+
+on_both_engines!(
+    an_order_is_told_to_its_platform_and_to_its_buyer,
+    an_order_that_was_not_placed_is_not_told,
+    an_order_is_told_once_however_often_it_is_settled,
+    every_event_is_told_with_the_order_as_it_was_then,
+    what_caused_an_event_is_known_on_each_try,
+    an_event_that_is_known_is_not_told_again,
+    a_change_that_is_refused_is_not_told,
+    what_happens_while_a_destination_is_disabled_is_kept_as_dead,
+);
+
+async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
+    let shop = place.shop().await;
+    let new = new_checkout(rich_request());
+    shop.checkouts.create(&crate::kit::data::alice(), create("k1"), new.clone()).await.expect("created");
+    let (_, attempt) = shop.begin(&new.id, "k2").await;
+    assert!(shop.listed().await.is_empty());
+    let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
+    let order = about(&outcome).order.clone().expect("an order").id;
+
+    let listed = shop.listed().await;
+    let mut told: Vec<_> = listed.iter().map(|told| told.endpoint.0.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["mail", &alice()]);
+    for told in &listed {
+        assert_eq!((&told.order, told.event.as_str(), told.state), (&order, "order_changed", MessageState::Pending));
+        assert_eq!((told.occurred_at, told.due_at, told.attempts), (noon(), noon(), 0));
+    }
+    let webhook = shop.claimed(at(noon())).await;
+    let Content::Webhook { platform, document } = &webhook.content else { panic!("{webhook:?}") };
+    assert_eq!(platform.0, crate::kit::data::ALICE);
+    assert_eq!(*document, format!("{order} evt_placed of 1"));
+    assert_eq!((&webhook.order, webhook.occurred_at, webhook.attempts), (&order, noon(), 1));
+    let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked");
+    let mail = mail.message.expect("a letter");
+    let Content::Mail(letter) = &mail.content else { panic!("{mail:?}") };
+    assert_eq!((letter.to.as_str(), letter.subject.clone()), ("ada@example.com", format!("Order {order}")));
+}
+
+async fn an_order_that_was_not_placed_is_not_told(place: Place) {
+    let shop = place.shop().await;
+    let (_, declined) = shop.begun(&[("song", 1)], "k1").await;
+    shop.settle(&declined, PaymentOutcome::Declined("no".into())).await;
+    let (_, attempt) = shop.begun(&[("song", 2)], "k2").await;
+    // A CHECK that the settlement meets after it has written down what is to be told.
+    place.raw().execute("UPDATE stock SET held = 1 WHERE sku = 'song'");
+    let settlement = settlement(&attempt, PaymentOutcome::Confirmed);
+    assert_eq!(shop.checkouts.settle(&task(), settlement).await.fault().kind(), FaultKind::Internal);
+    let mut raw = place.raw();
+    assert_eq!((raw.count("delivery"), raw.count("destination"), raw.count("orders")), (0, 0, 0));
+}
+
+async fn an_order_is_told_once_however_often_it_is_settled(place: Place) {
+    let shop = place.shop().await;
+    let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
+    tokio::join!(
+        shop.settle(&attempt, PaymentOutcome::Confirmed),
+        shop.settle(&attempt, PaymentOutcome::Confirmed),
+        shop.settle(&attempt, PaymentOutcome::Authorized),
+    );
+    assert_eq!(place.raw().count("delivery"), 1);
+}
+
+async fn every_event_is_told_with_the_order_as_it_was_then(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    shop.news(&order, &["one", "two"]).await;
+    shop.news(&order, &["three"]).await;
+    let bodies = place.raw().texts("SELECT body AS value FROM delivery ORDER BY sequence");
+    let expected = ["evt_placed of 1", "one of 2", "two of 3", "three of 4"].map(|event| format!("{order} {event}"));
+    assert_eq!(bodies, expected);
+}
+
+/// Days later, and in another process, one can still find the request that it all began with.
+async fn what_caused_an_event_is_known_on_each_try(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    let placed = shop.claimed(at(noon())).await;
+    shop.record(&placed, super::ACCEPTED, noon()).await;
+    let ctx = task();
+    shop.orders.append(&ctx, order, vec![on_its_way("one")], noon()).await.expect("appended");
+    for _ in 0..2 {
+        let claimed = shop.claimed(super::lapsing(noon())).await;
+        assert_eq!(claimed.caused_by, Some(*ctx.trace()));
+    }
+    assert_ne!(placed.caused_by, Some(*ctx.trace()));
+    assert!(placed.caused_by.is_some());
+}
+
+async fn an_event_that_is_known_is_not_told_again(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    shop.news(&order, &["one"]).await;
+    let before = place.raw().state();
+    shop.news(&order, &["one", "one"]).await;
+    assert_eq!(place.raw().state(), before);
+    shop.news(&order, &["one", "two", "two"]).await;
+    assert_eq!(place.raw().count("delivery"), 3);
+}
+
+async fn a_change_that_is_refused_is_not_told(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    let mut bad = on_its_way("bad");
+    if let domain::order::OrderChange::Shipped { shipment, .. } = &mut bad {
+        let line = domain::checkout::LineId("li_9".into());
+        shipment.lines = vec![domain::order::ExpectedLine { line, quantity: 1 }];
+    }
+    let changes = vec![on_its_way("good"), bad];
+    shop.orders.append(&task(), order, changes, noon()).await.expect_err("refused");
+    assert_eq!(place.raw().count("delivery"), 1);
+}
+
+async fn what_happens_while_a_destination_is_disabled_is_kept_as_dead(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    let told = shop.claimed(at(noon())).await;
+    shop.record(&told, failed(domain::outbox::Finality::Gone), noon()).await;
+    shop.news(&order, &["one"]).await;
+    assert_eq!(states(&mut place.raw(), &alice()), ["dead 2"]);
+    assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("the destination is disabled"));
+    assert_eq!(shop.claim(at(noon())).await, None);
+}

@@ -1,0 +1,345 @@
+//! What operators see of deliveries, and what they can do about them.
+
+use domain::clock::Timestamp;
+use domain::outbox::{
+    Channel, ClaimTerms, Endpoint, Finality, MessageFilter, MessageState, Next, OutboxMessageId, OutboxStore, Purged,
+    Receipt, Recorded, Selection,
+};
+
+use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, health, lapsing, seed, states};
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+on_both_engines!(
+    deliveries_are_listed_newest_first_by_state_and_destination,
+    one_that_is_dead_can_be_tried_again,
+    all_that_are_dead_at_a_destination_can_be_tried_again,
+    all_that_are_dead_can_be_tried_again_some_at_a_time,
+    what_is_tried_again_has_all_its_tries,
+    only_what_is_dead_is_tried_again,
+    what_waits_is_tried_now_with_the_older_ones_of_its_order_first,
+    what_waits_for_a_destination_is_tried_now_and_its_rest_is_over,
+    what_waits_is_given_up_by_hand,
+    destinations_are_listed_with_how_they_fare,
+    what_is_next_is_told_with_the_rest_and_the_lease,
+    a_destination_with_nothing_dead_can_be_enabled,
+    what_ended_long_ago_is_forgotten_and_the_dead_later,
+    no_more_is_forgotten_than_was_asked_for,
+);
+
+mod racing {
+    use super::*;
+    use crate::kit::until;
+
+    crate::on_postgres!(what_is_tried_again_is_not_forgotten, what_was_tried_again_meanwhile_is_left_alone);
+
+    /// Someone else makes a dead message pending while this waits for its row.
+    async fn meanwhile<T>(place: &Place, sql: &str, work: impl Future<Output = T>) -> T {
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.execute(&format!("BEGIN; {sql}"));
+        let commit = async {
+            until("it waits for the row", || observer.waiting() == 1).await;
+            other.execute("COMMIT");
+        };
+        tokio::join!(work, commit).0
+    }
+
+    async fn what_is_tried_again_is_not_forgotten(place: Place) {
+        let shop = place.shop().await;
+        seed(&mut place.raw(), ILL, 1, 1);
+        dead(&shop, 1).await;
+        let revive = "UPDATE delivery SET state = 'pending', ended_at = NULL, attempts = 0";
+        let (ctx, later) = (task(), noon() + hours(1));
+        let forgotten = meanwhile(&place, revive, shop.deliveries.forget(&ctx, later, later, 10)).await;
+        assert_eq!(forgotten.expect("asked"), Purged::default());
+        assert_eq!(states(&mut place.raw(), ILL), ["pending 1"]);
+    }
+
+    async fn what_was_tried_again_meanwhile_is_left_alone(place: Place) {
+        let shop = place.shop().await;
+        seed(&mut place.raw(), ILL, 1, 1);
+        dead(&shop, 1).await;
+        let claimed = format!(
+            "UPDATE delivery SET state = 'pending', ended_at = NULL, attempts = 1, leased_until = {}",
+            i64::MAX / 2
+        );
+        let ctx = task();
+        let revived = meanwhile(&place, &claimed, shop.deliveries.retry(&ctx, Selection::All, noon(), 10)).await;
+        assert_eq!(revived.expect("asked"), 0);
+        assert_eq!(place.raw().number("SELECT attempts FROM delivery"), 1);
+    }
+}
+
+/// Refuses as many messages as that.
+async fn dead(shop: &Shop, count: u32) -> Vec<OutboxMessageId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let claimed = shop.claimed(at(noon())).await;
+        shop.record(&claimed, failed(Finality::Refused), noon()).await;
+        ids.push(claimed.id);
+    }
+    ids
+}
+
+async fn retry(shop: &Shop, which: Selection, limit: u32) -> u32 {
+    shop.deliveries.retry(&task(), which, noon(), limit).await.expect("asked")
+}
+
+async fn forget(shop: &Shop, before: Timestamp, dead_before: Timestamp, limit: u32) -> u32 {
+    shop.deliveries.forget(&task(), before, dead_before, limit).await.expect("asked").total()
+}
+
+async fn deliveries_are_listed_newest_first_by_state_and_destination(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    dead(&shop, 1).await;
+    seed(&mut place.raw(), WELL, 2, 2);
+    let list = |state, destination: Option<&str>, limit| {
+        let filter = MessageFilter { state, endpoint: destination.map(|to| Endpoint(to.to_owned())) };
+        let (shop, ctx) = (&shop, task());
+        async move {
+            let listed = shop.deliveries.list(&ctx, filter, limit).await.expect("listed");
+            listed.iter().map(|told| told.id.as_str()[28..].to_owned()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list(None, None, 9).await, ["02000002", "02000001", "01000003", "01000002", "01000001"]);
+    assert_eq!(list(None, None, 2).await, ["02000002", "02000001"]);
+    assert_eq!(list(Some(MessageState::Dead), None, 9).await, ["01000001"]);
+    assert_eq!(list(Some(MessageState::Pending), Some(ILL), 9).await, ["01000003", "01000002"]);
+    assert_eq!(list(None, Some(WELL), 1).await, ["02000002"]);
+    assert!(list(Some(MessageState::Delivered), None, 9).await.is_empty());
+    assert!(list(None, Some("webhook:https://nobody.example/"), 9).await.is_empty());
+}
+
+async fn one_that_is_dead_can_be_tried_again(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    let ids = dead(&shop, 2).await;
+    assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 1);
+    assert_eq!(shop.claimed(at(noon())).await.id, ids[1]);
+    assert_eq!(shop.claim(at(noon())).await, None);
+    assert_eq!(retry(&shop, Selection::One(OutboxMessageId::generate(noon())), 10).await, 0);
+}
+
+async fn all_that_are_dead_at_a_destination_can_be_tried_again(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    let claimed = shop.claimed(at(noon())).await;
+    assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 2 });
+    seed(&mut place.raw(), WELL, 2, 1);
+    dead(&shop, 1).await;
+    assert_eq!(retry(&shop, Selection::Of(Endpoint(ILL.to_owned())), 10).await, 3);
+    assert_eq!(health(&mut place.raw(), ILL), "0 - -");
+    assert_eq!(
+        (states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)),
+        (vec!["pending 3".into()], vec!["dead 1".into()])
+    );
+    for _ in 0..3 {
+        assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, ILL);
+    }
+}
+
+async fn all_that_are_dead_can_be_tried_again_some_at_a_time(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 2);
+    seed(&mut place.raw(), WELL, 2, 3);
+    dead(&shop, 5).await;
+    let mut revived = Vec::new();
+    while revived.last() != Some(&0) {
+        revived.push(retry(&shop, Selection::All, 2).await);
+    }
+    assert_eq!(revived, [2, 2, 1, 0]);
+    assert_eq!(
+        (states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)),
+        (vec!["pending 2".into()], vec!["pending 3".into()])
+    );
+}
+
+async fn what_is_tried_again_has_all_its_tries(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 1);
+    let mut now = noon();
+    loop {
+        let claimed = shop.claimed(at(now)).await;
+        match shop.record(&claimed, again(), now).await {
+            Recorded::Again(due) => now = due,
+            recorded => break assert_eq!(recorded, Recorded::Ended(MessageState::Dead)),
+        }
+    }
+    assert_eq!(retry(&shop, Selection::All, 10).await, 1);
+    let claimed = shop.claimed(at(noon())).await;
+    assert_eq!(claimed.attempts, 1);
+    assert!(matches!(shop.record(&claimed, again(), noon()).await, Recorded::Again(_)));
+}
+
+async fn only_what_is_dead_is_tried_again(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 3);
+    let claimed = shop.claimed(at(noon())).await;
+    shop.record(&claimed, ACCEPTED, noon()).await;
+    let under_way = shop.claimed(at(noon())).await;
+    let before = place.raw().state();
+    for which in [Selection::One(claimed.id), Selection::One(under_way.id), Selection::All] {
+        assert_eq!(retry(&shop, which, 10).await, 0);
+    }
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    shop.news(&order, &["one", "two"]).await;
+    let ids = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
+    let ids: Vec<_> = ids.iter().map(|id| OutboxMessageId::parse(id).expect("an id")).collect();
+    let Recorded::Again(due) = shop.record(&shop.claimed(at(noon())).await, again(), noon()).await else {
+        panic!("not again")
+    };
+    assert_eq!(shop.claim(at(noon())).await, None);
+    // The second goes, and so the first, before it; the third goes when they are through.
+    assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 2);
+    let listed = shop.listed().await;
+    let due_at = |id: &OutboxMessageId| listed.iter().find(|told| told.id == *id).map(|told| told.due_at);
+    assert_eq!(ids.iter().map(due_at).collect::<Vec<_>>(), [noon(), noon(), due].map(Some));
+    for id in ids {
+        let claimed = shop.claimed(at(noon())).await;
+        assert_eq!((claimed.id.clone(), claimed.attempts), (id, 1));
+        assert_eq!(retry(&shop, Selection::One(claimed.id.clone()), 10).await, 0, "someone has it in hand");
+        shop.record(&claimed, ACCEPTED, noon()).await;
+    }
+}
+
+async fn what_waits_for_a_destination_is_tried_now_and_its_rest_is_over(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 4);
+    seed(&mut place.raw(), WELL, 2, 1);
+    place.raw().execute(&format!("UPDATE delivery SET due_at = {} WHERE destination = '{WELL}'", i64::MAX / 2));
+    let terms = ClaimTerms { per_endpoint: 9, ..at(noon()) };
+    let first = shop.claimed(terms).await;
+    let under_way = shop.claimed(terms).await;
+    shop.record(&first, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
+    assert_eq!(shop.claim(terms).await, None);
+    // One waits to be tried again, two are due and wait for the rest to end, one is in hand.
+    assert_eq!(retry(&shop, Selection::Of(Endpoint(ILL.to_owned())), 10).await, 1);
+    assert_eq!(health(&mut place.raw(), ILL), "0 - -");
+    let mut taken = Vec::new();
+    while let Some(claimed) = shop.claim(terms).await {
+        assert_eq!((claimed.content.endpoint().0.as_str(), claimed.attempts), (ILL, 1));
+        taken.push(claimed.id);
+    }
+    assert_eq!(taken.len(), 3);
+    assert!(!taken.contains(&under_way.id));
+    assert_eq!(shop.record(&under_way, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
+}
+
+async fn give_up(shop: &Shop, which: Selection, limit: u32) -> u32 {
+    shop.deliveries.give_up(&task(), which, noon(), limit).await.expect("asked")
+}
+
+async fn what_waits_is_given_up_by_hand(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 4);
+    seed(&mut place.raw(), WELL, 2, 1);
+    place.raw().execute(&format!("UPDATE destination SET served_at = 1 WHERE id = '{WELL}'"));
+    let under_way = shop.claimed(at(noon())).await;
+    assert_eq!(give_up(&shop, Selection::One(under_way.id.clone()), 10).await, 0, "someone has it in hand");
+    assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 2);
+    assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 1);
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 3", "pending 1"]);
+    let dead = shop.listed().await.into_iter().find(|told| told.state == MessageState::Dead).expect("dead");
+    assert_eq!(dead.last_error.as_deref(), Some("given up by hand"));
+    assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
+    assert_eq!(shop.record(&under_way, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
+
+    // A newer one of its order need not wait any longer.
+    let order = shop.order("k1").await;
+    shop.news(&order, &["one"]).await;
+    place.raw().execute(&format!("UPDATE destination SET served_at = 2 WHERE id <> '{}'", super::alice()));
+    let older = shop.claimed(at(noon())).await;
+    assert_eq!(older.order, order);
+    shop.record(&older, again(), noon()).await;
+    assert_eq!(give_up(&shop, Selection::One(older.id.clone()), 10).await, 1);
+    let newer = shop.listed().await.into_iter().find(|told| told.order == order && told.id != older.id);
+    assert_eq!(newer.map(|newer| (newer.state, newer.due_at)), Some((MessageState::Pending, noon())));
+    assert_eq!(give_up(&shop, Selection::All, 10).await, 0, "never everything at once");
+}
+
+async fn destinations_are_listed_with_how_they_fare(place: Place) {
+    let shop = place.shop().await;
+    let list = async |one: Option<&str>, limit| {
+        let one = one.map(|one| Endpoint(one.to_owned()));
+        shop.deliveries.endpoints(&task(), one, limit).await.expect("listed")
+    };
+    assert_eq!(list(None, 9).await, []);
+    seed(&mut place.raw(), ILL, 1, 5);
+    dead(&shop, 1).await;
+    let claimed = shop.claimed(at(noon())).await;
+    shop.record(&claimed, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
+    seed(&mut place.raw(), WELL, 2, 2);
+    shop.claimed(at(noon())).await;
+    place.raw().execute(&format!("UPDATE destination SET disabled_at = 1000 WHERE id = '{WELL}'"));
+
+    let fares = |it: &domain::outbox::EndpointSummary| (it.pending, it.dead, it.under_way);
+    let listed = list(None, 9).await;
+    assert_eq!(listed.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>(), [ILL, WELL]);
+    assert_eq!(listed.iter().map(fares).collect::<Vec<_>>(), [(4, 1, 0), (2, 0, 1)]);
+    let (ill, well) = (&listed[0], &listed[1]);
+    assert_eq!((ill.channel, ill.failing_since, ill.disabled_at), (Channel::Webhook, Some(noon()), None));
+    assert_eq!((ill.rests_until, well.failing_since), (noon() + hours(1), None));
+    assert_eq!(well.disabled_at.map(Timestamp::unix_timestamp), Some(1));
+    // Seeded messages happened a millisecond after each other, the last of them at noon.
+    assert_eq!(ill.oldest_pending, Some(noon() - std::time::Duration::from_millis(3)));
+    assert_eq!(list(None, 1).await, listed[..1]);
+    assert_eq!(list(Some(WELL), 9).await, listed[1..]);
+    assert_eq!(list(Some("webhook:https://nobody.example/"), 9).await, []);
+}
+
+async fn what_is_next_is_told_with_the_rest_and_the_lease(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    let next = async || shop.listed().await.into_iter().map(|told| told.next).collect::<Vec<_>>();
+    let due = |before| Some(Next::At(noon() - std::time::Duration::from_millis(before)));
+    assert_eq!(next().await, [due(0), due(1), due(2)]);
+    dead(&shop, 1).await;
+    let claimed = shop.claimed(at(noon())).await;
+    let listed = next().await;
+    assert!(matches!(listed[..], [Some(Next::At(_)), Some(Next::UnderWay(_)), None]), "{listed:?}");
+    shop.record(&claimed, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
+    let rested = Some(Next::At(noon() + hours(1)));
+    assert_eq!(next().await, [rested, rested, None]);
+    place.raw().execute("UPDATE destination SET disabled_at = 1");
+    assert_eq!(next().await, [Some(Next::GivenUp), Some(Next::GivenUp), None]);
+}
+
+async fn a_destination_with_nothing_dead_can_be_enabled(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 1);
+    place.raw().execute("UPDATE destination SET disabled_at = 1");
+    assert_eq!(shop.claim(lapsing(noon())).await, None);
+    assert_eq!(retry(&shop, Selection::Of(Endpoint(ILL.to_owned())), 10).await, 0);
+    shop.claimed(at(noon())).await;
+}
+
+async fn what_ended_long_ago_is_forgotten_and_the_dead_later(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 4);
+    for outcome in [ACCEPTED, domain::outbox::SendOutcome::Received(Receipt::Unwanted), failed(Finality::Refused)] {
+        let claimed = shop.claimed(at(noon())).await;
+        shop.record(&claimed, outcome, noon()).await;
+    }
+    let later = noon() + hours(1);
+    assert_eq!(forget(&shop, noon(), noon(), 10).await, 0);
+    assert_eq!(forget(&shop, later, noon(), 10).await, 2);
+    assert_eq!(states(&mut place.raw(), WELL), ["dead 1", "pending 1"]);
+    assert_eq!(forget(&shop, later, later, 10).await, 1);
+    assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
+}
+
+async fn no_more_is_forgotten_than_was_asked_for(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 5);
+    dead(&shop, 5).await;
+    let later = noon() + hours(1);
+    assert_eq!(forget(&shop, later, later, 3).await, 3);
+    assert_eq!(forget(&shop, later, later, 3).await, 2);
+}

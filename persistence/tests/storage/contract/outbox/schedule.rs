@@ -1,0 +1,248 @@
+//! Days of schedule, on a clock that is set by hand: the task, the real book, and a courier that does as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::PortFuture;
+use domain::clock::{Clock, Timestamp};
+use domain::context::RequestContext;
+use domain::fault::Fault;
+use domain::outbox::{
+    Channel, DispatchLimits, Finality, MAX_ATTEMPTS, MessageState, OutboxDispatcher, OutboxMessage, Receipt, SendError,
+    Sender,
+};
+use domain::task::{BackgroundTask, Progress};
+use persistence::SqlOutboxStore;
+
+use super::{ILL, WELL, health, seed, states};
+use crate::kit::data::{hours, noon, task};
+use crate::kit::{Place, Shop};
+use crate::on_both_engines;
+
+on_both_engines!(
+    a_message_is_tried_for_three_days_and_then_given_up,
+    a_receiver_that_comes_back_is_told_the_same_under_the_same_name,
+    a_receiver_that_asks_for_patience_is_given_it,
+    a_receiver_that_fails_for_five_days_is_told_nothing_more,
+    a_pass_that_is_told_to_stop_gives_its_message_back,
+    a_pass_that_fails_through_our_own_fault_is_the_last_for_now,
+    a_pass_without_anything_due_is_idle,
+);
+
+/// The waits of the schedule, in seconds.
+const WAITS: [f64; 10] = [2.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0];
+
+type Answer = dyn Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendError> + Send + Sync;
+
+/// A clock and a receiver.
+struct World {
+    now: Mutex<Timestamp>,
+    /// What comes of a try.
+    answer: Box<Answer>,
+    heard: Mutex<Vec<(Timestamp, OutboxMessage)>>,
+}
+
+#[derive(Clone)]
+struct Ports(Arc<World>);
+
+impl Clock for Ports {
+    fn now(&self) -> Timestamp {
+        *self.0.now.lock().expect("not poisoned")
+    }
+    fn pause(&self, _: &RequestContext, _: Duration) -> PortFuture<(), Fault> {
+        Box::pin(async { Err(Fault::internal("test.pause", "a delivery never waits")) })
+    }
+}
+
+impl Sender for Ports {
+    fn send(&self, ctx: &RequestContext, delivery: &OutboxMessage) -> PortFuture<Receipt, SendError> {
+        self.0.heard.lock().expect("not poisoned").push((self.now(), delivery.clone()));
+        let answer = (self.0.answer)(ctx, delivery);
+        Box::pin(async move { answer })
+    }
+}
+
+struct Deliverer {
+    ports: Ports,
+    task: OutboxDispatcher,
+}
+
+impl Deliverer {
+    fn new(
+        shop: &Shop,
+        answer: impl Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendError> + Send + Sync + 'static,
+    ) -> Self {
+        let world = World { now: Mutex::new(noon()), answer: Box::new(answer), heard: Mutex::default() };
+        let ports = Ports(Arc::new(world));
+        let (book, port) = (SqlOutboxStore::new(shop.database.clone()), Arc::new(ports.clone()));
+        let limits = DispatchLimits { send: Duration::from_secs(15), per_endpoint: 4, at_once: 4 };
+        Self { ports, task: OutboxDispatcher::new(Channel::Webhook, Arc::new(book), port.clone(), port, limits) }
+    }
+
+    async fn pass(&self) -> Progress {
+        self.task.pass(&task()).await.expect("a pass")
+    }
+
+    fn set(&self, now: Timestamp) {
+        *self.ports.0.now.lock().expect("not poisoned") = now;
+    }
+
+    fn heard(&self) -> Vec<(Timestamp, OutboxMessage)> {
+        self.ports.0.heard.lock().expect("not poisoned").clone()
+    }
+
+    /// Works until nothing is pending, or until then; the clock goes on to when something is due next.
+    async fn work_until(&self, shop: &Shop, end: Timestamp) {
+        loop {
+            while self.pass().await != Progress::Idle {}
+            let pending = shop.listed().await.into_iter().filter(|told| told.state == MessageState::Pending);
+            let Some(due) = pending.map(|told| told.due_at).min() else { return };
+            // A destination that rests is looked at again in a while.
+            let next = due.max(self.ports.now() + Duration::from_secs(1));
+            if next > end {
+                return self.set(end);
+            }
+            self.set(next);
+        }
+    }
+}
+
+fn days(days: i64) -> Timestamp {
+    noon() + hours(24 * days)
+}
+
+fn broken(_: &RequestContext, _: &OutboxMessage) -> Result<Receipt, SendError> {
+    Err(SendError::again("status 500"))
+}
+
+async fn a_message_is_tried_for_three_days_and_then_given_up(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    let deliverer = Deliverer::new(&shop, broken);
+    deliverer.work_until(&shop, days(30)).await;
+
+    let heard = deliverer.heard();
+    assert_eq!(heard.len(), MAX_ATTEMPTS as usize);
+    for (number, pair) in heard.windows(2).enumerate() {
+        let ((before, first), (after, second)) = (&pair[0], &pair[1]);
+        let share = (*after - *before).as_seconds_f64() / WAITS[number];
+        // The clock of this test moves on by a second at least.
+        let slack = 1.0 / WAITS[number];
+        assert!((0.8..=1.2 + slack).contains(&share), "wait {number} is {share} of what it should be");
+        let same = (&second.id, second.occurred_at, &second.content) == (&first.id, first.occurred_at, &first.content);
+        assert!(same && second.attempts == first.attempts + 1);
+    }
+    let (first, last) = (heard[0].0, heard[heard.len() - 1].0);
+    assert_eq!(first, noon());
+    assert!((heard[1].0 - first).as_seconds_f64() <= 3.0);
+    let total = (last - first).as_seconds_f64() / WAITS.iter().sum::<f64>();
+    assert!((0.8..=1.2).contains(&total), "{total}");
+    let listed = shop.listed().await;
+    assert_eq!((listed[0].order.clone(), listed[0].state), (order, MessageState::Dead));
+    assert_eq!(listed[0].last_error.as_deref(), Some("status 500"));
+}
+
+async fn a_receiver_that_comes_back_is_told_the_same_under_the_same_name(place: Place) {
+    let shop = place.shop().await;
+    let order = shop.order("k1").await;
+    shop.news(&order, &["one"]).await;
+    let deliverer =
+        Deliverer::new(
+            &shop,
+            |ctx, delivery| if delivery.attempts < 4 { broken(ctx, delivery) } else { Ok(Receipt::Accepted) },
+        );
+    deliverer.work_until(&shop, days(30)).await;
+    let heard = deliverer.heard();
+    // The newer message waits until the older one is through, and then has a schedule of its own.
+    let tries: Vec<_> = heard.iter().map(|(_, told)| (told.id.to_string(), told.attempts)).collect();
+    let ids = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
+    let expected: Vec<_> = ids.iter().flat_map(|id| (1..=4).map(|attempt| (id.clone(), attempt))).collect();
+    assert_eq!(tries, expected);
+    assert!(shop.listed().await.iter().all(|told| told.state == MessageState::Delivered));
+}
+
+async fn a_receiver_that_asks_for_patience_is_given_it(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 3);
+    let asks =
+        SendError { reason: "status 429".into(), finality: Finality::Again { after: Some(Duration::from_secs(600)) } };
+    let asked = Mutex::new(false);
+    let deliverer = Deliverer::new(&shop, move |_, _| {
+        let before = std::mem::replace(&mut *asked.lock().expect("not poisoned"), true);
+        if before { Ok(Receipt::Accepted) } else { Err(asks.clone()) }
+    });
+    deliverer.work_until(&shop, days(1)).await;
+    let heard: Vec<_> = deliverer.heard().into_iter().map(|(at, _)| (at - noon()).whole_seconds()).collect();
+    assert_eq!(heard, [0, 600, 600, 600]);
+}
+
+async fn a_receiver_that_fails_for_five_days_is_told_nothing_more(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), ILL, 1, 1);
+    let deliverer = Deliverer::new(&shop, |ctx, delivery| match delivery.content.endpoint().0.as_str() {
+        ILL => broken(ctx, delivery),
+        _ => Ok(Receipt::Accepted),
+    });
+    // Something new for it to fail on every day.
+    for day in 1..=5 {
+        deliverer.work_until(&shop, days(day)).await;
+        assert!(health(&mut place.raw(), ILL).ends_with(" -"), "disabled after {day} days");
+        seed(&mut place.raw(), ILL, 1 + u32::try_from(day).expect("few"), 1);
+        deliverer.set(days(day) - Duration::from_secs(if day == 5 { 0 } else { 1 }));
+    }
+    let before = deliverer.heard().len();
+    deliverer.work_until(&shop, days(30)).await;
+    assert_eq!(deliverer.heard().len(), before + 1);
+    assert!(!health(&mut place.raw(), ILL).ends_with(" -"));
+    assert_eq!(states(&mut place.raw(), ILL), ["dead 6"]);
+    // It has taken nobody else with it.
+    seed(&mut place.raw(), WELL, 50, 1);
+    deliverer.work_until(&shop, days(31)).await;
+    assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
+}
+
+async fn a_pass_that_is_told_to_stop_gives_its_message_back(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 1);
+    let stops = Mutex::new(true);
+    let deliverer = Deliverer::new(&shop, move |ctx, delivery| {
+        if std::mem::take(&mut *stops.lock().expect("not poisoned")) {
+            ctx.cancellation().cancel();
+            return broken(ctx, delivery);
+        }
+        Ok(Receipt::Accepted)
+    });
+    assert_eq!(deliverer.pass().await, Progress::More(1));
+    let listed = shop.listed().await;
+    assert_eq!((listed[0].state, listed[0].due_at), (MessageState::Pending, noon()));
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+    assert_eq!(deliverer.pass().await, Progress::More(1));
+    assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
+    assert_eq!(deliverer.heard().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [noon(), noon()]);
+}
+
+/// What is wrong here is wrong for the next message too: no lane spins on it.
+async fn a_pass_that_fails_through_our_own_fault_is_the_last_for_now(place: Place) {
+    let shop = place.shop().await;
+    seed(&mut place.raw(), WELL, 1, 2);
+    let deliverer = Deliverer::new(&shop, |_, _| Err(SendError::ours("no key")));
+    for _ in 0..2 {
+        assert_eq!(deliverer.pass().await, Progress::Done(1));
+    }
+    assert_eq!(deliverer.pass().await, Progress::Idle);
+    // For ever is too long: after three days such tries count.
+    deliverer.set(days(3) - Duration::from_secs(600));
+    deliverer.work_until(&shop, days(30)).await;
+    assert_eq!(states(&mut place.raw(), WELL), ["dead 2"]);
+    assert_eq!(health(&mut place.raw(), WELL), "0 - -");
+}
+
+async fn a_pass_without_anything_due_is_idle(place: Place) {
+    let shop = place.shop().await;
+    let deliverer = Deliverer::new(&shop, broken);
+    assert_eq!(deliverer.pass().await, Progress::Idle);
+    shop.order("k1").await;
+    deliverer.set(noon() - Duration::from_secs(1));
+    assert_eq!(deliverer.pass().await, Progress::Idle);
+    assert!(deliverer.heard().is_empty());
+}
