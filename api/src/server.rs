@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::health::Operations;
 use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
-use crate::runtime::{Shutdown, refuse_latecomers};
+use crate::runtime::{Shutdown, refuse_latecomers, settle};
 use crate::{buyer_pages, gateway_events, health, shopping, simulation};
 
 /// How the server came to an end.
@@ -30,10 +30,6 @@ pub enum Ending {
     /// It was forced, or time was up; these were left.
     Left(Vec<String>),
 }
-
-/// Connections that the acceptor took but that no worker has looked at yet get this long to be looked at. Workers that
-/// stop drop what they have not looked at.
-const SETTLE: Duration = Duration::from_millis(100);
 
 /// Few ask the listener of the operator, and none for long.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,7 +94,7 @@ pub async fn serve(
         handle.pause().await;
         let closed = CancellationToken::new();
         let finish = async {
-            tokio::time::sleep(SETTLE).await;
+            settle().await;
             let finished = tokio::time::timeout(drain, handle.stop(true)).await;
             closed.cancel();
             finished

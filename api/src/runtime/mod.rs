@@ -8,5 +8,5 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, stop_signal};
+pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, settle, stop_signal};
 pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

@@ -88,8 +88,9 @@ async fn received(signal: &mut Option<Signal>) -> Option<()> {
 const MAX_LATECOMERS: usize = 64;
 /// A latecomer that does not finish its head within this long is closed.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As long as the last packet of a handshake usually takes.
-const HALF_IN: Duration = Duration::from_millis(100);
+/// Pauses of [`settle`], and how long each of them is.
+const SETTLE_TURNS: u32 = 20;
+const SETTLE_TURN: Duration = Duration::from_millis(10);
 /// Enough of a head to know that it ended.
 const HEAD: usize = 16 * 1024;
 /// What a latecomer may send after its answer.
@@ -97,6 +98,16 @@ const REST: u64 = 256 * 1024;
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
+
+/// Lets other threads and the kernel finish what they do without saying so: the acceptor ceases to accept some time after
+/// it was asked to, a worker looks at a connection some time after the acceptor took it, and the last packet of a
+/// handshake is under way. Many short pauses: when the whole process or machine stands still, only one of them passes
+/// meanwhile.
+pub async fn settle() {
+    for _ in 0..SETTLE_TURNS {
+        tokio::time::sleep(SETTLE_TURN).await;
+    }
+}
 
 /// Answers whoever connects while the server finishes what it has.
 ///
@@ -125,7 +136,7 @@ pub async fn refuse_latecomers(listener: std::net::TcpListener, done: Cancellati
     let listener = listener.into_std()?;
     // Where the kernel does not allow that, as elsewhere than on Linux, a moment remains in which someone is cut off.
     let _ = let_nobody_knock(&listener);
-    tokio::time::sleep(HALF_IN).await;
+    settle().await;
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;

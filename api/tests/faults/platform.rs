@@ -178,6 +178,15 @@ pub const STILL: &[(&str, &str)] = &[
     ("TUCKSHOP_WEBHOOK_AT_ONCE", "1"),
 ];
 
+/// Whether the other side has closed it, as far as is known here.
+pub fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let mut stream = stream;
+    let open = matches!(stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).expect("a socket");
+    !open
+}
+
 pub struct Platform {
     address: SocketAddr,
     kept: Option<TcpStream>,
@@ -190,7 +199,8 @@ impl Platform {
 
     /// One request, one answer.
     pub fn ask(&mut self, call: &Call) -> io::Result<Reply> {
-        let mut stream = match self.kept.take() {
+        // The server closes what is idle for long.
+        let mut stream = match self.kept.take().filter(|stream| !is_closed(stream)) {
             Some(stream) => stream,
             None => connect(self.address)?,
         };

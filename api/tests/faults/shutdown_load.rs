@@ -1,6 +1,6 @@
 //! SIGTERM under load: whoever got through to the server is answered.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -10,11 +10,13 @@ use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::platform::{Call, connect, receive, send};
+use crate::platform::{Call, connect, is_closed, receive, send};
 use crate::shutdown::logged;
 
 const ITEMS: &[Item] = &[("bun", 250, 100_000)];
 const CLIENTS: u64 = 12;
+/// As set below.
+const LISTEN: Duration = Duration::from_millis(300);
 const SETTINGS: &[(&str, &str)] = &[("TUCKSHOP_SHUTDOWN_LISTEN_MS", "300"), ("TUCKSHOP_SIMULATION_SLOW_MS", "400")];
 /// A connection that was idle for longer than this may have been closed by the stopping server, rightly.
 const FRESH: Duration = Duration::from_millis(200);
@@ -45,7 +47,11 @@ async fn sigterm_under_load_answers_every_request_whose_head_was_sent(place: Pla
             }
             // Not a wait for anything: the moment is the fault.
             std::thread::sleep(Duration::from_millis(moment));
-            server.stop()
+            server.terminate();
+            if round % 2 == 1 {
+                halt_while_it_closes(&server, Chance::of(seed));
+            }
+            server.wait(PATIENCE)
         });
         let Seen { answered, unanswered, closed } = seen.into_inner().expect("clients do not panic");
         let closed = closed.expect("it closed");
@@ -70,6 +76,16 @@ async fn sigterm_under_load_answers_every_request_whose_head_was_sent(place: Pla
     until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
+}
+
+/// The process stands still for longer than each of its pauses, around the moment at which it ceases to accept.
+fn halt_while_it_closes(server: &Server, mut chance: Chance) {
+    std::thread::sleep(
+        LISTEN.saturating_sub(Duration::from_millis(10)) + Duration::from_millis(chance.between(0, 130)),
+    );
+    server.suspend();
+    std::thread::sleep(Duration::from_millis(250));
+    server.resume();
 }
 
 /// Asks one thing after the other; on one connection for as long as the server keeps it, or on a new one each time.
@@ -121,13 +137,4 @@ fn next(checkout: &mut Option<String>, chance: &mut Chance) -> Call {
         (None, 0) => Call::get("/livez"),
         (None, _) => Call::create(&fresh_key(), "bun", 1),
     }
-}
-
-/// Whether the other side has closed it, as far as is known here.
-fn is_closed(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a socket");
-    let mut stream = stream;
-    let open = matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
-    stream.set_nonblocking(false).expect("a socket");
-    !open
 }
