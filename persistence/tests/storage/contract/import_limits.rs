@@ -3,8 +3,9 @@
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{DestinationId, Email};
+use domain::fault::Failure;
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
-use domain::import::{Batch, ImportError, ImportedAddress, ImportedCustomer};
+use domain::import::{Batch, ImportRefusal, ImportedAddress, ImportedCustomer};
 use domain::money::{Amount, Currency};
 use domain::payment::PaymentOutcome;
 
@@ -243,7 +244,7 @@ mod beside_another {
         };
         let (imported, ()) = tokio::join!(importing, committing);
         let error = imported.expect_err("refused");
-        assert!(matches!(error, ImportError::TooMany { limit: 5_000, .. }), "{error:?}");
+        assert!(matches!(error, Failure::Refused(ImportRefusal::TooMany { limit: 5_000, .. })), "{error:?}");
         is_served(&place, &shop).await;
     }
 }
