@@ -215,7 +215,7 @@ async fn a_large_import_is_refused_before_anything_is_stored(place: Place) {
         let stock = stocked.iter().cloned().chain([stock(last, 3)]).collect();
         let refused = import(&shop, Batch { products: products.clone(), stock, ..Batch::empty(usd()) }).await;
         let refused = format!("{:?}", refused.expect_err("refused"));
-        assert!(refused.starts_with(expected) && refused.contains(&row.to_string()), "{refused}");
+        assert!(refused.contains(expected) && refused.contains(&row.to_string()), "{refused}");
         assert_eq!(place.raw().state(), before);
     }
 }
