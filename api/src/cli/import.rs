@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::output::say;
-use super::{DONE, failed};
+use super::{DONE, Outcome, cannot_open, failed};
 use crate::app;
 use crate::config::Config;
 use crate::csv::{Positions, read_directory};
@@ -22,14 +21,14 @@ use crate::csv::{Positions, read_directory};
 /// A million rows take a minute or two; nothing takes longer than this.
 const TIME: Duration = Duration::from_secs(15 * 60);
 
-pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> ExitCode {
+pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> Outcome {
     let read = match read_directory(directory, config.shop.currency) {
         Ok(read) => read,
         Err(error) => return failed(&format!("nothing was imported\n{error}")),
     };
     let importer = match app::importer(config, log, runtime.handle()) {
         Ok(importer) => importer,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return cannot_open(&error),
     };
     let rows = read.batch.rows();
     let bar = bar(rows);
