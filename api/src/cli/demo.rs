@@ -189,7 +189,9 @@ mod tests {
         ] {
             assert!(remedy(code).contains(option), "{code}");
         }
-        for code in ["unavailable", "storage_full", "deadline_exceeded", "draining", "internal", "checkout_not_ready", ""] {
+        for code in
+            ["unavailable", "storage_full", "deadline_exceeded", "draining", "internal", "checkout_not_ready", ""]
+        {
             assert_eq!(remedy(code), "", "{code}");
         }
     }

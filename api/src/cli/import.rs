@@ -60,9 +60,18 @@ fn told(error: &ImportError, positions: &Positions) -> String {
     match (positions.problem(error), error) {
         (Some(problem), _) => problem.to_string(),
         (None, ImportError::Fault(fault)) => fault.chain(),
-        (None, ImportError::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
+        (None, ImportError::TooMany { what, limit }) => too_many(what, *limit),
         (None, other) => format!("{other:?}"),
     }
+}
+
+/// The limit is one of the whole shop, so that no row is at fault alone.
+fn too_many(what: &str, limit: usize) -> String {
+    let file = if what.contains("promotion") { "promotions.csv" } else { "shipping_rates.csv" };
+    format!(
+        "{file}: the shop would have more than {limit} {what}, those that it has already included: leave some out, or \
+         give them the ids of those that they replace"
+    )
 }
 
 /// Shown on a terminal only; elsewhere it would be noise.
@@ -72,4 +81,21 @@ fn bar(rows: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {eta} left");
     ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_of_the_shop_is_told_with_the_file_that_exceeds_it() {
+        for (what, file) in [
+            ("shipping rates", "shipping_rates.csv: "),
+            ("shipping rates of one country", "shipping_rates.csv: "),
+            ("free-shipping promotions", "promotions.csv: "),
+        ] {
+            let told = too_many(what, 500);
+            assert!(told.starts_with(file) && told.contains(what) && told.contains("leave some out"), "{told}");
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! `tuckshop keys`: what the shop signs with.
 
-
 use clap::Subcommand;
 use domain::clock::Timestamp;
 use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};

@@ -22,10 +22,10 @@ use clap::{Parser, Subcommand};
 use slog::{Logger, info};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::{Config, Environment, markdown};
-use crate::log::Output;
 use crate::app::{self, StartError};
+use crate::config::{Config, Environment, markdown};
 use crate::log;
+use crate::log::Output;
 use output::{complain, one_line, say};
 use tools::Session;
 

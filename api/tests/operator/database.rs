@@ -123,9 +123,17 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
 async fn an_address_that_is_taken_is_told(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_HTTP_ADDRESS", &address)]);
-    assert_eq!(finished.code, 1);
-    assert!(finished.err.contains(&format!("cannot listen on {address}")), "{}", finished.err);
+    for variable in ["TUCKSHOP_HTTP_ADDRESS", "TUCKSHOP_OPERATIONS_ADDRESS"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = directory.path().join("shop.db");
+        let url = format!("sqlite://{}", database.display());
+        let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), (variable, &address)];
+        let finished = tuckshop_at(&place, &["serve"], &settings);
+        assert_eq!(finished.code, 1);
+        assert!(finished.err.contains(&format!("cannot listen on {address}: ")), "{}", finished.err);
+        assert!(finished.err.contains(&format!(". Set {variable} to another address")), "{}", finished.err);
+        assert!(!database.exists(), "the database was opened");
+    }
 }
 
 async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {

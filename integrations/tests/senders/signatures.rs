@@ -213,6 +213,8 @@ async fn of_configured_keys_the_first_signs_and_all_are_published() {
     assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
     assert!(signer.revoke(&ctx(AMPLE), pairs[0].id()).await.is_err(), "and withdrawn there");
     assert!(FixedKeys::new(&[]).is_err());
+    let again = [pems[0].clone(), pems[1].clone(), pems[0].clone()];
+    assert_eq!(FixedKeys::new(&again).err(), Some(KeyError::Twice));
 }
 
 #[tokio::test]
