@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::clock::Clock;
 use domain::fault::FaultKind;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE, SigningKey};
-use integrations::signatures::{FixedKeys, KeyPair, SignedRequest, Signer, content_digest};
+use integrations::signatures::{FixedKeys, KeyError, KeyPair, SignedRequest, Signer, content_digest};
 use serde_json::{Value, json};
 use url::Url;
 
