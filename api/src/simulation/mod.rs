@@ -11,10 +11,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::LineId;
 use domain::clock::Clock;
 use domain::context::RequestContext;
+use domain::fault::Failure;
 use domain::idempotency::IdempotencyStore;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderError, OrderId,
-    OrderRefusal, OrderStore, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
+    OrderStore, Shipment,
 };
 use domain::outbox::Channel;
 use domain::secret::Secret;
@@ -168,15 +169,15 @@ async fn append(
             simulation.supervisor.wake("payment_capture");
             answer(simulation, &order)
         }
-        Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
-        Err(OrderError::Refused(OrderRefusal::NotFound)) => {
+        Err(Failure::Fault(fault)) => Err(fault_problem(ctx, &fault)),
+        Err(Failure::Refused(OrderRefusal::NotFound)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))
         }
-        Err(OrderError::Refused(OrderRefusal::TooManyEvents)) => {
+        Err(Failure::Refused(OrderRefusal::TooManyEvents)) => {
             let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
         }
-        Err(OrderError::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
+        Err(Failure::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
     }
 }
 

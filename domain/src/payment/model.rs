@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::CheckoutId;
 use crate::clock::Timestamp;
+use crate::fault::Refusal;
 use crate::id::{Id, Named};
 use crate::money::Money;
 use crate::secret::Secret;
@@ -156,6 +157,8 @@ pub struct Decline {
     /// In the gateway's own codes and words, for the log: without card data or credentials.
     pub detail: String,
 }
+
+impl Refusal for Decline {}
 
 impl From<&str> for Decline {
     /// Of a gateway that says the same to both.

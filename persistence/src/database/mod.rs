@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::context::{Deadline, RequestContext, Stopwatch};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use slog::Logger;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -160,6 +160,11 @@ impl<E> From<diesel::result::Error> for TxError<E> {
     fn from(error: diesel::result::Error) -> Self {
         Self::Sql(error)
     }
+}
+
+/// A rule refuses the operation; its transaction is rolled back.
+pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
+    TxError::Refused(Failure::Refused(refusal))
 }
 
 impl Database {

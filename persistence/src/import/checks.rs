@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
-use domain::import::{Batch, ImportError, StockBelowHeld};
+use domain::fault::Failure;
+use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
-use crate::database::{Statement, Tx, TxError, bytewise, on_backend};
+use crate::database::{Statement, Tx, TxError, bytewise, on_backend, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
@@ -27,7 +28,7 @@ pub(super) enum Locked {
 }
 
 /// What can be known of a whole batch before it is stored, but for the stock.
-pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     not_too_many(tx, batch)?;
     not_too_many_of_one_country(tx, batch)?;
     everything_named_is_known(tx, batch)?;
@@ -47,7 +48,7 @@ pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
 }
 
 /// Of what is read whole by every checkout there is a limit.
-pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let currency = batch.currency.code();
     let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     if !rates.is_empty() {
@@ -72,16 +73,16 @@ fn fits<'r>(
     stored: &'r [String],
     limit: usize,
     what: &'static str,
-) -> Result<(), TxError<ImportError>> {
+) -> Result<(), TxError<Failure<ImportRefusal>>> {
     ids.extend(stored.iter().map(String::as_str));
     match ids.len() > limit {
-        true => Err(TxError::Refused(ImportError::TooMany { what, limit })),
+        true => Err(refuse(ImportRefusal::TooMany { what, limit })),
         false => Ok(()),
     }
 }
 
 /// Only of a whole batch: a part may move rates to a country before the next moves others away from it.
-fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
     let mut by_id: HashMap<String, Option<Country>> = rates.collect();
     if by_id.is_empty() {
@@ -101,14 +102,14 @@ fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxE
         *count += 1;
         if *count > MAX_RATES_OF_COUNTRY {
             let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
-            return Err(TxError::Refused(ImportError::TooMany { what, limit }));
+            return Err(refuse(ImportRefusal::TooMany { what, limit }));
         }
     }
     Ok(())
 }
 
 /// No address makes the book of its customer larger than it may be. One that is stored already makes none larger.
-fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
         let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
@@ -135,7 +136,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             let of_customer = kept.entry(address.customer.clone()).or_default();
             *of_customer += 1;
             if *of_customer > MAX_IMPORTED {
-                return Err(TxError::Refused(ImportError::TooManyAddresses { row, limit: MAX_IMPORTED }));
+                return Err(refuse(ImportRefusal::TooManyAddresses { row, limit: MAX_IMPORTED }));
             }
         }
     }
@@ -143,7 +144,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
 }
 
 /// Stock rows name products, and addresses name customers, of the batch or of the shop.
-pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut skus: HashSet<String> = batch.products.iter().map(|row| row.variant.sku.as_str().to_owned()).collect();
     let missing: Vec<&str> =
         batch.stock.iter().map(|row| row.sku.as_str()).filter(|sku| !skus.contains(*sku)).collect();
@@ -153,7 +154,7 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
         skus.extend(known);
     }
     if let Some(row) = batch.stock.iter().position(|row| !skus.contains(row.sku.as_str())) {
-        return Err(TxError::Refused(ImportError::UnknownProduct(row)));
+        return Err(refuse(ImportRefusal::UnknownProduct(row)));
     }
 
     let mut customers: HashSet<String> = batch.customers.iter().map(|row| row.id.clone()).collect();
@@ -165,13 +166,17 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
         customers.extend(known);
     }
     match batch.addresses.iter().position(|row| !customers.contains(&row.customer)) {
-        Some(row) => Err(TxError::Refused(ImportError::UnknownCustomer(row))),
+        Some(row) => Err(refuse(ImportRefusal::UnknownCustomer(row))),
         None => Ok(()),
     }
 }
 
 /// What is held is promised to a buyer whose payment is under way; an import cannot take it away.
-pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Result<(), TxError<ImportError>> {
+pub(super) fn no_stock_below_held(
+    tx: &mut Tx<'_>,
+    batch: &Batch,
+    locked: Locked,
+) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut wanted: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     wanted.sort_unstable();
     let mut held = HashMap::<String, i64>::new();
@@ -190,7 +195,7 @@ pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked
         let held = held.get(stock.sku.as_str()).copied().unwrap_or(0);
         if stock.on_hand < held {
             let refused = StockBelowHeld { row, sku: stock.sku.clone(), held };
-            return Err(TxError::Refused(ImportError::StockBelowHeld(refused)));
+            return Err(refuse(ImportRefusal::StockBelowHeld(refused)));
         }
     }
     Ok(())

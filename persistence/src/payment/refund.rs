@@ -7,16 +7,16 @@ use diesel::sql_types::{BigInt, Bool};
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::money::{Amount, Money};
 use domain::payment::{
-    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, Refund, RefundError, RefundId, RefundRefused, RefundState,
-    RefundStore, RefundWanted, may_refund,
+    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, Refund, RefundId, RefundRefusal, RefundState, RefundStore,
+    RefundWanted, may_refund,
 };
 
 use super::queries;
 use crate::checkout::rows::attempt_id;
-use crate::database::{Database, Operation, Tx, TxError, constant, engine_now, lease, on_backend};
+use crate::database::{Database, Operation, Tx, TxError, constant, engine_now, lease, on_backend, refuse};
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, instant, malformed, millis};
 
@@ -31,7 +31,7 @@ impl SqlRefundStore {
 }
 
 impl RefundStore for SqlRefundStore {
-    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError> {
+    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
     }
 
@@ -75,11 +75,10 @@ struct RefundRow {
     created_at: i64,
 }
 
-fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<RefundError>> {
-    let refuse = |refused: RefundRefused| TxError::Refused(refused.into());
-    let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Failure<RefundRefusal>>> {
+    let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let reference = attempt.reference.filter(|_| attempt.state == AttemptState::Confirmed);
-    let reference = reference.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+    let reference = reference.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let query = refund::table.find(wanted.id.as_str());
     let known: Option<RefundRow> =
         on_backend!(tx, |conn| query.select(RefundRow::as_select()).first(*conn).optional())?;
