@@ -1,8 +1,8 @@
 //! `tuckshop demo`: a platform that buys something, is told of it, and ends.
 
-use crate::kit::Place;
 use crate::kit::command::{tuckshop, tuckshop_at};
-use crate::kit::until;
+use crate::kit::process::Process;
+use crate::kit::{PATIENCE, Place, until};
 
 /// Enough for one that ends too early to be seen.
 const RUNS: usize = 10;
@@ -47,6 +47,23 @@ async fn refusal_is_told_with_the_option_that_helps(place: Place) {
     assert!(finished.err.contains("was refused: ") && !finished.err.contains("--"), "{}", finished.err);
 }
 
+/// The line can be copied as it is, also where the demo's own token would be declined.
+async fn banner_says_how_to_buy(place: Place) {
+    let gateway = [
+        ("TUCKSHOP_PAYMENT_GATEWAY_URL", "http://127.0.0.1:12111"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_test_paysim"),
+    ];
+    for (settings, token) in [(&[][..], false), (&gateway, true)] {
+        let mut environment = place.settings();
+        environment.push(("TUCKSHOP_LOG_FORMAT".to_owned(), "terminal".to_owned()));
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let shop = Process::tuckshop(&["serve"], &environment);
+        let line = shop.out.first(PATIENCE, |line| line.contains("Buy something:").then(|| line.to_owned()));
+        let line = line.unwrap_or_else(|| panic!("no banner; it said:\n{}", shop.said()));
+        assert_eq!(line.contains(" --token pm_card_visa "), token, "{line}");
+    }
+}
+
 #[test]
 fn demo_with_the_configuration_of_production_needs_the_address_of_another_shop() {
     let production = [
@@ -61,4 +78,8 @@ fn demo_with_the_configuration_of_production_needs_the_address_of_another_shop()
     assert!(finished.err.contains("development mode") && finished.err.contains("--url"), "{}", finished.err);
 }
 
-crate::on_sqlite!(webhook_of_the_demo_is_delivered_when_it_ends, refusal_is_told_with_the_option_that_helps);
+crate::on_sqlite!(
+    banner_says_how_to_buy,
+    webhook_of_the_demo_is_delivered_when_it_ends,
+    refusal_is_told_with_the_option_that_helps
+);
