@@ -32,7 +32,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
-pub(crate) use backend::{Tx, bytewise, on_backend};
+pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
