@@ -1,4 +1,4 @@
-//! Business time: what day it is for the shop. Deadlines use monotonic time, see [`crate::context`].
+//! Business time: the time of day for the shop. Deadlines use monotonic time, see [`crate::context`].
 
 use std::time::Duration;
 
@@ -8,14 +8,21 @@ use crate::PortFuture;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-/// An instant in UTC, whole milliseconds: what the clock gives, what is stored, and what is shown agree to the digit.
+/// An instant in UTC, in whole milliseconds. The clock, the database and the wire format have this precision, so an
+/// instant is the same value in all three.
 pub type Timestamp = OffsetDateTime;
 
-/// The wall clock and the only way to wait. Tests replace it; nothing else may read the time of day.
+/// The wall clock and the only way to wait. Tests replace it; no other code reads the time of day.
 pub trait Clock: Send + Sync {
-    /// The current time in UTC, cut to whole milliseconds.
+    /// The current time in UTC, truncated to whole milliseconds.
     fn now(&self) -> Timestamp;
 
-    /// Completes after `duration`, or fails as soon as the caller is gone or out of time.
+    /// Completes after `duration`. Fails as soon as the context is cancelled or its deadline passes.
     fn pause(&self, ctx: &RequestContext, duration: Duration) -> PortFuture<(), Fault>;
+}
+
+/// Exponential backoff: the wait before a retry. `retries` counts the retries before this one. The wait is `first` for
+/// the first retry, doubles with each further retry, and is at most `longest`.
+pub(crate) fn backoff(first: Duration, longest: Duration, retries: u32) -> Duration {
+    first.saturating_mul(1 << retries.min(16)).min(longest)
 }

@@ -1,9 +1,13 @@
-//! Why an adapter could not do its work. A business refusal is not a fault.
+//! The two ways an operation fails: a business rule refuses it, or the machinery fails.
+//!
+//! A [`Refusal`] is an answer for the caller, and each module defines its own. A [`Fault`] is a technical failure: a
+//! database that is down, a deadline that passed, a bug. [`Failure`] holds either of them and is the error type of most
+//! ports.
 
 use std::error::Error;
 use std::fmt;
 
-/// A failure of the machinery: which operation, which kind, and the chain behind it for the log.
+/// A technical failure: the operation, the kind, and the error that caused it, for the log.
 #[derive(Debug)]
 pub struct Fault {
     kind: FaultKind,
@@ -11,14 +15,14 @@ pub struct Fault {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Why an operation was not done: a rule refuses it, or the machinery failed.
+/// Why an operation was not done: a rule refuses it, or the machinery fails.
 #[derive(Debug)]
 pub enum Failure<R> {
     Refused(R),
     Fault(Fault),
 }
 
-/// A reason of a rule. Marks the types that convert into a [`Failure`] with `?`.
+/// Marks the refusals of a module, so that `?` converts them into a [`Failure`].
 pub trait Refusal {}
 
 impl<R: Refusal> From<R> for Failure<R> {
@@ -32,27 +36,27 @@ impl<R> From<Fault> for Failure<R> {
     }
 }
 
-/// One row of the operator's table: each kind has one status, one retry policy and one meaning.
+/// The kind of a fault. Each kind has one response status and one retry policy, listed in `docs/ERRORS.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// The caller's deadline passed before the work could finish. Nothing happened.
+    /// The deadline passed before the work was finished. Nothing happened.
     DeadlineExceeded,
-    /// The caller went away, or the process is stopping. Nothing happened.
+    /// The client disconnected, or the process shuts down. Nothing happened.
     Cancelled,
-    /// A dependency is down or saturated. Nothing happened; the same request may work later.
+    /// A dependency is down or overloaded. Nothing happened; the same request may succeed later.
     Unavailable,
-    /// There is no room left to store anything. Nothing happened; the same request works when there is room again.
+    /// The storage is full. Nothing happened; the same request succeeds when there is space again.
     StorageFull,
-    /// Another writer was in the way. Nothing happened; the same request may be repeated soon.
+    /// A concurrent transaction was in conflict. Nothing happened; the same request may be repeated soon.
     Contention,
-    /// The work may or may not have happened: the connection broke while it was being made permanent.
+    /// The work may or may not have happened: the connection broke during the commit.
     OutcomeUnknown,
-    /// A bug: our code and our data disagree. Nothing happened.
+    /// A bug: code and data disagree. Nothing happened.
     Internal,
 }
 
 impl FaultKind {
-    /// Whether the same write may succeed moments later, without anyone's help.
+    /// Whether the fault is transient: the same write may succeed moments later without an intervention.
     pub const fn is_passing(self) -> bool {
         match self {
             Self::Unavailable | Self::Contention | Self::OutcomeUnknown => true,
@@ -60,7 +64,7 @@ impl FaultKind {
         }
     }
 
-    /// The stable word for logs and metrics.
+    /// The stable name in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DeadlineExceeded => "deadline_exceeded",
@@ -79,7 +83,7 @@ impl Fault {
         Self { kind, operation, source: None }
     }
 
-    /// A contradiction between code and data, told in one sentence.
+    /// A fault of kind [`FaultKind::Internal`]. `what` is one sentence that states the contradiction.
     pub fn internal(operation: &'static str, what: impl Into<String>) -> Self {
         Self::new(FaultKind::Internal, operation).caused_by(what.into())
     }
@@ -94,19 +98,19 @@ impl Fault {
         self.kind
     }
 
-    /// The `module.verb` that failed.
+    /// The name of the operation that failed, `module.verb`.
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// The whole chain on one line, for the log. Callers are given the code only.
+    /// The fault and its causes on one line, for the log. Callers get only the error code.
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// An error and its causes on one line, each said once. A fault that only restates another of the same operation adds
-/// no more than its kind, and an error that repeats its cause, as many libraries' do, has said it.
+/// An error and its causes on one line. A fault caused by a fault of the same operation adds only its kind. A cause
+/// whose text the error already ends with is left out, because many libraries repeat it.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let (mut outer, mut next) = (error, error.source());
@@ -141,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_names_every_cause_once() {
+    fn chain_names_each_cause_once() {
         let fault = Fault::new(FaultKind::Unavailable, "order.read").caused_by("connection refused");
         assert_eq!(fault.chain(), "order.read failed: unavailable: connection refused");
     }
@@ -151,7 +155,7 @@ mod tests {
     struct Repeats(#[source] std::io::Error);
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn cause_that_repeats_its_error_is_left_out() {
         let fault = |kind| Fault::new(kind, "payment.open");
         for (inner, expected) in [
             (fault(FaultKind::Unavailable), "payment.open failed: unavailable: no answer"),

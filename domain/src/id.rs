@@ -1,4 +1,4 @@
-//! Identities: time-ordered, typed, readable.
+//! Typed ids and page tokens.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,27 +8,26 @@ use uuid::{NoContext, Uuid};
 
 use crate::clock::Timestamp;
 
-/// An id of a `T`: a readable prefix and a version 7 uuid (RFC 9562), so that ids sort by the time they were made.
+/// The id of a `T`: a readable prefix and a version 7 UUID (RFC 9562), so that ids sort by creation time.
 pub struct Id<T>(String, PhantomData<fn() -> T>);
 
-/// What an id names, and the prefix that says so.
+/// A type that has ids, and the prefix of these ids.
 pub trait Named {
     const PREFIX: &'static str;
 }
 
 impl<T: Named> Id<T> {
-    /// A new id for something made at `now`.
+    /// Generates the id of a `T` that is created at `now`.
     pub fn generate(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let at = uuid::Timestamp::from_unix(NoContext, seconds, now.nanosecond());
         Self(format!("{}_{}", T::PREFIX, Uuid::new_v7(at).simple()), PhantomData)
     }
 
-    /// Accepts what [`Id::generate`] makes; `None` for anything else, which therefore names nothing.
+    /// Parses an id made by [`Id::generate`]. Returns `None` for other text: no `T` has such an id.
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = text.strip_prefix(T::PREFIX)?.strip_prefix('_')?;
-        let ours = uuid.len() == 32 && uuid.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        ours.then(|| Self(text.to_owned(), PhantomData))
+        is_lower_hex(uuid, 32).then(|| Self(text.to_owned(), PhantomData))
     }
 }
 
@@ -71,7 +70,7 @@ impl<'de, T: Named> Deserialize<'de> for Id<T> {
     }
 }
 
-/// An unguessable name for a page that anyone who holds it may read: 122 random bits.
+/// The secret name of a buyer's page: 122 random bits. A visitor who presents the token may read the page.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageToken(String);
 
@@ -80,10 +79,9 @@ impl PageToken {
         Self(Uuid::new_v4().simple().to_string())
     }
 
-    /// `None` when `text` cannot be a token; then no lookup is needed.
+    /// Parses a token. Returns `None` if `text` cannot be a token; then no lookup is needed.
     pub fn parse(text: &str) -> Option<Self> {
-        let shape = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        shape.then(|| Self(text.to_owned()))
+        is_lower_hex(text, 32).then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -97,30 +95,12 @@ impl fmt::Debug for PageToken {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use time::macros::datetime;
+/// Whether `text` is `length` hexadecimal digits in lower case.
+pub(crate) fn is_lower_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
 
-    struct Thing;
-    impl Named for Thing {
-        const PREFIX: &'static str = "thg";
-    }
-
-    #[test]
-    fn ids_sort_by_time_and_parse_back() {
-        let early = Id::<Thing>::generate(datetime!(2026-01-01 00:00 UTC));
-        let late = Id::<Thing>::generate(datetime!(2026-01-01 00:00:00.002 UTC));
-        assert!(early.as_str() < late.as_str());
-        assert_eq!(Id::<Thing>::parse(early.as_str()), Some(early));
-    }
-
-    #[test]
-    fn what_was_not_made_here_names_nothing() {
-        for text in
-            ["", "thg_", "thg_1", "oth_00000000000000000000000000000000", "thg_0000000000000000000000000000000G"]
-        {
-            assert_eq!(Id::<Thing>::parse(text), None, "{text:?}");
-        }
-    }
+/// Whether `text` is 1 to `longest` visible ASCII characters.
+pub(crate) fn is_visible_ascii(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }

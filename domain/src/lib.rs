@@ -1,9 +1,11 @@
-//! What the shop does, in plain commerce words.
+//! The business rules of the shop, without any technology.
 //!
-//! Nothing here knows how a request arrived, where a row is kept or which runtime runs it. Rules are pure functions
-//! (`decide.rs`), collaborators are narrow traits (`ports.rs`), and a use case is one file named after its verb.
+//! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that adapters
+//! implement in `ports.rs`. A use case that decides something or calls two ports has a file named after its verb.
+//! Start with [`context`], [`fault`] and [`task`], which all other modules use; then read [`order`], which is small.
+//! [`checkout`] and [`payment`] are the two exceptions: they coordinate storage and the payment gateway.
 //!
-//! **Architecture Invariant:** this crate names no web framework, no database, no HTTP client and no adapter crate,
+//! **Architecture Invariant:** this crate names no web framework, no database, no network client and no adapter crate,
 //! reads no clock and no environment, and does no I/O. `cargo xtask boundaries` checks it.
 
 pub mod catalog;
@@ -31,5 +33,5 @@ pub mod task;
 use std::future::Future;
 use std::pin::Pin;
 
-/// What a port method returns: an owned, `Send` future, so that ports stay usable as `dyn` objects without lifetimes.
+/// The return type of a port method: an owned, `Send` future without lifetimes, so that ports can be `dyn` objects.
 pub type PortFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

@@ -1,29 +1,31 @@
-//! Platforms that the operator has approved, with their profiles pinned: the shop then asks no network who they are.
+//! Platforms that the operator has pinned, with their profiles. The shop uses a pinned profile and does not fetch it
+//! from the network.
 
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::{PlatformId, RequestContext};
 use crate::fault::Fault;
 
-/// A platform and its profile as the operator pinned it.
+/// A platform and its profile, as pinned by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinnedPlatform {
     pub id: PlatformId,
-    /// The profile's document, to the letter.
+    /// The profile document, byte for byte.
     pub profile: String,
     pub pinned_at: Timestamp,
 }
 
-/// The approved platforms. Each method is one transaction.
+/// The store of pinned platforms. Each method is one transaction.
 pub trait PlatformStore: Send + Sync {
+    /// The platform with this id, or `None` if it is not pinned.
     fn find(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault>;
 
-    /// Adds it, or replaces what was pinned under its id.
+    /// Adds the platform, or replaces the one with the same id. Idempotent.
     fn pin(&self, ctx: &RequestContext, platform: PinnedPlatform) -> PortFuture<(), Fault>;
 
-    /// By id, at most `limit`.
+    /// The platforms in the order of their ids, at most `limit`.
     fn list(&self, ctx: &RequestContext, limit: u32) -> PortFuture<Vec<PinnedPlatform>, Fault>;
 
-    /// Whether there was one.
+    /// Removes the platform with this id. Returns whether it existed. Idempotent.
     fn remove(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault>;
 }

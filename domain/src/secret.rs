@@ -1,8 +1,8 @@
-//! Values that must never reach a log line, an error message or a response.
+//! Secrets: values that must never appear in a log line, an error message or a response.
 
 use std::fmt;
 
-/// A secret. It has no serialisation and its `Debug` shows nothing, so it cannot be logged or echoed by accident.
+/// A secret. It has no serialization and its `Debug` hides the value, so it cannot be logged or returned by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -11,7 +11,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself. Call it only where the secret is used: a comparison, or a call to its owner.
+    /// The value. Call this only where the secret is used: in a comparison, or in a request to the secret's owner.
     pub fn expose(&self) -> &str {
         &self.0
     }

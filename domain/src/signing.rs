@@ -1,8 +1,9 @@
-//! The keys that the shop signs with.
+//! The signing keys of the shop: which key signs, and which keys the profile publishes.
 //!
-//! A key is published before it signs, so that those who cached the profile have it in time, and stays published after
-//! the last signature that it made, so that what is under way can still be verified. A key that was stolen has no such
-//! grace: it is revoked, and from then on neither signs nor is published, whatever was signed with it.
+//! A key is published before it signs, so that platforms that cache the profile have it in time. It stays published
+//! after its last signature, so that messages in transit can still be verified. A stolen key is revoked: from then on
+//! it neither signs nor is published, and earlier signatures with it no longer verify. The rules are [`signing_at`],
+//! [`retired_at`] and [`published_at`]; the port is [`KeyStore`].
 
 use std::time::Duration;
 
@@ -12,33 +13,33 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::secret::Secret;
 
-/// How long a retired key stays published. The commerce protocol asks for seven days at least.
+/// How long a retired key stays published. The commerce protocol requires at least seven days.
 pub const PUBLISHED_AFTER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-/// How long a new key is published before it signs: longer than anyone may cache a profile.
+/// How long a new key is published before it signs. Longer than platforms may cache a profile.
 pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(60 * 60);
 
 /// A key pair for ES256 (ECDSA on P-256 with SHA-256).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKey {
-    /// How signatures name it.
+    /// The key id in signatures.
     pub id: String,
     /// PKCS #8 in PEM (RFC 7468).
     pub private: Secret,
     pub created_at: Timestamp,
-    /// From when on it signs, if no younger key does.
+    /// The time from which it signs, unless a younger key signs.
     pub signs_from: Timestamp,
-    /// When it was withdrawn, if it was. For good.
+    /// The time of its revocation, if it was revoked. A revocation is permanent.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl SigningKey {
-    /// Whether it was made to sign at once. Nobody knew it before it signed, so that it has taken over wherever it is
-    /// known, also where the clock shows less than the one it was made by.
+    /// Whether the key was created to sign at once. Such a key was not published before it signed, so it has taken over
+    /// on each instance that knows it, even if the clock of the instance is behind the clock of its creator.
     pub fn is_at_once(&self) -> bool {
         self.signs_from <= self.created_at
     }
 
-    /// When it takes over from the older ones; `None` if it was revoked before that.
+    /// The time at which it takes over from older keys. `None` if it was revoked before.
     fn takes_over_at(&self) -> Option<Timestamp> {
         let in_time = |at: &Timestamp| self.is_at_once() || self.revoked_at.is_none_or(|revoked| *at <= revoked);
         Some(self.signs_from).filter(in_time)
@@ -49,36 +50,37 @@ impl SigningKey {
     }
 }
 
-/// Where keys are kept. Each method is one transaction.
+/// The store of signing keys. Each method is one transaction.
 pub trait KeyStore: Send + Sync {
-    /// Oldest first.
+    /// All keys, oldest first.
     fn keys(&self, ctx: &RequestContext) -> PortFuture<Vec<SigningKey>, Fault>;
 
-    /// Adds a key after those that the caller has `seen`. False, and nothing is changed, when someone else has added one
-    /// meanwhile.
+    /// Appends a key to the `seen` keys that the caller has read. Returns false and changes nothing if another process
+    /// has added a key since.
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault>;
 
-    /// Withdraws the key as of `now`. It stays in the list. False, and nothing is changed, when there is no such key or
-    /// it was revoked before.
+    /// Revokes the key at `now` and keeps it in the list. Returns false and changes nothing if there is no such key or
+    /// if it is already revoked.
     fn revoke(&self, ctx: &RequestContext, id: String, now: Timestamp) -> PortFuture<bool, Fault>;
 }
 
-/// The key that signs at `now`: the last that was added of those whose time has come; the first if it has come for none.
-/// So one that takes over at once also takes the place of those that were still to come.
+/// The key that signs at `now`: the last added key that has taken over, or the first key if none has. So a key created
+/// to sign at once also replaces keys that were to take over later.
 ///
-/// In the place of a revoked one signs the next that was to come, at once. An older one never comes back: whoever holds
-/// it may be why it was replaced. `None`: a key must be made.
+/// If that key is revoked, the next key in the list signs at once. An older key never signs again, because it may have
+/// been replaced after a theft. `None` means that a new key must be created.
 pub fn signing_at(keys: &[SigningKey], now: Timestamp) -> Option<&SigningKey> {
     let last = keys.iter().rposition(|key| key.has_taken_over_at(now)).unwrap_or(0);
     keys.iter().skip(last).find(|key| key.revoked_at.is_none())
 }
 
-/// When the key at this position signs for the last time because another takes over; may be yet to come.
+/// When the key at `position` signs for the last time because another key takes over. May be in the future.
 pub fn retired_at(keys: &[SigningKey], position: usize) -> Option<Timestamp> {
     keys.iter().skip(position + 1).filter_map(SigningKey::takes_over_at).min()
 }
 
-/// The keys that the profile shows at `now`: those that sign, will sign, or signed until recently, but no revoked one.
+/// The keys that the profile publishes at `now`: those that sign, will sign, or signed recently. Revoked keys are left
+/// out.
 pub fn published_at(keys: &[SigningKey], now: Timestamp) -> Vec<&SigningKey> {
     let is_shown = |position| retired_at(keys, position).is_none_or(|at: Timestamp| now < at + PUBLISHED_AFTER);
     let shown = keys.iter().enumerate().filter(|(position, _)| is_shown(*position)).map(|(_, key)| key);
@@ -92,7 +94,7 @@ mod tests {
 
     const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
-    /// Published for a while before it signs.
+    /// A key that is published for an hour before it signs.
     fn key(id: &str, signs_from: Timestamp) -> SigningKey {
         SigningKey {
             id: id.to_owned(),
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_key_is_known_before_it_signs_and_after_it_signed() {
+    fn rotated_key_is_published_before_and_after_it_signs() {
         let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
         let keys = [key("old", NOW - day * 100), key("new", NOW)];
         let ids = |at| published_at(&keys, at).iter().map(|key| key.id.as_str()).collect::<Vec<_>>();
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_takes_over_at_once_is_not_followed_by_one_that_was_to_come() {
+    fn key_created_to_sign_at_once_replaces_keys_that_wait() {
         let hour = Duration::from_secs(60 * 60);
         let keys = [key("old", NOW - hour), key("to come", NOW + hour), at_once("at once", NOW)];
         for at in [NOW, NOW + hour, NOW + hour * 9] {
@@ -137,33 +139,33 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_leaves_the_shop_with_a_key() {
+    fn only_key_signs_even_if_the_clock_was_set_back() {
         let keys = [key("only", NOW)];
         assert_eq!(signing_at(&keys, NOW - Duration::from_secs(1)).map(|key| key.id.as_str()), Some("only"));
         assert_eq!(signing_at(&[], NOW), None);
     }
 
     #[test]
-    fn a_revoked_key_neither_signs_nor_is_published_and_brings_no_older_one_back() {
+    fn revoked_key_neither_signs_nor_is_published_and_no_older_key_signs_again() {
         let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
         let (old, past) = (NOW - day * 100, NOW - day);
         for (keys, signs, published) in [
-            // The only one: another must be made, and signs.
+            // The only key: another must be created, and signs.
             (vec![revoked("only", old, NOW)], None, vec![]),
             (vec![revoked("only", old, NOW), key("made", NOW)], Some("made"), vec!["made"]),
-            // The one that signs: the one that was to come signs before its time.
+            // The signing key: the next key signs before its time.
             (vec![revoked("stolen", old, NOW), key("next", NOW + hour)], Some("next"), vec!["next"]),
-            // It replaced another, which stays known and does not come back.
+            // It replaced another key, which stays published and does not sign again.
             (vec![key("retired", old), revoked("stolen", past, NOW)], None, vec!["retired"]),
             (
                 vec![key("retired", old), revoked("stolen", past, NOW), key("made", NOW)],
                 Some("made"),
                 vec!["retired", "made"],
             ),
-            // One that was to come: all stays as it was, also when its time has come.
+            // A key that had not taken over: nothing changes, also when its time has come.
             (vec![key("present", old), revoked("next", NOW + hour, NOW)], Some("present"), vec!["present"]),
             (vec![key("present", old), revoked("next", past, past - hour)], Some("present"), vec!["present"]),
-            // One that signs no more.
+            // A retired key.
             (vec![revoked("retired", old, NOW), key("present", past)], Some("present"), vec!["present"]),
             (vec![revoked("one", old, past), revoked("other", past, NOW)], None, vec![]),
         ] {
@@ -172,9 +174,9 @@ mod tests {
         }
     }
 
-    /// Made by a machine whose clock is ahead of the one that revokes it, or that signs.
+    /// The clock of the instance that created the key is ahead of the clock of the instance that revokes it or signs.
     #[test]
-    fn a_key_that_was_made_at_once_has_taken_over_whatever_another_clock_shows() {
+    fn key_created_to_sign_at_once_has_taken_over_on_every_clock() {
         let (hour, ahead) = (Duration::from_secs(60 * 60), Duration::from_secs(2));
         let stolen = SigningKey { revoked_at: Some(NOW), ..at_once("stolen", NOW + ahead) };
         let old = || key("old", NOW - hour * 48);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_retires_when_another_takes_over_and_not_when_one_was_revoked_before_it_did() {
+    fn key_retires_when_another_takes_over_unless_that_one_was_revoked_before() {
         let hour = Duration::from_secs(60 * 60);
         let keys = [key("old", NOW - hour), revoked("never", NOW, NOW - hour), key("next", NOW + hour)];
         assert_eq!([0, 1, 2].map(|position| retired_at(&keys, position)), [Some(NOW + hour), Some(NOW + hour), None]);

@@ -1,25 +1,42 @@
-//! Work the shop does on its own, in passes.
+//! Background tasks: work that no request asks for, done in bounded passes.
+//!
+//! A background task implements [`BackgroundTask`]. The supervisor of the process calls [`BackgroundTask::pass`]
+//! periodically, after a wake, and again at once after [`Progress::More`]. The tasks of the domain are in
+//! `checkout/expire.rs`, `idempotency/purge.rs`, `outbox/dispatch.rs`, `outbox/purge.rs`, `payment/capture.rs`,
+//! `payment/reconcile.rs` and `payment/refund.rs`.
 
 use crate::PortFuture;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-/// A periodic duty. It takes no input and works on stored state, so a restart loses nothing.
+/// A periodic background task. Its only input is stored state, so a restart loses no work.
 pub trait BackgroundTask: Send + Sync {
-    /// What operators call the duty, unique in the process.
+    /// The name of the task in logs, metrics and settings. Unique in the process.
     fn name(&self) -> &'static str;
 
-    /// One bounded, idempotent pass.
+    /// Runs one pass and returns what the pass found. A pass is bounded, ends within the context's deadline, and may
+    /// be repeated.
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault>;
 }
 
-/// What a pass found.
+/// What a pass found, which decides when the next pass runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing was left to do; wait for the period or a wake.
+    /// The pass found no work. The next pass waits for the period or a wake.
     Idle,
-    /// This many items were handled and none is known to be left.
+    /// The pass handled this many items and knows of no other. The next pass waits for the period or a wake.
     Done(u32),
-    /// The pass hit its bound after this many items; run again at once.
+    /// The pass handled this many items and reached its limit. The next pass runs at once.
     More(u32),
+}
+
+impl Progress {
+    /// The progress of a pass that handled `count` items. `is_full` says that the pass reached its limit.
+    pub const fn of(count: u32, is_full: bool) -> Self {
+        match count {
+            0 => Self::Idle,
+            _ if is_full => Self::More(count),
+            _ => Self::Done(count),
+        }
+    }
 }

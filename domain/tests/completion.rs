@@ -1,4 +1,4 @@
-//! Completion, step by step: which step fails decides what is recorded and what the caller hears.
+//! Completion, step by step: the failing step decides what is recorded and what the caller gets.
 
 #[path = "worlds/completion.rs"]
 mod world;
@@ -13,70 +13,70 @@ use domain::payment::{AttemptId, GatewayState};
 use world::*;
 
 #[tokio::test]
-async fn the_reference_is_stored_before_anything_is_charged() {
-    let (answer, told, heard) = complete(World { price: 100, ..World::default() }).await;
+async fn reference_is_stored_before_the_charge() {
+    let (answer, notified, calls) = complete(World { price: 100, ..World::default() }).await;
     assert_eq!(status(answer), Status::Completed);
-    assert!(told);
-    assert_eq!(heard, ["begin", "open", "record_reference", "confirm", "settle confirmed"]);
+    assert!(notified);
+    assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "settle confirmed"]);
 }
 
 #[tokio::test]
-async fn a_caller_without_enough_time_is_refused_before_anything_happens() {
-    let (answer, told, heard) =
+async fn caller_without_enough_time_is_refused_before_anything_happens() {
+    let (answer, notified, calls) =
         complete_within(Duration::from_millis(500), World { price: 100, ..World::default() }).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
-    assert!(!told);
-    assert_eq!(heard, Vec::<String>::new());
+    assert!(!notified);
+    assert_eq!(calls, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_could_not_be_opened_is_given_back_at_once() {
+async fn payment_that_could_not_be_opened_is_released_at_once() {
     for kind in [FaultKind::Unavailable, FaultKind::OutcomeUnknown] {
-        let (answer, _, heard) = complete(World { price: 100, open: Some(kind), ..World::default() }).await;
+        let (answer, _, calls) = complete(World { price: 100, open: Some(kind), ..World::default() }).await;
         assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
-        assert_eq!(heard, ["begin", "open", "settle not_attempted"]);
+        assert_eq!(calls, ["begin", "open", "settle not_attempted"]);
     }
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_recorded_as_unknown_and_nothing_is_released() {
+async fn lost_answer_is_recorded_as_unknown_and_nothing_is_released() {
     for kind in [FaultKind::OutcomeUnknown, FaultKind::Unavailable, FaultKind::Internal] {
-        let (answer, _, heard) = complete(World { price: 100, confirm: Some(Err(kind)), ..World::default() }).await;
+        let (answer, _, calls) = complete(World { price: 100, confirm: Some(Err(kind)), ..World::default() }).await;
         assert_eq!(status(answer), Status::CompleteInProgress);
-        assert_eq!(heard, ["begin", "open", "record_reference", "confirm", "record_unknown"]);
+        assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "record_unknown"]);
     }
 }
 
 #[tokio::test]
-async fn a_declined_payment_is_settled_as_declined() {
+async fn declined_payment_is_settled_as_declined() {
     let declined = GatewayState::Declined("no".into());
-    let (answer, _, heard) = complete(World { price: 100, confirm: Some(Ok(declined)), ..World::default() }).await;
+    let (answer, _, calls) = complete(World { price: 100, confirm: Some(Ok(declined)), ..World::default() }).await;
     assert!(matches!(answer.expect("an outcome").outcome, Outcome::Declined(_)));
-    assert_eq!(heard.last().map(String::as_str), Some("settle declined"));
+    assert_eq!(calls.last().map(String::as_str), Some("settle declined"));
 }
 
 #[tokio::test]
-async fn a_charge_that_cannot_be_recorded_is_never_called_a_failure() {
-    // A fault that does not pass is not tried again; whatever becomes of giving up, the answer is the same.
+async fn charge_that_cannot_be_recorded_is_answered_as_in_progress() {
+    // A permanent fault is not retried. The answer does not depend on whether the lease could be released.
     for kind in [FaultKind::Internal, FaultKind::StorageFull, FaultKind::DeadlineExceeded, FaultKind::Cancelled] {
-        for (method, calls) in [
-            ("record_reference", vec!["begin", "open", "record_reference", "give up"]),
-            ("settle", vec!["begin", "open", "record_reference", "confirm", "settle confirmed", "give up"]),
+        for (method, expected) in [
+            ("record_reference", vec!["begin", "open", "record_reference", "postpone"]),
+            ("settle", vec!["begin", "open", "record_reference", "confirm", "settle confirmed", "postpone"]),
         ] {
-            for give_up in [vec![], vec![("postpone", FaultKind::Unavailable)]] {
-                let failing = Mutex::new(give_up);
+            for postpone in [vec![], vec![("postpone", FaultKind::Unavailable)]] {
+                let failing = Mutex::new(postpone);
                 let world = World { price: 100, broken: Some((method, kind)), failing, ..World::default() };
-                let (answer, told, heard) = complete(world).await;
+                let (answer, notified, calls) = complete(world).await;
                 assert_eq!(status(answer), Status::CompleteInProgress);
-                assert!(told);
-                assert_eq!(heard, calls, "{kind:?}");
+                assert!(notified);
+                assert_eq!(calls, expected, "{kind:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_happened_outside_is_recorded_as_soon_as_storage_is_back() {
+async fn write_after_the_charge_is_retried_until_storage_is_back() {
     use FaultKind::{Contention, OutcomeUnknown, Unavailable};
     let lost = Some(Err(OutcomeUnknown));
     for (method, call, confirm, expected) in [
@@ -85,47 +85,47 @@ async fn what_happened_outside_is_recorded_as_soon_as_storage_is_back() {
         ("record_unknown", "record_unknown", lost, Status::CompleteInProgress),
     ] {
         for kinds in [vec![Unavailable], vec![Contention], vec![OutcomeUnknown, Unavailable, Contention, Unavailable]] {
-            let tries = kinds.len() + 1;
+            let attempts = kinds.len() + 1;
             let failing = Mutex::new(kinds.into_iter().map(|kind| (method, kind)).collect());
             let world = World { price: 100, failing, confirm: confirm.clone(), ..World::default() };
-            let (answer, _, heard) = complete(world).await;
+            let (answer, _, calls) = complete(world).await;
             assert_eq!(status(answer), expected, "{method}");
-            assert_eq!(heard.iter().filter(|one| *one == call).count(), tries, "{method}");
-            assert_eq!(heard.iter().filter(|one| *one == "pause").count(), tries - 1, "{method}");
-            assert!(!heard.contains(&"give up".to_owned()), "{method}");
+            assert_eq!(calls.iter().filter(|one| *one == call).count(), attempts, "{method}");
+            assert_eq!(calls.iter().filter(|one| *one == "pause").count(), attempts - 1, "{method}");
+            assert!(!calls.contains(&"postpone".to_owned()), "{method}");
         }
     }
 }
 
 #[tokio::test]
-async fn when_the_grace_is_over_the_attempt_is_given_up() {
+async fn lease_is_released_when_the_grace_has_ended() {
     for method in ["record_reference", "settle"] {
         let broken = Some((method, FaultKind::Unavailable));
         let world = World { price: 100, broken, grace: Some(Duration::from_millis(100)), ..World::default() };
-        let (answer, _, heard) = complete(world).await;
+        let (answer, _, calls) = complete(world).await;
         assert_eq!(status(answer), Status::CompleteInProgress);
-        assert!(heard.iter().filter(|one| *one == "pause").count() > 1, "{method}");
-        assert!(heard.len() == 100 || heard.last().is_some_and(|last| last == "give up"), "{method}: {heard:?}");
+        assert!(calls.iter().filter(|one| *one == "pause").count() > 1, "{method}");
+        assert!(calls.len() == 100 || calls.last().is_some_and(|last| last == "postpone"), "{method}: {calls:?}");
     }
 }
 
 #[tokio::test]
-async fn payment_that_the_gateway_refuses_to_open_is_settled_as_refused() {
-    let (answer, _, heard) = complete(World { price: 100, refuses: true, ..World::default() }).await;
+async fn payment_that_the_gateway_refuses_to_open_is_settled_as_declined() {
+    let (answer, _, calls) = complete(World { price: 100, refuses: true, ..World::default() }).await;
     assert!(matches!(answer.expect("an outcome").outcome, Outcome::Declined(_)));
-    assert_eq!(heard, ["begin", "open", "settle declined"]);
+    assert_eq!(calls, ["begin", "open", "settle declined"]);
 }
 
 #[tokio::test]
-async fn payment_that_was_cancelled_meanwhile_was_not_attempted() {
+async fn cancelled_payment_is_settled_as_not_attempted() {
     let world = World { price: 100, confirm: Some(Ok(GatewayState::Cancelled)), ..World::default() };
-    let (answer, _, heard) = complete(world).await;
+    let (answer, _, calls) = complete(world).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
-    assert_eq!(heard.last().map(String::as_str), Some("settle not_attempted"));
+    assert_eq!(calls.last().map(String::as_str), Some("settle not_attempted"));
 }
 
 #[tokio::test]
-async fn attempt_that_was_overtaken_is_answered_with_the_later_one() {
+async fn overtaken_attempt_is_answered_with_the_later_outcome() {
     let paid = Checkout { status: Status::Completed, attempt: Some(AttemptId::generate(NOW)), ..checkout(100) };
     for other in [Outcome::Checkout(paid), Outcome::Declined(checkout(100))] {
         let confirm = Some(Ok(GatewayState::Cancelled));
@@ -136,42 +136,42 @@ async fn attempt_that_was_overtaken_is_answered_with_the_later_one() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_answered_again_without_the_instrument() {
+async fn outcome_is_replayed_without_the_instrument() {
     let answered = Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true };
-    let standing = Mutex::new(vec![Begun::Answered(answered.clone())]);
-    let (answer, _, heard) = complete(World { no_credential: true, standing, ..World::default() }).await;
-    assert_eq!((answer.expect("an outcome"), heard), (answered, vec![]));
+    let states = Mutex::new(vec![Begun::Answered(answered.clone())]);
+    let (answer, _, calls) = complete(World { no_credential: true, states, ..World::default() }).await;
+    assert_eq!((answer.expect("an outcome"), calls), (answered, vec![]));
     for begun in [Begun::InProgress, Begun::Free, Begun::Unknown(checkout(100))] {
-        let standing = Mutex::new(vec![begun]);
-        let (answer, _, heard) = complete(World { no_credential: true, standing, ..World::default() }).await;
+        let states = Mutex::new(vec![begun]);
+        let (answer, _, calls) = complete(World { no_credential: true, states, ..World::default() }).await;
         let refused = CheckoutRefusal::UnknownInstrument;
         assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
-        assert_eq!(heard, Vec::<String>::new());
+        assert_eq!(calls, Vec::<String>::new());
     }
 }
 
 #[tokio::test]
-async fn without_an_instrument_only_what_costs_nothing_is_completed() {
-    let (answer, _, heard) = complete(World { no_instrument: true, ..World::default() }).await;
+async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
+    let (answer, _, calls) = complete(World { no_instrument: true, ..World::default() }).await;
     assert_eq!(status(answer), Status::Completed);
-    assert_eq!(heard, ["begin", "settle confirmed"]);
-    // Storage refuses to begin anything else; should it not, nothing is charged and nothing is placed.
-    let (answer, _, heard) = complete(World { price: 100, no_instrument: true, ..World::default() }).await;
+    assert_eq!(calls, ["begin", "settle confirmed"]);
+    // Storage refuses to begin any other checkout. If it did begin, nothing would be charged and no order placed.
+    let (answer, _, calls) = complete(World { price: 100, no_instrument: true, ..World::default() }).await;
     assert_eq!(status(answer), Status::CompleteInProgress);
-    assert_eq!(heard, ["begin", "give up"]);
+    assert_eq!(calls, ["begin", "postpone"]);
 }
 
 #[tokio::test]
-async fn pauses_grow_and_are_bounded() {
+async fn pauses_double_up_to_a_limit() {
     let millis = |pauses: &Mutex<Vec<Duration>>| -> Vec<u128> {
         pauses.lock().expect("not poisoned").iter().map(Duration::as_millis).collect()
     };
     let pauses = Arc::new(Mutex::new(Vec::new()));
     let answered = Begun::Answered(Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true });
-    let standing = vec![Begun::InProgress; 6].into_iter().chain([answered]).collect();
+    let states = vec![Begun::InProgress; 6].into_iter().chain([answered]).collect();
     let world = World {
         begun: Mutex::new(vec![Begun::InProgress]),
-        standing: Mutex::new(standing),
+        states: Mutex::new(states),
         pauses: pauses.clone(),
         ..World::default()
     };
@@ -185,85 +185,85 @@ async fn pauses_grow_and_are_bounded() {
 }
 
 #[tokio::test]
-async fn key_that_was_given_back_is_claimed_by_a_waiter() {
-    let standing = Mutex::new(vec![Begun::InProgress, Begun::Free]);
+async fn released_key_is_claimed_by_a_waiting_caller() {
+    let states = Mutex::new(vec![Begun::InProgress, Begun::Free]);
     for begun in [vec![Begun::InProgress], vec![Begun::Free]] {
-        let standing = Mutex::new(standing.lock().expect("not poisoned").clone());
-        let world = World { price: 100, begun: Mutex::new(begun), standing, ..World::default() };
-        let (answer, told, heard) = complete(world).await;
+        let states = Mutex::new(states.lock().expect("not poisoned").clone());
+        let world = World { price: 100, begun: Mutex::new(begun), states, ..World::default() };
+        let (answer, notified, calls) = complete(world).await;
         assert_eq!(status(answer), Status::Completed);
-        assert!(told);
-        assert_eq!(heard[..4], ["begin", "pause", "pause", "begin"]);
+        assert!(notified);
+        assert_eq!(calls[..4], ["begin", "pause", "pause", "begin"]);
     }
 }
 
 #[tokio::test]
-async fn waiter_without_enough_time_does_not_claim_a_free_key() {
+async fn waiting_caller_without_enough_time_does_not_claim_a_released_key() {
     let world = World {
         begun: Mutex::new(vec![Begun::InProgress]),
-        standing: Mutex::new(vec![Begun::InProgress, Begun::Free]),
+        states: Mutex::new(vec![Begun::InProgress, Begun::Free]),
         slow_pause: true,
         ..World::default()
     };
-    let (answer, told, heard) = complete_within(Duration::from_millis(1_020), world).await;
+    let (answer, notified, calls) = complete_within(Duration::from_millis(1_020), world).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
-    assert!(!told);
-    assert_eq!(heard, ["begin", "pause", "pause"]);
+    assert!(!notified);
+    assert_eq!(calls, ["begin", "pause", "pause"]);
 }
 
 #[tokio::test]
-async fn what_costs_nothing_is_not_brought_to_the_gateway() {
-    let (answer, _, heard) = complete(World::default()).await;
+async fn zero_amount_is_not_sent_to_the_gateway() {
+    let (answer, _, calls) = complete(World::default()).await;
     assert_eq!(status(answer), Status::Completed);
-    assert_eq!(heard, ["begin", "settle confirmed"]);
+    assert_eq!(calls, ["begin", "settle confirmed"]);
 }
 
 #[tokio::test]
-async fn a_repetition_waits_for_the_owner_and_calls_no_gateway() {
+async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
     let answered = Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true };
     let world = World {
         begun: Mutex::new(vec![Begun::InProgress]),
-        standing: Mutex::new(vec![Begun::InProgress, Begun::InProgress, Begun::Answered(answered.clone())]),
+        states: Mutex::new(vec![Begun::InProgress, Begun::InProgress, Begun::Answered(answered.clone())]),
         ..World::default()
     };
-    let (answer, told, heard) = complete(world).await;
+    let (answer, notified, calls) = complete(world).await;
     assert_eq!(answer.expect("an outcome"), answered);
-    assert!(!told);
-    assert_eq!(heard, ["begin", "pause", "pause", "pause"]);
+    assert!(!notified);
+    assert_eq!(calls, ["begin", "pause", "pause", "pause"]);
 }
 
 #[tokio::test]
-async fn a_repetition_out_of_time_is_told_to_come_back() {
+async fn repeated_request_out_of_time_is_refused_as_in_progress() {
     let world = World {
         begun: Mutex::new(vec![Begun::InProgress]),
-        standing: Mutex::new(vec![Begun::InProgress]),
+        states: Mutex::new(vec![Begun::InProgress]),
         ..World::default()
     };
-    // The pauses of this world take no time, so it is the real deadline that ends the waiting.
+    // The pauses of this test double take no time, so the real deadline ends the polling.
     let (answer, _, _) = complete_within(Duration::from_millis(1_300), world).await;
     let refused = CheckoutRefusal::Key(KeyRefusal::InProgress);
     assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
 }
 
 #[tokio::test]
-async fn while_the_outcome_is_unknown_a_repetition_is_shown_how_things_stand() {
+async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
     let world = World { begun: Mutex::new(vec![Begun::Unknown(checkout(100))]), ..World::default() };
-    let (answer, _, heard) = complete(world).await;
-    // Not a repetition of an answer: there is none yet.
+    let (answer, _, calls) = complete(world).await;
+    // Not a replay: there is no outcome yet.
     assert!(!answer.expect("an outcome").replayed);
-    assert_eq!(heard, ["begin"]);
+    assert_eq!(calls, ["begin"]);
 }
 
 #[tokio::test]
-async fn what_waits_for_the_buyer_is_cancelled_at_the_gateway_before_its_stock_is_released() {
+async fn payment_that_requires_the_buyer_is_cancelled_before_its_stock_is_released() {
     let world = World { price: 100, confirm: Some(Ok(GatewayState::ActionRequired)), ..World::default() };
-    let (_, _, heard) = complete(world).await;
-    assert_eq!(heard, ["begin", "open", "record_reference", "confirm", "cancel", "settle action_required"]);
+    let (_, _, calls) = complete(world).await;
+    assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "cancel", "settle action_required"]);
 }
 
 #[tokio::test]
-async fn what_is_held_for_a_later_capture_places_the_order() {
+async fn authorized_payment_places_the_order() {
     let world = World { price: 100, confirm: Some(Ok(GatewayState::Authorized)), ..World::default() };
-    let (_, _, heard) = complete(world).await;
-    assert_eq!(heard.last().map(String::as_str), Some("settle authorized"));
+    let (_, _, calls) = complete(world).await;
+    assert_eq!(calls.last().map(String::as_str), Some("settle authorized"));
 }

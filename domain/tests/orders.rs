@@ -1,4 +1,4 @@
-//! Orders: what a paid checkout becomes, and what money and units do afterwards.
+//! Orders: how an order is placed, shipped, adjusted and refunded.
 
 use domain::catalog::{Sku, Variant};
 use domain::checkout::{Checkout, CheckoutId, CheckoutRequest, Facts, LineId, RequestedLine, Status, TotalKind, price};
@@ -9,7 +9,8 @@ use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, Opti
 use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderId, Shipment, adjust, place, ship,
+    Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeRefusal, OrderId, Shipment,
+    adjust, place, ship,
 };
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
@@ -24,8 +25,8 @@ fn sku(number: usize) -> Sku {
     Sku::parse(&format!("sku{number}")).expect("valid")
 }
 
-/// An order of lines of price and units; every second item is shipped. The first code takes `fixed` off the first item,
-/// the second `percent` off everything.
+/// An order with lines of price and units; every second item must be shipped. The first code takes `fixed` off the
+/// first item, the second takes `percent` off the whole order.
 fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Order {
     let requested = lines.iter().enumerate().map(|(number, (_, units))| RequestedLine {
         id: None,
@@ -95,7 +96,7 @@ fn variant(number: usize, price: i64) -> Variant {
     }
 }
 
-fn give_back(order: Order, line: &LineId, units: i64) -> Order {
+fn refunded(order: Order, line: &LineId, units: i64) -> Order {
     let lines = vec![ExpectedLine { line: line.clone(), quantity: -units }];
     let amount = order.worth_of(line, units).map(|worth| -worth);
     let status = AdjustmentStatus::Completed;
@@ -105,17 +106,17 @@ fn give_back(order: Order, line: &LineId, units: i64) -> Order {
 }
 
 #[test]
-fn units_are_worth_what_was_paid_for_them() {
+fn refund_of_units_is_what_was_paid_for_them() {
     let worth = |order: &Order, line: usize, units| order.worth_of(&order.lines[line].id, units).map(Amount::minor);
-    // Ten per cent off the whole: 900 were paid for the unit of 1000.
+    // Ten per cent off the order: 900 was paid for the unit of 1000.
     assert_eq!(worth(&order(&[(1_000, 1)], 1, 1_000, &["PERCENT"]), 0, 1), Some(900));
-    // A discount of the line, then one of the order: 1000 - 100 = 900, and 10 % of 1900 are shared out 90 to 100.
+    // A line discount and an order discount: 1000 - 100 = 900, and 10 % of 1900 is split into 90 and 100.
     let both = order(&[(500, 2), (1_000, 1)], 100, 1_000, &["FIXED", "PERCENT"]);
     assert_eq!([worth(&both, 0, 2), worth(&both, 1, 1)], [Some(810), Some(900)]);
-    // The last unit takes the remainder.
+    // The last unit gets the remainder.
     let thirds = order(&[(100, 3)], 200, 1, &["FIXED"]);
     assert_eq!([1, 2, 3].map(|units| worth(&thirds, 0, units)), [Some(33), Some(66), Some(100)]);
-    let thirds = give_back(thirds.clone(), &thirds.lines[0].id, 2);
+    let thirds = refunded(thirds.clone(), &thirds.lines[0].id, 2);
     assert_eq!([0, 1, 2, i64::MAX].map(|units| worth(&thirds, 0, units)), [Some(0), Some(34), Some(34), Some(34)]);
     let none = order(&[(100, 1)], 1, 1, &[]);
     assert_eq!(none.worth_of(&LineId("li_9".into()), 1), None);
@@ -123,19 +124,17 @@ fn units_are_worth_what_was_paid_for_them() {
 }
 
 #[test]
-fn changes_are_named_by_the_id_that_was_brought() {
+fn order_change_keeps_its_given_id() {
     let status = AdjustmentStatus::Pending;
     let adjustment = Adjustment { kind: "refund".into(), status, lines: Vec::new(), amount: None, description: None };
     let adjusted = OrderChange::Adjusted { id: "adj_7".into(), occurred_at: NOW, adjustment };
-    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
-    let lines = Vec::new();
-    let shipment = Shipment { kind: "shipped".into(), lines, tracking_number, tracking_url, carrier, description };
+    let shipment = shipment("shipped", "li_1", 1);
     let shipped = OrderChange::Shipped { id: "evt_7".into(), occurred_at: NOW, shipment };
     assert_eq!([adjusted.id(), shipped.id()], ["adj_7", "evt_7"]);
 }
 
 #[test]
-fn delivery_is_promised_for_the_lines_that_need_it() {
+fn delivery_is_promised_for_lines_that_must_be_shipped() {
     let mixed = order(&[(100, 2), (100, 1), (100, 3)], 1, 1, &[]);
     let units = |lines: &[ExpectedLine]| -> Vec<(String, i64)> {
         lines.iter().map(|line| (line.line.0.clone(), line.quantity)).collect()
@@ -150,11 +149,8 @@ fn delivery_is_promised_for_the_lines_that_need_it() {
     let all = [("li_1", 2), ("li_2", 1), ("li_3", 3)].map(|(line, units)| (line.to_owned(), units));
     assert_eq!(units(&nothing_promised.to_ship()), all);
 
-    let back = give_back(mixed.clone(), &mixed.lines[0].id, 1);
-    let lines = vec![ExpectedLine { line: mixed.lines[2].id.clone(), quantity: 2 }];
-    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
-    let shipment = Shipment { kind: "shipped".into(), lines, tracking_number, tracking_url, carrier, description };
-    let sent = ship(back, "s1".into(), shipment, NOW).expect("there are that many units");
+    let back = refunded(mixed.clone(), &mixed.lines[0].id, 1);
+    let sent = ship(back, "s1".into(), shipment("shipped", "li_3", 2), NOW).expect("there are that many units");
     assert_eq!(units(&sent.to_ship()), [("li_1".to_owned(), 1), ("li_3".to_owned(), 1)]);
     let mut all_sent = sent.clone();
     all_sent.lines[0].fulfilled = all_sent.lines[0].total;
@@ -168,11 +164,66 @@ fn delivery_is_promised_for_the_lines_that_need_it() {
     }
 }
 
+fn three_roses() -> Order {
+    order(&[(100, 3)], 1, 1, &[])
+}
+
+fn units(line: &str, quantity: i64) -> ExpectedLine {
+    ExpectedLine { line: LineId(line.to_owned()), quantity }
+}
+
+fn shipment(kind: &str, line: &str, quantity: i64) -> Shipment {
+    let lines = vec![units(line, quantity)];
+    let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
+    Shipment { kind: kind.into(), lines, tracking_number, tracking_url, carrier, description }
+}
+
+fn adjustment(status: AdjustmentStatus, quantity: i64) -> Adjustment {
+    let lines = vec![units("li_1", quantity)];
+    Adjustment { kind: "refund".into(), status, lines, amount: None, description: None }
+}
+
+#[test]
+fn shipment_of_more_units_than_wanted_is_refused() {
+    for (kind, line, quantity, expected) in [
+        ("shipped", "li_1", 2, Ok((2, LineStatus::Partial))),
+        ("shipped", "li_1", 3, Ok((3, LineStatus::Fulfilled))),
+        ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
+        ("shipped", "li_1", 4, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
+        ("shipped", "li_1", 1, Ok((1, LineStatus::Partial))),
+        ("shipped", "li_1", 0, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
+        ("shipped", "li_1", i64::MAX, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
+        ("shipped", "li_9", 1, Err(OrderChangeRefusal::UnknownLine(LineId("li_9".into())))),
+    ] {
+        let shipped = ship(three_roses(), "e1".into(), shipment(kind, line, quantity), NOW);
+        let outcome = shipped.map(|order| (order.lines[0].fulfilled, order.lines[0].status()));
+        assert_eq!(outcome, expected, "{kind} {line} {quantity}");
+    }
+}
+
+#[test]
+fn adjustment_changes_wanted_units_and_keeps_the_line() {
+    use AdjustmentStatus::{Completed, Failed};
+    let too_many = || Err(OrderChangeRefusal::TooMany(LineId("li_1".into())));
+    for (status, quantity, expected) in [
+        (Completed, -1, Ok((2, LineStatus::Processing))),
+        (Completed, -3, Ok((0, LineStatus::Removed))),
+        (Failed, -3, Ok((3, LineStatus::Processing))),
+        (Completed, -4, too_many()),
+        (Completed, 1, too_many()),
+        (Completed, i64::MIN, too_many()),
+    ] {
+        let adjusted = adjust(three_roses(), "a1".into(), adjustment(status, quantity), NOW);
+        let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
+        assert_eq!(outcome, expected, "{status:?} {quantity}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whatever_is_given_back_adds_up_to_what_was_paid(
+    fn refunds_of_all_units_add_up_to_the_paid_amount(
         lines in vec((0_i64..100_000, 1_i64..8), 1..6),
         fixed in 1_i64..50_000,
         percent in 1_i64..=10_000,
@@ -189,12 +240,12 @@ proptest! {
         for (line, units) in steps {
             let line = order.lines[line % order.lines.len()].clone();
             if units <= line.total {
-                order = give_back(order, &line.id, units);
+                order = refunded(order, &line.id, units);
                 prop_assert!(-back(&order) <= goods);
             }
         }
         for line in order.lines.clone() {
-            order = give_back(order, &line.id, line.total);
+            order = refunded(order, &line.id, line.total);
         }
         prop_assert_eq!(-back(&order), goods);
     }

@@ -1,4 +1,4 @@
-//! One pass of deliveries: what the supervisor is to do next.
+//! One pass of the outbox dispatcher, and when the next pass runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
-/// A store with at most one message, and the sender to its destination.
+/// A store with at most one message, and the sender to its endpoint.
 #[derive(Clone)]
 struct World {
     is_due: bool,
@@ -42,7 +42,7 @@ impl OutboxStore for World {
                 document: "{}".to_owned(),
             },
             attempts: 1,
-            standing: EndpointHealth::New,
+            health: EndpointHealth::New,
             claims: 1,
             caused_by: None,
         });
@@ -95,7 +95,7 @@ impl Clock for World {
 }
 
 #[tokio::test]
-async fn pass_goes_on_at_once_unless_nothing_is_due_or_the_shop_itself_is_at_fault() {
+async fn next_pass_runs_at_once_unless_nothing_is_due_or_the_fault_is_local() {
     let limits = DispatchLimits { send: Duration::from_secs(10), per_endpoint: 4, at_once: 8 };
     let (log, deadline) = (slog::Logger::root(slog::Discard, slog::o!()), Deadline::after(Duration::from_secs(60)));
     let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new());
@@ -106,10 +106,10 @@ async fn pass_goes_on_at_once_unless_nothing_is_due_or_the_shop_itself_is_at_fau
         (true, Err(Finality::Again { after: None }), Progress::More(1)),
         (true, Err(Finality::Refused), Progress::More(1)),
         (true, Err(Finality::Gone), Progress::More(1)),
-        // Of one server only: others may have places left.
-        (true, Err(Finality::NoPlace), Progress::More(1)),
-        // The next message would meet it too.
-        (true, Err(Finality::OurFault), Progress::Done(1)),
+        // Only for one server: others may have permits left.
+        (true, Err(Finality::NoPermit), Progress::More(1)),
+        // The next message would fail too.
+        (true, Err(Finality::LocalFault), Progress::Done(1)),
     ] {
         let world = Arc::new(World { is_due, answer });
         let deliver = OutboxDispatcher::new(Channel::Webhook, world.clone(), world.clone(), world, limits);

@@ -1,4 +1,4 @@
-//! What the background tasks of payments make of what the gateway says: capture, refund, reconcile.
+//! The payment tasks: what each answer of the gateway leads to. Capture, refund, reconcile.
 
 #[path = "worlds/payments.rs"]
 mod world;
@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use world::*;
 
 #[tokio::test]
-async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not() {
+async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_if_not() {
     use GatewayState::{ActionRequired, Authorized, Cancelled, Confirmed, Declined};
     let (unreachable, unknown) = (FaultKind::Unavailable, FaultKind::OutcomeUnknown);
-    for (wanted, said, expected) in [
+    for (wanted, answer, expected) in [
         (true, Ok(Confirmed), ["capture", "captured"]),
-        // It lapsed: nothing is held any more, and nothing was charged.
+        // The amount was released by the gateway, and nothing was charged.
         (true, Ok(Cancelled), ["capture", "released"]),
         (true, Ok(Authorized), ["capture", "postpone 60"]),
         (true, Ok(ActionRequired), ["capture", "postpone 60"]),
@@ -31,42 +31,43 @@ async fn what_is_held_is_captured_if_its_order_wants_anything_and_let_go_if_not(
         (true, Err(unreachable), ["capture", "postpone 60"]),
         (true, Err(unknown), ["capture", "postpone 60"]),
         (false, Ok(Cancelled), ["cancel", "released"]),
-        // It was too late for that.
+        // It was captured before.
         (false, Ok(Confirmed), ["cancel", "captured"]),
         (false, Ok(Authorized), ["cancel", "postpone 60"]),
         (false, Err(unreachable), ["cancel", "postpone 60"]),
     ] {
-        let about = format!("{wanted} {said:?}");
-        let said = Some(said);
-        let (capture_says, cancel_says) = if wanted { (said, None) } else { (None, said) };
-        let world = World { held: vec![held(wanted)], capture: capture_says, cancel: cancel_says, ..World::default() };
-        assert_eq!(capture(world).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
+        let about = format!("{wanted} {answer:?}");
+        let answer = Some(answer);
+        let (capture_answer, cancel_answer) = if wanted { (answer, None) } else { (None, answer) };
+        let world =
+            World { held: vec![held(wanted)], capture: capture_answer, cancel: cancel_answer, ..World::default() };
+        assert_eq!(capture_pass(world).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
     }
 }
 
 #[tokio::test]
-async fn a_capture_that_is_declined_tells_the_log_nothing_that_was_meant_for_the_buyer() {
+async fn declined_capture_logs_no_text_for_the_buyer() {
     let decline = Decline { reason: "Alice, call your bank.".to_owned(), detail: "code card_declined".to_owned() };
     let capture = Some(Ok(GatewayState::Declined(decline)));
     let (lines, world) = (Lines::default(), World { held: vec![held(true)], capture, ..World::default() });
     let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
-    whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
+    succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
     let lines = lines.0.lock().expect("not poisoned").join("\n");
     assert!(lines.contains("code card_declined") && !lines.contains("Alice"), "{lines}");
 }
 
 #[tokio::test]
-async fn what_is_held_without_a_reference_is_left_for_a_person_and_holds_up_nobody() {
+async fn authorized_payment_without_a_reference_does_not_delay_others() {
     let nameless = Held { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
-    let said = Some(Ok(GatewayState::Confirmed));
-    let world = World { held: vec![nameless, held(true)], capture: said, ..World::default() };
-    assert_eq!(capture(world).await.1, ["postpone 60", "capture", "captured"]);
+    let answer = Some(Ok(GatewayState::Confirmed));
+    let world = World { held: vec![nameless, held(true)], capture: answer, ..World::default() };
+    assert_eq!(capture_pass(world).await.1, ["postpone 60", "capture", "captured"]);
 }
 
 #[tokio::test]
-async fn refunds_are_asked_for_until_they_end() {
+async fn refund_is_requested_until_it_has_ended() {
     use RefundState::{Failed, Pending, Requested, Succeeded};
-    for (state, said, expected) in [
+    for (state, answer, expected) in [
         (Requested, Ok(Succeeded), "record Succeeded 3600"),
         (Requested, Ok(Pending), "record Pending 3600"),
         (Requested, Ok(Failed("no".to_owned())), "record Failed(\"no\") 3600"),
@@ -75,16 +76,16 @@ async fn refunds_are_asked_for_until_they_end() {
         (Pending, Ok(Succeeded), "record Succeeded 3600"),
         (Pending, Err(FaultKind::Unavailable), "record Pending 60"),
     ] {
-        let about = format!("{state:?} {said:?}");
-        let world = World { refunds: vec![refund(state, hours(22))], refund: Some(said), ..World::default() };
-        let (progress, heard) = give_back(world).await;
-        assert_eq!((progress, heard), (Progress::Done(1), vec!["refund".to_owned(), expected.to_owned()]), "{about}");
+        let about = format!("{state:?} {answer:?}");
+        let world = World { refunds: vec![refund(state, hours(22))], refund: Some(answer), ..World::default() };
+        let (progress, calls) = refund_pass(world).await;
+        assert_eq!((progress, calls), (Progress::Done(1), vec!["refund".to_owned(), expected.to_owned()]), "{about}");
     }
 }
 
-/// The gateway has forgotten the key by then: asking again could give the money back a second time.
+/// The gateway may have forgotten the key: a second request could refund twice.
 #[tokio::test]
-async fn a_refund_whose_key_may_be_forgotten_is_looked_for_and_not_asked_for_again() {
+async fn refund_with_an_expired_key_is_looked_up_and_not_requested_again() {
     use RefundState::{Pending, Requested, Succeeded};
     for (state, found, expected) in [
         (Requested, Ok(None), "record Requested 3600"),
@@ -95,28 +96,28 @@ async fn a_refund_whose_key_may_be_forgotten_is_looked_for_and_not_asked_for_aga
         let about = format!("{state:?} {found:?}");
         let old = refund(state, hours(23) + Duration::from_millis(1));
         let world = World { refunds: vec![old], found: Some(found), ..World::default() };
-        assert_eq!(give_back(world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
+        assert_eq!(refund_pass(world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
     }
 }
 
 #[tokio::test]
-async fn a_refund_that_the_gateway_has_not_finished_after_a_day_is_worth_an_alert() {
+async fn refund_unfinished_after_a_day_logs_a_warning() {
     use RefundState::{Pending, Succeeded};
-    for (age, said, level) in [(22, Pending, "INFO"), (24, Pending, "WARN"), (24, Succeeded, "INFO")] {
-        let (refund_says, found) = (Some(Ok(said.clone())), Some(Ok(Some(said.clone()))));
+    for (age, answer, level) in [(22, Pending, "INFO"), (24, Pending, "WARN"), (24, Succeeded, "INFO")] {
+        let (refund_answer, found) = (Some(Ok(answer.clone())), Some(Ok(Some(answer.clone()))));
         let refunds = vec![refund(Pending, hours(age))];
-        let world = World { refunds, refund: refund_says, found, ..World::default() };
+        let world = World { refunds, refund: refund_answer, found, ..World::default() };
         let lines = Lines::default();
         let task = |ports: Arc<Ports>| PaymentRefunder::new(ports.clone(), ports.clone(), ports);
-        whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
+        succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
         let lines = lines.0.lock().expect("not poisoned").clone();
-        assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {said:?} {lines:?}");
+        assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {answer:?} {lines:?}");
         assert_eq!(lines[0].contains("payment.refund_pending"), level == "WARN", "{lines:?}");
     }
 }
 
 #[tokio::test]
-async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
+async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
     use GatewayState::{ActionRequired, Authorized, Cancelled, Confirmed, Declined, Opened};
     for (look_up, cancel, expected) in [
         (Confirmed, None, vec!["look_up", "settle confirmed"]),
@@ -127,7 +128,7 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
         (Opened, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle confirmed"]),
         (Opened, Some(Ok(Opened)), vec!["look_up", "cancel", "postpone 1"]),
         (ActionRequired, Some(Ok(Cancelled)), vec!["look_up", "cancel", "settle action_required"]),
-        // The buyer was quicker.
+        // The buyer authenticated before the cancellation.
         (ActionRequired, Some(Ok(Confirmed)), vec!["look_up", "cancel", "settle confirmed"]),
         (ActionRequired, Some(Ok(Authorized)), vec!["look_up", "cancel", "settle authorized"]),
         (ActionRequired, Some(Ok(ActionRequired)), vec!["look_up", "cancel", "postpone 1"]),
@@ -136,14 +137,14 @@ async fn what_the_gateway_says_is_settled_and_what_is_open_is_ended_first() {
         let about = format!("{look_up:?} {cancel:?}");
         let due = vec![attempt(AttemptState::Unknown)];
         let world = World { due, look_up: Some(Ok(look_up)), cancel, ..World::default() };
-        assert_eq!(reconcile(world).await.1, expected, "{about}");
+        assert_eq!(reconcile_pass(world).await.1, expected, "{about}");
     }
 }
 
-/// After a restore from a backup the shop does not know a charge that was made after the backup. The gateway does, and its
-/// key may be forgotten: opening again would make a second payment.
+/// After a restore from a backup, the database lacks a charge that was made after the backup. The gateway has the
+/// charge, and may have forgotten the key: a second opening would create a second payment.
 #[tokio::test]
-async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_and_looked_for_afterwards() {
+async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_and_looked_up_afterwards() {
     use GatewayState::{Authorized, Cancelled, Confirmed, Opened};
     let there = || Some(Ok(Some(PaymentReference("found".to_owned()))));
     let (young, old) = (hours(23), hours(23) + Duration::from_millis(1));
@@ -151,7 +152,7 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
     for (age, payment, look_up, expected, alert) in [
         (young, None, Opened, vec!["open", opened, "look_up", "cancel", "settle not_attempted"], None),
         (young, None, Confirmed, vec!["open", opened, "look_up", "settle confirmed"], None),
-        // What is held is captured by its reference.
+        // A later capture needs the reference.
         (young, None, Authorized, vec!["open", opened, "look_up", "settle authorized"], None),
         (old, there(), Opened, vec!["find", "record found", "look_up", "cancel", "settle not_attempted"], Some("WARN")),
         (old, there(), Confirmed, vec!["find", "record found", "look_up", "settle confirmed"], Some("WARN")),
@@ -167,9 +168,9 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
         let world = World { due: vec![attempt], payment, look_up: Some(Ok(look_up)), cancel, ..World::default() };
         let lines = Lines::default();
         let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports);
-        let (progress, heard) = whole(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
+        let (progress, calls) = succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
         assert_eq!(
-            (progress, heard),
+            (progress, calls),
             (Progress::Done(1), expected.into_iter().map(str::to_owned).collect()),
             "{about}"
         );
@@ -188,93 +189,94 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
 }
 
 #[tokio::test]
-async fn payment_that_cannot_be_opened_again_is_refused_by_the_gateway() {
+async fn payment_that_the_gateway_refuses_to_open_again_is_settled_as_declined() {
     let due = vec![Attempt { reference: None, ..attempt(AttemptState::Opened) }];
     let world = World { due, open_refused: true, ..World::default() };
-    assert_eq!(reconcile(world).await.1, ["open", "settle declined"]);
+    assert_eq!(reconcile_pass(world).await.1, ["open", "settle declined"]);
 }
 
 #[tokio::test]
-async fn what_costs_nothing_is_settled_without_the_gateway() {
+async fn zero_amount_is_settled_without_the_gateway() {
     let mut free = attempt(AttemptState::Opened);
     free.money.amount = Amount::ZERO;
-    assert_eq!(reconcile(World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
+    assert_eq!(reconcile_pass(World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
 }
 
 #[tokio::test]
-async fn capture_that_is_declined_ends_when_the_amount_would_have_lapsed() {
+async fn declined_capture_ends_when_the_gateway_would_have_released_the_amount() {
     let week = 7 * 24;
     for (age, expected) in
         [(hours(week) - Duration::from_millis(1), ["capture", "postpone 3600"]), (hours(week), ["capture", "released"])]
     {
         let mut held = held(true);
         held.attempt.created_at = NOW - age;
-        let capture_says = Some(Ok(GatewayState::Declined("no".into())));
-        let (lines, world) = (Lines::default(), World { held: vec![held], capture: capture_says, ..World::default() });
+        let capture_answer = Some(Ok(GatewayState::Declined("no".into())));
+        let (lines, world) =
+            (Lines::default(), World { held: vec![held], capture: capture_answer, ..World::default() });
         let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
-        let (_, heard) = logged_pass(&lines, world, |ports| Box::new(task(ports))).await;
-        assert_eq!(heard, expected, "{age:?}");
+        let (_, calls) = logged_pass(&lines, world, |ports| Box::new(task(ports))).await;
+        assert_eq!(calls, expected, "{age:?}");
         let lines = lines.0.lock().expect("not poisoned").join("\n");
         assert!(lines.contains("ERRO") && lines.contains("payment.capture_declined"), "{lines}");
     }
 }
 
 #[tokio::test]
-async fn passes_record_what_they_know_as_soon_as_storage_is_back() {
+async fn pass_retries_its_writes_until_storage_is_back() {
     let lost = |method| Mutex::new(vec![(method, FaultKind::Unavailable), (method, FaultKind::OutcomeUnknown)]);
-    let twice_more = |calls: &[&str], call: &str| -> Vec<String> {
+    let twice_more = |first: &[&str], call: &str| -> Vec<String> {
         let again = [call, "pause", call, "pause", call];
-        calls.iter().copied().chain(again).map(str::to_owned).collect()
+        first.iter().copied().chain(again).map(str::to_owned).collect()
     };
     let confirmed = || Some(Ok(GatewayState::Confirmed));
     let due = || vec![attempt(AttemptState::Unknown)];
 
     let world = World { due: due(), look_up: confirmed(), failing: lost("settle"), ..World::default() };
-    assert_eq!(reconcile(world).await.1, twice_more(&["look_up"], "settle confirmed"));
+    assert_eq!(reconcile_pass(world).await.1, twice_more(&["look_up"], "settle confirmed"));
     let world = World { due: due(), failing: lost("postpone"), ..World::default() };
-    assert_eq!(reconcile(world).await.1, twice_more(&["look_up"], "postpone 1"));
+    assert_eq!(reconcile_pass(world).await.1, twice_more(&["look_up"], "postpone 1"));
     let world =
         World { held: vec![held(true)], capture: confirmed(), failing: lost("record_captured"), ..World::default() };
-    assert_eq!(capture(world).await.1, twice_more(&["capture"], "captured"));
+    assert_eq!(capture_pass(world).await.1, twice_more(&["capture"], "captured"));
     let world = World { held: vec![held(true)], failing: lost("postpone"), ..World::default() };
-    assert_eq!(capture(world).await.1, twice_more(&["capture"], "postpone 60"));
+    assert_eq!(capture_pass(world).await.1, twice_more(&["capture"], "postpone 60"));
     let refunds = vec![refund(RefundState::Requested, hours(1))];
     let world =
         World { refunds, refund: Some(Ok(RefundState::Succeeded)), failing: lost("record"), ..World::default() };
-    assert_eq!(give_back(world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
+    assert_eq!(refund_pass(world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
 }
 
 #[tokio::test]
-async fn one_that_cannot_be_given_back_does_not_keep_the_others_waiting() {
+async fn item_that_cannot_be_recorded_does_not_delay_others() {
     let broken = |method| Mutex::new(vec![(method, FaultKind::Internal)]);
     let two = |asked: &str, recorded: &str| [asked, recorded, asked, recorded].map(str::to_owned).to_vec();
 
     let due = vec![attempt(AttemptState::Unknown); 2];
-    let (progress, heard) = try_reconcile(World { due, failing: broken("postpone"), ..World::default() }).await;
+    let (progress, calls) = try_reconcile(World { due, failing: broken("postpone"), ..World::default() }).await;
     assert_eq!(
-        (progress.map_err(|fault| fault.kind()), heard),
+        (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("look_up", "postpone 1"))
     );
 
     let world = World { held: vec![held(true); 2], failing: broken("postpone"), ..World::default() };
-    let (progress, heard) = try_capture(world).await;
+    let (progress, calls) = try_capture(world).await;
     assert_eq!(
-        (progress.map_err(|fault| fault.kind()), heard),
+        (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("capture", "postpone 60"))
     );
 
     let refunds = vec![refund(RefundState::Requested, hours(1)); 2];
-    let said = Some(Ok(RefundState::Succeeded));
-    let (progress, heard) =
-        try_refund(World { refunds, refund: said, failing: broken("record"), ..World::default() }).await;
+    let answer = Some(Ok(RefundState::Succeeded));
+    let (progress, calls) =
+        try_refund(World { refunds, refund: answer, failing: broken("record"), ..World::default() }).await;
     assert_eq!(
-        (progress.map_err(|fault| fault.kind()), heard),
+        (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("refund", "record Succeeded 3600"))
     );
 }
 
 #[test]
-fn tasks_have_the_names_that_operators_know() {
+fn tasks_have_their_documented_names() {
     let ports = || Arc::new(Ports(Arc::new(World::default())));
     let capture = PaymentCapture::new(ports(), ports(), ports());
     let refunder = PaymentRefunder::new(ports(), ports(), ports());
@@ -287,7 +289,7 @@ fn batches() -> [u32; 3] {
     [CAPTURE_BATCH, REFUND_BATCH, RECONCILE_BATCH]
 }
 
-/// As much as each task claims at most.
+/// As many items as each task claims at most.
 fn full() -> World {
     let [held_now, refunds, due] = batches().map(|batch| batch as usize);
     World {
@@ -302,16 +304,20 @@ fn full() -> World {
 }
 
 #[tokio::test]
-async fn a_pass_that_hit_its_bound_runs_again_at_once() {
-    let found = [capture(full()).await.0, give_back(full()).await.0, reconcile(full()).await.0];
+async fn pass_that_reached_its_limit_runs_again_at_once() {
+    let found = [capture_pass(full()).await.0, refund_pass(full()).await.0, reconcile_pass(full()).await.0];
     assert_eq!(found, batches().map(Progress::More));
-    let idle = [capture(World::default()).await, give_back(World::default()).await, reconcile(World::default()).await];
-    assert!(idle.iter().all(|(progress, heard)| *progress == Progress::Idle && heard.is_empty()), "{idle:?}");
+    let idle = [
+        capture_pass(World::default()).await,
+        refund_pass(World::default()).await,
+        reconcile_pass(World::default()).await,
+    ];
+    assert!(idle.iter().all(|(progress, calls)| *progress == Progress::Idle && calls.is_empty()), "{idle:?}");
 }
 
-/// Everything takes as long as it may: the gateway until its deadline, and no write succeeds.
+/// Each step takes as long as it may: the gateway needs its whole deadline, and no write succeeds.
 #[tokio::test]
-async fn full_pass_ends_before_it_is_cut_off() {
+async fn full_pass_ends_within_the_longest_pass() {
     type Make = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
     let tasks: [Make; 3] = [
         |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports)),
@@ -324,7 +330,7 @@ async fn full_pass_ends_before_it_is_cut_off() {
         let ports = Arc::new(Ports(Arc::new(World { failing: Mutex::new(broken), ..full() })));
         let task = make(ports.clone());
         let log = slog::Logger::root(Lines::default(), slog::o!());
-        // More than a pass has, so that no deadline is that of the pass.
+        // Longer than a pass, so that no step gets the deadline of the pass.
         let deadline = Deadline::after(LONGEST_PASS * 2);
         let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new());
         assert!(task.pass(&ctx).await.is_err(), "{}", task.name());

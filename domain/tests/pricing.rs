@@ -1,4 +1,4 @@
-//! Pricing, rule by rule: which lines there are, what is missing, and which status that means.
+//! Pricing, rule by rule: the lines, the messages, and the resulting status.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn variant(name: &str, price: i64, requires_shipping: bool) -> Variant {
     Variant { sku: sku(name), title: format!("The {name}"), image_url: None, price, requires_shipping }
 }
 
-/// `song` and `card` need no delivery, `rose` does; three of each, and none of `gone`.
+/// `song` and `card` need no shipping, `rose` does. Three units of each are available, and none of `gone`.
 fn facts() -> Facts {
     let stock = |name, on_hand, held| StockLevel { sku: sku(name), on_hand, held };
     let discount =
@@ -82,9 +82,9 @@ fn priced(request: &CheckoutRequest, before: Option<&Details>) -> (Details, Stat
     price(request, before, &facts()).expect("something to sell")
 }
 
-type Said = (Severity, MessageCode, Option<Subject>);
+type Summary = (Severity, MessageCode, Option<Subject>);
 
-fn said(details: &Details) -> Vec<Said> {
+fn summary(details: &Details) -> Vec<Summary> {
     details.messages.iter().map(|message| (message.severity, message.code, message.subject)).collect()
 }
 
@@ -93,7 +93,7 @@ fn ids(details: &Details) -> Vec<&str> {
 }
 
 #[test]
-fn each_thing_that_is_asked_for_has_its_messages_and_its_status() {
+fn each_request_gets_its_messages_and_its_status() {
     use MessageCode as M;
     use Severity::{Recoverable, Warning};
     use Status::{Incomplete, ReadyForComplete};
@@ -113,11 +113,11 @@ fn each_thing_that_is_asked_for_has_its_messages_and_its_status() {
         Some(BuyerContext { eligibility, ..BuyerContext::default() })
     };
     let at = Some;
-    let cases: Vec<(CheckoutRequest, Vec<Said>, Status)> = vec![
+    let cases: Vec<(CheckoutRequest, Vec<Summary>, Status)> = vec![
         (request(&[("song", 1)]), vec![], ReadyForComplete),
         (request(&[("song", 3)]), vec![], ReadyForComplete),
         (request(&[("song", 4)]), vec![(Recoverable, M::OutOfStock, at(Subject::Line(0)))], Incomplete),
-        // Two lines of one item are short together.
+        // Two lines of one item share its stock.
         (
             request(&[("song", 2), ("card", 1), ("song", 2)]),
             vec![
@@ -137,7 +137,7 @@ fn each_thing_that_is_asked_for_has_its_messages_and_its_status() {
             Incomplete,
         ),
         (
-            request(&[("song", 1), ("unheard of", 1)]),
+            request(&[("song", 1), ("no such item", 1)]),
             vec![(Recoverable, M::ItemUnavailable, at(Subject::RequestedLine(1)))],
             Incomplete,
         ),
@@ -202,7 +202,7 @@ fn each_thing_that_is_asked_for_has_its_messages_and_its_status() {
             vec![],
             ReadyForComplete,
         ),
-        // What needs no delivery lacks nothing for it.
+        // Without a line to ship, no delivery data is required.
         (CheckoutRequest { fulfillment: Some(pickup), ..request(&[("song", 1)]) }, vec![], ReadyForComplete),
         (
             CheckoutRequest { fulfillment: Some(delivery("CA", None)), ..request(&[("song", 1)]) },
@@ -229,12 +229,12 @@ fn each_thing_that_is_asked_for_has_its_messages_and_its_status() {
     ];
     for (request, messages, status) in cases {
         let (details, is) = priced(&request, None);
-        assert_eq!((said(&details), is), (messages, status), "{request:?}");
+        assert_eq!((summary(&details), is), (messages, status), "{request:?}");
     }
 }
 
 #[test]
-fn content_that_was_asked_for_is_the_content_of_the_checkout() {
+fn requested_content_is_stored_in_the_checkout() {
     let request = CheckoutRequest {
         buyer: Some(Buyer { email: Email::parse("ada@example.com"), ..Buyer::default() }),
         context: Some(BuyerContext { intent: Some("a present".into()), ..BuyerContext::default() }),
@@ -266,7 +266,7 @@ fn content_that_was_asked_for_is_the_content_of_the_checkout() {
 }
 
 #[test]
-fn known_line_ids_are_kept_once_and_others_get_the_next_number() {
+fn known_line_id_is_kept_once_and_others_get_the_next_number() {
     let (before, _) = priced(&request(&[("song", 1), ("card", 1), ("song", 1)]), None);
     assert_eq!(ids(&before), ["li_1", "li_2", "li_3"]);
     let with_ids = |wanted: &[(&str, Option<&str>)]| {
@@ -278,7 +278,7 @@ fn known_line_ids_are_kept_once_and_others_get_the_next_number() {
     };
     for (wanted, expected) in [
         (vec![("song", Some("li_3")), ("card", Some("li_1"))], vec!["li_3", "li_1"]),
-        // Twice the same, one of someone else's, and none at all.
+        // The same id twice, an unknown id, and no id.
         (vec![("song", Some("li_2")), ("card", Some("li_2"))], vec!["li_2", "li_4"]),
         (vec![("song", Some("mine")), ("card", None)], vec!["li_4", "li_5"]),
         (vec![("song", Some("li_9"))], vec!["li_4"]),
@@ -286,23 +286,24 @@ fn known_line_ids_are_kept_once_and_others_get_the_next_number() {
         let (after, _) = priced(&with_ids(&wanted), Some(&before));
         assert_eq!(ids(&after), expected, "{wanted:?}");
     }
-    // Without an earlier answer no id is known.
+    // Without earlier content no id is known.
     assert_eq!(ids(&priced(&with_ids(&[("song", Some("li_3"))]), None).0), ["li_1"]);
 }
 
 #[test]
-fn nothing_to_sell_is_no_checkout_and_says_why() {
-    let NothingToSell(messages) = price(&request(&[("gone", 1), ("unheard of", 1)]), None, &facts()).expect_err("none");
-    let said: Vec<_> = messages.iter().map(|message| (message.severity, message.code)).collect();
+fn request_without_sellable_items_is_refused_with_messages() {
+    let NothingToSell(messages) =
+        price(&request(&[("gone", 1), ("no such item", 1)]), None, &facts()).expect_err("none");
+    let summary: Vec<_> = messages.iter().map(|message| (message.severity, message.code)).collect();
     let never = Severity::Unrecoverable;
-    assert_eq!(said, [(never, MessageCode::OutOfStock), (never, MessageCode::ItemUnavailable)]);
+    assert_eq!(summary, [(never, MessageCode::OutOfStock), (never, MessageCode::ItemUnavailable)]);
     let long = "x".repeat(1_000);
     let NothingToSell(messages) = price(&request(&[(&long, 1)]), None, &facts()).expect_err("none");
     assert!(messages[0].content.len() < 200, "{}", messages[0].content);
 }
 
 #[test]
-fn shortage_names_what_is_left_and_counts_every_line() {
+fn shortage_message_names_the_available_units_and_counts_all_lines() {
     let (details, _) = priced(&request(&[("song", 2), ("song", 1), ("card", 3)]), None);
     assert_eq!(shortages(&details.lines, &facts().stock), []);
     let demand: Vec<(String, i64)> =
@@ -323,7 +324,7 @@ fn shortage_names_what_is_left_and_counts_every_line() {
 }
 
 #[test]
-fn addresses_of_one_buyer_are_not_offered_to_another() {
+fn stored_addresses_of_one_buyer_are_not_offered_to_another() {
     let of = |email: &str| Some(Buyer { email: Email::parse(email), ..Buyer::default() });
     let only_asked = || Some(FulfillmentRequest { kinds: vec![MethodKind::Shipping], ..FulfillmentRequest::default() });
     let mut book = facts();

@@ -1,4 +1,4 @@
-//! What may happen to a checkout, as a table of every status and as a random walk.
+//! The status changes of a checkout, as a table of all statuses and as a random walk.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn instrument() -> Instrument {
     Instrument { id: "card".into(), handler, kind: "card".into(), selected: true, display: None }
 }
 
-fn said(severity: Severity, code: MessageCode, subject: Option<Subject>) -> Message {
+fn message(severity: Severity, code: MessageCode, subject: Option<Subject>) -> Message {
     Message::new(severity, code, "text", subject)
 }
 
@@ -72,7 +72,7 @@ fn codes(checkout: &Checkout) -> Vec<MessageCode> {
 }
 
 #[test]
-fn each_status_allows_what_the_table_says() {
+fn each_status_allows_its_changes() {
     use Status::{Canceled, CompleteInProgress, Completed, Incomplete, ReadyForComplete, RequiresEscalation};
     for (status, is_open, is_final, may_change) in [
         (Incomplete, true, false, Ok(())),
@@ -85,7 +85,7 @@ fn each_status_allows_what_the_table_says() {
         let checkout = checkout(status, Vec::new());
         assert_eq!((status.is_open(), status.is_final()), (is_open, is_final), "{status:?}");
         assert_eq!(checkout.must_be_open(), may_change, "{status:?}");
-        // It expires at the moment that is named, and only while it is open.
+        // It expires exactly at `expires_at`, and only while it is open.
         let (before, at) = (checkout.expires_at - Duration::from_millis(1), checkout.expires_at);
         assert!(!checkout.has_expired(before), "{status:?}");
         assert_eq!(checkout.has_expired(at), is_open, "{status:?}");
@@ -95,7 +95,7 @@ fn each_status_allows_what_the_table_says() {
 }
 
 #[test]
-fn completion_is_refused_for_what_only_the_platform_can_give() {
+fn completion_is_refused_if_the_platform_must_provide_data() {
     use MessageCode as M;
     use Severity::{Recoverable, RequiresBuyerInput, RequiresBuyerReview, Unrecoverable, Warning};
     for (severity, code, subject, allowed) in [
@@ -116,18 +116,18 @@ fn completion_is_refused_for_what_only_the_platform_can_give() {
         (Warning, M::PaymentNotAttempted, Some(Subject::Payment), true),
         (Warning, M::DiscountCodeInvalid, Some(Subject::Code(0)), true),
     ] {
-        let message = said(severity, code, subject);
-        let settles_itself = said(Recoverable, M::PaymentFailed, Some(Subject::Payment));
-        for messages in [vec![message.clone()], vec![settles_itself, message.clone()]] {
+        let blocking = message(severity, code, subject);
+        let settles_itself = message(Recoverable, M::PaymentFailed, Some(Subject::Payment));
+        for messages in [vec![blocking.clone()], vec![settles_itself, blocking.clone()]] {
             let judged = checkout(Status::Incomplete, messages).must_be_complete();
-            let expected = if allowed { Ok(()) } else { Err(CheckoutRefusal::NotReady(message.clone())) };
+            let expected = if allowed { Ok(()) } else { Err(CheckoutRefusal::NotReady(blocking.clone())) };
             assert_eq!(judged, expected, "{severity:?} {code:?} {subject:?}");
         }
     }
 }
 
 #[test]
-fn severities_say_who_can_act() {
+fn severity_says_who_must_act() {
     for (severity, blocks, of_buyer) in [
         (Severity::Recoverable, true, false),
         (Severity::RequiresBuyerInput, true, true),
@@ -140,15 +140,15 @@ fn severities_say_who_can_act() {
 }
 
 #[test]
-fn each_step_leaves_the_messages_that_still_hold() {
+fn each_status_change_keeps_only_valid_messages() {
     use MessageCode as M;
     use Severity::{Recoverable, RequiresBuyerInput, Warning};
     let later = NOW + Duration::from_secs(1);
-    let note = || said(Warning, M::DiscountCodeInvalid, Some(Subject::Code(0)));
-    let short = || said(Recoverable, M::OutOfStock, Some(Subject::Line(0)));
-    let failed = || said(Recoverable, M::PaymentFailed, Some(Subject::Payment));
-    let retry = || said(Warning, M::PaymentNotAttempted, Some(Subject::Payment));
-    let bank = || said(RequiresBuyerInput, M::BuyerAuthentication, Some(Subject::Payment));
+    let note = || message(Warning, M::DiscountCodeInvalid, Some(Subject::Code(0)));
+    let short = || message(Recoverable, M::OutOfStock, Some(Subject::Line(0)));
+    let failed = || message(Recoverable, M::PaymentFailed, Some(Subject::Payment));
+    let retry = || message(Warning, M::PaymentNotAttempted, Some(Subject::Payment));
+    let bank = || message(RequiresBuyerInput, M::BuyerAuthentication, Some(Subject::Payment));
     let full = || checkout(Status::Incomplete, vec![note(), short(), failed(), retry(), bank()]);
 
     let (attempt, card) = (AttemptId::generate(NOW), instrument());
@@ -174,7 +174,7 @@ fn each_step_leaves_the_messages_that_still_hold() {
     assert_eq!((asked.status, &asked.attempt), (Status::RequiresEscalation, &None));
     assert_eq!(codes(&asked), [M::DiscountCodeInvalid, M::BuyerAuthentication]);
     assert_eq!(asked.details.messages[1].severity, RequiresBuyerInput);
-    // What was said of an earlier payment is said no more.
+    // Messages about an earlier payment are removed.
     assert_eq!(codes(&asked.payment_refused("no", later)), [M::DiscountCodeInvalid, M::PaymentFailed]);
 
     let link = OrderLink { id: OrderId::generate(NOW), page: PageToken::generate() };
@@ -197,7 +197,7 @@ fn each_step_leaves_the_messages_that_still_hold() {
     assert_eq!((canceled.status, canceled.version, canceled.updated_at), (Status::Canceled, 2, later));
 }
 
-/// A step that a caller, the gateway or the clock asks for.
+/// A step requested by a platform, the gateway or the clock.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Update(Option<MessageCode>),
@@ -224,15 +224,15 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The step as storage takes it: with the guards that each write asks first. `None` when it is refused.
+/// Applies a step with the guards that storage applies. `None` if the step is refused.
 fn take(checkout: Checkout, step: Step, now: Timestamp) -> Option<Checkout> {
     let checkout = checkout.as_of(now);
     let is_paying = checkout.status == Status::CompleteInProgress;
     match step {
         Step::Update(missing) => {
             checkout.must_be_open().ok()?;
-            let message = |code| said(Severity::Recoverable, code, Some(Subject::Fulfillment));
-            let messages: Vec<Message> = missing.map(message).into_iter().collect();
+            let missing_data = |code| message(Severity::Recoverable, code, Some(Subject::Fulfillment));
+            let messages: Vec<Message> = missing.map(missing_data).into_iter().collect();
             let status = if messages.is_empty() { Status::ReadyForComplete } else { Status::Incomplete };
             Some(checkout.revised(details(messages), status, now))
         }
@@ -259,10 +259,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_walk_leaves_the_picture(walk in vec((steps(), 0_u64..20), 1..30)) {
+    fn random_walk_follows_the_documented_transitions(walk in vec((steps(), 0_u64..20), 1..30)) {
         use Status::{Canceled, CompleteInProgress, Completed, Incomplete, ReadyForComplete, RequiresEscalation};
         let mut now = NOW;
-        let mut at = checkout(Incomplete, vec![said(Severity::Recoverable, MessageCode::Missing, None)]);
+        let mut at = checkout(Incomplete, vec![message(Severity::Recoverable, MessageCode::Missing, None)]);
         for (step, seconds) in walk {
             now += Duration::from_secs(seconds);
             let before = at.clone().as_of(now);
@@ -289,7 +289,7 @@ proptest! {
 }
 
 #[test]
-fn codes_of_messages_are_the_words_that_platforms_know() {
+fn message_code_has_its_wire_name() {
     use MessageCode as M;
     for (code, word, about_payment) in [
         (M::OutOfStock, "out_of_stock", false),

@@ -1,5 +1,4 @@
-//! The rules of the totals, each by its name, over random baskets, codes and rates: whatever is asked for and whatever
-//! is known, what comes out of pricing adds up.
+//! The rules of the totals, one test each, over random baskets, codes and rates.
 
 use domain::catalog::{Sku, Variant};
 use domain::checkout::{
@@ -18,7 +17,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Something to price: one of everything that the outcome depends on.
+/// A random request and the facts to price it with.
 #[derive(Clone, Debug)]
 struct Case {
     request: CheckoutRequest,
@@ -30,7 +29,7 @@ impl Case {
         price(&self.request, None, &self.facts).expect("there is something to sell").0
     }
 
-    /// The same without codes.
+    /// The same case without codes.
     fn undiscounted(&self) -> Details {
         Self { request: CheckoutRequest { codes: None, ..self.request.clone() }, facts: self.facts.clone() }.priced()
     }
@@ -44,7 +43,7 @@ fn sku(number: usize) -> Sku {
     Sku::parse(&format!("sku{number}")).expect("valid")
 }
 
-/// Mostly ordinary prices; nothing, the smallest and the highest now and then.
+/// Mostly ordinary prices; sometimes zero, the smallest and the highest.
 fn prices() -> impl Strategy<Value = i64> {
     prop_oneof![8 => 1_i64..100_000, 1 => Just(0), 1 => Just(1), 1 => Just(Amount::MAX_PRICE)]
 }
@@ -120,7 +119,7 @@ fn promotion(minimum: i64, skus: &[usize]) -> FreeShipping {
 }
 
 fn requests() -> impl Strategy<Value = CheckoutRequest> {
-    // The first line is always of something that is sold; others may be of nothing.
+    // The first line names an existing item; the others may name an unknown item.
     let first = (0..SKUS, quantities());
     let others = vec((0..SKUS + 1, quantities()), 0..7);
     let codes = proptest::option::of(vec(0..CODES.len(), 0..5));
@@ -261,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn goods_that_need_no_delivery_pay_none(case in cases()) {
+    fn goods_without_shipping_pay_no_delivery(case in cases()) {
         let details = case.priced();
         if !details.lines.iter().any(|line| line.requires_shipping) {
             prop_assert_eq!(of(&details.totals, &TotalKind::Fulfillment), []);
@@ -285,14 +284,14 @@ proptest! {
     }
 
     #[test]
-    fn the_same_question_has_the_same_answer(case in cases()) {
+    fn same_request_has_the_same_price(case in cases()) {
         prop_assert_eq!(price(&case.request, None, &case.facts), price(&case.request, None, &case.facts));
     }
 }
 
-/// Properties of cases that never discount or ship anything would say little.
+/// The random cases must cover all kinds of totals, otherwise the properties prove little.
 #[test]
-fn the_cases_reach_every_kind_of_total() {
+fn random_cases_cover_all_kinds_of_totals() {
     let mut runner = TestRunner::deterministic();
     let (mut items, mut order, mut shipped, mut free, mut nothing, mut ready) = (0, 0, 0, 0, 0, 0);
     for _ in 0..512 {

@@ -1,4 +1,4 @@
-//! Small types that everything carries: the context and its timings, ids, page tokens, money.
+//! Small types that all modules use: the context and its timings, ids, page tokens, money, quantities.
 
 use std::time::Duration;
 
@@ -10,26 +10,31 @@ use domain::context::{
 use domain::customer::Email;
 use domain::fault::{Fault, FaultKind};
 use domain::fulfillment::FreeShipping;
-use domain::id::PageToken;
+use domain::id::{Id, Named, PageToken};
 use domain::idempotency::{Fingerprint, Key, RETENTION};
 use domain::import::{Batch, ImportedCustomer, ImportedStock};
 use domain::money::{Amount, Currency, Money};
 use domain::outbox::MAX_ENDPOINT_BACKOFF;
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
+use domain::quantity::Quantity;
 use domain::secret::Secret;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE};
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
 fn context() -> RequestContext {
+    context_for(Duration::from_secs(60))
+}
+
+fn context_for(budget: Duration) -> RequestContext {
     let log = slog::Logger::root(slog::Discard, slog::o!());
     let id = RequestId::parse("req-1").expect("valid");
-    let deadline = Deadline::after(Duration::from_secs(60));
+    let deadline = Deadline::after(budget);
     RequestContext::new(&log, id, TraceContext::start(), Caller::Anonymous, deadline, CancellationToken::new())
 }
 
 #[test]
-fn context_for_a_caller_keeps_everything_else() {
+fn context_for_a_caller_keeps_all_other_values() {
     let ctx = context();
     let caller = Caller::Platform(Platform { id: PlatformId("https://p.example".to_owned()), registered: true });
     let of_platform = ctx.for_caller(caller.clone());
@@ -65,7 +70,7 @@ fn timings_add_up_over_all_clones_of_a_context() {
 }
 
 #[test]
-fn trace_has_its_id_in_hexadecimal_and_every_span_is_another() {
+fn trace_id_is_hexadecimal_and_each_child_has_another_span() {
     let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("valid");
     assert_eq!(trace.trace_id_hex(), "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_ne!(trace.child(), trace.child());
@@ -77,7 +82,7 @@ fn fault_names_its_operation() {
 }
 
 #[test]
-fn ids_are_equal_by_their_text_and_are_shown_by_it() {
+fn id_is_compared_and_shown_by_its_text() {
     let now = datetime!(2026-01-01 00:00 UTC);
     let (one, other) = (CheckoutId::generate(now), CheckoutId::generate(now));
     assert_ne!(one, other);
@@ -86,7 +91,7 @@ fn ids_are_equal_by_their_text_and_are_shown_by_it() {
 }
 
 #[test]
-fn page_token_is_32_hexadecimal_digits_and_is_not_shown() {
+fn page_token_is_32_hexadecimal_digits_and_hidden_in_debug_output() {
     let token = PageToken::generate();
     assert_eq!(PageToken::parse(token.as_str()).as_ref(), Some(&token));
     assert_eq!(format!("{token:?}"), "***");
@@ -104,7 +109,7 @@ fn page_token_is_32_hexadecimal_digits_and_is_not_shown() {
 }
 
 #[test]
-fn fraction_of_an_amount_is_rounded_half_up() {
+fn fraction_is_rounded_half_up_to_whole_minor_units() {
     for (amount, numerator, denominator, expected) in [
         (1, 1, 4, 0),
         (1, 1, 2, 1),
@@ -114,6 +119,13 @@ fn fraction_of_an_amount_is_rounded_half_up() {
         (-3, 1, 2, -2),
         (100, 1, 3, 33),
         (0, 5, 4, 0),
+        (3_500, 1_000, 10_000, 350),
+        (5, 1_000, 10_000, 1),
+        (4, 1_000, 10_000, 0),
+        (15, 1_000, 10_000, 2),
+        (999, 3_333, 10_000, 333),
+        (1, 1, 1, 1),
+        (1_000_000_000_000_000_000, 10_000, 10_000, 1_000_000_000_000_000_000),
     ] {
         assert_eq!(
             Amount::new(amount).fraction(numerator, denominator),
@@ -124,7 +136,7 @@ fn fraction_of_an_amount_is_rounded_half_up() {
 }
 
 #[test]
-fn currency_is_in_use_when_people_pay_with_it() {
+fn currency_in_use_is_neither_withdrawn_nor_a_fund_metal_or_test_code() {
     for (code, expected) in
         [("USD", true), ("JPY", true), ("KWD", true), ("HRK", false), ("CHE", false), ("XAU", false), ("XTS", false)]
     {
@@ -133,13 +145,15 @@ fn currency_is_in_use_when_people_pay_with_it() {
 }
 
 #[test]
-fn money_is_shown_with_the_decimals_of_its_currency() {
+fn money_is_formatted_with_the_decimals_of_its_currency() {
     for (minor, code, expected) in [
         (3_500, "USD", "USD 35.00"),
         (0, "USD", "USD 0.00"),
         (-5, "USD", "USD -0.05"),
         (3_500, "JPY", "JPY 3500"),
         (1_001, "KWD", "KWD 1.001"),
+        (-1, "KWD", "KWD -0.001"),
+        (5, "EUR", "EUR 0.05"),
     ] {
         let currency = Currency::parse(code).expect("known");
         assert_eq!(Money { amount: Amount::new(minor), currency }.to_string(), expected);
@@ -148,7 +162,7 @@ fn money_is_shown_with_the_decimals_of_its_currency() {
 }
 
 #[test]
-fn secret_is_exposed_only_on_request() {
+fn secret_is_hidden_in_debug_output() {
     let secret = Secret::new("sk_live_1");
     assert_eq!((secret.expose(), format!("{secret:?}").as_str()), ("sk_live_1", "***"));
 }
@@ -172,13 +186,13 @@ fn sku_and_key_have_a_length_and_a_set_of_characters() {
 }
 
 #[test]
-fn fingerprint_is_shown_by_its_beginning() {
+fn fingerprint_shows_its_first_digits_in_debug_output() {
     let shown = |text: &str| format!("{:?}", Fingerprint(text.to_owned()));
     assert_eq!((shown("0123456789abcdef"), shown("0123")), ("0123456789ab".to_owned(), "0123".to_owned()));
 }
 
 #[test]
-fn periods_are_as_documented() {
+fn periods_have_their_documented_values() {
     const HOUR: u64 = 60 * 60;
     for (period, hours) in [(RETENTION, 48), (PUBLISHED_AFTER, 192), (PUBLISHED_BEFORE, 1), (MAX_ENDPOINT_BACKOFF, 25)]
     {
@@ -187,7 +201,7 @@ fn periods_are_as_documented() {
 }
 
 #[test]
-fn batch_counts_the_rows_of_all_tables() {
+fn batch_counts_rows_of_all_kinds() {
     let usd = Currency::USD;
     let empty = Batch::empty(usd);
     assert_eq!(empty.rows(), 0);
@@ -203,7 +217,7 @@ fn batch_counts_the_rows_of_all_tables() {
     };
     let free =
         FreeShipping { id: "f".into(), min_subtotal: None, eligible_skus: vec![sku], description: String::new() };
-    // Another number of each, so that one that is left out or counted twice shows.
+    // A different number of each kind, so that a kind that is left out or counted twice changes the sum.
     let batch = Batch {
         stock: vec![stock; 1],
         customers: vec![customer; 2],
@@ -212,4 +226,105 @@ fn batch_counts_the_rows_of_all_tables() {
         ..empty
     };
     assert_eq!(batch.rows(), 15);
+}
+
+#[test]
+fn unknown_currency_and_price_out_of_range_are_refused() {
+    for code in ["", "usd", "US", "ABC", "USDX"] {
+        assert!(Currency::parse(code).is_err(), "{code:?}");
+    }
+    assert!(Amount::price(-1).is_err());
+    assert!(Amount::price(Amount::MAX_PRICE + 1).is_err());
+    assert!(Amount::price(0).is_ok());
+}
+
+#[test]
+fn quantity_outside_its_bounds_is_refused() {
+    assert_eq!(Quantity::parse(1).map(Quantity::get), Ok(1));
+    assert_eq!(Quantity::parse(10_000).map(Quantity::get), Ok(10_000));
+    for bad in [i64::MIN, -5, 0, 10_001, i64::MAX] {
+        let error = Quantity::parse(bad).expect_err("out of bounds").to_string();
+        assert!(error.ends_with(&bad.to_string()), "{error}");
+    }
+}
+
+struct Example;
+impl Named for Example {
+    const PREFIX: &'static str = "thg";
+}
+
+#[test]
+fn ids_sort_by_time_and_parse_back() {
+    let early = Id::<Example>::generate(datetime!(2026-01-01 00:00 UTC));
+    let late = Id::<Example>::generate(datetime!(2026-01-01 00:00:00.002 UTC));
+    assert!(early.as_str() < late.as_str());
+    assert_eq!(Id::<Example>::parse(early.as_str()), Some(early));
+}
+
+#[test]
+fn text_that_is_no_id_is_not_parsed() {
+    for text in ["", "thg_", "thg_1", "oth_00000000000000000000000000000000", "thg_0000000000000000000000000000000G"] {
+        assert_eq!(Id::<Example>::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn traceparent_is_parsed_and_written_as_w3c_recommends() {
+    let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = TraceContext::parse(text).expect("valid");
+    assert_eq!(trace.to_string(), text);
+    let child = trace.child();
+    assert_eq!(child.trace_id_hex(), trace.trace_id_hex());
+    assert_ne!(child.to_string(), text);
+}
+
+#[test]
+fn malformed_traceparent_is_not_parsed() {
+    for text in [
+        "",
+        "00",
+        "00-0000000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ] {
+        assert_eq!(TraceContext::parse(text), None, "{text:?}");
+    }
+    // A later version may append fields.
+    assert!(TraceContext::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
+}
+
+#[test]
+fn request_id_with_invisible_characters_is_refused() {
+    assert!(RequestId::parse("a-b_C.9").is_some());
+    for bad in ["", "a b", "a\nb", "é", &"x".repeat(129)] {
+        assert!(RequestId::parse(bad).is_none(), "{bad:?}");
+    }
+}
+
+#[test]
+fn check_fails_when_cancelled_or_past_the_deadline() {
+    let ctx = context();
+    assert!(ctx.check("test.check").is_ok());
+    ctx.cancellation().cancel();
+    assert_eq!(ctx.check("test.check").expect_err("cancelled").kind(), FaultKind::Cancelled);
+    let late = context_for(Duration::ZERO);
+    assert_eq!(late.check("test.check").expect_err("late").kind(), FaultKind::DeadlineExceeded);
+}
+
+#[test]
+fn work_that_must_finish_ignores_cancellation_and_deadline() {
+    let ctx = context_for(Duration::ZERO);
+    ctx.cancellation().cancel();
+    assert!(ctx.must_finish(Duration::from_secs(60)).check("test.check").is_ok());
+}
+
+#[test]
+fn budget_shortens_the_deadline_and_never_extends_it() {
+    let ctx = context_for(Duration::from_secs(10));
+    assert!(ctx.at_most(Duration::from_secs(1)).deadline() < ctx.deadline());
+    assert_eq!(ctx.at_most(Duration::from_secs(99)).deadline(), ctx.deadline());
 }

@@ -1,4 +1,4 @@
-//! The use cases that only pass on what they are given, and the passes that only count.
+//! The use cases that pass a command to storage, and the tasks that only delete.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,20 +22,20 @@ use tokio_util::sync::CancellationToken;
 const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
 #[derive(Clone, Default)]
-struct Book {
-    asked: Arc<Mutex<Vec<String>>>,
+struct Store {
+    calls: Arc<Mutex<Vec<String>>>,
     expired: (u32, u32),
     purged: u32,
 }
 
-impl Book {
-    fn ask<T: Send + 'static, E: Send + 'static>(&self, what: String, answer: Result<T, E>) -> PortFuture<T, E> {
-        self.asked.lock().expect("not poisoned").push(what);
+impl Store {
+    fn record<T: Send + 'static, E: Send + 'static>(&self, what: String, answer: Result<T, E>) -> PortFuture<T, E> {
+        self.calls.lock().expect("not poisoned").push(what);
         Box::pin(async move { answer })
     }
 
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().expect("not poisoned"))
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().expect("not poisoned"))
     }
 }
 
@@ -44,7 +44,7 @@ fn done() -> Result<Answer, Failure<CheckoutRefusal>> {
 }
 
 fn never<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFuture<T, E> {
-    Box::pin(async { Err(Fault::internal("test.port", "not asked for here").into()) })
+    Box::pin(async { Err(Fault::internal("test.port", "not calls for here").into()) })
 }
 
 /// Whole seconds from now.
@@ -52,7 +52,7 @@ fn from_now(at: Timestamp) -> i64 {
     (at - NOW).whole_seconds()
 }
 
-impl CheckoutStore for Book {
+impl CheckoutStore for Store {
     fn create(
         &self,
         _: &RequestContext,
@@ -60,7 +60,7 @@ impl CheckoutStore for Book {
         new: NewCheckout,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let (at, expires) = (from_now(write.now), from_now(new.expires_at));
-        self.ask(format!("create {} {at} {expires} {}", write.claim.key.as_str(), new.currency.code()), done())
+        self.record(format!("create {} {at} {expires} {}", write.claim.key.as_str(), new.currency.code()), done())
     }
     fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         never()
@@ -75,10 +75,10 @@ impl CheckoutStore for Book {
         id: CheckoutId,
         _: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        self.ask(format!("update {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
+        self.record(format!("update {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
     }
     fn cancel(&self, _: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        self.ask(format!("cancel {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
+        self.record(format!("cancel {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
     }
     fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         never()
@@ -101,20 +101,20 @@ impl CheckoutStore for Book {
         forget_before: Timestamp,
         limit: u32,
     ) -> PortFuture<(u32, u32), Fault> {
-        self.ask(format!("expire {} {} {limit}", from_now(now), from_now(forget_before)), Ok(self.expired))
+        self.record(format!("expire {} {} {limit}", from_now(now), from_now(forget_before)), Ok(self.expired))
     }
 }
 
-impl IdempotencyStore for Book {
+impl IdempotencyStore for Store {
     fn purge(&self, _: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        self.ask(format!("purge {} {limit}", from_now(before)), Ok(self.purged))
+        self.record(format!("purge {} {limit}", from_now(before)), Ok(self.purged))
     }
     fn age(&self, _: &RequestContext, _: String, _: u32) -> PortFuture<u32, Fault> {
         never()
     }
 }
 
-impl Clock for Book {
+impl Clock for Store {
     fn now(&self) -> Timestamp {
         NOW
     }
@@ -124,9 +124,9 @@ impl Clock for Book {
 }
 
 fn ctx(budget: Duration) -> RequestContext {
-    let (log, principal) = (slog::Logger::root(slog::Discard, slog::o!()), Caller::Anonymous);
+    let (log, caller) = (slog::Logger::root(slog::Discard, slog::o!()), Caller::Anonymous);
     let (trace, deadline) = (TraceContext::start(), Deadline::after(budget));
-    RequestContext::new(&log, RequestId::generate(), trace, principal, deadline, CancellationToken::new())
+    RequestContext::new(&log, RequestId::generate(), trace, caller, deadline, CancellationToken::new())
 }
 
 fn claim() -> KeyClaim {
@@ -140,11 +140,11 @@ fn claim() -> KeyClaim {
 }
 
 #[tokio::test]
-async fn verbs_pass_on_what_they_are_given_to_a_caller_who_still_waits() {
-    let (book, id) = (Arc::new(Book::default()), CheckoutId::generate(NOW));
-    let create = CreateCheckout::new(book.clone(), book.clone(), Currency::USD, Duration::from_secs(60));
-    let update = UpdateCheckout::new(book.clone(), book.clone());
-    let cancel = CancelCheckout::new(book.clone(), book.clone());
+async fn use_case_passes_its_command_to_storage_unless_the_deadline_has_passed() {
+    let (store, id) = (Arc::new(Store::default()), CheckoutId::generate(NOW));
+    let create = CreateCheckout::new(store.clone(), store.clone(), Currency::USD, Duration::from_secs(60));
+    let update = UpdateCheckout::new(store.clone(), store.clone());
+    let cancel = CancelCheckout::new(store.clone(), store.clone());
     for (budget, expected) in [(Duration::from_secs(60), None), (Duration::ZERO, Some(FaultKind::DeadlineExceeded))] {
         let ctx = ctx(budget);
         let answers = [
@@ -161,13 +161,13 @@ async fn verbs_pass_on_what_they_are_given_to_a_caller_who_still_waits() {
             });
             assert_eq!(fault, expected);
         }
-        let asked = ["create key 0 60 USD".to_owned(), format!("update key 0 {id}"), format!("cancel key 0 {id}")];
-        assert_eq!(book.asked(), if expected.is_none() { asked.to_vec() } else { vec![] });
+        let calls = ["create key 0 60 USD".to_owned(), format!("update key 0 {id}"), format!("cancel key 0 {id}")];
+        assert_eq!(store.calls(), if expected.is_none() { calls.to_vec() } else { vec![] });
     }
 }
 
 #[tokio::test]
-async fn passes_that_hit_their_bound_run_again_at_once() {
+async fn pass_that_reached_its_limit_runs_again_at_once() {
     let day = Duration::from_secs(24 * 60 * 60);
     for (expired, expected) in [
         ((0, 0), Progress::Idle),
@@ -180,19 +180,19 @@ async fn passes_that_hit_their_bound_run_again_at_once() {
         ((499, 500), Progress::More(999)),
         ((500, 499), Progress::More(999)),
     ] {
-        let book = Arc::new(Book { expired, ..Book::default() });
-        let task = CheckoutExpiry::new(book.clone(), book.clone(), day);
+        let store = Arc::new(Store { expired, ..Store::default() });
+        let task = CheckoutExpiry::new(store.clone(), store.clone(), day);
         assert_eq!(task.pass(&ctx(day)).await.expect("a pass"), expected, "{expired:?}");
-        assert_eq!(book.asked(), ["expire 0 -86400 500"]);
+        assert_eq!(store.calls(), ["expire 0 -86400 500"]);
         assert_eq!(task.name(), "checkout_expiry");
     }
     for (purged, expected) in
         [(0, Progress::Idle), (1, Progress::Done(1)), (999, Progress::Done(999)), (1_000, Progress::More(1_000))]
     {
-        let book = Arc::new(Book { purged, ..Book::default() });
-        let task = IdempotencyPurge::new(book.clone(), book.clone());
+        let store = Arc::new(Store { purged, ..Store::default() });
+        let task = IdempotencyPurge::new(store.clone(), store.clone());
         assert_eq!(task.pass(&ctx(day)).await.expect("a pass"), expected, "{purged}");
-        assert_eq!(book.asked(), [format!("purge -{} 1000", RETENTION.as_secs())]);
+        assert_eq!(store.calls(), [format!("purge -{} 1000", RETENTION.as_secs())]);
         assert_eq!(task.name(), "idempotency_purge");
     }
 }

@@ -136,7 +136,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
     let next = match delivery.next {
         Some(Next::At(due)) if due <= now => "  due now".to_owned(),
         Some(Next::At(due)) => format!("  next at {}", text(due)),
-        Some(Next::UnderWay(until)) => format!("  in delivery until {}", text(until)),
+        Some(Next::Leased(until)) => format!("  in delivery until {}", text(until)),
         Some(Next::GivenUp) => "  to be given up".to_owned(),
         None => String::new(),
     };
@@ -178,9 +178,9 @@ fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool)
     if let Some(oldest) = it.oldest_pending {
         line.push_str(&format!(" (oldest {})", age((now - oldest).try_into().unwrap_or_default())));
     }
-    line.push_str(&format!("  dead {}  in delivery {}", it.dead, it.under_way));
+    line.push_str(&format!("  dead {}  in delivery {}", it.dead, it.leased));
     line.push_str(&since("failing since", it.failing_since));
-    line.push_str(&since("rests until", Some(it.rests_until).filter(|until| *until > now)));
+    line.push_str(&since("rests until", Some(it.backoff_until).filter(|until| *until > now)));
     line.push_str(&since("disabled at", it.disabled_at));
     if it.channel == Channel::Mail && !has_mail_relay {
         line.push_str("  no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");

@@ -14,7 +14,7 @@ use domain::context::RequestContext;
 use domain::fault::Failure;
 use domain::idempotency::IdempotencyStore;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefusal, OrderId, OrderRefusal,
     OrderStore, Shipment,
 };
 use domain::outbox::Channel;
@@ -104,7 +104,7 @@ async fn adjust(
     let order = find(&simulation, &ctx, &id).await?;
     let line = LineId(wanted.line_item_id);
     let Some(worth) = order.worth_of(&line, wanted.quantity) else {
-        return Err(unprocessable(&OrderChangeRefused::UnknownLine(line)));
+        return Err(unprocessable(&OrderChangeRefusal::UnknownLine(line)));
     };
     let adjustment = Adjustment {
         kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
@@ -185,10 +185,10 @@ fn answer(simulation: &Simulation, order: &Order) -> Result<HttpResponse, Proble
     Ok(HttpResponse::Ok().json(render_order(order, &simulation.surface)))
 }
 
-fn unprocessable(refused: &OrderChangeRefused) -> Problem {
+fn unprocessable(refused: &OrderChangeRefusal) -> Problem {
     let content = match refused {
-        OrderChangeRefused::UnknownLine(line) => format!("The order has no line {:?}", line.0),
-        OrderChangeRefused::TooMany(line) => format!("Line {:?} has not that many units left", line.0),
+        OrderChangeRefusal::UnknownLine(line) => format!("The order has no line {:?}", line.0),
+        OrderChangeRefusal::TooMany(line) => format!("Line {:?} has not that many units left", line.0),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_change_refused", content)
 }

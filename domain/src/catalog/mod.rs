@@ -1,7 +1,8 @@
-//! What the shop sells: products, their variants, and a price for each.
+//! The catalog: products, their variants, and a price for each variant.
 //!
-//! A variant is what is bought, held and shipped; its SKU is the id that a basket names. A product groups variants for
-//! browsing. An imported product has exactly one variant, whose SKU is the product's id.
+//! A buyer buys a variant, and the stock counts variants; the SKU is the id of a variant. A product groups variants for
+//! browsing. An imported product has exactly one variant, whose SKU is the product's id. This module has data types
+//! only.
 
 mod model;
 

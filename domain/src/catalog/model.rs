@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
 
-/// Names a product. Given by the merchant, at most [`Sku::MAX_LENGTH`] bytes.
+/// The id of a product. Chosen by the merchant, at most [`Sku::MAX_LENGTH`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProductId(pub String);
 
-/// Stock keeping unit: names a variant. Given by the merchant.
+/// A stock keeping unit: the id of a variant. Chosen by the merchant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sku(String);
@@ -18,7 +18,7 @@ pub struct Sku(String);
 impl Sku {
     pub const MAX_LENGTH: usize = 128;
 
-    /// Accepts 1 to 128 bytes without control characters.
+    /// Parses 1 to 128 bytes without control characters.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=Self::MAX_LENGTH).contains(&text.len()) && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))
@@ -55,6 +55,6 @@ pub struct Variant {
     pub image_url: Option<String>,
     /// Unit price, tax included.
     pub price: Money,
-    /// Whether it must be brought to the buyer. A checkout without such a line needs no destination.
+    /// Whether it must be shipped. A checkout without such a line needs no destination.
     pub requires_shipping: bool,
 }

@@ -1,4 +1,4 @@
-//! Cancels a checkout at the platform's wish.
+//! Cancels a checkout on request of its platform.
 
 use std::sync::Arc;
 

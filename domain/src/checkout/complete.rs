@@ -1,15 +1,16 @@
-//! Completes a checkout: two decisions around one charge, and never a charge without an order.
+//! Completes a checkout: a saga of two transactions around one charge. It guarantees that no charge is left without an
+//! order.
 //!
-//! 1. `checkout.begin_completion`, a transaction: claim the key, hold the stock, record the attempt. **Its commit is the
-//!    point of no return.** Before it a caller without enough time is refused and nothing happened.
-//! 2. The gateway: open, store the reference, confirm. No connection is held while it thinks.
-//! 3. `checkout.settle`, a transaction: place the order and take the stock, or release it.
+//! 1. `checkout.begin_completion`, transaction 1: claims the idempotency key, holds the stock, records the payment attempt.
+//!    **Its commit is the point of no return.** A caller without enough time is refused before it; nothing has happened.
+//! 2. The gateway: opens the payment, stores its reference, confirms the payment. No database connection is held meanwhile.
+//! 3. `checkout.settle`, transaction 2: places the order and takes the stock, or releases the stock.
 //!
-//! What is recorded past the point of no return is tried again within the completion's grace while the fault is passing;
-//! then the attempt is given up, so that the reconciler acts at once.
+//! Steps 2 and 3 belong to the process and not to the caller: a passed deadline or a disconnect ends only the caller's
+//! wait. A write of these steps is retried within the completion's grace while its fault is transient. If it still
+//! fails, the process releases its lease on the attempt, and the reconciler takes over at once.
 //!
-//! Steps 2 and 3 belong to the process, not to the caller: a deadline or a disconnect ends only the waiting. An answer
-//! that was lost is not a failure. The checkout stays as it is and the reconciler finds out.
+//! A lost answer of the gateway is not a failure: the checkout stays in progress, and the reconciler finds the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use slog::{error, info, warn};
 
 use super::model::{Checkout, CheckoutId};
 use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement};
-use crate::clock::Clock;
+use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
 use crate::idempotency::{KeyClaim, KeyRefusal, Write};
@@ -27,51 +28,51 @@ use crate::payment::{
     PaymentReference, until_recorded,
 };
 
-/// The operation that a completion's idempotency key is claimed for, and that its settlement answers.
+/// The operation that the idempotency key of a completion is claimed for.
 pub const COMPLETE: &str = "checkout.complete";
 
-/// Told once, when the point of no return is behind us: the checkout as it then stands.
-pub type OnBegun = Box<dyn FnOnce(&Checkout) + Send>;
+/// Called once, directly after the point of no return, with the checkout at that time.
+pub type OnPointOfNoReturn = Box<dyn FnOnce(&Checkout) + Send>;
 
-/// How much time completion needs, and how much it gets.
+/// The time limits of a completion.
 #[derive(Clone, Copy, Debug)]
 pub struct CompletionLimits {
-    /// A caller with less than this left is refused before anything happens.
+    /// A caller with less time than this is refused before anything happens.
     pub minimum: Duration,
-    /// For the gateway and the settlement together, once begun.
+    /// The time for the gateway and the settlement together, from the point of no return.
     pub grace: Duration,
-    /// For each call of the gateway.
+    /// The time for each gateway call.
     pub gateway_call: Duration,
 }
 
-/// What to charge, and where.
-struct Means {
+/// The credential to charge, and the gateway that charges it.
+struct PaymentMeans {
     gateway: Arc<dyn PaymentGateway>,
     credential: Credential,
 }
 
-/// What became of the steps past the point of no return.
+/// The result of the steps after the point of no return.
 #[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
 enum Charge {
-    /// Known, and recorded.
+    /// The outcome is known and recorded.
     Settled(Outcome),
-    /// The gateway was not reached; everything is as it was before.
+    /// The payment was not made. The stock and the idempotency key are released.
     NotAttempted(Fault),
-    /// The gateway's answer was lost; that is recorded.
+    /// The gateway's answer was lost, and this is recorded.
     Unknown,
 }
 
-/// Pauses while another call works on the same key: each twice as long as the one before.
+/// The backoff between two polls while another call works on the same key.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// How long past its grace an owner is still left alone by the reconciler.
-const OWNERSHIP_MARGIN: Duration = Duration::from_secs(1);
+/// How much longer than the grace the lease of an attempt lasts.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct CompleteCheckout {
     checkouts: Arc<dyn CheckoutStore>,
     attempts: Arc<dyn AttemptStore>,
-    /// `None` when the shop has no way to be paid; then only what costs nothing can be completed.
+    /// `None` if the shop offers no payment handler. Then only checkouts with nothing to pay can be completed.
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
     limits: CompletionLimits,
@@ -80,9 +81,9 @@ pub struct CompleteCheckout {
 pub struct CompleteCommand {
     pub claim: KeyClaim,
     pub id: CheckoutId,
-    /// `None` when no instrument was given: enough where there is nothing to pay.
+    /// `None` if no instrument was given. Then only a checkout with nothing to pay is completed.
     pub choice: Option<PaymentChoice>,
-    pub on_begun: OnBegun,
+    pub on_point_of_no_return: OnPointOfNoReturn,
 }
 
 impl CompleteCheckout {
@@ -108,7 +109,7 @@ impl CompleteCheckout {
             None => None,
             Some(choice) => match self.means(ctx, choice).await? {
                 Some(means) => Some(means),
-                // What was answered before is answered again, even if the instrument has left the file since.
+                // An earlier outcome is replayed, even if the instrument is no longer on file.
                 None => {
                     return match self.checkouts.completion(ctx, command.claim, command.id).await? {
                         Begun::Answered(answer) => Ok(answer),
@@ -119,7 +120,7 @@ impl CompleteCheckout {
         };
         let instrument = command.choice.map(|choice| choice.instrument);
 
-        let mut on_begun = Some(command.on_begun);
+        let mut on_point_of_no_return = Some(command.on_point_of_no_return);
         loop {
             let now = self.clock.now();
             let begin = Begin {
@@ -127,17 +128,17 @@ impl CompleteCheckout {
                 checkout: command.id.clone(),
                 attempt: AttemptId::generate(now),
                 instrument: instrument.clone(),
-                owned_for: self.limits.grace + OWNERSHIP_MARGIN,
+                owned_for: self.limits.grace + LEASE_MARGIN,
             };
             return match self.checkouts.begin_completion(ctx, begin).await? {
                 Begun::Claimed { checkout, attempt } => {
-                    if let Some(on_begun) = on_begun.take() {
-                        on_begun(&checkout);
+                    if let Some(on_point_of_no_return) = on_point_of_no_return.take() {
+                        on_point_of_no_return(&checkout);
                     }
                     self.finish(ctx, means.as_ref(), checkout, &attempt).await
                 }
                 Begun::Answered(answer) => Ok(answer),
-                Begun::Unknown(checkout) => Ok(as_it_stands(checkout)),
+                Begun::Unknown(checkout) => Ok(current_state(checkout)),
                 Begun::InProgress | Begun::Free => match self.wait_for_owner(ctx, &command.claim, &command.id).await? {
                     Some(answer) => Ok(answer),
                     None => continue,
@@ -146,27 +147,27 @@ impl CompleteCheckout {
         }
     }
 
-    /// What to charge with; `None` when the instrument brings no credential and none is on file.
+    /// Finds the credential to charge. `None` if the instrument has no credential and none is on file.
     async fn means(
         &self,
         ctx: &RequestContext,
         choice: &PaymentChoice,
-    ) -> Result<Option<Means>, Failure<CheckoutRefusal>> {
+    ) -> Result<Option<PaymentMeans>, Failure<CheckoutRefusal>> {
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
         let credential = match &choice.credential {
             Some(credential) => Some(credential.clone()),
             None => gateway.on_file(ctx, choice).await?,
         };
-        Ok(credential.map(|credential| Means { gateway, credential }))
+        Ok(credential.map(|credential| PaymentMeans { gateway, credential }))
     }
 
-    /// Everything past the point of no return, within the grace: the answer, or the fault that kept the gateway from
-    /// being reached.
+    /// Runs the steps after the point of no return, within the grace. Returns the answer, or the fault because of which
+    /// the payment was not made.
     async fn finish(
         &self,
         ctx: &RequestContext,
-        means: Option<&Means>,
+        means: Option<&PaymentMeans>,
         checkout: Checkout,
         attempt: &Attempt,
     ) -> Result<Answer, Failure<CheckoutRefusal>> {
@@ -174,21 +175,22 @@ impl CompleteCheckout {
         match self.charge_and_settle(&ctx, means, attempt).await {
             Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
             Ok(Charge::NotAttempted(fault)) => Err(fault.into()),
-            Ok(Charge::Unknown) => Ok(as_it_stands(checkout)),
-            // What happened outside could not be recorded here. The attempt is on file: the reconciler will.
+            Ok(Charge::Unknown) => Ok(current_state(checkout)),
+            // The outcome could not be recorded here. The attempt is recorded, so the reconciler settles it.
             Err(fault) => {
                 error!(ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
                     "attempt_id" => %attempt.id, "checkout_id" => %checkout.id,
                     "error_code" => fault.kind().as_str(), "error" => fault.chain());
-                self.give_up(&ctx, attempt).await;
-                Ok(as_it_stands(checkout))
+                self.release_lease(&ctx, attempt).await;
+                Ok(current_state(checkout))
             }
         }
     }
 
-    /// Lets the reconciler have the attempt at once. Where that fails too, it waits until the ownership is over.
-    async fn give_up(&self, ctx: &RequestContext, attempt: &Attempt) {
-        let ctx = ctx.must_finish(OWNERSHIP_MARGIN);
+    /// Ends the lease on the attempt, so that the reconciler can claim it at once. If this fails, the lease expires
+    /// later.
+    async fn release_lease(&self, ctx: &RequestContext, attempt: &Attempt) {
+        let ctx = ctx.must_finish(LEASE_MARGIN);
         if let Err(fault) = self.attempts.postpone(&ctx, attempt, self.clock.now()).await {
             warn!(ctx.log(), "attempt keeps its owner until the ownership is over"; "op" => fault.operation(),
                 "attempt_id" => %attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
@@ -198,14 +200,14 @@ impl CompleteCheckout {
     async fn charge_and_settle(
         &self,
         ctx: &RequestContext,
-        means: Option<&Means>,
+        means: Option<&PaymentMeans>,
         attempt: &Attempt,
     ) -> Result<Charge, Fault> {
         if attempt.money.amount.is_zero() {
             return Ok(Charge::Settled(self.settle(ctx, attempt, PaymentOutcome::Confirmed).await?));
         }
         let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
-        let Means { gateway, credential } = means.ok_or_else(missing)?;
+        let PaymentMeans { gateway, credential } = means.ok_or_else(missing)?;
         let call = ctx.at_most(self.limits.gateway_call);
         let reference = match gateway.open(&call, attempt).await {
             Ok(reference) => reference,
@@ -216,7 +218,7 @@ impl CompleteCheckout {
                 let outcome = PaymentOutcome::Declined(decline);
                 return Ok(Charge::Settled(self.settle(ctx, attempt, outcome).await?));
             }
-            // Not confirmed, so not charged, whatever the gateway made of it: give everything back.
+            // The payment is not confirmed, so it is not charged, whatever the gateway did: release everything.
             Err(Failure::Fault(fault)) => return self.not_attempted(ctx, attempt, "payment.open", fault).await,
         };
         let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
@@ -252,8 +254,9 @@ impl CompleteCheckout {
         until_recorded(ctx, &*self.clock, || self.checkouts.settle(ctx, settlement.clone())).await
     }
 
-    /// Gives everything back; `fault` says why the payment was not made. If the key was given back before, and another
-    /// attempt was made under it, that one is the answer.
+    /// Settles an attempt that was not charged because of `fault`: releases the stock and the idempotency key. If the
+    /// reconciler released the key before and another attempt was made with it, the outcome of that attempt is
+    /// returned.
     async fn not_attempted(
         &self,
         ctx: &RequestContext,
@@ -268,8 +271,8 @@ impl CompleteCheckout {
         Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
     }
 
-    /// Charges; `None` when the gateway does not say what came of it. What waits for the buyer is cancelled before
-    /// anyone is told, so that it cannot be charged after its stock was released.
+    /// Confirms the payment at the gateway. `None` if the outcome is not known. A payment that requires authentication
+    /// by the buyer is cancelled at the gateway first, so that it cannot be charged after its stock is released.
     async fn confirm(
         &self,
         ctx: &RequestContext,
@@ -287,21 +290,23 @@ impl CompleteCheckout {
         Ok(gateway.cancel(&call, reference).await?.after_action_required())
     }
 
-    /// Waits, holding nothing, until the owner of the key is done or the caller's time is nearly over. `None` when the
-    /// owner gave the key back: then it can be claimed anew.
+    /// Waits until the owner of the key has finished, without holding a connection or a lock. Refuses with
+    /// [`KeyRefusal::InProgress`] shortly before the caller's deadline. `None` means that the owner released the key,
+    /// so that it can be claimed again.
     async fn wait_for_owner(
         &self,
         ctx: &RequestContext,
         claim: &KeyClaim,
         id: &CheckoutId,
     ) -> Result<Option<Answer>, Failure<CheckoutRefusal>> {
-        let mut pause = FIRST_PAUSE;
-        while ctx.deadline().remaining() > pause + LONGEST_PAUSE {
+        for pause in (0..).map(|retries| backoff(FIRST_PAUSE, LONGEST_PAUSE, retries)) {
+            if ctx.deadline().remaining() <= pause + LONGEST_PAUSE {
+                break;
+            }
             self.clock.pause(ctx, pause).await?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
             match self.checkouts.completion(ctx, claim.clone(), id.clone()).await? {
                 Begun::Answered(answer) => return Ok(Some(answer)),
-                Begun::Unknown(checkout) => return Ok(Some(as_it_stands(checkout))),
+                Begun::Unknown(checkout) => return Ok(Some(current_state(checkout))),
                 Begun::Free if ctx.deadline().remaining() >= self.limits.minimum => return Ok(None),
                 Begun::Free => return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into()),
                 Begun::InProgress | Begun::Claimed { .. } => {}
@@ -311,7 +316,7 @@ impl CompleteCheckout {
     }
 }
 
-/// No answer to replay: how the checkout is at this moment.
-fn as_it_stands(checkout: Checkout) -> Answer {
+/// The answer while the outcome is not known: the checkout in its current state, not a replay.
+fn current_state(checkout: Checkout) -> Answer {
     Answer { outcome: Outcome::Checkout(checkout), replayed: false }
 }

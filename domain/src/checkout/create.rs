@@ -1,4 +1,4 @@
-//! Opens a checkout.
+//! Creates a checkout.
 
 use std::sync::Arc;
 use std::time::Duration;

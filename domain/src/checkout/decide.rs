@@ -1,4 +1,4 @@
-//! Pricing: from what is asked for and what is known to what it costs and what is missing. Pure.
+//! Pricing: computes the lines, totals, messages and status of a checkout from a request and the stored facts.
 
 use std::collections::HashMap;
 
@@ -12,25 +12,25 @@ use crate::money::Amount;
 use crate::promotion::{Discount, Rejection, discount};
 use crate::stock::{Demand, StockLevel};
 
-/// All that pricing needs to know, read in the same transaction as the write that follows.
+/// The stored facts that pricing needs, read in the transaction that writes the checkout.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub variants: Vec<Variant>,
     pub stock: Vec<StockLevel>,
-    /// The discounts that the request's codes name.
+    /// The discounts that the codes of the request name.
     pub discounts: Vec<Discount>,
     pub fulfillment: FulfillmentFacts,
 }
 
-/// Not one of the items asked for can be sold. There is no checkout to speak of; these messages say why.
+/// None of the requested items can be sold, so there is no checkout. The messages say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingToSell(pub Vec<Message>);
 
-/// Prices a request. `before` is the content that it replaces, if any.
+/// Prices a request. `before` is the content that the request replaces, if any.
 ///
-/// Items that are not sold, or sold out, are left out with a message; items that are short stay, with a message. Both
-/// keep the checkout incomplete until the platform asks for what there is. If nothing is left to sell there is nothing
-/// to price.
+/// An item that is unknown or has no stock is left out, with a message. An item with too little stock stays in, with a
+/// message. Both keep the checkout incomplete until the platform changes the request. If no item is left, the result is
+/// [`NothingToSell`].
 pub fn price(
     request: &CheckoutRequest,
     before: Option<&Details>,
@@ -50,7 +50,7 @@ pub fn price(
         line.discount = *off;
     }
     messages.extend(discounted.rejected.iter().map(|(index, why)| rejected_code(request, *index, *why)));
-    messages.extend(unknown_claims(request));
+    messages.extend(rejected_claims(request));
 
     let needs_delivery = lines.iter().any(|line| line.requires_shipping);
     let (fulfillment, problems) = match &request.fulfillment {
@@ -61,7 +61,7 @@ pub fn price(
             arrange(wanted, earlier.and_then(|before| before.fulfillment.as_ref()), &facts.fulfillment, &basket)
         }
     };
-    // What needs no delivery lacks nothing for it.
+    // Without a line to ship, no delivery data can be missing.
     if needs_delivery {
         if fulfillment.is_none() && problems.is_empty() {
             let text = "Fulfillment address and option must be selected";
@@ -94,7 +94,7 @@ pub fn price(
     Ok((details, status))
 }
 
-/// The status that a set of messages means for a checkout that no one is completing.
+/// The status that the messages of a checkout mean while it is not being completed.
 pub(super) fn status_for(messages: &[Message]) -> Status {
     if messages.iter().any(|message| message.severity.needs_the_buyer()) {
         Status::RequiresEscalation
@@ -105,20 +105,21 @@ pub(super) fn status_for(messages: &[Message]) -> Status {
     }
 }
 
-/// Whether what was offered before may be offered again: the addresses of one buyer are not shown to another. A buyer
-/// who had no e-mail address had no address book, so what was offered then came from the platform.
+/// Whether the destinations offered before may be offered again: stored addresses of one buyer must not be shown to
+/// another. Without an email address the shop looks up no stored addresses, so what was offered then came from the
+/// platform.
 fn is_same_buyer(before: &Details, request: &CheckoutRequest) -> bool {
     let email = |buyer: &Option<Buyer>| buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).map(Email::key);
     let earlier = email(&before.buyer);
     earlier.is_none() || earlier == email(&request.buyer)
 }
 
-/// What the lines ask of the stock.
+/// The units that the lines demand from the stock.
 pub fn demand_of(lines: &[Line]) -> Demand {
     Demand::of(lines.iter().map(|line| (&line.sku, i64::from(line.quantity))))
 }
 
-/// The messages that tell which lines the stock does not cover; none if it covers all of them.
+/// The messages for the lines that the stock does not cover.
 pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
     let demand = demand_of(lines);
     let wanted: HashMap<&Sku, i64> = demand.iter().collect();
@@ -166,7 +167,7 @@ fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Fac
     (lines, messages)
 }
 
-/// Hands out line ids: a known id is kept, once; everything else gets the next free number.
+/// Assigns line ids: a known id is kept once; each other line gets the next free number.
 struct LineIds {
     known: Vec<LineId>,
     next: usize,
@@ -207,7 +208,7 @@ fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Mes
     Message::new(Severity::Warning, message_code, text, Some(Subject::Code(index)))
 }
 
-fn unknown_claims(request: &CheckoutRequest) -> Vec<Message> {
+fn rejected_claims(request: &CheckoutRequest) -> Vec<Message> {
     let claims = request.context.iter().flat_map(|context| &context.eligibility);
     claims
         .enumerate()
@@ -219,67 +220,34 @@ fn unknown_claims(request: &CheckoutRequest) -> Vec<Message> {
         .collect()
 }
 
-/// What a problem of the delivery is to the platform. Two of them are only notes.
+/// The message for a problem of the delivery. Two problems are warnings; the others block the completion.
 fn delivery_problem(problem: FulfillmentProblem) -> Message {
     use FulfillmentProblem as P;
-    let (severity, code, text, subject) = match problem {
-        P::PickupNotOffered => {
-            (Severity::Recoverable, MessageCode::MethodUnavailable, "Pickup is not offered", Subject::Fulfillment)
-        }
-        P::OneDestinationOnly => (
-            Severity::Warning,
-            MessageCode::OneDestinationOnly,
-            "All items are shipped to one destination",
-            Subject::Fulfillment,
-        ),
-        P::DestinationMissing => (
-            Severity::Recoverable,
-            MessageCode::Missing,
-            "A fulfillment address must be selected",
-            Subject::Destination,
-        ),
-        P::UnknownDestination => (
-            Severity::Recoverable,
-            MessageCode::UnknownSelection,
-            "The selected destination was not offered",
-            Subject::Destination,
-        ),
-        P::CountryMissing(index) => (
-            Severity::Recoverable,
-            MessageCode::Missing,
-            "The fulfillment address must name its country",
-            Subject::Country(index),
-        ),
-        P::CountryUnreadable(index) => (
-            Severity::Recoverable,
-            MessageCode::UnknownCountry,
-            "The country of the fulfillment address is not known; give its ISO 3166-1 code",
-            Subject::Country(index),
-        ),
-        P::PlaceMissing => (
-            Severity::Warning,
-            MessageCode::Missing,
-            "The fulfillment address names a country and no place in it",
-            Subject::Destination,
-        ),
-        P::Undeliverable => (
-            Severity::Recoverable,
-            MessageCode::AddressUndeliverable,
-            "Nothing is shipped to this address",
-            Subject::Destination,
-        ),
-        P::OptionMissing => (
-            Severity::Recoverable,
-            MessageCode::Missing,
-            "A fulfillment option must be selected",
-            Subject::DeliveryOption,
-        ),
-        P::UnknownOption => (
-            Severity::Recoverable,
-            MessageCode::UnknownSelection,
-            "The selected option was not offered",
-            Subject::DeliveryOption,
-        ),
+    use MessageCode as M;
+    use Severity::{Recoverable, Warning};
+    let (severity, code, subject) = match problem {
+        P::PickupNotOffered => (Recoverable, M::MethodUnavailable, Subject::Fulfillment),
+        P::OneDestinationOnly => (Warning, M::OneDestinationOnly, Subject::Fulfillment),
+        P::DestinationMissing => (Recoverable, M::Missing, Subject::Destination),
+        P::UnknownDestination => (Recoverable, M::UnknownSelection, Subject::Destination),
+        P::CountryMissing(index) => (Recoverable, M::Missing, Subject::Country(index)),
+        P::CountryUnreadable(index) => (Recoverable, M::UnknownCountry, Subject::Country(index)),
+        P::PlaceMissing => (Warning, M::Missing, Subject::Destination),
+        P::Undeliverable => (Recoverable, M::AddressUndeliverable, Subject::Destination),
+        P::OptionMissing => (Recoverable, M::Missing, Subject::DeliveryOption),
+        P::UnknownOption => (Recoverable, M::UnknownSelection, Subject::DeliveryOption),
+    };
+    let text = match problem {
+        P::PickupNotOffered => "Pickup is not offered",
+        P::OneDestinationOnly => "All items are shipped to one destination",
+        P::DestinationMissing => "A fulfillment address must be selected",
+        P::UnknownDestination => "The selected destination was not offered",
+        P::CountryMissing(_) => "The fulfillment address must name its country",
+        P::CountryUnreadable(_) => "The country of the fulfillment address is not known; give its ISO 3166-1 code",
+        P::PlaceMissing => "The fulfillment address names a country and no place in it",
+        P::Undeliverable => "Nothing is shipped to this address",
+        P::OptionMissing => "A fulfillment option must be selected",
+        P::UnknownOption => "The selected option was not offered",
     };
     Message::new(severity, code, text, Some(subject))
 }

@@ -1,4 +1,4 @@
-//! Cancels checkouts that nobody finished and forgets those that are long over.
+//! The background task that cancels expired checkouts and deletes checkouts that ended long ago.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
+/// Rows per pass: checkouts that the pass cancels, and checkouts that it deletes.
 const BATCH: u32 = 500;
 
-/// A checkout with an unresolved payment attempt is never touched, however old.
+/// Never changes a checkout with an unsettled payment attempt, however old the checkout is.
 pub struct CheckoutExpiry {
     checkouts: Arc<dyn CheckoutStore>,
     clock: Arc<dyn Clock>,
@@ -34,14 +35,8 @@ impl BackgroundTask for CheckoutExpiry {
         let now = self.clock.now();
         let expired = self.checkouts.expire(ctx, now, now - self.retention, BATCH);
         Box::pin(async move {
-            let (cancelled, forgotten) = expired.await?;
-            Ok(match (cancelled, forgotten) {
-                (0, 0) => Progress::Idle,
-                (cancelled, forgotten) if cancelled < BATCH && forgotten < BATCH => {
-                    Progress::Done(cancelled + forgotten)
-                }
-                (cancelled, forgotten) => Progress::More(cancelled + forgotten),
-            })
+            let (cancelled, deleted) = expired.await?;
+            Ok(Progress::of(cancelled + deleted, cancelled.max(deleted) >= BATCH))
         })
     }
 }

@@ -1,8 +1,8 @@
-//! What a checkout tells the platform about itself.
+//! Messages: what a checkout says about itself to the platform.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that the platform, or the buyer, should know.
+/// One piece of information for the platform or the buyer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub severity: Severity,
@@ -11,18 +11,18 @@ pub struct Message {
     pub subject: Option<Subject>,
 }
 
-/// How much it matters. Everything but `Warning` is an error that keeps the checkout from completing.
+/// The severity. Each severity but `Warning` is an error that blocks the completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
-    /// The platform can mend it by an update.
+    /// The platform can fix it with an update.
     Recoverable,
-    /// Only the buyer can, on the shop's own page.
+    /// The buyer must provide something on the shop's page.
     RequiresBuyerInput,
-    /// The buyer must look at it and agree, on the shop's own page.
+    /// The buyer must review and accept it on the shop's page.
     RequiresBuyerReview,
-    /// No one can; start anew.
+    /// It cannot be fixed; the platform must create another checkout.
     Unrecoverable,
-    /// The result differs from what was asked; the buyer should be told.
+    /// The result differs from the request; the platform should inform the buyer.
     Warning,
 }
 
@@ -41,18 +41,18 @@ pub enum MessageCode {
     OutOfStock,
     ItemUnavailable,
     AddressUndeliverable,
-    /// Something that is needed was not given.
+    /// A required value is missing.
     Missing,
-    /// A destination or an option that was not offered.
+    /// The selected destination or option was not offered.
     UnknownSelection,
-    /// A country that is none.
+    /// The text is not the name or code of a country.
     UnknownCountry,
     MethodUnavailable,
     OneDestinationOnly,
     PaymentFailed,
-    /// The payment was not made, and no one refused it.
+    /// The payment was not made, and no bank or gateway refused it.
     PaymentNotAttempted,
-    /// The buyer's bank wants to hear from the buyer.
+    /// The bank requires authentication by the buyer (3-D Secure).
     BuyerAuthentication,
     DiscountCodeInvalid,
     DiscountCodeAlreadyApplied,
@@ -62,12 +62,12 @@ pub enum MessageCode {
 }
 
 impl MessageCode {
-    /// It tells how the last payment ended, and says nothing once the next one begins.
+    /// Whether the code describes the last payment. Such a message is removed when the next payment begins.
     pub const fn is_about_payment(self) -> bool {
         matches!(self, Self::PaymentFailed | Self::PaymentNotAttempted | Self::BuyerAuthentication)
     }
 
-    /// The stable word for it. Standard codes of the commerce protocol where there is one.
+    /// The stable code on the wire. Standard codes of the commerce protocol where one exists.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OutOfStock => "out_of_stock",
@@ -90,21 +90,21 @@ impl MessageCode {
     }
 }
 
-/// What a message is about. The surface renders it as a path into its own document.
+/// The part of the checkout that a message is about. The wire format renders it as a path into the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    /// Index of a line in the answer.
+    /// The index of a line in the response.
     Line(usize),
-    /// Index of a line in the request, when the answer has no such line.
+    /// The index of a line in the request, if the response has no such line.
     RequestedLine(usize),
     Fulfillment,
     Destination,
-    /// The country of a destination, by its index.
+    /// The country of the destination with this index.
     Country(usize),
     DeliveryOption,
-    /// Index of a discount code.
+    /// The index of a discount code.
     Code(usize),
-    /// Index of an eligibility claim.
+    /// The index of an eligibility claim.
     Eligibility(usize),
     Payment,
 }

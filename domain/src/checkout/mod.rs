@@ -1,19 +1,22 @@
-//! From a basket to an order.
+//! Checkouts: from a basket to an order. This module is an exception and not the pattern to copy: a completion is a
+//! saga, two transactions around a charge. The pattern of an ordinary module is in [`crate::order`].
 //!
 //! ```text
 //!   incomplete <----> ready_for_complete -----> complete_in_progress -----> completed
 //!       ^                    ^    ^                     |
 //!       |                    |    '---------------------'  declined, or cancelled at the gateway
-//!       '-> requires_escalation <-------------------'  the bank wants to hear from the buyer
+//!       '-> requires_escalation <-------------------'  the bank requires authentication by the buyer
 //!
-//!   incomplete, ready_for_complete, requires_escalation -----> canceled    by the platform, or when time is over
+//!   incomplete, ready_for_complete, requires_escalation -----> canceled    by the platform, or on expiry
 //! ```
 //!
-//! A checkout is priced whenever its content changes and keeps that price until it changes again or expires: what the
-//! buyer saw is what is charged. It belongs to the platform that created it and answers no one else.
+//! A checkout is priced when its content changes and keeps this price until the content changes again or the checkout
+//! expires. So the buyer pays the amount that the buyer saw. A checkout belongs to the platform that created it; other
+//! platforms cannot read it.
 //!
-//! Completion is the flow everything else is measured by; read [`complete`](CompleteCheckout) with
-//! `docs/WALKTHROUGH.md` beside it.
+//! The rules are in `decide.rs` (pricing), `totals.rs` and `transitions.rs` (status changes). The port is
+//! [`CheckoutStore`]. Each use case is a file named after its verb. Read [`CompleteCheckout`] next, with
+//! `docs/WALKTHROUGH.md`.
 
 mod cancel;
 mod complete;
@@ -28,7 +31,7 @@ mod transitions;
 mod update;
 
 pub use cancel::{CancelCheckout, CancelCommand};
-pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnBegun};
+pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnPointOfNoReturn};
 pub use create::{CreateCheckout, CreateCommand};
 pub use decide::{Facts, NothingToSell, demand_of, price, shortages};
 pub use expire::CheckoutExpiry;

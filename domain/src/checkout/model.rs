@@ -1,4 +1,4 @@
-//! A checkout, and what a platform may ask of it.
+//! The checkout, and the content that a platform may request.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,16 @@ impl Named for Checkout {
     const PREFIX: &'static str = "chk";
 }
 
-/// A purchase in the making. Every change raises `version` by one.
+/// A purchase in preparation. Each change increments `version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
     pub id: CheckoutId,
-    /// The platform that created it, and the only one that it answers.
+    /// The platform that created it. No other platform may read or change it.
     pub owner: PlatformId,
     pub status: Status,
     pub version: i64,
     pub currency: Currency,
-    /// Names its page for the buyer.
+    /// The token of its page for the buyer.
     pub page: PageToken,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: Timestamp,
@@ -41,18 +41,18 @@ pub struct Checkout {
     pub updated_at: Timestamp,
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: Timestamp,
-    /// The payment attempt that is under way, or that paid for it.
+    /// The payment attempt that is in progress, or that paid for it.
     pub attempt: Option<AttemptId>,
     pub order: Option<OrderLink>,
     pub details: Details,
 }
 
-/// Where a checkout stands. See the module's picture for what leads where.
+/// The status of a checkout. The diagram in the module documentation shows the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Status {
     Incomplete,
-    /// The buyer must act on the shop's own page.
+    /// The buyer must act on the shop's page.
     RequiresEscalation,
     ReadyForComplete,
     CompleteInProgress,
@@ -61,25 +61,25 @@ pub enum Status {
 }
 
 impl Status {
-    /// It can still be changed, cancelled, completed or run out of time.
+    /// Whether it can be changed, cancelled, completed or expire.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Incomplete | Self::RequiresEscalation | Self::ReadyForComplete)
     }
 
-    /// Nothing leads out of it.
+    /// Whether the status is final.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Canceled)
     }
 }
 
-/// The order that a checkout became.
+/// A link to the order that a checkout became.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderLink {
     pub id: OrderId,
     pub page: PageToken,
 }
 
-/// The content: what was asked for and what it costs.
+/// The content: the requested goods, and their price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub lines: Vec<Line>,
@@ -87,25 +87,26 @@ pub struct Details {
     pub context: Option<BuyerContext>,
     pub attribution: BTreeMap<String, String>,
     pub fulfillment: Option<Fulfillment>,
-    /// Codes as the platform sent them; `None` when it sent none.
+    /// The discount codes as the platform sent them. `None` if it sent no list.
     pub codes: Option<Vec<String>>,
     pub discounts: Vec<AppliedDiscount>,
-    /// Without their credentials, which are never kept.
+    /// The payment instruments without credentials. Credentials are never stored.
     pub instruments: Vec<Instrument>,
     pub totals: Totals,
     pub messages: Vec<Message>,
-    /// Whether the platform that completes it may use the shop's address book. Documents of earlier versions lack it.
+    /// Whether the platform that completes it may use the stored addresses. Documents of earlier versions lack the
+    /// field.
     #[serde(default)]
     pub of_registered_platform: bool,
 }
 
 impl Details {
-    /// The lines that must be brought to the buyer.
+    /// The lines that must be shipped.
     pub fn delivered_lines(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(|line| line.requires_shipping)
     }
 
-    /// Where the goods go and how; `None` while that is open, and if nothing needs delivery.
+    /// The destination and the shipping option. `None` if they are not selected yet, or if nothing needs delivery.
     pub fn delivery(&self) -> Option<(&Destination, &ShippingOption)> {
         self.delivered_lines().next()?;
         let fulfillment = self.fulfillment.as_ref()?;
@@ -121,7 +122,7 @@ impl LineId {
     pub const MAX_LENGTH: usize = 64;
 }
 
-/// A line of goods at the price it was quoted for.
+/// A line of goods at its quoted price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub id: LineId,
@@ -131,7 +132,7 @@ pub struct Line {
     pub unit_price: Amount,
     pub quantity: Quantity,
     pub requires_shipping: bool,
-    /// Taken off this line by line-level discounts. Positive.
+    /// The amount that line-level discounts take off this line. Positive.
     pub discount: Amount,
 }
 
@@ -145,7 +146,7 @@ impl Line {
     }
 }
 
-/// Hints about the buyer's market. They do not change prices; they are kept and echoed.
+/// Hints about the buyer's market. They do not change prices; the shop stores and returns them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuyerContext {
     pub country: Option<String>,
@@ -154,11 +155,11 @@ pub struct BuyerContext {
     pub language: Option<String>,
     pub currency: Option<String>,
     pub intent: Option<String>,
-    /// Benefits that the buyer claims. The shop knows none yet; each is answered with a warning.
+    /// The benefits that the buyer claims. The shop supports none; each claim gets a warning.
     pub eligibility: Vec<String>,
 }
 
-/// The whole content that a platform wants. An update replaces everything.
+/// The complete content that a platform requests. An update replaces the whole content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckoutRequest {
     pub lines: Vec<RequestedLine>,
@@ -171,7 +172,7 @@ pub struct CheckoutRequest {
 }
 
 impl CheckoutRequest {
-    /// More lines than anyone reads on one screen; with [`Quantity::MAX`] it bounds every total.
+    /// The highest number of lines. With [`Quantity::MAX`] it bounds each total.
     pub const MAX_LINES: usize = 100;
     pub const MAX_CODES: usize = 20;
     pub const MAX_DESTINATIONS: usize = 20;
@@ -180,9 +181,9 @@ impl CheckoutRequest {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedLine {
-    /// The id of a line of an earlier answer, to keep it.
+    /// The id of a line in an earlier response, to keep that id.
     pub id: Option<LineId>,
-    /// What the platform calls the item. Need not exist.
+    /// The SKU that the platform sent. It need not exist.
     pub sku: String,
     pub quantity: Quantity,
 }

@@ -1,4 +1,4 @@
-//! What the use cases ask of storage.
+//! The storage port of the checkout use cases.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use crate::money::Currency;
 use crate::payment::{Attempt, AttemptId, Instrument, PaymentOutcome};
 use serde::{Deserialize, Serialize};
 
-/// The checkouts of the shop. Each method is one transaction.
+/// The store of checkouts. Each method is one transaction.
 ///
-/// Methods that take a [`KeyClaim`] run once per idempotency key: whoever comes later with the same key and the same
-/// request gets the first outcome again, with `replayed` set, and nothing else happens.
+/// Methods that take a [`Write`] or a [`Begin`] are keyed writes. They run once per idempotency key: a later call with
+/// the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A key that
+/// cannot be used is refused with [`CheckoutRefusal::Key`].
 pub trait CheckoutStore: Send + Sync {
-    /// Prices the request against the catalogue, the stock, the rates and the codes, and stores the checkout.
+    /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout.
     fn create(
         &self,
         ctx: &RequestContext,
@@ -27,14 +28,14 @@ pub trait CheckoutStore: Send + Sync {
         checkout: NewCheckout,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
-    /// The checkout as it is stored, or [`CheckoutRefusal::NotFound`] when it does not exist or is not the caller's.
-    /// How it stands at a time is for [`Checkout::as_of`] to say.
+    /// Returns the stored checkout. Refuses with [`CheckoutRefusal::NotFound`] if it does not exist or if the caller
+    /// does not own it. The stored status may have expired: [`Checkout::as_of`] gives the status at a time.
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>>;
 
-    /// The checkout whose page this is. Holding the token is the permission.
+    /// Returns the checkout with this page token, for any caller. `None` if there is none.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault>;
 
-    /// Replaces the whole content of an open checkout and prices it anew.
+    /// Replaces the whole content of an open checkout and prices it again.
     fn update(
         &self,
         ctx: &RequestContext,
@@ -51,15 +52,16 @@ pub trait CheckoutStore: Send + Sync {
         id: CheckoutId,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
-    /// Holds the stock in SKU order, records the payment attempt and marks the checkout as being completed, all or
-    /// nothing. Its commit is the point of no return.
+    /// Transaction 1 of a completion: holds the stock in SKU order, records the payment attempt and sets the status to
+    /// `complete_in_progress`, all or nothing. The commit is the point of no return.
     fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
 
-    /// Records what became of a payment attempt: places the order and takes the stock, or releases it; and answers
-    /// the idempotency key that began it. Settling twice changes nothing and returns what the first one made.
+    /// Transaction 2 of a completion: records the outcome of a payment attempt. Places the order and takes the stock,
+    /// or releases the stock, and stores the outcome for the idempotency key of the completion. Idempotent: a second
+    /// call changes nothing and returns the outcome of the first.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// How the completion under this key stands now: see [`Begun`]. Never claims anything.
+    /// Returns the state of the completion with this key, see [`Begun`]. Claims nothing and changes nothing.
     fn completion(
         &self,
         ctx: &RequestContext,
@@ -67,8 +69,8 @@ pub trait CheckoutStore: Send + Sync {
         id: CheckoutId,
     ) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
 
-    /// Cancels at most `limit` open checkouts whose time is over, and forgets at most `limit` final ones last changed
-    /// before `forget_before`. Returns how many of each.
+    /// Cancels at most `limit` expired open checkouts, and deletes at most `limit` final checkouts last changed before
+    /// `forget_before`. Returns the number cancelled and the number deleted.
     fn expire(
         &self,
         ctx: &RequestContext,
@@ -78,7 +80,7 @@ pub trait CheckoutStore: Send + Sync {
     ) -> PortFuture<(u32, u32), Fault>;
 }
 
-/// A checkout about to be made.
+/// The values of a new checkout.
 #[derive(Clone, Debug)]
 pub struct NewCheckout {
     pub id: CheckoutId,
@@ -90,46 +92,47 @@ pub struct NewCheckout {
 
 pub type Answer = idempotency::Answer<Outcome>;
 
-/// Every definite end of a keyed write. A snapshot of it is stored with the key, in the transaction of the effect, and
-/// is what a repetition is answered with.
+/// The outcome of a keyed write. A snapshot of it is stored with the idempotency key, in the transaction of the effect,
+/// and is replayed to repeated requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It was done, or refused in-band: the checkout's status and messages tell.
+    /// The write was done, or refused in-band: the status and the messages of the checkout say which.
     Checkout(Checkout),
-    /// The payment was refused; nothing is held, and another instrument may be tried under another key.
+    /// The payment was refused and the stock is released. The platform may retry with another instrument and another
+    /// key.
     Declined(Checkout),
-    /// Nothing that was asked for is sold; no checkout was made or changed.
+    /// None of the requested items is sold. No checkout was created or changed.
     NothingToSell(Vec<Message>),
 }
 
-/// What begins a completion.
+/// The input of [`CheckoutStore::begin_completion`].
 #[derive(Clone, Debug)]
 pub struct Begin {
     pub write: Write,
     pub checkout: CheckoutId,
     pub attempt: AttemptId,
-    /// `None` if none was given; then it begins only where there is nothing to pay.
+    /// `None` if the platform sent no instrument. Then only a checkout with nothing to pay is completed.
     pub instrument: Option<Instrument>,
-    /// How long the owner of this attempt has it to itself; should it die, the reconciler takes over after that.
+    /// The lease of the calling process on the attempt. After the lease the reconciler may claim the attempt.
     pub owned_for: Duration,
 }
 
-/// How a completion stands.
+/// The state of a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// It is ours: stock is held, and we and no one else call the gateway.
+    /// The calling process owns the attempt: the stock is held, and no other process calls the gateway.
     Claimed { checkout: Checkout, attempt: Attempt },
-    /// It is over.
+    /// The completion has ended with this answer.
     Answered(Answer),
-    /// Another call with this key is at work on it.
+    /// Another call with this key is in progress.
     InProgress,
-    /// No call has this key: its owner gave it back. It can be claimed.
+    /// The key is not claimed, because its last owner released it. It can be claimed.
     Free,
-    /// The gateway's answer is not known yet; the reconciler is finding out.
+    /// The outcome of the payment is not known yet; the reconciler looks it up.
     Unknown(Checkout),
 }
 
-/// What became of an attempt.
+/// The outcome of a payment attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub attempt: AttemptId,
@@ -137,24 +140,24 @@ pub struct Settlement {
     pub now: Timestamp,
 }
 
-/// Why a checkout does not do what was asked. Nothing was changed, and nothing is stored with the key.
+/// Why a request is refused. Nothing was changed, and nothing is stored with the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckoutRefusal {
-    /// It does not exist, or belongs to someone else: the caller cannot tell which.
+    /// The checkout does not exist, or belongs to another platform. The caller cannot tell which.
     NotFound,
-    /// It is being completed; wait for that.
+    /// The checkout is being completed.
     InProgress,
-    /// It is over.
+    /// The checkout has ended with this status.
     NotModifiable(Status),
-    /// Something that only the platform can give is missing.
+    /// A value is missing that only the platform can provide.
     NotReady(Message),
-    /// The instrument names a payment handler that this checkout does not offer.
+    /// The instrument names a payment handler that the shop does not offer.
     UnknownHandler,
-    /// There is something to pay and no instrument was given.
+    /// There is an amount to pay and no instrument was given.
     InstrumentMissing,
-    /// The instrument brings no credential, and none is on file for it.
+    /// The instrument has no credential, and none is on file for it.
     UnknownInstrument,
-    /// The key cannot be used for this.
+    /// The idempotency key cannot be used for this request.
     Key(KeyRefusal),
 }
 

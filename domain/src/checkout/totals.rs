@@ -1,10 +1,10 @@
-//! Totals: an open list of signed lines that always adds up.
+//! Totals: a list of signed amounts whose last entry is the sum of the others.
 
 use serde::{Deserialize, Serialize};
 
 use crate::money::Amount;
 
-/// What a line of the receipt is for. Discounts are negative, everything else is not.
+/// The kind of a total. Discounts are negative; all other kinds are zero or positive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TotalKind {
     Subtotal,
@@ -19,18 +19,18 @@ pub enum TotalKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
     pub kind: TotalKind,
-    /// What the buyer reads beside the amount.
+    /// The text that the buyer reads beside the amount.
     pub label: String,
     pub amount: Amount,
 }
 
-/// A receipt: exactly one subtotal, first; exactly one total, last; the total is the sum of all the others.
+/// The totals of a checkout: exactly one subtotal, first; exactly one total, last; the total is the sum of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Totals(Vec<Total>);
 
 impl Totals {
-    /// Adds up. `discounts` are given as positive amounts; those of zero leave no line.
+    /// Builds the totals. Discounts are given as positive amounts; a discount of zero adds no entry.
     pub fn of(subtotal: Amount, items_discount: Amount, discount: Amount, fulfillment: Option<(&str, Amount)>) -> Self {
         let mut lines = vec![line(TotalKind::Subtotal, "Subtotal", subtotal)];
         if !items_discount.is_zero() {
@@ -51,7 +51,7 @@ impl Totals {
         self.0.iter()
     }
 
-    /// What is to be paid.
+    /// The amount to pay.
     pub fn total(&self) -> Amount {
         self.0.iter().filter(|total| total.kind == TotalKind::Total).map(|total| total.amount).sum()
     }

@@ -1,4 +1,5 @@
-//! What may happen to a checkout, and when. Only the expiry pass, which cancels many at once, sets a status without it.
+//! The status changes of a checkout and their guards. The expiry task, which cancels many checkouts with one statement,
+//! is the only code that sets a status elsewhere.
 
 use super::decide::status_for;
 use super::message::{Message, MessageCode, Severity, Subject};
@@ -8,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::payment::{AttemptId, Instrument};
 
 impl Checkout {
-    /// How it stands at `now`: an open checkout past its time is canceled, whether or not the expiry pass has come by.
-    /// One that is being completed never expires.
+    /// The checkout with its status at `now`: an open checkout past its expiry is canceled, even if the expiry task has
+    /// not stored that yet. A checkout that is being completed never expires.
     #[must_use]
     pub fn as_of(mut self, now: Timestamp) -> Self {
         if self.has_expired(now) {
@@ -22,7 +23,7 @@ impl Checkout {
         self.status.is_open() && self.expires_at <= now
     }
 
-    /// Refuses what only an open checkout allows.
+    /// Refuses a checkout that is not open.
     pub fn must_be_open(&self) -> Result<(), CheckoutRefusal> {
         match self.status {
             Status::Incomplete | Status::RequiresEscalation | Status::ReadyForComplete => Ok(()),
@@ -31,9 +32,9 @@ impl Checkout {
         }
     }
 
-    /// Refuses to complete what still lacks something that the platform must give first.
+    /// Refuses to complete a checkout that lacks a value that the platform must provide.
     pub fn must_be_complete(&self) -> Result<(), CheckoutRefusal> {
-        // Shortages are judged anew, on locked rows, and a refused payment is what another instrument is for.
+        // Stock is checked again on locked rows, and a refused payment is retried with another instrument.
         let settles_itself = |message: &&Message| {
             matches!((message.code, message.subject), (MessageCode::OutOfStock, Some(Subject::Line(_))))
                 || matches!(message.code, MessageCode::PaymentFailed | MessageCode::BuyerAuthentication)
@@ -45,14 +46,14 @@ impl Checkout {
         }
     }
 
-    /// The same checkout with other content.
+    /// Replaces the content and the status.
     #[must_use]
     pub fn revised(mut self, details: Details, status: Status, now: Timestamp) -> Self {
         (self.details, self.status) = (details, status);
         self.touched(now)
     }
 
-    /// Begins to complete: from here only the payment's outcome leads on.
+    /// Begins the completion. From here only the outcome of the payment changes the status.
     #[must_use]
     pub fn completing(mut self, attempt: AttemptId, instrument: Option<Instrument>, now: Timestamp) -> Self {
         self.status = Status::CompleteInProgress;
@@ -62,7 +63,7 @@ impl Checkout {
         self.touched(now)
     }
 
-    /// There was less in stock than the buyer wants.
+    /// Records that the stock does not cover the lines.
     #[must_use]
     pub fn short_of_stock(mut self, shortages: Vec<Message>, now: Timestamp) -> Self {
         self.details.messages.retain(|message| message.code != MessageCode::OutOfStock);
@@ -71,7 +72,7 @@ impl Checkout {
         self.touched(now)
     }
 
-    /// Paid and placed.
+    /// Paid: the order is placed.
     #[must_use]
     pub fn completed(mut self, order: OrderLink, now: Timestamp) -> Self {
         self.status = Status::Completed;
@@ -79,14 +80,14 @@ impl Checkout {
         self.touched(now)
     }
 
-    /// Not paid: it can be completed with another instrument.
+    /// Not paid: the payment was refused. The completion can be retried with another instrument.
     #[must_use]
     pub fn payment_refused(self, reason: &str, now: Timestamp) -> Self {
         let note = Message::new(Severity::Recoverable, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
         self.unpaid(Status::ReadyForComplete, note, now)
     }
 
-    /// Not paid, and not refused by anyone: the same completion can be asked for again.
+    /// Not paid, and not refused by the gateway or a bank. The same completion can be requested again.
     #[must_use]
     pub fn payment_not_attempted(self, now: Timestamp) -> Self {
         let content = "The payment was not made and nothing was charged; it can be tried again";
@@ -94,8 +95,8 @@ impl Checkout {
         self.unpaid(Status::ReadyForComplete, note, now)
     }
 
-    /// Not paid, because the buyer's bank wants to hear from the buyer, which only the shop's own page can arrange.
-    /// The platform may offer another instrument instead.
+    /// Not paid: the bank requires authentication by the buyer, which is possible only on the shop's page. The platform
+    /// may use another instrument instead.
     #[must_use]
     pub fn buyer_required(self, now: Timestamp) -> Self {
         let content = "The buyer's bank asks the buyer to confirm this payment";

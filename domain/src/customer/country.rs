@@ -1,24 +1,24 @@
-//! Countries: one value, however it was spelled.
+//! Countries: one value for every spelling of a country.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A country of ISO 3166-1, by its alpha-2 code in capital letters.
+/// A country of ISO 3166-1, as its alpha-2 code in capital letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CountryCode(&'static str);
 
 impl CountryCode {
-    /// Reads an alpha-2 code, an alpha-3 code or an English name, in capital or small letters. Spaces and punctuation
-    /// do not matter. Numeric codes are not read: without their leading zeros they are ambiguous.
+    /// Parses an alpha-2 code, an alpha-3 code or an English name. Case, spaces and punctuation do not matter. Numeric
+    /// codes are not parsed, because without their leading zeros they are ambiguous.
     pub fn parse(text: &str) -> Option<Self> {
         let letters: String = text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
         let found = match letters.as_str() {
-            // ISO 3166-1 reserves it for the United Kingdom, where it is in everyday use.
+            // ISO 3166-1 reserves it for the United Kingdom, where it is in common use.
             "uk" => celes::Country::from_alpha2("gb"),
             two if two.len() == 2 => celes::Country::from_alpha2(two),
             three if three.len() == 3 => celes::Country::from_alpha3(three),
-            // Names first: an alias of American Samoa is the name of Samoa. Some have punctuation within.
+            // Names before aliases: an alias of American Samoa is the name of Samoa. Some names contain punctuation.
             name => celes::Country::from_name(text.replace([' ', '_'], ""))
                 .or_else(|_| celes::Country::from_name(name))
                 .or_else(|_| celes::Country::from_alias(name)),
@@ -31,19 +31,18 @@ impl CountryCode {
     }
 }
 
-/// The country of an address or of a rate, read where it enters.
-///
-/// It is stored and shown as text: the alpha-2 code of a country that was read, else the text that was given.
+/// The country of an address or of a rate, parsed when it enters the shop. It is stored and shown as text: the alpha-2
+/// code if the country is known, otherwise the given text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Country {
     Known(CountryCode),
-    /// No rule may take it for a country; it is kept only so that it can be reported and shown.
+    /// Text that is no country. No rule uses it as a country; it is kept for messages.
     Unreadable(String),
 }
 
 impl Country {
-    /// Reads an optional field. Blank text is no country.
+    /// Parses an optional field. Blank text gives `None`.
     pub fn given(text: Option<String>) -> Option<Self> {
         text.filter(|text| !text.trim().is_empty()).map(Self::from)
     }
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_country_is_one_code() {
+    fn each_spelling_of_a_country_gives_one_code() {
         for (texts, expected) in [
             (
                 &["US", "us", " us ", "USA", "usa", "U.S.A.", "United States", "UNITED STATES OF AMERICA", "America"][..],
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_long_names_of_all_countries_are_read() {
+    fn codes_and_long_names_of_all_countries_are_parsed() {
         for country in celes::Country::get_countries() {
             for text in [country.alpha2, country.alpha3, country.long_name] {
                 assert_eq!(code(text), Some(country.alpha2), "{text:?}");
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_country_is_stored_as_text_and_read_again() {
+    fn country_is_stored_as_text_and_parsed_again() {
         for (stored, read) in [("\"usa\"", "\"US\""), ("\"US\"", "\"US\""), ("\"Narnia\"", "\"Narnia\"")] {
             let country: Country = serde_json::from_str(stored).expect("text");
             assert_eq!(serde_json::to_string(&country).expect("text"), read);

@@ -1,7 +1,8 @@
-//! Who buys, and where things are sent.
+//! Customers: buyers, their addresses, and countries.
 //!
-//! A known customer is found by e-mail address, and only for a registered platform: otherwise anyone could read an
-//! address book by guessing addresses.
+//! A stored customer is looked up by email address, and only for a registered platform. Otherwise any platform could
+//! read an address book by guessing email addresses. This module has data types only; the addresses are used by
+//! [`crate::fulfillment`].
 
 mod country;
 mod model;

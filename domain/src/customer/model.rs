@@ -6,18 +6,18 @@ use uuid::Uuid;
 
 use super::country::Country;
 
-/// An e-mail address that can be mailed. The part before the @ is kept as it was given: only its own host may say
-/// whether capital letters matter there (RFC 5321, section 2.4).
+/// An email address that can be mailed. The part before the @ keeps its case: only the receiving host may decide
+/// whether the case matters (RFC 5321, section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// Of a whole path in SMTP, without its brackets (RFC 5321, section 4.5.3.1.3).
+    /// The length limit of a path in SMTP, without its brackets (RFC 5321, section 4.5.3.1.3).
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads an address. `None` for one that could not be mailed. Among those are international names before the @,
-    /// since relays without SMTPUTF8 have no spelling for them, and quoted ones, which mailers do not write.
+    /// Parses an address. `None` if it could not be mailed. That includes non-ASCII characters before the @, which
+    /// relays without SMTPUTF8 cannot transmit, and quoted names, which mail programs do not write.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@')?;
@@ -36,18 +36,18 @@ impl Email {
         &self.0
     }
 
-    /// By which a customer is found: without regard to case, because people write their own address in more than one.
+    /// The key that a customer is found by: the address in lower case, because people vary the case of their address.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
 }
 
-/// Such a domain is, or looks like, a number of the Internet Protocol. No top-level domain begins with a digit.
+/// Whether the domain is an IP address, or looks like one. No top-level domain begins with a digit.
 fn ends_in_a_number(domain: &str) -> bool {
     domain.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// What a platform told about the person who buys.
+/// What the platform knows about the buyer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buyer {
     pub first_name: Option<String>,
@@ -57,7 +57,7 @@ pub struct Buyer {
     pub consent: Option<Consent>,
 }
 
-/// What the buyer agreed to. `None` means that nothing was said.
+/// The buyer's consents. `None` means that the platform sent no value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     pub analytics: Option<bool>,
@@ -66,7 +66,7 @@ pub struct Consent {
     pub sale_of_data: Option<bool>,
 }
 
-/// A postal address. All parts are optional: what a carrier needs differs by country.
+/// A postal address. All parts are optional, because the required parts differ by country.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     pub street: Option<String>,
@@ -81,7 +81,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Whether it names a place within its country. Which parts a carrier needs beyond that differs by country.
+    /// Whether the address names a place within its country.
     pub fn names_a_place(&self) -> bool {
         [&self.street, &self.extended, &self.locality, &self.postal_code]
             .into_iter()
@@ -89,12 +89,12 @@ impl Address {
             .any(|part| !part.trim().is_empty())
     }
 
-    /// Whether both name the same place. Names and telephone numbers of the recipient do not matter.
+    /// Whether both addresses name the same place. The recipient's name and telephone number are ignored.
     pub fn same_place(&self, other: &Self) -> bool {
         self.place() == other.place()
     }
 
-    /// Whether both name the same place and the same recipient there.
+    /// Whether both addresses name the same place and the same recipient.
     pub fn is_copy_of(&self, other: &Self) -> bool {
         let recipient = |address: &Self| {
             [&address.first_name, &address.last_name]
@@ -119,21 +119,21 @@ pub struct DestinationId(pub String);
 impl DestinationId {
     pub const MAX_LENGTH: usize = 128;
 
-    /// The id of an address that came without one: the same place always gets the same id.
+    /// Derives the id of an address that has none. The same place always gets the same id.
     pub fn derived(address: &Address) -> Self {
         let content = address.place().join("\u{1f}");
         Self(format!("dest_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, content.as_bytes()).simple()))
     }
 }
 
-/// An address that can be chosen.
+/// An address that the platform can select.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     pub id: DestinationId,
     pub address: Address,
 }
 
-/// The address in `book` that names the same place as `address`, if any.
+/// The address in `book` that names the same place as `address`, if there is one.
 pub fn known_by<'a>(book: &'a [Destination], address: &Address) -> Option<&'a Destination> {
     book.iter().find(|known| known.address.same_place(address))
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_cannot_be_mailed_are_refused() {
+    fn address_that_cannot_be_mailed_is_not_parsed() {
         for (text, expected) in [
             ("ada@example.com", Some("ada@example.com")),
             (" Ada.Byron+sweets@EXAMPLE.com ", Some("Ada.Byron+sweets@example.com")),
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_place_keeps_its_id() {
+    fn same_place_gets_the_same_id() {
         let (plain, shouted) = (address("123 Main St"), address(" 123 MAIN ST "));
         assert_eq!(DestinationId::derived(&plain), DestinationId::derived(&shouted));
         assert_ne!(DestinationId::derived(&plain), DestinationId::derived(&address("124 Main St")));
         let named = Address { first_name: Some("Ada".into()), ..plain.clone() };
         assert!(named.same_place(&plain));
-        // Parts do not run into one another.
+        // Parts are separated, so that their content cannot shift from one to the next.
         let (split, joined) =
             (Address { locality: Some("b".into()), ..address("a") }, Address { locality: None, ..address("ab") });
         assert!(!split.same_place(&joined));

@@ -1,7 +1,10 @@
-//! How a purchase reaches the buyer: methods, their destinations, groups of lines, and options with a price.
+//! Fulfillment: how goods reach the buyer. Methods, their destinations, groups of lines, and priced options.
 //!
-//! The shop ships, in one group to one destination. A checkout therefore has at most one method with exactly one
-//! group; both keep their shape on the wire so that a second one can be added without a new protocol.
+//! The shop ships all goods in one group to one destination. A checkout therefore has at most one method with exactly
+//! one group. Both keep their structure on the wire, so that a second one needs no other protocol.
+//!
+//! The rules are [`arrange`] and [`options_for`] in `decide.rs`. This module has no port: pricing in
+//! [`crate::checkout`] calls the rules with stored facts.
 
 mod decide;
 mod model;

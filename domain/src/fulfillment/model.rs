@@ -1,4 +1,4 @@
-//! Rates, options, and the chosen way of delivery.
+//! Rates, options and the arranged delivery.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::catalog::Sku;
 use crate::customer::{Country, Destination, DestinationId};
 use crate::money::Amount;
 
-/// A class of delivery, such as `standard` or `express`. Rates of one level replace each other by country.
+/// A class of delivery, such as `standard` or `express`. A rate of a country replaces the default rate of its level.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServiceLevel(pub String);
@@ -16,24 +16,24 @@ impl ServiceLevel {
     pub const STANDARD: &'static str = "standard";
 }
 
-/// What delivery costs.
+/// The price of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShippingRate {
     pub id: OptionId,
-    /// `None` for every country without a rate of its own at this service level.
+    /// `None` for all countries without their own rate at this service level.
     pub country: Option<Country>,
     pub service_level: ServiceLevel,
     pub price: Amount,
     pub title: String,
 }
 
-/// When standard delivery is free. Either condition that is set suffices.
+/// A promotion that makes standard delivery free. One fulfilled condition is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeShipping {
     pub id: String,
-    /// Goods before discounts must reach this.
+    /// The subtotal before discounts must be at least this.
     pub min_subtotal: Option<Amount>,
-    /// At least one of these must be in the basket.
+    /// At least one of these SKUs must be in the basket.
     pub eligible_skus: Vec<Sku>,
     pub description: String,
 }
@@ -41,7 +41,7 @@ pub struct FreeShipping {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MethodKind {
     Shipping,
-    /// Known so that it can be refused by name: the shop has no counter.
+    /// Parsed only to be refused with a clear message: the shop offers no pickup.
     Pickup,
 }
 
@@ -49,7 +49,7 @@ pub enum MethodKind {
 #[serde(transparent)]
 pub struct OptionId(pub String);
 
-/// One way of delivery, priced for one destination.
+/// A shipping option, priced for one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShippingOption {
     pub id: OptionId,
@@ -57,16 +57,16 @@ pub struct ShippingOption {
     pub price: Amount,
 }
 
-/// The delivery of all lines of a checkout.
+/// The delivery of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fulfillment {
-    /// What can be chosen: what the platform gave, or what is known of the customer.
+    /// The destinations that can be selected: those that the platform sent, or stored ones.
     pub destinations: Vec<Destination>,
     pub selected_destination: Option<DestinationId>,
     pub group: Group,
 }
 
-/// Lines that travel together. Empty of options until a destination is chosen.
+/// The lines that are shipped together. Has no options until a destination is selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub options: Vec<ShippingOption>,
@@ -85,11 +85,11 @@ impl Fulfillment {
     }
 }
 
-/// What a platform asks for.
+/// The delivery that a platform requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FulfillmentRequest {
     pub kinds: Vec<MethodKind>,
-    /// Destinations that the platform brings; each has an id or gets one from its content.
+    /// The destinations that the platform sent. One without an id gets an id derived from its content.
     pub destinations: Vec<(Option<DestinationId>, crate::customer::Address)>,
     pub selected_destination: Option<DestinationId>,
     pub selected_option: Option<OptionId>,

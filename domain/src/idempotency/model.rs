@@ -1,25 +1,25 @@
-//! Keys, scopes and fingerprints.
+//! Keys, claims, fingerprints and outcomes.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::context::PlatformId;
+use crate::id::is_visible_ascii;
 
-/// How long an outcome is replayed: twice what the protocol demands, as it recommends.
+/// How long an outcome is replayed: twice the time that the protocol requires, as it recommends.
 pub const RETENTION: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// The caller's name for one intent.
+/// An idempotency key: the caller's name for one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
 impl Key {
     pub const MAX_LENGTH: usize = 255;
 
-    /// Accepts 1 to 255 visible ASCII characters.
+    /// Parses 1 to 255 visible ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=Self::MAX_LENGTH).contains(&text.len());
-        (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
+        is_visible_ascii(text, Self::MAX_LENGTH).then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -37,26 +37,26 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A caller's claim to be the one who does it.
+/// The claim of an idempotency key by a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyClaim {
     pub principal: PlatformId,
-    /// The `module.verb` that is claimed.
+    /// The operation that the key is claimed for, `module.verb`.
     pub operation: &'static str,
-    /// What it is done to; empty when it makes something new.
+    /// The id of the resource that the operation changes. Empty if the operation creates one.
     pub resource: String,
     pub key: Key,
     pub fingerprint: Fingerprint,
 }
 
-/// What every keyed write brings: the claim on its idempotency key, and the time it happens at.
+/// What each keyed write is given: the claim of its idempotency key, and the time of the write.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub claim: KeyClaim,
     pub now: Timestamp,
 }
 
-/// What a keyed write came to, and whether an earlier call with the same key did it.
+/// The outcome of a keyed write. `replayed` says that an earlier call with the same key had the effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<O> {
     pub outcome: O,
@@ -68,8 +68,8 @@ pub struct Answer<O> {
 pub enum KeyRefusal {
     /// The key was used before for another request of this operation, or for another resource.
     Reused,
-    /// The first request with this key is still at work.
+    /// The first request with this key is still in progress.
     InProgress,
-    /// The records cannot be consulted, so nothing that must happen once may happen.
+    /// The stored keys cannot be read, so a write that must happen at most once is not allowed.
     Unavailable,
 }

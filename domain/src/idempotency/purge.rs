@@ -1,4 +1,4 @@
-//! Forgets keys that nobody can repeat any more.
+//! The background task that deletes idempotency keys whose retention has ended.
 
 use std::sync::Arc;
 
@@ -10,16 +10,17 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
+/// Rows per pass.
 const BATCH: u32 = 1_000;
 
 pub struct IdempotencyPurge {
-    records: Arc<dyn IdempotencyStore>,
+    store: Arc<dyn IdempotencyStore>,
     clock: Arc<dyn Clock>,
 }
 
 impl IdempotencyPurge {
-    pub fn new(records: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { records, clock }
+    pub fn new(store: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
     }
 }
 
@@ -29,13 +30,7 @@ impl BackgroundTask for IdempotencyPurge {
     }
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let purged = self.records.purge(ctx, self.clock.now() - RETENTION, BATCH);
-        Box::pin(async move {
-            Ok(match purged.await? {
-                0 => Progress::Idle,
-                count if count < BATCH => Progress::Done(count),
-                count => Progress::More(count),
-            })
-        })
+        let purged = self.store.purge(ctx, self.clock.now() - RETENTION, BATCH);
+        Box::pin(async move { purged.await.map(|count| Progress::of(count, count >= BATCH)) })
     }
 }

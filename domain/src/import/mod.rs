@@ -1,7 +1,7 @@
-//! Bringing a merchant's data into the shop.
+//! The import of a merchant's data.
 //!
-//! A batch replaces what it names and leaves the rest alone, so it can be run again. Reading files is the surface's
-//! work; here are the checked values and the port that stores them.
+//! A batch replaces the rows that it contains and keeps all others, so an import can be repeated. Files are parsed by
+//! the caller; this module has the checked values and the port [`Import`] that stores them.
 
 mod model;
 mod ports;

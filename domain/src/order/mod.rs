@@ -1,13 +1,17 @@
-//! What was bought, and what became of it.
+//! Orders: what was bought, and what happened to it since.
 //!
-//! An order is a snapshot of its checkout with quantities that tell how far it got. Lines never disappear; shipments
-//! and adjustments are appended and never changed. Each change is one entry of the order's event log.
+//! An order is a snapshot of its checkout, plus quantities that say how much was shipped and returned. Lines are never
+//! removed. Shipments and adjustments are appended and never changed; each one is an event of the order.
+//!
+//! The rules are pure functions in `decide.rs`: [`place`], [`ship`] and [`adjust`]. The port is [`OrderStore`]. This
+//! module has no use case: a handler reads through the port, and the storage adapter applies the rules in its
+//! transaction. It is a good module to read first.
 
 mod decide;
 mod model;
 mod ports;
 
-pub use decide::{OrderChangeRefused, adjust, place, ship};
+pub use decide::{OrderChangeRefusal, adjust, place, ship};
 pub use model::{
     Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderId,
     OrderLine, Shipment,

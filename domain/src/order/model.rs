@@ -1,4 +1,4 @@
-//! Orders and their history.
+//! Orders and their events.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Order {
     pub id: OrderId,
     pub checkout: CheckoutId,
     pub owner: PlatformId,
-    /// Names its page for the buyer.
+    /// The token of its page for the buyer.
     pub page: PageToken,
     pub currency: Currency,
     pub lines: Vec<OrderLine>,
@@ -32,13 +32,13 @@ pub struct Order {
     pub totals: Totals,
     pub attribution: BTreeMap<String, String>,
     pub placed_at: Timestamp,
-    /// Oldest first. Only ever appended to.
+    /// The events, oldest first. Append-only.
     pub events: Vec<OrderEvent>,
 }
 
 impl Order {
-    /// What was paid for each line, in the order of the lines: after its own discount and its share of those that were
-    /// taken off the goods as a whole. Delivery is in none of them; without it they add up to the total.
+    /// The amount paid for each line, in the order of the lines: the line's price less its discount and less its share
+    /// of the order-level discounts. The amounts sum to the total without the delivery.
     pub fn paid(&self) -> Vec<Amount> {
         let net: Vec<(usize, Amount)> = self.lines.iter().map(OrderLine::net).enumerate().collect();
         let of_order = self.totals.iter().filter(|total| total.kind == TotalKind::Discount);
@@ -50,8 +50,8 @@ impl Order {
         paid
     }
 
-    /// What is given back for that many more units of a line, of those that are still wanted: positive. Each unit is
-    /// worth the same in whole minor units; the last one of the line takes the remainder. `None` for an unknown line.
+    /// The refund for `units` further units of a line that are returned or cancelled: positive. Each unit is worth the
+    /// same in whole minor units; the last unit of the line gets the remainder. `None` for an unknown line.
     pub fn worth_of(&self, line: &LineId, units: i64) -> Option<Amount> {
         let index = self.lines.iter().position(|known| known.id == *line)?;
         let OrderLine { original, total, .. } = self.lines[index];
@@ -65,8 +65,8 @@ impl Order {
         Some(of_first(gone.saturating_add(units)) - of_first(gone))
     }
 
-    /// The units that were promised to be delivered and are not sent yet. Of an order that promised no delivery: all that
-    /// are not sent yet, since the caller means to hand them over some other way.
+    /// The units that are to be shipped and are not shipped yet. If the order promised no delivery, all unshipped
+    /// units, because the merchant hands them over in another way.
     pub fn to_ship(&self) -> Vec<ExpectedLine> {
         let is_expected = |line: &OrderLine| {
             let mut expected = self.expectations.iter().flat_map(|one| &one.lines);
@@ -76,7 +76,7 @@ impl Order {
         open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect()
     }
 
-    /// An order with more history than this needs a person, not another event.
+    /// The highest number of events. An order with more events needs a person to look at it.
     pub const MAX_EVENTS: usize = 1_000;
 
     pub fn shipments(&self) -> impl Iterator<Item = (&OrderEvent, &Shipment)> {
@@ -106,19 +106,19 @@ pub struct OrderLine {
     pub original: i64,
     /// Units still wanted: bought, less returned or cancelled.
     pub total: i64,
-    /// Units sent.
+    /// Units shipped.
     pub fulfilled: i64,
-    /// Taken off the line when it was bought. Positive.
+    /// The discount of the line. Positive.
     pub discount: Amount,
 }
 
 impl OrderLine {
-    /// At the price it was bought for, less its own discount.
+    /// The price of the line less its discount.
     fn net(&self) -> Amount {
         Amount::new(self.unit_price.minor() * self.original) - self.discount
     }
 
-    /// Derived from the quantities, never stored.
+    /// The status of the line. Derived from the quantities, never stored.
     pub fn status(&self) -> LineStatus {
         match (self.total, self.fulfilled) {
             (0, _) => LineStatus::Removed,
@@ -137,34 +137,34 @@ pub enum LineStatus {
     Removed,
 }
 
-/// What the buyer was promised: these units, this way, to this place.
+/// The delivery that the buyer was promised: which units, how, and to which address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
     pub id: String,
     pub lines: Vec<ExpectedLine>,
     pub destination: Address,
-    /// The title of the chosen option.
+    /// The title of the chosen shipping option.
     pub description: String,
 }
 
-/// Units of a line. Signed where it tells a change.
+/// Units of a line. Negative for returned units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedLine {
     pub line: LineId,
     pub quantity: i64,
 }
 
-/// One entry of an order's history.
+/// An event in the history of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderEvent {
-    /// Unique within the order. Made here, or brought by whoever reported it.
+    /// Unique within the order. Generated by the shop, or chosen by the reporter of the event.
     pub id: String,
     pub occurred_at: Timestamp,
     pub kind: OrderEventKind,
 }
 
 impl OrderEvent {
-    /// Goods left the house.
+    /// Whether goods left the warehouse.
     pub fn is_shipping(&self) -> bool {
         matches!(&self.kind, OrderEventKind::Shipped(shipment) if shipment.kind == "shipped")
     }
@@ -177,7 +177,7 @@ pub enum OrderEventKind {
     Adjusted(Adjustment),
 }
 
-/// Something that happened to goods on their way.
+/// An event of goods in transit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipment {
     /// Such as `shipped`, `in_transit`, `delivered`.
@@ -189,15 +189,15 @@ pub struct Shipment {
     pub description: Option<String>,
 }
 
-/// Something that happened to the money or the quantities after the sale.
+/// A change of the money or the quantities after the sale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adjustment {
     /// Such as `refund`, `return`, `cancellation`.
     pub kind: String,
     pub status: AdjustmentStatus,
-    /// Negative units go back.
+    /// Units of each line. Negative for returned units.
     pub lines: Vec<ExpectedLine>,
-    /// Signed: negative is returned to the buyer.
+    /// Negative if the amount is returned to the buyer.
     pub amount: Option<Amount>,
     pub description: Option<String>,
 }

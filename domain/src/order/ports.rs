@@ -1,6 +1,6 @@
-//! The orders of the shop. They are placed by settling a payment, see [`crate::checkout::CheckoutStore::settle`].
+//! The storage port of orders. Orders are placed by [`crate::checkout::CheckoutStore::settle`].
 
-use super::decide::OrderChangeRefused;
+use super::decide::OrderChangeRefusal;
 use super::model::{Adjustment, Order, OrderId, Shipment};
 use crate::PortFuture;
 use crate::clock::Timestamp;
@@ -8,16 +8,16 @@ use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
 use crate::id::PageToken;
 
-/// Each method is one transaction.
+/// The store of orders. Each method is one transaction.
 pub trait OrderStore: Send + Sync {
-    /// The order, whoever asks; `None` when there is none. Who may see it is the reader's decision.
+    /// The order with this id, for any caller; `None` if there is none. The handler decides which caller may see it.
     fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault>;
 
-    /// The order whose page this is. Holding the token is the permission.
+    /// The order with this page token, for any caller; `None` if there is none.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Order>, Fault>;
 
-    /// Appends the changes that the order does not have yet, by their ids, all or none of them. Doing it again
-    /// changes nothing. What is to be told of them is written down with them.
+    /// Appends the changes whose ids the order does not have yet, all or none, and returns the order. Idempotent by the
+    /// ids of the changes. The notifications of the changes are stored in the same transaction.
     fn append(
         &self,
         ctx: &RequestContext,
@@ -27,7 +27,7 @@ pub trait OrderStore: Send + Sync {
     ) -> PortFuture<Order, Failure<OrderRefusal>>;
 }
 
-/// Something that happened to an order.
+/// A change of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChange {
     Shipped { id: String, occurred_at: Timestamp, shipment: Shipment },
@@ -45,15 +45,15 @@ impl OrderChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefusal {
     NotFound,
-    /// Its history is as long as it may be: see [`Order::MAX_EVENTS`].
+    /// The order has [`Order::MAX_EVENTS`] events.
     TooManyEvents,
-    Change(OrderChangeRefused),
+    Change(OrderChangeRefusal),
 }
 
 impl Refusal for OrderRefusal {}
 
-impl From<OrderChangeRefused> for Failure<OrderRefusal> {
-    fn from(refused: OrderChangeRefused) -> Self {
-        Self::Refused(OrderRefusal::Change(refused))
+impl From<OrderChangeRefusal> for Failure<OrderRefusal> {
+    fn from(refusal: OrderChangeRefusal) -> Self {
+        Self::Refused(OrderRefusal::Change(refusal))
     }
 }

@@ -1,4 +1,5 @@
-//! Hands messages over: one claim, one try, one record in each pass. Many passes may run at once, here and elsewhere.
+//! The background task that sends outbox messages. Each pass is one claim, one attempt and one record. Several passes
+//! run concurrently, in this process and in other instances.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +16,27 @@ use crate::context::{RequestContext, Stopwatch};
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
+/// The time and concurrency limits of the dispatcher.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchLimits {
-    /// For one try, everything included.
+    /// The time for one attempt, including the lookup of the address.
     pub send: Duration,
-    /// Tries at one destination at one time, over all instances.
+    /// The highest number of concurrent attempts at one endpoint, over all instances.
     pub per_endpoint: u32,
-    /// Tries at one time, by this process: the passes that the task has at once.
+    /// The highest number of concurrent attempts of this process: the number of concurrent passes of the task.
     pub at_once: u32,
 }
 
-/// For the record of a try, which must be made even when the process is told to stop.
+/// The time to record an attempt. The record is made even during graceful shutdown.
 const RECORD: Duration = Duration::from_secs(5);
-/// How much longer than a try and its record may take a claim lasts.
+/// How much longer than an attempt and its record the lease lasts.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The task of one channel.
+/// The background task that sends the messages of one channel.
 #[derive(Clone)]
 pub struct OutboxDispatcher {
     channel: Channel,
-    book: Arc<dyn OutboxStore>,
+    store: Arc<dyn OutboxStore>,
     sender: Arc<dyn Sender>,
     clock: Arc<dyn Clock>,
     limits: DispatchLimits,
@@ -44,42 +46,42 @@ pub struct OutboxDispatcher {
 impl OutboxDispatcher {
     pub fn new(
         channel: Channel,
-        book: Arc<dyn OutboxStore>,
+        store: Arc<dyn OutboxStore>,
         sender: Arc<dyn Sender>,
         clock: Arc<dyn Clock>,
         limits: DispatchLimits,
     ) -> Self {
-        Self { channel, book, sender, clock, limits, permits: Permits::of(limits.at_once) }
+        Self { channel, store, sender, clock, limits, permits: Permits::of(limits.at_once) }
     }
 
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + RECORD + LEASE_MARGIN;
-        // The relay of the shop's mail is the operator's: there is nothing to share.
+        // All email messages go to the one relay of the operator, so no share is kept for other endpoints.
         let mut permit = (self.channel == Channel::Webhook).then(|| self.permits.take());
         let reach = permit.as_ref().map_or(EndpointHealth::Failing, Permit::reach);
         let per_endpoint = self.limits.per_endpoint;
-        let claimed = ClaimTerms { now: self.clock.now(), lease, per_endpoint, reach };
-        let claim = self.book.claim(ctx, self.channel, claimed).await?;
-        claim.given_up.iter().for_each(|given_up| report_given_up(ctx, given_up));
+        let terms = ClaimTerms { now: self.clock.now(), lease, per_endpoint, reach };
+        let claim = self.store.claim(ctx, self.channel, terms).await?;
+        claim.given_up.iter().for_each(|given_up| log_dead_letter(ctx, given_up));
         let Some(message) = claim.message else { return Ok(Progress::Idle) };
         if let Some(permit) = &mut permit {
-            permit.is_for(message.standing);
+            permit.keep_for(message.health);
         }
         let watch = Stopwatch::start();
-        let in_time = ctx.at_most(time_for(&message, self.limits.send));
-        let outcome = match self.sender.send(&in_time, &message).await {
+        let attempt_ctx = ctx.at_most(time_for(&message, self.limits.send));
+        let outcome = match self.sender.send(&attempt_ctx, &message).await {
             Ok(receipt) => SendOutcome::Received(receipt),
             Err(_) if ctx.cancellation().is_cancelled() => SendOutcome::Interrupted,
             Err(failure) => SendOutcome::Failed(failure),
         };
         drop(permit);
         let now = self.clock.now();
-        let recorded = self.book.record(&ctx.must_finish(RECORD), &message, outcome.clone(), now).await?;
-        let log = about(ctx, &message, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
-        report(&log, &outcome, &recorded);
-        // What is wrong here will be wrong with the next message too, so that one waits for its period. A lack of permits
-        // towards one server says nothing of the next destination.
-        Ok(if finality(&outcome) == Some(Finality::OurFault) { Progress::Done(1) } else { Progress::More(1) })
+        let recorded = self.store.record(&ctx.must_finish(RECORD), &message, outcome.clone(), now).await?;
+        let log = message_log(ctx, &message, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
+        log_attempt(&log, &outcome, &recorded);
+        // A local fault would also affect the next message, so the task waits for its period. A lack of permits for one
+        // server does not affect other endpoints.
+        Ok(if finality(&outcome) == Some(Finality::LocalFault) { Progress::Done(1) } else { Progress::More(1) })
     }
 }
 
@@ -101,17 +103,17 @@ fn finality(outcome: &SendOutcome) -> Option<Finality> {
     }
 }
 
-/// One line for what the death of its processes has used up.
-fn report_given_up(ctx: &RequestContext, given_up: &MessageSummary) {
+/// Logs a message that used all its attempts because its processes stopped during each of them.
+fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
     warn!(ctx.log(), "message given up"; "op" => "delivery.claim", "delivery_id" => given_up.id.to_string(),
         "order_id" => given_up.order.to_string(), "event" => &given_up.event,
         "destination" => %given_up.endpoint, "attempt" => given_up.attempts, "result" => "dead",
         "reason" => given_up.last_error.as_deref());
 }
 
-/// What every line of a try tells. At a destination the oldest is always tried first, so `age_s` also says how far behind
-/// it is.
-fn about(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
+/// The logger of one attempt. The oldest message of an endpoint is always sent first, so `age_s` is also the backlog of
+/// the endpoint.
+fn message_log(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
     ctx.log().new(slog::o!("op" => "delivery.send", "delivery_id" => message.id.to_string(),
         "order_id" => message.order.to_string(), "event" => message.event.clone(),
         "destination" => message.content.endpoint().to_string(), "attempt" => message.attempts,
@@ -119,8 +121,8 @@ fn about(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logge
         "caused_by" => message.caused_by.map(|trace| trace.trace_id_hex())))
 }
 
-/// One line for each try, and one more for a destination that takes nothing any more.
-fn report(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
+/// Logs an attempt, and the disabling of its endpoint.
+fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
     let reason = match outcome {
         SendOutcome::Failed(failure) => failure.reason.as_str(),
         SendOutcome::Interrupted => "the process stops",
@@ -135,8 +137,8 @@ fn report(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
         }
         Recorded::Again(at) => {
             let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
-            let is_our_fault = matches!(finality(outcome), Some(Finality::OurFault | Finality::NoPlace));
-            let result = if is_our_fault { "own_fault" } else { "retry" };
+            let is_local = matches!(finality(outcome), Some(Finality::LocalFault | Finality::NoPermit));
+            let result = if is_local { "own_fault" } else { "retry" };
             warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }
         Recorded::Disabled { others } => {

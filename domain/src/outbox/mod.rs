@@ -1,18 +1,21 @@
-//! Telling others what became of an order: its platform by a webhook, its buyer by mail.
+//! The outbox: sends webhooks to platforms and email messages to buyers about changes of orders.
 //!
-//! What is to be told is written down in the transaction of the change itself, body and all, so that nothing that was
-//! committed goes untold and nothing else is told. A delivery is then claimed, handed over, and recorded, each step on
-//! its own; whoever dies in between leaves a lease that lapses, and the next one tells it again. So every message
-//! arrives at least once, always under the same id.
+//! A change of an order stores its messages, with their complete content, in the transaction of the change. So exactly
+//! the committed changes are announced. The dispatcher then claims a message under a lease, sends it, and records the
+//! result, each in a separate step. If a process stops between two steps, its lease expires, and another process sends
+//! the message again. So each message arrives at least once, always with the same id.
 //!
 //! ```text
 //!   pending --accepted--> delivered
 //!     |  '---not wanted-> unwanted
-//!     |--failed: again by the schedule--> pending
-//!     '--no more tries, refused, or its destination is disabled--> dead --retried by hand--> pending
+//!     |--failed: retried by the schedule--> pending
+//!     '--no attempts left, refused, or the endpoint is disabled--> dead --retried by an operator--> pending
 //! ```
 //!
-//! Within an order a newer message to a destination waits for the older one. Dead ones hold up nobody.
+//! Within an order, a newer message to an endpoint waits for the older one, unless the older one is dead.
+//!
+//! The retry rules are in `decide.rs`. The ports are [`OutboxStore`], [`Sender`] and [`NotificationComposer`]. The
+//! background tasks are [`OutboxDispatcher`] and [`OutboxPurge`]. Read `model.rs` next, then `dispatch.rs`.
 
 mod decide;
 mod dispatch;

@@ -1,4 +1,4 @@
-//! Messages, and where they go.
+//! Outbox messages, their content and their endpoints.
 
 use std::fmt;
 
@@ -16,43 +16,45 @@ impl Named for OutboxMessage {
     const PREFIX: &'static str = "msg";
 }
 
-/// One message on its way to one destination.
+/// A message to one endpoint, claimed for an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxMessage {
-    /// The same on every try, so that a receiver can tell a repetition.
+    /// The message id. It is the same in each attempt, so that a receiver can recognize a repetition.
     pub id: OutboxMessageId,
     pub order: OrderId,
-    /// What happened, such as `order_placed`.
+    /// The event that the message announces, such as `order_placed`.
     pub event: String,
-    /// When it happened. The same on every try.
+    /// The time of the event. It is the same in each attempt.
     pub occurred_at: Timestamp,
     pub content: Content,
-    /// Tries so far, the present one included: it is counted before it is made, so that one that kills the process
-    /// counts too. A try may be given back, and an operator gives all of them back.
+    /// The attempts so far, including the current one. Every attempt is counted before it is made, so that an attempt
+    /// that crashes the process is counted too. An attempt that is not counted is subtracted later, and an operator can
+    /// reset the number.
     pub attempts: u32,
-    /// How its destination did up to this try.
-    pub standing: EndpointHealth,
-    /// How often it was claimed, the present claim included. It only grows, whatever is given back, and so fences a late
-    /// record off: see [`OutboxStore::record`](super::OutboxStore::record).
+    /// The health of the endpoint before this attempt.
+    pub health: EndpointHealth,
+    /// The fencing counter: the number of claims, including the current one. It never decreases, so a late record of an
+    /// older claim is rejected: see [`OutboxStore::record`](super::OutboxStore::record).
     pub claims: u32,
-    /// Where what it tells of happened: the trace of a request, or of a pass of a task.
+    /// The trace of the request or of the background task that caused the event.
     pub caused_by: Option<TraceContext>,
 }
 
-/// How a destination did when messages were last sent to it. It decides how much of the concurrency the destination
-/// may use: see [`OutboxDispatcher`](super::OutboxDispatcher). The order is that of trust.
+/// The health of an endpoint, derived from its last attempts. It limits the concurrency that the endpoint may use: see
+/// [`OutboxDispatcher`](super::OutboxDispatcher). The order is from the most trusted to the least trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndpointHealth {
-    /// It took a message before, and has not failed twice in a row since.
+    /// It accepted a message before, and has not failed twice in a row since.
     Proven,
-    /// Nothing came to an end there yet.
+    /// No attempt has ended yet.
     New,
-    /// It fails: twice in a row, or without ever having taken a message.
+    /// It failed twice in a row, or failed without ever having accepted a message.
     Failing,
 }
 
 impl EndpointHealth {
-    /// From whether it ever took a message, and its failures since then.
+    /// The health of an endpoint that accepted a message before (`has_answered`) and failed this many times in a row
+    /// since.
     #[must_use]
     pub fn of(has_answered: bool, failures: u32) -> Self {
         match (has_answered, failures) {
@@ -63,10 +65,10 @@ impl EndpointHealth {
     }
 }
 
-/// What is told, and to whom.
+/// The content of a message, and its receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The whole order, as its platform reads it.
+    /// The complete order, as its platform reads it.
     Webhook {
         platform: PlatformId,
         document: String,
@@ -74,12 +76,12 @@ pub enum Content {
     Mail(EmailMessage),
 }
 
-/// A message to a buyer, ready to be sent.
+/// An email message to a buyer, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmailMessage {
     pub to: String,
     pub subject: String,
-    /// The same words twice: plain, and for readers that show markup.
+    /// The same text twice: plain, and with markup.
     pub text: String,
     pub html: String,
 }
@@ -95,13 +97,13 @@ impl Content {
     pub fn endpoint(&self) -> Endpoint {
         match self {
             Self::Webhook { platform, .. } => Endpoint(format!("webhook:{}", platform.0)),
-            // Every letter goes through the one relay of the shop.
+            // All email messages go through the one relay of the shop.
             Self::Mail(_) => Endpoint("mail".to_owned()),
         }
     }
 }
 
-/// By which way a message goes.
+/// The kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Channel {
@@ -110,7 +112,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// The background task that hands its messages over.
+    /// The name of the background task that sends the messages of this channel.
     pub const fn task(self) -> &'static str {
         match self {
             Self::Webhook => "webhook_delivery",
@@ -119,19 +121,19 @@ impl Channel {
     }
 }
 
-/// Whoever receives: what fails together, rests together and shares a bound on concurrency.
+/// A destination of messages. Backoff, disabling and the concurrency limit apply per endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(pub String);
 
-/// As logs and lists show it: see [`shown`].
+/// The form for logs and lists: see [`shown`].
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown(&self.0))
     }
 }
 
-/// An address as logs and lists show it: without a user name, and with a mark in place of the query, which may hold a
-/// secret. The mark tells addresses apart that differ in the query only.
+/// An address in the form for logs and lists: without a user name, and with a hash in place of the query, which may
+/// contain a secret. The hash distinguishes addresses that differ only in the query.
 #[must_use]
 pub fn shown(address: &str) -> String {
     let (head, rest) = address.split_once("://").unwrap_or(("", address));
@@ -143,7 +145,7 @@ pub fn shown(address: &str) -> String {
     format!("{scheme}{host}{path}{mark}")
 }
 
-/// FNV-1a, 64 bit: any even mix would do.
+/// FNV-1a, 64 bit. Any hash with an even distribution would do.
 pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
@@ -153,9 +155,9 @@ pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
 pub enum MessageState {
     Pending,
     Delivered,
-    /// The destination takes no such messages.
+    /// The receiver does not want such messages.
     Unwanted,
-    /// Given up. An operator can see it and have it tried again.
+    /// A dead letter: it is not retried, unless an operator retries it.
     Dead,
 }
 
@@ -163,7 +165,7 @@ impl MessageState {
     pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
-/// A delivery as operators see it: without its body.
+/// A message as operators see it, without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageSummary {
     pub id: OutboxMessageId,
@@ -173,52 +175,54 @@ pub struct MessageSummary {
     pub state: MessageState,
     pub attempts: u32,
     pub occurred_at: Timestamp,
-    /// Its own due time, whatever its destination does. Means nothing once it is over.
+    /// When the message is due, regardless of its endpoint. Meaningless after the message has ended.
     pub due_at: Timestamp,
-    /// `None` once it is over.
+    /// `None` after the message has ended.
     pub next: Option<Next>,
     pub last_error: Option<String>,
 }
 
-/// What happens to a pending delivery next.
+/// What happens next to a pending message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It is tried then, or soon after: when it is due, and its destination rests no more.
+    /// The next attempt is at this time or soon after: when the message is due and the backoff of its endpoint has
+    /// ended.
     At(Timestamp),
-    /// Someone has it in hand, and has it to itself until then.
-    UnderWay(Timestamp),
-    /// It is given up, since its destination is disabled.
+    /// It is leased until this time: an attempt is in progress.
+    Leased(Timestamp),
+    /// It becomes a dead letter, because its endpoint is disabled.
     GivenUp,
 }
 
-/// A destination as operators see it.
+/// An endpoint as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSummary {
     pub id: Endpoint,
     pub channel: Channel,
     pub pending: u32,
     pub dead: u32,
-    /// When what the oldest pending message tells of happened.
+    /// The time of the event of the oldest pending message.
     pub oldest_pending: Option<Timestamp>,
-    /// Tries under way, over all instances.
-    pub under_way: u32,
+    /// The number of attempts in progress, over all instances.
+    pub leased: u32,
     pub failing_since: Option<Timestamp>,
-    /// May have passed.
-    pub rests_until: Timestamp,
+    /// When the backoff of the endpoint ends. May be in the past.
+    pub backoff_until: Timestamp,
     pub disabled_at: Option<Timestamp>,
 }
 
-/// Something to be told.
+/// A notification: an event and the message that announces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     pub event: &'static str,
     pub content: Content,
 }
 
-/// Decides who is told what of a change, and in which words. Pure: it is asked inside the transaction of the change, and
-/// what it answers is stored there.
+/// The port that writes the messages of a change. Pure: it is called inside the transaction of the change, and its
+/// result is stored in that transaction.
 pub trait NotificationComposer: Send + Sync {
-    /// `order` as it is after `event`. The buyer is known when the order is placed, and only then.
+    /// Returns the messages that announce `event`. `order` is the order after the event. `buyer` is known only for the
+    /// event of placing the order.
     fn compose(
         &self,
         order: &Order,
@@ -227,7 +231,7 @@ pub trait NotificationComposer: Send + Sync {
     ) -> Result<Vec<Notification>, ComposeError>;
 }
 
-/// A message could not be written. A bug: the change that it tells of is not made either.
+/// A message could not be written. This is a bug, and the change that the message announces is not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message of {event} cannot be written: {reason}")]
 pub struct ComposeError {
@@ -246,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn address_is_shown_without_user_and_query() {
+    fn shown_address_has_no_user_name_and_no_query() {
         for (address, expected) in [
             ("mail", "mail"),
             ("webhook:https://p.example/profile.json", "webhook:https://p.example/profile.json"),

@@ -1,8 +1,9 @@
-//! How the passes of one process are shared among destinations of different standing.
+//! Permits: how the concurrent passes of one process are shared among endpoints by their health.
 //!
-//! Names of destinations cost nothing: an attacker that wants all passes to wait for servers that hang only needs enough
-//! names. So a pass is lent by what a destination did before, and not by its name. Destinations that fail have a quarter of the
-//! passes, together with new ones half, and the rest is kept for those that proved themselves:
+//! The name of an endpoint is no protection: an attacker can register many endpoints that hang, and all passes would
+//! wait for them. So a pass needs a permit, and the permits are shared by the health of the endpoints. Failing
+//! endpoints may use a quarter of the passes, failing and new endpoints together a half, and proven endpoints all of
+//! them:
 //!
 //! ```text
 //!   passes   |- failing -|-- new ---|-------- proven --------|
@@ -19,7 +20,7 @@ use super::model::EndpointHealth;
 pub(super) struct Permits(Arc<Shared>);
 
 struct Shared {
-    /// For failing ones; for failing and new ones together.
+    /// The limit for failing endpoints, and the limit for failing and new endpoints together.
     failing: u32,
     unproven: u32,
     taken: Mutex<Taken>,
@@ -32,25 +33,25 @@ struct Taken {
 }
 
 impl Permits {
-    /// Of so many passes at once. Each standing has one at least.
+    /// The permits for this many concurrent passes. Each limit is at least one.
     pub(super) fn of(passes: u32) -> Self {
         let (failing, unproven) = ((passes / 4).max(1), (passes / 2).max(1));
         Self(Arc::new(Shared { failing, unproven, taken: Mutex::default() }))
     }
 
-    /// Takes the permit of the least trusted standing that has one left. It is known only after the claim which standing
-    /// the permit is needed for: see [`Permit::is_for`].
+    /// Takes a permit of the least trusted health that has one left. The claim then chooses an endpoint of this health
+    /// or a more trusted one, and [`Permit::keep_for`] corrects the permit.
     pub(super) fn take(&self) -> Permit {
         let mut taken = self.0.taken();
-        let standing = if taken.failing + taken.new >= self.0.unproven {
+        let health = if taken.failing + taken.new >= self.0.unproven {
             EndpointHealth::Proven
         } else if taken.failing >= self.0.failing {
             EndpointHealth::New
         } else {
             EndpointHealth::Failing
         };
-        taken.change(standing, |count| count + 1);
-        Permit { permits: Arc::clone(&self.0), standing }
+        taken.change(health, |count| count + 1);
+        Permit { permits: Arc::clone(&self.0), health }
     }
 }
 
@@ -61,8 +62,8 @@ impl Shared {
 }
 
 impl Taken {
-    fn change(&mut self, standing: EndpointHealth, to: fn(u32) -> u32) {
-        match standing {
+    fn change(&mut self, health: EndpointHealth, to: fn(u32) -> u32) {
+        match health {
             EndpointHealth::Proven => {}
             EndpointHealth::New => self.new = to(self.new),
             EndpointHealth::Failing => self.failing = to(self.failing),
@@ -70,29 +71,30 @@ impl Taken {
     }
 }
 
-/// A permit of one standing, given back when dropped.
+/// A permit for endpoints of one health. It is released when it is dropped.
 pub(super) struct Permit {
     permits: Arc<Shared>,
-    standing: EndpointHealth,
+    health: EndpointHealth,
 }
 
 impl Permit {
+    /// The least trusted health that this permit is valid for.
     pub(super) fn reach(&self) -> EndpointHealth {
-        self.standing
+        self.health
     }
 
-    /// Keeps the permit for this standing, which is within reach, and gives back what is not needed.
-    pub(super) fn is_for(&mut self, standing: EndpointHealth) {
+    /// Changes the permit to `health`, the health of the claimed endpoint, and releases the other share.
+    pub(super) fn keep_for(&mut self, health: EndpointHealth) {
         let mut taken = self.permits.taken();
-        taken.change(self.standing, |count| count - 1);
-        taken.change(standing, |count| count + 1);
-        self.standing = standing;
+        taken.change(self.health, |count| count - 1);
+        taken.change(health, |count| count + 1);
+        self.health = health;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.permits.taken().change(self.standing, |count| count - 1);
+        self.permits.taken().change(self.health, |count| count - 1);
     }
 }
 
@@ -105,33 +107,33 @@ mod tests {
         taken.iter().map(Permit::reach).collect()
     }
 
-    fn count(reaches: &[EndpointHealth], standing: EndpointHealth) -> usize {
-        reaches.iter().filter(|reach| **reach == standing).count()
+    fn count(reaches: &[EndpointHealth], health: EndpointHealth) -> usize {
+        reaches.iter().filter(|reach| **reach == health).count()
     }
 
     #[test]
-    fn half_of_the_passes_is_kept_for_proven_destinations_and_a_quarter_from_failing_ones() {
+    fn half_of_the_passes_is_kept_for_proven_endpoints_and_a_quarter_for_failing_ones() {
         for (passes, failing, new) in [(1, 1, 0), (2, 1, 0), (4, 1, 1), (8, 2, 2), (64, 16, 16)] {
             let permits = Permits::of(passes);
             let reaches = taken(&permits, passes as usize);
             assert_eq!(count(&reaches, EndpointHealth::Failing), failing, "{passes}");
             assert_eq!(count(&reaches, EndpointHealth::New), new, "{passes}");
-            // All of them were given back.
+            // All permits were released.
             assert_eq!(taken(&permits, passes as usize), reaches, "{passes}");
         }
     }
 
     #[test]
-    fn a_place_that_a_more_trusted_destination_needs_less_of_is_given_back() {
+    fn share_that_a_more_trusted_endpoint_does_not_need_is_released() {
         let permits = Permits::of(8);
         let mut held = Vec::new();
         for _ in 0..100 {
             let mut permit = permits.take();
             assert_eq!(permit.reach(), EndpointHealth::Failing);
-            permit.is_for(EndpointHealth::Proven);
+            permit.keep_for(EndpointHealth::Proven);
             held.push(permit);
         }
-        for (expected, standing) in [
+        for (expected, health) in [
             (EndpointHealth::Failing, EndpointHealth::New),
             (EndpointHealth::Failing, EndpointHealth::New),
             (EndpointHealth::Failing, EndpointHealth::Failing),
@@ -140,7 +142,7 @@ mod tests {
         ] {
             let mut permit = permits.take();
             assert_eq!(permit.reach(), expected);
-            permit.is_for(standing);
+            permit.keep_for(health);
             held.push(permit);
         }
     }

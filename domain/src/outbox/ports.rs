@@ -1,4 +1,4 @@
-//! The record of deliveries, and who carries them.
+//! The ports of the outbox: the store of messages, and the sender.
 
 use std::time::Duration;
 
@@ -10,87 +10,93 @@ use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-/// Hands one message over. One network call, or a few that find out where to; it ends within the context's deadline.
+/// Sends messages of one channel. `send` makes one attempt: one network call, plus the calls that find the address. It
+/// ends within the context's deadline. It is not idempotent: the receiver recognizes a repetition by the message id.
 pub trait Sender: Send + Sync {
     fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> PortFuture<Receipt, SendError>;
 }
 
-/// How a message was received.
+/// How the receiver answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     Accepted,
-    /// The destination asked for no such messages.
+    /// The receiver does not want such messages.
     Unwanted,
 }
 
-/// Why a message was not handed over, or may not have been.
+/// Why an attempt failed. The message may have arrived nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
-    /// For operators: bounded, and without secrets.
+    /// The reason for operators: of bounded length, and without secrets.
     pub reason: String,
     pub finality: Finality,
 }
 
+/// How final a failed attempt is, which decides about a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
-    /// Try again by the schedule, but not before this long if the receiver said so.
+    /// Retry by the schedule, but not earlier than `after`, if the receiver requested a wait.
     Again { after: Option<Duration> },
-    /// This message will never be taken.
+    /// The receiver will never accept this message.
     Refused,
-    /// The destination takes nothing any more.
+    /// The endpoint accepts no messages any more.
     Gone,
-    /// Nothing was sent, and it was the shop that could not: its database, its keys, its own bounds. Says nothing of the
-    /// destination.
-    OurFault,
-    /// Nothing was sent, since the shop has too much under way towards the same server. Says nothing of the
-    /// destination.
-    NoPlace,
+    /// Nothing was sent because of a local fault: the database, the signing keys, or a limit of the shop. Says nothing
+    /// about the endpoint.
+    LocalFault,
+    /// Nothing was sent because the permits for this server are in use. Says nothing about the endpoint.
+    NoPermit,
 }
 
 impl SendError {
+    /// The receiver failed: retry by the schedule.
     pub fn again(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::Again { after: None } }
     }
 
-    pub fn ours(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), finality: Finality::OurFault }
+    /// A local fault: see [`Finality::LocalFault`].
+    pub fn local(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), finality: Finality::LocalFault }
     }
 
-    pub fn no_place(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), finality: Finality::NoPlace }
+    /// No permit: see [`Finality::NoPermit`].
+    pub fn no_permit(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), finality: Finality::NoPermit }
     }
 }
 
-/// A port of the shop failed, before anything was sent.
+/// A port of the shop failed before anything was sent.
 impl From<Fault> for SendError {
     fn from(fault: Fault) -> Self {
-        Self::ours(fault.chain())
+        Self::local(fault.chain())
     }
 }
 
-/// What came of a try.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
     Received(Receipt),
     Failed(SendError),
-    /// The process stops; whether it arrived is not known. Due again at once, not counted as a try, and no fault of the
-    /// destination.
+    /// The process shuts down during the attempt; whether the message arrived is not known. Due again at once, not
+    /// counted, and not held against the endpoint.
     Interrupted,
 }
 
-/// The record of deliveries. Each method is one transaction. Leases are measured by the database's own clock, so that
-/// instances whose clocks differ agree on them; when something is due is the shop's business time.
+/// The store of outbox messages and endpoints. Each method is one transaction. Leases use the database's clock, so that
+/// instances whose clocks differ agree on them. Due times use business time.
 pub trait OutboxStore: Send + Sync {
-    /// Takes the delivery that has waited longest at the destination that was served longest ago: due, not leased, and
-    /// with no older one of its order before it. Counts the try. Passes over destinations that are disabled, that are
-    /// beyond `reach`, or that have `per_destination` leases out already; and gives up what has no tries left.
+    /// Claims the longest waiting message of the least recently served endpoint, and counts the attempt. The message is
+    /// due, not leased, and has no older pending message of its order. Skipped endpoints are: disabled ones, ones less
+    /// trusted than `terms.reach`, and ones with `terms.per_endpoint` leases. A message without attempts left becomes a
+    /// dead letter.
     ///
-    /// Passes over destinations that rest, too. A message that came due since the last failure and was never tried ends
-    /// the rest [`PROBE_PAUSE`](super::PROBE_PAUSE) after that failure, unless the receiver asked for more patience.
+    /// Endpoints that are backing off are skipped too. A message that came due after the last failure and was never
+    /// attempted ends the backoff [`PROBE_PAUSE`](super::PROBE_PAUSE) after that failure, unless the receiver requested
+    /// a longer wait.
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault>;
 
-    /// Records what came of a claimed try, if that claim is the last one and has not come to an end: else nothing is
-    /// changed.
+    /// Records the outcome of a claimed attempt, decided by [`step`](super::step). Changes nothing and returns
+    /// [`Recorded::Stale`] if the message was claimed again or has ended since.
     fn record(
         &self,
         ctx: &RequestContext,
@@ -99,10 +105,11 @@ pub trait OutboxStore: Send + Sync {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault>;
 
-    /// The newest deliveries first, at most `limit`.
+    /// The messages that match `filter`, newest first, at most `limit`.
     fn list(&self, ctx: &RequestContext, filter: MessageFilter, limit: u32) -> PortFuture<Vec<MessageSummary>, Fault>;
 
-    /// One destination, or all in the order of their names, at most `limit`. Unknown ones are left out.
+    /// One endpoint, or all endpoints in the order of their names, at most `limit`. An unknown endpoint gives an empty
+    /// list.
     fn endpoints(
         &self,
         ctx: &RequestContext,
@@ -110,16 +117,17 @@ pub trait OutboxStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<EndpointSummary>, Fault>;
 
-    /// Makes deliveries due now with all their tries, at most `limit`: those that are dead, and, unless all are meant,
-    /// those that wait to be tried again and are in nobody's hand, with the older ones of the same order, which go first.
-    /// Enables their destinations and ends their rest. Returns how many.
+    /// Makes at most `limit` messages due now with all their attempts. These are dead letters and, unless `which` is
+    /// all, messages without a lease that wait for a retry. Older messages of the same order are included and sent
+    /// first. Enables the endpoints of these messages and ends their backoff. Returns the number of messages.
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
-    /// Gives up what is pending and in nobody's hand, at most `limit`. Returns how many.
+    /// Turns at most `limit` pending messages without a lease into dead letters. Returns the number of messages.
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
-    /// Clears up, at most `limit` deliveries: gives up what is still pending for destinations that are disabled, and
-    /// forgets what ended before `before`. Dead ones are kept for operators until `dead_before`.
+    /// Changes at most `limit` messages: turns pending messages of disabled endpoints into dead letters, and deletes
+    /// messages that ended before `before`. Dead letters are kept for operators and deleted if they ended before
+    /// `dead_before`.
     fn forget(
         &self,
         ctx: &RequestContext,
@@ -129,55 +137,57 @@ pub trait OutboxStore: Send + Sync {
     ) -> PortFuture<Purged, Fault>;
 }
 
-/// On what terms a delivery is claimed.
+/// The conditions of a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimTerms {
     pub now: Timestamp,
-    /// How long the claimer has it to itself.
+    /// How long no other claim returns the message.
     pub lease: Duration,
-    /// Leases that a destination has at most at one time; one that failed last time has one.
+    /// The highest number of leases of an endpoint. An endpoint whose last attempt failed has at most one.
     pub per_endpoint: u32,
-    /// The least trusted standing that a destination may have.
+    /// The least trusted health that the endpoint may have.
     pub reach: EndpointHealth,
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
     pub message: Option<OutboxMessage>,
-    /// Given up on the way, a few at most: their processes ended with each of their tries.
+    /// A few dead letters that the claim found: their processes stopped during each of their attempts.
     pub given_up: Vec<MessageSummary>,
 }
 
+/// What [`OutboxStore::record`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
+    /// The message has ended in this state.
     Ended(MessageState),
+    /// The message is due again at this time.
     Again(Timestamp),
-    /// The destination takes nothing any more. This one is dead, and so many others that were pending for it; of a great
-    /// backlog the rest is given up by and by.
-    Disabled {
-        others: u32,
-    },
-    /// Nothing was changed: the claim was over.
+    /// The endpoint is disabled. This message and `others` of its pending messages are dead letters; of a large backlog
+    /// the purge task handles the rest.
+    Disabled { others: u32 },
+    /// Nothing was changed: the claim was no longer valid.
     Stale(StaleClaim),
 }
 
-/// What became of a message after a claim of it.
+/// The state of a message whose claim is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleClaim {
-    /// The lease lapsed, and someone else has claimed it.
+    /// The lease expired, and another claim holds the message.
     ClaimTerms,
-    /// Delivered by someone else, or given up: with its destination, or by an operator.
+    /// The message has ended: another process delivered it, its endpoint was disabled, or an operator gave it up.
     Ended(MessageState),
-    /// Due again, in nobody's hand: an operator has it tried again, or the record was made already.
+    /// Due again without a lease: an operator retries it, or the record was made before.
     MadeDue,
+    /// The message was deleted.
     Forgotten,
 }
 
-/// What was cleared up.
+/// The result of [`OutboxStore::forget`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// How many were given up, by the disabled destination that they were for.
+    /// The number of new dead letters, per disabled endpoint.
     pub given_up: Vec<(Endpoint, u32)>,
     pub forgotten: u32,
 }
@@ -194,7 +204,7 @@ pub struct MessageFilter {
     pub endpoint: Option<Endpoint>,
 }
 
-/// Which deliveries an operator means.
+/// The messages that an operator selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     One(OutboxMessageId),

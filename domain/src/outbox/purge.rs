@@ -1,4 +1,5 @@
-//! Forgets deliveries that ended long ago, and gives up what nobody will ever take.
+//! The background task that deletes messages that ended long ago, and turns pending messages of disabled endpoints into
+//! dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,36 +14,32 @@ use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long what was delivered is kept, for whoever asks whether it was.
+/// How long delivered messages are kept, so that operators can look them up.
 const KEPT: Duration = DAY.saturating_mul(7);
-/// How long an operator has to look at what was given up.
+/// How long dead letters are kept for operators.
 const DEAD_KEPT: Duration = DAY.saturating_mul(90);
-/// Rows per pass, so that none holds its locks for long.
+/// Rows per pass, so that a pass holds its locks only for a short time.
 const BATCH: u32 = 500;
 
 #[derive(Clone)]
 pub struct OutboxPurge {
-    book: Arc<dyn OutboxStore>,
+    store: Arc<dyn OutboxStore>,
     clock: Arc<dyn Clock>,
 }
 
 impl OutboxPurge {
-    pub fn new(book: Arc<dyn OutboxStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { book, clock }
+    pub fn new(store: Arc<dyn OutboxStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
     }
 
-    async fn clear_up(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
+    async fn purge_once(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let now = self.clock.now();
-        let cleared = self.book.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
+        let cleared = self.store.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
         for (endpoint, given_up) in &cleared.given_up {
             warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "delivery.forget",
                 "destination" => %endpoint, "given_up" => given_up);
         }
-        Ok(match cleared.total() {
-            0 => Progress::Idle,
-            BATCH => Progress::More(BATCH),
-            some => Progress::Done(some),
-        })
+        Ok(Progress::of(cleared.total(), cleared.total() >= BATCH))
     }
 }
 
@@ -53,6 +50,6 @@ impl BackgroundTask for OutboxPurge {
 
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
         let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.clear_up(&ctx).await })
+        Box::pin(async move { this.purge_once(&ctx).await })
     }
 }

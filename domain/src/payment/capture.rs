@@ -1,9 +1,10 @@
-//! Takes what is held, when it is time to.
+//! The background task that captures authorized payments.
 //!
-//! The first shipment captures the whole amount. An amount that nobody shipped for is held until a day before the
-//! gateway would let it go: then it is captured if the order still wants anything, since the shop has promised the goods,
-//! and let go if it does not. A capture that is declined is tried each hour while the amount can be held; then the attempt
-//! ends without a charge. Each decline is an error in the log, since the order is not paid.
+//! The first shipment captures the whole amount. If nothing is shipped, the task acts one day before the gateway would
+//! release the amount: it captures the amount if the order still wants units, because the shop has promised the goods,
+//! and cancels the payment if not. A declined capture is retried each hour while the gateway can hold the amount; then
+//! the attempt ends without a charge. Each decline is logged as an error, because the order is not paid. Read next:
+//! `reconcile.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::GatewayState;
-use super::pass::{CLAIMING, batch};
+use super::pass::{CLAIMING, batch, for_each};
 use super::ports::{AttemptStore, Held, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
@@ -21,26 +22,26 @@ use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Card schemes hold an amount for seven days at least.
+/// Card schemes hold an authorized amount for at least seven days.
 const HELD_FOR: Duration = DAY.saturating_mul(7);
 const MARGIN: Duration = DAY;
-/// Payments per pass. What the gateway said of one is recorded, and if that fails the payment is given back.
+/// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
 pub const CAPTURE_BATCH: u32 = batch(&[ONE_CALL, RECORD, RECORD]);
 const ONE_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// For recording what the gateway said.
+/// The time to record what the gateway answered.
 const RECORD: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(60);
-/// After a capture that was declined: another may succeed, until the amount would have lapsed anyway.
+/// The wait after a declined capture. A later capture may succeed, until the gateway releases the amount.
 const WAIT_DECLINED: Duration = Duration::from_secs(60 * 60);
 
-/// How far a held amount got in one pass.
+/// What one pass did with one authorized payment.
 enum Ended {
     Recorded,
     Declined,
 }
 
-/// When an amount that is held since `held_at` must be captured or let go, if nothing was shipped by then.
+/// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.
 pub fn capture_due(held_at: Timestamp) -> Timestamp {
     held_at + HELD_FOR.saturating_sub(MARGIN)
 }
@@ -58,34 +59,26 @@ impl PaymentCapture {
     }
 
     async fn capture_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let due = self.attempts.claim_held(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, CAPTURE_BATCH).await?;
-        let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
-        let mut failed = None;
-        for held in due {
-            let wait = match self.end(&ctx.at_most(ONE_CALL), &held).await {
-                Ok(Ended::Recorded) => continue,
-                Ok(Ended::Declined) => WAIT_DECLINED,
-                Err(fault) => {
-                    warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
-                        "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(),
-                        "error" => fault.chain());
-                    WAIT
-                }
-            };
-            let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
-            let postpone = || self.attempts.postpone(&ctx, &held.attempt, at);
-            failed = failed.or(until_recorded(&ctx, &*self.clock, postpone).await.err());
-        }
-        if let Some(fault) = failed {
-            return Err(fault);
-        }
-        Ok(match count {
-            0 => Progress::Idle,
-            CAPTURE_BATCH => Progress::More(count),
-            _ => Progress::Done(count),
-        })
+        let due =
+            self.attempts.claim_authorized(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, CAPTURE_BATCH).await?;
+        for_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
     }
 
+    async fn end_or_postpone(&self, ctx: &RequestContext, held: Held) -> Result<(), Fault> {
+        let wait = match self.end(&ctx.at_most(ONE_CALL), &held).await {
+            Ok(Ended::Recorded) => return Ok(()),
+            Ok(Ended::Declined) => WAIT_DECLINED,
+            Err(fault) => {
+                warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
+                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                WAIT
+            }
+        };
+        let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+        until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &held.attempt, at)).await
+    }
+
+    /// Captures the amount if the order still wants units, cancels the payment if not, and records the result.
     async fn end(&self, ctx: &RequestContext, held: &Held) -> Result<Ended, Fault> {
         let Held { attempt, wanted } = held;
         let missing = || Fault::internal("payment.capture", "it is held, but its reference was never stored");
@@ -99,7 +92,7 @@ impl PaymentCapture {
         let captured = match state {
             GatewayState::Confirmed => true,
             GatewayState::Cancelled => false,
-            // What the buyer is told may quote the buyer: the log gets the other half.
+            // `reason` is for the buyer and may contain personal data. The log gets `detail`.
             GatewayState::Declined(decline) => {
                 error!(log, "gateway declines to capture: the order is not paid";
                     "error_code" => "payment.capture_declined", "detail" => &decline.detail);

@@ -1,8 +1,11 @@
-//! Taking money, once.
+//! Payments: charges, captures and refunds, each at most once. This module is an exception and not the pattern to copy:
+//! it coordinates storage with an external gateway whose answers can be lost. The pattern of an ordinary module is in
+//! [`crate::order`].
 //!
-//! An attempt is opened at the gateway (created, not charged), its reference is stored, and only then is it confirmed
-//! (charged). Whatever is interrupted can therefore be looked up. It is cancelled at the gateway *before* the stock it
-//! held is released, so that a late confirmation cannot charge for goods that went to someone else.
+//! An attempt is opened at the gateway (created, not charged), then its reference is stored, and only then is it
+//! confirmed (charged). So an interrupted attempt can be looked up. An attempt that ends without a charge is cancelled
+//! at the gateway *before* its stock is released, so that a late confirmation cannot charge for goods that another
+//! buyer got.
 //!
 //! ```text
 //!   opened --confirm--> confirmed
@@ -13,8 +16,11 @@
 //!     '--cancel-------> cancelled
 //! ```
 //!
-//! A refusal is what the gateway or the bank said. A payment that was cancelled before it was charged was not attempted:
-//! its idempotency key is free, its stock is free, and the same request may be made again.
+//! A refusal is an answer of the gateway or the bank. A payment that was cancelled before it was charged counts as not
+//! attempted: its idempotency key and its stock are released, and the same request may be repeated.
+//!
+//! The ports are [`PaymentGateway`], [`AttemptStore`] and [`RefundStore`]. The background tasks are
+//! [`PaymentReconciler`], [`PaymentCapture`] and [`PaymentRefunder`]. Read `model.rs` next, then `reconcile.rs`.
 
 mod capture;
 mod model;

@@ -1,4 +1,4 @@
-//! Attempts, instruments and outcomes.
+//! Payment attempts, instruments and outcomes.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ impl Named for Attempt {
     const PREFIX: &'static str = "pay";
 }
 
-/// One try to charge for one checkout.
+/// One attempt to charge for one checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub id: AttemptId,
@@ -23,20 +23,20 @@ pub struct Attempt {
     pub handler: HandlerId,
     pub money: Money,
     pub state: AttemptState,
-    /// What the gateway calls it; stored before it is confirmed.
+    /// The gateway's reference of the payment. Stored before the payment is confirmed.
     pub reference: Option<PaymentReference>,
-    /// How often it was claimed by a background task, the present time included. Fences late records off.
+    /// The fencing counter: the number of claims by background tasks. A record of an older claim is rejected.
     pub checks: u32,
     pub created_at: Timestamp,
 }
 
 impl Attempt {
-    /// The gateway's idempotency key of the opening.
+    /// The idempotency key of the opening at the gateway.
     pub fn open_key(&self) -> String {
         format!("{}-open", self.id)
     }
 
-    /// The gateway's idempotency key of the confirmation.
+    /// The idempotency key of the confirmation at the gateway.
     pub fn confirm_key(&self) -> String {
         format!("{}-confirm", self.id)
     }
@@ -45,56 +45,56 @@ impl Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AttemptState {
-    /// Recorded here; its owner is talking to the gateway.
+    /// Recorded in the database. The owner of the attempt calls the gateway.
     Opened,
-    /// Held on the buyer's account, to be captured later. The order is placed.
+    /// The amount is authorized and will be captured later. The order is placed.
     Authorized,
     /// Charged. The order is placed.
     Confirmed,
-    /// Was held, and let go without a charge after its order had been placed.
+    /// Was authorized, and cancelled without a charge after its order was placed.
     Released,
-    /// Refused. The stock is released.
+    /// Refused by the gateway. The stock is released.
     Declined,
-    /// Never charged, and never will be. The stock is released.
+    /// Not charged, and cannot be charged later. The stock is released.
     Cancelled,
-    /// The gateway's answer was lost; the reconciler is finding out.
+    /// The gateway's answer was lost. The reconciler finds the outcome.
     Unknown,
 }
 
 impl AttemptState {
-    /// Its checkout has its answer.
+    /// Whether the outcome is final for the checkout.
     pub fn is_settled(self) -> bool {
         !matches!(self, Self::Opened | Self::Unknown)
     }
 
-    /// An order was placed for it.
+    /// Whether an order was placed for this attempt.
     pub fn placed_an_order(self) -> bool {
         matches!(self, Self::Authorized | Self::Confirmed | Self::Released)
     }
 }
 
-/// Names a payment handler that the shop offers.
+/// The id of a payment handler that the shop offers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HandlerId(pub String);
 
 impl HandlerId {
-    /// Of an attempt that needs no handler: there is nothing to pay.
+    /// The handler of an attempt with nothing to pay.
     pub fn none() -> Self {
         Self("none".to_owned())
     }
 }
 
-/// What the gateway calls a payment.
+/// The gateway's reference of a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentReference(pub String);
 
-/// A means of payment as it may be shown again: without its credential.
+/// A payment instrument without its credential, as it may be stored and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instrument {
     pub id: String,
     pub handler: HandlerId,
-    /// Such as `card`.
+    /// The kind of instrument, such as `card`.
     pub kind: String,
     pub selected: bool,
     pub display: Option<InstrumentDisplay>,
@@ -107,7 +107,7 @@ pub struct InstrumentDisplay {
     pub description: Option<String>,
 }
 
-/// What charges: handed to the gateway, never stored, never shown.
+/// The credential that charges an instrument. It is sent to the gateway, and never stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     pub kind: String,
@@ -118,58 +118,82 @@ pub struct Credential {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentChoice {
     pub instrument: Instrument,
-    /// `None` when the instrument is one that the shop keeps on file.
+    /// `None` if the gateway keeps the credential of the instrument on file.
     pub credential: Option<Credential>,
 }
 
-/// The definite end of an attempt.
+/// The final outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOutcome {
     Confirmed,
-    /// Held on the buyer's account; the first shipment captures it.
+    /// The amount is authorized; the first shipment captures it.
     Authorized,
     /// Refused by the gateway.
     Declined(Decline),
-    /// The buyer's bank wants to hear from the buyer first. The payment was cancelled at the gateway.
+    /// The bank requires authentication by the buyer. The payment was cancelled at the gateway.
     ActionRequired,
-    /// It was never charged, and never will be, and no bank refused it. The key that began it is free again.
+    /// Not charged and not refused, and it cannot be charged later. The idempotency key of the completion is released.
     NotAttempted,
 }
 
-/// What the gateway says of a payment.
+/// The state of a payment at the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayState {
     /// Created, not charged.
     Opened,
-    /// Waits for the buyer, who must answer to the bank (3-D Secure). Not charged; cancel it, or it may yet be.
+    /// Not charged: it waits for authentication by the buyer (3-D Secure). It may still be charged unless it is
+    /// cancelled.
     ActionRequired,
-    /// Held, not charged.
+    /// The amount is authorized, not charged.
     Authorized,
     Confirmed,
     Declined(Decline),
     Cancelled,
 }
 
-/// Why the gateway refused a payment, for two readers.
+impl GatewayState {
+    /// The outcome of cancelling a payment that waited for the buyer. `None` while the payment is still open.
+    pub fn after_action_required(self) -> Option<PaymentOutcome> {
+        match self {
+            Self::Cancelled => Some(PaymentOutcome::ActionRequired),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<GatewayState> for Option<PaymentOutcome> {
+    /// The outcome that a state means. `None` while the payment is still open.
+    fn from(state: GatewayState) -> Self {
+        match state {
+            GatewayState::Opened | GatewayState::ActionRequired => None,
+            GatewayState::Authorized => Some(PaymentOutcome::Authorized),
+            GatewayState::Confirmed => Some(PaymentOutcome::Confirmed),
+            GatewayState::Declined(decline) => Some(PaymentOutcome::Declined(decline)),
+            GatewayState::Cancelled => Some(PaymentOutcome::NotAttempted),
+        }
+    }
+}
+
+/// Why the gateway refused a payment, as text for the buyer and as text for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decline {
-    /// Fit for the buyer.
+    /// Text that may be shown to the buyer.
     pub reason: String,
-    /// In the gateway's own codes and words, for the log: without card data or credentials.
+    /// The gateway's codes and text, for the log. Contains no card data and no credential.
     pub detail: String,
 }
 
 impl Refusal for Decline {}
 
 impl From<&str> for Decline {
-    /// Of a gateway that says the same to both.
+    /// A decline with the same text for the buyer and the log.
     fn from(reason: &str) -> Self {
         Self { reason: reason.to_owned(), detail: reason.to_owned() }
     }
 }
 
 impl PaymentOutcome {
-    /// The stable word for logs.
+    /// The stable name in logs.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
@@ -180,7 +204,7 @@ impl PaymentOutcome {
         }
     }
 
-    /// What the log is told of a refusal.
+    /// The detail of a decline, for the log.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Declined(decline) => Some(&decline.detail),

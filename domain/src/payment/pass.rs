@@ -1,15 +1,22 @@
-//! How much a pass of a payment task takes on: no more than it can end before it is cut off.
+//! The shape that the three payment tasks share: how many items a pass claims, and how it handles them.
 
 use std::time::Duration;
 
-/// A pass of a payment task ends within this time, even if every call and every write takes as long as it may. The
-/// supervisor must not cut it off sooner. The one exception is a commit that broke: to find out what became of it
-/// takes the commit grace of the storage on top.
+use crate::fault::Fault;
+use crate::task::Progress;
+
+/// The longest that a pass of a payment task takes, even if every call and every write takes as long as it may. The
+/// supervisor must not cancel a pass sooner. One case takes longer: a broken commit adds the commit grace of the
+/// storage, in which storage finds out whether the commit happened.
 pub const LONGEST_PASS: Duration = Duration::from_secs(60);
-/// For claiming what is due.
+/// The time to claim the items that are due.
 pub(super) const CLAIMING: Duration = Duration::from_secs(5);
 
-/// How many items a pass may claim if one of them takes at most as long as the sum of `steps`.
+/// How long the shop trusts a gateway to remember an idempotency key. Gateways forget a key after a day; a request with a
+/// forgotten key is a new request.
+pub(super) const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
+
+/// The number of items that a pass may claim, if one item takes at most the sum of `steps`.
 pub(super) const fn batch(steps: &[Duration]) -> u32 {
     let mut one = Duration::ZERO;
     let mut at = 0;
@@ -20,6 +27,24 @@ pub(super) const fn batch(steps: &[Duration]) -> u32 {
     let items = LONGEST_PASS.saturating_sub(CLAIMING).as_millis() / one.as_millis();
     assert!(items > 0 && items <= 100, "a pass has no time for one item, or far too much");
     items as u32
+}
+
+/// Handles the claimed items one after the other. A fault of one item does not stop the others: the first fault is
+/// returned after the last item. `limit` is the number of items that the pass may claim.
+pub(super) async fn for_each<T, F>(
+    claimed: Vec<T>,
+    limit: u32,
+    mut handle: impl FnMut(T) -> F,
+) -> Result<Progress, Fault>
+where
+    F: Future<Output = Result<(), Fault>>,
+{
+    let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
+    let mut first_fault = None;
+    for item in claimed {
+        first_fault = first_fault.or(handle(item).await.err());
+    }
+    first_fault.map_or(Ok(Progress::of(count, count >= limit)), Err)
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
-//! The gateway, and the record of what was tried.
+//! The ports of payments: the gateway, and the stores of attempts and refunds.
 
 use std::time::Duration;
 
-use super::model::{
-    Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
-};
+use super::model::{Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentReference};
 use super::refund::{Refund, RefundId, RefundRefusal, RefundState};
 use crate::PortFuture;
 use crate::clock::Timestamp;
@@ -12,24 +10,24 @@ use crate::context::RequestContext;
 use crate::fault::{Failure, Fault};
 use crate::money::Amount;
 
-/// The payment provider. Each method is one network call that ends within the context's deadline and may be repeated:
-/// the attempt's own keys make the second call an echo of the first.
+/// The payment gateway. Each method is one network call that ends within the context's deadline. Each method is
+/// idempotent: the idempotency keys are derived from the attempt or the refund.
 ///
 /// A fault of kind [`OutcomeUnknown`](crate::fault::FaultKind::OutcomeUnknown) means that the call may have had its
-/// effect. Any other kind means that it had none.
+/// effect. A fault of another kind means that it had none.
 pub trait PaymentGateway: Send + Sync {
-    /// What the shop offers platforms to pay with.
+    /// The payment handler that the shop offers to platforms. No network call.
     fn handler(&self) -> PaymentHandler;
 
-    /// The credential of an instrument that the provider keeps on file; `None` when it keeps none by that name.
+    /// The credential of an instrument that the gateway keeps on file. `None` if it keeps none for this instrument.
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault>;
 
-    /// Creates the payment without charging it. Refuses what the gateway will never open, such as an amount that is too
-    /// small: asking again is answered the same.
+    /// Creates a payment without charging it, and returns its reference. Refuses a payment that the gateway will never
+    /// open, such as one with a too small amount; a repetition is refused again.
     fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>>;
 
-    /// Charges an opened payment, or holds the amount where capture is manual. Answers [`GatewayState::Confirmed`],
-    /// `Authorized`, `Declined`, `ActionRequired` or, if it was cancelled meanwhile, `Cancelled`.
+    /// Charges an opened payment, or authorizes the amount if capture is manual. Returns [`GatewayState::Confirmed`],
+    /// `Authorized`, `Declined`, `ActionRequired`, or `Cancelled` if the payment was cancelled before.
     fn confirm(
         &self,
         ctx: &RequestContext,
@@ -38,18 +36,19 @@ pub trait PaymentGateway: Send + Sync {
         credential: &Credential,
     ) -> PortFuture<GatewayState, Fault>;
 
-    /// The payment that was opened for an attempt, by the attempt's id; `None` when the gateway has none. Opens and
-    /// charges nothing, however old the attempt's keys are. May miss what was opened within the last hour.
+    /// The reference of the payment that was opened for an attempt, found by the attempt's id. `None` if the gateway
+    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment opened within the
+    /// last hour.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault>;
 
-    /// What became of a payment.
+    /// The current state of a payment. Changes nothing.
     fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
-    /// Makes sure that a payment is never charged. Answers [`GatewayState::Confirmed`] when it was too late for that.
+    /// Cancels a payment, so that it is never charged. Returns [`GatewayState::Confirmed`] if it was already charged.
     fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
-    /// Charges the whole of what is held. Answers [`GatewayState::Confirmed`] or, when nothing is held any more,
-    /// `Cancelled`.
+    /// Charges the whole authorized amount. Returns [`GatewayState::Confirmed`], or `Cancelled` if the amount is no
+    /// longer authorized.
     fn capture(
         &self,
         ctx: &RequestContext,
@@ -57,35 +56,37 @@ pub trait PaymentGateway: Send + Sync {
         reference: &PaymentReference,
     ) -> PortFuture<GatewayState, Fault>;
 
-    /// Gives money back. The refund's own id is the key: asking again moves no more money.
+    /// Refunds money. The refund's id is the idempotency key: a repetition moves no more money.
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
 
-    /// What became of a refund, by the id that the shop gave it; `None` when the gateway has none by that id. Moves no
-    /// money, however old the refund's key is.
+    /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Moves no
+    /// money, however old the idempotency key is.
     fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
 }
 
-/// A way to pay, as it is announced to platforms.
+/// A payment handler, as it is announced to platforms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentHandler {
-    /// Reverse-domain name of the kind of handler.
+    /// The kind of handler, a reverse-domain name.
     pub name: String,
     pub id: HandlerId,
-    /// Version of the handler's specification, `YYYY-MM-DD`.
+    /// The version of the handler's specification, `YYYY-MM-DD`.
     pub version: String,
     pub spec: String,
     pub schema: String,
-    /// Instrument types, such as `card`.
+    /// The instrument types, such as `card`.
     pub instruments: Vec<String>,
-    /// What platforms need to make a credential for it, as a document of the handler's own schema.
+    /// The document that platforms need to create a credential. The handler's schema defines it.
     pub config: String,
 }
 
-/// The record of attempts. Each method is one transaction. Leases are measured by the database's own clock; when
-/// something is due is the shop's business time. That clock may have been ahead for a while: whoever claims unsettled
-/// attempts makes at most as many due again of those that are due later than the longest wait from now.
+/// The store of payment attempts. Each method is one transaction. Leases use the database's clock; due times use
+/// business time.
+///
+/// The business clock may have been ahead for a while, which would leave attempts due too late. So a claim of unsettled
+/// attempts first makes at most `limit` attempts due that are due later than the longest wait from now.
 pub trait AttemptStore: Send + Sync {
-    /// Stores what the gateway calls an attempt, before it is confirmed.
+    /// Stores the gateway's reference of an attempt. Called before the payment is confirmed. Idempotent.
     fn record_reference(
         &self,
         ctx: &RequestContext,
@@ -93,11 +94,11 @@ pub trait AttemptStore: Send + Sync {
         reference: PaymentReference,
     ) -> PortFuture<(), Fault>;
 
-    /// Notes that the gateway's answer was lost. The reconciler may look at once.
+    /// Records that the gateway's answer was lost, and makes the attempt due for the reconciler at once. Idempotent.
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault>;
 
-    /// Takes at most `limit` unsettled attempts that are due and that nobody has a lease on, oldest first, and counts
-    /// the check. Whoever takes them has them alone for as long as `lease`.
+    /// Claims at most `limit` unsettled attempts that are due and not leased, oldest first. Increments the fencing
+    /// counter of each. No other claim returns them for the time `lease`.
     fn claim_due(
         &self,
         ctx: &RequestContext,
@@ -106,12 +107,14 @@ pub trait AttemptStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault>;
 
-    /// Gives an unsettled or held attempt back, due at `at`; unless someone else has claimed it since.
+    /// Ends the lease of an unsettled or authorized attempt and makes the attempt due at `at`. Changes nothing if the
+    /// attempt was claimed again since. Idempotent.
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault>;
 
-    /// As [`claim_due`](Self::claim_due), of those that are held: what was shipped, and what will soon lapse.
-    /// None is claimed before it is due, whatever the clock said when: a capture cannot be undone.
-    fn claim_held(
+    /// As [`claim_due`](Self::claim_due), for authorized attempts: those with a shipment, and those that the gateway
+    /// will soon release. None is claimed before it is due, even after a clock error, because a capture cannot be
+    /// undone.
+    fn claim_authorized(
         &self,
         ctx: &RequestContext,
         now: Timestamp,
@@ -119,39 +122,39 @@ pub trait AttemptStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<Held>, Fault>;
 
-    /// Ends what was held: captured, or let go. Doing it again changes nothing.
+    /// Records the end of an authorized attempt: captured, or cancelled. Idempotent.
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
 
-    /// Heeds what the gateway told of its own accord, once: makes the payment it speaks of due at `now`, if it is
-    /// not settled. False when it
-    /// was told before. Only that something happened is believed; what happened is looked up.
+    /// Records a gateway event once, by its event id, and makes the payment that it names due at `now` if the payment
+    /// is not settled. Returns false if the event was recorded before. The event is only a wake: the reconciler looks
+    /// up what happened.
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
 }
 
-/// A payment whose amount is held, and whether its order still wants anything.
+/// An authorized attempt, and whether its order still wants units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub attempt: Attempt,
     pub wanted: bool,
 }
 
-/// Something that the gateway told of its own accord.
+/// An event that the gateway sent by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayEvent {
-    /// The gateway's own id of it: told twice, it is the same.
+    /// The gateway's id of the event. A repeated event has the same id.
     pub id: String,
-    /// The payment that it speaks of.
+    /// The payment that the event is about.
     pub reference: Option<PaymentReference>,
 }
 
-/// The record of refunds. Each method is one transaction.
+/// The store of refunds. Each method is one transaction.
 pub trait RefundStore: Send + Sync {
-    /// Records that money is to be given back, if there is that much left. Asking again with the same id changes
-    /// nothing and returns what is known of it.
+    /// Records a refund, if at least this amount is left of the captured amount. Idempotent: a repetition with the same
+    /// id changes nothing and returns the stored refund.
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>>;
 
-    /// Takes at most `limit` refunds that are due and that nobody has a lease on, and counts the try. Of those that are
-    /// due later than the longest wait from now, at most as many are due again.
+    /// Claims at most `limit` refunds that are due and not leased, and counts the attempt. First makes at most `limit`
+    /// refunds due that are due later than the longest wait from now.
     fn claim_due(
         &self,
         ctx: &RequestContext,
@@ -160,8 +163,8 @@ pub trait RefundStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<Refund>, Fault>;
 
-    /// Records what the gateway said of a claimed refund, due again at `at` unless that is its end; unless someone else
-    /// has claimed it since.
+    /// Records the gateway's answer for a claimed refund, and makes the refund due at `at` unless the state is final.
+    /// Changes nothing if the refund was claimed again since.
     fn record(
         &self,
         ctx: &RequestContext,
@@ -171,34 +174,11 @@ pub trait RefundStore: Send + Sync {
     ) -> PortFuture<(), Fault>;
 }
 
-/// Money that is to be given back.
+/// A requested refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundWanted {
     pub id: RefundId,
     pub attempt: AttemptId,
     pub amount: Amount,
     pub now: Timestamp,
-}
-
-impl GatewayState {
-    /// The outcome of having cancelled a payment that waited for the buyer. `None` while it is still open.
-    pub fn after_action_required(self) -> Option<PaymentOutcome> {
-        match self {
-            Self::Cancelled => Some(PaymentOutcome::ActionRequired),
-            other => other.into(),
-        }
-    }
-}
-
-impl From<GatewayState> for Option<PaymentOutcome> {
-    /// The outcome that a state means; `None` while it is still open.
-    fn from(state: GatewayState) -> Self {
-        match state {
-            GatewayState::Opened | GatewayState::ActionRequired => None,
-            GatewayState::Authorized => Some(PaymentOutcome::Authorized),
-            GatewayState::Confirmed => Some(PaymentOutcome::Confirmed),
-            GatewayState::Declined(decline) => Some(PaymentOutcome::Declined(decline)),
-            GatewayState::Cancelled => Some(PaymentOutcome::NotAttempted),
-        }
-    }
 }

@@ -1,4 +1,9 @@
-//! Finds out what became of payments whose answer was lost, or whose owner died.
+//! The reconciler: the background task that settles payment attempts without a known outcome.
+//!
+//! An attempt comes here if the gateway's answer was lost, or if the process that owned the attempt stopped. The
+//! reconciler claims a due attempt under a lease, looks the payment up at the gateway, cancels the payment there if it
+//! is still open, and settles the attempt. So each attempt ends, and the stock is released only after the gateway can
+//! no longer charge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,37 +11,37 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
-use super::pass::{CLAIMING, LONGEST_PASS, batch};
+use super::pass::{CLAIMING, KEY_TRUSTED, LONGEST_PASS, batch, for_each};
 use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
 use crate::checkout::{CheckoutStore, Settlement};
-use crate::clock::Clock;
+use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
 use crate::task::{BackgroundTask, Progress};
 
-/// Attempts per pass. What was found out of one is settled, and if that fails the attempt is given back.
-pub const RECONCILE_BATCH: u32 = batch(&[ONE_ATTEMPT, SETTLE, GIVE_BACK]);
-/// For all calls of the gateway that one attempt costs. A gateway that hangs on it leaves time for the others.
+/// Attempts per pass. Each one has time for its gateway calls, one settlement, and one postponement.
+pub const RECONCILE_BATCH: u32 = batch(&[ONE_ATTEMPT, SETTLE, POSTPONE]);
+/// The time for all gateway calls of one attempt. If the gateway does not respond, the other attempts still get their
+/// time.
 const ONE_ATTEMPT: Duration = Duration::from_secs(10);
-/// For recording what was found out, and for giving back what was not: together longer than a failover of the database
-/// takes. What can be neither recorded nor given back stays leased until the claim is over.
+/// The times to settle an attempt and to postpone it. Together they are longer than a failover of the database. An
+/// attempt that can be neither settled nor postponed keeps its lease until the lease expires.
 const SETTLE: Duration = Duration::from_secs(5);
-const GIVE_BACK: Duration = Duration::from_secs(3);
-/// How long a claimed attempt stays with the pass that claimed it: until the pass is over.
+const POSTPONE: Duration = Duration::from_secs(3);
+/// The lease of a claimed attempt. It lasts until the pass has ended.
 const CLAIM: Duration = LONGEST_PASS;
-/// Gateways forget a key after a day; after that it would open a second payment.
-const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
-/// Waits between two looks at one attempt: each twice as long as the one before.
+/// The backoff between two checks of one attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// No unsettled attempt is due later than this from now.
 pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct PaymentReconciler {
     attempts: Arc<dyn AttemptStore>,
     checkouts: Arc<dyn CheckoutStore>,
-    /// `None` when the shop has no way to be paid: then there are only attempts that cost nothing.
+    /// `None` if the shop offers no payment handler. Then all attempts are of checkouts that cost nothing.
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Arc<dyn Clock>,
 }
@@ -54,33 +59,20 @@ impl PaymentReconciler {
     async fn reconcile_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let now = self.clock.now();
         let due = self.attempts.claim_due(&ctx.at_most(CLAIMING), now, CLAIM, RECONCILE_BATCH).await?;
-        let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
-        let mut failed = None;
-        for mut attempt in due {
-            // One attempt that cannot be resolved must not keep the others waiting.
-            if let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &mut attempt).await {
-                warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
-                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
-                    "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(),
-                    "error" => fault.chain());
-                let at = self.clock.now() + backoff(attempt.checks);
-                let ctx = ctx.must_finish(GIVE_BACK);
-                let postpone = || self.attempts.postpone(&ctx, &attempt, at);
-                let given_back = until_recorded(&ctx, &*self.clock, postpone).await;
-                failed = failed.or(given_back.err());
-            }
-        }
-        if let Some(fault) = failed {
-            return Err(fault);
-        }
-        Ok(match count {
-            0 => Progress::Idle,
-            RECONCILE_BATCH => Progress::More(count),
-            _ => Progress::Done(count),
-        })
+        for_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
     }
 
-    /// Asks, and ends what is still open: an attempt comes here only when nobody else is working on it.
+    async fn reconcile_or_postpone(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<(), Fault> {
+        let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &mut attempt).await else { return Ok(()) };
+        warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
+            "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
+            "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(), "error" => fault.chain());
+        let (ctx, at) = (ctx.must_finish(POSTPONE), self.clock.now() + wait_after(attempt.checks));
+        until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &attempt, at)).await
+    }
+
+    /// Finds the outcome of an attempt and settles the attempt. The caller holds the lease, so no other process works
+    /// on it.
     async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
         let outcome = self.find_out(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
@@ -91,9 +83,9 @@ impl PaymentReconciler {
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
-    /// Gives the attempt the reference that it finds, so that the log lines after it carry it.
+    /// Stores a reference that it finds in `attempt`, so that later log lines contain it.
     async fn find_out(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
-        // What costs nothing is never brought to the gateway.
+        // A zero amount is not sent to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
         }
@@ -107,7 +99,7 @@ impl PaymentReconciler {
                     None => return Ok(PaymentOutcome::NotAttempted),
                 }
             }
-            // Opening again with the same key names it again.
+            // A second opening with the same idempotency key returns the same payment.
             None => match gateway.open(ctx, attempt).await {
                 Ok(reference) => reference,
                 Err(Failure::Refused(decline)) => return Ok(PaymentOutcome::Declined(decline)),
@@ -115,7 +107,7 @@ impl PaymentReconciler {
             },
         };
         if attempt.reference.is_none() {
-            // What turns out to be held is captured by its reference, and what was charged is given back by it.
+            // Later captures and refunds need the reference.
             attempt.reference = Some(reference.clone());
             let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
             until_recorded(ctx, &*self.clock, record).await?;
@@ -128,9 +120,10 @@ impl PaymentReconciler {
         outcome.ok_or_else(|| Fault::internal("payment.reconcile", "the gateway neither charges nor cancels it"))
     }
 
-    /// Looks for a payment whose reference was never stored and whose key the gateway may have forgotten. Its owner died
-    /// before it could charge, or this database was restored from a backup that was made before the owner charged. Only
-    /// the gateway knows which. While it does not say, nothing is released; asking with the key could charge twice.
+    /// Looks up a payment that has no stored reference and whose idempotency key the gateway may have forgotten. Either
+    /// the owner stopped before it could charge, or the database was restored from a backup made before the charge.
+    /// Only the gateway knows which. While it does not answer, nothing is released; an opening with the old key could
+    /// charge twice.
     async fn find(
         &self,
         ctx: &RequestContext,
@@ -165,13 +158,14 @@ impl BackgroundTask for PaymentReconciler {
     }
 }
 
-/// What the gateway calls it, if that was ever recorded.
+/// The gateway's reference of the payment, if it is stored.
 fn reference_of(attempt: &Attempt) -> Option<&str> {
     attempt.reference.as_ref().map(|reference| reference.0.as_str())
 }
 
-fn backoff(checks: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << checks.saturating_sub(1).min(10)).min(LONGEST_WAIT_UNSETTLED)
+/// The wait after check number `checks`.
+fn wait_after(checks: u32) -> Duration {
+    backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, checks.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -179,9 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_between_two_looks_grows_and_is_bounded() {
-        assert_eq!(backoff(1), Duration::from_secs(1));
-        assert_eq!(backoff(4), Duration::from_secs(8));
-        assert_eq!(backoff(u32::MAX), Duration::from_secs(60));
+    fn wait_between_two_checks_doubles_up_to_a_minute() {
+        assert_eq!(wait_after(1), Duration::from_secs(1));
+        assert_eq!(wait_after(4), Duration::from_secs(8));
+        assert_eq!(wait_after(u32::MAX), Duration::from_secs(60));
     }
 }

@@ -1,43 +1,45 @@
-//! Recording what happened outside: once money may have moved, a fault that passes is waited out.
+//! Records what happened outside the database: once money may have moved, a write is retried while its fault is
+//! transient.
 
 use std::time::Duration;
 
 use slog::warn;
 
 use crate::PortFuture;
-use crate::clock::Clock;
+use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-/// Pauses between two tries: each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Writes until it is written, while the fault is of a kind that passes and the context has time for another try.
+/// Runs `write` until it succeeds. Returns the last fault if the fault is not transient, or if the context has no time
+/// for another attempt.
 ///
-/// `write` is one storage transaction that may be run more than once: what it did before, it finds. So an unknown commit
-/// is resolved by the next run, however long the database was away.
+/// `write` is one idempotent storage transaction. So an unknown commit is resolved by the next run, however long the
+/// database was unavailable.
 pub(crate) async fn until_recorded<T>(
     ctx: &RequestContext,
     clock: &dyn Clock,
     write: impl Fn() -> PortFuture<T, Fault>,
 ) -> Result<T, Fault> {
-    let mut pause = FIRST_PAUSE;
+    let mut retries = 0;
     loop {
         let fault = match write().await {
             Ok(written) => return Ok(written),
             Err(fault) => fault,
         };
+        let pause = backoff(FIRST_PAUSE, LONGEST_PAUSE, retries);
         if !fault.kind().is_passing() || ctx.deadline().remaining() <= pause {
             return Err(fault);
         }
-        if pause == FIRST_PAUSE {
+        if retries == 0 {
             warn!(ctx.log(), "write is tried again until it is recorded"; "op" => fault.operation(),
                 "error_code" => fault.kind().as_str(), "error" => fault.chain());
         }
         if clock.pause(ctx, pause).await.is_err() {
             return Err(fault);
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        retries += 1;
     }
 }

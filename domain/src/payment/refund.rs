@@ -1,4 +1,7 @@
-//! Giving money back: never more than was taken.
+//! Refunds: the rule that limits them, and the background task that requests them from the gateway.
+//!
+//! A refund is first recorded in the database and then requested from the gateway. The sum of the refunds of a payment
+//! never exceeds the captured amount.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +9,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{AttemptId, PaymentReference};
-use super::pass::{CLAIMING, batch};
+use super::pass::{CLAIMING, KEY_TRUSTED, batch, for_each};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::PortFuture;
@@ -23,7 +26,7 @@ impl Named for Refund {
     const PREFIX: &'static str = "ref";
 }
 
-/// Money on its way back to the buyer.
+/// A transfer of money back to the buyer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refund {
     pub id: RefundId,
@@ -31,13 +34,13 @@ pub struct Refund {
     pub reference: PaymentReference,
     pub money: Money,
     pub state: RefundState,
-    /// How often the gateway was asked for it, the present try included once it is claimed.
+    /// Attempts so far. After a claim the number includes the current attempt.
     pub tries: u32,
     pub created_at: Timestamp,
 }
 
 impl Refund {
-    /// The gateway's idempotency key.
+    /// The idempotency key of the refund at the gateway.
     pub fn key(&self) -> String {
         self.id.to_string()
     }
@@ -45,21 +48,21 @@ impl Refund {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefundState {
-    /// Recorded here; the gateway has not answered for it yet.
+    /// Recorded in the database; the gateway has not answered yet.
     Requested,
-    /// The gateway has taken it on and will say how it ends.
+    /// The gateway has accepted the refund and has not finished it.
     Pending,
     Succeeded,
-    /// Refused, with the gateway's reason. No money moved.
+    /// Refused by the gateway, with its reason. No money moved.
     Failed(String),
 }
 
-/// Why nothing is given back. Nothing was recorded.
+/// Why a refund is refused. Nothing is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundRefusal {
-    /// Nothing was captured for it, or not yet.
+    /// No amount of the payment is captured, or not yet.
     NotCaptured,
-    /// Less than that is left of what was captured.
+    /// Only `left` of the captured amount is not refunded yet.
     TooMuch {
         left: Amount,
     },
@@ -68,7 +71,8 @@ pub enum RefundRefusal {
 
 impl Refusal for RefundRefusal {}
 
-/// Whether `wanted` may be given back of what was captured, given the refunds so far that have not failed.
+/// Decides whether `wanted` may be refunded. `captured` is the captured amount; `refunded` is the sum of the refunds
+/// that have not failed.
 pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<(), RefundRefusal> {
     let left = captured - refunded;
     if wanted <= Amount::ZERO {
@@ -83,17 +87,16 @@ pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<
 /// Refunds per pass.
 pub const REFUND_BATCH: u32 = batch(&[ONE_CALL, RECORD]);
 const ONE_CALL: Duration = Duration::from_secs(10);
-/// For recording what the gateway said. What cannot be recorded is asked for again when the lease is over.
+/// The time to record the gateway's answer. If the record fails, the refund is requested again after the lease has
+/// expired.
 const RECORD: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// Gateways forget a key after a day; asking with it again could give the money back twice. What has not ended by then is
-/// only looked for; if it is not there, a person must decide.
-const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
-/// Until a refund is asked for again: after a failure, and while the gateway has not finished it.
+/// The wait after a fault of the gateway.
 const WAIT: Duration = Duration::from_secs(60);
+/// The wait while the gateway has not finished a refund. No refund is due later than this from now.
 pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 
-/// Asks the gateway for the refunds that were recorded.
+/// The background task that requests recorded refunds from the gateway.
 #[derive(Clone)]
 pub struct PaymentRefunder {
     refunds: Arc<dyn RefundStore>,
@@ -108,25 +111,18 @@ impl PaymentRefunder {
 
     async fn refund_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
-        let count = u32::try_from(due.len()).unwrap_or(u32::MAX);
-        let mut failed = None;
-        for refund in due {
-            let (state, wait) = self.ask(ctx, &refund).await;
-            let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
-            let record = || self.refunds.record(&ctx, &refund, state.clone(), at);
-            failed = failed.or(until_recorded(&ctx, &*self.clock, record).await.err());
-        }
-        if let Some(fault) = failed {
-            return Err(fault);
-        }
-        Ok(match count {
-            0 => Progress::Idle,
-            REFUND_BATCH => Progress::More(count),
-            _ => Progress::Done(count),
-        })
+        for_each(due, REFUND_BATCH, |refund| self.ask_and_record(ctx, refund)).await
     }
 
-    /// What is now known of a refund, and when to ask again if that is not its end.
+    async fn ask_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
+        let (state, wait) = self.ask(ctx, &refund).await;
+        let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+        until_recorded(&ctx, &*self.clock, || self.refunds.record(&ctx, &refund, state.clone(), at)).await
+    }
+
+    /// Returns the known state of a refund, and the wait until the next attempt if the state is not final. A refund
+    /// older than [`KEY_TRUSTED`] is only looked up, because a second request with a forgotten key could refund twice.
+    /// If the gateway does not have the refund, an operator must decide.
     async fn ask(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
@@ -177,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn no_more_is_given_back_than_was_taken() {
+    fn refund_of_more_than_is_left_is_refused() {
         use RefundRefusal::{NotPositive, TooMuch};
         for (captured, refunded, wanted, expected) in [
             (600, 0, 600, Ok(())),
@@ -195,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_sum_stays_within_what_was_captured(
+        fn sum_of_accepted_refunds_never_exceeds_the_captured_amount(
             captured in 0_i64..1_000_000, wishes in prop::collection::vec(-10_i64..400_000, 0..30),
         ) {
             let mut refunded = Amount::ZERO;

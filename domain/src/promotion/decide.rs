@@ -1,31 +1,31 @@
-//! From goods and codes to discounts. Integer arithmetic only.
+//! Applies discount codes to goods. Integer arithmetic only.
 
 use super::model::{Allocation, AppliedDiscount, Code, Discount, DiscountScope, DiscountValue};
 use crate::catalog::Sku;
 use crate::money::Amount;
 
-/// What all codes together do.
+/// The effect of all codes together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discounted {
     pub applied: Vec<AppliedDiscount>,
-    /// Taken off each line, by index.
+    /// The amount taken off each line, by the index of the line.
     pub per_line: Vec<Amount>,
-    /// Taken off the goods as a whole, after the lines.
+    /// The amount taken off the goods as a whole, after the line discounts.
     pub order_level: Amount,
-    /// Codes that do nothing, by their index in the request.
+    /// Codes without effect, by their index in the request.
     pub rejected: Vec<(usize, Rejection)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     Unknown,
-    /// The same code stands earlier in the list.
+    /// The same code is earlier in the list.
     AlreadyApplied,
-    /// It takes nothing off: no eligible line, or nothing left to discount.
+    /// No line is eligible, or nothing is left to discount.
     NothingToDiscount,
 }
 
-/// Applies `codes` to goods. `goods` is SKU and line subtotal; `known` are the discounts that the codes may name.
+/// Applies `codes` to `goods`, pairs of SKU and line subtotal. `known` are the discounts that the codes may name.
 pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -> Discounted {
     let mut result = Discounted { per_line: vec![Amount::ZERO; goods.len()], ..Discounted::default() };
     let mut seen: Vec<Code> = Vec::new();
@@ -39,7 +39,7 @@ pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -
         }
         seen.push(code);
     }
-    // Lines first: an order-level percentage is then taken of what is really left.
+    // Lines first, so that an order-level percentage is taken of what is left.
     accepted.sort_by_key(|(index, discount)| (discount.scope == DiscountScope::Order, *index));
 
     for (index, discount) in accepted {
@@ -100,7 +100,7 @@ fn take_from_lines(
     (allocations.iter().map(|allocation| allocation.amount).sum(), allocations)
 }
 
-/// What `value` takes off `left`, never more than is left.
+/// The amount that `value` takes off `left`, at most `left`.
 fn reduction(value: DiscountValue, left: Amount) -> Amount {
     match value {
         DiscountValue::Percentage { basis_points } => left.fraction(basis_points, 10_000).min(left),
@@ -108,8 +108,8 @@ fn reduction(value: DiscountValue, left: Amount) -> Amount {
     }
 }
 
-/// Splits `amount` over lines in proportion to what is left of each, exactly: every share is rounded down and the
-/// units left over go to the lines in order, none of which gets more than it has left.
+/// Splits `amount` over lines in proportion to `left`, exactly. Each share is rounded down; the remaining minor units
+/// go to the lines in order. No line gets more than it has left.
 pub(crate) fn spread(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
     let whole: Amount = left.iter().map(|(_, left)| *left).sum();
     if whole.is_zero() {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_stack_in_order_on_what_is_left() {
+    fn codes_apply_in_order_to_what_is_left() {
         let goods = [(sku("rose"), Amount::new(3500))];
         for (list, expected) in [
             (vec!["10off"], 350),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_discount_lands_on_its_lines_before_the_order_discount() {
+    fn line_discount_applies_before_the_order_discount() {
         let goods = [(sku("pot"), Amount::new(1000)), (sku("rose"), Amount::new(2000))];
         let result = discount(&codes(&["10OFF", "roses"]), &goods, &known());
         assert_eq!(result.per_line, [Amount::ZERO, Amount::new(1000)]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_do_nothing_are_named() {
+    fn codes_without_effect_are_rejected_with_a_reason() {
         let goods = [(sku("pot"), Amount::new(100))];
         let result = discount(&codes(&["NOPE", "10OFF", "10off", "ROSES", "FIXED500", "FIXED500"]), &goods, &known());
         assert_eq!(
@@ -213,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn discounts_are_exact_and_leave_nothing_below_zero(
+        fn discounts_add_up_and_never_make_an_amount_negative(
             goods in prop::collection::vec((0_usize..3, 0_i64..1_000_000), 1..8),
             picks in prop::collection::vec(0_usize..6, 0..6),
             fixed_amount in 1_i64..2_000_000,

@@ -1,11 +1,11 @@
-//! Discounts and what they did.
+//! Discounts and their effects.
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Sku;
 use crate::money::Amount;
 
-/// A discount code as it is compared: trimmed and upper-cased.
+/// A discount code in the form that is compared: trimmed and upper-cased.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(String);
 
@@ -45,25 +45,25 @@ pub enum DiscountScope {
     Lines(Vec<Sku>),
 }
 
-/// What one discount took off.
+/// The effect of one discount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedDiscount {
-    /// The code as the platform wrote it.
+    /// The code as the platform sent it.
     pub code: String,
     pub title: String,
     /// Positive.
     pub amount: Amount,
-    /// Position in the order of calculation, from 1.
+    /// The position in the order of calculation, from 1.
     pub priority: u32,
-    /// Where it landed, for a line-level discount; sums up to `amount`. Empty for an order-level one.
+    /// The lines that it was taken off, for a line-level discount; sums to `amount`. Empty for an order-level discount.
     pub allocations: Vec<Allocation>,
-    /// Whether every line was discounted by itself (a percentage) or one amount was spread over several lines.
+    /// Whether each line was discounted separately (a percentage) or one amount was split over several lines.
     pub each_line: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {
-    /// Index of the line.
+    /// The index of the line.
     pub line: usize,
     pub amount: Amount,
 }

@@ -1,16 +1,16 @@
-//! The rules of holding, taking and releasing, as functions from levels to levels.
+//! The rules for holding, taking and releasing stock: pure functions from levels to levels.
 
 use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
 
-/// There is less than was asked for. Nothing was held.
+/// The stock does not cover the demand. Nothing is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldRefused {
-    /// Each SKU that is short, with what is available of it (zero when it was never stocked).
+    /// Each SKU that is short, with its available units. Zero for a SKU that was never stocked.
     pub short: Vec<(Sku, i64)>,
 }
 
-/// Holds all of `demand` or nothing.
+/// Holds all of `demand` or nothing. Returns the changed levels in SKU order.
 pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Result<Vec<StockLevel>, HoldRefused> {
     let short: Vec<(Sku, i64)> = demand
         .iter()
@@ -25,7 +25,7 @@ pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Result<Vec<StockLevel>, H
     Ok(shift(demand, levels, |level, units| level.held += units))
 }
 
-/// What was held leaves the shelf.
+/// Takes held units off the shelf, for a placed order. Returns the changed levels in SKU order.
 pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
     shift(demand, levels, |level, units| {
         level.held -= units;
@@ -33,7 +33,7 @@ pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
     })
 }
 
-/// What was held can be promised to others again.
+/// Releases held units, so that other checkouts can hold them. Returns the changed levels in SKU order.
 pub fn release(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
     shift(demand, levels, |level, units| level.held -= units)
 }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_names_everything_that_is_short() {
+    fn refused_hold_names_each_short_sku() {
         let (rose, pot, fern) = (sku("rose"), sku("pot"), sku("fern"));
         let demand = Demand::of([(&rose, 3), (&pot, 1), (&fern, 1)]);
         let refused = hold(&demand, &[level("rose", 5, 3), level("pot", 1, 0)]).expect_err("short");
@@ -82,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_leaves_the_shelf_and_what_is_released_stays() {
+    fn taken_units_leave_the_shelf_and_released_units_stay() {
         let (rose, pot) = (sku("rose"), sku("pot"));
         let demand = Demand::of([(&rose, 3), (&pot, 1)]);
-        // In the order of the demand; what was not asked for is left out.
+        // In the order of the demand. Levels without demand are left out.
         let levels = [level("rose", 10, 5), level("fern", 7, 7), level("pot", 4, 1)];
         assert_eq!(hold(&demand, &levels), Ok(vec![level("pot", 4, 2), level("rose", 10, 8)]));
         assert_eq!(take(&demand, &levels), [level("pot", 3, 0), level("rose", 7, 2)]);
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn holding_never_promises_what_is_not_there(
+        fn held_units_never_exceed_units_on_hand(
             shelf in prop::collection::vec((0_i64..50, 0_i64..50), 1..6),
             wanted in prop::collection::vec((0_usize..6, 1_i64..40), 1..8),
         ) {

@@ -1,8 +1,8 @@
-//! Stock levels and what is asked of them.
+//! Stock levels and demands.
 
 use crate::catalog::Sku;
 
-/// How many units of a SKU there are, and how many of them are promised to completing checkouts.
+/// The units of a SKU on hand, and how many of them are held for checkouts in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockLevel {
     pub sku: Sku,
@@ -11,19 +11,19 @@ pub struct StockLevel {
 }
 
 impl StockLevel {
-    /// What can still be promised.
+    /// The units that can still be held.
     pub fn available(&self) -> i64 {
         self.on_hand - self.held
     }
 }
 
-/// Units wanted of each SKU, each SKU once, in SKU order: the order in which rows are locked, so that two checkouts
-/// cannot wait for each other.
+/// The units wanted of each SKU. Each SKU occurs once, in SKU order, which is the order in which rows are locked, so
+/// that two checkouts cannot deadlock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand(Vec<(Sku, i64)>);
 
 impl Demand {
-    /// Sums up `wanted` by SKU.
+    /// Sums `wanted` by SKU.
     pub fn of<'a>(wanted: impl IntoIterator<Item = (&'a Sku, i64)>) -> Self {
         let mut sums = std::collections::BTreeMap::<Sku, i64>::new();
         for (sku, units) in wanted {

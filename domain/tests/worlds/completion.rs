@@ -1,4 +1,4 @@
-//! What a completion asks of its ports, played by one world.
+//! Test doubles of the ports of a completion.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,47 +27,47 @@ use tokio_util::sync::CancellationToken;
 
 pub const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
-/// Every port of a completion in one: does as it is told and writes down what it was asked.
+/// All ports of a completion in one test double: returns scripted results and records the calls.
 #[derive(Default)]
 pub struct World {
     pub price: i64,
     pub open: Option<FaultKind>,
     pub confirm: Option<Result<GatewayState, FaultKind>>,
-    /// The gateway will never open it.
+    /// Whether the gateway refuses to open the payment.
     pub refuses: bool,
-    /// Faults of storage, each for one call of the port method.
+    /// Storage faults, each for one call of the named port method.
     pub failing: Mutex<Vec<(&'static str, FaultKind)>>,
-    /// A storage fault that does not end, of this port method.
+    /// A permanent storage fault of the named port method.
     pub broken: Option<(&'static str, FaultKind)>,
-    /// For what is past the point of no return; ten seconds if it is not given.
+    /// The grace after the point of no return. Ten seconds if `None`.
     pub grace: Option<Duration>,
-    /// Whether pauses take the time that is asked for.
+    /// Whether pauses take real time.
     pub slow_pause: bool,
-    /// The pauses that were asked for, up to a hundred.
+    /// The requested pauses, at most a hundred.
     pub pauses: Arc<Mutex<Vec<Duration>>>,
-    /// Whether the instrument brings no credential.
+    /// Whether the instrument has no credential.
     pub no_credential: bool,
     /// Whether no instrument is given.
     pub no_instrument: bool,
-    /// What a later attempt under the same key came to, before this one was settled.
+    /// The outcome of a later attempt with the same key that was settled before this one.
     pub overtaken_by: Option<Outcome>,
-    /// How things stand when a completion begins, one after the other; then it is claimed.
+    /// The results of `begin_completion`, in this order. After the last one the completion is claimed.
     pub begun: Mutex<Vec<Begun>>,
-    /// What those who wait for the owner of a key see, one after the other; the last one stays.
-    pub standing: Mutex<Vec<Begun>>,
-    pub heard: Mutex<Vec<String>>,
+    /// The results of `completion`, in this order. The last one is repeated.
+    pub states: Mutex<Vec<Begun>>,
+    pub calls: Mutex<Vec<String>>,
 }
 
 impl World {
-    /// Up to a hundred things: one test waits in pauses that take no time.
-    pub fn hear(&self, what: impl Into<String>) {
-        let mut heard = self.heard.lock().expect("not poisoned");
-        if heard.len() < 100 {
-            heard.push(what.into());
+    /// Records a call. At most a hundred: one test polls with pauses that take no time.
+    pub fn record_call(&self, what: impl Into<String>) {
+        let mut calls = self.calls.lock().expect("not poisoned");
+        if calls.len() < 100 {
+            calls.push(what.into());
         }
     }
 
-    /// What storage says to a call.
+    /// The scripted result of a storage call.
     pub fn stored(&self, method: &'static str) -> Result<(), Fault> {
         let mut failing = self.failing.lock().expect("not poisoned");
         let next = failing.iter().position(|(of, _)| *of == method).map(|position| failing.remove(position));
@@ -77,8 +77,8 @@ impl World {
         }
     }
 
-    pub fn heard(&self) -> Vec<String> {
-        self.heard.lock().expect("not poisoned").clone()
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().expect("not poisoned").clone()
     }
 }
 
@@ -116,7 +116,7 @@ impl CheckoutStore for Ports {
         not_asked()
     }
     fn begin_completion(&self, _: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
-        self.0.hear("begin");
+        self.0.record_call("begin");
         let mut begun = self.0.begun.lock().expect("not poisoned");
         if !begun.is_empty() {
             return ready(Ok(begun.remove(0)));
@@ -135,7 +135,7 @@ impl CheckoutStore for Ports {
         ready(Ok(Begun::Claimed { checkout, attempt }))
     }
     fn settle(&self, _: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
-        self.0.hear(format!("settle {}", settlement.outcome.as_str()));
+        self.0.record_call(format!("settle {}", settlement.outcome.as_str()));
         if let Err(fault) = self.0.stored("settle") {
             return ready(Err(fault));
         }
@@ -155,8 +155,8 @@ impl CheckoutStore for Ports {
         _: KeyClaim,
         _: CheckoutId,
     ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
-        let mut standing = self.0.standing.lock().expect("not poisoned");
-        let now = if standing.len() > 1 { standing.remove(0) } else { standing[0].clone() };
+        let mut states = self.0.states.lock().expect("not poisoned");
+        let now = if states.len() > 1 { states.remove(0) } else { states[0].clone() };
         ready(Ok(now))
     }
     fn expire(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<(u32, u32), Fault> {
@@ -166,11 +166,11 @@ impl CheckoutStore for Ports {
 
 impl AttemptStore for Ports {
     fn record_reference(&self, _: &RequestContext, _: AttemptId, _: PaymentReference) -> PortFuture<(), Fault> {
-        self.0.hear("record_reference");
+        self.0.record_call("record_reference");
         ready(self.0.stored("record_reference"))
     }
     fn record_unknown(&self, _: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
-        self.0.hear("record_unknown");
+        self.0.record_call("record_unknown");
         ready(self.0.stored("record_unknown"))
     }
     fn claim_due(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Attempt>, Fault> {
@@ -178,10 +178,10 @@ impl AttemptStore for Ports {
     }
     fn postpone(&self, _: &RequestContext, attempt: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         assert_eq!((attempt.state, attempt.checks, at), (AttemptState::Opened, 0, NOW));
-        self.0.hear("give up");
+        self.0.record_call("postpone");
         ready(self.0.stored("postpone"))
     }
-    fn claim_held(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
+    fn claim_authorized(&self, _: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
         not_asked()
     }
     fn record_captured(&self, _: &RequestContext, _: AttemptId, _: bool) -> PortFuture<(), Fault> {
@@ -200,7 +200,7 @@ impl PaymentGateway for Ports {
         ready(Ok(None))
     }
     fn open(&self, _: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
-        self.0.hear("open");
+        self.0.record_call("open");
         ready(match self.0.open {
             _ if self.0.refuses => Err(Failure::Refused("too small".into())),
             Some(kind) => Err(Fault::new(kind, "payment.open").into()),
@@ -214,9 +214,9 @@ impl PaymentGateway for Ports {
         _: &PaymentReference,
         _: &Credential,
     ) -> PortFuture<GatewayState, Fault> {
-        self.0.hear("confirm");
-        let told = self.0.confirm.clone().unwrap_or(Ok(GatewayState::Confirmed));
-        ready(told.map_err(|kind| Fault::new(kind, "payment.confirm")))
+        self.0.record_call("confirm");
+        let answer = self.0.confirm.clone().unwrap_or(Ok(GatewayState::Confirmed));
+        ready(answer.map_err(|kind| Fault::new(kind, "payment.confirm")))
     }
     fn find(&self, _: &RequestContext, _: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
         not_asked()
@@ -225,7 +225,7 @@ impl PaymentGateway for Ports {
         not_asked()
     }
     fn cancel(&self, _: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
-        self.0.hear("cancel");
+        self.0.record_call("cancel");
         ready(Ok(GatewayState::Cancelled))
     }
     fn capture(&self, _: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
@@ -244,7 +244,7 @@ impl Clock for Ports {
         NOW
     }
     fn pause(&self, _: &RequestContext, time: Duration) -> PortFuture<(), Fault> {
-        self.0.hear("pause");
+        self.0.record_call("pause");
         let mut pauses = self.0.pauses.lock().expect("not poisoned");
         if pauses.len() < 100 {
             pauses.push(time);
@@ -311,8 +311,8 @@ pub fn checkout(price: i64) -> Checkout {
     }
 }
 
-/// Runs one completion by a caller with `time` left: what it heard, whether it was told of the beginning, and what the
-/// ports were asked.
+/// Runs one completion for a caller with `time` left. Returns the answer, whether the callback of the point of no
+/// return was called, and the calls of the ports.
 pub async fn complete_within(
     time: Duration,
     world: World,
@@ -341,7 +341,7 @@ pub async fn complete_within(
         display: None,
     };
     let credential = (!no_credential).then(|| Credential { kind: "token".to_owned(), token: Secret::new("t") });
-    let told = Arc::new(Mutex::new(false));
+    let notified = Arc::new(Mutex::new(false));
     let command = CompleteCommand {
         claim: KeyClaim {
             principal: PlatformId("https://platform.example/".to_owned()),
@@ -352,14 +352,14 @@ pub async fn complete_within(
         },
         id: CheckoutId::generate(NOW),
         choice: (!no_instrument).then_some(PaymentChoice { instrument, credential }),
-        on_begun: {
-            let told = told.clone();
-            Box::new(move |_| *told.lock().expect("not poisoned") = true)
+        on_point_of_no_return: {
+            let notified = notified.clone();
+            Box::new(move |_| *notified.lock().expect("not poisoned") = true)
         },
     };
     let answer = use_case.run(&ctx, command).await;
-    let told = *told.lock().expect("not poisoned");
-    (answer, told, ports.0.heard())
+    let notified = *notified.lock().expect("not poisoned");
+    (answer, notified, ports.0.calls())
 }
 
 pub async fn complete(world: World) -> (Result<Answer, Failure<CheckoutRefusal>>, bool, Vec<String>) {

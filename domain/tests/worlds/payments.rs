@@ -1,4 +1,4 @@
-//! What the background tasks of payments ask of their ports, played by one world.
+//! Test doubles of the ports of the payment tasks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,27 +26,27 @@ use tokio_util::sync::CancellationToken;
 
 pub const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
 
-pub type Said<T> = Result<T, FaultKind>;
+pub type Scripted<T> = Result<T, FaultKind>;
 
-/// Every port of the tasks in one: says what it is told to and writes down what it was asked.
+/// All ports of the payment tasks in one test double: returns scripted results and records the calls.
 #[derive(Default)]
 pub struct World {
     pub held: Vec<Held>,
     pub due: Vec<Attempt>,
     pub refunds: Vec<Refund>,
     pub open_refused: bool,
-    /// Faults of storage, each for one call of the port method.
+    /// Storage faults, each for one call of the named port method.
     pub failing: Mutex<Vec<(&'static str, FaultKind)>>,
-    pub look_up: Option<Said<GatewayState>>,
-    pub capture: Option<Said<GatewayState>>,
-    pub cancel: Option<Said<GatewayState>>,
-    pub refund: Option<Said<RefundState>>,
-    /// A payment that is looked for by its attempt.
-    pub payment: Option<Said<Option<PaymentReference>>>,
-    /// A refund that is looked for.
-    pub found: Option<Said<Option<RefundState>>>,
-    pub heard: Mutex<Vec<String>>,
-    /// Each deadline that a port was given, and the time that was left until then.
+    pub look_up: Option<Scripted<GatewayState>>,
+    pub capture: Option<Scripted<GatewayState>>,
+    pub cancel: Option<Scripted<GatewayState>>,
+    pub refund: Option<Scripted<RefundState>>,
+    /// The result of `find`.
+    pub payment: Option<Scripted<Option<PaymentReference>>>,
+    /// The result of `look_up_refund`.
+    pub found: Option<Scripted<Option<RefundState>>>,
+    pub calls: Mutex<Vec<String>>,
+    /// The deadlines that the ports were given, and the time left until each.
     pub given: Mutex<Vec<(Deadline, Duration)>>,
 }
 
@@ -54,13 +54,11 @@ pub struct World {
 pub struct Ports(pub Arc<World>);
 
 impl Ports {
-    pub fn hear(&self, what: impl Into<String>) {
-        self.0.heard.lock().expect("not poisoned").push(what.into());
+    pub fn record_call(&self, what: impl Into<String>) {
+        self.0.calls.lock().expect("not poisoned").push(what.into());
     }
-}
 
-impl Ports {
-    /// Keeps the deadline of a call, once.
+    /// Records the deadline of a call, once.
     pub fn given(&self, ctx: &RequestContext) {
         let mut given = self.0.given.lock().expect("not poisoned");
         if given.iter().all(|(known, _)| *known != ctx.deadline()) {
@@ -68,7 +66,7 @@ impl Ports {
         }
     }
 
-    /// What storage says to a call.
+    /// The scripted result of a storage call.
     pub fn stored(&self, method: &'static str) -> Result<(), Fault> {
         let mut failing = self.0.failing.lock().expect("not poisoned");
         match failing.iter().position(|(of, _)| *of == method).map(|position| failing.remove(position)) {
@@ -86,12 +84,12 @@ pub fn not_asked<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFu
     ready(Err(Fault::internal("test.port", "no task asks for this").into()))
 }
 
-pub fn say<T: Clone + Send + 'static>(said: &Option<Said<T>>) -> PortFuture<T, Fault> {
-    let said = said.clone().unwrap_or(Err(FaultKind::Internal));
-    ready(said.map_err(|kind| Fault::new(kind, "test.gateway")))
+pub fn answer<T: Clone + Send + 'static>(scripted: &Option<Scripted<T>>) -> PortFuture<T, Fault> {
+    let scripted = scripted.clone().unwrap_or(Err(FaultKind::Internal));
+    ready(scripted.map_err(|kind| Fault::new(kind, "test.gateway")))
 }
 
-/// In whole seconds from now.
+/// In succeeded seconds from now.
 pub fn until(at: Timestamp) -> i64 {
     (at - NOW).whole_seconds()
 }
@@ -99,7 +97,7 @@ pub fn until(at: Timestamp) -> i64 {
 impl AttemptStore for Ports {
     fn record_reference(&self, ctx: &RequestContext, _: AttemptId, to: PaymentReference) -> PortFuture<(), Fault> {
         self.given(ctx);
-        self.hear(format!("record {}", to.0));
+        self.record_call(format!("record {}", to.0));
         ready(self.stored("record_reference"))
     }
     fn record_unknown(&self, _: &RequestContext, _: AttemptId, _: Timestamp) -> PortFuture<(), Fault> {
@@ -111,16 +109,22 @@ impl AttemptStore for Ports {
     }
     fn postpone(&self, ctx: &RequestContext, _: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         self.given(ctx);
-        self.hear(format!("postpone {}", until(at)));
+        self.record_call(format!("postpone {}", until(at)));
         ready(self.stored("postpone"))
     }
-    fn claim_held(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Held>, Fault> {
+    fn claim_authorized(
+        &self,
+        ctx: &RequestContext,
+        _: Timestamp,
+        _: Duration,
+        _: u32,
+    ) -> PortFuture<Vec<Held>, Fault> {
         self.given(ctx);
         ready(Ok(self.0.held.clone()))
     }
     fn record_captured(&self, ctx: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         self.given(ctx);
-        self.hear(if captured { "captured" } else { "released" });
+        self.record_call(if captured { "captured" } else { "released" });
         ready(self.stored("record_captured"))
     }
     fn record_event(&self, _: &RequestContext, _: GatewayEvent, _: Timestamp) -> PortFuture<bool, Fault> {
@@ -138,7 +142,7 @@ impl RefundStore for Ports {
     }
     fn record(&self, ctx: &RequestContext, _: &Refund, state: RefundState, at: Timestamp) -> PortFuture<(), Fault> {
         self.given(ctx);
-        self.hear(format!("record {state:?} {}", until(at)));
+        self.record_call(format!("record {state:?} {}", until(at)));
         ready(self.stored("record"))
     }
 }
@@ -152,7 +156,7 @@ impl PaymentGateway for Ports {
     }
     fn open(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         self.given(ctx);
-        self.hear("open");
+        self.record_call("open");
         ready(match self.0.open_refused {
             true => Err(Failure::Refused("too small".into())),
             false => Ok(PaymentReference("opened again".to_owned())),
@@ -169,33 +173,33 @@ impl PaymentGateway for Ports {
     }
     fn find(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
         self.given(ctx);
-        self.hear("find");
-        say(&self.0.payment)
+        self.record_call("find");
+        answer(&self.0.payment)
     }
     fn look_up(&self, ctx: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
         self.given(ctx);
-        self.hear("look_up");
-        say(&self.0.look_up)
+        self.record_call("look_up");
+        answer(&self.0.look_up)
     }
     fn cancel(&self, ctx: &RequestContext, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
         self.given(ctx);
-        self.hear("cancel");
-        say(&self.0.cancel)
+        self.record_call("cancel");
+        answer(&self.0.cancel)
     }
     fn capture(&self, ctx: &RequestContext, _: &Attempt, _: &PaymentReference) -> PortFuture<GatewayState, Fault> {
         self.given(ctx);
-        self.hear("capture");
-        say(&self.0.capture)
+        self.record_call("capture");
+        answer(&self.0.capture)
     }
     fn refund(&self, ctx: &RequestContext, _: &Refund) -> PortFuture<RefundState, Fault> {
         self.given(ctx);
-        self.hear("refund");
-        say(&self.0.refund)
+        self.record_call("refund");
+        answer(&self.0.refund)
     }
     fn look_up_refund(&self, ctx: &RequestContext, _: &Refund) -> PortFuture<Option<RefundState>, Fault> {
         self.given(ctx);
-        self.hear("look_up_refund");
-        say(&self.0.found)
+        self.record_call("look_up_refund");
+        answer(&self.0.found)
     }
 }
 
@@ -226,7 +230,7 @@ impl CheckoutStore for Ports {
     }
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
         self.given(ctx);
-        self.hear(format!("settle {}", settlement.outcome.as_str()));
+        self.record_call(format!("settle {}", settlement.outcome.as_str()));
         if let Err(fault) = self.stored("settle") {
             return ready(Err(fault));
         }
@@ -250,7 +254,7 @@ impl Clock for Ports {
         NOW
     }
     fn pause(&self, _: &RequestContext, _: Duration) -> PortFuture<(), Fault> {
-        self.hear("pause");
+        self.record_call("pause");
         ready(Ok(()))
     }
 }
@@ -288,7 +292,7 @@ pub fn refund(state: RefundState, age: Duration) -> Refund {
     }
 }
 
-/// Keeps every log line, with all of its fields, as text.
+/// A log drain that keeps each line, with all its fields, as text.
 #[derive(Clone, Default)]
 pub struct Lines(pub Arc<Mutex<Vec<String>>>);
 
@@ -311,50 +315,50 @@ impl slog::Drain for Lines {
     }
 }
 
-pub type Passed = (Result<Progress, Fault>, Vec<String>);
+pub type PassResult = (Result<Progress, Fault>, Vec<String>);
 
 pub async fn logged_pass(
     lines: &Lines,
     world: World,
     task: impl FnOnce(Arc<Ports>) -> Box<dyn BackgroundTask>,
-) -> Passed {
+) -> PassResult {
     let ports = Ports(Arc::new(world));
     let log = slog::Logger::root(lines.clone(), slog::o!());
     let deadline = Deadline::after(LONGEST_PASS);
     let ctx = RequestContext::for_task(&log, "test.task", TraceContext::start(), deadline, CancellationToken::new());
     let progress = task(Arc::new(ports.clone())).pass(&ctx).await;
-    let heard = ports.0.heard.lock().expect("not poisoned").clone();
-    (progress, heard)
+    let calls = ports.0.calls.lock().expect("not poisoned").clone();
+    (progress, calls)
 }
 
-pub async fn try_capture(world: World) -> Passed {
+pub async fn try_capture(world: World) -> PassResult {
     let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
     logged_pass(&Lines::default(), world, |ports| Box::new(task(ports))).await
 }
 
-pub async fn try_refund(world: World) -> Passed {
+pub async fn try_refund(world: World) -> PassResult {
     let task = |ports: Arc<Ports>| PaymentRefunder::new(ports.clone(), ports.clone(), ports);
     logged_pass(&Lines::default(), world, |ports| Box::new(task(ports))).await
 }
 
-pub async fn try_reconcile(world: World) -> Passed {
+pub async fn try_reconcile(world: World) -> PassResult {
     let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports);
     logged_pass(&Lines::default(), world, |ports| Box::new(task(ports))).await
 }
 
-/// What a pass that succeeds found, and what was asked of the ports.
-pub fn whole((progress, heard): Passed) -> (Progress, Vec<String>) {
-    (progress.expect("a pass"), heard)
+/// The progress of a successful pass, and the calls of the ports.
+pub fn succeeded((progress, calls): PassResult) -> (Progress, Vec<String>) {
+    (progress.expect("a pass"), calls)
 }
 
-pub async fn capture(world: World) -> (Progress, Vec<String>) {
-    whole(try_capture(world).await)
+pub async fn capture_pass(world: World) -> (Progress, Vec<String>) {
+    succeeded(try_capture(world).await)
 }
 
-pub async fn give_back(world: World) -> (Progress, Vec<String>) {
-    whole(try_refund(world).await)
+pub async fn refund_pass(world: World) -> (Progress, Vec<String>) {
+    succeeded(try_refund(world).await)
 }
 
-pub async fn reconcile(world: World) -> (Progress, Vec<String>) {
-    whole(try_reconcile(world).await)
+pub async fn reconcile_pass(world: World) -> (Progress, Vec<String>) {
+    succeeded(try_reconcile(world).await)
 }

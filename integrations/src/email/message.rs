@@ -93,7 +93,7 @@ mod tests {
             occurred_at: NOON,
             content: Content::Mail(letter.clone()),
             attempts: 1,
-            standing: EndpointHealth::Proven,
+            health: EndpointHealth::Proven,
             claims: 1,
             caused_by: None,
         };

@@ -111,7 +111,7 @@ impl Sender for EmailSender {
             let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &letter));
             tokio::select! {
                 biased;
-                () = ctx.cancellation().cancelled() => Err(SendError::ours("cancelled")),
+                () = ctx.cancellation().cancelled() => Err(SendError::local("cancelled")),
                 sent = sent => sent.unwrap_or_else(|_| Err(SendError::again("timeout"))).map(|()| Receipt::Accepted),
             }
         })

@@ -71,7 +71,7 @@ impl Shared {
         let to = to.in_bulkhead(message.content.endpoint().0);
         let call = self.call(ctx, message, to, document).await?;
         if ctx.deadline().remaining().is_zero() {
-            return Err(SendError::ours("no time left"));
+            return Err(SendError::local("no time left"));
         }
         match self.outbound.send(ctx, call).await {
             Ok(reply) => answer::outcome(&reply, self.clock.now()),
@@ -80,8 +80,8 @@ impl Shared {
                 Reason::Deadline => SendError::again("timeout"),
                 // A header that cannot be written will not be written later either.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
-                Reason::Busy => SendError::no_place(Reason::Busy.as_str()),
-                Reason::Cancelled => SendError::ours(Reason::Cancelled.as_str()),
+                Reason::Busy => SendError::no_permit(Reason::Busy.as_str()),
+                Reason::Cancelled => SendError::local(Reason::Cancelled.as_str()),
                 reason @ (Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge) => {
                     SendError::again(reason.as_str())
                 }
@@ -130,8 +130,8 @@ pub struct NotAnAgent;
 fn without_profile(error: ProfileError) -> SendError {
     match error {
         ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
-        ProfileError::NotAsked(_) => SendError::ours(format!("profile: {error}")),
-        ProfileError::Busy => SendError::no_place("profile: busy"),
+        ProfileError::NotAsked(_) => SendError::local(format!("profile: {error}")),
+        ProfileError::Busy => SendError::no_permit("profile: busy"),
         ProfileError::NotHeard | ProfileError::Unusable(_) => SendError::again(format!("profile: {error}")),
     }
 }

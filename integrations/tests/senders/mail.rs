@@ -288,5 +288,5 @@ async fn a_process_that_stops_waits_for_no_relay() {
     let (sender, ctx, delivery) = (sender(config), ctx(AMPLE), letter());
     let sending = sender.send(&ctx, &delivery);
     ctx.cancellation().cancel();
-    assert_eq!(sending.await, Err(SendError::ours("cancelled")));
+    assert_eq!(sending.await, Err(SendError::local("cancelled")));
 }

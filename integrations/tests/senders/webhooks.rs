@@ -230,9 +230,9 @@ async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
     let full = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
     let registries: [Arc<dyn PlatformStore>; 3] = [Arc::new(Shut), pinned(), pinned()];
     let stands = [
-        (up.clone(), outbound(), Finality::OurFault),
-        (down, outbound(), Finality::OurFault),
-        (up, full, Finality::NoPlace),
+        (up.clone(), outbound(), Finality::LocalFault),
+        (down, outbound(), Finality::LocalFault),
+        (up, full, Finality::NoPermit),
     ];
     for (registry, (keys, outbound, finality)) in registries.into_iter().zip(stands) {
         let clock: Arc<dyn Clock> = Arc::new(TestClock::at(NOON));
@@ -245,7 +245,7 @@ async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
     }
     assert_eq!(server.requests().len(), 0);
     let late = stand(&server.url()).sender.send(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");
-    assert_eq!(late, SendError::ours("no time left"));
+    assert_eq!(late, SendError::local("no time left"));
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -310,7 +310,7 @@ async fn a_process_that_stops_waits_for_no_receiver_and_logs_no_secret() {
     });
     let server = server.await;
     let outcome = stand(&server.url()).sender.send(&ctx, &event()).await;
-    assert_eq!(outcome, Err(SendError::ours("cancelled")));
+    assert_eq!(outcome, Err(SendError::local("cancelled")));
     let logged = lines.all().join("\n");
     assert!(logged.contains("op=webhook.send"), "{logged}");
     assert!(!logged.contains("hidden") && !logged.contains("PRIVATE"), "{logged}");

@@ -85,7 +85,7 @@ fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> QueryR
         return Ok(None);
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
-        return Ok(Some(Next::UnderWay(instant(until)?)));
+        return Ok(Some(Next::Leased(instant(until)?)));
     }
     if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
         return Ok(Some(Next::GivenUp));
@@ -112,9 +112,9 @@ impl Known {
             pending: count(self.pending),
             dead: count(self.dead),
             oldest_pending: self.oldest.map(instant).transpose()?,
-            under_way: count(self.leases),
+            leased: count(self.leases),
             failing_since: self.failing_since.map(instant).transpose()?,
-            rests_until: instant(self.rest_until)?,
+            backoff_until: instant(self.rest_until)?,
             disabled_at: self.disabled_at.map(instant).transpose()?,
         })
     }

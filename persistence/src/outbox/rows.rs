@@ -150,7 +150,7 @@ impl DeliveryRow {
             id: id(&self.id)?,
             order: id(&self.order_id)?,
             attempts: self.tries() + 1,
-            standing,
+            health: standing,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
             caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,

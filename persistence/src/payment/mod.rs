@@ -63,7 +63,7 @@ impl AttemptStore for SqlAttemptStore {
         self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 
-    fn claim_held(
+    fn claim_authorized(
         &self,
         ctx: &RequestContext,
         now: Timestamp,
@@ -71,7 +71,7 @@ impl AttemptStore for SqlAttemptStore {
         limit: u32,
     ) -> PortFuture<Vec<Held>, Fault> {
         let op = Operation::write("payment.claim_held");
-        self.database.run(ctx, op, move |tx| Ok(claim_held(tx, now, lease, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(claim_authorized(tx, now, lease, limit)?))
     }
 
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
@@ -85,7 +85,7 @@ impl AttemptStore for SqlAttemptStore {
     }
 }
 
-fn claim_held(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
+fn claim_authorized(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
     let attempts = queries::claim(tx, Due::Held, now, lease, limit)?;
     let held = |attempt: Attempt| {
         let wanted = queries::wanted(tx, &attempt.checkout)?;

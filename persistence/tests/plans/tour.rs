@@ -91,7 +91,7 @@ async fn give_back(shop: &Shop) {
     let change = OrderChange::Shipped { id: "event".into(), occurred_at: noon(), shipment };
     shop.orders.append(&ctx, order.id, vec![change], noon()).await.expect("appended");
     let hour = Duration::from_secs(3_600);
-    assert!(!attempts.claim_held(&ctx, noon(), hour, 10).await.expect("claimed").is_empty());
+    assert!(!attempts.claim_authorized(&ctx, noon(), hour, 10).await.expect("claimed").is_empty());
     attempts.record_captured(&ctx, attempt.id.clone(), true).await.expect("recorded");
     let wanted =
         RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(1), now: noon() };
@@ -156,7 +156,7 @@ async fn sell(shop: &Shop) {
     let claimed = attempts.claim_due(&task(), noon(), hour, 10).await.expect("claimed");
     attempts.postpone(&task(), &claimed[0], noon() + hours(1)).await.expect("postponed");
     assert_eq!(attempts.claim_due(&task(), noon(), Duration::ZERO, 10).await.expect("brought back").len(), 1);
-    attempts.claim_held(&task(), noon(), hour, 10).await.expect("claimed");
+    attempts.claim_authorized(&task(), noon(), hour, 10).await.expect("claimed");
     let event = GatewayEvent { id: "event".into(), reference: Some(PaymentReference("r".into())) };
     attempts.record_event(&task(), event, noon()).await.expect("heeded");
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;

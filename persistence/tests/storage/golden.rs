@@ -261,7 +261,7 @@ async fn work(shop: &Shop, set: &Set) {
     }
     assert!(settled > 0, "nothing was under way");
     let hour = Duration::from_secs(3_600);
-    let held = shop.attempts.claim_held(&task(), noon() + hours(24 * 365), hour, 10).await.expect("claimed");
+    let held = shop.attempts.claim_authorized(&task(), noon() + hours(24 * 365), hour, 10).await.expect("claimed");
     assert!(!held.is_empty(), "nothing was held");
     let terms = ClaimTerms { now: noon() + hours(24), lease: hour, per_endpoint: 100, reach: EndpointHealth::Failing };
     for channel in [Channel::Webhook, Channel::Mail] {

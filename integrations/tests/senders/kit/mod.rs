@@ -123,7 +123,7 @@ pub fn delivery(content: Content) -> OutboxMessage {
         occurred_at: NOON,
         content,
         attempts: 1,
-        standing: EndpointHealth::Proven,
+        health: EndpointHealth::Proven,
         claims: 1,
         caused_by: None,
     }

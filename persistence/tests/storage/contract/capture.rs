@@ -64,7 +64,7 @@ async fn append(shop: &Shop, order: &OrderId, changes: Vec<OrderChange>) {
 }
 
 async fn claim(shop: &Shop, now: domain::clock::Timestamp) -> Vec<Held> {
-    shop.attempts.claim_held(&task(), now, Duration::ZERO, 10).await.expect("claimed")
+    shop.attempts.claim_authorized(&task(), now, Duration::ZERO, 10).await.expect("claimed")
 }
 
 fn state(place: &Place) -> String {
@@ -166,7 +166,7 @@ async fn a_claim_is_counted_and_a_late_postponement_refused(place: Place) {
     held(&shop).await;
     let due = capture_due(noon());
     let paused = claim(&shop, due).await.remove(0);
-    let second = shop.attempts.claim_held(&task(), due, HOUR, 10).await.expect("claimed").remove(0);
+    let second = shop.attempts.claim_authorized(&task(), due, HOUR, 10).await.expect("claimed").remove(0);
     assert_eq!((paused.attempt.checks, second.attempt.checks), (1, 2));
     let before = place.raw().state();
     shop.attempts.postpone(&task(), &paused.attempt, due + hours(5)).await.expect("refused in silence");

@@ -4,7 +4,7 @@ use domain::checkout::LineId;
 use domain::fault::Failure;
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefusal, OrderId, OrderRefusal,
     OrderStore, Shipment,
 };
 
@@ -95,9 +95,9 @@ async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place:
     let order = placed(&shop).await;
     let before = place.raw().state();
     for (bad, refused) in [
-        (shipped("two", "li_1", 3), OrderChangeRefused::TooMany(LineId("li_1".into()))),
-        (returned("two", "li_2", 2), OrderChangeRefused::TooMany(LineId("li_2".into()))),
-        (shipped("two", "li_9", 1), OrderChangeRefused::UnknownLine(LineId("li_9".into()))),
+        (shipped("two", "li_1", 3), OrderChangeRefusal::TooMany(LineId("li_1".into()))),
+        (returned("two", "li_2", 2), OrderChangeRefusal::TooMany(LineId("li_2".into()))),
+        (shipped("two", "li_9", 1), OrderChangeRefusal::UnknownLine(LineId("li_9".into()))),
     ] {
         let changes = vec![shipped("one", "li_1", 2), bad];
         let result = shop.orders.append(&task(), order.id.clone(), changes, noon()).await.expect_err("refused");

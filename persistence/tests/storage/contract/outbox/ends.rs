@@ -160,7 +160,7 @@ async fn an_interrupted_try_costs_nothing(place: Place) {
 async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
-    let (mut now, ours) = (noon(), failed(Finality::OurFault));
+    let (mut now, ours) = (noon(), failed(Finality::LocalFault));
     for _ in 0..=MAX_ATTEMPTS {
         let claimed = shop.claimed(at(now)).await;
         assert_eq!(claimed.attempts, 1);

@@ -279,13 +279,13 @@ async fn destinations_are_listed_with_how_they_fare(place: Place) {
     shop.claimed(at(noon())).await;
     place.raw().execute(&format!("UPDATE destination SET disabled_at = 1000 WHERE id = '{WELL}'"));
 
-    let fares = |it: &domain::outbox::EndpointSummary| (it.pending, it.dead, it.under_way);
+    let fares = |it: &domain::outbox::EndpointSummary| (it.pending, it.dead, it.leased);
     let listed = list(None, 9).await;
     assert_eq!(listed.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>(), [ILL, WELL]);
     assert_eq!(listed.iter().map(fares).collect::<Vec<_>>(), [(4, 1, 0), (2, 0, 1)]);
     let (ill, well) = (&listed[0], &listed[1]);
     assert_eq!((ill.channel, ill.failing_since, ill.disabled_at), (Channel::Webhook, Some(noon()), None));
-    assert_eq!((ill.rests_until, well.failing_since), (noon() + hours(1), None));
+    assert_eq!((ill.backoff_until, well.failing_since), (noon() + hours(1), None));
     assert_eq!(well.disabled_at.map(Timestamp::unix_timestamp), Some(1));
     // Seeded messages happened a millisecond after each other, the last of them at noon.
     assert_eq!(ill.oldest_pending, Some(noon() - std::time::Duration::from_millis(3)));
@@ -303,7 +303,7 @@ async fn what_is_next_is_told_with_the_rest_and_the_lease(place: Place) {
     dead(&shop, 1).await;
     let claimed = shop.claimed(at(noon())).await;
     let listed = next().await;
-    assert!(matches!(listed[..], [Some(Next::At(_)), Some(Next::UnderWay(_)), None]), "{listed:?}");
+    assert!(matches!(listed[..], [Some(Next::At(_)), Some(Next::Leased(_)), None]), "{listed:?}");
     shop.record(&claimed, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
     let rested = Some(Next::At(noon() + hours(1)));
     assert_eq!(next().await, [rested, rested, None]);

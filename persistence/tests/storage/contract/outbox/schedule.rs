@@ -225,7 +225,7 @@ async fn a_pass_that_is_told_to_stop_gives_its_message_back(place: Place) {
 async fn a_pass_that_fails_through_our_own_fault_is_the_last_for_now(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
-    let deliverer = Deliverer::new(&shop, |_, _| Err(SendError::ours("no key")));
+    let deliverer = Deliverer::new(&shop, |_, _| Err(SendError::local("no key")));
     for _ in 0..2 {
         assert_eq!(deliverer.pass().await, Progress::Done(1));
     }

@@ -40,7 +40,7 @@ async fn claim_reaches_no_destination_beyond_its_terms(place: Place) {
         for reach in [EndpointHealth::Proven, EndpointHealth::New, EndpointHealth::Failing] {
             let claimed = shop.claim(ClaimTerms { reach, lease: Duration::ZERO, ..at(now) }).await;
             let expected = (*standing <= reach).then_some(*standing);
-            assert_eq!(claimed.map(|claimed| claimed.standing), expected, "{history:?} {reach:?}");
+            assert_eq!(claimed.map(|claimed| claimed.health), expected, "{history:?} {reach:?}");
         }
         place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{to}'"));
     }
@@ -68,7 +68,7 @@ async fn new_event_ends_the_rest_of_a_destination_for_one_try(place: Place) {
     let moment = time::Duration::milliseconds(1);
     assert_eq!(shop.claim(at(noon() + PROBE_PAUSE - moment)).await, None);
     let probe = shop.claimed(at(noon() + PROBE_PAUSE)).await;
-    assert_eq!(probe.standing, EndpointHealth::Failing);
+    assert_eq!(probe.health, EndpointHealth::Failing);
     assert_eq!(shop.claim(at(noon() + PROBE_PAUSE)).await, None, "one try at a time");
     let now = noon() + PROBE_PAUSE;
     shop.record(&probe, again(), now).await;
@@ -94,8 +94,8 @@ async fn message_without_a_place_loses_no_attempt_and_its_destination_no_trust(p
     let mut now = noon();
     for _ in 0..20 {
         let claimed = shop.claimed(ClaimTerms { reach: EndpointHealth::New, lease: HOUR, ..at(now) }).await;
-        assert_eq!((claimed.attempts, claimed.standing), (1, EndpointHealth::New));
-        shop.record(&claimed, failed(Finality::NoPlace), now).await;
+        assert_eq!((claimed.attempts, claimed.health), (1, EndpointHealth::New));
+        shop.record(&claimed, failed(Finality::NoPermit), now).await;
         now += Duration::from_secs(6);
     }
 }
