@@ -55,8 +55,7 @@ pub struct FailureStreak {
 }
 
 impl FailureStreak {
-    /// The streak after a failure at `now`. The failure starts another streak if the last failure is more than
-    /// [`LONGEST_GAP`] ago.
+    /// The streak after a failure at `now`. The failure starts another streak if nothing failed for more than 30 hours.
     #[must_use]
     pub fn with_failure(known: Option<Self>, now: Timestamp) -> Self {
         match known.filter(|known| now - known.last <= LONGEST_GAP) {
