@@ -1,4 +1,4 @@
-//! What a crate may depend on, directly or by way of others, and why. Tests are free to depend on what they like.
+//! The permitted dependencies of each crate, direct and transitive, with the reasons. Tests may depend on anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -50,34 +50,34 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "persistence only persists",
-        reason: "storage knows neither who calls it nor the network beyond the database",
+        reason: "storage does not know its callers, and uses no network but the connection to the database",
         of: Of::Crate("persistence"),
         allows: Allows::AllBut(&["api", "actix*", "reqwest"]),
     },
     Rule {
         name: "integrations only integrate",
-        reason: "outbound calls know neither who makes them nor what is stored",
+        reason: "outbound calls do not know their callers, and use no storage",
         of: Of::Crate("integrations"),
         allows: Allows::AllBut(&["api", "actix*", "diesel*", "r2d2"]),
     },
     Rule {
         name: "one composition root",
-        reason: "adapters are put together by the api alone, and do not know each other",
+        reason: "only the api combines adapters; adapters do not know each other",
         of: Of::AllBut("api"),
         allows: Allows::AllBut(&["persistence", "integrations"]),
     },
     Rule {
         name: "tools of the tests",
-        reason: "the gateway simulator and the fault kit are for tests, and are never linked into the shop",
+        reason: "the gateway simulator and the fault kit are for tests; the shop never links them",
         of: Of::Every,
         allows: Allows::AllBut(&["paysim", "faultkit"]),
     },
 ];
 
-/// Checked in the whole closure of the domain: a helper could bring them in by the back door.
-const FAR_FROM_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"];
+/// Forbidden among the transitive dependencies of the domain too.
+const NOT_IN_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"];
 
-/// Every rule about dependencies, applied to the workspace that `metadata` describes. Its manifests are below `root`.
+/// Applies every rule about dependencies to the workspace that `metadata` describes. The manifests are below `root`.
 pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     let mut violations = BTreeSet::new();
     for package in metadata.workspace_packages() {
@@ -88,18 +88,18 @@ pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     }
     let domain = metadata.workspace_packages().into_iter().find(|package| package.name == "domain");
     let domain = domain.context("the workspace has no crate `domain`")?;
-    for (first, far) in brought_in_by_dependencies(metadata, domain)? {
+    for (first, far) in forbidden_transitively(metadata, domain)? {
         violations.insert(violation(root, domain, &first, &format!("{first} -> {far}"), &RULES[0])?);
     }
     Ok(violations)
 }
 
 pub fn metadata(root: &Path) -> Result<Metadata> {
-    // Only this platform's part of the graph: it is the part that has been downloaded to build anything at all.
+    // Only the graph of this platform: cargo has downloaded these packages to build xtask.
     let options = ["--filter-platform", "host-tuple"].map(str::to_owned);
     let mut command = MetadataCommand::new();
     command.current_dir(root).other_options(options);
-    command.exec().context("cargo does not describe the workspace")
+    command.exec().context("cargo metadata failed")
 }
 
 impl Rule {
@@ -128,8 +128,8 @@ fn is_one_of(name: &str, pattern: &str) -> bool {
     pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start))
 }
 
-/// Pairs of a direct dependency and what it brings in, however far away.
-fn brought_in_by_dependencies(metadata: &Metadata, domain: &Package) -> Result<BTreeSet<(String, String)>> {
+/// Pairs of a direct dependency and a forbidden crate that it depends on, directly or transitively.
+fn forbidden_transitively(metadata: &Metadata, domain: &Package) -> Result<BTreeSet<(String, String)>> {
     let resolved = metadata.resolve.as_ref().context("cargo resolved nothing")?;
     let nodes: BTreeMap<&PackageId, _> = resolved.nodes.iter().map(|node| (&node.id, node)).collect();
     let shipped = |id: &PackageId| -> Vec<&PackageId> {
@@ -137,20 +137,20 @@ fn brought_in_by_dependencies(metadata: &Metadata, domain: &Package) -> Result<B
         let normal = dependencies.filter(|to| to.dep_kinds.iter().any(|how| how.kind == DependencyKind::Normal));
         normal.map(|dependency| &dependency.pkg).collect()
     };
-    let mut brought_in = BTreeSet::new();
+    let mut pairs = BTreeSet::new();
     for first in shipped(&domain.id) {
         let mut reached = BTreeSet::from([first]);
         let mut ahead = shipped(first);
         while let Some(id) = ahead.pop() {
             if reached.insert(id) {
                 ahead.extend(shipped(id));
-                if FAR_FROM_DOMAIN.iter().any(|pattern| is_one_of(&metadata[id].name, pattern)) {
-                    brought_in.insert((metadata[first].name.to_string(), metadata[id].name.to_string()));
+                if NOT_IN_DOMAIN.iter().any(|pattern| is_one_of(&metadata[id].name, pattern)) {
+                    pairs.insert((metadata[first].name.to_string(), metadata[id].name.to_string()));
                 }
             }
         }
     }
-    Ok(brought_in)
+    Ok(pairs)
 }
 
 fn violation(root: &Path, package: &Package, dependency: &str, found: &str, rule: &Rule) -> Result<Violation> {
