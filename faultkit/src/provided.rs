@@ -44,7 +44,17 @@ impl Provided {
         value
     }
 
-    /// Reports that the test goes on without it, and why.
+    /// The same for a test that goes on without it: a part of the test is reported as not checked.
+    pub fn get_for_part(self) -> Option<String> {
+        let value = std::env::var(self.variable).ok();
+        if value.is_none() {
+            report(&format!("a part, {} ({} is not set)", self.name, self.variable));
+            record("in part", self.name);
+        }
+        value
+    }
+
+    /// Reports that the test ends without it, and why.
     pub fn skip(self, why: &str) {
         report(&format!("{} ({why})", self.name));
         record("skipped", self.name);
@@ -61,7 +71,7 @@ pub fn used(name: &str) {
     record("used", name);
 }
 
-/// Reports that a test, or a part of it, is not run. `what` includes the reason.
+/// Reports that the test ends early. `what` includes the reason.
 pub fn not_checked(what: &str) {
     report(what);
     record("not checked", what);

@@ -1,4 +1,4 @@
-//! The shop under measurement: the release binary, on loopback, with a catalogue that does not run out.
+//! The measured shop: the release binary on loopback, with more stock than the benchmark can sell.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::{Flow, Sample, sample};
 use crate::process;
 
-/// Who buys. Its webhooks go to a receiver in this process.
+/// The buyer. Its webhooks go to a receiver in this process.
 const PLATFORM: &str = "http://localhost/bench-agent.json";
 
 pub struct Shop {
@@ -25,7 +25,7 @@ pub struct Shop {
     pub checkout: String,
 }
 
-/// What is told of a shop after all measurements.
+/// The resources that a shop used in all measurements.
 #[derive(Clone, Copy)]
 pub struct Footprint {
     pub started_in: Duration,
@@ -48,10 +48,10 @@ impl Shop {
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
         let address = listening.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        let address = address.context("the shop told no address")?.to_owned();
+        let address = address.context("the shop logged no address")?.to_owned();
         request(&address, "GET", "/livez", "")?;
         let started_in = started.elapsed();
-        // Nobody reads the log of a measured shop; but a full pipe would change what is measured.
+        // The log is not used, but a full pipe would slow the shop down.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
 
         let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
@@ -92,7 +92,7 @@ impl Shop {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        // Linux has counted in hundredths of a second for as long as it has had this file.
+        // The unit on Linux is 10 ms.
         Ok(Duration::from_millis(ticks * 10))
     }
 
@@ -123,7 +123,7 @@ impl Drop for Shop {
     }
 }
 
-/// Takes webhooks, for as long as this process lives, and thinks nothing of them. Returns its address.
+/// Starts a server that accepts webhooks and ignores them, until this process ends. Returns its address.
 fn receiver() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -135,7 +135,7 @@ fn receiver() -> Result<String> {
     Ok(format!("http://{address}/"))
 }
 
-/// One request, read whole.
+/// Reads one request and answers it.
 fn take(mut stream: TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut length = 0;
@@ -175,7 +175,7 @@ fn catalogue(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One request on a connection of its own; the whole answer.
+/// Sends one request on a new connection, and returns the response.
 fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

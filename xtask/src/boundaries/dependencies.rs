@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{DependencyKind, Metadata, Package, PackageId};
 
 use super::Violation;
 
@@ -92,14 +92,6 @@ pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
         violations.insert(violation(root, domain, &first, &format!("{first} -> {far}"), &RULES[0])?);
     }
     Ok(violations)
-}
-
-pub fn metadata(root: &Path) -> Result<Metadata> {
-    // Only the graph of this platform: cargo has downloaded these packages to build xtask.
-    let options = ["--filter-platform", "host-tuple"].map(str::to_owned);
-    let mut command = MetadataCommand::new();
-    command.current_dir(root).other_options(options);
-    command.exec().context("cargo metadata failed")
 }
 
 impl Rule {

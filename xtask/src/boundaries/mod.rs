@@ -36,8 +36,7 @@ impl fmt::Display for Violation {
 }
 
 pub fn run() -> Result<()> {
-    let root = process::root();
-    let mut violations = dependencies::check(&root, &dependencies::metadata(&root)?)?;
+    let mut violations = dependencies::check(&process::root(), &process::metadata()?)?;
     violations.extend(check(sources::rust()?));
     for violation in &violations {
         println!("{violation}");

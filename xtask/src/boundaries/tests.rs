@@ -13,7 +13,7 @@ use crate::sources::{self, Source};
 
 fn graph() -> Metadata {
     static GRAPH: OnceLock<Metadata> = OnceLock::new();
-    GRAPH.get_or_init(|| dependencies::metadata(&process::root()).expect("a graph")).clone()
+    GRAPH.get_or_init(|| process::metadata().expect("a graph")).clone()
 }
 
 fn id(graph: &Metadata, name: &str) -> PackageId {

@@ -18,7 +18,7 @@ pub fn missing(code: &[Source], documents: &[Source]) -> Vec<String> {
     let modules = code.iter().filter_map(|source| module(&source.path)).collect::<BTreeSet<_>>().into_iter();
     let unmapped = modules.filter(|module| !text(CODE_MAP).contains(module.as_str()));
     let shop = code.iter().filter(|source| source.path.starts_with("api/src/"));
-    let codes: BTreeSet<String> = shop.flat_map(|source| error_codes(source)).collect();
+    let codes: BTreeSet<String> = shop.flat_map(error_codes).collect();
     let unlisted = codes.iter().filter(|code| !text(ERRORS).contains(&format!("`{code}`")));
     let unmapped = unmapped.map(|module| format!("{CODE_MAP}: its code map does not name `{module}`: add a row"));
     unmapped.chain(unlisted.map(|code| format!("{ERRORS}: does not name the error code `{code}`: add a row"))).collect()
