@@ -97,7 +97,6 @@ mod tests {
     #[test]
     fn each_step_prints_its_time_and_the_last_line_is_the_sum() {
         let run = |step| {
-            // The sum is the only way to see that time passed.
             std::thread::sleep(Duration::from_millis(60));
             if step == Step::Fmt { bail!("not formatted") } else { Ok(()) }
         };
@@ -105,13 +104,12 @@ mod tests {
         let failure = run_steps(|step| *step != Step::Test, run, &mut out).expect_err("one failed").to_string();
         assert_eq!(failure, "1 steps failed:\n  fmt: not formatted");
         let text = String::from_utf8(out).expect("text");
-        let seconds = |line: &str| line.split(['(', ' ']).find_map(|word| word.parse::<f64>().ok());
-        let lines: Vec<(&str, Option<f64>)> =
-            text.lines().map(|line| (line.split(" (").next().unwrap_or(line), seconds(line))).collect();
-        let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names[..5], ["FAILED  fmt", "ok      clippy", "ok      boundaries", "ok      docs", "NOT RUN test"]);
-        assert!(lines[..4].iter().all(|(_, seconds)| seconds.is_some_and(|seconds| seconds > 0.0)), "{text}");
-        assert!(names[5].starts_with("total ") && lines[5].1.is_some_and(|total| total >= 0.2), "{text}");
+        let shape: String = text.chars().filter(|character| !character.is_ascii_digit()).collect();
+        let expected = "FAILED  fmt (. s)\nok      clippy (. s)\nok      boundaries (. s)\nok      docs (. s)\n\
+                        NOT RUN test\ntotal   . s\n";
+        assert_eq!(shape, expected);
+        let times: Vec<f64> = text.split([' ', '(']).filter_map(|word| word.parse().ok()).collect();
+        assert!(times[..4].iter().all(|time| *time > 0.0) && times[4] >= 0.2, "{text}");
     }
 
     #[test]

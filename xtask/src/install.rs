@@ -16,9 +16,6 @@ pub struct Install {
     install: bool,
 }
 
-/// The command that a message names where something is missing.
-pub const REMEDY: &str = "`cargo xtask test --install` installs it";
-
 /// The permission to install.
 pub struct Installer(());
 

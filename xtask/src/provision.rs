@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
-use crate::install::{Install, REMEDY};
+use crate::install::Install;
 use crate::postgres::{Durability, Postgres, Programs};
 use crate::process;
 use crate::provided::{self, Provided};
@@ -32,7 +32,7 @@ pub struct Provision {
     variables: Vec<(&'static str, Option<OsString>)>,
     /// Where the tests record what they used.
     record: NamedTempFile,
-    _postgres: Option<Postgres>,
+    postgres: Option<Postgres>,
     _programs: Option<Programs>,
 }
 
@@ -42,48 +42,63 @@ impl Provision {
         must_be_linux(std::env::consts::OS)?;
         let installer = options.install.permission();
         let installer = installer.as_ref();
-        let (mut given, mut variables) = (Vec::new(), Vec::new());
-        let mut give = |what: Provided, value: Option<OsString>, is: Result<String, String>| {
-            variables.push((what.variable, value));
-            given.push(Given { what, is });
-        };
+        let record = tempfile::Builder::new().prefix("tuckshop-record-").tempfile()?;
+        let (given, variables) = (Vec::new(), Vec::new());
+        let mut provision = Provision { given, variables, record, postgres: None, _programs: None };
 
+        let missing = if installer.is_some() { NOT_INSTALLABLE } else { NOT_INSTALLED };
         let left_out = options.without_postgres.then_some("--without-postgres");
         let programs = if left_out.is_some() { Ok(None) } else { Programs::provide(installer) };
-        let postgres = provide(left_out, || Postgres::provide(&programs, Durability::Fast))?;
-        let url = postgres.as_ref().ok().map(|postgres| postgres.url.clone().into());
-        let is = postgres.as_ref().map(|postgres| format!("{}; from {}", postgres.version, postgres.origin));
-        give(provided::POSTGRES, url, is.map_err(String::clone));
+        let postgres = provide(left_out.ok_or(missing), || Postgres::provide(&programs, Durability::Fast))?;
+        provision.give(provided::POSTGRES, &postgres, |postgres| {
+            (postgres.url.clone().into(), format!("{}; from {}", postgres.version, postgres.origin))
+        });
         // A server in XTASK_POSTGRES_URL needs no programs.
-        let programs = provide(left_out, || programs).unwrap_or_else(|failure| Err(format!("{failure:#}")));
-        let bin = programs.as_ref().ok().map(|programs| programs.bin.clone().into());
-        let is = programs.as_ref().map(|programs| format!("programs from {}", programs.origin));
-        give(provided::POSTGRES_PROGRAMS, bin, is.map_err(String::clone));
+        let programs =
+            provide(left_out.ok_or(missing), || programs).unwrap_or_else(|failure| Err(format!("{failure:#}")));
+        provision.give(provided::POSTGRES_PROGRAMS, &programs, |programs| {
+            (programs.bin.clone().into(), format!("programs from {}", programs.origin))
+        });
+        (provision.postgres, provision._programs) = (postgres.ok(), programs.ok());
 
         let left_out = options.without_python.then_some("--without-python");
-        let python = provide(left_out, || Python::provide(installer))?;
+        let python = provide(left_out.ok_or(missing), || Python::provide(installer))?;
+        let version = python.as_ref().map_or_else(|_| Ok(String::new()), Python::version)?;
         for judge in &JUDGES {
-            let executable = python.as_ref().ok().map(|python| OsString::from(python.executable()));
-            let is = match &python {
-                Ok(python) => Ok(format!("{} on {}", judge.requirement, python.version()?)),
-                Err(why) => Err(why.clone()),
-            };
-            give(judge.what, executable, is);
-        }
-        for tool in &TOOLS {
-            let path = provide(None, || Ok(tool.provide(installer)))?;
-            give(tool.what, path.as_ref().ok().map(OsString::from), path.map(|path| path.display().to_string()));
+            let describe =
+                |python: &Python| (python.executable().into(), format!("{} on {version}", judge.requirement));
+            provision.give(judge.what, &python, describe);
         }
         if let Some(packages) = python.as_ref().ok().and_then(Python::packages) {
-            variables.push(("PYTHONPATH", Some(packages.into())));
+            provision.variables.push(("PYTHONPATH", Some(packages.into())));
         }
-        let missing: Vec<&str> =
-            given.iter().filter(|given| given.is == Err(not_installed())).map(Given::name).collect();
+        for tool in &TOOLS {
+            let path = provide(Err(missing), || Ok(tool.provide(installer)))?;
+            provision.give(tool.what, &path, |path| (path.into(), path.display().to_string()));
+        }
+        provision.report_missing();
+        Ok(provision)
+    }
+
+    fn give<T>(&mut self, what: Provided, found: &Result<T, String>, describe: impl Fn(&T) -> (OsString, String)) {
+        let (value, is) = match found {
+            Ok(found) => {
+                let (value, is) = describe(found);
+                (Some(value), Ok(is))
+            }
+            Err(why) => (None, Err(why.clone())),
+        };
+        self.variables.push((what.variable, value));
+        self.given.push(Given { what, is });
+    }
+
+    fn report_missing(&self) {
+        let missing =
+            self.given.iter().filter(|given| given.is.as_ref().is_err_and(|why| why == NOT_INSTALLED)).map(Given::name);
+        let missing: Vec<&str> = missing.collect();
         if !missing.is_empty() {
-            eprintln!("xtask: not installed, and therefore not checked: {}. {REMEDY}", missing.join(", "));
+            eprintln!("xtask: not checked: {}: {NOT_INSTALLED}", missing.join(", "));
         }
-        let record = tempfile::Builder::new().prefix("tuckshop-record-").tempfile()?;
-        Ok(Provision { given, variables, record, _postgres: postgres.ok(), _programs: programs.ok() })
     }
 
     /// Runs tests with everything that is provided. Returns their outcome, and the summary of what they checked.
@@ -98,19 +113,23 @@ impl Provision {
         let mut results = Results::default();
         let outcome = process::run_with_lines(tests, |line| results.add(line));
         let record = std::fs::read_to_string(self.record.path()).context("the record of the tests is gone")?;
-        Ok((outcome, Summary::of(&self.given, &Record::parse(&record), &results)))
+        let mut summary = Summary::of(&self.given, &Record::parse(&record), &results);
+        if self.postgres.is_none() {
+            // Its tests run several instances, which needs Postgres.
+            summary.need_not_use(provided::HAPROXY);
+        }
+        Ok((outcome, summary))
     }
 }
 
-fn not_installed() -> String {
-    format!("not installed; {REMEDY}")
-}
+const NOT_INSTALLED: &str = "not installed; `cargo xtask test --install` installs what is missing";
+const NOT_INSTALLABLE: &str = "it cannot be installed here";
 
-/// What `find` returns, or the reason why there is nothing: an option that leaves it out, or that it is not installed.
-fn provide<T>(left_out: Option<&str>, find: impl FnOnce() -> Result<Option<T>>) -> Result<Result<T, String>> {
+/// What `find` returns, or the reason why there is nothing: the option that leaves it out, or, as error, why it is missing.
+fn provide<T>(left_out: Result<&str, &str>, find: impl FnOnce() -> Result<Option<T>>) -> Result<Result<T, String>> {
     Ok(match left_out {
-        Some(option) => Err(option.to_owned()),
-        None => find()?.ok_or_else(not_installed),
+        Ok(option) => Err(option.to_owned()),
+        Err(missing) => find()?.ok_or_else(|| missing.to_owned()),
     })
 }
 
@@ -141,10 +160,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_reported_with_the_reason_and_the_command() {
         let reason = |left_out, found: Option<()>| provide(left_out, || Ok(found)).expect("no failure");
-        assert_eq!(reason(None, Some(())), Ok(()));
-        assert_eq!(reason(Some("--without-postgres"), Some(())), Err("--without-postgres".to_owned()));
-        let expected = "not installed; `cargo xtask test --install` installs it";
-        assert_eq!(reason(None, None), Err(expected.to_owned()));
-        provide::<()>(None, || bail!("apt-get failed")).expect_err("a failed installation is a failure");
+        assert_eq!(reason(Err(NOT_INSTALLED), Some(())), Ok(()));
+        assert_eq!(reason(Ok("--without-postgres"), Some(())), Err("--without-postgres".to_owned()));
+        assert_eq!(reason(Err(NOT_INSTALLED), None), Err(NOT_INSTALLED.to_owned()));
+        assert!(NOT_INSTALLED.contains("cargo xtask test --install"));
+        provide::<()>(Err(NOT_INSTALLED), || bail!("apt-get failed")).expect_err("a failed installation is a failure");
     }
 }

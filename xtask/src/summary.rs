@@ -95,19 +95,22 @@ impl Summary {
         let given = given.iter().map(|given| (given.name(), &given.is)).chain([(SQLITE, &sqlite)]);
         for (name, is) in given {
             let [used, skipped, in_part] = ["used", "skipped", "in part"].map(|kind| record.count(kind, name));
-            match is {
-                Ok(is) if used > 0 => summary.checked(name, format!("{is}; used by {}", tests(used))),
-                // A test may find that it cannot be used on this machine.
-                Ok(_) if skipped > 0 => {}
-                Ok(_) => summary.unused.push(name.to_owned()),
-                Err(_) => {}
+            let reason = match is {
+                Ok(is) if used > 0 => {
+                    summary.checked(name, format!("{is}; used by {}", tests(used)));
+                    String::new()
+                }
+                Ok(_) => String::new(),
+                Err(why) => format!(" ({why})"),
+            };
+            // A test that cannot use it on this machine records that it was skipped.
+            if is.is_ok() && used + skipped + in_part == 0 {
+                summary.unused.push(name.to_owned());
             }
-            let reason = is.as_ref().err().map_or_else(String::new, |why| format!(" ({why})"));
-            if is.is_err() || skipped > 0 {
-                summary.not_checked(format!("{name}{reason}: {} skipped", tests(skipped)));
-            }
-            if in_part > 0 {
-                summary.not_checked(format!("{name}{reason}: a part of {}", tests(in_part)));
+            let counts = [(skipped, "skipped"), (in_part, "run in part")].into_iter().filter(|(count, _)| *count > 0);
+            let counts: String = counts.map(|(count, how)| format!(": {} {how}", tests(count))).collect();
+            if is.is_err() || !counts.is_empty() {
+                summary.not_checked(format!("{name}{reason}{counts}"));
             }
         }
         for (what, found) in record.of_kind("not checked") {
@@ -222,8 +225,7 @@ mod tests {
         let expected = [
             "haproxy (not here): 1 test skipped",
             "strace: 1 test skipped",
-            "UCP models (not here): 0 tests skipped",
-            "UCP models (not here): a part of 1 test",
+            "UCP models (not here): 1 test run in part",
             "a full disk (not root): 1 test skipped",
         ];
         assert_eq!(summary.not_checked, expected);

@@ -91,31 +91,21 @@ pub fn run(args: &Args) -> Result<()> {
     let mut shops = Vec::new();
     for engine in [Engine::sqlite()?, Engine::postgres(&postgres, programs.pgbench())?] {
         let shop = Shop::open(&engine)?;
-        let mut measured = Vec::new();
+        let name = engine.name;
+        let cell = |flow, connections| Cell { engine: name, flow, connections, shop: Vec::new(), bare: Vec::new() };
+        let mut table: Vec<Cell> = Flow::ALL.into_iter().flat_map(|flow| CONNECTIONS.map(|n| cell(flow, n))).collect();
         for _ in 0..args.runs {
-            for flow in Flow::ALL {
-                for connections in CONNECTIONS {
-                    let ours = shop.measure(&wrk, flow, connections, args.seconds)?;
-                    let bare = engine.measure(&shop, flow, connections, args.seconds)?;
-                    println!(
-                        "{} {} {connections}: {:.0}/s, bare {:.0}/s",
-                        engine.name,
-                        flow.name(),
-                        ours.per_second,
-                        bare.per_second
-                    );
-                    measured.push((flow, connections, ours, bare));
-                }
+            for cell in &mut table {
+                let ours = shop.measure(&wrk, cell.flow, cell.connections, args.seconds)?;
+                let bare = engine.measure(&shop, cell.flow, cell.connections, args.seconds)?;
+                let (flow, rates) = (cell.flow.name(), [ours.per_second, bare.per_second]);
+                println!("{name} {flow} {}: {:.0}/s, bare {:.0}/s", cell.connections, rates[0], rates[1]);
+                cell.shop.push(ours);
+                cell.bare.push(bare);
             }
         }
-        for flow in Flow::ALL {
-            for connections in CONNECTIONS {
-                let mine = measured.iter().filter(|(f, c, ..)| *f == flow && *c == connections);
-                let (shop, bare) = mine.map(|(_, _, ours, bare)| (*ours, *bare)).unzip();
-                cells.push(Cell { engine: engine.name, flow, connections, shop, bare });
-            }
-        }
-        shops.push((engine.name, shop.close()?));
+        cells.append(&mut table);
+        shops.push((name, shop.close()?));
     }
     let text = report::markdown(&cells, &shops, args, &postgres.version)?;
     if args.print {

@@ -35,8 +35,8 @@ pub struct Footprint {
 impl Shop {
     pub fn open(engine: &Engine) -> Result<Shop> {
         let directory = engine.directory.path().to_path_buf();
-        catalogue(&directory)?;
-        let import = process::output(tuckshop(engine, &directory).arg("import").arg(&directory));
+        let catalogue = process::root().join("xtask/bench/catalogue");
+        let import = process::output(tuckshop(engine, &directory).arg("import").arg(catalogue));
         import.context("the benchmark's catalogue could not be imported")?;
         let pin = ["platforms", "add", PLATFORM, "--webhook-url", &receiver()?];
         process::output(tuckshop(engine, &directory).args(pin)).context("the platform could not be pinned")?;
@@ -47,8 +47,7 @@ impl Shop {
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
-        let address = listening.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        let address = address.context("the shop logged no address")?.to_owned();
+        let address = field(&listening, "address").context("the shop logged no address")?;
         request(&address, "GET", "/livez", "")?;
         let started_in = started.elapsed();
         // The log is not used, but a full pipe would slow the shop down.
@@ -56,8 +55,7 @@ impl Shop {
 
         let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
         let answer = request(&address, "POST", "/checkout-sessions", body)?;
-        let id = answer.split("\"id\":\"chk_").nth(1).and_then(|rest| rest.split('"').next());
-        let checkout = format!("chk_{}", id.context("the shop made no checkout")?);
+        let checkout = field(&answer, "id").context("the shop made no checkout")?;
         Ok(Shop { process, address, directory, started_in, checkout })
     }
 
@@ -65,11 +63,9 @@ impl Shop {
         let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
         // For purchases as many threads as connections: see purchase.lua.
         let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
-        let salt = format!("{}-{:?}", self.process.id(), Instant::now());
-        let argument = if flow == Flow::Purchase {
-            salt.replace(|c: char| !c.is_ascii_digit(), "")
-        } else {
-            self.checkout.clone()
+        let argument = match flow {
+            Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
+            Flow::Read => self.checkout.clone(),
         };
         let before = self.cpu()?;
         let output = process::output(
@@ -160,19 +156,10 @@ fn tuckshop(engine: &Engine, directory: &Path) -> Command {
     command
 }
 
-fn catalogue(directory: &Path) -> Result<()> {
-    let skus = || (1..=20).map(|n| format!("bench_{n}"));
-    let products: String = skus().map(|sku| format!("{sku},{sku},1000,\n")).collect();
-    let inventory: String = skus().map(|sku| format!("{sku},1000000000\n")).collect();
-    for (file, text) in [
-        ("products.csv", format!("id,title,price,image_url\n{products}")),
-        ("inventory.csv", format!("product_id,quantity\n{inventory}")),
-        ("shipping_rates.csv", "id,country_code,service_level,price,title\nstd,default,standard,500,Standard\n".into()),
-        ("discounts.csv", "code,type,value,description\n10OFF,percentage,10,10% off\n".into()),
-    ] {
-        std::fs::write(directory.join(file), text)?;
-    }
-    Ok(())
+/// The first text field of a JSON document with this name.
+fn field(json: &str, name: &str) -> Option<String> {
+    let rest = json.split(&format!("\"{name}\":\"")).nth(1)?;
+    rest.split('"').next().map(str::to_owned)
 }
 
 /// Sends one request on a new connection, and returns the response.
