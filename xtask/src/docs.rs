@@ -31,12 +31,13 @@ pub fn run(args: &Args) -> Result<()> {
     check()
 }
 
+const BUILD: [&str; 7] =
+    ["test", "--workspace", "--test", "operator", "--no-run", "--message-format", "json-render-diagnostics"];
+
 /// The binary that `cargo test --workspace` builds. Cargo selects features by the packages and targets of a command, so
 /// another command would build the api and its dependencies a second time.
 fn tuckshop() -> Result<PathBuf> {
-    let mut build = process::cargo(&["test", "--workspace", "--test", "operator", "--no-run"]);
-    build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
-    let messages = process::output(&mut build)?;
+    let messages = process::output(process::cargo(&BUILD).stderr(Stdio::inherit()))?;
     let mut artifacts = Message::parse_stream(messages.as_bytes()).filter_map(|message| match message {
         Ok(Message::CompilerArtifact(artifact)) if artifact.target.name == "tuckshop" => artifact.executable,
         _ => None,
@@ -114,6 +115,14 @@ mod tests {
         let text = "| id | fault | tests |\n|---|---|---|\n| PG1 | down | `a/b.rs::c` |\n| PG3 | silent | none yet |\n";
         let document = Source::new(FAILURES, text);
         assert_eq!(rows_without_test(&document).collect::<Vec<_>>(), ["docs/FAILURES.md:4: PG3 names no test"]);
+    }
+
+    #[test]
+    fn binary_for_the_configuration_page_is_built_like_the_tests() {
+        assert!(process::shown(&process::cargo(&BUILD)).starts_with("`cargo test --workspace "));
+        assert!(
+            BUILD.iter().all(|word| !["-p", "--package", "--release", "--target-dir", "--features"].contains(word))
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::install::Installer;
 use crate::process;
@@ -46,7 +46,9 @@ impl Python {
         if !missing.is_empty() {
             let to = python.packages.as_deref().map(|packages| ("--target", packages));
             installer.pip(&python, &["install", "--upgrade"], &missing, to).context(ALTERNATIVES)?;
-            JUDGES.iter().try_for_each(|judge| python.version_of(judge).map(drop))?;
+            if let [first, ..] = python.missing().as_slice() {
+                bail!("{first} was installed and cannot be imported");
+            }
         }
         Ok(Some(python))
     }
@@ -96,17 +98,14 @@ impl Python {
         process::output(self.command().args(["-m", "pip", "--version"]))
     }
 
+    /// The judges that are not installed in this version, or cannot be imported.
     fn missing(&self) -> Vec<&'static str> {
-        let is_missing = |judge: &&Judge| self.version_of(judge).ok().as_deref() != Some(judge.requirement);
-        JUDGES.iter().filter(is_missing).map(|judge| judge.requirement).collect()
-    }
-
-    /// The installed version in the form of a requirement. Fails if the module cannot be imported.
-    fn version_of(&self, Judge { requirement, module, .. }: &Judge) -> Result<String> {
-        let name = requirement.split("==").next().unwrap_or_default();
-        let program =
-            format!("import importlib.metadata, {module}; print('{name}==' + importlib.metadata.version('{name}'))");
-        process::output(self.command().args(["-c", &program]))
+        let is_installed = |Judge { requirement, module, .. }: &Judge| {
+            let (name, version) = requirement.split_once("==").unwrap_or((requirement, ""));
+            let program = format!("import importlib.metadata, {module}; print(importlib.metadata.version('{name}'))");
+            process::output(self.command().args(["-c", &program])).is_ok_and(|found| found == version)
+        };
+        JUDGES.iter().filter(|judge| !is_installed(judge)).map(|judge| judge.requirement).collect()
     }
 }
 

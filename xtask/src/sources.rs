@@ -58,3 +58,16 @@ pub fn with_extension(root: &Path, extension: &str) -> Result<Vec<Source>> {
     sources.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(sources)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_and_parsed_once_per_process() {
+        let [first, second] = [(); 2].map(|()| rust().expect("readable"));
+        assert!(std::ptr::eq(first, second));
+        let [first, second] = [first, second].map(|sources| sources[0].tokens().expect("Rust"));
+        assert!(std::ptr::eq(first, second));
+    }
+}

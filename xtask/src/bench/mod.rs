@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: compares the shop with its bare database engine, in one run.
 //!
 //! A rate depends on the machine as much as on the program. Therefore each measurement of the shop is followed by one of
-//! the bare engine with the same statements. The result is the ratio, as median of interleaved runs. No check depends on
-//! it.
+//! the bare engine with the same statements. The result is the ratio, as median of interleaved runs. No check
+//! depends on the ratio.
 
 mod engine;
 mod report;

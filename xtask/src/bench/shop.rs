@@ -47,7 +47,7 @@ impl Shop {
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
-        let address = field(&listening, "address").context("the shop logged no address")?;
+        let address = after(&listening, "\"address\":\"").context("the shop logged no address")?;
         request(&address, "GET", "/livez", "")?;
         let started_in = started.elapsed();
         // The log is not used, but a full pipe would slow the shop down.
@@ -55,7 +55,8 @@ impl Shop {
 
         let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
         let answer = request(&address, "POST", "/checkout-sessions", body)?;
-        let checkout = field(&answer, "id").context("the shop made no checkout")?;
+        let checkout = after(&answer, "\"id\":\"chk_").context("the shop made no checkout")?;
+        let checkout = format!("chk_{checkout}");
         Ok(Shop { process, address, directory, started_in, checkout })
     }
 
@@ -156,10 +157,9 @@ fn tuckshop(engine: &Engine, directory: &Path) -> Command {
     command
 }
 
-/// The first text field of a JSON document with this name.
-fn field(json: &str, name: &str) -> Option<String> {
-    let rest = json.split(&format!("\"{name}\":\"")).nth(1)?;
-    rest.split('"').next().map(str::to_owned)
+/// The text between the first `start` and the next quote.
+fn after(json: &str, start: &str) -> Option<String> {
+    json.split(start).nth(1)?.split('"').next().map(str::to_owned)
 }
 
 /// Sends one request on a new connection, and returns the response.
