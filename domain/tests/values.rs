@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
+use domain::catalog::Sku;
 use domain::checkout::CheckoutId;
 use domain::context::{
     Caller, Deadline, Platform, PlatformId, RequestContext, RequestId, Stopwatch, Timings, TraceContext,
 };
+use domain::customer::Email;
 use domain::fault::{Fault, FaultKind};
+use domain::fulfillment::FreeShipping;
 use domain::id::PageToken;
-use domain::money::{Amount, Currency};
+use domain::idempotency::{Fingerprint, Key, RETENTION};
+use domain::import::{Batch, ImportedCustomer, ImportedStock};
+use domain::money::{Amount, Currency, Money};
+use domain::outbox::MAX_ENDPOINT_BACKOFF;
+use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
+use domain::secret::Secret;
+use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE};
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
@@ -121,4 +130,86 @@ fn currency_is_in_use_when_people_pay_with_it() {
     {
         assert_eq!(Currency::parse(code).expect("known").is_in_use(), expected, "{code}");
     }
+}
+
+#[test]
+fn money_is_shown_with_the_decimals_of_its_currency() {
+    for (minor, code, expected) in [
+        (3_500, "USD", "USD 35.00"),
+        (0, "USD", "USD 0.00"),
+        (-5, "USD", "USD -0.05"),
+        (3_500, "JPY", "JPY 3500"),
+        (1_001, "KWD", "KWD 1.001"),
+    ] {
+        let currency = Currency::parse(code).expect("known");
+        assert_eq!(Money { amount: Amount::new(minor), currency }.to_string(), expected);
+        assert_eq!(format!("{currency:?}"), code);
+    }
+}
+
+#[test]
+fn secret_is_exposed_only_on_request() {
+    let secret = Secret::new("sk_live_1");
+    assert_eq!((secret.expose(), format!("{secret:?}").as_str()), ("sk_live_1", "***"));
+}
+
+#[test]
+fn sku_and_key_have_a_length_and_a_set_of_characters() {
+    for (text, sku, key) in [
+        ("rose", true, true),
+        ("red rose", true, false),
+        ("ros\u{e9}", true, false),
+        ("", false, false),
+        ("a\nb", false, false),
+        (&"x".repeat(128), true, true),
+        (&"x".repeat(129), false, true),
+        (&"x".repeat(255), false, true),
+        (&"x".repeat(256), false, false),
+    ] {
+        assert_eq!((Sku::parse(text).is_some(), Key::parse(text).is_some()), (sku, key), "{text:?}");
+    }
+    assert_eq!(format!("{:?}", Sku::parse("rose").expect("a SKU")), "rose");
+}
+
+#[test]
+fn fingerprint_is_shown_by_its_beginning() {
+    let shown = |text: &str| format!("{:?}", Fingerprint(text.to_owned()));
+    assert_eq!((shown("0123456789abcdef"), shown("0123")), ("0123456789ab".to_owned(), "0123".to_owned()));
+}
+
+#[test]
+fn periods_are_as_documented() {
+    const HOUR: u64 = 60 * 60;
+    for (period, hours) in [(RETENTION, 48), (PUBLISHED_AFTER, 192), (PUBLISHED_BEFORE, 1), (MAX_ENDPOINT_BACKOFF, 25)]
+    {
+        assert_eq!(period.as_secs(), hours * HOUR);
+    }
+}
+
+#[test]
+fn batch_counts_the_rows_of_all_tables() {
+    let usd = Currency::USD;
+    let empty = Batch::empty(usd);
+    assert_eq!(empty.rows(), 0);
+    let sku = Sku::parse("rose").expect("a SKU");
+    let stock = ImportedStock { sku: sku.clone(), on_hand: 1 };
+    let email = Email::parse("ada@example.com").expect("an address");
+    let customer = ImportedCustomer { id: "c".into(), name: "Ada".into(), email };
+    let discount = Discount {
+        code: Code::new("TEN"),
+        value: DiscountValue::Percentage { basis_points: 1_000 },
+        scope: DiscountScope::Order,
+        description: String::new(),
+    };
+    let free =
+        FreeShipping { id: "f".into(), min_subtotal: None, eligible_skus: vec![sku], description: String::new() };
+    // Another number of each, so that one that is left out or counted twice shows.
+    let batch = Batch {
+        stock: vec![stock; 1],
+        customers: vec![customer; 2],
+        discounts: vec![discount; 4],
+        free_shipping: vec![free; 8],
+        ..empty
+    };
+    assert_eq!(batch.rows(), 15);
 }

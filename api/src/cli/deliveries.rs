@@ -1,6 +1,5 @@
 //! `tuckshop deliveries`: what was told of orders, what was not and why; another try, or none.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, failed};
+use super::{DONE, Outcome, failed};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -80,7 +79,7 @@ const MOST_DESTINATIONS: u32 = 10_000;
 /// Rows changed in one transaction.
 const BATCH: u32 = 500;
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     let done = match command {
         Command::List { state, destination, limit } => list(session, state, destination, limit),
         Command::Destinations { limit } => destinations(session, limit),
@@ -145,7 +144,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
     say!(
         "{}  {:<9}  {}  {}  {}  {}  tries {}{next}{error}",
         delivery.id,
-        delivery.state.as_str(),
+        delivery.state.into_str(),
         text(delivery.occurred_at),
         delivery.event,
         delivery.order,
@@ -172,7 +171,7 @@ fn summary(shown: usize, found: usize) -> String {
 }
 
 fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool) {
-    let mut line = format!("{}  {}  pending {}", it.id, it.channel.as_str(), it.pending);
+    let mut line = format!("{}  {}  pending {}", it.id, it.channel.into_str(), it.pending);
     let since = |word: &str, instant: Option<Timestamp>| {
         instant.map(|instant| format!("  {word} {}", text(instant))).unwrap_or_default()
     };

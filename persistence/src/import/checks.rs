@@ -10,13 +10,13 @@ use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
-use crate::database::{Statement, Tx, TxError, bytewise, on_backend, refuse};
+use crate::database::{Statement, Tx, TxError, bytewise, first, load, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
-    let any: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let any: Option<String> = first!(tx, query)?;
     Ok(any.is_none())
 }
 
@@ -54,14 +54,14 @@ pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError
     if !rates.is_empty() {
         let query = shipping_rate::table.filter(shipping_rate::currency.eq(currency)).select(shipping_rate::id);
         let query = query.limit(one_more_than(MAX_RATES));
-        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<String> = load!(tx, query)?;
         fits(rates, &stored, MAX_RATES, "shipping rates")?;
     }
     let promotions: HashSet<&str> = batch.free_shipping.iter().map(|promotion| promotion.id.as_str()).collect();
     if !promotions.is_empty() {
         let query = free_shipping::table.filter(free_shipping::currency.eq(currency)).select(free_shipping::id);
         let query = query.limit(one_more_than(MAX_PROMOTIONS));
-        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<String> = load!(tx, query)?;
         fits(promotions, &stored, MAX_PROMOTIONS, "free-shipping promotions")?;
     }
     Ok(())
@@ -92,7 +92,7 @@ fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxE
         .filter(shipping_rate::currency.eq(batch.currency.code()))
         .select((shipping_rate::id, shipping_rate::country))
         .limit(one_more_than(MAX_RATES));
-    let stored: Vec<(String, Option<String>)> = on_backend!(tx, |conn| query.load(*conn))?;
+    let stored: Vec<(String, Option<String>)> = load!(tx, query)?;
     for (id, country) in stored {
         by_id.entry(id).or_insert_with(|| country.map(Country::from));
     }
@@ -120,7 +120,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             .group_by(address::customer_id)
             .select((address::customer_id, count_star()))
             .limit(CHUNK as i64);
-        let counts: Vec<(String, i64)> = on_backend!(tx, |conn| counts.load(*conn))?;
+        let counts: Vec<(String, i64)> = load!(tx, counts)?;
         kept.extend(
             counts.into_iter().map(|(customer, count)| (customer, usize::try_from(count).unwrap_or(usize::MAX))),
         );
@@ -128,7 +128,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             .filter(of_them().and(address::id.eq_any(ids.into_iter().collect::<Vec<_>>())))
             .select((address::customer_id, address::id))
             .limit((CHUNK * MAX_BOOK) as i64);
-        let pairs: Vec<(String, String)> = on_backend!(tx, |conn| pairs.load(*conn))?;
+        let pairs: Vec<(String, String)> = load!(tx, pairs)?;
         known.extend(pairs);
     }
     for (row, address) in batch.addresses.iter().enumerate() {
@@ -150,7 +150,7 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
         batch.stock.iter().map(|row| row.sku.as_str()).filter(|sku| !skus.contains(*sku)).collect();
     for chunk in missing.chunks(CHUNK) {
         let query = variant::table.filter(variant::sku.eq_any(chunk)).select(variant::sku).limit(CHUNK as i64);
-        let known: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let known: Vec<String> = load!(tx, query)?;
         skus.extend(known);
     }
     if let Some(row) = batch.stock.iter().position(|row| !skus.contains(row.sku.as_str())) {
@@ -162,7 +162,7 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
         batch.addresses.iter().map(|row| row.customer.as_str()).filter(|id| !customers.contains(*id)).collect();
     for chunk in missing.chunks(CHUNK) {
         let query = customer::table.filter(customer::id.eq_any(chunk)).select(customer::id).limit(CHUNK as i64);
-        let known: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let known: Vec<String> = load!(tx, query)?;
         customers.extend(known);
     }
     match batch.addresses.iter().position(|row| !customers.contains(&row.customer)) {

@@ -13,7 +13,7 @@ use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
 use crate::customer::learned_id;
-use crate::database::{Tx, TxError, on_backend, refuse};
+use crate::database::{Tx, TxError, load, refuse};
 use crate::fulfillment::{MAX_RATES, one_more_than};
 use crate::schema::{customer, shipping_rate};
 
@@ -27,7 +27,7 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
         .filter(shipping_rate::currency.eq(batch.currency.code()))
         .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
         .limit(one_more_than(MAX_RATES));
-    let stored: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let stored: Vec<Row> = load!(tx, query)?;
     let named: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());
     for (id, country, level) in stored {
@@ -63,7 +63,7 @@ pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErr
             .filter(customer::email.eq_any(emails))
             .select((customer::id, customer::email))
             .limit((CHUNK * COPIES) as i64);
-        let stored: Vec<(String, String)> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<(String, String)> = load!(tx, query)?;
         for (id, email) in stored {
             if named.contains(id.as_str()) {
                 same.insert((id, email));
