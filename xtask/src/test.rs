@@ -11,7 +11,7 @@ use crate::{faults, process};
 pub struct Args {
     #[command(flatten)]
     pub options: Options,
-    /// Run only the tests of this package (repeatable).
+    /// Run only the tests of this package (repeatable). Cargo builds dependencies again if their features differ.
     #[arg(long, short, value_name = "PACKAGE")]
     package: Vec<String>,
     /// Run only tests whose name contains this.
