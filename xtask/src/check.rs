@@ -22,7 +22,7 @@ pub struct Args {
     only: Vec<Step>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     Fmt,
     Clippy,
@@ -34,8 +34,8 @@ enum Step {
 const CLIPPY: &[&str] = &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
 pub fn run(args: Args) -> Result<()> {
+    let chosen = args.chosen();
     let tests = test::Args::all(args.options);
-    let is_chosen = |step: &Step| if args.fast { *step != Step::Test } else { is_in(*step, &args.only) };
     let run = |step: Step| match step {
         Step::Fmt => run_command(&mut cargo(&["fmt", "--all", "--check"])),
         Step::Clippy => run_command(&mut cargo(CLIPPY)),
@@ -43,24 +43,24 @@ pub fn run(args: Args) -> Result<()> {
         Step::Docs => docs::check(),
         Step::Test => test::run(&tests),
     };
-    run_steps(is_chosen, run, &mut std::io::stdout())
+    run_steps(&chosen, run, &mut std::io::stdout())
 }
 
-/// Whether a step is among the chosen ones. All are if none is chosen.
-fn is_in(step: Step, chosen: &[Step]) -> bool {
-    chosen.is_empty() || chosen.contains(&step)
+impl Args {
+    fn chosen(&self) -> Vec<Step> {
+        match self.only.as_slice() {
+            [] => Step::value_variants().iter().copied().filter(|step| !self.fast || *step != Step::Test).collect(),
+            only => only.to_vec(),
+        }
+    }
 }
 
-/// Runs the chosen steps in order. A failed step does not prevent the next one.
-fn run_steps(
-    is_chosen: impl Fn(&Step) -> bool,
-    mut run: impl FnMut(Step) -> Result<()>,
-    out: &mut impl Write,
-) -> Result<()> {
+/// Runs the chosen steps. A failed step does not prevent the next one.
+fn run_steps(chosen: &[Step], mut run: impl FnMut(Step) -> Result<()>, out: &mut impl Write) -> Result<()> {
     let (mut failures, mut total) = (Vec::new(), Duration::ZERO);
     for step in Step::value_variants() {
         let name = step.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        if !is_chosen(step) {
+        if !chosen.contains(step) {
             writeln!(out, "NOT RUN {name}")?;
             continue;
         }
@@ -101,7 +101,9 @@ mod tests {
             if step == Step::Fmt { bail!("not formatted") } else { Ok(()) }
         };
         let mut out = Vec::new();
-        let failure = run_steps(|step| *step != Step::Test, run, &mut out).expect_err("one failed").to_string();
+        let failure = run_steps(&[Step::Fmt, Step::Clippy, Step::Boundaries, Step::Docs], run, &mut out)
+            .expect_err("one failed")
+            .to_string();
         assert_eq!(failure, "1 steps failed:\n  fmt: not formatted");
         let text = String::from_utf8(out).expect("text");
         let shape: String = text.chars().filter(|character| !character.is_ascii_digit()).collect();
@@ -114,10 +116,10 @@ mod tests {
 
     #[test]
     fn only_chooses_steps_and_an_unknown_step_is_refused_with_the_list() {
-        let args = parse("check --only docs --only fmt").expect("valid");
-        let chosen: Vec<bool> = Step::value_variants().iter().map(|step| is_in(*step, &args.only)).collect();
-        assert_eq!(chosen, [true, false, false, true, false]);
-        assert!(Step::value_variants().iter().all(|step| is_in(*step, &[])));
+        let chosen = |words| parse(words).expect("valid").chosen();
+        assert_eq!(chosen("check --only docs --only fmt"), [Step::Docs, Step::Fmt]);
+        assert_eq!(chosen("check --fast"), [Step::Fmt, Step::Clippy, Step::Boundaries, Step::Docs]);
+        assert_eq!(chosen("check"), Step::value_variants());
         let refused = parse("check --only tests").map(drop).expect_err("unknown").to_string();
         assert!(refused.contains("[possible values: fmt, clippy, boundaries, docs, test]"), "{refused}");
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the tests of the api that break connections, databases and processes on purpose.
+//! `cargo xtask faults`: the tests that break connections, databases and processes on purpose.
 
 use anyhow::Result;
 

@@ -1,6 +1,6 @@
 //! What a run of the tests checked, counted from the results of the tests and from the record that the tests write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
@@ -42,36 +42,28 @@ impl Results {
     }
 }
 
-/// What the tests recorded: for each kind (`used`, `skipped`, `in part`, `not checked`) and name, the tests.
-#[derive(Default)]
-pub struct Record(BTreeMap<(String, String), BTreeSet<String>>);
+/// What the tests recorded: a kind (`used`, `skipped`, `in part`, `not checked`), a name and a test.
+pub struct Record<'a>(BTreeSet<[&'a str; 3]>);
 
-impl Record {
+impl<'a> Record<'a> {
     /// Lines of kind, name and test, separated by tabs.
-    pub fn parse(text: &str) -> Record {
-        let mut record = Record::default();
-        for line in text.lines() {
-            let mut parts = line.split('\t').map(str::to_owned);
-            if let (Some(kind), Some(name), Some(test)) = (parts.next(), parts.next(), parts.next()) {
-                record.0.entry((kind, name)).or_default().insert(test);
-            }
-        }
-        record
+    pub fn parse(text: &'a str) -> Record<'a> {
+        Record(text.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect())
     }
 
+    /// The number of tests that recorded this.
     fn count(&self, kind: &str, name: &str) -> usize {
-        self.0.get(&(kind.to_owned(), name.to_owned())).map_or(0, BTreeSet::len)
+        self.0.iter().filter(|record| record[..2] == [kind, name]).count()
     }
 
-    fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>)> {
-        let entries = self.0.iter().filter(move |((found, _), _)| found == kind);
-        entries.map(|((_, name), tests)| (name.as_str(), tests))
+    fn names(&self, kind: &str) -> BTreeSet<&'a str> {
+        self.0.iter().filter(|record| record[0] == kind).map(|record| record[1]).collect()
     }
 
-    /// The tests that returned early. The harness counts them as passed.
+    /// The number of tests that returned early. The harness counts them as passed.
     fn skipped(&self) -> usize {
-        let tests = self.of_kind("skipped").chain(self.of_kind("not checked")).flat_map(|(_, tests)| tests);
-        tests.collect::<BTreeSet<_>>().len()
+        let tests = self.0.iter().filter(|record| ["skipped", "not checked"].contains(&record[0]));
+        tests.map(|record| record[2]).collect::<BTreeSet<_>>().len()
     }
 }
 
@@ -86,7 +78,7 @@ pub struct Summary {
 const SQLITE: &str = "SQLite";
 
 impl Summary {
-    pub fn of(given: &[Given], record: &Record, results: &Results) -> Summary {
+    pub fn of(given: &[Given], record: &Record<'_>, results: &Results) -> Summary {
         let skipped = record.skipped();
         let passed = results.passed.saturating_sub(skipped);
         let results = format!("{passed} passed, {} failed, {skipped} skipped", results.failed);
@@ -113,8 +105,8 @@ impl Summary {
                 summary.not_checked(format!("{name}{reason}{counts}"));
             }
         }
-        for (what, found) in record.of_kind("not checked") {
-            summary.not_checked(format!("{what}: {} skipped", tests(found.len())));
+        for what in record.names("not checked") {
+            summary.not_checked(format!("{what}: {} skipped", tests(record.count("not checked", what))));
         }
         summary
     }
@@ -125,6 +117,12 @@ impl Summary {
 
     pub fn not_checked(&mut self, what: String) {
         self.not_checked.push(what);
+    }
+
+    /// Accepts that a part of the tests does not use everything.
+    pub fn is_of_a_part(&mut self, what: &str) {
+        self.unused.clear();
+        self.not_checked(what.to_owned());
     }
 
     /// Removes something that the tests of this run are not expected to use.
@@ -231,5 +229,9 @@ mod tests {
         assert_eq!(summary.not_checked, expected);
         summary.need_not_use(MAIL);
         summary.everything_was_used().expect("everything else was used");
+        let mut summary = Summary::of(&given, &Record::parse(""), &Results::default());
+        summary.is_of_a_part("most tests");
+        summary.everything_was_used().expect("a part need not use everything");
+        assert_eq!(summary.not_checked.last().map(String::as_str), Some("most tests"));
     }
 }

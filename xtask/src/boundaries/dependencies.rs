@@ -11,14 +11,8 @@ use super::Violation;
 struct Rule {
     name: &'static str,
     reason: &'static str,
-    of: Of,
+    applies_to: fn(package: &str) -> bool,
     allows: Allows,
-}
-
-enum Of {
-    Every,
-    Crate(&'static str),
-    AllBut(&'static str),
 }
 
 enum Allows {
@@ -32,7 +26,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "pure domain",
         reason: "the domain decides; it does no input or output and starts no runtime",
-        of: Of::Crate("domain"),
+        applies_to: |package| package == "domain",
         allows: Allows::Only(&[
             "celes",
             "email_address",
@@ -52,25 +46,25 @@ const RULES: &[Rule] = &[
     Rule {
         name: "persistence only persists",
         reason: "storage does not know its callers, and uses no network but the connection to the database",
-        of: Of::Crate("persistence"),
+        applies_to: |package| package == "persistence",
         allows: Allows::AllBut(&["api", "actix*", "reqwest"]),
     },
     Rule {
         name: "integrations only integrate",
         reason: "outbound calls do not know their callers, and use no storage",
-        of: Of::Crate("integrations"),
+        applies_to: |package| package == "integrations",
         allows: Allows::AllBut(&["api", "actix*", "diesel*", "r2d2"]),
     },
     Rule {
         name: "one composition root",
         reason: "only the api combines adapters; adapters do not know each other",
-        of: Of::AllBut("api"),
+        applies_to: |package| package != "api",
         allows: Allows::AllBut(&["persistence", "integrations"]),
     },
     Rule {
         name: "tools of the tests",
         reason: "the gateway simulator and the fault kit are for tests; the shop never links them",
-        of: Of::Every,
+        applies_to: |_| true,
         allows: Allows::AllBut(&["paysim", "faultkit"]),
     },
 ];
@@ -82,9 +76,10 @@ const NOT_IN_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"
 pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     let mut violations = BTreeSet::new();
     for package in metadata.workspace_packages() {
-        let rules = RULES.iter().filter(|rule| rule.is_about(package));
-        for (rule, dependency) in rules.flat_map(|rule| broken(rule, package).map(move |found| (rule, found))) {
-            violations.insert(violation(root, package, &dependency, &dependency, rule)?);
+        for rule in RULES.iter().filter(|rule| (rule.applies_to)(&package.name)) {
+            for dependency in forbidden(rule, package) {
+                violations.insert(violation(root, package, dependency, dependency, rule)?);
+            }
         }
     }
     let domain = metadata.workspace_packages().into_iter().find(|package| package.name == "domain");
@@ -95,17 +90,7 @@ pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     Ok(violations)
 }
 
-impl Rule {
-    fn is_about(&self, package: &Package) -> bool {
-        match self.of {
-            Of::Every => true,
-            Of::Crate(name) => package.name == name,
-            Of::AllBut(name) => package.name != name,
-        }
-    }
-}
-
-fn broken<'a>(rule: &'a Rule, package: &'a Package) -> impl Iterator<Item = String> + 'a {
+fn forbidden<'a>(rule: &Rule, package: &'a Package) -> impl Iterator<Item = &'a str> {
     let shipped = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
     let forbidden = shipped.filter(|dependency| match rule.allows {
         Allows::Only(names) => !names.iter().any(|name| match name.strip_suffix('?') {
@@ -114,7 +99,7 @@ fn broken<'a>(rule: &'a Rule, package: &'a Package) -> impl Iterator<Item = Stri
         }),
         Allows::AllBut(names) => names.iter().any(|name| is_one_of(&dependency.name, name)),
     });
-    forbidden.map(|dependency| dependency.name.clone())
+    forbidden.map(|dependency| dependency.name.as_str())
 }
 
 fn is_one_of(name: &str, pattern: &str) -> bool {
