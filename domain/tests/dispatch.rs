@@ -11,10 +11,10 @@ use domain::order::OrderId;
 use domain::outbox::{
     Channel, ClaimTerms, Claimed, Content, DispatchLimits, EmailMessage, Endpoint, EndpointHealth, EndpointSummary,
     FailureStreak, Finality, MessageFilter, MessageState, MessageSummary, OutboxDispatcher, OutboxMessage,
-    OutboxMessageId, OutboxStore, Purged, Receipt, Recorded, Selection, SendError, SendOutcome, Sender, StaleClaim,
-    Step, step,
+    OutboxMessageId, OutboxPurge, OutboxStore, Purged, Receipt, Recorded, Selection, SendError, SendOutcome, Sender,
+    StaleClaim, Step, step,
 };
-use domain::task::BackgroundTask;
+use domain::task::{BackgroundTask, Progress};
 use slog::{Drain, KV};
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,7 @@ struct Script {
     claimed: Claimed,
     answer: Result<Receipt, SendError>,
     recorded: Recorded,
+    purged: Purged,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -60,6 +61,7 @@ struct Script {
 struct Seen {
     claims: Vec<(Channel, ClaimTerms)>,
     outcomes: Vec<SendOutcome>,
+    purges: Vec<(Timestamp, Timestamp)>,
     lines: Vec<String>,
 }
 
@@ -96,8 +98,10 @@ impl OutboxStore for Script {
     fn give_up(&self, _: &RequestContext, _: Selection, _: Timestamp, _: u32) -> PortFuture<u32, Fault> {
         never()
     }
-    fn forget(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<Purged, Fault> {
-        never()
+    fn forget(&self, _: &RequestContext, ended: Timestamp, dead: Timestamp, _: u32) -> PortFuture<Purged, Fault> {
+        self.seen.lock().expect("sound").purges.push((ended, dead));
+        let purged = self.purged.clone();
+        Box::pin(async move { Ok(purged) })
     }
 }
 
@@ -141,14 +145,18 @@ impl Drain for Lines {
     }
 }
 
-async fn pass(channel: Channel, script: &Script, cancelled: bool) {
-    let log = slog::Logger::root(Lines(script.seen.clone()).fuse(), slog::o!());
+fn context(script: &Script, cancelled: bool) -> RequestContext {
+    let log = slog::Logger::root(Lines(script.seen.clone()), slog::o!());
     let cancellation = CancellationToken::new();
     if cancelled {
         cancellation.cancel();
     }
     let deadline = Deadline::after(Duration::from_secs(60));
-    let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, cancellation);
+    RequestContext::for_task(&log, "test", TraceContext::start(), deadline, cancellation)
+}
+
+async fn pass(channel: Channel, script: &Script, cancelled: bool) {
+    let ctx = context(script, cancelled);
     let script = Arc::new(script.clone());
     let dispatcher = OutboxDispatcher::new(channel, script.clone(), script.clone(), script, LIMITS);
     dispatcher.pass(&ctx).await.expect("a pass");
@@ -159,6 +167,7 @@ fn script(channel: Channel, answer: Result<Receipt, Finality>, recorded: Recorde
         claimed: Claimed { message: Some(message(channel, 1)), given_up: Vec::new() },
         answer: answer.map_err(|finality| SendError { reason: "500".to_owned(), finality }),
         recorded,
+        purged: Purged::default(),
         seen: Arc::default(),
     }
 }
@@ -239,6 +248,28 @@ async fn message_whose_attempts_ended_its_processes_is_reported_once() {
     };
     pass(Channel::Webhook, &script, false).await;
     assert_eq!(script.seen.lock().expect("sound").lines, ["message given up: dead"]);
+}
+
+#[tokio::test]
+async fn purge_keeps_what_ended_for_a_week_and_dead_letters_for_ninety_days() {
+    let to = Endpoint("webhook:https://p.example/".to_owned());
+    for (forgotten, given_up, expected) in [
+        (0, vec![], Progress::Idle),
+        (3, vec![(to.clone(), 2), (to.clone(), 4)], Progress::Done(9)),
+        (499, vec![(to.clone(), 1)], Progress::More(500)),
+    ] {
+        let lines = given_up.len();
+        let script = Script {
+            purged: Purged { forgotten, given_up },
+            ..script(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW))
+        };
+        let shared = Arc::new(script.clone());
+        let progress = OutboxPurge::new(shared.clone(), shared).pass(&context(&script, false)).await;
+        assert_eq!(progress.expect("a pass"), expected);
+        let seen = script.seen.lock().expect("sound");
+        assert_eq!(seen.purges, [(datetime!(2026-11-15 12:00 UTC), datetime!(2026-08-24 12:00 UTC))]);
+        assert_eq!(seen.lines.len(), lines);
+    }
 }
 
 #[test]
