@@ -44,7 +44,7 @@ pub fn begin_with(tokens: &[Token], pattern: &[String]) -> bool {
     tokens.len() >= pattern.len() && tokens.iter().zip(pattern).all(|(token, part)| token.text == *part)
 }
 
-fn flatten(stream: TokenStream, mut is_test: bool, tokens: &mut Vec<Token>) {
+fn flatten(stream: TokenStream, is_test: bool, tokens: &mut Vec<Token>) {
     let mut in_test_item = false;
     for tree in stream {
         let line = tree.span().start().line;
@@ -62,17 +62,12 @@ fn flatten(stream: TokenStream, mut is_test: bool, tokens: &mut Vec<Token>) {
                 push(open.to_owned(), line, false);
                 let inside = tokens.len();
                 flatten(group.stream(), is_test || in_test_item, tokens);
-                let is_mark = open == "[" && is_cfg_test(&tokens[inside..]);
+                let is_mark = open == "["
+                    && tokens[inside..].iter().map(|token| token.text.as_str()).eq(["cfg", "(", "test", ")"]);
                 let line = group.span_close().start().line;
                 tokens.push(Token { text: close.to_owned(), line, is_word: false, is_test });
-                if is_mark {
-                    // `#![cfg(test)]` applies to all that follows, `#[cfg(test)]` to one item.
-                    let is_inner = inside >= 2 && tokens[inside - 2].text == "!";
-                    is_test |= is_inner;
-                    in_test_item |= !is_inner;
-                } else if open == "{" {
-                    in_test_item = false;
-                }
+                // `#[cfg(test)]` applies to the item up to its closing brace or semicolon.
+                in_test_item = (in_test_item || is_mark) && open != "{";
             }
             TokenTree::Punct(mark) => {
                 push(mark.to_string(), line, false);
@@ -84,8 +79,4 @@ fn flatten(stream: TokenStream, mut is_test: bool, tokens: &mut Vec<Token>) {
             TokenTree::Literal(literal) => push(literal.to_string(), line, false),
         }
     }
-}
-
-fn is_cfg_test(tokens: &[Token]) -> bool {
-    tokens.iter().map(|token| token.text.as_str()).eq(["cfg", "(", "test", ")"])
 }
