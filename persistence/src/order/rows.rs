@@ -9,7 +9,7 @@ use domain::order::{Adjustment, Order, OrderEvent, OrderEventKind, OrderLine, Sh
 use crate::catalog::sku;
 use crate::checkout::rows::{checkout_id, order_id, parse_page};
 use crate::schema::{order_event, order_line, orders};
-use crate::stored::{currency, from_text, instant, malformed, millis, to_text};
+use crate::stored::{currency, from_text, instant, malformed, to_text, written};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = orders)]
@@ -63,7 +63,7 @@ impl OrderRow {
             expectations: to_text(&order.expectations)?,
             totals: to_text(&order.totals)?,
             attribution: to_text(&order.attribution)?,
-            placed_at: millis(order.placed_at),
+            placed_at: written(order.placed_at)?,
         })
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn event_rows(order: &Order, first: usize) -> QueryResult<Vec<EventRo
                 sequence,
                 id: event.id.clone(),
                 kind: kind.to_owned(),
-                occurred_at: millis(event.occurred_at),
+                occurred_at: written(event.occurred_at)?,
                 body,
             })
         })

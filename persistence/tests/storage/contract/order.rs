@@ -1,6 +1,7 @@
 //! The history of an order is appended to, all or nothing, and each event once.
 
 use domain::checkout::LineId;
+use domain::fault::FaultKind;
 use domain::money::Amount;
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderError, OrderId,
@@ -8,14 +9,16 @@ use domain::order::{
 };
 
 use crate::kit::data::{hours, noon, task};
-use crate::kit::{Place, Shop};
+use crate::kit::{Expected, Place, Shop};
 use crate::on_both_engines;
+use time::macros::datetime;
 
 on_both_engines!(
     what_happens_to_an_order_is_appended_in_order,
     an_event_that_is_known_changes_nothing,
     a_change_of_too_many_units_is_refused_with_all_that_came_with_it,
     an_order_that_does_not_exist_cannot_change,
+    instant_that_cannot_be_read_back_is_not_written,
     reports_that_come_at_once_are_all_kept,
     a_history_that_is_full_takes_no_more_and_stays_readable,
 );
@@ -103,6 +106,20 @@ async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place:
         assert!(matches!(&result, OrderError::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
         assert_eq!(place.raw().state(), before);
     }
+}
+
+async fn instant_that_cannot_be_read_back_is_not_written(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let before = place.raw().state();
+    for occurred_at in [datetime!(9999-12-31 23:59:59 -23:59), datetime!(0000-01-01 00:00 +23:59)] {
+        let OrderChange::Adjusted { id, adjustment, .. } = returned("one", "li_1", 1) else { unreachable!() };
+        let change = OrderChange::Adjusted { id, occurred_at, adjustment };
+        let result = shop.orders.append(&task(), order.id.clone(), vec![change], noon()).await;
+        assert_eq!(result.fault().kind(), FaultKind::Internal, "{occurred_at}");
+        assert_eq!(place.raw().state(), before, "{occurred_at}");
+    }
+    assert_eq!(read(&shop, order.id.clone()).await, order);
 }
 
 async fn an_order_that_does_not_exist_cannot_change(place: Place) {
