@@ -16,6 +16,7 @@ pub mod csv;
 pub mod gateway_events;
 pub mod health;
 pub mod http;
+pub mod instant;
 pub mod log;
 pub mod notifications;
 pub mod runtime;
