@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod csv;
+pub mod file;
 pub mod gateway_events;
 pub mod health;
 pub mod http;

@@ -142,7 +142,8 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 /// The caller's own limit, if it is shorter than ours.
 fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     let Some(value) = headers.get(&REQUEST_TIMEOUT) else { return Ok(ours) };
-    let millis = value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
+    let millis = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let millis = millis.and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
     let millis = millis.ok_or_else(|| {
         Problem::bad_request(
             "invalid_request_timeout",
