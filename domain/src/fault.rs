@@ -11,6 +11,27 @@ pub struct Fault {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// Why an operation was not done: a rule refuses it, or the machinery failed.
+#[derive(Debug)]
+pub enum Failure<R> {
+    Refused(R),
+    Fault(Fault),
+}
+
+/// A reason of a rule. Marks the types that convert into a [`Failure`] with `?`.
+pub trait Refusal {}
+
+impl<R: Refusal> From<R> for Failure<R> {
+    fn from(refusal: R) -> Self {
+        Self::Refused(refusal)
+    }
+}
+impl<R> From<Fault> for Failure<R> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// One row of the operator's table: each kind has one status, one retry policy and one meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {

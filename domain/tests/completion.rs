@@ -6,8 +6,8 @@ mod world;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::checkout::{Answer, Begun, Checkout, CheckoutError, CheckoutRefusal, Outcome, Status};
-use domain::fault::FaultKind;
+use domain::checkout::{Answer, Begun, Checkout, CheckoutRefusal, Outcome, Status};
+use domain::fault::{Failure, FaultKind};
 use domain::idempotency::KeyRefusal;
 use domain::payment::{AttemptId, GatewayState};
 use world::*;
@@ -24,7 +24,7 @@ async fn the_reference_is_stored_before_anything_is_charged() {
 async fn a_caller_without_enough_time_is_refused_before_anything_happens() {
     let (answer, told, heard) =
         complete_within(Duration::from_millis(500), World { price: 100, ..World::default() }).await;
-    assert!(matches!(answer, Err(CheckoutError::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
+    assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
     assert!(!told);
     assert_eq!(heard, Vec::<String>::new());
 }
@@ -33,7 +33,7 @@ async fn a_caller_without_enough_time_is_refused_before_anything_happens() {
 async fn what_could_not_be_opened_is_given_back_at_once() {
     for kind in [FaultKind::Unavailable, FaultKind::OutcomeUnknown] {
         let (answer, _, heard) = complete(World { price: 100, open: Some(kind), ..World::default() }).await;
-        assert!(matches!(answer, Err(CheckoutError::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
+        assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
         assert_eq!(heard, ["begin", "open", "settle not_attempted"]);
     }
 }
@@ -120,7 +120,7 @@ async fn payment_that_the_gateway_refuses_to_open_is_settled_as_refused() {
 async fn payment_that_was_cancelled_meanwhile_was_not_attempted() {
     let world = World { price: 100, confirm: Some(Ok(GatewayState::Cancelled)), ..World::default() };
     let (answer, _, heard) = complete(world).await;
-    assert!(matches!(answer, Err(CheckoutError::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
+    assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
     assert_eq!(heard.last().map(String::as_str), Some("settle not_attempted"));
 }
 
@@ -145,7 +145,7 @@ async fn what_was_answered_is_answered_again_without_the_instrument() {
         let standing = Mutex::new(vec![begun]);
         let (answer, _, heard) = complete(World { no_credential: true, standing, ..World::default() }).await;
         let refused = CheckoutRefusal::UnknownInstrument;
-        assert!(matches!(answer, Err(CheckoutError::Refused(refusal)) if refusal == refused));
+        assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
         assert_eq!(heard, Vec::<String>::new());
     }
 }
@@ -206,7 +206,7 @@ async fn waiter_without_enough_time_does_not_claim_a_free_key() {
         ..World::default()
     };
     let (answer, told, heard) = complete_within(Duration::from_millis(1_020), world).await;
-    assert!(matches!(answer, Err(CheckoutError::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
+    assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
     assert!(!told);
     assert_eq!(heard, ["begin", "pause", "pause"]);
 }
@@ -242,7 +242,7 @@ async fn a_repetition_out_of_time_is_told_to_come_back() {
     // The pauses of this world take no time, so it is the real deadline that ends the waiting.
     let (answer, _, _) = complete_within(Duration::from_millis(1_300), world).await;
     let refused = CheckoutRefusal::Key(KeyRefusal::InProgress);
-    assert!(matches!(answer, Err(CheckoutError::Refused(refusal)) if refusal == refused));
+    assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, Opti
 use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderId, Shipment, adjust, place, ship, take_back,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderId, Shipment, place, ship, take_back,
 };
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutError, CheckoutExpiry, CheckoutId,
+    Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutExpiry, CheckoutId, CheckoutRefusal,
     CheckoutRequest, CheckoutStore, CreateCheckout, CreateCommand, NewCheckout, Outcome, Settlement, UpdateCheckout,
     UpdateCommand, Write,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
 use domain::idempotency::{Fingerprint, IdempotencyPurge, IdempotencyStore, Key, KeyClaim, RETENTION};
 use domain::money::Currency;
@@ -39,7 +39,7 @@ impl Book {
     }
 }
 
-fn done() -> Result<Answer, CheckoutError> {
+fn done() -> Result<Answer, Failure<CheckoutRefusal>> {
     Ok(Answer { outcome: Outcome::NothingToSell(Vec::new()), replayed: false })
 }
 
@@ -53,11 +53,16 @@ fn from_now(at: Timestamp) -> i64 {
 }
 
 impl CheckoutStore for Book {
-    fn create(&self, _: &RequestContext, write: Write, new: NewCheckout) -> PortFuture<Answer, CheckoutError> {
+    fn create(
+        &self,
+        _: &RequestContext,
+        write: Write,
+        new: NewCheckout,
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let (at, expires) = (from_now(write.now), from_now(new.expires_at));
         self.ask(format!("create {} {at} {expires} {}", write.claim.key.as_str(), new.currency.code()), done())
     }
-    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
+    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         never()
     }
     fn read_page(&self, _: &RequestContext, _: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -69,19 +74,24 @@ impl CheckoutStore for Book {
         write: Write,
         id: CheckoutId,
         _: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError> {
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         self.ask(format!("update {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
     }
-    fn cancel(&self, _: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, CheckoutError> {
+    fn cancel(&self, _: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         self.ask(format!("cancel {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
     }
-    fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, CheckoutError> {
+    fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         never()
     }
     fn settle(&self, _: &RequestContext, _: Settlement) -> PortFuture<Outcome, Fault> {
         never()
     }
-    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(
+        &self,
+        _: &RequestContext,
+        _: KeyClaim,
+        _: CheckoutId,
+    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         never()
     }
     fn expire(
@@ -146,8 +156,8 @@ async fn verbs_pass_on_what_they_are_given_to_a_caller_who_still_waits() {
         ];
         for answer in answers {
             let fault = answer.err().map(|error| match error {
-                CheckoutError::Fault(fault) => fault.kind(),
-                CheckoutError::Refused(refusal) => panic!("{refusal:?}"),
+                Failure::Fault(fault) => fault.kind(),
+                Failure::Refused(refusal) => panic!("{refusal:?}"),
             });
             assert_eq!(fault, expected);
         }

@@ -10,11 +10,11 @@ use domain::PortFuture;
 use domain::checkout::CheckoutId;
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Caller, Deadline, RequestContext, RequestId, Stopwatch, TraceContext};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, OpenError, PaymentChoice,
-    PaymentGateway, PaymentReference,
+    Attempt, AttemptId, AttemptState, Credential, GatewayState, HandlerId, Instrument, PaymentChoice, PaymentGateway,
+    PaymentReference,
 };
 use domain::secret::Secret;
 use integrations::mock_gateway::{EntryKind, Ledger, LedgerEntry, MockConfig, MockPaymentHandler, OnFile};
@@ -207,7 +207,7 @@ async fn opening_again_with_the_same_key_names_the_same_payment() {
 
     let dearer = Attempt { money: Money { amount: Amount::new(3501), ..first.money }, ..first };
     let fault = handler.open(&ctx, &dearer).await.expect_err("the key is taken");
-    assert!(matches!(fault, OpenError::Fault(fault) if fault.kind() == FaultKind::Internal));
+    assert!(matches!(fault, Failure::Fault(fault) if fault.kind() == FaultKind::Internal));
 }
 
 #[tokio::test]
@@ -407,7 +407,7 @@ async fn nothing_is_begun_for_a_caller_who_is_gone_or_out_of_time() {
     gone.cancellation().cancel();
     for (ctx, kind) in [(gone, FaultKind::Cancelled), (shop.ctx(Duration::ZERO), FaultKind::DeadlineExceeded)] {
         let failed = handler.open(&ctx, &self::attempt()).await.expect_err("refused");
-        assert!(matches!(failed, OpenError::Fault(fault) if fault.kind() == kind));
+        assert!(matches!(failed, Failure::Fault(fault) if fault.kind() == kind));
         let confirmed = handler.confirm(&ctx, &attempt, &reference, &token("success_token")).await;
         assert_eq!(confirmed.expect_err("refused").kind(), kind);
         assert_eq!(handler.look_up(&ctx, &reference).await.expect_err("refused").kind(), kind);

@@ -6,7 +6,7 @@ use domain::checkout::CheckoutRequest;
 use domain::money::{Amount, Currency, Money};
 use domain::stock::StockLevel;
 
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, load};
 use crate::schema::{stock, variant};
 use crate::stored::{malformed, storable};
 
@@ -32,7 +32,7 @@ pub(crate) fn wanted(
             stock::held.nullable(),
         ))
         .limit(CheckoutRequest::MAX_LINES as i64);
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
 
     let (mut variants, mut levels) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for (sku, title, image_url, price, requires_shipping, on_hand, held) in rows {

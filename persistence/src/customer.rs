@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use domain::customer::{Address, Country, Destination, DestinationId, Email};
 
-use crate::database::{Tx, bytewise, on_backend};
+use crate::database::{Tx, bytewise, execute, first, load};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
@@ -90,7 +90,7 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
             bytewise(tx, "address.id"),
         ))
         .limit(MAX_BOOK as i64);
-    let mut rows: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    let mut rows: Vec<AddressRow> = load!(tx, query.select(AddressRow::as_select()))?;
     rows.sort_by(|one, other| (&one.customer_id, &one.id).cmp(&(&other.customer_id, &other.id)));
     Ok(rows.into_iter().map(Into::into).collect())
 }
@@ -101,11 +101,11 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
     let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
-    let customers: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let customers: Vec<String> = load!(tx, query)?;
     let query = address::table
         .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
         .limit(MAX_CUSTOMERS);
-    let mut stored: Vec<AddressRow> = on_backend!(tx, |conn| query.select(AddressRow::as_select()).load(*conn))?;
+    let mut stored: Vec<AddressRow> = load!(tx, query.select(AddressRow::as_select()))?;
     // Locked in one order.
     stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
     let mut is_kept = false;
@@ -119,7 +119,7 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
         }
         let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
         // None if another order made room for its own address meanwhile.
-        is_kept |= on_backend!(tx, |conn| update.execute(*conn))? > 0;
+        is_kept |= execute!(tx, update)? > 0;
     }
     if is_kept {
         return Ok(());
@@ -127,17 +127,17 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     let id = learned_id(&key);
     let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
     let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
-    on_backend!(tx, |conn| insert.execute(*conn))?;
+    execute!(tx, insert)?;
     // An import may have given the id to a customer with another e-mail address.
     let query = customer::table.find(&id).select(customer::email);
-    let owner: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let owner: Option<String> = first!(tx, query)?;
     if owner.as_deref() != Some(&key) {
         return Ok(());
     }
     make_room(tx, &id)?;
     let row = AddressRow::new(&id, &destination.id, &destination.address);
     let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
-    on_backend!(tx, |conn| insert.do_nothing().execute(*conn))?;
+    execute!(tx, insert.do_nothing())?;
     Ok(())
 }
 
@@ -146,11 +146,11 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
 fn make_room(tx: &mut Tx<'_>, customer: &str) -> QueryResult<()> {
     let of_customer = address::table.filter(address::customer_id.eq(customer));
     let query = of_customer.order(bytewise(tx, "id")).select(address::id).limit(MAX_BOOK as i64);
-    let ids: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let ids: Vec<String> = load!(tx, query)?;
     let too_many = (ids.len() + 1).saturating_sub(MAX_LEARNED);
     if too_many > 0 {
         let delete = diesel::delete(of_customer.filter(address::id.eq_any(&ids[..too_many])));
-        on_backend!(tx, |conn| delete.execute(*conn))?;
+        execute!(tx, delete)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use domain::catalog::Sku;
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
 use domain::money::{Amount, Currency};
 
-use crate::database::{Tx, bytewise, on_backend};
+use crate::database::{Tx, bytewise, load};
 use crate::schema::{free_shipping, shipping_rate};
 use crate::stored::{from_text, malformed};
 
@@ -31,7 +31,7 @@ pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<Ship
             shipping_rate::title,
         ))
         .limit(one_more_than(MAX_RATES));
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
     all_of(&rows, MAX_RATES, "shipping rates")?;
     let rate = |(id, country, level, price, title): Row| ShippingRate {
         id: OptionId(id),
@@ -55,7 +55,7 @@ pub(crate) fn free_shipping(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<
             free_shipping::description,
         ))
         .limit(one_more_than(MAX_PROMOTIONS));
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
     all_of(&rows, MAX_PROMOTIONS, "free-shipping promotions")?;
     rows.into_iter()
         .map(|(id, minimum, skus, description)| {

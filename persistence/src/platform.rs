@@ -6,7 +6,7 @@ use domain::context::{PlatformId, RequestContext};
 use domain::fault::Fault;
 use domain::platform::{PinnedPlatform, PlatformStore};
 
-use crate::database::{Database, Operation, Tx, bytewise, on_backend};
+use crate::database::{Database, Operation, Tx, bytewise, execute, first, load};
 use crate::schema::platform;
 use crate::stored::{instant, millis};
 
@@ -44,7 +44,7 @@ type Row = (String, String, i64);
 
 fn find(tx: &mut Tx<'_>, id: &PlatformId) -> QueryResult<Option<PinnedPlatform>> {
     let query = platform::table.find(&id.0);
-    let row: Option<Row> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let row: Option<Row> = first!(tx, query)?;
     row.map(pinned).transpose()
 }
 
@@ -55,19 +55,19 @@ fn pin(tx: &mut Tx<'_>, pinned: &PinnedPlatform) -> QueryResult<()> {
         .on_conflict(platform::id)
         .do_update()
         .set(document);
-    on_backend!(tx, |conn| insert.execute(*conn))?;
+    execute!(tx, insert)?;
     Ok(())
 }
 
 fn list(tx: &mut Tx<'_>, limit: u32) -> QueryResult<Vec<PinnedPlatform>> {
     let query = platform::table.order(bytewise(tx, "id")).limit(i64::from(limit));
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
     rows.into_iter().map(pinned).collect()
 }
 
 fn remove(tx: &mut Tx<'_>, id: &PlatformId) -> QueryResult<bool> {
     let delete = diesel::delete(platform::table.find(&id.0));
-    Ok(on_backend!(tx, |conn| delete.execute(*conn))? == 1)
+    Ok(execute!(tx, delete)? == 1)
 }
 
 fn pinned((id, profile, pinned_at): Row) -> QueryResult<PinnedPlatform> {

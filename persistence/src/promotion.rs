@@ -6,7 +6,7 @@ use domain::checkout::CheckoutRequest;
 use domain::money::{Amount, Currency};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, load};
 use crate::schema::discount;
 use crate::stored::{from_text, malformed, storable};
 
@@ -18,7 +18,7 @@ pub(crate) fn named(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> Qu
         .filter(discount::code.eq_any(codes.iter().map(Code::as_str)).and(discount::currency.eq(currency.code())))
         .select((discount::code, discount::kind, discount::value, discount::eligible_skus, discount::description))
         .limit(CheckoutRequest::MAX_CODES as i64);
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
     rows.into_iter()
         .map(|(code, kind, value, skus, description)| {
             let value = match kind.as_str() {

@@ -8,7 +8,7 @@ use domain::fault::Fault;
 use domain::secret::Secret;
 use domain::signing::{KeyStore, SigningKey};
 
-use crate::database::{Database, Operation, Tx, on_backend};
+use crate::database::{Database, Operation, Tx, execute, load};
 use crate::schema::signing_key;
 use crate::stored::{instant, malformed, millis};
 
@@ -42,7 +42,7 @@ impl KeyStore for SqlKeyStore {
 fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
     type Row = (i32, String, String, i64, i64, Option<i64>);
     let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS as i64 + 1);
-    let rows: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<Row> = load!(tx, query)?;
     if rows.len() > MAX_KEYS {
         return Err(malformed(format!("more than {MAX_KEYS} signing keys")));
     }
@@ -68,11 +68,11 @@ fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
         signing_key::revoked_at.eq(key.revoked_at.map(millis)),
     );
     let insert = diesel::insert_into(signing_key::table).values(values).on_conflict(signing_key::number).do_nothing();
-    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+    Ok(execute!(tx, insert)? == 1)
 }
 
 fn revoke(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> QueryResult<bool> {
     let key = signing_key::table.filter(signing_key::id.eq(id)).filter(signing_key::revoked_at.is_null());
     let update = diesel::update(key).set(signing_key::revoked_at.eq(millis(now)));
-    Ok(on_backend!(tx, |conn| update.execute(*conn))? == 1)
+    Ok(execute!(tx, update)? == 1)
 }

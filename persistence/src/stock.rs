@@ -4,14 +4,14 @@ use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Tx, bytewise, on_backend};
+use crate::database::{Tx, bytewise, execute, load, lock_all};
 use crate::schema::stock;
 
 /// The levels of every SKU in `demand` as they are now. They may change at any moment.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus = demand.skus().map(|sku| sku.as_str());
     let query = stock::table.filter(stock::sku.eq_any(skus)).select((stock::sku, stock::on_hand, stock::held));
-    let rows: Vec<(String, i64, i64)> = on_backend!(tx, |conn| query.load(*conn))?;
+    let rows: Vec<(String, i64, i64)> = load!(tx, query)?;
     rows.into_iter().map(level).collect()
 }
 
@@ -26,10 +26,7 @@ pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
         stock::on_hand,
         stock::held,
     ));
-    let rows: Vec<(String, i64, i64)> = match tx {
-        Tx::Sqlite(conn) => query.load(*conn)?,
-        Tx::Postgres(conn) => query.for_update().load(*conn)?,
-    };
+    let rows: Vec<(String, i64, i64)> = lock_all!(tx, query)?;
     rows.into_iter().map(level).collect()
 }
 
@@ -49,7 +46,7 @@ pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
     for level in levels {
         let update = diesel::update(stock::table.find(level.sku.as_str()))
             .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
-        on_backend!(tx, |conn| update.execute(*conn))?;
+        execute!(tx, update)?;
     }
     Ok(())
 }

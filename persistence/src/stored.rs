@@ -1,7 +1,10 @@
 //! Values as they are stored: instants as integers, documents as text, enums as words.
 
+use std::str::FromStr;
+
 use diesel::result::Error;
 use domain::clock::Timestamp;
+use domain::id::{Id, Named, PageToken};
 use domain::money::Currency;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,19 @@ pub(crate) fn nearest_instant(millis: i64) -> Timestamp {
 pub(crate) fn instant(millis: i64) -> Result<Timestamp, Error> {
     Timestamp::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .map_err(|error| malformed(format!("{millis} is no instant: {error}")))
+}
+
+pub(crate) fn id<T: Named>(text: &str) -> Result<Id<T>, Error> {
+    Id::parse(text).ok_or_else(|| malformed(format!("{text:?} is no {} id", T::PREFIX)))
+}
+
+pub(crate) fn page(text: &str) -> Result<PageToken, Error> {
+    PageToken::parse(text).ok_or_else(|| malformed("a page token has another shape"))
+}
+
+/// A value of an enum by its word.
+pub(crate) fn word<E: FromStr>(text: &str) -> Result<E, Error> {
+    text.parse().map_err(|_| malformed(format!("{text:?} is no {}", std::any::type_name::<E>())))
 }
 
 pub(crate) fn currency(code: &str) -> Result<Currency, Error> {

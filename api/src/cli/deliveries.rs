@@ -145,7 +145,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
     say!(
         "{}  {:<9}  {}  {}  {}  {}  tries {}{next}{error}",
         delivery.id,
-        delivery.state.as_str(),
+        delivery.state.into_str(),
         text(delivery.occurred_at),
         delivery.event,
         delivery.order,
@@ -172,7 +172,7 @@ fn summary(shown: usize, found: usize) -> String {
 }
 
 fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool) {
-    let mut line = format!("{}  {}  pending {}", it.id, it.channel.as_str(), it.pending);
+    let mut line = format!("{}  {}  pending {}", it.id, it.channel.into_str(), it.pending);
     let since = |word: &str, instant: Option<Timestamp>| {
         instant.map(|instant| format!("  {word} {}", text(instant))).unwrap_or_default()
     };

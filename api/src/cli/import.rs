@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::import::ImportError;
+use domain::fault::Failure;
+use domain::import::ImportRefusal;
 use indicatif::{ProgressBar, ProgressStyle};
 use slog::Logger;
 use tokio::runtime::Runtime;
@@ -49,7 +50,7 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
             say!("Imported.");
             DONE
         }
-        Err(ImportError::Interrupted { stored, cause }) => failed(&format!(
+        Err(Failure::Refused(ImportRefusal::Interrupted { stored, cause })) => failed(&format!(
             "the first {stored} of {rows} rows were imported; import again\n{}",
             told(&cause, &read.positions)
         )),
@@ -57,11 +58,14 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
     }
 }
 
-fn told(error: &ImportError, positions: &Positions) -> String {
-    match (positions.problem(error), error) {
+fn told(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
+    let refusal = match failure {
+        Failure::Fault(fault) => return fault.chain(),
+        Failure::Refused(refusal) => refusal,
+    };
+    match (positions.problem(refusal), refusal) {
         (Some(problem), _) => problem.to_string(),
-        (None, ImportError::Fault(fault)) => fault.chain(),
-        (None, ImportError::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
+        (None, ImportRefusal::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
         (None, other) => format!("{other:?}"),
     }
 }

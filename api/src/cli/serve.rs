@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::FaultKind;
-use domain::import::ImportError;
+use domain::fault::{Failure, FaultKind};
 use domain::outbox::{Endpoint, OutboxStore};
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
@@ -119,7 +118,7 @@ async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) ->
                 break;
             }
             // Another instance fills the same shop just now. Look again: the deadline of the context ends this.
-            Err(ImportError::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
+            Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
             Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
         }
     }

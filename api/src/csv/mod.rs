@@ -13,7 +13,7 @@ mod table;
 
 use std::borrow::Cow;
 
-use domain::import::{Batch, ImportError};
+use domain::import::{Batch, ImportRefusal};
 
 pub use demo::demo;
 pub use directory::read_directory;
@@ -56,33 +56,33 @@ pub struct Positions {
 
 impl Positions {
     /// Where and why the shop refused the batch; `None` if it is not a row's fault.
-    pub fn problem(&self, refused: &ImportError) -> Option<Problem> {
-        let (file, line, column, message) = match refused {
-            ImportError::UnknownProduct(row) => {
+    pub fn problem(&self, refusal: &ImportRefusal) -> Option<Problem> {
+        let (file, line, column, message) = match refusal {
+            ImportRefusal::UnknownProduct(row) => {
                 let message = "names a product that is neither in products.csv nor in the shop".to_owned();
                 (rows::INVENTORY.file, self.stock.get(*row), "product_id", message)
             }
-            ImportError::UnknownCustomer(row) => {
+            ImportRefusal::UnknownCustomer(row) => {
                 let message = "names a customer who is neither in customers.csv nor in the shop".to_owned();
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
-            ImportError::StockBelowHeld(below) => {
+            ImportRefusal::StockBelowHeld(below) => {
                 let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
             }
-            ImportError::SameRate { row, id } => {
+            ImportRefusal::SameRate { row, id } => {
                 let message = format!("is the same as that of the rate {:?} in the shop", id.0);
                 (rows::SHIPPING_RATES.file, self.shipping_rates.get(*row), rows::COUNTRY_AND_LEVEL, message)
             }
-            ImportError::SameEmail { row, id } => {
+            ImportRefusal::SameEmail { row, id } => {
                 let message = format!("is the same as that of the customer {id:?} in the shop");
                 (rows::CUSTOMERS.file, self.customers.get(*row), "email", message)
             }
-            ImportError::TooManyAddresses { row, limit } => {
+            ImportRefusal::TooManyAddresses { row, limit } => {
                 let message = format!("would have more than {limit} addresses");
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
-            ImportError::TooMany { .. } | ImportError::Interrupted { .. } | ImportError::Fault(_) => return None,
+            ImportRefusal::TooMany { .. } | ImportRefusal::Interrupted { .. } => return None,
         };
         Some(Problem { file: file.to_owned(), line: *line?, column: column.to_owned(), message })
     }
@@ -181,14 +181,14 @@ mod tests {
         assert_eq!(read.files, [rows("addresses.csv", 1), rows("inventory.csv", 2)]);
         let below = StockBelowHeld { row: 0, sku: Sku::parse("a").expect("valid"), held: 7 };
         for (refused, shown) in [
-            (ImportError::UnknownProduct(1), "inventory.csv:4: product_id: names a product that is neither "),
-            (ImportError::UnknownCustomer(0), "addresses.csv:4: customer_id: names a customer who is neither "),
-            (ImportError::StockBelowHeld(below), "inventory.csv:2: quantity: must be at least 7: that many "),
+            (ImportRefusal::UnknownProduct(1), "inventory.csv:4: product_id: names a product that is neither "),
+            (ImportRefusal::UnknownCustomer(0), "addresses.csv:4: customer_id: names a customer who is neither "),
+            (ImportRefusal::StockBelowHeld(below), "inventory.csv:2: quantity: must be at least 7: that many "),
         ] {
             let problem = read.positions.problem(&refused).expect("a row's fault").to_string();
             assert!(problem.starts_with(shown), "{problem}");
         }
-        assert_eq!(read.positions.problem(&ImportError::UnknownProduct(2)), None);
+        assert_eq!(read.positions.problem(&ImportRefusal::UnknownProduct(2)), None);
     }
 
     #[test]
@@ -201,15 +201,15 @@ mod tests {
         let Ok(read) = read else { panic!("all are good") };
         for (refused, shown) in [
             (
-                ImportError::SameRate { row: 0, id: OptionId("old".into()) },
+                ImportRefusal::SameRate { row: 0, id: OptionId("old".into()) },
                 "shipping_rates.csv:2: country_code and service_level: is the same as that of the rate \"old\" in the shop",
             ),
             (
-                ImportError::SameEmail { row: 1, id: "b".into() },
+                ImportRefusal::SameEmail { row: 1, id: "b".into() },
                 "customers.csv:4: email: is the same as that of the customer \"b\" in the shop",
             ),
             (
-                ImportError::TooManyAddresses { row: 0, limit: 50 },
+                ImportRefusal::TooManyAddresses { row: 0, limit: 50 },
                 "addresses.csv:2: customer_id: would have more than 50 addresses",
             ),
         ] {

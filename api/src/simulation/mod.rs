@@ -11,8 +11,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::LineId;
 use domain::clock::Clock;
 use domain::context::RequestContext;
+use domain::fault::Failure;
 use domain::idempotency::IdempotencyStore;
-use domain::order::{Order, OrderChange, OrderChangeRefused, OrderError, OrderId, OrderRefusal, OrderStore, Shipment};
+use domain::order::{Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal, OrderStore, Shipment};
 use domain::outbox::Channel;
 use domain::secret::Secret;
 use serde_json::json;
@@ -149,13 +150,13 @@ async fn append(
             simulation.supervisor.wake("payment_capture");
             answer(simulation, &order)
         }
-        Err(OrderError::Fault(fault)) => Err(fault_problem(ctx, &fault)),
-        Err(OrderError::Refused(OrderRefusal::NotFound)) => Err(missing()),
-        Err(OrderError::Refused(OrderRefusal::TooManyEvents)) => {
+        Err(Failure::Fault(fault)) => Err(fault_problem(ctx, &fault)),
+        Err(Failure::Refused(OrderRefusal::NotFound)) => Err(missing()),
+        Err(Failure::Refused(OrderRefusal::TooManyEvents)) => {
             let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
         }
-        Err(OrderError::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
+        Err(Failure::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::model::CheckoutId;
-use super::ports::{Answer, CheckoutError, CheckoutStore, Write};
+use super::ports::{Answer, CheckoutRefusal, CheckoutStore, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
+use crate::fault::Failure;
 use crate::idempotency::KeyClaim;
 
 #[derive(Clone)]
@@ -24,7 +25,7 @@ impl CancelCheckout {
         Self { checkouts, clock }
     }
 
-    pub async fn run(&self, ctx: &RequestContext, command: CancelCommand) -> Result<Answer, CheckoutError> {
+    pub async fn run(&self, ctx: &RequestContext, command: CancelCommand) -> Result<Answer, Failure<CheckoutRefusal>> {
         ctx.check("checkout.cancel")?;
         let write = Write { claim: command.claim, now: self.clock.now() };
         self.checkouts.cancel(ctx, write, command.id).await

@@ -17,14 +17,14 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Checkout, CheckoutId};
-use super::ports::{Answer, Begin, Begun, CheckoutError, CheckoutRefusal, CheckoutStore, Outcome, Settlement, Write};
+use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Failure, Fault, FaultKind};
 use crate::idempotency::{KeyClaim, KeyRefusal};
 use crate::payment::{
-    Attempt, AttemptId, AttemptStore, Credential, GatewayState, OpenError, PaymentChoice, PaymentGateway,
-    PaymentOutcome, PaymentReference, until_recorded,
+    Attempt, AttemptId, AttemptStore, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentOutcome,
+    PaymentReference, until_recorded,
 };
 
 /// The operation that a completion's idempotency key is claimed for, and that its settlement answers.
@@ -96,7 +96,11 @@ impl CompleteCheckout {
         Self { checkouts, attempts, gateway, clock, limits }
     }
 
-    pub async fn run(&self, ctx: &RequestContext, command: CompleteCommand) -> Result<Answer, CheckoutError> {
+    pub async fn run(
+        &self,
+        ctx: &RequestContext,
+        command: CompleteCommand,
+    ) -> Result<Answer, Failure<CheckoutRefusal>> {
         if ctx.deadline().remaining() < self.limits.minimum {
             return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into());
         }
@@ -143,7 +147,11 @@ impl CompleteCheckout {
     }
 
     /// What to charge with; `None` when the instrument brings no credential and none is on file.
-    async fn means(&self, ctx: &RequestContext, choice: &PaymentChoice) -> Result<Option<Means>, CheckoutError> {
+    async fn means(
+        &self,
+        ctx: &RequestContext,
+        choice: &PaymentChoice,
+    ) -> Result<Option<Means>, Failure<CheckoutRefusal>> {
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
         let credential = match &choice.credential {
@@ -161,7 +169,7 @@ impl CompleteCheckout {
         means: Option<&Means>,
         checkout: Checkout,
         attempt: &Attempt,
-    ) -> Result<Answer, CheckoutError> {
+    ) -> Result<Answer, Failure<CheckoutRefusal>> {
         let ctx = ctx.must_finish(self.limits.grace);
         match self.charge_and_settle(&ctx, means, attempt).await {
             Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
@@ -201,7 +209,7 @@ impl CompleteCheckout {
         let call = ctx.at_most(self.limits.gateway_call);
         let reference = match gateway.open(&call, attempt).await {
             Ok(reference) => reference,
-            Err(OpenError::Refused(decline)) => {
+            Err(Failure::Refused(decline)) => {
                 error!(ctx.log(), "gateway refuses to open the payment"; "op" => "payment.open",
                     "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout,
                     "error_code" => "payment.open_refused", "detail" => &decline.detail);
@@ -209,7 +217,7 @@ impl CompleteCheckout {
                 return Ok(Charge::Settled(self.settle(ctx, attempt, outcome).await?));
             }
             // Not confirmed, so not charged, whatever the gateway made of it: give everything back.
-            Err(OpenError::Fault(fault)) => return self.not_attempted(ctx, attempt, "payment.open", fault).await,
+            Err(Failure::Fault(fault)) => return self.not_attempted(ctx, attempt, "payment.open", fault).await,
         };
         let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
         until_recorded(ctx, &*self.clock, record).await?;
@@ -286,7 +294,7 @@ impl CompleteCheckout {
         ctx: &RequestContext,
         claim: &KeyClaim,
         id: &CheckoutId,
-    ) -> Result<Option<Answer>, CheckoutError> {
+    ) -> Result<Option<Answer>, Failure<CheckoutRefusal>> {
         let mut pause = FIRST_PAUSE;
         while ctx.deadline().remaining() > pause + LONGEST_PAUSE {
             self.clock.pause(ctx, pause).await?;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutError, CheckoutStore, NewCheckout, Write};
+use super::ports::{Answer, CheckoutRefusal, CheckoutStore, NewCheckout, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
+use crate::fault::Failure;
 use crate::id::PageToken;
 use crate::idempotency::KeyClaim;
 use crate::money::Currency;
@@ -34,7 +35,7 @@ impl CreateCheckout {
         Self { checkouts, clock, currency, expires_after }
     }
 
-    pub async fn run(&self, ctx: &RequestContext, command: CreateCommand) -> Result<Answer, CheckoutError> {
+    pub async fn run(&self, ctx: &RequestContext, command: CreateCommand) -> Result<Answer, Failure<CheckoutRefusal>> {
         ctx.check("checkout.create")?;
         let now = self.clock.now();
         let checkout = NewCheckout {

@@ -48,7 +48,8 @@ pub struct Checkout {
 }
 
 /// Where a checkout stands. See the module's picture for what leads where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Status {
     Incomplete,
     /// The buyer must act on the shop's own page.

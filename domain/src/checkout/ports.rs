@@ -7,7 +7,7 @@ use super::model::{Checkout, CheckoutId, CheckoutRequest, Status};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault, Refusal};
 use crate::id::PageToken;
 use crate::idempotency::{KeyClaim, KeyRefusal};
 use crate::money::Currency;
@@ -20,11 +20,16 @@ use serde::{Deserialize, Serialize};
 /// request gets the first outcome again, with `replayed` set, and nothing else happens.
 pub trait CheckoutStore: Send + Sync {
     /// Prices the request against the catalogue, the stock, the rates and the codes, and stores the checkout.
-    fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError>;
+    fn create(
+        &self,
+        ctx: &RequestContext,
+        write: Write,
+        checkout: NewCheckout,
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
     /// The checkout as it is stored, or [`CheckoutRefusal::NotFound`] when it does not exist or is not the caller's.
     /// How it stands at a time is for [`Checkout::as_of`] to say.
-    fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, CheckoutError>;
+    fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>>;
 
     /// The checkout whose page this is. Holding the token is the permission.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault>;
@@ -36,21 +41,31 @@ pub trait CheckoutStore: Send + Sync {
         write: Write,
         id: CheckoutId,
         request: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError>;
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
     /// Cancels an open checkout.
-    fn cancel(&self, ctx: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, CheckoutError>;
+    fn cancel(
+        &self,
+        ctx: &RequestContext,
+        write: Write,
+        id: CheckoutId,
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
     /// Holds the stock in SKU order, records the payment attempt and marks the checkout as being completed, all or
     /// nothing. Its commit is the point of no return.
-    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, CheckoutError>;
+    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
 
     /// Records what became of a payment attempt: places the order and takes the stock, or releases it; and answers
     /// the idempotency key that began it. Settling twice changes nothing and returns what the first one made.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
     /// How the completion under this key stands now: see [`Begun`]. Never claims anything.
-    fn completion(&self, ctx: &RequestContext, claim: KeyClaim, id: CheckoutId) -> PortFuture<Begun, CheckoutError>;
+    fn completion(
+        &self,
+        ctx: &RequestContext,
+        claim: KeyClaim,
+        id: CheckoutId,
+    ) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
 
     /// Cancels at most `limit` open checkouts whose time is over, and forgets at most `limit` final ones last changed
     /// before `forget_before`. Returns how many of each.
@@ -155,24 +170,10 @@ pub enum CheckoutRefusal {
     Key(KeyRefusal),
 }
 
-#[derive(Debug)]
-pub enum CheckoutError {
-    Refused(CheckoutRefusal),
-    Fault(Fault),
-}
+impl Refusal for CheckoutRefusal {}
 
-impl From<CheckoutRefusal> for CheckoutError {
-    fn from(refusal: CheckoutRefusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-impl From<KeyRefusal> for CheckoutError {
+impl From<KeyRefusal> for Failure<CheckoutRefusal> {
     fn from(refusal: KeyRefusal) -> Self {
         Self::Refused(CheckoutRefusal::Key(refusal))
-    }
-}
-impl From<Fault> for CheckoutError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
     }
 }

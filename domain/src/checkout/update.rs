@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutError, CheckoutStore, Write};
+use super::ports::{Answer, CheckoutRefusal, CheckoutStore, Write};
 use crate::clock::Clock;
 use crate::context::RequestContext;
+use crate::fault::Failure;
 use crate::idempotency::KeyClaim;
 
 #[derive(Clone)]
@@ -25,7 +26,7 @@ impl UpdateCheckout {
         Self { checkouts, clock }
     }
 
-    pub async fn run(&self, ctx: &RequestContext, command: UpdateCommand) -> Result<Answer, CheckoutError> {
+    pub async fn run(&self, ctx: &RequestContext, command: UpdateCommand) -> Result<Answer, Failure<CheckoutRefusal>> {
         ctx.check("checkout.update")?;
         let write = Write { claim: command.claim, now: self.clock.now() };
         self.checkouts.update(ctx, write, command.id, command.request).await

@@ -9,4 +9,4 @@ mod ports;
 pub use model::{
     Batch, Imported, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock,
 };
-pub use ports::{Import, ImportError, Progress, StockBelowHeld};
+pub use ports::{Import, ImportRefusal, Progress, StockBelowHeld};

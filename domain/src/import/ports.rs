@@ -6,7 +6,7 @@ use super::model::{Batch, Imported};
 use crate::PortFuture;
 use crate::catalog::Sku;
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault, Refusal};
 use crate::fulfillment::OptionId;
 
 /// Told how many rows are stored so far. The transaction may still fail.
@@ -20,14 +20,20 @@ pub trait Import: Send + Sync {
     /// A batch of up to [`Batch::ATOMIC_ROWS`] is stored whole or not at all. A larger one is stored in parts, so that
     /// the shop can go on selling beside it; when it fails in between, it can be run again. That can be a refusal only
     /// if the shop changed meanwhile.
-    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError>;
+    fn import(
+        &self,
+        ctx: &RequestContext,
+        batch: Batch,
+        progress: Progress,
+    ) -> PortFuture<Imported, Failure<ImportRefusal>>;
 
     /// Whether the shop sells nothing yet.
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, Fault>;
 }
 
+/// Why a batch is not stored.
 #[derive(Debug)]
-pub enum ImportError {
+pub enum ImportRefusal {
     StockBelowHeld(StockBelowHeld),
     /// Index of a stock row whose product is not known.
     UnknownProduct(usize),
@@ -56,10 +62,11 @@ pub enum ImportError {
     /// The first rows were stored, so many of them; then this.
     Interrupted {
         stored: usize,
-        cause: Box<ImportError>,
+        cause: Box<Failure<ImportRefusal>>,
     },
-    Fault(Fault),
 }
+
+impl Refusal for ImportRefusal {}
 
 /// Index of a stock row, and what is held of its SKU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +74,4 @@ pub struct StockBelowHeld {
     pub row: usize,
     pub sku: Sku,
     pub held: i64,
-}
-
-impl From<Fault> for ImportError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }

@@ -12,4 +12,4 @@ pub use model::{
     Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderId,
     OrderLine, Shipment,
 };
-pub use ports::{OrderChange, OrderError, OrderRefusal, OrderStore};
+pub use ports::{OrderChange, OrderRefusal, OrderStore};

@@ -6,7 +6,7 @@ use crate::PortFuture;
 use crate::checkout::LineId;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault, Refusal};
 use crate::id::PageToken;
 
 /// Each method is one transaction.
@@ -25,7 +25,7 @@ pub trait OrderStore: Send + Sync {
         id: OrderId,
         changes: Vec<OrderChange>,
         now: Timestamp,
-    ) -> PortFuture<Order, OrderError>;
+    ) -> PortFuture<Order, Failure<OrderRefusal>>;
 }
 
 /// Something that happened to an order.
@@ -76,24 +76,10 @@ pub enum OrderRefusal {
     Change(OrderChangeRefused),
 }
 
-#[derive(Debug)]
-pub enum OrderError {
-    Refused(OrderRefusal),
-    Fault(Fault),
-}
+impl Refusal for OrderRefusal {}
 
-impl From<OrderRefusal> for OrderError {
-    fn from(refusal: OrderRefusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-impl From<OrderChangeRefused> for OrderError {
+impl From<OrderChangeRefused> for Failure<OrderRefusal> {
     fn from(refused: OrderChangeRefused) -> Self {
         Self::Refused(OrderRefusal::Change(refused))
-    }
-}
-impl From<Fault> for OrderError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
     }
 }

@@ -183,6 +183,13 @@ mod tests {
     }
 
     #[test]
+    fn waits_and_bounds_are_as_documented() {
+        assert_eq!(WAITS, [2, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]);
+        let bounds = [DISABLED_AFTER, LONGEST_QUIET, LONGEST_PATIENCE, OUR_FAULT_IS_FREE];
+        assert_eq!(bounds.map(|bound| bound.as_secs()), [432_000, 108_000, 86_400, 259_200]);
+    }
+
+    #[test]
     fn the_first_retry_comes_within_three_seconds_and_the_rest_follow_the_schedule() {
         for (attempt, seconds) in (1..).zip(WAITS) {
             for _ in 0..50 {

@@ -148,7 +148,7 @@ fn report(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             match meanwhile {
                 StaleClaim::ClaimTerms => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
-                    warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.as_str());
+                    warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.into_str());
                 }
                 StaleClaim::MadeDue => {
                     warn!(log, "not recorded: the message was made due again"; "result" => "too_late");

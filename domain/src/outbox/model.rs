@@ -102,22 +102,14 @@ impl Content {
 }
 
 /// By which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Channel {
     Webhook,
     Mail,
 }
 
 impl Channel {
-    pub const ALL: [Self; 2] = [Self::Webhook, Self::Mail];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Mail => "mail",
-        }
-    }
-
     /// The background task that hands its messages over.
     pub const fn task(self) -> &'static str {
         match self {
@@ -156,7 +148,8 @@ pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum MessageState {
     Pending,
     Delivered,
@@ -167,16 +160,7 @@ pub enum MessageState {
 }
 
 impl MessageState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Unwanted, Self::Dead];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Unwanted => "unwanted",
-            Self::Dead => "dead",
-        }
-    }
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
 /// A delivery as operators see it: without its body.

@@ -30,11 +30,9 @@ pub use model::{
     PaymentChoice, PaymentOutcome, PaymentReference,
 };
 pub use pass::LONGEST_PASS;
-pub use ports::{
-    AttemptStore, GatewayEvent, Held, OpenError, PaymentGateway, PaymentHandler, RefundError, RefundStore, RefundWanted,
-};
+pub use ports::{AttemptStore, GatewayEvent, Held, PaymentGateway, PaymentHandler, RefundStore, RefundWanted};
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;
 pub use refund::{
-    LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH, Refund, RefundId, RefundRefused, RefundState, may_refund,
+    LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH, Refund, RefundId, RefundRefusal, RefundState, may_refund,
 };

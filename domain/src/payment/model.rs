@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::CheckoutId;
 use crate::clock::Timestamp;
+use crate::fault::Refusal;
 use crate::id::{Id, Named};
 use crate::money::Money;
 use crate::secret::Secret;
@@ -41,7 +42,8 @@ impl Attempt {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AttemptState {
     /// Recorded here; its owner is talking to the gateway.
     Opened,
@@ -156,6 +158,8 @@ pub struct Decline {
     /// In the gateway's own codes and words, for the log: without card data or credentials.
     pub detail: String,
 }
+
+impl Refusal for Decline {}
 
 impl From<&str> for Decline {
     /// Of a gateway that says the same to both.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::model::{
     Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentOutcome, PaymentReference,
 };
-use super::refund::{Refund, RefundId, RefundRefused, RefundState};
+use super::refund::{Refund, RefundId, RefundRefusal, RefundState};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Failure, Fault};
 use crate::money::Amount;
 
 /// The payment provider. Each method is one network call that ends within the context's deadline and may be repeated:
@@ -24,8 +24,9 @@ pub trait PaymentGateway: Send + Sync {
     /// The credential of an instrument that the provider keeps on file; `None` when it keeps none by that name.
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault>;
 
-    /// Creates the payment without charging it.
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError>;
+    /// Creates the payment without charging it. Refuses what the gateway will never open, such as an amount that is too
+    /// small: asking again is answered the same.
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>>;
 
     /// Charges an opened payment, or holds the amount where capture is manual. Answers [`GatewayState::Confirmed`],
     /// `Authorized`, `Declined`, `ActionRequired` or, if it was cancelled meanwhile, `Cancelled`.
@@ -62,21 +63,6 @@ pub trait PaymentGateway: Send + Sync {
     /// What became of a refund, by the id that the shop gave it; `None` when the gateway has none by that id. Moves no
     /// money, however old the refund's key is.
     fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
-}
-
-/// Why a payment was not opened. Nothing is charged, whatever the reason.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The gateway understood and will never open it, such as an amount that is too small. Asking again is answered
-    /// the same.
-    Refused(Decline),
-    Fault(Fault),
-}
-
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 /// A way to pay, as it is announced to platforms.
@@ -162,7 +148,7 @@ pub struct GatewayEvent {
 pub trait RefundStore: Send + Sync {
     /// Records that money is to be given back, if there is that much left. Asking again with the same id changes
     /// nothing and returns what is known of it.
-    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError>;
+    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>>;
 
     /// Takes at most `limit` refunds that are due and that nobody has a lease on, and counts the try. Of those that are
     /// due later than the longest wait from now, at most as many are due again.
@@ -192,23 +178,6 @@ pub struct RefundWanted {
     pub attempt: AttemptId,
     pub amount: Amount,
     pub now: Timestamp,
-}
-
-#[derive(Debug)]
-pub enum RefundError {
-    Refused(RefundRefused),
-    Fault(Fault),
-}
-
-impl From<RefundRefused> for RefundError {
-    fn from(refused: RefundRefused) -> Self {
-        Self::Refused(refused)
-    }
-}
-impl From<Fault> for RefundError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 impl GatewayState {

@@ -7,13 +7,13 @@ use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
 use super::pass::{CLAIMING, LONGEST_PASS, batch};
-use super::ports::{AttemptStore, OpenError, PaymentGateway};
+use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
 use crate::checkout::{CheckoutStore, Settlement};
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Failure, Fault, FaultKind};
 use crate::task::{BackgroundTask, Progress};
 
 /// Attempts per pass. What was found out of one is settled, and if that fails the attempt is given back.
@@ -110,8 +110,8 @@ impl PaymentReconciler {
             // Opening again with the same key names it again.
             None => match gateway.open(ctx, attempt).await {
                 Ok(reference) => reference,
-                Err(OpenError::Refused(decline)) => return Ok(PaymentOutcome::Declined(decline)),
-                Err(OpenError::Fault(fault)) => return Err(fault),
+                Err(Failure::Refused(decline)) => return Ok(PaymentOutcome::Declined(decline)),
+                Err(Failure::Fault(fault)) => return Err(fault),
             },
         };
         if attempt.reference.is_none() {

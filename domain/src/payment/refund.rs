@@ -12,7 +12,7 @@ use super::record::until_recorded;
 use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
 use crate::context::RequestContext;
-use crate::fault::Fault;
+use crate::fault::{Fault, Refusal};
 use crate::id::{Id, Named};
 use crate::money::{Amount, Money};
 use crate::task::{BackgroundTask, Progress};
@@ -56,7 +56,7 @@ pub enum RefundState {
 
 /// Why nothing is given back. Nothing was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefundRefused {
+pub enum RefundRefusal {
     /// Nothing was captured for it, or not yet.
     NotCaptured,
     /// Less than that is left of what was captured.
@@ -66,13 +66,15 @@ pub enum RefundRefused {
     NotPositive,
 }
 
+impl Refusal for RefundRefusal {}
+
 /// Whether `wanted` may be given back of what was captured, given the refunds so far that have not failed.
-pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<(), RefundRefused> {
+pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<(), RefundRefusal> {
     let left = captured - refunded;
     if wanted <= Amount::ZERO {
-        Err(RefundRefused::NotPositive)
+        Err(RefundRefusal::NotPositive)
     } else if wanted > left {
-        Err(RefundRefused::TooMuch { left })
+        Err(RefundRefusal::TooMuch { left })
     } else {
         Ok(())
     }
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn no_more_is_given_back_than_was_taken() {
-        use RefundRefused::{NotPositive, TooMuch};
+        use RefundRefusal::{NotPositive, TooMuch};
         for (captured, refunded, wanted, expected) in [
             (600, 0, 600, Ok(())),
             (600, 0, 601, Err(TooMuch { left: Amount::new(600) })),

@@ -7,19 +7,18 @@ use std::time::Duration;
 use domain::PortFuture;
 use domain::catalog::Sku;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRequest, CheckoutStore, CompleteCheckout,
+    Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompleteCheckout,
     CompleteCommand, CompletionLimits, Details, Line, LineId, NewCheckout, Outcome, Settlement, Status, Totals, Write,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
 use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, GatewayState, HandlerId, Held,
-    Instrument, OpenError, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund,
-    RefundState,
+    Attempt, AttemptId, AttemptState, AttemptStore, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,
+    Instrument, PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund, RefundState,
 };
 use domain::quantity::Quantity;
 use domain::secret::Secret;
@@ -95,10 +94,10 @@ pub fn not_asked<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFu
 }
 
 impl CheckoutStore for Ports {
-    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, CheckoutError> {
+    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
+    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         not_asked()
     }
     fn read_page(&self, _: &RequestContext, _: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -110,13 +109,13 @@ impl CheckoutStore for Ports {
         _: Write,
         _: CheckoutId,
         _: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError> {
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, CheckoutError> {
+    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn begin_completion(&self, _: &RequestContext, begin: Begin) -> PortFuture<Begun, CheckoutError> {
+    fn begin_completion(&self, _: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         self.0.hear("begin");
         let mut begun = self.0.begun.lock().expect("not poisoned");
         if !begun.is_empty() {
@@ -150,7 +149,12 @@ impl CheckoutStore for Ports {
             _ => Outcome::Declined(checkout(self.0.price)),
         }))
     }
-    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(
+        &self,
+        _: &RequestContext,
+        _: KeyClaim,
+        _: CheckoutId,
+    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         let mut standing = self.0.standing.lock().expect("not poisoned");
         let now = if standing.len() > 1 { standing.remove(0) } else { standing[0].clone() };
         ready(Ok(now))
@@ -195,10 +199,10 @@ impl PaymentGateway for Ports {
     fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         ready(Ok(None))
     }
-    fn open(&self, _: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+    fn open(&self, _: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         self.0.hear("open");
         ready(match self.0.open {
-            _ if self.0.refuses => Err(OpenError::Refused("too small".into())),
+            _ if self.0.refuses => Err(Failure::Refused("too small".into())),
             Some(kind) => Err(Fault::new(kind, "payment.open").into()),
             None => Ok(PaymentReference("ref".to_owned())),
         })
@@ -309,7 +313,10 @@ pub fn checkout(price: i64) -> Checkout {
 
 /// Runs one completion by a caller with `time` left: what it heard, whether it was told of the beginning, and what the
 /// ports were asked.
-pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, CheckoutError>, bool, Vec<String>) {
+pub async fn complete_within(
+    time: Duration,
+    world: World,
+) -> (Result<Answer, Failure<CheckoutRefusal>>, bool, Vec<String>) {
     let (no_credential, no_instrument) = (world.no_credential, world.no_instrument);
     let world_grace = world.grace.unwrap_or(Duration::from_secs(10));
     let ports = Ports(Arc::new(world));
@@ -355,11 +362,11 @@ pub async fn complete_within(time: Duration, world: World) -> (Result<Answer, Ch
     (answer, told, ports.0.heard())
 }
 
-pub async fn complete(world: World) -> (Result<Answer, CheckoutError>, bool, Vec<String>) {
+pub async fn complete(world: World) -> (Result<Answer, Failure<CheckoutRefusal>>, bool, Vec<String>) {
     complete_within(Duration::from_secs(30), World { price: world.price.max(0), ..world }).await
 }
 
-pub fn status(answer: Result<Answer, CheckoutError>) -> Status {
+pub fn status(answer: Result<Answer, Failure<CheckoutRefusal>>) -> Status {
     match answer.expect("an outcome").outcome {
         Outcome::Checkout(checkout) => checkout.status,
         other => panic!("{other:?}"),

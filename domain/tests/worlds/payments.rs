@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome,
+    Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, NewCheckout, Outcome,
     Settlement, Write,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
 use domain::idempotency::KeyClaim;
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, GatewayState, HandlerId, Held,
-    LONGEST_PASS, OpenError, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler,
-    PaymentReference, PaymentRefunder, Refund, RefundError, RefundId, RefundState, RefundStore, RefundWanted,
+    Attempt, AttemptId, AttemptState, AttemptStore, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,
+    LONGEST_PASS, PaymentCapture, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReconciler, PaymentReference,
+    PaymentRefunder, Refund, RefundId, RefundRefusal, RefundState, RefundStore, RefundWanted,
 };
 use domain::task::{BackgroundTask, Progress};
 use slog::KV;
@@ -129,7 +129,7 @@ impl AttemptStore for Ports {
 }
 
 impl RefundStore for Ports {
-    fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, RefundError> {
+    fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         not_asked()
     }
     fn claim_due(&self, ctx: &RequestContext, _: Timestamp, _: Duration, _: u32) -> PortFuture<Vec<Refund>, Fault> {
@@ -150,11 +150,11 @@ impl PaymentGateway for Ports {
     fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         not_asked()
     }
-    fn open(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+    fn open(&self, ctx: &RequestContext, _: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         self.given(ctx);
         self.hear("open");
         ready(match self.0.open_refused {
-            true => Err(OpenError::Refused("too small".into())),
+            true => Err(Failure::Refused("too small".into())),
             false => Ok(PaymentReference("opened again".to_owned())),
         })
     }
@@ -200,10 +200,10 @@ impl PaymentGateway for Ports {
 }
 
 impl CheckoutStore for Ports {
-    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, CheckoutError> {
+    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
+    fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         not_asked()
     }
     fn read_page(&self, _: &RequestContext, _: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -215,13 +215,13 @@ impl CheckoutStore for Ports {
         _: Write,
         _: CheckoutId,
         _: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError> {
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, CheckoutError> {
+    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         not_asked()
     }
-    fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, CheckoutError> {
+    fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         not_asked()
     }
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
@@ -232,7 +232,12 @@ impl CheckoutStore for Ports {
         }
         ready(Ok(Outcome::NothingToSell(Vec::new())))
     }
-    fn completion(&self, _: &RequestContext, _: KeyClaim, _: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(
+        &self,
+        _: &RequestContext,
+        _: KeyClaim,
+        _: CheckoutId,
+    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         not_asked()
     }
     fn expire(&self, _: &RequestContext, _: Timestamp, _: Timestamp, _: u32) -> PortFuture<(u32, u32), Fault> {

@@ -28,9 +28,9 @@ use std::time::Duration;
 use domain::PortFuture;
 use domain::clock::Clock;
 use domain::context::{RequestContext, Stopwatch};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::payment::{
-    Attempt, Credential, GatewayState, HandlerId, OpenError, PaymentChoice, PaymentGateway, PaymentHandler,
+    Attempt, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentGateway, PaymentHandler,
     PaymentReference, Refund, RefundState,
 };
 use slog::{Logger, debug};
@@ -187,7 +187,7 @@ impl PaymentGateway for MockPaymentHandler {
         })
     }
 
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
         Box::pin(async move {
             let work = async { this.open_once(&attempt) };

@@ -30,10 +30,10 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::context::{RequestContext, Stopwatch};
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::money::{Currency, Money};
 use domain::payment::{
-    Attempt, Credential, GatewayState, OpenError, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
+    Attempt, Credential, Decline, GatewayState, PaymentChoice, PaymentGateway, PaymentHandler, PaymentReference,
     Refund, RefundState,
 };
 use domain::secret::Secret;
@@ -138,7 +138,7 @@ impl HttpPaymentGateway {
         Ok(Self { outbound, base, config: Arc::new(config) })
     }
 
-    async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, OpenError> {
+    async fn open_once(&self, ctx: &RequestContext, attempt: &Attempt) -> Result<PaymentReference, Failure<Decline>> {
         let asked = Asked { operation: OPEN, is_question: false };
         let mut form = money(asked, &attempt.money)?;
         form.push(("capture_method", self.config.capture.as_str().to_owned()));
@@ -150,10 +150,10 @@ impl HttpPaymentGateway {
             Answer::Object(intent) => Ok(PaymentReference(intent.id)),
             // Definite: the key brings the same answer again.
             Answer::Refused(refused) if refused.refusal.is_about_the_amount() => {
-                Err(OpenError::Refused(refused.refusal.decline()))
+                Err(Failure::Refused(refused.refusal.decline()))
             }
             // Nothing of the instrument was sent yet, so the shop made the mistake and not the buyer.
-            Answer::Refused(refused) => Err(OpenError::Fault(asked.impossible(&refused))),
+            Answer::Refused(refused) => Err(Failure::Fault(asked.impossible(&refused))),
         }
     }
 
@@ -328,7 +328,7 @@ impl PaymentGateway for HttpPaymentGateway {
         Box::pin(async { Ok(None) })
     }
 
-    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, OpenError> {
+    fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
         Box::pin(async move { this.open_once(&ctx, &attempt).await })
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::context::Stopwatch;
-use domain::fault::FaultKind;
+use domain::fault::{Failure, FaultKind};
 use domain::money::Amount;
-use domain::payment::{GatewayState, OpenError, PaymentGateway, RefundState};
+use domain::payment::{Decline, GatewayState, PaymentGateway, RefundState};
 use domain::secret::Secret;
 use futures_util::future::join_all;
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig};
@@ -20,10 +20,10 @@ use crate::shared::{Lines, SOON, ctx_with};
 
 const ALWAYS: u64 = 1000;
 
-fn kind<T: std::fmt::Debug, E: Into<OpenError> + std::fmt::Debug>(outcome: Result<T, E>) -> FaultKind {
+fn kind<T: std::fmt::Debug, E: Into<Failure<Decline>> + std::fmt::Debug>(outcome: Result<T, E>) -> FaultKind {
     match outcome.expect_err("a fault").into() {
-        OpenError::Fault(fault) => fault.kind(),
-        OpenError::Refused(decline) => panic!("refused: {decline:?}"),
+        Failure::Fault(fault) => fault.kind(),
+        Failure::Refused(decline) => panic!("refused: {decline:?}"),
     }
 }
 
@@ -185,7 +185,7 @@ async fn amount_that_is_too_small_is_refused_for_good_and_not_out_of_reach() {
     attempt.money.amount = Amount::new(1);
     for _ in 0..2 {
         let refused = place.gateway.open(&place.ctx(), &attempt).await.expect_err("refused");
-        let OpenError::Refused(decline) = refused else { panic!("{refused:?}") };
+        let Failure::Refused(decline) = refused else { panic!("{refused:?}") };
         assert_eq!(decline.reason, "The amount is too small to be paid this way.");
         assert!(decline.detail.contains("amount_too_small"), "{}", decline.detail);
     }

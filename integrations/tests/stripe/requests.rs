@@ -1,8 +1,8 @@
 //! The requests as they leave, byte for byte where it matters; and what is refused before any leaves.
 
-use domain::fault::FaultKind;
+use domain::fault::{Failure, FaultKind};
 use domain::money::Currency;
-use domain::payment::{OpenError, PaymentGateway, PaymentReference};
+use domain::payment::{PaymentGateway, PaymentReference};
 use domain::secret::Secret;
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
 
@@ -101,7 +101,7 @@ async fn a_currency_that_stripe_counts_otherwise_never_leaves() {
     let gateway = gateway(config(format!("http://{}", server.address))).expect("configured");
     let attempt = attempt_in(Currency::parse("ISK").expect("a currency"));
     let failed = gateway.open(&ctx_with(&Lines::default(), CALL), &attempt).await.expect_err("refused");
-    assert!(matches!(failed, OpenError::Fault(fault) if fault.kind() == FaultKind::Internal));
+    assert!(matches!(failed, Failure::Fault(fault) if fault.kind() == FaultKind::Internal));
     assert!(server.requests().is_empty());
 }
 

@@ -7,11 +7,11 @@
 
 use diesel::QueryResult;
 use domain::checkout::{
-    Answer, Begin, Begun, COMPLETE, Checkout, CheckoutError, CheckoutId, CheckoutRefusal, OrderLink, Outcome,
-    Settlement, demand_of, shortages,
+    Answer, Begin, Begun, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement, demand_of,
+    shortages,
 };
 use domain::context::TraceContext;
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::id::PageToken;
 use domain::idempotency::KeyClaim;
 use domain::money::Money;
@@ -26,7 +26,7 @@ use crate::idempotency::{self, Claimed};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
-pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
+pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
@@ -96,7 +96,7 @@ pub(super) fn standing(
     asker: &Asker,
     claim: &KeyClaim,
     id: &CheckoutId,
-) -> Result<Begun, TxError<CheckoutError>> {
+) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     match idempotency::standing(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
@@ -110,7 +110,11 @@ pub(super) fn standing(
 
 /// A claim that was committed by an earlier run of this very command is ours: were it left to "someone else", nobody
 /// would call the gateway.
-fn ours_or_in_progress(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<CheckoutError>> {
+fn ours_or_in_progress(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    begin: &Begin,
+) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
             let checkout = asker.own(queries::find(tx, &begin.checkout)?)?;
@@ -120,7 +124,7 @@ fn ours_or_in_progress(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<
     }
 }
 
-fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<CheckoutError>> {
+fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     let checkout = asker.own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,

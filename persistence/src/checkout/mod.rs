@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, Facts,
-    NewCheckout, NothingToSell, Outcome, Settlement, Write, price,
+    Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, Facts, NewCheckout,
+    NothingToSell, Outcome, Settlement, Write, price,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, PlatformId, RequestContext};
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::fulfillment::FulfillmentFacts;
 use domain::id::PageToken;
 use domain::idempotency::KeyClaim;
 use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
-use crate::database::{Database, Operation, Tx, TxError};
+use crate::database::{Database, Operation, Tx, TxError, refuse};
 use crate::idempotency::{self, Claimed};
 use crate::{catalog, customer, fulfillment, promotion};
 
@@ -37,13 +37,18 @@ impl SqlCheckoutStore {
 }
 
 impl CheckoutStore for SqlCheckoutStore {
-    fn create(&self, ctx: &RequestContext, write: Write, checkout: NewCheckout) -> PortFuture<Answer, CheckoutError> {
+    fn create(
+        &self,
+        ctx: &RequestContext,
+        write: Write,
+        checkout: NewCheckout,
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         let op = Operation::repeatable_write("checkout.create");
         self.database.run(ctx, op, move |tx| create(tx, &asker, &write, &checkout))
     }
 
-    fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, CheckoutError> {
+    fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         self.database.run(ctx, Operation::read("checkout.read"), move |tx| asker.own(queries::find(tx, &id)?))
     }
@@ -58,19 +63,24 @@ impl CheckoutStore for SqlCheckoutStore {
         write: Write,
         id: CheckoutId,
         request: CheckoutRequest,
-    ) -> PortFuture<Answer, CheckoutError> {
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         let op = Operation::repeatable_write("checkout.update");
         self.database.run(ctx, op, move |tx| update(tx, &asker, &write, &id, &request))
     }
 
-    fn cancel(&self, ctx: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, CheckoutError> {
+    fn cancel(
+        &self,
+        ctx: &RequestContext,
+        write: Write,
+        id: CheckoutId,
+    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         let op = Operation::repeatable_write("checkout.cancel");
         self.database.run(ctx, op, move |tx| cancel(tx, &asker, &write, &id))
     }
 
-    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, CheckoutError> {
+    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         let op = Operation::repeatable_write("checkout.begin_completion");
         self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, &begin))
@@ -83,7 +93,12 @@ impl CheckoutStore for SqlCheckoutStore {
         self.database.run(ctx, op, move |tx| completion::settle(tx, &*composer, &settlement, trace))
     }
 
-    fn completion(&self, ctx: &RequestContext, claim: KeyClaim, id: CheckoutId) -> PortFuture<Begun, CheckoutError> {
+    fn completion(
+        &self,
+        ctx: &RequestContext,
+        claim: KeyClaim,
+        id: CheckoutId,
+    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
         let op = Operation::read("checkout.completion");
         self.database.run(ctx, op, move |tx| completion::standing(tx, &asker, &claim, &id))
@@ -118,17 +133,13 @@ impl Asker {
     }
 
     /// The checkout, if it is the asker's. Someone else's does not exist, as far as they can tell.
-    fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<CheckoutError>> {
+    fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<Failure<CheckoutRefusal>>> {
         found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
     }
 }
 
-fn refuse(refusal: CheckoutRefusal) -> TxError<CheckoutError> {
-    TxError::Refused(refusal.into())
-}
-
 /// Claims the key, or ends the write with what is known of it.
-fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<CheckoutError>> {
+fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<Failure<CheckoutRefusal>>> {
     use domain::idempotency::KeyRefusal;
     match idempotency::claim(tx, &write.claim, write.now)? {
         Claimed::New => Ok(None),
@@ -138,7 +149,12 @@ fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<Check
     }
 }
 
-fn create(tx: &mut Tx<'_>, asker: &Asker, write: &Write, new: &NewCheckout) -> Result<Answer, TxError<CheckoutError>> {
+fn create(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    write: &Write,
+    new: &NewCheckout,
+) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
     if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
@@ -173,7 +189,7 @@ fn update(
     write: &Write,
     id: &CheckoutId,
     request: &CheckoutRequest,
-) -> Result<Answer, TxError<CheckoutError>> {
+) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
     if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
@@ -191,7 +207,12 @@ fn update(
     answer(tx, &write.claim, outcome)
 }
 
-fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: &Write, id: &CheckoutId) -> Result<Answer, TxError<CheckoutError>> {
+fn cancel(
+    tx: &mut Tx<'_>,
+    asker: &Asker,
+    write: &Write,
+    id: &CheckoutId,
+) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
     if let Some(answer) = claim(tx, write)? {
         return Ok(answer);
     }
@@ -202,7 +223,7 @@ fn cancel(tx: &mut Tx<'_>, asker: &Asker, write: &Write, id: &CheckoutId) -> Res
     answer(tx, &write.claim, Outcome::Checkout(checkout))
 }
 
-fn answer(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: Outcome) -> Result<Answer, TxError<CheckoutError>> {
+fn answer(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: Outcome) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
     idempotency::store(tx, claim, &outcome)?;
     Ok(Answer { outcome, replayed: false })
 }

@@ -5,38 +5,33 @@ use domain::checkout::{Checkout, CheckoutId, Status};
 use domain::clock::Timestamp;
 use domain::id::PageToken;
 
-use super::rows::{CheckoutRow, FINAL, OPEN, status_word};
-use crate::database::{Tx, on_backend};
+use super::rows::{CheckoutRow, FINAL, OPEN};
+use crate::database::{Tx, execute, first, load, lock, lock_free};
 use crate::schema::checkout;
 use crate::stored::{malformed, millis};
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
     let insert = diesel::insert_into(checkout::table).values(CheckoutRow::new(new)?);
-    on_backend!(tx, |conn| insert.execute(*conn))?;
+    execute!(tx, insert)?;
     Ok(())
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
     let query = checkout::table.find(id.as_str());
-    let row: Option<CheckoutRow> =
-        on_backend!(tx, |conn| query.select(CheckoutRow::as_select()).first(*conn).optional())?;
+    let row: Option<CheckoutRow> = first!(tx, query.select(CheckoutRow::as_select()))?;
     row.map(TryInto::try_into).transpose()
 }
 
 /// The checkout, locked until the transaction ends. SQLite already holds its only write lock.
 pub(super) fn lock(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
     let query = checkout::table.find(id.as_str());
-    let row: Option<CheckoutRow> = match tx {
-        Tx::Sqlite(conn) => query.select(CheckoutRow::as_select()).first(*conn).optional()?,
-        Tx::Postgres(conn) => query.select(CheckoutRow::as_select()).for_update().first(*conn).optional()?,
-    };
+    let row: Option<CheckoutRow> = lock!(tx, query.select(CheckoutRow::as_select()))?;
     row.map(TryInto::try_into).transpose()
 }
 
 pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Option<Checkout>> {
     let query = checkout::table.filter(checkout::page.eq(page.as_str()));
-    let row: Option<CheckoutRow> =
-        on_backend!(tx, |conn| query.select(CheckoutRow::as_select()).first(*conn).optional())?;
+    let row: Option<CheckoutRow> = first!(tx, query.select(CheckoutRow::as_select()))?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -49,7 +44,7 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
-    match on_backend!(tx, |conn| diesel::update(target).set(&row).execute(*conn))? {
+    match execute!(tx, diesel::update(target).set(&row))? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", changed.id))),
     }
@@ -59,13 +54,13 @@ pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> Qu
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
     let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
     let update = diesel::update(target).set((
-        checkout::status.eq(status_word(completed.status)),
+        checkout::status.eq(completed.status.into_str()),
         checkout::version.eq(completed.version),
         checkout::updated_at.eq(millis(completed.updated_at)),
         checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.as_str())),
         checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str())),
     ));
-    match on_backend!(tx, |conn| update.execute(*conn))? {
+    match execute!(tx, update)? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", completed.id))),
     }
@@ -77,16 +72,13 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
         .filter(checkout::status.eq_any(OPEN).and(checkout::expires_at.le(millis(now))))
         .select(checkout::id)
         .limit(i64::from(limit));
-    let ids: Vec<String> = match tx {
-        Tx::Sqlite(conn) => query.load(*conn)?,
-        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
-    };
+    let ids: Vec<String> = lock_free!(tx, query)?;
     let update = diesel::update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
-        checkout::status.eq(status_word(Status::Canceled)),
+        checkout::status.eq(Status::Canceled.into_str()),
         checkout::version.eq(checkout::version + 1),
         checkout::updated_at.eq(millis(now)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))
+    execute!(tx, update)
 }
 
 /// Forgets checkouts that were over before `before`. Their orders stay.
@@ -95,7 +87,7 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryRes
         .filter(checkout::status.eq_any(FINAL).and(checkout::updated_at.lt(millis(before))))
         .select(checkout::id)
         .limit(i64::from(limit));
-    let ids: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+    let ids: Vec<String> = load!(tx, query)?;
     let delete = diesel::delete(checkout::table.filter(checkout::id.eq_any(&ids)));
-    on_backend!(tx, |conn| delete.execute(*conn))
+    execute!(tx, delete)
 }

@@ -37,6 +37,54 @@ macro_rules! on_backend {
 }
 pub(crate) use on_backend;
 
+/// Runs a statement; how many rows it changed.
+macro_rules! execute {
+    ($tx:expr, $statement:expr) => {
+        $crate::database::on_backend!($tx, |conn| $statement.execute(*conn))
+    };
+}
+/// All rows of a query.
+macro_rules! load {
+    ($tx:expr, $query:expr) => {
+        $crate::database::on_backend!($tx, |conn| $query.load(*conn))
+    };
+}
+/// The first row of a query, if there is one.
+macro_rules! first {
+    ($tx:expr, $query:expr) => {
+        $crate::database::on_backend!($tx, |conn| $query.first(*conn).optional())
+    };
+}
+/// The first row of a query, if there is one, locked until the transaction ends. On SQLite a transaction that writes
+/// has the whole file.
+macro_rules! lock {
+    ($tx:expr, $query:expr) => {
+        match $tx {
+            $crate::database::Tx::Sqlite(conn) => $query.first(*conn).optional(),
+            $crate::database::Tx::Postgres(conn) => $query.for_update().first(*conn).optional(),
+        }
+    };
+}
+/// All rows of a query, locked until the transaction ends, in the order of the query.
+macro_rules! lock_all {
+    ($tx:expr, $query:expr) => {
+        match $tx {
+            $crate::database::Tx::Sqlite(conn) => $query.load(*conn),
+            $crate::database::Tx::Postgres(conn) => $query.for_update().load(*conn),
+        }
+    };
+}
+/// The rows of a query that no other transaction has locked, locked until the transaction ends.
+macro_rules! lock_free {
+    ($tx:expr, $query:expr) => {
+        match $tx {
+            $crate::database::Tx::Sqlite(conn) => $query.load(*conn),
+            $crate::database::Tx::Postgres(conn) => $query.for_update().skip_locked().load(*conn),
+        }
+    };
+}
+pub(crate) use {execute, first, load, lock, lock_all, lock_free};
+
 /// A column of text in the order of its bytes. Without this Postgres orders by the collation of its database: lists would
 /// differ between the engines, and the order in which rows are locked from that of the program.
 pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {

@@ -18,6 +18,7 @@ use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarnes
 use super::backend::{Conn, Tx, on_backend};
 use super::lock_file::must_have_one_name;
 use super::{DatabaseConfig, DatabaseUrl, OpenError};
+use crate::database::load;
 use crate::schema::schema_floor;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -139,7 +140,7 @@ fn too_new(tx: &mut Tx<'_>, known: &[String]) -> QueryResult<Option<String>> {
         return Ok(None);
     }
     let floors = schema_floor::table.select(schema_floor::version).limit(MAX_MIGRATIONS);
-    let floors: Vec<String> = on_backend!(tx, |conn| floors.load(*conn))?;
+    let floors: Vec<String> = load!(tx, floors)?;
     Ok(floors.into_iter().filter(|floor| known.iter().all(|step| step < floor)).max())
 }
 
@@ -160,7 +161,7 @@ fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
         return Ok(Vec::new());
     }
     let all = migrations.select(version).limit(MAX_MIGRATIONS);
-    on_backend!(tx, |conn| all.load(*conn))
+    load!(tx, all)
 }
 
 #[expect(clippy::disallowed_methods, reason = "it runs seldom, and takes a value in its middle")]

@@ -25,14 +25,14 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::context::{Deadline, RequestContext, Stopwatch};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use slog::Logger;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
-pub(crate) use backend::{Tx, bytewise, on_backend};
+pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
@@ -160,6 +160,11 @@ impl<E> From<diesel::result::Error> for TxError<E> {
     fn from(error: diesel::result::Error) -> Self {
         Self::Sql(error)
     }
+}
+
+/// A rule refuses the operation; its transaction is rolled back.
+pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
+    TxError::Refused(Failure::Refused(refusal))
 }
 
 impl Database {

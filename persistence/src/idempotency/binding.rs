@@ -12,7 +12,7 @@ use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
 use super::queries;
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, execute, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::millis;
 
@@ -41,7 +41,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: 
     }
     let update = diesel::update(bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str())))
         .set(bindings::resource.eq(&claim.resource));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(true)
 }
 
@@ -51,7 +51,7 @@ pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &KeyClaim, created_at: i64) -> Q
         .values(row(claim, created_at))
         .on_conflict((bindings::principal, bindings::operation, bindings::key))
         .do_nothing();
-    on_backend!(tx, |conn| insert.execute(*conn))?;
+    execute!(tx, insert)?;
     Ok(())
 }
 
@@ -75,7 +75,7 @@ fn row(claim: &KeyClaim, created_at: i64) -> Row<'_> {
 
 pub(super) fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
     let target = bindings::table.find((principal, operation, key)).filter(bindings::resource.eq(resource));
-    on_backend!(tx, |conn| diesel::delete(target).execute(*conn))?;
+    execute!(tx, diesel::delete(target))?;
     Ok(())
 }
 
@@ -94,10 +94,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         .order(bindings::created_at)
         .select((bindings::principal, bindings::operation, bindings::resource, bindings::key))
         .limit(i64::from(limit));
-    let old: Vec<Row> = match tx {
-        Tx::Sqlite(conn) => query.load(*conn)?,
-        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
-    };
+    let old: Vec<Row> = lock_free!(tx, query)?;
     for (principal, operation, resource, key) in &old {
         delete(tx, principal, operation, resource, key)?;
     }

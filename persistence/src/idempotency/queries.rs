@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
 use super::binding;
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, execute, first, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::{malformed, millis};
 
@@ -32,7 +32,7 @@ pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> 
         .values(values)
         .on_conflict((keys::principal, keys::operation, keys::resource, keys::key))
         .do_nothing();
-    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+    Ok(execute!(tx, insert)? == 1)
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Found>> {
@@ -43,7 +43,7 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Foun
         keys::created_at,
         exists(bound),
     ));
-    let row: Option<(String, Option<String>, i64, bool)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let row: Option<(String, Option<String>, i64, bool)> = first!(tx, query)?;
     Ok(row.map(|(fingerprint, outcome, created_at, bound)| Found { fingerprint, outcome, created_at, bound }))
 }
 
@@ -66,7 +66,7 @@ pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now:
         keys::outcome.eq(None::<String>),
         keys::created_at.eq(millis(now)),
     ));
-    Ok(on_backend!(tx, |conn| update.execute(*conn))? == 1)
+    Ok(execute!(tx, update)? == 1)
 }
 
 pub(crate) fn set_outcome(
@@ -78,7 +78,7 @@ pub(crate) fn set_outcome(
     outcome: &str,
 ) -> QueryResult<()> {
     let update = diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome));
-    match on_backend!(tx, |conn| update.execute(*conn))? {
+    match execute!(tx, update)? {
         1 => Ok(()),
         // An outcome that nobody can be answered with: the key would stay in progress for ever.
         _ => Err(malformed(format!("{operation} of {resource:?} has no such key"))),
@@ -93,7 +93,7 @@ pub(crate) fn stored_outcome(
     key: &str,
 ) -> QueryResult<Option<String>> {
     let query = keys::table.find((principal, operation, resource, key)).select(keys::outcome);
-    let row: Option<Option<String>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let row: Option<Option<String>> = first!(tx, query)?;
     Ok(row.flatten())
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn forget(tx: &mut Tx<'_>, principal: &str, operation: &str, resource
 
 fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
     let delete = diesel::delete(keys::table.find((principal, operation, resource, key)));
-    on_backend!(tx, |conn| delete.execute(*conn))?;
+    execute!(tx, delete)?;
     Ok(())
 }
 
@@ -117,10 +117,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         .order(keys::created_at)
         .select((keys::principal, keys::operation, keys::resource, keys::key))
         .limit(i64::from(limit));
-    let old: Vec<Row> = match tx {
-        Tx::Sqlite(conn) => query.load(*conn)?,
-        Tx::Postgres(conn) => query.for_update().skip_locked().load(*conn)?,
-    };
+    let old: Vec<Row> = lock_free!(tx, query)?;
     for (principal, operation, resource, key) in &old {
         delete(tx, principal, operation, resource, key)?;
     }
@@ -130,6 +127,6 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
 pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
     let by = i64::from(hours) * 60 * 60 * 1_000;
     let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
-    let aged = on_backend!(tx, |conn| update.execute(*conn))?;
+    let aged = execute!(tx, update)?;
     Ok(u32::try_from(aged).unwrap_or(u32::MAX))
 }

@@ -5,17 +5,18 @@ use std::collections::{HashMap, HashSet};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
-use domain::import::{Batch, ImportError, StockBelowHeld};
+use domain::fault::Failure;
+use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
-use crate::database::{Statement, Tx, TxError, bytewise, on_backend};
+use crate::database::{Statement, Tx, TxError, bytewise, first, load, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
-    let any: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let any: Option<String> = first!(tx, query)?;
     Ok(any.is_none())
 }
 
@@ -27,7 +28,7 @@ pub(super) enum Locked {
 }
 
 /// What can be known of a whole batch before it is stored, but for the stock.
-pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     not_too_many(tx, batch)?;
     not_too_many_of_one_country(tx, batch)?;
     everything_named_is_known(tx, batch)?;
@@ -47,20 +48,20 @@ pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
 }
 
 /// Of what is read whole by every checkout there is a limit.
-pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let currency = batch.currency.code();
     let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     if !rates.is_empty() {
         let query = shipping_rate::table.filter(shipping_rate::currency.eq(currency)).select(shipping_rate::id);
         let query = query.limit(one_more_than(MAX_RATES));
-        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<String> = load!(tx, query)?;
         fits(rates, &stored, MAX_RATES, "shipping rates")?;
     }
     let promotions: HashSet<&str> = batch.free_shipping.iter().map(|promotion| promotion.id.as_str()).collect();
     if !promotions.is_empty() {
         let query = free_shipping::table.filter(free_shipping::currency.eq(currency)).select(free_shipping::id);
         let query = query.limit(one_more_than(MAX_PROMOTIONS));
-        let stored: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<String> = load!(tx, query)?;
         fits(promotions, &stored, MAX_PROMOTIONS, "free-shipping promotions")?;
     }
     Ok(())
@@ -72,16 +73,16 @@ fn fits<'r>(
     stored: &'r [String],
     limit: usize,
     what: &'static str,
-) -> Result<(), TxError<ImportError>> {
+) -> Result<(), TxError<Failure<ImportRefusal>>> {
     ids.extend(stored.iter().map(String::as_str));
     match ids.len() > limit {
-        true => Err(TxError::Refused(ImportError::TooMany { what, limit })),
+        true => Err(refuse(ImportRefusal::TooMany { what, limit })),
         false => Ok(()),
     }
 }
 
 /// Only of a whole batch: a part may move rates to a country before the next moves others away from it.
-fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
     let mut by_id: HashMap<String, Option<Country>> = rates.collect();
     if by_id.is_empty() {
@@ -91,7 +92,7 @@ fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxE
         .filter(shipping_rate::currency.eq(batch.currency.code()))
         .select((shipping_rate::id, shipping_rate::country))
         .limit(one_more_than(MAX_RATES));
-    let stored: Vec<(String, Option<String>)> = on_backend!(tx, |conn| query.load(*conn))?;
+    let stored: Vec<(String, Option<String>)> = load!(tx, query)?;
     for (id, country) in stored {
         by_id.entry(id).or_insert_with(|| country.map(Country::from));
     }
@@ -101,14 +102,14 @@ fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxE
         *count += 1;
         if *count > MAX_RATES_OF_COUNTRY {
             let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
-            return Err(TxError::Refused(ImportError::TooMany { what, limit }));
+            return Err(refuse(ImportRefusal::TooMany { what, limit }));
         }
     }
     Ok(())
 }
 
 /// No address makes the book of its customer larger than it may be. One that is stored already makes none larger.
-fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
         let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
@@ -119,7 +120,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             .group_by(address::customer_id)
             .select((address::customer_id, count_star()))
             .limit(CHUNK as i64);
-        let counts: Vec<(String, i64)> = on_backend!(tx, |conn| counts.load(*conn))?;
+        let counts: Vec<(String, i64)> = load!(tx, counts)?;
         kept.extend(
             counts.into_iter().map(|(customer, count)| (customer, usize::try_from(count).unwrap_or(usize::MAX))),
         );
@@ -127,7 +128,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             .filter(of_them().and(address::id.eq_any(ids.into_iter().collect::<Vec<_>>())))
             .select((address::customer_id, address::id))
             .limit((CHUNK * MAX_BOOK) as i64);
-        let pairs: Vec<(String, String)> = on_backend!(tx, |conn| pairs.load(*conn))?;
+        let pairs: Vec<(String, String)> = load!(tx, pairs)?;
         known.extend(pairs);
     }
     for (row, address) in batch.addresses.iter().enumerate() {
@@ -135,7 +136,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
             let of_customer = kept.entry(address.customer.clone()).or_default();
             *of_customer += 1;
             if *of_customer > MAX_IMPORTED {
-                return Err(TxError::Refused(ImportError::TooManyAddresses { row, limit: MAX_IMPORTED }));
+                return Err(refuse(ImportRefusal::TooManyAddresses { row, limit: MAX_IMPORTED }));
             }
         }
     }
@@ -143,17 +144,17 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
 }
 
 /// Stock rows name products, and addresses name customers, of the batch or of the shop.
-pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut skus: HashSet<String> = batch.products.iter().map(|row| row.variant.sku.as_str().to_owned()).collect();
     let missing: Vec<&str> =
         batch.stock.iter().map(|row| row.sku.as_str()).filter(|sku| !skus.contains(*sku)).collect();
     for chunk in missing.chunks(CHUNK) {
         let query = variant::table.filter(variant::sku.eq_any(chunk)).select(variant::sku).limit(CHUNK as i64);
-        let known: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let known: Vec<String> = load!(tx, query)?;
         skus.extend(known);
     }
     if let Some(row) = batch.stock.iter().position(|row| !skus.contains(row.sku.as_str())) {
-        return Err(TxError::Refused(ImportError::UnknownProduct(row)));
+        return Err(refuse(ImportRefusal::UnknownProduct(row)));
     }
 
     let mut customers: HashSet<String> = batch.customers.iter().map(|row| row.id.clone()).collect();
@@ -161,17 +162,21 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
         batch.addresses.iter().map(|row| row.customer.as_str()).filter(|id| !customers.contains(*id)).collect();
     for chunk in missing.chunks(CHUNK) {
         let query = customer::table.filter(customer::id.eq_any(chunk)).select(customer::id).limit(CHUNK as i64);
-        let known: Vec<String> = on_backend!(tx, |conn| query.load(*conn))?;
+        let known: Vec<String> = load!(tx, query)?;
         customers.extend(known);
     }
     match batch.addresses.iter().position(|row| !customers.contains(&row.customer)) {
-        Some(row) => Err(TxError::Refused(ImportError::UnknownCustomer(row))),
+        Some(row) => Err(refuse(ImportRefusal::UnknownCustomer(row))),
         None => Ok(()),
     }
 }
 
 /// What is held is promised to a buyer whose payment is under way; an import cannot take it away.
-pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Result<(), TxError<ImportError>> {
+pub(super) fn no_stock_below_held(
+    tx: &mut Tx<'_>,
+    batch: &Batch,
+    locked: Locked,
+) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut wanted: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     wanted.sort_unstable();
     let mut held = HashMap::<String, i64>::new();
@@ -190,7 +195,7 @@ pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked
         let held = held.get(stock.sku.as_str()).copied().unwrap_or(0);
         if stock.on_hand < held {
             let refused = StockBelowHeld { row, sku: stock.sku.clone(), held };
-            return Err(TxError::Refused(ImportError::StockBelowHeld(refused)));
+            return Err(refuse(ImportRefusal::StockBelowHeld(refused)));
         }
     }
     Ok(())

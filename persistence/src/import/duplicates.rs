@@ -7,17 +7,18 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 use domain::customer::Country;
+use domain::fault::Failure;
 use domain::fulfillment::OptionId;
-use domain::import::{Batch, ImportError};
+use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
 use crate::customer::learned_id;
-use crate::database::{Tx, TxError, on_backend};
+use crate::database::{Tx, TxError, load, refuse};
 use crate::fulfillment::{MAX_RATES, one_more_than};
 use crate::schema::{customer, shipping_rate};
 
 /// A destination gets one rate for each service level.
-pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     if batch.shipping_rates.is_empty() {
         return Ok(());
     }
@@ -26,7 +27,7 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
         .filter(shipping_rate::currency.eq(batch.currency.code()))
         .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
         .limit(one_more_than(MAX_RATES));
-    let stored: Vec<Row> = on_backend!(tx, |conn| query.load(*conn))?;
+    let stored: Vec<Row> = load!(tx, query)?;
     let named: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());
     for (id, country, level) in stored {
@@ -43,7 +44,7 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
         if let Some(id) = others.get(&of).cloned()
             && !same.contains(&(rate.id.0.clone(), of))
         {
-            return Err(TxError::Refused(ImportError::SameRate { row, id: OptionId(id) }));
+            return Err(refuse(ImportRefusal::SameRate { row, id: OptionId(id) }));
         }
     }
     Ok(())
@@ -51,7 +52,7 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
 
 /// Orders find a customer by the e-mail address. A customer that the shop made of an order does not count: what is known
 /// of the buyer is offered beside what is imported, and no purchase may prevent an import.
-pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<ImportError>> {
+pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     /// Of one e-mail address, from a time before this was checked.
     const COPIES: usize = 10;
     let named: HashSet<&str> = batch.customers.iter().map(|row| row.id.as_str()).collect();
@@ -62,7 +63,7 @@ pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErr
             .filter(customer::email.eq_any(emails))
             .select((customer::id, customer::email))
             .limit((CHUNK * COPIES) as i64);
-        let stored: Vec<(String, String)> = on_backend!(tx, |conn| query.load(*conn))?;
+        let stored: Vec<(String, String)> = load!(tx, query)?;
         for (id, email) in stored {
             if named.contains(id.as_str()) {
                 same.insert((id, email));
@@ -76,7 +77,7 @@ pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErr
         if let Some(id) = others.get(&email).cloned()
             && !same.contains(&(wanted.id.clone(), email))
         {
-            return Err(TxError::Refused(ImportError::SameEmail { row, id }));
+            return Err(refuse(ImportRefusal::SameEmail { row, id }));
         }
     }
     Ok(())

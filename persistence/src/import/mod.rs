@@ -17,7 +17,8 @@ use checks::Locked;
 use diesel::prelude::*;
 use domain::PortFuture;
 use domain::context::RequestContext;
-use domain::import::{Batch, Import, ImportError, Imported, Progress};
+use domain::fault::Failure;
+use domain::import::{Batch, Import, ImportRefusal, Imported, Progress};
 
 use crate::database::{Database, Operation, Tx, TxError};
 use crate::schema::{
@@ -38,7 +39,12 @@ impl SqlImport {
 }
 
 impl Import for SqlImport {
-    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<Imported, ImportError> {
+    fn import(
+        &self,
+        ctx: &RequestContext,
+        batch: Batch,
+        progress: Progress,
+    ) -> PortFuture<Imported, Failure<ImportRefusal>> {
         let (database, ctx) = (self.database.clone(), ctx.clone());
         Box::pin(async move {
             let rows = batch.rows();
@@ -70,7 +76,7 @@ impl Import for SqlImport {
                 };
                 database.run(&ctx, op, store).await.map_err(|error| match (part.in_batch(error), stored) {
                     (cause, 0) => cause,
-                    (cause, stored) => ImportError::Interrupted { stored, cause: Box::new(cause) },
+                    (cause, stored) => ImportRefusal::Interrupted { stored, cause: Box::new(cause) }.into(),
                 })?;
                 stored += part.batch.rows();
             }
@@ -113,7 +119,7 @@ macro_rules! upsert {
     }};
 }
 
-fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Result<(), TxError<ImportError>> {
+fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut stored = 0;
     let mut told = |rows: usize| {
         stored += rows;

@@ -1,6 +1,7 @@
 //! A large batch in parts that are stored one after the other.
 
-use domain::import::{Batch, ImportError};
+use domain::fault::Failure;
+use domain::import::{Batch, ImportRefusal};
 
 /// Rows in one transaction of a large batch: it keeps its locks for some milliseconds.
 const PART: usize = 500;
@@ -39,15 +40,16 @@ pub(super) fn of(batch: Batch) -> Vec<Part> {
 
 impl Part {
     /// The error with the places that its rows have in the whole batch.
-    pub(super) fn in_batch(&self, error: ImportError) -> ImportError {
-        match error {
-            ImportError::UnknownProduct(row) => ImportError::UnknownProduct(self.stock + row),
-            ImportError::UnknownCustomer(row) => ImportError::UnknownCustomer(self.addresses + row),
-            ImportError::StockBelowHeld(mut below) => {
+    pub(super) fn in_batch(&self, failure: Failure<ImportRefusal>) -> Failure<ImportRefusal> {
+        let Failure::Refused(refusal) = failure else { return failure };
+        Failure::Refused(match refusal {
+            ImportRefusal::UnknownProduct(row) => ImportRefusal::UnknownProduct(self.stock + row),
+            ImportRefusal::UnknownCustomer(row) => ImportRefusal::UnknownCustomer(self.addresses + row),
+            ImportRefusal::StockBelowHeld(mut below) => {
                 below.row += self.stock;
-                ImportError::StockBelowHeld(below)
+                ImportRefusal::StockBelowHeld(below)
             }
             other => other,
-        }
+        })
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::{RequestContext, TraceContext};
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::id::PageToken;
 use domain::order::{
-    Order, OrderChange, OrderError, OrderEvent, OrderId, OrderRefusal, OrderStore, adjust, ship, ship_rest, take_back,
+    Order, OrderChange, OrderEvent, OrderId, OrderRefusal, OrderStore, adjust, ship, ship_rest, take_back,
 };
 use domain::outbox::NotificationComposer;
 
-use crate::database::{Database, Operation, Tx, TxError};
+use crate::database::{Database, Operation, Tx, TxError, refuse};
 use crate::{outbox, payment};
 
 pub(crate) use queries::insert;
@@ -46,7 +46,7 @@ impl OrderStore for SqlOrderStore {
         id: OrderId,
         changes: Vec<OrderChange>,
         now: Timestamp,
-    ) -> PortFuture<Order, OrderError> {
+    ) -> PortFuture<Order, Failure<OrderRefusal>> {
         let composer = self.composer.clone();
         let (trace, op) = (*ctx.trace(), Operation::repeatable_write("order.append"));
         self.database.run(ctx, op, move |tx| append(tx, &*composer, &id, &changes, trace, now))
@@ -60,8 +60,8 @@ fn append(
     changes: &[OrderChange],
     trace: TraceContext,
     now: Timestamp,
-) -> Result<Order, TxError<OrderError>> {
-    let mut order = queries::lock(tx, id)?.ok_or_else(|| TxError::Refused(OrderRefusal::NotFound.into()))?;
+) -> Result<Order, TxError<Failure<OrderRefusal>>> {
+    let mut order = queries::lock(tx, id)?.ok_or_else(|| refuse(OrderRefusal::NotFound))?;
     let known = order.events.len();
     let mut appended = known;
     for change in changes {
@@ -69,7 +69,7 @@ fn append(
             continue;
         }
         if order.events.len() >= Order::MAX_EVENTS {
-            return Err(TxError::Refused(OrderRefusal::TooManyEvents.into()));
+            return Err(refuse(OrderRefusal::TooManyEvents));
         }
         let changed = match change.clone() {
             OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),

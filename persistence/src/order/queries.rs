@@ -6,7 +6,7 @@ use domain::id::PageToken;
 use domain::order::{Order, OrderId};
 
 use super::rows::{self, EventRow, LineRow, OrderRow};
-use crate::database::{Tx, on_backend};
+use crate::database::{Tx, execute, first, load, lock};
 use crate::schema::{order_event, order_line, orders};
 
 /// One more was stored by programs that did not look before they appended.
@@ -14,31 +14,28 @@ const STORED_EVENTS: i64 = Order::MAX_EVENTS as i64 + 1;
 
 pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     let row = rows::OrderRow::new(order)?;
-    on_backend!(tx, |conn| diesel::insert_into(orders::table).values(row).execute(*conn))?;
+    execute!(tx, diesel::insert_into(orders::table).values(row))?;
     let lines = rows::line_rows(order);
-    on_backend!(tx, |conn| diesel::insert_into(order_line::table).values(lines).execute(*conn))?;
+    execute!(tx, diesel::insert_into(order_line::table).values(lines))?;
     append_events(tx, order, 0)
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, id: &OrderId) -> QueryResult<Option<Order>> {
     let query = orders::table.find(id.as_str());
-    let row: Option<OrderRow> = on_backend!(tx, |conn| query.select(OrderRow::as_select()).first(*conn).optional())?;
+    let row: Option<OrderRow> = first!(tx, query.select(OrderRow::as_select()))?;
     row.map(|row| whole(tx, row)).transpose()
 }
 
 pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Option<Order>> {
     let query = orders::table.filter(orders::page.eq(page.as_str()));
-    let row: Option<OrderRow> = on_backend!(tx, |conn| query.select(OrderRow::as_select()).first(*conn).optional())?;
+    let row: Option<OrderRow> = first!(tx, query.select(OrderRow::as_select()))?;
     row.map(|row| whole(tx, row)).transpose()
 }
 
 /// The order, locked until the transaction ends. SQLite already holds its only write lock.
 pub(super) fn lock(tx: &mut Tx<'_>, id: &OrderId) -> QueryResult<Option<Order>> {
     let query = orders::table.find(id.as_str());
-    let row: Option<OrderRow> = match tx {
-        Tx::Sqlite(conn) => query.select(OrderRow::as_select()).first(*conn).optional()?,
-        Tx::Postgres(conn) => query.select(OrderRow::as_select()).for_update().first(*conn).optional()?,
-    };
+    let row: Option<OrderRow> = lock!(tx, query.select(OrderRow::as_select()))?;
     row.map(|row| whole(tx, row)).transpose()
 }
 
@@ -47,10 +44,10 @@ fn whole(tx: &mut Tx<'_>, row: OrderRow) -> QueryResult<Order> {
         .filter(order_line::order_id.eq(&row.id))
         .order(order_line::position)
         .limit(CheckoutRequest::MAX_LINES as i64);
-    let lines: Vec<LineRow> = on_backend!(tx, |conn| lines.select(LineRow::as_select()).load(*conn))?;
+    let lines: Vec<LineRow> = load!(tx, lines.select(LineRow::as_select()))?;
     let events =
         order_event::table.filter(order_event::order_id.eq(&row.id)).order(order_event::sequence).limit(STORED_EVENTS);
-    let events: Vec<EventRow> = on_backend!(tx, |conn| events.load(*conn))?;
+    let events: Vec<EventRow> = load!(tx, events)?;
     rows::order(row, lines, events)
 }
 
@@ -58,7 +55,7 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     for line in rows::line_rows(order) {
         let update = diesel::update(order_line::table.find((line.order_id, line.position)))
             .set((order_line::total.eq(line.total), order_line::fulfilled.eq(line.fulfilled)));
-        on_backend!(tx, |conn| update.execute(*conn))?;
+        execute!(tx, update)?;
     }
     Ok(())
 }
@@ -66,6 +63,6 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
 /// Appends the events from `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
     let events = rows::event_rows(order, first)?;
-    on_backend!(tx, |conn| diesel::insert_into(order_event::table).values(events).execute(*conn))?;
+    execute!(tx, diesel::insert_into(order_event::table).values(events))?;
     Ok(())
 }

@@ -7,9 +7,8 @@ use domain::money::Amount;
 use domain::order::{Adjustment, Order, OrderEvent, OrderEventKind, OrderLine, Shipment};
 
 use crate::catalog::sku;
-use crate::checkout::rows::{checkout_id, order_id, parse_page};
 use crate::schema::{order_event, order_line, orders};
-use crate::stored::{currency, from_text, instant, malformed, to_text, written};
+use crate::stored::{currency, from_text, id, instant, malformed, page, to_text, written};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = orders)]
@@ -109,10 +108,10 @@ pub(super) fn event_rows(order: &Order, first: usize) -> QueryResult<Vec<EventRo
 
 pub(super) fn order(row: OrderRow, lines: Vec<LineRow>, events: Vec<EventRow>) -> QueryResult<Order> {
     Ok(Order {
-        id: order_id(&row.id)?,
-        checkout: checkout_id(&row.checkout_id)?,
+        id: id(&row.id)?,
+        checkout: id(&row.checkout_id)?,
         owner: PlatformId(row.owner),
-        page: parse_page(&row.page)?,
+        page: page(&row.page)?,
         currency: currency(&row.currency)?,
         lines: lines.into_iter().map(line).collect::<QueryResult<_>>()?,
         expectations: from_text(&row.expectations)?,

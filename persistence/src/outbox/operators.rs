@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
-use domain::outbox::{
-    Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection,
-};
+use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection};
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, engine_now, on_backend};
+use crate::database::{Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{malformed, millis, nearest_instant};
+use crate::stored::{millis, nearest_instant, word};
 
 /// To the letter as its index has it.
 const IS_DEAD: &str = "state = 'dead'";
@@ -57,11 +55,11 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
     let mut rows: Vec<DeliveryRow> = Vec::new();
     for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
         let query = messages::table
-            .filter(messages::state.eq(state.as_str()))
+            .filter(messages::state.eq(state.into_str()))
             .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
             .order(messages::id.desc())
             .limit(i64::from(limit));
-        let of_state: Vec<DeliveryRow> = on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).load(*conn))?;
+        let of_state: Vec<DeliveryRow> = load!(tx, query.select(DeliveryRow::as_select()))?;
         rows.extend(of_state);
     }
     rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
@@ -74,7 +72,7 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
     names.sort_unstable();
     names.dedup();
     let query = endpoints::table.filter(endpoints::id.eq_any(names));
-    let known: Vec<DestinationRow> = on_backend!(tx, |conn| query.select(DestinationRow::as_select()).load(*conn))?;
+    let known: Vec<DestinationRow> = load!(tx, query.select(DestinationRow::as_select()))?;
     let known: BTreeMap<_, _> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
     let at = engine_now(tx)?;
     let summaries = rows.into_iter().map(|row| {
@@ -85,7 +83,7 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
 }
 
 fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> Option<Next> {
-    if row.state != MessageState::Pending.as_str() {
+    if row.state != MessageState::Pending.into_str() {
         return None;
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
@@ -103,16 +101,15 @@ pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> 
     let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
     let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
     let query = query.bigint(at).text(name).bigint(i64::from(limit));
-    let known: Vec<Known> = on_backend!(tx, |conn| query.load(*conn))?;
+    let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
 }
 
 impl Known {
     fn summary(self) -> QueryResult<EndpointSummary> {
-        let channel = Channel::ALL.into_iter().find(|channel| channel.as_str() == self.channel);
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(EndpointSummary {
-            channel: channel.ok_or_else(|| malformed(format!("{:?} is no channel", self.channel)))?,
+            channel: word(&self.channel)?,
             id: Endpoint(self.id),
             pending: count(self.pending),
             dead: count(self.dead),
@@ -152,18 +149,18 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         endpoints::rest_until.eq(0),
         endpoints::asked_until.eq(0),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     // Still dead, or still waiting: someone else may have been there while this waited for the destination.
-    let is_dead = messages::state.eq(MessageState::Dead.as_str());
+    let is_dead = messages::state.eq(MessageState::Dead.into_str());
     let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
     let update = diesel::update(messages::table.filter(those)).set((
-        messages::state.eq(MessageState::Pending.as_str()),
+        messages::state.eq(MessageState::Pending.into_str()),
         messages::due_at.eq(millis(now)),
         messages::attempts.eq(0),
         messages::leased_until.eq(None::<i64>),
         messages::ended_at.eq(None::<i64>),
     ));
-    let due = on_backend!(tx, |conn| update.execute(*conn))?;
+    let due = execute!(tx, update)?;
     Ok(u32::try_from(due).unwrap_or(u32::MAX))
 }
 
@@ -181,7 +178,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     let ids = chosen.iter().map(|(id, _)| id.as_str());
     let dead = Ended::new(MessageState::Dead, Some(BY_HAND), millis(now));
     let update = diesel::update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
-    let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
+    let given_up = execute!(tx, update)?;
     if let Selection::One(id) = which {
         let query = messages::table.find(id.as_str()).select(messages::order_id);
         let order: String = on_backend!(tx, |conn| query.first(*conn))?;
@@ -194,7 +191,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
 #[diesel::dsl::auto_type(no_type_alias)]
 fn is_waiting(at: i64) -> _ {
     let is_free = messages::leased_until.is_null().or(messages::leased_until.le(at).assume_not_null());
-    let pending: &'static str = MessageState::Pending.as_str();
+    let pending: &'static str = MessageState::Pending.into_str();
     messages::state.eq(pending).and(is_free)
 }
 
@@ -212,14 +209,14 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
         .order(messages::ended_at)
         .limit(i64::from(limit))
         .select((messages::id, messages::destination));
-    on_backend!(tx, |conn| dead.load(*conn))
+    load!(tx, dead)
 }
 
 /// One that waits, and the older ones of its order, which go first.
 fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table.find(id).filter(is_waiting(at));
     let query = query.select((messages::order_id, messages::destination, messages::sequence));
-    let found: Option<(String, String, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let found: Option<(String, String, i32)> = first!(tx, query)?;
     let Some((order, to, sequence)) = found else { return Ok(Vec::new()) };
     let query = messages::table
         .filter(messages::order_id.eq(order).and(messages::destination.eq(to)))
@@ -228,7 +225,7 @@ fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec
         .order(messages::sequence)
         .limit(i64::from(limit))
         .select((messages::id, messages::destination));
-    on_backend!(tx, |conn| query.load(*conn))
+    load!(tx, query)
 }
 
 /// What waits for a destination; that which is due already is left out if `after` says when.
@@ -247,5 +244,5 @@ fn waiting(
         .order(messages::due_at)
         .limit(i64::from(limit))
         .select((messages::id, messages::destination));
-    on_backend!(tx, |conn| query.load(*conn))
+    load!(tx, query)
 }

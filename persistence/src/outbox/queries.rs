@@ -12,10 +12,10 @@ use domain::outbox::{
     PROBE_PAUSE, StaleClaim,
 };
 
-use super::rows::{DeliveryRow, DestinationRow, Ended, state};
-use crate::database::{Statement, Tx, constant, on_backend};
+use super::rows::{DeliveryRow, DestinationRow, Ended};
+use crate::database::{Statement, Tx, constant, execute, first, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{malformed, millis};
+use crate::stored::{malformed, millis, word};
 
 /// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
@@ -107,18 +107,18 @@ impl Chosen {
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
-    on_backend!(tx, |conn| diesel::insert_into(messages::table).values(row).execute(*conn))?;
+    execute!(tx, diesel::insert_into(messages::table).values(row))?;
     Ok(())
 }
 
 /// Whether nothing may be sent there. Makes the destination known, without waiting for whoever works on it.
 pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
-    let known: Option<Option<i64>> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let known: Option<Option<i64>> = first!(tx, query)?;
     if known.is_none() {
         let row = DestinationRow::new(to, channel);
         let insert = diesel::insert_into(endpoints::table).values(row).on_conflict(endpoints::id).do_nothing();
-        on_backend!(tx, |conn| insert.execute(*conn))?;
+        execute!(tx, insert)?;
     }
     Ok(known.flatten().is_some())
 }
@@ -148,7 +148,7 @@ pub(super) fn next_endpoint(
         Tx::Postgres(_) => &POSTGRES,
     };
     let query = Statement::new(text)
-        .text(channel.as_str())
+        .text(channel.into_str())
         .integer(rank(terms.reach))
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
@@ -177,7 +177,7 @@ pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -
     let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
     let query = messages::table.find(next.id);
-    on_backend!(tx, |conn| query.select(DeliveryRow::as_select()).first(*conn).optional())
+    first!(tx, query.select(DeliveryRow::as_select()))
 }
 
 pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
@@ -186,22 +186,19 @@ pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResu
         messages::attempts.eq(row.attempts + 1),
         messages::claims.eq(row.claims.saturating_add(1)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
     let query = endpoints::table.find(to);
-    let row: Option<DestinationRow> = match tx {
-        Tx::Sqlite(conn) => query.select(DestinationRow::as_select()).first(*conn).optional()?,
-        Tx::Postgres(conn) => query.select(DestinationRow::as_select()).for_update().first(*conn).optional()?,
-    };
+    let row: Option<DestinationRow> = lock!(tx, query.select(DestinationRow::as_select()))?;
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
@@ -209,9 +206,9 @@ pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<Destinatio
 pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
     let query = messages::table.find(claimed.id.as_str());
     let query = query.select((messages::state, messages::leased_until, messages::claims));
-    let found: Option<(String, Option<i64>, i32)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    let Some((word, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
-    Ok(match state(&word)? {
+    let found: Option<(String, Option<i64>, i32)> = first!(tx, query)?;
+    let Some((state, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
+    Ok(match word(&state)? {
         MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
         MessageState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
         MessageState::Pending => Some(StaleClaim::ClaimTerms),
@@ -227,7 +224,7 @@ pub(super) fn end(
     now: Timestamp,
 ) -> QueryResult<()> {
     let update = diesel::update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -246,7 +243,7 @@ pub(super) fn again(
         messages::attempts.eq(attempts),
         error.map(|error| messages::last_error.eq(error)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -272,14 +269,14 @@ fn move_newer(
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
     let update = Statement::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 /// Nothing is sent there any more.
 pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -291,10 +288,10 @@ pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, l
         .order(messages::due_at)
         .limit(i64::from(limit))
         .select(messages::id);
-    let ids: Vec<String> = on_backend!(tx, |conn| pending.load(*conn))?;
+    let ids: Vec<String> = load!(tx, pending)?;
     let dead = Ended::new(MessageState::Dead, Some(error), at);
     let update = diesel::update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
-    let given_up = on_backend!(tx, |conn| update.execute(*conn))?;
+    let given_up = execute!(tx, update)?;
     Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
 }
 
@@ -318,7 +315,7 @@ pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult
         endpoints::asked_until.eq(0),
         endpoints::answered_at.eq(millis(now)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -338,21 +335,21 @@ pub(super) fn set_failing(
         endpoints::rest_until.eq(until(rest)),
         endpoints::asked_until.eq(until(asked)),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {
-    let over = [MessageState::Delivered, MessageState::Unwanted].map(MessageState::as_str);
+    let over = [MessageState::Delivered, MessageState::Unwanted].map(|state| state.into_str());
     let ended = messages::table
         .filter(messages::state.eq_any(over).and(messages::ended_at.lt(millis(before))))
-        .or_filter(messages::state.eq(MessageState::Dead.as_str()).and(messages::ended_at.lt(millis(dead_before))))
+        .or_filter(messages::state.eq(MessageState::Dead.into_str()).and(messages::ended_at.lt(millis(dead_before))))
         .limit(i64::from(limit))
         .select(messages::id);
-    let ids: Vec<String> = on_backend!(tx, |conn| ended.load(*conn))?;
+    let ids: Vec<String> = load!(tx, ended)?;
     // Still over: an operator may have revived it meanwhile.
-    let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.as_str()));
+    let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.into_str()));
     let delete = diesel::delete(messages::table.filter(over));
-    let forgotten = on_backend!(tx, |conn| delete.execute(*conn))?;
+    let forgotten = execute!(tx, delete)?;
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }

@@ -9,9 +9,8 @@ use domain::outbox::{
     OutboxMessage, OutboxMessageId,
 };
 
-use crate::checkout::rows::order_id;
 use crate::schema::{delivery, destination};
-use crate::stored::{from_text, instant, malformed, millis, nearest_instant, to_text, written};
+use crate::stored::{from_text, id, instant, malformed, millis, nearest_instant, to_text, word, written};
 
 #[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = delivery)]
@@ -46,7 +45,7 @@ pub(super) struct Ended<'e> {
 
 impl<'e> Ended<'e> {
     pub(super) fn new(state: MessageState, last_error: Option<&'e str>, ended_at: i64) -> Self {
-        Self { state: state.as_str(), ended_at, leased_until: None, last_error }
+        Self { state: state.into_str(), ended_at, leased_until: None, last_error }
     }
 }
 
@@ -70,7 +69,7 @@ impl DestinationRow {
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
         Self {
             id: to.0.clone(),
-            channel: channel.as_str().to_owned(),
+            channel: channel.into_str().to_owned(),
             served_at: 0,
             rest_until: 0,
             failures: 0,
@@ -100,7 +99,7 @@ pub(super) fn new(
 ) -> QueryResult<DeliveryRow> {
     Ok(DeliveryRow {
         id: OutboxMessageId::generate(occurred_at).to_string(),
-        channel: notification.content.channel().as_str().to_owned(),
+        channel: notification.content.channel().into_str().to_owned(),
         destination: notification.content.endpoint().0,
         order_id: order.id.to_string(),
         sequence: i32::try_from(sequence).map_err(|_| malformed("too many events"))?,
@@ -109,7 +108,7 @@ pub(super) fn new(
             Content::Webhook { document, .. } => document.clone(),
             Content::Mail(letter) => to_text(letter)?,
         },
-        state: MessageState::Pending.as_str().to_owned(),
+        state: MessageState::Pending.into_str().to_owned(),
         occurred_at: written(occurred_at)?,
         due_at: millis(occurred_at),
         attempts: 0,
@@ -134,7 +133,7 @@ impl DeliveryRow {
             return self;
         }
         Self {
-            state: MessageState::Dead.as_str().to_owned(),
+            state: MessageState::Dead.into_str().to_owned(),
             ended_at: Some(millis(now)),
             last_error: Some(super::DISABLED.to_owned()),
             ..self
@@ -149,8 +148,8 @@ impl DeliveryRow {
     /// cannot read the row.
     pub(super) fn claimed(self, standing: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
-            id: delivery_id(&self.id)?,
-            order: order_id(&self.order_id)?,
+            id: id(&self.id)?,
+            order: id(&self.order_id)?,
             attempts: self.tries() + 1,
             standing,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
@@ -167,8 +166,8 @@ impl DeliveryRow {
     /// Without what is next: that takes more than the row. A row with an instant that cannot be read is shown with the
     /// nearest one that can, and its error says so. `None` for a row whose ids cannot be read: it has no name to show.
     pub(super) fn summary(self) -> QueryResult<Option<MessageSummary>> {
-        let state = state(&self.state)?;
-        let (Ok(id), Ok(order)) = (delivery_id(&self.id), order_id(&self.order_id)) else { return Ok(None) };
+        let state = word(&self.state)?;
+        let (Ok(id), Ok(order)) = (id(&self.id), id(&self.order_id)) else { return Ok(None) };
         let unreadable = [self.occurred_at, self.due_at].into_iter().find_map(|millis| instant(millis).err());
         Ok(Some(MessageSummary {
             id,
@@ -188,13 +187,4 @@ impl DeliveryRow {
 /// Why a message that cannot be read is given up.
 pub(super) fn unreadable_row(error: &diesel::result::Error) -> String {
     format!("the stored message cannot be read: {error}")
-}
-
-pub(super) fn state(word: &str) -> QueryResult<MessageState> {
-    let state = MessageState::ALL.into_iter().find(|state| state.as_str() == word);
-    state.ok_or_else(|| malformed(format!("{word:?} is no state of a delivery")))
-}
-
-fn delivery_id(text: &str) -> QueryResult<OutboxMessageId> {
-    OutboxMessageId::parse(text).ok_or_else(|| malformed(format!("{text:?} is no delivery id")))
 }

@@ -12,12 +12,11 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 
-use crate::checkout::rows::{attempt_id, checkout_id};
-use crate::database::{Tx, constant, engine_now, lease, on_backend};
+use crate::database::{Tx, constant, engine_now, execute, first, lease, load, lock, lock_free, on_backend};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
-use crate::stored::{currency, instant, malformed, millis};
+use crate::stored::{currency, id, instant, malformed, millis, word};
 
 /// The states that a background task looks at, to the letter as the index of due attempts has it: with parameters in
 /// their place, neither engine can know that the index covers them.
@@ -43,11 +42,11 @@ impl AttemptRow {
     /// The attempt, and the idempotency key that began it.
     fn into_attempt(self) -> QueryResult<(Attempt, String)> {
         let attempt = Attempt {
-            id: attempt_id(&self.id)?,
-            checkout: checkout_id(&self.checkout_id)?,
+            id: id(&self.id)?,
+            checkout: id(&self.checkout_id)?,
             handler: HandlerId(self.handler),
             money: Money { amount: Amount::new(self.amount), currency: currency(&self.currency)? },
-            state: parse_state(&self.state)?,
+            state: word(&self.state)?,
             reference: self.reference.map(PaymentReference),
             checks: u32::try_from(self.checks).unwrap_or(0),
             created_at: instant(self.created_at)?,
@@ -65,47 +64,44 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
         attempts::handler.eq(&attempt.handler.0),
         attempts::amount.eq(attempt.money.amount.minor()),
         attempts::currency.eq(attempt.money.currency.code()),
-        attempts::state.eq(state_word(attempt.state)),
+        attempts::state.eq(attempt.state.into_str()),
         attempts::checks.eq(0),
         attempts::claim_key.eq(claim_key),
         attempts::created_at.eq(millis(attempt.created_at)),
         attempts::due_at.eq(millis(attempt.created_at)),
         attempts::leased_until.eq(leased_until),
     );
-    on_backend!(tx, |conn| diesel::insert_into(attempts::table).values(values).execute(*conn))?;
+    execute!(tx, diesel::insert_into(attempts::table).values(values))?;
     Ok(())
 }
 
 /// Takes back what this transaction inserted.
 pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
-    on_backend!(tx, |conn| diesel::delete(attempts::table.find(id.as_str())).execute(*conn))?;
+    execute!(tx, diesel::delete(attempts::table.find(id.as_str())))?;
     Ok(())
 }
 
 /// The attempt and the key that began it, locked until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<(Attempt, String)>> {
     let query = attempts::table.find(id.as_str());
-    let row: Option<AttemptRow> = match tx {
-        Tx::Sqlite(conn) => query.select(AttemptRow::as_select()).first(*conn).optional()?,
-        Tx::Postgres(conn) => query.select(AttemptRow::as_select()).for_update().first(*conn).optional()?,
-    };
+    let row: Option<AttemptRow> = lock!(tx, query.select(AttemptRow::as_select()))?;
     row.map(AttemptRow::into_attempt).transpose()
 }
 
 pub(crate) fn state(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<AttemptState>> {
     let query = attempts::table.find(id.as_str()).select(attempts::state);
-    let word: Option<String> = on_backend!(tx, |conn| query.first(*conn).optional())?;
-    word.as_deref().map(parse_state).transpose()
+    let state: Option<String> = first!(tx, query)?;
+    state.as_deref().map(word).transpose()
 }
 
 /// Nobody works on it any more; what is held is due again at `due_at`, and nothing else ever is.
 pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState, due_at: Timestamp) -> QueryResult<()> {
     let update = diesel::update(attempts::table.find(id.as_str())).set((
-        attempts::state.eq(state_word(state)),
+        attempts::state.eq(state.into_str()),
         attempts::due_at.eq(millis(due_at)),
         attempts::leased_until.eq(None::<i64>),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -113,27 +109,27 @@ pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState, due_a
 pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
-        .filter(attempts::state.eq(state_word(AttemptState::Authorized)));
+        .filter(attempts::state.eq(AttemptState::Authorized.into_str()));
     let update = diesel::update(held).set(attempts::due_at.eq(millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &PaymentReference) -> QueryResult<()> {
     let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
 /// Only from `opened`: whoever settled it meanwhile knows more. Its owner gives it up.
 pub(super) fn set_unknown(tx: &mut Tx<'_>, id: &AttemptId, now: Timestamp) -> QueryResult<()> {
-    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Opened)));
+    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(AttemptState::Opened.into_str()));
     let update = diesel::update(target).set((
-        attempts::state.eq(state_word(AttemptState::Unknown)),
+        attempts::state.eq(AttemptState::Unknown.into_str()),
         attempts::due_at.eq(millis(now)),
         attempts::leased_until.eq(None::<i64>),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -164,17 +160,14 @@ pub(super) fn claim(
         .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
         .order(attempts::due_at)
         .limit(i64::from(limit));
-    let rows: Vec<AttemptRow> = match tx {
-        Tx::Sqlite(conn) => query.select(AttemptRow::as_select()).load(*conn)?,
-        Tx::Postgres(conn) => query.select(AttemptRow::as_select()).for_update().skip_locked().load(*conn)?,
-    };
+    let rows: Vec<AttemptRow> = lock_free!(tx, query.select(AttemptRow::as_select()))?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let until = lease(tx, length)?;
     let ids = attempts::table.filter(attempts::id.eq_any(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()));
     let update = diesel::update(ids).set((attempts::leased_until.eq(until), attempts::checks.eq(attempts::checks + 1)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     let claimed = |row: AttemptRow| {
         let (attempt, _) = row.into_attempt()?;
         Ok(Attempt { checks: attempt.checks + 1, ..attempt })
@@ -192,13 +185,10 @@ fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
         .order(attempts::due_at)
         .limit(i64::from(limit))
         .select(attempts::id);
-    let ids: Vec<String> = match tx {
-        Tx::Sqlite(conn) => too_late.load(*conn)?,
-        Tx::Postgres(conn) => too_late.for_update().skip_locked().load(*conn)?,
-    };
+    let ids: Vec<String> = lock_free!(tx, too_late)?;
     if !ids.is_empty() {
         let update = diesel::update(attempts::table.filter(attempts::id.eq_any(ids)));
-        on_backend!(tx, |conn| update.set(attempts::due_at.eq(millis(now))).execute(*conn))?;
+        execute!(tx, update.set(attempts::due_at.eq(millis(now))))?;
     }
     Ok(())
 }
@@ -208,9 +198,9 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
     let target = attempts::table
         .find(claimed.id.as_str())
-        .filter(attempts::state.eq(state_word(claimed.state)).and(attempts::checks.eq(fence)));
+        .filter(attempts::state.eq(claimed.state.into_str()).and(attempts::checks.eq(fence)));
     let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -223,10 +213,10 @@ pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool
 }
 
 pub(super) fn end_held(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState) -> QueryResult<()> {
-    let held = attempts::table.find(id.as_str()).filter(attempts::state.eq(state_word(AttemptState::Authorized)));
+    let held = attempts::table.find(id.as_str()).filter(attempts::state.eq(AttemptState::Authorized.into_str()));
     let update =
-        diesel::update(held).set((attempts::state.eq(state_word(state)), attempts::leased_until.eq(None::<i64>)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+        diesel::update(held).set((attempts::state.eq(state.into_str()), attempts::leased_until.eq(None::<i64>)));
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -238,16 +228,16 @@ pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) 
         events::received_at.eq(millis(now)),
     );
     let insert = diesel::insert_into(events::table).values(values).on_conflict(events::id).do_nothing();
-    Ok(on_backend!(tx, |conn| insert.execute(*conn))? == 1)
+    Ok(execute!(tx, insert)? == 1)
 }
 
 /// A few of the oldest: more than come in at the same time, so that they never pile up.
 pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
     const AT_ONCE: i64 = 10;
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
-    let ids: Vec<String> = on_backend!(tx, |conn| old.load(*conn))?;
+    let ids: Vec<String> = load!(tx, old)?;
     if !ids.is_empty() {
-        on_backend!(tx, |conn| diesel::delete(events::table.filter(events::id.eq_any(ids))).execute(*conn))?;
+        execute!(tx, diesel::delete(events::table.filter(events::id.eq_any(ids))))?;
     }
     Ok(())
 }
@@ -258,7 +248,7 @@ pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timesta
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
         .filter(constant::<Bool>(IS_UNSETTLED));
     let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -267,33 +257,6 @@ pub(super) fn stored_credential(tx: &mut Tx<'_>, id: &str, handler: &str) -> Que
         .find(id)
         .filter(instruments::handler.eq(handler))
         .select((instruments::kind, instruments::token));
-    let row: Option<(String, String)> = on_backend!(tx, |conn| query.first(*conn).optional())?;
+    let row: Option<(String, String)> = first!(tx, query)?;
     Ok(row.map(|(kind, token)| Credential { kind, token: Secret::new(token) }))
-}
-
-fn state_word(state: AttemptState) -> &'static str {
-    match state {
-        AttemptState::Opened => "opened",
-        AttemptState::Unknown => "unknown",
-        AttemptState::Authorized => "authorized",
-        AttemptState::Confirmed => "confirmed",
-        AttemptState::Released => "released",
-        AttemptState::Declined => "declined",
-        AttemptState::Cancelled => "cancelled",
-    }
-}
-
-fn parse_state(word: &str) -> QueryResult<AttemptState> {
-    [
-        AttemptState::Opened,
-        AttemptState::Unknown,
-        AttemptState::Authorized,
-        AttemptState::Confirmed,
-        AttemptState::Released,
-        AttemptState::Declined,
-        AttemptState::Cancelled,
-    ]
-    .into_iter()
-    .find(|state| state_word(*state) == word)
-    .ok_or_else(|| malformed(format!("{word:?} is no state of an attempt")))
 }

@@ -7,18 +7,19 @@ use diesel::sql_types::{BigInt, Bool};
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
-use domain::fault::Fault;
+use domain::fault::{Failure, Fault};
 use domain::money::{Amount, Money};
 use domain::payment::{
-    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, Refund, RefundError, RefundId, RefundRefused, RefundState,
-    RefundStore, RefundWanted, may_refund,
+    AttemptState, LONGEST_WAIT_REFUND, PaymentReference, Refund, RefundRefusal, RefundState, RefundStore, RefundWanted,
+    may_refund,
 };
 
 use super::queries;
-use crate::checkout::rows::attempt_id;
-use crate::database::{Database, Operation, Tx, TxError, constant, engine_now, lease, on_backend};
+use crate::database::{
+    Database, Operation, Tx, TxError, constant, engine_now, execute, first, lease, lock_free, on_backend, refuse,
+};
 use crate::schema::{payment_attempt, refund};
-use crate::stored::{currency, instant, malformed, millis};
+use crate::stored::{currency, id, instant, malformed, millis};
 
 pub struct SqlRefundStore {
     database: Database,
@@ -31,7 +32,7 @@ impl SqlRefundStore {
 }
 
 impl RefundStore for SqlRefundStore {
-    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, RefundError> {
+    fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
     }
 
@@ -75,14 +76,12 @@ struct RefundRow {
     created_at: i64,
 }
 
-fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<RefundError>> {
-    let refuse = |refused: RefundRefused| TxError::Refused(refused.into());
-    let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Failure<RefundRefusal>>> {
+    let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let reference = attempt.reference.filter(|_| attempt.state == AttemptState::Confirmed);
-    let reference = reference.ok_or_else(|| refuse(RefundRefused::NotCaptured))?;
+    let reference = reference.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let query = refund::table.find(wanted.id.as_str());
-    let known: Option<RefundRow> =
-        on_backend!(tx, |conn| query.select(RefundRow::as_select()).first(*conn).optional())?;
+    let known: Option<RefundRow> = first!(tx, query.select(RefundRow::as_select()))?;
     if let Some(row) = known {
         if row.attempt_id != wanted.attempt.as_str() {
             return Err(malformed(format!("{} is a refund of {}", wanted.id, row.attempt_id)).into());
@@ -100,7 +99,7 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Ref
         refund::created_at.eq(millis(wanted.now)),
         refund::due_at.eq(millis(wanted.now)),
     );
-    on_backend!(tx, |conn| diesel::insert_into(refund::table).values(values).execute(*conn))?;
+    execute!(tx, diesel::insert_into(refund::table).values(values))?;
     Ok(Refund {
         id: wanted.id.clone(),
         attempt: wanted.attempt.clone(),
@@ -128,16 +127,13 @@ fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> Query
         .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))
         .order(refund::due_at)
         .limit(i64::from(limit));
-    let rows: Vec<RefundRow> = match tx {
-        Tx::Sqlite(conn) => query.select(RefundRow::as_select()).load(*conn)?,
-        Tx::Postgres(conn) => query.select(RefundRow::as_select()).for_update().skip_locked().load(*conn)?,
-    };
+    let rows: Vec<RefundRow> = lock_free!(tx, query.select(RefundRow::as_select()))?;
     let until = lease(tx, length)?;
     let mut claimed = Vec::new();
     for row in rows {
         let update = diesel::update(refund::table.find(&row.id))
             .set((refund::leased_until.eq(until), refund::tries.eq(row.tries + 1)));
-        on_backend!(tx, |conn| update.execute(*conn))?;
+        execute!(tx, update)?;
         let query = payment_attempt::table.find(&row.attempt_id).select(payment_attempt::reference);
         let reference: Option<String> = on_backend!(tx, |conn| query.first(*conn))?;
         let reference = reference.ok_or_else(|| malformed("a refund of a payment without a reference"))?;
@@ -153,13 +149,10 @@ fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
         .order(refund::due_at)
         .limit(i64::from(limit))
         .select(refund::id);
-    let ids: Vec<String> = match tx {
-        Tx::Sqlite(conn) => too_late.load(*conn)?,
-        Tx::Postgres(conn) => too_late.for_update().skip_locked().load(*conn)?,
-    };
+    let ids: Vec<String> = lock_free!(tx, too_late)?;
     if !ids.is_empty() {
         let update = diesel::update(refund::table.filter(refund::id.eq_any(ids)));
-        on_backend!(tx, |conn| update.set(refund::due_at.eq(millis(now))).execute(*conn))?;
+        execute!(tx, update.set(refund::due_at.eq(millis(now))))?;
     }
     Ok(())
 }
@@ -180,7 +173,7 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         refund::due_at.eq(millis(at)),
         refund::leased_until.eq(None::<i64>),
     ));
-    on_backend!(tx, |conn| update.execute(*conn))?;
+    execute!(tx, update)?;
     Ok(())
 }
 
@@ -194,8 +187,8 @@ impl RefundRow {
             other => return Err(malformed(format!("{other:?} is no state of a refund"))),
         };
         Ok(Refund {
-            id: RefundId::parse(&self.id).ok_or_else(|| malformed(format!("{:?} is no refund id", self.id)))?,
-            attempt: attempt_id(&self.attempt_id)?,
+            id: id(&self.id)?,
+            attempt: id(&self.attempt_id)?,
             reference,
             money: Money { amount: Amount::new(self.amount), currency: currency(&self.currency)? },
             state,

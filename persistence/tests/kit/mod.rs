@@ -13,13 +13,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::checkout::{CheckoutError, CheckoutRefusal};
+use domain::checkout::CheckoutRefusal;
 use domain::context::{Stopwatch, TraceContext};
-use domain::fault::{Fault, FaultKind};
-use domain::import::ImportError;
-use domain::order::OrderError;
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::NotificationComposer;
-use domain::payment::RefundError;
 use faultkit::provided::{self, POSTGRES};
 use persistence::{
     Database, DatabaseConfig, DatabaseUrl, Engine, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport,
@@ -254,53 +251,37 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The error types of the ports, as far as a test of storage tells them apart.
-pub trait Failure: std::fmt::Debug + Sized {
-    fn into_fault(self) -> Result<Fault, Self>;
-}
-
-impl Failure for Fault {
-    fn into_fault(self) -> Result<Fault, Self> {
-        Ok(self)
-    }
-}
-
-macro_rules! failures {
-    ($($error:ident),+) => {$(
-        impl Failure for $error {
-            fn into_fault(self) -> Result<Fault, Self> {
-                match self {
-                    $error::Fault(fault) => Ok(fault),
-                    refused => Err(refused),
-                }
-            }
-        }
-    )+};
-}
-failures!(CheckoutError, OrderError, ImportError, RefundError);
-
-pub trait Expected<T, E> {
+pub trait Expected {
     /// The fault that this must have ended in.
     fn fault(self) -> Fault;
 }
 
-impl<T: std::fmt::Debug, E: Failure> Expected<T, E> for Result<T, E> {
+impl<T: std::fmt::Debug> Expected for Result<T, Fault> {
     fn fault(self) -> Fault {
-        self.expect_err("a fault").into_fault().expect("a fault, not a refusal")
+        self.expect_err("a fault")
+    }
+}
+
+impl<T: std::fmt::Debug, R: std::fmt::Debug> Expected for Result<T, Failure<R>> {
+    fn fault(self) -> Fault {
+        match self.expect_err("a fault") {
+            Failure::Fault(fault) => fault,
+            Failure::Refused(refusal) => panic!("a fault, not a refusal: {refusal:?}"),
+        }
     }
 }
 
 /// The refusal that this must have ended in.
-pub fn refusal<T: std::fmt::Debug>(result: Result<T, CheckoutError>) -> CheckoutRefusal {
+pub fn refusal<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, Failure<R>>) -> R {
     match result.expect_err("a refusal") {
-        CheckoutError::Refused(refusal) => refusal,
-        CheckoutError::Fault(fault) => panic!("a fault, not a refusal: {}", fault.chain()),
+        Failure::Refused(refusal) => refusal,
+        Failure::Fault(fault) => panic!("a fault, not a refusal: {}", fault.chain()),
     }
 }
 
 /// Another writer was faster, or everyone was busy: the same request may be sent again.
-pub fn is_worth_repeating<T>(result: &Result<T, CheckoutError>) -> bool {
-    matches!(result, Err(CheckoutError::Fault(fault))
+pub fn is_worth_repeating<T>(result: &Result<T, Failure<CheckoutRefusal>>) -> bool {
+    matches!(result, Err(Failure::Fault(fault))
         if matches!(fault.kind(), FaultKind::Contention | FaultKind::Unavailable))
 }
 

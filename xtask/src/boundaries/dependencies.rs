@@ -40,6 +40,7 @@ const RULES: &[Rule] = &[
             "iso_currency",
             "serde",
             "slog",
+            "strum",
             "thiserror",
             "time",
             "tokio-util",

@@ -4,17 +4,18 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use domain::checkout::{CheckoutError, CheckoutRefusal, Status};
+use domain::checkout::{CheckoutRefusal, Status};
 use domain::context::RequestContext;
+use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
 
 use super::envelope::not_found;
 use crate::http::{Problem, fault_problem};
 
-pub(super) fn checkout_error(ctx: &RequestContext, error: &CheckoutError) -> HttpResponse {
+pub(super) fn checkout_error(ctx: &RequestContext, error: &Failure<CheckoutRefusal>) -> HttpResponse {
     let problem = match error {
-        CheckoutError::Fault(fault) => fault_problem(ctx, fault),
-        CheckoutError::Refused(refusal) => match refusal {
+        Failure::Fault(fault) => fault_problem(ctx, fault),
+        Failure::Refused(refusal) => match refusal {
             CheckoutRefusal::NotFound => return not_found("There is no such checkout"),
             CheckoutRefusal::InProgress => {
                 conflict("checkout_in_progress", "The checkout is being completed").retry_after(1)

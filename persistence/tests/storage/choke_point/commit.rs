@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::checkout::CheckoutStore;
 use domain::context::RequestContext;
-use domain::fault::FaultKind;
+use domain::fault::{Failure, FaultKind};
 use persistence::{Database, DatabaseConfig, Degraded};
 
 use super::SOON;
@@ -67,7 +67,7 @@ impl Gate {
 async fn creating(
     shop: &Shop,
     ctx: &RequestContext,
-) -> Result<domain::checkout::Answer, domain::checkout::CheckoutError> {
+) -> Result<domain::checkout::Answer, Failure<domain::checkout::CheckoutRefusal>> {
     shop.checkouts.create(ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await
 }
 

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::checkout::{CheckoutError, CheckoutId, CheckoutRefusal, CheckoutStore};
+use domain::checkout::{CheckoutId, CheckoutRefusal, CheckoutStore};
 use domain::context::Stopwatch;
-use domain::fault::FaultKind;
+use domain::fault::{Failure, FaultKind};
 use tokio::task::JoinSet;
 
 use super::{SOON, THE_SONG};
@@ -68,7 +68,7 @@ mod exhausted {
         assert!(!waits.is_finished());
         other.release();
         let read = waits.await.expect("it ends");
-        assert!(matches!(read, Err(CheckoutError::Refused(CheckoutRefusal::NotFound))), "{read:?}");
+        assert!(matches!(read, Err(Failure::Refused(CheckoutRefusal::NotFound))), "{read:?}");
     }
 
     async fn a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away(place: Place) {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Answer, Begun, CheckoutError, CheckoutId, CheckoutRefusal, CheckoutStore};
+use domain::checkout::{Answer, Begun, CheckoutId, CheckoutRefusal, CheckoutStore};
 use domain::clock::Timestamp;
 use domain::context::PlatformId;
+use domain::fault::Failure;
 use domain::idempotency::{Fingerprint, IdempotencyStore, KeyRefusal, RETENTION};
 use domain::payment::PaymentOutcome;
 use tokio::task::JoinSet;
@@ -92,7 +93,7 @@ async fn a_key_used_for_another_request_is_refused(place: Place) {
 const KINDS: [&str; 3] = ["update", "cancel", "complete"];
 
 /// `Ok` says whether it was a replay.
-async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bool, CheckoutError> {
+async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bool, Failure<CheckoutRefusal>> {
     let (book, ctx) = (&shop.checkouts, alice());
     let answer = match kind {
         "update" => book.update(&ctx, update(id, key), id.clone(), request(&[("book", 1)])).await?,
@@ -277,7 +278,7 @@ async fn at_once(shop: &Arc<Shop>, key: &'static str, now: Timestamp) -> Vec<Ans
                 let new = new_checkout(request(&[("song", 1)]));
                 match shop.checkouts.create(&alice(), create_at(now, key), new).await {
                     Ok(answer) => return answer,
-                    Err(CheckoutError::Refused(CheckoutRefusal::Key(KeyRefusal::InProgress))) => {}
+                    Err(Failure::Refused(CheckoutRefusal::Key(KeyRefusal::InProgress))) => {}
                     Err(other) => panic!("{other:?}"),
                 }
             }

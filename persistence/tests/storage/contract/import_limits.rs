@@ -3,8 +3,9 @@
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{DestinationId, Email};
+use domain::fault::Failure;
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
-use domain::import::{Batch, ImportError, ImportedAddress, ImportedCustomer};
+use domain::import::{Batch, ImportRefusal, ImportedAddress, ImportedCustomer};
 use domain::money::{Amount, Currency};
 use domain::payment::PaymentOutcome;
 
@@ -97,7 +98,7 @@ async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Pl
         (promotions(499), promotions(500), 500),
     ] {
         let said = refused(&place, &shop, &too_many).await;
-        assert!(said.starts_with("TooMany") && said.contains(&format!("limit: {limit}")), "{said}");
+        assert!(said.starts_with("Refused(TooMany") && said.contains(&format!("limit: {limit}")), "{said}");
         for _ in 0..2 {
             // Again: what is stored is replaced, and does not count twice.
             import(&shop, fits.clone()).await.expect("imported");
@@ -126,7 +127,7 @@ async fn rate_that_the_shop_has_under_another_id_is_refused_by_its_row(place: Pl
         rates(&[("world-express", None, "slow"), ("world-express", Some("US"), "standard")]),
     ] {
         let said = refused(&place, &shop, &batch).await;
-        assert!(said.starts_with("SameRate { row: 1, "), "{said} {batch:?}");
+        assert!(said.starts_with("Refused(SameRate { row: 1, "), "{said} {batch:?}");
     }
     // Two that change places, and what is of another country, level or currency.
     for batch in [
@@ -147,7 +148,7 @@ async fn email_that_the_shop_has_of_another_customer_is_refused_by_its_row(place
         customers(&[("cust_2", "tom@example.com"), ("cust_3", "ADA@example.com")]),
     ] {
         let said = refused(&place, &shop, &batch).await;
-        assert!(said.starts_with("SameEmail { row: 1, id: \"cust_1\""), "{said}");
+        assert!(said.starts_with("Refused(SameEmail { row: 1, id: \"cust_1\""), "{said}");
     }
     // The address goes from one customer to another in one import.
     import(&shop, customers(&[("cust_2", "ada@example.com"), ("cust_1", "tom@example.com")])).await.expect("imported");
@@ -176,7 +177,7 @@ async fn book_of_a_customer_is_not_overfilled_by_an_import(place: Place) {
     };
     // The customer has one.
     let said = refused(&place, &shop, &addresses("cust_1", 50)).await;
-    assert_eq!(said, "TooManyAddresses { row: 49, limit: 50 }");
+    assert_eq!(said, "Refused(TooManyAddresses { row: 49, limit: 50 })");
     for _ in 0..2 {
         import(&shop, addresses("cust_1", 49)).await.expect("imported");
     }
@@ -218,7 +219,7 @@ async fn duplicates_from_earlier_programs_do_not_prevent_an_import(place: Place)
     import(&shop, large(&batch)).await.expect("imported");
     batch.addresses[0].id = DestinationId("one more".into());
     let said = format!("{:?}", import(&shop, batch).await.expect_err("refused"));
-    assert_eq!(said, "TooManyAddresses { row: 0, limit: 50 }");
+    assert_eq!(said, "Refused(TooManyAddresses { row: 0, limit: 50 })");
     is_served(&place, &shop).await;
 }
 
@@ -243,7 +244,7 @@ mod beside_another {
         };
         let (imported, ()) = tokio::join!(importing, committing);
         let error = imported.expect_err("refused");
-        assert!(matches!(error, ImportError::TooMany { limit: 5_000, .. }), "{error:?}");
+        assert!(matches!(error, Failure::Refused(ImportRefusal::TooMany { limit: 5_000, .. })), "{error:?}");
         is_served(&place, &shop).await;
     }
 }

@@ -1,11 +1,11 @@
 //! The history of an order is appended to, all or nothing, and each event once.
 
 use domain::checkout::LineId;
-use domain::fault::FaultKind;
+use domain::fault::{Failure, FaultKind};
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderError, OrderId,
-    OrderRefusal, OrderStore, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
+    OrderStore, Shipment,
 };
 
 use crate::kit::data::{hours, noon, task};
@@ -133,7 +133,7 @@ async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place:
     ] {
         let changes = vec![shipped("one", "li_1", 2), bad];
         let result = shop.orders.append(&task(), order.id.clone(), changes, noon()).await.expect_err("refused");
-        assert!(matches!(&result, OrderError::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
+        assert!(matches!(&result, Failure::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
         assert_eq!(place.raw().state(), before);
     }
 }
@@ -173,7 +173,7 @@ async fn an_order_that_does_not_exist_cannot_change(place: Place) {
     let id = OrderId::generate(noon());
     assert_eq!(shop.orders.read(&task(), id.clone()).await.expect("read"), None);
     let result = shop.orders.append(&task(), id, vec![shipped("one", "li_1", 1)], noon()).await;
-    assert!(matches!(result, Err(OrderError::Refused(OrderRefusal::NotFound))), "{result:?}");
+    assert!(matches!(result, Err(Failure::Refused(OrderRefusal::NotFound))), "{result:?}");
 }
 
 async fn reports_that_come_at_once_are_all_kept(place: Place) {
@@ -213,7 +213,7 @@ async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
     let before = place.raw().state();
     for changes in [vec![noted(5_000)], vec![noted(1), noted(5_000)]] {
         let refused = append(changes).await;
-        assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
+        assert!(matches!(refused, Err(Failure::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
         assert_eq!(place.raw().state(), before);
     }
     // What is known is still known.
@@ -222,7 +222,7 @@ async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
     place.raw().execute("INSERT INTO order_event SELECT order_id, 1000, 'last', kind, occurred_at, body FROM order_event WHERE sequence = 999");
     assert_eq!(read(&shop, order.id.clone()).await.events.len(), Order::MAX_EVENTS + 1);
     let refused = append(vec![noted(5_001)]).await;
-    assert!(matches!(refused, Err(OrderError::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
+    assert!(matches!(refused, Err(Failure::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
 }
 
 mod snapshot {

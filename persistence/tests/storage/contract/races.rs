@@ -6,12 +6,11 @@ use std::time::Duration;
 use diesel::result::QueryResult;
 use domain::checkout::{Begun, CheckoutRefusal, CheckoutStore, Outcome};
 use domain::context::{RequestContext, Stopwatch};
+use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
 use domain::money::Amount;
 use domain::order::{Adjustment, AdjustmentStatus, OrderChange, OrderStore};
-use domain::payment::{
-    AttemptStore, PaymentOutcome, PaymentReference, RefundError, RefundId, RefundStore, RefundWanted,
-};
+use domain::payment::{AttemptStore, PaymentOutcome, PaymentReference, RefundId, RefundStore, RefundWanted};
 use persistence::Engine;
 
 use crate::kit::data::{COMPLETE, alice, begin, cancel, create, new_checkout, noon, request, settlement, task, update};
@@ -98,8 +97,8 @@ async fn a_refund_waits_for_the_refund_before_it(place: Place) {
         let requested = second(&place, &ctx, &first, shop.refunds.request(&ctx, wanted)).await;
         match requested {
             Ok(_) => assert!(fits, "{amount} of the 100 that are left"),
-            Err(RefundError::Refused(_)) => assert!(!fits),
-            Err(RefundError::Fault(fault)) => panic!("{}", fault.chain()),
+            Err(Failure::Refused(_)) => assert!(!fits),
+            Err(Failure::Fault(fault)) => panic!("{}", fault.chain()),
         }
         place.raw().execute("DELETE FROM refund");
     }

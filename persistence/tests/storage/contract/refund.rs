@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::fault::Failure;
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptId, AttemptStore, PaymentOutcome, PaymentReference, Refund, RefundError, RefundId, RefundRefused,
-    RefundState, RefundStore, RefundWanted,
+    Attempt, AttemptId, AttemptStore, PaymentOutcome, PaymentReference, Refund, RefundId, RefundRefusal, RefundState,
+    RefundStore, RefundWanted,
 };
 use tokio::task::JoinSet;
 
@@ -45,11 +46,11 @@ fn wanted(attempt: &AttemptId, amount: i64) -> RefundWanted {
     RefundWanted { id: RefundId::generate(noon()), attempt: attempt.clone(), amount: Amount::new(amount), now: noon() }
 }
 
-async fn request(shop: &Shop, wanted: RefundWanted) -> Result<Refund, RefundRefused> {
+async fn request(shop: &Shop, wanted: RefundWanted) -> Result<Refund, RefundRefusal> {
     match shop.refunds.request(&task(), wanted).await {
         Ok(refund) => Ok(refund),
-        Err(RefundError::Refused(refused)) => Err(refused),
-        Err(RefundError::Fault(fault)) => panic!("{}", fault.chain()),
+        Err(Failure::Refused(refused)) => Err(refused),
+        Err(Failure::Fault(fault)) => panic!("{}", fault.chain()),
     }
 }
 
@@ -67,11 +68,11 @@ async fn what_was_captured_is_given_back_and_no_more(place: Place) {
     let refund = request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
     assert_eq!((refund.money.amount, refund.state, refund.tries), (Amount::new(1_000), RefundState::Requested, 0));
     assert_eq!((refund.attempt, refund.reference.0.as_str()), (attempt.clone(), "gateway-k1"));
-    let too_much = Err(RefundRefused::TooMuch { left: Amount::new(500) });
+    let too_much = Err(RefundRefusal::TooMuch { left: Amount::new(500) });
     assert_eq!(request(&shop, wanted(&attempt, 501)).await, too_much);
-    assert_eq!(request(&shop, wanted(&attempt, 0)).await, Err(RefundRefused::NotPositive));
+    assert_eq!(request(&shop, wanted(&attempt, 0)).await, Err(RefundRefusal::NotPositive));
     request(&shop, wanted(&attempt, 500)).await.expect("recorded");
-    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefused::TooMuch { left: Amount::ZERO }));
+    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefusal::TooMuch { left: Amount::ZERO }));
     assert_eq!(place.raw().count("refund"), 2);
 }
 
@@ -82,7 +83,7 @@ async fn what_failed_can_be_asked_for_again(place: Place) {
     let claimed = claim(&shop, HOUR).await.remove(0);
     record(&shop, &claimed, RefundState::Failed("no".into())).await;
     request(&shop, wanted(&attempt, 1_500)).await.expect("recorded");
-    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefused::TooMuch { left: Amount::ZERO }));
+    assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefusal::TooMuch { left: Amount::ZERO }));
 }
 
 async fn those_who_ask_at_once_get_no_more_than_was_captured(place: Place) {
@@ -124,7 +125,7 @@ async fn what_was_not_captured_is_not_given_back(place: Place) {
         attempts.push(paid(&shop, key, outcome).await.id);
     }
     for attempt in &attempts {
-        assert_eq!(request(&shop, wanted(attempt, 1)).await, Err(RefundRefused::NotCaptured), "{attempt}");
+        assert_eq!(request(&shop, wanted(attempt, 1)).await, Err(RefundRefusal::NotCaptured), "{attempt}");
     }
     assert_eq!(place.raw().count("refund"), 0);
     // What is captured later can be given back later; what was let go cannot.

@@ -11,11 +11,11 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::checkout::{
-    Answer, COMPLETE, CancelCommand, Checkout, CheckoutError, CheckoutId, CompleteCommand, CreateCommand, Outcome,
+    Answer, COMPLETE, CancelCommand, Checkout, CheckoutId, CheckoutRefusal, CompleteCommand, CreateCommand, Outcome,
     Status, UpdateCommand,
 };
 use domain::context::{Deadline, RequestContext};
-use domain::fault::{Fault, FaultKind};
+use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::Channel;
 use tokio::sync::watch;
 
@@ -175,8 +175,10 @@ async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Check
 }
 
 /// A command that was not run or not finished is a fault like those it can end with.
-fn flatten(answer: Result<Result<Answer, CheckoutError>, Fault>) -> Result<Answer, CheckoutError> {
-    answer.unwrap_or_else(|fault| Err(CheckoutError::Fault(fault)))
+fn flatten(
+    answer: Result<Result<Answer, Failure<CheckoutRefusal>>, Fault>,
+) -> Result<Answer, Failure<CheckoutRefusal>> {
+    answer.unwrap_or_else(|fault| Err(Failure::Fault(fault)))
 }
 
 /// Renders an outcome. The same outcome always gives the same bytes, so a repetition is answered like the first.
@@ -184,11 +186,11 @@ fn respond(
     ctx: &RequestContext,
     surface: &Surface,
     success: StatusCode,
-    answer: Result<Answer, CheckoutError>,
+    answer: Result<Answer, Failure<CheckoutRefusal>>,
 ) -> HttpResponse {
     let Answer { outcome, replayed } = match answer {
         Ok(answer) => answer,
-        Err(CheckoutError::Fault(fault)) => {
+        Err(Failure::Fault(fault)) => {
             return fault_problem(ctx, &fault).respond(Some(ctx.request_id().as_str()));
         }
         Err(error) => return checkout_error(ctx, &error),

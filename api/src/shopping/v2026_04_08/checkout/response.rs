@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::checkout::{Checkout, Line, Status};
+use domain::checkout::{Checkout, Line};
 use domain::customer::{Address, Buyer};
 use domain::fulfillment::Fulfillment;
 use domain::payment::Instrument;
@@ -243,7 +243,7 @@ pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
     CheckoutDto {
         ucp: of_checkout(&surface.handlers),
         id: checkout.id.to_string(),
-        status: status(checkout.status),
+        status: checkout.status.into_str(),
         currency: checkout.currency.code(),
         line_items: details.lines.iter().map(line).collect(),
         buyer: details.buyer.as_ref().map(buyer),
@@ -275,17 +275,6 @@ pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
             id: order.id.to_string(),
             permalink_url: page(buyer_pages::ORDER_PATH, order.page.as_str()),
         }),
-    }
-}
-
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Incomplete => "incomplete",
-        Status::RequiresEscalation => "requires_escalation",
-        Status::ReadyForComplete => "ready_for_complete",
-        Status::CompleteInProgress => "complete_in_progress",
-        Status::Completed => "completed",
-        Status::Canceled => "canceled",
     }
 }
 
