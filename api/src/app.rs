@@ -79,6 +79,8 @@ pub enum StartError {
     Database(#[from] OpenError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("cannot listen on {address}: {error}. Set {variable} to another address, or end what listens there")]
+    Listen { variable: &'static str, address: SocketAddr, error: std::io::Error },
     #[error("TUCKSHOP_SIMULATION_LEDGER_PATH: {} cannot be used: {error}", path.display())]
     Ledger { path: PathBuf, error: std::io::Error },
     #[error("the demo catalogue could not be imported: {0}")]
@@ -456,7 +458,7 @@ const BACKLOG: i32 = 4_096;
 const SOCKET_BUFFER: usize = 64 * 1024;
 
 /// Binds the address, so that a port that is taken is told before anything else is opened.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // As the standard library does: a restart need not wait for connections of the process before it.
@@ -468,7 +470,5 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
-    bound().map_err(|error: std::io::Error| {
-        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
+    bound().map_err(|error| StartError::Listen { variable, address, error })
 }

@@ -13,7 +13,7 @@ use domain::payment::{AttemptStore, GatewayEvent};
 use serde_json::json;
 use slog::{info, warn};
 
-use crate::http::{Body, Problem, Routes, fault_problem};
+use crate::http::{Body, Field, Problem, Routes, fault_problem};
 use crate::runtime::Supervisor;
 
 /// Reads an event if its signature is good at the given time. The header is the one that the gateway signs in.
@@ -48,7 +48,7 @@ async fn event(
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let now = payments.clock.now();
-    let header = req.headers().get("stripe-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = Field::of(req.headers(), "stripe-signature").text().unwrap_or_default();
     let event = (payments.read)(&body.0, header, now).map_err(|refused| problem(&ctx, &refused))?;
     let id = event.id.clone();
     let is_new = payments.attempts.record_event(&ctx, event, now).await.map_err(|fault| fault_problem(&ctx, &fault))?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use slog::{Drain, FnValue, Level, LevelFilter, Logger, OwnedKVList, Record, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
+use slog_term::{Decorator, RecordDecorator};
 
 use crate::config::LogFormat;
 use crate::instant::rfc3339;
@@ -68,11 +69,97 @@ pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush,
         (LogFormat::Json, Output::Standard) => detach(json_lines(io::stdout()), level, &lost),
         (LogFormat::Json, Output::Error) => detach(json_lines(io::stderr()), level, &lost),
         (LogFormat::Terminal, _) => {
-            let decorator = slog_term::TermDecorator::new().stderr().build();
+            let decorator = OneLine(slog_term::TermDecorator::new().stderr().build());
             detach(slog_term::FullFormat::new(decorator).use_utc_timestamp().build(), level, &lost)
         }
     };
     (log, flush, lost)
+}
+
+/// The terminal format with each record in one line: control characters of messages and values are escaped. Errors of
+/// client libraries have line ends, and a value may repeat what a stranger sent.
+struct OneLine<D>(D);
+
+impl<D: Decorator> Decorator for OneLine<D> {
+    fn with_record<F>(&self, record: &Record<'_>, values: &OwnedKVList, write: F) -> io::Result<()>
+    where
+        F: FnOnce(&mut dyn RecordDecorator) -> io::Result<()>,
+    {
+        self.0.with_record(record, values, |to| write(&mut OneLineRecord { to, in_text: false }))
+    }
+}
+
+struct OneLineRecord<'a> {
+    to: &'a mut dyn RecordDecorator,
+    /// What is written belongs to a message, a key or a value.
+    in_text: bool,
+}
+
+impl OneLineRecord<'_> {
+    fn text(&mut self, start: fn(&mut dyn RecordDecorator) -> io::Result<()>) -> io::Result<()> {
+        self.in_text = true;
+        start(self.to)
+    }
+
+    fn between(&mut self, start: fn(&mut dyn RecordDecorator) -> io::Result<()>) -> io::Result<()> {
+        self.in_text = false;
+        start(self.to)
+    }
+}
+
+impl io::Write for OneLineRecord<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.in_text {
+            return self.to.write(bytes);
+        }
+        for piece in bytes.split_inclusive(u8::is_ascii_control) {
+            match piece.split_last() {
+                Some((last, rest)) if last.is_ascii_control() => {
+                    self.to.write_all(rest)?;
+                    write!(self.to, "{}", last.escape_ascii())?;
+                }
+                _ => self.to.write_all(piece)?,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl RecordDecorator for OneLineRecord<'_> {
+    fn reset(&mut self) -> io::Result<()> {
+        self.between(|to| to.reset())
+    }
+    fn start_whitespace(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_whitespace())
+    }
+    fn start_msg(&mut self) -> io::Result<()> {
+        self.text(|to| to.start_msg())
+    }
+    fn start_timestamp(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_timestamp())
+    }
+    fn start_level(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_level())
+    }
+    fn start_comma(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_comma())
+    }
+    fn start_key(&mut self) -> io::Result<()> {
+        self.text(|to| to.start_key())
+    }
+    fn start_value(&mut self) -> io::Result<()> {
+        self.text(|to| to.start_value())
+    }
+    fn start_location(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_location())
+    }
+    fn start_separator(&mut self) -> io::Result<()> {
+        self.between(|to| to.start_separator())
+    }
 }
 
 /// What libraries report, at warning or above. Below that they quote what they send and receive.
@@ -260,7 +347,8 @@ impl io::Write for Kept {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+/// A level as log lines and the configuration name it.
+pub fn level_name(level: Level) -> &'static str {
     match level {
         Level::Critical => "critical",
         Level::Error => "error",
@@ -326,6 +414,26 @@ mod tests {
             let text = String::from_utf8(bytes).expect("text");
             let parsed = text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count();
             assert_eq!((counter.count(), parsed), (lost, whole), "{script:?}");
+        }
+    }
+
+    #[test]
+    fn record_in_the_terminal_format_is_one_line_whatever_its_values_hold() {
+        for (value, shown) in [
+            ("connection refused\n\tIs the server running?\n", r"connection refused\n\tIs the server running?\n"),
+            ("a\r\nb", r"a\r\nb"),
+            ("\u{1b}[2Jcleared", r"\x1b[2Jcleared"),
+            ("caf\u{e9} \u{2014} whole", "caf\u{e9} \u{2014} whole"),
+            ("", ""),
+        ] {
+            let output = Output::default();
+            let decorator = OneLine(slog_term::PlainSyncDecorator::new(output.clone()));
+            let log = Logger::root(slog_term::FullFormat::new(decorator).build().ignore_res(), o!());
+            slog::info!(log, "a\nmessage"; "error" => value, "after" => 1);
+            let text = String::from_utf8(output.0.lock().expect("not poisoned").1.clone()).expect("text");
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.ends_with('\n') && text.contains(r"a\nmessage") && text.contains("after: 1"), "{text}");
+            assert!(text.contains(&format!("error: {shown}")), "{text}");
         }
     }
 

@@ -15,6 +15,8 @@ mod clocks;
 mod database_down;
 #[path = "faults/deadlines.rs"]
 mod deadlines;
+#[path = "faults/demo.rs"]
+mod demo;
 #[path = "faults/departures.rs"]
 mod departures;
 #[path = "faults/disk.rs"]

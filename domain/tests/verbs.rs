@@ -7,13 +7,13 @@ use domain::PortFuture;
 use domain::checkout::{
     Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutExpiry, CheckoutId, CheckoutRefusal,
     CheckoutRequest, CheckoutStore, CreateCheckout, CreateCommand, NewCheckout, Outcome, Settlement, UpdateCheckout,
-    UpdateCommand, Write,
+    UpdateCommand,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::{Fingerprint, IdempotencyPurge, IdempotencyStore, Key, KeyClaim, RETENTION};
+use domain::idempotency::{Fingerprint, IdempotencyPurge, IdempotencyStore, Key, KeyClaim, RETENTION, Write};
 use domain::money::Currency;
 use domain::task::{BackgroundTask, Progress};
 use time::macros::datetime;

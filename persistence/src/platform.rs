@@ -27,7 +27,11 @@ impl PlatformStore for SqlPlatformStore {
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
-        self.database.run(ctx, Operation::repeatable_write("platform.pin"), move |tx| Ok(pin(tx, &pinned)?))
+        self.database.run(
+            ctx,
+            Operation::repeatable_write("platform.pin", "it sets what it would set again"),
+            move |tx| Ok(pin(tx, &pinned)?),
+        )
     }
 
     fn list(&self, ctx: &RequestContext, limit: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {

@@ -13,9 +13,10 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
     let database = config.effective().into_iter().find(|(name, _)| name == "TUCKSHOP_DATABASE_URL");
     let database = database.map_or_else(String::new, |(_, value)| value);
     let secret = secret.map_or("off", Secret::expose);
-    let payments = match &config.payment.gateway_url {
-        Some(_) => "payments go to the configured gateway",
-        None => "payments are simulated",
+    // The token that the demo pays with by itself is the simulated handler's.
+    let (payments, token) = match &config.payment.gateway_url {
+        Some(_) => ("payments go to the configured gateway", " --token pm_card_visa"),
+        None => ("payments are simulated", ""),
     };
     writeln!(
         io::stdout(),
@@ -24,7 +25,7 @@ pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret
          database    {database}\n  \
          profile     {url}/.well-known/ucp\n  \
          simulation  Simulation-Secret: {secret}\n\n  \
-         Buy something:  cargo run -- demo --url {url}      (in another terminal)\n  \
+         Buy something:  cargo run -- demo --url {url}{token}      (in another terminal)\n  \
          Stop:           Ctrl-C\n",
         config.shop.name
     )

@@ -1,6 +1,5 @@
 //! `tuckshop deliveries`: what was told of orders, what was not and why; another try, or none.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,7 +12,7 @@ use domain::outbox::{
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, failed};
+use super::{DONE, Outcome, failed};
 use crate::instant::rfc3339 as text;
 
 #[derive(Subcommand)]
@@ -80,7 +79,7 @@ const MOST_DESTINATIONS: u32 = 10_000;
 /// Rows changed in one transaction.
 const BATCH: u32 = 500;
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     let done = match command {
         Command::List { state, destination, limit } => list(session, state, destination, limit),
         Command::Destinations { limit } => destinations(session, limit),

@@ -1,6 +1,5 @@
 //! `tuckshop demo`: one purchase against a running shop, as a platform would make it.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::Stopwatch;
@@ -11,8 +10,8 @@ use tokio::runtime::Runtime;
 
 use super::demo_platform::{Event, Platform};
 use super::output::say;
-use super::{DONE, failed};
-use crate::config::Config;
+use super::{DONE, Outcome, failed, misused};
+use crate::config::{Config, Mode};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -22,7 +21,12 @@ pub(super) fn run(
     url: Option<String>,
     items: Vec<String>,
     token: String,
-) -> ExitCode {
+) -> Outcome {
+    if url.is_none() && config.mode == Mode::Production {
+        let why = "tuckshop: the demo buys from a shop in development mode, and this is the configuration of one in \
+                   production mode. `--url` names another shop";
+        return misused(why.to_owned());
+    }
     let url = match (url, config.http.socket_address()) {
         (Some(url), _) => url.trim_end_matches('/').to_owned(),
         (None, Ok(address)) => config.public_url(address),
@@ -121,12 +125,24 @@ impl Shopper {
         let millis = watch.elapsed().as_secs_f64() * 1_000.0;
         say!("{what:<36} {method:<4} {} {millis:>7.1} ms  {request_id}", status.as_u16());
         if !status.is_success() || answer["ucp"]["status"] == "error" {
-            let why = answer["content"].as_str().or(answer["messages"][0]["content"].as_str()).unwrap_or("no reason");
-            return Err(format!(
-                "{method} {path} was refused: {why} (`--item SKU` buys something else, `--token TOKEN` pays otherwise.)"
-            ));
+            let message = &answer["messages"][0];
+            let why = answer["content"].as_str().or(message["content"].as_str()).unwrap_or("no reason");
+            let code = answer["code"].as_str().or(message["code"].as_str()).unwrap_or_default();
+            return Err(format!("{method} {path} was refused: {why}{}", remedy(code)));
         }
         Ok(answer)
+    }
+}
+
+/// What another call of the demo can do about a refusal with this code.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "out_of_stock" | "item_unavailable" => " (`--item SKU` buys something else.)",
+        "payment_failed" | "unknown_payment_handler" | "unknown_payment_instrument" => {
+            " (`--token TOKEN` pays otherwise: `success_token` in simulation, `pm_card_visa` at Stripe's test account and \
+             at paysim.)"
+        }
+        _ => "",
     }
 }
 
@@ -140,8 +156,9 @@ fn without_order(checkout: &Value) -> String {
             )
         }
         _ => {
-            let why = checkout["messages"][0]["content"].as_str().unwrap_or("no reason");
-            format!("no order was placed: {why}")
+            let message = &checkout["messages"][0];
+            let why = message["content"].as_str().unwrap_or("no reason");
+            format!("no order was placed: {why}{}", remedy(message["code"].as_str().unwrap_or_default()))
         }
     }
 }
@@ -155,5 +172,27 @@ fn print_totals(checkout: &Value) {
             total["display_text"].as_str().unwrap_or_default(),
             Money { amount, currency }.to_string()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_has_a_remedy_only_where_another_call_helps() {
+        for (code, option) in [
+            ("out_of_stock", "--item"),
+            ("item_unavailable", "--item"),
+            ("payment_failed", "--token"),
+            ("unknown_payment_instrument", "--token"),
+        ] {
+            assert!(remedy(code).contains(option), "{code}");
+        }
+        for code in
+            ["unavailable", "storage_full", "deadline_exceeded", "draining", "internal", "checkout_not_ready", ""]
+        {
+            assert_eq!(remedy(code), "", "{code}");
+        }
     }
 }

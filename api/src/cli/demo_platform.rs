@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::time::Duration;
 
+use actix_web::http::KeepAlive;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -28,6 +30,8 @@ pub(super) struct Event {
 const MOST_EVENTS: usize = 16;
 /// The first webhook goes out at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the answers that are being written may take. The shop reads them at once.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 impl Platform {
     pub(super) fn open() -> io::Result<Self> {
@@ -41,7 +45,9 @@ impl Platform {
         format!("profile=\"http://{}/profile.json\"", self.address)
     }
 
-    /// Does `purchase`, and when it is done waits a little for the shop to tell of it.
+    /// Runs `purchase`, and when it is done waits for a webhook about it. Returns when every request that arrived is
+    /// answered, or after [`LAST_ANSWERS`]: a webhook without an answer counts as not delivered, and the shop would repeat
+    /// it to an address where nothing listens.
     pub(super) async fn during<T, E>(
         self,
         purchase: impl Future<Output = Result<T, E>>,
@@ -54,15 +60,24 @@ impl Platform {
                 .route("/profile.json", web::get().to(move || async move { profile(address) }))
                 .route("/orders", web::post().to(receive))
         });
-        let server = server.workers(1).disable_signals().listen(listener)?.run();
+        // A connection ends with its answer, so that the stop need not wait for idle ones.
+        let server = server.workers(1).keep_alive(KeepAlive::Disabled).disable_signals();
+        let server = server.shutdown_timeout(LAST_ANSWERS.as_secs()).listen(listener)?.run();
+        let (handle, mut server) = (server.handle(), pin!(server));
         let work = async {
             purchase.await?;
             Ok(tokio::time::timeout(PATIENCE, events.recv()).await.ok().flatten())
         };
-        tokio::select! {
-            ended = server => Err(ended.err().unwrap_or_else(|| io::Error::other("the platform's server ended"))),
-            done = work => Ok(done),
-        }
+        let done = tokio::select! {
+            ended = &mut server => {
+                return Err(ended.err().unwrap_or_else(|| io::Error::other("the platform's server ended")));
+            }
+            done = work => done,
+        };
+        let stop = async { tokio::join!(handle.stop(true), server) };
+        // What is not answered by now never will be.
+        let _ = tokio::time::timeout(LAST_ANSWERS, stop).await;
+        Ok(done)
     }
 }
 

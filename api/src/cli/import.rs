@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::output::say;
-use super::{DONE, failed};
+use super::{DONE, Outcome, cannot_open, failed};
 use crate::app;
 use crate::config::Config;
 use crate::csv::{Positions, read_directory};
@@ -23,14 +22,14 @@ use crate::csv::{Positions, read_directory};
 /// A million rows take a minute or two; nothing takes longer than this.
 const TIME: Duration = Duration::from_secs(15 * 60);
 
-pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> ExitCode {
+pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> Outcome {
     let read = match read_directory(directory, config.shop.currency) {
         Ok(read) => read,
         Err(error) => return failed(&format!("nothing was imported\n{error}")),
     };
     let importer = match app::importer(config, log, runtime.handle()) {
         Ok(importer) => importer,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return cannot_open(&error),
     };
     let rows = read.batch.rows();
     let bar = bar(rows);
@@ -65,9 +64,18 @@ fn told(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
     };
     match (positions.problem(refusal), refusal) {
         (Some(problem), _) => problem.to_string(),
-        (None, ImportRefusal::TooMany { what, limit }) => format!("the shop would have more than {limit} {what}"),
+        (None, ImportRefusal::TooMany { what, limit }) => too_many(what, *limit),
         (None, other) => format!("{other:?}"),
     }
+}
+
+/// The limit is one of the whole shop, so that no row is at fault alone.
+fn too_many(what: &str, limit: usize) -> String {
+    let file = if what.contains("promotion") { "promotions.csv" } else { "shipping_rates.csv" };
+    format!(
+        "{file}: the shop would have more than {limit} {what}, those that it has already included: leave some out, or \
+         give them the ids of those that they replace"
+    )
 }
 
 /// Shown on a terminal only; elsewhere it would be noise.
@@ -77,4 +85,21 @@ fn bar(rows: usize) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {eta} left");
     ProgressBar::new(rows as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_of_the_shop_is_told_with_the_file_that_exceeds_it() {
+        for (what, file) in [
+            ("shipping rates", "shipping_rates.csv: "),
+            ("shipping rates of one country", "shipping_rates.csv: "),
+            ("free-shipping promotions", "promotions.csv: "),
+        ] {
+            let told = too_many(what, 500);
+            assert!(told.starts_with(file) && told.contains(what) && told.contains("leave some out"), "{told}");
+        }
+    }
 }

@@ -1,14 +1,12 @@
 //! `tuckshop keys`: what the shop signs with.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use domain::clock::Timestamp;
 use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, failed};
+use super::{DONE, Outcome, failed};
 use crate::instant::rfc3339 as at;
 
 #[derive(Subcommand)]
@@ -31,7 +29,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     match command {
         Command::List => list(session),
         Command::Rotate { .. } if session.tools.keys_are_configured => {
@@ -45,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
     }
 }
 
-fn list(session: &Session<'_>) -> ExitCode {
+fn list(session: &Session<'_>) -> Outcome {
     let keys = match session.wait(session.tools.keys.keys(&session.ctx)) {
         Ok(keys) => keys,
         Err(fault) => return failed(&fault.chain()),
@@ -89,7 +87,7 @@ fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
     }
 }
 
-fn rotate(session: &Session<'_>, at_once: bool) -> ExitCode {
+fn rotate(session: &Session<'_>, at_once: bool) -> Outcome {
     match session.wait(session.tools.signer.rotate(&session.ctx, at_once)) {
         Ok(key) => {
             say!("{} signs from {} on.", key.id, at(key.signs_from));
@@ -99,7 +97,7 @@ fn rotate(session: &Session<'_>, at_once: bool) -> ExitCode {
     }
 }
 
-fn revoke(session: &Session<'_>, id: &str) -> ExitCode {
+fn revoke(session: &Session<'_>, id: &str) -> Outcome {
     match session.wait(session.tools.signer.revoke(&session.ctx, id)) {
         Ok(Some(revoked)) => {
             say!("{id} is revoked: it signs nothing any more and is published no longer.");

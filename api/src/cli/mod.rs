@@ -22,10 +22,11 @@ use clap::{Parser, Subcommand};
 use slog::{Logger, info};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::app::{self, StartError};
 use crate::config::{Config, Environment, markdown};
+use crate::log;
 use crate::log::Output;
-use crate::{app, log};
-use output::{complain, say};
+use output::{complain, one_line, say};
 use tools::Session;
 
 /// A shop backend that takes orders reliably. Settings come from the environment; see `tuckshop config`.
@@ -42,7 +43,7 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date and exit.
     Migrate,
-    /// Import CSV files: all rows or none.
+    /// Import CSV files. A mistake in any row stores nothing; more than 1,000 rows are stored in parts.
     Import {
         /// Where products.csv, inventory.csv and the others are; see docs/IMPORT.md.
         directory: PathBuf,
@@ -64,20 +65,28 @@ enum Command {
     Keys(keys::Command),
     /// Buy something from a running shop in development mode and print each step.
     Demo {
-        /// Where the shop is. Default: the configured address.
+        /// Where the shop is. Default: the configured address, in development mode only.
         #[arg(long)]
         url: Option<String>,
         /// What to buy, by SKU; may be given several times. Default: two things of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
         items: Vec<String>,
-        /// What to pay with: a token of the shop's payment handler. Default: one that the simulated handler charges.
+        /// What to pay with: a token of the shop's payment handler. Default: one that the simulated handler charges. At
+        /// Stripe's test account and at paysim: pm_card_visa.
         #[arg(long, default_value = "success_token")]
         token: String,
     },
 }
 
-const DONE: ExitCode = ExitCode::SUCCESS;
-const FAILED: ExitCode = ExitCode::FAILURE;
+/// How a command ended.
+struct Outcome {
+    code: u8,
+    /// What to print on standard error, after the last line of the log.
+    why: Option<String>,
+}
+
+const DONE: Outcome = Outcome { code: 0, why: None };
+const FAILED: Outcome = Outcome { code: 1, why: None };
 const MISUSED: u8 = 2;
 const UNSAID: u8 = 3;
 
@@ -86,24 +95,27 @@ pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let code = run_command(arguments, environment);
-    if !output::is_lost() {
-        return code;
+    let Outcome { mut code, why } = run_command(arguments, environment);
+    if let Some(why) = why {
+        complain!("{why}");
     }
-    complain!("tuckshop: the output could not be written");
-    if code == DONE { ExitCode::from(UNSAID) } else { code }
+    if output::is_lost() {
+        complain!("tuckshop: the output could not be written");
+        code = if code == DONE.code { UNSAID } else { code };
+    }
+    ExitCode::from(code)
 }
 
 fn run_command(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> ExitCode {
+) -> Outcome {
     let command = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command.unwrap_or(Command::Serve),
         Err(error) => {
             let printed = error.print();
             if error.use_stderr() {
-                return ExitCode::from(MISUSED);
+                return Outcome { code: MISUSED, why: None };
             }
             output::note(printed);
             return DONE;
@@ -117,8 +129,7 @@ fn run_command(
     let config = match Config::read(&environment) {
         Ok(config) => config,
         Err(mistakes) => {
-            complain!("The configuration is wrong:\n{}", mistakes.to_string().trim_end());
-            return ExitCode::from(MISUSED);
+            return misused(format!("The configuration is wrong:\n{}", mistakes.to_string().trim_end()));
         }
     };
     if let Command::Config { .. } = command {
@@ -138,7 +149,7 @@ fn run_command(
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
-    let code = match command {
+    let outcome = match command {
         Command::Serve => serve::run(&config, &log, lost, &runtime),
         Command::Migrate => migrate(&config, &log, &runtime),
         Command::Import { directory } => import::run(&config, &log, &runtime, &directory),
@@ -154,7 +165,7 @@ fn run_command(
     };
     // Whatever a stuck statement still holds must not hold the exit.
     runtime.shutdown_background();
-    code
+    outcome
 }
 
 fn with_tools(
@@ -162,24 +173,32 @@ fn with_tools(
     log: &Logger,
     runtime: &Runtime,
     name: &'static str,
-    command: impl FnOnce(&Session<'_>) -> ExitCode,
-) -> ExitCode {
+    command: impl FnOnce(&Session<'_>) -> Outcome,
+) -> Outcome {
     match Session::open(config, log, runtime, name) {
         Ok(session) => command(&session),
-        Err(error) => failed(&error.to_string()),
+        Err(error) => cannot_open(&error),
     }
 }
 
-fn migrate(config: &Config, log: &Logger, runtime: &Runtime) -> ExitCode {
+fn migrate(config: &Config, log: &Logger, runtime: &Runtime) -> Outcome {
     match app::migrate(config, log, runtime.handle()) {
         Ok(0) => say!("The schema is current."),
         Ok(applied) => say!("{applied} migration(s) applied."),
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return cannot_open(&error),
     }
     DONE
 }
 
-fn failed(why: &str) -> ExitCode {
-    complain!("tuckshop: {why}");
-    FAILED
+fn failed(why: &str) -> Outcome {
+    Outcome { why: Some(format!("tuckshop: {why}")), ..FAILED }
+}
+
+/// What could not be opened, in one line: client libraries break theirs.
+fn cannot_open(error: &StartError) -> Outcome {
+    failed(&one_line(&error.to_string()))
+}
+
+fn misused(why: String) -> Outcome {
+    Outcome { code: MISUSED, why: Some(why) }
 }

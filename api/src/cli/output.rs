@@ -31,6 +31,12 @@ pub(super) fn to_error(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// The lines of a text as one.
+pub(super) fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 /// Notes the outcome of a write to standard output.
 pub(super) fn note(written: io::Result<()>) {
     if written.is_err() {
@@ -40,4 +46,20 @@ pub(super) fn note(written: io::Result<()>) {
 
 pub(super) fn is_lost() -> bool {
     LOST.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_text_become_one() {
+        for (text, line) in [
+            ("one", "one"),
+            ("refused\n\tIs the server running?\n", "refused Is the server running?"),
+            ("not now\r\n", "not now"),
+        ] {
+            assert_eq!(one_line(text), line, "{text:?}");
+        }
+    }
 }

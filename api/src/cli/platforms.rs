@@ -1,7 +1,6 @@
 //! `tuckshop platforms`: the platforms whose profiles are pinned.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
@@ -12,7 +11,7 @@ use url::Url;
 
 use super::output::say;
 use super::tools::Session;
-use super::{DONE, failed};
+use super::{DONE, Outcome, failed};
 use crate::file;
 use crate::shopping::v2026_04_08::VERSION;
 
@@ -48,7 +47,7 @@ const MOST: u32 = 1_000;
 /// A profile larger than this is none.
 const LARGEST_PROFILE: u64 = 256 * 1_024;
 
-pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
+pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     match command {
         Command::Add { platform, pinned: Pinned { profile, webhook_url } } => {
             if let Err(why) = session.tools.check_platform(platform.as_str()) {
@@ -69,7 +68,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> ExitCode {
     }
 }
 
-fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Option<String>) -> ExitCode {
+fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Option<String>) -> Outcome {
     let id = id_of(platform);
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
@@ -82,7 +81,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     }
 }
 
-fn list(session: &Session<'_>) -> ExitCode {
+fn list(session: &Session<'_>) -> Outcome {
     match session.wait(session.tools.platforms.list(&session.ctx, MOST + 1)) {
         Ok(platforms) => {
             let first = platforms.get(..MOST as usize).unwrap_or(&platforms);
@@ -100,7 +99,7 @@ fn list(session: &Session<'_>) -> ExitCode {
     }
 }
 
-fn remove(session: &Session<'_>, platform: Url) -> ExitCode {
+fn remove(session: &Session<'_>, platform: Url) -> Outcome {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {

@@ -1,7 +1,6 @@
 //! `tuckshop serve`.
 
 use std::convert::Infallible;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use domain::context::{Deadline, RequestContext, TraceContext};
@@ -11,7 +10,7 @@ use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{DONE, FAILED, banner, failed};
+use super::{DONE, FAILED, Outcome, banner, cannot_open};
 use crate::app::{self, App, StartError};
 use crate::config::{Config, LogFormat, Mode};
 use crate::csv;
@@ -25,11 +24,11 @@ const DEMO_IMPORT: Duration = Duration::from_secs(30);
 /// For a look at what waits. It holds up the start, so it is short.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> ExitCode {
+pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Outcome {
     match runtime.block_on(serve(config, log, lost, runtime)) {
         Ok(Ending::Drained) => DONE,
         Ok(Ending::Left(_)) => FAILED,
-        Err(error) => failed(&error.to_string()),
+        Err(error) => cannot_open(&error),
     }
 }
 
@@ -38,18 +37,21 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
     let ignored = ignored_signals()?;
     limits::raise_open_files(config, log);
-    let listener = app::bind(config.http.socket_address()?)?;
+    // Before the database is opened: a start that fails here leaves nothing behind.
+    let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
+    let operations = config.operations.socket_address()?;
+    let operations = operations.map(|address| app::bind("TUCKSHOP_OPERATIONS_ADDRESS", address)).transpose()?;
     if config.mode == Mode::Development {
         fill_an_empty_shop(config, log, runtime).await?;
     }
     let app = App::build(config, log, lost, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
-    let operations = config.operations.socket_address()?.map(app::bind).transpose()?;
     if let Some(operations) = &operations {
         info!(log, "listening for operations"; "op" => "http.listen", "operations_address" => operations.local_addr()?);
     }
     if app.shopping.surface.handlers.is_empty() {
-        warn!(log, "no payment handler is configured: checkouts can be made but not completed"; "op" => "app.build");
+        warn!(log, "no payment handler is configured: only checkouts that cost nothing can be completed";
+            "op" => "app.build");
     }
     if config.mail.host.is_none() {
         info!(log, "no mail relay is configured: orders are not confirmed by mail"; "op" => "app.build");

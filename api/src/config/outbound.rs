@@ -124,7 +124,7 @@ impl Section for WebhookConfig {
         setting("at_once_per_platform", "Tries at once to one platform, by all processes together."),
         setting(
             "keys_path",
-            "A file of private keys to sign with (PKCS #8 in PEM, P-256): the first signs, all are published. Not set: keys are made by the shop and kept in its database; see `tuckshop keys`.",
+            "A file of private keys to sign with, each once (PEM, PKCS #8 or SEC 1, on the curve P-256): the first signs, all are published. Not set: keys are made by the shop and kept in its database; see `tuckshop keys`.",
         ),
     ];
 }
@@ -149,7 +149,7 @@ pub enum EmailProtection {
 #[serde(default, deny_unknown_fields)]
 pub struct EmailConfig {
     pub host: Option<String>,
-    #[validate(range(min = 1))]
+    #[validate(range(min = 1, max = 65_535))]
     pub port: Option<u16>,
     pub tls: EmailProtection,
     pub username: Option<String>,
@@ -171,7 +171,7 @@ impl Section for EmailConfig {
             "host",
             "The SMTP relay that order confirmations are handed to. Not set: no mail is written, and `port`, `tls`, `username`, `password`, `from` and `ca_path` are mistakes.",
         ),
-        setting("port", "Not set: 465, 587 or 25, as `tls` says."),
+        setting("port", "The port of the relay. Not set: 465, 587 or 25, as `tls` says."),
         setting(
             "tls",
             "`implicit`: from the first byte. `starttls`: before anything is told. `none`: for a relay on this machine only.",

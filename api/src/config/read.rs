@@ -186,13 +186,13 @@ fn section<S: Section + Default + DeserializeOwned + Validate>(
         let field = name[S::PREFIX.len()..].to_lowercase();
         let message = match S::SETTINGS.iter().find(|setting| setting.name == field) {
             None => "is not a setting".to_owned(),
-            Some(setting) => format!("{}. {}", expected(&error.to_string()), setting.help),
+            Some(setting) => explained(&expected(&error.to_string()), setting.help),
         };
         mistakes.add(name, message);
     }
     let section = read(good).unwrap_or_default();
     if let Err(errors) = section.validate() {
-        flatten(S::PREFIX, &errors, mistakes);
+        flatten::<S>(&errors, mistakes);
     }
     section
 }
@@ -203,7 +203,8 @@ fn expected(error: &str) -> String {
         _ if error.contains("too large") || error.contains("too small") => "a whole number within reason",
         _ if error.contains("digit") || error.contains("integer") => "a whole number",
         _ if error.contains("`true` or `false`") => "true or false",
-        _ => match error.split_once("expected ") {
+        // The rejected value is before the last one, and may hold the same word.
+        _ => match error.rsplit_once("expected ") {
             Some((_, form)) if error.contains("unknown variant") => form,
             _ => return "cannot be read".to_owned(),
         },
@@ -211,21 +212,32 @@ fn expected(error: &str) -> String {
     format!("must be {form}")
 }
 
+/// What is wrong, and what the setting is for.
+fn explained(wrong: &str, help: &str) -> String {
+    format!("{wrong}. {help}")
+}
+
 /// The validator's own text would repeat the rejected value.
-fn flatten(prefix: &str, errors: &ValidationErrors, mistakes: &mut Mistakes) {
+fn flatten<S: Section>(errors: &ValidationErrors, mistakes: &mut Mistakes) {
     let mut fields: Vec<_> = errors.field_errors().into_iter().collect();
     fields.sort_by_key(|(field, _)| field.to_string());
     for (field, errors) in fields {
         for error in errors {
             let bound = |name: &str| error.params.get(name).map(ToString::to_string);
-            let message = match (error.code.as_ref(), bound("min"), bound("max")) {
-                ("range", Some(min), Some(max)) => format!("must be between {min} and {max}"),
-                ("range", None, Some(max)) => format!("must be at most {max}"),
-                ("length", Some(min), Some(max)) => format!("must be {min} to {max} characters long"),
-                ("url", ..) => "must be a URL".to_owned(),
-                (code, ..) => format!("is not valid ({code})"),
+            let bounds = match (bound("min"), bound("max")) {
+                (Some(min), Some(max)) => format!("between {min} and {max}"),
+                (Some(min), None) => format!("at least {min}"),
+                (None, Some(max)) => format!("at most {max}"),
+                (None, None) => "within its bounds".to_owned(),
             };
-            mistakes.add(format!("{prefix}{}", field.to_uppercase()), message);
+            let wrong = match error.code.as_ref() {
+                "range" => format!("must be {bounds}"),
+                "length" => format!("must have {bounds} characters"),
+                "url" => "must be a URL".to_owned(),
+                _ => "cannot be used".to_owned(),
+            };
+            let help = S::SETTINGS.iter().find(|setting| setting.name == field.as_ref()).map_or("", |it| it.help);
+            mistakes.add(format!("{}{}", S::PREFIX, field.to_uppercase()), explained(&wrong, help));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
 //! an address or a sender, is asked of the composition root.
 
+use std::net::{IpAddr, SocketAddr};
+
 use domain::secret::Secret;
 use time::Date;
 use time::macros::format_description;
@@ -29,18 +31,7 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             "production mode needs `true`: signatures are not verified yet, so a caller that names a platform is taken for it. Read what that means in docs/CONFIGURATION.md",
         );
     }
-    let addresses =
-        [(ADDRESS, config.http.socket_address().map(Some)), (OPERATIONS, config.operations.socket_address())];
-    for (variable, address) in addresses {
-        match address {
-            Ok(Some(address)) if config.mode == Mode::Development && !address.ip().is_loopback() => mistakes.add(
-                variable,
-                "development mode accepts loopback addresses only: anyone who reaches it can take goods for free",
-            ),
-            Ok(_) => {}
-            Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
-        }
-    }
+    addresses(config, mistakes);
     if config.mode == Mode::Production && is_special_sqlite(config.database.url.expose()) {
         mistakes
             .add("TUCKSHOP_DATABASE_URL", "must be the path of a file in production mode: nothing in memory is kept");
@@ -66,6 +57,36 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
             "must not exceed TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS: nothing could ever be completed",
         );
     }
+}
+
+fn addresses(config: &Config, mistakes: &mut Mistakes) {
+    let (shop, operations) = (config.http.socket_address().map(Some), config.operations.socket_address());
+    for (variable, address, danger) in [
+        (ADDRESS, &shop, "anyone who reaches it can take goods for free"),
+        (OPERATIONS, &operations, "anyone who reaches it can read what the shop is doing"),
+    ] {
+        match address {
+            Ok(Some(address)) if config.mode == Mode::Development && !address.ip().is_loopback() => {
+                mistakes.add(variable, format!("development mode accepts loopback addresses only: {danger}"));
+            }
+            Ok(_) => {}
+            Err(_) => mistakes.add(variable, "must be host:port, and the host must have an address"),
+        }
+    }
+    if let (Ok(Some(shop)), Ok(Some(operations))) = (shop, operations)
+        && overlap(shop, operations)
+    {
+        mistakes.add(OPERATIONS, "must be another address than TUCKSHOP_HTTP_ADDRESS, or another port");
+    }
+}
+
+/// Whether a process that listens on one of them cannot listen on the other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // An unspecified address is every address of its family; one of IPv6 takes IPv4 as well.
+    let covers = |ip: IpAddr, covered: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || covered.is_ipv4());
+    let (ip, another) = (one.ip(), other.ip());
+    // The system picks a free port for 0.
+    one.port() != 0 && one.port() == other.port() && (ip == another || covers(ip, another) || covers(another, ip))
 }
 
 fn payment(config: &Config, mistakes: &mut Mistakes) {
@@ -238,6 +259,26 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_overlap_when_one_listener_excludes_the_other() {
+        for (one, other, expected) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "127.0.0.1:8081", false),
+            ("127.0.0.1:8080", "127.0.0.2:8080", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:8080", "127.0.0.1:8080", true),
+            ("0.0.0.0:8080", "[::1]:8080", false),
+            ("[::]:8080", "127.0.0.1:8080", true),
+            ("[::]:8080", "0.0.0.0:8080", true),
+            ("[::1]:8080", "127.0.0.1:8080", false),
+        ] {
+            let parse = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(overlap(parse(one), parse(other)), expected, "{one} {other}");
+            }
+        }
+    }
 
     #[test]
     fn a_name_is_spoken_for_by_the_domain_that_it_reverses() {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slog::Level;
 use validator::Validate;
 
+use crate::log::level_name;
+
 /// What a section is called in the environment, and what its settings are for.
 pub trait Section {
     const PREFIX: &'static str;
@@ -123,7 +125,7 @@ impl Section for ShopConfig {
         setting("name", "What the shop calls itself on its pages."),
         setting(
             "currency",
-            "ISO 4217 code of all prices. It is stored with every amount; rows in another currency are not sold.",
+            "The ISO 4217 code of all prices, in capital letters such as `USD`. It is stored with every amount; rows in another currency are not sold.",
         ),
         setting("terms_url", "The terms of service, shown with every checkout."),
         setting("privacy_url", "The privacy policy, shown with every checkout."),
@@ -369,11 +371,16 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Erro
     String::deserialize(deserializer).map(Secret::new)
 }
 
+/// The levels of a line, as `TUCKSHOP_LOG_LEVEL` and the log name them. slog reads other words as well.
+const LEVELS: [Level; 6] = [Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical];
+const LEVEL_NAMES: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
+
 fn level_to_word<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&level.as_str().to_lowercase())
+    serializer.serialize_str(level_name(*level))
 }
 
 fn level_from_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
     let word = String::deserialize(deserializer)?;
-    word.parse().map_err(|()| serde::de::Error::custom("no such log level"))
+    let level = LEVELS.into_iter().find(|level| level_name(*level) == word);
+    level.ok_or_else(|| serde::de::Error::unknown_variant(&word, &LEVEL_NAMES))
 }

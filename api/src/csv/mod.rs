@@ -20,8 +20,7 @@ pub use directory::read_directory;
 pub use problem::{Problem, Problems, ReadError};
 use table::{Reading, Rows, Table};
 
-/// Rows of all files together. They are held in memory and stored in one transaction, which on SQLite keeps every
-/// other writer waiting.
+/// Rows of all files together. They are held in memory.
 pub const MAX_ROWS: usize = 1_000_000;
 
 /// Bytes of one file: it is read as a whole. A million rows of ordinary length are well below.
@@ -71,15 +70,21 @@ impl Positions {
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
             }
             ImportRefusal::SameRate { row, id } => {
-                let message = format!("is the same as that of the rate {:?} in the shop", id.0);
+                let message = format!(
+                    "is the same as that of the rate {0:?} in the shop: give this row the id {0:?}, or name both rates in the file",
+                    id.0
+                );
                 (rows::SHIPPING_RATES.file, self.shipping_rates.get(*row), rows::COUNTRY_AND_LEVEL, message)
             }
             ImportRefusal::SameEmail { row, id } => {
-                let message = format!("is the same as that of the customer {id:?} in the shop");
+                let message = format!(
+                    "is the same as that of the customer {id:?} in the shop: give this row the id {id:?}, or name both customers in the file"
+                );
                 (rows::CUSTOMERS.file, self.customers.get(*row), "email", message)
             }
             ImportRefusal::TooManyAddresses { row, limit } => {
-                let message = format!("would have more than {limit} addresses");
+                let message =
+                    format!("would have more than {limit} addresses, those in the shop included: leave some out");
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
             ImportRefusal::TooMany { .. } | ImportRefusal::Interrupted { .. } => return None,
@@ -202,15 +207,15 @@ mod tests {
         for (refused, shown) in [
             (
                 ImportRefusal::SameRate { row: 0, id: OptionId("old".into()) },
-                "shipping_rates.csv:2: country_code and service_level: is the same as that of the rate \"old\" in the shop",
+                "shipping_rates.csv:2: country_code and service_level: is the same as that of the rate \"old\" in the shop: give this row the id \"old\", or name both rates in the file",
             ),
             (
                 ImportRefusal::SameEmail { row: 1, id: "b".into() },
-                "customers.csv:4: email: is the same as that of the customer \"b\" in the shop",
+                "customers.csv:4: email: is the same as that of the customer \"b\" in the shop: give this row the id \"b\", or name both customers in the file",
             ),
             (
                 ImportRefusal::TooManyAddresses { row: 0, limit: 50 },
-                "addresses.csv:2: customer_id: would have more than 50 addresses",
+                "addresses.csv:2: customer_id: would have more than 50 addresses, those in the shop included: leave some out",
             ),
         ] {
             assert_eq!(read.positions.problem(&refused).expect("a row's fault").to_string(), shown);

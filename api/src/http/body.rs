@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use domain::context::RequestContext;
 use futures_util::StreamExt;
 
-use super::Problem;
+use super::{Field, Problem};
 
 /// The limits of a body.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +33,9 @@ impl FromRequest for Body {
         let ctx = req.extensions().get::<RequestContext>().cloned();
         let announced =
             req.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let is_json = match req.headers().get(CONTENT_TYPE) {
-            None => true,
-            Some(value) => value.to_str().is_ok_and(|text| {
+        let is_json = match Field::of(req.headers(), CONTENT_TYPE) {
+            Field::Missing => true,
+            field => field.text().is_some_and(|text| {
                 text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
             }),
         };
@@ -91,7 +91,7 @@ fn is_plain(headers: &HeaderMap) -> bool {
 }
 
 fn other_type() -> Problem {
-    let content = "The body must be application/json";
+    let content = "The body must be application/json, and Content-Type must not be there twice";
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", content)
 }
 

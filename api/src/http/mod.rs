@@ -2,12 +2,14 @@
 
 mod body;
 pub mod connection;
+mod field;
 mod json;
 mod problem;
 mod routes;
 mod scope;
 
 pub use body::{Body, BodyLimits};
+pub use field::Field;
 pub use json::{ObjectOnly, document, json, typed};
 pub use problem::{Problem, fault_problem};
 pub use routes::Routes;

@@ -21,8 +21,8 @@ use futures_util::FutureExt;
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
 use super::routes::MatchedRoute;
+use super::{Field, Problem};
 use crate::config::Networks;
 use crate::runtime::Shutdown;
 
@@ -130,7 +130,7 @@ fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext, platf
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    Field::of(headers, name).text()
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -141,13 +141,16 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The caller's own limit, if it is shorter than ours.
 fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
-    let Some(value) = headers.get(&REQUEST_TIMEOUT) else { return Ok(ours) };
-    let millis = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let millis = millis.and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
+    let field = Field::of(headers, &REQUEST_TIMEOUT);
+    if field == Field::Missing {
+        return Ok(ours);
+    }
+    let digits = field.text().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let millis = digits.and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
     let millis = millis.ok_or_else(|| {
         Problem::bad_request(
             "invalid_request_timeout",
-            "Request-Timeout-Ms must be a whole number of milliseconds above 0",
+            "Request-Timeout-Ms must be given once, as a whole number of milliseconds above 0",
         )
     })?;
     Ok(ours.min(Duration::from_millis(millis)))

@@ -19,7 +19,7 @@ use domain::secret::Secret;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::http::{Body, Problem, Routes, fault_problem, json as parse};
+use crate::http::{Body, Field, Problem, Routes, fault_problem, json as parse};
 use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
 use local_program::LocalProgram;
@@ -52,12 +52,12 @@ async fn simulate_shipping(
     ctx: web::ReqData<RequestContext>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let given = req.headers().get("simulation-secret").and_then(|value| value.to_str().ok());
-    if given != Some(simulation.secret.expose()) {
+    let given = Field::of(req.headers(), "simulation-secret");
+    if given.text() != Some(simulation.secret.expose()) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "wrong_simulation_secret",
-            "Simulation-Secret is missing or wrong",
+            "Simulation-Secret is missing, wrong or there twice",
         ));
     }
     ship_everything(&simulation, &ctx, &id).await

@@ -101,6 +101,14 @@ impl Request {
         self
     }
 
+    /// Adds a header beside those of the same name.
+    #[must_use]
+    pub fn and_header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a header value");
+        self.headers.append(HeaderName::from_static(name), value);
+        self
+    }
+
     #[must_use]
     pub fn without(mut self, name: &'static str) -> Self {
         self.headers.remove(name);

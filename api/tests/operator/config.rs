@@ -3,6 +3,9 @@
 use crate::kit::Place;
 use crate::kit::command::{tuckshop, tuckshop_at};
 
+/// Longer than any setting may be that has a greatest length below 100.
+const LONG: &str = "0123456789012345678901234567890123456789012345678901234567890123456789";
+
 /// The variables that are complained about, one a line, in the order of the lines.
 fn named(complaint: &str) -> Vec<&str> {
     complaint.lines().filter_map(|line| line.split_once(": ")).map(|(variable, _)| variable).collect()
@@ -82,6 +85,28 @@ fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
 fn what_cannot_be_read_is_told_with_what_should_stand_there() {
     for (name, value, expected) in [
         ("TUCKSHOP_MAIL_PORT", "99999", "must be a whole number within reason."),
+        ("TUCKSHOP_MAIL_PORT", "0", "must be between 1 and 65535. The port of the relay."),
+        ("TUCKSHOP_SIMULATION_SLOW_MS", "60001", "must be at most 60000. How late"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", LONG, "must have between 1 and 64 characters. The version"),
+        ("TUCKSHOP_SHOP_TERMS_URL", "terms", "must be a URL. The terms of service"),
+        ("TUCKSHOP_SHOP_CURRENCY", "usd", "cannot be read. The ISO 4217 code of all prices, in capital letters"),
+        ("TUCKSHOP_LOG_LEVEL", "warn", "must be one of `trace`, `debug`, `info`, `warning`, `error`, `critical`."),
+        ("TUCKSHOP_LOG_LEVEL", "crit", "must be one of `trace`"),
+        ("TUCKSHOP_LOG_LEVEL", "err", "must be one of `trace`"),
+        ("TUCKSHOP_LOG_LEVEL", "WARNING", "must be one of `trace`"),
+        ("TUCKSHOP_LOG_LEVEL", "Info", "must be one of `trace`"),
+        (
+            "TUCKSHOP_HTTP_ADDRESS",
+            "0.0.0.0:9",
+            "development mode accepts loopback addresses only: anyone who reaches it can take goods",
+        ),
+        (
+            "TUCKSHOP_OPERATIONS_ADDRESS",
+            "0.0.0.0:9",
+            "development mode accepts loopback addresses only: anyone who reaches it can read",
+        ),
+        ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:8080", "must be another address than TUCKSHOP_HTTP_ADDRESS"),
+        ("TUCKSHOP_OPERATIONS_ADDRESS", "localhost:8080", "must be another address than TUCKSHOP_HTTP_ADDRESS"),
         ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "-1", "must be a whole number."),
         ("TUCKSHOP_SIMULATION_ENABLED", "yes", "must be true or false."),
         ("TUCKSHOP_MAIL_TLS", "ssl", "must be one of `implicit`, `starttls`, `none`."),
@@ -91,6 +116,21 @@ fn what_cannot_be_read_is_told_with_what_should_stand_there() {
         assert_eq!(finished.code, 2, "{}", finished.err);
         assert!(finished.err.contains(&format!("{name}: {expected}")), "{}", finished.err);
     }
+}
+
+#[test]
+fn documented_log_levels_are_accepted() {
+    for level in ["trace", "debug", "info", "warning", "error", "critical"] {
+        let finished = tuckshop(&["config"], &[("TUCKSHOP_LOG_LEVEL", level)]);
+        assert_eq!(finished.code, 0, "{}", finished.err);
+        assert!(finished.out.lines().any(|line| line == format!("TUCKSHOP_LOG_LEVEL={level}")), "{}", finished.out);
+    }
+}
+
+#[test]
+fn ports_that_the_system_picks_are_two() {
+    let any = [("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0")];
+    assert_eq!(tuckshop(&["config"], &any).code, 0);
 }
 
 #[test]
@@ -107,10 +147,13 @@ fn no_value_is_repeated() {
             ("TUCKSHOP_SHOP_TERMS_URL", "hunter2"),
             ("TUCKSHOP_SHOP_CURRENCY", "hunter2"),
             ("TUCKSHOP_MODE", "hunter2"),
+            // The words of an error that the form is taken from.
+            ("TUCKSHOP_LOG_FORMAT", "expected hunter2"),
+            ("TUCKSHOP_LOG_LEVEL", "x`, expected hunter2"),
         ],
     );
     assert_eq!(finished.code, 2);
-    assert_eq!(named(&finished.err).len(), 9, "{}", finished.err);
+    assert_eq!(named(&finished.err).len(), 11, "{}", finished.err);
     assert!(!finished.err.contains("hunter2"), "{}", finished.err);
 }
 

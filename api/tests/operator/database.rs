@@ -123,9 +123,34 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
 async fn an_address_that_is_taken_is_told(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_HTTP_ADDRESS", &address)]);
-    assert_eq!(finished.code, 1);
-    assert!(finished.err.contains(&format!("cannot listen on {address}")), "{}", finished.err);
+    for variable in ["TUCKSHOP_HTTP_ADDRESS", "TUCKSHOP_OPERATIONS_ADDRESS"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = directory.path().join("shop.db");
+        let url = format!("sqlite://{}", database.display());
+        let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), (variable, &address)];
+        let finished = tuckshop_at(&place, &["serve"], &settings);
+        assert_eq!(finished.code, 1);
+        assert!(finished.err.contains(&format!("cannot listen on {address}: ")), "{}", finished.err);
+        assert!(finished.err.contains(&format!(". Set {variable} to another address")), "{}", finished.err);
+        assert!(!database.exists(), "the database was opened");
+    }
+}
+
+/// The log is written by a thread of its own. Why a start failed comes after its last line, and in a line of its own.
+async fn reason_of_a_failed_start_is_the_last_line(place: Place) {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for _ in 0..10 {
+        let settings = [
+            ("TUCKSHOP_HTTP_ADDRESS", address.as_str()),
+            ("TUCKSHOP_LOG_FORMAT", "terminal"),
+            ("TUCKSHOP_SERVICE_HOST", "10.0.0.1"),
+        ];
+        let finished = tuckshop_at(&place, &["serve"], &settings);
+        let lines: Vec<&str> = finished.err.lines().collect();
+        assert!(lines.first().is_some_and(|line| line.contains("service links were ignored")), "{}", finished.err);
+        assert!(lines.last().is_some_and(|line| line.starts_with("tuckshop: cannot listen on ")), "{}", finished.err);
+    }
 }
 
 async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
@@ -139,8 +164,15 @@ async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
 }
 
 mod on_a_file {
-    use super::{a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told};
-    crate::on_sqlite!(a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told);
+    use super::{
+        a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told,
+        reason_of_a_failed_start_is_the_last_line,
+    };
+    crate::on_sqlite!(
+        a_second_process_on_one_file_is_refused_by_name,
+        an_address_that_is_taken_is_told,
+        reason_of_a_failed_start_is_the_last_line,
+    );
 }
 
 mod on_a_server {

@@ -107,12 +107,12 @@ async fn what_the_shop_has_already_is_named_by_line(place: Place) {
         (
             "shipping_rates.csv",
             rates("\nusa,USA,standard,9,US"),
-            "shipping_rates.csv:3: country_code and service_level: is the same as that of the rate \"us\" in the shop",
+            "shipping_rates.csv:3: country_code and service_level: is the same as that of the rate \"us\" in the shop: give this row the id \"us\", or name both rates in the file",
         ),
         (
             "customers.csv",
             customers("tom,Tom,tom@example.com\neve,Eve,ADA@example.com"),
-            "customers.csv:3: email: is the same as that of the customer \"ada\" in the shop",
+            "customers.csv:3: email: is the same as that of the customer \"ada\" in the shop: give this row the id \"ada\", or name both customers in the file",
         ),
     ] {
         let finished = import(&place, &[(file, &text)]);

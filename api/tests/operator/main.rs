@@ -7,6 +7,7 @@ mod kit;
 
 mod config;
 mod database;
+mod demo;
 mod import;
 mod limits;
 mod lists;

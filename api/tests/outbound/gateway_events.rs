@@ -131,6 +131,8 @@ async fn forged_old_and_strange_events_are_refused_and_change_nothing(place: Pla
         let answer = answer.problem(401, "bad_signature");
         assert!(!answer.text().contains("evt_forged") && !answer.text().contains(&intent), "{what}");
     }
+    let twice = shop.server.post_nothing("/payments/events").header("stripe-signature", &good);
+    twice.and_header("stripe-signature", &good).raw(event.clone()).await.problem(401, "bad_signature");
     let unreadable = "not an event";
     let header = signature(&[SECRET.to_owned()], shop.gateway.now(), unreadable);
     tell(&shop, unreadable, &header).await.problem(400, "malformed_event");

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::kit::Place;
 use crate::kit::basket::{basket, checkout_path, id};
+use crate::kit::server::SECRET;
 
 async fn whoever_asks_must_say_who_they_are(place: Place) {
     let server = place.serve().await;
@@ -32,6 +33,34 @@ async fn whoever_asks_must_say_who_they_are(place: Place) {
             request.clone().header("ucp-agent", malformed).await.problem(400, "invalid_profile_url");
         }
     }
+}
+
+/// A proxy may read the one and the shop the other.
+async fn header_that_is_there_twice_is_refused_or_ignored(place: Place) {
+    let server = place.serve().await;
+    let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
+    let profile = "profile=\"http://localhost:9999/profiles/test.json\"";
+    for (name, first, second, status, code) in [
+        ("idempotency-key", "first", "second", 400, "invalid_idempotency_key"),
+        ("idempotency-key", "same", "same", 400, "invalid_idempotency_key"),
+        ("ucp-agent", profile, profile, 400, "invalid_profile_url"),
+        ("request-timeout-ms", "5000", "6000", 400, "invalid_request_timeout"),
+        ("content-type", "application/json", "text/plain", 415, "unsupported_media_type"),
+        ("content-type", "application/json", "application/json", 415, "unsupported_media_type"),
+    ] {
+        create.clone().header(name, first).and_header(name, second).await.problem(status, code);
+    }
+    let shipping = server.post_nothing("/testing/simulate-shipping/x").header("simulation-secret", SECRET);
+    shipping.clone().await.problem(404, "not_found");
+    shipping.and_header("simulation-secret", SECRET).await.problem(403, "wrong_simulation_secret");
+
+    // What is only carried along counts as not given.
+    let answer = server.get("/livez").header("request-id", "one").and_header("request-id", "two").await.expect(200);
+    assert!(answer.header("request-id").is_some_and(|id| id != "one" && id != "two"));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let given = format!("00-{trace}-00f067aa0ba902b7-01");
+    let answer = server.get("/livez").header("traceparent", &given).and_header("traceparent", &given).await;
+    assert!(answer.expect(200).header("traceparent").is_some_and(|started| !started.contains(trace)));
 }
 
 async fn a_version_that_is_not_served_is_refused(place: Place) {
@@ -161,6 +190,7 @@ async fn an_operator_can_ask_how_it_fares(place: Place) {
 
 crate::on_sqlite!(
     whoever_asks_must_say_who_they_are,
+    header_that_is_there_twice_is_refused_or_ignored,
     a_version_that_is_not_served_is_refused,
     a_request_id_is_echoed_or_made,
     every_kind_of_answer_carries_the_request_id,

@@ -17,11 +17,11 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Checkout, CheckoutId};
-use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement, Write};
+use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
-use crate::idempotency::{KeyClaim, KeyRefusal};
+use crate::idempotency::{KeyClaim, KeyRefusal, Write};
 use crate::payment::{
     Attempt, AttemptId, AttemptStore, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentOutcome,
     PaymentReference, until_recorded,
@@ -307,7 +307,7 @@ impl CompleteCheckout {
                 Begun::InProgress | Begun::Claimed { .. } => {}
             }
         }
-        Err(KeyRefusal::InProgress.into())
+        Err(CheckoutRefusal::Key(KeyRefusal::InProgress).into())
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutRefusal, CheckoutStore, NewCheckout, Write};
+use super::ports::{Answer, CheckoutRefusal, CheckoutStore, NewCheckout};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::Failure;
 use crate::id::PageToken;
-use crate::idempotency::KeyClaim;
+use crate::idempotency::{KeyClaim, Write};
 use crate::money::Currency;
 
 #[derive(Clone)]

@@ -36,6 +36,6 @@ pub use message::{Message, MessageCode, Severity, Subject};
 pub use model::{
     BuyerContext, Checkout, CheckoutId, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status,
 };
-pub use ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement, Write};
+pub use ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement};
 pub use totals::{Total, TotalKind, Totals};
 pub use update::{UpdateCheckout, UpdateCommand};

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
 use crate::id::PageToken;
-use crate::idempotency::{KeyClaim, KeyRefusal};
+use crate::idempotency::{self, KeyClaim, KeyRefusal, Write};
 use crate::money::Currency;
 use crate::payment::{Attempt, AttemptId, Instrument, PaymentOutcome};
 use serde::{Deserialize, Serialize};
@@ -78,13 +78,6 @@ pub trait CheckoutStore: Send + Sync {
     ) -> PortFuture<(u32, u32), Fault>;
 }
 
-/// What every write brings: the claim on its idempotency key, and the time it happens at.
-#[derive(Clone, Debug)]
-pub struct Write {
-    pub claim: KeyClaim,
-    pub now: Timestamp,
-}
-
 /// A checkout about to be made.
 #[derive(Clone, Debug)]
 pub struct NewCheckout {
@@ -95,12 +88,7 @@ pub struct NewCheckout {
     pub request: CheckoutRequest,
 }
 
-/// What a keyed write came to, and whether it was this call that did it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub outcome: Outcome,
-    pub replayed: bool,
-}
+pub type Answer = idempotency::Answer<Outcome>;
 
 /// Every definite end of a keyed write. A snapshot of it is stored with the key, in the transaction of the effect, and
 /// is what a repetition is answered with.
@@ -172,8 +160,8 @@ pub enum CheckoutRefusal {
 
 impl Refusal for CheckoutRefusal {}
 
-impl From<KeyRefusal> for Failure<CheckoutRefusal> {
+impl From<KeyRefusal> for CheckoutRefusal {
     fn from(refusal: KeyRefusal) -> Self {
-        Self::Refused(CheckoutRefusal::Key(refusal))
+        Self::Key(refusal)
     }
 }

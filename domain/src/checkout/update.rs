@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::model::{CheckoutId, CheckoutRequest};
-use super::ports::{Answer, CheckoutRefusal, CheckoutStore, Write};
+use super::ports::{Answer, CheckoutRefusal, CheckoutStore};
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::Failure;
-use crate::idempotency::KeyClaim;
+use crate::idempotency::{KeyClaim, Write};
 
 #[derive(Clone)]
 pub struct UpdateCheckout {

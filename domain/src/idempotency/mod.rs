@@ -8,6 +8,6 @@ mod model;
 mod ports;
 mod purge;
 
-pub use model::{Fingerprint, Key, KeyClaim, KeyRefusal, RETENTION};
+pub use model::{Answer, Fingerprint, Key, KeyClaim, KeyRefusal, RETENTION, Write};
 pub use ports::IdempotencyStore;
 pub use purge::IdempotencyPurge;

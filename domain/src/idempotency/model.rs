@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::context::PlatformId;
 
 /// How long an outcome is replayed: twice what the protocol demands, as it recommends.
@@ -46,6 +47,20 @@ pub struct KeyClaim {
     pub resource: String,
     pub key: Key,
     pub fingerprint: Fingerprint,
+}
+
+/// What every keyed write brings: the claim on its idempotency key, and the time it happens at.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub claim: KeyClaim,
+    pub now: Timestamp,
+}
+
+/// What a keyed write came to, and whether an earlier call with the same key did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<O> {
+    pub outcome: O,
+    pub replayed: bool,
 }
 
 /// Why a claim was refused.

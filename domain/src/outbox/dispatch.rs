@@ -146,7 +146,7 @@ fn report(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
         Recorded::Stale(meanwhile) => {
             let log = log.new(slog::o!("came_of_it" => word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
-                StaleClaim::ClaimTerms => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
+                StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
                     warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.into_str());
                 }

@@ -8,13 +8,13 @@ use domain::PortFuture;
 use domain::catalog::Sku;
 use domain::checkout::{
     Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompleteCheckout,
-    CompleteCommand, CompletionLimits, Details, Line, LineId, NewCheckout, Outcome, Settlement, Status, Totals, Write,
+    CompleteCommand, CompletionLimits, Details, Line, LineId, NewCheckout, Outcome, Settlement, Status, Totals,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::{Fingerprint, Key, KeyClaim};
+use domain::idempotency::{Fingerprint, Key, KeyClaim, Write};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
     Attempt, AttemptId, AttemptState, AttemptStore, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,

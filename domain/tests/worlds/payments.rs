@@ -6,13 +6,13 @@ use std::time::Duration;
 use domain::PortFuture;
 use domain::checkout::{
     Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, NewCheckout, Outcome,
-    Settlement, Write,
+    Settlement,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Deadline, RequestContext, TraceContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
-use domain::idempotency::KeyClaim;
+use domain::idempotency::{KeyClaim, Write};
 use domain::money::{Amount, Currency, Money};
 use domain::payment::{
     Attempt, AttemptId, AttemptState, AttemptStore, Credential, Decline, GatewayEvent, GatewayState, HandlerId, Held,

@@ -1,5 +1,7 @@
 //! Keys that come from the configuration, for shops whose secrets are kept elsewhere.
 
+use std::collections::HashSet;
+
 use domain::PortFuture;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
@@ -27,7 +29,7 @@ impl FixedKeys {
         Self::new(&blocks.map(|block| Secret::new(format!("{BEGIN}{block}"))).collect::<Vec<_>>())
     }
 
-    /// PKCS #8 in PEM, one key each. At least one.
+    /// PKCS #8 or SEC 1 in PEM, one key each. At least one, and none twice.
     pub fn new(pems: &[Secret]) -> Result<Self, KeyError> {
         let keys = pems.iter().enumerate().map(|(position, pem)| {
             let id = KeyPair::from_pem(pem)?.id().to_owned();
@@ -35,7 +37,12 @@ impl FixedKeys {
             Ok(SigningKey { id, private: pem.clone(), created_at: LONG_AGO, signs_from, revoked_at: None })
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        if keys.is_empty() { Err(KeyError::Missing) } else { Ok(Self(keys)) }
+        let ids: HashSet<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+        match keys.len() {
+            0 => Err(KeyError::Missing),
+            count if ids.len() < count => Err(KeyError::Twice),
+            _ => Ok(Self(keys)),
+        }
     }
 }
 

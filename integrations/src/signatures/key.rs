@@ -28,6 +28,8 @@ pub enum KeyError {
     Unprintable,
     #[error("no key given")]
     Missing,
+    #[error("the same key is given twice: take one of them out")]
+    Twice,
     #[error("the cryptographic library failed")]
     Library,
 }

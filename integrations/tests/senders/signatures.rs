@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::clock::Clock;
 use domain::fault::FaultKind;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE, SigningKey};
-use integrations::signatures::{FixedKeys, KeyPair, SignedRequest, Signer, content_digest};
+use integrations::signatures::{FixedKeys, KeyError, KeyPair, SignedRequest, Signer, content_digest};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -213,6 +213,8 @@ async fn of_configured_keys_the_first_signs_and_all_are_published() {
     assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
     assert!(signer.revoke(&ctx(AMPLE), pairs[0].id()).await.is_err(), "and withdrawn there");
     assert!(FixedKeys::new(&[]).is_err());
+    let again = [pems[0].clone(), pems[1].clone(), pems[0].clone()];
+    assert_eq!(FixedKeys::new(&again).err(), Some(KeyError::Twice));
 }
 
 #[tokio::test]

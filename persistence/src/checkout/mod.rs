@@ -9,20 +9,19 @@ use std::sync::Arc;
 use domain::PortFuture;
 use domain::checkout::{
     Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, Facts, NewCheckout,
-    NothingToSell, Outcome, Settlement, Write, price,
+    NothingToSell, Outcome, Settlement, price,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, PlatformId, RequestContext};
 use domain::fault::{Failure, Fault};
 use domain::fulfillment::FulfillmentFacts;
 use domain::id::PageToken;
-use domain::idempotency::KeyClaim;
+use domain::idempotency::{KeyClaim, Write};
 use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError, refuse};
-use crate::idempotency::{self, Claimed};
-use crate::{catalog, customer, fulfillment, promotion};
+use crate::{catalog, customer, fulfillment, idempotency, promotion};
 
 pub struct SqlCheckoutStore {
     database: Database,
@@ -44,8 +43,9 @@ impl CheckoutStore for SqlCheckoutStore {
         checkout: NewCheckout,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
-        let op = Operation::repeatable_write("checkout.create");
-        self.database.run(ctx, op, move |tx| create(tx, &asker, &write, &checkout))
+        idempotency::once(&self.database, ctx, "checkout.create", write, move |tx, now| {
+            create(tx, &asker, now, &checkout)
+        })
     }
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
@@ -65,8 +65,9 @@ impl CheckoutStore for SqlCheckoutStore {
         request: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
-        let op = Operation::repeatable_write("checkout.update");
-        self.database.run(ctx, op, move |tx| update(tx, &asker, &write, &id, &request))
+        idempotency::once(&self.database, ctx, "checkout.update", write, move |tx, now| {
+            update(tx, &asker, now, &id, &request)
+        })
     }
 
     fn cancel(
@@ -76,19 +77,19 @@ impl CheckoutStore for SqlCheckoutStore {
         id: CheckoutId,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
-        let op = Operation::repeatable_write("checkout.cancel");
-        self.database.run(ctx, op, move |tx| cancel(tx, &asker, &write, &id))
+        idempotency::once(&self.database, ctx, "checkout.cancel", write, move |tx, now| cancel(tx, &asker, now, &id))
     }
 
     fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         let asker = Asker::of(ctx);
-        let op = Operation::repeatable_write("checkout.begin_completion");
+        let op = Operation::repeatable_write("checkout.begin_completion", "it claims an idempotency key first");
         self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, &begin))
     }
 
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
         let composer = self.composer.clone();
-        let op = Operation::repeatable_write("checkout.settle");
+        let op =
+            Operation::repeatable_write("checkout.settle", "it locks the attempt, which shows whether it is settled");
         let trace = *ctx.trace();
         self.database.run(ctx, op, move |tx| completion::settle(tx, &*composer, &settlement, trace))
     }
@@ -138,26 +139,12 @@ impl Asker {
     }
 }
 
-/// Claims the key, or ends the write with what is known of it.
-fn claim(tx: &mut Tx<'_>, write: &Write) -> Result<Option<Answer>, TxError<Failure<CheckoutRefusal>>> {
-    use domain::idempotency::KeyRefusal;
-    match idempotency::claim(tx, &write.claim, write.now)? {
-        Claimed::New => Ok(None),
-        Claimed::Answered(outcome) => Ok(Some(Answer { outcome: *outcome, replayed: true })),
-        Claimed::InProgress => Err(refuse(CheckoutRefusal::Key(KeyRefusal::InProgress))),
-        Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
-    }
-}
-
 fn create(
     tx: &mut Tx<'_>,
     asker: &Asker,
-    write: &Write,
+    now: Timestamp,
     new: &NewCheckout,
-) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
-    if let Some(answer) = claim(tx, write)? {
-        return Ok(answer);
-    }
+) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
     let facts = facts(tx, asker, &new.request, new.currency)?;
     let outcome = match price(&new.request, None, &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
@@ -169,8 +156,8 @@ fn create(
                 version: 1,
                 currency: new.currency,
                 page: new.page.clone(),
-                created_at: write.now,
-                updated_at: write.now,
+                created_at: now,
+                updated_at: now,
                 expires_at: new.expires_at,
                 attempt: None,
                 order: None,
@@ -180,52 +167,41 @@ fn create(
             Outcome::Checkout(checkout)
         }
     };
-    answer(tx, &write.claim, outcome)
+    Ok(outcome)
 }
 
 fn update(
     tx: &mut Tx<'_>,
     asker: &Asker,
-    write: &Write,
+    now: Timestamp,
     id: &CheckoutId,
     request: &CheckoutRequest,
-) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
-    if let Some(answer) = claim(tx, write)? {
-        return Ok(answer);
-    }
-    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);
+) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
+    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let facts = facts(tx, asker, request, checkout.currency)?;
     let outcome = match price(request, Some(&checkout.details), &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
-            let checkout = checkout.revised(details, status, write.now);
+            let checkout = checkout.revised(details, status, now);
             queries::save(tx, &checkout)?;
             Outcome::Checkout(checkout)
         }
     };
-    answer(tx, &write.claim, outcome)
+    Ok(outcome)
 }
 
 fn cancel(
     tx: &mut Tx<'_>,
     asker: &Asker,
-    write: &Write,
+    now: Timestamp,
     id: &CheckoutId,
-) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
-    if let Some(answer) = claim(tx, write)? {
-        return Ok(answer);
-    }
-    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(write.now);
+) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
+    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
-    let checkout = checkout.canceled(write.now);
+    let checkout = checkout.canceled(now);
     queries::save(tx, &checkout)?;
-    answer(tx, &write.claim, Outcome::Checkout(checkout))
-}
-
-fn answer(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: Outcome) -> Result<Answer, TxError<Failure<CheckoutRefusal>>> {
-    idempotency::store(tx, claim, &outcome)?;
-    Ok(Answer { outcome, replayed: false })
+    Ok(Outcome::Checkout(checkout))
 }
 
 /// Reads what pricing needs to know, and nothing that this request does not ask about.

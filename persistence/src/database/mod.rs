@@ -128,24 +128,24 @@ impl Degraded {
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
-    /// The body finds out by itself whether it has already happened.
-    repeatable: bool,
+    /// Why it may be run again although it perhaps happened, if it may.
+    repeatable: Option<&'static str>,
 }
 
 impl Operation {
     pub(crate) const fn read(name: &'static str) -> Self {
-        Self { name, mode: Mode::Read, repeatable: false }
+        Self { name, mode: Mode::Read, repeatable: None }
     }
     pub(crate) const fn write(name: &'static str) -> Self {
-        Self { name, mode: Mode::Write, repeatable: false }
+        Self { name, mode: Mode::Write, repeatable: None }
     }
 
-    /// A write that may be run once more although it perhaps happened, since then it does nothing and says what the
-    /// first run would have said. Its body begins by claiming an idempotency key, or by locking the row that tells; so
-    /// it also waits for a first run that is still alive on a connection that was lost. Or all it does is to set what
-    /// it would set again.
-    pub(crate) const fn repeatable_write(name: &'static str) -> Self {
-        Self { name, mode: Mode::Write, repeatable: true }
+    /// A write that may be run once more although it perhaps happened: then it changes nothing and returns what the
+    /// first run would have returned. The `reason` says why. Such a body begins by claiming an idempotency key or by
+    /// locking the row that shows it, so that it waits for a first run that is still alive on a connection that was
+    /// lost; or it only sets what it would set again. A keyed write uses [`crate::idempotency::once`].
+    pub(crate) const fn repeatable_write(name: &'static str, reason: &'static str) -> Self {
+        Self { name, mode: Mode::Write, repeatable: Some(reason) }
     }
 }
 

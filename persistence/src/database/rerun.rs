@@ -125,7 +125,7 @@ impl Database {
         }
         // In the file that is open now nothing could be found out.
         let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
-        if !operation.repeatable || self.disk_failed() || file_changed {
+        if operation.repeatable.is_none() || self.disk_failed() || file_changed {
             told("deferred");
             return Err(Failure::Unknown(unknown));
         }

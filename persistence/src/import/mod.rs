@@ -61,7 +61,7 @@ impl Import for SqlImport {
             for part in parts::of(batch) {
                 let part = Arc::new(part);
                 let (this, progress) = (part.clone(), progress.clone());
-                let op = Operation::repeatable_write("import.store");
+                let op = Operation::repeatable_write("import.store", "it stores the same rows again");
                 let store = move |tx: &mut Tx<'_>| {
                     checks::lock_limited(tx, &this.batch)?;
                     match this.is_whole {

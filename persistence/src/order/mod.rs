@@ -48,7 +48,10 @@ impl OrderStore for SqlOrderStore {
         now: Timestamp,
     ) -> PortFuture<Order, Failure<OrderRefusal>> {
         let composer = self.composer.clone();
-        let (trace, op) = (*ctx.trace(), Operation::repeatable_write("order.append"));
+        let (trace, op) = (
+            *ctx.trace(),
+            Operation::repeatable_write("order.append", "it locks the order, and skips changes that the order has"),
+        );
         self.database.run(ctx, op, move |tx| append(tx, &*composer, &id, &changes, trace, now))
     }
 }

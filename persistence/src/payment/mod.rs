@@ -37,12 +37,12 @@ impl AttemptStore for SqlAttemptStore {
         id: AttemptId,
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
-        let op = Operation::repeatable_write("payment.record_reference");
+        let op = Operation::repeatable_write("payment.record_reference", "it sets what it would set again");
         self.database.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
-        let op = Operation::repeatable_write("payment.record_unknown");
+        let op = Operation::repeatable_write("payment.record_unknown", "it sets what it would set again");
         self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
     }
 
@@ -59,7 +59,7 @@ impl AttemptStore for SqlAttemptStore {
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        let op = Operation::repeatable_write("payment.postpone");
+        let op = Operation::repeatable_write("payment.postpone", "it sets what it would set again");
         self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 
@@ -76,7 +76,7 @@ impl AttemptStore for SqlAttemptStore {
 
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
-        let op = Operation::repeatable_write("payment.record_captured");
+        let op = Operation::repeatable_write("payment.record_captured", "it ends only what is held");
         self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
     }
 

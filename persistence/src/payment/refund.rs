@@ -33,7 +33,11 @@ impl SqlRefundStore {
 
 impl RefundStore for SqlRefundStore {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
-        self.database.run(ctx, Operation::repeatable_write("refund.request"), move |tx| request(tx, &wanted))
+        self.database.run(
+            ctx,
+            Operation::repeatable_write("refund.request", "it locks the attempt, and returns a refund that is there"),
+            move |tx| request(tx, &wanted),
+        )
     }
 
     fn claim_due(
@@ -55,8 +59,11 @@ impl RefundStore for SqlRefundStore {
         at: Timestamp,
     ) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        self.database
-            .run(ctx, Operation::repeatable_write("refund.record"), move |tx| Ok(record(tx, &claimed, &state, at)?))
+        self.database.run(
+            ctx,
+            Operation::repeatable_write("refund.record", "it sets what it would set again"),
+            move |tx| Ok(record(tx, &claimed, &state, at)?),
+        )
     }
 }
 

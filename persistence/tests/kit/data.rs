@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::{
-    Begin, Begun, Checkout, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome, RequestedLine,
-    Settlement, Write,
+    Begin, Begun, Checkout, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome, RequestedLine, Settlement,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, Deadline, Platform, PlatformId, RequestContext, RequestId};
 use domain::customer::{Address, Buyer, DestinationId, Email};
 use domain::fulfillment::{FreeShipping, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
 use domain::id::PageToken;
-use domain::idempotency::{Fingerprint, Key, KeyClaim};
+use domain::idempotency::{Fingerprint, Key, KeyClaim, Write};
 use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
 use domain::money::{Amount, Currency, Money};
 use domain::order::{Order, OrderEvent};

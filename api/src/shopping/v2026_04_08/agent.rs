@@ -11,7 +11,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use url::{Host, Url};
 
 use super::{Shopping, VERSION};
-use crate::http::{NamedPlatform, Problem};
+use crate::http::{Field, NamedPlatform, Problem};
 
 /// Which platforms are let in, and which are known.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +37,10 @@ fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
     NamedPlatform::ask(&req.extensions());
-    let mut headers = req.headers().get_all("ucp-agent");
-    let header = match (headers.next(), headers.next()) {
-        (Some(header), None) => header.as_bytes(),
-        (Some(_), Some(_)) => return Err(invalid("UCP-Agent must be given once")),
-        (None, _) => return Err(invalid("The header UCP-Agent is required")),
+    let header = match Field::of(req.headers(), "ucp-agent") {
+        Field::Once(header) => header.as_bytes(),
+        Field::Repeated => return Err(invalid("UCP-Agent must be given once")),
+        Field::Missing => return Err(invalid("The header UCP-Agent is required")),
     };
     let platform = parse(header, shopping.surface.agents)?;
     NamedPlatform::note(&req.extensions(), &platform.id);

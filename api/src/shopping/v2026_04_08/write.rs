@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Surface;
 use super::problem::refused_key;
-use crate::http::Problem;
+use crate::http::{Field, Problem};
 
 /// Whether the idempotency records are, for a test, unreachable.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +41,14 @@ impl FromRequest for WriteKey {
 }
 
 fn key(req: &HttpRequest) -> Result<Key, Problem> {
-    let header = req.headers().get("idempotency-key").ok_or_else(|| {
-        Problem::bad_request("missing_idempotency_key", "The header Idempotency-Key is required for this request")
-    })?;
-    header.to_str().ok().and_then(Key::parse).ok_or_else(|| {
-        let content = format!("Idempotency-Key must be 1 to {} visible ASCII characters", Key::MAX_LENGTH);
+    let field = Field::of(req.headers(), "idempotency-key");
+    if field == Field::Missing {
+        let content = "The header Idempotency-Key is required for this request";
+        return Err(Problem::bad_request("missing_idempotency_key", content));
+    }
+    field.text().and_then(Key::parse).ok_or_else(|| {
+        let content =
+            format!("Idempotency-Key must be given once, with 1 to {} visible ASCII characters", Key::MAX_LENGTH);
         Problem::bad_request("invalid_idempotency_key", content)
     })
 }

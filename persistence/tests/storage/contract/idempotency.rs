@@ -140,7 +140,7 @@ async fn operations_and_platforms_have_keys_of_their_own(place: Place) {
     for kind in ["update", "complete"] {
         assert!(!write(&shop, kind, &id, "k1").await.expect("done"), "{kind}");
     }
-    let as_bob = |mut claimed: domain::checkout::Write| {
+    let as_bob = |mut claimed: domain::idempotency::Write| {
         claimed.claim.principal = PlatformId(BOB.into());
         claimed
     };

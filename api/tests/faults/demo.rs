@@ -1,0 +1,34 @@
+//! The demo's answer to its webhook is slow to be written: the demo ends after it.
+
+use std::process::Command;
+
+use crate::kit::command::tuckshop_at;
+use crate::kit::process::{Process, TUCKSHOP};
+use crate::kit::{PATIENCE, Place, until};
+use crate::recording::strace;
+
+/// Each write to a socket begins this much later, in microseconds. A process that does not wait for it ends long before.
+const WRITES_LATE: &str = "inject=sendto:delay_enter=200000";
+
+async fn demo_ends_after_its_answer_to_the_webhook_is_written(place: Place) {
+    let Some(strace) = strace("an answer of the demo that is written late") else { return };
+    let server = place.serve().await;
+    let url = server.url();
+    let mut demo = Process::start(
+        Command::new(&strace)
+            .args(["-f", "-q", "-o", "/dev/null", "-e", "trace=sendto", "-e", WRITES_LATE, TUCKSHOP])
+            .args(["demo", "--url", &url, "--item", "gift_card"])
+            .env_clear(),
+    );
+    let status = demo.wait(PATIENCE);
+    assert!(status.success(), "{}", demo.said());
+    until("nothing waits to be delivered", async || {
+        let waiting = tuckshop_at(&place, &["deliveries", "list", "--state", "pending"], &[]);
+        (waiting.out == "0 shown.").then_some(())
+    })
+    .await;
+    let delivered = tuckshop_at(&place, &["deliveries", "list", "--state", "delivered"], &[]);
+    assert!(delivered.out.lines().any(|line| line.ends_with("tries 1")), "{}", delivered.out);
+}
+
+crate::on_sqlite!(demo_ends_after_its_answer_to_the_webhook_is_written);
