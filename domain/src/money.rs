@@ -21,6 +21,10 @@ impl Amount {
     /// The highest unit price: ten thousand million major units of a currency with two decimals.
     pub const MAX_PRICE: i64 = 1_000_000_000_000;
 
+    /// The highest subtotal of a checkout. With the price of a delivery, each total is at most 2^53 - 1, the highest
+    /// integer that every client reads exactly.
+    pub const MAX_SUBTOTAL: i64 = 9_007_199_254_740_991 - Self::MAX_PRICE;
+
     pub const fn new(minor: i64) -> Self {
         Self(minor)
     }

@@ -10,7 +10,7 @@ use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeRefusal, OrderId, Shipment,
-    adjust, place, ship,
+    adjust, place, ship, ship_rest, take_back,
 };
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
@@ -97,12 +97,8 @@ fn variant(number: usize, price: i64) -> Variant {
 }
 
 fn refunded(order: Order, line: &LineId, units: i64) -> Order {
-    let lines = vec![ExpectedLine { line: line.clone(), quantity: -units }];
-    let amount = order.worth_of(line, units).map(|worth| -worth);
-    let status = AdjustmentStatus::Completed;
-    let adjustment = Adjustment { kind: "refund".into(), status, lines, amount, description: None };
     let id = format!("adj_{}", order.events.len());
-    adjust(order, id, adjustment, NOW).expect("there are that many units")
+    take_back(order, id, "refund".into(), line.clone(), units, NOW).expect("there are that many units")
 }
 
 #[test]
@@ -191,7 +187,11 @@ fn shipment_of_more_units_than_wanted_is_refused() {
         ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
         ("shipped", "li_1", 4, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
         ("shipped", "li_1", 1, Ok((1, LineStatus::Partial))),
-        ("shipped", "li_1", 0, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
+        ("shipped", "li_1", 0, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        ("shipped", "li_1", -1, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        ("delivered", "li_1", 0, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        ("delivered", "li_1", -5, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        ("delivered", "li_1", 4, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
         ("shipped", "li_1", i64::MAX, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
         ("shipped", "li_9", 1, Err(OrderChangeRefusal::UnknownLine(LineId("li_9".into())))),
     ] {
@@ -209,6 +209,9 @@ fn adjustment_changes_wanted_units_and_keeps_the_line() {
         (Completed, -1, Ok((2, LineStatus::Processing))),
         (Completed, -3, Ok((0, LineStatus::Removed))),
         (Failed, -3, Ok((3, LineStatus::Processing))),
+        (Completed, 0, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        (Failed, 0, Err(OrderChangeRefusal::NoUnits(LineId("li_1".into())))),
+        (Failed, -4, too_many()),
         (Completed, -4, too_many()),
         (Completed, 1, too_many()),
         (Completed, i64::MIN, too_many()),
@@ -217,6 +220,39 @@ fn adjustment_changes_wanted_units_and_keeps_the_line() {
         let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
         assert_eq!(outcome, expected, "{status:?} {quantity}");
     }
+}
+
+#[test]
+fn units_taken_back_are_limited_to_the_wanted_units_and_refund_what_was_paid() {
+    let li_1 = || LineId("li_1".into());
+    let take = |order: Order, line: LineId, units| take_back(order, "a1".into(), "refund".into(), line, units, NOW);
+    let amount = |order: &Order| order.adjustments().last().and_then(|(_, adjustment)| adjustment.amount);
+    for (gone, units, expected) in [
+        (0, 1, Ok((2, Some(Amount::new(-100))))),
+        (2, 1, Ok((0, Some(Amount::new(-100))))),
+        (0, 3, Ok((0, Some(Amount::new(-300))))),
+        (0, 0, Err(OrderChangeRefusal::NoUnits(li_1()))),
+        (0, -1, Err(OrderChangeRefusal::NoUnits(li_1()))),
+        (3, -1, Err(OrderChangeRefusal::NoUnits(li_1()))),
+        (0, i64::MIN, Err(OrderChangeRefusal::NoUnits(li_1()))),
+        (0, 4, Err(OrderChangeRefusal::TooMany(li_1()))),
+        (3, 1, Err(OrderChangeRefusal::TooMany(li_1()))),
+        (0, i64::MAX, Err(OrderChangeRefusal::TooMany(li_1()))),
+    ] {
+        let mut order = three_roses();
+        order.lines[0].total -= gone;
+        let outcome = take(order, li_1(), units).map(|order| (order.lines[0].total, amount(&order)));
+        assert_eq!(outcome, expected, "{units} of {}", 3 - gone);
+    }
+    let unknown = take(three_roses(), LineId("li_9".into()), 1);
+    assert_eq!(unknown, Err(OrderChangeRefusal::UnknownLine(LineId("li_9".into()))));
+}
+
+#[test]
+fn rest_of_an_order_is_shipped_once() {
+    let once = ship_rest(three_roses(), "e1".into(), shipment("shipped", "li_9", 9), NOW).expect("shipped");
+    assert_eq!((once.lines[0].fulfilled, once.events.len()), (3, 1));
+    assert_eq!(ship_rest(once.clone(), "e2".into(), shipment("shipped", "li_9", 9), NOW), Ok(once));
 }
 
 proptest! {
@@ -244,7 +280,7 @@ proptest! {
                 prop_assert!(-back(&order) <= goods);
             }
         }
-        for line in order.lines.clone() {
+        for line in order.lines.clone().into_iter().filter(|line| line.total > 0) {
             order = refunded(order, &line.id, line.total);
         }
         prop_assert_eq!(-back(&order), goods);

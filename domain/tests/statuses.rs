@@ -307,6 +307,7 @@ fn message_code_has_its_wire_name() {
         (M::DiscountCodeAlreadyApplied, "discount_code_already_applied", false),
         (M::DiscountCodeIneligible, "discount_code_user_ineligible", false),
         (M::EligibilityNotAccepted, "eligibility_not_accepted", false),
+        (M::LimitExceeded, "limit_exceeded", false),
         (M::NotFound, "not_found", false),
     ] {
         assert_eq!((code.as_str(), code.is_about_payment()), (word, about_payment));

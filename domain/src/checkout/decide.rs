@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::message::{Message, MessageCode, Severity, Subject};
-use super::model::{CheckoutRequest, Details, Line, LineId, Status};
+use super::model::{CheckoutRequest, Details, Line, LineId, RequestedLine, Status};
 use super::totals::Totals;
 use crate::catalog::{Sku, Variant};
 use crate::customer::{Buyer, Email};
@@ -22,7 +22,8 @@ pub struct Facts {
     pub fulfillment: FulfillmentFacts,
 }
 
-/// None of the requested items can be sold, so there is no checkout. The messages say why.
+/// None of the requested items can be sold, or they cost too much for one checkout. So there is no checkout; the messages
+/// say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingToSell(pub Vec<Message>);
 
@@ -41,6 +42,10 @@ pub fn price(
     if lines.is_empty() {
         messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
         return Err(NothingToSell(messages));
+    }
+
+    if let Some(beyond) = subtotal_limit_exceeded(request, &lines) {
+        return Err(NothingToSell(vec![beyond]));
     }
 
     let goods: Vec<(Sku, Amount)> = lines.iter().map(|line| (line.sku.clone(), line.subtotal())).collect();
@@ -92,6 +97,23 @@ pub fn price(
         of_registered_platform: false,
     };
     Ok((details, status))
+}
+
+/// The message for goods that cost more than [`Amount::MAX_SUBTOTAL`], about the most expensive line. `None` if they do
+/// not.
+fn subtotal_limit_exceeded(request: &CheckoutRequest, lines: &[Line]) -> Option<Message> {
+    let subtotal: Amount = lines.iter().map(Line::subtotal).sum();
+    if subtotal.minor() <= Amount::MAX_SUBTOTAL {
+        return None;
+    }
+    let most_expensive = lines.iter().max_by_key(|line| line.subtotal())?;
+    let is_same = |wanted: &RequestedLine| {
+        wanted.sku == most_expensive.sku.as_str() && wanted.quantity == most_expensive.quantity
+    };
+    let index = request.lines.iter().position(is_same)?;
+    let text = format!("line_items: cost more than {} minor units in all", Amount::MAX_SUBTOTAL);
+    let subject = Some(Subject::RequestedLine(index));
+    Some(Message::new(Severity::Unrecoverable, MessageCode::LimitExceeded, text, subject))
 }
 
 /// The status that the messages of a checkout mean while it is not being completed.

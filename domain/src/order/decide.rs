@@ -12,6 +12,8 @@ use crate::id::PageToken;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChangeRefusal {
     UnknownLine(LineId),
+    /// The number of units is zero, or negative where only a positive number makes sense.
+    NoUnits(LineId),
     /// The line has fewer units left than the change needs.
     TooMany(LineId),
 }
@@ -65,15 +67,56 @@ pub fn ship(
 ) -> Result<Order, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &shipment.lines {
         let found = line_mut(&mut order, line)?;
-        if shipment.kind == "shipped" {
-            if *quantity < 1 || found.fulfilled.saturating_add(*quantity) > found.total {
-                return Err(OrderChangeRefusal::TooMany(line.clone()));
-            }
+        if *quantity < 1 {
+            return Err(OrderChangeRefusal::NoUnits(line.clone()));
+        }
+        let is_sent = shipment.kind == "shipped";
+        let left = if is_sent { found.total - found.fulfilled } else { found.original };
+        if *quantity > left {
+            return Err(OrderChangeRefusal::TooMany(line.clone()));
+        }
+        if is_sent {
             found.fulfilled += quantity;
         }
     }
     order.events.push(OrderEvent { id, occurred_at, kind: OrderEventKind::Shipped(shipment) });
     Ok(order)
+}
+
+/// Ships all units that are not shipped yet. Changes nothing if there are none.
+pub fn ship_rest(
+    order: Order,
+    id: String,
+    shipment: Shipment,
+    occurred_at: Timestamp,
+) -> Result<Order, OrderChangeRefusal> {
+    match order.to_ship() {
+        lines if lines.is_empty() => Ok(order),
+        lines => ship(order, id, Shipment { lines, ..shipment }, occurred_at),
+    }
+}
+
+/// Takes back units of a line that are still wanted, and adds an adjustment with the amount that was paid for them.
+pub fn take_back(
+    order: Order,
+    id: String,
+    kind: String,
+    line: LineId,
+    units: i64,
+    occurred_at: Timestamp,
+) -> Result<Order, OrderChangeRefusal> {
+    if units < 1 {
+        return Err(OrderChangeRefusal::NoUnits(line));
+    }
+    let Some(worth) = order.worth_of(&line, units) else { return Err(OrderChangeRefusal::UnknownLine(line)) };
+    let adjustment = Adjustment {
+        kind,
+        status: AdjustmentStatus::Completed,
+        lines: vec![ExpectedLine { line, quantity: -units }],
+        amount: Some(-worth),
+        description: None,
+    };
+    adjust(order, id, adjustment, occurred_at)
 }
 
 /// Appends an adjustment. Its units change the wanted units of a line, unless the adjustment failed.
@@ -85,6 +128,9 @@ pub fn adjust(
 ) -> Result<Order, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
         let found = line_mut(&mut order, line)?;
+        if *quantity == 0 {
+            return Err(OrderChangeRefusal::NoUnits(line.clone()));
+        }
         let total = found.total.saturating_add(*quantity);
         if !(0..=found.original).contains(&total) {
             return Err(OrderChangeRefusal::TooMany(line.clone()));

@@ -114,7 +114,7 @@ fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
 /// The logger of one attempt. The oldest message of an endpoint is always sent first, so `age_s` is also the backlog of
 /// the endpoint.
 fn message_log(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
-    ctx.log().new(slog::o!("op" => "delivery.send", "delivery_id" => message.id.to_string(),
+    ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => message.id.to_string(),
         "order_id" => message.order.to_string(), "event" => message.event.clone(),
         "destination" => message.content.endpoint().to_string(), "attempt" => message.attempts,
         "age_s" => (now - message.occurred_at).whole_seconds(),
@@ -148,7 +148,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
         Recorded::Stale(meanwhile) => {
             let log = log.new(slog::o!("came_of_it" => word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
-                StaleClaim::ClaimTerms => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
+                StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
                     warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.into_str());
                 }

@@ -175,7 +175,7 @@ pub enum Recorded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleClaim {
     /// The lease expired, and another claim holds the message.
-    ClaimTerms,
+    Reclaimed,
     /// The message has ended: another process delivered it, its endpoint was disabled, or an operator gave it up.
     Ended(MessageState),
     /// Due again without a lease: an operator retries it, or the record was made before.

@@ -125,7 +125,8 @@ async fn complete(
     let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
 
     let (tell_begun, begun) = watch::channel(None);
-    let on_point_of_no_return = Box::new(move |checkout: &Checkout| drop(tell_begun.send_replace(Some(checkout.clone()))));
+    let on_point_of_no_return =
+        Box::new(move |checkout: &Checkout| drop(tell_begun.send_replace(Some(checkout.clone()))));
     let (use_case, command) = (shopping.complete.clone(), CompleteCommand { claim, id, choice, on_point_of_no_return });
     let supervisor = shopping.supervisor.clone();
     let work = |ctx| async move {
