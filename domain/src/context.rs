@@ -225,6 +225,7 @@ impl fmt::Display for TraceContext {
 pub struct Deadline(Instant);
 
 impl Deadline {
+    /// The deadline `budget` from now.
     #[expect(clippy::disallowed_methods, reason = "the context is where monotonic time is read")]
     pub fn after(budget: Duration) -> Self {
         Self(Instant::now() + budget)

@@ -88,6 +88,7 @@ impl Fault {
         Self::new(FaultKind::Internal, operation).caused_by(what.into())
     }
 
+    /// Adds the error that caused the fault.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());

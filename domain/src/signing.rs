@@ -55,8 +55,8 @@ pub trait KeyStore: Send + Sync {
     /// All keys, oldest first.
     fn keys(&self, ctx: &RequestContext) -> PortFuture<Vec<SigningKey>, Fault>;
 
-    /// Appends a key to the `seen` keys that the caller has read. Returns false and changes nothing if another process
-    /// has added a key since.
+    /// Appends a key. `seen` is the number of keys that the caller has read. Returns false and changes nothing if
+    /// another process has added a key since.
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault>;
 
     /// Revokes the key at `now` and keeps it in the list. Returns false and changes nothing if there is no such key or

@@ -68,6 +68,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How much longer than the grace the lease of an attempt lasts.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
+/// The use case. Its entry point is [`run`](Self::run).
 #[derive(Clone)]
 pub struct CompleteCheckout {
     checkouts: Arc<dyn CheckoutStore>,
@@ -97,6 +98,8 @@ impl CompleteCheckout {
         Self { checkouts, attempts, gateway, clock, limits }
     }
 
+    /// Completes a checkout and returns its outcome. If another call with the same key is in progress, waits for its outcome. If
+    /// the outcome of the payment is not known, returns the checkout in its current state.
     pub async fn run(
         &self,
         ctx: &RequestContext,

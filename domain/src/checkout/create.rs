@@ -12,6 +12,7 @@ use crate::id::PageToken;
 use crate::idempotency::{KeyClaim, Write};
 use crate::money::Currency;
 
+/// The use case. `run` refuses a caller whose deadline has passed, and otherwise is one keyed write.
 #[derive(Clone)]
 pub struct CreateCheckout {
     checkouts: Arc<dyn CheckoutStore>,

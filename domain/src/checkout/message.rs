@@ -27,15 +27,18 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Whether such a message blocks the completion.
     pub fn blocks(self) -> bool {
         self != Self::Warning
     }
 
+    /// Whether the buyer must act on the shop's page.
     pub fn needs_the_buyer(self) -> bool {
         matches!(self, Self::RequiresBuyerInput | Self::RequiresBuyerReview)
     }
 }
 
+/// What a message says, as a code for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MessageCode {
     OutOfStock,

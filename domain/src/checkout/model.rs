@@ -114,6 +114,7 @@ impl Details {
     }
 }
 
+/// The id of a line, unique in its checkout and kept by its order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LineId(pub String);
@@ -179,6 +180,7 @@ impl CheckoutRequest {
     pub const MAX_INSTRUMENTS: usize = 10;
 }
 
+/// A line that a platform requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedLine {
     /// The id of a line in an earlier response, to keep that id.

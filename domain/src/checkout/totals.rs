@@ -16,6 +16,7 @@ pub enum TotalKind {
     Total,
 }
 
+/// One entry of the totals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
     pub kind: TotalKind,

@@ -9,6 +9,7 @@ use crate::context::RequestContext;
 use crate::fault::Failure;
 use crate::idempotency::{KeyClaim, Write};
 
+/// The use case. `run` refuses a caller whose deadline has passed, and otherwise is one keyed write.
 #[derive(Clone)]
 pub struct UpdateCheckout {
     checkouts: Arc<dyn CheckoutStore>,

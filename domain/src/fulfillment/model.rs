@@ -38,6 +38,7 @@ pub struct FreeShipping {
     pub description: String,
 }
 
+/// A way in which goods reach the buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MethodKind {
     Shipping,
@@ -45,6 +46,7 @@ pub enum MethodKind {
     Pickup,
 }
 
+/// The id of a shipping option and of its rate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OptionId(pub String);
@@ -74,11 +76,13 @@ pub struct Group {
 }
 
 impl Fulfillment {
+    /// The selected destination, if there is one.
     pub fn destination(&self) -> Option<&Destination> {
         let selected = self.selected_destination.as_ref()?;
         self.destinations.iter().find(|destination| destination.id == *selected)
     }
 
+    /// The selected option, if there is one.
     pub fn option(&self) -> Option<&ShippingOption> {
         let selected = self.group.selected_option.as_ref()?;
         self.group.options.iter().find(|option| option.id == *selected)

@@ -13,6 +13,7 @@ use crate::task::{BackgroundTask, Progress};
 /// Rows per pass.
 const BATCH: u32 = 1_000;
 
+/// The background task `idempotency_purge`.
 pub struct IdempotencyPurge {
     store: Arc<dyn IdempotencyStore>,
     clock: Arc<dyn Clock>,

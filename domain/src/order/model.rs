@@ -19,6 +19,7 @@ impl Named for Order {
     const PREFIX: &'static str = "ord";
 }
 
+/// An order: a snapshot of its checkout, and the events since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub id: OrderId,
@@ -129,6 +130,7 @@ impl OrderLine {
     }
 }
 
+/// How far a line is shipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineStatus {
     Processing,

@@ -69,6 +69,7 @@ impl OrderChange {
     }
 }
 
+/// Why a change is refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefusal {
     NotFound,

@@ -198,6 +198,7 @@ impl Purged {
     }
 }
 
+/// The messages that a list contains. `None` does not restrict it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageFilter {
     pub state: Option<MessageState>,

@@ -21,6 +21,7 @@ const DEAD_KEPT: Duration = DAY.saturating_mul(90);
 /// Rows per pass, so that a pass holds its locks only for a short time.
 const BATCH: u32 = 500;
 
+/// The background task `delivery_purge`.
 #[derive(Clone)]
 pub struct OutboxPurge {
     store: Arc<dyn OutboxStore>,

@@ -46,6 +46,7 @@ pub fn capture_due(held_at: Timestamp) -> Timestamp {
     held_at + HELD_FOR.saturating_sub(MARGIN)
 }
 
+/// The background task `payment_capture`.
 #[derive(Clone)]
 pub struct PaymentCapture {
     attempts: Arc<dyn AttemptStore>,

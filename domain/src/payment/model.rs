@@ -42,6 +42,7 @@ impl Attempt {
     }
 }
 
+/// The state of an attempt. The diagram in the module documentation shows the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AttemptState {
@@ -100,6 +101,7 @@ pub struct Instrument {
     pub display: Option<InstrumentDisplay>,
 }
 
+/// The parts of an instrument that may be shown to the buyer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstrumentDisplay {
     pub brand: Option<String>,

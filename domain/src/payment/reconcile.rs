@@ -37,6 +37,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// No unsettled attempt is due later than this from now.
 pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
+/// The background task `payment_reconciler`.
 #[derive(Clone)]
 pub struct PaymentReconciler {
     attempts: Arc<dyn AttemptStore>,

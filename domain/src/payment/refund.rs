@@ -46,6 +46,7 @@ impl Refund {
     }
 }
 
+/// The state of a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefundState {
     /// Recorded in the database; the gateway has not answered yet.

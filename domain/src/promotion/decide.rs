@@ -16,6 +16,7 @@ pub struct Discounted {
     pub rejected: Vec<(usize, Rejection)>,
 }
 
+/// Why a code has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     Unknown,

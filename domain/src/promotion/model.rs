@@ -21,6 +21,7 @@ impl Code {
     }
 }
 
+/// A discount that a code gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discount {
     pub code: Code,
@@ -29,6 +30,7 @@ pub struct Discount {
     pub description: String,
 }
 
+/// How much a discount takes off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscountValue {
     /// Hundredths of a percent: 1000 is 10 %. At most 10 000.
@@ -37,6 +39,7 @@ pub enum DiscountValue {
     Fixed(Amount),
 }
 
+/// What a discount is taken off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiscountScope {
     /// All goods together.
@@ -61,6 +64,7 @@ pub struct AppliedDiscount {
     pub each_line: bool,
 }
 
+/// The part of a discount that is taken off one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {
     /// The index of the line.
