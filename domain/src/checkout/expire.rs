@@ -13,8 +13,8 @@ use crate::task::{BackgroundTask, Progress};
 /// Rows per pass: checkouts that the pass cancels, and checkouts that it deletes.
 const BATCH: u32 = 500;
 
-/// The background task `checkout_expiry`.
-/// Never changes a checkout with an unsettled payment attempt, however old the checkout is.
+/// The background task `checkout_expiry`. It never changes a checkout with an unsettled payment attempt, however old the
+/// checkout is.
 pub struct CheckoutExpiry {
     checkouts: Arc<dyn CheckoutStore>,
     clock: Arc<dyn Clock>,
