@@ -61,24 +61,36 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// The table of faults: each of its rows names the tests that provoke the fault.
+/// The page of faults: each of its sections names the tests that provoke the fault.
 const FAILURES: &str = "docs/FAILURES.md";
 
-/// Tests that the table names and that do not exist, and rows that name none. A row begins with the fault's id.
+/// Tests that the page names and that do not exist, and faults that name none. A fault is a section, `### PG1: title`.
 fn unproved(root: &Path, document: &Source) -> Vec<String> {
     let mut unproved = Vec::new();
+    let mut without_test = None;
+    let close = |without_test: Option<(usize, &str)>, unproved: &mut Vec<String>| {
+        unproved.extend(without_test.map(|(line, id)| format!("{}:{line}: {id} names no test", document.path)));
+    };
     for (number, line) in document.text.lines().enumerate() {
-        let id = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-        let is_row = id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric);
-        let tests: Vec<(&str, &str)> = named_tests(line).collect();
-        if is_row && tests.is_empty() {
-            unproved.push(format!("{}:{}: {id} names no test", document.path, number + 1));
+        if line.starts_with('#') {
+            close(without_test.take(), &mut unproved);
+            without_test = fault_id(line).map(|id| (number + 1, id));
         }
-        let missing = tests.into_iter().filter(|(path, name)| !is_test(root, path, name));
-        unproved
-            .extend(missing.map(|(path, name)| format!("{}:{}: no test {name} in {path}", document.path, number + 1)));
+        for (path, name) in named_tests(line) {
+            without_test = None;
+            if !is_test(root, path, name) {
+                unproved.push(format!("{}:{}: no test {name} in {path}", document.path, number + 1));
+            }
+        }
     }
+    close(without_test, &mut unproved);
     unproved
+}
+
+/// The id in the heading of a fault: capital letters and a number, followed by a colon.
+fn fault_id(heading: &str) -> Option<&str> {
+    let (id, _) = heading.strip_prefix("### ")?.split_once(':')?;
+    (id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric)).then_some(id)
 }
 
 /// Backticked `path.rs::name`.
@@ -175,15 +187,15 @@ mod tests {
 
     #[test]
     fn a_fault_is_proved_by_tests_that_exist() {
-        let text = "| id | fault | tests |\n|---|---|---|\n\
-                    | PG1 | down | `xtask/src/docs.rs::a_fault_is_proved_by_tests_that_exist` |\n\
-                    | PG2 | slow | `xtask/src/docs.rs::is_test` |\n| PG3 | silent | none yet |\n\
-                    | PG4 | reset | `xtask/src/nowhere.rs::any` |\n";
+        let text = "## Postgres\n\n### PG1: Down\n\n- `xtask/src/docs.rs::a_fault_is_proved_by_tests_that_exist`\n\n\
+                    ### PG2: Slow\n\n- `xtask/src/docs.rs::is_test`\n\n### PG3: Silent\n\nNone yet.\n\n\
+                    ### PG4: Reset\n\n- `xtask/src/nowhere.rs::any`\n\n### PG5: Lost\n";
         let document = Source { path: FAILURES.to_owned(), text: text.to_owned() };
         let expected = [
-            "docs/FAILURES.md:4: no test is_test in xtask/src/docs.rs",
-            "docs/FAILURES.md:5: PG3 names no test",
-            "docs/FAILURES.md:6: no test any in xtask/src/nowhere.rs",
+            "docs/FAILURES.md:9: no test is_test in xtask/src/docs.rs",
+            "docs/FAILURES.md:11: PG3 names no test",
+            "docs/FAILURES.md:17: no test any in xtask/src/nowhere.rs",
+            "docs/FAILURES.md:19: PG5 names no test",
         ];
         assert_eq!(unproved(&process::root(), &document), expected);
     }
