@@ -138,16 +138,25 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
             continue;
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
-        if found.tries() < MAX_ATTEMPTS {
-            let until = lease(tx, terms.lease)?;
-            queries::lease(tx, &found, until)?;
-            queries::served(tx, &chosen.id, terms.now)?;
-            claim.message = Some(found.claimed(chosen.standing())?);
-            break;
-        }
-        let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
+        let error = if found.tries() >= MAX_ATTEMPTS {
+            found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned())
+        } else {
+            match found.clone().claimed(chosen.standing()) {
+                Ok(message) => {
+                    let until = lease(tx, terms.lease)?;
+                    queries::lease(tx, &found, until)?;
+                    queries::served(tx, &chosen.id, terms.now)?;
+                    claim.message = Some(message);
+                    break;
+                }
+                // Only this message is lost, and not every one that is sent after it.
+                Err(error) => rows::unreadable_row(&error),
+            }
+        };
         queries::end(tx, &found.id, MessageState::Dead, Some(&error), terms.now)?;
-        claim.given_up.push(MessageSummary { state: MessageState::Dead, last_error: Some(error), ..found.summary()? });
+        if let Some(summary) = found.summary()? {
+            claim.given_up.push(MessageSummary { state: MessageState::Dead, last_error: Some(error), ..summary });
+        }
     }
     Ok(claim)
 }

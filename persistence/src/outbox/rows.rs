@@ -10,7 +10,7 @@ use domain::outbox::{
 };
 
 use crate::schema::{delivery, destination};
-use crate::stored::{from_text, id, instant, malformed, millis, to_text, word};
+use crate::stored::{from_text, id, instant, malformed, millis, nearest_instant, to_text, word, written};
 
 #[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = delivery)]
@@ -109,7 +109,7 @@ pub(super) fn new(
             Content::Mail(letter) => to_text(letter)?,
         },
         state: MessageState::Pending.into_str().to_owned(),
-        occurred_at: millis(occurred_at),
+        occurred_at: written(occurred_at)?,
         due_at: millis(occurred_at),
         attempts: 0,
         leased_until: None,
@@ -144,7 +144,8 @@ impl DeliveryRow {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The delivery with the try that this claim is for, to a destination of this standing.
+    /// The delivery with the try that this claim is for, to a destination of this standing. An error if this program
+    /// cannot read the row.
     pub(super) fn claimed(self, standing: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
@@ -162,19 +163,28 @@ impl DeliveryRow {
         })
     }
 
-    /// Without what is next: that takes more than the row.
-    pub(super) fn summary(self) -> QueryResult<MessageSummary> {
-        Ok(MessageSummary {
-            id: id(&self.id)?,
-            order: id(&self.order_id)?,
+    /// Without what is next: that takes more than the row. A row with an instant that cannot be read is shown with the
+    /// nearest one that can, and its error says so. `None` for a row whose ids cannot be read: it has no name to show.
+    pub(super) fn summary(self) -> QueryResult<Option<MessageSummary>> {
+        let state = word(&self.state)?;
+        let (Ok(id), Ok(order)) = (id(&self.id), id(&self.order_id)) else { return Ok(None) };
+        let unreadable = [self.occurred_at, self.due_at].into_iter().find_map(|millis| instant(millis).err());
+        Ok(Some(MessageSummary {
+            id,
+            order,
             attempts: self.tries(),
-            state: word(&self.state)?,
+            state,
             endpoint: Endpoint(self.destination),
             event: self.event,
-            occurred_at: instant(self.occurred_at)?,
-            due_at: instant(self.due_at)?,
+            occurred_at: nearest_instant(self.occurred_at),
+            due_at: nearest_instant(self.due_at),
             next: None,
-            last_error: self.last_error,
-        })
+            last_error: self.last_error.or_else(|| unreadable.as_ref().map(unreadable_row)),
+        }))
     }
+}
+
+/// Why a message that cannot be read is given up.
+pub(super) fn unreadable_row(error: &diesel::result::Error) -> String {
+    format!("the stored message cannot be read: {error}")
 }

@@ -405,6 +405,9 @@ impl InstrumentBody {
                 description: shown(display.description, "display.description")?,
             }),
         };
+        if holds_card_number(&handler.0) {
+            return Err(invalid(&path("handler_id"), "must not hold a card number"));
+        }
         let instrument = Instrument {
             id: shown(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
             handler,

@@ -116,7 +116,7 @@ async fn a_record_after_another_claim_changes_nothing(place: Place) {
     let second = shop.claimed(at(noon())).await;
     let before = place.raw().state();
     for outcome in [ACCEPTED, again(), SendOutcome::Interrupted] {
-        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
         assert_eq!(place.raw().state(), before);
     }
     assert_eq!(shop.record(&second, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
@@ -150,7 +150,7 @@ async fn a_record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     assert_eq!((&current.id, current.attempts, current.claims), (&late.id, late.attempts, 2));
     let before = place.raw().state();
     for outcome in [ACCEPTED, again(), failed(Finality::Gone), SendOutcome::Interrupted] {
-        assert_eq!(shop.record(&late, outcome, noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(&late, outcome, noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
         assert_eq!(place.raw().state(), before);
     }
     assert_eq!(shop.record(&current, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
@@ -167,7 +167,7 @@ async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
     }
     let third = shop.claimed(at(noon())).await;
     for late in [&paused, &stopped] {
-        assert_eq!(shop.record(late, again(), noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(late, again(), noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
     }
     assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }

@@ -8,6 +8,7 @@ mod operators;
 mod schedule;
 mod standing;
 mod turns;
+mod unreadable;
 
 use std::time::Duration;
 
