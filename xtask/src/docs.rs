@@ -55,7 +55,7 @@ pub fn check() -> Result<()> {
         mistakes.extend(symbols.missing(document));
         mistakes.extend(dead_links(&root, document));
         if document.path == FAILURES {
-            mistakes.extend(rows_without_test(document));
+            mistakes.extend(faults_without_test(document));
         }
     }
     for mistake in &mistakes {
@@ -67,14 +67,26 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Rows of the table of faults that name no test. A row begins with the id of the fault.
-fn rows_without_test(document: &Source) -> impl Iterator<Item = String> {
-    let rows = document.text.lines().enumerate().filter_map(|(index, line)| {
-        let id = line.strip_prefix("| ")?.split(' ').next()?;
-        let is_row = id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric);
-        (is_row && !line.contains(".rs::")).then_some((index + 1, id))
-    });
-    rows.map(|(line, id)| format!("{}:{line}: {id} names no test", document.path))
+/// Sections of the page of faults that name no test. The heading of a section begins with the id of the fault: `### PG1: …`.
+fn faults_without_test(document: &Source) -> Vec<String> {
+    let mut untested: Vec<(usize, &str)> = Vec::new();
+    let mut has_test = true;
+    for (index, line) in document.text.lines().enumerate() {
+        if let Some(id) = line.strip_prefix("### ").and_then(fault_id) {
+            untested.push((index + 1, id));
+            has_test = false;
+        } else if line.contains(".rs::") && !has_test {
+            untested.pop();
+            has_test = true;
+        }
+    }
+    untested.iter().map(|(line, id)| format!("{}:{line}: {id} names no test", document.path)).collect()
+}
+
+/// Capital letters and a number, before a colon.
+fn fault_id(heading: &str) -> Option<&str> {
+    let (id, _) = heading.split_once(':')?;
+    (id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric)).then_some(id)
 }
 
 /// Relative links to files that do not exist.
@@ -112,9 +124,9 @@ mod tests {
 
     #[test]
     fn fault_without_test_is_reported() {
-        let text = "| id | fault | tests |\n|---|---|---|\n| PG1 | down | `a/b.rs::c` |\n| PG3 | silent | none yet |\n";
+        let text = "### PG1: down\n\n- `a/b.rs::c`\n\n### PG3: silent\n\nNone yet.\n\n### PG4: slow\n\n- `a/b.rs::d`\n\n## Runs\n";
         let document = Source::new(FAILURES, text);
-        assert_eq!(rows_without_test(&document).collect::<Vec<_>>(), ["docs/FAILURES.md:4: PG3 names no test"]);
+        assert_eq!(faults_without_test(&document), ["docs/FAILURES.md:5: PG3 names no test"]);
     }
 
     #[test]

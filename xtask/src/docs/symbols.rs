@@ -2,13 +2,13 @@
 //!
 //! `` `path.rs` `` names a file. `` `path.rs::name` ``, `` `path.rs`, `name` ``, `` `path.rs` (`name`) `` and
 //! `` `name` in `path.rs` `` (with or without a comma) name a definition in that file. `` `Type::name` `` names a definition
-//! anywhere in the workspace. In the table of faults, `` `path.rs::name` `` names a test.
+//! anywhere in the workspace. In the page of faults, `` `path.rs::name` `` names a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::Source;
 
-/// The table of faults. Each of its rows names the tests that provoke the fault.
+/// The page of faults. Each of its sections names the tests that provoke the fault.
 pub const FAILURES: &str = "docs/FAILURES.md";
 
 /// What each file of the workspace defines.
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn name_in_the_table_of_faults_that_is_no_test_is_reported() {
+    fn name_in_the_page_of_faults_that_is_no_test_is_reported() {
         for name in ["a", "b", "e", "f", "g"] {
             assert_eq!(missing(FAILURES, &format!("`a/b.rs::{name}`")), Vec::<String>::new());
         }
