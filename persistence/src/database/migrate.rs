@@ -8,21 +8,19 @@ use std::path::Path;
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::Sqlite;
-use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 
 use super::backend::{Conn, Tx, on_backend};
 use super::lock_file::must_have_one_name;
-use super::{DatabaseConfig, DatabaseUrl, OpenError};
+use super::steps::{Embedded, STEPS, Step};
+use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
 use crate::database::load;
 use crate::schema::schema_floor;
-
-const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Names the advisory lock that instances take turns with: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
@@ -39,10 +37,10 @@ const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
 /// Applies what is missing and says how many there were.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    apply_from(config, SQLITE, POSTGRES)
+    apply_from(config, Embedded(Engine::Sqlite), Embedded(Engine::Postgres))
 }
 
-/// Applies the steps of a directory that has the layout of `persistence/migrations/sqlite`.
+/// Applies the steps of a directory in which each step is a folder with an `up.sql`.
 pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Result<usize, OpenError> {
     let source = || {
         let source = FileBasedMigrations::from_path(directory);
@@ -119,7 +117,7 @@ fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
 
 /// Whether this program can work on the schema.
 pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
-    let (applied, known) = (applied(tx)?, known(tx));
+    let (applied, known) = (applied(tx)?, known());
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
@@ -127,7 +125,7 @@ pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     let tx = &mut conn.tx();
-    let (applied, known) = (applied(tx).map_err(failed)?, known(tx));
+    let (applied, known) = (applied(tx).map_err(failed)?, known());
     match too_new(tx, &known).map_err(failed)? {
         Some(floor) => Err(OpenError::SchemaNewer(floor)),
         None => Ok(known.iter().filter(|step| !applied.contains(step)).count()),
@@ -177,17 +175,6 @@ fn exists(tx: &mut Tx<'_>, table: &'static str) -> QueryResult<bool> {
     on_backend!(tx, |conn| diesel::select(exists).get_result(*conn))
 }
 
-fn known(tx: &Tx<'_>) -> Vec<String> {
-    match tx {
-        Tx::Sqlite(_) => versions::<Sqlite>(&SQLITE),
-        Tx::Postgres(_) => versions::<Pg>(&POSTGRES),
-    }
-}
-
-fn versions<DB: Backend>(source: &EmbeddedMigrations) -> Vec<String>
-where
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let all: Vec<Box<dyn Migration<DB>>> = source.migrations().unwrap_or_default();
-    all.iter().map(|migration| migration.name().version().to_string()).collect()
+fn known() -> Vec<String> {
+    STEPS.iter().map(Step::version).collect()
 }

@@ -50,6 +50,8 @@ async fn a_difference_in_anything_that_matters_is_found(postgres: Place) {
              WHERE state = 'opened'",
             "payment_attempt_held",
         ),
+        ("ALTER TABLE customer ADD UNIQUE (email)", "customer unique (email)"),
+        ("ALTER TABLE product ADD COLUMN weight REAL", "product.weight"),
         ("DROP INDEX refund_due; CREATE INDEX refund_due ON refund (due_at)", "refund_due"),
         ("ALTER TABLE stock DROP CONSTRAINT stock_check", "stock check"),
         ("ALTER TABLE stock DROP CONSTRAINT stock_check, ADD CHECK (held <= on_hand)", "stock check held<=on_hand"),
@@ -85,8 +87,9 @@ fn facts(raw: &mut Raw) -> BTreeSet<String> {
     let tables = raw.product_tables();
     let mut facts: BTreeSet<String> = tables.iter().map(|table| format!("table {table}")).collect();
     for table in &tables {
-        facts.extend(raw.texts(&columns(raw, table)));
+        facts.extend(raw.texts(&columns(raw, table)).into_iter().map(|column| with_common_type(raw, &column)));
         facts.extend(raw.texts(&key(raw, table)));
+        facts.extend(raw.texts(&unique(raw, table)));
         facts.extend(raw.texts(&references(raw, table)));
         facts.extend(raw.texts(&indexes(raw, table)).iter().map(|index| plain_predicate(index)));
         facts.extend(checks(raw, table).iter().map(|check| format!("{table} check {}", plain(check))));
@@ -95,14 +98,34 @@ fn facts(raw: &mut Raw) -> BTreeSet<String> {
     facts.into_iter().map(|fact| fact.replace('"', "")).collect()
 }
 
+/// The types that a column may have: as SQLite stores the declaration, as Postgres names the type, and for both.
+const TYPES: [(&str, &str, &str); 4] = [
+    ("text", "text", "text"),
+    ("bigint", "bigint", "bigint"),
+    ("integer", "integer", "integer"),
+    ("boolean", "boolean", "boolean"),
+];
+
+/// `<table>.<column> <type>, <the rest>` of one engine with the name that both engines share for the type.
+fn with_common_type(raw: &Raw, column: &str) -> String {
+    let (name, rest) = column.split_once(' ').expect("a name");
+    let (declared, rest) = rest.split_once(',').expect("a type");
+    let common = TYPES.iter().find(|(sqlite, postgres, _)| match raw {
+        Raw::Sqlite(_) => *sqlite == declared,
+        Raw::Postgres(_) => *postgres == declared,
+    });
+    let common = common.map_or_else(|| format!("a type that is not in TYPES: {declared}"), |(.., common)| (*common).to_owned());
+    format!("{name} {common}{rest}")
+}
+
 fn columns(raw: &Raw, table: &str) -> String {
     match raw {
         Raw::Sqlite(_) => format!(
-            "SELECT '{table}.' || name || ' ' || lower(type) || iif(\"notnull\", ' not null', ' null') \
+            "SELECT '{table}.' || name || ' ' || lower(type) || ',' || iif(\"notnull\", ' not null', ' null') \
              || coalesce(' default ' || dflt_value, '') AS value FROM pragma_table_info('{table}')"
         ),
         Raw::Postgres(_) => format!(
-            "SELECT '{table}.' || column_name || ' ' || data_type \
+            "SELECT '{table}.' || column_name || ' ' || data_type || ',' \
              || CASE is_nullable WHEN 'NO' THEN ' not null' ELSE ' null' END \
              || coalesce(' default ' || column_default, '') AS value \
              FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}'"
@@ -119,6 +142,21 @@ fn key(raw: &Raw, table: &str) -> String {
         Raw::Postgres(_) => format!(
             "SELECT '{table} key ' || substr(pg_get_constraintdef(oid), length('PRIMARY KEY ') + 1) AS value \
              FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'p'"
+        ),
+    }
+}
+
+/// Unique constraints of the table. A unique index that a migration creates is among the indexes.
+fn unique(raw: &Raw, table: &str) -> String {
+    match raw {
+        Raw::Sqlite(_) => format!(
+            "SELECT '{table} unique (' || (SELECT group_concat(name, ', ') \
+                 FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno)) || ')' AS value \
+             FROM pragma_index_list('{table}') i WHERE i.origin = 'u'"
+        ),
+        Raw::Postgres(_) => format!(
+            "SELECT '{table} unique ' || substr(pg_get_constraintdef(oid), length('UNIQUE ') + 1) AS value \
+             FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'u'"
         ),
     }
 }

@@ -114,11 +114,13 @@ mod several_instances {
 
     /// The steps of this program for Postgres, by name in the order they are applied.
     fn own_steps() -> BTreeMap<String, String> {
-        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         let steps = std::fs::read_dir(own).expect("the steps").map(|entry| {
             let path = entry.expect("a step").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(path.join("up.sql")).expect("a step"))
+            let of_engine = path.join("up.postgres.sql");
+            let file = if of_engine.exists() { of_engine } else { path.join("up.sql") };
+            (name, std::fs::read_to_string(file).expect("a step"))
         });
         steps.collect()
     }
