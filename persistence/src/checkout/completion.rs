@@ -182,7 +182,7 @@ pub(super) fn settle(
             (AttemptState::Cancelled, release, Outcome::Checkout(unpaid))
         }
     };
-    payment::settle(tx, &attempt.id, state, capture_due(now))?;
+    payment::transition(tx, &attempt.id, (attempt.state, state), Some(capture_due(now)))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
         Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,

@@ -6,11 +6,11 @@
 
 mod backend;
 mod classify;
-mod clock;
 mod commit;
 mod commits;
 mod constant;
 mod job;
+mod lease;
 mod lock_file;
 mod migrate;
 mod pool;
@@ -34,10 +34,10 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
-pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use job::{Job, JobEnd, Wait};
+pub(crate) use lease::{engine_now, lease, lease_queue, leases};
 use lock_file::{Held, LockFile};
 use pool::ConnectionPool;
 use room::Room;

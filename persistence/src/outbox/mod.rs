@@ -19,7 +19,7 @@ use domain::outbox::{
     Selection, SendOutcome, Step, endpoint_backoff, step,
 };
 
-use crate::database::{Database, Operation, Tx, TxError, engine_now, lease};
+use crate::database::{Database, Operation, Tx, TxError, engine_now};
 use crate::stored::{malformed, millis};
 
 /// Messages that are given up in the transaction that disables their destination: a long one would make every purchase
@@ -139,8 +139,7 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
         if found.tries() < MAX_ATTEMPTS {
-            let until = lease(tx, terms.lease)?;
-            queries::lease(tx, &found, until)?;
+            queries::grant(tx, vec![found.id.clone()], terms.lease)?;
             queries::served(tx, &chosen.id, terms.now)?;
             claim.message = Some(found.claimed(chosen.standing())?);
             break;

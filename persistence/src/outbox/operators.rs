@@ -185,11 +185,11 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
 }
 
-/// Pending, and in nobody's hand.
+/// Pending, without a lease at the time `at`.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn is_waiting(at: i64) -> _ {
-    let is_free = messages::leased_until.is_null().or(messages::leased_until.le(at).assume_not_null());
     let pending: &'static str = MessageState::Pending.into_str();
+    let is_free: queries::is_free = queries::is_free(at);
     messages::state.eq(pending).and(is_free)
 }
 

@@ -13,9 +13,11 @@ use domain::outbox::{
 };
 
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, execute, first, load, lock, on_backend};
+use crate::database::{Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{malformed, millis, word};
+
+leases!(messages, attempts, claims);
 
 /// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
@@ -178,16 +180,6 @@ pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -
     let Some(next) = next else { return Ok(None) };
     let query = messages::table.find(next.id);
     first!(tx, query.select(DeliveryRow::as_select()))
-}
-
-pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = diesel::update(messages::table.find(&row.id)).set((
-        messages::leased_until.eq(until),
-        messages::attempts.eq(row.attempts + 1),
-        messages::claims.eq(row.claims.saturating_add(1)),
-    ));
-    execute!(tx, update)?;
-    Ok(())
 }
 
 pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {

@@ -17,7 +17,7 @@ use domain::payment::{
 use crate::database::{Database, Operation, Tx};
 use queries::Due;
 
-pub(crate) use queries::{capture_now, discard, insert, lock, settle, state};
+pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
 
 pub struct SqlAttemptStore {
@@ -43,7 +43,11 @@ impl AttemptStore for SqlAttemptStore {
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
         let op = Operation::repeatable_write("payment.record_unknown", "it sets what it would set again");
-        self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
+        self.database.run(ctx, op, move |tx| {
+            // The owner gives the attempt up. An attempt that was settled meanwhile stays settled.
+            let change = (AttemptState::Opened, AttemptState::Unknown);
+            Ok(queries::transition(tx, &id, change, Some(now))?)
+        })
     }
 
     fn claim_due(
@@ -77,7 +81,9 @@ impl AttemptStore for SqlAttemptStore {
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
         let op = Operation::repeatable_write("payment.record_captured", "it ends only what is held");
-        self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
+        self.database.run(ctx, op, move |tx| {
+            Ok(queries::transition(tx, &id, (AttemptState::Authorized, state), None)?)
+        })
     }
 
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
