@@ -16,6 +16,8 @@ use diesel::result::Error;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text, Untyped};
 
+use super::lease::EngineTime;
+
 /// An expression of SQL type `ST`, to be used in a query of the library.
 #[derive(Clone, Debug)]
 pub(crate) struct Constant<ST> {
@@ -80,6 +82,10 @@ impl Statement {
     pub(crate) fn bigint(mut self, value: i64) -> Self {
         self.values.push(Value::BigInt(value));
         self
+    }
+
+    pub(crate) fn engine_time(self, value: EngineTime) -> Self {
+        self.bigint(value.millis())
     }
 }
 

@@ -4,29 +4,83 @@
 //! claimed again. Every claim counts up a fencing counter: a record changes the row only while the counter is the one of
 //! its claim. Leases are times of the database's clock, which all instances share; due times are business time.
 
+use std::time::Duration;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::dsl::select;
+use diesel::expression::AsExpression;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::query_builder::QueryId;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{BigInt, SqlType};
+use domain::clock::Timestamp;
 
 use super::backend::Tx;
 use super::constant::constant;
+use crate::stored::instant;
+
+/// The SQL type of a column with a time of the database's clock. Stored as BIGINT, but not comparable with one. Public,
+/// since `diesel::table!` makes public columns of it; the module is not.
+#[derive(Clone, Copy, Debug, SqlType, QueryId)]
+#[diesel(sqlite_type(name = "Long"))]
+#[diesel(postgres_type(oid = 20, array_oid = 1016))]
+pub struct EngineMillis;
+
+/// A time of the database's clock, in milliseconds since 1970. For leases only: business time is a [`Timestamp`], and
+/// the compiler refuses to compare the two.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, AsExpression, FromSqlRow)]
+#[diesel(sql_type = EngineMillis)]
+pub(crate) struct EngineTime(i64);
+
+/// The column of a row without a lease.
+pub(crate) const NO_LEASE: Option<EngineTime> = None;
+
+impl EngineTime {
+    /// For [`Statement`](super::Statement), whose values have no type of their own.
+    pub(super) fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// The same time for an operator to read. The two clocks may differ.
+    pub(crate) fn for_display(self) -> QueryResult<Timestamp> {
+        instant(self.0)
+    }
+}
+
+impl<DB: Backend> ToSql<EngineMillis, DB> for EngineTime
+where
+    i64: ToSql<BigInt, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}
+
+impl<DB: Backend> FromSql<EngineMillis, DB> for EngineTime
+where
+    i64: FromSql<BigInt, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        i64::from_sql(bytes).map(Self)
+    }
+}
 
 const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
 /// `now()` is the begin of the transaction. With it a wait for a lock would shorten the lease.
 const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
-/// The time of the database's clock, in milliseconds since 1970.
-pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<i64> {
+pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
     match tx {
-        Tx::Sqlite(conn) => select(constant::<BigInt>(SQLITE)).get_result(*conn),
-        Tx::Postgres(conn) => select(constant::<BigInt>(POSTGRES)).get_result(*conn),
+        Tx::Sqlite(conn) => select(constant::<EngineMillis>(SQLITE)).get_result(*conn),
+        Tx::Postgres(conn) => select(constant::<EngineMillis>(POSTGRES)).get_result(*conn),
     }
 }
 
 /// The end of a lease that begins now.
-pub(crate) fn lease(tx: &mut Tx<'_>, length: std::time::Duration) -> QueryResult<i64> {
+pub(crate) fn lease(tx: &mut Tx<'_>, length: Duration) -> QueryResult<EngineTime> {
     let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-    Ok(engine_now(tx)?.saturating_add(millis))
+    Ok(EngineTime(engine_now(tx)?.0.saturating_add(millis)))
 }
 
 /// Defines what every queue does with the column `leased_until` of `$table`. Each `$counter` counts the claims.
@@ -34,7 +88,7 @@ macro_rules! leases {
     ($table:ident, $($counter:ident),+) => {
         /// Whether a row has no lease at the time `at`.
         #[diesel::dsl::auto_type]
-        pub(super) fn is_free(at: i64) -> _ {
+        pub(super) fn is_free(at: $crate::database::EngineTime) -> _ {
             $table::leased_until.is_null().or($table::leased_until.le(at).assume_not_null())
         }
 

@@ -37,7 +37,7 @@ pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, loc
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use job::{Job, JobEnd, Wait};
-pub(crate) use lease::{engine_now, lease, lease_queue, leases};
+pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
 use lock_file::{Held, LockFile};
 use pool::ConnectionPool;
 use room::Room;

@@ -9,7 +9,7 @@ use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, Mes
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, engine_now, execute, first, load, on_backend};
+use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{instant, millis, word};
 
@@ -80,12 +80,12 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
         .collect()
 }
 
-fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> QueryResult<Option<Next>> {
+fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> QueryResult<Option<Next>> {
     if row.state != MessageState::Pending.into_str() {
         return Ok(None);
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
-        return Ok(Some(Next::UnderWay(instant(until)?)));
+        return Ok(Some(Next::UnderWay(until.for_display()?)));
     }
     if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
         return Ok(Some(Next::GivenUp));
@@ -98,7 +98,7 @@ pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> 
     let at = engine_now(tx)?;
     let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
     let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
-    let query = query.bigint(at).text(name).bigint(i64::from(limit));
+    let query = query.engine_time(at).text(name).bigint(i64::from(limit));
     let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
 }
@@ -155,7 +155,7 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         messages::state.eq(MessageState::Pending.into_str()),
         messages::due_at.eq(millis(now)),
         messages::attempts.eq(0),
-        messages::leased_until.eq(None::<i64>),
+        messages::leased_until.eq(NO_LEASE),
         messages::ended_at.eq(None::<i64>),
     ));
     let due = execute!(tx, update)?;
@@ -187,7 +187,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
 
 /// Pending, without a lease at the time `at`.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn is_waiting(at: i64) -> _ {
+fn is_waiting(at: EngineTime) -> _ {
     let pending: &'static str = MessageState::Pending.into_str();
     let is_free: queries::is_free = queries::is_free(at);
     messages::state.eq(pending).and(is_free)
@@ -211,7 +211,7 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
 }
 
 /// One that waits, and the older ones of its order, which go first.
-fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec<(String, String)>> {
+fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table.find(id).filter(is_waiting(at));
     let query = query.select((messages::order_id, messages::destination, messages::sequence));
     let found: Option<(String, String, i32)> = first!(tx, query)?;
@@ -231,7 +231,7 @@ fn waiting(
     tx: &mut Tx<'_>,
     to: &str,
     after: Option<Timestamp>,
-    at: i64,
+    at: EngineTime,
     limit: u32,
 ) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table

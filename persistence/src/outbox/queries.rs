@@ -13,7 +13,7 @@ use domain::outbox::{
 };
 
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
+use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{malformed, millis, word};
 
@@ -139,7 +139,7 @@ pub(super) fn next_endpoint(
     tx: &mut Tx<'_>,
     channel: Channel,
     terms: &ClaimTerms,
-    at: i64,
+    at: EngineTime,
 ) -> QueryResult<Option<Chosen>> {
     // Left to itself SQLite would rather read all that is pending, and sort it.
     static SQLITE: LazyLock<String> =
@@ -155,7 +155,7 @@ pub(super) fn next_endpoint(
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
-        .bigint(at)
+        .engine_time(at)
         .bigint(i64::from(terms.per_endpoint));
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
@@ -169,13 +169,13 @@ fn rank(standing: EndpointHealth) -> i32 {
     }
 }
 
-pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
+pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
     let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
-pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
+pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: EngineTime) -> QueryResult<Option<DeliveryRow>> {
+    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
     let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
     let query = messages::table.find(next.id);
@@ -198,7 +198,7 @@ pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<Destinatio
 pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
     let query = messages::table.find(claimed.id.as_str());
     let query = query.select((messages::state, messages::leased_until, messages::claims));
-    let found: Option<(String, Option<i64>, i32)> = first!(tx, query)?;
+    let found: Option<(String, Option<EngineTime>, i32)> = first!(tx, query)?;
     let Some((state, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
     Ok(match word(&state)? {
         MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
@@ -231,7 +231,7 @@ pub(super) fn again(
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
     let update = diesel::update(messages::table.find(claimed.id.as_str())).set((
         messages::due_at.eq(millis(at)),
-        messages::leased_until.eq(None::<i64>),
+        messages::leased_until.eq(NO_LEASE),
         messages::attempts.eq(attempts),
         error.map(|error| messages::last_error.eq(error)),
     ));

@@ -9,6 +9,7 @@ use domain::outbox::{
     OutboxMessage, OutboxMessageId,
 };
 
+use crate::database::{EngineTime, NO_LEASE};
 use crate::schema::{delivery, destination};
 use crate::stored::{from_text, id, instant, malformed, millis, to_text, word};
 
@@ -26,7 +27,7 @@ pub(super) struct DeliveryRow {
     pub occurred_at: i64,
     pub due_at: i64,
     pub attempts: i32,
-    pub leased_until: Option<i64>,
+    pub leased_until: Option<EngineTime>,
     pub ended_at: Option<i64>,
     pub last_error: Option<String>,
     pub claims: i32,
@@ -39,13 +40,13 @@ pub(super) struct DeliveryRow {
 pub(super) struct Ended<'e> {
     state: &'static str,
     ended_at: i64,
-    leased_until: Option<i64>,
+    leased_until: Option<EngineTime>,
     last_error: Option<&'e str>,
 }
 
 impl<'e> Ended<'e> {
     pub(super) fn new(state: MessageState, last_error: Option<&'e str>, ended_at: i64) -> Self {
-        Self { state: state.into_str(), ended_at, leased_until: None, last_error }
+        Self { state: state.into_str(), ended_at, leased_until: NO_LEASE, last_error }
     }
 }
 
@@ -112,7 +113,7 @@ pub(super) fn new(
         occurred_at: millis(occurred_at),
         due_at: millis(occurred_at),
         attempts: 0,
-        leased_until: None,
+        leased_until: NO_LEASE,
         ended_at: None,
         last_error: None,
         claims: 0,

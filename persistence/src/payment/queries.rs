@@ -12,7 +12,7 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 
-use crate::database::{Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend};
+use crate::database::{NO_LEASE, Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
@@ -107,7 +107,7 @@ pub(crate) fn transition(
     let update = diesel::update(target).set((
         attempts::state.eq(to.into_str()),
         due_at.map(|at| attempts::due_at.eq(millis(at))),
-        attempts::leased_until.eq(None::<i64>),
+        attempts::leased_until.eq(NO_LEASE),
     ));
     execute!(tx, update)?;
     Ok(())
@@ -160,7 +160,7 @@ pub(super) fn claim(
 pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
     let target = fenced(claimed.id.as_str(), fence).filter(attempts::state.eq(claimed.state.into_str()));
-    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>)));
+    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(NO_LEASE)));
     execute!(tx, update)?;
     Ok(())
 }

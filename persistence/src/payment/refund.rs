@@ -16,7 +16,7 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, Operation, Tx, TxError, constant, execute, first, lease_queue, on_backend, refuse,
+    Database, NO_LEASE, Operation, Tx, TxError, constant, execute, first, lease_queue, on_backend, refuse,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
@@ -154,7 +154,7 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         refund::state.eq(word),
         refund::reason.eq(reason),
         refund::due_at.eq(millis(at)),
-        refund::leased_until.eq(None::<i64>),
+        refund::leased_until.eq(NO_LEASE),
     ));
     execute!(tx, update)?;
     Ok(())
