@@ -22,7 +22,7 @@ use domain::stock::{Demand, StockLevel, hold, release, take};
 
 use super::{Asker, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
-use crate::idempotency::{self, Claimed};
+use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
@@ -144,8 +144,9 @@ pub(super) fn settle(
     let checkout = queries::lock(tx, &attempt.checkout)?
         .ok_or_else(|| malformed(format!("{} of {} is gone", attempt.checkout, attempt.id)))?;
     let (owner, resource) = (checkout.owner.0.clone(), checkout.id.to_string());
+    let key = KeyId { principal: &owner, operation: COMPLETE, resource: &resource, key: &key };
     if attempt.state.is_settled() {
-        return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
+        return Ok(match idempotency::stored_outcome(tx, key)? {
             Some(outcome) => from_text(&outcome)?,
             // The key was given back, or is forgotten; the attempt itself still tells.
             None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
@@ -189,9 +190,9 @@ pub(super) fn settle(
         Outcome::NothingToSell(_) => {}
     }
     if settlement.outcome == PaymentOutcome::NotAttempted {
-        idempotency::forget(tx, &owner, COMPLETE, &resource, &key)?;
+        idempotency::forget(tx, key)?;
     } else {
-        idempotency::set_outcome(tx, &owner, COMPLETE, &resource, &key, &to_text(&outcome)?)?;
+        idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
     }
     let levels = stock::lock(tx, &demand)?;
     stock::write(tx, &leave(&demand, &levels))?;

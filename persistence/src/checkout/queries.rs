@@ -12,8 +12,7 @@ use crate::stored::{malformed, millis};
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
     let insert = diesel::insert_into(checkout::table).values(CheckoutRow::new(new)?);
-    execute!(tx, insert)?;
-    Ok(())
+    execute!(tx, insert).map(drop)
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {

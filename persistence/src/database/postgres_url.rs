@@ -13,53 +13,15 @@ use std::net::IpAddr;
 
 use super::UrlError;
 
-/// What the client library knows, and whether its value may be shown.
-const PARAMETERS: &[(&str, bool)] = &[
-    ("application_name", true),
-    ("channel_binding", true),
-    ("client_encoding", true),
-    ("connect_timeout", true),
-    ("dbname", true),
-    ("fallback_application_name", true),
-    ("gssdelegation", true),
-    ("gssencmode", true),
-    ("gsslib", true),
-    ("host", true),
-    ("hostaddr", true),
-    ("keepalives", true),
-    ("keepalives_count", true),
-    ("keepalives_idle", true),
-    ("keepalives_interval", true),
-    ("krbsrvname", true),
-    ("load_balance_hosts", true),
-    ("max_protocol_version", true),
-    ("min_protocol_version", true),
-    ("options", false),
-    ("passfile", true),
-    ("password", false),
-    ("port", true),
-    ("require_auth", true),
-    ("requirepeer", true),
-    ("service", true),
-    ("servicefile", true),
-    ("ssl", true),
-    ("ssl_max_protocol_version", true),
-    ("ssl_min_protocol_version", true),
-    ("sslcert", true),
-    ("sslcertmode", true),
-    ("sslcompression", true),
-    ("sslcrl", true),
-    ("sslcrldir", true),
-    ("sslkey", true),
-    ("sslmode", true),
-    ("sslnegotiation", true),
-    ("sslpassword", false),
-    ("sslrootcert", true),
-    ("sslsni", true),
-    ("target_session_attrs", true),
-    ("tcp_user_timeout", true),
-    ("user", true),
-];
+/// The parameters that the client library knows.
+const PARAMETERS: &str = "application_name channel_binding client_encoding connect_timeout dbname \
+    fallback_application_name gssdelegation gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle \
+    keepalives_interval krbsrvname load_balance_hosts max_protocol_version min_protocol_version options passfile password \
+    port require_auth requirepeer service servicefile ssl ssl_max_protocol_version ssl_min_protocol_version sslcert \
+    sslcertmode sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslpassword sslrootcert sslsni \
+    target_session_attrs tcp_user_timeout user";
+/// The parameters whose values are never shown.
+const HIDDEN: [&str; 3] = ["options", "password", "sslpassword"];
 
 /// An address whose every part is where the client library looks for it. Parts are as they were written.
 pub(super) struct PostgresUrl<'u> {
@@ -106,7 +68,7 @@ impl<'u> PostgresUrl<'u> {
         let mut parameters = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some((name, value)) if PARAMETERS.iter().any(|(known, _)| *known == name) && !value.contains('=') => {
+                Some((name, value)) if is_known(name) && !value.contains('=') => {
                     parameters.push((name, value));
                 }
                 _ => return malformed("has a parameter that the client library does not know"),
@@ -181,7 +143,7 @@ impl<'u> PostgresUrl<'u> {
 
     /// What must never be shown, as it was written and as it is meant.
     pub(super) fn secrets(&self) -> Vec<String> {
-        let hidden = self.parameters.iter().filter(|(name, _)| !may_be_shown(name)).map(|(_, value)| *value);
+        let hidden = self.parameters.iter().filter(|(name, _)| HIDDEN.contains(name)).map(|(_, value)| *value);
         let written = self.password.into_iter().chain(hidden);
         written.flat_map(|secret| [secret.to_owned(), decoded(secret).into_owned()]).collect()
     }
@@ -198,7 +160,7 @@ impl fmt::Display for PostgresUrl<'_> {
         }
         write!(f, "{}/{}", self.hosts, self.database)?;
         for (at, (name, value)) in self.parameters.iter().enumerate() {
-            let value = if may_be_shown(name) { value } else { "***" };
+            let value = if HIDDEN.contains(name) { "***" } else { value };
             write!(f, "{}{name}={value}", if at == 0 { '?' } else { '&' })?;
         }
         Ok(())
@@ -227,8 +189,8 @@ pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
     extended
 }
 
-fn may_be_shown(name: &str) -> bool {
-    PARAMETERS.iter().any(|(known, shown)| *known == name && *shown)
+fn is_known(name: &str) -> bool {
+    PARAMETERS.split(' ').any(|known| known == name)
 }
 
 /// `name:port`, `[address]:port`, and both without a port.

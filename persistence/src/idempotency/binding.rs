@@ -11,7 +11,7 @@ use diesel::upsert::excluded;
 use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
-use super::queries;
+use super::queries::{self, KeyId};
 use crate::database::{Tx, execute, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::millis;
@@ -51,8 +51,7 @@ pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &KeyClaim, created_at: i64) -> Q
         .values(row(claim, created_at))
         .on_conflict((bindings::principal, bindings::operation, bindings::key))
         .do_nothing();
-    execute!(tx, insert)?;
-    Ok(())
+    execute!(tx, insert).map(drop)
 }
 
 type Row<'c> = (
@@ -73,10 +72,9 @@ fn row(claim: &KeyClaim, created_at: i64) -> Row<'_> {
     )
 }
 
-pub(super) fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
-    let target = bindings::table.find((principal, operation, key)).filter(bindings::resource.eq(resource));
-    execute!(tx, diesel::delete(target))?;
-    Ok(())
+pub(super) fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    let target = bindings::table.find((id.principal, id.operation, id.key)).filter(bindings::resource.eq(id.resource));
+    execute!(tx, diesel::delete(target)).map(drop)
 }
 
 /// Deletes old bindings whose key is gone: it was purged, here or by a program that knew no bindings.
@@ -96,7 +94,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         .limit(i64::from(limit));
     let old: Vec<Row> = lock_free!(tx, query)?;
     for (principal, operation, resource, key) in &old {
-        delete(tx, principal, operation, resource, key)?;
+        delete(tx, KeyId { principal, operation, resource, key })?;
     }
     Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
 }

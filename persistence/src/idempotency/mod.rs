@@ -113,17 +113,10 @@ fn stands<O: DeserializeOwned>(found: Option<queries::Found>, claim: &KeyClaim) 
 
 /// Fixes what every repetition of a claimed write is answered with.
 pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O) -> QueryResult<()> {
-    queries::set_outcome(
-        tx,
-        &claim.principal.0,
-        claim.operation,
-        &claim.resource,
-        claim.key.as_str(),
-        &to_text(outcome)?,
-    )
+    queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
-pub(crate) use queries::{forget, set_outcome, stored_outcome};
+pub(crate) use queries::{KeyId, forget, set_outcome, stored_outcome};
 
 pub struct SqlIdempotencyStore {
     database: Database,

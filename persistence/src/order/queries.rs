@@ -63,6 +63,5 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
 /// Appends the events from `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
     let events = rows::event_rows(order, first)?;
-    execute!(tx, diesel::insert_into(order_event::table).values(events))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(order_event::table).values(events)).map(drop)
 }

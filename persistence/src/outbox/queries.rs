@@ -109,8 +109,7 @@ impl Chosen {
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
-    execute!(tx, diesel::insert_into(messages::table).values(row))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
 }
 
 /// Whether nothing may be sent there. Makes the destination known, without waiting for whoever works on it.
@@ -184,8 +183,7 @@ pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: Engine
 
 pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
@@ -216,8 +214,7 @@ pub(super) fn end(
     now: Timestamp,
 ) -> QueryResult<()> {
     let update = diesel::update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Due again, with so many tries made. What was last wrong stays known when nothing new is.
@@ -235,8 +232,7 @@ pub(super) fn again(
         messages::attempts.eq(attempts),
         error.map(|error| messages::last_error.eq(error)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Newer messages of the order wait with it, so that nobody looks at them in vain.
@@ -261,15 +257,13 @@ fn move_newer(
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
     let update = Statement::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Nothing is sent there any more.
 pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Gives up at most `limit` of what is pending there, in whosever hand, what has waited longest first.
@@ -307,8 +301,7 @@ pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult
         endpoints::asked_until.eq(0),
         endpoints::answered_at.eq(millis(now)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// It failed, and is left alone until then: for `rest` of the shop's own accord, for `asked` because it asked. Zero is
@@ -327,8 +320,7 @@ pub(super) fn set_failing(
         endpoints::rest_until.eq(until(rest)),
         endpoints::asked_until.eq(until(asked)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

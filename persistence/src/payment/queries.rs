@@ -72,14 +72,12 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
         attempts::due_at.eq(millis(attempt.created_at)),
         attempts::leased_until.eq(leased_until),
     );
-    execute!(tx, diesel::insert_into(attempts::table).values(values))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
 }
 
 /// Takes back what this transaction inserted.
 pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
-    execute!(tx, diesel::delete(attempts::table.find(id.as_str())))?;
-    Ok(())
+    execute!(tx, diesel::delete(attempts::table.find(id.as_str()))).map(drop)
 }
 
 /// The attempt and the key that began it, locked until the transaction ends.
@@ -109,8 +107,7 @@ pub(crate) fn transition(
         due_at.map(|at| attempts::due_at.eq(millis(at))),
         attempts::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Something was shipped: what is held for it is to be captured now.
@@ -119,14 +116,12 @@ pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp
         .filter(attempts::checkout_id.eq(checkout.as_str()))
         .filter(attempts::state.eq(AttemptState::Authorized.into_str()));
     let update = diesel::update(held).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &PaymentReference) -> QueryResult<()> {
     let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// The attempts that a background task looks at.
@@ -161,8 +156,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
     let target = fenced(claimed.id.as_str(), fence).filter(attempts::state.eq(claimed.state.into_str()));
     let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(NO_LEASE)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 /// Whether the order that was placed for it still wants anything.
@@ -201,8 +195,7 @@ pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timesta
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
         .filter(constant::<Bool>(IS_UNSETTLED));
     let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn stored_credential(tx: &mut Tx<'_>, id: &str, handler: &str) -> QueryResult<Option<Credential>> {

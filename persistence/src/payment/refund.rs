@@ -156,8 +156,7 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         refund::due_at.eq(millis(at)),
         refund::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 impl RefundRow {
