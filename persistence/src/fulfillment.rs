@@ -7,7 +7,7 @@ use domain::money::{Amount, Currency};
 
 use crate::database::{Tx, bytewise, load};
 use crate::schema::{free_shipping, shipping_rate};
-use crate::stored::{from_text, malformed};
+use crate::stored::{all_of, from_text, one_more_than};
 
 /// Of one currency: twenty service levels for each country of the world. The bound keeps a mistake from filling the
 /// memory. An import that crosses it is refused.
@@ -63,17 +63,4 @@ pub(crate) fn free_shipping(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<
             Ok(FreeShipping { id, min_subtotal: minimum.map(Amount::new), eligible_skus, description })
         })
         .collect()
-}
-
-/// What is cut off would be missing without a word: a rate that a buyer is not offered.
-fn all_of<T>(rows: &[T], most: usize, what: &str) -> QueryResult<()> {
-    match rows.len() > most {
-        true => Err(malformed(format!("more than {most} {what}"))),
-        false => Ok(()),
-    }
-}
-
-/// So that too many are seen.
-pub(crate) const fn one_more_than(most: usize) -> i64 {
-    most as i64 + 1
 }

@@ -10,7 +10,7 @@ use domain::signing::{KeyStore, SigningKey};
 
 use crate::database::{Database, Operation, Tx, execute, load};
 use crate::schema::signing_key;
-use crate::stored::{instant, malformed, millis};
+use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 
 /// Rotated four times a year, this is a century of keys.
 const MAX_KEYS: usize = 400;
@@ -41,11 +41,9 @@ impl KeyStore for SqlKeyStore {
 
 fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
     type Row = (i32, String, String, i64, i64, Option<i64>);
-    let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS as i64 + 1);
+    let query = signing_key::table.order(signing_key::number).limit(one_more_than(MAX_KEYS));
     let rows: Vec<Row> = load!(tx, query)?;
-    if rows.len() > MAX_KEYS {
-        return Err(malformed(format!("more than {MAX_KEYS} signing keys")));
-    }
+    all_of(&rows, MAX_KEYS, "signing keys")?;
     let key = |(_, id, private, created_at, signs_from, revoked_at): Row| {
         let (created_at, signs_from) = (instant(created_at)?, instant(signs_from)?);
         let revoked_at = revoked_at.map(instant).transpose()?;

@@ -73,6 +73,24 @@ pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     read.map_err(|error| malformed(error.to_string()))
 }
 
+/// A number of rows. More than `u32::MAX` are that many.
+pub(crate) fn count(rows: impl TryInto<u32>) -> u32 {
+    rows.try_into().unwrap_or(u32::MAX)
+}
+
+/// The limit of a query that may find `most` rows: one row more shows that there are too many.
+pub(crate) const fn one_more_than(most: usize) -> i64 {
+    most as i64 + 1
+}
+
+/// Refuses more than `most` rows. A list that is cut off silently would lack, for example, a rate that a buyer may choose.
+pub(crate) fn all_of<T>(rows: &[T], most: usize, what: &str) -> Result<(), Error> {
+    match rows.len() > most {
+        true => Err(malformed(format!("more than {most} {what}"))),
+        false => Ok(()),
+    }
+}
+
 /// Whether `text` can be stored at all. Postgres has no text with a NUL in it; so neither engine holds any, and looking
 /// for one finds nothing instead of failing.
 pub(crate) fn storable(text: &str) -> bool {

@@ -21,6 +21,7 @@ use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError, refuse};
+use crate::stored::count;
 use crate::{catalog, customer, fulfillment, idempotency, promotion};
 
 pub struct SqlCheckoutStore {
@@ -113,7 +114,6 @@ impl CheckoutStore for SqlCheckoutStore {
         limit: u32,
     ) -> PortFuture<(u32, u32), Fault> {
         self.database.run(ctx, Operation::write("checkout.expire"), move |tx| {
-            let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
             Ok((count(queries::cancel_expired(tx, now, limit)?), count(queries::forget(tx, forget_before, limit)?)))
         })
     }

@@ -20,7 +20,7 @@ use super::room::Room;
 use super::{Operation, Shared, Tx, TxError};
 
 /// Why a transaction did not commit.
-pub(super) enum Failure<E> {
+pub(super) enum RunError<E> {
     /// Its body said so. Nothing happened.
     Refused(E),
     /// Nothing happened.
@@ -31,13 +31,13 @@ pub(super) enum Failure<E> {
     Unknown(Fault),
 }
 
-impl<E> From<Fault> for Failure<E> {
+impl<E> From<Fault> for RunError<E> {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
     }
 }
 
-impl<E: From<Fault>> Failure<E> {
+impl<E: From<Fault>> RunError<E> {
     pub(super) fn into_error(self) -> E {
         match self {
             Self::Refused(refusal) => refusal,
@@ -54,7 +54,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
     stage: &Stage,
     storage: &Shared,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<T, Failure<E>> {
+) -> Result<T, RunError<E>> {
     let op = operation.name;
     let room = &storage.room;
     let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
@@ -87,7 +87,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
             // deleted a moment ago.
             match intact() {
                 Ok(()) => Ok(value),
-                Err(lost) => Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
+                Err(lost) => Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
             }
         }
         // A read has no effect that could be unknown.
@@ -95,7 +95,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
         Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
         Err(error) => {
             conn.spoil();
-            Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
+            Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
 }
@@ -108,7 +108,7 @@ fn body<T, E: From<Fault>>(
     op: &'static str,
     room: &Room,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<(T, bool), Failure<E>> {
+) -> Result<(T, bool), RunError<E>> {
     // To begin can take long, on a bad connection.
     ctx.check(op)?;
     let is_out = room.is_out();
@@ -118,7 +118,7 @@ fn body<T, E: From<Fault>>(
     };
     let before = changes(conn)?;
     let value = work(&mut conn.tx()).map_err(|error| match error {
-        TxError::Refused(refusal) => Failure::Refused(refusal),
+        TxError::Refused(refusal) => RunError::Refused(refusal),
         TxError::Sql(error) => before_commit(conn, ctx, op, error),
     })?;
     let needs_room = changes(conn)? != before;
@@ -127,14 +127,14 @@ fn body<T, E: From<Fault>>(
 }
 
 /// What an error means while nothing is committed.
-fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> Failure<E> {
+fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> RunError<E> {
     if spoils_connection(&error) {
         conn.spoil();
     }
     // The clock is a better witness than the message: out of time is out of time.
     match (ctx.check(op), conflict(&error)) {
-        (Err(fault), _) => Failure::Failed(fault.caused_by(error)),
-        (Ok(()), Some(reason)) => Failure::Conflict(reason, classify(op, error)),
-        (Ok(()), None) => Failure::Failed(classify(op, error)),
+        (Err(fault), _) => RunError::Failed(fault.caused_by(error)),
+        (Ok(()), Some(reason)) => RunError::Conflict(reason, classify(op, error)),
+        (Ok(()), None) => RunError::Failed(classify(op, error)),
     }
 }

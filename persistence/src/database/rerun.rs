@@ -15,7 +15,7 @@ use domain::fault::{Fault, FaultKind};
 use slog::{crit, debug, info, warn};
 
 use super::backend::{Limits, Mode};
-use super::commit::{Failure, transaction};
+use super::commit::{RunError, transaction};
 use super::job::Stage;
 use super::pool::PooledConn;
 use super::{Database, Operation, Tx, TxError, classify};
@@ -40,13 +40,13 @@ impl Database {
         let conn = taken?;
         let watch = Stopwatch::start();
         let outcome = match self.rerun(conn, ctx, operation, stage, work) {
-            Err(Failure::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
+            Err(RunError::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
             outcome => outcome,
         };
         ctx.timings().add_storage(watch);
         debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
             "elapsed_us" => watch.elapsed_us());
-        outcome.map_err(Failure::into_error)
+        outcome.map_err(RunError::into_error)
     }
 
     fn connection(&self, ctx: &RequestContext, operation: Operation, until: Deadline) -> Result<PooledConn, Fault> {
@@ -69,12 +69,12 @@ impl Database {
         operation: Operation,
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
+    ) -> Result<T, RunError<E>> {
         let room = &self.0.room;
         let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, &self.0, work);
         match &outcome {
             // A read that lacks room for what it sorts says nothing of writes.
-            Err(Failure::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
+            Err(RunError::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
                 room.ran_out(fault);
             }
             _ => {}
@@ -90,10 +90,10 @@ impl Database {
         operation: Operation,
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
+    ) -> Result<T, RunError<E>> {
         for attempt in 1.. {
             let outcome = self.attempt(&mut conn, ctx, operation, stage, work);
-            let Err(Failure::Conflict(reason, fault)) = outcome else { return outcome };
+            let Err(RunError::Conflict(reason, fault)) = outcome else { return outcome };
             if operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
             }
@@ -112,7 +112,7 @@ impl Database {
         operation: Operation,
         unknown: Fault,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
+    ) -> Result<T, RunError<E>> {
         let told = |resolution: &'static str| {
             warn!(ctx.log(), "commit outcome was unknown"; "op" => operation.name, "resolution" => resolution,
                 "error" => unknown.chain());
@@ -127,7 +127,7 @@ impl Database {
         let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
         if operation.repeatable.is_none() || self.disk_failed() || file_changed {
             told("deferred");
-            return Err(Failure::Unknown(unknown));
+            return Err(RunError::Unknown(unknown));
         }
         let patient = ctx.must_finish(self.0.config.commit_grace);
         for attempt in 1.. {
@@ -135,7 +135,7 @@ impl Database {
                 Ok(mut conn) => self.attempt(&mut conn, &patient, operation, &Stage::new(), work),
                 Err(fault) => Err(fault.into()),
             };
-            if let Ok(_) | Err(Failure::Refused(_)) = outcome {
+            if let Ok(_) | Err(RunError::Refused(_)) = outcome {
                 told("resolved");
                 return outcome;
             }
@@ -145,7 +145,7 @@ impl Database {
             self.pause(&patient, attempt);
         }
         told("deferred");
-        Err(Failure::Unknown(unknown))
+        Err(RunError::Unknown(unknown))
     }
 
     /// Full jitter, so that those who met once do not meet again.

@@ -14,7 +14,7 @@ use domain::idempotency::KeyClaim;
 use super::queries::{self, KeyId};
 use crate::database::{Tx, execute, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
-use crate::stored::millis;
+use crate::stored::{count, millis};
 
 /// Binds a key that this transaction has claimed. False when it is bound to another resource; then the transaction must
 /// be rolled back, and the claim with it.
@@ -96,5 +96,5 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
     for (principal, operation, resource, key) in &old {
         delete(tx, KeyId { principal, operation, resource, key })?;
     }
-    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+    Ok(count(old.len()))
 }

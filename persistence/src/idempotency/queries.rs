@@ -8,7 +8,7 @@ use domain::idempotency::KeyClaim;
 use super::binding;
 use crate::database::{Tx, execute, first, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
-use crate::stored::{malformed, millis};
+use crate::stored::{count, malformed, millis};
 
 /// The primary key of the row of an idempotency key.
 #[derive(Clone, Copy)]
@@ -126,12 +126,11 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
     for (principal, operation, resource, key) in &old {
         delete(tx, KeyId { principal, operation, resource, key })?;
     }
-    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+    Ok(count(old.len()))
 }
 
 pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
     let by = i64::from(hours) * 60 * 60 * 1_000;
     let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
-    let aged = execute!(tx, update)?;
-    Ok(u32::try_from(aged).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }

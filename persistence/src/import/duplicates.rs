@@ -6,33 +6,25 @@
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use domain::customer::Country;
 use domain::fault::Failure;
 use domain::fulfillment::OptionId;
 use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
+use super::checks::stored_rates;
 use crate::customer::learned_id;
 use crate::database::{Tx, TxError, load, refuse};
-use crate::fulfillment::{MAX_RATES, one_more_than};
-use crate::schema::{customer, shipping_rate};
+use crate::schema::customer;
 
 /// A destination gets one rate for each service level.
 pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     if batch.shipping_rates.is_empty() {
         return Ok(());
     }
-    type Row = (String, Option<String>, String);
-    let query = shipping_rate::table
-        .filter(shipping_rate::currency.eq(batch.currency.code()))
-        .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
-        .limit(one_more_than(MAX_RATES));
-    let stored: Vec<Row> = load!(tx, query)?;
     let named: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());
-    for (id, country, level) in stored {
-        // Earlier programs stored a country as it was spelled.
-        let of = (country.map(Country::from), level);
+    for (id, country, level) in stored_rates(tx, batch)? {
+        let of = (country, level);
         if named.contains(id.as_str()) {
             same.insert((id, of));
         } else {

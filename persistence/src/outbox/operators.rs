@@ -11,7 +11,7 @@ use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{instant, millis, word};
+use crate::stored::{count, instant, millis, word};
 
 /// To the letter as its index has it.
 const IS_DEAD: &str = "state = 'dead'";
@@ -27,25 +27,19 @@ const DESTINATIONS: &str = "\
       (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $1) AS leases \
     FROM destination d WHERE d.id";
 
-#[derive(QueryableByName)]
+/// The columns of [`DESTINATIONS`].
+type Columns = (Text, Text, Nullable<BigInt>, BigInt, Nullable<BigInt>, BigInt, BigInt, Nullable<BigInt>, BigInt);
+
+#[derive(Queryable)]
 struct Known {
-    #[diesel(sql_type = Text)]
     id: String,
-    #[diesel(sql_type = Text)]
     channel: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
     failing_since: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     rest_until: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     disabled_at: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     pending: i64,
-    #[diesel(sql_type = BigInt)]
     dead: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     oldest: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     leases: i64,
 }
 
@@ -97,7 +91,7 @@ fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) ->
 pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
     let at = engine_now(tx)?;
     let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
-    let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
+    let query = Statement::<Columns>::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
     let query = query.engine_time(at).text(name).bigint(i64::from(limit));
     let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
@@ -105,7 +99,6 @@ pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> 
 
 impl Known {
     fn summary(self) -> QueryResult<EndpointSummary> {
-        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(EndpointSummary {
             channel: word(&self.channel)?,
             id: Endpoint(self.id),
@@ -123,7 +116,7 @@ impl Known {
 pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
     let at = engine_now(tx)?;
     let mut chosen = dead(tx, which, limit)?;
-    let room = limit.saturating_sub(u32::try_from(chosen.len()).unwrap_or(u32::MAX));
+    let room = limit.saturating_sub(count(chosen.len()));
     chosen.extend(match which {
         Selection::One(id) => with_older(tx, id.as_str(), at, room)?,
         Selection::Of(to) => waiting(tx, &to.0, Some(now), at, room)?,
@@ -158,8 +151,7 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         messages::leased_until.eq(NO_LEASE),
         messages::ended_at.eq(None::<i64>),
     ));
-    let due = execute!(tx, update)?;
-    Ok(u32::try_from(due).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }
 
 pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
@@ -182,7 +174,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
         let order: String = on_backend!(tx, |conn| query.first(*conn))?;
         queries::release_newer(tx, id.as_str(), &order, to, now)?;
     }
-    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+    Ok(count(given_up))
 }
 
 /// Pending, without a lease at the time `at`.

@@ -15,7 +15,7 @@ use domain::outbox::{
 use super::rows::{DeliveryRow, DestinationRow, Ended};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{malformed, millis, word};
+use crate::stored::{count, malformed, millis, word};
 
 leases!(messages, attempts, claims);
 
@@ -72,34 +72,17 @@ const DISABLED_WITH_PENDING: &str = "\
     SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
       AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
 
-#[derive(QueryableByName)]
-struct Disabled {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = BigInt)]
-    disabled_at: i64,
-}
-
-#[derive(QueryableByName)]
-struct Named {
-    #[diesel(sql_type = Text)]
-    id: String,
-}
-
 /// A destination whose turn it is.
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 pub(super) struct Chosen {
-    #[diesel(sql_type = Text)]
     pub id: String,
-    #[diesel(sql_type = Integer)]
     failures: i32,
-    #[diesel(sql_type = Nullable<BigInt>)]
     answered_at: Option<i64>,
 }
 
 impl Chosen {
     pub(super) fn standing(&self) -> EndpointHealth {
-        EndpointHealth::of(self.answered_at.is_some(), u32::try_from(self.failures).unwrap_or(u32::MAX))
+        EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
     }
 
     /// How many leases it may have: one if it failed last time, so that those that hang do not take up everybody.
@@ -148,7 +131,7 @@ pub(super) fn next_endpoint(
         Tx::Sqlite(_) => &SQLITE,
         Tx::Postgres(_) => &POSTGRES,
     };
-    let query = Statement::new(text)
+    let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(text)
         .text(channel.into_str())
         .integer(rank(terms.reach))
         .bigint(millis(terms.now))
@@ -174,10 +157,10 @@ pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i
 }
 
 pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: EngineTime) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
-    let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
+    let next: Option<String> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
-    let query = messages::table.find(next.id);
+    let query = messages::table.find(next);
     first!(tx, query.select(DeliveryRow::as_select()))
 }
 
@@ -256,7 +239,7 @@ fn move_newer(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
-    let update = Statement::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
+    let update = Statement::<()>::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
     execute!(tx, update).map(drop)
 }
 
@@ -277,18 +260,16 @@ pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, l
     let ids: Vec<String> = load!(tx, pending)?;
     let dead = Ended::new(MessageState::Dead, Some(error), at);
     let update = diesel::update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
-    let given_up = execute!(tx, update)?;
-    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }
 
 /// One that is disabled and has something pending all the same, and since when. Locked; other instances pass over it.
 pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
-    let query = Statement::new(match tx {
+    let query = Statement::<(Text, BigInt)>::new(match tx {
         Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
         Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
     });
-    let chosen: Option<Disabled> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
-    Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
+    on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
 /// It has taken something.
@@ -333,7 +314,5 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp,
     let ids: Vec<String> = load!(tx, ended)?;
     // Still over: an operator may have revived it meanwhile.
     let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.into_str()));
-    let delete = diesel::delete(messages::table.filter(over));
-    let forgotten = execute!(tx, delete)?;
-    Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    execute!(tx, diesel::delete(messages::table.filter(over))).map(count)
 }

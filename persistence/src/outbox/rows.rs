@@ -13,7 +13,7 @@ use crate::database::{EngineTime, NO_LEASE};
 use crate::schema::{delivery, destination};
 use crate::stored::{from_text, id, instant, malformed, millis, to_text, word};
 
-#[derive(Clone, Queryable, Selectable, Insertable)]
+#[derive(Default, Queryable, Selectable, Insertable)]
 #[diesel(table_name = delivery)]
 pub(super) struct DeliveryRow {
     pub id: String,
@@ -50,7 +50,7 @@ impl<'e> Ended<'e> {
     }
 }
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Default, Queryable, Selectable, Insertable)]
 #[diesel(table_name = destination)]
 pub(super) struct DestinationRow {
     pub id: String,
@@ -68,18 +68,7 @@ pub(super) struct DestinationRow {
 impl DestinationRow {
     /// One that nothing was sent to yet.
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
-        Self {
-            id: to.0.clone(),
-            channel: channel.into_str().to_owned(),
-            served_at: 0,
-            rest_until: 0,
-            failures: 0,
-            failing_since: None,
-            disabled_at: None,
-            failed_at: None,
-            answered_at: None,
-            asked_until: 0,
-        }
+        Self { id: to.0.clone(), channel: channel.into_str().to_owned(), ..Self::default() }
     }
 
     /// Its failures up to now.
@@ -112,12 +101,8 @@ pub(super) fn new(
         state: MessageState::Pending.into_str().to_owned(),
         occurred_at: millis(occurred_at),
         due_at: millis(occurred_at),
-        attempts: 0,
-        leased_until: NO_LEASE,
-        ended_at: None,
-        last_error: None,
-        claims: 0,
         caused_by: Some(caused_by.to_string()),
+        ..DeliveryRow::default()
     })
 }
 
