@@ -9,15 +9,16 @@ use crate::database::{Tx, bytewise, load};
 use crate::schema::{free_shipping, shipping_rate};
 use crate::stored::{all_of, from_text, one_more_than};
 
-/// Of one currency: twenty service levels for each country of the world. The bound keeps a mistake from filling the
-/// memory. An import that crosses it is refused.
+/// Rates of one currency: twenty service levels for each country of the world. The limit keeps a mistake from filling
+/// the memory. An import that exceeds it is refused.
 pub(crate) const MAX_RATES: usize = 5_000;
-/// Of one currency and country, and of those for every country: a checkout holds all options of its destination.
+/// Rates of one currency and country, and those for every country: a checkout contains all options of its
+/// destination.
 pub(crate) const MAX_RATES_OF_COUNTRY: usize = 500;
-/// Of one currency. As for the rates.
+/// Promotions of one currency.
 pub(crate) const MAX_PROMOTIONS: usize = 500;
 
-/// All rates: the destination is chosen by a rule that does not read the database.
+/// All rates of a currency: a domain rule, which does not read the database, selects by destination.
 pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<ShippingRate>> {
     type Row = (String, Option<String>, String, i64, String);
     let query = shipping_rate::table

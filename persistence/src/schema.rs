@@ -1,4 +1,5 @@
-//! The tables, as both engines have them. Kept equal to the migrations by a test of every query on both.
+//! The tables, as both engines have them. A test runs every query on both engines, and so compares this file with the
+//! migrations.
 
 diesel::table! {
     product (id) {

@@ -1,4 +1,4 @@
-//! The shop's signing keys: shared by its instances, readable by whoever may read the database.
+//! The shop's signing keys, shared by its instances. Every account that may read the database may read them.
 
 use diesel::prelude::*;
 use domain::PortFuture;
@@ -12,7 +12,7 @@ use crate::database::{Database, Operation, Tx, execute, load};
 use crate::schema::signing_key;
 use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 
-/// Rotated four times a year, this is a century of keys.
+/// A century of keys at four rotations a year.
 const MAX_KEYS: usize = 400;
 
 pub struct SqlKeyStore {
@@ -54,7 +54,7 @@ fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
 
 fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
     if seen >= MAX_KEYS {
-        // It would be in no list that is read: signed with, and published nowhere.
+        // The key would be in no list that is read: messages would be signed with an unpublished key.
         return Err(malformed(format!("there are {MAX_KEYS} signing keys already, and no more are read")));
     }
     let values = (

@@ -1,9 +1,9 @@
-//! SQL of our own whose text is constant: each connection prepares it once.
+//! Hand-written SQL whose text is constant. Each connection prepares it once.
 //!
-//! `diesel::sql_query` and `diesel::dsl::sql` are prepared anew for every run, because their texts could be without end.
-//! The engine then parses and plans each time, and Postgres is asked twice. So both are only for what runs seldom.
-//! A text of this module is kept, prepared, for as long as its connection: build it from constants only, and give
-//! what varies as a value.
+//! `diesel::sql_query` and `diesel::dsl::sql` are prepared for every run, because the number of their texts is
+//! unbounded. The engine then parses and plans each time, which costs Postgres a second round trip. Both are only for
+//! statements that run seldom. A connection keeps each text of this module prepared for as long as it lives: build
+//! texts from constants only, and pass everything else as a value.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text};
 
 use super::lease::EngineTime;
 
-/// An expression of SQL type `ST`, to be used in a query of the library.
+/// An expression of SQL type `ST`, for use in a diesel query.
 #[derive(Clone, Debug)]
 pub(crate) struct Constant<ST> {
     text: Cow<'static, str>,
@@ -39,7 +39,7 @@ impl<ST, DB: Backend> QueryFragment<DB> for Constant<ST> {
         Ok(())
     }
 }
-/// Queries that have one in them are distinguished by their whole text.
+/// Diesel distinguishes queries with such an expression by their whole text.
 impl<ST> QueryId for Constant<ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(found, [sku]);
         }
         let prepared = prepared.lock().expect("sound");
-        // The library prepares its updates each time: their columns might differ.
+        // Diesel prepares updates each time, because their columns may differ.
         let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
         assert_eq!(kept, ["INSERT", "SELECT", "SELECT"], "{prepared:#?}");
     }

@@ -1,7 +1,7 @@
 //! The schema: embedded, and applied by one instance at a time.
 //!
-//! Programs of two releases work on one schema while the newer is rolled out, so a program works on every schema that has
-//! all the steps it knows and from which nothing was taken that it needs. See docs/UPGRADES.md.
+//! Programs of two releases run on one schema during a rollout. A program runs on every schema that has all the steps
+//! it knows, unless something that it needs was removed. See docs/UPGRADES.md.
 
 use std::path::Path;
 
@@ -22,20 +22,20 @@ use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
 use crate::database::load;
 use crate::schema::schema_floor;
 
-/// Names the advisory lock that instances take turns with: the ASCII of "tuckshop".
+/// The advisory lock of the instance that migrates: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
-/// An instance waits this long for the one that migrates.
-const TURN_WAIT: &str = "SET lock_timeout = '60s'";
-/// A step waits this long for a table: while it waits, so do all transactions that come after it, and those that wait
-/// for a row of one that waits. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a
-/// request fails; and shorter than the default of `deadlock_timeout`, so that the step gives way, and not a purchase.
+/// How long an instance waits for the one that migrates.
+const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
+/// How long a step waits for a table. All later transactions on the table wait with it, and so do those that wait for
+/// their rows. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails, and
+/// shorter than the default of `deadlock_timeout`, so that the step gives way and not a purchase.
 const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
-/// Then it steps aside for long enough that those that waited are done, and tries again this many times.
-const TRIES: u32 = 60;
-const STEP_ASIDE: &str = "SELECT pg_sleep(1)";
+/// How often a step is tried. Between two attempts it pauses, so that the waiting transactions can finish.
+const ATTEMPTS: u32 = 60;
+const PAUSE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
-/// Applies what is missing and says how many there were.
+/// Applies the missing steps and returns their number.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
     apply_from(config, Embedded(Engine::Sqlite), Embedded(Engine::Postgres))
 }
@@ -49,7 +49,7 @@ pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Resu
     apply_from(config, source()?, source()?)
 }
 
-/// On Postgres under an advisory lock; on SQLite the lock on the file already keeps everyone else out.
+/// On Postgres under an advisory lock. On SQLite the lock on the file already excludes others.
 fn apply_from(
     config: &DatabaseConfig,
     sqlite: impl MigrationSource<Sqlite>,
@@ -58,30 +58,30 @@ fn apply_from(
     let mut conn = connect(&config.url)?;
     let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     if let Conn::Postgres(conn) = &mut conn {
-        let turn = format!("{TURN_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
-        conn.batch_execute(&turn).map_err(failed)?;
+        let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
+        conn.batch_execute(&lock).map_err(failed)?;
     }
     pending(&mut conn)?;
-    // The lock goes with the connection.
+    // The lock ends with the connection.
     match &mut conn {
         Conn::Sqlite(conn) => run(sqlite, conn, 1, |_| Ok(())),
-        Conn::Postgres(conn) => run(postgres, conn, TRIES, |conn| conn.batch_execute(STEP_ASIDE)),
+        Conn::Postgres(conn) => run(postgres, conn, ATTEMPTS, |conn| conn.batch_execute(PAUSE)),
     }
     .map_err(|error| OpenError::Migration(error.to_string()))
 }
 
-/// Each step is a transaction: one that met a table in use changed nothing.
+/// Each step is a transaction: a step that found a table in use has changed nothing.
 fn run<DB: Backend, C: MigrationHarness<DB>>(
     source: impl MigrationSource<DB>,
     conn: &mut C,
-    tries: u32,
-    step_aside: impl Fn(&mut C) -> QueryResult<()>,
+    attempts: u32,
+    pause: impl Fn(&mut C) -> QueryResult<()>,
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let mut applied = 0;
     for step in conn.pending_migrations(source)? {
-        for left in (0..tries).rev() {
+        for left in (0..attempts).rev() {
             match conn.run_migration(&step) {
-                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => step_aside(conn)?,
+                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => pause(conn)?,
                 ended => {
                     drop(ended?);
                     break;
@@ -95,7 +95,7 @@ fn run<DB: Backend, C: MigrationHarness<DB>>(
 
 pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> {
     if let DatabaseUrl::Sqlite(path) = &config.url {
-        // The lock makes an empty file where there is none.
+        // The lock created an empty file where there was none.
         if std::fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0) {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             return Err(OpenError::Missing(path.display().to_string()));
@@ -110,18 +110,18 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
 }
 
 fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
-    // The client library of Postgres writes several lines.
+    // The Postgres client library writes several lines.
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {}", one_line(error.to_string()))))
 }
 
-/// Whether this program can work on the schema.
+/// Whether this program can run on the schema.
 pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let (applied, known) = (applied(tx)?, known());
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
-/// How many migrations are missing; refuses a schema from which something was taken that this program needs.
+/// The number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     let tx = &mut conn.tx();
@@ -132,7 +132,7 @@ fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     }
 }
 
-/// The step that a program must know to work on this schema, if this one does not know it.
+/// The step that a program must know to run on this schema, if this program does not know it.
 fn too_new(tx: &mut Tx<'_>, known: &[String]) -> QueryResult<Option<String>> {
     if !exists(tx, "schema_floor")? {
         return Ok(None);
@@ -151,8 +151,8 @@ diesel::table! {
 /// More than there will ever be.
 const MAX_MIGRATIONS: i64 = 10_000;
 
-/// The library would create the table of migrations only to read it: a check that writes, and that fails when two
-/// instances make it at once.
+/// The versions of the applied steps. Diesel's own query would first create the table: a check that writes, and that
+/// fails when two instances check at once.
 fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     use __diesel_schema_migrations::dsl::{__diesel_schema_migrations as migrations, version};
     if !exists(tx, "__diesel_schema_migrations")? {

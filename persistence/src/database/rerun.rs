@@ -1,11 +1,11 @@
 //! When a transaction is run again.
 //!
-//! | what happened                       | who        | what is done                                                   |
-//! |-------------------------------------|------------|----------------------------------------------------------------|
-//! | nothing: deadlock, serialization    | any write  | again on the same connection, at most [`MAX_RERUNS`] times      |
-//! | nobody knows: the commit broke      | repeatable | again on a new connection: its body looks first                |
-//! | nobody knows                        | others     | `OutcomeUnknown`                                               |
-//! | nothing: a lock was held for long   | any        | `Contention`: whoever waited that long does not wait once more |
+//! | what happened                    | operation  | what follows                                             |
+//! |----------------------------------|------------|----------------------------------------------------------|
+//! | deadlock, serialization: nothing | any write  | again on the same connection, at most [`MAX_RERUNS`] times |
+//! | commit broke: unknown            | repeatable | again on a new connection: its body looks first          |
+//! | commit broke: unknown            | others     | `OutcomeUnknown`                                         |
+//! | lock timeout: nothing            | any        | `Contention`: the caller has waited long enough          |
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::pool::PooledConn;
 use super::{Database, Operation, Tx, TxError, classify};
 
 const MAX_RERUNS: u32 = 3;
-/// The longest pause before the first re-run; each next may be twice as long.
+/// The longest pause before the first rerun. The bound doubles with each rerun.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Database {
@@ -73,7 +73,7 @@ impl Database {
         let room = &self.0.room;
         let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, &self.0, work);
         match &outcome {
-            // A read that lacks room for what it sorts says nothing of writes.
+            // A read that lacks space to sort says nothing about writes.
             Err(RunError::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
                 room.ran_out(fault);
             }
@@ -82,7 +82,7 @@ impl Database {
         outcome
     }
 
-    /// Runs it again while other transactions are in its way.
+    /// Runs `work` again while other transactions conflict with it.
     fn rerun<T, E: From<Fault>>(
         &self,
         mut conn: PooledConn,
@@ -103,9 +103,9 @@ impl Database {
         unreachable!("attempts are counted without end")
     }
 
-    /// Finds out what became of a commit that broke: the body of a repeatable write looks for what it did before, and
-    /// waits for its first run should that be alive. Nobody can give it up meanwhile, and a fault in between answers
-    /// nothing; it ends when the patience for commits does.
+    /// Finds the outcome of a commit that broke: the body of a repeatable write looks for its earlier effect, and
+    /// waits for its first run if that is still alive. The caller cannot abandon this. It ends when the outcome is
+    /// known or the commit grace has passed; a fault in between proves nothing.
     fn resolve<T, E: From<Fault>>(
         &self,
         ctx: &RequestContext,
@@ -113,20 +113,20 @@ impl Database {
         unknown: Fault,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, RunError<E>> {
-        let told = |resolution: &'static str| {
+        let log_resolution = |resolution: &'static str| {
             warn!(ctx.log(), "commit outcome was unknown"; "op" => operation.name, "resolution" => resolution,
                 "error" => unknown.chain());
         };
         if classify::is_disk_failure(&unknown) {
-            // What the kernel could not write it may have forgotten: the next success would prove nothing.
+            // The kernel may have dropped what it could not write: a later success would prove nothing.
             self.0.disk_failed.store(true, std::sync::atomic::Ordering::Release);
             crit!(ctx.log(), "the disk failed in a commit: no more writes until a restart"; "op" => operation.name,
                 "error_code" => "io_error", "error" => unknown.chain());
         }
-        // In the file that is open now nothing could be found out.
+        // The file that is open now has no answer.
         let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
         if operation.repeatable.is_none() || self.disk_failed() || file_changed {
-            told("deferred");
+            log_resolution("deferred");
             return Err(RunError::Unknown(unknown));
         }
         let patient = ctx.must_finish(self.0.config.commit_grace);
@@ -136,7 +136,7 @@ impl Database {
                 Err(fault) => Err(fault.into()),
             };
             if let Ok(_) | Err(RunError::Refused(_)) = outcome {
-                told("resolved");
+                log_resolution("resolved");
                 return outcome;
             }
             if patient.check(operation.name).is_err() {
@@ -144,11 +144,11 @@ impl Database {
             }
             self.pause(&patient, attempt);
         }
-        told("deferred");
+        log_resolution("deferred");
         Err(RunError::Unknown(unknown))
     }
 
-    /// Full jitter, so that those who met once do not meet again.
+    /// Full jitter, so that two transactions that conflicted do not conflict again.
     fn pause(&self, ctx: &RequestContext, attempt: u32) {
         let longest = PAUSE.saturating_mul(1 << attempt.min(6)).min(ctx.deadline().remaining());
         let random = RandomState::new().build_hasher().finish() % 1_000;

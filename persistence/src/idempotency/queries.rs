@@ -38,7 +38,8 @@ pub(super) struct Found {
     pub(super) bound: bool,
 }
 
-/// True when the key was free. Never provokes the unique violation: on Postgres that would abort the transaction.
+/// Claims a free key; false if it is not free. Never causes a unique violation, which would abort the transaction on
+/// Postgres.
 pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let values = (
         keys::principal.eq(&claim.principal.0),
@@ -67,7 +68,7 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Foun
     Ok(row.map(|(fingerprint, outcome, created_at, bound)| Found { fingerprint, outcome, created_at, bound }))
 }
 
-/// Whether the outcome of this key is not known yet, or may still be repeated.
+/// Whether the key has no outcome yet, or an outcome that may still be replayed.
 pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
     let key = keys::table
         .find(KeyId { resource, ..KeyId::of(claim) }.columns())
@@ -76,7 +77,7 @@ pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
-/// Takes over a key whose outcome nobody may repeat any more: true for exactly one of those who try at once.
+/// Takes over a key whose outcome may not be replayed any more. True for exactly one of several concurrent attempts.
 pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
         .find(KeyId::of(claim).columns())
@@ -114,7 +115,7 @@ fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     execute!(tx, diesel::delete(keys::table.find(id.columns()))).map(drop)
 }
 
-/// Deletes answered keys by the primary key of the oldest. A key without an outcome is kept, however old.
+/// Deletes keys with an outcome, the oldest first, by their primary key. A key without an outcome is kept at any age.
 pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
     type Row = (String, String, String, String);
     let query = keys::table

@@ -1,7 +1,7 @@
-//! What there may be one of, and the shop has under another id.
+//! Values that must be unique, and that the shop has under another id.
 //!
-//! A batch replaces the rows that it names, so only rows that it does not name count. What the shop has twice already,
-//! from a time before this was checked, is stored again as it is: an import can be run again.
+//! A batch replaces the rows that it names, so only other rows count. Duplicates from before this check are stored
+//! again as they are, so that an import can be repeated.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,10 +42,10 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
     Ok(())
 }
 
-/// Orders find a customer by the e-mail address. A customer that the shop made of an order does not count: what is known
-/// of the buyer is offered beside what is imported, and no purchase may prevent an import.
+/// Orders find a customer by the email address. A customer that was created from an order does not count: the address
+/// book offers both, and no purchase may block an import.
 pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    /// Of one e-mail address, from a time before this was checked.
+    /// Customers with one email address, from before this check.
     const COPIES: usize = 10;
     let named: HashSet<&str> = batch.customers.iter().map(|row| row.id.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());

@@ -1,10 +1,8 @@
-//! Storing an import: a small one in one transaction, a large one in parts.
+//! Stores an import: a small one in one transaction, a large one in parts.
 //!
-//! On SQLite no other transaction can write while one is open, and on Postgres none can sell what it has locked. So each
-//! part is short, and stock comes last in each and in all. To store a part again changes nothing.
-//!
-//! Each table has its rows and one upsert. Postgres takes many rows in one statement, SQLite one at a time (it pays no
-//! round trip); [`upsert`] is the only place that knows.
+//! On SQLite no other transaction can write during an import's transaction, and on Postgres no sale can use the rows
+//! that it has locked. So each part is short, and stock comes last in each part and in the whole. Storing a part
+//! again changes nothing.
 
 mod checks;
 mod duplicates;
@@ -45,7 +43,7 @@ impl Import for SqlImport {
         Box::pin(async move {
             let rows = batch.rows();
             if rows > Batch::ATOMIC_ROWS {
-                // Refused before anything is stored, if it can be known before.
+                // Refused before anything is stored, if possible.
                 let whole = batch.clone();
                 let check = move |tx: &mut Tx<'_>| {
                     checks::whole(tx, &whole)?;
@@ -62,7 +60,7 @@ impl Import for SqlImport {
                     checks::lock_limited(tx, &this.batch)?;
                     match this.is_whole {
                         true => checks::whole(tx, &this.batch)?,
-                        // The whole was checked. What the shop has more of since then is seen here.
+                        // The whole was checked. This sees what was added to the shop since then.
                         false => {
                             checks::not_too_many(tx, &this.batch)?;
                             checks::everything_named_is_known(tx, &this.batch)?;

@@ -13,12 +13,12 @@ use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now,
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, instant, millis, word};
 
-/// To the letter as its index has it.
+/// The predicate of the index on dead letters, in the same words.
 const IS_DEAD: &str = "state = 'dead'";
-/// Why.
+/// The error of messages that an operator ends.
 const BY_HAND: &str = "given up by hand";
 
-/// $1 this database's time, $2 a name, $3 how many.
+/// $1 engine time, $2 an endpoint id, $3 a limit.
 const DESTINATIONS: &str = "\
     SELECT d.id, d.channel, d.failing_since, d.rest_until, d.disabled_at, \
       (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.state = 'pending') AS pending, \
@@ -43,7 +43,7 @@ struct Known {
     leases: i64,
 }
 
-/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
+/// Newest first: ids sort by the time of their events. Each state is read from the end of its index.
 pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> QueryResult<Vec<MessageSummary>> {
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
     let mut rows: Vec<DeliveryRow> = Vec::new();
@@ -141,7 +141,8 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         endpoints::asked_until.eq(0),
     ));
     execute!(tx, update)?;
-    // Still dead, or still waiting: someone else may have been there while this waited for the destination.
+    // Only if still dead or waiting: another transaction may have changed the message while this one waited for the
+    // endpoint.
     let is_dead = messages::state.eq(MessageState::Dead.into_str());
     let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
     let update = diesel::update(messages::table.filter(those)).set((
@@ -185,7 +186,7 @@ fn is_waiting(at: EngineTime) -> _ {
     messages::state.eq(pending).and(is_free)
 }
 
-/// What was given up, with where it was for.
+/// Dead letters, each with its endpoint.
 fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let (id, to) = match which {
         Selection::One(id) => (id.as_str(), ""),
@@ -202,7 +203,7 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
     load!(tx, dead)
 }
 
-/// One that waits, and the older ones of its order, which go first.
+/// A waiting message, and the older ones of its order, which go first.
 fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table.find(id).filter(is_waiting(at));
     let query = query.select((messages::order_id, messages::destination, messages::sequence));
@@ -218,7 +219,7 @@ fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryRes
     load!(tx, query)
 }
 
-/// What waits for a destination; that which is due already is left out if `after` says when.
+/// The messages that wait for an endpoint; with `after`, only those due later than that.
 fn waiting(
     tx: &mut Tx<'_>,
     to: &str,

@@ -1,4 +1,4 @@
-//! OutboxMessage rows. The body is the document of a webhook to the letter, or a letter as a document.
+//! Message and endpoint rows. The body is the exact document of a webhook, or an email message as a document.
 
 use diesel::prelude::*;
 use domain::clock::Timestamp;
@@ -34,7 +34,7 @@ pub(super) struct DeliveryRow {
     pub caused_by: Option<String>,
 }
 
-/// What the end of a message sets, however it comes.
+/// What every end of a message sets.
 #[derive(AsChangeset)]
 #[diesel(table_name = delivery, treat_none_as_null = true)]
 pub(super) struct Ended<'e> {
@@ -66,12 +66,12 @@ pub(super) struct DestinationRow {
 }
 
 impl DestinationRow {
-    /// One that nothing was sent to yet.
+    /// An endpoint without any attempt.
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
         Self { id: to.0.clone(), channel: channel.into_str().to_owned(), ..Self::default() }
     }
 
-    /// Its failures up to now.
+    /// The failures since the last success.
     pub(super) fn streak(&self) -> QueryResult<Option<FailureStreak>> {
         let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
         let failures = u32::try_from(self.failures).unwrap_or(0);
@@ -79,7 +79,7 @@ impl DestinationRow {
     }
 }
 
-/// A message of the order's event number `sequence`, due when that happened.
+/// A message about the order's event number `sequence`, due at the time of the event.
 pub(super) fn new(
     order: &Order,
     sequence: usize,
@@ -96,7 +96,7 @@ pub(super) fn new(
         event: notification.event.to_owned(),
         body: match &notification.content {
             Content::Webhook { document, .. } => document.clone(),
-            Content::Mail(letter) => to_text(letter)?,
+            Content::Mail(email) => to_text(email)?,
         },
         state: MessageState::Pending.into_str().to_owned(),
         occurred_at: millis(occurred_at),
@@ -113,8 +113,8 @@ impl DeliveryRow {
         Self { due_at, ..self }
     }
 
-    /// Nobody would take it: it is kept for an operator to send when there is someone again.
-    pub(super) fn given_up_if(self, disabled: bool, now: Timestamp) -> Self {
+    /// With `disabled`, a dead letter, which an operator can retry later.
+    pub(super) fn dead_if(self, disabled: bool, now: Timestamp) -> Self {
         if !disabled {
             return self;
         }
@@ -126,17 +126,17 @@ impl DeliveryRow {
         }
     }
 
-    pub(super) fn tries(&self) -> u32 {
+    pub(super) fn attempts(&self) -> u32 {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The delivery with the try that this claim is for, to a destination of this standing.
-    pub(super) fn claimed(self, standing: EndpointHealth) -> QueryResult<OutboxMessage> {
+    /// The message with the attempt that this claim is for, to an endpoint of this health.
+    pub(super) fn claimed(self, health: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
             order: id(&self.order_id)?,
-            attempts: self.tries() + 1,
-            standing,
+            attempts: self.attempts() + 1,
+            standing: health,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
             caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,
@@ -148,12 +148,12 @@ impl DeliveryRow {
         })
     }
 
-    /// Without what is next: that takes more than the row.
+    /// Without the next step, which depends on other rows.
     pub(super) fn summary(self) -> QueryResult<MessageSummary> {
         Ok(MessageSummary {
             id: id(&self.id)?,
             order: id(&self.order_id)?,
-            attempts: self.tries(),
+            attempts: self.attempts(),
             state: word(&self.state)?,
             endpoint: Endpoint(self.destination),
             event: self.event,

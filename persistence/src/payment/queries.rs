@@ -40,7 +40,7 @@ struct AttemptRow {
 }
 
 impl AttemptRow {
-    /// The attempt, and the idempotency key that began it.
+    /// The attempt, and the idempotency key of its completion.
     fn into_attempt(self) -> QueryResult<(Attempt, String)> {
         let attempt = Attempt {
             id: id(&self.id)?,
@@ -56,7 +56,7 @@ impl AttemptRow {
     }
 }
 
-/// Its owner has it to itself for as long as `owned_for`.
+/// Stores an attempt with a lease of `owned_for` for its owner.
 pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
     let leased_until = lease(tx, owned_for)?;
     let values = (
@@ -75,12 +75,12 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
     execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
 }
 
-/// Takes back what this transaction inserted.
+/// Deletes what this transaction inserted.
 pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
     execute!(tx, diesel::delete(attempts::table.find(id.as_str()))).map(drop)
 }
 
-/// The attempt and the key that began it, locked until the transaction ends.
+/// The attempt and the idempotency key of its completion, locked until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<(Attempt, String)>> {
     let query = attempts::table.find(id.as_str());
     let row: Option<AttemptRow> = lock!(tx, query.select(AttemptRow::as_select()))?;
@@ -110,7 +110,7 @@ pub(crate) fn transition(
     execute!(tx, update).map(drop)
 }
 
-/// Something was shipped: what is held for it is to be captured now.
+/// Something was shipped: the payment that is held for it is captured now.
 pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
@@ -124,7 +124,7 @@ pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &Payment
     execute!(tx, update).map(drop)
 }
 
-/// The attempts that a background task looks at.
+/// The attempts that a background task claims.
 #[derive(Clone, Copy)]
 pub(super) enum Due {
     Unsettled,
@@ -140,7 +140,7 @@ pub(super) fn claim(
 ) -> QueryResult<Vec<Attempt>> {
     let is_due = match due {
         Due::Unsettled => {
-            // To look at a payment too early costs nothing.
+            // Checking a payment too early has no cost.
             bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
             IS_UNSETTLED
         }
@@ -159,7 +159,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
     execute!(tx, update).map(drop)
 }
 
-/// Whether the order that was placed for it still wants anything.
+/// Whether the order of this checkout still contains anything.
 pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
     let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
     let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();
@@ -167,8 +167,8 @@ pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool
     Ok(lines > 0)
 }
 
-/// False when it was noted before.
-pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
+/// Stores an event; false if it was stored before.
+pub(super) fn insert_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
     let values = (
         events::id.eq(&event.id),
         events::reference.eq(event.reference.as_ref().map(|reference| &reference.0)),
@@ -178,8 +178,8 @@ pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) 
     Ok(execute!(tx, insert)? == 1)
 }
 
-/// A few of the oldest: more than come in at the same time, so that they never pile up.
-pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
+/// Deletes a few of the oldest: more than can be added at the same time, so that events do not accumulate.
+pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
     const AT_ONCE: i64 = 10;
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
     let ids: Vec<String> = load!(tx, old)?;
@@ -189,8 +189,8 @@ pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<(
     Ok(())
 }
 
-/// Due at once, if it is not settled; whoever has a lease on it keeps it.
-pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
+/// Makes an unsettled attempt due at once. A lease stays.
+pub(super) fn make_due(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
         .filter(constant::<Bool>(IS_UNSETTLED));

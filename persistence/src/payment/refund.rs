@@ -1,4 +1,4 @@
-//! Refunds: recorded under the lock of the payment they are taken from, so that their sum never exceeds it.
+//! Refunds, recorded under the lock of their payment, so that their sum never exceeds it.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Fai
     })
 }
 
-/// What was given back of the payment, or is about to be.
+/// The sum of the payment's refunds that have succeeded or may still succeed.
 fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
     let query = refund::table
         .filter(refund::attempt_id.eq(wanted.attempt.as_str()).and(refund::state.ne("failed")))
@@ -140,7 +140,7 @@ fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> Query
     rows.into_iter().map(claimed).collect()
 }
 
-/// Changes nothing after a later claim, or once the refund has ended.
+/// Records the state of a claimed refund. Changes nothing after a later claim, or once the refund has ended.
 fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.tries).map_err(|_| malformed("too many tries"))?;
     let (word, reason) = match state {

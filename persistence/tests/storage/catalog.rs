@@ -114,7 +114,8 @@ fn with_common_type(raw: &Raw, column: &str) -> String {
         Raw::Sqlite(_) => *sqlite == declared,
         Raw::Postgres(_) => *postgres == declared,
     });
-    let common = common.map_or_else(|| format!("a type that is not in TYPES: {declared}"), |(.., common)| (*common).to_owned());
+    let common =
+        common.map_or_else(|| format!("a type that is not in TYPES: {declared}"), |(.., common)| (*common).to_owned());
     format!("{name} {common}{rest}")
 }
 
