@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
+    fn connection_attempts_are_bounded_and_the_url_wins() {
         let with_options = |url| with_parameters(url, &POSTGRES_OPTIONS);
         let patient = with_options("postgres://me:p%40ss@localhost:5433,localhost:5434/shop");
         let expected = "postgres://me:p%40ss@localhost:5433,localhost:5434/shop\

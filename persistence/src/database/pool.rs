@@ -231,7 +231,7 @@ mod tests {
 
     /// Two at once, so that the second is not the first again.
     #[test]
-    fn every_connection_of_the_pool_survives_a_power_cut_with_what_it_acknowledged() {
+    fn every_connection_of_the_pool_is_durable() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("shop.db");
         std::fs::File::create(&path).expect("a file");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_in_which_attempts_alternate_is_two_lines() {
+    fn outage_with_alternating_attempts_logs_two_lines() {
         let lines = Lines::default();
         let hour = Duration::from_secs(3_600);
         let mut reachable = Reachable { lasts: hour, ..Reachable::new(&Logger::root(lines.clone(), o!())) };

@@ -243,7 +243,7 @@ mod tests {
 
     /// The address leaves nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
     #[test]
-    fn address_says_where_to_connect_to_whatever_the_environment_says() {
+    fn address_overrides_hosts_of_the_environment() {
         for (text, expected) in [
             ("postgres:///shop", "postgres:///shop?host=&hostaddr="),
             ("postgres://", "postgres://?host=&hostaddr="),

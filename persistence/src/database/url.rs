@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_library_reads_is_read() {
+    fn url_is_read_as_the_client_library_reads_it() {
         for (text, local) in [
             ("postgres://me@localhost:1,127.0.0.1:2,[::1]:3/shop", true),
             ("postgres://me@localhost,db.example/shop", false),
@@ -202,7 +202,7 @@ mod tests {
 
     /// The password is `hunter2` with one more character that changes the syntax.
     #[test]
-    fn a_password_is_never_shown_whatever_is_wrong() {
+    fn password_of_a_broken_url_is_never_shown() {
         let whole = [
             "postgres://me:hunter2@localhost/shop",
             "postgres://me:hunter2:x@localhost/shop",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_a_file_is_a_path_or_refused() {
+    fn sqlite_path_is_taken_literally_or_refused() {
         for path in ["shop.db", "/var/lib/my shop/shop.db", "data/50%.db", "ümlaut.db", "./a@b.db", "a:b.db", "../x"] {
             let url = DatabaseUrl::parse(&format!("sqlite://{path}"), false).expect(path);
             assert!(matches!(&url, DatabaseUrl::Sqlite(found) if found.as_os_str() == path), "{url}");

@@ -1,14 +1,14 @@
-//! Both engines say the same of the schema that the migrations made.
+//! The migrations create the same schema on both engines.
 //!
-//! Each is asked for its own catalog: what the steps look like does not matter. Only the words for types differ, and how
-//! an engine writes down an expression.
+//! Each engine reports its own catalog, so the text of the steps does not matter. Only the names of types and the
+//! form of expressions may differ.
 
 use std::collections::BTreeSet;
 
 use crate::kit::Place;
 use crate::kit::raw::Raw;
 
-crate::on_postgres!(both_engines_have_the_same_schema_after_migrating, a_difference_in_anything_that_matters_is_found,);
+crate::on_postgres!(both_engines_have_the_same_schema_after_migrating, schema_difference_of_each_kind_is_found,);
 
 async fn both_engines_have_the_same_schema_after_migrating(postgres: Place) {
     let (mut sqlite, mut postgres) = (migrated(Place::sqlite()), migrated(postgres));
@@ -18,10 +18,10 @@ async fn both_engines_have_the_same_schema_after_migrating(postgres: Place) {
     assert_eq!(sqlite.1.texts(steps), postgres.1.texts(steps), "the same steps");
 }
 
-/// One change of one engine, and what is said of it.
-async fn a_difference_in_anything_that_matters_is_found(postgres: Place) {
+/// Each change of one engine, and the difference that it must cause.
+async fn schema_difference_of_each_kind_is_found(postgres: Place) {
     let (mut sqlite, mut postgres) = (migrated(Place::sqlite()), migrated(postgres));
-    for (change, said) in [
+    for (change, expected) in [
         ("ALTER TABLE checkout ALTER COLUMN version TYPE TEXT", "checkout.version text"),
         ("ALTER TABLE checkout ALTER COLUMN version TYPE INTEGER", "checkout.version integer"),
         ("ALTER TABLE checkout ALTER COLUMN owner DROP NOT NULL", "checkout.owner text null"),
@@ -63,7 +63,7 @@ async fn a_difference_in_anything_that_matters_is_found(postgres: Place) {
     ] {
         postgres.1.execute(&format!("BEGIN; {change}"));
         let differences = differences(&mut sqlite.1, &mut postgres.1);
-        assert!(differences.iter().any(|difference| difference.contains(said)), "{change}: {differences:#?}");
+        assert!(differences.iter().any(|difference| difference.contains(expected)), "{change}: {differences:#?}");
         postgres.1.release();
     }
     assert!(differences(&mut sqlite.1, &mut postgres.1).is_empty(), "each was taken back");
@@ -94,7 +94,7 @@ fn facts(raw: &mut Raw) -> BTreeSet<String> {
         facts.extend(raw.texts(&indexes(raw, table)).iter().map(|index| plain_predicate(index)));
         facts.extend(checks(raw, table).iter().map(|check| format!("{table} check {}", plain(check))));
     }
-    // Postgres quotes what is a word of its own somewhere.
+    // Postgres quotes its keywords.
     facts.into_iter().map(|fact| fact.replace('"', "")).collect()
 }
 
@@ -176,7 +176,7 @@ fn references(raw: &Raw, table: &str) -> String {
     }
 }
 
-/// Those of keys are not here: each engine has its own.
+/// Indexes of keys are excluded: each engine has its own.
 fn indexes(raw: &Raw, table: &str) -> String {
     match raw {
         Raw::Sqlite(_) => format!(
@@ -201,7 +201,7 @@ fn indexes(raw: &Raw, table: &str) -> String {
 
 fn checks(raw: &mut Raw, table: &str) -> Vec<String> {
     match raw {
-        // SQLite has no other word on them than the text of the table.
+        // SQLite reports checks only in the text of the table.
         Raw::Sqlite(_) => {
             let sql = raw.texts(&format!("SELECT sql AS value FROM sqlite_master WHERE name = '{table}'")).remove(0);
             sql.split("CHECK").skip(1).map(|rest| in_parentheses(rest).to_owned()).collect()
@@ -236,7 +236,7 @@ fn plain_predicate(index: &str) -> String {
     }
 }
 
-/// An expression without what each engine writes in its own way: parentheses, blanks, casts, and lists.
+/// An expression without the forms that differ between engines: parentheses, blanks, casts, and lists.
 fn plain(expression: &str) -> String {
     let one_word_for_lists = expression.replace("::text", "").replace("= ANY (ARRAY[", "IN (").to_lowercase();
     one_word_for_lists.replace(['(', ')', '[', ']', ' ', '\n'], "")

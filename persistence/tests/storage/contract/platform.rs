@@ -7,10 +7,7 @@ use crate::kit::Place;
 use crate::kit::data::{ALICE, BOB, hours, noon, task};
 use crate::on_both_engines;
 
-on_both_engines!(
-    a_platform_is_pinned_replaced_found_and_removed,
-    platforms_are_listed_by_id_and_no_more_than_asked_for
-);
+on_both_engines!(a_platform_is_pinned_replaced_found_and_removed, platforms_are_listed_by_id_up_to_the_limit);
 
 fn pinned(id: &str, profile: &str) -> PinnedPlatform {
     PinnedPlatform { id: PlatformId(id.to_owned()), profile: profile.to_owned(), pinned_at: noon() }
@@ -34,7 +31,7 @@ async fn a_platform_is_pinned_replaced_found_and_removed(place: Place) {
     assert_eq!(find().await.expect("asked"), None);
 }
 
-async fn platforms_are_listed_by_id_and_no_more_than_asked_for(place: Place) {
+async fn platforms_are_listed_by_id_up_to_the_limit(place: Place) {
     let platforms = place.shop().await.platforms;
     for id in ["https://c.example/", "https://a.example/", "https://b.example/"] {
         platforms.pin(&task(), pinned(id, "{}")).await.expect("pinned");
