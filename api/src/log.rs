@@ -14,6 +14,7 @@ use slog_async::{Async, AsyncGuard, OverflowStrategy};
 use slog_term::{Decorator, RecordDecorator};
 
 use crate::config::LogFormat;
+use crate::instant::rfc3339;
 
 /// Lines that wait to be written. At a few hundred bytes each, a few megabytes.
 const BUFFER: usize = 8_192;
@@ -315,7 +316,7 @@ where
 #[expect(clippy::disallowed_methods, reason = "the time of a log line is not business time")]
 fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
-    now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+    rfc3339(now)
 }
 
 /// Keeps its lines instead of writing them.

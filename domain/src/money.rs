@@ -21,6 +21,10 @@ impl Amount {
     /// The highest unit price: ten thousand million major units at two decimals.
     pub const MAX_PRICE: i64 = 1_000_000_000_000;
 
+    /// The highest subtotal of a checkout: with the price of a delivery, every total of it is within 2^53 - 1, which all
+    /// readers of JSON read to the last unit.
+    pub const MAX_SUBTOTAL: i64 = 9_007_199_254_740_991 - Self::MAX_PRICE;
+
     pub const fn new(minor: i64) -> Self {
         Self(minor)
     }

@@ -68,6 +68,29 @@ fn request(wanted: &[(&str, i64)]) -> CheckoutRequest {
     CheckoutRequest { lines: lines(wanted), ..CheckoutRequest::default() }
 }
 
+#[test]
+fn totals_stay_within_what_every_reader_of_json_reads() {
+    let most = Amount::MAX_PRICE;
+    let mut facts = facts();
+    facts.variants = vec![variant("song", most, false), variant("card", 191_254_740_991, false)];
+    facts.stock.iter_mut().for_each(|level| level.on_hand = 100_000);
+    for (wanted, beyond) in [
+        (&[("song", 9_006)][..], None),
+        (&[("song", 9_007)], Some(0)),
+        (&[("song", 9_008)], Some(0)),
+        (&[("card", 1), ("song", 9_006)], None),
+        (&[("card", 10), ("song", 9_006)], Some(1)),
+        (&[("never", 1), ("card", 1), ("song", 5_000), ("song", 5_000)], Some(2)),
+        (&[("song", 10_000); 100], Some(0)),
+    ] {
+        let priced = price(&request(wanted), None, &facts);
+        let refused = priced.err().map(|NothingToSell(messages)| messages);
+        let expected = beyond.map(|index| vec![(MessageCode::LimitExceeded, Some(Subject::RequestedLine(index)))]);
+        let refused = refused.map(|all| all.into_iter().map(|one| (one.code, one.subject)).collect::<Vec<_>>());
+        assert_eq!(refused, expected, "{:?}", &wanted[..1]);
+    }
+}
+
 fn delivery(country: &str, option: Option<&str>) -> FulfillmentRequest {
     let address = Address { street: Some("1 A St".into()), country: Some(country.into()), ..Address::default() };
     FulfillmentRequest {

@@ -307,6 +307,7 @@ fn codes_of_messages_are_the_words_that_platforms_know() {
         (M::DiscountCodeAlreadyApplied, "discount_code_already_applied", false),
         (M::DiscountCodeIneligible, "discount_code_user_ineligible", false),
         (M::EligibilityNotAccepted, "eligibility_not_accepted", false),
+        (M::LimitExceeded, "limit_exceeded", false),
         (M::NotFound, "not_found", false),
     ] {
         assert_eq!((code.as_str(), code.is_about_payment()), (word, about_payment));

@@ -9,7 +9,7 @@ pub fn is_root() -> bool {
     id("-u", None).is_ok_and(|id| id == 0)
 }
 
-/// Who runs a database server: ourselves, unless we are root, which Postgres refuses.
+/// The account that runs a database server: the current one, unless it is root, which Postgres refuses.
 pub struct Account(Option<(u32, u32)>);
 
 impl Account {

@@ -1,5 +1,7 @@
-//! Postgres servers of a test's own: a primary, its standby, a promotion, and the loss of either.
+//! Postgres servers of a test's own: a primary, its standby, a promotion, and the loss of either. `xtask` includes this file
+//! by its path, for the server that all tests share.
 
+use std::io::{Error, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -33,24 +35,24 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// A new, empty server with the programs in `bin`. Its only user is `postgres`, who needs no password.
     pub fn create(bin: &Path) -> Self {
-        Self::create_with(bin, "")
+        must(Self::create_with(bin, ""))
     }
 
     /// The same; it also copies its write-ahead log to `archive`, segment by segment.
     pub fn create_archiving(bin: &Path, archive: &Path) -> Self {
         Account::for_servers().and_then(|account| account.give(archive)).expect("an archive");
         let copy = format!("test ! -f {0}/%f && cp %p {0}/%f", archive.display());
-        Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n"))
+        must(Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n")))
     }
 
     /// A server from a base backup, with what is in the archive since. Returns when it takes writes.
     pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
-        let (account, directory) = home();
+        let (account, directory) = must(home());
         let data = directory.path().join("data");
-        output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data));
-        output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal")));
+        must(output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data)));
+        must(output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal"))));
         let restore = format!("restore_command = 'cp {}/%f %p'\narchive_mode = off\n", archive.display());
-        let server = Self::start(bin, &account, directory, &restore);
+        let server = must(Self::start(bin, &account, directory, &restore));
         server.wait_for("SELECT pg_is_in_recovery()", "f");
         server
     }
@@ -66,22 +68,23 @@ impl PostgresServer {
         self.wait_for(&format!("SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"), "t");
     }
 
-    fn create_with(bin: &Path, more: &str) -> Self {
-        let (account, directory) = home();
+    /// The same as [`Self::create`] with more settings, which take precedence. Fails if the server does not start.
+    pub fn create_with(bin: &Path, more: &str) -> Result<Self> {
+        let (account, directory) = home()?;
         let data = directory.path().join("data");
         let mut initdb = account.command(bin.join("initdb"), directory.path());
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
-        output(initdb.arg(&data));
+        output(initdb.arg(&data))?;
         Self::start(bin, &account, directory, more)
     }
 
     /// A copy that follows this server, and answers reads.
     pub fn standby(&self) -> Self {
-        let (account, directory) = home();
+        let (account, directory) = must(home());
         let mut copy = account.command(self.bin.join("pg_basebackup"), directory.path());
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata"]);
-        output(copy.arg(directory.path().join("data")));
-        Self::start(&self.bin, &account, directory, "synchronous_standby_names = ''\n")
+        must(output(copy.arg(directory.path().join("data"))));
+        must(Self::start(&self.bin, &account, directory, "synchronous_standby_names = ''\n"))
     }
 
     /// Returns when each commit waits for a standby that is there.
@@ -113,7 +116,7 @@ impl PostgresServer {
     /// Runs one of Postgres' programs to its end, in the server's own directory; returns what it prints.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let account = Account::for_servers().expect("an account, as there was one before");
-        output(account.command(self.bin.join(program), self.directory.path()).args(arguments))
+        must(output(account.command(self.bin.join(program), self.directory.path()).args(arguments)))
     }
 
     fn wait_for(&self, select: &str, expected: &str) {
@@ -124,7 +127,7 @@ impl PostgresServer {
         }
     }
 
-    fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Self {
+    fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Result<Self> {
         let (pg_ctl, data, log) = (bin.join("pg_ctl"), directory.path().join("data"), directory.path().join("log"));
         let file = data.join("postgresql.auto.conf");
         // What comes later counts: a copy brings the settings of its original.
@@ -135,23 +138,25 @@ impl PostgresServer {
             directory.path().display()
         );
         // Before the server: there is no moment at which it would be left behind.
-        let keeper = keep(account, &pg_ctl, directory.path());
-        let address = free_address();
+        let keeper = keep(account, &pg_ctl, directory.path())?;
+        let address = free_address()?;
         let mut server = Self { address, bin: bin.to_owned(), keeper, directory };
         for left in (0..PORTS_TRIED).rev() {
             let port = format!("port = {}\n", server.address.port());
-            std::fs::write(&file, [&before, &settings, &port, more].concat()).expect("writable");
-            account.give(&file).expect("ours");
+            std::fs::write(&file, [&before, &settings, &port, more].concat())?;
+            account.give(&file)?;
             let _ = std::fs::remove_file(&log);
             let mut start = account.command(&pg_ctl, server.directory.path());
             start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
             start.arg(&log).arg("--pgdata").arg(&data);
             if start.stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-                return server;
+                return Ok(server);
             }
             let log = std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(left > 0 && log.contains(PORT_IS_TAKEN), "Postgres does not start:\n{log}");
-            server.address = free_address();
+            if left == 0 || !log.contains(PORT_IS_TAKEN) {
+                return Err(Error::other(format!("Postgres does not start:\n{log}")));
+            }
+            server.address = free_address()?;
         }
         unreachable!("the last failure is reported")
     }
@@ -164,34 +169,39 @@ impl Drop for PostgresServer {
     }
 }
 
-/// A directory of the account's own.
-fn home() -> (Account, TempDir) {
-    let account = Account::for_servers().unwrap_or_else(|error| panic!("{error}"));
-    let directory = tempfile::Builder::new().prefix("tuckshop-failover-").tempdir().expect("a directory");
-    account.give(directory.path()).expect("ours");
-    (account, directory)
+/// A directory that belongs to the account.
+fn home() -> Result<(Account, TempDir)> {
+    let account = Account::for_servers()?;
+    let directory = tempfile::Builder::new().prefix("tuckshop-postgres-").tempdir()?;
+    account.give(directory.path())?;
+    Ok((account, directory))
 }
 
 /// In a process group of its own: Ctrl-C ends the test, and the keeper cleans up after it.
-fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Child {
+fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Result<Child> {
     let mut shell = account.command("sh", Path::new("/"));
     shell.args(["-c", KEEPER]).arg(pg_ctl).arg(directory).process_group(0);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    shell.spawn().expect("a shell")
+    shell.spawn()
 }
 
 /// Free now. Postgres makes its own socket, so that the port cannot be kept for it. Another process may take it first.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("bound")
+fn free_address() -> Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().map_err(|error| Error::other(format!("{command:?}: {error}")))?;
+    if !output.status.success() {
+        return Err(Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn must<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,5 +1,6 @@
 //! What `cargo xtask test` provides to the tests (a database server, interpreters, tools of others), and a record of its
-//! use. `xtask` includes this file by its path: both sides use the same names. A test that passes because what it needs is absent, or because it never asks, shows in the summary of the run.
+//! use. `xtask` includes this file by its path: both sides use the same names. The summary of a run shows the tests that
+//! passed because something was absent, and what no test used.
 
 use std::io::Write;
 use std::path::Path;
@@ -44,9 +45,19 @@ impl Provided {
         value
     }
 
-    /// Reports that the test goes on without it, and why.
+    /// The same for a test that goes on without it: a part of the test is reported as not checked.
+    pub fn get_for_part(self) -> Option<String> {
+        let value = std::env::var(self.variable).ok();
+        if value.is_none() {
+            report("SKIPPED a part of", &format!("{} ({} is not set)", self.name, self.variable));
+            record("in part", self.name);
+        }
+        value
+    }
+
+    /// Reports that the test ends without it, and why.
     pub fn skip(self, why: &str) {
-        report(&format!("{} ({why})", self.name));
+        report("SKIPPED", &format!("{} ({why})", self.name));
         record("skipped", self.name);
     }
 
@@ -61,15 +72,15 @@ pub fn used(name: &str) {
     record("used", name);
 }
 
-/// Reports that a test, or a part of it, is not run. `what` includes the reason.
+/// Reports that the test ends early. `what` includes the reason.
 pub fn not_checked(what: &str) {
-    report(what);
+    report("SKIPPED", what);
     record("not checked", what);
 }
 
 /// On standard error itself: the test harness captures `eprintln!`, and prints `ok` for a test that returns early.
-fn report(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {what}", test());
+fn report(verdict: &str, what: &str) {
+    let _ = writeln!(std::io::stderr(), "{verdict} {}: {what}", test());
 }
 
 fn record(kind: &str, what: &str) {

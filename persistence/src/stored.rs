@@ -8,10 +8,29 @@ use domain::id::{Id, Named, PageToken};
 use domain::money::Currency;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use time::macros::datetime;
 
-/// Milliseconds since 1970 in UTC.
+/// The first and the last millisecond of the years 0 to 9999 in UTC, which RFC 3339 can write.
+const FIRST: i64 = datetime!(0000-01-01 00:00 UTC).unix_timestamp() * 1_000;
+const LAST: i64 = datetime!(9999-12-31 23:59:59 UTC).unix_timestamp() * 1_000 + 999;
+
+/// Milliseconds since 1970 in UTC. A time outside of the years 0 to 9999 becomes the nearest one within, so that every
+/// result can be read. For times from a caller, see [`exact_millis`].
 pub(crate) fn millis(at: Timestamp) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    let millis = at.unix_timestamp_nanos() / 1_000_000;
+    i64::try_from(millis.clamp(FIRST.into(), LAST.into())).unwrap_or(LAST)
+}
+
+/// As [`millis`], but fails where that would change the time.
+pub(crate) fn exact_millis(at: Timestamp) -> Result<i64, Error> {
+    let millis = at.unix_timestamp_nanos() / 1_000_000;
+    let millis = i64::try_from(millis).ok().filter(|millis| (FIRST..=LAST).contains(millis));
+    millis.ok_or_else(|| Error::SerializationError(format!("{at} is not within the years 0 to 9999").into()))
+}
+
+/// The time, or the nearest one that can be shown. For values that only inform a person.
+pub(crate) fn nearest_instant(millis: i64) -> Timestamp {
+    instant(millis.clamp(FIRST, LAST)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn instant(millis: i64) -> Result<Timestamp, Error> {
@@ -108,6 +127,26 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn every_stored_time_is_read_back() {
+        for (at, stored) in [
+            (datetime!(2026-11-22 12:00:00.123 UTC), true),
+            (datetime!(2026-11-22 12:00 +5:30), true),
+            (datetime!(0000-01-01 00:00 UTC), true),
+            (datetime!(9999-12-31 23:59:59.999 UTC), true),
+            // Year 10000 and year -1 in UTC.
+            (datetime!(9999-12-31 23:59:59 -23:59), false),
+            (datetime!(0000-01-01 00:00 +23:59), false),
+            (datetime!(-9999-01-01 00:00 UTC), false),
+        ] {
+            assert_eq!(exact_millis(at).and_then(instant).ok(), stored.then_some(at), "{at}");
+            assert!(instant(millis(at)).is_ok(), "{at}");
+        }
+        for millis in [i64::MIN, FIRST - 1, LAST + 1, i64::MAX] {
+            assert!((0..=9999).contains(&nearest_instant(millis).year()), "{millis}");
+        }
+    }
 
     #[test]
     fn documents_of_every_format_are_read() {

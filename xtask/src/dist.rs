@@ -1,8 +1,8 @@
-//! `cargo xtask dist`: the binary to install elsewhere. It names no directory of the machine that built it.
+//! `cargo xtask dist`: builds the binary to install elsewhere. It contains no directory of the machine that built it.
 //!
-//! A plain `cargo build --release` leaves the builder's paths of all dependencies in panic messages and debug information.
-//! Cargo's own remedy (`trim-paths`) is not stable, and `--remap-path-prefix` needs absolute paths, which a repository
-//! cannot know.
+//! After a plain `cargo build --release`, panic messages and debug information contain the paths of all dependencies.
+//! The solution of cargo (`trim-paths`) is not stable, and `--remap-path-prefix` needs absolute paths, which differ on each
+//! machine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<()> {
     let named: Vec<String> = places.iter().filter_map(|place| first_naming(&bytes, place)).collect();
     if !named.is_empty() {
         bail!(
-            "the binary names directories of this machine: {}. If cargo's configuration has `target.*.rustflags` here, \
+            "the binary contains directories of this machine: {}. If cargo's configuration has `target.*.rustflags` here, \
              or the environment has `CFLAGS_*`, they replace those of xtask: use RUSTFLAGS and CFLAGS instead",
             named.join(", ")
         );
@@ -50,7 +50,7 @@ struct Place {
     name: &'static str,
 }
 
-/// The inner ones last: the last that fits counts.
+/// Nested directories come later: the compilers use the last one that matches.
 fn places() -> Result<Vec<Place>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -59,25 +59,25 @@ fn places() -> Result<Vec<Place>> {
     let known = [of(home, "/home"), of(cargo, "/cargo"), of(Some(process::root()), "/tuckshop")];
     let mut places = Vec::new();
     for (path, name) in known.into_iter().flatten() {
-        let path = path.into_os_string().into_string().ok().context("a directory whose name is not text")?;
+        let path = path.into_os_string().into_string().ok().context("the name of a directory is not UTF-8")?;
         if path.contains(|character: char| character.is_whitespace() || "='".contains(character)) {
-            bail!("compilers cannot leave out {path:?}: build in a directory without blanks, `=` and `'`");
+            bail!("the compilers cannot replace {path:?}: build in a directory without white space, `=` and `'`");
         }
         places.push(Place { path, name });
     }
     Ok(places)
 }
 
-/// Flags of rustc in the environment, separated by a character that is in no flag.
+/// The variable with flags of rustc, and the separator between them.
 const ENCODED: &str = "CARGO_ENCODED_RUSTFLAGS";
 const SEPARATOR: &str = "\u{1f}";
 
-/// How cargo gets the flags of rustc. It takes them from one source only, so that ours must join those of the user there.
+/// How cargo gets the flags of rustc. Cargo uses only one source, so the flags of xtask are added to those of the user.
 #[derive(Debug, PartialEq, Eq)]
 enum RustFlags {
-    /// In [`ENCODED`], which comes first.
+    /// In [`ENCODED`], which has precedence.
     Environment(OsString),
-    /// As a setting that is joined with those of the user's configuration files.
+    /// As a setting, which cargo appends to those in configuration files.
     Configuration(String),
 }
 
@@ -99,11 +99,10 @@ fn c_flags(places: &[Place], before: Option<String>) -> String {
     before.into_iter().chain(maps).collect::<Vec<_>>().join(" ")
 }
 
-/// The first text of the binary that names something in this directory.
+/// The first text of the binary that is a path in this directory.
 ///
-/// A directory of one name, such as `/src`, can also be the middle of another path. There a text counts only if it goes on
-/// with something that is in the directory. Texts follow each other without a gap, so that nothing can be learnt from what
-/// comes before.
+/// A directory at the top level, such as `/src`, can also be the middle of another path. Then a text counts only if it is the
+/// path of an existing file or directory. The text before it does not help: texts follow each other without a separator.
 fn first_naming(bytes: &[u8], Place { path, name }: &Place) -> Option<String> {
     if path == name {
         return None;
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_compiler_gets_every_place_and_keeps_its_own_flags() {
+    fn compilers_get_every_directory_and_keep_the_flags_of_the_user() {
         let mapped = "--remap-path-prefix=/users/ann=/home\u{1f}--remap-path-prefix=/users/ann/.cargo=/cargo";
         let flags = |set: &[(&str, &str)]| {
             rust_flags(&places(), |name| {
@@ -147,7 +146,7 @@ mod tests {
         assert_eq!(flags(&[(ENCODED, "-Cx=a b")]), environment(format!("-Cx=a b\u{1f}{mapped}")));
         assert_eq!(flags(&[("RUSTFLAGS", " -C  x ")]), environment(format!("-C\u{1f}x\u{1f}{mapped}")));
         assert_eq!(flags(&[("RUSTFLAGS", "-Cy"), (ENCODED, "-Cx")]), environment(format!("-Cx\u{1f}{mapped}")));
-        // What is set and empty makes cargo look no further.
+        // An empty variable has precedence too.
         for name in ["RUSTFLAGS", ENCODED] {
             assert_eq!(flags(&[(name, "")]), environment(mapped.to_owned()));
         }
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_that_names_a_directory_of_the_builder_is_noticed() {
+    fn binary_with_a_directory_of_the_builder_is_refused() {
         let ann = &places()[0];
         let binary = b"\0panicked at \0/users/ann/.cargo/registry/src/x.rs\0/users/annabel/y.rs";
         assert_eq!(first_naming(binary, ann).as_deref(), Some("/users/ann/.cargo/registry/src/x.rs"));
@@ -165,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn directory_of_one_name_is_distinguished_from_the_middle_of_other_paths() {
-        // Its own name stays the same in the binary.
+    fn top_level_directory_is_distinguished_from_the_middle_of_other_paths() {
+        // This directory has the same name in the binary.
         let tuckshop = Place { path: "/tuckshop".to_owned(), name: "/tuckshop" };
         assert_eq!(first_naming(b"/tuckshop/api/src/main.rs", &tuckshop), None);
         let etc = Place { path: "/etc".to_owned(), name: "/tuckshop" };

@@ -1,131 +1,104 @@
-//! `cargo xtask docs`: documents that are generated, and documents that point at files and names which must exist.
+//! `cargo xtask docs`: writes the generated document, and checks that all documents name what exists.
 
 mod coverage;
 mod symbols;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
 
-use crate::boundaries::code;
 use crate::process;
 use crate::sources::{self, Source};
-use symbols::Symbols;
+use symbols::{FAILURES, Symbols};
 
 const CONFIGURATION: &str = "docs/CONFIGURATION.md";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Change nothing. A test of the api compares the generated page: this would have to build the api once more.
+    /// Write and build nothing. A test of the api compares docs/CONFIGURATION.md with the settings.
     #[arg(long)]
     check: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    if args.check {
-        return check();
+    if !args.check {
+        let page = process::output(Command::new(tuckshop()?).args(["config", "--markdown"]))?;
+        std::fs::write(process::root().join(CONFIGURATION), page + "\n")?;
+        println!("wrote {CONFIGURATION}");
     }
-    std::fs::write(process::root().join(CONFIGURATION), configuration()?)?;
-    println!("wrote {CONFIGURATION}");
     check()
 }
 
-fn configuration() -> Result<String> {
-    let mut command =
-        process::cargo(&["run", "--quiet", "-p", "api", "--bin", "tuckshop", "--", "config", "--markdown"]);
-    let text = process::output(&mut command).context("the api does not describe its configuration")?;
-    Ok(text + "\n")
+const BUILD: [&str; 7] =
+    ["test", "--workspace", "--test", "operator", "--no-run", "--message-format", "json-render-diagnostics"];
+
+/// The binary that `cargo test --workspace` builds. Cargo selects features by the packages and targets of a command, so
+/// another command would build the api and its dependencies a second time.
+fn tuckshop() -> Result<PathBuf> {
+    let messages = process::output(process::cargo(&BUILD).stderr(Stdio::inherit()))?;
+    let mut artifacts = Message::parse_stream(messages.as_bytes()).filter_map(|message| match message {
+        Ok(Message::CompilerArtifact(artifact)) if artifact.target.name == "tuckshop" => artifact.executable,
+        _ => None,
+    });
+    artifacts.next().map(PathBuf::from).context("cargo built no binary `tuckshop`")
 }
 
 pub fn check() -> Result<()> {
     let root = process::root();
-    let all = sources::with_extension(&root, "md")?;
-    let code = sources::with_extension(&root, "rs")?;
-    let documents = all.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/"));
-    let symbols = Symbols::of(&code);
-    let pointers = documents.flat_map(|document| {
-        let names = match document.path.as_str() {
-            FAILURES => unproved(&root, document),
-            _ => symbols.dead(document),
-        };
-        [dead_pointers(&root, document), names].concat()
-    });
-    let mistakes: Vec<String> = pointers.chain(coverage::missing(&code, &all)).collect();
+    let documents = sources::with_extension(&root, "md")?;
+    let code = sources::rust()?;
+    let symbols = Symbols::of(code);
+    let mut mistakes = coverage::missing(code, &documents);
+    for document in documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/")) {
+        mistakes.extend(symbols.missing(document));
+        mistakes.extend(dead_links(&root, document));
+        if document.path == FAILURES {
+            mistakes.extend(faults_without_test(document));
+        }
+    }
     for mistake in &mistakes {
         println!("{mistake}");
     }
     if !mistakes.is_empty() {
-        bail!("{} pointers to what does not exist, or from which something is missing", mistakes.len());
+        bail!("{} names, links or entries of the documents are missing or wrong", mistakes.len());
     }
     Ok(())
 }
 
-/// The table of faults: each of its rows names the tests that provoke the fault.
-const FAILURES: &str = "docs/FAILURES.md";
-
-/// Tests that the table names and that do not exist, and rows that name none. A row begins with the fault's id.
-fn unproved(root: &Path, document: &Source) -> Vec<String> {
-    let mut unproved = Vec::new();
-    for (number, line) in document.text.lines().enumerate() {
-        let id = line.strip_prefix("| ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-        let is_row = id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric);
-        let tests: Vec<(&str, &str)> = named_tests(line).collect();
-        if is_row && tests.is_empty() {
-            unproved.push(format!("{}:{}: {id} names no test", document.path, number + 1));
-        }
-        let missing = tests.into_iter().filter(|(path, name)| !is_test(root, path, name));
-        unproved
-            .extend(missing.map(|(path, name)| format!("{}:{}: no test {name} in {path}", document.path, number + 1)));
-    }
-    unproved
-}
-
-/// Backticked `path.rs::name`.
-fn named_tests(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    let quoted = line.split('`').skip(1).step_by(2);
-    quoted.filter_map(|text| text.split_once(".rs::").map(|(path, name)| (&text[..path.len() + 3], name)))
-}
-
-/// A function of that name which is marked as a test, or named by a macro that makes tests of its list.
-fn is_test(root: &Path, path: &str, name: &str) -> bool {
-    std::fs::read_to_string(root.join(path)).is_ok_and(|text| tests(&text).contains(name))
-}
-
-/// The macros of the test kits that make a test of each function they are given.
-const TEST_LISTS: [&str; 3] = ["on_both_engines", "on_sqlite", "on_postgres"];
-
-fn tests(text: &str) -> BTreeSet<String> {
-    let tokens = code::tokens(text).unwrap_or_default();
-    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
-    let (mut tests, mut is_marked) = (BTreeSet::new(), false);
-    for at in 0..tokens.len() {
-        match text(at) {
-            // `#[test]`, `#[tokio::test]`: it speaks of the next function.
-            "test" if text(at + 1) == "]" => is_marked = true,
-            "fn" if std::mem::take(&mut is_marked) => drop(tests.insert(text(at + 1).to_owned())),
-            list if TEST_LISTS.contains(&list) && text(at + 1) == "!" => {
-                let listed = tokens[at..].iter().take_while(|token| token.text != ")");
-                tests.extend(listed.skip(1).filter(|token| token.is_word).map(|token| token.text.clone()));
-            }
-            _ => {}
+/// Sections of the page of faults that name no test. The heading of a section begins with the id of the fault: `### PG1: …`.
+fn faults_without_test(document: &Source) -> Vec<String> {
+    let mut untested: Vec<(usize, &str)> = Vec::new();
+    let mut has_test = true;
+    for (index, line) in document.text.lines().enumerate() {
+        if let Some(id) = line.strip_prefix("### ").and_then(fault_id) {
+            untested.push((index + 1, id));
+            has_test = false;
+        } else if line.contains(".rs::") && !has_test {
+            untested.pop();
+            has_test = true;
         }
     }
-    tests
+    untested.iter().map(|(line, id)| format!("{}:{line}: {id} names no test", document.path)).collect()
 }
 
-fn dead_pointers(root: &Path, document: &Source) -> Vec<String> {
-    let here = root.join(&document.path);
-    let folder = here.parent().unwrap_or(root);
+/// Capital letters and a number, before a colon.
+fn fault_id(heading: &str) -> Option<&str> {
+    let (id, _) = heading.split_once(':')?;
+    (id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric)).then_some(id)
+}
+
+/// Relative links to files that do not exist.
+fn dead_links(root: &Path, document: &Source) -> Vec<String> {
+    let folder = root.join(&document.path).with_file_name("");
     let mut dead = Vec::new();
     let mut in_code = false;
-    for (number, line) in document.text.lines().enumerate() {
-        if line.trim_start().starts_with("```") {
-            in_code = !in_code;
-        } else if !in_code {
-            let links = relative_links(line).filter(|link| !folder.join(link).exists());
-            let paths = code_paths(line).filter(|path| !root.join(path).is_file());
-            dead.extend(links.chain(paths).map(|target| format!("{}:{}: {target}", document.path, number + 1)));
+    for (index, line) in document.text.lines().enumerate() {
+        in_code ^= line.trim_start().starts_with("```");
+        if !in_code {
+            let missing = relative_links(line).filter(|link| !folder.join(link).exists());
+            dead.extend(missing.map(|link| format!("{}:{}: no file {link}", document.path, index + 1)));
         }
     }
     dead
@@ -137,59 +110,35 @@ fn relative_links(line: &str) -> impl Iterator<Item = &str> {
     inside.filter_map(|target| target.split('#').next()).filter(|path| !path.is_empty())
 }
 
-/// Backticked paths of Rust files, from the root; `<module>` and `*` stand for something else and are not paths.
-fn code_paths(line: &str) -> impl Iterator<Item = &str> {
-    let quoted = line.split('`').skip(1).step_by(2);
-    quoted.filter(|text| text.ends_with(".rs") && text.contains('/') && !text.contains(['<', '*', '{', ' ']))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_pointers_into_the_repository_are_followed() {
-        let line = "[a](PATTERNS.md#ports) [b](https://example.org/x.md) [c](#here) [d](../README.md \"title\")";
-        assert_eq!(relative_links(line).collect::<Vec<_>>(), ["PATTERNS.md", "../README.md"]);
-        let line = "`api/src/app.rs`, `app.rs`, `domain/src/<module>/mod.rs`, `api/src/app.rs::build`, xtask/src/x.rs";
-        assert_eq!(code_paths(line).collect::<Vec<_>>(), ["api/src/app.rs"]);
-    }
-
-    #[test]
-    fn a_dead_pointer_is_reported_with_its_line() {
-        let text = "# Title\n\nSee [x](nowhere.md) and `xtask/src/nowhere.rs`, not `xtask/src/docs.rs`.\n\
+    fn relative_link_to_no_file_is_reported_with_its_line() {
+        let text = "# Title\n\n[a](nowhere.md#ports) [b](https://example.org/x.md) [c](#here) [d](../README.md \"x\")\n\
                     ```\n[y](nor-here.md)\n```\n";
-        let document = Source { path: "docs/X.md".to_owned(), text: text.to_owned() };
-        let expected = ["docs/X.md:3: nowhere.md", "docs/X.md:3: xtask/src/nowhere.rs"];
-        assert_eq!(dead_pointers(&process::root(), &document), expected);
+        let dead = dead_links(&process::root(), &Source::new("docs/X.md", text));
+        assert_eq!(dead, ["docs/X.md:3: no file nowhere.md"]);
     }
 
     #[test]
-    fn tests_are_functions_that_are_marked_or_listed() {
-        let text =
-            "#[test] fn a() { d(c); } #[tokio::test] async fn b() {} fn c() {} #[cfg(test)] mod tests { fn d() {} }
-            on_both_engines!(e, f,); kit::on_postgres!(g); // on_sqlite!(h)
-            fn e() { call(i, c) }";
-        assert_eq!(tests(text), ["a", "b", "e", "f", "g"].map(str::to_owned).into());
+    fn fault_without_test_is_reported() {
+        let text = "### PG1: down\n\n- `a/b.rs::c`\n\n### PG3: silent\n\nNone yet.\n\n### PG4: slow\n\n- `a/b.rs::d`\n\n## Runs\n";
+        let document = Source::new(FAILURES, text);
+        assert_eq!(faults_without_test(&document), ["docs/FAILURES.md:5: PG3 names no test"]);
     }
 
     #[test]
-    fn a_fault_is_proved_by_tests_that_exist() {
-        let text = "| id | fault | tests |\n|---|---|---|\n\
-                    | PG1 | down | `xtask/src/docs.rs::a_fault_is_proved_by_tests_that_exist` |\n\
-                    | PG2 | slow | `xtask/src/docs.rs::is_test` |\n| PG3 | silent | none yet |\n\
-                    | PG4 | reset | `xtask/src/nowhere.rs::any` |\n";
-        let document = Source { path: FAILURES.to_owned(), text: text.to_owned() };
-        let expected = [
-            "docs/FAILURES.md:4: no test is_test in xtask/src/docs.rs",
-            "docs/FAILURES.md:5: PG3 names no test",
-            "docs/FAILURES.md:6: no test any in xtask/src/nowhere.rs",
-        ];
-        assert_eq!(unproved(&process::root(), &document), expected);
+    fn binary_for_the_configuration_page_is_built_like_the_tests() {
+        assert!(process::shown(&process::cargo(&BUILD)).starts_with("`cargo test --workspace "));
+        assert!(
+            BUILD.iter().all(|word| !["-p", "--package", "--release", "--target-dir", "--features"].contains(word))
+        );
     }
 
     #[test]
-    fn everything_that_the_book_points_at_exists() {
-        check().expect("no dead pointer");
+    fn documents_of_this_workspace_have_no_mistake() {
+        check().expect("no mistake");
     }
 }

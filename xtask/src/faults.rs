@@ -1,34 +1,35 @@
-//! `cargo xtask faults`: the tests of the api that break sockets, databases and processes on purpose.
+//! `cargo xtask faults`: the tests that break connections, databases and processes on purpose.
 
 use anyhow::Result;
 
 use crate::process;
 use crate::provided::STRIPE;
-use crate::provision::Provision;
+use crate::provision::{Options, Provision};
 
-/// Read by the fault tests: how long and how often they try.
+/// The variable that tells the fault tests how long and how often to try.
 pub const EXTENT: &str = "XTASK_FAULTS";
 pub const QUICK: &str = "quick";
 const FULL: &str = "full";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// As many as `cargo xtask test` runs.
+    #[command(flatten)]
+    options: Options,
+    /// Try as often as `cargo xtask test` does.
     #[arg(long)]
     quick: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let provision = Provision::new(true, true)?;
+    let provision = Provision::new(&args.options)?;
+    // The workspace, and not the package: otherwise cargo selects other features and builds everything again.
     let mut tests =
-        process::cargo(&["test", "-p", "api", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
-    provision.hand_to(&mut tests);
+        process::cargo(&["test", "--workspace", "--test", "faults", "--test", "outbound", "--", "--nocapture"]);
     tests.env(EXTENT, if args.quick { QUICK } else { FULL });
-    let outcome = process::run(&mut tests);
-    let mut summary = provision.summary(&provision.record()?);
-    // Its only test is the simulator's own.
+    let (outcome, mut summary) = provision.run(&mut tests)?;
+    // Only a test of the simulator uses it.
     summary.need_not_use(STRIPE);
-    summary.print(outcome.is_ok());
+    summary.print();
     outcome?;
     summary.everything_was_used()
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask golden`: stores the golden set of the current format of documents.
+//! `cargo xtask golden`: stores the golden set of the current document format.
 
 use anyhow::Result;
 
@@ -7,9 +7,9 @@ use crate::process;
 const SETS: &str = "persistence/tests/golden";
 const TEST: &str = "golden::shape";
 
-/// Runs the test that compares what is stored with the newest set, and lets it write one first. The test refuses to
-/// write over a set that exists.
+/// Runs the test that compares stored documents with the newest set, and makes the test write a new set first. The test does
+/// not overwrite an existing set.
 pub fn run() -> Result<()> {
-    let mut test = process::cargo(&["test", "--quiet", "--package", "persistence", "--test", "storage", TEST]);
+    let mut test = process::cargo(&["test", "--quiet", "--workspace", "--test", "storage", TEST]);
     process::run(test.env("XTASK_GOLDEN", process::root().join(SETS)))
 }

@@ -1,15 +1,20 @@
-//! `cargo xtask <command>`: the chores of the project, one file each. `cargo xtask check` is all of them.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on stdout")]
-#![allow(clippy::disallowed_methods, reason = "no request depends on this process: it may read its environment")]
+//! `cargo xtask <command>`: the chores of the project, one file each. `cargo xtask check` runs all that a merge needs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints its results")]
+#![allow(clippy::disallowed_methods, reason = "xtask serves no request: it may read its environment")]
 
+#[path = "../../faultkit/src/account.rs"]
+mod account;
 mod bench;
 mod boundaries;
 mod check;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../faultkit/src/cluster.rs"]
+mod cluster;
 mod dist;
 mod docs;
 mod faults;
 mod golden;
-mod machine;
+mod install;
 mod postgres;
 mod process;
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -30,28 +35,28 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Chore {
-    /// Set up Postgres and Python, then run every test on both engines.
+    /// Run the tests, on SQLite and on Postgres.
     Test(test::Args),
-    /// Format, lints, boundaries, documents, and then every test.
+    /// Check format, lints, boundaries and documents, and run every test.
     Check(check::Args),
-    /// The walls between the crates: who may depend on, name, spawn and read what.
+    /// Check the rules between crates and modules: dependencies, forbidden code, files that are not compiled.
     Boundaries,
-    /// The tests that break sockets, databases and processes on purpose.
+    /// Run the tests that break connections, databases and processes on purpose.
     Faults(faults::Args),
-    /// Store a golden set of what the shop stores now, for every later program to read.
+    /// Store a golden set of the current document format. Every later version must read it.
     Golden,
-    /// Measure the shop beside its own engine; writes docs/BENCHMARKS.md.
+    /// Compare the shop with the bare database engine, and write docs/BENCHMARKS.md.
     Bench(bench::Args),
-    /// Build the binary to install elsewhere, without paths of this machine in it.
+    /// Build the binary to install elsewhere, without paths of this machine.
     Dist(dist::Args),
-    /// Write docs/CONFIGURATION.md; check the links, paths and names of code in the documents.
+    /// Write docs/CONFIGURATION.md, and check the links and names of code in the documents.
     Docs(docs::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(args) => test::run(&args),
-        Chore::Check(args) => check::run(&args),
+        Chore::Check(args) => check::run(args),
         Chore::Boundaries => boundaries::run(),
         Chore::Faults(args) => faults::run(&args),
         Chore::Golden => golden::run(),
@@ -59,7 +64,7 @@ fn main() -> ExitCode {
         Chore::Dist(args) => dist::run(&args),
         Chore::Docs(args) => docs::run(&args),
     };
-    // Not returned as it is: with RUST_BACKTRACE, as machines of a CI often have it, a screen of frames would bury it.
+    // Printed here: with RUST_BACKTRACE, `main` would print a backtrace after the message.
     outcome.map_or_else(
         |failure| {
             eprintln!("xtask: {failure:#}");

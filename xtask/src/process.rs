@@ -1,31 +1,42 @@
-//! Running other programs from the root of the workspace.
+//! Runs other programs in the root of the workspace.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::{Metadata, MetadataCommand};
 
 pub fn root() -> PathBuf {
-    // As cargo tells it now, not as it was when this was built: checkouts may share a target directory.
+    // The value at run time, since several checkouts may share a target directory.
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    Path::new(&xtask).parent().expect("xtask lies in the workspace").to_path_buf()
+    Path::new(&xtask).parent().expect("xtask is in the workspace").to_path_buf()
 }
 
-/// What xtask builds or downloads once and may lose at any time.
+/// The directory for what xtask downloads. It can be deleted at any time.
 pub fn cache() -> Result<PathBuf> {
     let directory = root().join("target/xtask");
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(directory)
 }
 
-/// The cargo that started us, so that a toolchain chosen with `cargo +x xtask` is kept.
+/// The cargo that started xtask, so that `cargo +toolchain xtask` keeps the toolchain.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// Runs with the terminal of the caller.
+/// The dependency graph of this platform. Cargo has downloaded its packages already, to build xtask.
+pub fn metadata() -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    command.current_dir(root()).other_options(["--filter-platform", "host-tuple"].map(str::to_owned));
+    command.exec().context("cargo metadata failed")
+}
+
+/// Runs a command with the terminal of the caller.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
     if !status.success() {
@@ -34,7 +45,39 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs unseen and returns what it wrote to stdout; its stderr becomes the error.
+/// The same, and passes each line of stdout to `read`, after it is printed.
+pub fn run_with_lines(command: &mut Command, mut read: impl FnMut(&str)) -> Result<()> {
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("cannot start {}", shown(command)))?;
+    let mut stdout = BufReader::new(child.stdout.take().context("stdout is a pipe")?);
+    let (sender, lines) = mpsc::sync_channel(64);
+    std::thread::spawn(move || {
+        let mut line = Vec::new();
+        while stdout.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let _ = std::io::stdout().write_all(&line);
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    // A process that the command leaves behind may keep stdout open. Then the last line is the one before a pause.
+    let mut has_ended = false;
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => read(&line),
+            Err(RecvTimeoutError::Timeout) if !has_ended => has_ended = child.try_wait()?.is_some(),
+            Err(_) => break,
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a command and returns its stdout. Its stderr becomes the error.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {}", shown(command)))?;
     if !output.status.success() {
@@ -44,9 +87,26 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn shown(command: &Command) -> String {
-    // Its name is enough: a machine's paths say nothing to whoever reads the log.
+/// The command as in a shell, without the directory of the program.
+pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     format!("`{}`", words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_until_the_command_ends_even_if_a_child_keeps_stdout_open() {
+        let mut lines = Vec::new();
+        let began = std::time::Instant::now();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; sleep 1.3; echo two; sleep 20 & exit 3"]);
+        let failure = run_with_lines(&mut command, |line| lines.push(line.to_owned())).expect_err("exit code 3");
+        assert!(failure.to_string().contains("exit status: 3"), "{failure}");
+        assert_eq!(lines, ["one\n", "two\n"]);
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    }
 }

@@ -1,16 +1,16 @@
-//! A Python with the official libraries that judge our work, for the tests that ask them.
+//! A Python with the official libraries that the tests compare the shop with.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use crate::install::Installer;
+use crate::process;
 use crate::provided::{self, Provided};
-use crate::{machine, process};
 
-/// A library that others wrote for what we imitate or answer.
+/// An official library, as judge of one part of the shop.
 pub struct Judge {
-    /// What it judges.
     pub what: Provided,
     pub requirement: &'static str,
     module: &'static str,
@@ -27,59 +27,57 @@ pub const JUDGES: [Judge; 4] = [
     Judge { what: provided::MAIL, requirement: "aiosmtpd==1.4.6", module: "aiosmtpd.smtp" },
 ];
 
-const REMEDY: &str = "no Python to test with: install Python 3 with venv or pip, \
-                      or pass --without-python to leave unchecked what the official libraries judge";
+const ALTERNATIVES: &str = "install Python 3 with venv or pip, or pass --without-python to leave its tests out";
 
 pub struct Python {
     executable: PathBuf,
-    /// Where packages go if this machine cannot make virtual environments.
+    /// Where packages are, on a machine that cannot make virtual environments.
     packages: Option<PathBuf>,
 }
 
 impl Python {
-    pub fn provide() -> Result<Python> {
-        let python = Python::prepare()?;
-        let missing: Vec<&Judge> = JUDGES.iter().filter(|judge| !python.has(judge)).collect();
+    /// A Python that has all judges. None if there is none and no installer.
+    pub fn provide(installer: Option<&Installer>) -> Result<Option<Python>> {
+        let Some(installer) = installer else {
+            return Ok(Python::known()?.into_iter().find(|python| python.missing().is_empty()));
+        };
+        let python = Python::prepare(installer).context(ALTERNATIVES)?;
+        let missing = python.missing();
         if !missing.is_empty() {
-            let requirements: Vec<&str> = missing.iter().map(|judge| judge.requirement).collect();
-            println!("xtask: installing {}", requirements.join(", "));
-            let mut install = python.command();
-            install.args(["-m", "pip", "install", "--quiet", "--upgrade"]).args(requirements);
-            if let Some(packages) = &python.packages {
-                install.arg("--target").arg(packages);
+            let to = python.packages.as_deref().map(|packages| ("--target", packages));
+            installer.pip(&python, &["install", "--upgrade"], &missing, to).context(ALTERNATIVES)?;
+            if let [first, ..] = python.missing().as_slice() {
+                bail!("{first} was installed and cannot be imported");
             }
-            process::output(&mut install).context(REMEDY)?;
         }
-        for judge in missing {
-            process::output(&mut python.version_of(judge)).context("installed, but not importable")?;
-        }
-        Ok(python)
+        Ok(Some(python))
     }
 
-    /// With pip, but not necessarily with any package.
-    pub fn prepare() -> Result<Python> {
-        let environment = process::cache()?.join("venv");
-        let python = Python { executable: environment.join("bin/python"), packages: None };
-        if python.has_pip() {
-            return Ok(python);
+    /// A Python with pip, but not necessarily with any package.
+    pub fn prepare(installer: &Installer) -> Result<Python> {
+        let [in_environment, fallback] = Python::known()?;
+        if in_environment.has_pip().is_ok() {
+            return Ok(in_environment);
         }
-        let Err(failure) = create(&environment) else { return Ok(python) };
+        let directory = environment()?;
+        let Err(failure) = create(&directory) else { return Ok(in_environment) };
         eprintln!("xtask: {failure:#}");
-        // Debian's python3 comes without venv.
-        if machine::apt_install("python3-venv").unwrap_or(false) && create(&environment).is_ok() {
-            return Ok(python);
+        // The python3 of Debian has no venv.
+        if installer.apt("python3-venv").unwrap_or(false) && create(&directory).is_ok() {
+            return Ok(in_environment);
         }
-        let packages = Some(process::cache()?.join("python"));
-        let python = Python { executable: PathBuf::from("python3"), packages };
-        process::output(python.command().args(["-m", "pip", "--version"])).context(REMEDY)?;
-        Ok(python)
+        fallback.has_pip()?;
+        Ok(fallback)
+    }
+
+    fn known() -> Result<[Python; 2]> {
+        let in_environment = Python { executable: environment()?.join("bin/python"), packages: None };
+        Ok([in_environment, Python { executable: "python3".into(), packages: Some(process::cache()?.join("python")) }])
     }
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.executable);
-        if let Some(packages) = &self.packages {
-            command.env("PYTHONPATH", packages);
-        }
+        command.envs(self.packages.as_ref().map(|packages| ("PYTHONPATH", packages)));
         command
     }
 
@@ -91,37 +89,34 @@ impl Python {
         &self.executable
     }
 
-    /// Where its packages are, if not where it looks for them by itself.
+    /// The directory of the packages, if it is not the default of the interpreter.
     pub fn packages(&self) -> Option<&Path> {
         self.packages.as_deref()
     }
 
-    fn has_pip(&self) -> bool {
-        process::output(self.command().args(["-m", "pip", "--version"])).is_ok()
+    fn has_pip(&self) -> Result<String> {
+        process::output(self.command().args(["-m", "pip", "--version"]))
     }
 
-    fn has(&self, judge: &Judge) -> bool {
-        process::output(&mut self.version_of(judge)).is_ok_and(|version| version == judge.requirement)
-    }
-
-    /// Written as a requirement, so that the two can be compared; fails if it cannot be imported.
-    fn version_of(&self, judge: &Judge) -> Command {
-        let name = judge.requirement.split("==").next().unwrap_or_default();
-        let module = judge.module;
-        let mut command = self.command();
-        command.arg("-c");
-        command.arg(format!(
-            "import importlib.metadata, {module}; print('{name}==' + importlib.metadata.version('{name}'))"
-        ));
-        command
+    /// The judges that are not installed in this version, or cannot be imported.
+    fn missing(&self) -> Vec<&'static str> {
+        let is_installed = |Judge { requirement, module, .. }: &Judge| {
+            let (name, version) = requirement.split_once("==").unwrap_or((requirement, ""));
+            let program = format!("import importlib.metadata, {module}; print(importlib.metadata.version('{name}'))");
+            process::output(self.command().args(["-c", &program])).is_ok_and(|found| found == version)
+        };
+        JUDGES.iter().filter(|judge| !is_installed(judge)).map(|judge| judge.requirement).collect()
     }
 }
 
-/// From nothing: what a failed attempt leaves looks like an environment and is none.
+fn environment() -> Result<PathBuf> {
+    Ok(process::cache()?.join("venv"))
+}
+
+/// Makes the environment anew: a failed attempt leaves a directory that looks like one.
 fn create(environment: &Path) -> Result<()> {
     if environment.exists() {
         std::fs::remove_dir_all(environment)?;
     }
-    process::output(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
-    Ok(())
+    process::output(Command::new("python3").args(["-m", "venv"]).arg(environment)).map(drop)
 }

@@ -1,67 +1,88 @@
-//! `cargo xtask test`: all the set-up a fresh machine needs, every test, and what was and was not checked.
+//! `cargo xtask test`: runs the tests, and prints what they checked and what they did not check.
 
-use anyhow::{Context, Result};
+use std::process::Command;
 
-use crate::provided::HAPROXY;
-use crate::provision::Provision;
+use anyhow::Result;
+
+use crate::provision::{Options, Provision};
 use crate::{faults, process};
 
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Leave Postgres unchecked instead of failing where there is none.
-    #[arg(long)]
-    without_postgres: bool,
-    /// Leave unchecked what the official Python libraries judge instead of failing where there is no Python.
-    #[arg(long)]
-    without_python: bool,
-    /// Handed to `cargo test`.
+    #[command(flatten)]
+    pub options: Options,
+    /// Run only the tests of this package (repeatable). Cargo builds dependencies again if their features differ.
+    #[arg(long, short, value_name = "PACKAGE")]
+    package: Vec<String>,
+    /// Run only tests whose name contains this.
+    name: Option<String>,
+    /// Arguments of the test binaries.
     #[arg(last = true)]
-    extra: Vec<String>,
+    arguments: Vec<String>,
+}
+
+impl Args {
+    pub fn all(options: Options) -> Args {
+        Args { options, ..Args::default() }
+    }
+
+    fn command(&self) -> Command {
+        let mut tests = process::cargo(&["test"]);
+        match self.package.as_slice() {
+            [] => tests.arg("--workspace"),
+            packages => tests.args(packages.iter().flat_map(|package| ["--package", package])),
+        };
+        tests.args(&self.name);
+        if !self.arguments.is_empty() {
+            tests.arg("--").args(&self.arguments);
+        }
+        tests
+    }
+
+    fn is_everything(&self) -> bool {
+        self.package.is_empty() && self.name.is_none() && self.arguments.is_empty()
+    }
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let provision = Provision::new(!args.without_postgres, !args.without_python)?;
-    let mut tests = process::cargo(&["test", "--workspace"]);
-    tests.args(&args.extra);
-    provision.hand_to(&mut tests);
+    let provision = Provision::new(&args.options)?;
+    let mut tests = args.command();
     tests.env(faults::EXTENT, faults::QUICK);
-    let outcome = process::run(&mut tests);
-
-    let record = provision.record()?;
-    let mut summary = provision.summary(&record);
-    match record.count("used", SQLITE) {
-        0 => summary.unused(SQLITE),
-        count => summary.checked(SQLITE, format!("{}; used by {count} tests", sqlite_version()?)),
+    let (outcome, mut summary) = provision.run(&mut tests)?;
+    summary.checked("Faults", "quick; `cargo xtask faults` runs all of them".to_owned());
+    if !args.is_everything() {
+        summary.is_of_a_part(&format!("the tests that {} leaves out", process::shown(&tests)));
     }
-    summary.checked("Faults", "quick; all of them with `cargo xtask faults`".to_owned());
-    if args.without_postgres {
-        // Its tests run several instances, which needs Postgres.
-        summary.need_not_use(HAPROXY);
-    }
-    if !args.extra.is_empty() {
-        let extra = args.extra.join(" ");
-        summary.not_checked(format!("what `cargo test --workspace {extra}` leaves out"));
-    }
-    summary.print(outcome.is_ok());
+    summary.print();
     outcome?;
-    // A run of a part of the tests need not use everything.
-    if args.extra.is_empty() { summary.everything_was_used() } else { Ok(()) }
+    summary.everything_was_used()
 }
 
-/// Its name in the record of the tests.
-const SQLITE: &str = "SQLite";
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
 
-/// As its bundled header tells it.
-fn sqlite_version() -> Result<String> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .current_dir(process::root())
-        .other_options(["--filter-platform".to_owned(), "host-tuple".to_owned()])
-        .exec()?;
-    let package = metadata.packages.iter().find(|package| package.name == "libsqlite3-sys");
-    let package = package.context("no crate builds SQLite")?;
-    let header = package.manifest_path.with_file_name("sqlite3").join("sqlite3.h");
-    let text = std::fs::read_to_string(&header).with_context(|| format!("cannot read {header}"))?;
-    let version = text.lines().find_map(|line| line.strip_prefix("#define SQLITE_VERSION "));
-    let version = version.map_or("version unknown", |version| version.trim().trim_matches('"'));
-    Ok(format!("{version}; bundled with libsqlite3-sys {}", package.version))
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn name_is_passed_to_cargo_and_further_arguments_to_the_test_binaries() {
+        for (given, expected, is_everything) in [
+            ("", "`cargo test --workspace`", true),
+            ("--install", "`cargo test --workspace`", true),
+            ("declined", "`cargo test --workspace declined`", false),
+            ("-- --nocapture", "`cargo test --workspace -- --nocapture`", false),
+            ("declined -- --exact", "`cargo test --workspace declined -- --exact`", false),
+            ("-p api -p domain x", "`cargo test --package api --package domain x`", false),
+        ] {
+            let words = std::iter::once("test").chain(given.split_whitespace());
+            let Line { args } = Line::try_parse_from(words).expect("valid");
+            assert_eq!(process::shown(&args.command()), expected);
+            assert_eq!(args.is_everything(), is_everything, "{given}");
+        }
+    }
 }

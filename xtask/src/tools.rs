@@ -1,11 +1,11 @@
-//! Programs of others that a few tests drive. Without one its tests check nothing, and say so.
+//! Programs of other projects that a few tests run.
 
 use std::path::{Path, PathBuf};
 
-use crate::machine;
+use crate::install::Installer;
 use crate::provided::{self, Provided};
 
-/// A Debian package, and the file of it that the tests need.
+/// A Debian package, and the file of the package that the tests need.
 pub struct Tool {
     pub what: Provided,
     package: &'static str,
@@ -30,18 +30,27 @@ pub const TOOLS: [Tool; 3] = [
 ];
 
 impl Tool {
-    /// Where it is, installed if need be and if that is ours to do.
-    pub fn provide(&self) -> Option<PathBuf> {
-        self.present().or_else(|| match machine::apt_install(self.package) {
-            Ok(_) => self.present(),
-            Err(failure) => {
+    /// The path of the file. None if there is none, or if it cannot be installed.
+    pub fn provide(&self, installer: Option<&Installer>) -> Option<PathBuf> {
+        let present = || self.files.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
+        present().or_else(|| {
+            if let Err(failure) = installer?.apt(self.package) {
                 eprintln!("xtask: {failure:#}");
-                None
             }
+            present()
         })
     }
+}
 
-    fn present(&self) -> Option<PathBuf> {
-        self.files.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_tool_is_not_provided_without_permission_to_install() {
+        let missing = Tool { what: provided::STRACE, package: "strace", files: &["/nowhere/strace"] };
+        assert_eq!(missing.provide(None), None);
+        let present = Tool { files: &["/nowhere/sh", "/bin/sh"], ..missing };
+        assert_eq!(present.provide(None), Some(PathBuf::from("/bin/sh")));
     }
 }

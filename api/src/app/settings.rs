@@ -18,10 +18,13 @@ use persistence::DatabaseUrl;
 use slog::{Logger, warn};
 
 use crate::config::{Capture, Config, EmailProtection, Mistake, Mode};
+use crate::file;
 use crate::http::connection::{Connections, Limits};
 
 const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
 const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
+/// Bytes of a file of keys or certificates; the certificates of all public authorities are a tenth of it.
+const LARGEST_FILE: u64 = 4 * 1_024 * 1_024;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 const READABLE_BY_OTHERS: u32 = 0o004;
 
@@ -157,11 +160,12 @@ pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
 /// One that every user of the machine can write is refused: it says whom the shop trusts, or what it signs with.
 fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
     let unreadable = |error| mistake(variable, format!("the file cannot be read: {error}"));
-    let found = std::fs::metadata(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?;
     if found.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(mistake(variable, "every user of the machine can write the file: take that permission away"));
     }
-    std::fs::read_to_string(path).map_err(unreadable)
+    file::text_at_most(file, LARGEST_FILE).map_err(unreadable)
 }
 
 /// Warned about and not refused, since systems mount secrets so.

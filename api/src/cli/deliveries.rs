@@ -9,11 +9,11 @@ use domain::fault::Fault;
 use domain::outbox::{
     Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, OutboxMessageId, Selection,
 };
-use time::format_description::well_known::Rfc3339;
 
 use super::output::say;
 use super::tools::Session;
 use super::{DONE, Outcome, failed};
+use crate::instant::rfc3339 as text;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -186,10 +186,6 @@ fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool)
         line.push_str("  no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");
     }
     say!("{line}");
-}
-
-fn text(instant: Timestamp) -> String {
-    instant.format(&Rfc3339).unwrap_or_default()
 }
 
 /// In its two greatest units.

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use domain::clock::Timestamp;
 use domain::signing::{PUBLISHED_AFTER, SigningKey, retired_at, signing_at};
-use time::format_description::well_known::Rfc3339;
 
 use super::output::say;
 use super::tools::Session;
 use super::{DONE, Outcome, failed};
+use crate::instant::rfc3339 as at;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -85,10 +85,6 @@ fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
         }
         (None, _) => format!("published  signs from {}", at(key.signs_from)),
     }
-}
-
-fn at(instant: Timestamp) -> String {
-    instant.format(&Rfc3339).unwrap_or_default()
 }
 
 fn rotate(session: &Session<'_>, at_once: bool) -> Outcome {

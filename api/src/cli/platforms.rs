@@ -12,6 +12,7 @@ use url::Url;
 use super::output::say;
 use super::tools::Session;
 use super::{DONE, Outcome, failed};
+use crate::file;
 use crate::shopping::v2026_04_08::VERSION;
 
 #[derive(Subcommand)]
@@ -132,9 +133,6 @@ fn profile_with(webhook_url: &Url) -> String {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("{}: {error}", path.display());
-    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_PROFILE {
-        return Err(format!("{} is larger than {LARGEST_PROFILE} bytes", path.display()));
-    }
-    std::fs::read_to_string(path).map_err(unreadable)
+    let read = file::open(path).and_then(|file| file::text_at_most(file, LARGEST_PROFILE));
+    read.map_err(|error| format!("{}: {error}", path.display()))
 }

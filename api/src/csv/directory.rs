@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use domain::money::Currency;
@@ -11,6 +11,7 @@ use super::problem::{Problem, ReadError};
 use super::rows::FILES;
 use super::table::Reading;
 use super::{MAX_FILE_BYTES, Read, read};
+use crate::file;
 
 /// Reads the files of `directory` that can be imported; any of them may be missing, but not all. Blocks.
 ///
@@ -44,22 +45,9 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
     read(&source, reading)
 }
 
-/// The whole of a regular file. The limit holds while it is read: a file may grow, and a size may be a promise.
+/// The whole of a regular file.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is not a regular file"));
-    }
-    read_at_most(file, MAX_FILE_BYTES)
-}
-
-fn read_at_most(from: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = from.take(most + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {most} bytes")));
-    }
-    Ok(bytes)
+    file::read_at_most(file::open(path)?, MAX_FILE_BYTES)
 }
 
 /// Names of the CSV files in `directory`, sorted. Hidden ones are left out: they are some program's own.
@@ -123,15 +111,6 @@ mod tests {
         let nowhere = Path::new("/nowhere/at/all");
         let error = read_directory(nowhere, Currency::parse("USD").expect("valid")).err();
         assert!(matches!(error, Some(ReadError::Io { path, .. }) if path == nowhere));
-    }
-
-    /// Whatever size the file claims to have.
-    #[test]
-    fn a_file_has_a_largest_size() {
-        assert_eq!(read_at_most(&b"12345"[..], 5).expect("fits"), b"12345");
-        for endless in [Box::new(io::repeat(b'x')) as Box<dyn io::Read>, Box::new(&b"123456"[..])] {
-            assert_eq!(read_at_most(endless, 5).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
-        }
     }
 
     #[test]

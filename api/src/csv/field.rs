@@ -146,6 +146,10 @@ impl Field<'_> {
     pub fn optional_url(&self) -> Checked<Option<String>> {
         let Some(text) = self.optional_text(MAX_URL)? else { return Ok(None) };
         match Url::parse(&text) {
+            Ok(_) if text.contains('"') => Err(self.bad("must not contain a quotation mark: write it as %22")),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Err(self.bad("must have no user information: everyone is told this address"))
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(url.into())),
             _ => Err(self.is_not("an http or https address")),
         }
@@ -167,6 +171,12 @@ impl Field<'_> {
             return Err(self.bad("must not hold a card number"));
         }
         self.optional_text(most)
+    }
+
+    /// An id that is shown beside a payment instrument. Never repeated in a message.
+    pub fn card_id(&self) -> Checked<String> {
+        self.card_text(MAX_ID)?;
+        self.id()
     }
 
     /// A JSON array of product ids; empty if the field is.
@@ -255,6 +265,12 @@ mod tests {
             ("images/x.jpg", Err(())),
             ("https://", Err(())),
             ("https://a.example/\nx", Err(())),
+            ("https://user:pw@a.example/x", Err(())),
+            ("https://user@a.example/x", Err(())),
+            ("https://:pw@a.example/x", Err(())),
+            ("https://a.example/\"x\".jpg", Err(())),
+            ("https://a.example/%22x%22.jpg", Ok(Some("https://a.example/%22x%22.jpg"))),
+            ("https://a.example/user@x", Ok(Some("https://a.example/user@x"))),
         ] {
             let url = field(text).optional_url().map_err(drop);
             assert_eq!(url.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{text:?}");

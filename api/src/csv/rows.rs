@@ -222,13 +222,13 @@ fn instrument(
     _: Currency,
 ) -> Result<ImportedInstrument, BadField> {
     Ok(ImportedInstrument {
-        id: id.id()?,
-        kind: kind.id()?,
+        id: id.card_id()?,
+        kind: kind.card_id()?,
         // Like the digits, a matter of cards.
         brand: brand.card_text(MAX_NAME)?.unwrap_or_default(),
         last_digits: last_digits.last_digits()?,
         token: token.text(MAX_TOKEN)?,
-        handler: handler_id.id()?,
+        handler: handler_id.card_id()?,
     })
 }
 
@@ -330,6 +330,15 @@ mod tests {
         ] {
             let problems = first(&INSTRUMENTS, &text).expect_err("bad");
             assert!(!problems.contains("hunter2"), "{problems}");
+        }
+        for (row, column) in [
+            ("4242424242424242,card,Visa,4242,t,h", "id"),
+            ("i,4242424242424242,Visa,4242,t,h", "type"),
+            ("i,card,4242 4242 4242 4242,4242,t,h", "brand"),
+            ("i,card,Visa,4242,t,4242424242424242", "handler_id"),
+        ] {
+            let problems = first(&INSTRUMENTS, &format!("{header}\n{row}\n")).expect_err("bad");
+            assert_eq!(problems, format!("payment_instruments.csv:2: {column}: must not hold a card number"));
         }
         let instrument = first(&INSTRUMENTS, &format!("{header}\ni,wallet,,,hunter2,h\n")).expect("good");
         assert_eq!((instrument.token.as_str(), instrument.brand.as_str()), ("hunter2", ""));

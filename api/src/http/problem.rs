@@ -69,7 +69,7 @@ impl Problem {
         }
         response.insert_header((CONTENT_TYPE, "application/json"));
         let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        response.json(body)
     }
 }
 

@@ -145,7 +145,8 @@ fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     if field == Field::Missing {
         return Ok(ours);
     }
-    let millis = field.text().and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
+    let digits = field.text().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let millis = digits.and_then(|text| text.parse::<u64>().ok()).filter(|millis| *millis > 0);
     let millis = millis.ok_or_else(|| {
         Problem::bad_request(
             "invalid_request_timeout",

@@ -54,7 +54,8 @@ impl StopSignal {
 }
 
 /// Signals that would end the process by default and that are ignored: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
-/// There is nothing to reload: settings and the files that they name are read once, at start.
+/// There is nothing to reload: settings and the files that they name are read once, at start. SIGXFSZ is ignored without
+/// a word: the write beyond the limit of file sizes that it comes with fails, and what wanted to write says so.
 pub struct IgnoredSignals {
     hup: Option<Signal>,
     usr1: Signal,
@@ -63,6 +64,8 @@ pub struct IgnoredSignals {
 
 pub fn ignored_signals() -> io::Result<IgnoredSignals> {
     let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
+    // A signal that was listened for once never has its default effect again.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     Ok(IgnoredSignals { hup, usr1: signal(SignalKind::user_defined1())?, usr2: signal(SignalKind::user_defined2())? })
 }
 

@@ -13,18 +13,17 @@ use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Failure;
 use domain::idempotency::IdempotencyStore;
-use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
-    OrderStore, Shipment,
-};
+use domain::order::{Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal, OrderStore, Shipment};
 use domain::outbox::Channel;
 use domain::secret::Secret;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::http::{Body, Field, Problem, Routes, fault_problem, json as parse};
 use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
 use local_program::LocalProgram;
+use request::Text;
 
 #[derive(Clone)]
 pub struct Simulation {
@@ -74,23 +73,18 @@ async fn fulfill(
 }
 
 async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<HttpResponse, Problem> {
-    let order = find(simulation, ctx, id).await?;
-    let lines = order.to_ship();
-    if lines.is_empty() {
-        return answer(simulation, &order);
-    }
-    let number = order.events.len();
+    let number = Uuid::new_v4().simple();
     let shipment = Shipment {
         kind: "shipped".to_owned(),
-        lines,
-        tracking_number: Some(format!("TRACK{number:06}")),
-        tracking_url: Some(format!("https://carrier.example/track/TRACK{number:06}")),
+        lines: Vec::new(),
+        tracking_number: Some(format!("TRACK{number}")),
+        tracking_url: Some(format!("https://carrier.example/track/TRACK{number}")),
         carrier: Some("Example Carrier".to_owned()),
         description: Some("Handed to the carrier".to_owned()),
     };
-    let change =
-        OrderChange::Shipped { id: format!("evt_shipped_{number}"), occurred_at: simulation.clock.now(), shipment };
-    append(simulation, ctx, order.id, vec![change]).await
+    let occurred_at = simulation.clock.now();
+    let change = OrderChange::ShippedRest { id: format!("evt_shipped_{number}"), occurred_at, shipment };
+    append(simulation, ctx, id, vec![change]).await
 }
 
 /// Takes units of a line back, with their money.
@@ -101,21 +95,14 @@ async fn adjust(
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::AdjustBody = parse(&body.0)?;
-    let order = find(&simulation, &ctx, &id).await?;
-    let line = LineId(wanted.line_item_id);
-    let Some(worth) = order.worth_of(&line, wanted.quantity) else {
-        return Err(unprocessable(&OrderChangeRefused::UnknownLine(line)));
+    let change = OrderChange::TakenBack {
+        id: format!("adj_{}", Uuid::new_v4().simple()),
+        occurred_at: simulation.clock.now(),
+        kind: wanted.kind.map_or_else(|| "refund".to_owned(), Text::into_string),
+        line: LineId(wanted.line_item_id.into_string()),
+        units: wanted.quantity,
     };
-    let adjustment = Adjustment {
-        kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
-        status: AdjustmentStatus::Completed,
-        lines: vec![ExpectedLine { line, quantity: wanted.quantity.saturating_neg() }],
-        amount: Some(-worth),
-        description: None,
-    };
-    let id = format!("adj_{}", order.events.len());
-    let change = OrderChange::Adjusted { id, occurred_at: simulation.clock.now(), adjustment };
-    append(&simulation, &ctx, order.id, vec![change]).await
+    append(&simulation, &ctx, &id, vec![change]).await
 }
 
 /// Appends the fulfillment events and adjustments that the order does not have yet; everything else is ignored.
@@ -127,8 +114,7 @@ async fn put_order(
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::OrderBody =
         parse(&body.0).map_err(|problem| Problem { status: StatusCode::UNPROCESSABLE_ENTITY, ..problem })?;
-    let order = find(&simulation, &ctx, &id).await?;
-    append(&simulation, &ctx, order.id, wanted.changes()?).await
+    append(&simulation, &ctx, &id, wanted.changes()?).await
 }
 
 /// Moves every claim of a key back in time.
@@ -138,7 +124,7 @@ async fn age(
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::AgeBody = parse(&body.0)?;
-    let aged = simulation.records.age(&ctx, wanted.key, wanted.hours).await;
+    let aged = simulation.records.age(&ctx, wanted.key.into_string(), wanted.hours.0).await;
     let aged = aged.map_err(|fault| fault_problem(&ctx, &fault))?;
     Ok(HttpResponse::Ok().json(json!({"aged": aged})))
 }
@@ -150,19 +136,14 @@ async fn outage(LocalProgram(simulation): LocalProgram, body: Body) -> Result<Ht
     Ok(HttpResponse::Ok().json(json!({"enabled": wanted.enabled})))
 }
 
-async fn find(simulation: &Simulation, ctx: &RequestContext, id: &str) -> Result<Order, Problem> {
-    let missing = || Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order");
-    let id = OrderId::parse(id).ok_or_else(missing)?;
-    let found = simulation.orders.read(ctx, id).await;
-    found.map_err(|fault| fault_problem(ctx, &fault))?.ok_or_else(missing)
-}
-
 async fn append(
     simulation: &Simulation,
     ctx: &RequestContext,
-    id: OrderId,
+    id: &str,
     changes: Vec<OrderChange>,
 ) -> Result<HttpResponse, Problem> {
+    let missing = || Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order");
+    let id = OrderId::parse(id).ok_or_else(missing)?;
     match simulation.orders.append(ctx, id, changes, simulation.clock.now()).await {
         Ok(order) => {
             simulation.supervisor.wake(Channel::Webhook.task());
@@ -170,9 +151,7 @@ async fn append(
             answer(simulation, &order)
         }
         Err(Failure::Fault(fault)) => Err(fault_problem(ctx, &fault)),
-        Err(Failure::Refused(OrderRefusal::NotFound)) => {
-            Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such order"))
-        }
+        Err(Failure::Refused(OrderRefusal::NotFound)) => Err(missing()),
         Err(Failure::Refused(OrderRefusal::TooManyEvents)) => {
             let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
@@ -188,6 +167,7 @@ fn answer(simulation: &Simulation, order: &Order) -> Result<HttpResponse, Proble
 fn unprocessable(refused: &OrderChangeRefused) -> Problem {
     let content = match refused {
         OrderChangeRefused::UnknownLine(line) => format!("The order has no line {:?}", line.0),
+        OrderChangeRefused::NoUnits(line) => format!("No units of line {:?}: a quantity is at least 1", line.0),
         OrderChangeRefused::TooMany(line) => format!("Line {:?} has not that many units left", line.0),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_change_refused", content)

@@ -15,7 +15,7 @@ pub fn validate(answers: &[Value]) -> Option<Vec<String>> {
     if answers.is_empty() {
         return Some(Vec::new());
     }
-    let python = UCP_MODELS.get()?;
+    let python = UCP_MODELS.get_for_part()?;
     let judge = JUDGE.get_or_init(|| Mutex::new(Judge::summon(&python)));
     let complaints = judge.lock().unwrap_or_else(PoisonError::into_inner).judge(answers);
     UCP_MODELS.used();

@@ -1,5 +1,7 @@
-//! The limit of open files: raised at start, told when it is too low, and a shop that has reached it says so.
+//! The limit of open files: raised at start, told when it is too low, and a shop that has reached it says so. The limit of
+//! file sizes: no signal ends the shop.
 
+use crate::kit::basket::deliverable;
 use crate::kit::raw::Raw;
 use crate::kit::{Place, Server, until};
 
@@ -42,7 +44,31 @@ async fn connections_that_cannot_be_accepted_are_logged(place: Place) {
     .await;
 }
 
+/// What is written beyond the limit fails, and the signal that comes with it ends nothing.
+async fn write_beyond_the_limit_of_file_sizes_is_refused_and_the_shop_goes_on(place: Place) {
+    const REFUSED: [&str; 3] = ["storage_full", "unavailable", "outcome_unknown"];
+    let server = Server::launch_by(&["prlimit", "--fsize=1000000"], &place, &[]);
+    let attribution: serde_json::Map<_, _> = (0..50).map(|n| (n.to_string(), "x".repeat(500).into())).collect();
+    let mut body = deliverable(&[("eraser", 1)]);
+    body["attribution"] = attribution.into();
+    let mut refused = None;
+    for _ in 0..200 {
+        let answer = server.post("/checkout-sessions", &body).await;
+        if answer.status != 201 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("a database of a bounded size takes no more in the end");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(REFUSED.iter().any(|code| refused.json["code"] == *code), "{}", refused.text());
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.post("/checkout-sessions", &body).await.status, 503);
+    assert_eq!(server.stop().status.code(), Some(0));
+}
+
 crate::on_sqlite!(
+    write_beyond_the_limit_of_file_sizes_is_refused_and_the_shop_goes_on,
     soft_limit_is_raised_and_one_that_is_too_low_is_a_warning,
     connections_that_cannot_be_accepted_are_logged,
 );

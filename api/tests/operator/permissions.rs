@@ -1,10 +1,15 @@
 //! Other users of the machine read nothing of the shop and change nothing that it trusts.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
+use crate::kit::process::Process;
 
 /// RFC 9421, appendix B.1.3.
 const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
@@ -32,6 +37,53 @@ fn a_file_of_secrets_that_anyone_can_write_is_refused() {
         let finished = tuckshop_at(&place, &["config"], &[(variable, shown.as_str())]);
         assert_eq!(finished.code, 2, "{}", finished.err);
         assert!(finished.err.contains(variable) && finished.err.contains("can write the file"), "{}", finished.err);
+    }
+}
+
+#[test]
+fn file_of_a_setting_that_is_no_file_is_refused_at_once() {
+    let place = Place::sqlite();
+    let pipe = place.directory().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a pipe");
+    let folder = place.directory().display().to_string();
+    let pipe = pipe.display().to_string();
+    for variable in ["TUCKSHOP_WEBHOOK_KEYS_PATH", "TUCKSHOP_MAIL_CA_PATH", "TUCKSHOP_SIMULATION_LEDGER_PATH"] {
+        for path in [pipe.as_str(), "/dev/null", folder.as_str()] {
+            let command = if variable.contains("LEDGER") { "serve" } else { "config" };
+            let finished = tuckshop_at(&place, &[command], &[(variable, path)]);
+            assert_ne!(finished.code, 0, "{variable} {path}");
+            let is_named = finished.err.contains(variable) || finished.err.contains("payment ledger");
+            assert!(is_named && !finished.err.contains("panicked"), "{variable} {path}: {}", finished.err);
+        }
+    }
+    for path in [pipe.as_str(), "/dev/null", folder.as_str()] {
+        let command = ["platforms", "add", "https://platform.example/profile", "--profile", path];
+        let finished = tuckshop_at(&place, &command, &[]);
+        assert!(finished.code == 1 && finished.err.contains("is not a regular file"), "{path}: {}", finished.err);
+    }
+}
+
+/// The files have no blocks on the disk, whatever their size.
+#[test]
+fn file_of_a_setting_that_is_too_large_is_refused() {
+    let place = Place::sqlite();
+    let path = place.directory().join("large");
+    File::create(&path).and_then(|file| file.set_len(1 << 32)).expect("a file");
+    let path = path.display().to_string();
+    let bounded = ["prlimit", "--as=4000000000"];
+    for (variable, command) in [
+        ("TUCKSHOP_WEBHOOK_KEYS_PATH", &["config"][..]),
+        ("TUCKSHOP_MAIL_CA_PATH", &["config"]),
+        ("TUCKSHOP_SIMULATION_LEDGER_PATH", &["serve"]),
+        ("", &["platforms", "add", "https://platform.example/profile", "--profile", path.as_str()]),
+    ] {
+        let mut settings = place.settings();
+        settings.extend((!variable.is_empty()).then(|| (variable.to_owned(), path.clone())));
+        let mut process = Process::tuckshop_by(&bounded, command, &settings);
+        let status = process.wait(Duration::from_secs(60));
+        assert!(matches!(status.code(), Some(1 | 2)), "{variable}: {status}");
+        let said = process.err.all().join("\n");
+        assert!(said.contains("is larger than"), "{variable}: {said}");
     }
 }
 

@@ -91,6 +91,34 @@ async fn pipelined_requests_are_answered_in_order_wherever_they_are_cut(place: P
     }
 }
 
+/// RFC 9112, section 7.1: the parser of the HTTP library lets such trailers pass.
+async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection(place: Place) {
+    let server = place.serve().await;
+    let body = basket(&[("gift_card", 1)]).to_string();
+    let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+    for rest in [
+        "0\r\nno colon\r\n\r\n",
+        "0\r\nx: 1\r\nno colon\r\n\r\n",
+        "0\r\nname : 1\r\n\r\n",
+        "0\r\n: 1\r\n\r\n",
+        "0\r\nx: 1\r\n folded\r\n\r\n",
+        "0\r\nx: 1\n\r\n",
+        "zero\r\n\r\n",
+    ] {
+        let chunked = post(CHECKOUTS, "transfer-encoding: chunked\r\n");
+        for cut in [0, 4] {
+            let mut raw = Raw::connect(server.address()).await;
+            let text = format!("{chunked}{chunk}{rest}");
+            raw.send(&text.as_bytes()[..text.len() - cut]).await;
+            raw.until_taken().await;
+            raw.send(format!("{}{GET}", &text[text.len() - cut..]).as_bytes()).await;
+            let answers = raw.rest().await;
+            let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+            assert_eq!(statuses, ["400"], "{rest:?}: {answers}");
+        }
+    }
+}
+
 async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) {
     let server = place.serve().await;
     let head = |path: &str, more: &str| post(path, &format!("expect: 100-continue\r\n{more}"));
@@ -262,6 +290,7 @@ crate::on_sqlite!(
     a_head_of_too_many_or_too_large_headers_is_refused,
     what_could_be_read_in_two_ways_is_refused,
     pipelined_requests_are_answered_in_order_wherever_they_are_cut,
+    chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection,
     refusal_that_the_head_decides_comes_without_100_continue,
     body_in_a_content_coding_is_refused,
     closing_answer_is_not_followed_by_a_reset,

@@ -57,4 +57,30 @@ async fn money_that_goes_back_is_what_was_paid(place: Place) {
     assert_eq!(-back.iter().sum::<i64>(), of_goods);
 }
 
-crate::on_both_engines!(what_costs_nothing_is_completed_without_an_instrument, money_that_goes_back_is_what_was_paid,);
+/// Readers of JSON that hold numbers as doubles would lose cents of a greater total.
+async fn goods_that_cost_more_than_every_reader_reads_are_refused_in_band(place: Place) {
+    let directory = place.directory().join("dear");
+    std::fs::create_dir(&directory).expect("a directory");
+    let products = "id,title,price,image_url,requires_shipping\nisland,Island,1000000000000,,false\n";
+    std::fs::write(directory.join("products.csv"), products).expect("a file");
+    std::fs::write(directory.join("inventory.csv"), "product_id,quantity\nisland,100000\n").expect("a file");
+    drop(place.serve().await);
+    let imported = crate::kit::command::tuckshop_at(&place, &["import", directory.to_str().expect("text")], &[]);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let server = place.serve().await;
+    let made = server.post("/checkout-sessions", &basket(&[("island", 9_006)])).await.body(201);
+    assert_eq!(total(&made, "total"), Some(9_006_000_000_000_000));
+    let beyond = basket(&[("island", 1), ("island", 9_008)]);
+    let path = format!("/checkout-sessions/{}", id(&made));
+    for write in [server.post("/checkout-sessions", &beyond), server.put(&path, &beyond)] {
+        let refused = write.await.refused_in_band();
+        assert_eq!((&refused[0]["code"], &refused[0]["path"]), (&json!("limit_exceeded"), &json!("$.line_items[1]")));
+    }
+    assert_eq!(server.get(&path).await.body(200), made);
+}
+
+crate::on_both_engines!(
+    goods_that_cost_more_than_every_reader_reads_are_refused_in_band,
+    what_costs_nothing_is_completed_without_an_instrument,
+    money_that_goes_back_is_what_was_paid,
+);

@@ -90,7 +90,7 @@ async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
-    for quantity in [-1, 3, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64] {
+    for quantity in [-1, 0, 3, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64] {
         let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": quantity, "type": "refund"});
         server.post(&path, &body).await.problem(422, "order_change_refused");
     }
@@ -167,6 +167,74 @@ async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
     assert_eq!(server.get(&path).await.body(200), order);
 }
 
+/// Events and adjustments of one order that is put, each of them refused for one member.
+async fn member_that_is_out_of_range_is_refused_and_stops_no_webhook(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let path = order_path(&json!({"order": order}));
+    let line = order["line_items"][0]["id"].clone();
+    let event = json!({
+        "id": "evt_1", "type": "delivered", "occurred_at": "2026-04-08T10:00:00Z",
+        "line_items": [{"id": line, "quantity": 1}],
+    });
+    let adjustment = json!({
+        "id": "adj_1", "type": "refund", "status": "completed", "occurred_at": "2026-04-08T10:00:00Z",
+        "line_items": [{"id": line, "quantity": -1}],
+    });
+    let units = |quantity: i64| json!([{"id": line, "quantity": quantity}]);
+    let long = |most: usize| json!("x".repeat(most + 1));
+    let instants = ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59", "1999-12-31T23:59:59Z"];
+    let both = [("id", long(128)), ("type", long(200)), ("description", long(2_000)), ("line_items", units(0))];
+    let both = both.into_iter().chain(instants.map(|instant| ("occurred_at", json!(instant))));
+    let of_event = both.clone().chain([
+        ("tracking_number", long(200)),
+        ("tracking_url", long(2_000)),
+        ("carrier", long(200)),
+        ("line_items", units(-5)),
+        ("line_items", units(3)),
+    ]);
+    let of_adjustment = both.chain([("line_items", units(-3)), ("line_items", units(1))]);
+    let changed = |entry: &Value, member: &str, value: &Value| {
+        let mut entry = entry.clone();
+        entry[member] = value.clone();
+        entry
+    };
+    let of_event = of_event.map(|(member, value)| {
+        let entry = changed(&event, member, &value);
+        (member, value, json!({"fulfillment": {"events": [entry]}}))
+    });
+    let of_adjustment = of_adjustment.map(|(member, value)| {
+        let entry = changed(&adjustment, member, &value);
+        (member, value, json!({"adjustments": [entry]}))
+    });
+    for (member, value, put) in of_event.chain(of_adjustment) {
+        let refused = server.put(&path, &put).await;
+        assert_eq!(refused.status, 422, "{member} {value}: {}", refused.text());
+    }
+    assert_eq!(server.get(&path).await.body(200), order);
+    let kept = server.put(&path, &json!({"fulfillment": {"events": [event]}, "adjustments": [adjustment]})).await;
+    assert_eq!(kept.body(200)["fulfillment"]["events"][0]["occurred_at"], "2026-04-08T10:00:00Z");
+}
+
+/// Each is decided on what the others before it left.
+async fn changes_at_once_each_count(place: Place) {
+    let server = place.serve().await;
+    let order = bought(&server, &[("chocolate_bar", 5)]).await;
+    let path = format!("/testing/orders/{}/adjust", id(&order));
+    let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": 1});
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let request = server.post(&path, &body);
+        asked.spawn(async move { request.await });
+    }
+    let mut statuses: Vec<u16> = asked.join_all().await.iter().map(|answer: &Answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 422, 422, 422]);
+    let after = server.get(&order_path(&json!({"order": order}))).await.body(200);
+    assert_eq!(after["line_items"][0]["quantity"]["total"], 0);
+    assert_eq!(after["adjustments"].as_array().map(Vec::len), Some(5));
+}
+
 async fn an_order_that_does_not_exist_is_not_found(place: Place) {
     let server = place.serve().await;
     let missing = json!({"id": format!("ord_{}", uuid::Uuid::new_v4().simple())});
@@ -200,6 +268,8 @@ crate::on_both_engines!(
     an_adjustment_of_nothing_or_less_is_refused,
     an_order_that_is_put_keeps_its_events_and_adjustments,
     an_order_that_is_put_wrongly_is_refused_whole,
+    member_that_is_out_of_range_is_refused_and_stops_no_webhook,
+    changes_at_once_each_count,
     an_order_that_does_not_exist_is_not_found,
     without_simulation_the_affordances_do_not_exist,
 );

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::message::{Message, MessageCode, Severity, Subject};
-use super::model::{CheckoutRequest, Details, Line, LineId, Status};
+use super::model::{CheckoutRequest, Details, Line, LineId, RequestedLine, Status};
 use super::totals::Totals;
 use crate::catalog::{Sku, Variant};
 use crate::customer::{Buyer, Email};
@@ -22,7 +22,7 @@ pub struct Facts {
     pub fulfillment: FulfillmentFacts,
 }
 
-/// Not one of the items asked for can be sold. There is no checkout to speak of; these messages say why.
+/// Not one of the items asked for can be sold, or they cost too much for one checkout. There is no checkout to speak of; these messages say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingToSell(pub Vec<Message>);
 
@@ -41,6 +41,10 @@ pub fn price(
     if lines.is_empty() {
         messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
         return Err(NothingToSell(messages));
+    }
+
+    if let Some(beyond) = beyond_all_totals(request, &lines) {
+        return Err(NothingToSell(vec![beyond]));
     }
 
     let goods: Vec<(Sku, Amount)> = lines.iter().map(|line| (line.sku.clone(), line.subtotal())).collect();
@@ -92,6 +96,20 @@ pub fn price(
         of_registered_platform: false,
     };
     Ok((details, status))
+}
+
+/// Why there is no checkout of goods that cost more than [`Amount::MAX_SUBTOTAL`]. It is about the dearest line.
+fn beyond_all_totals(request: &CheckoutRequest, lines: &[Line]) -> Option<Message> {
+    let subtotal: Amount = lines.iter().map(Line::subtotal).sum();
+    if subtotal.minor() <= Amount::MAX_SUBTOTAL {
+        return None;
+    }
+    let dearest = lines.iter().max_by_key(|line| line.subtotal())?;
+    let is_it = |wanted: &RequestedLine| wanted.sku == dearest.sku.as_str() && wanted.quantity == dearest.quantity;
+    let index = request.lines.iter().position(is_it)?;
+    let text = format!("line_items: cost more than {} minor units in all", Amount::MAX_SUBTOTAL);
+    let subject = Some(Subject::RequestedLine(index));
+    Some(Message::new(Severity::Unrecoverable, MessageCode::LimitExceeded, text, subject))
 }
 
 /// The status that a set of messages means for a checkout that no one is completing.

@@ -59,6 +59,8 @@ pub enum MessageCode {
     DiscountCodeIneligible,
     EligibilityNotAccepted,
     NotFound,
+    /// More than is sold in one checkout.
+    LimitExceeded,
 }
 
 impl MessageCode {
@@ -86,6 +88,7 @@ impl MessageCode {
             Self::DiscountCodeIneligible => "discount_code_user_ineligible",
             Self::EligibilityNotAccepted => "eligibility_not_accepted",
             Self::NotFound => "not_found",
+            Self::LimitExceeded => "limit_exceeded",
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::id::PageToken;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChangeRefused {
     UnknownLine(LineId),
+    /// A number of units that changes nothing, or that is negative where units are counted.
+    NoUnits(LineId),
     /// More units than the line has left for it.
     TooMany(LineId),
 }
@@ -64,15 +66,56 @@ pub fn ship(
 ) -> Result<Order, OrderChangeRefused> {
     for ExpectedLine { line, quantity } in &shipment.lines {
         let found = line_mut(&mut order, line)?;
-        if shipment.kind == "shipped" {
-            if *quantity < 1 || found.fulfilled.saturating_add(*quantity) > found.total {
-                return Err(OrderChangeRefused::TooMany(line.clone()));
-            }
+        if *quantity < 1 {
+            return Err(OrderChangeRefused::NoUnits(line.clone()));
+        }
+        let is_sent = shipment.kind == "shipped";
+        let left = if is_sent { found.total - found.fulfilled } else { found.original };
+        if *quantity > left {
+            return Err(OrderChangeRefused::TooMany(line.clone()));
+        }
+        if is_sent {
             found.fulfilled += quantity;
         }
     }
     order.events.push(OrderEvent { id, occurred_at, kind: OrderEventKind::Shipped(shipment) });
     Ok(order)
+}
+
+/// Ships all units that are still to be sent. Changes nothing if there are none.
+pub fn ship_rest(
+    order: Order,
+    id: String,
+    shipment: Shipment,
+    occurred_at: Timestamp,
+) -> Result<Order, OrderChangeRefused> {
+    match order.to_ship() {
+        lines if lines.is_empty() => Ok(order),
+        lines => ship(order, id, Shipment { lines, ..shipment }, occurred_at),
+    }
+}
+
+/// Takes units of a line back, of those that are still wanted, and returns what was paid for them.
+pub fn take_back(
+    order: Order,
+    id: String,
+    kind: String,
+    line: LineId,
+    units: i64,
+    occurred_at: Timestamp,
+) -> Result<Order, OrderChangeRefused> {
+    if units < 1 {
+        return Err(OrderChangeRefused::NoUnits(line));
+    }
+    let Some(worth) = order.worth_of(&line, units) else { return Err(OrderChangeRefused::UnknownLine(line)) };
+    let adjustment = Adjustment {
+        kind,
+        status: AdjustmentStatus::Completed,
+        lines: vec![ExpectedLine { line, quantity: -units }],
+        amount: Some(-worth),
+        description: None,
+    };
+    adjust(order, id, adjustment, occurred_at)
 }
 
 /// Appends an adjustment. Its units change what is wanted of a line, unless it failed.
@@ -84,6 +127,9 @@ pub fn adjust(
 ) -> Result<Order, OrderChangeRefused> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
         let found = line_mut(&mut order, line)?;
+        if *quantity == 0 {
+            return Err(OrderChangeRefused::NoUnits(line.clone()));
+        }
         let total = found.total.saturating_add(*quantity);
         if !(0..=found.original).contains(&total) {
             return Err(OrderChangeRefused::TooMany(line.clone()));
@@ -163,7 +209,11 @@ mod tests {
             ("delivered", "li_1", 3, Ok((0, LineStatus::Processing))),
             ("shipped", "li_1", 4, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
             ("shipped", "li_1", 1, Ok((1, LineStatus::Partial))),
-            ("shipped", "li_1", 0, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
+            ("shipped", "li_1", 0, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            ("shipped", "li_1", -1, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            ("delivered", "li_1", 0, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            ("delivered", "li_1", -5, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            ("delivered", "li_1", 4, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
             ("shipped", "li_1", i64::MAX, Err(OrderChangeRefused::TooMany(LineId("li_1".into())))),
             ("shipped", "li_9", 1, Err(OrderChangeRefused::UnknownLine(LineId("li_9".into())))),
         ] {
@@ -181,6 +231,9 @@ mod tests {
             (Completed, -1, Ok((2, LineStatus::Processing))),
             (Completed, -3, Ok((0, LineStatus::Removed))),
             (Failed, -3, Ok((3, LineStatus::Processing))),
+            (Completed, 0, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            (Failed, 0, Err(OrderChangeRefused::NoUnits(LineId("li_1".into())))),
+            (Failed, -4, too_many()),
             (Completed, -4, too_many()),
             (Completed, 1, too_many()),
             (Completed, i64::MIN, too_many()),
@@ -189,5 +242,38 @@ mod tests {
             let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
             assert_eq!(outcome, expected, "{status:?} {quantity}");
         }
+    }
+
+    #[test]
+    fn units_are_taken_back_from_those_that_are_left_with_what_was_paid_for_them() {
+        let li_1 = || LineId("li_1".into());
+        let take = |order: Order, line: LineId, units| take_back(order, "a1".into(), "refund".into(), line, units, NOW);
+        let amount = |order: &Order| order.adjustments().last().and_then(|(_, adjustment)| adjustment.amount);
+        for (gone, units, expected) in [
+            (0, 1, Ok((2, Some(Amount::new(-100))))),
+            (2, 1, Ok((0, Some(Amount::new(-100))))),
+            (0, 3, Ok((0, Some(Amount::new(-300))))),
+            (0, 0, Err(OrderChangeRefused::NoUnits(li_1()))),
+            (0, -1, Err(OrderChangeRefused::NoUnits(li_1()))),
+            (3, -1, Err(OrderChangeRefused::NoUnits(li_1()))),
+            (0, i64::MIN, Err(OrderChangeRefused::NoUnits(li_1()))),
+            (0, 4, Err(OrderChangeRefused::TooMany(li_1()))),
+            (3, 1, Err(OrderChangeRefused::TooMany(li_1()))),
+            (0, i64::MAX, Err(OrderChangeRefused::TooMany(li_1()))),
+        ] {
+            let mut order = order();
+            order.lines[0].total -= gone;
+            let outcome = take(order, li_1(), units).map(|order| (order.lines[0].total, amount(&order)));
+            assert_eq!(outcome, expected, "{units} of {}", 3 - gone);
+        }
+        let unknown = take(order(), LineId("li_9".into()), 1);
+        assert_eq!(unknown, Err(OrderChangeRefused::UnknownLine(LineId("li_9".into()))));
+    }
+
+    #[test]
+    fn rest_is_shipped_once() {
+        let once = ship_rest(order(), "e1".into(), shipment("shipped", "li_9", 9), NOW).expect("shipped");
+        assert_eq!((once.lines[0].fulfilled, once.events.len()), (3, 1));
+        assert_eq!(ship_rest(once.clone(), "e2".into(), shipment("shipped", "li_9", 9), NOW), Ok(once));
     }
 }

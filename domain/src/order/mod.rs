@@ -7,7 +7,7 @@ mod decide;
 mod model;
 mod ports;
 
-pub use decide::{OrderChangeRefused, adjust, place, ship};
+pub use decide::{OrderChangeRefused, adjust, place, ship, ship_rest, take_back};
 pub use model::{
     Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderId,
     OrderLine, Shipment,

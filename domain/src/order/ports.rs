@@ -3,6 +3,7 @@
 use super::decide::OrderChangeRefused;
 use super::model::{Adjustment, Order, OrderId, Shipment};
 use crate::PortFuture;
+use crate::checkout::LineId;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
@@ -30,14 +31,39 @@ pub trait OrderStore: Send + Sync {
 /// Something that happened to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChange {
-    Shipped { id: String, occurred_at: Timestamp, shipment: Shipment },
-    Adjusted { id: String, occurred_at: Timestamp, adjustment: Adjustment },
+    Shipped {
+        id: String,
+        occurred_at: Timestamp,
+        shipment: Shipment,
+    },
+    Adjusted {
+        id: String,
+        occurred_at: Timestamp,
+        adjustment: Adjustment,
+    },
+    /// All units that are still to be sent, as a shipment whose lines are filled in. Nothing if there are none.
+    ShippedRest {
+        id: String,
+        occurred_at: Timestamp,
+        shipment: Shipment,
+    },
+    /// Units of a line are taken back, and what was paid for them is returned.
+    TakenBack {
+        id: String,
+        occurred_at: Timestamp,
+        kind: String,
+        line: LineId,
+        units: i64,
+    },
 }
 
 impl OrderChange {
     pub fn id(&self) -> &str {
         match self {
-            Self::Shipped { id, .. } | Self::Adjusted { id, .. } => id,
+            Self::Shipped { id, .. }
+            | Self::Adjusted { id, .. }
+            | Self::ShippedRest { id, .. }
+            | Self::TakenBack { id, .. } => id,
         }
     }
 }

@@ -112,7 +112,7 @@ fn report_given_up(ctx: &RequestContext, given_up: &MessageSummary) {
 /// What every line of a try tells. At a destination the oldest is always tried first, so `age_s` also says how far behind
 /// it is.
 fn about(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
-    ctx.log().new(slog::o!("op" => "delivery.send", "delivery_id" => message.id.to_string(),
+    ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => message.id.to_string(),
         "order_id" => message.order.to_string(), "event" => message.event.clone(),
         "destination" => message.content.endpoint().to_string(), "attempt" => message.attempts,
         "age_s" => (now - message.occurred_at).whole_seconds(),
@@ -146,7 +146,7 @@ fn report(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
         Recorded::Stale(meanwhile) => {
             let log = log.new(slog::o!("came_of_it" => word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
-                StaleClaim::ClaimTerms => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
+                StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
                     warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.into_str());
                 }

@@ -166,7 +166,7 @@ pub enum Recorded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleClaim {
     /// The lease lapsed, and someone else has claimed it.
-    ClaimTerms,
+    Reclaimed,
     /// Delivered by someone else, or given up: with its destination, or by an operator.
     Ended(MessageState),
     /// Due again, in nobody's hand: an operator has it tried again, or the record was made already.

@@ -17,8 +17,12 @@ use domain::clock::Timestamp;
 use domain::fault::{Fault, FaultKind};
 use domain::money::{Amount, Currency};
 use domain::payment::{AttemptId, GatewayState};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
+
+/// Bytes of a ledger. It is held in memory; a million purchases fit.
+const LARGEST: u64 = 512 * 1_024 * 1_024;
 
 /// One line of the ledger. A payment is what its last entry says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,18 +123,17 @@ impl Ledger {
     /// All entries of the file at `path`, oldest first, for a test to judge by. Lines that are no entry are left out, as
     /// they are when a handler reads them.
     pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<LedgerEntry>> {
-        let mut file = File::open(path)?;
+        let file = regular(OpenOptions::new().read(true), path.as_ref())?;
         // Waits for an append that is under way; the lock goes with the file.
         file.lock_shared()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        let bytes = rest(&file, LARGEST)?;
         Ok(lines(&bytes).filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     /// Opens the file, or creates it, and reads what it says. Its folder must exist.
     pub(super) fn open(path: &Path, log: &Logger) -> io::Result<Self> {
         // Whose it is and what was paid is nothing for other users of the machine.
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let file = regular(OpenOptions::new().read(true).append(true).create(true).mode(0o600), path)?;
         let mut ledger = Self { file, read_to: 0, payments: Payments::default(), log: log.clone() };
         ledger.locked(Self::catch_up)??;
         Ok(ledger)
@@ -178,8 +181,7 @@ impl Ledger {
 
     fn catch_up(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.read_to))?;
-        let mut news = Vec::new();
-        self.file.read_to_end(&mut news)?;
+        let mut news = rest(&self.file, LARGEST.saturating_sub(self.read_to))?;
         if news.last().is_some_and(|byte| *byte != b'\n') {
             // We hold the lock, so whoever wrote half a line is dead. Ending the line for them settles for everyone
             // whether it counts, and keeps the next entry from being glued to it.
@@ -205,6 +207,26 @@ impl Ledger {
         self.payments.apply(entry.clone());
         Ok(())
     }
+}
+
+/// Opens a regular file. A pipe, a device or a folder is an error, without waiting and without a byte read.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// All that is left to read, if it is at most so many bytes.
+fn rest(file: &File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let error = format!("is larger than {LARGEST} bytes; stop the shop and put another file in its place");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok(bytes)
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -18,7 +18,7 @@ use domain::clock::Timestamp;
 
 use super::backend::Tx;
 use super::constant::constant;
-use crate::stored::instant;
+use crate::stored::nearest_instant;
 
 /// The SQL type of a column with a time of the database's clock. Stored as BIGINT, but not comparable with one. Public,
 /// since `diesel::table!` makes public columns of it; the module is not.
@@ -43,8 +43,8 @@ impl EngineTime {
     }
 
     /// The same time for an operator to read. The two clocks may differ.
-    pub(crate) fn for_display(self) -> QueryResult<Timestamp> {
-        instant(self.0)
+    pub(crate) fn for_display(self) -> Timestamp {
+        nearest_instant(self.0)
     }
 }
 

@@ -139,15 +139,24 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
             continue;
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
-        if found.attempts() < MAX_ATTEMPTS {
-            queries::grant(tx, vec![found.id.clone()], terms.lease)?;
-            queries::set_served(tx, &chosen.id, terms.now)?;
-            claim.message = Some(found.claimed(chosen.health())?);
-            break;
-        }
-        let error = found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned());
+        let error = if found.attempts() >= MAX_ATTEMPTS {
+            found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned())
+        } else {
+            match found.clone().claimed(chosen.health()) {
+                Ok(message) => {
+                    queries::grant(tx, vec![found.id.clone()], terms.lease)?;
+                    queries::set_served(tx, &chosen.id, terms.now)?;
+                    claim.message = Some(message);
+                    break;
+                }
+                // Only this message ends; the messages after it are sent.
+                Err(error) => rows::unreadable_row(&error),
+            }
+        };
         queries::end(tx, &found.id, MessageState::Dead, Some(&error), terms.now)?;
-        claim.given_up.push(MessageSummary { state: MessageState::Dead, last_error: Some(error), ..found.summary()? });
+        if let Some(summary) = found.summary()? {
+            claim.given_up.push(MessageSummary { state: MessageState::Dead, last_error: Some(error), ..summary });
+        }
     }
     Ok(claim)
 }

@@ -11,7 +11,7 @@ use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{count, instant, millis, word};
+use crate::stored::{count, millis, nearest_instant, word};
 
 /// The predicate of the index on dead letters, in the same words.
 const IS_DEAD: &str = "state = 'dead'";
@@ -69,23 +69,25 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
     let known: Vec<DestinationRow> = load!(tx, query.select(DestinationRow::as_select()))?;
     let known: BTreeMap<_, _> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
     let at = engine_now(tx)?;
-    rows.into_iter()
-        .map(|row| Ok(MessageSummary { next: next(&row, known.get(&row.destination), at)?, ..row.summary()? }))
-        .collect()
+    let summaries = rows.into_iter().map(|row| {
+        let next = next(&row, known.get(&row.destination), at);
+        Ok(row.summary()?.map(|summary| MessageSummary { next, ..summary }))
+    });
+    summaries.filter_map(Result::transpose).collect()
 }
 
-fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> QueryResult<Option<Next>> {
+fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<Next> {
     if row.state != MessageState::Pending.into_str() {
-        return Ok(None);
+        return None;
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
-        return Ok(Some(Next::UnderWay(until.for_display()?)));
+        return Some(Next::UnderWay(until.for_display()));
     }
     if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
-        return Ok(Some(Next::GivenUp));
+        return Some(Next::GivenUp);
     }
     let rest = endpoint.map_or(0, |endpoint| endpoint.rest_until);
-    Ok(Some(Next::At(instant(row.due_at.max(rest))?)))
+    Some(Next::At(nearest_instant(row.due_at.max(rest))))
 }
 
 pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
@@ -104,11 +106,11 @@ impl Known {
             id: Endpoint(self.id),
             pending: count(self.pending),
             dead: count(self.dead),
-            oldest_pending: self.oldest.map(instant).transpose()?,
+            oldest_pending: self.oldest.map(nearest_instant),
             under_way: count(self.leases),
-            failing_since: self.failing_since.map(instant).transpose()?,
-            rests_until: instant(self.rest_until)?,
-            disabled_at: self.disabled_at.map(instant).transpose()?,
+            failing_since: self.failing_since.map(nearest_instant),
+            rests_until: nearest_instant(self.rest_until),
+            disabled_at: self.disabled_at.map(nearest_instant),
         })
     }
 }

@@ -191,7 +191,7 @@ pub(super) fn stale(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Opt
     Ok(match word(&state)? {
         MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
         MessageState::Pending if i64::from(claims) == i64::from(claimed.claims) => None,
-        MessageState::Pending => Some(StaleClaim::ClaimTerms),
+        MessageState::Pending => Some(StaleClaim::Reclaimed),
         ended => Some(StaleClaim::Ended(ended)),
     })
 }

@@ -11,9 +11,9 @@ use domain::outbox::{
 
 use crate::database::{EngineTime, NO_LEASE};
 use crate::schema::{delivery, destination};
-use crate::stored::{from_text, id, instant, malformed, millis, to_text, word};
+use crate::stored::{exact_millis, from_text, id, instant, malformed, millis, nearest_instant, to_text, word};
 
-#[derive(Default, Queryable, Selectable, Insertable)]
+#[derive(Clone, Default, Queryable, Selectable, Insertable)]
 #[diesel(table_name = delivery)]
 pub(super) struct DeliveryRow {
     pub id: String,
@@ -99,7 +99,7 @@ pub(super) fn new(
             Content::Mail(email) => to_text(email)?,
         },
         state: MessageState::Pending.into_str().to_owned(),
-        occurred_at: millis(occurred_at),
+        occurred_at: exact_millis(occurred_at)?,
         due_at: millis(occurred_at),
         caused_by: Some(caused_by.to_string()),
         ..DeliveryRow::default()
@@ -130,7 +130,8 @@ impl DeliveryRow {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The message with the attempt that this claim is for, to an endpoint of this health.
+    /// The message with the attempt that this claim is for, to an endpoint of this health. An error if this program cannot
+    /// read the row.
     pub(super) fn claimed(self, health: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
@@ -148,19 +149,28 @@ impl DeliveryRow {
         })
     }
 
-    /// Without the next step, which depends on other rows.
-    pub(super) fn summary(self) -> QueryResult<MessageSummary> {
-        Ok(MessageSummary {
-            id: id(&self.id)?,
-            order: id(&self.order_id)?,
+    /// The message without its next step, which depends on other rows. An unreadable time is shown as the nearest readable
+    /// one, and the error says so. `None` for a row with unreadable ids, which cannot be shown.
+    pub(super) fn summary(self) -> QueryResult<Option<MessageSummary>> {
+        let state = word(&self.state)?;
+        let (Ok(id), Ok(order)) = (id(&self.id), id(&self.order_id)) else { return Ok(None) };
+        let unreadable = [self.occurred_at, self.due_at].into_iter().find_map(|millis| instant(millis).err());
+        Ok(Some(MessageSummary {
+            id,
+            order,
             attempts: self.attempts(),
-            state: word(&self.state)?,
+            state,
             endpoint: Endpoint(self.destination),
             event: self.event,
-            occurred_at: instant(self.occurred_at)?,
-            due_at: instant(self.due_at)?,
+            occurred_at: nearest_instant(self.occurred_at),
+            due_at: nearest_instant(self.due_at),
             next: None,
-            last_error: self.last_error,
-        })
+            last_error: self.last_error.or_else(|| unreadable.as_ref().map(unreadable_row)),
+        }))
     }
+}
+
+/// The error of a message that this program cannot read.
+pub(super) fn unreadable_row(error: &diesel::result::Error) -> String {
+    format!("the stored message cannot be read: {error}")
 }

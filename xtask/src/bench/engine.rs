@@ -1,4 +1,4 @@
-//! The bare engine: the same statements, rows and commits, and no program around them.
+//! The bare engine: the same statements, rows and commits, without the shop.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,16 +8,16 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::shop::Shop;
-use super::{Flow, Sample, sample, tool};
-use crate::postgres::{Postgres, pgbench};
+use super::{Flow, Sample, sample};
+use crate::postgres::Postgres;
 use crate::process;
 
-/// As large as the document of a checkout with one line, an address and two options.
+/// The size of the document of a checkout with one line, an address and two options.
 const DOCUMENT: usize = 1_500;
 
 pub struct Engine {
     pub name: &'static str,
-    /// Of the database that the shop uses; the bare statements run on the same tables.
+    /// The database of the shop. The bare statements run on the same tables.
     pub url: String,
     pub directory: TempDir,
     pgbench: Option<PathBuf>,
@@ -25,15 +25,15 @@ pub struct Engine {
 
 impl Engine {
     pub fn sqlite() -> Result<Engine> {
-        // In the target directory: a temporary directory may be in memory, where a commit costs nothing.
+        // Not in /tmp, which may be in memory, where a commit costs nothing.
         let directory = tempfile::tempdir_in(process::cache()?)?;
         let url = format!("sqlite://{}", directory.path().join("shop.db").display());
         Ok(Engine { name: "SQLite", url, directory, pgbench: None })
     }
 
-    pub fn postgres(postgres: &Postgres) -> Result<Engine> {
+    pub fn postgres(postgres: &Postgres, pgbench: PathBuf) -> Result<Engine> {
         let directory = tempfile::tempdir_in(process::cache()?)?;
-        Ok(Engine { name: "Postgres", url: postgres.url.clone(), directory, pgbench: Some(pgbench()?) })
+        Ok(Engine { name: "Postgres", url: postgres.url.clone(), directory, pgbench: Some(pgbench) })
     }
 
     pub fn measure(&self, shop: &Shop, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
@@ -47,10 +47,10 @@ impl Engine {
                 let output = process::output(command.arg("-f").arg(&script).arg(&self.url))?;
                 pgbench_sample(&output)
             }
-            // SQLite lets one process at a time use the shop's file, so this one is a copy of it.
+            // The shop locks its file, so the bare engine uses a copy.
             None => {
                 let copy = shop.copy_of_database()?;
-                let mut command = Command::new(tool("python3")?);
+                let mut command = Command::new("python3");
                 command.arg(process::root().join("xtask/bench/sqlite_engine.py")).arg(&script).arg(&copy);
                 command.args([connections.to_string(), seconds.to_string(), document, id]);
                 sample(&process::output(&mut command)?)

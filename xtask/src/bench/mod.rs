@@ -1,31 +1,36 @@
-//! `cargo xtask bench`: the shop beside its own engine, in one run.
+//! `cargo xtask bench`: compares the shop with its bare database engine, in one run.
 //!
-//! A number alone says as much about the machine as about the program. So each measurement of the shop is followed by
-//! one of the bare engine with the statements that the shop sends, and the verdict is the ratio: the median of
-//! interleaved runs. It gates nothing.
+//! A rate depends on the machine as much as on the program. Therefore each measurement of the shop is followed by one of
+//! the bare engine with the same statements. The result is the ratio, as median of interleaved runs. No check
+//! depends on the ratio.
 
 mod engine;
 mod report;
 mod shop;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::postgres::{Durability, Postgres};
-use crate::{machine, process};
+use crate::install::{Install, Installer, program};
+use crate::postgres::{Durability, Postgres, Programs};
+use crate::process;
+use crate::provision::must_be_linux;
 use engine::Engine;
 use shop::Shop;
 
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    install: Install,
     /// Interleaved runs; the median counts.
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Leave docs/BENCHMARKS.md as it is and print the report.
+    /// Print the report instead of writing docs/BENCHMARKS.md.
     #[arg(long)]
     print: bool,
 }
@@ -51,7 +56,7 @@ impl Flow {
     }
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     pub per_second: f64,
@@ -72,39 +77,35 @@ pub struct Cell {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    machine::must_be_linux()?;
-    let wrk = tool("wrk")?;
+    must_be_linux(std::env::consts::OS)?;
+    let installer = args.install.permission();
+    let wrk = tool("wrk", installer.as_ref())?;
+    tool("python3", installer.as_ref())?;
+    let programs = Programs::provide(installer.as_ref());
+    let postgres = Postgres::provide(&programs, Durability::Real)?;
+    let (Some(postgres), Some(programs)) = (postgres, programs?) else {
+        bail!("Postgres is not installed. `cargo xtask bench --install` installs it")
+    };
     process::run(&mut process::cargo(&["build", "--release", "-p", "api", "--bin", "tuckshop"]))?;
-    let postgres = Postgres::provide(Durability::Real)?;
     let mut cells = Vec::new();
     let mut shops = Vec::new();
-    for engine in [Engine::sqlite()?, Engine::postgres(&postgres)?] {
+    for engine in [Engine::sqlite()?, Engine::postgres(&postgres, programs.pgbench())?] {
         let shop = Shop::open(&engine)?;
-        let mut measured = Vec::new();
+        let name = engine.name;
+        let cell = |flow, connections| Cell { engine: name, flow, connections, shop: Vec::new(), bare: Vec::new() };
+        let mut table: Vec<Cell> = Flow::ALL.into_iter().flat_map(|flow| CONNECTIONS.map(|n| cell(flow, n))).collect();
         for _ in 0..args.runs {
-            for flow in Flow::ALL {
-                for connections in CONNECTIONS {
-                    let ours = shop.measure(&wrk, flow, connections, args.seconds)?;
-                    let bare = engine.measure(&shop, flow, connections, args.seconds)?;
-                    println!(
-                        "{} {} {connections}: {:.0}/s, bare {:.0}/s",
-                        engine.name,
-                        flow.name(),
-                        ours.per_second,
-                        bare.per_second
-                    );
-                    measured.push((flow, connections, ours, bare));
-                }
+            for cell in &mut table {
+                let ours = shop.measure(&wrk, cell.flow, cell.connections, args.seconds)?;
+                let bare = engine.measure(&shop, cell.flow, cell.connections, args.seconds)?;
+                let (flow, rates) = (cell.flow.name(), [ours.per_second, bare.per_second]);
+                println!("{name} {flow} {}: {:.0}/s, bare {:.0}/s", cell.connections, rates[0], rates[1]);
+                cell.shop.push(ours);
+                cell.bare.push(bare);
             }
         }
-        for flow in Flow::ALL {
-            for connections in CONNECTIONS {
-                let mine = measured.iter().filter(|(f, c, ..)| *f == flow && *c == connections);
-                let (shop, bare) = mine.map(|(_, _, ours, bare)| (*ours, *bare)).unzip();
-                cells.push(Cell { engine: engine.name, flow, connections, shop, bare });
-            }
-        }
-        shops.push((engine.name, shop.close()?));
+        cells.append(&mut table);
+        shops.push((name, shop.close()?));
     }
     let text = report::markdown(&cells, &shops, args, &postgres.version)?;
     if args.print {
@@ -117,20 +118,22 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A program that is on this machine, or that apt can put there.
-fn tool(name: &str) -> Result<std::path::PathBuf> {
-    if machine::directory_with(&[name]).is_none() {
-        machine::apt_install(name)?;
+/// A program in PATH, installed if that is permitted.
+fn tool(name: &str, installer: Option<&Installer>) -> Result<PathBuf> {
+    if let Some(found) = program(name) {
+        return Ok(found);
     }
-    match machine::directory_with(&[name]) {
-        Some(directory) => Ok(directory.join(name)),
-        None => bail!("{name} is needed and is not on this machine"),
-    }
+    let Some(installer) = installer else {
+        bail!("{name} is not installed. `cargo xtask bench --install` installs it");
+    };
+    installer.apt(name)?;
+    program(name).with_context(|| format!("{name} is missing, and cannot be installed here"))
 }
 
-/// Reads the line `RESULT done=.. failed=.. seconds=..` that every load prints.
+/// Parses the line `RESULT done=.. failed=.. seconds=..` that every load generator prints.
 fn sample(output: &str) -> Result<Sample> {
-    let line = output.lines().find(|line| line.starts_with("RESULT")).context("the load printed no result")?;
+    let line =
+        output.lines().find(|line| line.starts_with("RESULT")).context("the load generator printed no result")?;
     let number = |name: &str| -> f64 {
         let field = line.split_whitespace().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         field.and_then(|value| value.parse().ok()).unwrap_or(0.0)

@@ -9,7 +9,7 @@ use super::shop::Footprint;
 use super::{Args, Cell, Flow, Sample};
 use crate::process;
 
-/// What the project set itself: this share of the engine's own rate on Postgres, with this many connections.
+/// The goals of the project: this share of the rate of bare Postgres, with this many connections.
 const GOAL: [(Flow, f64); 2] = [(Flow::Purchase, 0.50), (Flow::Read, 0.25)];
 const GOAL_CONNECTIONS: usize = 8;
 

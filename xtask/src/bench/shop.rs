@@ -1,4 +1,4 @@
-//! The shop under measurement: the release binary, on loopback, with a catalogue that does not run out.
+//! The measured shop: the release binary on loopback, with more stock than the benchmark can sell.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::engine::Engine;
 use super::{Flow, Sample, sample};
 use crate::process;
 
-/// Who buys. Its webhooks go to a receiver in this process.
+/// The buyer. Its webhooks go to a receiver in this process.
 const PLATFORM: &str = "http://localhost/bench-agent.json";
 
 pub struct Shop {
@@ -25,7 +25,7 @@ pub struct Shop {
     pub checkout: String,
 }
 
-/// What is told of a shop after all measurements.
+/// The resources that a shop used in all measurements.
 #[derive(Clone, Copy)]
 pub struct Footprint {
     pub started_in: Duration,
@@ -35,8 +35,8 @@ pub struct Footprint {
 impl Shop {
     pub fn open(engine: &Engine) -> Result<Shop> {
         let directory = engine.directory.path().to_path_buf();
-        catalogue(&directory)?;
-        let import = process::output(tuckshop(engine, &directory).arg("import").arg(&directory));
+        let catalogue = process::root().join("xtask/bench/catalogue");
+        let import = process::output(tuckshop(engine, &directory).arg("import").arg(catalogue));
         import.context("the benchmark's catalogue could not be imported")?;
         let pin = ["platforms", "add", PLATFORM, "--webhook-url", &receiver()?];
         process::output(tuckshop(engine, &directory).args(pin)).context("the platform could not be pinned")?;
@@ -47,17 +47,16 @@ impl Shop {
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
-        let address = listening.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        let address = address.context("the shop told no address")?.to_owned();
+        let address = after(&listening, "\"address\":\"").context("the shop logged no address")?;
         request(&address, "GET", "/livez", "")?;
         let started_in = started.elapsed();
-        // Nobody reads the log of a measured shop; but a full pipe would change what is measured.
+        // The log is not used, but a full pipe would slow the shop down.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
 
         let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
         let answer = request(&address, "POST", "/checkout-sessions", body)?;
-        let id = answer.split("\"id\":\"chk_").nth(1).and_then(|rest| rest.split('"').next());
-        let checkout = format!("chk_{}", id.context("the shop made no checkout")?);
+        let checkout = after(&answer, "\"id\":\"chk_").context("the shop made no checkout")?;
+        let checkout = format!("chk_{checkout}");
         Ok(Shop { process, address, directory, started_in, checkout })
     }
 
@@ -65,11 +64,9 @@ impl Shop {
         let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
         // For purchases as many threads as connections: see purchase.lua.
         let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
-        let salt = format!("{}-{:?}", self.process.id(), Instant::now());
-        let argument = if flow == Flow::Purchase {
-            salt.replace(|c: char| !c.is_ascii_digit(), "")
-        } else {
-            self.checkout.clone()
+        let argument = match flow {
+            Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
+            Flow::Read => self.checkout.clone(),
         };
         let before = self.cpu()?;
         let output = process::output(
@@ -92,7 +89,7 @@ impl Shop {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        // Linux has counted in hundredths of a second for as long as it has had this file.
+        // The unit on Linux is 10 ms.
         Ok(Duration::from_millis(ticks * 10))
     }
 
@@ -123,7 +120,7 @@ impl Drop for Shop {
     }
 }
 
-/// Takes webhooks, for as long as this process lives, and thinks nothing of them. Returns its address.
+/// Starts a server that accepts webhooks and ignores them, until this process ends. Returns its address.
 fn receiver() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -135,7 +132,7 @@ fn receiver() -> Result<String> {
     Ok(format!("http://{address}/"))
 }
 
-/// One request, read whole.
+/// Reads one request and answers it.
 fn take(mut stream: TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut length = 0;
@@ -160,22 +157,12 @@ fn tuckshop(engine: &Engine, directory: &Path) -> Command {
     command
 }
 
-fn catalogue(directory: &Path) -> Result<()> {
-    let skus = || (1..=20).map(|n| format!("bench_{n}"));
-    let products: String = skus().map(|sku| format!("{sku},{sku},1000,\n")).collect();
-    let inventory: String = skus().map(|sku| format!("{sku},1000000000\n")).collect();
-    for (file, text) in [
-        ("products.csv", format!("id,title,price,image_url\n{products}")),
-        ("inventory.csv", format!("product_id,quantity\n{inventory}")),
-        ("shipping_rates.csv", "id,country_code,service_level,price,title\nstd,default,standard,500,Standard\n".into()),
-        ("discounts.csv", "code,type,value,description\n10OFF,percentage,10,10% off\n".into()),
-    ] {
-        std::fs::write(directory.join(file), text)?;
-    }
-    Ok(())
+/// The text between the first `start` and the next quote.
+fn after(json: &str, start: &str) -> Option<String> {
+    json.split(start).nth(1)?.split('"').next().map(str::to_owned)
 }
 
-/// One request on a connection of its own; the whole answer.
+/// Sends one request on a new connection, and returns the response.
 fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

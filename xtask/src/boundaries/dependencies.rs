@@ -1,24 +1,18 @@
-//! What a crate may depend on, directly or by way of others, and why. Tests are free to depend on what they like.
+//! The permitted dependencies of each crate, direct and transitive, with the reasons. Tests may depend on anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{DependencyKind, Metadata, Package, PackageId};
 
 use super::Violation;
 
 struct Rule {
     name: &'static str,
     reason: &'static str,
-    of: Of,
+    applies_to: fn(package: &str) -> bool,
     allows: Allows,
-}
-
-enum Of {
-    Every,
-    Crate(&'static str),
-    AllBut(&'static str),
 }
 
 enum Allows {
@@ -32,7 +26,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "pure domain",
         reason: "the domain decides; it does no input or output and starts no runtime",
-        of: Of::Crate("domain"),
+        applies_to: |package| package == "domain",
         allows: Allows::Only(&[
             "celes",
             "email_address",
@@ -51,69 +45,52 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "persistence only persists",
-        reason: "storage knows neither who calls it nor the network beyond the database",
-        of: Of::Crate("persistence"),
+        reason: "storage does not know its callers, and uses no network but the connection to the database",
+        applies_to: |package| package == "persistence",
         allows: Allows::AllBut(&["api", "actix*", "reqwest"]),
     },
     Rule {
         name: "integrations only integrate",
-        reason: "outbound calls know neither who makes them nor what is stored",
-        of: Of::Crate("integrations"),
+        reason: "outbound calls do not know their callers, and use no storage",
+        applies_to: |package| package == "integrations",
         allows: Allows::AllBut(&["api", "actix*", "diesel*", "r2d2"]),
     },
     Rule {
         name: "one composition root",
-        reason: "adapters are put together by the api alone, and do not know each other",
-        of: Of::AllBut("api"),
+        reason: "only the api combines adapters; adapters do not know each other",
+        applies_to: |package| package != "api",
         allows: Allows::AllBut(&["persistence", "integrations"]),
     },
     Rule {
         name: "tools of the tests",
-        reason: "the gateway simulator and the fault kit are for tests, and are never linked into the shop",
-        of: Of::Every,
+        reason: "the gateway simulator and the fault kit are for tests; the shop never links them",
+        applies_to: |_| true,
         allows: Allows::AllBut(&["paysim", "faultkit"]),
     },
 ];
 
-/// Checked in the whole closure of the domain: a helper could bring them in by the back door.
-const FAR_FROM_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"];
+/// Forbidden among the transitive dependencies of the domain too.
+const NOT_IN_DOMAIN: &[&str] = &["actix*", "diesel*", "r2d2", "reqwest", "hyper"];
 
-/// Every rule about dependencies, applied to the workspace that `metadata` describes. Its manifests are below `root`.
+/// Applies every rule about dependencies to the workspace that `metadata` describes. The manifests are below `root`.
 pub fn check(root: &Path, metadata: &Metadata) -> Result<BTreeSet<Violation>> {
     let mut violations = BTreeSet::new();
     for package in metadata.workspace_packages() {
-        let rules = RULES.iter().filter(|rule| rule.is_about(package));
-        for (rule, dependency) in rules.flat_map(|rule| broken(rule, package).map(move |found| (rule, found))) {
-            violations.insert(violation(root, package, &dependency, &dependency, rule)?);
+        for rule in RULES.iter().filter(|rule| (rule.applies_to)(&package.name)) {
+            for dependency in forbidden(rule, package) {
+                violations.insert(violation(root, package, dependency, dependency, rule)?);
+            }
         }
     }
     let domain = metadata.workspace_packages().into_iter().find(|package| package.name == "domain");
     let domain = domain.context("the workspace has no crate `domain`")?;
-    for (first, far) in brought_in_by_dependencies(metadata, domain)? {
+    for (first, far) in forbidden_transitively(metadata, domain)? {
         violations.insert(violation(root, domain, &first, &format!("{first} -> {far}"), &RULES[0])?);
     }
     Ok(violations)
 }
 
-pub fn metadata(root: &Path) -> Result<Metadata> {
-    // Only this platform's part of the graph: it is the part that has been downloaded to build anything at all.
-    let options = ["--filter-platform", "host-tuple"].map(str::to_owned);
-    let mut command = MetadataCommand::new();
-    command.current_dir(root).other_options(options);
-    command.exec().context("cargo does not describe the workspace")
-}
-
-impl Rule {
-    fn is_about(&self, package: &Package) -> bool {
-        match self.of {
-            Of::Every => true,
-            Of::Crate(name) => package.name == name,
-            Of::AllBut(name) => package.name != name,
-        }
-    }
-}
-
-fn broken<'a>(rule: &'a Rule, package: &'a Package) -> impl Iterator<Item = String> + 'a {
+fn forbidden<'a>(rule: &Rule, package: &'a Package) -> impl Iterator<Item = &'a str> {
     let shipped = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
     let forbidden = shipped.filter(|dependency| match rule.allows {
         Allows::Only(names) => !names.iter().any(|name| match name.strip_suffix('?') {
@@ -122,15 +99,15 @@ fn broken<'a>(rule: &'a Rule, package: &'a Package) -> impl Iterator<Item = Stri
         }),
         Allows::AllBut(names) => names.iter().any(|name| is_one_of(&dependency.name, name)),
     });
-    forbidden.map(|dependency| dependency.name.clone())
+    forbidden.map(|dependency| dependency.name.as_str())
 }
 
 fn is_one_of(name: &str, pattern: &str) -> bool {
     pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start))
 }
 
-/// Pairs of a direct dependency and what it brings in, however far away.
-fn brought_in_by_dependencies(metadata: &Metadata, domain: &Package) -> Result<BTreeSet<(String, String)>> {
+/// Pairs of a direct dependency and a forbidden crate that it depends on, directly or transitively.
+fn forbidden_transitively(metadata: &Metadata, domain: &Package) -> Result<BTreeSet<(String, String)>> {
     let resolved = metadata.resolve.as_ref().context("cargo resolved nothing")?;
     let nodes: BTreeMap<&PackageId, _> = resolved.nodes.iter().map(|node| (&node.id, node)).collect();
     let shipped = |id: &PackageId| -> Vec<&PackageId> {
@@ -138,20 +115,20 @@ fn brought_in_by_dependencies(metadata: &Metadata, domain: &Package) -> Result<B
         let normal = dependencies.filter(|to| to.dep_kinds.iter().any(|how| how.kind == DependencyKind::Normal));
         normal.map(|dependency| &dependency.pkg).collect()
     };
-    let mut brought_in = BTreeSet::new();
+    let mut pairs = BTreeSet::new();
     for first in shipped(&domain.id) {
         let mut reached = BTreeSet::from([first]);
         let mut ahead = shipped(first);
         while let Some(id) = ahead.pop() {
             if reached.insert(id) {
                 ahead.extend(shipped(id));
-                if FAR_FROM_DOMAIN.iter().any(|pattern| is_one_of(&metadata[id].name, pattern)) {
-                    brought_in.insert((metadata[first].name.to_string(), metadata[id].name.to_string()));
+                if NOT_IN_DOMAIN.iter().any(|pattern| is_one_of(&metadata[id].name, pattern)) {
+                    pairs.insert((metadata[first].name.to_string(), metadata[id].name.to_string()));
                 }
             }
         }
     }
-    Ok(brought_in)
+    Ok(pairs)
 }
 
 fn violation(root: &Path, package: &Package, dependency: &str, found: &str, rule: &Rule) -> Result<Violation> {

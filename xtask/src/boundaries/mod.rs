@@ -1,7 +1,7 @@
-//! `cargo xtask boundaries`: the walls of the house, as far as the compiler and the lints do not hold them.
+//! `cargo xtask boundaries`: the rules between crates and modules that neither the compiler nor clippy checks.
 //!
-//! What a crate may depend on is read from `cargo metadata`, what a file may say from its tokens, so that neither a
-//! comment nor a string is taken for code. Both sets of rules are tables: `dependencies.rs` and `rules.rs`.
+//! `dependencies.rs` has the rules for dependencies, checked on the output of `cargo metadata`. `rules.rs` has the rules for
+//! code, checked on tokens, so that comments and strings are not taken for code. `reach.rs` finds files that are not compiled.
 
 pub mod code;
 mod dependencies;
@@ -19,7 +19,7 @@ use crate::process;
 use crate::sources::{self, Source};
 use rules::{MOST_LINES, RULES};
 
-/// Ordered by place, so that a report can be read file by file.
+/// Ordered by file and line.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     pub file: String,
@@ -36,11 +36,8 @@ impl fmt::Display for Violation {
 }
 
 pub fn run() -> Result<()> {
-    let root = process::root();
-    let mut violations = dependencies::check(&root, &dependencies::metadata(&root)?)?;
-    let sources = sources::with_extension(&root, "rs")?;
-    violations.extend(sources.iter().flat_map(check));
-    violations.extend(reach::check(&sources));
+    let mut violations = dependencies::check(&process::root(), &process::metadata()?)?;
+    violations.extend(check(sources::rust()?));
     for violation in &violations {
         println!("{violation}");
     }
@@ -50,45 +47,38 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Every rule about what a file says, applied to one file.
-fn check(source: &Source) -> BTreeSet<Violation> {
-    let mut violations = BTreeSet::new();
-    check_shape(source, &mut violations);
-    check_code(source, &mut violations);
-    violations
+/// Every rule about files, applied to all of them.
+fn check(sources: &[Source]) -> BTreeSet<Violation> {
+    reach::check(sources).into_iter().chain(check_files(sources)).collect()
 }
 
-fn check_shape(source: &Source, violations: &mut BTreeSet<Violation>) {
-    let mut report = |line, rule, found: String, reason| {
+/// Every rule that looks at one file at a time.
+fn check_files(sources: &[Source]) -> BTreeSet<Violation> {
+    let mut violations = BTreeSet::new();
+    let mut report = |source: &Source, line, rule, found: String, reason| {
         violations.insert(Violation { file: source.path.clone(), line, rule, found, reason });
     };
-    let opening = source.text.lines().next().unwrap_or_default();
-    if !opening.starts_with("//!") {
-        report(1, "story", opening.to_owned(), "a file opens with `//!` and says what it is for");
-    }
-    let lines = source.text.lines().count();
-    if lines > MOST_LINES {
-        report(lines, "length", format!("{lines} lines"), "a file that is longer than this tells more than one story");
-    }
-}
-
-fn check_code(source: &Source, violations: &mut BTreeSet<Violation>) {
-    let rules: Vec<_> = RULES.iter().filter(|rule| rule.speaks_of(&source.path)).collect();
-    if rules.is_empty() {
-        return;
-    }
-    let tokens = match code::tokens(&source.text) {
-        Ok(tokens) => tokens,
-        Err(line) => {
-            let (file, found) = (source.path.clone(), "not Rust".to_owned());
-            violations.insert(Violation { file, line, rule: "syntax", found, reason: "a file that cannot be read" });
-            return;
+    for source in sources {
+        let opening = source.text.lines().next().unwrap_or_default();
+        if !opening.starts_with("//!") {
+            report(source, 1, "story", opening.to_owned(), "a file begins with `//!` and states its purpose");
         }
-    };
-    for rule in rules {
-        for (line, found) in rule.found_in(&tokens, code::is_test_file(&source.path)) {
-            let file = source.path.clone();
-            violations.insert(Violation { file, line, rule: rule.name, found, reason: rule.reason });
+        let lines = source.text.lines().count();
+        if lines > MOST_LINES {
+            let reason = "a file this long has more than one purpose: split it";
+            report(source, lines, "length", format!("{lines} lines"), reason);
+        }
+        if let Err(line) = source.tokens() {
+            report(source, line, "syntax", "not Rust".to_owned(), "the file cannot be parsed");
         }
     }
+    for rule in RULES {
+        let search = rule.search();
+        for source in sources.iter().filter(|source| rule.applies_to(&source.path)) {
+            for (line, found) in search(source) {
+                report(source, line, rule.name, found, rule.reason);
+            }
+        }
+    }
+    violations
 }

@@ -1,36 +1,35 @@
-//! Files that no crate compiles: a test in one of them is never run, and nothing else says so.
+//! Files that no crate compiles: a test in such a file is never run, and no other check reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
-use super::code::{self, Token};
+use super::code::Token;
 use crate::sources::Source;
 
 /// The files that are reached from no root by `mod` items.
 pub fn check(sources: &[Source]) -> BTreeSet<Violation> {
-    let texts: BTreeMap<&str, &str> =
-        sources.iter().map(|source| (source.path.as_str(), source.text.as_str())).collect();
-    let mut ahead: Vec<String> = texts.keys().filter(|path| is_root(path)).map(|path| (*path).to_owned()).collect();
+    let known: BTreeMap<&str, &Source> = sources.iter().map(|source| (source.path.as_str(), source)).collect();
+    let mut ahead: Vec<String> = known.keys().filter(|path| is_root(path)).map(|path| (*path).to_owned()).collect();
     let mut reached = BTreeSet::new();
     while let Some(path) = ahead.pop() {
-        let Some(text) = texts.get(path.as_str()) else { continue };
-        // A file that is included by more than one has one home: its own modules are looked for there.
+        let Some(source) = known.get(path.as_str()) else { continue };
+        // The modules of a file that several crates include are beside the file.
         if reached.insert(path.clone()) {
-            ahead.extend(modules(&path, &code::tokens(text).unwrap_or_default()));
+            ahead.extend(modules(&path, source.tokens_or_none()));
         }
     }
-    let lost = texts.keys().filter(|path| !reached.contains(**path));
+    let lost = known.keys().filter(|path| !reached.contains(**path));
     let violation = |path: &&str| Violation {
         file: (*path).to_owned(),
         line: 1,
         rule: "compiled",
         found: path.rsplit('/').next().unwrap_or(path).to_owned(),
-        reason: "no `mod` names this file, so that it is neither built nor tested",
+        reason: "no `mod` names this file, so it is neither built nor tested",
     };
     lost.map(violation).collect()
 }
 
-/// What cargo compiles by itself.
+/// Whether cargo compiles this file without a `mod` that names it.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
@@ -41,7 +40,7 @@ fn is_root(path: &str) -> bool {
     }
 }
 
-/// Where the modules that a file declares may be. Those in blocks of their own are taken for the file's.
+/// The possible paths of the modules that a file declares. A module in an inline module is treated as one of the file.
 fn modules(path: &str, tokens: &[Token]) -> Vec<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = file.trim_end_matches(".rs");
@@ -76,13 +75,12 @@ mod tests {
     use super::*;
 
     fn lost(files: &[(&str, &str)]) -> Vec<String> {
-        let source = |(path, text): &(&str, &str)| Source { path: (*path).to_owned(), text: (*text).to_owned() };
-        let sources: Vec<Source> = files.iter().map(source).collect();
+        let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(*path, *text)).collect();
         check(&sources).into_iter().map(|violation| violation.file).collect()
     }
 
     #[test]
-    fn file_that_a_module_names_is_compiled() {
+    fn file_named_by_a_module_is_accepted() {
         let files = [
             ("a/src/lib.rs", "mod b; mod c { mod inner; }"),
             ("a/src/b/mod.rs", "mod d;"),
@@ -99,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_no_module_names_is_reported() {
+    fn file_named_by_no_module_is_reported() {
         let files = [
             ("a/src/lib.rs", "// mod b;\nconst C: &str = \"mod b;\";"),
             ("a/src/b.rs", "mod c;"),

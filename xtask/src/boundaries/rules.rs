@@ -1,29 +1,30 @@
-//! What a file may not say, where, and why. An exception is a line with a reason, not a comment in the code.
+//! The code that is forbidden, where, and why. An exception is an entry here with a reason, not a comment in the code.
 
-use super::code::{Token, words_and_marks};
+use super::code::{self, Token};
+use crate::sources::Source;
 
 pub struct Rule {
     pub name: &'static str,
     pub reason: &'static str,
     /// Directories, which end in `/`, and files.
     within: &'static [&'static str],
-    /// Directories and files that own the thing, each with what they own it for.
+    /// Directories and files that may contain the code, each with the reason.
     except: &'static [(&'static str, &'static str)],
-    /// Whether tests are bound by it too.
+    /// Whether the rule applies to tests too.
     tests_too: bool,
     forbids: Forbids,
 }
 
 enum Forbids {
-    /// These tokens in this order, whatever the spaces between them.
+    /// Sequences of tokens; white space between tokens is ignored.
     Code(&'static [&'static str]),
-    /// Identifiers with one of these anywhere in them, in any case.
+    /// Identifiers that contain one of these words, in any case.
     Words(&'static [&'static str]),
 }
 
 use Forbids::{Code, Words};
 
-/// More is a sign that a file should be two.
+/// The most lines of a file.
 pub const MOST_LINES: usize = 500;
 
 const SHOP: &[&str] = &["domain/src/", "persistence/src/", "integrations/src/", "api/src/"];
@@ -32,11 +33,11 @@ const EVERYWHERE: &[&str] = &["domain/", "persistence/", "integrations/", "api/"
 pub const RULES: &[Rule] = &[
     Rule {
         name: "composition",
-        reason: "adapters are named in one place, so that everything else can be read without them",
+        reason: "adapters are named in one place, so all other code can be read without them",
         within: &["api/src/"],
         except: &[
             ("api/src/app.rs", "the composition root"),
-            ("api/src/app/settings.rs", "what it tells the adapters, in their words"),
+            ("api/src/app/settings.rs", "the settings of the adapters, in the types of the adapters"),
         ],
         tests_too: true,
         forbids: Code(&[
@@ -50,7 +51,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "plain words",
-        reason: "the domain speaks of commerce, not of the technology around it",
+        reason: "identifiers of the domain are terms of commerce, not of the technology around it",
         within: &["domain/src/"],
         except: &[],
         tests_too: false,
@@ -66,39 +67,42 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "owned tasks",
-        reason: "a task or a thread without an owner is neither drained nor named: use Commands::run or the Supervisor",
+        reason: "shutdown does not wait for a task or thread without an owner: use Commands::run or the Supervisor",
         within: SHOP,
         except: &[
             ("api/src/runtime/commands.rs", "owns the commands of callers"),
             ("api/src/runtime/supervisor.rs", "owns the periodic tasks"),
-            ("api/src/runtime/shutdown.rs", "owns the answers to latecomers"),
-            ("api/src/log.rs", "waits for the last lines to be written, on a thread that it leaves when time is up"),
+            ("api/src/runtime/shutdown.rs", "owns the responses to connections that arrive during shutdown"),
+            ("api/src/log.rs", "flushes the last lines on a thread, with a deadline"),
         ],
         tests_too: false,
         forbids: Code(&["spawn", "spawn_on", "spawn_local", "thread::Builder"]),
     },
     Rule {
         name: "environment",
-        reason: "the environment is read once, by the configuration, and everything else is told",
+        reason: "the environment is read once, by the configuration",
         within: SHOP,
-        except: &[("api/src/config/", "the configuration"), ("api/src/main.rs", "reads it once and hands it on")],
+        except: &[
+            ("api/src/config/", "the configuration"),
+            ("api/src/main.rs", "reads the environment once and passes it to the configuration"),
+        ],
         tests_too: false,
         forbids: Code(&["env::var", "env::vars", "env::args", "env::var_os", "env::vars_os", "env::args_os", "envy::"]),
     },
     Rule {
         name: "wall clock",
-        reason: "business time comes from the Clock, so that a test can set it",
+        reason: "business time comes from the Clock, so a test can set it",
         within: SHOP,
         except: &[
             ("api/src/clock.rs", "the Clock of production"),
-            ("api/src/log.rs", "stamps its lines with the time they are written at, which is no business time"),
+            ("api/src/log.rs", "the timestamp of a log line is not business time"),
         ],
         tests_too: false,
         forbids: Code(&["SystemTime::now", "OffsetDateTime::now_utc", "Utc::now"]),
     },
     Rule {
         name: "monotonic clock",
-        reason: "deadlines and durations are measured by the context",
+        reason: "the context measures deadlines and durations",
         within: SHOP,
         except: &[("domain/src/context.rs", "the context")],
         tests_too: false,
@@ -106,7 +110,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "unfinished",
-        reason: "what is not done is not merged, and what is not run is not a test",
+        reason: "unfinished code is not merged, and a test always runs",
         within: EVERYWHERE,
         except: &[],
         tests_too: true,
@@ -115,33 +119,38 @@ pub const RULES: &[Rule] = &[
 ];
 
 impl Rule {
-    pub fn speaks_of(&self, path: &str) -> bool {
+    pub fn applies_to(&self, path: &str) -> bool {
         let covers = |place: &str| path == place || place.ends_with('/') && path.starts_with(place);
         self.within.iter().any(|place| covers(place)) && !self.except.iter().any(|(place, _)| covers(place))
     }
 
-    /// The lines on which it is broken, and by what.
-    pub fn found_in(&self, tokens: &[Token], is_test_file: bool) -> Vec<(usize, String)> {
-        let is_bound = |token: &Token| self.tests_too || !(is_test_file || token.is_test);
-        match self.forbids {
-            Code(patterns) => {
-                let patterns: Vec<_> = patterns.iter().map(|text| (text, words_and_marks(text))).collect();
-                let at = |position: usize, pattern: &[String]| {
-                    let candidates = tokens[position..].iter().take(pattern.len());
-                    candidates.map(|token| &token.text).eq(pattern)
-                };
-                let bound = tokens.iter().enumerate().filter(|(_, token)| is_bound(token));
-                let hits = bound.flat_map(|(position, token)| {
-                    let broken = patterns.iter().filter(move |(_, pattern)| at(position, pattern));
-                    broken.map(|(text, _)| (token.line, (**text).to_owned()))
-                });
-                hits.collect()
+    /// A function that returns the violations of a file: their lines, and the code that was found.
+    pub fn search(&self) -> impl Fn(&Source) -> Vec<(usize, String)> {
+        let patterns = match self.forbids {
+            Code(patterns) => patterns.iter().map(|text| (*text, code::pattern(text))).collect(),
+            Words(_) => Vec::new(),
+        };
+        move |source| {
+            let tokens = source.tokens_or_none();
+            let is_test_file = code::is_test_file(&source.path);
+            let mut found = Vec::new();
+            for (at, token) in tokens.iter().enumerate() {
+                if !self.tests_too && (is_test_file || token.is_test) {
+                    continue;
+                }
+                let broken = patterns.iter().filter(|(_, pattern)| code::begin_with(&tokens[at..], pattern));
+                found.extend(broken.map(|(text, _)| (token.line, (*text).to_owned())));
+                if self.forbids_word(token) {
+                    found.push((token.line, token.text.clone()));
+                }
             }
-            Words(words) => {
-                let has_one = |text: &str| words.iter().any(|word| text.to_lowercase().contains(word));
-                let hits = tokens.iter().filter(|token| token.is_word && is_bound(token) && has_one(&token.text));
-                hits.map(|token| (token.line, token.text.clone())).collect()
-            }
+            found
         }
+    }
+
+    fn forbids_word(&self, token: &Token) -> bool {
+        let Words(words) = self.forbids else { return false };
+        let text = if token.is_word { token.text.to_lowercase() } else { return false };
+        words.iter().any(|word| text.contains(word))
     }
 }

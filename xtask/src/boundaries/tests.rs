@@ -1,5 +1,5 @@
-//! Each rule is shown to notice what it forbids: rules about files on text, rules about dependencies on a changed copy of
-//! the workspace's own graph. The graph is read once for all tests.
+//! A negative control for each rule. Rules for files are tested on texts, rules for dependencies on changed copies of the
+//! graph of this workspace. The graph is read once for all tests.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId};
 
 use super::dependencies::{self, line_of};
-use super::{Violation, check};
+use super::{Violation, check, check_files};
 use crate::process;
-use crate::sources::Source;
+use crate::sources::{self, Source};
 
 fn graph() -> Metadata {
     static GRAPH: OnceLock<Metadata> = OnceLock::new();
-    GRAPH.get_or_init(|| dependencies::metadata(&process::root()).expect("a graph")).clone()
+    GRAPH.get_or_init(|| process::metadata().expect("a graph")).clone()
 }
 
 fn id(graph: &Metadata, name: &str) -> PackageId {
@@ -46,7 +46,7 @@ fn of_graph(graph: &Metadata) -> BTreeSet<Violation> {
 }
 
 fn of_file(path: &str, text: &str) -> BTreeSet<Violation> {
-    check(&Source { path: path.to_owned(), text: text.to_owned() })
+    check_files(&[Source::new(path, text)])
 }
 
 fn shown<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<String> {
@@ -58,17 +58,15 @@ fn rules(violations: &BTreeSet<Violation>) -> BTreeSet<&str> {
 }
 
 #[test]
-fn workspace_breaks_no_rule() {
+fn workspace_has_no_violation() {
     assert_eq!(shown(&of_graph(&graph())), Vec::<String>::new());
-    let sources = crate::sources::with_extension(&process::root(), "rs").expect("readable");
+    let sources = sources::rust().expect("readable");
     assert!(sources.len() > 100, "{} files", sources.len());
-    let violations: BTreeSet<Violation> = sources.iter().flat_map(check).collect();
-    assert_eq!(shown(&violations), Vec::<String>::new());
-    assert_eq!(shown(&super::reach::check(&sources)), Vec::<String>::new());
+    assert_eq!(shown(&check(sources)), Vec::<String>::new());
 }
 
 #[test]
-fn database_library_in_domain_is_reported_with_what_it_brings_in() {
+fn database_library_in_domain_is_reported_with_its_dependencies() {
     let mut graph = graph();
     depend(&mut graph, "domain", "persistence", "diesel", DependencyKind::Normal);
     let violations = of_graph(&graph);
@@ -107,7 +105,7 @@ fn dependency_is_reported_with_its_line() {
 }
 
 #[test]
-fn forbidden_line_is_reported_once() {
+fn forbidden_code_is_reported_once() {
     for (file, line, rule, found) in [
         ("api/src/lib.rs", "use persistence::Database;", "composition", "persistence::"),
         ("api/src/lib.rs", "use integrations as i;", "composition", "use integrations as"),
@@ -122,7 +120,7 @@ fn forbidden_line_is_reported_once() {
         ("api/tests/kit/mod.rs", "fn f() { todo!() }", "unfinished", "todo!"),
         ("domain/src/lib.rs", "#[cfg(test)] fn a() {} fn b() { t.spawn(); }", "owned tasks", "spawn"),
     ] {
-        let violations = of_file(file, &format!("//! A story.\n\n{line}\n"));
+        let violations = of_file(file, &format!("//! A purpose.\n\n{line}\n"));
         let shown = shown(&violations);
         assert_eq!(shown.len(), 1, "{line}: {shown:?}");
         assert!(shown[0].starts_with(&format!("{file}:3: [{rule}] `{found}`: ")), "{line}: {shown:?}");
@@ -130,20 +128,20 @@ fn forbidden_line_is_reported_once() {
 }
 
 #[test]
-fn owner_of_a_thing_may_name_it() {
+fn exempt_file_may_contain_forbidden_code() {
     for (file, line) in [
         ("api/src/app.rs", "use persistence::Database;"),
         ("api/src/clock.rs", "fn f() { SystemTime::now(); }"),
         ("persistence/src/database/job.rs", "fn f() { spawn_blocking(f); establish(g); }"),
         ("api/tests/kit/mod.rs", "fn f() { tokio::spawn(f); }"),
     ] {
-        assert_eq!(shown(&of_file(file, &format!("//! A story.\n{line}\n"))), Vec::<String>::new());
+        assert_eq!(shown(&of_file(file, &format!("//! A purpose.\n{line}\n"))), Vec::<String>::new());
     }
 }
 
 #[test]
-fn comments_strings_and_tests_are_not_code() {
-    let text = "//! A story.
+fn comments_strings_and_tests_are_ignored() {
+    let text = "//! A purpose.
         /// Not as JSON; never `tokio::spawn(f)`.
         const A: &str = \"Instant::now() http\"; // env::var
         #[cfg(test)]
@@ -152,15 +150,15 @@ fn comments_strings_and_tests_are_not_code() {
 }
 
 #[test]
-fn file_without_a_story_that_is_too_long_or_that_is_not_rust_is_reported() {
-    let story = "//! A story.\n";
+fn file_without_purpose_too_long_or_not_rust_is_reported() {
+    let opening = "//! A purpose.\n";
     for (text, rule) in [
-        (format!("use std::fmt;\n{story}"), "story"),
+        (format!("use std::fmt;\n{opening}"), "story"),
         (String::new(), "story"),
-        (story.to_owned() + &"\n".repeat(500), "length"),
-        (story.to_owned() + "fn f( {\n", "syntax"),
+        (opening.to_owned() + &"\n".repeat(500), "length"),
+        (opening.to_owned() + "fn f( {\n", "syntax"),
     ] {
         assert_eq!(rules(&of_file("domain/src/money.rs", &text)), BTreeSet::from([rule]));
     }
-    assert_eq!(shown(&of_file("domain/src/money.rs", &(story.to_owned() + &"\n".repeat(499)))), Vec::<String>::new());
+    assert_eq!(shown(&of_file("domain/src/money.rs", &(opening.to_owned() + &"\n".repeat(499)))), Vec::<String>::new());
 }

@@ -1,13 +1,15 @@
-//! Pointers to names in the code: a document that names a function in a file, or a method of a type, is right only while
-//! the name is there.
+//! Names of files, functions, types and tests in the documents. Each must exist in the code.
 //!
-//! In a document, `` `path.rs::name` ``, `` `path.rs`, `name` ``, `` `path.rs` (`name`) `` and `` `name` in `path.rs` ``
-//! (with or without a comma) point at a definition in that file. `` `Type::name` `` points at one anywhere in the workspace.
+//! `` `path.rs` `` names a file. `` `path.rs::name` ``, `` `path.rs`, `name` ``, `` `path.rs` (`name`) `` and
+//! `` `name` in `path.rs` `` (with or without a comma) name a definition in that file. `` `Type::name` `` names a definition
+//! anywhere in the workspace. In the page of faults, `` `path.rs::name` `` names a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::boundaries::code;
 use crate::sources::Source;
+
+/// The page of faults. Each of its sections names the tests that provoke the fault.
+pub const FAILURES: &str = "docs/FAILURES.md";
 
 /// What each file of the workspace defines.
 pub struct Symbols(BTreeMap<String, Defined>);
@@ -16,78 +18,92 @@ pub struct Symbols(BTreeMap<String, Defined>);
 struct Defined {
     /// Functions, types, constants, modules and macros.
     names: BTreeSet<String>,
-    /// Every word of its code: variants and fields are among them.
+    /// Every word of the code, including variants and fields.
     words: BTreeSet<String>,
-    /// What it defines, implements or extends.
+    /// The types that the file defines, implements or extends.
     types: BTreeSet<String>,
+    tests: BTreeSet<String>,
 }
 
 const DEFINING: [&str; 10] =
     ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "union", "macro_rules"];
 const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
+/// The macros of the test kits that make a test of each function in their argument.
+const TEST_LISTS: [&str; 4] = ["on_both_engines", "on_sqlite", "on_postgres", "on_collated_postgres"];
 
 impl Symbols {
     pub fn of(code: &[Source]) -> Symbols {
-        Symbols(code.iter().map(|source| (source.path.clone(), Defined::by(&source.text))).collect())
+        Symbols(code.iter().map(|source| (source.path.clone(), Defined::by(source))).collect())
     }
 
-    /// The pointers of a document that lead nowhere, with their lines. Code blocks are left out.
-    pub fn dead(&self, document: &Source) -> Vec<String> {
+    /// The names in a document that do not exist, with their lines. Code blocks are ignored.
+    pub fn missing(&self, document: &Source) -> Vec<String> {
         let spans = spans(&document.text);
-        let mut dead = Vec::new();
+        let mut missing = Vec::new();
         for (at, span) in spans.iter().enumerate() {
-            let mut points_at = |path: &str, symbol: &str| {
-                if !self.defines(path, symbol) {
-                    dead.push(format!("{}:{}: no {symbol} in {path}", document.path, span.line));
+            let mut report = |what: String| missing.push(format!("{}:{}: {what}", document.path, span.line));
+            let mut must_define = |path: &str, symbol: &str| {
+                if !self.0.get(path).is_some_and(|defined| defined.has(symbol)) {
+                    report(format!("no {symbol} in {path}"));
                 }
             };
-            if let Some((path, symbol)) = span.text.split_once(".rs::") {
-                points_at(&format!("{path}.rs"), symbol);
-                continue;
-            }
-            let Some(symbol) = symbol(&span.text) else { continue };
-            let before = at.checked_sub(1).map(|before| &spans[before]).filter(|before| is_path(&before.text));
-            let after = spans.get(at + 1).filter(|after| is_path(&after.text));
-            match (before, after) {
-                (Some(before), _) if matches!(span.gap.as_str(), ", " | " (") => points_at(&before.text, symbol),
-                (_, Some(after)) if matches!(after.gap.as_str(), " in " | ", in ") => points_at(&after.text, symbol),
-                _ if symbol.contains("::") && !self.defines_somewhere(symbol) => {
-                    dead.push(format!("{}:{}: no {symbol} in the workspace", document.path, span.line));
+            if let Some((path, name)) = span.text.split_once(".rs::") {
+                let path = format!("{path}.rs");
+                if document.path != FAILURES {
+                    must_define(&path, name);
+                } else if !self.0.get(&path).is_some_and(|defined| defined.tests.contains(name)) {
+                    report(format!("no test {name} in {path}"));
                 }
-                _ => {}
+            } else if is_path(&span.text) && !self.0.contains_key(&span.text) {
+                report(format!("no file {}", span.text));
+            } else if let Some(symbol) = symbol(&span.text) {
+                let before = at.checked_sub(1).map(|before| &spans[before]).filter(|before| is_path(&before.text));
+                let after = spans.get(at + 1).filter(|after| is_path(&after.text));
+                match (before, after) {
+                    (Some(before), _) if matches!(span.gap.as_str(), ", " | " (") => must_define(&before.text, symbol),
+                    (_, Some(after)) if matches!(after.gap.as_str(), " in " | ", in ") => {
+                        must_define(&after.text, symbol)
+                    }
+                    _ if symbol.contains("::") && !self.0.values().any(|defined| defined.has(symbol)) => {
+                        report(format!("no {symbol} in the workspace"));
+                    }
+                    _ => {}
+                }
             }
         }
-        dead
-    }
-
-    fn defines(&self, path: &str, symbol: &str) -> bool {
-        self.0.get(path).is_some_and(|defined| defined.has(symbol))
-    }
-
-    fn defines_somewhere(&self, symbol: &str) -> bool {
-        self.0.values().any(|defined| defined.has(symbol))
+        missing
     }
 }
 
 impl Defined {
-    /// A file that is not Rust defines nothing; `cargo xtask boundaries` reports it.
-    fn by(text: &str) -> Defined {
+    fn by(source: &Source) -> Defined {
         let mut defined = Defined::default();
-        let tokens = code::tokens(text).unwrap_or_default();
-        let mut keyword = String::new();
-        for token in tokens.iter().filter(|token| token.is_word || token.text == "{" || token.text == "impl") {
+        let (tokens, mut keyword, mut is_marked) = (source.tokens_or_none(), "", false);
+        let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
+        for (at, token) in tokens.iter().enumerate() {
             let word = token.text.as_str();
-            // Everything between `impl` and its brace is named by it.
-            if keyword == "impl" && word != "{" {
+            match word {
+                // `#[test]` and `#[tokio::test]` apply to the next function.
+                "test" if text(at + 1) == "]" => is_marked = true,
+                "fn" if std::mem::take(&mut is_marked) => drop(defined.tests.insert(text(at + 1).to_owned())),
+                list if TEST_LISTS.contains(&list) && text(at + 1) == "!" => {
+                    let listed = tokens[at + 1..].iter().take_while(|token| token.text != ")");
+                    defined.tests.extend(listed.filter(|token| token.is_word).map(|token| token.text.clone()));
+                }
+                _ => {}
+            }
+            if !token.is_word && word != "{" {
+                continue;
+            }
+            // The words between `impl` and its brace are types.
+            if TYPES.contains(&keyword) || (keyword == "impl" && word != "{") {
                 defined.types.insert(word.to_owned());
-            } else {
-                if TYPES.contains(&keyword.as_str()) {
-                    defined.types.insert(word.to_owned());
-                }
-                if DEFINING.contains(&keyword.as_str()) {
-                    defined.names.insert(word.to_owned());
-                }
-                word.clone_into(&mut keyword);
+            }
+            if DEFINING.contains(&keyword) {
+                defined.names.insert(word.to_owned());
+            }
+            if keyword != "impl" || word == "{" {
+                keyword = word;
             }
             defined.words.insert(word.to_owned());
         }
@@ -105,7 +121,7 @@ impl Defined {
     }
 }
 
-/// Text between backticks, and the text between it and the one before.
+/// A text in backticks, and the text between it and the span before.
 struct Span {
     line: usize,
     text: String,
@@ -146,9 +162,9 @@ fn symbol(text: &str) -> Option<&str> {
             && characters.all(|next| next.is_alphanumeric() || next == '_')
     };
     let parts: Vec<&str> = name.split("::").collect();
-    // The path of another crate is not ours to check.
-    let is_ours = parts.len() == 1 || parts[0].starts_with(char::is_uppercase);
-    (is_ours && parts.into_iter().all(is_word)).then_some(name)
+    // Paths into other crates are not checked.
+    let is_local = parts.len() == 1 || parts[0].starts_with(char::is_uppercase);
+    (is_local && parts.into_iter().all(is_word)).then_some(name)
 }
 
 #[cfg(test)]
@@ -160,15 +176,17 @@ mod tests {
         impl Port for Sql { fn read(&self) {} }
         enum Stage { Running, Abandoned }
         macro_rules! on_backend { () => {} }
-        const LIMIT: u32 = 1;";
+        const LIMIT: u32 = 1;
+        #[test] fn a() { d(c); } #[tokio::test] async fn b() {} fn c() {} #[cfg(test)] mod tests { fn d() {} }
+        on_both_engines!(e, f,); kit::on_postgres!(g); // on_sqlite!(h)
+        fn e() { call(i, c) }";
 
-    fn dead(text: &str) -> Vec<String> {
-        let symbols = Symbols(BTreeMap::from([("a/b.rs".to_owned(), Defined::by(CODE))]));
-        symbols.dead(&Source { path: "docs/X.md".to_owned(), text: text.to_owned() })
+    fn missing(document: &str, text: &str) -> Vec<String> {
+        Symbols::of(&[Source::new("a/b.rs", CODE)]).missing(&Source::new(document, text))
     }
 
     #[test]
-    fn pointer_to_a_name_that_is_there_is_alive() {
+    fn existing_name_is_accepted() {
         for text in [
             "`a/b.rs::Database`",
             "`a/b.rs::Database::run`",
@@ -180,19 +198,21 @@ mod tests {
             "`on_backend!` in `a/b.rs`",
             "`Database::run(&ctx, body)`",
             "`slog::Fuse`, `tokio::spawn`",
+            "`b.rs`, `a/<module>/mod.rs`, a/c.rs",
             "```\n`a/b.rs::nothing`\n```",
             "`a/b.rs` has `nothing`; `nothing` and `a/b.rs`; `a/b.rs` | `nothing`",
         ] {
-            assert_eq!(dead(text), Vec::<String>::new(), "{text}");
+            assert_eq!(missing("docs/X.md", text), Vec::<String>::new(), "{text}");
         }
     }
 
     #[test]
-    fn pointer_to_a_name_that_is_gone_is_reported_with_its_line() {
+    fn missing_name_is_reported_with_its_line() {
         for (text, expected) in [
             ("x\n`a/b.rs::settle`", "docs/X.md:2: no settle in a/b.rs"),
             ("`a/b.rs::Database::settle`", "docs/X.md:1: no Database::settle in a/b.rs"),
             ("`a/b.rs::count`", "docs/X.md:1: no count in a/b.rs"),
+            ("`a/c.rs`", "docs/X.md:1: no file a/c.rs"),
             ("`a/c.rs::run`", "docs/X.md:1: no run in a/c.rs"),
             ("`a/b.rs`, `settle`", "docs/X.md:1: no settle in a/b.rs"),
             ("`a/b.rs` (`Other::run`)", "docs/X.md:1: no Other::run in a/b.rs"),
@@ -200,7 +220,18 @@ mod tests {
             ("`Database::settle(&ctx)`", "docs/X.md:1: no Database::settle in the workspace"),
             ("`Outbound::run`", "docs/X.md:1: no Outbound::run in the workspace"),
         ] {
-            assert_eq!(dead(text), [expected], "{text}");
+            assert_eq!(missing("docs/X.md", text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn name_in_the_page_of_faults_that_is_no_test_is_reported() {
+        for name in ["a", "b", "e", "f", "g"] {
+            assert_eq!(missing(FAILURES, &format!("`a/b.rs::{name}`")), Vec::<String>::new());
+        }
+        for name in ["c", "d", "h", "i", "run"] {
+            let expected = format!("docs/FAILURES.md:1: no test {name} in a/b.rs");
+            assert_eq!(missing(FAILURES, &format!("`a/b.rs::{name}`")), [expected]);
         }
     }
 }

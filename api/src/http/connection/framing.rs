@@ -1,7 +1,8 @@
 //! Where a request ends in the bytes of a connection (RFC 9112, sections 3 and 6).
 //!
 //! The guard lets one request at a time through to the parser of actix-http, so it has to know where each one ends. It
-//! changes nothing: the bytes reach the parser as they came. Where the two could disagree this side is the stricter one:
+//! changes nothing but the last byte of a request that it refuses: the others reach the parser as they came. Where the
+//! two could disagree this side is the stricter one:
 //! a request whose length is in doubt is the last one of its connection, and none of its body is let through.
 
 use std::mem::MaybeUninit;
@@ -106,9 +107,33 @@ pub enum Chunk {
     DataCr,
     DataLf,
     LineFirst,
-    Line,
-    LineLf,
+    Line(Trailer),
+    LineLf(Trailer),
     EndLf,
+}
+
+/// What a line of the trailers is so far (RFC 9112, sections 5 and 7.1.2). The parser takes any line, so that one that is
+/// no field is refused at its end: see [`Body::pass`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailer {
+    Name,
+    Value,
+    NoField,
+}
+
+impl Trailer {
+    fn step(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Name, b':') => Self::Value,
+            (Self::Name, _) if is_token(byte) => Self::Name,
+            (Self::Value, b'\t' | 0x20..=0x7e | 0x80..) => Self::Value,
+            _ => Self::NoField,
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 impl Body {
@@ -116,9 +141,19 @@ impl Body {
         matches!(self, Self::Whole)
     }
 
+    /// As `take`, and makes the byte that may not stand where it stands a NUL. The parser accepts NUL nowhere that this
+    /// refuses a byte; so it refuses what it would have let pass, as a trailer that is no field.
+    pub fn pass(&mut self, bytes: &mut [u8]) -> usize {
+        let taken = self.take(bytes);
+        if let (Self::Doubtful, Some(last)) = (*self, bytes[..taken].last_mut()) {
+            *last = 0;
+        }
+        taken
+    }
+
     /// How many of these bytes belong to the request. A byte that may not stand where it stands is one of them, so that
     /// the parser sees it too, and the last one.
-    pub fn take(&mut self, bytes: &[u8]) -> usize {
+    fn take(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
             at += match self {
@@ -163,9 +198,11 @@ impl Chunk {
             (Self::DataLf, b'\n') => Some(Self::SizeFirst),
             // An empty line ends the trailers.
             (Self::LineFirst, b'\r') => Some(Self::EndLf),
-            (Self::Line, b'\r') => Some(Self::LineLf),
-            (Self::LineFirst | Self::Line, _) => Some(Self::Line),
-            (Self::LineLf, b'\n') => Some(Self::LineFirst),
+            (Self::LineFirst, b':') => Some(Self::Line(Trailer::NoField)),
+            (Self::LineFirst, _) => Some(Self::Line(Trailer::Name.step(byte))),
+            (Self::Line(trailer), b'\r') => Some(Self::LineLf(trailer)),
+            (Self::Line(trailer), _) => Some(Self::Line(trailer.step(byte))),
+            (Self::LineLf(Trailer::Value), b'\n') => Some(Self::LineFirst),
             (Self::EndLf, b'\n') => return Body::Whole,
             _ => None,
         };
@@ -259,6 +296,7 @@ mod tests {
             ("3\r\nabc\r\n0\r\n\r\n", 13, true),
             ("A;name=\"v\"\r\n0123456789\r\n0 \t\r\n\r\n", 31, true),
             ("0\r\nx-sum: 1\r\ny: 2\r\n\r\nGET", 21, true),
+            ("0\r\nx:\r\nX_1:\t\u{e4} :\r\n\r\nGET", 20, true),
             ("3\r\nab", 5, false),
             ("0\r\n\r", 4, false),
         ] {
@@ -281,6 +319,11 @@ mod tests {
             ("1;a\0\r\n", 4),
             ("0\r\n\rx", 5),
             ("0\r\nx: 1\rx", 9),
+            ("0\r\nx\r\n\r\n", 6),
+            ("0\r\n: 1\r\n\r\n", 8),
+            ("0\r\nx : 1\r\n\r\n", 10),
+            ("0\r\nx: 1\r\n y\r\n\r\n", 13),
+            ("0\r\nx: a\0b\r\n\r\n", 11),
         ] {
             let mut body = Body::Chunked(Chunk::SizeFirst);
             assert_eq!((body.take(text.as_bytes()), body), (taken, Body::Doubtful), "{text:?}");

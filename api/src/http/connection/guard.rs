@@ -149,7 +149,7 @@ impl Guarded {
     }
 
     fn begin(&mut self, head: usize, mut body: Body, expects_continue: bool) {
-        let more = body.take(&self.ahead[head..]);
+        let more = body.pass(&mut self.ahead[head..]);
         self.cleared = head + more;
         self.body = more;
         self.deadlines.read = (!body.is_whole()).then(|| after(self.limits.body_time + BODY_GRACE));
@@ -348,7 +348,7 @@ impl Guarded {
                     }
                 }
                 Phase::Request(body) => {
-                    let taken = body.take(&out.filled()[start..]);
+                    let taken = body.pass(&mut out.filled_mut()[start..]);
                     self.body += taken;
                     self.fed = true;
                     if self.body > self.limits.wire_bytes() {

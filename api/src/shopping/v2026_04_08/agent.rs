@@ -32,7 +32,7 @@ impl FromRequest for Agent {
     }
 }
 
-fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
+pub(super) fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;

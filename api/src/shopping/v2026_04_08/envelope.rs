@@ -33,7 +33,9 @@ pub(super) struct HandlerDto {
     pub spec: String,
     pub schema: String,
     pub available_instruments: Vec<InstrumentTypeDto>,
-    pub config: serde_json::Map<String, serde_json::Value>,
+    /// The text of an object. An answer with another text is not sent.
+    #[serde(serialize_with = "object")]
+    pub config: String,
 }
 
 #[derive(Serialize)]
@@ -77,11 +79,16 @@ pub(super) fn by_name(handlers: &[PaymentHandler]) -> BTreeMap<String, Vec<Handl
             spec: handler.spec.clone(),
             schema: handler.schema.clone(),
             available_instruments: types.collect(),
-            // The configuration has seen to it that this is an object.
-            config: serde_json::from_str(&handler.config).unwrap_or_default(),
+            config: handler.config.clone(),
         });
     }
     named
+}
+
+fn object<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+    members.serialize(serializer)
 }
 
 /// An answer without a resource: 200, `ucp.status` is `error`, and messages that say why.

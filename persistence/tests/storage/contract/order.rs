@@ -1,7 +1,7 @@
 //! Events are appended to an order all or nothing, each once.
 
 use domain::checkout::LineId;
-use domain::fault::Failure;
+use domain::fault::{Failure, FaultKind};
 use domain::money::Amount;
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefused, OrderId, OrderRefusal,
@@ -9,17 +9,49 @@ use domain::order::{
 };
 
 use crate::kit::data::{hours, noon, task};
-use crate::kit::{Place, Shop};
+use crate::kit::{Expected, Place, Shop};
 use crate::on_both_engines;
+use time::macros::datetime;
 
 on_both_engines!(
     order_changes_are_appended_in_order,
     known_event_changes_nothing,
     change_of_too_many_units_is_refused_with_its_whole_batch,
     change_of_a_missing_order_is_refused,
+    rest_is_shipped_once_and_units_are_taken_back_with_their_money,
+    instant_that_cannot_be_read_back_is_not_written,
     concurrent_reports_are_all_kept,
     full_history_refuses_events_and_stays_readable,
 );
+
+mod racing {
+    use super::*;
+    use crate::kit::until;
+
+    crate::on_postgres!(changes_that_wait_for_the_order_are_decided_on_what_is_left);
+
+    async fn changes_that_wait_for_the_order_are_decided_on_what_is_left(place: Place) {
+        let shop = std::sync::Arc::new(place.shop_with(|config| config.pool_size = 6).await);
+        let order = placed(&shop).await;
+        let (mut other, mut observer) = (place.raw(), place.raw());
+        other.hold(&format!("SELECT id FROM orders WHERE id = '{}'", order.id));
+        let mut at_once = tokio::task::JoinSet::new();
+        for one in 0..6 {
+            let (shop, order) = (shop.clone(), order.id.clone());
+            let change = taken_back(&format!("adj_{one}"), "li_1", 1);
+            at_once.spawn(async move { shop.orders.append(&task(), order, vec![change], noon()).await.is_ok() });
+        }
+        until("all of them wait for the order", || observer.waiting() == 6).await;
+        other.release();
+        let taken = at_once.join_all().await.into_iter().filter(|is_taken| *is_taken).count();
+        assert_eq!((taken, read(&shop, order.id).await.lines[0].total), (4, 0));
+    }
+}
+
+fn taken_back(id: &str, line: &str, units: i64) -> OrderChange {
+    let (line, kind) = (LineId(line.to_owned()), "refund".to_owned());
+    OrderChange::TakenBack { id: id.to_owned(), occurred_at: noon() + hours(3), kind, line, units }
+}
 
 fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
     vec![ExpectedLine { line: LineId(line.to_owned()), quantity }]
@@ -104,6 +136,36 @@ async fn change_of_too_many_units_is_refused_with_its_whole_batch(place: Place) 
         assert!(matches!(&result, Failure::Refused(OrderRefusal::Change(why)) if *why == refused), "{result:?}");
         assert_eq!(place.raw().state(), before);
     }
+}
+
+async fn rest_is_shipped_once_and_units_are_taken_back_with_their_money(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let append = |change| shop.orders.append(&task(), order.id.clone(), vec![change], noon());
+    let taken = append(taken_back("one", "li_1", 1)).await.expect("appended");
+    let amounts: Vec<_> = taken.adjustments().map(|(_, adjustment)| adjustment.amount).collect();
+    assert_eq!((taken.lines[0].total, amounts), (3, vec![Some(-taken.lines[0].unit_price)]));
+    let OrderChange::Shipped { occurred_at, shipment, .. } = shipped("x", "li_9", 9) else { unreachable!() };
+    let rest = |id: &str| OrderChange::ShippedRest { id: id.into(), occurred_at, shipment: shipment.clone() };
+    let sent = append(rest("two")).await.expect("appended");
+    assert!(sent.to_ship().is_empty() && events(&sent) == ["evt_placed", "one", "two"]);
+    let before = place.raw().state();
+    assert_eq!(append(rest("three")).await.expect("nothing to ship"), sent);
+    assert_eq!(place.raw().state(), before);
+}
+
+async fn instant_that_cannot_be_read_back_is_not_written(place: Place) {
+    let shop = place.shop().await;
+    let order = placed(&shop).await;
+    let before = place.raw().state();
+    for occurred_at in [datetime!(9999-12-31 23:59:59 -23:59), datetime!(0000-01-01 00:00 +23:59)] {
+        let OrderChange::Adjusted { id, adjustment, .. } = returned("one", "li_1", 1) else { unreachable!() };
+        let change = OrderChange::Adjusted { id, occurred_at, adjustment };
+        let result = shop.orders.append(&task(), order.id.clone(), vec![change], noon()).await;
+        assert_eq!(result.fault().kind(), FaultKind::Internal, "{occurred_at}");
+        assert_eq!(place.raw().state(), before, "{occurred_at}");
+    }
+    assert_eq!(read(&shop, order.id.clone()).await, order);
 }
 
 async fn change_of_a_missing_order_is_refused(place: Place) {

@@ -9,7 +9,7 @@ pub(super) use response::{AddressDto, ItemDto, address};
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use domain::checkout::{
     Answer, COMPLETE, CancelCommand, Checkout, CheckoutId, CheckoutRefusal, CompleteCommand, CreateCommand, Outcome,
     Status, UpdateCommand,
@@ -19,15 +19,16 @@ use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::Channel;
 use tokio::sync::watch;
 
+pub(super) use request::Refused;
 use request::{CheckoutBody, CompleteBody};
 
 use super::agent::Agent;
 use super::envelope::{in_band_refusal, not_found};
 use super::message::message;
 use super::problem::checkout_error;
-use super::write::{self, WriteKey};
+use super::write::KeyedWrite;
 use super::{Shopping, Surface};
-use crate::http::{Body, Problem, Routes, fault_problem};
+use crate::http::{Problem, Routes, fault_problem};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.on(Method::POST, "/checkout-sessions", create);
@@ -37,23 +38,11 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.on(Method::POST, "/checkout-sessions/{id}/cancel", cancel);
 }
 
-async fn create(
-    req: HttpRequest,
-    shopping: web::Data<Shopping>,
-    agent: Agent,
-    key: WriteKey,
-    body: Body,
-) -> Result<HttpResponse, Problem> {
-    let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.create", "", key, &body.0)?;
-    let request = match request::read(&body.0).and_then(CheckoutBody::parse) {
-        Ok(request) => request,
-        Err(refused) => return refused.respond(),
-    };
-    let (use_case, command) = (shopping.create.clone(), CreateCommand { claim, request });
-    let work = |ctx| async move { use_case.run(&ctx, command).await };
-    let answer = shopping.commands.run(&ctx, "checkout.create", work).await;
-    Ok(respond(&ctx, &shopping.surface, StatusCode::CREATED, flatten(answer)))
+async fn create(shopping: web::Data<Shopping>, write: KeyedWrite) -> Result<HttpResponse, Problem> {
+    let (use_case, operation) = (shopping.create.clone(), ("checkout.create", "", StatusCode::CREATED));
+    let parse = |body: &[u8]| request::read(body).and_then(CheckoutBody::parse);
+    let command = |ctx, claim, request| async move { use_case.run(&ctx, CreateCommand { claim, request }).await };
+    write.run(&shopping, operation, parse, command).await
 }
 
 async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> HttpResponse {
@@ -69,60 +58,48 @@ async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>
 }
 
 async fn update(
-    req: HttpRequest,
     shopping: web::Data<Shopping>,
-    agent: Agent,
     id: web::Path<String>,
-    key: WriteKey,
-    body: Body,
+    write: KeyedWrite,
 ) -> Result<HttpResponse, Problem> {
-    let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.update", &id, key, &body.0)?;
-    let request = match request::read(&body.0).and_then(CheckoutBody::parse) {
-        Ok(request) => request,
-        Err(refused) => return refused.respond(),
-    };
-    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
-    let (use_case, command) = (shopping.update.clone(), UpdateCommand { claim, id, request });
-    let work = |ctx| async move { use_case.run(&ctx, command).await };
-    let answer = shopping.commands.run(&ctx, "checkout.update", work).await;
-    Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
+    let (use_case, operation) = (shopping.update.clone(), ("checkout.update", id.as_str(), StatusCode::OK));
+    let parse = |body: &[u8]| Ok((request::read(body).and_then(CheckoutBody::parse)?, existing(&id)?));
+    let command =
+        |ctx, claim, (request, id)| async move { use_case.run(&ctx, UpdateCommand { claim, id, request }).await };
+    write.run(&shopping, operation, parse, command).await
 }
 
 async fn cancel(
-    req: HttpRequest,
     shopping: web::Data<Shopping>,
-    agent: Agent,
     id: web::Path<String>,
-    key: WriteKey,
-    body: Body,
+    write: KeyedWrite,
 ) -> Result<HttpResponse, Problem> {
-    let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, "checkout.cancel", &id, key, &body.0)?;
-    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
-    let (use_case, command) = (shopping.cancel.clone(), CancelCommand { claim, id });
-    let work = |ctx| async move { use_case.run(&ctx, command).await };
-    let answer = shopping.commands.run(&ctx, "checkout.cancel", work).await;
-    Ok(respond(&ctx, &shopping.surface, StatusCode::OK, flatten(answer)))
+    let (use_case, operation) = (shopping.cancel.clone(), ("checkout.cancel", id.as_str(), StatusCode::OK));
+    let command = |ctx, claim, id| async move { use_case.run(&ctx, CancelCommand { claim, id }).await };
+    write.run(&shopping, operation, |_| existing(&id), command).await
+}
+
+/// An id that may name a checkout.
+fn existing(id: &str) -> Result<CheckoutId, Refused> {
+    CheckoutId::parse(id).ok_or(Refused::NotFound)
 }
 
 /// Completes. Past the point of no return the caller's deadline ends only the waiting: the answer is then the checkout
 /// as it stands, `complete_in_progress`.
 async fn complete(
-    req: HttpRequest,
     shopping: web::Data<Shopping>,
-    agent: Agent,
     id: web::Path<String>,
-    key: WriteKey,
-    body: Body,
+    write: KeyedWrite,
 ) -> Result<HttpResponse, Problem> {
-    let ctx = agent.0;
-    let claim = write::claim(&req, &ctx, &shopping.surface, COMPLETE, &id, key, &body.0)?;
-    let choice = match request::read(&body.0).and_then(|body: CompleteBody| body.parse(&shopping.surface.handlers)) {
-        Ok(choice) => choice,
+    let parse = |body: &[u8]| {
+        let choice = request::read(body).and_then(|body: CompleteBody| body.parse(&shopping.surface.handlers))?;
+        Ok((choice, existing(&id)?))
+    };
+    let (claim, (choice, id)) = match write.read(&shopping.surface, COMPLETE, &id, parse) {
+        Ok(read) => read,
         Err(refused) => return refused.respond(),
     };
-    let Some(id) = CheckoutId::parse(&id) else { return Ok(not_found("There is no such checkout")) };
+    let ctx = write.ctx;
 
     let (tell_begun, begun) = watch::channel(None);
     let on_begun = Box::new(move |checkout: &Checkout| drop(tell_begun.send_replace(Some(checkout.clone()))));
@@ -174,15 +151,8 @@ async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Check
     Fault::new(FaultKind::DeadlineExceeded, COMPLETE)
 }
 
-/// A command that was not run or not finished is a fault like those it can end with.
-fn flatten(
-    answer: Result<Result<Answer, Failure<CheckoutRefusal>>, Fault>,
-) -> Result<Answer, Failure<CheckoutRefusal>> {
-    answer.unwrap_or_else(|fault| Err(Failure::Fault(fault)))
-}
-
 /// Renders an outcome. The same outcome always gives the same bytes, so a repetition is answered like the first.
-fn respond(
+pub(super) fn respond(
     ctx: &RequestContext,
     surface: &Surface,
     success: StatusCode,

@@ -12,7 +12,7 @@ use domain::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::super::envelope::in_band_refusal;
+use super::super::envelope::{in_band_refusal, not_found};
 use super::super::message::{MessageDto, limit_exceeded, message};
 use super::limits;
 use crate::card::{are_last_digits, holds_card_number};
@@ -212,7 +212,9 @@ fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Refused> {
 
 /// Why a request is not carried out.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(in super::super) enum Refused {
+    /// There is no such checkout.
+    NotFound,
     /// It is not what the protocol describes.
     Problem(Problem),
     /// It is, and it is beyond what the shop reads or sells.
@@ -225,8 +227,9 @@ impl Refused {
         Self::InBand(limit_exceeded(path, format!("{path}: {content}")))
     }
 
-    pub(super) fn respond(self) -> Result<HttpResponse, Problem> {
+    pub(in super::super) fn respond(self) -> Result<HttpResponse, Problem> {
         match self {
+            Self::NotFound => Ok(not_found("There is no such checkout")),
             Self::Problem(problem) => Err(problem),
             Self::InBand(message) => Ok(in_band_refusal(vec![message])),
         }
@@ -405,6 +408,9 @@ impl InstrumentBody {
                 description: shown(display.description, "display.description")?,
             }),
         };
+        if holds_card_number(&handler.0) {
+            return Err(invalid(&path("handler_id"), "must not hold a card number"));
+        }
         let instrument = Instrument {
             id: shown(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
             handler,

@@ -8,13 +8,13 @@ use domain::fulfillment::Fulfillment;
 use domain::payment::Instrument;
 use domain::promotion::AppliedDiscount;
 use serde::Serialize;
-use time::format_description::well_known::Rfc3339;
 
 use super::super::Surface;
 use super::super::envelope::{Envelope, of_checkout};
 use super::super::message::{MessageDto, message};
 use super::super::total::{TotalDto, line_totals, single, totals};
 use crate::buyer_pages;
+use crate::instant::rfc3339;
 
 #[derive(Serialize)]
 pub(super) struct CheckoutDto {
@@ -269,7 +269,7 @@ pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
             LinkDto { kind: "privacy_policy", url: surface.privacy_url.clone() },
         ],
         payment: PaymentDto { instruments: details.instruments.iter().map(instrument).collect() },
-        expires_at: checkout.expires_at.format(&Rfc3339).unwrap_or_default(),
+        expires_at: rfc3339(checkout.expires_at),
         continue_url: is_open.then(|| page(buyer_pages::CHECKOUT_PATH, checkout.page.as_str())),
         order: checkout.order.as_ref().map(|order| OrderLinkDto {
             id: order.id.to_string(),

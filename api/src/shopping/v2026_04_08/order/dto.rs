@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use domain::clock::Timestamp;
 use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderEvent, OrderLine, Shipment};
 use serde::Serialize;
-use time::format_description::well_known::Rfc3339;
 
 use super::super::Surface;
 use super::super::checkout::{AddressDto, ItemDto, address};
 use super::super::envelope::{Envelope, of_order};
 use super::super::total::{TotalDto, line_totals, single, totals};
 use crate::buyer_pages;
+use crate::instant::rfc3339;
 
 #[derive(Serialize)]
 pub struct OrderDto {
@@ -175,8 +174,4 @@ fn adjusted(event: &OrderEvent, adjustment: &Adjustment) -> AdjustmentDto {
         totals: adjustment.amount.map(|amount| single(amount, &adjustment.kind)).into_iter().collect(),
         description: adjustment.description.clone(),
     }
-}
-
-fn rfc3339(at: Timestamp) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
 }

@@ -113,7 +113,7 @@ async fn record_after_another_claim_changes_nothing(place: Place) {
     let second = shop.claimed(at(noon())).await;
     let before = place.raw().state();
     for outcome in [ACCEPTED, again(), SendOutcome::Interrupted] {
-        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(&paused, outcome, noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
         assert_eq!(place.raw().state(), before);
     }
     assert_eq!(shop.record(&second, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
@@ -147,7 +147,7 @@ async fn record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     assert_eq!((&current.id, current.attempts, current.claims), (&late.id, late.attempts, 2));
     let before = place.raw().state();
     for outcome in [ACCEPTED, again(), failed(Finality::Gone), SendOutcome::Interrupted] {
-        assert_eq!(shop.record(&late, outcome, noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(&late, outcome, noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
         assert_eq!(place.raw().state(), before);
     }
     assert_eq!(shop.record(&current, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
@@ -164,7 +164,7 @@ async fn interrupted_attempt_fences_a_late_record(place: Place) {
     }
     let third = shop.claimed(at(noon())).await;
     for late in [&paused, &stopped] {
-        assert_eq!(shop.record(late, again(), noon()).await, Recorded::Stale(StaleClaim::ClaimTerms));
+        assert_eq!(shop.record(late, again(), noon()).await, Recorded::Stale(StaleClaim::Reclaimed));
     }
     assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }

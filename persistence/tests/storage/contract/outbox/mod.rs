@@ -8,6 +8,7 @@ mod health;
 mod operators;
 mod schedule;
 mod selection;
+mod unreadable;
 
 use std::time::Duration;
 

