@@ -42,10 +42,7 @@ pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
 
 /// Applies the steps of a directory in which each step is a folder with an `up.sql`.
 pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Result<usize, OpenError> {
-    let source = || {
-        let source = FileBasedMigrations::from_path(directory);
-        source.map_err(|error| OpenError::Migration(error.to_string()))
-    };
+    let source = || FileBasedMigrations::from_path(directory).map_err(failed);
     apply_from(config, source()?, source()?)
 }
 
@@ -56,7 +53,6 @@ fn apply_from(
     postgres: impl MigrationSource<Pg>,
 ) -> Result<usize, OpenError> {
     let mut conn = connect(&config.url)?;
-    let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     if let Conn::Postgres(conn) = &mut conn {
         let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
         conn.batch_execute(&lock).map_err(failed)?;
@@ -67,7 +63,7 @@ fn apply_from(
         Conn::Sqlite(conn) => run(sqlite, conn, 1, |_| Ok(())),
         Conn::Postgres(conn) => run(postgres, conn, ATTEMPTS, |conn| conn.batch_execute(PAUSE)),
     }
-    .map_err(|error| OpenError::Migration(error.to_string()))
+    .map_err(failed)
 }
 
 /// Each step is a transaction: a step that found a table in use has changed nothing.
@@ -109,6 +105,10 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
     }
 }
 
+fn failed(error: impl std::fmt::Display) -> OpenError {
+    OpenError::Migration(error.to_string())
+}
+
 fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
     // The Postgres client library writes several lines.
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -123,7 +123,6 @@ pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
 
 /// The number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
-    let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     let tx = &mut conn.tx();
     let (applied, known) = (applied(tx).map_err(failed)?, known());
     match too_new(tx, &known).map_err(failed)? {
