@@ -51,10 +51,8 @@ pub(super) fn begin(
     // Read without a lock, so that buyers who come too late for the last unit delay no others.
     let levels = stock::read(tx, &demand)?;
     if hold(&demand, &levels).is_err() {
-        let short = shortages(&checkout.details.lines, &levels);
-        let short = checkout.short_of_stock(short, now);
-        queries::save(tx, &short)?;
-        return Ok(Begun::Answered(store_short(tx, claim, short)?));
+        let version = checkout.version;
+        return Ok(answer_short(tx, begin, checkout, &levels, version)?);
     }
     let attempt = Attempt {
         id: begin.attempt.clone(),
@@ -80,18 +78,25 @@ pub(super) fn begin(
         // Another buyer was faster.
         Err(_) => {
             payment::discard(tx, &attempt.id)?;
-            let short = shortages(&checkout.details.lines, &levels);
-            let short = checkout.short_of_stock(short, now);
-            queries::save_over(tx, &short, completing.version)?;
-            Ok(Begun::Answered(store_short(tx, claim, short)?))
+            Ok(answer_short(tx, begin, checkout, &levels, completing.version)?)
         }
     }
 }
 
-fn store_short(tx: &mut Tx<'_>, claim: &KeyClaim, short: Checkout) -> QueryResult<Answer> {
+/// Stores the checkout with its shortage, over the stored version, and the shortage as the outcome of the key.
+fn answer_short(
+    tx: &mut Tx<'_>,
+    begin: &Begin,
+    checkout: Checkout,
+    levels: &[StockLevel],
+    stored: i64,
+) -> QueryResult<Begun> {
+    let short = shortages(&checkout.details.lines, levels);
+    let short = checkout.short_of_stock(short, begin.write.now);
+    queries::save_over(tx, &short, stored)?;
     let outcome = Outcome::Checkout(short);
-    idempotency::store(tx, claim, &outcome)?;
-    Ok(Answer { outcome, replayed: false })
+    idempotency::store(tx, &begin.write.claim, &outcome)?;
+    Ok(Begun::Answered(Answer { outcome, replayed: false }))
 }
 
 /// The state of the completion under a key, for callers that wait for it.
