@@ -2,13 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints its results")]
 #![allow(clippy::disallowed_methods, reason = "xtask serves no request: it may read its environment")]
 
-#[path = "../../faultkit/src/account.rs"]
+#[path = "../../testing/faultkit/src/account.rs"]
 mod account;
 mod bench;
 mod boundaries;
 mod check;
 #[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../faultkit/src/cluster.rs"]
+#[path = "../../testing/faultkit/src/cluster.rs"]
 mod cluster;
 mod dist;
 mod docs;
@@ -18,7 +18,7 @@ mod install;
 mod postgres;
 mod process;
 #[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../../faultkit/src/provided.rs"]
+#[path = "../../testing/faultkit/src/provided.rs"]
 mod provided;
 mod provision;
 mod python;

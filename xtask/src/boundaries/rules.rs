@@ -28,7 +28,7 @@ use Forbids::{Code, Words};
 pub const MOST_LINES: usize = 500;
 
 const SHOP: &[&str] = &["domain/src/", "persistence/src/", "integrations/src/", "api/src/"];
-const EVERYWHERE: &[&str] = &["domain/", "persistence/", "integrations/", "api/", "faultkit/", "xtask/"];
+const EVERYWHERE: &[&str] = &["domain/", "persistence/", "integrations/", "api/", "testing/", "xtask/"];
 
 pub const RULES: &[Rule] = &[
     Rule {
