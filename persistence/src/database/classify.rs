@@ -5,7 +5,7 @@ use domain::fault::{Fault, FaultKind};
 
 /// The meaning of an error when nothing was committed.
 ///
-/// Diesel drops the SQLSTATE, so an error without a kind of its own is classified by its message. A test provokes
+/// Diesel drops the SQLSTATE, so an error without a separate kind is classified by its message. A test provokes
 /// each message on the real engine.
 pub(super) fn classify(operation: &'static str, error: Error) -> Fault {
     Fault::new(classify_kind(&error), operation).caused_by(error)

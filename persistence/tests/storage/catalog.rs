@@ -216,8 +216,8 @@ fn checks(raw: &mut Raw, table: &str) -> Vec<String> {
 fn in_parentheses(text: &str) -> &str {
     let text = text.trim_start();
     let mut depth = 0;
-    for (at, letter) in text.char_indices() {
-        match letter {
+    for (at, character) in text.char_indices() {
+        match character {
             '(' => depth += 1,
             ')' => depth -= 1,
             _ => {}

@@ -265,11 +265,11 @@ async fn work(shop: &Shop, set: &Set) {
     assert!(!held.is_empty(), "nothing was held");
     let terms = ClaimTerms { now: noon() + hours(24), lease: hour, per_endpoint: 100, reach: EndpointHealth::Failing };
     for channel in [Channel::Webhook, Channel::Mail] {
-        let mut told = 0;
+        let mut claimed = 0;
         while shop.deliveries.claim(&task(), channel, terms).await.expect("read").message.is_some() {
-            told += 1;
+            claimed += 1;
         }
-        assert!(told > 0, "nothing is told by {channel:?}");
+        assert!(claimed > 0, "no message of {channel:?}");
     }
     let new = new_checkout(rich_request());
     let created = shop.checkouts.create(&alice(), create("new"), new).await.expect("created");

@@ -85,12 +85,12 @@ async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Plac
     let shop = Shop::on(Database::open(settings, Handle::current(), &logs.logger()).expect("a database"));
     shop.database.migrate().expect("a schema");
     shop.stock(catalogue()).await;
-    let told = || {
+    let logged = || {
         let lines =
             ["the disk of the database is full error_code=storage_full", "the disk of the database has room again"];
         lines.map(|line| logs.count(line))
     };
-    assert_eq!((shop.database.degraded(), told()), (None, [0, 0]));
+    assert_eq!((shop.database.degraded(), logged()), (None, [0, 0]));
 
     let ballast = disk.fill();
     let (mut created, mut refused) = (0, Vec::new());
@@ -112,7 +112,7 @@ async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Plac
     let nothing_to_do = || async {
         shop.database.ready(&alice()).await.expect("it can be read");
         assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);
-        assert_eq!((shop.database.degraded(), told()), (Some(Degraded::StorageFull), [1, 0]));
+        assert_eq!((shop.database.degraded(), logged()), (Some(Degraded::StorageFull), [1, 0]));
     };
     nothing_to_do().await;
     assert_eq!(checkouts_on(&disk), created);
@@ -120,7 +120,7 @@ async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Plac
     std::fs::remove_file(&ballast).expect("removed");
     nothing_to_do().await;
     shop.opened(&[("song", 1)], "room").await;
-    assert_eq!((shop.database.degraded(), told()), (None, [1, 1]));
+    assert_eq!((shop.database.degraded(), logged()), (None, [1, 1]));
     assert_eq!(checkouts_on(&disk), created + 1);
 }
 

@@ -224,12 +224,12 @@ async fn gateway_event_of_an_unknown_payment_changes_nothing(place: Place) {
     let attempt = postponed(&shop).await;
     let about_nothing = GatewayEvent { id: "evt_2".into(), reference: None };
     for event in [gateway_event("evt_1", "gateway-9"), about_nothing] {
-        assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("heeded"));
+        assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("recorded"));
     }
     assert!(shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").is_empty());
     // Nor does an event about a settled payment.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
-    assert!(shop.attempts.record_event(&task(), gateway_event("evt_3", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), gateway_event("evt_3", "gateway-1"), noon()).await.expect("recorded"));
     assert_eq!((state(&place), place.raw().count("gateway_event")), ("confirmed".into(), 3));
 }
 
@@ -238,6 +238,6 @@ async fn gateway_event_does_not_end_a_lease(place: Place) {
     postponed(&shop).await;
     let later = noon() + hours(5);
     shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").remove(0);
-    assert!(shop.attempts.record_event(&task(), gateway_event("evt_1", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), gateway_event("evt_1", "gateway-1"), noon()).await.expect("recorded"));
     assert!(shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
 }

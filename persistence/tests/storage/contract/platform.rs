@@ -18,7 +18,7 @@ async fn a_platform_is_pinned_replaced_found_and_removed(place: Place) {
     let id = PlatformId(ALICE.to_owned());
     let find = || platforms.find(&task(), &id);
     assert_eq!(find().await.expect("asked"), None);
-    let first = pinned(ALICE, "{ \"to the\":  \"letter 🌱\" }\n");
+    let first = pinned(ALICE, "{ \"to the\":  \"byte 🌱\" }\n");
     platforms.pin(&task(), first.clone()).await.expect("pinned");
     assert_eq!(find().await.expect("asked"), Some(first));
     let second = PinnedPlatform { pinned_at: noon() + hours(1), ..pinned(ALICE, "{}") };
