@@ -1,4 +1,4 @@
-//! Reading what is sold. Writing it is the import's work, see [`crate::import`].
+//! Reads products and variants. [`crate::import`] writes them.
 
 use diesel::prelude::*;
 use domain::catalog::{Sku, Variant};

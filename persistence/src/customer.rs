@@ -7,13 +7,13 @@ use crate::database::{Tx, bytewise, execute, first, load};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
-/// Of one customer. An import that crosses it is refused.
+/// Imported addresses of one customer. An import that exceeds the limit is refused.
 pub(crate) const MAX_IMPORTED: usize = 50;
-/// Addresses of orders that are kept of one buyer.
+/// Addresses from orders that are kept for one buyer.
 const MAX_LEARNED: usize = 20;
-/// Of one e-mail address: all of the above.
+/// Addresses of one email address: all of the above.
 pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
-/// Customers with one e-mail address: one that was imported, and one that was made of an order. Earlier programs
+/// Customers with one email address: an imported one, and one that was created from an order. Earlier releases
 /// imported more than one.
 const MAX_CUSTOMERS: i64 = 10;
 
@@ -69,13 +69,13 @@ impl From<AddressRow> for Destination {
     }
 }
 
-/// The id of the customer that is made of an order: the e-mail address, by its key.
+/// The id of the customer that is created from an order. `key` is the key of the email address.
 pub(crate) fn learned_id(key: &str) -> String {
     format!("cust_{key}")
 }
 
-/// The stored addresses of the customers with this e-mail address. Those of orders are among them, however many were
-/// imported before imports had a limit.
+/// The stored addresses of the customers with this email address. Addresses from orders come first under the limit:
+/// before imports had a limit, a customer could have more imported addresses than fit.
 pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
     let key = email.key();
     if !storable(&key) {
@@ -95,9 +95,9 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Keeps the address of an order. Under an id that the buyer has, it takes the place of the stored address. Else it is
-/// added to what was learned of the buyer, under a customer of its own: imported addresses are never pushed out. When
-/// [`MAX_LEARNED`] are kept already, others of them make room.
+/// Keeps the address of an order. If the buyer has an address with the same id, it is replaced. Otherwise the address
+/// is added to a customer that is created from orders, so that imported addresses are never displaced. Beyond
+/// [`MAX_LEARNED`] another learned address is deleted.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
     let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
@@ -106,19 +106,19 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
         .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
         .limit(MAX_CUSTOMERS);
     let mut stored: Vec<AddressRow> = load!(tx, query.select(AddressRow::as_select()))?;
-    // Locked in one order.
+    // Every transaction locks them in this order.
     stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
     let mut is_kept = false;
     for known in &stored {
         let row = AddressRow::new(&known.customer_id, &destination.id, &destination.address);
-        // Not written again as it is: the row would stay locked until the order is, and the customer's orders wait for
-        // each other.
+        // An equal row is not written: it would be locked until the order is committed, and orders of one customer
+        // would wait for each other.
         if *known == row {
             is_kept = true;
             continue;
         }
         let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
-        // None if another order made room for its own address meanwhile.
+        // Zero if another order deleted this address meanwhile.
         is_kept |= execute!(tx, update)? > 0;
     }
     if is_kept {
@@ -128,7 +128,7 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     let values = (customer::id.eq(&id), customer::name.eq(name), customer::email.eq(&key));
     let insert = diesel::insert_into(customer::table).values(values).on_conflict(customer::id).do_nothing();
     execute!(tx, insert)?;
-    // An import may have given the id to a customer with another e-mail address.
+    // An import may have given the id to a customer with another email address.
     let query = customer::table.find(&id).select(customer::email);
     let owner: Option<String> = first!(tx, query)?;
     if owner.as_deref() != Some(&key) {
@@ -137,12 +137,11 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     make_room(tx, &id)?;
     let row = AddressRow::new(&id, &destination.id, &destination.address);
     let insert = diesel::insert_into(address::table).values(&row).on_conflict((address::customer_id, address::id));
-    execute!(tx, insert.do_nothing())?;
-    Ok(())
+    execute!(tx, insert.do_nothing()).map(drop)
 }
 
-/// Leaves room for one more address. Which of them go is the same on both engines, and says nothing about their age: that
-/// is not stored.
+/// Deletes learned addresses until one more fits. Both engines delete the same ones; the choice does not follow their
+/// age, which is not stored.
 fn make_room(tx: &mut Tx<'_>, customer: &str) -> QueryResult<()> {
     let of_customer = address::table.filter(address::customer_id.eq(customer));
     let query = of_customer.order(bytewise(tx, "id")).select(address::id).limit(MAX_BOOK as i64);

@@ -7,17 +7,18 @@ use domain::money::{Amount, Currency};
 
 use crate::database::{Tx, bytewise, load};
 use crate::schema::{free_shipping, shipping_rate};
-use crate::stored::{from_text, malformed};
+use crate::stored::{all_of, from_text, one_more_than};
 
-/// Of one currency: twenty service levels for each country of the world. The bound keeps a mistake from filling the
-/// memory. An import that crosses it is refused.
+/// Rates of one currency: twenty service levels for each country of the world. The limit keeps a mistake from filling
+/// the memory. An import that exceeds it is refused.
 pub(crate) const MAX_RATES: usize = 5_000;
-/// Of one currency and country, and of those for every country: a checkout holds all options of its destination.
+/// Rates of one currency and country, and those for every country: a checkout contains all options of its
+/// destination.
 pub(crate) const MAX_RATES_OF_COUNTRY: usize = 500;
-/// Of one currency. As for the rates.
+/// Promotions of one currency.
 pub(crate) const MAX_PROMOTIONS: usize = 500;
 
-/// All rates: the destination is chosen by a rule that does not read the database.
+/// All rates of a currency: a domain rule, which does not read the database, selects by destination.
 pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<ShippingRate>> {
     type Row = (String, Option<String>, String, i64, String);
     let query = shipping_rate::table
@@ -63,17 +64,4 @@ pub(crate) fn free_shipping(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<
             Ok(FreeShipping { id, min_subtotal: minimum.map(Amount::new), eligible_skus, description })
         })
         .collect()
-}
-
-/// What is cut off would be missing without a word: a rate that a buyer is not offered.
-fn all_of<T>(rows: &[T], most: usize, what: &str) -> QueryResult<()> {
-    match rows.len() > most {
-        true => Err(malformed(format!("more than {most} {what}"))),
-        false => Ok(()),
-    }
-}
-
-/// So that too many are seen.
-pub(crate) const fn one_more_than(most: usize) -> i64 {
-    most as i64 + 1
 }

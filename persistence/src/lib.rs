@@ -5,7 +5,7 @@
 //! types, `rows.rs`.
 //!
 //! **Architecture Invariant:** only [`database`] opens a connection or a transaction. A transaction body is a
-//! synchronous function, so nothing can be awaited, and no network called, while it is open.
+//! synchronous function, so nothing can be awaited, and no network called, during a transaction.
 
 mod catalog;
 mod checkout;

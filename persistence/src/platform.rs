@@ -59,8 +59,7 @@ fn pin(tx: &mut Tx<'_>, pinned: &PinnedPlatform) -> QueryResult<()> {
         .on_conflict(platform::id)
         .do_update()
         .set(document);
-    execute!(tx, insert)?;
-    Ok(())
+    execute!(tx, insert).map(drop)
 }
 
 fn list(tx: &mut Tx<'_>, limit: u32) -> QueryResult<Vec<PinnedPlatform>> {

@@ -1,4 +1,5 @@
-//! The tables, as both engines have them. Kept equal to the migrations by a test of every query on both.
+//! The tables, as both engines have them. A test runs every query on both engines, and so compares this file with the
+//! migrations.
 
 diesel::table! {
     product (id) {
@@ -104,6 +105,9 @@ diesel::table! {
     }
 }
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::database::EngineMillis;
+
     payment_attempt (id) {
         id -> Text,
         checkout_id -> Text,
@@ -116,10 +120,13 @@ diesel::table! {
         claim_key -> Text,
         created_at -> BigInt,
         due_at -> BigInt,
-        leased_until -> Nullable<BigInt>,
+        leased_until -> Nullable<EngineMillis>,
     }
 }
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::database::EngineMillis;
+
     refund (id) {
         id -> Text,
         attempt_id -> Text,
@@ -130,7 +137,7 @@ diesel::table! {
         tries -> Integer,
         created_at -> BigInt,
         due_at -> BigInt,
-        leased_until -> Nullable<BigInt>,
+        leased_until -> Nullable<EngineMillis>,
     }
 }
 diesel::table! {
@@ -141,6 +148,9 @@ diesel::table! {
     }
 }
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::database::EngineMillis;
+
     delivery (id) {
         id -> Text,
         channel -> Text,
@@ -153,7 +163,7 @@ diesel::table! {
         occurred_at -> BigInt,
         due_at -> BigInt,
         attempts -> Integer,
-        leased_until -> Nullable<BigInt>,
+        leased_until -> Nullable<EngineMillis>,
         ended_at -> Nullable<BigInt>,
         last_error -> Nullable<Text>,
         claims -> Integer,

@@ -1,4 +1,4 @@
-//! The shop's signing keys: shared by its instances, readable by whoever may read the database.
+//! The shop's signing keys, shared by its instances. Every account that may read the database may read them.
 
 use diesel::prelude::*;
 use domain::PortFuture;
@@ -10,9 +10,9 @@ use domain::signing::{KeyStore, SigningKey};
 
 use crate::database::{Database, Operation, Tx, execute, load};
 use crate::schema::signing_key;
-use crate::stored::{instant, malformed, millis};
+use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 
-/// Rotated four times a year, this is a century of keys.
+/// A century of keys at four rotations a year.
 const MAX_KEYS: usize = 400;
 
 pub struct SqlKeyStore {
@@ -41,11 +41,9 @@ impl KeyStore for SqlKeyStore {
 
 fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
     type Row = (i32, String, String, i64, i64, Option<i64>);
-    let query = signing_key::table.order(signing_key::number).limit(MAX_KEYS as i64 + 1);
+    let query = signing_key::table.order(signing_key::number).limit(one_more_than(MAX_KEYS));
     let rows: Vec<Row> = load!(tx, query)?;
-    if rows.len() > MAX_KEYS {
-        return Err(malformed(format!("more than {MAX_KEYS} signing keys")));
-    }
+    all_of(&rows, MAX_KEYS, "signing keys")?;
     let key = |(_, id, private, created_at, signs_from, revoked_at): Row| {
         let (created_at, signs_from) = (instant(created_at)?, instant(signs_from)?);
         let revoked_at = revoked_at.map(instant).transpose()?;
@@ -56,7 +54,7 @@ fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
 
 fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
     if seen >= MAX_KEYS {
-        // It would be in no list that is read: signed with, and published nowhere.
+        // The key would be in no list that is read: messages would be signed with an unpublished key.
         return Err(malformed(format!("there are {MAX_KEYS} signing keys already, and no more are read")));
     }
     let values = (

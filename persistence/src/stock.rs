@@ -1,4 +1,4 @@
-//! Stock rows, locked in SKU order so that two checkouts cannot wait for each other.
+//! Stock rows, locked in SKU order so that two checkouts cannot deadlock.
 
 use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
@@ -7,7 +7,7 @@ use crate::catalog::sku;
 use crate::database::{Tx, bytewise, execute, load, lock_all};
 use crate::schema::stock;
 
-/// The levels of every SKU in `demand` as they are now. They may change at any moment.
+/// The current levels of every SKU in `demand`, without a lock.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus = demand.skus().map(|sku| sku.as_str());
     let query = stock::table.filter(stock::sku.eq_any(skus)).select((stock::sku, stock::on_hand, stock::held));
@@ -17,8 +17,7 @@ pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
 
 /// The levels of every SKU in `demand`, locked until the transaction ends. SQLite already holds its only write lock.
 ///
-/// The last thing before a commit: of all rows these are wanted by most transactions at once, and each waits for the
-/// one before it.
+/// Locked last before a commit: stock rows are the most contended, and each transaction waits for the one before it.
 pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus: Vec<&str> = demand.skus().map(|sku| sku.as_str()).collect();
     let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((
@@ -30,7 +29,7 @@ pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
-/// As [`lock`], for levels that this transaction has read. On SQLite nothing can have changed since.
+/// As [`lock`], for levels that this transaction has read. On SQLite they cannot have changed since.
 pub(crate) fn lock_again(tx: &mut Tx<'_>, demand: &Demand, read: Vec<StockLevel>) -> QueryResult<Vec<StockLevel>> {
     match tx {
         Tx::Sqlite(_) => Ok(read),

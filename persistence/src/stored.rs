@@ -1,4 +1,4 @@
-//! Values as they are stored: instants as integers, documents as text, enums as words.
+//! Stored forms of values: times as integers, documents as text, enums as words.
 
 use std::str::FromStr;
 
@@ -14,21 +14,21 @@ use time::macros::datetime;
 const FIRST: i64 = datetime!(0000-01-01 00:00 UTC).unix_timestamp() * 1_000;
 const LAST: i64 = datetime!(9999-12-31 23:59:59 UTC).unix_timestamp() * 1_000 + 999;
 
-/// Milliseconds since 1970 in UTC. An instant outside of the years 0 to 9999 becomes the nearest one within, so that
-/// every result can be read back. For instants that a caller chose, see [`written`].
+/// Milliseconds since 1970 in UTC. A time outside of the years 0 to 9999 becomes the nearest one within, so that every
+/// result can be read. For times from a caller, see [`exact_millis`].
 pub(crate) fn millis(at: Timestamp) -> i64 {
     let millis = at.unix_timestamp_nanos() / 1_000_000;
     i64::try_from(millis.clamp(FIRST.into(), LAST.into())).unwrap_or(LAST)
 }
 
-/// As [`millis`], and an error where that would change the instant: nothing is stored that is read back as another.
-pub(crate) fn written(at: Timestamp) -> Result<i64, Error> {
+/// As [`millis`], but fails where that would change the time.
+pub(crate) fn exact_millis(at: Timestamp) -> Result<i64, Error> {
     let millis = at.unix_timestamp_nanos() / 1_000_000;
     let millis = i64::try_from(millis).ok().filter(|millis| (FIRST..=LAST).contains(millis));
     millis.ok_or_else(|| Error::SerializationError(format!("{at} is not within the years 0 to 9999").into()))
 }
 
-/// The instant, or the nearest one that can be shown, of a value that only informs a person.
+/// The time, or the nearest one that can be shown. For values that only inform a person.
 pub(crate) fn nearest_instant(millis: i64) -> Timestamp {
     instant(millis.clamp(FIRST, LAST)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -46,7 +46,7 @@ pub(crate) fn page(text: &str) -> Result<PageToken, Error> {
     PageToken::parse(text).ok_or_else(|| malformed("a page token has another shape"))
 }
 
-/// A value of an enum by its word.
+/// An enum value by its word.
 pub(crate) fn word<E: FromStr>(text: &str) -> Result<E, Error> {
     text.parse().map_err(|_| malformed(format!("{text:?} is no {}", std::any::type_name::<E>())))
 }
@@ -55,12 +55,12 @@ pub(crate) fn currency(code: &str) -> Result<Currency, Error> {
     Currency::parse(code).map_err(|error| malformed(error.to_string()))
 }
 
-/// The format of the documents that this program stores. Raised with every change of their shape; for each format
+/// The format of the documents that this program stores. Every change of their shape increases it. For each format
 /// there is a golden set in `tests/golden`, which every later program reads.
 const FORMAT: u32 = 2;
 
-/// How every document begins. No document of format 0, which had no envelope, begins like this: a member `v` of one is
-/// a text.
+/// The begin of every document with an envelope. No document of format 0, which had no envelope, begins like this:
+/// its member `v` would be a text.
 const ENVELOPE: &str = r#"{"v":"#;
 
 #[derive(Serialize)]
@@ -74,14 +74,14 @@ struct Read<T> {
     d: T,
 }
 
-/// A document as text, with its format. The domain's types decide its shape; members are only ever added, with a
-/// default, or translated in [`from_text`] by the format.
+/// A document as text, with its format. The domain's types define its shape. Members are only added, with a default,
+/// or translated in [`from_text`] by the format.
 pub(crate) fn to_text<T: Serialize>(document: &T) -> Result<String, Error> {
     serde_json::to_string(&Written { v: FORMAT, d: document }).map_err(|error| Error::SerializationError(error.into()))
 }
 
-/// A document of any format so far. One of a later format is read as far as this program knows it: a newer program may
-/// work beside it.
+/// Reads a document of any format. Of a later format it reads the members that this program knows: a newer program
+/// may run beside this one.
 pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let in_envelope =
         text.strip_prefix(ENVELOPE).is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
@@ -92,13 +92,32 @@ pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     read.map_err(|error| malformed(error.to_string()))
 }
 
-/// Whether `text` can be stored at all. Postgres has no text with a NUL in it; so neither engine holds any, and looking
-/// for one finds nothing instead of failing.
+/// A number of rows, at most `u32::MAX`.
+pub(crate) fn count(rows: impl TryInto<u32>) -> u32 {
+    rows.try_into().unwrap_or(u32::MAX)
+}
+
+/// The limit of a query that may find `most` rows. One row more shows that there are too many.
+pub(crate) const fn one_more_than(most: usize) -> i64 {
+    most as i64 + 1
+}
+
+/// Refuses more than `most` rows. A list that is cut off silently would, for example, lack a rate that a buyer may
+/// choose.
+pub(crate) fn all_of<T>(rows: &[T], most: usize, what: &str) -> Result<(), Error> {
+    match rows.len() > most {
+        true => Err(malformed(format!("more than {most} {what}"))),
+        false => Ok(()),
+    }
+}
+
+/// Whether `text` can be stored. Postgres stores no text with a NUL, so neither engine contains one, and a search for
+/// one finds nothing instead of failing.
 pub(crate) fn storable(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// What is stored contradicts what this program stores: a bug, or a hand that edited the database.
+/// Stored data contradicts this program: a bug, or a manual change of the database.
 pub(crate) fn malformed(what: impl Into<String>) -> Error {
     Error::DeserializationError(what.into().into())
 }
@@ -110,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_instant_that_is_written_is_read_back() {
+    fn every_stored_time_is_read_back() {
         for (at, stored) in [
             (datetime!(2026-11-22 12:00:00.123 UTC), true),
             (datetime!(2026-11-22 12:00 +5:30), true),
@@ -121,7 +140,7 @@ mod tests {
             (datetime!(0000-01-01 00:00 +23:59), false),
             (datetime!(-9999-01-01 00:00 UTC), false),
         ] {
-            assert_eq!(written(at).and_then(instant).ok(), stored.then_some(at), "{at}");
+            assert_eq!(exact_millis(at).and_then(instant).ok(), stored.then_some(at), "{at}");
             assert!(instant(millis(at)).is_ok(), "{at}");
         }
         for millis in [i64::MIN, FIRST - 1, LAST + 1, i64::MAX] {

@@ -1,9 +1,9 @@
 //! The two transactions around a charge.
 //!
-//! Rows are always locked in the order attempt, checkout, stock by SKU; so no two completions deadlock. Stock is locked
-//! last before the commit, since all buyers of a SKU want the same row. A key is claimed and bound before that and
-//! answered within it. Once its claim is committed, nothing waits for its rows, but a key that is given back for a claim
-//! that looks at its binding just then.
+//! Rows are always locked in the order attempt, checkout, stock by SKU, so no two completions deadlock. Stock is
+//! locked last before the commit, because all buyers of a SKU need the same row. The idempotency key is claimed and
+//! bound before these locks, and its outcome is stored under them. After its claim is committed, only one transaction
+//! waits for the rows of a key: the claim that checks the binding of a key that is being released.
 
 use diesel::QueryResult;
 use domain::checkout::{
@@ -20,21 +20,25 @@ use domain::outbox::NotificationComposer;
 use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_due};
 use domain::stock::{Demand, StockLevel, hold, release, take};
 
-use super::{Asker, queries, refuse, remember_destination};
+use super::{CallingPlatform, queries, refuse, remember_destination};
 use crate::database::{Tx, TxError};
-use crate::idempotency::{self, Claimed};
+use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
-pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+pub(super) fn begin(
+    tx: &mut Tx<'_>,
+    caller: &CallingPlatform,
+    begin: &Begin,
+) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
         Claimed::Answered(outcome) => return Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
-        Claimed::InProgress => return ours_or_in_progress(tx, asker, begin),
+        Claimed::InProgress => return own_or_in_progress(tx, caller, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
-    let checkout = asker.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
+    let checkout = caller.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
@@ -44,13 +48,11 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     }
 
     let demand = demand_of(&checkout.details.lines);
-    // Looked at without a lock, so that those who come too late for the last unit make no one wait.
+    // Read without a lock, so that buyers who come too late for the last unit delay no others.
     let levels = stock::read(tx, &demand)?;
     if hold(&demand, &levels).is_err() {
-        let short = shortages(&checkout.details.lines, &levels);
-        let short = checkout.short_of_stock(short, now);
-        queries::save(tx, &short)?;
-        return Ok(Begun::Answered(store_short(tx, claim, short)?));
+        let version = checkout.version;
+        return Ok(answer_short(tx, begin, checkout, &levels, version)?);
     }
     let attempt = Attempt {
         id: begin.attempt.clone(),
@@ -64,7 +66,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
     };
     payment::insert(tx, &attempt, claim.key.as_str(), begin.owned_for)?;
     let mut completing = checkout.clone().completing(attempt.id.clone(), begin.instrument.clone(), now);
-    completing.details.of_registered_platform = asker.registered;
+    completing.details.of_registered_platform = caller.registered;
     queries::save(tx, &completing)?;
 
     let levels = stock::lock_again(tx, &demand, levels)?;
@@ -73,59 +75,70 @@ pub(super) fn begin(tx: &mut Tx<'_>, asker: &Asker, begin: &Begin) -> Result<Beg
             stock::write(tx, &held)?;
             Ok(Begun::Claimed { checkout: completing, attempt })
         }
-        // Another buyer was faster since the look.
+        // Another buyer was faster.
         Err(_) => {
             payment::discard(tx, &attempt.id)?;
-            let short = shortages(&checkout.details.lines, &levels);
-            let short = checkout.short_of_stock(short, now);
-            queries::save_over(tx, &short, completing.version)?;
-            Ok(Begun::Answered(store_short(tx, claim, short)?))
+            Ok(answer_short(tx, begin, checkout, &levels, completing.version)?)
         }
     }
 }
 
-fn store_short(tx: &mut Tx<'_>, claim: &KeyClaim, short: Checkout) -> QueryResult<Answer> {
+/// Stores the checkout with its shortage, over the stored version, and the shortage as the outcome of the key.
+fn answer_short(
+    tx: &mut Tx<'_>,
+    begin: &Begin,
+    checkout: Checkout,
+    levels: &[StockLevel],
+    stored: i64,
+) -> QueryResult<Begun> {
+    let short = shortages(&checkout.details.lines, levels);
+    let short = checkout.short_of_stock(short, begin.write.now);
+    queries::save_over(tx, &short, stored)?;
     let outcome = Outcome::Checkout(short);
-    idempotency::store(tx, claim, &outcome)?;
-    Ok(Answer { outcome, replayed: false })
+    idempotency::store(tx, &begin.write.claim, &outcome)?;
+    Ok(Begun::Answered(Answer { outcome, replayed: false }))
 }
 
-/// How the completion under a key stands, for those who wait for it.
-pub(super) fn standing(
+/// The state of the completion under a key, for callers that wait for it.
+pub(super) fn state(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     claim: &KeyClaim,
     id: &CheckoutId,
 ) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
-    match idempotency::standing(tx, claim)? {
+    match idempotency::state(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
-            asker.own(queries::find(tx, id)?)?;
+            caller.own(queries::find(tx, id)?)?;
             Ok(Begun::Free)
         }
-        Claimed::InProgress => in_progress(tx, asker, id),
+        Claimed::InProgress => in_progress(tx, caller, id),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
     }
 }
 
-/// A claim that was committed by an earlier run of this very command is ours: were it left to "someone else", nobody
-/// would call the gateway.
-fn ours_or_in_progress(
+/// A claim that an earlier run of the same command committed belongs to this command. Treated as another caller's, it
+/// would leave the gateway uncalled.
+fn own_or_in_progress(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     begin: &Begin,
 ) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
-            let checkout = asker.own(queries::find(tx, &begin.checkout)?)?;
+            let checkout = caller.own(queries::find(tx, &begin.checkout)?)?;
             Ok(Begun::Claimed { checkout, attempt })
         }
-        _ => in_progress(tx, asker, &begin.checkout),
+        _ => in_progress(tx, caller, &begin.checkout),
     }
 }
 
-fn in_progress(tx: &mut Tx<'_>, asker: &Asker, id: &CheckoutId) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = asker.own(queries::find(tx, id)?)?;
+fn in_progress(
+    tx: &mut Tx<'_>,
+    caller: &CallingPlatform,
+    id: &CheckoutId,
+) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+    let checkout = caller.own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,
         None => None,
@@ -144,10 +157,11 @@ pub(super) fn settle(
     let checkout = queries::lock(tx, &attempt.checkout)?
         .ok_or_else(|| malformed(format!("{} of {} is gone", attempt.checkout, attempt.id)))?;
     let (owner, resource) = (checkout.owner.0.clone(), checkout.id.to_string());
+    let key = KeyId { principal: &owner, operation: COMPLETE, resource: &resource, key: &key };
     if attempt.state.is_settled() {
-        return Ok(match idempotency::stored_outcome(tx, &owner, COMPLETE, &resource, &key)? {
+        return Ok(match idempotency::stored_outcome(tx, key)? {
             Some(outcome) => from_text(&outcome)?,
-            // The key was given back, or is forgotten; the attempt itself still tells.
+            // The key was released or purged; the attempt still has the result.
             None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
             None => Outcome::Checkout(checkout),
         });
@@ -182,16 +196,16 @@ pub(super) fn settle(
             (AttemptState::Cancelled, release, Outcome::Checkout(unpaid))
         }
     };
-    payment::settle(tx, &attempt.id, state, capture_due(now))?;
+    payment::transition(tx, &attempt.id, (attempt.state, state), Some(capture_due(now)))?;
     match &outcome {
         Outcome::Checkout(completed) if completed.order.is_some() => queries::save_order(tx, completed)?,
         Outcome::Checkout(unpaid) | Outcome::Declined(unpaid) => queries::save(tx, unpaid)?,
         Outcome::NothingToSell(_) => {}
     }
     if settlement.outcome == PaymentOutcome::NotAttempted {
-        idempotency::forget(tx, &owner, COMPLETE, &resource, &key)?;
+        idempotency::forget(tx, key)?;
     } else {
-        idempotency::set_outcome(tx, &owner, COMPLETE, &resource, &key, &to_text(&outcome)?)?;
+        idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
     }
     let levels = stock::lock(tx, &demand)?;
     stock::write(tx, &leave(&demand, &levels))?;

@@ -21,6 +21,7 @@ use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError, refuse};
+use crate::stored::count;
 use crate::{catalog, customer, fulfillment, idempotency, promotion};
 
 pub struct SqlCheckoutStore {
@@ -29,7 +30,7 @@ pub struct SqlCheckoutStore {
 }
 
 impl SqlCheckoutStore {
-    /// `announcer` decides who is told of the orders that are placed here.
+    /// `composer` decides which notifications an order that is placed here causes.
     pub fn new(database: Database, composer: Arc<dyn NotificationComposer>) -> Self {
         Self { database, composer }
     }
@@ -42,15 +43,15 @@ impl CheckoutStore for SqlCheckoutStore {
         write: Write,
         checkout: NewCheckout,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
+        let caller = CallingPlatform::of(ctx);
         idempotency::once(&self.database, ctx, "checkout.create", write, move |tx, now| {
-            create(tx, &asker, now, &checkout)
+            create(tx, &caller, now, &checkout)
         })
     }
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
-        self.database.run(ctx, Operation::read("checkout.read"), move |tx| asker.own(queries::find(tx, &id)?))
+        let caller = CallingPlatform::of(ctx);
+        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.own(queries::find(tx, &id)?))
     }
 
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -64,9 +65,9 @@ impl CheckoutStore for SqlCheckoutStore {
         id: CheckoutId,
         request: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
+        let caller = CallingPlatform::of(ctx);
         idempotency::once(&self.database, ctx, "checkout.update", write, move |tx, now| {
-            update(tx, &asker, now, &id, &request)
+            update(tx, &caller, now, &id, &request)
         })
     }
 
@@ -76,14 +77,14 @@ impl CheckoutStore for SqlCheckoutStore {
         write: Write,
         id: CheckoutId,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
-        idempotency::once(&self.database, ctx, "checkout.cancel", write, move |tx, now| cancel(tx, &asker, now, &id))
+        let caller = CallingPlatform::of(ctx);
+        idempotency::once(&self.database, ctx, "checkout.cancel", write, move |tx, now| cancel(tx, &caller, now, &id))
     }
 
     fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
+        let caller = CallingPlatform::of(ctx);
         let op = Operation::repeatable_write("checkout.begin_completion", "it claims an idempotency key first");
-        self.database.run(ctx, op, move |tx| completion::begin(tx, &asker, &begin))
+        self.database.run(ctx, op, move |tx| completion::begin(tx, &caller, &begin))
     }
 
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
@@ -100,9 +101,9 @@ impl CheckoutStore for SqlCheckoutStore {
         claim: KeyClaim,
         id: CheckoutId,
     ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
-        let asker = Asker::of(ctx);
+        let caller = CallingPlatform::of(ctx);
         let op = Operation::read("checkout.completion");
-        self.database.run(ctx, op, move |tx| completion::standing(tx, &asker, &claim, &id))
+        self.database.run(ctx, op, move |tx| completion::state(tx, &caller, &claim, &id))
     }
 
     fn expire(
@@ -113,19 +114,18 @@ impl CheckoutStore for SqlCheckoutStore {
         limit: u32,
     ) -> PortFuture<(u32, u32), Fault> {
         self.database.run(ctx, Operation::write("checkout.expire"), move |tx| {
-            let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
             Ok((count(queries::cancel_expired(tx, now, limit)?), count(queries::forget(tx, forget_before, limit)?)))
         })
     }
 }
 
-/// Who asks, and whether they may see what the shop knows of its customers.
-struct Asker {
+/// The caller, and whether it may see the shop's data about its customers.
+struct CallingPlatform {
     id: PlatformId,
     registered: bool,
 }
 
-impl Asker {
+impl CallingPlatform {
     fn of(ctx: &RequestContext) -> Self {
         match ctx.caller() {
             Caller::Platform(platform) => Self { id: platform.id.clone(), registered: platform.registered },
@@ -133,7 +133,7 @@ impl Asker {
         }
     }
 
-    /// The checkout, if it is the asker's. Someone else's does not exist, as far as they can tell.
+    /// The checkout, if it belongs to the caller. For other callers it does not exist.
     fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<Failure<CheckoutRefusal>>> {
         found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
     }
@@ -141,17 +141,17 @@ impl Asker {
 
 fn create(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     now: Timestamp,
     new: &NewCheckout,
 ) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let facts = facts(tx, asker, &new.request, new.currency)?;
+    let facts = facts(tx, caller, &new.request, new.currency)?;
     let outcome = match price(&new.request, None, &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
             let checkout = Checkout {
                 id: new.id.clone(),
-                owner: asker.id.clone(),
+                owner: caller.id.clone(),
                 status,
                 version: 1,
                 currency: new.currency,
@@ -172,14 +172,14 @@ fn create(
 
 fn update(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     now: Timestamp,
     id: &CheckoutId,
     request: &CheckoutRequest,
 ) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(now);
+    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
-    let facts = facts(tx, asker, request, checkout.currency)?;
+    let facts = facts(tx, caller, request, checkout.currency)?;
     let outcome = match price(request, Some(&checkout.details), &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
         Ok((details, status)) => {
@@ -193,21 +193,21 @@ fn update(
 
 fn cancel(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     now: Timestamp,
     id: &CheckoutId,
 ) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = asker.own(queries::lock(tx, id)?)?.as_of(now);
+    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let checkout = checkout.canceled(now);
     queries::save(tx, &checkout)?;
     Ok(Outcome::Checkout(checkout))
 }
 
-/// Reads what pricing needs to know, and nothing that this request does not ask about.
+/// Reads the facts that pricing needs for this request, and no others.
 fn facts(
     tx: &mut Tx<'_>,
-    asker: &Asker,
+    caller: &CallingPlatform,
     request: &CheckoutRequest,
     currency: Currency,
 ) -> Result<Facts, diesel::result::Error> {
@@ -219,7 +219,7 @@ fn facts(
     let mut delivery = FulfillmentFacts::default();
     if request.fulfillment.is_some() {
         let email = request.buyer.as_ref().and_then(|buyer| buyer.email.as_ref());
-        if let (true, Some(email)) = (asker.registered, email) {
+        if let (true, Some(email)) = (caller.registered, email) {
             delivery.address_book = customer::address_book(tx, email)?;
         }
         delivery.rates = fulfillment::rates(tx, currency)?;
@@ -228,7 +228,7 @@ fn facts(
     Ok(Facts { variants, stock, discounts, fulfillment: delivery })
 }
 
-/// The shop keeps where an order went, so that a registered platform need not ask for it again.
+/// Keeps the address of an order, so that a registered platform need not ask for it again.
 fn remember_destination(tx: &mut Tx<'_>, checkout: &Checkout) -> Result<(), diesel::result::Error> {
     let buyer = checkout.details.buyer.as_ref();
     let (true, Some(email), Some((destination, _))) = (

@@ -12,8 +12,7 @@ use crate::stored::{malformed, millis};
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &Checkout) -> QueryResult<()> {
     let insert = diesel::insert_into(checkout::table).values(CheckoutRow::new(new)?);
-    execute!(tx, insert)?;
-    Ok(())
+    execute!(tx, insert).map(drop)
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
@@ -40,7 +39,7 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
     save_over(tx, changed, changed.version - 1)
 }
 
-/// The same over a version that this transaction wrote before it changed its mind.
+/// As [`save`], over a version that this transaction wrote itself.
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
@@ -50,7 +49,7 @@ pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> Qu
     }
 }
 
-/// Writes that a checkout became an order. Its content did not change, so it is not written again.
+/// Writes that a checkout became an order. Its content is unchanged and not written again.
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
     let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
     let update = diesel::update(target).set((
@@ -66,7 +65,7 @@ pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<(
     }
 }
 
-/// Cancels open checkouts whose time is over.
+/// Cancels open checkouts that have expired.
 pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
         .filter(checkout::status.eq_any(OPEN).and(checkout::expires_at.le(millis(now))))
@@ -81,7 +80,7 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
     execute!(tx, update)
 }
 
-/// Forgets checkouts that were over before `before`. Their orders stay.
+/// Deletes checkouts that ended before `before`. Their orders stay.
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
         .filter(checkout::status.eq_any(FINAL).and(checkout::updated_at.lt(millis(before))))

@@ -1,4 +1,4 @@
-//! Two engines, one enum. The only file that opens a connection or a transaction.
+//! Both engines behind one enum. Only this file opens a connection or a transaction.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use super::DatabaseUrl;
 use super::constant::{Constant, constant};
 use super::postgres_url::with_parameters;
 
-/// A connection to whichever engine the URL names.
+/// A connection to the engine that the URL names.
 pub(super) enum Conn {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-/// Permission to run SQL inside the open transaction. Only this module makes one, and only inside a synchronous
-/// closure: nothing can be awaited while it is held.
+/// Permission to run SQL in the open transaction. Only this module makes one, and only for a synchronous closure:
+/// nothing can be awaited during a transaction.
 pub(crate) enum Tx<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),
 }
 
-/// Runs one query on whichever engine `$tx` is, type-checked against each.
+/// Runs one query on the engine of `$tx`. The compiler checks the query for each engine.
 macro_rules! on_backend {
     ($tx:expr, |$conn:ident| $query:expr) => {
         match $tx {
@@ -37,26 +37,26 @@ macro_rules! on_backend {
 }
 pub(crate) use on_backend;
 
-/// Runs a statement; how many rows it changed.
+/// Runs a statement and returns the number of changed rows.
 macro_rules! execute {
     ($tx:expr, $statement:expr) => {
         $crate::database::on_backend!($tx, |conn| $statement.execute(*conn))
     };
 }
-/// All rows of a query.
+/// Returns all rows of a query.
 macro_rules! load {
     ($tx:expr, $query:expr) => {
         $crate::database::on_backend!($tx, |conn| $query.load(*conn))
     };
 }
-/// The first row of a query, if there is one.
+/// Returns the first row of a query, if there is one.
 macro_rules! first {
     ($tx:expr, $query:expr) => {
         $crate::database::on_backend!($tx, |conn| $query.first(*conn).optional())
     };
 }
-/// The first row of a query, if there is one, locked until the transaction ends. On SQLite a transaction that writes
-/// has the whole file.
+/// Returns the first row of a query, if there is one, locked until the transaction ends. On SQLite a transaction that
+/// writes holds the only write lock.
 macro_rules! lock {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -65,7 +65,7 @@ macro_rules! lock {
         }
     };
 }
-/// All rows of a query, locked until the transaction ends, in the order of the query.
+/// Returns all rows of a query, locked until the transaction ends, in the order of the query.
 macro_rules! lock_all {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -74,7 +74,7 @@ macro_rules! lock_all {
         }
     };
 }
-/// The rows of a query that no other transaction has locked, locked until the transaction ends.
+/// Returns the rows of a query that no other transaction has locked, locked until the transaction ends.
 macro_rules! lock_free {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -85,8 +85,8 @@ macro_rules! lock_free {
 }
 pub(crate) use {execute, first, load, lock, lock_all, lock_free};
 
-/// A column of text in the order of its bytes. Without this Postgres orders by the collation of its database: lists would
-/// differ between the engines, and the order in which rows are locked from that of the program.
+/// A text column, ordered by its bytes. The default order on Postgres is the collation of the database: lists would
+/// differ between the engines, and rows would be locked in another order than the program's.
 pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {
     match tx {
         Tx::Sqlite(_) => constant(column),
@@ -100,26 +100,26 @@ pub(crate) enum Mode {
     Write,
 }
 
-/// What the engine itself enforces.
+/// The limits that the engine enforces.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) statement: Duration,
     pub(super) lock: Duration,
 }
 
-/// `WAL` lets readers work beside the writer. `FULL`, because an acknowledged order must survive a power cut: with
-/// `NORMAL` the last commits can be lost. Both are set on every connection; only the first is remembered by the file. The
-/// timeout comes first: to ask for `WAL` is already a moment at which the file may be locked. A log that grew while somebody
-/// read for long is cut back to 8 MiB when it begins anew; it usually has 4.
+/// `WAL` lets readers run beside the writer. `FULL` keeps an acknowledged order after a power cut; `NORMAL` can lose
+/// the last commits. The file remembers only the first of the two, so both are set on every connection. The timeout
+/// comes first, because setting `WAL` can find the file locked. The limit truncates a log that grew during a long
+/// read to 8 MiB when it is restarted; 4 MiB are usual.
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA journal_size_limit = 8388608; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
-/// A session that sits in an open transaction without working is a bug; the server ends it.
+/// A session that is idle in an open transaction is a bug; the server ends it.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
 
-/// The library waits for ever for a server that accepts and then says nothing, and for hours for one that vanished;
-/// each such wait would keep a connection of the pool. And a server that only follows another takes no writes: among
-/// several hosts, or behind a proxy that has not noticed yet, it is passed over. What the URL says itself counts more.
+/// Without these the client library waits forever for a server that accepts and does not answer, and for hours for a
+/// server that vanished; each such wait occupies a connection of the pool. A server that only replicates takes no
+/// writes, and is skipped among several hosts or behind a proxy. Parameters of the URL win.
 const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("target_session_attrs", "read-write"),
     ("connect_timeout", "2"),
@@ -129,11 +129,11 @@ const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30000"),
 ];
 
-/// As SQLite reads it: the file must exist, since a connection that makes one would make an empty shop; and no part of
-/// the path is taken for an option.
+/// The path as an SQLite URI. The file must exist, because a connection that creates one would create an empty shop.
+/// No part of the path is read as an option.
 fn existing_file(path: &Path) -> String {
     use std::fmt::Write;
-    // Without doubled slashes: two at the beginning would name a host.
+    // Without doubled slashes: two at the start would name a host.
     let path: PathBuf = path.components().collect();
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
@@ -145,11 +145,11 @@ fn existing_file(path: &Path) -> String {
     uri + "?mode=rw"
 }
 
-/// What the client library says of an address may repeat parts of it.
-fn shown(address: &DatabaseUrl, error: ConnectionError) -> ConnectionError {
+/// Removes secrets from an error: the client library may repeat parts of the address.
+fn without_secrets(address: &DatabaseUrl, error: ConnectionError) -> ConnectionError {
     match error {
         ConnectionError::BadConnection(message) => ConnectionError::BadConnection(address.without_secrets(message)),
-        // Its address could not even be handed over; what it says has the address in it.
+        // The message contains the whole address.
         ConnectionError::InvalidConnectionUrl(_) => ConnectionError::BadConnection("the address cannot be read".into()),
         other => other,
     }
@@ -165,31 +165,32 @@ impl Conn {
             }
             DatabaseUrl::Postgres(url) => {
                 let with_options = with_parameters(url.expose(), &POSTGRES_OPTIONS);
-                let mut conn = PgConnection::establish(&with_options).map_err(|error| shown(address, error))?;
+                let mut conn =
+                    PgConnection::establish(&with_options).map_err(|error| without_secrets(address, error))?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
-                // Faults are told apart by message, so messages are asked for in English. Only a privileged user may
-                // ask; an English server needs no asking.
+                // Faults are classified by message, so messages are requested in English. Only a privileged user may
+                // request it; a server whose messages are in English needs no request.
                 let _ = conn.batch_execute("SET lc_messages = 'C'");
                 Ok(Self::Postgres(conn))
             }
         }
     }
 
-    /// Opens a transaction whose statements the engine ends by itself: on Postgres in the round trip of `BEGIN`. SQLite
-    /// can only bound its waits for locks; its statements are bounded by their LIMIT and index.
+    /// Opens a transaction whose statements the engine itself ends after `limits`; on Postgres in the round trip of
+    /// `BEGIN`. SQLite can bound only waits for locks; its statements are bounded by their LIMIT and index.
     pub(super) fn begin(&mut self, mode: Mode, limits: Limits) -> QueryResult<()> {
-        // Rounded up: an engine that gave up before the deadline would be taken for a busy one.
+        // Rounded up: an engine that gives up before the deadline would be reported as contention.
         let millis = |limit: Duration| limit.as_micros().div_ceil(1_000).max(1);
         let (statement, lock) = (millis(limits.statement), millis(limits.lock));
         match self {
             Self::Sqlite(conn) => {
                 conn.batch_execute(&format!("PRAGMA busy_timeout = {lock}"))?;
-                // Deferred, a write that follows a read fails at once when another writer was faster.
+                // With BEGIN DEFERRED, a write after a read fails at once if another writer was faster.
                 let sql = if mode == Mode::Write { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
                 AnsiTransactionManager::begin_transaction_sql(conn, sql)
             }
             Self::Postgres(conn) => {
-                // A read of several statements is of one moment, as on SQLite. A write locks what it decides by, and
+                // All statements of a read see one snapshot, as on SQLite. A write locks the rows it decides by, and
                 // must see what was committed while it waited for the lock.
                 let level = match mode {
                     Mode::Read => "REPEATABLE READ READ ONLY",
@@ -211,8 +212,8 @@ impl Conn {
         }
     }
 
-    /// Grows when the open transaction changes something. On Postgres by what the session itself counts, row by row: a
-    /// transaction id or a place in the log is had by a lock alone.
+    /// A number that grows when the open transaction changes a row. On Postgres the session's statistics count rows;
+    /// a transaction id or a log position also advances for a lock.
     pub(super) fn changes(&mut self) -> QueryResult<i64> {
         const ROWS: &str = "(SELECT CAST(coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) AS BIGINT) \
              FROM pg_stat_xact_user_tables)";
@@ -230,7 +231,7 @@ impl Conn {
         }
     }
 
-    /// A failure here leaves the connection marked as broken; the pool then drops it, which rolls back as well.
+    /// If the rollback fails, the connection is marked as broken and the pool drops it, which rolls back too.
     pub(super) fn roll_back(&mut self) {
         let _ = match self {
             Self::Sqlite(conn) => AnsiTransactionManager::rollback_transaction(conn),
@@ -258,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_connection_attempt_waits_for_ever_and_the_url_has_the_last_word() {
+    fn connection_attempts_are_bounded_and_the_url_wins() {
         let with_options = |url| with_parameters(url, &POSTGRES_OPTIONS);
         let patient = with_options("postgres://me:p%40ss@localhost:5433,localhost:5434/shop");
         let expected = "postgres://me:p%40ss@localhost:5433,localhost:5434/shop\

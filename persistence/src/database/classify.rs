@@ -3,10 +3,10 @@
 use diesel::result::{DatabaseErrorKind as Kind, Error};
 use domain::fault::{Fault, FaultKind};
 
-/// What an error means when nothing was committed.
+/// The meaning of an error when nothing was committed.
 ///
-/// Diesel drops the SQLSTATE, so what it has no kind for is told by the message. Each message is pinned by a test that
-/// provokes it on the real engine.
+/// Diesel drops the SQLSTATE, so an error without a separate kind is classified by its message. A test provokes
+/// each message on the real engine.
 pub(super) fn classify(operation: &'static str, error: Error) -> Fault {
     Fault::new(classify_kind(&error), operation).caused_by(error)
 }
@@ -22,7 +22,8 @@ fn classify_kind(error: &Error) -> FaultKind {
     }
 }
 
-/// Why the same transaction may succeed if it is run again, if so. A lock that was waited for in vain is no such reason.
+/// The reason why the same transaction may succeed when it is run again, if there is one. A lock timeout is no such
+/// reason.
 pub(super) fn conflict(error: &Error) -> Option<&'static str> {
     match root(error) {
         Error::DatabaseError(Kind::SerializationFailure, _) => Some("serialization"),
@@ -31,14 +32,14 @@ pub(super) fn conflict(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Whether the engine itself says that it did not commit. Of a full disk SQLite speaks before it has written the frame
-/// that commits; a broken connection says nothing.
+/// Whether the engine itself reports that it did not commit. SQLite reports a full disk before it writes the frame
+/// that commits. A broken connection reports nothing.
 pub(super) fn refused_commit(error: &Error) -> bool {
     let full = |error: &Error| matches!(error, Error::DatabaseError(_, info) if info.message().contains(SQLITE_FULL));
     classify_kind(error) == FaultKind::Contention || full(root(error))
 }
 
-/// Whether a connection that says this must not be used again: the server behind it takes no writes, or is gone.
+/// Whether the connection must not be used again after this error: its server takes no writes, or is gone.
 pub(super) fn spoils_connection(error: &Error) -> bool {
     match root(error) {
         Error::DatabaseError(Kind::ClosedConnection | Kind::ReadOnlyTransaction, _) => true,
@@ -47,12 +48,12 @@ pub(super) fn spoils_connection(error: &Error) -> bool {
     }
 }
 
-/// Whether a commit broke because the disk below SQLite did.
+/// Whether a commit broke because of an I/O error of SQLite's disk.
 pub(super) fn is_disk_failure(fault: &Fault) -> bool {
     fault.chain().contains("disk I/O error")
 }
 
-/// After a commit that failed, a rollback that fails as well says nothing new.
+/// The error of the commit, if the rollback after it failed too.
 fn root(error: &Error) -> &Error {
     match error {
         Error::RollbackErrorOnCommit { commit_error, .. } => root(commit_error),
@@ -81,9 +82,9 @@ fn by_message(message: &str) -> FaultKind {
         "database is locked",
         "database table is locked",
     ];
-    // Memory that the server shares is no disk, though the system says so.
+    // The system reports exhausted shared memory as a full device.
     const NO_DISK: &str = "shared memory segment";
-    // Postgres says what the system says, or how far it came.
+    // Postgres repeats the system's message, or reports a short write.
     const STORAGE_FULL: &[&str] = &["No space left on device", "Disk quota exceeded", ": wrote only ", SQLITE_FULL];
     const UNAVAILABLE: &[&str] = &[
         "canceling statement due to statement timeout",

@@ -1,12 +1,12 @@
-//! One transaction, tried once, and what its end means.
+//! One run of a transaction, and the meaning of its end.
 //!
-//! | when it fails                          | what is said                                       | what happened |
-//! |----------------------------------------|----------------------------------------------------|---------------|
-//! | before the body returned `Ok`          | by the clock first, then by the engine's message    | nothing       |
-//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                    | nothing       |
-//! | the commit itself                      | what the engine says if it refused, else `Unknown` | nobody knows  |
+//! | failure                                | reported as                                         | effect  |
+//! |----------------------------------------|-----------------------------------------------------|---------|
+//! | before the body returned `Ok`          | by the clock first, then by the engine's message    | none    |
+//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                     | none    |
+//! | the commit itself                      | by the message if the engine refused, else `Unknown` | unknown |
 //!
-//! What is done about it is for [`rerun`](super::rerun) to say.
+//! [`rerun`](super::rerun) decides what follows.
 
 use diesel::result::Error;
 use domain::context::RequestContext;
@@ -19,25 +19,25 @@ use super::pool::PooledConn;
 use super::room::Room;
 use super::{Operation, Shared, Tx, TxError};
 
-/// Why a transaction did not commit.
-pub(super) enum Failure<E> {
-    /// Its body said so. Nothing happened.
+/// Why one run of a transaction did not succeed.
+pub(super) enum RunError<E> {
+    /// The body refused. No effect.
     Refused(E),
-    /// Nothing happened.
+    /// No effect.
     Failed(Fault),
-    /// Nothing happened, because of another transaction: the same again may succeed. With the reason, for the log.
+    /// No effect, because of another transaction; the same run may succeed later. With the reason, for the log.
     Conflict(&'static str, Fault),
-    /// The commit broke. Nobody knows what happened; the connection is not used again.
+    /// The commit broke, and its effect is unknown. The connection is not used again.
     Unknown(Fault),
 }
 
-impl<E> From<Fault> for Failure<E> {
+impl<E> From<Fault> for RunError<E> {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
     }
 }
 
-impl<E: From<Fault>> Failure<E> {
+impl<E: From<Fault>> RunError<E> {
     pub(super) fn into_error(self) -> E {
         match self {
             Self::Refused(refusal) => refusal,
@@ -54,7 +54,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
     stage: &Stage,
     storage: &Shared,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<T, Failure<E>> {
+) -> Result<T, RunError<E>> {
     let op = operation.name;
     let room = &storage.room;
     let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
@@ -83,11 +83,11 @@ pub(super) fn transaction<T, E: From<Fault>>(
             if needs_room {
                 room.was_found();
             }
-            // Looked at once more: what is acknowledged is in the file that the path leads to, and not in one that was
-            // deleted a moment ago.
+            // Checked again after the commit: an acknowledged write is in the file at the configured path, and not in
+            // a file that was just deleted.
             match intact() {
                 Ok(()) => Ok(value),
-                Err(lost) => Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
+                Err(lost) => Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
             }
         }
         // A read has no effect that could be unknown.
@@ -95,21 +95,21 @@ pub(super) fn transaction<T, E: From<Fault>>(
         Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
         Err(error) => {
             conn.spoil();
-            Err(Failure::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
+            Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
 }
 
-/// Everything between begin and commit. Says also whether to commit needs room; that is only of interest where none was
-/// left.
+/// Runs everything between begin and commit. Also returns whether the commit needs disk space, which matters only
+/// while the disk is full.
 fn body<T, E: From<Fault>>(
     conn: &mut PooledConn,
     ctx: &RequestContext,
     op: &'static str,
     room: &Room,
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<(T, bool), Failure<E>> {
-    // To begin can take long, on a bad connection.
+) -> Result<(T, bool), RunError<E>> {
+    // BEGIN can take long on a bad connection.
     ctx.check(op)?;
     let is_out = room.is_out();
     let changes = |conn: &mut PooledConn| match is_out {
@@ -118,7 +118,7 @@ fn body<T, E: From<Fault>>(
     };
     let before = changes(conn)?;
     let value = work(&mut conn.tx()).map_err(|error| match error {
-        TxError::Refused(refusal) => Failure::Refused(refusal),
+        TxError::Refused(refusal) => RunError::Refused(refusal),
         TxError::Sql(error) => before_commit(conn, ctx, op, error),
     })?;
     let needs_room = changes(conn)? != before;
@@ -126,15 +126,15 @@ fn body<T, E: From<Fault>>(
     Ok((value, needs_room))
 }
 
-/// What an error means while nothing is committed.
-fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> Failure<E> {
+/// The meaning of an error while nothing is committed.
+fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> RunError<E> {
     if spoils_connection(&error) {
         conn.spoil();
     }
-    // The clock is a better witness than the message: out of time is out of time.
+    // A deadline that has passed outranks the message.
     match (ctx.check(op), conflict(&error)) {
-        (Err(fault), _) => Failure::Failed(fault.caused_by(error)),
-        (Ok(()), Some(reason)) => Failure::Conflict(reason, classify(op, error)),
-        (Ok(()), None) => Failure::Failed(classify(op, error)),
+        (Err(fault), _) => RunError::Failed(fault.caused_by(error)),
+        (Ok(()), Some(reason)) => RunError::Conflict(reason, classify(op, error)),
+        (Ok(()), None) => RunError::Failed(classify(op, error)),
     }
 }

@@ -1,7 +1,7 @@
-//! The commits that are under way, and for how long.
+//! The commits under way, and their age.
 //!
-//! A commit has no time limit: on Postgres it waits for a synchronous standby for as long as that says nothing, and no
-//! caller can be told more than that its outcome is unknown. So its age is what shows that nothing is acknowledged.
+//! A commit has no time limit: on Postgres it waits for a synchronous standby for as long as that is silent, and its
+//! caller gets `OutcomeUnknown`. The age of the oldest commit shows that nothing is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::context::Stopwatch;
 use slog::{Logger, info, o, warn};
 
-/// A commit that takes longer is no slow disk any more.
+/// A commit that takes longer is not explained by a slow disk.
 const LONG: Duration = Duration::from_secs(2);
 
 pub(super) struct Commits {
@@ -20,7 +20,7 @@ pub(super) struct Commits {
     stalled: AtomicBool,
 }
 
-/// A commit that is under way, until it is dropped.
+/// A commit under way, until it is dropped.
 pub(super) struct Committing<'c> {
     commits: &'c Commits,
     number: u64,
@@ -33,7 +33,7 @@ impl Commits {
     }
 
     pub(super) fn begin(&self) -> Committing<'_> {
-        // Looked at by those who come after it: the one that hangs can say nothing.
+        // Later commits check this: a commit that hangs cannot report itself.
         self.stalled();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.0 += 1;
@@ -42,13 +42,13 @@ impl Commits {
         Committing { commits: self, number }
     }
 
-    /// The age of the oldest.
+    /// The age of the oldest commit under way.
     pub(super) fn oldest(&self) -> Option<Duration> {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.1.values().next().map(|since| since.elapsed())
     }
 
-    /// Whether one takes long. Says so once, and once when none does any more.
+    /// Whether a commit takes long. Logs the begin and the end of that state once each.
     pub(super) fn stalled(&self) -> bool {
         let oldest = self.oldest();
         let long = oldest.is_some_and(|age| age >= LONG);

@@ -1,9 +1,9 @@
-//! SQL of our own whose text is constant: each connection prepares it once.
+//! Hand-written SQL whose text is constant. Each connection prepares it once.
 //!
-//! `diesel::sql_query` and `diesel::dsl::sql` are prepared anew for every run, because their texts could be without end.
-//! The engine then parses and plans each time, and Postgres is asked twice. So both are only for what runs seldom.
-//! A text of this module is kept, prepared, for as long as its connection: build it from constants only, and give
-//! what varies as a value.
+//! `diesel::sql_query` and `diesel::dsl::sql` are prepared for every run, because the number of their texts is
+//! unbounded. The engine then parses and plans each time, which costs Postgres a second round trip. Both are only for
+//! statements that run seldom. A connection keeps each text of this module prepared for as long as it lives: build
+//! texts from constants only, and pass everything else as a value.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -14,9 +14,11 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text, Untyped};
+use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text};
 
-/// An expression of SQL type `ST`, to be used in a query of the library.
+use super::lease::EngineTime;
+
+/// An expression of SQL type `ST`, for use in a diesel query.
 #[derive(Clone, Debug)]
 pub(crate) struct Constant<ST> {
     text: Cow<'static, str>,
@@ -37,7 +39,7 @@ impl<ST, DB: Backend> QueryFragment<DB> for Constant<ST> {
         Ok(())
     }
 }
-/// Queries that have one in them are distinguished by their whole text.
+/// Diesel distinguishes queries with such an expression by their whole text.
 impl<ST> QueryId for Constant<ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -48,11 +50,13 @@ impl<ST, GroupBy> ValidGrouping<GroupBy> for Constant<ST> {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// A whole statement. `$1` in its text is the first of its values, as often as it appears.
+/// A whole statement, whose columns have the SQL types `ST`. `$1` in its text is the first of its values, as often as it
+/// appears.
 #[derive(Clone, Debug)]
-pub(crate) struct Statement {
+pub(crate) struct Statement<ST> {
     text: Cow<'static, str>,
     values: Vec<Value>,
+    columns: PhantomData<ST>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,9 +66,10 @@ enum Value {
     BigInt(i64),
 }
 
-impl Statement {
+impl<ST> Statement<ST> {
+    /// The types are not checked against the text.
     pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { text: text.into(), values: Vec::new() }
+        Self { text: text.into(), values: Vec::new(), columns: PhantomData }
     }
 
     pub(crate) fn text(mut self, value: &str) -> Self {
@@ -81,9 +86,13 @@ impl Statement {
         self.values.push(Value::BigInt(value));
         self
     }
+
+    pub(crate) fn engine_time(self, value: EngineTime) -> Self {
+        self.bigint(value.millis())
+    }
 }
 
-impl<DB> QueryFragment<DB> for Statement
+impl<ST, DB> QueryFragment<DB> for Statement<ST>
 where
     DB: Backend + HasSqlType<Text> + HasSqlType<Integer> + HasSqlType<BigInt>,
     String: ToSql<Text, DB>,
@@ -107,15 +116,14 @@ where
         Ok(())
     }
 }
-impl QueryId for Statement {
+impl<ST> QueryId for Statement<ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
-/// Rows are read by name.
-impl Query for Statement {
-    type SqlType = Untyped;
+impl<ST> Query for Statement<ST> {
+    type SqlType = ST;
 }
-impl<Conn> RunQueryDsl<Conn> for Statement {}
+impl<ST, Conn> RunQueryDsl<Conn> for Statement<ST> {}
 
 #[cfg(test)]
 mod tests {
@@ -130,12 +138,6 @@ mod tests {
             sku -> Text,
             held -> BigInt,
         }
-    }
-
-    #[derive(QueryableByName)]
-    struct Sku {
-        #[diesel(sql_type = Text)]
-        sku: String,
     }
 
     #[test]
@@ -162,11 +164,12 @@ mod tests {
             assert_eq!(found, [(sku.clone(), held * 10)]);
             // The second value is used twice.
             let text = "SELECT sku FROM level WHERE sku = $1 AND held >= $2 AND held <= $2";
-            let found: Vec<Sku> = Statement::new(text).text(&sku).bigint(held * 10).load(&mut conn).expect("read");
-            assert_eq!(found.into_iter().map(|row| row.sku).collect::<Vec<_>>(), [sku]);
+            let query = Statement::<Text>::new(text).text(&sku).bigint(held * 10);
+            let found: Vec<String> = query.load(&mut conn).expect("read");
+            assert_eq!(found, [sku]);
         }
         let prepared = prepared.lock().expect("sound");
-        // The library prepares its updates each time: their columns might differ.
+        // Diesel prepares updates each time, because their columns may differ.
         let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
         assert_eq!(kept, ["INSERT", "SELECT", "SELECT"], "{prepared:#?}");
     }
@@ -175,7 +178,7 @@ mod tests {
     fn statement_without_one_of_its_values_is_an_error() {
         let mut conn = SqliteConnection::establish(":memory:").expect("a database");
         for text in ["SELECT $2 AS sku", "SELECT $0 AS sku", "SELECT $ AS sku"] {
-            let refused = Statement::new(text).text("one").load::<Sku>(&mut conn).map(drop);
+            let refused = Statement::<Text>::new(text).text("one").load::<String>(&mut conn).map(drop);
             assert!(matches!(refused, Err(Error::QueryBuilderError(_))), "{text}: {refused:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! Who waits for a job, who works on it, and what each may decide alone.
+//! A transaction under way, shared by its caller and its thread, and what each may decide alone.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +9,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Database, Engine, Operation};
 
-/// Who decides how a transaction ends. The job may commit, or its caller may give it up: whoever comes first. So a
-/// caller that was told "nothing happened" can rely on it.
+/// Decides how a transaction ends: the job commits, or its caller abandons it, whichever comes first. A caller that
+/// gets "nothing happened" can rely on it.
 pub(super) struct Stage(AtomicU8);
 
 const RUNNING: u8 = 0;
 const COMMITTING: u8 = 1;
 const ABANDONED: u8 = 2;
-/// Its caller lost patience while it was committing.
+/// The caller stopped waiting during the commit.
 const LEFT: u8 = 3;
 const ENDED: u8 = 4;
 
@@ -29,33 +29,33 @@ impl Stage {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The caller gives up. False when the commit has begun, or the job is over.
+    /// The caller gives up. False if the commit has begun or the job has ended.
     fn abandon(&self) -> bool {
         self.pass(RUNNING, ABANDONED)
     }
 
-    /// The caller gives up although it may have happened. False unless the commit has begun and is not over.
+    /// The caller gives up although the effect is unknown. False unless the commit is under way.
     fn leave(&self) -> bool {
         self.pass(COMMITTING, LEFT)
     }
 
-    /// The job is over. True when its caller had given it up before; later it cannot any more.
+    /// The job ends. True if its caller had given up before; from now on the caller cannot.
     fn end(&self) -> bool {
         matches!(self.0.swap(ENDED, Ordering::AcqRel), ABANDONED | LEFT)
     }
 
-    /// The job commits. False when its caller has given up.
+    /// The job commits. False if its caller has given up.
     pub(super) fn begin_commit(&self) -> bool {
         self.pass(RUNNING, COMMITTING)
     }
 
-    /// The job was refused its commit and begins anew. False when its caller has given up.
+    /// The engine refused the commit, and the job starts again. False if its caller has given up.
     pub(super) fn begin_again(&self) -> bool {
         self.pass(COMMITTING, RUNNING) || self.0.load(Ordering::Acquire) == RUNNING
     }
 }
 
-/// A job, as its caller and its thread share it.
+/// A job, shared by its caller and its thread.
 pub(super) struct Job {
     pub(super) stage: Stage,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -66,12 +66,13 @@ impl Job {
         Arc::new(Self { stage: Stage::new(), permit: Mutex::new(Some(permit)) })
     }
 
-    fn give_back_permit(&self) {
+    fn release_permit(&self) {
         drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// The thread's side. Gives back the permit when the job ends, however it ends, and strikes it off the abandoned ones.
+/// The thread's side. When the job ends, in any way, it releases the permit and subtracts the job from the abandoned
+/// ones.
 pub(super) struct JobEnd {
     pub(super) database: Database,
     pub(super) job: Arc<Job>,
@@ -82,11 +83,11 @@ impl Drop for JobEnd {
         if self.job.stage.end() {
             self.database.count_abandoned(-1);
         }
-        self.job.give_back_permit();
+        self.job.release_permit();
     }
 }
 
-/// The caller's side. To drop it before the job is over, for instance because the client hung up, is to give up.
+/// The caller's side. Dropping it before the job has ended gives up, for instance when the client disconnects.
 pub(super) struct Wait<'a> {
     pub(super) database: &'a Database,
     pub(super) ctx: &'a RequestContext,
@@ -95,22 +96,22 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// True when now nothing can happen any more.
+    /// True if the transaction now has no effect.
     pub(super) fn abandon(&self) -> bool {
         let abandoned = self.job.stage.abandon();
         if abandoned {
-            self.told();
+            self.report_abandoned();
         }
         abandoned
     }
 
-    /// A thread that waits for a network that swallows everything may never come back: the library has no time limit
-    /// for reading. So that such threads cannot use up the pool, as many again may work in their place. SQLite waits
-    /// for no network, and has one writer.
-    fn told(&self) {
+    /// Counts the job as abandoned. A thread that reads from a network that drops everything may never return: the
+    /// client library has no read timeout. So that such threads cannot use up the pool, the same number of
+    /// replacements is permitted. SQLite waits for no network, and has one writer.
+    fn report_abandoned(&self) {
         let abandoned = self.database.count_abandoned(1);
         if self.database.engine() == Engine::Postgres && abandoned <= i64::from(self.database.0.config.pool_size) {
-            self.job.give_back_permit();
+            self.job.release_permit();
         }
         warn!(self.ctx.log(), "transaction abandoned: its caller is gone or out of time";
             "op" => self.operation.name, "abandoned" => abandoned);
@@ -120,7 +121,7 @@ impl Wait<'_> {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if !self.abandon() && self.job.stage.leave() {
-            self.told();
+            self.report_abandoned();
         }
     }
 }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_side_decides() {
+    fn caller_and_job_decide_once() {
         let (given_up, committed) = (Stage::new(), Stage::new());
         assert!(given_up.abandon());
         assert!(!given_up.begin_commit());
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_commit_can_be_given_up_again() {
+    fn job_that_starts_again_after_a_refused_commit_can_be_abandoned() {
         let stage = Stage::new();
         assert!(stage.begin_again());
         assert!(stage.begin_commit() && stage.begin_again());
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_leaves_a_commit_is_counted_until_it_ends() {
+    fn caller_that_leaves_a_commit_is_counted_until_the_job_ends() {
         let stage = Stage::new();
         assert!(!stage.leave());
         assert!(stage.begin_commit() && stage.leave());

@@ -1,9 +1,9 @@
 //! One process per SQLite file, and one file per process.
 //!
-//! A path is only a name. Two names of one file (a hard link, a symbolic link, a mount) have two write-ahead logs, and
-//! two processes that use one each destroy the file. So the lock is on the file itself: its device and inode. The file
-//! must have one name, and while it is open its path must keep leading to it: what is written to a file without a name
-//! is lost with the process.
+//! Two names of one file (a hard link, a symbolic link, a mount) have two write-ahead logs, and two processes that
+//! use one each destroy the file. So the lock is on the file itself: its device and inode. The file must have one
+//! name, and while the file is open its path must lead to it: what is written to a file without a name is lost with
+//! the process.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io;
@@ -19,25 +19,24 @@ use slog::{Logger, crit, info, o, warn};
 
 use super::OpenError;
 
-/// On Linux a lock of a whole file and the byte ranges that SQLite locks are independent. Elsewhere they may exclude
-/// each other, and only the lock beside the database is taken.
+/// On Linux a lock on a whole file and the byte ranges that SQLite locks are independent. Elsewhere they may exclude
+/// each other, and only the lock file beside the database is locked.
 const LOCK_DATABASE: bool = cfg!(target_os = "linux");
 
-/// What others on the machine may do with the files of a shop: nothing. The signing key is in one of them.
+/// Permission bits of other users. They get none: one of the files contains the signing key.
 const OTHERS: u32 = 0o007;
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
-/// The locks on a database file, held until the process ends, however it ends; and what the file was when it was
-/// opened.
+/// The locks on a database file, held until the process ends, and the identity of the file when it was opened.
 ///
-/// To close any descriptor of a file drops the locks that SQLite holds on it. So every connection owns a share of this
-/// and drops it after itself.
+/// Closing any descriptor of a file drops SQLite's locks on it. So every connection owns a share of this, which is
+/// dropped after the connection.
 pub(super) struct LockFile {
     _locks: Vec<File>,
-    /// As configured, from the root on.
+    /// The configured path, made absolute.
     named: PathBuf,
-    /// Without symbolic links. SQLite puts its log beside this one.
+    /// The path without symbolic links. SQLite puts its log beside this path.
     real: PathBuf,
     identity: Identity,
     changed: AtomicBool,
@@ -53,7 +52,8 @@ type Identity = (u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFiles([Identity; 2]);
 
-/// The share of the database itself. It goes last: the next to open the file, in this process too, finds it free.
+/// The database's own share. It is dropped last, so that the next to open the file, in this process too, finds the
+/// file free.
 pub(super) struct Held(Option<Arc<LockFile>>);
 
 impl Held {
@@ -78,7 +78,7 @@ impl Drop for Held {
 }
 
 impl LockFile {
-    /// Makes the file if there is none, for this account only.
+    /// Creates the file if it does not exist, readable for this account only.
     pub(super) fn acquire(database: &Path, log: &Logger) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File(database.display().to_string(), error);
         let named = std::path::absolute(database).map_err(failed)?;
@@ -86,7 +86,7 @@ impl LockFile {
             let mut builder = std::fs::DirBuilder::new();
             builder.recursive(true).mode(PRIVATE_DIRECTORY).create(directory).map_err(failed)?;
         }
-        // To open a pipe or a device waits, or has effects.
+        // Opening a pipe or a device blocks, or has effects.
         if let Ok(found) = std::fs::metadata(&named)
             && !found.is_file()
         {
@@ -125,21 +125,21 @@ impl LockFile {
         Ok(locked)
     }
 
-    /// Where the database is, without symbolic links.
+    /// The path of the database, without symbolic links.
     pub(super) fn path(&self) -> &Path {
         &self.real
     }
 
-    /// Whether the file was deleted, replaced or linked when it was last looked at.
+    /// Whether the last check found the file deleted, replaced or linked.
     pub(super) fn has_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// Fails when what is written now may be lost: when the file is not where it was opened or has another name, or
-    /// when the log is not the one that the connection has open. Says so once, however many ask, and once when the file
-    /// is as before. A log that was deleted stays lost, since a new one under its name lacks what the old one holds.
+    /// Fails when a write may be lost: the file is not at its path or has another name, or the log is not the one
+    /// that the connection has open. Logs the change once, and its end once. A deleted log stays lost, because a new
+    /// log under its name lacks the content of the old one.
     ///
-    /// `opened` is the log of the connection that asks, if one does. For an open transaction.
+    /// `opened` is the log of the connection that checks, if there is one. For an open transaction.
     pub(super) fn must_be_intact(&self, operation: &'static str, opened: Option<LogFiles>) -> Result<(), Fault> {
         let Err(why) = self.same_file().and_then(|()| self.same_log(opened)) else {
             if self.changed.swap(false, Ordering::AcqRel) {
@@ -154,7 +154,7 @@ impl LockFile {
         Err(Fault::new(FaultKind::Unavailable, operation).caused_by(why))
     }
 
-    /// Whether a connection that is opened now reaches the file that is locked.
+    /// Whether a connection that is opened now reaches the locked file.
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
@@ -214,7 +214,7 @@ impl LockFile {
     }
 }
 
-/// Refuses a database with several names, and what is no file. For commands that work beside a server.
+/// Refuses a database with several names, or one that is not a file. For commands that run beside a server.
 pub(super) fn must_have_one_name(database: &Path) -> Result<(), OpenError> {
     let found = std::fs::metadata(database).map_err(|error| OpenError::File(database.display().to_string(), error))?;
     one_name(&found, database)
@@ -233,7 +233,7 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE_FILE).open(path)
 }
 
-/// What a path leads to.
+/// The file that a path leads to.
 struct Found {
     identity: Identity,
     names: u64,
@@ -242,19 +242,19 @@ struct Found {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Links {
     Followed,
-    /// A symbolic link is found itself.
+    /// A symbolic link is not followed.
     Seen,
 }
 
-/// Asks for what a file is and for nothing else. To ask for its times too would make the next write record a finer time
-/// than the last (Linux 6.13 and later), and every commit write the inode.
+/// Reads the identity of a file and nothing else. Reading its times too would make the next write record a finer time
+/// (Linux 6.13 and later), and every commit write the inode.
 #[cfg(target_os = "linux")]
 fn look(path: &Path, links: Links) -> io::Result<Found> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
     use rustix::io::Errno;
     let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
     let found = match statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK) {
-        // Some sandboxes know no `statx`.
+        // Some sandboxes lack `statx`.
         Err(Errno::NOSYS | Errno::PERM) => return look_at_all(path, links),
         found => found?,
     };

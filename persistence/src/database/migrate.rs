@@ -1,89 +1,83 @@
 //! The schema: embedded, and applied by one instance at a time.
 //!
-//! Programs of two releases work on one schema while the newer is rolled out, so a program works on every schema that has
-//! all the steps it knows and from which nothing was taken that it needs. See docs/UPGRADES.md.
+//! Programs of two releases run on one schema during a rollout. A program runs on every schema that has all the steps
+//! it knows, unless something that it needs was removed. See docs/UPGRADES.md.
 
 use std::path::Path;
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::Sqlite;
-use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 
 use super::backend::{Conn, Tx, on_backend};
 use super::lock_file::must_have_one_name;
-use super::{DatabaseConfig, DatabaseUrl, OpenError};
+use super::steps::{Embedded, STEPS, Step};
+use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
 use crate::database::load;
 use crate::schema::schema_floor;
 
-const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-
-/// Names the advisory lock that instances take turns with: the ASCII of "tuckshop".
+/// The advisory lock of the instance that migrates: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
-/// An instance waits this long for the one that migrates.
-const TURN_WAIT: &str = "SET lock_timeout = '60s'";
-/// A step waits this long for a table: while it waits, so do all transactions that come after it, and those that wait
-/// for a row of one that waits. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a
-/// request fails; and shorter than the default of `deadlock_timeout`, so that the step gives way, and not a purchase.
+/// How long an instance waits for the one that migrates.
+const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
+/// How long a step waits for a table. All later transactions on the table wait with it, and so do those that wait for
+/// their rows. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails, and
+/// shorter than the default of `deadlock_timeout`, so that the step gives way and not a purchase.
 const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
-/// Then it steps aside for long enough that those that waited are done, and tries again this many times.
-const TRIES: u32 = 60;
-const STEP_ASIDE: &str = "SELECT pg_sleep(1)";
+/// How often a step is tried. Between two attempts it pauses, so that the waiting transactions can finish.
+const ATTEMPTS: u32 = 60;
+const PAUSE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
-/// Applies what is missing and says how many there were.
+/// Applies the missing steps and returns their number.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    apply_from(config, SQLITE, POSTGRES)
+    apply_from(config, Embedded(Engine::Sqlite), Embedded(Engine::Postgres))
 }
 
-/// Applies the steps of a directory that has the layout of `persistence/migrations/sqlite`.
+/// Applies the steps of a directory in which each step is a folder with an `up.sql`.
 pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Result<usize, OpenError> {
-    let source = || {
-        let source = FileBasedMigrations::from_path(directory);
-        source.map_err(|error| OpenError::Migration(error.to_string()))
-    };
+    let source = || FileBasedMigrations::from_path(directory).map_err(failed);
     apply_from(config, source()?, source()?)
 }
 
-/// On Postgres under an advisory lock; on SQLite the lock on the file already keeps everyone else out.
+/// On Postgres under an advisory lock. On SQLite the lock on the file already excludes others.
 fn apply_from(
     config: &DatabaseConfig,
     sqlite: impl MigrationSource<Sqlite>,
     postgres: impl MigrationSource<Pg>,
 ) -> Result<usize, OpenError> {
     let mut conn = connect(&config.url)?;
-    let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     if let Conn::Postgres(conn) = &mut conn {
-        let turn = format!("{TURN_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
-        conn.batch_execute(&turn).map_err(failed)?;
+        let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
+        conn.batch_execute(&lock).map_err(failed)?;
     }
     pending(&mut conn)?;
-    // The lock goes with the connection.
+    // The lock ends with the connection.
     match &mut conn {
         Conn::Sqlite(conn) => run(sqlite, conn, 1, |_| Ok(())),
-        Conn::Postgres(conn) => run(postgres, conn, TRIES, |conn| conn.batch_execute(STEP_ASIDE)),
+        Conn::Postgres(conn) => run(postgres, conn, ATTEMPTS, |conn| conn.batch_execute(PAUSE)),
     }
-    .map_err(|error| OpenError::Migration(error.to_string()))
+    .map_err(failed)
 }
 
-/// Each step is a transaction: one that met a table in use changed nothing.
+/// Each step is a transaction: a step that found a table in use has changed nothing.
 fn run<DB: Backend, C: MigrationHarness<DB>>(
     source: impl MigrationSource<DB>,
     conn: &mut C,
-    tries: u32,
-    step_aside: impl Fn(&mut C) -> QueryResult<()>,
+    attempts: u32,
+    pause: impl Fn(&mut C) -> QueryResult<()>,
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let mut applied = 0;
     for step in conn.pending_migrations(source)? {
-        for left in (0..tries).rev() {
+        for left in (0..attempts).rev() {
             match conn.run_migration(&step) {
-                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => step_aside(conn)?,
+                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => pause(conn)?,
                 ended => {
                     drop(ended?);
                     break;
@@ -97,7 +91,7 @@ fn run<DB: Backend, C: MigrationHarness<DB>>(
 
 pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> {
     if let DatabaseUrl::Sqlite(path) = &config.url {
-        // The lock makes an empty file where there is none.
+        // The lock created an empty file where there was none.
         if std::fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0) {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             return Err(OpenError::Missing(path.display().to_string()));
@@ -111,30 +105,33 @@ pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> 
     }
 }
 
+fn failed(error: impl std::fmt::Display) -> OpenError {
+    OpenError::Migration(error.to_string())
+}
+
 fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
-    // The client library of Postgres writes several lines.
+    // The Postgres client library writes several lines.
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {}", one_line(error.to_string()))))
 }
 
-/// Whether this program can work on the schema.
+/// Whether this program can run on the schema.
 pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
-    let (applied, known) = (applied(tx)?, known(tx));
+    let (applied, known) = (applied(tx)?, known());
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
-/// How many migrations are missing; refuses a schema from which something was taken that this program needs.
+/// The number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
-    let failed = |error: diesel::result::Error| OpenError::Migration(error.to_string());
     let tx = &mut conn.tx();
-    let (applied, known) = (applied(tx).map_err(failed)?, known(tx));
+    let (applied, known) = (applied(tx).map_err(failed)?, known());
     match too_new(tx, &known).map_err(failed)? {
         Some(floor) => Err(OpenError::SchemaNewer(floor)),
         None => Ok(known.iter().filter(|step| !applied.contains(step)).count()),
     }
 }
 
-/// The step that a program must know to work on this schema, if this one does not know it.
+/// The step that a program must know to run on this schema, if this program does not know it.
 fn too_new(tx: &mut Tx<'_>, known: &[String]) -> QueryResult<Option<String>> {
     if !exists(tx, "schema_floor")? {
         return Ok(None);
@@ -153,8 +150,8 @@ diesel::table! {
 /// More than there will ever be.
 const MAX_MIGRATIONS: i64 = 10_000;
 
-/// The library would create the table of migrations only to read it: a check that writes, and that fails when two
-/// instances make it at once.
+/// The versions of the applied steps. Diesel's own query would first create the table: a check that writes, and that
+/// fails when two instances check at once.
 fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     use __diesel_schema_migrations::dsl::{__diesel_schema_migrations as migrations, version};
     if !exists(tx, "__diesel_schema_migrations")? {
@@ -177,17 +174,6 @@ fn exists(tx: &mut Tx<'_>, table: &'static str) -> QueryResult<bool> {
     on_backend!(tx, |conn| diesel::select(exists).get_result(*conn))
 }
 
-fn known(tx: &Tx<'_>) -> Vec<String> {
-    match tx {
-        Tx::Sqlite(_) => versions::<Sqlite>(&SQLITE),
-        Tx::Postgres(_) => versions::<Pg>(&POSTGRES),
-    }
-}
-
-fn versions<DB: Backend>(source: &EmbeddedMigrations) -> Vec<String>
-where
-    EmbeddedMigrations: MigrationSource<DB>,
-{
-    let all: Vec<Box<dyn Migration<DB>>> = source.migrations().unwrap_or_default();
-    all.iter().map(|migration| migration.name().version().to_string()).collect()
+fn known() -> Vec<String> {
+    STEPS.iter().map(Step::version).collect()
 }

@@ -1,22 +1,23 @@
 //! The choke point: every statement of the product goes through [`Database::run`].
 //!
-//! A caller waits for a permit within its deadline and only then takes a blocking thread and a connection, so there
-//! are never more blocking threads than connections, and nobody queues where they cannot be counted. The engine is
-//! given the time that remains. What a fault says about the effect is exact: see [`commit`].
+//! A caller waits for a permit within its deadline, and only then takes a blocking thread and a connection. So there
+//! are never more blocking threads than connections, and no wait is outside a counted queue. The engine gets the time
+//! that remains. What a fault says about the effect is exact: see [`commit`].
 
 mod backend;
 mod classify;
-mod clock;
 mod commit;
 mod commits;
 mod constant;
 mod job;
+mod lease;
 mod lock_file;
 mod migrate;
 mod pool;
 mod postgres_url;
 mod rerun;
 mod room;
+mod steps;
 mod url;
 
 use std::sync::Arc;
@@ -33,24 +34,24 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
-pub(crate) use clock::{engine_now, lease};
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use job::{Job, JobEnd, Wait};
+pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
 use lock_file::{Held, LockFile};
 use pool::ConnectionPool;
 use room::Room;
 
-/// How the database is reached, and how long anything may take there.
+/// Where the database is, and how long its operations may take.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     pub url: DatabaseUrl,
     pub pool_size: u32,
-    /// Nobody waits longer than this for a connection, whatever their deadline.
+    /// The longest wait for a connection, whatever the deadline.
     pub pool_wait: Duration,
-    /// No statement takes longer than this, whatever the deadline.
+    /// The longest time of a statement, whatever the deadline.
     pub statement_timeout: Duration,
-    /// No statement waits longer than this for a lock.
+    /// The longest wait of a statement for a lock.
     pub lock_timeout: Duration,
     /// How long past its deadline a caller waits for a commit that has begun.
     pub commit_grace: Duration,
@@ -65,15 +66,15 @@ struct Shared {
     pool: ConnectionPool,
     runtime: Handle,
     abandoned: AtomicI64,
-    /// A commit met an I/O error. Only a restart, which reads everything anew, ends this.
+    /// A commit met an I/O error. Only a restart, which reads everything again, clears this.
     disk_failed: AtomicBool,
     room: Room,
     commits: Commits,
-    /// Keeps other processes away from an SQLite file. After the pool, so that it is dropped after it.
+    /// Excludes other processes from an SQLite file. Declared after the pool, so that it is dropped after the pool.
     file: Held,
 }
 
-/// The database cannot be used as configured. Start-up ends here.
+/// The database cannot be used as configured. Start-up fails.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{0} is in use by another process: one process per SQLite file (use Postgres for several)")]
@@ -128,7 +129,7 @@ impl Degraded {
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
-    /// Why it may be run again although it perhaps happened, if it may.
+    /// Why the transaction may be run again after a commit with an unknown outcome, if it may.
     repeatable: Option<&'static str>,
 }
 
@@ -140,16 +141,16 @@ impl Operation {
         Self { name, mode: Mode::Write, repeatable: None }
     }
 
-    /// A write that may be run once more although it perhaps happened: then it changes nothing and returns what the
-    /// first run would have returned. The `reason` says why. Such a body begins by claiming an idempotency key or by
-    /// locking the row that shows it, so that it waits for a first run that is still alive on a connection that was
-    /// lost; or it only sets what it would set again. A keyed write uses [`crate::idempotency::once`].
+    /// A write that may be run again although it may have taken effect: the second run changes nothing and returns
+    /// what the first run returned. The `reason` says why. Such a body begins by claiming an idempotency key or by
+    /// locking the row that shows the effect, so that it waits for a first run that is still alive on a lost
+    /// connection; or it sets only what it would set again. A keyed write uses [`crate::idempotency::once`].
     pub(crate) const fn repeatable_write(name: &'static str, reason: &'static str) -> Self {
         Self { name, mode: Mode::Write, repeatable: Some(reason) }
     }
 }
 
-/// Why a transaction rolled back: the caller's reason, or the database's.
+/// Why a transaction rolled back: the body refused, or the database failed.
 #[derive(Debug)]
 pub(crate) enum TxError<E> {
     Refused(E),
@@ -168,7 +169,7 @@ pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
 }
 
 impl Database {
-    /// Opens the pool. Does not wait for the server: a database that is down makes requests fail, not the process.
+    /// Opens the pool. Does not wait for the server: a database that is down fails requests, not the process.
     ///
     /// Blocking work runs on `runtime`. The logger is for events that belong to no request.
     pub fn open(mut config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
@@ -183,7 +184,7 @@ impl Database {
     }
 
     /// Opens the pool beside a process that serves the same database. For commands of a few short transactions: on
-    /// SQLite they queue with the server's at the file, not in its fair line.
+    /// SQLite they compete with the server for the file's lock, outside its fair queue.
     pub fn open_beside(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Self {
         Self::with_file(config, runtime, log, None)
     }
@@ -206,13 +207,13 @@ impl Database {
         self.0.config.url.engine()
     }
 
-    /// Jobs that nobody waits for any more but that still hold a connection.
+    /// The number of jobs without a caller that still hold a connection.
     pub fn abandoned(&self) -> u64 {
-        // Signed, because a job may end before its caller has finished giving it up.
+        // Signed, because a job may end before its caller has finished abandoning it.
         self.0.abandoned.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
-    /// Counts one more, or one less, and says how many there are.
+    /// Adds `change` to the number of abandoned jobs and returns it.
     fn count_abandoned(&self, change: i64) -> i64 {
         self.0.abandoned.fetch_add(change, Ordering::Relaxed) + change
     }
@@ -221,19 +222,20 @@ impl Database {
         self.0.disk_failed.load(Ordering::Acquire)
     }
 
-    /// Brings the schema up to date, alone: other instances wait for the same lock. Blocks.
+    /// Brings the schema up to date and returns the number of applied steps. Other instances wait for the same lock.
+    /// Blocks.
     pub fn migrate(&self) -> Result<usize, OpenError> {
         migrate::apply(&self.0.config)
     }
 
-    /// Applies the steps of a directory as [`Database::migrate`] applies those of this program: what a later release
-    /// would do. For tests of an upgrade. Blocks.
+    /// Applies the steps of a directory as [`Database::migrate`] applies the steps of this program: what a later
+    /// release would do. For tests of an upgrade. Blocks.
     #[doc(hidden)]
     pub fn migrate_from(&self, directory: &std::path::Path) -> Result<usize, OpenError> {
         migrate::apply_directory(&self.0.config, directory)
     }
 
-    /// Refuses a schema that lacks what this program knows, or from which something was taken that it needs. Blocks.
+    /// Refuses a schema that lacks a step of this program, or from which something that it needs was removed. Blocks.
     pub fn must_be_current(&self) -> Result<(), OpenError> {
         migrate::must_be_current(&self.0.config)
     }
@@ -242,7 +244,7 @@ impl Database {
     /// knows, its disk did not fail, and an SQLite file is where it was opened.
     pub fn ready(&self, ctx: &RequestContext) -> PortFuture<(), Fault> {
         const NAME: &str = "database.ready";
-        /// A writer that takes longer than this, in another process, is at work.
+        /// A writer in another process that takes longer than this is at work.
         const LOCK_WAIT: Duration = Duration::from_millis(100);
         if let Err(fault) = self.takes_writes(NAME) {
             return Box::pin(async { Err(fault) });
@@ -259,7 +261,8 @@ impl Database {
         }
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
-            // Where someone else is writing, one can write; to wait for the only place would make a busy shop unready.
+            // Another writer shows that writes work. Waiting for the only write permit would make a busy shop
+            // unready.
             if database.0.pool.is_idle_for_writes() {
                 match database.run(&ctx.at_most(LOCK_WAIT), Operation::write(NAME), check.clone()).await {
                     Err(fault) if matches!(fault.kind(), FaultKind::Contention | FaultKind::DeadlineExceeded) => {}
@@ -270,9 +273,9 @@ impl Database {
         })
     }
 
-    /// What it cannot do although it is ready. With a full disk nothing can be written, and reads go on: so it is told
-    /// from the first write that failed for want of room to the next one that is committed. And while a commit takes
-    /// long, nothing is acknowledged.
+    /// What does not work although the database is ready. With a full disk writes fail and reads work: reported from
+    /// the first write that fails for lack of space until the next commit. While a commit takes long, no write is
+    /// acknowledged.
     pub fn degraded(&self) -> Option<Degraded> {
         if self.0.room.is_out() {
             return Some(Degraded::StorageFull);
@@ -280,7 +283,7 @@ impl Database {
         self.0.commits.stalled().then_some(Degraded::CommitsStalled)
     }
 
-    /// The age of the oldest commit that is under way.
+    /// The age of the oldest commit under way.
     pub fn oldest_commit(&self) -> Option<Duration> {
         self.0.commits.oldest()
     }
@@ -294,8 +297,8 @@ impl Database {
         }
     }
 
-    /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time. It is
-    /// run again when that is safe and may help (see [`rerun`]), so it must have no effect outside of its transaction.
+    /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
+    /// `work` may run again (see [`rerun`]), so it must have no effect outside of its transaction.
     pub(crate) fn run<T, E>(
         &self,
         ctx: &RequestContext,
@@ -328,8 +331,8 @@ impl Database {
         })
     }
 
-    /// Waits for a connection to be free, until `shed`: within the deadline, and not longer than `pool_wait` unless
-    /// something has already happened outside that must be recorded.
+    /// Waits for a free connection until `shed`: within the deadline, and not longer than `pool_wait` unless the
+    /// caller is past its point of no return.
     async fn permit(
         &self,
         ctx: &RequestContext,
@@ -341,7 +344,7 @@ impl Database {
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
             () = tokio::time::sleep_until(shed.instant().into()) => {
-                // Out of the caller's own time, or shed because too many are waiting?
+                // The caller's deadline, or load shedding?
                 ctx.check(operation.name)?;
                 Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by("no free connection"))
             }
@@ -351,8 +354,8 @@ impl Database {
         permit
     }
 
-    /// Waits for the job; at the deadline it is abandoned, unless it is committing: then it may have happened, and a
-    /// little patience usually tells.
+    /// Waits for the job. At the deadline the job is abandoned. A commit that is under way may take effect, so the
+    /// caller waits for its result a little longer.
     async fn wait<T, E: From<Fault>>(
         &self,
         wait: &Wait<'_>,

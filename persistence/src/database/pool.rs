@@ -1,4 +1,4 @@
-//! The pool, and the permits in front of it.
+//! The connection pool, and the permits in front of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,11 @@ use super::{DatabaseConfig, DatabaseUrl, Engine};
 
 pub(super) type PooledConn = PooledConnection<Manager>;
 
-/// A connection that was used this recently is handed out without asking it whether it still lives.
+/// A connection that was used this recently is handed out without a ping.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// Connections, and the right to take one. Callers wait for a permit, asynchronously and in order; whoever has one
-/// finds a connection free or may open one.
+/// Connections, and permits to take one. Callers wait for a permit asynchronously and in order. The holder of a
+/// permit finds a free connection or may open one.
 pub(super) struct ConnectionPool {
     pool: Pool<Manager>,
     readers: Arc<Semaphore>,
@@ -29,7 +29,7 @@ pub(super) struct ConnectionPool {
 impl ConnectionPool {
     pub(super) fn open(config: &DatabaseConfig, file: Option<Arc<LockFile>>, log: &Logger) -> Self {
         let reachable = Arc::new(Reachable::new(log));
-        // As many again as replacements for those whose jobs were given up and may never come back.
+        // Twice the number: replacements for the connections of abandoned jobs, which may never return.
         let connections = match config.url.engine() {
             Engine::Sqlite => config.pool_size,
             Engine::Postgres => config.pool_size.saturating_mul(2),
@@ -43,7 +43,8 @@ impl ConnectionPool {
             .build_unchecked(Manager { url: config.url.clone(), file, reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
-            // One writer at a time is what SQLite can do; queueing here is fair, inside SQLite it is not.
+            // SQLite has one writer at a time. The queue for this permit is fair; the wait for the file's lock is
+            // not.
             Engine::Sqlite => (permits(config.pool_size.saturating_sub(1).max(1)), permits(1)),
             Engine::Postgres => {
                 let all = permits(config.pool_size);
@@ -60,12 +61,12 @@ impl ConnectionPool {
         };
         match permits.clone().acquire_owned().await {
             Ok(permit) => permit,
-            // Never closed; a permit that never comes is bounded by the caller's own wait.
+            // The semaphore is never closed; the caller's own wait bounds this one.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Whether a writer would be let in at once.
+    /// Whether a write permit is free.
     pub(super) fn is_idle_for_writes(&self) -> bool {
         self.writers.available_permits() > 0
     }
@@ -85,7 +86,7 @@ pub(super) struct Manager {
 /// A connection and when it was last known to work.
 pub(super) struct Tracked {
     conn: Conn,
-    /// Of an SQLite file: the log that this connection writes to.
+    /// For an SQLite file: the log that this connection writes to.
     log: Option<LogFiles>,
     seen: Stopwatch,
     spoilt: bool,
@@ -98,7 +99,8 @@ impl Tracked {
         self.log
     }
 
-    /// Not to be used again: its server is gone or takes no writes, or nobody knows what it committed.
+    /// The connection is not used again: its server is gone or takes no writes, or the effect of its commit is
+    /// unknown.
     pub(super) fn spoil(&mut self) {
         self.spoilt = true;
     }
@@ -122,7 +124,7 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
-        // After it was opened: then it is the file that was looked at, or one that every write refuses.
+        // Checked after opening: the connection has the checked file open, or a file that every write refuses.
         let bad = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
         if let Some(file) = &self.file {
             file.same_file().map_err(bad)?;
@@ -142,7 +144,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, tracked: &mut Tracked) -> bool {
-        // A panic in a transaction body leaves it open; such a connection must not be used again.
+        // A panic in a transaction body leaves the transaction open; the connection must not be used again.
         let broken = std::thread::panicking() || tracked.spoilt || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
         if !broken {
@@ -152,19 +154,19 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Says once that the database cannot be reached, and once that it can be again, however many try meanwhile. During a
-/// failover the two alternate: it is reached again only when no attempt failed for some time.
+/// Logs once that the database cannot be reached, and once that it can be reached again. During a failover attempts
+/// succeed and fail in turn: the database is reached again when no attempt has failed for some time.
 #[derive(Debug)]
 struct Reachable {
     log: Logger,
-    /// Since the last failed attempt, from the first one that was told.
+    /// Time since the last failed attempt, while the outage that was logged lasts.
     failing: Mutex<Option<Stopwatch>>,
-    /// The same, without a lock for the one answer that is usual.
+    /// The same without a lock, for the usual case.
     down: AtomicBool,
     lasts: Duration,
 }
 
-/// For how long no attempt may have failed.
+/// How long no attempt may have failed.
 const LASTS: Duration = Duration::from_secs(5);
 
 impl Reachable {
@@ -206,7 +208,7 @@ impl r2d2::HandleError<diesel::r2d2::Error> for LogError {
     fn handle_error(&self, error: diesel::r2d2::Error) {
         match error {
             diesel::r2d2::Error::ConnectionError(error) => self.0.fails(&error),
-            // An idle connection that has died is replaced; whether that works, the next line says.
+            // A dead idle connection is replaced; a failure to replace it is logged as a connection error.
             diesel::r2d2::Error::QueryError(error) => {
                 debug!(self.0.log, "an idle connection was lost"; "error" => %error)
             }
@@ -229,7 +231,7 @@ mod tests {
 
     /// Two at once, so that the second is not the first again.
     #[test]
-    fn every_connection_of_the_pool_survives_a_power_cut_with_what_it_acknowledged() {
+    fn every_connection_of_the_pool_is_durable() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("shop.db");
         std::fs::File::create(&path).expect("a file");
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_in_which_attempts_alternate_is_two_lines() {
+    fn outage_with_alternating_attempts_logs_two_lines() {
         let lines = Lines::default();
         let hour = Duration::from_secs(3_600);
         let mut reachable = Reachable { lasts: hour, ..Reachable::new(&Logger::root(lines.clone(), o!())) };
@@ -286,7 +288,7 @@ mod tests {
             reachable.works();
             reachable.lasts = hour;
         }
-        let told = ["the database cannot be reached", "the database is reached again"];
-        assert_eq!(*lines.0.lock().expect("lines"), [told, told].concat());
+        let logged = ["the database cannot be reached", "the database is reached again"];
+        assert_eq!(*lines.0.lock().expect("lines"), [logged, logged].concat());
     }
 }

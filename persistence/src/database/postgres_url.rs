@@ -1,11 +1,11 @@
-//! The address of a Postgres, read as its client library reads it: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
+//! A Postgres address, read as the client library reads it: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
 //!
-//! It is read here to judge each of its hosts, and so that whatever is wrong with it is said without repeating any part
-//! of it: a mistyped address has its password anywhere.
+//! It is parsed here to check each of its hosts, and to report errors without repeating any part: in a mistyped
+//! address the password can be anywhere.
 //!
-//! The library takes what an address does not say from the environment and from a service file that is named there. Of
-//! these `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to a host that was not judged, so the address that it is
-//! handed always says where to connect to; see [`with_parameters`].
+//! The library takes what an address lacks from the environment and from a service file that the environment names.
+//! `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to an unchecked host, so the address that it gets always says
+//! where to connect to; see [`with_parameters`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,55 +13,17 @@ use std::net::IpAddr;
 
 use super::UrlError;
 
-/// What the client library knows, and whether its value may be shown.
-const PARAMETERS: &[(&str, bool)] = &[
-    ("application_name", true),
-    ("channel_binding", true),
-    ("client_encoding", true),
-    ("connect_timeout", true),
-    ("dbname", true),
-    ("fallback_application_name", true),
-    ("gssdelegation", true),
-    ("gssencmode", true),
-    ("gsslib", true),
-    ("host", true),
-    ("hostaddr", true),
-    ("keepalives", true),
-    ("keepalives_count", true),
-    ("keepalives_idle", true),
-    ("keepalives_interval", true),
-    ("krbsrvname", true),
-    ("load_balance_hosts", true),
-    ("max_protocol_version", true),
-    ("min_protocol_version", true),
-    ("options", false),
-    ("passfile", true),
-    ("password", false),
-    ("port", true),
-    ("require_auth", true),
-    ("requirepeer", true),
-    ("service", true),
-    ("servicefile", true),
-    ("ssl", true),
-    ("ssl_max_protocol_version", true),
-    ("ssl_min_protocol_version", true),
-    ("sslcert", true),
-    ("sslcertmode", true),
-    ("sslcompression", true),
-    ("sslcrl", true),
-    ("sslcrldir", true),
-    ("sslkey", true),
-    ("sslmode", true),
-    ("sslnegotiation", true),
-    ("sslpassword", false),
-    ("sslrootcert", true),
-    ("sslsni", true),
-    ("target_session_attrs", true),
-    ("tcp_user_timeout", true),
-    ("user", true),
-];
+/// The parameters that the client library knows.
+const PARAMETERS: &str = "application_name channel_binding client_encoding connect_timeout dbname \
+    fallback_application_name gssdelegation gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle \
+    keepalives_interval krbsrvname load_balance_hosts max_protocol_version min_protocol_version options passfile password \
+    port require_auth requirepeer service servicefile ssl ssl_max_protocol_version ssl_min_protocol_version sslcert \
+    sslcertmode sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslpassword sslrootcert sslsni \
+    target_session_attrs tcp_user_timeout user";
+/// The parameters whose values are never shown.
+const HIDDEN: [&str; 3] = ["options", "password", "sslpassword"];
 
-/// An address whose every part is where the client library looks for it. Parts are as they were written.
+/// An address whose parts are where the client library looks for them. Parts are as written.
 pub(super) struct PostgresUrl<'u> {
     scheme: &'u str,
     user: Option<&'u str>,
@@ -80,7 +42,7 @@ impl<'u> PostgresUrl<'u> {
         let Some((scheme @ ("postgres" | "postgresql"), rest)) = text.split_once("://") else {
             return Err(UrlError::Scheme);
         };
-        if rest.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+        if rest.contains(|c: char| c.is_control() || c.is_whitespace()) {
             return malformed("has a blank, a line end or another control character");
         }
         if !is_percent_encoded(rest) {
@@ -106,7 +68,7 @@ impl<'u> PostgresUrl<'u> {
         let mut parameters = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some((name, value)) if PARAMETERS.iter().any(|(known, _)| *known == name) && !value.contains('=') => {
+                Some((name, value)) if is_known(name) && !value.contains('=') => {
                     parameters.push((name, value));
                 }
                 _ => return malformed("has a parameter that the client library does not know"),
@@ -130,18 +92,18 @@ impl<'u> PostgresUrl<'u> {
         ports.iter().try_for_each(|port| check_port(port))?;
         match ports.len() {
             1 => Ok(()),
-            ports if ports == self.where_to().len() => Ok(()),
+            ports if ports == self.targets().len() => Ok(()),
             _ => Err(UrlError::Malformed("has neither one port nor one for each host")),
         }
     }
 
-    /// The last of a name counts.
+    /// The last parameter of a name counts.
     fn parameter(&self, wanted: &str) -> Option<Cow<'u, str>> {
         self.parameters.iter().rfind(|(name, _)| *name == wanted).map(|(_, value)| decoded(value))
     }
 
-    /// Each host that may be connected to: its address if one is given, else its name.
-    fn where_to(&self) -> Vec<String> {
+    /// Each host that may be connected to: its address if there is one, else its name.
+    fn targets(&self) -> Vec<String> {
         let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
         let named = match self.parameter("host") {
             Some(hosts) => list(&hosts),
@@ -166,10 +128,10 @@ impl<'u> PostgresUrl<'u> {
         self.hosts.contains(',') || split_port(self.hosts).is_some_and(|(name, _)| !name.is_empty())
     }
 
-    /// Whether every host is on this machine. What a service file says is not known here.
+    /// Whether every host is on this machine. The content of a service file is not known here.
     pub(super) fn is_local(&self) -> bool {
         let elsewhere = ["service", "servicefile"].iter().any(|name| self.parameter(name).is_some());
-        !elsewhere && self.where_to().iter().all(|host| is_local(host))
+        !elsewhere && self.targets().iter().all(|host| is_local(host))
     }
 
     /// Whether the client library refuses a connection without TLS.
@@ -179,9 +141,9 @@ impl<'u> PostgresUrl<'u> {
         by_mode || (mode.is_none() && self.parameter("ssl").as_deref() == Some("true"))
     }
 
-    /// What must never be shown, as it was written and as it is meant.
+    /// The values that must never be shown, as written and decoded.
     pub(super) fn secrets(&self) -> Vec<String> {
-        let hidden = self.parameters.iter().filter(|(name, _)| !may_be_shown(name)).map(|(_, value)| *value);
+        let hidden = self.parameters.iter().filter(|(name, _)| HIDDEN.contains(name)).map(|(_, value)| *value);
         let written = self.password.into_iter().chain(hidden);
         written.flat_map(|secret| [secret.to_owned(), decoded(secret).into_owned()]).collect()
     }
@@ -198,20 +160,20 @@ impl fmt::Display for PostgresUrl<'_> {
         }
         write!(f, "{}/{}", self.hosts, self.database)?;
         for (at, (name, value)) in self.parameters.iter().enumerate() {
-            let value = if may_be_shown(name) { value } else { "***" };
+            let value = if HIDDEN.contains(name) { "***" } else { value };
             write!(f, "{}{name}={value}", if at == 0 { '?' } else { '&' })?;
         }
         Ok(())
     }
 }
 
-/// The parameters that say where to connect to, and what they are when the address does not have them: empty, which the
-/// library reads as the usual socket of this machine, and as no address beside the host.
+/// The parameters that say where to connect to, and their values when the address lacks them: empty, which the
+/// library reads as the default socket of this machine, and as no address beside the host.
 const WHERE: [(&str, &str); 2] = [("host", ""), ("hostaddr", "")];
 
-/// Appends parameters that the address does not have itself. Where to connect to is part of every result, so that neither
-/// the environment nor a service file that it names can say it. Only an address with a service of its own leaves it to
-/// the service, and is judged by that.
+/// Appends the parameters that the address lacks. Every result says where to connect to, so that neither the
+/// environment nor a service file that it names can. An address with a service leaves this to the service, and is
+/// checked as such.
 pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
     let Ok(url) = PostgresUrl::parse(text) else { return text.to_owned() };
     let mut extended = text.to_owned();
@@ -227,8 +189,8 @@ pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
     extended
 }
 
-fn may_be_shown(name: &str) -> bool {
-    PARAMETERS.iter().any(|(known, shown)| *known == name && *shown)
+fn is_known(name: &str) -> bool {
+    PARAMETERS.split(' ').any(|known| known == name)
 }
 
 /// `name:port`, `[address]:port`, and both without a port.
@@ -251,7 +213,7 @@ fn check_port(port: &str) -> Result<(), UrlError> {
 }
 
 fn is_local(host: &str) -> bool {
-    // A socket in the file system, or one of the kernel's; the usual one when nothing is said.
+    // A socket in the file system, or an abstract one; the default socket when the host is empty.
     host.is_empty()
         || host.starts_with(['/', '@'])
         || host == "localhost"
@@ -267,7 +229,7 @@ fn is_percent_encoded(text: &str) -> bool {
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
-    // The parser of forms knows percent-encoding; a plus means itself here.
+    // The parser of forms decodes percent-encoding; a plus is a plus here.
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
@@ -279,9 +241,9 @@ fn decoded(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// What the library is handed leaves nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
+    /// The address leaves nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
     #[test]
-    fn address_says_where_to_connect_to_whatever_the_environment_says() {
+    fn address_overrides_hosts_of_the_environment() {
         for (text, expected) in [
             ("postgres:///shop", "postgres:///shop?host=&hostaddr="),
             ("postgres://", "postgres://?host=&hostaddr="),
@@ -292,7 +254,7 @@ mod tests {
             ("postgres:///shop?host=/run/pg", "postgres:///shop?host=/run/pg&hostaddr="),
             ("postgres://db/shop?hostaddr=127.0.0.1", "postgres://db/shop?hostaddr=127.0.0.1"),
             ("postgres:///shop?hostaddr=127.0.0.1", "postgres:///shop?hostaddr=127.0.0.1&host="),
-            // What a service says is wanted.
+            // The service decides.
             ("postgres:///shop?service=shop", "postgres:///shop?service=shop"),
         ] {
             assert_eq!(with_parameters(text, &[]), expected);

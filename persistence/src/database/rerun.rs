@@ -1,11 +1,11 @@
 //! When a transaction is run again.
 //!
-//! | what happened                       | who        | what is done                                                   |
-//! |-------------------------------------|------------|----------------------------------------------------------------|
-//! | nothing: deadlock, serialization    | any write  | again on the same connection, at most [`MAX_RERUNS`] times      |
-//! | nobody knows: the commit broke      | repeatable | again on a new connection: its body looks first                |
-//! | nobody knows                        | others     | `OutcomeUnknown`                                               |
-//! | nothing: a lock was held for long   | any        | `Contention`: whoever waited that long does not wait once more |
+//! | what happened                    | operation  | what follows                                             |
+//! |----------------------------------|------------|----------------------------------------------------------|
+//! | deadlock, serialization: nothing | any write  | again on the same connection, at most [`MAX_RERUNS`] times |
+//! | commit broke: unknown            | repeatable | again on a new connection: its body looks first          |
+//! | commit broke: unknown            | others     | `OutcomeUnknown`                                         |
+//! | lock timeout: nothing            | any        | `Contention`: the caller has waited long enough          |
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use domain::fault::{Fault, FaultKind};
 use slog::{crit, debug, info, warn};
 
 use super::backend::{Limits, Mode};
-use super::commit::{Failure, transaction};
+use super::commit::{RunError, transaction};
 use super::job::Stage;
 use super::pool::PooledConn;
 use super::{Database, Operation, Tx, TxError, classify};
 
 const MAX_RERUNS: u32 = 3;
-/// The longest pause before the first re-run; each next may be twice as long.
+/// The longest pause before the first rerun. The bound doubles with each rerun.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Database {
@@ -40,13 +40,13 @@ impl Database {
         let conn = taken?;
         let watch = Stopwatch::start();
         let outcome = match self.rerun(conn, ctx, operation, stage, work) {
-            Err(Failure::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
+            Err(RunError::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
             outcome => outcome,
         };
         ctx.timings().add_storage(watch);
         debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
             "elapsed_us" => watch.elapsed_us());
-        outcome.map_err(Failure::into_error)
+        outcome.map_err(RunError::into_error)
     }
 
     fn connection(&self, ctx: &RequestContext, operation: Operation, until: Deadline) -> Result<PooledConn, Fault> {
@@ -69,12 +69,12 @@ impl Database {
         operation: Operation,
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
+    ) -> Result<T, RunError<E>> {
         let room = &self.0.room;
         let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, &self.0, work);
         match &outcome {
-            // A read that lacks room for what it sorts says nothing of writes.
-            Err(Failure::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
+            // A read that lacks space to sort says nothing about writes.
+            Err(RunError::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
                 room.ran_out(fault);
             }
             _ => {}
@@ -82,7 +82,7 @@ impl Database {
         outcome
     }
 
-    /// Runs it again while other transactions are in its way.
+    /// Runs `work` again while other transactions conflict with it.
     fn rerun<T, E: From<Fault>>(
         &self,
         mut conn: PooledConn,
@@ -90,10 +90,10 @@ impl Database {
         operation: Operation,
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
+    ) -> Result<T, RunError<E>> {
         for attempt in 1.. {
             let outcome = self.attempt(&mut conn, ctx, operation, stage, work);
-            let Err(Failure::Conflict(reason, fault)) = outcome else { return outcome };
+            let Err(RunError::Conflict(reason, fault)) = outcome else { return outcome };
             if operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
             }
@@ -103,31 +103,31 @@ impl Database {
         unreachable!("attempts are counted without end")
     }
 
-    /// Finds out what became of a commit that broke: the body of a repeatable write looks for what it did before, and
-    /// waits for its first run should that be alive. Nobody can give it up meanwhile, and a fault in between answers
-    /// nothing; it ends when the patience for commits does.
+    /// Finds the outcome of a commit that broke: the body of a repeatable write looks for its earlier effect, and
+    /// waits for its first run if that is still alive. The caller cannot abandon this. It ends when the outcome is
+    /// known or the commit grace has passed; a fault in between proves nothing.
     fn resolve<T, E: From<Fault>>(
         &self,
         ctx: &RequestContext,
         operation: Operation,
         unknown: Fault,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-    ) -> Result<T, Failure<E>> {
-        let told = |resolution: &'static str| {
+    ) -> Result<T, RunError<E>> {
+        let log_resolution = |resolution: &'static str| {
             warn!(ctx.log(), "commit outcome was unknown"; "op" => operation.name, "resolution" => resolution,
                 "error" => unknown.chain());
         };
         if classify::is_disk_failure(&unknown) {
-            // What the kernel could not write it may have forgotten: the next success would prove nothing.
+            // The kernel may have dropped what it could not write: a later success would prove nothing.
             self.0.disk_failed.store(true, std::sync::atomic::Ordering::Release);
             crit!(ctx.log(), "the disk failed in a commit: no more writes until a restart"; "op" => operation.name,
                 "error_code" => "io_error", "error" => unknown.chain());
         }
-        // In the file that is open now nothing could be found out.
+        // The file that is open now has no answer.
         let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
         if operation.repeatable.is_none() || self.disk_failed() || file_changed {
-            told("deferred");
-            return Err(Failure::Unknown(unknown));
+            log_resolution("deferred");
+            return Err(RunError::Unknown(unknown));
         }
         let patient = ctx.must_finish(self.0.config.commit_grace);
         for attempt in 1.. {
@@ -135,8 +135,8 @@ impl Database {
                 Ok(mut conn) => self.attempt(&mut conn, &patient, operation, &Stage::new(), work),
                 Err(fault) => Err(fault.into()),
             };
-            if let Ok(_) | Err(Failure::Refused(_)) = outcome {
-                told("resolved");
+            if let Ok(_) | Err(RunError::Refused(_)) = outcome {
+                log_resolution("resolved");
                 return outcome;
             }
             if patient.check(operation.name).is_err() {
@@ -144,11 +144,11 @@ impl Database {
             }
             self.pause(&patient, attempt);
         }
-        told("deferred");
-        Err(Failure::Unknown(unknown))
+        log_resolution("deferred");
+        Err(RunError::Unknown(unknown))
     }
 
-    /// Full jitter, so that those who met once do not meet again.
+    /// Full jitter, so that two transactions that conflicted do not conflict again.
     fn pause(&self, ctx: &RequestContext, attempt: u32) {
         let longest = PAUSE.saturating_mul(1 << attempt.min(6)).min(ctx.deadline().remaining());
         let random = RandomState::new().build_hasher().finish() % 1_000;

@@ -1,11 +1,11 @@
-//! Whether there is room on the disk below the database, as the last writes found.
+//! Whether the database's disk has space, as found by the last writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::fault::Fault;
 use slog::{Logger, error, info, o};
 
-/// Says once that there is no room, and once that there is some again, however many try meanwhile.
+/// Logs once that the disk is full, and once that it has space again.
 pub(super) struct Room {
     log: Logger,
     out: AtomicBool,
@@ -20,7 +20,7 @@ impl Room {
         self.out.load(Ordering::Acquire)
     }
 
-    /// A write failed for want of room.
+    /// A write failed for lack of space.
     pub(super) fn ran_out(&self, fault: &Fault) {
         if !self.out.swap(true, Ordering::AcqRel) {
             error!(self.log, "the disk of the database is full"; "error_code" => fault.kind().as_str(),
@@ -28,8 +28,8 @@ impl Room {
         }
     }
 
-    /// A write was committed that needed room. One that changes nothing needs none: the background tasks commit such all
-    /// the time.
+    /// A write that needed space was committed. A write that changes nothing needs none: background tasks commit such
+    /// writes all the time.
     pub(super) fn was_found(&self) {
         if self.out.swap(false, Ordering::AcqRel) {
             info!(self.log, "the disk of the database has room again");

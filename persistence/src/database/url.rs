@@ -1,5 +1,5 @@
-//! Which engine, and where. Decided by the URL's scheme alone: a mistyped Postgres URL must not become a new, empty
-//! SQLite file.
+//! Selects the engine and its address by the scheme of the URL alone: a mistyped Postgres URL must not become a new,
+//! empty SQLite file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +23,8 @@ impl fmt::Display for Engine {
     }
 }
 
-/// A checked database URL: `sqlite://PATH` or `postgres://...`. The latter may hold a password and is never shown whole.
+/// A checked database URL: `sqlite://PATH` or `postgres://...`. A Postgres URL may contain a password and is never
+/// shown whole.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
@@ -36,7 +37,7 @@ pub enum UrlError {
     Scheme,
     #[error("names no file: write sqlite://PATH")]
     NoPath,
-    /// Says nothing of what was written: any of it may be the password.
+    /// Repeats no part of the URL: any part may be the password.
     #[error("{0}")]
     Malformed(&'static str),
     #[error(
@@ -48,7 +49,7 @@ pub enum UrlError {
 }
 
 impl DatabaseUrl {
-    /// `allow_plaintext` permits a remote Postgres without TLS, for networks that encrypt by themselves.
+    /// `allow_plaintext` permits a remote Postgres without TLS, for networks that encrypt.
     pub fn parse(text: &str, allow_plaintext: bool) -> Result<Self, UrlError> {
         match text.split_once("://") {
             Some(("sqlite", path)) => Ok(Self::Sqlite(sqlite_path(path)?)),
@@ -66,7 +67,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// What may be shown of a text that was meant to be a database URL, whatever is wrong with it.
+    /// The displayable part of a text that was meant to be a database URL, valid or not.
     pub fn shown(text: &str) -> String {
         match text.split_once("://") {
             Some(("sqlite", path)) if sqlite_path(path).is_ok() => text.to_owned(),
@@ -74,9 +75,9 @@ impl DatabaseUrl {
         }
     }
 
-    /// Takes out of a message what must not be shown.
+    /// Removes secrets from a message.
     pub(super) fn without_secrets(&self, mut message: String) -> String {
-        /// What is shorter is found in every other word.
+        /// A shorter secret would match in ordinary words.
         const SHORTEST: usize = 4;
         let Self::Postgres(text) = self else { return message };
         let Ok(url) = PostgresUrl::parse(text.expose()) else { return "***".to_owned() };
@@ -104,8 +105,8 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// The path as it is, not encoded. What looks like more than a path is refused: taken for one, it would name a new and
-/// empty file.
+/// The path as it is, not decoded. Anything that looks like more than a path is refused: as a path it would name a
+/// new and empty file.
 fn sqlite_path(path: &str) -> Result<PathBuf, UrlError> {
     let first = path.split('/').next().unwrap_or_default();
     let encoded = |path: &str| {
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_library_reads_is_read() {
+    fn url_is_read_as_the_client_library_reads_it() {
         for (text, local) in [
             ("postgres://me@localhost:1,127.0.0.1:2,[::1]:3/shop", true),
             ("postgres://me@localhost,db.example/shop", false),
@@ -199,9 +200,9 @@ mod tests {
         }
     }
 
-    /// The password is `hunter2` with one more character that makes it something else.
+    /// The password is `hunter2` with one more character that changes the syntax.
     #[test]
-    fn a_password_is_never_shown_whatever_is_wrong() {
+    fn password_of_a_broken_url_is_never_shown() {
         let whole = [
             "postgres://me:hunter2@localhost/shop",
             "postgres://me:hunter2:x@localhost/shop",
@@ -211,8 +212,8 @@ mod tests {
         ];
         for text in whole {
             let url = DatabaseUrl::parse(text, true).expect(text);
-            let told = url.without_secrets(format!("{text} is wrong"));
-            let shown = format!("{url} {url:?} {} {told}", DatabaseUrl::shown(text));
+            let redacted = url.without_secrets(format!("{text} is wrong"));
+            let shown = format!("{url} {url:?} {} {redacted}", DatabaseUrl::shown(text));
             assert!(!shown.contains("hunter"), "{shown}");
             assert!(shown.contains("***"), "{shown}");
         }
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_a_file_is_a_path_or_refused() {
+    fn sqlite_path_is_taken_literally_or_refused() {
         for path in ["shop.db", "/var/lib/my shop/shop.db", "data/50%.db", "ümlaut.db", "./a@b.db", "a:b.db", "../x"] {
             let url = DatabaseUrl::parse(&format!("sqlite://{path}"), false).expect(path);
             assert!(matches!(&url, DatabaseUrl::Sqlite(found) if found.as_os_str() == path), "{url}");

@@ -1,8 +1,7 @@
 //! The one resource that a key is bound to within an operation, and SQL for it.
 //!
-//! A binding counts as long as the key that it belongs to: without that key, or with one whose outcome may not be
-//! repeated any more, another resource takes it over. Operations that make something new have no resource and no
-//! bindings.
+//! A binding counts while its key exists and its outcome may be replayed. After that another resource takes the
+//! binding over. Operations that create something have no resource and no bindings.
 
 use diesel::QueryResult;
 use diesel::dsl::{exists, not};
@@ -11,15 +10,15 @@ use diesel::upsert::excluded;
 use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
-use super::queries;
+use super::queries::{self, KeyId};
 use crate::database::{Tx, execute, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
-use crate::stored::millis;
+use crate::stored::{count, millis};
 
-/// Binds a key that this transaction has claimed. False when it is bound to another resource; then the transaction must
-/// be rolled back, and the claim with it.
+/// Binds a key that this transaction has claimed. False if the key is bound to another resource; the transaction must
+/// then be rolled back, and the claim with it.
 ///
-/// The row is locked until the transaction ends, also when it was there before. Of two claims for two resources the
+/// The row is locked until the transaction ends, also if it existed before. Of two claims for two resources the
 /// second waits for the first, and then sees its key.
 pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
     if claim.resource.is_empty() {
@@ -35,7 +34,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: 
     if resource == claim.resource {
         return Ok(true);
     }
-    // A statement of its own, so that it sees what was committed while the one before it waited.
+    // A separate statement, so that it sees what was committed while the statement before it waited.
     if queries::counts(tx, claim, &resource, outlived)? {
         return Ok(false);
     }
@@ -45,14 +44,13 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: 
     Ok(true)
 }
 
-/// Binds a key that was claimed at `created_at` by a program that knew no bindings.
+/// Binds a key that was claimed at `created_at` by a release without bindings.
 pub(super) fn bind_late(tx: &mut Tx<'_>, claim: &KeyClaim, created_at: i64) -> QueryResult<()> {
     let insert = diesel::insert_into(bindings::table)
         .values(row(claim, created_at))
         .on_conflict((bindings::principal, bindings::operation, bindings::key))
         .do_nothing();
-    execute!(tx, insert)?;
-    Ok(())
+    execute!(tx, insert).map(drop)
 }
 
 type Row<'c> = (
@@ -73,13 +71,12 @@ fn row(claim: &KeyClaim, created_at: i64) -> Row<'_> {
     )
 }
 
-pub(super) fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
-    let target = bindings::table.find((principal, operation, key)).filter(bindings::resource.eq(resource));
-    execute!(tx, diesel::delete(target))?;
-    Ok(())
+pub(super) fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    let target = bindings::table.find((id.principal, id.operation, id.key)).filter(bindings::resource.eq(id.resource));
+    execute!(tx, diesel::delete(target)).map(drop)
 }
 
-/// Deletes old bindings whose key is gone: it was purged, here or by a program that knew no bindings.
+/// Deletes old bindings whose key was purged, here or by a release without bindings.
 pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
     type Row = (String, String, String, String);
     let key = keys::table.filter(
@@ -96,7 +93,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         .limit(i64::from(limit));
     let old: Vec<Row> = lock_free!(tx, query)?;
     for (principal, operation, resource, key) in &old {
-        delete(tx, principal, operation, resource, key)?;
+        delete(tx, KeyId { principal, operation, resource, key })?;
     }
-    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+    Ok(count(old.len()))
 }

@@ -1,9 +1,9 @@
-//! Claims on keys, made inside each write's own transaction, and the upkeep of the records.
+//! Claims of idempotency keys, made inside each write's transaction, and the purge of old keys.
 //!
 //! A claim locks the row of the key first, then the row that binds the key to a resource.
 //!
-//! [`once`] is how a keyed write runs. Only a completion claims its key in one transaction and stores the outcome in a
-//! later one.
+//! [`once`] runs a keyed write. Only a completion claims its key in one transaction and stores the outcome in a later
+//! one.
 
 mod binding;
 mod queries;
@@ -21,18 +21,18 @@ use serde::de::DeserializeOwned;
 use crate::database::{Database, Operation, Tx, TxError, refuse};
 use crate::stored::{from_text, millis, to_text};
 
-/// How a claim went.
+/// The result of a claim.
 pub(crate) enum Claimed<O> {
-    /// It is ours; an outcome must be stored before this transaction, or a later one, commits.
+    /// The key is claimed. An outcome must be stored before this transaction, or a later one, commits.
     New,
-    /// It was done before, with this outcome.
+    /// The write was done before, with this outcome.
     Answered(Box<O>),
-    /// Someone else has it and is not done.
+    /// Another claim has the key and no outcome yet.
     InProgress,
     Refused(KeyRefusal),
 }
 
-/// Runs `body` in a transaction, once for each idempotency key, and stores its outcome with the key. A repetition gets
+/// Runs `body` in a transaction, once for each idempotency key, and stores its outcome with the key. A replay returns
 /// the stored outcome, and `body` does not run. A refusal of `body` rolls back the claim, so that the key can be used
 /// again.
 pub(crate) fn once<O, R>(
@@ -59,8 +59,8 @@ where
     })
 }
 
-/// Claims a key, or says who has it. A claim made by a transaction that is still open is waited for, within the
-/// engine's lock timeout. A transaction whose claim is refused must be rolled back.
+/// Claims a key, or reports its state. Waits for a claim of a transaction that is still open, within the engine's
+/// lock timeout. A transaction whose claim is refused must be rolled back.
 pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
     let outlived = now - RETENTION;
     if queries::insert_once(tx, claim, now)? {
@@ -71,20 +71,20 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
             if queries::renew(tx, claim, outlived, now)? {
                 return bound(tx, claim, outlived, now);
             }
-            // Another claim was faster; what it left there counts.
-            match stands(queries::find(tx, claim)?, claim)? {
+            // Another claim was faster; its result counts.
+            match state_of(queries::find(tx, claim)?, claim)? {
                 Claimed::New => Ok(Claimed::InProgress),
-                stands => Ok(stands),
+                state => Ok(state),
             }
         }
         Some(found) if !found.bound && !claim.resource.is_empty() => {
             binding::bind_late(tx, claim, found.created_at)?;
-            stands(Some(found), claim)
+            state_of(Some(found), claim)
         }
-        // Its owner gave it back between the insert and this look.
+        // The key was released between the insert and this read.
         None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
         None => Ok(Claimed::InProgress),
-        found => stands(found, claim),
+        found => state_of(found, claim),
     }
 }
 
@@ -95,12 +95,12 @@ fn bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timesta
     })
 }
 
-/// How a key stands, without claiming it: `New` means that it is free.
-pub(crate) fn standing<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Claimed<O>> {
-    stands(queries::find(tx, claim)?, claim)
+/// The state of a key, without claiming it. `New` means that it is free.
+pub(crate) fn state<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Claimed<O>> {
+    state_of(queries::find(tx, claim)?, claim)
 }
 
-fn stands<O: DeserializeOwned>(found: Option<queries::Found>, claim: &KeyClaim) -> QueryResult<Claimed<O>> {
+fn state_of<O: DeserializeOwned>(found: Option<queries::Found>, claim: &KeyClaim) -> QueryResult<Claimed<O>> {
     let Some(found) = found else { return Ok(Claimed::New) };
     if found.fingerprint != claim.fingerprint.0 {
         return Ok(Claimed::Refused(KeyRefusal::Reused));
@@ -111,19 +111,12 @@ fn stands<O: DeserializeOwned>(found: Option<queries::Found>, claim: &KeyClaim) 
     }
 }
 
-/// Fixes what every repetition of a claimed write is answered with.
+/// Stores the outcome of a claimed write, which every replay returns.
 pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O) -> QueryResult<()> {
-    queries::set_outcome(
-        tx,
-        &claim.principal.0,
-        claim.operation,
-        &claim.resource,
-        claim.key.as_str(),
-        &to_text(outcome)?,
-    )
+    queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
-pub(crate) use queries::{forget, set_outcome, stored_outcome};
+pub(crate) use queries::{KeyId, forget, set_outcome, stored_outcome};
 
 pub struct SqlIdempotencyStore {
     database: Database,
@@ -139,7 +132,7 @@ impl IdempotencyStore for SqlIdempotencyStore {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| {
             let keys = queries::purge(tx, before, limit)?;
-            // One can be more than the other while an older release runs beside this one.
+            // The two differ while an older release runs beside this one.
             Ok(keys.max(binding::purge(tx, before, limit)?))
         })
     }

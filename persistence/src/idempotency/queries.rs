@@ -8,7 +8,27 @@ use domain::idempotency::KeyClaim;
 use super::binding;
 use crate::database::{Tx, execute, first, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
-use crate::stored::{malformed, millis};
+use crate::stored::{count, malformed, millis};
+
+/// The primary key of the row of an idempotency key.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyId<'k> {
+    pub(crate) principal: &'k str,
+    pub(crate) operation: &'k str,
+    pub(crate) resource: &'k str,
+    pub(crate) key: &'k str,
+}
+
+impl<'k> KeyId<'k> {
+    pub(super) fn of(claim: &'k KeyClaim) -> Self {
+        let (principal, key) = (claim.principal.0.as_str(), claim.key.as_str());
+        Self { principal, operation: claim.operation, resource: &claim.resource, key }
+    }
+
+    fn columns(self) -> (&'k str, &'k str, &'k str, &'k str) {
+        (self.principal, self.operation, self.resource, self.key)
+    }
+}
 
 pub(super) struct Found {
     pub(super) fingerprint: String,
@@ -18,7 +38,8 @@ pub(super) struct Found {
     pub(super) bound: bool,
 }
 
-/// True when the key was free. Never provokes the unique violation: on Postgres that would abort the transaction.
+/// Claims a free key; false if it is not free. Never causes a unique violation, which would abort the transaction on
+/// Postgres.
 pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let values = (
         keys::principal.eq(&claim.principal.0),
@@ -37,7 +58,7 @@ pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> 
 
 pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Found>> {
     let bound = bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str()));
-    let query = keys::table.find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str())).select((
+    let query = keys::table.find(KeyId::of(claim).columns()).select((
         keys::fingerprint,
         keys::outcome,
         keys::created_at,
@@ -47,19 +68,19 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Foun
     Ok(row.map(|(fingerprint, outcome, created_at, bound)| Found { fingerprint, outcome, created_at, bound }))
 }
 
-/// Whether the outcome of this key is not known yet, or may still be repeated.
+/// Whether the key has no outcome yet, or an outcome that may still be replayed.
 pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
     let key = keys::table
-        .find((&claim.principal.0, claim.operation, resource, claim.key.as_str()))
+        .find(KeyId { resource, ..KeyId::of(claim) }.columns())
         .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(outlived))));
     let query = diesel::select(exists(key));
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
-/// Takes over a key whose outcome nobody may repeat any more: true for exactly one of those who try at once.
+/// Takes over a key whose outcome may not be replayed any more. True for exactly one of several concurrent attempts.
 pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
-        .find((&claim.principal.0, claim.operation, &claim.resource, claim.key.as_str()))
+        .find(KeyId::of(claim).columns())
         .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(outlived))));
     let update = diesel::update(target).set((
         keys::fingerprint.eq(&claim.fingerprint.0),
@@ -69,47 +90,32 @@ pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now:
     Ok(execute!(tx, update)? == 1)
 }
 
-pub(crate) fn set_outcome(
-    tx: &mut Tx<'_>,
-    principal: &str,
-    operation: &str,
-    resource: &str,
-    key: &str,
-    outcome: &str,
-) -> QueryResult<()> {
-    let update = diesel::update(keys::table.find((principal, operation, resource, key))).set(keys::outcome.eq(outcome));
+pub(crate) fn set_outcome(tx: &mut Tx<'_>, id: KeyId<'_>, outcome: &str) -> QueryResult<()> {
+    let update = diesel::update(keys::table.find(id.columns())).set(keys::outcome.eq(outcome));
     match execute!(tx, update)? {
         1 => Ok(()),
-        // An outcome that nobody can be answered with: the key would stay in progress for ever.
-        _ => Err(malformed(format!("{operation} of {resource:?} has no such key"))),
+        // Without its outcome the key would be in progress for ever.
+        _ => Err(malformed(format!("{} of {:?} has no such key", id.operation, id.resource))),
     }
 }
 
-pub(crate) fn stored_outcome(
-    tx: &mut Tx<'_>,
-    principal: &str,
-    operation: &str,
-    resource: &str,
-    key: &str,
-) -> QueryResult<Option<String>> {
-    let query = keys::table.find((principal, operation, resource, key)).select(keys::outcome);
+pub(crate) fn stored_outcome(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<Option<String>> {
+    let query = keys::table.find(id.columns()).select(keys::outcome);
     let row: Option<Option<String>> = first!(tx, query)?;
     Ok(row.flatten())
 }
 
-/// Frees a key: the write that claimed it never got as far as having an outcome.
-pub(crate) fn forget(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
-    delete(tx, principal, operation, resource, key)?;
-    binding::delete(tx, principal, operation, resource, key)
+/// Frees the key of a write that will have no outcome.
+pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    delete(tx, id)?;
+    binding::delete(tx, id)
 }
 
-fn delete(tx: &mut Tx<'_>, principal: &str, operation: &str, resource: &str, key: &str) -> QueryResult<()> {
-    let delete = diesel::delete(keys::table.find((principal, operation, resource, key)));
-    execute!(tx, delete)?;
-    Ok(())
+fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    execute!(tx, diesel::delete(keys::table.find(id.columns()))).map(drop)
 }
 
-/// Deletes answered keys by the primary key of the oldest. A key without an outcome is kept, however old.
+/// Deletes keys with an outcome, the oldest first, by their primary key. A key without an outcome is kept at any age.
 pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
     type Row = (String, String, String, String);
     let query = keys::table
@@ -119,14 +125,13 @@ pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResu
         .limit(i64::from(limit));
     let old: Vec<Row> = lock_free!(tx, query)?;
     for (principal, operation, resource, key) in &old {
-        delete(tx, principal, operation, resource, key)?;
+        delete(tx, KeyId { principal, operation, resource, key })?;
     }
-    Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+    Ok(count(old.len()))
 }
 
 pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
     let by = i64::from(hours) * 60 * 60 * 1_000;
     let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
-    let aged = execute!(tx, update)?;
-    Ok(u32::try_from(aged).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }

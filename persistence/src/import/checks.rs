@@ -1,4 +1,4 @@
-//! What an import may not do, checked against the shop inside its transaction.
+//! The limits of an import, checked against the shop inside the import's transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,8 +11,9 @@ use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
 use crate::database::{Statement, Tx, TxError, bytewise, first, load, refuse};
-use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY, one_more_than};
+use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
+use crate::stored::one_more_than;
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
@@ -20,14 +21,14 @@ pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     Ok(any.is_none())
 }
 
-/// Whether rows are locked when they are looked at.
+/// Whether rows are locked when they are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Locked {
     Yes,
     No,
 }
 
-/// What can be known of a whole batch before it is stored, but for the stock.
+/// Checks a whole batch before it is stored, except for stock.
 pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     not_too_many(tx, batch)?;
     not_too_many_of_one_country(tx, batch)?;
@@ -37,64 +38,69 @@ pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failur
     books_are_not_overfull(tx, batch)
 }
 
-/// Lets no other import change the tables that have a limit until the transaction ends: each would count what it sees,
-/// and both would be stored. Buyers only read them. On SQLite one transaction writes at a time.
+/// Excludes other imports from the tables with a limit until the transaction ends: two imports would each count what
+/// they see, and both would be stored. Buyers only read these tables. On SQLite one transaction writes at a time.
 pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
     if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {
-        Statement::new(LOCK).execute(*conn)?;
+        Statement::<()>::new(LOCK).execute(*conn)?;
     }
     Ok(())
 }
 
-/// Of what is read whole by every checkout there is a limit.
+/// Checks the limits of the tables that every checkout reads whole.
 pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    let currency = batch.currency.code();
     let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     if !rates.is_empty() {
-        let query = shipping_rate::table.filter(shipping_rate::currency.eq(currency)).select(shipping_rate::id);
-        let query = query.limit(one_more_than(MAX_RATES));
-        let stored: Vec<String> = load!(tx, query)?;
-        fits(rates, &stored, MAX_RATES, "shipping rates")?;
+        let stored = stored_rates(tx, batch)?.into_iter().map(|(id, ..)| id);
+        fits(rates, stored, MAX_RATES, "shipping rates")?;
     }
     let promotions: HashSet<&str> = batch.free_shipping.iter().map(|promotion| promotion.id.as_str()).collect();
     if !promotions.is_empty() {
-        let query = free_shipping::table.filter(free_shipping::currency.eq(currency)).select(free_shipping::id);
+        let query =
+            free_shipping::table.filter(free_shipping::currency.eq(batch.currency.code())).select(free_shipping::id);
         let query = query.limit(one_more_than(MAX_PROMOTIONS));
         let stored: Vec<String> = load!(tx, query)?;
-        fits(promotions, &stored, MAX_PROMOTIONS, "free-shipping promotions")?;
+        fits(promotions, stored, MAX_PROMOTIONS, "free-shipping promotions")?;
     }
     Ok(())
 }
 
-/// Rows of the batch take the place of stored ones with the same id.
-fn fits<'r>(
-    mut ids: HashSet<&'r str>,
-    stored: &'r [String],
+/// Rows of the batch replace stored rows with the same id.
+fn fits(
+    ids: HashSet<&str>,
+    stored: impl IntoIterator<Item = String>,
     limit: usize,
     what: &'static str,
 ) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    ids.extend(stored.iter().map(String::as_str));
-    match ids.len() > limit {
+    let others = stored.into_iter().filter(|id| !ids.contains(id.as_str())).count();
+    match ids.len() + others > limit {
         true => Err(refuse(ImportRefusal::TooMany { what, limit })),
         false => Ok(()),
     }
 }
 
-/// Only of a whole batch: a part may move rates to a country before the next moves others away from it.
+/// The stored rates of the batch's currency: id, country and service level. Earlier programs stored a country as the
+/// import spelled it.
+pub(super) fn stored_rates(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<Vec<(String, Option<Country>, String)>> {
+    type Row = (String, Option<String>, String);
+    let query = shipping_rate::table
+        .filter(shipping_rate::currency.eq(batch.currency.code()))
+        .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
+        .limit(one_more_than(MAX_RATES));
+    let rows: Vec<Row> = load!(tx, query)?;
+    Ok(rows.into_iter().map(|(id, country, level)| (id, country.map(Country::from), level)).collect())
+}
+
+/// Only for a whole batch: one part may move rates to a country before the next part moves others away from it.
 fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
     let mut by_id: HashMap<String, Option<Country>> = rates.collect();
     if by_id.is_empty() {
         return Ok(());
     }
-    let query = shipping_rate::table
-        .filter(shipping_rate::currency.eq(batch.currency.code()))
-        .select((shipping_rate::id, shipping_rate::country))
-        .limit(one_more_than(MAX_RATES));
-    let stored: Vec<(String, Option<String>)> = load!(tx, query)?;
-    for (id, country) in stored {
-        by_id.entry(id).or_insert_with(|| country.map(Country::from));
+    for (id, country, _) in stored_rates(tx, batch)? {
+        by_id.entry(id).or_insert(country);
     }
     let mut counts = HashMap::<&Option<Country>, usize>::new();
     for country in by_id.values() {
@@ -108,7 +114,7 @@ fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxE
     Ok(())
 }
 
-/// No address makes the book of its customer larger than it may be. One that is stored already makes none larger.
+/// Refuses an address that exceeds the limit of its customer. A stored address counts once.
 fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
@@ -143,7 +149,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
     Ok(())
 }
 
-/// Stock rows name products, and addresses name customers, of the batch or of the shop.
+/// Checks that stock rows name products, and addresses name customers, of the batch or of the shop.
 pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     let mut skus: HashSet<String> = batch.products.iter().map(|row| row.variant.sku.as_str().to_owned()).collect();
     let missing: Vec<&str> =
@@ -171,7 +177,7 @@ pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Resul
     }
 }
 
-/// What is held is promised to a buyer whose payment is under way; an import cannot take it away.
+/// Held stock is promised to a buyer whose payment is under way; an import cannot remove it.
 pub(super) fn no_stock_below_held(
     tx: &mut Tx<'_>,
     batch: &Batch,

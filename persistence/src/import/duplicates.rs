@@ -1,38 +1,30 @@
-//! What there may be one of, and the shop has under another id.
+//! Values that must be unique, and that the shop has under another id.
 //!
-//! A batch replaces the rows that it names, so only rows that it does not name count. What the shop has twice already,
-//! from a time before this was checked, is stored again as it is: an import can be run again.
+//! A batch replaces the rows that it names, so only other rows count. Duplicates from before this check are stored
+//! again as they are, so that an import can be repeated.
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use domain::customer::Country;
 use domain::fault::Failure;
 use domain::fulfillment::OptionId;
 use domain::import::{Batch, ImportRefusal};
 
 use super::CHUNK;
+use super::checks::stored_rates;
 use crate::customer::learned_id;
 use crate::database::{Tx, TxError, load, refuse};
-use crate::fulfillment::{MAX_RATES, one_more_than};
-use crate::schema::{customer, shipping_rate};
+use crate::schema::customer;
 
 /// A destination gets one rate for each service level.
 pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
     if batch.shipping_rates.is_empty() {
         return Ok(());
     }
-    type Row = (String, Option<String>, String);
-    let query = shipping_rate::table
-        .filter(shipping_rate::currency.eq(batch.currency.code()))
-        .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
-        .limit(one_more_than(MAX_RATES));
-    let stored: Vec<Row> = load!(tx, query)?;
     let named: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());
-    for (id, country, level) in stored {
-        // Earlier programs stored a country as it was spelled.
-        let of = (country.map(Country::from), level);
+    for (id, country, level) in stored_rates(tx, batch)? {
+        let of = (country, level);
         if named.contains(id.as_str()) {
             same.insert((id, of));
         } else {
@@ -50,10 +42,10 @@ pub(super) fn none_of_rates(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxErro
     Ok(())
 }
 
-/// Orders find a customer by the e-mail address. A customer that the shop made of an order does not count: what is known
-/// of the buyer is offered beside what is imported, and no purchase may prevent an import.
+/// Orders find a customer by the email address. A customer that was created from an order does not count: the address
+/// book offers both, and no purchase may block an import.
 pub(super) fn none_of_emails(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    /// Of one e-mail address, from a time before this was checked.
+    /// Customers with one email address, from before this check.
     const COPIES: usize = 10;
     let named: HashSet<&str> = batch.customers.iter().map(|row| row.id.as_str()).collect();
     let (mut others, mut same) = (HashMap::new(), HashSet::new());

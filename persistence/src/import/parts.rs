@@ -1,12 +1,12 @@
-//! A large batch in parts that are stored one after the other.
+//! A large batch in parts, which are stored one after the other.
 
 use domain::fault::Failure;
 use domain::import::{Batch, ImportRefusal};
 
-/// Rows in one transaction of a large batch: it keeps its locks for some milliseconds.
+/// Rows in one transaction of a large batch, which keeps its locks for some milliseconds.
 const PART: usize = 500;
 
-/// A part, and how many rows of stock and of addresses are in those before it.
+/// A part, and the number of stock and address rows in the parts before it.
 pub(super) struct Part {
     pub(super) batch: Batch,
     /// There is no other part.
@@ -15,8 +15,8 @@ pub(super) struct Part {
     addresses: usize,
 }
 
-/// A small batch whole. Of a large one what is named by others comes before them, and stock last: nothing is sold before
-/// all of it is described.
+/// Splits a large batch; a small one is one part. Rows come after the rows that they name, and stock comes last:
+/// nothing is sold before it is described.
 pub(super) fn of(batch: Batch) -> Vec<Part> {
     if batch.rows() <= Batch::ATOMIC_ROWS {
         return vec![Part { batch, is_whole: true, stock: 0, addresses: 0 }];
@@ -39,7 +39,7 @@ pub(super) fn of(batch: Batch) -> Vec<Part> {
 }
 
 impl Part {
-    /// The error with the places that its rows have in the whole batch.
+    /// The error, with row numbers of the whole batch.
     pub(super) fn in_batch(&self, failure: Failure<ImportRefusal>) -> Failure<ImportRefusal> {
         let Failure::Refused(refusal) = failure else { return failure };
         Failure::Refused(match refusal {

@@ -9,7 +9,7 @@ use super::rows::{self, EventRow, LineRow, OrderRow};
 use crate::database::{Tx, execute, first, load, lock};
 use crate::schema::{order_event, order_line, orders};
 
-/// One more was stored by programs that did not look before they appended.
+/// Earlier releases stored one event more than the limit.
 const STORED_EVENTS: i64 = Order::MAX_EVENTS as i64 + 1;
 
 pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
@@ -63,6 +63,5 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
 /// Appends the events from `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
     let events = rows::event_rows(order, first)?;
-    execute!(tx, diesel::insert_into(order_event::table).values(events))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(order_event::table).values(events)).map(drop)
 }

@@ -8,7 +8,7 @@ use domain::order::{Adjustment, Order, OrderEvent, OrderEventKind, OrderLine, Sh
 
 use crate::catalog::sku;
 use crate::schema::{order_event, order_line, orders};
-use crate::stored::{currency, from_text, id, instant, malformed, page, to_text, written};
+use crate::stored::{currency, exact_millis, from_text, id, instant, malformed, page, to_text};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = orders)]
@@ -62,7 +62,7 @@ impl OrderRow {
             expectations: to_text(&order.expectations)?,
             totals: to_text(&order.totals)?,
             attribution: to_text(&order.attribution)?,
-            placed_at: written(order.placed_at)?,
+            placed_at: exact_millis(order.placed_at)?,
         })
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn event_rows(order: &Order, first: usize) -> QueryResult<Vec<EventRo
                 sequence,
                 id: event.id.clone(),
                 kind: kind.to_owned(),
-                occurred_at: written(event.occurred_at)?,
+                occurred_at: exact_millis(event.occurred_at)?,
                 body,
             })
         })

@@ -1,7 +1,7 @@
-//! The outbox: what is to be told of orders, and how far it got.
+//! The outbox: messages about orders, and the state of their delivery.
 //!
-//! A destination's row is always locked before any of its deliveries, so that claims and records wait for each other
-//! and never deadlock. Whoever writes an order down only adds rows and waits for nobody.
+//! The row of an endpoint is always locked before its messages, so that claims and records wait for each other and
+//! never deadlock. A transaction that stores an order only adds rows, and waits for no lock.
 
 mod operators;
 mod queries;
@@ -19,13 +19,13 @@ use domain::outbox::{
     Selection, SendOutcome, Step, endpoint_backoff, step,
 };
 
-use crate::database::{Database, Operation, Tx, TxError, engine_now, lease};
+use crate::database::{Database, Operation, Tx, TxError, engine_now};
 use crate::stored::{malformed, millis};
 
-/// Messages that are given up in the transaction that disables their destination: a long one would make every purchase
-/// wait. The rest is left to the purge.
-const GIVEN_UP_AT_ONCE: u32 = 500;
-/// Why.
+/// Messages that end in the transaction that disables their endpoint: a long transaction would delay every purchase.
+/// The purge ends the rest.
+const ENDED_AT_ONCE: u32 = 500;
+/// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
 pub struct SqlOutboxStore {
@@ -87,11 +87,12 @@ impl OutboxStore for SqlOutboxStore {
         limit: u32,
     ) -> PortFuture<Purged, Fault> {
         let op = Operation::write("delivery.forget");
-        self.database.run(ctx, op, move |tx| Ok(clear_up(tx, before, dead_before, limit)?))
+        self.database.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
     }
 }
 
-/// Writes down what is to be told of the order's last event, in the transaction of the event, and whence the event came.
+/// Stores the messages about the order's last event, in the transaction of the event. `caused_by` is the trace of
+/// that event.
 pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     composer: &dyn NotificationComposer,
@@ -106,19 +107,19 @@ pub(crate) fn enqueue(
     for notification in notifications {
         let endpoint = notification.content.endpoint();
         let disabled = queries::endpoint_disabled(tx, &endpoint, notification.content.channel())?;
-        // Nothing overtakes an older message of the same order that waits to be tried again.
+        // No message overtakes an older message of the same order that is waiting for its next attempt.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &endpoint)? };
         let row = rows::new(order, sequence, event.occurred_at, &notification, caused_by)?;
-        queries::insert(tx, row.due(now, older).given_up_if(disabled, now))?;
+        queries::insert(tx, row.due(now, older).dead_if(disabled, now))?;
     }
     Ok(())
 }
 
-fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<Purged> {
+fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> diesel::QueryResult<Purged> {
     let mut cleared = Purged::default();
     while cleared.total() < limit {
         let Some((endpoint, disabled_at)) = queries::disabled_with_pending(tx)? else { break };
-        let given_up = queries::give_up_pending(tx, &endpoint, DISABLED, disabled_at, limit - cleared.total())?;
+        let given_up = queries::end_pending(tx, &endpoint, DISABLED, disabled_at, limit - cleared.total())?;
         cleared.given_up.push((Endpoint(endpoint), given_up));
     }
     cleared.forgotten = queries::forget(tx, before, dead_before, limit - cleared.total())?;
@@ -126,30 +127,29 @@ fn clear_up(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed, TxError<Fault>> {
-    /// What killed the process on each of its tries is given up here, and a choice that others were faster with is made
-    /// again; more than a few are left for the next pass.
+    /// A message whose attempts all ended the process becomes a dead letter here, and a choice that another instance
+    /// took first is repeated. More than this many are left for the next pass.
     const MOST_CHOICES: usize = 10;
     let mut claim = Claimed::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
         let Some(chosen) = queries::next_endpoint(tx, channel, &terms, at)? else { break };
-        // Counted again under the lock: the choice was made on what was visible before it.
+        // Counted again under the lock: the choice was based on what was visible before it.
         if queries::leases(tx, &chosen.id, at)? >= chosen.leases(&terms) {
             continue;
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
-        let error = if found.tries() >= MAX_ATTEMPTS {
+        let error = if found.attempts() >= MAX_ATTEMPTS {
             found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned())
         } else {
-            match found.clone().claimed(chosen.standing()) {
+            match found.clone().claimed(chosen.health()) {
                 Ok(message) => {
-                    let until = lease(tx, terms.lease)?;
-                    queries::lease(tx, &found, until)?;
-                    queries::served(tx, &chosen.id, terms.now)?;
+                    queries::grant(tx, vec![found.id.clone()], terms.lease)?;
+                    queries::set_served(tx, &chosen.id, terms.now)?;
                     claim.message = Some(message);
                     break;
                 }
-                // Only this message is lost, and not every one that is sent after it.
+                // Only this message ends; the messages after it are sent.
                 Err(error) => rows::unreadable_row(&error),
             }
         };
@@ -168,8 +168,8 @@ fn record(
     now: Timestamp,
 ) -> Result<Recorded, TxError<Fault>> {
     let endpoint = queries::lock_endpoint(tx, &message.content.endpoint().0)?;
-    if let Some(meanwhile) = queries::meanwhile(tx, message)? {
-        return Ok(Recorded::Stale(meanwhile));
+    if let Some(stale) = queries::stale(tx, message)? {
+        return Ok(Recorded::Stale(stale));
     }
     let error = match outcome {
         SendOutcome::Failed(failure) => Some(failure.reason.as_str()),
@@ -182,28 +182,28 @@ fn record(
             Recorded::Ended(state)
         }
         Step::Again(at) => {
-            queries::again(tx, message, at, message.attempts, error)?;
+            queries::retry_at(tx, message, at, message.attempts, error)?;
             queries::hold_newer(tx, message, at)?;
             Recorded::Again(at)
         }
-        // As if it had not been claimed: else a few restarts would use up what was meant to last for days.
+        // As if it had not been claimed: otherwise a few restarts would use up the attempts that are meant for days.
         Step::Uncounted(at) => {
-            queries::again(tx, message, at, message.attempts.saturating_sub(1), error)?;
+            queries::retry_at(tx, message, at, message.attempts.saturating_sub(1), error)?;
             queries::hold_newer(tx, message, at)?;
             Recorded::Again(at)
         }
         Step::Disable => {
             queries::disable(tx, &endpoint.id, now)?;
-            // This one first: it may not be among those that have waited longest.
+            // This message first: it may not be among the longest waiting.
             queries::end(tx, message.id.as_str(), MessageState::Dead, error, now)?;
-            let why = format!("{DISABLED}: {}", error.unwrap_or("no reason"));
-            let others = queries::give_up_pending(tx, &endpoint.id, &why, millis(now), GIVEN_UP_AT_ONCE)?;
+            let reason = format!("{DISABLED}: {}", error.unwrap_or("no reason"));
+            let others = queries::end_pending(tx, &endpoint.id, &reason, millis(now), ENDED_AT_ONCE)?;
             Recorded::Disabled { others }
         }
     };
     match outcome {
         SendOutcome::Received(Receipt::Accepted) if endpoint.failures > 0 || endpoint.answered_at.is_none() => {
-            queries::set_well(tx, &endpoint.id, now)?;
+            queries::set_healthy(tx, &endpoint.id, now)?;
         }
         SendOutcome::Failed(failure) => {
             if let Finality::Again { after } = failure.finality {

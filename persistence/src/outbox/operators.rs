@@ -9,16 +9,16 @@ use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, Mes
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, engine_now, execute, first, load, on_backend};
+use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{millis, nearest_instant, word};
+use crate::stored::{count, millis, nearest_instant, word};
 
-/// To the letter as its index has it.
+/// The predicate of the index on dead letters, in the same words.
 const IS_DEAD: &str = "state = 'dead'";
-/// Why.
+/// The error of messages that an operator ends.
 const BY_HAND: &str = "given up by hand";
 
-/// $1 this database's time, $2 a name, $3 how many.
+/// $1 engine time, $2 an endpoint id, $3 a limit.
 const DESTINATIONS: &str = "\
     SELECT d.id, d.channel, d.failing_since, d.rest_until, d.disabled_at, \
       (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.state = 'pending') AS pending, \
@@ -27,29 +27,23 @@ const DESTINATIONS: &str = "\
       (SELECT COUNT(*) FROM delivery l WHERE l.destination = d.id AND l.leased_until > $1) AS leases \
     FROM destination d WHERE d.id";
 
-#[derive(QueryableByName)]
+/// The columns of [`DESTINATIONS`].
+type Columns = (Text, Text, Nullable<BigInt>, BigInt, Nullable<BigInt>, BigInt, BigInt, Nullable<BigInt>, BigInt);
+
+#[derive(Queryable)]
 struct Known {
-    #[diesel(sql_type = Text)]
     id: String,
-    #[diesel(sql_type = Text)]
     channel: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
     failing_since: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     rest_until: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     disabled_at: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     pending: i64,
-    #[diesel(sql_type = BigInt)]
     dead: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     oldest: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     leases: i64,
 }
 
-/// The newest first: ids sort by the time of their events. State by state, each read from the end of its index.
+/// Newest first: ids sort by the time of their events. Each state is read from the end of its index.
 pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> QueryResult<Vec<MessageSummary>> {
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
     let mut rows: Vec<DeliveryRow> = Vec::new();
@@ -82,12 +76,12 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
     summaries.filter_map(Result::transpose).collect()
 }
 
-fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> Option<Next> {
+fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<Next> {
     if row.state != MessageState::Pending.into_str() {
         return None;
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
-        return Some(Next::Leased(nearest_instant(until)));
+        return Some(Next::Leased(until.for_display()));
     }
     if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
         return Some(Next::GivenUp);
@@ -99,15 +93,14 @@ fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: i64) -> Option
 pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
     let at = engine_now(tx)?;
     let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
-    let query = Statement::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
-    let query = query.bigint(at).text(name).bigint(i64::from(limit));
+    let query = Statement::<Columns>::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
+    let query = query.engine_time(at).text(name).bigint(i64::from(limit));
     let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
 }
 
 impl Known {
     fn summary(self) -> QueryResult<EndpointSummary> {
-        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(EndpointSummary {
             channel: word(&self.channel)?,
             id: Endpoint(self.id),
@@ -125,7 +118,7 @@ impl Known {
 pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
     let at = engine_now(tx)?;
     let mut chosen = dead(tx, which, limit)?;
-    let room = limit.saturating_sub(u32::try_from(chosen.len()).unwrap_or(u32::MAX));
+    let room = limit.saturating_sub(count(chosen.len()));
     chosen.extend(match which {
         Selection::One(id) => with_older(tx, id.as_str(), at, room)?,
         Selection::Of(to) => waiting(tx, &to.0, Some(now), at, room)?,
@@ -150,18 +143,18 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         endpoints::asked_until.eq(0),
     ));
     execute!(tx, update)?;
-    // Still dead, or still waiting: someone else may have been there while this waited for the destination.
+    // Only if still dead or waiting: another transaction may have changed the message while this one waited for the
+    // endpoint.
     let is_dead = messages::state.eq(MessageState::Dead.into_str());
     let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
     let update = diesel::update(messages::table.filter(those)).set((
         messages::state.eq(MessageState::Pending.into_str()),
         messages::due_at.eq(millis(now)),
         messages::attempts.eq(0),
-        messages::leased_until.eq(None::<i64>),
+        messages::leased_until.eq(NO_LEASE),
         messages::ended_at.eq(None::<i64>),
     ));
-    let due = execute!(tx, update)?;
-    Ok(u32::try_from(due).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }
 
 pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
@@ -184,18 +177,18 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
         let order: String = on_backend!(tx, |conn| query.first(*conn))?;
         queries::release_newer(tx, id.as_str(), &order, to, now)?;
     }
-    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+    Ok(count(given_up))
 }
 
-/// Pending, and in nobody's hand.
+/// Pending, without a lease at the time `at`.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn is_waiting(at: i64) -> _ {
-    let is_free = messages::leased_until.is_null().or(messages::leased_until.le(at).assume_not_null());
+fn is_waiting(at: EngineTime) -> _ {
     let pending: &'static str = MessageState::Pending.into_str();
+    let is_free: queries::is_free = queries::is_free(at);
     messages::state.eq(pending).and(is_free)
 }
 
-/// What was given up, with where it was for.
+/// Dead letters, each with its endpoint.
 fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let (id, to) = match which {
         Selection::One(id) => (id.as_str(), ""),
@@ -212,8 +205,8 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
     load!(tx, dead)
 }
 
-/// One that waits, and the older ones of its order, which go first.
-fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec<(String, String)>> {
+/// A waiting message, and the older ones of its order, which go first.
+fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table.find(id).filter(is_waiting(at));
     let query = query.select((messages::order_id, messages::destination, messages::sequence));
     let found: Option<(String, String, i32)> = first!(tx, query)?;
@@ -228,12 +221,12 @@ fn with_older(tx: &mut Tx<'_>, id: &str, at: i64, limit: u32) -> QueryResult<Vec
     load!(tx, query)
 }
 
-/// What waits for a destination; that which is due already is left out if `after` says when.
+/// The messages that wait for an endpoint; with `after`, only those due later than that.
 fn waiting(
     tx: &mut Tx<'_>,
     to: &str,
     after: Option<Timestamp>,
-    at: i64,
+    at: EngineTime,
     limit: u32,
 ) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table

@@ -1,4 +1,4 @@
-//! SQL for deliveries and destinations.
+//! SQL for messages and endpoints.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,28 +13,31 @@ use domain::outbox::{
 };
 
 use super::rows::{DeliveryRow, DestinationRow, Ended};
-use crate::database::{Statement, Tx, constant, execute, first, load, lock, on_backend};
+use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{malformed, millis, word};
+use crate::stored::{count, malformed, millis, word};
 
-/// To the letter as the index of due deliveries has it, so that both engines know that it covers them.
+leases!(messages, attempts, claims);
+
+/// The predicate of the index on due messages, in the same words, so that both engines use the index.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
-/// Whose turn it is: served longest ago, not at rest, with something due that nobody has and that no older message of
-/// its order holds up, with a lease to spare, as [`Chosen::leases`] has it, and of a standing within reach. $1 channel,
-/// $2 the least trusted standing, $3 business time, $4 later than any rest from then on ends, $5 the latest failure after
-/// which a new event is a reason to try again, $6 this database's time, $7 leases.
+/// Selects the least recently served endpoint that is not backing off, has a due message without a lease and without
+/// an older pending message of its order, has fewer leases than [`Chosen::leases`], and whose health is within reach.
+/// $1 channel, $2 the worst health within reach, $3 business time, $4 later than any backoff that begins now ends, $5
+/// the latest failure after which a new event is a reason for an attempt, $6 engine time, $7 leases.
 ///
-/// The search walks from one destination with a pending message to the next, one probe of `delivery_due` each, and never
-/// sees a destination that has nothing pending. It needs no due time in the row of a destination, which every order would
-/// have to lock. `CROSS JOIN` is there for SQLite, which then joins in the order that is written.
+/// The query walks from one endpoint with a pending message to the next, with one probe of `delivery_due` each, and
+/// never visits an endpoint that has nothing pending. An endpoint's row needs no due time, which every order would
+/// have to lock. `CROSS JOIN` makes SQLite join in the written order.
 ///
-/// A rest that lasts until after $4 was set by a clock that was ahead, perhaps by years. A rest ends early, but not
-/// before the receiver asked for, when a message came due that was never tried since the last failure.
+/// A backoff that lasts longer than $4 was set by a clock that was ahead, perhaps by years. A backoff ends early when
+/// a message without an attempt became due since the last failure, but not before the time that the receiver asked
+/// for.
 ///
-/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` where one would write `EXISTS`: that Postgres would turn into a join, and read
-/// the whole backlog of a destination that takes nothing. `o.state || ''` keeps both engines from looking for the older
-/// messages of an order among all that is pending there: the index by event finds them at once.
+/// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, which Postgres would turn into a join that reads the whole
+/// backlog of a failing endpoint. `o.state || ''` keeps both engines from searching the older messages of an order
+/// among all pending ones: the index by event finds them at once.
 const NEXT_DESTINATION: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
       SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
@@ -58,7 +61,7 @@ const NEXT_DESTINATION: &str = "\
         < CASE WHEN d.failures > 0 THEN 1 ELSE $7 END \
     ORDER BY d.served_at, d.id LIMIT 1";
 
-/// What has waited longest there. $1 destination, $2 business time, $3 this database's time.
+/// Selects the longest waiting message of an endpoint. $1 endpoint, $2 business time, $3 engine time.
 const NEXT_DELIVERY: &str = "\
     SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
       AND (v.leased_until IS NULL OR v.leased_until <= $3) \
@@ -70,48 +73,31 @@ const DISABLED_WITH_PENDING: &str = "\
     SELECT d.id, d.disabled_at FROM destination d WHERE d.disabled_at > 0 \
       AND (SELECT 1 FROM delivery v WHERE v.destination = d.id AND v.state = 'pending' LIMIT 1) IS NOT NULL LIMIT 1";
 
-#[derive(QueryableByName)]
-struct Disabled {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = BigInt)]
-    disabled_at: i64,
-}
-
-#[derive(QueryableByName)]
-struct Named {
-    #[diesel(sql_type = Text)]
-    id: String,
-}
-
-/// A destination whose turn it is.
-#[derive(QueryableByName)]
+/// The endpoint that is served next.
+#[derive(Queryable)]
 pub(super) struct Chosen {
-    #[diesel(sql_type = Text)]
     pub id: String,
-    #[diesel(sql_type = Integer)]
     failures: i32,
-    #[diesel(sql_type = Nullable<BigInt>)]
     answered_at: Option<i64>,
 }
 
 impl Chosen {
-    pub(super) fn standing(&self) -> EndpointHealth {
-        EndpointHealth::of(self.answered_at.is_some(), u32::try_from(self.failures).unwrap_or(u32::MAX))
+    pub(super) fn health(&self) -> EndpointHealth {
+        EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
     }
 
-    /// How many leases it may have: one if it failed last time, so that those that hang do not take up everybody.
+    /// How many leases the endpoint may have: one after a failure, so that a hanging endpoint does not use up the
+    /// concurrency.
     pub(super) fn leases(&self, terms: &ClaimTerms) -> i64 {
         if self.failures > 0 { 1 } else { i64::from(terms.per_endpoint) }
     }
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
-    execute!(tx, diesel::insert_into(messages::table).values(row))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
 }
 
-/// Whether nothing may be sent there. Makes the destination known, without waiting for whoever works on it.
+/// Whether the endpoint is disabled. Creates the endpoint if needed, without waiting for its lock.
 pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
     let known: Option<Option<i64>> = first!(tx, query)?;
@@ -123,7 +109,7 @@ pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel
     Ok(known.flatten().is_some())
 }
 
-/// When the last of the order's pending messages to this destination is due.
+/// The latest due time of the order's pending messages to this endpoint.
 pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> QueryResult<Option<i64>> {
     let query = messages::table
         .filter(messages::order_id.eq(order.as_str()).and(messages::destination.eq(&to.0)))
@@ -132,14 +118,14 @@ pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> Que
     on_backend!(tx, |conn| query.first(*conn))
 }
 
-/// Locked until the transaction ends; other instances pass over it meanwhile.
+/// The next endpoint, locked until the transaction ends. Other instances skip it meanwhile.
 pub(super) fn next_endpoint(
     tx: &mut Tx<'_>,
     channel: Channel,
     terms: &ClaimTerms,
-    at: i64,
+    at: EngineTime,
 ) -> QueryResult<Option<Chosen>> {
-    // Left to itself SQLite would rather read all that is pending, and sort it.
+    // Without the hint SQLite reads and sorts all pending messages.
     static SQLITE: LazyLock<String> =
         LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
     static POSTGRES: LazyLock<String> = LazyLock::new(|| format!("{NEXT_DESTINATION} FOR UPDATE OF d SKIP LOCKED"));
@@ -147,53 +133,47 @@ pub(super) fn next_endpoint(
         Tx::Sqlite(_) => &SQLITE,
         Tx::Postgres(_) => &POSTGRES,
     };
-    let query = Statement::new(text)
+    let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(text)
         .text(channel.into_str())
         .integer(rank(terms.reach))
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
-        .bigint(at)
+        .engine_time(at)
         .bigint(i64::from(terms.per_endpoint));
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
-/// As [`NEXT_DESTINATION`] counts them.
-fn rank(standing: EndpointHealth) -> i32 {
-    match standing {
+/// The health as [`NEXT_DESTINATION`] counts it.
+fn rank(health: EndpointHealth) -> i32 {
+    match health {
         EndpointHealth::Proven => 0,
         EndpointHealth::New => 1,
         EndpointHealth::Failing => 2,
     }
 }
 
-pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: i64) -> QueryResult<i64> {
+pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
     let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
-pub(super) fn next_message(tx: &mut Tx<'_>, to: &str, now: Timestamp, at: i64) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
-    let next: Option<Named> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
+pub(super) fn next_message(
+    tx: &mut Tx<'_>,
+    to: &str,
+    now: Timestamp,
+    at: EngineTime,
+) -> QueryResult<Option<DeliveryRow>> {
+    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
+    let next: Option<String> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
-    let query = messages::table.find(next.id);
+    let query = messages::table.find(next);
     first!(tx, query.select(DeliveryRow::as_select()))
 }
 
-pub(super) fn lease(tx: &mut Tx<'_>, row: &DeliveryRow, until: i64) -> QueryResult<()> {
-    let update = diesel::update(messages::table.find(&row.id)).set((
-        messages::leased_until.eq(until),
-        messages::attempts.eq(row.attempts + 1),
-        messages::claims.eq(row.claims.saturating_add(1)),
-    ));
-    execute!(tx, update)?;
-    Ok(())
-}
-
-pub(super) fn served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+pub(super) fn set_served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
@@ -202,11 +182,11 @@ pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<Destinatio
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// What became of the message after this claim of it; `None` if the claim is the last one and has not come to an end.
-pub(super) fn meanwhile(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
+/// What happened to the message since this claim; `None` if the claim is the last one and is not recorded.
+pub(super) fn stale(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
     let query = messages::table.find(claimed.id.as_str());
     let query = query.select((messages::state, messages::leased_until, messages::claims));
-    let found: Option<(String, Option<i64>, i32)> = first!(tx, query)?;
+    let found: Option<(String, Option<EngineTime>, i32)> = first!(tx, query)?;
     let Some((state, leased_until, claims)) = found else { return Ok(Some(StaleClaim::Forgotten)) };
     Ok(match word(&state)? {
         MessageState::Pending if leased_until.is_none() => Some(StaleClaim::MadeDue),
@@ -224,12 +204,11 @@ pub(super) fn end(
     now: Timestamp,
 ) -> QueryResult<()> {
     let update = diesel::update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// Due again, with so many tries made. What was last wrong stays known when nothing new is.
-pub(super) fn again(
+/// Makes the message due again, with this number of attempts. The last error stays if there is no new one.
+pub(super) fn retry_at(
     tx: &mut Tx<'_>,
     claimed: &OutboxMessage,
     at: Timestamp,
@@ -239,21 +218,20 @@ pub(super) fn again(
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
     let update = diesel::update(messages::table.find(claimed.id.as_str())).set((
         messages::due_at.eq(millis(at)),
-        messages::leased_until.eq(None::<i64>),
+        messages::leased_until.eq(NO_LEASE),
         messages::attempts.eq(attempts),
         error.map(|error| messages::last_error.eq(error)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// Newer messages of the order wait with it, so that nobody looks at them in vain.
+/// Newer messages of the order wait with this one, so that no claim looks at them in vain.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
-/// Newer messages of the order need not wait any longer, but for what their own tries made them wait.
+/// Newer messages of the order become due, unless an attempt of their own failed.
 pub(super) fn release_newer(tx: &mut Tx<'_>, id: &str, order: &str, endpoint: &str, now: Timestamp) -> QueryResult<()> {
     move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, endpoint), now)
 }
@@ -268,20 +246,18 @@ fn move_newer(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
-    let update = Statement::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
-    execute!(tx, update)?;
-    Ok(())
+    let update = Statement::<()>::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
+    execute!(tx, update).map(drop)
 }
 
-/// Nothing is sent there any more.
+/// Stops sending to the endpoint.
 pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// Gives up at most `limit` of what is pending there, in whosever hand, what has waited longest first.
-pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
+/// Makes at most `limit` pending messages of the endpoint dead letters, leased or not, the longest waiting first.
+pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
     let pending = messages::table
         .filter(messages::destination.eq(to))
         .filter(constant::<Bool>(IS_PENDING))
@@ -291,22 +267,20 @@ pub(super) fn give_up_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, l
     let ids: Vec<String> = load!(tx, pending)?;
     let dead = Ended::new(MessageState::Dead, Some(error), at);
     let update = diesel::update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
-    let given_up = execute!(tx, update)?;
-    Ok(u32::try_from(given_up).unwrap_or(u32::MAX))
+    execute!(tx, update).map(count)
 }
 
-/// One that is disabled and has something pending all the same, and since when. Locked; other instances pass over it.
+/// A disabled endpoint with pending messages, and since when it is disabled. Locked; other instances skip it.
 pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
-    let query = Statement::new(match tx {
+    let query = Statement::<(Text, BigInt)>::new(match tx {
         Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
         Tx::Postgres(_) => format!("{DISABLED_WITH_PENDING} FOR UPDATE OF d SKIP LOCKED"),
     });
-    let chosen: Option<Disabled> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
-    Ok(chosen.map(|chosen| (chosen.id, chosen.disabled_at)))
+    on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
-/// It has taken something.
-pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
+/// The endpoint took a message.
+pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set((
         endpoints::failures.eq(0),
         endpoints::failing_since.eq(None::<i64>),
@@ -315,12 +289,11 @@ pub(super) fn set_well(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult
         endpoints::asked_until.eq(0),
         endpoints::answered_at.eq(millis(now)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// It failed, and is left alone until then: for `rest` of the shop's own accord, for `asked` because it asked. Zero is
-/// stored as no time at all: one by a clock that is ahead would be a rest.
+/// The endpoint failed and backs off: by `rest` as the shop decides, by `asked` as the receiver asked. Zero is stored
+/// as 0: a time by a clock that is ahead would be a backoff.
 pub(super) fn set_failing(
     tx: &mut Tx<'_>,
     to: &str,
@@ -335,8 +308,7 @@ pub(super) fn set_failing(
         endpoints::rest_until.eq(until(rest)),
         endpoints::asked_until.eq(until(asked)),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {
@@ -347,9 +319,7 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp,
         .limit(i64::from(limit))
         .select(messages::id);
     let ids: Vec<String> = load!(tx, ended)?;
-    // Still over: an operator may have revived it meanwhile.
+    // Only if still ended: an operator may have retried it meanwhile.
     let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.into_str()));
-    let delete = diesel::delete(messages::table.filter(over));
-    let forgotten = execute!(tx, delete)?;
-    Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    execute!(tx, diesel::delete(messages::table.filter(over))).map(count)
 }

@@ -1,4 +1,4 @@
-//! OutboxMessage rows. The body is the document of a webhook to the letter, or a letter as a document.
+//! Message and endpoint rows. The body is the exact document of a webhook, or an email message as a document.
 
 use diesel::prelude::*;
 use domain::clock::Timestamp;
@@ -9,10 +9,11 @@ use domain::outbox::{
     OutboxMessage, OutboxMessageId,
 };
 
+use crate::database::{EngineTime, NO_LEASE};
 use crate::schema::{delivery, destination};
-use crate::stored::{from_text, id, instant, malformed, millis, nearest_instant, to_text, word, written};
+use crate::stored::{exact_millis, from_text, id, instant, malformed, millis, nearest_instant, to_text, word};
 
-#[derive(Clone, Queryable, Selectable, Insertable)]
+#[derive(Clone, Default, Queryable, Selectable, Insertable)]
 #[diesel(table_name = delivery)]
 pub(super) struct DeliveryRow {
     pub id: String,
@@ -26,30 +27,30 @@ pub(super) struct DeliveryRow {
     pub occurred_at: i64,
     pub due_at: i64,
     pub attempts: i32,
-    pub leased_until: Option<i64>,
+    pub leased_until: Option<EngineTime>,
     pub ended_at: Option<i64>,
     pub last_error: Option<String>,
     pub claims: i32,
     pub caused_by: Option<String>,
 }
 
-/// What the end of a message sets, however it comes.
+/// What every end of a message sets.
 #[derive(AsChangeset)]
 #[diesel(table_name = delivery, treat_none_as_null = true)]
 pub(super) struct Ended<'e> {
     state: &'static str,
     ended_at: i64,
-    leased_until: Option<i64>,
+    leased_until: Option<EngineTime>,
     last_error: Option<&'e str>,
 }
 
 impl<'e> Ended<'e> {
     pub(super) fn new(state: MessageState, last_error: Option<&'e str>, ended_at: i64) -> Self {
-        Self { state: state.into_str(), ended_at, leased_until: None, last_error }
+        Self { state: state.into_str(), ended_at, leased_until: NO_LEASE, last_error }
     }
 }
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Default, Queryable, Selectable, Insertable)]
 #[diesel(table_name = destination)]
 pub(super) struct DestinationRow {
     pub id: String,
@@ -65,23 +66,12 @@ pub(super) struct DestinationRow {
 }
 
 impl DestinationRow {
-    /// One that nothing was sent to yet.
+    /// An endpoint without any attempt.
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
-        Self {
-            id: to.0.clone(),
-            channel: channel.into_str().to_owned(),
-            served_at: 0,
-            rest_until: 0,
-            failures: 0,
-            failing_since: None,
-            disabled_at: None,
-            failed_at: None,
-            answered_at: None,
-            asked_until: 0,
-        }
+        Self { id: to.0.clone(), channel: channel.into_str().to_owned(), ..Self::default() }
     }
 
-    /// Its failures up to now.
+    /// The failures since the last success.
     pub(super) fn streak(&self) -> QueryResult<Option<FailureStreak>> {
         let Some((first, last)) = self.failing_since.zip(self.failed_at) else { return Ok(None) };
         let failures = u32::try_from(self.failures).unwrap_or(0);
@@ -89,7 +79,7 @@ impl DestinationRow {
     }
 }
 
-/// A message of the order's event number `sequence`, due when that happened.
+/// A message about the order's event number `sequence`, due at the time of the event.
 pub(super) fn new(
     order: &Order,
     sequence: usize,
@@ -106,17 +96,13 @@ pub(super) fn new(
         event: notification.event.to_owned(),
         body: match &notification.content {
             Content::Webhook { document, .. } => document.clone(),
-            Content::Mail(letter) => to_text(letter)?,
+            Content::Mail(email) => to_text(email)?,
         },
         state: MessageState::Pending.into_str().to_owned(),
-        occurred_at: written(occurred_at)?,
+        occurred_at: exact_millis(occurred_at)?,
         due_at: millis(occurred_at),
-        attempts: 0,
-        leased_until: None,
-        ended_at: None,
-        last_error: None,
-        claims: 0,
         caused_by: Some(caused_by.to_string()),
+        ..DeliveryRow::default()
     })
 }
 
@@ -127,8 +113,8 @@ impl DeliveryRow {
         Self { due_at, ..self }
     }
 
-    /// Nobody would take it: it is kept for an operator to send when there is someone again.
-    pub(super) fn given_up_if(self, disabled: bool, now: Timestamp) -> Self {
+    /// With `disabled`, a dead letter, which an operator can retry later.
+    pub(super) fn dead_if(self, disabled: bool, now: Timestamp) -> Self {
         if !disabled {
             return self;
         }
@@ -140,18 +126,18 @@ impl DeliveryRow {
         }
     }
 
-    pub(super) fn tries(&self) -> u32 {
+    pub(super) fn attempts(&self) -> u32 {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The delivery with the try that this claim is for, to a destination of this standing. An error if this program
-    /// cannot read the row.
-    pub(super) fn claimed(self, standing: EndpointHealth) -> QueryResult<OutboxMessage> {
+    /// The message with the attempt that this claim is for, to an endpoint of this health. An error if this program cannot
+    /// read the row.
+    pub(super) fn claimed(self, health: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
             order: id(&self.order_id)?,
-            attempts: self.tries() + 1,
-            health: standing,
+            attempts: self.attempts() + 1,
+            health,
             claims: u32::try_from(self.claims).unwrap_or(0) + 1,
             caused_by: self.caused_by.as_deref().and_then(TraceContext::parse),
             occurred_at: instant(self.occurred_at)?,
@@ -163,8 +149,8 @@ impl DeliveryRow {
         })
     }
 
-    /// Without what is next: that takes more than the row. A row with an instant that cannot be read is shown with the
-    /// nearest one that can, and its error says so. `None` for a row whose ids cannot be read: it has no name to show.
+    /// The message without its next step, which depends on other rows. An unreadable time is shown as the nearest readable
+    /// one, and the error says so. `None` for a row with unreadable ids, which cannot be shown.
     pub(super) fn summary(self) -> QueryResult<Option<MessageSummary>> {
         let state = word(&self.state)?;
         let (Ok(id), Ok(order)) = (id(&self.id), id(&self.order_id)) else { return Ok(None) };
@@ -172,7 +158,7 @@ impl DeliveryRow {
         Ok(Some(MessageSummary {
             id,
             order,
-            attempts: self.tries(),
+            attempts: self.attempts(),
             state,
             endpoint: Endpoint(self.destination),
             event: self.event,
@@ -184,7 +170,7 @@ impl DeliveryRow {
     }
 }
 
-/// Why a message that cannot be read is given up.
+/// The error of a message that this program cannot read.
 pub(super) fn unreadable_row(error: &diesel::result::Error) -> String {
     format!("the stored message cannot be read: {error}")
 }

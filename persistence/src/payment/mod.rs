@@ -1,4 +1,4 @@
-//! Payment attempts, refunds, and the instruments that the simulated handler keeps on file.
+//! Payment attempts, refunds, and the stored instruments of the simulated handler.
 
 mod queries;
 mod refund;
@@ -17,7 +17,7 @@ use domain::payment::{
 use crate::database::{Database, Operation, Tx};
 use queries::Due;
 
-pub(crate) use queries::{capture_now, discard, insert, lock, settle, state};
+pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
 
 pub struct SqlAttemptStore {
@@ -43,7 +43,11 @@ impl AttemptStore for SqlAttemptStore {
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
         let op = Operation::repeatable_write("payment.record_unknown", "it sets what it would set again");
-        self.database.run(ctx, op, move |tx| Ok(queries::set_unknown(tx, &id, now)?))
+        self.database.run(ctx, op, move |tx| {
+            // The owner gives up the attempt. An attempt that was settled meanwhile stays settled.
+            let change = (AttemptState::Opened, AttemptState::Unknown);
+            Ok(queries::transition(tx, &id, change, Some(now))?)
+        })
     }
 
     fn claim_due(
@@ -77,7 +81,7 @@ impl AttemptStore for SqlAttemptStore {
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
         let op = Operation::repeatable_write("payment.record_captured", "it ends only what is held");
-        self.database.run(ctx, op, move |tx| Ok(queries::end_held(tx, &id, state)?))
+        self.database.run(ctx, op, move |tx| Ok(queries::transition(tx, &id, (AttemptState::Authorized, state), None)?))
     }
 
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
@@ -98,17 +102,17 @@ fn claim_authorized(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32
 const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn record_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
-    if !queries::note_event(tx, event, now)? {
+    if !queries::insert_event(tx, event, now)? {
         return Ok(false);
     }
-    queries::forget_events(tx, now - EVENTS_KEPT)?;
+    queries::delete_old_events(tx, now - EVENTS_KEPT)?;
     if let Some(reference) = &event.reference {
-        queries::hasten(tx, reference, now)?;
+        queries::make_due(tx, reference, now)?;
     }
     Ok(true)
 }
 
-/// The imported instruments of the simulated payment handler. A real gateway keeps its own vault.
+/// The imported instruments of the simulated payment handler. A real gateway has its own vault.
 #[derive(Clone)]
 pub struct SqlStoredInstruments {
     database: Database,
@@ -119,7 +123,7 @@ impl SqlStoredInstruments {
         Self { database }
     }
 
-    /// The credential of the instrument that `choice` names, if it is on file under the same handler.
+    /// The credential of the instrument that `choice` names, if it is stored under the same handler.
     pub fn credential(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         let (id, handler) = (choice.instrument.id.clone(), choice.instrument.handler.0.clone());
         let op = Operation::read("payment.stored_credential");

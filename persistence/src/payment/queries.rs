@@ -12,14 +12,15 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 
-use crate::database::{Tx, constant, engine_now, execute, first, lease, load, lock, lock_free, on_backend};
+use crate::database::{NO_LEASE, Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
 use crate::stored::{currency, id, instant, malformed, millis, word};
 
-/// The states that a background task looks at, to the letter as the index of due attempts has it: with parameters in
-/// their place, neither engine can know that the index covers them.
+lease_queue!(attempts as AttemptRow, checks);
+
+/// The predicates of the indexes on due attempts, in the same words.
 const IS_UNSETTLED: &str = "state IN ('opened', 'unknown')";
 const IS_HELD: &str = "state = 'authorized'";
 
@@ -39,7 +40,7 @@ struct AttemptRow {
 }
 
 impl AttemptRow {
-    /// The attempt, and the idempotency key that began it.
+    /// The attempt, and the idempotency key of its completion.
     fn into_attempt(self) -> QueryResult<(Attempt, String)> {
         let attempt = Attempt {
             id: id(&self.id)?,
@@ -55,7 +56,7 @@ impl AttemptRow {
     }
 }
 
-/// Its owner has it to itself for as long as `owned_for`.
+/// Stores an attempt with a lease of `owned_for` for its owner.
 pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_for: Duration) -> QueryResult<()> {
     let leased_until = lease(tx, owned_for)?;
     let values = (
@@ -71,17 +72,15 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
         attempts::due_at.eq(millis(attempt.created_at)),
         attempts::leased_until.eq(leased_until),
     );
-    execute!(tx, diesel::insert_into(attempts::table).values(values))?;
-    Ok(())
+    execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
 }
 
-/// Takes back what this transaction inserted.
+/// Deletes what this transaction inserted.
 pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
-    execute!(tx, diesel::delete(attempts::table.find(id.as_str())))?;
-    Ok(())
+    execute!(tx, diesel::delete(attempts::table.find(id.as_str()))).map(drop)
 }
 
-/// The attempt and the key that began it, locked until the transaction ends.
+/// The attempt and the idempotency key of its completion, locked until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<(Attempt, String)>> {
     let query = attempts::table.find(id.as_str());
     let row: Option<AttemptRow> = lock!(tx, query.select(AttemptRow::as_select()))?;
@@ -94,46 +93,38 @@ pub(crate) fn state(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<Option<Attem
     state.as_deref().map(word).transpose()
 }
 
-/// Nobody works on it any more; what is held is due again at `due_at`, and nothing else ever is.
-pub(crate) fn settle(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState, due_at: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(attempts::table.find(id.as_str())).set((
-        attempts::state.eq(state.into_str()),
-        attempts::due_at.eq(millis(due_at)),
-        attempts::leased_until.eq(None::<i64>),
+/// Moves an attempt from one state to another and ends its lease. Does nothing if the attempt is in another state. The
+/// due time matters only to unsettled and held attempts.
+pub(crate) fn transition(
+    tx: &mut Tx<'_>,
+    id: &AttemptId,
+    (from, to): (AttemptState, AttemptState),
+    due_at: Option<Timestamp>,
+) -> QueryResult<()> {
+    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(from.into_str()));
+    let update = diesel::update(target).set((
+        attempts::state.eq(to.into_str()),
+        due_at.map(|at| attempts::due_at.eq(millis(at))),
+        attempts::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// Something was shipped: what is held for it is to be captured now.
+/// Something was shipped: the payment that is held for it is captured now.
 pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
         .filter(attempts::state.eq(AttemptState::Authorized.into_str()));
     let update = diesel::update(held).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &PaymentReference) -> QueryResult<()> {
     let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
-/// Only from `opened`: whoever settled it meanwhile knows more. Its owner gives it up.
-pub(super) fn set_unknown(tx: &mut Tx<'_>, id: &AttemptId, now: Timestamp) -> QueryResult<()> {
-    let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(AttemptState::Opened.into_str()));
-    let update = diesel::update(target).set((
-        attempts::state.eq(AttemptState::Unknown.into_str()),
-        attempts::due_at.eq(millis(now)),
-        attempts::leased_until.eq(None::<i64>),
-    ));
-    execute!(tx, update)?;
-    Ok(())
-}
-
-/// Which attempts a background task looks at, to the letter as its index has it.
+/// The attempts that a background task claims.
 #[derive(Clone, Copy)]
 pub(super) enum Due {
     Unsettled,
@@ -147,64 +138,28 @@ pub(super) fn claim(
     length: Duration,
     limit: u32,
 ) -> QueryResult<Vec<Attempt>> {
-    let at = engine_now(tx)?;
-    let which = match due {
+    let is_due = match due {
         Due::Unsettled => {
-            bring_back(tx, now, limit)?;
+            // Checking a payment too early has no cost.
+            bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
             IS_UNSETTLED
         }
+        // A capture cannot be undone, and this clock may be the wrong one: a hold keeps its due time.
         Due::Held => IS_HELD,
     };
-    let query = attempts::table
-        .filter(constant::<Bool>(which).and(attempts::due_at.le(millis(now))))
-        .filter(attempts::leased_until.is_null().or(attempts::leased_until.le(at)))
-        .order(attempts::due_at)
-        .limit(i64::from(limit));
-    let rows: Vec<AttemptRow> = lock_free!(tx, query.select(AttemptRow::as_select()))?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let until = lease(tx, length)?;
-    let ids = attempts::table.filter(attempts::id.eq_any(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()));
-    let update = diesel::update(ids).set((attempts::leased_until.eq(until), attempts::checks.eq(attempts::checks + 1)));
-    execute!(tx, update)?;
-    let claimed = |row: AttemptRow| {
-        let (attempt, _) = row.into_attempt()?;
-        Ok(Attempt { checks: attempt.checks + 1, ..attempt })
-    };
-    rows.into_iter().map(claimed).collect()
+    let rows = claim_due(tx, is_due, now, length, limit)?;
+    rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
 }
 
-/// What is due later than the longest wait from now was put off by a clock that was ahead: a few of it are due now. To
-/// look at a payment too early costs nothing. What is held stays as it is: it may be this clock that is wrong, and what
-/// was captured too early cannot be undone.
-fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
-    let latest = millis(now + LONGEST_WAIT_UNSETTLED);
-    let too_late = attempts::table
-        .filter(constant::<Bool>(IS_UNSETTLED).and(attempts::due_at.gt(latest)))
-        .order(attempts::due_at)
-        .limit(i64::from(limit))
-        .select(attempts::id);
-    let ids: Vec<String> = lock_free!(tx, too_late)?;
-    if !ids.is_empty() {
-        let update = diesel::update(attempts::table.filter(attempts::id.eq_any(ids)));
-        execute!(tx, update.set(attempts::due_at.eq(millis(now))))?;
-    }
-    Ok(())
-}
-
-/// Only for whoever claimed it last, and not once it is settled.
+/// Makes a claimed attempt due at `at`, without a lease. Changes nothing after a later claim or a change of state.
 pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
-    let target = attempts::table
-        .find(claimed.id.as_str())
-        .filter(attempts::state.eq(claimed.state.into_str()).and(attempts::checks.eq(fence)));
-    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(None::<i64>)));
-    execute!(tx, update)?;
-    Ok(())
+    let target = fenced(claimed.id.as_str(), fence).filter(attempts::state.eq(claimed.state.into_str()));
+    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(NO_LEASE)));
+    execute!(tx, update).map(drop)
 }
 
-/// Whether the order that was placed for it still wants anything.
+/// Whether the order of this checkout still contains anything.
 pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
     let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
     let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();
@@ -212,16 +167,8 @@ pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool
     Ok(lines > 0)
 }
 
-pub(super) fn end_held(tx: &mut Tx<'_>, id: &AttemptId, state: AttemptState) -> QueryResult<()> {
-    let held = attempts::table.find(id.as_str()).filter(attempts::state.eq(AttemptState::Authorized.into_str()));
-    let update =
-        diesel::update(held).set((attempts::state.eq(state.into_str()), attempts::leased_until.eq(None::<i64>)));
-    execute!(tx, update)?;
-    Ok(())
-}
-
-/// False when it was noted before.
-pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
+/// Stores an event; false if it was stored before.
+pub(super) fn insert_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
     let values = (
         events::id.eq(&event.id),
         events::reference.eq(event.reference.as_ref().map(|reference| &reference.0)),
@@ -231,8 +178,8 @@ pub(super) fn note_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) 
     Ok(execute!(tx, insert)? == 1)
 }
 
-/// A few of the oldest: more than come in at the same time, so that they never pile up.
-pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
+/// Deletes a few of the oldest: more than can be added at the same time, so that events do not accumulate.
+pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
     const AT_ONCE: i64 = 10;
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
     let ids: Vec<String> = load!(tx, old)?;
@@ -242,14 +189,13 @@ pub(super) fn forget_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<(
     Ok(())
 }
 
-/// Due at once, if it is not settled; whoever has a lease on it keeps it.
-pub(super) fn hasten(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
+/// Makes an unsettled attempt due at once. A lease stays.
+pub(super) fn make_due(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
         .filter(constant::<Bool>(IS_UNSETTLED));
     let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 pub(super) fn stored_credential(tx: &mut Tx<'_>, id: &str, handler: &str) -> QueryResult<Option<Credential>> {

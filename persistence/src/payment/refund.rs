@@ -1,4 +1,4 @@
-//! Refunds: recorded under the lock of the payment they are taken from, so that their sum never exceeds it.
+//! Refunds, recorded under the lock of their payment, so that their sum never exceeds it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, Operation, Tx, TxError, constant, engine_now, execute, first, lease, lock_free, on_backend, refuse,
+    Database, NO_LEASE, Operation, Tx, TxError, constant, execute, first, lease_queue, on_backend, refuse,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
@@ -67,7 +67,9 @@ impl RefundStore for SqlRefundStore {
     }
 }
 
-/// To the letter as the index of due refunds has it.
+lease_queue!(refund as RefundRow, tries);
+
+/// The predicate of the index on due refunds, in the same words.
 const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
 
 #[derive(Queryable, Selectable)]
@@ -118,7 +120,7 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Fai
     })
 }
 
-/// What was given back of the payment, or is about to be.
+/// The sum of the payment's refunds that have succeeded or may still succeed.
 fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
     let query = refund::table
         .filter(refund::attempt_id.eq(wanted.attempt.as_str()).and(refund::state.ne("failed")))
@@ -127,43 +129,18 @@ fn refunded(tx: &mut Tx<'_>, wanted: &RefundWanted) -> QueryResult<Amount> {
 }
 
 fn claim(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Refund>> {
-    let at = engine_now(tx)?;
-    bring_back(tx, now, limit)?;
-    let query = refund::table
-        .filter(constant::<Bool>(IS_OPEN).and(refund::due_at.le(millis(now))))
-        .filter(refund::leased_until.is_null().or(refund::leased_until.le(at)))
-        .order(refund::due_at)
-        .limit(i64::from(limit));
-    let rows: Vec<RefundRow> = lock_free!(tx, query.select(RefundRow::as_select()))?;
-    let until = lease(tx, length)?;
-    let mut claimed = Vec::new();
-    for row in rows {
-        let update = diesel::update(refund::table.find(&row.id))
-            .set((refund::leased_until.eq(until), refund::tries.eq(row.tries + 1)));
-        execute!(tx, update)?;
+    bring_forward(tx, IS_OPEN, now + LONGEST_WAIT_REFUND, now, limit)?;
+    let rows = claim_due(tx, IS_OPEN, now, length, limit)?;
+    let claimed = |row: RefundRow| {
         let query = payment_attempt::table.find(&row.attempt_id).select(payment_attempt::reference);
         let reference: Option<String> = on_backend!(tx, |conn| query.first(*conn))?;
         let reference = reference.ok_or_else(|| malformed("a refund of a payment without a reference"))?;
-        claimed.push(RefundRow { tries: row.tries + 1, ..row }.into_refund(PaymentReference(reference))?);
-    }
-    Ok(claimed)
+        row.into_refund(PaymentReference(reference))
+    };
+    rows.into_iter().map(claimed).collect()
 }
 
-/// What is due later than the longest wait from now was put off by a clock that was ahead: a few of it are due now.
-fn bring_back(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<()> {
-    let too_late = refund::table
-        .filter(constant::<Bool>(IS_OPEN).and(refund::due_at.gt(millis(now + LONGEST_WAIT_REFUND))))
-        .order(refund::due_at)
-        .limit(i64::from(limit))
-        .select(refund::id);
-    let ids: Vec<String> = lock_free!(tx, too_late)?;
-    if !ids.is_empty() {
-        let update = diesel::update(refund::table.filter(refund::id.eq_any(ids)));
-        execute!(tx, update.set(refund::due_at.eq(millis(now))))?;
-    }
-    Ok(())
-}
-
+/// Records the state of a claimed refund. Changes nothing after a later claim, or once the refund has ended.
 fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.tries).map_err(|_| malformed("too many tries"))?;
     let (word, reason) = match state {
@@ -172,16 +149,14 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         RefundState::Succeeded => ("succeeded", None),
         RefundState::Failed(reason) => ("failed", Some(reason)),
     };
-    let target =
-        refund::table.find(claimed.id.as_str()).filter(refund::tries.eq(fence)).filter(constant::<Bool>(IS_OPEN));
+    let target = fenced(claimed.id.as_str(), fence).filter(constant::<Bool>(IS_OPEN));
     let update = diesel::update(target).set((
         refund::state.eq(word),
         refund::reason.eq(reason),
         refund::due_at.eq(millis(at)),
-        refund::leased_until.eq(None::<i64>),
+        refund::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update)?;
-    Ok(())
+    execute!(tx, update).map(drop)
 }
 
 impl RefundRow {

@@ -1,4 +1,4 @@
-//! A small catalogue, callers, and the requests they make.
+//! A small catalogue, callers, and their requests.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ use slog::Logger;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
-use super::said::Said;
+use super::logs::Logs;
 use super::{Shop, log, trace};
 
 pub const COMPLETE: &str = "checkout.complete";
-/// Long enough for anything that is not about time.
+/// Long enough for tests that are not about time.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const ALICE: &str = "https://alice.example/profile";
 pub const BOB: &str = "https://bob.example/profile";
 
-/// When everything happens, unless a test says otherwise.
+/// The time of everything, unless a test sets another.
 pub fn noon() -> Timestamp {
     datetime!(2026-06-01 12:00 UTC)
 }
@@ -49,10 +49,10 @@ pub fn caller(platform: &str, budget: Duration) -> RequestContext {
     logging(platform, budget, &log())
 }
 
-/// A caller, and what is logged on their behalf.
-pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Said) {
-    let said = Said::default();
-    (logging(platform, budget, &said.logger()), said)
+/// A caller, and the log lines of its requests.
+pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Logs) {
+    let logs = Logs::default();
+    (logging(platform, budget, &logs.logger()), logs)
 }
 
 fn logging(platform: &str, budget: Duration, log: &Logger) -> RequestContext {
@@ -66,7 +66,7 @@ pub fn alice() -> RequestContext {
     caller(ALICE, PATIENCE)
 }
 
-/// A platform that nobody registered.
+/// An unregistered platform.
 pub fn bob() -> RequestContext {
     caller(BOB, PATIENCE)
 }
@@ -159,7 +159,7 @@ pub fn request(lines: &[(&str, i64)]) -> CheckoutRequest {
     CheckoutRequest { lines: lines.iter().map(line).collect(), ..CheckoutRequest::default() }
 }
 
-/// A request that uses everything that can be asked for.
+/// A request with every member set.
 pub fn rich_request() -> CheckoutRequest {
     let to = DestinationId("home".into());
     CheckoutRequest {
@@ -191,7 +191,7 @@ pub fn instrument() -> Instrument {
     }
 }
 
-/// A claim of Alice's whose fingerprint is that of the first request under this key.
+/// A claim by Alice with the fingerprint of the first request under this key.
 pub fn claim(operation: &'static str, resource: &str, key: &str) -> KeyClaim {
     KeyClaim {
         principal: PlatformId(ALICE.to_owned()),
@@ -234,7 +234,7 @@ pub fn begin(id: &CheckoutId, key: &str) -> Begin {
         checkout: id.clone(),
         attempt: AttemptId::generate(noon()),
         instrument: Some(instrument()),
-        // Whoever looks for work left behind finds it at once.
+        // The lease ends at once, so that the next claim finds the attempt.
         owned_for: Duration::ZERO,
     }
 }
@@ -243,7 +243,7 @@ pub fn settlement(attempt: &Attempt, outcome: PaymentOutcome) -> Settlement {
     Settlement { attempt: attempt.id.clone(), outcome, now: noon() }
 }
 
-/// The checkout that an outcome is about.
+/// The checkout of an outcome.
 pub fn about(outcome: &Outcome) -> &Checkout {
     match outcome {
         Outcome::Checkout(checkout) | Outcome::Declined(checkout) => checkout,
@@ -251,7 +251,7 @@ pub fn about(outcome: &Outcome) -> &Checkout {
     }
 }
 
-/// Tells the buyer's platform of every event, and the buyer by mail of the first.
+/// Notifies the buyer's platform of every event, and the buyer by email of the first.
 pub struct Announce;
 
 impl NotificationComposer for Announce {
@@ -261,14 +261,14 @@ impl NotificationComposer for Announce {
         event: &OrderEvent,
         buyer: Option<&Buyer>,
     ) -> Result<Vec<Notification>, ComposeError> {
-        // Enough to tell which event it is of, and how the order stood then.
+        // Identifies the event and the state of the order at that time.
         let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
-        let letter = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
+        let email = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
             let text = || format!("Order {}", order.id);
             Content::Mail(EmailMessage { to: email.as_str().to_owned(), subject: text(), text: text(), html: text() })
         });
-        let contents = [Some(webhook), letter].into_iter().flatten();
+        let contents = [Some(webhook), email].into_iter().flatten();
         Ok(contents.map(|content| Notification { event: "order_changed", content }).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What every storage test stands on: a fresh database on one engine, a shop in it, and ways to look underneath.
+//! The kit of every storage test: a fresh database on one engine, a shop in it, and access to the rows.
 //!
 //! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (an admin url); `cargo xtask test` provides
 //! one. Without it each test of that half is reported as skipped.
@@ -6,8 +6,8 @@
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 
 pub mod data;
+pub mod logs;
 pub mod raw;
-pub mod said;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -18,12 +18,12 @@ use domain::context::{Stopwatch, TraceContext};
 use domain::fault::{Failure, Fault, FaultKind};
 use domain::outbox::NotificationComposer;
 use faultkit::provided::{self, POSTGRES};
+use logs::Logs;
 use persistence::{
     Database, DatabaseConfig, DatabaseUrl, Engine, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport,
     SqlKeyStore, SqlOrderStore, SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
 };
 use raw::Raw;
-use said::Said;
 use slog::{Discard, Logger, o};
 
 /// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
@@ -57,7 +57,7 @@ macro_rules! on_postgres {
     };
 }
 
-/// The same on a Postgres whose database orders text as people do and not by its bytes.
+/// The same on a Postgres whose database orders text by a language and not by its bytes.
 #[macro_export]
 macro_rules! on_collated_postgres {
     ($($test:ident),+ $(,)?) => {
@@ -71,7 +71,7 @@ macro_rules! on_collated_postgres {
     };
 }
 
-/// Runs one test on a runtime of its own.
+/// Runs one test on a separate runtime.
 pub fn run<F: Future<Output = ()>>(place: Place, test: impl FnOnce(Place) -> F) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    /// `None`, and the test is reported as skipped, when no server was given to test with.
+    /// `None` without a server; the test is then reported as skipped.
     pub fn postgres() -> Option<Self> {
         Self::postgres_with("")
     }
@@ -128,7 +128,7 @@ impl Place {
         &self.url
     }
 
-    /// Patient where a test does not ask for haste, so that a slow machine fails no test.
+    /// Long limits by default, so that a slow machine fails no test.
     pub fn config(&self) -> DatabaseConfig {
         config(&self.url)
     }
@@ -142,12 +142,12 @@ impl Place {
         Raw::connect(&self.url)
     }
 
-    /// A shop that sells what [`data::catalogue`] lists.
+    /// A shop that sells [`data::catalogue`].
     pub async fn shop(&self) -> Shop {
         self.shop_with(|_| ()).await
     }
 
-    /// The same, opened anew with other settings once it is stocked: its pool is empty.
+    /// The same shop, opened again with other settings after it is stocked: its pool is empty.
     pub async fn shop_with(&self, change: impl FnOnce(&mut DatabaseConfig)) -> Shop {
         let stocked = Shop::on(self.open());
         stocked.database.migrate().expect("a schema");
@@ -189,16 +189,16 @@ pub fn open(config: DatabaseConfig) -> Database {
     Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
 }
 
-/// Where everything is logged to, in a test binary that looks at all of it.
-static RECORDER: Mutex<Option<Said>> = Mutex::new(None);
+/// The log of all places, in a test binary that reads it.
+static RECORDER: Mutex<Option<Logs>> = Mutex::new(None);
 
-pub fn record_logs(recorder: Option<Said>) {
+pub fn record_logs(recorder: Option<Logs>) {
     *RECORDER.lock().expect("a recorder") = recorder;
 }
 
 pub fn log() -> Logger {
     match &*RECORDER.lock().expect("a recorder") {
-        Some(said) => said.logger(),
+        Some(logs) => logs.logger(),
         None => Logger::root(Discard, o!()),
     }
 }
@@ -242,7 +242,7 @@ impl Shop {
     }
 }
 
-/// Waits for something that is about to become true. The deadline only keeps a broken test from hanging.
+/// Waits until a condition holds. The deadline only keeps a broken test from hanging.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let watch = Stopwatch::start();
     while !holds() {
@@ -252,7 +252,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub trait Expected {
-    /// The fault that this must have ended in.
+    /// The fault of a result that must be one.
     fn fault(self) -> Fault;
 }
 
@@ -271,7 +271,7 @@ impl<T: std::fmt::Debug, R: std::fmt::Debug> Expected for Result<T, Failure<R>> 
     }
 }
 
-/// The refusal that this must have ended in.
+/// The refusal of a result that must be one.
 pub fn refusal<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, Failure<R>>) -> R {
     match result.expect_err("a refusal") {
         Failure::Refused(refusal) => refusal,
@@ -279,7 +279,7 @@ pub fn refusal<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, Failure
     }
 }
 
-/// Another writer was faster, or everyone was busy: the same request may be sent again.
+/// Another writer was faster, or the shop was busy: the same request may be sent again.
 pub fn is_worth_repeating<T>(result: &Result<T, Failure<CheckoutRefusal>>) -> bool {
     matches!(result, Err(Failure::Fault(fault))
         if matches!(fault.kind(), FaultKind::Contention | FaultKind::Unavailable))

@@ -1,4 +1,4 @@
-//! Connections beside the shop's own: to hold locks, to look at rows, to break things.
+//! Connections beside the shop's: to hold locks, to read rows, to break things.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -39,7 +39,7 @@ impl Raw {
             Some(path) => Self::Sqlite(SqliteConnection::establish(path).expect("a connection")),
             None => Self::Postgres(PgConnection::establish(url).expect("a connection")),
         };
-        // What a test says on its own behalf is none of the product's statements.
+        // Statements of a test are not statements of the product.
         match &mut raw {
             Self::Sqlite(conn) => {
                 conn.set_instrumentation(None::<Box<dyn diesel::connection::Instrumentation>>);
@@ -72,7 +72,7 @@ impl Raw {
         row.value
     }
 
-    /// The column `value` of what `sql` selects.
+    /// The column `value` of the rows that `sql` selects.
     pub fn texts(&mut self, sql: &str) -> Vec<String> {
         let rows: Vec<TextRow> = match self {
             Self::Sqlite(conn) => diesel::sql_query(sql).load(conn),
@@ -82,7 +82,7 @@ impl Raw {
         rows.into_iter().map(|row| row.value).collect()
     }
 
-    /// The lines of what `explain` explains.
+    /// The lines of the plan.
     pub fn plan(&mut self, explain: &str) -> Vec<String> {
         match self {
             Self::Sqlite(conn) => {
@@ -104,7 +104,7 @@ impl Raw {
         })
     }
 
-    /// Those that the migrations made.
+    /// The tables that the migrations create.
     pub fn product_tables(&mut self) -> Vec<String> {
         let own = |name: &String| !name.starts_with("__diesel") && !name.starts_with("sqlite_");
         let sql = match self {
@@ -114,7 +114,7 @@ impl Raw {
         self.texts(sql).into_iter().filter(own).collect()
     }
 
-    /// The columns of a table, in no order that means anything.
+    /// The columns of a table, in any order.
     pub fn columns(&mut self, table: &str) -> Vec<String> {
         let sql = match self {
             Self::Sqlite(_) => format!("SELECT name AS value FROM pragma_table_info('{table}')"),
@@ -136,8 +136,8 @@ impl Raw {
         (of("on_hand"), of("held"))
     }
 
-    /// All that is stored, of every table and column that the catalog names. Equal before and after means that nothing
-    /// happened.
+    /// All rows of every table and column in the engine's catalog. Equal states before and after show that nothing
+    /// changed.
     pub fn state(&mut self) -> Vec<String> {
         let mut state = Vec::new();
         for table in self.product_tables() {
@@ -165,14 +165,14 @@ impl Raw {
         self.execute("ROLLBACK");
     }
 
-    /// How many other sessions of this Postgres database wait for a lock.
+    /// The number of other sessions of this Postgres database that wait for a lock.
     pub fn waiting(&mut self) -> i64 {
         self.number(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
     }
 
-    /// Ends all other sessions of this Postgres database and says how many there were.
+    /// Ends all other sessions of this Postgres database and returns their number.
     pub fn terminate_others(&mut self) -> i64 {
         self.number(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \

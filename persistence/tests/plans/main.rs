@@ -1,8 +1,8 @@
-//! No statement of the product reads a table from end to end.
+//! No statement of the product reads a whole table.
 //!
-//! A tour of every port records the statements as they are sent; each engine is then asked how it would run them. A
-//! new statement is thereby checked by being used. What may scan is named below, with the reason. A binary of its own,
-//! since the recorder hears every connection of the process.
+//! A tour of every port records the statements as they are sent, and each engine is asked for their plans. A new
+//! statement is checked because the tour uses it. The statements that may scan are named below, with the reason. This
+//! is a separate binary, because the recorder sees every connection of the process.
 
 #![allow(clippy::disallowed_methods, reason = "tests read where Postgres is")]
 
@@ -18,12 +18,12 @@ use std::time::Duration;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
 use kit::data::{noon, task};
+use kit::logs::Logs;
 use kit::raw::Raw;
-use kit::said::Said;
 use kit::{Place, Shop};
 use persistence::Engine;
 
-/// Statements that read all of a table, as they begin, and why they may.
+/// Statements that may read a whole table, by the text after their first table, and why.
 const MAY_SCAN: &[(&str, &str)] = &[
     ("__diesel_schema_migrations", "a few rows, for ever"),
     ("sqlite_master", "a few rows, in memory"),
@@ -36,10 +36,11 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
 ];
 
-/// The highest estimate for a statement among some thousand rows: an index look-up costs 8, a whole table some hundreds.
+/// The highest estimate for a statement among some thousand rows: an index lookup costs 8, a whole table some
+/// hundreds.
 const MOST: f64 = 150.0;
 
-/// Statements that may cost more, by a part of them, and why.
+/// Statements that may cost more, by a part of their text, and why.
 const MAY_COST: &[(&str, &str)] = &[
     ("FROM destination d", "one look for each destination, of an operator"),
     ("WITH RECURSIVE waiting", "one look for each destination with a pending message"),
@@ -51,7 +52,7 @@ const MAY_COST: &[(&str, &str)] = &[
     ("FROM platform", "as many rows as the operator approved"),
 ];
 
-/// Indexes without which the planner finds no statement dear, in the order of their names, and why they are there.
+/// Indexes without which the planner finds no statement expensive, ordered by name, and why they exist.
 const MAY_BE_MISSED: [(&str, &str); 7] = [
     ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
     ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
@@ -62,7 +63,7 @@ const MAY_BE_MISSED: [(&str, &str); 7] = [
     ("variant_by_product", "for the reference of a product, when one is deleted by hand"),
 ];
 
-static HEARD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// One tour at a time, so that each engine is asked about its own dialect.
 static TOUR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -71,50 +72,50 @@ fn recorder() -> Option<Box<dyn Instrumentation>> {
         if let InstrumentationEvent::StartQuery { query, .. } = event {
             let text = query.to_string();
             let statement = text.split(" -- binds:").next().unwrap_or_default().trim().to_owned();
-            HEARD.lock().expect("heard").insert(statement);
+            RECORDED.lock().expect("not poisoned").insert(statement);
         }
     }))
 }
 
-/// What was said to read or change rows. Inserts find their place by the key.
-fn heard() -> Vec<String> {
-    let all = std::mem::take(&mut *HEARD.lock().expect("heard"));
+/// The recorded statements that read or change rows. Inserts find their place by the key.
+fn recorded_statements() -> Vec<String> {
+    let all = std::mem::take(&mut *RECORDED.lock().expect("not poisoned"));
     let reads =
         |statement: &String| ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb));
     all.into_iter().filter(reads).collect()
 }
 
-on_sqlite!(every_statement_uses_an_index, claim_visits_no_destination_without_a_pending_message);
+on_sqlite!(every_statement_uses_an_index, claim_visits_no_endpoint_without_a_pending_message);
 on_postgres!(
     every_statement_uses_an_index,
-    no_statement_is_dear_and_without_any_index_one_is,
-    claim_visits_no_destination_without_a_pending_message,
+    no_statement_is_expensive_until_an_index_is_dropped,
+    claim_visits_no_endpoint_without_a_pending_message,
 );
 
 async fn every_statement_uses_an_index(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
-    let (statements, said) = toured(&place).await;
-    judge(&place, &statements, &said);
+    let (statements, logs) = toured(&place).await;
+    judge(&place, &statements, &logs);
 }
 
-/// The statements of a tour, and what was logged.
-async fn toured(place: &Place) -> (Vec<String>, Said) {
+/// The statements of a tour, and its log.
+async fn toured(place: &Place) -> (Vec<String>, Logs) {
     let shop = place.shop().await;
     drop(shop);
-    let said = Said::default();
-    kit::record_logs(Some(said.clone()));
+    let logs = Logs::default();
+    kit::record_logs(Some(logs.clone()));
     set_default_instrumentation(recorder).expect("a recorder");
     let shop = Shop::on(place.open());
     tour::tour(&shop).await;
     drop(shop);
     set_default_instrumentation(|| None).expect("no recorder");
     kit::record_logs(None);
-    (heard(), said)
+    (recorded_statements(), logs)
 }
 
-fn judge(place: &Place, statements: &[String], said: &Said) {
-    // The tour has been everywhere: each transaction of the ports was run, and each table was asked.
-    let ended = said.lines();
+fn judge(place: &Place, statements: &[String], logs: &Logs) {
+    // The tour is complete: it ran each transaction of the ports and used each table.
+    let ended = logs.lines();
     for operation in operations() {
         assert!(
             ended.iter().any(|line| line.contains("transaction ended") && line.contains(&format!("op={operation}"))),
@@ -123,10 +124,10 @@ fn judge(place: &Place, statements: &[String], said: &Said) {
     }
     let mut raw = place.raw();
     for table in raw.product_tables() {
-        assert!(statements.iter().any(|statement| statement.contains(&table)), "nothing was heard of {table}");
+        assert!(statements.iter().any(|statement| statement.contains(&table)), "no statement uses {table}");
     }
 
-    let mut excused = BTreeSet::new();
+    let mut excepted = BTreeSet::new();
     let mut scanning = Vec::new();
     for statement in statements {
         let plan = explain(&mut raw, place.engine(), statement);
@@ -134,18 +135,18 @@ fn judge(place: &Place, statements: &[String], said: &Said) {
             continue;
         }
         match MAY_SCAN.iter().find(|(what, _)| first_table(statement).starts_with(what)) {
-            Some((what, _)) => drop(excused.insert(*what)),
+            Some((what, _)) => drop(excepted.insert(*what)),
             None => scanning.push(format!("{statement}\n{}", plan.join("\n"))),
         }
     }
     assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
-    // An excuse that nobody needs is deleted, before someone relies on it. Postgres, kept from scanning, needs fewer.
-    let unneeded: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excused.contains(what)).collect();
-    assert!(unneeded.is_empty() || place.engine() == Engine::Postgres, "{unneeded:?}");
+    // An exception that is no longer needed is removed. On Postgres, which is kept from scanning, fewer are needed.
+    let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what)).collect();
+    assert!(unused.is_empty() || place.engine() == Engine::Postgres, "{unused:?}");
 }
 
-/// Thousands of destinations have nothing to receive. A claim costs what it costs without them.
-async fn claim_visits_no_destination_without_a_pending_message(place: Place) {
+/// The cost of a claim does not depend on thousands of endpoints without pending messages.
+async fn claim_visits_no_endpoint_without_a_pending_message(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
     drop(place.shop().await);
     place.raw().execute(
@@ -163,7 +164,7 @@ async fn claim_visits_no_destination_without_a_pending_message(place: Place) {
     set_default_instrumentation(|| None).expect("no recorder");
 
     let (mut raw, engine) = (place.raw(), place.engine());
-    let choice = heard().into_iter().find(|statement| statement.contains("WITH RECURSIVE waiting"));
+    let choice = recorded_statements().into_iter().find(|statement| statement.contains("WITH RECURSIVE waiting"));
     let choice = choice.expect("a statement that chooses");
     let plan = explain(&mut raw, engine, &choice);
     assert!(!scans(engine, &plan), "{plan:#?}");
@@ -173,7 +174,7 @@ async fn claim_visits_no_destination_without_a_pending_message(place: Place) {
     }
 }
 
-/// Rows of the table of destinations that Postgres reads for this choice, with the planner left to itself.
+/// The endpoint rows that Postgres reads for this choice, with the planner's default settings.
 fn visited(raw: &mut Raw, choice: &str) -> u64 {
     raw.execute("RESET enable_seqscan; RESET plan_cache_mode");
     raw.execute(&format!("PREPARE asked AS {choice}"));
@@ -189,18 +190,19 @@ fn visited(raw: &mut Raw, choice: &str) -> u64 {
     let removed = plan[at + 1..].iter().take_while(|line| !line.contains("->"));
     let removed = removed.filter_map(|line| number(line, "Rows Removed by Filter: ")).sum::<f64>();
     let loops = loops.unwrap_or_else(|| panic!("{plan:#?}"));
-    // Rows are told as a mean of the loops, rounded: many loops over few rows are many probes.
+    // Postgres reports rows as a rounded mean of the loops: many loops over few rows are many probes.
     ((rows.unwrap_or_else(|| panic!("{plan:#?}")) + removed) * loops).max(loops).round() as u64
 }
 
-/// Among many rows no statement costs much; and when one index after the other is dropped, some statement does. Else the
-/// index is not needed, or serves a statement that the tour does not send. Unique ones are there for the rule.
-async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
+/// Among many rows no statement is expensive, and dropping any one index makes some statement expensive. Otherwise
+/// the index is not needed, or serves a statement that the tour does not send. Unique indexes enforce a rule and are
+/// not checked.
+async fn no_statement_is_expensive_until_an_index_is_dropped(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
     let (statements, _) = toured(&place).await;
     let mut raw = place.raw();
     multiply(&mut raw);
-    let dear = |raw: &mut Raw| {
+    let expensive = |raw: &mut Raw| {
         let costs = |statement: &str| !MAY_COST.iter().any(|(what, _)| statement.replace('"', "").contains(what));
         let scanned = |statement: &str| !MAY_SCAN.iter().any(|(what, _)| first_table(statement).starts_with(what));
         let judged = statements.iter().filter(|statement| {
@@ -210,7 +212,7 @@ async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
         });
         judged.cloned().collect::<Vec<_>>()
     };
-    let found = dear(&mut raw);
+    let found = expensive(&mut raw);
     assert!(found.is_empty(), "these cost too much among many rows:\n\n{}", found.join("\n\n"));
     let mut unnoticed = Vec::new();
     let indexes = "SELECT CAST(c.relname AS TEXT) AS value FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
@@ -218,7 +220,7 @@ async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
         AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid) ORDER BY 1";
     for index in raw.texts(indexes) {
         raw.execute(&format!("BEGIN; DROP INDEX {index}"));
-        if dear(&mut raw).is_empty() {
+        if expensive(&mut raw).is_empty() {
             unnoticed.push(index);
         }
         raw.release();
@@ -226,7 +228,7 @@ async fn no_statement_is_dear_and_without_any_index_one_is(place: Place) {
     assert_eq!(unnoticed, MAY_BE_MISSED.map(|(index, _)| index), "without these no statement costs much");
 }
 
-/// Copies the rows of each table with other names until it pays to look for them by an index.
+/// Copies the rows of each table with other names until an index pays.
 fn multiply(raw: &mut Raw) {
     const COPIES: u32 = 1_000;
     raw.execute("SET session_replication_role = replica");
@@ -256,7 +258,7 @@ fn multiply(raw: &mut Raw) {
     raw.execute("ANALYZE");
 }
 
-/// What the planner expects of a plan, for any parameters.
+/// The planner's estimate for any parameters.
 fn cost(plan: &[String]) -> f64 {
     let expected =
         plan[0].split("..").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|cost| cost.parse().ok());
@@ -287,7 +289,7 @@ fn operations() -> BTreeSet<String> {
     found
 }
 
-/// From the name of the table on, unquoted.
+/// The text from the name of the first table on, unquoted.
 fn first_table(statement: &str) -> String {
     let plain = statement.replace(['`', '"'], "");
     let from = if plain.starts_with("UPDATE ") { "UPDATE " } else { " FROM " };
@@ -298,7 +300,7 @@ fn explain(raw: &mut Raw, engine: Engine, statement: &str) -> Vec<String> {
     match engine {
         Engine::Sqlite => raw.plan(&format!("EXPLAIN QUERY PLAN {statement}")),
         Engine::Postgres => {
-            // For any parameters, as a prepared statement comes to be run; and a scan only where nothing else is left.
+            // With any parameters, as for a prepared statement, and with a scan only where nothing else is possible.
             raw.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
             raw.execute(&format!("PREPARE asked AS {statement}"));
             let parameters = raw.number("SELECT cardinality(parameter_types) FROM pg_prepared_statements");
@@ -314,7 +316,8 @@ fn explain(raw: &mut Raw, engine: Engine, statement: &str) -> Vec<String> {
 fn scans(engine: Engine, plan: &[String]) -> bool {
     let lines_with = |what: &str| plan.iter().filter(|line| line.contains(what)).count();
     match engine {
-        // A `CONSTANT ROW` is no table: the statement only computes. `w` is what a recursive statement has found so far.
+        // A `CONSTANT ROW` is not a table: the statement only computes. `w` is the result of a recursive statement so
+        // far.
         Engine::Sqlite => plan.iter().any(|line| {
             let what = line.trim_start().strip_prefix("SCAN ");
             what.is_some_and(|what| !what.starts_with("CONSTANT ROW") && what != "w")

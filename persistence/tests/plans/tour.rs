@@ -1,4 +1,4 @@
-//! Calls every method of every port once or more, so that each statement of the product is sent.
+//! Calls every method of every port at least once, so that each statement of the product is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,16 @@ use domain::platform::{PinnedPlatform, PlatformStore};
 use domain::secret::Secret;
 use domain::signing::{KeyStore, SigningKey};
 
-/// Everything the ports can do, once.
+/// Calls everything that the ports offer.
 pub async fn tour(shop: &Shop) {
     sell(shop).await;
-    tell(shop).await;
-    give_back(shop).await;
+    deliver(shop).await;
+    refund(shop).await;
     approve_and_sign(shop).await;
 }
 
-/// What becomes of messages: each end once.
-async fn tell(shop: &Shop) {
+/// Ends messages in each way.
+async fn deliver(shop: &Shop) {
     let (book, ctx) = (&shop.deliveries, task());
     let terms =
         ClaimTerms { now: noon() + hours(1), lease: Duration::ZERO, per_endpoint: 4, reach: EndpointHealth::Failing };
@@ -72,13 +72,13 @@ async fn tell(shop: &Shop) {
         book.give_up(&ctx, which.clone(), now, 10).await.expect("given up");
         book.retry(&ctx, which, now, 10).await.expect("tried again");
     }
-    // What never comes to an end.
+    // Attempts that never end.
     let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").message;
     while claims().await.is_some() {}
     book.forget(&ctx, now + hours(1), now + hours(1), 10).await.expect("forgotten");
 }
 
-async fn give_back(shop: &Shop) {
+async fn refund(shop: &Shop) {
     let (_, attempt) = shop.begun(&[("book", 1)], "g1").await;
     let (attempts, refunds, ctx) = (&shop.attempts, &shop.refunds, task());
     attempts.record_reference(&ctx, attempt.id.clone(), PaymentReference("r2".into())).await.expect("recorded");
@@ -129,7 +129,7 @@ async fn sell(shop: &Shop) {
     };
     let batch = Batch { stock: vec![stock("song", 10)], addresses: vec![address], ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");
-    // A large one is checked before it is stored.
+    // A large import is checked before it is stored.
     let many: Vec<_> = (0..=Batch::ATOMIC_ROWS).map(|number| product(&format!("part-{number}"), 1, false)).collect();
     let batch = Batch { products: many, ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");
@@ -147,18 +147,18 @@ async fn sell(shop: &Shop) {
     let choice = PaymentChoice { instrument: instrument(), credential: None };
     shop.instruments.credential(&alice(), &choice).await.expect("read");
     let (_, attempt) = shop.begin(&id, "k5").await;
-    book.begin_completion(&alice(), begin(&id, "k5")).await.expect("standing");
+    book.begin_completion(&alice(), begin(&id, "k5")).await.expect("state");
     let attempts = &shop.attempts;
     attempts.record_reference(&task(), attempt.id.clone(), PaymentReference("r".into())).await.expect("recorded");
     attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
-    book.completion(&alice(), claim(COMPLETE, id.as_str(), "k5"), id.clone()).await.expect("standing");
+    book.completion(&alice(), claim(COMPLETE, id.as_str(), "k5"), id.clone()).await.expect("state");
     let hour = Duration::from_secs(3_600);
     let claimed = attempts.claim_due(&task(), noon(), hour, 10).await.expect("claimed");
     attempts.postpone(&task(), &claimed[0], noon() + hours(1)).await.expect("postponed");
     assert_eq!(attempts.claim_due(&task(), noon(), Duration::ZERO, 10).await.expect("brought back").len(), 1);
     attempts.claim_authorized(&task(), noon(), hour, 10).await.expect("claimed");
     let event = GatewayEvent { id: "event".into(), reference: Some(PaymentReference("r".into())) };
-    attempts.record_event(&task(), event, noon()).await.expect("heeded");
+    attempts.record_event(&task(), event, noon()).await.expect("recorded");
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     let (_, never) = shop.begun(&[("song", 1)], "k6").await;

@@ -1,7 +1,7 @@
-//! What earlier programs stored is read by this one.
+//! This program reads what earlier releases stored.
 //!
-//! `tests/golden/<format>/shop.json` is a whole shop, every table of it, as the program of that format stored it. A set
-//! is never changed: it stands for the databases that exist. `cargo xtask golden` writes the set of the current format.
+//! `tests/golden/<format>/shop.json` is a whole shop, every table of it, as the release of that format stored it. A
+//! set is never changed: it represents existing databases. `cargo xtask golden` writes the set of the current format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,11 +32,11 @@ const REMEDY: &str = "\nWhat is stored has another shape than that of the newest
     `cargo xtask golden`, and commit the new set beside the old ones. Never change a set of a released format; one that was never released may \
     be deleted and written anew.";
 
-/// Where a new set is written to, when one is asked for.
+/// The file that a new set is written to, if one is requested.
 const WRITE: &str = "XTASK_GOLDEN";
 
 type Row = BTreeMap<String, Value>;
-/// Tables in the order in which they were made, so that what a row refers to is there before it.
+/// Tables in the order of their creation, so that referenced rows come first.
 type Set = Vec<(String, Vec<Row>)>;
 
 fn directory() -> PathBuf {
@@ -61,12 +61,12 @@ fn sets() -> Vec<(u64, Set)> {
 
 /// The documents are the same on both engines.
 mod shape {
-    use super::what_is_stored_has_the_shape_of_the_newest_golden_set;
-    crate::on_sqlite!(what_is_stored_has_the_shape_of_the_newest_golden_set);
+    use super::stored_documents_have_the_shape_of_the_newest_golden_set;
+    crate::on_sqlite!(stored_documents_have_the_shape_of_the_newest_golden_set);
 }
-crate::on_both_engines!(every_golden_set_is_read_and_worked_on);
+crate::on_both_engines!(every_golden_set_is_read_and_changed);
 
-async fn what_is_stored_has_the_shape_of_the_newest_golden_set(place: Place) {
+async fn stored_documents_have_the_shape_of_the_newest_golden_set(place: Place) {
     let shop = place.shop().await;
     history(&shop).await;
     drop(shop);
@@ -87,13 +87,13 @@ async fn what_is_stored_has_the_shape_of_the_newest_golden_set(place: Place) {
     assert!(missing.is_empty() && added.is_empty(), "gone: {missing:#?}\nnew: {added:#?}{REMEDY}");
 }
 
-async fn every_golden_set_is_read_and_worked_on(place: Place) {
+async fn every_golden_set_is_read_and_changed(place: Place) {
     let another = || match place.engine() {
         Engine::Sqlite => Place::sqlite(),
         Engine::Postgres => Place::postgres().expect("a server"),
     };
     for (_, set) in sets() {
-        // Each in a database of its own.
+        // Each in a separate database.
         let place = another();
         let shop = Shop::on(place.open());
         shop.database.migrate().expect("a schema");
@@ -103,14 +103,14 @@ async fn every_golden_set_is_read_and_worked_on(place: Place) {
     }
 }
 
-/// A shop in which everything that is stored as a document was stored.
+/// A shop that has stored every kind of document.
 async fn history(shop: &Shop) {
     let checkouts = &shop.checkouts;
     let rich = |key| {
         let new = new_checkout(rich_request());
         async move { about(&checkouts.create(&alice(), create(key), new).await.expect("created").outcome).clone() }
     };
-    // Paid, shipped, adjusted, given back.
+    // Paid, shipped, adjusted, refunded.
     let paid = rich("paid").await;
     checkouts.update(&alice(), update(&paid.id, "again"), paid.id.clone(), rich_request()).await.expect("updated");
     let (paid, attempt) = shop.begin(&paid.id, "pay").await;
@@ -137,9 +137,9 @@ async fn history(shop: &Shop) {
     shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
     let wanted =
         RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(100), now: noon() };
-    // Without a reference there is nothing to give back.
+    // Without a reference there is nothing to refund.
     let _ = shop.refunds.request(&task(), wanted).await;
-    // Held, declined, escalated, never attempted, canceled.
+    // Authorized, declined, escalated, never attempted, canceled.
     for (key, outcome) in [
         ("held", PaymentOutcome::Authorized),
         ("declined", PaymentOutcome::Declined("no".into())),
@@ -150,7 +150,7 @@ async fn history(shop: &Shop) {
         let (_, attempt) = shop.begin(&checkout.id, &format!("pay-{key}")).await;
         shop.settle(&attempt, outcome).await;
     }
-    // Nothing to sell, less than was asked for, and more than is left when it is paid.
+    // Nothing to sell, a short line, and a shortage at the payment.
     let unsold = new_checkout(request(&[("unheard-of", 1)]));
     checkouts.create(&alice(), create("unsold"), unsold).await.expect("refused in-band");
     let some = new_checkout(request(&[("song", 1), ("gone", 1), ("rose", 1)]));
@@ -175,7 +175,7 @@ fn text<'r>(row: &'r Row, column: &str) -> &'r str {
     row[column].as_str().unwrap_or_else(|| panic!("{column} is no text in {row:?}"))
 }
 
-/// The document without the envelope that carries its format.
+/// The document without the envelope that contains its format.
 fn document(stored: &str) -> Value {
     let document: Value = serde_json::from_str(stored).expect("a document");
     match (document.get("v"), document.get("d")) {
@@ -189,7 +189,7 @@ fn stored_format(set: &Set) -> u64 {
     details.get("v").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Everything can be read, and nothing of it is lost in reading.
+/// Everything can be read, without loss.
 async fn read(shop: &Shop, set: &Set) {
     for row in rows(set, "checkout") {
         let id = CheckoutId::parse(text(row, "id")).expect("an id");
@@ -227,7 +227,7 @@ async fn read(shop: &Shop, set: &Set) {
     }
 }
 
-/// Every value that was stored is among those that were read.
+/// Every stored value is among the values that were read.
 fn keeps(stored: &str, read: &Value) {
     let (stored, read) = (leaves(&document(stored)), leaves(read));
     for (value, times) in &stored {
@@ -249,7 +249,7 @@ fn leaves(value: &Value) -> BTreeMap<String, usize> {
     found
 }
 
-/// What was under way goes on.
+/// Continues what was under way.
 async fn work(shop: &Shop, set: &Set) {
     let mut settled = 0;
     for row in rows(set, "payment_attempt").iter().filter(|row| text(row, "state") == "opened") {
@@ -265,11 +265,11 @@ async fn work(shop: &Shop, set: &Set) {
     assert!(!held.is_empty(), "nothing was held");
     let terms = ClaimTerms { now: noon() + hours(24), lease: hour, per_endpoint: 100, reach: EndpointHealth::Failing };
     for channel in [Channel::Webhook, Channel::Mail] {
-        let mut told = 0;
+        let mut claimed = 0;
         while shop.deliveries.claim(&task(), channel, terms).await.expect("read").message.is_some() {
-            told += 1;
+            claimed += 1;
         }
-        assert!(told > 0, "nothing is told by {channel:?}");
+        assert!(claimed > 0, "no message of {channel:?}");
     }
     let new = new_checkout(rich_request());
     let created = shop.checkouts.create(&alice(), create("new"), new).await.expect("created");
@@ -307,7 +307,7 @@ fn shapes(set: &Set) -> BTreeSet<String> {
 
 fn dump(raw: &mut Raw) -> Set {
     let mut tables = raw.product_tables();
-    // It describes the schema and no shop.
+    // The table describes the schema.
     tables.retain(|table| table != "schema_floor");
     let dump = |table: String| {
         let members: Vec<String> = raw.columns(&table).iter().map(|column| format!("'{column}', {column}")).collect();
@@ -318,7 +318,7 @@ fn dump(raw: &mut Raw) -> Set {
     tables.into_iter().map(dump).collect()
 }
 
-/// Columns that came later have their defaults; those that went are left out.
+/// New columns have their defaults; dropped columns are left out.
 fn load(raw: &mut Raw, set: &Set) {
     for (table, rows) in set {
         let here = raw.columns(table);

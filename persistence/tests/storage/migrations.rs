@@ -1,5 +1,4 @@
-//! The schema is brought up to date by one instance at a time, while others work; and a program never works on one that
-//! lacks what it knows.
+//! One instance migrates the schema while others work, and a program never runs on a schema that lacks what it knows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::{on_both_engines, on_postgres};
 on_both_engines!(
     an_empty_database_is_older_and_not_ready_until_it_is_migrated,
     migrating_again_applies_nothing,
-    a_newer_schema_is_used_until_something_is_taken_from_it,
+    newer_schema_is_used_until_something_is_removed,
 );
 
 async fn an_empty_database_is_older_and_not_ready_until_it_is_migrated(place: Place) {
@@ -42,7 +41,7 @@ async fn migrating_again_applies_nothing(place: Place) {
     assert_eq!(database.migrate().expect("the same schema"), 0);
 }
 
-async fn a_newer_schema_is_used_until_something_is_taken_from_it(place: Place) {
+async fn newer_schema_is_used_until_something_is_removed(place: Place) {
     let database = place.open();
     database.migrate().expect("a schema");
     let later = "99991231000000";
@@ -51,7 +50,7 @@ async fn a_newer_schema_is_used_until_something_is_taken_from_it(place: Place) {
     assert_eq!(database.migrate().expect("nothing is missing"), 0);
     database.ready(&alice()).await.expect("ready");
 
-    // A release that takes something away names the newest step that this program knows, then one it does not know.
+    // A release that removes something adds the newest step that this program knows, then one that it does not know.
     let known =
         place.raw().texts("SELECT max(version) AS value FROM __diesel_schema_migrations WHERE version < '9999'");
     place.raw().execute(&format!("INSERT INTO schema_floor (version) VALUES ('{}')", known[0]));
@@ -70,12 +69,12 @@ mod several_instances {
     on_postgres!(
         a_release_that_adds_to_the_schema_fails_no_request,
         a_step_changes_at_most_one_table_that_is_in_use,
-        instances_that_start_together_all_succeed,
-        instances_that_check_an_empty_database_together_all_say_the_same,
+        concurrent_migrations_all_succeed,
+        concurrent_checks_of_an_empty_database_agree,
         an_instance_waits_for_the_one_that_migrates,
     );
 
-    async fn instances_that_start_together_all_succeed(place: Place) {
+    async fn concurrent_migrations_all_succeed(place: Place) {
         let mut instances = JoinSet::new();
         for database in [place.open(), place.open(), place.open(), place.open()] {
             instances.spawn_blocking(move || database.migrate().expect("a schema"));
@@ -87,7 +86,7 @@ mod several_instances {
         place.open().must_be_current().expect("current");
     }
 
-    async fn instances_that_check_an_empty_database_together_all_say_the_same(place: Place) {
+    async fn concurrent_checks_of_an_empty_database_agree(place: Place) {
         let mut instances = JoinSet::new();
         for _ in 0..8 {
             let database = place.open();
@@ -112,19 +111,21 @@ mod several_instances {
         assert!(watch.elapsed() < Duration::from_secs(20), "{:?}", watch.elapsed());
     }
 
-    /// The steps of this program for Postgres, by name in the order they are applied.
+    /// The steps of this program for Postgres, by name in the order in which they are applied.
     fn own_steps() -> BTreeMap<String, String> {
-        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         let steps = std::fs::read_dir(own).expect("the steps").map(|entry| {
             let path = entry.expect("a step").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(path.join("up.sql")).expect("a step"))
+            let of_engine = path.join("up.postgres.sql");
+            let file = if of_engine.exists() { of_engine } else { path.join("up.sql") };
+            (name, std::fs::read_to_string(file).expect("a step"))
         });
         steps.collect()
     }
 
-    /// Transactions lock tables in no common order. A step that holds one table while it waits for another stands in the
-    /// way of those that hold the other and wait for the first, so on a busy shop it may give way each time.
+    /// Transactions lock tables in no common order. A step that holds one table while it waits for another blocks
+    /// transactions that hold the other and wait for the first, so on a busy shop it may give way each time.
     async fn a_step_changes_at_most_one_table_that_is_in_use(place: Place) {
         let mut raw = place.raw();
         for (name, sql) in own_steps() {
@@ -136,7 +137,7 @@ mod several_instances {
                    AND mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')",
             );
             raw.execute("COMMIT; DROP TABLE before");
-            // The steps before the first that may be applied while the shop sells.
+            // The first step that may be applied while the shop sells has this date.
             let while_closed = name.as_str() < "2026-11-28";
             assert!(while_closed || changed.len() <= 1, "{name} changes {changed:?}: make it a step for each table");
         }
@@ -170,9 +171,9 @@ mod several_instances {
         shop.database.ready(&alice()).await.expect("ready");
     }
 
-    /// Two instances of this release sell while a later one changes the schema under them, and go on beside it.
+    /// Two instances of this release sell while a later release changes the schema, and continue beside it.
     async fn a_release_that_adds_to_the_schema_fails_no_request(place: Place) {
-        // As configured by default: a table that is not to be had for longer than this fails a request.
+        // The default setting: a table that is unavailable for longer fails a request.
         drop(place.shop().await);
         let instance =
             || Shop::on(crate::kit::open(DatabaseConfig { lock_timeout: Duration::from_secs(2), ..place.config() }));
@@ -194,7 +195,7 @@ mod several_instances {
         }
         let sold = || bought.load(Ordering::Acquire);
         until("they sell", || sold() >= 10).await;
-        // A long read of a table that is to be changed: the step waits, steps aside, and comes when it is over.
+        // A long read of a table that a step changes: the step waits, pauses, and succeeds when the read has ended.
         let (mut reader, mut observer) = (place.raw(), place.raw());
         reader.execute("BEGIN; SELECT count(*) FROM checkout");
         let steps = later_release();
@@ -214,7 +215,7 @@ mod several_instances {
         assert_eq!(applied.expect("migrated"), 4);
         let before = sold();
         until("they sell on the new schema", || sold() >= before + 20).await;
-        // The new release, as far as it can be played by this one, and this one started again after a rollback.
+        // The new release, as far as this one can represent it, and this one started again after a rollback.
         new.must_be_current().expect("current");
         buy(&Shop::on(new), "new").await;
         buy(&instance(), "rolled-back").await;

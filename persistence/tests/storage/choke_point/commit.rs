@@ -1,6 +1,6 @@
-//! The moment of the commit: before it nothing happened, while it lasts nobody knows, and patience usually tells.
+//! The commit: before it nothing happened, during it the effect is unknown, and waiting usually resolves it.
 //!
-//! A deferred trigger makes a commit wait for an advisory lock, so that a test decides how long it lasts.
+//! A deferred trigger makes a commit wait for an advisory lock, so that a test controls its length.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use persistence::{Database, DatabaseConfig, Degraded};
 
 use super::SOON;
 use crate::kit::data::{ALICE, PATIENCE, alice, caller, create, hours, new_checkout, noon, recorded, request};
+use crate::kit::logs::Logs;
 use crate::kit::raw::Raw;
-use crate::kit::said::Said;
 use crate::kit::{Expected, Place, Shop, until};
 use crate::on_postgres;
 
 on_postgres!(
-    a_commit_that_has_begun_is_waited_for_past_the_deadline,
-    a_commit_that_outlasts_the_patience_has_an_unknown_outcome,
-    a_commit_whose_connection_broke_is_looked_for_and_done_once,
-    a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome,
-    a_write_that_cannot_look_for_itself_has_an_unknown_outcome,
-    a_caller_who_leaves_while_it_commits_is_still_told_the_truth,
-    a_commit_that_takes_long_degrades_the_shop_until_it_ends,
+    commit_under_way_is_awaited_past_the_deadline,
+    commit_beyond_the_grace_has_an_unknown_outcome,
+    commit_on_a_broken_connection_is_resolved_once,
+    unresolved_commit_has_an_unknown_outcome,
+    broken_commit_of_an_unrepeatable_write_has_an_unknown_outcome,
+    caller_that_leaves_during_a_commit_sees_its_effect_later,
+    long_commit_degrades_the_shop_until_it_ends,
 );
 
 const SLOW_COMMIT: &str = "
@@ -32,7 +32,7 @@ const SLOW_COMMIT: &str = "
     CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON checkout
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();";
 
-/// Whoever holds it decides how long a commit takes.
+/// Holding the gate keeps a commit waiting.
 struct Gate {
     holder: Raw,
     observer: Raw,
@@ -71,10 +71,10 @@ async fn creating(
     shop.checkouts.create(ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await
 }
 
-async fn a_commit_that_has_begun_is_waited_for_past_the_deadline(place: Place) {
+async fn commit_under_way_is_awaited_past_the_deadline(place: Place) {
     let shop = place.shop().await;
     let mut gate = Gate::closed(&place);
-    // The engine's limits are counted from the commit, the deadline from the beginning: in between, the gate opens.
+    // The engine's limits count from the commit, the deadline from the start: in between, the gate opens.
     let (mut other, ctx) = (place.raw(), caller(ALICE, Duration::from_secs(3)));
     other.execute("BEGIN; LOCK TABLE checkout IN EXCLUSIVE MODE");
     let meanwhile = async {
@@ -85,12 +85,12 @@ async fn a_commit_that_has_begun_is_waited_for_past_the_deadline(place: Place) {
         gate.open();
     };
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
-    created.expect("created, and said so");
+    created.expect("created");
     assert_eq!(shop.database.abandoned(), 0);
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-async fn a_commit_that_outlasts_the_patience_has_an_unknown_outcome(place: Place) {
+async fn commit_beyond_the_grace_has_an_unknown_outcome(place: Place) {
     let shop = place.shop_with(|config| config.commit_grace = Duration::from_millis(200)).await;
     let mut gate = Gate::closed(&place);
     let ctx = alice();
@@ -101,16 +101,16 @@ async fn a_commit_that_outlasts_the_patience_has_an_unknown_outcome(place: Place
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
     let fault = created.fault();
     assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
-    // It was right not to say that nothing happened.
+    // The commit took effect, so "nothing happened" would have been wrong.
     gate.open();
     let mut raw = place.raw();
     until("it has committed", || raw.count("checkout") == 1).await;
 }
 
-async fn a_commit_whose_connection_broke_is_looked_for_and_done_once(place: Place) {
+async fn commit_on_a_broken_connection_is_resolved_once(place: Place) {
     let shop = place.shop().await;
     let mut gate = Gate::closed(&place);
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         gate.reached().await;
         gate.end_it();
@@ -119,14 +119,14 @@ async fn a_commit_whose_connection_broke_is_looked_for_and_done_once(place: Plac
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
     created.expect("created, by the second run");
     assert_eq!(place.raw().count("checkout"), 1);
-    assert_eq!(said.count("commit outcome was unknown resolution=resolved"), 1, "{said:?}");
+    assert_eq!(logs.count("commit outcome was unknown resolution=resolved"), 1, "{logs:?}");
 }
 
 /// The gate stays closed: the second run cannot commit either.
-async fn a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome(place: Place) {
+async fn unresolved_commit_has_an_unknown_outcome(place: Place) {
     let shop = place.shop_with(|config| config.commit_grace = Duration::from_secs(1)).await;
     let mut gate = Gate::closed(&place);
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         gate.reached().await;
         gate.end_it();
@@ -136,14 +136,14 @@ async fn a_commit_that_cannot_be_looked_for_in_time_has_an_unknown_outcome(place
     let fault = created.fault();
     assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
     assert!(watch.elapsed() < SOON + SOON, "{:?}", watch.elapsed());
-    assert_eq!(said.count("commit outcome was unknown resolution=deferred"), 1, "{said:?}");
-    // The key tells: the same request, sent again, does it or repeats it.
+    assert_eq!(logs.count("commit outcome was unknown resolution=deferred"), 1, "{logs:?}");
+    // The same request, sent again, runs or is replayed.
     gate.open();
     let answer = creating(&shop, &alice()).await.expect("answered");
     assert_eq!(place.raw().count("checkout"), 1, "{answer:?}");
 }
 
-async fn a_write_that_cannot_look_for_itself_has_an_unknown_outcome(place: Place) {
+async fn broken_commit_of_an_unrepeatable_write_has_an_unknown_outcome(place: Place) {
     let shop = place.shop().await;
     shop.opened(&[("song", 1)], "k1").await;
     let mut gate = Gate::closed(&place);
@@ -151,7 +151,7 @@ async fn a_write_that_cannot_look_for_itself_has_an_unknown_outcome(place: Place
         "CREATE CONSTRAINT TRIGGER slow_update AFTER UPDATE ON checkout
          DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();",
     );
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         gate.reached().await;
         gate.end_it();
@@ -160,11 +160,11 @@ async fn a_write_that_cannot_look_for_itself_has_an_unknown_outcome(place: Place
     let expiring = shop.checkouts.expire(&ctx, noon() + hours(24), noon(), 10);
     let (expired, ()) = tokio::join!(expiring, meanwhile);
     assert_eq!(expired.fault().kind(), FaultKind::OutcomeUnknown);
-    assert_eq!(said.count("commit outcome was unknown resolution=deferred"), 1, "{said:?}");
+    assert_eq!(logs.count("commit outcome was unknown resolution=deferred"), 1, "{logs:?}");
     assert_eq!(place.raw().number("SELECT count(*) FROM checkout WHERE status = 'canceled'"), 0);
 }
 
-async fn a_caller_who_leaves_while_it_commits_is_still_told_the_truth(place: Place) {
+async fn caller_that_leaves_during_a_commit_sees_its_effect_later(place: Place) {
     let shop = place.shop().await;
     let mut gate = Gate::closed(&place);
     let ctx = alice();
@@ -174,16 +174,16 @@ async fn a_caller_who_leaves_while_it_commits_is_still_told_the_truth(place: Pla
         gate.open();
     };
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
-    created.expect("created, and said so");
+    created.expect("created");
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-/// As with a synchronous standby that is frozen.
-async fn a_commit_that_takes_long_degrades_the_shop_until_it_ends(place: Place) {
+/// As with a synchronous standby that hangs.
+async fn long_commit_degrades_the_shop_until_it_ends(place: Place) {
     drop(place.shop().await);
-    let said = Said::default();
+    let logs = Logs::default();
     let config = DatabaseConfig { commit_grace: Duration::from_secs(30), ..place.config() };
-    let shop = Shop::on(Database::open(config, tokio::runtime::Handle::current(), &said.logger()).expect("opened"));
+    let shop = Shop::on(Database::open(config, tokio::runtime::Handle::current(), &logs.logger()).expect("opened"));
     let mut gate = Gate::closed(&place);
     let ctx = alice();
     let committing = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)])));
@@ -203,6 +203,6 @@ async fn a_commit_that_takes_long_degrades_the_shop_until_it_ends(place: Place) 
     created.expect("created");
     assert_eq!((shop.database.oldest_commit(), shop.database.degraded()), (None, None));
     for line in ["a commit takes long", "commits are done in time again"] {
-        assert_eq!(said.count(line), 1, "{line}: {:?}", said.lines());
+        assert_eq!(logs.count(line), 1, "{line}: {:?}", logs.lines());
     }
 }

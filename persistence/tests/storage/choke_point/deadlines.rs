@@ -1,4 +1,4 @@
-//! A lock that somebody else holds: the caller leaves on time, knows why, and nothing has happened.
+//! A lock held by another transaction: the caller returns on time, with the right fault, and nothing has happened.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::on_both_engines;
 
 on_both_engines!(
     a_deadline_ends_the_wait_for_a_lock,
-    a_lock_that_is_held_for_long_is_contention,
-    a_caller_who_leaves_ends_the_wait_for_a_lock,
-    a_caller_who_is_late_or_gone_does_not_even_begin,
+    long_lock_wait_is_contention,
+    caller_that_leaves_ends_the_wait_for_a_lock,
+    late_or_gone_caller_begins_no_transaction,
     readers_do_not_wait_for_a_writer,
 );
 
@@ -41,7 +41,7 @@ async fn a_deadline_ends_the_wait_for_a_lock(place: Place) {
     shop.begin(&id, "k2").await;
 }
 
-async fn a_lock_that_is_held_for_long_is_contention(place: Place) {
+async fn long_lock_wait_is_contention(place: Place) {
     let shop = place.shop_with(|config| config.lock_timeout = Duration::from_millis(200)).await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let before = place.raw().state();
@@ -56,7 +56,7 @@ async fn a_lock_that_is_held_for_long_is_contention(place: Place) {
     shop.begin(&id, "k2").await;
 }
 
-async fn a_caller_who_leaves_ends_the_wait_for_a_lock(place: Place) {
+async fn caller_that_leaves_ends_the_wait_for_a_lock(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let before = place.raw().state();
@@ -66,7 +66,7 @@ async fn a_caller_who_leaves_ends_the_wait_for_a_lock(place: Place) {
     let ctx = alice();
     let completing = shop.checkouts.begin_completion(&ctx, begin(&id, "k2"));
     let leaving = async {
-        // It takes a moment to open the first connection, and nothing before the lock takes another.
+        // Opening the first connection takes time, and nothing else before the lock does.
         until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
         ctx.cancellation().cancel();
     };
@@ -75,7 +75,7 @@ async fn a_caller_who_leaves_ends_the_wait_for_a_lock(place: Place) {
     let fault = completed.fault();
     assert_eq!(fault.kind(), FaultKind::Cancelled, "{}", fault.chain());
     assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
-    // Its job still waits for the lock, and is counted until it ends.
+    // The job still waits for the lock, and is counted until it ends.
     assert_eq!(shop.database.abandoned(), 1);
     other.release();
     until("the job has ended", || shop.database.abandoned() == 0).await;
@@ -88,7 +88,7 @@ fn place_anew(place: &Place, shop: crate::kit::Shop) -> crate::kit::Shop {
     crate::kit::Shop::on(place.open())
 }
 
-async fn a_caller_who_is_late_or_gone_does_not_even_begin(place: Place) {
+async fn late_or_gone_caller_begins_no_transaction(place: Place) {
     let shop = place.shop().await;
     let before = place.raw().state();
     let create_as = |ctx| shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)])));

@@ -1,4 +1,4 @@
-//! The messages that tell faults apart, provoked on the real engines.
+//! The messages by which faults are classified, provoked on the real engines.
 
 use std::time::Duration;
 
@@ -39,12 +39,12 @@ mod postgres_says {
         canceling_statement_due_to_lock_timeout,
         canceling_statement_due_to_statement_timeout,
         terminating_connection,
-        nothing_any_more_on_an_idle_connection,
+        lost_idle_connection_fails_one_request,
         cannot_execute_in_a_read_only_transaction,
-        a_reason_to_keep_the_connection,
+        constraint_violation_keeps_the_connection,
     );
 
-    /// Completes a checkout of a song while another connection holds the song, and meanwhile does something.
+    /// Completes a checkout of a song while another connection holds the song and `meanwhile` runs.
     async fn completing(shop: &Shop, place: &Place, meanwhile: impl FnOnce(&CheckoutId, &mut Raw, &mut Raw)) -> Fault {
         let id = shop.opened(&[("song", 1)], "k1").await.id;
         let before = place.raw().state();
@@ -56,7 +56,7 @@ mod postgres_says {
             meanwhile(&id, &mut other, &mut observer);
         };
         let (completed, ()) = tokio::join!(shop.checkouts.begin_completion(&ctx, begin(&id, "k2")), meanwhile);
-        // It may have been ended as well.
+        // The session may have been ended.
         let _ = other.try_execute("ROLLBACK");
         assert_eq!(place.raw().state(), before);
         completed.fault()
@@ -82,7 +82,7 @@ mod postgres_says {
         shop.begin(&id, "k4").await;
     }
 
-    /// Makes every connection that is to insert a checkout say this first.
+    /// Makes every connection run `instead` before it inserts a checkout.
     async fn inserting(place: &Place, instead: &str) -> (Fault, bool) {
         let shop = place.shop_with(|config| config.pool_size = 1).await;
         let mut raw = place.raw();
@@ -112,20 +112,20 @@ mod postgres_says {
         assert!(!same_connection, "it was used again");
     }
 
-    /// Nothing is wrong with the connection when a rule of the schema is.
-    async fn a_reason_to_keep_the_connection(place: Place) {
+    /// A violated constraint says nothing about the connection.
+    async fn constraint_violation_keeps_the_connection(place: Place) {
         let (fault, same_connection) = inserting(&place, "RAISE EXCEPTION 'no';").await;
         says(&fault, FaultKind::Internal, "no");
         assert!(same_connection, "it was thrown away");
     }
 
-    /// A connection that was in use a moment ago is trusted, so the first request on it may fail; it is not trusted
-    /// again.
-    async fn nothing_any_more_on_an_idle_connection(place: Place) {
+    /// A connection that was used recently is trusted, so the first request on it may fail. The second uses another
+    /// connection.
+    async fn lost_idle_connection_fails_one_request(place: Place) {
         let shop = std::sync::Arc::new(place.shop_with(|config| config.pool_size = 3).await);
         let mut other = place.raw();
         fill_the_pool(&shop, &place).await;
-        // And whatever of the test's own connections is still on its way out.
+        // And the test's other connections that are still closing.
         assert!(other.terminate_others() >= 3);
         let (watch, mut failed) = (Stopwatch::start(), 0);
         while let Err(fault) = shop.database.ready(&alice()).await {
@@ -140,7 +140,7 @@ mod postgres_says {
         shop.begun(&[("song", 1)], "k1").await;
     }
 
-    /// Opens every connection of the pool, by having all of them wait at once.
+    /// Opens every connection of the pool, by making all of them wait.
     async fn fill_the_pool(shop: &std::sync::Arc<Shop>, place: &Place) {
         let (mut other, mut observer) = (place.raw(), place.raw());
         let mut ids = Vec::new();
@@ -161,10 +161,10 @@ mod postgres_says {
 
 mod on_both {
     use super::*;
-    crate::on_both_engines!(what_the_schema_contradicts_is_a_bug_and_changes_nothing);
+    crate::on_both_engines!(constraint_violation_is_internal_and_changes_nothing);
 
-    /// The net under the rules: a CHECK that only a bug can meet.
-    async fn what_the_schema_contradicts_is_a_bug_and_changes_nothing(place: Place) {
+    /// The safety net below the rules: a CHECK that only a bug can violate.
+    async fn constraint_violation_is_internal_and_changes_nothing(place: Place) {
         let shop = place.shop().await;
         let (_, attempt) = shop.begun(&[("song", 2)], "k1").await;
         place.raw().execute("UPDATE stock SET held = 1 WHERE sku = 'song'");

@@ -1,4 +1,4 @@
-//! The SQLite file is locked and watched as a file, not as a name.
+//! The SQLite file is locked and checked as a file, not as a name.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use persistence::{Database, DatabaseUrl, OpenError};
 use tokio::runtime::Handle;
 
 use crate::kit::data::{alice, catalogue, create, new_checkout, request};
-use crate::kit::said::Said;
+use crate::kit::logs::Logs;
 use crate::kit::{Expected, Place, Shop, log};
 
 crate::on_sqlite!(
     every_name_of_a_file_in_use_is_refused,
     a_file_that_was_renamed_while_it_is_open_is_still_in_use,
     a_file_with_two_names_is_refused,
-    what_is_no_file_is_refused,
+    path_that_is_not_a_file_is_refused,
     a_symbolic_link_opens_the_file_that_it_names,
     a_file_that_changes_while_it_is_open_takes_no_writes,
-    a_file_that_comes_back_takes_writes_again,
-    a_log_that_was_deleted_stays_lost_when_another_is_made,
-    files_are_private_whatever_they_were,
+    restored_file_takes_writes_again,
+    deleted_log_stays_lost_when_another_is_created,
+    files_become_private,
     a_name_with_characters_of_a_url_names_that_file,
 );
 
@@ -84,7 +84,7 @@ async fn a_file_with_two_names_is_refused(place: Place) {
     open(&place, &place.sqlite_path()).expect("one name");
 }
 
-async fn what_is_no_file_is_refused(place: Place) {
+async fn path_that_is_not_a_file_is_refused(place: Place) {
     let directory = beside(&place, "directory");
     std::fs::create_dir(&directory).expect("a directory");
     for path in [directory, PathBuf::from("/dev/null"), PathBuf::from("/dev/zero")] {
@@ -102,7 +102,7 @@ async fn a_symbolic_link_opens_the_file_that_it_names(place: Place) {
     assert!(beside(&place, "real.db-wal").exists() && !beside(&place, "shop-link.db-wal").exists());
 }
 
-/// One way in which the file changes behind the back of the shop, by name.
+/// A way in which the file changes while the shop runs, by name.
 type Change = (&'static str, fn(&Place));
 
 const CHANGES: [Change; 7] = [
@@ -126,8 +126,8 @@ async fn a_file_that_changes_while_it_is_open_takes_no_writes(_: Place) {
     for (says, change) in CHANGES {
         let place = Place::sqlite();
         drop(place.shop().await);
-        let said = Said::default();
-        let shop = Shop::on(Database::open(place.config(), Handle::current(), &said.logger()).expect("a database"));
+        let logs = Logs::default();
+        let shop = Shop::on(Database::open(place.config(), Handle::current(), &logs.logger()).expect("a database"));
         let checkout = shop.opened(&[("song", 1)], "k1").await;
         shop.database.ready(&alice()).await.expect("ready");
         change(&place);
@@ -137,17 +137,17 @@ async fn a_file_that_changes_while_it_is_open_takes_no_writes(_: Place) {
             super::faults::says(&fault, FaultKind::Unavailable, says);
             super::faults::says(&shop.database.ready(&alice()).await.fault(), FaultKind::Unavailable, says);
         }
-        assert_eq!(said.count("the database file changed while it was open"), 1, "{says}");
-        assert_eq!(said.count("error_code=file_changed"), 1, "{says}");
-        // What was read before can still be read.
+        assert_eq!(logs.count("the database file changed while it was open"), 1, "{says}");
+        assert_eq!(logs.count("error_code=file_changed"), 1, "{says}");
+        // What was readable before stays readable.
         assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
     }
 }
 
-async fn a_file_that_comes_back_takes_writes_again(place: Place) {
+async fn restored_file_takes_writes_again(place: Place) {
     drop(place.shop().await);
-    let said = Said::default();
-    let shop = Shop::on(Database::open(place.config(), Handle::current(), &said.logger()).expect("a database"));
+    let logs = Logs::default();
+    let shop = Shop::on(Database::open(place.config(), Handle::current(), &logs.logger()).expect("a database"));
     shop.opened(&[("song", 1)], "k1").await;
     let (file, moved) = (place.sqlite_path(), beside(&place, "moved.db"));
     for round in 0..2 {
@@ -157,16 +157,16 @@ async fn a_file_that_comes_back_takes_writes_again(place: Place) {
         shop.opened(&[("song", 1)], &format!("again-{round}")).await;
         shop.database.ready(&alice()).await.expect("ready");
     }
-    assert_eq!(said.count("the database file is in its place again"), 2);
+    assert_eq!(logs.count("the database file is in its place again"), 2);
 }
 
-/// The next connection makes a new log, and the name exists again.
-async fn a_log_that_was_deleted_stays_lost_when_another_is_made(_: Place) {
+/// The next connection creates a new log, and the name exists again.
+async fn deleted_log_stays_lost_when_another_is_created(_: Place) {
     for is_seen_before in [true, false] {
         let place = Place::sqlite();
         drop(place.shop().await);
-        let said = Said::default();
-        let shop = Shop::on(Database::open(place.config(), Handle::current(), &said.logger()).expect("a database"));
+        let logs = Logs::default();
+        let shop = Shop::on(Database::open(place.config(), Handle::current(), &logs.logger()).expect("a database"));
         let checkout = shop.opened(&[("song", 1)], "k1").await;
         let log_file = beside(&place, "shop.db-wal");
         std::fs::remove_file(&log_file).expect("deleted");
@@ -174,7 +174,7 @@ async fn a_log_that_was_deleted_stays_lost_when_another_is_made(_: Place) {
             shop.database.ready(&alice()).await.fault();
         }
         let other = Shop::on(Database::open_beside(place.config(), Handle::current(), &log()));
-        // Whether the other can read is not the point: it makes the file.
+        // The read may fail; its connection creates the file.
         let _ = other.checkouts.read(&alice(), checkout.id.clone()).await;
         assert!(log_file.exists(), "the other made no log");
         for key in ["k2", "k3"] {
@@ -183,12 +183,12 @@ async fn a_log_that_was_deleted_stays_lost_when_another_is_made(_: Place) {
             super::faults::says(&fault, FaultKind::Unavailable, "the log was deleted or moved");
         }
         shop.database.ready(&alice()).await.fault();
-        assert_eq!(said.count("the database file changed while it was open"), 1, "{is_seen_before}");
-        assert_eq!(said.count("the database file is in its place again"), 0, "{is_seen_before}");
+        assert_eq!(logs.count("the database file changed while it was open"), 1, "{is_seen_before}");
+        assert_eq!(logs.count("the database file is in its place again"), 0, "{is_seen_before}");
     }
 }
 
-async fn files_are_private_whatever_they_were(place: Place) {
+async fn files_become_private(place: Place) {
     let mode = |path: &Path| std::fs::metadata(path).expect("there").mode() & 0o777;
     let path = beside(&place, "new").join("deep").join("shop.db");
     let shop = Shop::on(open(&place, &path).expect("opened"));
@@ -201,20 +201,20 @@ async fn files_are_private_whatever_they_were(place: Place) {
     for directory in ["new", "new/deep"] {
         assert_eq!(mode(&beside(&place, directory)), 0o700, "{directory}");
     }
-    // As a version that did not care left them.
+    // As an earlier release left them.
     for file in &files {
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).expect("changed");
     }
     drop(shop);
-    let said = Said::default();
+    let logs = Logs::default();
     let mut config = place.config();
     config.url = DatabaseUrl::Sqlite(path.clone());
-    let shop = Shop::on(Database::open(config, Handle::current(), &said.logger()).expect("opened"));
+    let shop = Shop::on(Database::open(config, Handle::current(), &logs.logger()).expect("opened"));
     shop.opened(&[("song", 1)], "k1").await;
     for file in &files {
         assert_eq!(mode(file) & 0o007, 0, "{file:?}");
     }
-    assert!(said.count("a file of the database was open to every user") >= 2);
+    assert!(logs.count("a file of the database was open to every user") >= 2);
 }
 
 async fn a_name_with_characters_of_a_url_names_that_file(place: Place) {

@@ -1,17 +1,17 @@
-//! What a caller is told when the database is slow, busy, broken or gone; and that what it is told is true.
+//! The fault that a caller gets when the database is slow, busy, broken or gone, and that the fault is true.
 
 mod commit;
 mod deadlines;
 mod faults;
 mod file_identity;
+mod full_disk;
 mod pool;
 mod reruns;
-mod room;
 mod sqlite_file;
 
 use std::time::Duration;
 
-/// Far more than any of the waits that are tested, far less than a wait that nobody bounded.
+/// Far more than any of the waits under test, far less than an unbounded wait.
 const SOON: Duration = Duration::from_secs(2);
 
 /// The row that completing a checkout of a song must lock.

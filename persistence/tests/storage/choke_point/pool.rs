@@ -1,4 +1,4 @@
-//! More callers than connections, and no server at all: whoever cannot be served is told soon.
+//! More callers than connections, and no server at all: a caller that cannot be served is shed soon.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -18,10 +18,10 @@ const POOL_WAIT: Duration = Duration::from_millis(300);
 mod exhausted {
     use super::*;
     on_postgres!(
-        a_caller_who_finds_no_free_connection_is_sent_away,
-        a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away,
-        what_must_finish_waits_while_others_are_sent_away,
-        connections_come_back_when_the_lock_does,
+        caller_without_a_free_connection_is_shed,
+        caller_with_a_short_deadline_exceeds_it_in_the_queue,
+        caller_past_the_point_of_no_return_is_not_shed,
+        connections_are_released_with_the_lock,
     );
 
     /// Two connections, both waiting for a song.
@@ -46,7 +46,7 @@ mod exhausted {
         (shop, buyers, other)
     }
 
-    async fn a_caller_who_finds_no_free_connection_is_sent_away(place: Place) {
+    async fn caller_without_a_free_connection_is_shed(place: Place) {
         let (shop, _buyers, mut other) = all_taken(&place, POOL_WAIT).await;
         let watch = Stopwatch::start();
         let fault = shop.checkouts.read(&alice(), CheckoutId::generate(noon())).await.fault();
@@ -55,12 +55,12 @@ mod exhausted {
         other.release();
     }
 
-    async fn what_must_finish_waits_while_others_are_sent_away(place: Place) {
+    async fn caller_past_the_point_of_no_return_is_not_shed(place: Place) {
         let (shop, _buyers, mut other) = all_taken(&place, POOL_WAIT).await;
         let patient = alice().must_finish(Duration::from_secs(60));
         let nothing = CheckoutId::generate(noon());
         let waits = tokio::spawn(shop.checkouts.read(&patient, nothing.clone()));
-        // One after the other, so that it has waited for longer than anybody else may.
+        // One after the other, so that it has waited longer than other callers may.
         for _ in 0..2 {
             let fault = shop.checkouts.read(&alice(), nothing.clone()).await.fault();
             assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
@@ -71,7 +71,7 @@ mod exhausted {
         assert!(matches!(read, Err(Failure::Refused(CheckoutRefusal::NotFound))), "{read:?}");
     }
 
-    async fn a_caller_with_less_time_than_the_pool_takes_is_late_and_not_sent_away(place: Place) {
+    async fn caller_with_a_short_deadline_exceeds_it_in_the_queue(place: Place) {
         let (shop, _buyers, mut other) = all_taken(&place, Duration::from_secs(10)).await;
         let watch = Stopwatch::start();
         let ctx = caller(ALICE, POOL_WAIT);
@@ -83,12 +83,12 @@ mod exhausted {
             leaving.cancellation().cancel()
         });
         assert_eq!(read.fault().kind(), FaultKind::Cancelled);
-        // It never had a connection, so it left nothing behind.
+        // The caller never had a connection, so no job is abandoned.
         assert_eq!(shop.database.abandoned(), 0);
         other.release();
     }
 
-    async fn connections_come_back_when_the_lock_does(place: Place) {
+    async fn connections_are_released_with_the_lock(place: Place) {
         let (shop, buyers, mut other) = all_taken(&place, Duration::from_secs(10)).await;
         other.release();
         buyers.join_all().await;
@@ -99,9 +99,9 @@ mod exhausted {
 
 mod one_writer {
     use super::*;
-    on_sqlite!(a_second_writer_is_sent_away_and_readers_are_served);
+    on_sqlite!(second_writer_is_shed_and_readers_are_served);
 
-    async fn a_second_writer_is_sent_away_and_readers_are_served(place: Place) {
+    async fn second_writer_is_shed_and_readers_are_served(place: Place) {
         let shop = place.shop_with(|config| (config.pool_size, config.pool_wait) = (2, POOL_WAIT)).await;
         let checkout = shop.opened(&[("song", 1)], "k1").await;
         let mut other = place.raw();
@@ -117,7 +117,7 @@ mod one_writer {
             assert_eq!(shop.checkouts.read(&alice(), id.clone()).await.expect("read"), checkout);
             other.release();
         };
-        // In this order: the first is polled first, so it has the only permit to write.
+        // In this order: the first future is polled first, so it has the only write permit.
         let (begun, ()) = tokio::join!(biased; first, others);
         begun.expect("begun");
         let mut raw = place.raw();
@@ -125,12 +125,12 @@ mod one_writer {
     }
 }
 
-/// Nothing here needs a server; that is the point.
+/// These tests need no server.
 mod unreachable {
     use super::*;
 
     #[test]
-    fn a_server_that_is_down_fails_requests_and_not_the_start() {
+    fn server_that_is_down_fails_requests_and_not_the_start() {
         crate::kit::run(Place::sqlite(), |_| async {
             let closed = faultkit::Port::keep();
             is_unavailable_soon(closed.address().port()).await;
@@ -138,7 +138,7 @@ mod unreachable {
     }
 
     #[test]
-    fn a_server_that_accepts_and_says_nothing_fails_requests_soon() {
+    fn silent_server_fails_requests_soon() {
         crate::kit::run(Place::sqlite(), |_| async {
             let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
             is_unavailable_soon(silent.local_addr().expect("a port").port()).await;
@@ -166,9 +166,9 @@ mod unreachable {
 
 mod hosts {
     use super::*;
-    on_postgres!(of_several_hosts_the_first_that_answers_is_used);
+    on_postgres!(first_answering_host_is_used);
 
-    async fn of_several_hosts_the_first_that_answers_is_used(place: Place) {
+    async fn first_answering_host_is_used(place: Place) {
         place.shop().await;
         let closed = faultkit::Port::keep();
         let free = closed.address().port();

@@ -1,4 +1,4 @@
-//! Transactions that were in each other's way: whoever lost is run again, a few times, as a whole.
+//! Conflicting transactions: the loser is run again as a whole, a few times.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ on_postgres!(
     a_deadlock_is_run_again,
     a_serialization_failure_is_run_again,
     a_serialization_failure_of_the_commit_is_run_again,
-    a_serialization_failure_that_lasts_is_contention,
-    a_lock_that_was_waited_for_in_vain_is_not_waited_for_again,
+    repeated_serialization_failure_is_contention,
+    lock_timeout_is_not_run_again,
 );
 
 async fn a_deadlock_is_run_again(place: Place) {
@@ -23,10 +23,10 @@ async fn a_deadlock_is_run_again(place: Place) {
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let (mut other, mut observer) = (place.raw(), place.raw());
     other.hold(THE_SONG);
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         until("it waits for the song", || observer.waiting() == 1).await;
-        // Only the shop's connection looks for the deadlock in time, so it is the one that gives way.
+        // Only the shop's connection detects the deadlock in time, so it is the one that fails.
         other.execute("SET deadlock_timeout = '60s'");
         other.execute(&format!("SELECT id FROM checkout WHERE id = '{id}' FOR UPDATE"));
         other.release();
@@ -34,10 +34,10 @@ async fn a_deadlock_is_run_again(place: Place) {
     let (begun, ()) = tokio::join!(shop.checkouts.begin_completion(&ctx, begin(&id, "k2")), meanwhile);
     begun.expect("begun, by the second run");
     assert_eq!(place.raw().level("song"), (10, 1));
-    assert_eq!(said.count("tx retried attempt=1 reason=deadlock op=checkout.begin_completion"), 1, "{said:?}");
+    assert_eq!(logs.count("tx retried attempt=1 reason=deadlock op=checkout.begin_completion"), 1, "{logs:?}");
 }
 
-/// The first `failures` attempts to insert a checkout fail. A sequence counts them, as it is not rolled back.
+/// The first `failures` attempts to insert a checkout fail. A sequence counts them, because it is not rolled back.
 fn unlucky(place: &Place, failures: u32, when: &str) {
     place.raw().execute(&format!(
         "CREATE SEQUENCE attempts;
@@ -66,34 +66,34 @@ async fn a_serialization_failure_of_the_commit_is_run_again(place: Place) {
 async fn succeeds_the_third_time(place: Place, when: &str) {
     let shop = place.shop().await;
     unlucky(&place, 2, when);
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let created = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await;
     assert!(!created.expect("created").replayed);
     assert_eq!(place.raw().count("checkout"), 1);
-    assert_eq!(said.count("tx retried"), 2, "{said:?}");
-    assert_eq!(said.count("tx retried attempt=2 reason=serialization op=checkout.create"), 1, "{said:?}");
+    assert_eq!(logs.count("tx retried"), 2, "{logs:?}");
+    assert_eq!(logs.count("tx retried attempt=2 reason=serialization op=checkout.create"), 1, "{logs:?}");
 }
 
-async fn a_serialization_failure_that_lasts_is_contention(place: Place) {
+async fn repeated_serialization_failure_is_contention(place: Place) {
     let shop = place.shop().await;
     unlucky(&place, 1_000, AT_ONCE);
     let before = place.raw().state();
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let fault = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await.fault();
     assert_eq!(fault.kind(), FaultKind::Contention, "{}", fault.chain());
     assert_eq!(place.raw().number("SELECT last_value FROM attempts"), 4);
-    assert_eq!(said.count("tx retried"), 3, "{said:?}");
+    assert_eq!(logs.count("tx retried"), 3, "{logs:?}");
     assert_eq!(place.raw().state(), before);
 }
 
-async fn a_lock_that_was_waited_for_in_vain_is_not_waited_for_again(place: Place) {
+async fn lock_timeout_is_not_run_again(place: Place) {
     let shop = place.shop_with(|config| config.lock_timeout = Duration::from_millis(100)).await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let mut other = place.raw();
     other.hold(THE_SONG);
-    let (ctx, said) = recorded(ALICE, PATIENCE);
+    let (ctx, logs) = recorded(ALICE, PATIENCE);
     let fault = shop.checkouts.begin_completion(&ctx, begin(&id, "k2")).await.fault();
     assert_eq!(fault.kind(), FaultKind::Contention, "{}", fault.chain());
-    assert_eq!(said.count("tx retried"), 0, "{said:?}");
+    assert_eq!(logs.count("tx retried"), 0, "{logs:?}");
     other.release();
 }

@@ -13,11 +13,11 @@ use crate::on_sqlite;
 
 on_sqlite!(
     a_file_in_use_is_refused_by_name_until_it_is_closed,
-    a_file_in_a_directory_that_is_not_there_yet_is_made,
-    what_was_written_is_there_after_a_restart,
-    a_write_that_begins_by_reading_waits_for_the_writer_before_it,
-    a_log_that_grew_under_a_long_reader_is_cut_back,
-    the_log_does_not_grow_with_what_is_read_and_written,
+    missing_directory_is_created,
+    writes_are_kept_across_a_restart,
+    write_that_reads_first_waits_for_the_writer_before_it,
+    log_that_grew_during_a_long_read_is_truncated,
+    log_does_not_grow_with_reads_and_writes,
 );
 
 fn open(place: &Place) -> Result<Database, OpenError> {
@@ -33,7 +33,7 @@ async fn a_file_in_use_is_refused_by_name_until_it_is_closed(place: Place) {
     open(&place).expect("free again");
 }
 
-async fn a_file_in_a_directory_that_is_not_there_yet_is_made(place: Place) {
+async fn missing_directory_is_created(place: Place) {
     let path = place.sqlite_path().with_file_name("new").join("deep").join("shop.db");
     let mut config = place.config();
     config.url = DatabaseUrl::parse(&format!("sqlite://{}", path.display()), false).expect("a url");
@@ -42,7 +42,7 @@ async fn a_file_in_a_directory_that_is_not_there_yet_is_made(place: Place) {
     assert!(path.is_file());
 }
 
-async fn what_was_written_is_there_after_a_restart(place: Place) {
+async fn writes_are_kept_across_a_restart(place: Place) {
     let shop = place.shop().await;
     let checkout = shop.opened(&[("song", 1)], "k1").await;
     drop(shop);
@@ -50,9 +50,9 @@ async fn what_was_written_is_there_after_a_restart(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
 }
 
-/// A settlement reads before it writes. Were its transaction to begin by reading, what it had read would be outdated by
-/// the time it may write, and it would fail.
-async fn a_write_that_begins_by_reading_waits_for_the_writer_before_it(place: Place) {
+/// A settlement reads before it writes. If its transaction began with a read lock, its data would be outdated when it
+/// may write, and it would fail.
+async fn write_that_reads_first_waits_for_the_writer_before_it(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     drop(shop);
@@ -63,7 +63,7 @@ async fn a_write_that_begins_by_reading_waits_for_the_writer_before_it(place: Pl
     let settling = shop.checkouts.settle(&ctx, settlement(&attempt, PaymentOutcome::Confirmed));
     let writing = async {
         until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
-        // However far it has come by now, it succeeds; the moment gives a wrong one the time to read.
+        // The write succeeds at any stage; the pause gives a wrong one the time to read.
         let watch = Stopwatch::start();
         until("a moment has passed", || watch.elapsed() > Duration::from_millis(100)).await;
         other.execute("COMMIT");
@@ -80,7 +80,7 @@ fn log_size(place: &Place) -> u64 {
     std::fs::metadata(log).map_or(0, |log| log.len())
 }
 
-async fn a_log_that_grew_under_a_long_reader_is_cut_back(place: Place) {
+async fn log_that_grew_during_a_long_read_is_truncated(place: Place) {
     let shop = place.shop().await;
     let (mut reader, mut writer) = (place.raw(), place.raw());
     writer.execute("CREATE TABLE ballast (filler BLOB)");
@@ -90,7 +90,7 @@ async fn a_log_that_grew_under_a_long_reader_is_cut_back(place: Place) {
     shop.opened(&[("song", 1)], "k1").await;
     assert!(log_size(&place) > 16 * MIB, "nothing held it back: {}", log_size(&place));
     reader.release();
-    // The first writes what is in the log to its place, and the next begins a new one.
+    // The first write checkpoints the log, and the next one restarts it.
     for key in ["k2", "k3"] {
         shop.opened(&[("song", 1)], key).await;
     }
@@ -98,7 +98,7 @@ async fn a_log_that_grew_under_a_long_reader_is_cut_back(place: Place) {
 }
 
 /// No read of the shop is open for longer than its request.
-async fn the_log_does_not_grow_with_what_is_read_and_written(place: Place) {
+async fn log_does_not_grow_with_reads_and_writes(place: Place) {
     let shop = place.shop().await;
     let written = std::sync::atomic::AtomicBool::new(false);
     let writing = async {

@@ -1,4 +1,4 @@
-//! What is kept of a buyer: imported addresses, and those of orders up to a limit, the newest always.
+//! The stored addresses of a buyer: imported ones, and those of orders up to a limit, always including the newest.
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
@@ -14,9 +14,9 @@ const IMPORTED: usize = 50;
 const LEARNED: usize = 20;
 
 on_both_engines!(
-    address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones,
-    address_of_a_known_id_is_replaced_wherever_it_is_stored,
-    address_of_an_order_is_offered_beside_more_imported_ones_than_are_read,
+    full_address_book_keeps_imported_addresses_and_the_latest,
+    address_with_a_known_id_is_replaced_everywhere,
+    address_of_an_order_is_offered_beside_excess_imported_ones,
     customer_of_another_email_gets_no_address_by_its_id,
 );
 
@@ -24,7 +24,7 @@ fn buyer(email: &str) -> Option<Buyer> {
     Some(Buyer { email: Email::parse(email), ..Buyer::default() })
 }
 
-/// What a registered platform is offered for this buyer, in order.
+/// The addresses that a registered platform is offered for this buyer, in order.
 async fn offered(place: &Place, shop: &Shop, email: &str) -> Vec<Destination> {
     let mut wanted = rich_request();
     wanted.buyer = buyer(email);
@@ -34,7 +34,7 @@ async fn offered(place: &Place, shop: &Shop, email: &str) -> Vec<Destination> {
     about(&answer.outcome).details.fulfillment.clone().expect("a delivery").destinations
 }
 
-/// An order that goes there.
+/// An order to this address.
 async fn bought(place: &Place, shop: &Shop, email: &str, id: &str, to: Address) {
     let mut wanted = rich_request();
     wanted.buyer = buyer(email);
@@ -52,7 +52,7 @@ fn has(offered: &[Destination], id: &str) -> bool {
     offered.iter().any(|one| one.id.0 == id)
 }
 
-async fn address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones(place: Place) {
+async fn full_address_book_keeps_imported_addresses_and_the_latest(place: Place) {
     let shop = place.shop().await;
     place.raw().execute("UPDATE stock SET on_hand = 1000");
     let addresses = (1..IMPORTED).map(|number| ImportedAddress {
@@ -63,7 +63,7 @@ async fn address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones(pl
     import(&shop, Batch { addresses: addresses.collect(), ..Batch::empty(usd()) }).await.expect("imported");
 
     for (email, imported) in [("ada@example.com", IMPORTED), ("eve@example.com", 0)] {
-        // Ids in both orders, so that none is kept for its name.
+        // Ids in both orders, so that none is kept because of its name.
         let ids = (0..=LEARNED).map(|number| format!("m{number:02}")).chain((0..3).rev().map(|n| format!("a{n:02}")));
         for (number, id) in ids.enumerate() {
             bought(&place, &shop, email, &id, address(&format!("{number} Side St"))).await;
@@ -75,7 +75,7 @@ async fn address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones(pl
         let stored = format!("SELECT count(*) FROM address WHERE customer_id = 'cust_{email}'");
         assert_eq!(place.raw().number(&stored), LEARNED as i64);
     }
-    // The merchant imports the same buyer under an id of the shop's own, with addresses of the same names.
+    // The merchant imports the same buyer under an id of the shop's form, with addresses of the same ids.
     let customers = vec![ImportedCustomer {
         id: "eve".into(),
         name: "Eve".into(),
@@ -88,7 +88,7 @@ async fn address_of_the_last_order_is_in_a_full_book_beside_all_imported_ones(pl
     assert!(has(&book, "home") && book.len() == LEARNED + 1, "{book:?}");
 }
 
-async fn address_of_a_known_id_is_replaced_wherever_it_is_stored(place: Place) {
+async fn address_with_a_known_id_is_replaced_everywhere(place: Place) {
     let shop = place.shop().await;
     let mut raw = place.raw();
     raw.execute("INSERT INTO customer (id, name, email) VALUES ('cust_2', 'Ada', 'ada@example.com')");
@@ -104,9 +104,9 @@ async fn address_of_a_known_id_is_replaced_wherever_it_is_stored(place: Place) {
     assert_eq!(book.iter().filter(|one| one.id.0 == "home").count(), 1, "{book:?}");
 }
 
-async fn address_of_an_order_is_offered_beside_more_imported_ones_than_are_read(place: Place) {
+async fn address_of_an_order_is_offered_beside_excess_imported_ones(place: Place) {
     let shop = place.shop().await;
-    // An earlier program had no limit. Their customer comes first in the order of ids.
+    // An earlier release had no limit. Its customer comes first in the order of ids.
     let mut raw = place.raw();
     raw.execute("INSERT INTO customer (id, name, email) VALUES ('aaa', 'Eve', 'eve@example.com')");
     for number in 0..IMPORTED + LEARNED + 5 {

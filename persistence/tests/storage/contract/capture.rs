@@ -1,4 +1,4 @@
-//! What is held for a later capture, and what the gateway tells of its own accord.
+//! Payments that are held for a later capture, and the events of the gateway.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use crate::on_both_engines;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 on_both_engines!(
-    what_is_held_places_the_order_and_takes_the_stock,
+    authorized_payment_places_the_order_and_takes_the_stock,
     the_first_shipment_makes_a_capture_due,
-    news_that_ships_nothing_does_not,
-    nothing_is_due_until_the_hold_is_about_to_lapse,
-    an_order_that_wants_nothing_any_more_is_not_captured_for,
-    what_was_captured_or_let_go_stays_so,
-    a_clock_that_is_behind_makes_nothing_that_is_held_due_before_its_time,
-    a_claim_is_counted_and_a_late_postponement_refused,
-    the_reconciler_and_the_capture_leave_each_others_attempts_alone,
-    what_the_gateway_tells_is_heeded_once,
-    what_the_gateway_tells_of_the_unknown_does_no_harm,
-    what_the_gateway_tells_does_not_take_an_attempt_from_its_owner,
+    event_without_a_shipment_makes_no_capture_due,
+    capture_is_due_shortly_before_the_hold_lapses,
+    fully_cancelled_order_is_not_wanted,
+    ended_hold_is_not_changed,
+    clock_that_is_behind_makes_no_hold_due_early,
+    claim_is_counted_and_fences_a_late_postponement,
+    reconciler_and_capture_claim_separate_attempts,
+    gateway_event_is_recorded_once,
+    gateway_event_of_an_unknown_payment_changes_nothing,
+    gateway_event_does_not_end_a_lease,
 );
 
 async fn held(shop: &Shop) -> (OrderId, Attempt) {
@@ -71,7 +71,7 @@ fn state(place: &Place) -> String {
     place.raw().texts("SELECT state AS value FROM payment_attempt").remove(0)
 }
 
-async fn what_is_held_places_the_order_and_takes_the_stock(place: Place) {
+async fn authorized_payment_places_the_order_and_takes_the_stock(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 3)], "k1").await;
     let outcome = shop.settle(&attempt, PaymentOutcome::Authorized).await;
@@ -81,7 +81,7 @@ async fn what_is_held_places_the_order_and_takes_the_stock(place: Place) {
         (place.raw().level("song"), place.raw().count("orders"), state(&place)),
         ((7, 0), 1, "authorized".into())
     );
-    // However it is settled again, and before and after its capture, it is this one order.
+    // However often it is settled, before and after its capture, there is one order.
     assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
     shop.attempts.record_captured(&task(), attempt.id.clone(), true).await.expect("recorded");
     assert_eq!(shop.settle(&attempt, PaymentOutcome::NotAttempted).await, outcome);
@@ -101,14 +101,14 @@ async fn the_first_shipment_makes_a_capture_due(place: Place) {
     assert_eq!(claimed, [Held { attempt: expected, wanted: true }]);
 }
 
-async fn news_that_ships_nothing_does_not(place: Place) {
+async fn event_without_a_shipment_makes_no_capture_due(place: Place) {
     let shop = place.shop().await;
     let (order, _) = held(&shop).await;
     append(&shop, &order, vec![shipment("one", "in_transit", Vec::new()), removed("two", "li_2", 1)]).await;
     assert!(claim(&shop, noon() + hours(2)).await.is_empty());
 }
 
-async fn nothing_is_due_until_the_hold_is_about_to_lapse(place: Place) {
+async fn capture_is_due_shortly_before_the_hold_lapses(place: Place) {
     let shop = place.shop().await;
     held(&shop).await;
     let due = capture_due(noon());
@@ -118,7 +118,7 @@ async fn nothing_is_due_until_the_hold_is_about_to_lapse(place: Place) {
     assert_eq!(claimed.iter().map(|held| held.wanted).collect::<Vec<_>>(), [true]);
 }
 
-async fn an_order_that_wants_nothing_any_more_is_not_captured_for(place: Place) {
+async fn fully_cancelled_order_is_not_wanted(place: Place) {
     let shop = place.shop().await;
     let (order, _) = held(&shop).await;
     let mut wanted = Vec::new();
@@ -129,7 +129,7 @@ async fn an_order_that_wants_nothing_any_more_is_not_captured_for(place: Place) 
     assert_eq!(wanted, [true, true, false]);
 }
 
-async fn what_was_captured_or_let_go_stays_so(place: Place) {
+async fn ended_hold_is_not_changed(place: Place) {
     let shop = place.shop().await;
     for (key, captured, expected) in [("k1", true, "confirmed"), ("k2", false, "released")] {
         let (_, attempt) = shop.begun(&[("song", 1)], key).await;
@@ -149,8 +149,8 @@ async fn what_was_captured_or_let_go_stays_so(place: Place) {
     shop.attempts.record_captured(&task(), AttemptId::generate(noon()), true).await.expect("ignored");
 }
 
-/// A machine that starts in 1970 looks at what is held before its clock is set.
-async fn a_clock_that_is_behind_makes_nothing_that_is_held_due_before_its_time(place: Place) {
+/// A machine that starts in 1970 claims held payments before its clock is set.
+async fn clock_that_is_behind_makes_no_hold_due_early(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = held(&shop).await;
     for behind in [domain::clock::Timestamp::UNIX_EPOCH, noon() - hours(24 * 30), noon() - hours(1)] {
@@ -161,7 +161,7 @@ async fn a_clock_that_is_behind_makes_nothing_that_is_held_due_before_its_time(p
     assert_eq!(due.into_iter().map(|held| held.attempt.id).collect::<Vec<_>>(), [attempt.id]);
 }
 
-async fn a_claim_is_counted_and_a_late_postponement_refused(place: Place) {
+async fn claim_is_counted_and_fences_a_late_postponement(place: Place) {
     let shop = place.shop().await;
     held(&shop).await;
     let due = capture_due(noon());
@@ -177,7 +177,7 @@ async fn a_claim_is_counted_and_a_late_postponement_refused(place: Place) {
     assert_eq!(claim(&shop, due + hours(5)).await.len(), 1);
 }
 
-async fn the_reconciler_and_the_capture_leave_each_others_attempts_alone(place: Place) {
+async fn reconciler_and_capture_claim_separate_attempts(place: Place) {
     let shop = place.shop().await;
     let (_, held) = held(&shop).await;
     let (_, open) = shop.begun(&[("song", 1)], "k2").await;
@@ -188,7 +188,7 @@ async fn the_reconciler_and_the_capture_leave_each_others_attempts_alone(place: 
     assert_eq!(to_capture.into_iter().map(|held| held.attempt.id).collect::<Vec<_>>(), [held.id]);
 }
 
-fn told(id: &str, reference: &str) -> GatewayEvent {
+fn gateway_event(id: &str, reference: &str) -> GatewayEvent {
     GatewayEvent { id: id.to_owned(), reference: Some(PaymentReference(reference.to_owned())) }
 }
 
@@ -202,14 +202,14 @@ async fn postponed(shop: &Shop) -> Attempt {
     claimed
 }
 
-async fn what_the_gateway_tells_is_heeded_once(place: Place) {
+async fn gateway_event_is_recorded_once(place: Place) {
     let shop = place.shop().await;
     let attempt = postponed(&shop).await;
     let soon = noon() + LONGEST_WAIT_UNSETTLED / 2;
     let due = || shop.attempts.claim_due(&task(), soon, HOUR, 10);
     assert!(due().await.expect("claimed").is_empty());
     let ctx = task();
-    let record_event = || shop.attempts.record_event(&ctx, told("evt_1", "gateway-1"), soon);
+    let record_event = || shop.attempts.record_event(&ctx, gateway_event("evt_1", "gateway-1"), soon);
     let (one, other) = tokio::join!(record_event(), record_event());
     assert_ne!(one.expect("asked"), other.expect("asked"));
     let claimed = due().await.expect("claimed").remove(0);
@@ -219,25 +219,25 @@ async fn what_the_gateway_tells_is_heeded_once(place: Place) {
     assert!(due().await.expect("claimed").is_empty());
 }
 
-async fn what_the_gateway_tells_of_the_unknown_does_no_harm(place: Place) {
+async fn gateway_event_of_an_unknown_payment_changes_nothing(place: Place) {
     let shop = place.shop().await;
     let attempt = postponed(&shop).await;
     let about_nothing = GatewayEvent { id: "evt_2".into(), reference: None };
-    for event in [told("evt_1", "gateway-9"), about_nothing] {
-        assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("heeded"));
+    for event in [gateway_event("evt_1", "gateway-9"), about_nothing] {
+        assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("recorded"));
     }
     assert!(shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").is_empty());
-    // Nor does what it tells of what is settled.
+    // Nor does an event about a settled payment.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
-    assert!(shop.attempts.record_event(&task(), told("evt_3", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), gateway_event("evt_3", "gateway-1"), noon()).await.expect("recorded"));
     assert_eq!((state(&place), place.raw().count("gateway_event")), ("confirmed".into(), 3));
 }
 
-async fn what_the_gateway_tells_does_not_take_an_attempt_from_its_owner(place: Place) {
+async fn gateway_event_does_not_end_a_lease(place: Place) {
     let shop = place.shop().await;
     postponed(&shop).await;
     let later = noon() + hours(5);
     shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").remove(0);
-    assert!(shop.attempts.record_event(&task(), told("evt_1", "gateway-1"), noon()).await.expect("heeded"));
+    assert!(shop.attempts.record_event(&task(), gateway_event("evt_1", "gateway-1"), noon()).await.expect("recorded"));
     assert!(shop.attempts.claim_due(&task(), later, HOUR, 10).await.expect("claimed").is_empty());
 }

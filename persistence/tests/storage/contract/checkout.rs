@@ -16,27 +16,27 @@ use crate::kit::{Place, refusal};
 use crate::on_both_engines;
 
 on_both_engines!(
-    a_checkout_is_priced_and_read_back_as_it_was_answered,
-    every_part_of_a_checkout_survives_storage,
+    created_checkout_is_read_as_it_was_returned,
+    every_part_of_a_checkout_is_read_as_stored,
     a_checkout_of_another_platform_does_not_exist,
     an_unknown_checkout_does_not_exist,
-    whoever_holds_the_page_token_reads_the_page,
-    what_is_not_sold_makes_no_checkout,
-    a_name_that_no_database_can_hold_is_just_not_sold,
+    page_token_reads_the_page_for_any_caller,
+    request_for_unknown_goods_creates_no_checkout,
+    sku_with_a_nul_is_not_found,
     an_update_replaces_the_content_and_raises_the_version,
     an_update_that_leaves_nothing_to_sell_changes_nothing,
-    a_canceled_checkout_stays_as_it_is,
-    a_completed_checkout_stays_as_it_is,
+    canceled_checkout_refuses_changes,
+    completed_checkout_refuses_changes,
     an_expired_checkout_cannot_be_changed,
-    a_registered_platform_is_offered_known_addresses_and_no_one_else_is,
-    destination_of_an_order_is_remembered_for_the_next_checkout,
+    stored_addresses_are_offered_to_registered_platforms_only,
+    address_of_an_order_is_offered_in_the_next_checkout,
 );
 
 mod beside_a_lock {
     use super::*;
-    crate::on_postgres!(order_to_a_known_address_does_not_wait_for_another_of_the_customer);
+    crate::on_postgres!(order_to_a_known_address_waits_for_no_other_order);
 
-    async fn order_to_a_known_address_does_not_wait_for_another_of_the_customer(place: Place) {
+    async fn order_to_a_known_address_waits_for_no_other_order(place: Place) {
         let shop = place.shop().await;
         let mut wanted = rich_request();
         let fulfillment = wanted.fulfillment.as_mut().expect("a delivery");
@@ -58,7 +58,7 @@ mod beside_a_lock {
     }
 }
 
-async fn a_checkout_is_priced_and_read_back_as_it_was_answered(place: Place) {
+async fn created_checkout_is_read_as_it_was_returned(place: Place) {
     let shop = place.shop().await;
     let new = new_checkout(request(&[("song", 2), ("book", 1)]));
     let answer = shop.checkouts.create(&alice(), create("k1"), new.clone()).await.expect("created");
@@ -70,7 +70,7 @@ async fn a_checkout_is_priced_and_read_back_as_it_was_answered(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), new.id).await.expect("read"), *created);
 }
 
-async fn every_part_of_a_checkout_survives_storage(place: Place) {
+async fn every_part_of_a_checkout_is_read_as_stored(place: Place) {
     let shop = place.shop().await;
     let new = new_checkout(rich_request());
     let answer = shop.checkouts.create(&alice(), create("k1"), new.clone()).await.expect("created");
@@ -107,14 +107,14 @@ async fn an_unknown_checkout_does_not_exist(place: Place) {
     assert_eq!(shop.checkouts.read_page(&bob(), PageToken::generate()).await.expect("read"), None);
 }
 
-async fn whoever_holds_the_page_token_reads_the_page(place: Place) {
+async fn page_token_reads_the_page_for_any_caller(place: Place) {
     let shop = place.shop().await;
     let checkout = shop.opened(&[("song", 1)], "k1").await;
     let page = shop.checkouts.read_page(&bob(), checkout.page.clone()).await.expect("read");
     assert_eq!(page, Some(checkout));
 }
 
-async fn what_is_not_sold_makes_no_checkout(place: Place) {
+async fn request_for_unknown_goods_creates_no_checkout(place: Place) {
     let shop = place.shop().await;
     for (lines, code) in
         [(&[("gone", 1)][..], MessageCode::OutOfStock), (&[("nothing-like-it", 1)][..], MessageCode::ItemUnavailable)]
@@ -124,7 +124,7 @@ async fn what_is_not_sold_makes_no_checkout(place: Place) {
         let Outcome::NothingToSell(messages) = answer.outcome else { panic!("sold: {answer:?}") };
         assert_eq!(messages.iter().map(|message| message.code).collect::<Vec<_>>(), [code]);
     }
-    // Priced in another currency, nothing is sold either.
+    // Nothing is sold in a currency without prices either.
     let foreign = NewCheckout {
         currency: domain::money::Currency::parse("EUR").expect("a currency"),
         ..new_checkout(request(&[("song", 1)]))
@@ -135,8 +135,8 @@ async fn what_is_not_sold_makes_no_checkout(place: Place) {
     assert_eq!(place.raw().count("checkout"), 0);
 }
 
-/// Postgres has no text with a NUL in it. Asking for it must not look like a failure of the shop.
-async fn a_name_that_no_database_can_hold_is_just_not_sold(place: Place) {
+/// Postgres has no text with a NUL in it. A request for one must not look like a failure of the shop.
+async fn sku_with_a_nul_is_not_found(place: Place) {
     let shop = place.shop().await;
     let mut wanted = request(&[("song", 1), ("so\0ng", 1)]);
     wanted.codes = Some(vec!["TEN\0OFF".into()]);
@@ -171,7 +171,7 @@ async fn an_update_that_leaves_nothing_to_sell_changes_nothing(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), id).await.expect("read"), before);
 }
 
-async fn a_canceled_checkout_stays_as_it_is(place: Place) {
+async fn canceled_checkout_refuses_changes(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let answer = shop.checkouts.cancel(&alice(), cancel(&id, "k2"), id.clone()).await.expect("canceled");
@@ -181,7 +181,7 @@ async fn a_canceled_checkout_stays_as_it_is(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), id).await.expect("read"), *canceled);
 }
 
-async fn a_completed_checkout_stays_as_it_is(place: Place) {
+async fn completed_checkout_refuses_changes(place: Place) {
     let shop = place.shop().await;
     let completed = shop.bought(&[("song", 1)], "k1").await;
     assert_eq!(completed.status, Status::Completed);
@@ -214,7 +214,7 @@ fn shipped_to_nobody_yet() -> domain::checkout::CheckoutRequest {
     }
 }
 
-async fn a_registered_platform_is_offered_known_addresses_and_no_one_else_is(place: Place) {
+async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place) {
     let shop = place.shop().await;
     for (ctx, offered) in [(alice(), &["addr_1"][..]), (bob(), &[][..])] {
         let mut write = create("k1");
@@ -228,7 +228,7 @@ async fn a_registered_platform_is_offered_known_addresses_and_no_one_else_is(pla
     }
 }
 
-async fn destination_of_an_order_is_remembered_for_the_next_checkout(place: Place) {
+async fn address_of_an_order_is_offered_in_the_next_checkout(place: Place) {
     let shop = place.shop().await;
     let offered = || async {
         let answer = shop.checkouts.create(&alice(), create(&key()), new_checkout(shipped_to_nobody_yet())).await;
@@ -259,13 +259,13 @@ async fn destination_of_an_order_is_remembered_for_the_next_checkout(place: Plac
     buy(to("home", "2 B St"), PaymentOutcome::Declined("no".into())).await;
     buy(to("home", "2 B St"), PaymentOutcome::NotAttempted).await;
     assert_eq!(offered().await, known(&[]), "nothing was bought");
-    // The newest address of an id takes the place of the one before it.
+    // The newest address with an id replaces the one before it.
     for street in ["2 B St", "3 C St"] {
         buy(to("home", street), PaymentOutcome::Confirmed).await;
         assert_eq!(offered().await, known(&[("home", street)]));
     }
 
-    // Someone new becomes a customer by it, once, whatever the case of their address.
+    // A new buyer becomes a customer once, in any letter case of the email address.
     for email in ["eve@example.com", "EVE@example.com"] {
         let mut wanted = to("lair", "9 Z St");
         wanted.buyer = Some(Buyer { email: Email::parse(email), ..Buyer::default() });
@@ -273,7 +273,7 @@ async fn destination_of_an_order_is_remembered_for_the_next_checkout(place: Plac
     }
     assert_eq!(place.raw().number("SELECT count(*) FROM customer WHERE email = 'eve@example.com'"), 1);
     assert_eq!(place.raw().number("SELECT count(*) FROM address WHERE id = 'lair'"), 1);
-    // A purchase needs none of it.
+    // A purchase needs no address.
     let (_, attempt) = shop.begun(&[("song", 1)], &key()).await;
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
 }

@@ -1,4 +1,4 @@
-//! Checkouts that nobody finished end, and long ended ones are forgotten. Orders never are.
+//! Unfinished checkouts end, and old ended ones are deleted. Orders never are.
 
 use domain::checkout::{CheckoutRefusal, CheckoutStore, Status};
 use domain::order::OrderStore;
@@ -9,13 +9,13 @@ use crate::kit::{Place, refusal};
 use crate::on_both_engines;
 
 on_both_engines!(
-    only_open_checkouts_past_their_time_are_canceled,
-    what_is_being_completed_never_expires,
-    final_checkouts_are_forgotten_and_their_orders_stay,
-    a_pass_is_bounded,
+    only_expired_open_checkouts_are_canceled,
+    checkout_in_progress_never_expires,
+    ended_checkouts_are_deleted_and_their_orders_stay,
+    expiry_pass_is_bounded,
 );
 
-async fn only_open_checkouts_past_their_time_are_canceled(place: Place) {
+async fn only_expired_open_checkouts_are_canceled(place: Place) {
     let shop = place.shop().await;
     let old = shop.opened_at(noon() - hours(6), &[("song", 1)], "k1").await;
     let incomplete = shop.opened_at(noon() - hours(6), &[("rose", 1)], "k2").await;
@@ -32,7 +32,7 @@ async fn only_open_checkouts_past_their_time_are_canceled(place: Place) {
     assert_eq!(again, (0, 0));
 }
 
-async fn what_is_being_completed_never_expires(place: Place) {
+async fn checkout_in_progress_never_expires(place: Place) {
     let shop = place.shop().await;
     let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let years_later = noon() + hours(24 * 1_000);
@@ -40,12 +40,12 @@ async fn what_is_being_completed_never_expires(place: Place) {
     let expired = shop.checkouts.expire(&task(), years_later, years_later, 10).await.expect("expired");
     assert_eq!(expired, (0, 0));
     assert_eq!(place.raw().state(), before);
-    // However late the answer comes, it is honoured.
+    // The outcome counts at any later time.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert_eq!(shop.checkouts.read(&alice(), checkout.id).await.expect("read").status, Status::Completed);
 }
 
-async fn final_checkouts_are_forgotten_and_their_orders_stay(place: Place) {
+async fn ended_checkouts_are_deleted_and_their_orders_stay(place: Place) {
     let shop = place.shop().await;
     let bought = shop.bought(&[("song", 1)], "k1").await;
     let given_up = shop.opened(&[("song", 1)], "k2").await;
@@ -70,13 +70,13 @@ async fn final_checkouts_are_forgotten_and_their_orders_stay(place: Place) {
     assert!(shop.orders.read_page(&task(), order.page).await.expect("read").is_some());
 }
 
-async fn a_pass_is_bounded(place: Place) {
+async fn expiry_pass_is_bounded(place: Place) {
     let shop = place.shop().await;
     for round in 0..3 {
         shop.opened_at(noon() - hours(6), &[("song", 1)], &format!("k{round}")).await;
     }
     let pass = || shop.checkouts.expire(&task(), noon(), noon() + hours(1), 2);
-    // What a pass cancels it may also forget; never more than its bound of either.
+    // A pass may delete what it cancels, and never more than its limit of either.
     assert_eq!(pass().await.expect("expired"), (2, 2));
     assert_eq!(pass().await.expect("expired"), (1, 1));
     assert_eq!(pass().await.expect("expired"), (0, 0));

@@ -1,4 +1,4 @@
-//! A key does its work once, whatever is sent with it and however often.
+//! A key runs its write once, for any request and any number of repetitions.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use crate::kit::{Place, Shop, refusal};
 use crate::on_both_engines;
 
 on_both_engines!(
-    a_repeated_request_gets_the_same_answer_to_the_byte,
-    a_repetition_is_answered_as_things_were_then,
-    an_answer_that_sold_nothing_is_repeated_too,
+    replay_returns_identical_bytes,
+    replay_returns_the_first_outcome,
+    outcome_without_a_sale_is_replayed,
     a_key_used_for_another_request_is_refused,
     a_key_belongs_to_one_resource_of_an_operation,
-    operations_and_platforms_have_keys_of_their_own,
+    keys_are_separate_for_operations_and_platforms,
     a_key_without_an_outcome_is_free_for_another_resource,
-    a_key_whose_answer_is_too_old_to_repeat_is_free_for_another_resource,
-    a_key_of_an_older_release_is_bound_when_it_is_met,
-    a_binding_whose_key_is_gone_does_not_count,
+    expired_key_is_free_for_another_resource,
+    key_of_an_older_release_is_bound_when_it_is_used,
+    binding_without_its_key_does_not_count,
     a_refused_write_leaves_its_key_free,
-    a_key_is_claimed_anew_once_its_answer_is_too_old_to_repeat,
-    many_at_once_with_one_key_do_it_once,
-    many_at_once_with_one_outlived_key_do_it_once,
+    expired_key_is_claimed_again,
+    concurrent_writes_with_one_key_run_once,
+    concurrent_writes_with_one_expired_key_run_once,
 );
 
 fn bytes(answer: &Answer) -> Vec<u8> {
     serde_json::to_vec(&answer.outcome).expect("a document")
 }
 
-async fn a_repeated_request_gets_the_same_answer_to_the_byte(place: Place) {
+async fn replay_returns_identical_bytes(place: Place) {
     let shop = place.shop().await;
     let book = &shop.checkouts;
     let first = book.create(&alice(), create("k1"), new_checkout(request(&[("song", 2)]))).await.expect("created");
@@ -54,7 +54,7 @@ async fn a_repeated_request_gets_the_same_answer_to_the_byte(place: Place) {
     assert_eq!(book.read(&alice(), id).await.expect("read").version, 2);
 }
 
-async fn a_repetition_is_answered_as_things_were_then(place: Place) {
+async fn replay_returns_the_first_outcome(place: Place) {
     let shop = place.shop().await;
     let book = &shop.checkouts;
     let first = book.create(&alice(), create("k1"), new_checkout(request(&[("song", 2)]))).await.expect("created");
@@ -64,7 +64,7 @@ async fn a_repetition_is_answered_as_things_were_then(place: Place) {
     assert_eq!(bytes(&first), bytes(&again));
 }
 
-async fn an_answer_that_sold_nothing_is_repeated_too(place: Place) {
+async fn outcome_without_a_sale_is_replayed(place: Place) {
     let shop = place.shop().await;
     let book = &shop.checkouts;
     let first = book.create(&alice(), create("k1"), new_checkout(request(&[("gone", 1)]))).await.expect("answered");
@@ -121,7 +121,7 @@ async fn a_key_belongs_to_one_resource_of_an_operation(place: Place) {
         assert_eq!(refusal(write(&shop, kind, &second, kind).await), REUSED, "{kind}");
         assert_eq!(place.raw().state(), before, "{kind} changed something");
         assert!(write(&shop, kind, &first, kind).await.expect("repeated"), "{kind}");
-        // With a key of its own it is done.
+        // With another key it runs.
         assert!(!write(&shop, kind, &second, &format!("{kind}-2")).await.expect("done"), "{kind}");
     }
 }
@@ -134,7 +134,7 @@ async fn two(shop: &Shop, name: &str) -> [CheckoutId; 2] {
 }
 
 /// The protocol: a key is unique per client and per type of operation.
-async fn operations_and_platforms_have_keys_of_their_own(place: Place) {
+async fn keys_are_separate_for_operations_and_platforms(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     for kind in ["update", "complete"] {
@@ -153,7 +153,7 @@ async fn operations_and_platforms_have_keys_of_their_own(place: Place) {
     assert!(!bobs.replayed);
 }
 
-/// Given back because the gateway was not reached, and never kept because the write was refused.
+/// Released because the gateway was not reached, and never stored because the write was refused.
 async fn a_key_without_an_outcome_is_free_for_another_resource(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
@@ -168,7 +168,7 @@ async fn a_key_without_an_outcome_is_free_for_another_resource(place: Place) {
     assert!(!write(&shop, "cancel", &first, "k2").await.expect("done"));
 }
 
-async fn a_key_whose_answer_is_too_old_to_repeat_is_free_for_another_resource(place: Place) {
+async fn expired_key_is_free_for_another_resource(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
     write(&shop, "update", &first, "k1").await.expect("done");
@@ -178,14 +178,14 @@ async fn a_key_whose_answer_is_too_old_to_repeat_is_free_for_another_resource(pl
     assert!(!write(&shop, "update", &second, "k1").await.expect("done"));
     assert_eq!(refusal(write(&shop, "update", &first, "k1").await), REUSED, "it is the key of the second now");
 
-    // A payment whose outcome is not known keeps its key, however old.
+    // A payment with an unknown outcome keeps its key at any age.
     shop.begin(&first, "k2").await;
     shop.keys.age(&task(), "k2".into(), 480).await.expect("aged");
     assert_eq!(refusal(write(&shop, "complete", &second, "k2").await), REUSED);
 }
 
-/// The release before this one claims keys without binding them.
-async fn a_key_of_an_older_release_is_bound_when_it_is_met(place: Place) {
+/// The previous release claims keys without binding them.
+async fn key_of_an_older_release_is_bound_when_it_is_used(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
     write(&shop, "update", &first, "k1").await.expect("done");
@@ -197,7 +197,7 @@ async fn a_key_of_an_older_release_is_bound_when_it_is_met(place: Place) {
     assert_eq!(place.raw().texts("SELECT resource || created_at AS value FROM idempotency_binding"), claimed);
     assert_eq!(refusal(write(&shop, "update", &second, "k1").await), REUSED);
 
-    // What it stored for one key and two resources is repeated for both.
+    // It stored outcomes for one key and two resources; both are replayed.
     write(&shop, "update", &second, "k2").await.expect("done");
     place.raw().execute("UPDATE idempotency_key SET idempotency_key = 'k1' WHERE idempotency_key = 'k2'");
     place.raw().execute("UPDATE idempotency_key SET fingerprint = 'fingerprint of k1'");
@@ -206,8 +206,8 @@ async fn a_key_of_an_older_release_is_bound_when_it_is_met(place: Place) {
     }
 }
 
-/// The release before this one gives keys back, and purges them, without their bindings.
-async fn a_binding_whose_key_is_gone_does_not_count(place: Place) {
+/// The previous release releases keys, and purges them, without their bindings.
+async fn binding_without_its_key_does_not_count(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
     write(&shop, "update", &first, "k1").await.expect("done");
@@ -225,13 +225,13 @@ async fn a_refused_write_leaves_its_key_free(place: Place) {
     let refused = shop.checkouts.cancel(&alice(), cancel(&id, "k1"), id.clone()).await;
     assert_eq!(refusal(refused), CheckoutRefusal::NotFound);
     assert_eq!(place.raw().count("idempotency_key"), 0);
-    // The very same key and request work once there is something to cancel.
+    // The same key and request work once there is something to cancel.
     shop.checkouts.create(&alice(), create("k2"), new).await.expect("created");
     let answer = shop.checkouts.cancel(&alice(), cancel(&id, "k1"), id.clone()).await.expect("canceled");
     assert!(!answer.replayed);
 }
 
-async fn a_key_is_claimed_anew_once_its_answer_is_too_old_to_repeat(place: Place) {
+async fn expired_key_is_claimed_again(place: Place) {
     let shop = place.shop().await;
     let first = shop.opened(&[("song", 1)], "k1").await;
     let create_later = |later| {
@@ -244,13 +244,13 @@ async fn a_key_is_claimed_anew_once_its_answer_is_too_old_to_repeat(place: Place
     let answer = create_later(noon() + RETENTION).await.expect("created");
     assert!(!answer.replayed);
     assert_ne!(about(&answer.outcome).id, first.id);
-    // From here on the new answer is the one that is repeated.
+    // From here on the new outcome is replayed.
     let again = create_later(noon() + RETENTION + hours(1)).await.expect("replayed");
     assert!(again.replayed);
     assert_eq!(bytes(&answer), bytes(&again));
 }
 
-async fn many_at_once_with_one_key_do_it_once(place: Place) {
+async fn concurrent_writes_with_one_key_run_once(place: Place) {
     let shop = Arc::new(place.shop().await);
     let answers = at_once(&shop, "k1", noon()).await;
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
@@ -258,7 +258,7 @@ async fn many_at_once_with_one_key_do_it_once(place: Place) {
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-async fn many_at_once_with_one_outlived_key_do_it_once(place: Place) {
+async fn concurrent_writes_with_one_expired_key_run_once(place: Place) {
     let shop = Arc::new(place.shop().await);
     shop.opened(&[("song", 1)], "k1").await;
     assert_eq!(shop.keys.age(&task(), "k1".into(), 48).await.expect("aged"), 1);
@@ -268,7 +268,7 @@ async fn many_at_once_with_one_outlived_key_do_it_once(place: Place) {
     assert_eq!(place.raw().count("checkout"), 2);
 }
 
-/// Eight callers with the same key and request. Whoever is told that another is at work asks again.
+/// Eight callers with the same key and request. A caller that gets "in progress" asks again.
 async fn at_once(shop: &Arc<Shop>, key: &'static str, now: Timestamp) -> Vec<Answer> {
     let mut callers = JoinSet::new();
     for _ in 0..8 {
@@ -291,13 +291,10 @@ mod locked {
     use super::{Arc, IdempotencyStore, Place, alice, at_once, bytes, noon, task};
     use crate::kit::{data, until};
 
-    crate::on_postgres!(
-        all_who_saw_that_a_key_is_outlived_do_not_all_take_it,
-        of_all_resources_that_want_an_outlived_key_one_gets_it,
-    );
+    crate::on_postgres!(expired_key_seen_by_several_is_claimed_once, expired_key_is_bound_to_one_of_several_resources,);
 
     /// All wait for the binding before one may take it over.
-    async fn of_all_resources_that_want_an_outlived_key_one_gets_it(place: Place) {
+    async fn expired_key_is_bound_to_one_of_several_resources(place: Place) {
         let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
         let [first, second] = super::two(&shop, "a").await;
         let [third, fourth] = super::two(&shop, "b").await;
@@ -315,12 +312,12 @@ mod locked {
         let (done, refused): (Vec<_>, Vec<_>) = writers.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!(done.into_iter().map(|replayed| replayed.expect("done")).collect::<Vec<_>>(), [false]);
         assert!(refused.into_iter().all(|write| super::refusal(write) == super::REUSED));
-        // Four checkouts and two changes: the one before, and the one of the writer that got the key.
+        // Four checkouts and two changes: the earlier one, and the one of the writer that got the key.
         assert_eq!(place.raw().number("SELECT sum(version) FROM checkout"), 4 + 2);
     }
 
-    /// Everyone has read the old answer before anyone may replace it.
-    async fn all_who_saw_that_a_key_is_outlived_do_not_all_take_it(place: Place) {
+    /// All callers have read the old outcome before one may replace it.
+    async fn expired_key_seen_by_several_is_claimed_once(place: Place) {
         let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
         shop.opened(&[("song", 1)], "k1").await;
         assert_eq!(shop.keys.age(&task(), "k1".into(), 48).await.expect("aged"), 1);

@@ -1,4 +1,4 @@
-//! A small import is stored whole or not at all, a large one in parts; each can be run again.
+//! A small import is stored whole or not at all, a large one in parts. Each can be repeated.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,12 +24,12 @@ on_both_engines!(
     an_import_can_be_run_again,
     an_import_replaces_what_it_names_and_leaves_the_rest,
     an_import_that_names_a_row_twice_keeps_the_last,
-    stock_below_what_is_held_is_refused_and_nothing_changes,
-    stock_may_fall_to_what_is_held,
-    what_names_an_unknown_product_or_customer_is_refused,
+    stock_below_held_is_refused_and_nothing_changes,
+    stock_may_fall_to_held,
+    row_with_an_unknown_product_or_customer_is_refused,
     progress_ends_at_the_number_of_rows,
-    fifty_thousand_rows_go_in_at_once,
-    a_shop_sells_beside_a_large_import,
+    fifty_thousand_rows_are_imported,
+    shop_sells_during_a_large_import,
     a_large_import_is_refused_before_anything_is_stored,
 );
 
@@ -74,7 +74,7 @@ async fn an_import_replaces_what_it_names_and_leaves_the_rest(place: Place) {
     assert_eq!((raw.level("song"), raw.level("poem"), raw.level("book")), ((3, 0), (1, 0), (10, 0)));
     let address = "SELECT street || ' ' || first_name AS value FROM address WHERE customer_id = 'cust_1'";
     assert_eq!(raw.texts(address), ["9 New St Ada"]);
-    // A checkout keeps the price it was quoted; a new one has the new price.
+    // A checkout keeps its price; a new one has the new price.
     assert_eq!(shop.checkouts.read(&alice(), before.id.clone()).await.expect("read"), before);
     let new = new_checkout(request(&[("song", 1)]));
     let answer = shop.checkouts.create(&alice(), create("k2"), new).await.expect("created");
@@ -94,7 +94,7 @@ async fn an_import_that_names_a_row_twice_keeps_the_last(place: Place) {
     assert_eq!(raw.number("SELECT price FROM variant WHERE sku = 'song'"), 950);
 }
 
-async fn stock_below_what_is_held_is_refused_and_nothing_changes(place: Place) {
+async fn stock_below_held_is_refused_and_nothing_changes(place: Place) {
     let shop = place.shop().await;
     shop.begun(&[("song", 4)], "k1").await;
     let before = place.raw().state();
@@ -112,7 +112,7 @@ async fn stock_below_what_is_held_is_refused_and_nothing_changes(place: Place) {
     assert_eq!(place.raw().state(), before);
 }
 
-async fn stock_may_fall_to_what_is_held(place: Place) {
+async fn stock_may_fall_to_held(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 4)], "k1").await;
     import(&shop, Batch { stock: vec![stock("song", 4)], ..Batch::empty(usd()) }).await.expect("imported");
@@ -121,15 +121,15 @@ async fn stock_may_fall_to_what_is_held(place: Place) {
     assert_eq!(place.raw().level("song"), (0, 0));
 }
 
-async fn what_names_an_unknown_product_or_customer_is_refused(place: Place) {
+async fn row_with_an_unknown_product_or_customer_is_refused(place: Place) {
     let shop = place.shop().await;
     let before = place.raw().state();
     let batch = Batch { stock: vec![stock("song", 1), stock("ghost", 1)], ..Batch::empty(usd()) };
     let refused = import(&shop, batch).await;
     assert!(matches!(refused, Err(Failure::Refused(ImportRefusal::UnknownProduct(1)))), "{refused:?}");
-    let nobody =
+    let unknown =
         ImportedAddress { id: DestinationId("a".into()), customer: "ghost".into(), address: address("1 Main St") };
-    let refused = import(&shop, Batch { addresses: vec![nobody], ..Batch::empty(usd()) }).await;
+    let refused = import(&shop, Batch { addresses: vec![unknown], ..Batch::empty(usd()) }).await;
     assert!(matches!(refused, Err(Failure::Refused(ImportRefusal::UnknownCustomer(0)))), "{refused:?}");
     assert_eq!(place.raw().state(), before);
 }
@@ -137,19 +137,19 @@ async fn what_names_an_unknown_product_or_customer_is_refused(place: Place) {
 async fn progress_ends_at_the_number_of_rows(place: Place) {
     let shop = Shop::on(place.open());
     shop.database.migrate().expect("a schema");
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let reported = Arc::new(Mutex::new(Vec::new()));
     let progress = {
-        let told = told.clone();
-        Arc::new(move |rows| told.lock().expect("told").push(rows))
+        let reported = reported.clone();
+        Arc::new(move |rows| reported.lock().expect("reported").push(rows))
     };
     let batch = catalogue();
     shop.import.import(&task(), batch.clone(), progress).await.expect("imported");
-    let told = told.lock().expect("told");
-    assert!(told.is_sorted(), "{told:?}");
-    assert_eq!(told.last(), Some(&batch.rows()));
+    let reported = reported.lock().expect("reported");
+    assert!(reported.is_sorted(), "{reported:?}");
+    assert_eq!(reported.last(), Some(&batch.rows()));
 }
 
-async fn fifty_thousand_rows_go_in_at_once(place: Place) {
+async fn fifty_thousand_rows_are_imported(place: Place) {
     let shop = place.shop().await;
     let ids: Vec<String> = (0..25_000).map(|number| format!("part-{number}")).collect();
     let batch = Batch {
@@ -166,8 +166,8 @@ async fn fifty_thousand_rows_go_in_at_once(place: Place) {
     assert_eq!(raw.number("SELECT sum(on_hand) FROM stock WHERE sku LIKE 'part-%'"), 25_000 * 7);
 }
 
-/// Buyers get their turn while it goes on, on SQLite too, where only one transaction writes at a time.
-async fn a_shop_sells_beside_a_large_import(place: Place) {
+/// Buyers are served during the import, on SQLite too, where only one transaction writes at a time.
+async fn shop_sells_during_a_large_import(place: Place) {
     let shop = place.shop_with(|config| config.pool_wait = Duration::from_secs(2)).await;
     let ids: Vec<String> = (0..10_000).map(|number| format!("part-{number}")).collect();
     let batch = Batch {
@@ -231,7 +231,7 @@ mod order {
         buyers_and_an_import_of_any_names_never_deadlock,
     );
 
-    /// In the order of their bytes, and in no order of people.
+    /// In the order of their bytes, and in no language's order.
     const NAMES: [&str; 6] = ["A-b", "B", "_", "a", "a-a", "aB"];
 
     async fn lists_are_in_the_order_of_their_bytes(place: Place) {
@@ -287,12 +287,12 @@ mod order {
         let importing = shop.clone();
         all.spawn(async move {
             for _ in 0..10 {
-                // It sets what is on hand, which the buyers change; less than is held it never is.
+                // The import sets the stock on hand, which buyers change; it never sets less than is held.
                 import(&importing, batch()).await.expect("imported");
             }
         });
         all.join_all().await;
-        // A deadlock is run again and would be seen nowhere else. A session counts its own when it ends.
+        // A deadlock is run again and would be visible nowhere else. A session reports its count when it ends.
         drop(shop);
         let mut raw = place.raw();
         let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -305,13 +305,10 @@ mod locked {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(
-        what_is_held_while_an_import_looks_counts,
-        an_import_that_waits_for_one_row_holds_up_no_buyer_of_others,
-    );
+    crate::on_postgres!(stock_held_during_the_import_check_counts, waiting_import_delays_no_buyer_of_other_goods,);
 
-    /// The row that it waits for is in its last part; what is in the parts before is not locked any more.
-    async fn an_import_that_waits_for_one_row_holds_up_no_buyer_of_others(place: Place) {
+    /// The import waits for a row of its last part; the rows of earlier parts are no longer locked.
+    async fn waiting_import_delays_no_buyer_of_other_goods(place: Place) {
         let shop = place.shop().await;
         let (_, paid) = shop.begun(&[("song", 1)], "paid").await;
         let id = shop.opened(&[("song", 1)], "k1").await.id;
@@ -339,7 +336,7 @@ mod locked {
         imported.expect("imported");
     }
 
-    async fn what_is_held_while_an_import_looks_counts(place: Place) {
+    async fn stock_held_during_the_import_check_counts(place: Place) {
         let shop = place.shop().await;
         let (mut other, mut observer) = (place.raw(), place.raw());
         other.execute("BEGIN; UPDATE stock SET held = 5 WHERE sku = 'song'");

@@ -1,5 +1,5 @@
-//! What an import may add to a shop: no more than is read, and no second one of what there may be one of. All of it is
-//! found before anything is stored, however large the import is.
+//! The limits of an import: no more rows than are read, and no duplicates of unique values. All is checked before
+//! anything is stored, for an import of any size.
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{DestinationId, Email};
@@ -15,10 +15,10 @@ use crate::kit::{Expected, Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    more_rows_than_are_read_are_refused_before_anything_is_stored,
-    rate_that_the_shop_has_under_another_id_is_refused_by_its_row,
-    email_that_the_shop_has_of_another_customer_is_refused_by_its_row,
-    book_of_a_customer_is_not_overfilled_by_an_import,
+    import_over_a_limit_is_refused_before_anything_is_stored,
+    rate_stored_under_another_id_is_refused_by_its_row,
+    email_of_another_customer_is_refused_by_its_row,
+    import_over_the_address_limit_is_refused,
     duplicates_from_earlier_programs_do_not_prevent_an_import,
 );
 
@@ -54,23 +54,23 @@ fn large(batch: &Batch) -> Batch {
 /// Refused whole and in parts, with nothing stored.
 async fn refused(place: &Place, shop: &Shop, batch: &Batch) -> String {
     let before = place.raw().state();
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     for batch in [batch.clone(), large(batch)] {
-        said.push(format!("{:?}", import(shop, batch).await.expect_err("refused")));
-        assert_eq!(place.raw().state(), before, "{said:?}");
+        messages.push(format!("{:?}", import(shop, batch).await.expect_err("refused")));
+        assert_eq!(place.raw().state(), before, "{messages:?}");
     }
-    assert_eq!(said[0], said[1]);
-    said.remove(0)
+    assert_eq!(messages[0], messages[1]);
+    messages.remove(0)
 }
 
-/// A buyer of something that is delivered.
+/// A buyer of something that is shipped.
 async fn is_served(place: &Place, shop: &Shop) {
     let key = format!("k{}", place.raw().count("checkout"));
     let answer = shop.checkouts.create(&alice(), create(&key), new_checkout(rich_request())).await.expect("created");
     assert!(about(&answer.outcome).details.fulfillment.as_ref().is_some_and(|arranged| arranged.option().is_some()));
 }
 
-async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Place) {
+async fn import_over_a_limit_is_refused_before_anything_is_stored(place: Place) {
     let shop = place.shop().await;
     let levels = |countries: &[&str], count: usize| {
         let rate = |number: usize| {
@@ -91,16 +91,16 @@ async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Pl
     };
     // The shop has two rates and one promotion. A shop of two hundred countries has some thousand rates.
     for (fits, too_many, limit) in [
-        // One rate is of the US and one of every country.
+        // One rate is for the US and one for every country.
         (levels(&["US"], 499), levels(&["US"], 500), 500),
         (levels(&[], 499), levels(&[], 500), 500),
         (levels(&countries, 4_998), levels(&countries, 4_999), 5_000),
         (promotions(499), promotions(500), 500),
     ] {
-        let said = refused(&place, &shop, &too_many).await;
-        assert!(said.starts_with("Refused(TooMany") && said.contains(&format!("limit: {limit}")), "{said}");
+        let message = refused(&place, &shop, &too_many).await;
+        assert!(message.starts_with("Refused(TooMany") && message.contains(&format!("limit: {limit}")), "{message}");
         for _ in 0..2 {
-            // Again: what is stored is replaced, and does not count twice.
+            // Again: stored rows are replaced, and do not count twice.
             import(&shop, fits.clone()).await.expect("imported");
         }
         is_served(&place, &shop).await;
@@ -109,13 +109,13 @@ async fn more_rows_than_are_read_are_refused_before_anything_is_stored(place: Pl
             Batch { currency: Currency::parse("EUR").expect("a currency"), ..rates(&[("eur", None, "level-0")]) };
         import(&shop, euro).await.expect("imported");
     }
-    // What a hand put there beside the import is no silent cut either.
+    // Rows that were added by hand are not cut off silently either.
     place.raw().execute("INSERT INTO shipping_rate VALUES ('by-hand', NULL, 'by-hand', 1, 'USD', 'By hand')");
     let fault = shop.checkouts.create(&alice(), create("cut"), new_checkout(rich_request())).await.fault();
     assert!(fault.chain().contains("more than 5000 shipping rates"), "{}", fault.chain());
 }
 
-async fn rate_that_the_shop_has_under_another_id_is_refused_by_its_row(place: Place) {
+async fn rate_stored_under_another_id_is_refused_by_its_row(place: Place) {
     let shop = place.shop().await;
     // The shop has `us-standard` for the US and `world-express` for every country.
     for batch in [
@@ -123,13 +123,13 @@ async fn rate_that_the_shop_has_under_another_id_is_refused_by_its_row(place: Pl
         rates(&[("a", Some("US"), "express"), ("b", Some("usa"), "standard")]),
         rates(&[("us-standard", Some("US"), "standard"), ("b", None, "express")]),
         rates(&[("world-express", None, "express"), ("b", Some("US"), "standard")]),
-        // What the shop has is replaced by the other.
+        // The stored rate is replaced by the other.
         rates(&[("world-express", None, "slow"), ("world-express", Some("US"), "standard")]),
     ] {
-        let said = refused(&place, &shop, &batch).await;
-        assert!(said.starts_with("Refused(SameRate { row: 1, "), "{said} {batch:?}");
+        let message = refused(&place, &shop, &batch).await;
+        assert!(message.starts_with("Refused(SameRate { row: 1, "), "{message} {batch:?}");
     }
-    // Two that change places, and what is of another country, level or currency.
+    // Two that swap, and rates of another country, level or currency.
     for batch in [
         rates(&[("us-standard", None, "express"), ("world-express", Some("US"), "standard")]),
         rates(&[("us-standard", Some("US"), "standard"), ("world-express", None, "express")]),
@@ -141,19 +141,19 @@ async fn rate_that_the_shop_has_under_another_id_is_refused_by_its_row(place: Pl
     is_served(&place, &shop).await;
 }
 
-async fn email_that_the_shop_has_of_another_customer_is_refused_by_its_row(place: Place) {
+async fn email_of_another_customer_is_refused_by_its_row(place: Place) {
     let shop = place.shop().await;
     for batch in [
         customers(&[("cust_2", "tom@example.com"), ("cust_3", "ada@example.com")]),
         customers(&[("cust_2", "tom@example.com"), ("cust_3", "ADA@example.com")]),
     ] {
-        let said = refused(&place, &shop, &batch).await;
-        assert!(said.starts_with("Refused(SameEmail { row: 1, id: \"cust_1\""), "{said}");
+        let message = refused(&place, &shop, &batch).await;
+        assert!(message.starts_with("Refused(SameEmail { row: 1, id: \"cust_1\""), "{message}");
     }
-    // The address goes from one customer to another in one import.
+    // The address moves from one customer to another in one import.
     import(&shop, customers(&[("cust_2", "ada@example.com"), ("cust_1", "tom@example.com")])).await.expect("imported");
 
-    // A customer whom the shop made of an order is no obstacle: a purchase cannot prevent an import.
+    // A customer that was created from an order does not block an import.
     let mut wanted = rich_request();
     wanted.buyer.as_mut().expect("a buyer").email = Email::parse("eve@example.com");
     let answer = shop.checkouts.create(&alice(), create("eve"), new_checkout(wanted)).await.expect("created");
@@ -165,7 +165,7 @@ async fn email_that_the_shop_has_of_another_customer_is_refused_by_its_row(place
     }
 }
 
-async fn book_of_a_customer_is_not_overfilled_by_an_import(place: Place) {
+async fn import_over_the_address_limit_is_refused(place: Place) {
     let shop = place.shop().await;
     let addresses = |customer: &str, count: usize| {
         let one = |number: usize| ImportedAddress {
@@ -176,8 +176,8 @@ async fn book_of_a_customer_is_not_overfilled_by_an_import(place: Place) {
         Batch { addresses: (0..count).map(one).collect(), ..Batch::empty(usd()) }
     };
     // The customer has one.
-    let said = refused(&place, &shop, &addresses("cust_1", 50)).await;
-    assert_eq!(said, "Refused(TooManyAddresses { row: 49, limit: 50 })");
+    let message = refused(&place, &shop, &addresses("cust_1", 50)).await;
+    assert_eq!(message, "Refused(TooManyAddresses { row: 49, limit: 50 })");
     for _ in 0..2 {
         import(&shop, addresses("cust_1", 49)).await.expect("imported");
     }
@@ -192,11 +192,11 @@ async fn book_of_a_customer_is_not_overfilled_by_an_import(place: Place) {
     wanted.fulfillment.as_mut().expect("wanted").destinations.clear();
     let answer = shop.checkouts.create(&alice(), create("k1"), new_checkout(wanted)).await.expect("created");
     let offered = about(&answer.outcome).details.fulfillment.clone().expect("a delivery").destinations;
-    // `a1` names the same place as `addr_1`.
+    // `a1` is the same place as `addr_1`.
     assert_eq!(offered.len(), 49);
 }
 
-/// To import again what is stored changes nothing, whatever is stored beside it.
+/// Importing stored rows again changes nothing, whatever else is stored.
 async fn duplicates_from_earlier_programs_do_not_prevent_an_import(place: Place) {
     let shop = place.shop().await;
     let mut raw = place.raw();
@@ -218,8 +218,8 @@ async fn duplicates_from_earlier_programs_do_not_prevent_an_import(place: Place)
     import(&shop, batch.clone()).await.expect("imported");
     import(&shop, large(&batch)).await.expect("imported");
     batch.addresses[0].id = DestinationId("one more".into());
-    let said = format!("{:?}", import(&shop, batch).await.expect_err("refused"));
-    assert_eq!(said, "Refused(TooManyAddresses { row: 0, limit: 50 })");
+    let message = format!("{:?}", import(&shop, batch).await.expect_err("refused"));
+    assert_eq!(message, "Refused(TooManyAddresses { row: 0, limit: 50 })");
     is_served(&place, &shop).await;
 }
 
@@ -227,10 +227,10 @@ mod beside_another {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(imports_at_once_do_not_exceed_the_limit_together);
+    crate::on_postgres!(concurrent_imports_do_not_exceed_the_limit_together);
 
-    /// Each would fit by itself. The other one is played by hand and not committed yet.
-    async fn imports_at_once_do_not_exceed_the_limit_together(place: Place) {
+    /// Each would fit alone. The test plays the other one by hand, uncommitted.
+    async fn concurrent_imports_do_not_exceed_the_limit_together(place: Place) {
         let shop = place.shop().await;
         let (mut other, mut observer) = (place.raw(), place.raw());
         other.execute(

@@ -1,9 +1,10 @@
-//! What the ports promise, once for both engines.
+//! The contract of the ports, on both engines.
 
 mod address_book;
 mod capture;
 mod checkout;
 mod completion;
+mod completion_races;
 mod expiry;
 mod idempotency;
 mod import;
@@ -12,8 +13,8 @@ mod order;
 mod outbox;
 mod payment;
 mod platform;
+mod purge;
 mod races;
 mod refund;
 mod settlement;
 mod signing;
-mod upkeep;

@@ -1,4 +1,4 @@
-//! The history of an order is appended to, all or nothing, and each event once.
+//! Events are appended to an order all or nothing, each once.
 
 use domain::checkout::LineId;
 use domain::fault::{Failure, FaultKind};
@@ -14,14 +14,14 @@ use crate::on_both_engines;
 use time::macros::datetime;
 
 on_both_engines!(
-    what_happens_to_an_order_is_appended_in_order,
-    an_event_that_is_known_changes_nothing,
-    a_change_of_too_many_units_is_refused_with_all_that_came_with_it,
-    an_order_that_does_not_exist_cannot_change,
+    order_changes_are_appended_in_order,
+    known_event_changes_nothing,
+    change_of_too_many_units_is_refused_with_its_whole_batch,
+    change_of_a_missing_order_is_refused,
     rest_is_shipped_once_and_units_are_taken_back_with_their_money,
     instant_that_cannot_be_read_back_is_not_written,
-    reports_that_come_at_once_are_all_kept,
-    a_history_that_is_full_takes_no_more_and_stays_readable,
+    concurrent_reports_are_all_kept,
+    full_history_refuses_events_and_stays_readable,
 );
 
 mod racing {
@@ -93,7 +93,7 @@ fn events(order: &Order) -> Vec<&str> {
     order.events.iter().map(|event| event.id.as_str()).collect()
 }
 
-async fn what_happens_to_an_order_is_appended_in_order(place: Place) {
+async fn order_changes_are_appended_in_order(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
     let changes = vec![shipped("zebra", "li_1", 2), returned("apple", "li_1", 1)];
@@ -105,11 +105,11 @@ async fn what_happens_to_an_order_is_appended_in_order(place: Place) {
     let line = &changed_again.lines[0];
     assert_eq!((line.original, line.total, line.fulfilled), (4, 3, 3));
     assert_eq!(read(&shop, order.id).await, changed_again);
-    // What is sold or returned later is no matter of the shelf's.
+    // Later returns and adjustments do not change the stock.
     assert_eq!(place.raw().level("song"), (6, 0));
 }
 
-async fn an_event_that_is_known_changes_nothing(place: Place) {
+async fn known_event_changes_nothing(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
     let append = |changes| shop.orders.append(&task(), order.id.clone(), changes, noon());
@@ -122,7 +122,7 @@ async fn an_event_that_is_known_changes_nothing(place: Place) {
     assert_eq!(events(&both), ["evt_placed", "one", "two"]);
 }
 
-async fn a_change_of_too_many_units_is_refused_with_all_that_came_with_it(place: Place) {
+async fn change_of_too_many_units_is_refused_with_its_whole_batch(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
     let before = place.raw().state();
@@ -168,7 +168,7 @@ async fn instant_that_cannot_be_read_back_is_not_written(place: Place) {
     assert_eq!(read(&shop, order.id.clone()).await, order);
 }
 
-async fn an_order_that_does_not_exist_cannot_change(place: Place) {
+async fn change_of_a_missing_order_is_refused(place: Place) {
     let shop = place.shop().await;
     let id = OrderId::generate(noon());
     assert_eq!(shop.orders.read(&task(), id.clone()).await.expect("read"), None);
@@ -176,7 +176,7 @@ async fn an_order_that_does_not_exist_cannot_change(place: Place) {
     assert!(matches!(result, Err(Failure::Refused(OrderRefusal::NotFound))), "{result:?}");
 }
 
-async fn reports_that_come_at_once_are_all_kept(place: Place) {
+async fn concurrent_reports_are_all_kept(place: Place) {
     let shop = std::sync::Arc::new(place.shop().await);
     let order = placed(&shop).await;
     let mut reporters = tokio::task::JoinSet::new();
@@ -194,7 +194,7 @@ async fn reports_that_come_at_once_are_all_kept(place: Place) {
     assert_eq!(order.lines[0].fulfilled, 4);
 }
 
-async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
+async fn full_history_refuses_events_and_stays_readable(place: Place) {
     let shop = place.shop().await;
     let order = placed(&shop).await;
     let noted = |number: usize| {
@@ -216,9 +216,9 @@ async fn a_history_that_is_full_takes_no_more_and_stays_readable(place: Place) {
         assert!(matches!(refused, Err(Failure::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
         assert_eq!(place.raw().state(), before);
     }
-    // What is known is still known.
+    // Known events are still known.
     assert_eq!(append(vec![noted(7)]).await.expect("known").events.len(), Order::MAX_EVENTS);
-    // As a program left it that did not look before it appended.
+    // As a release left it that appended without a check.
     place.raw().execute("INSERT INTO order_event SELECT order_id, 1000, 'last', kind, occurred_at, body FROM order_event WHERE sequence = 999");
     assert_eq!(read(&shop, order.id.clone()).await.events.len(), Order::MAX_EVENTS + 1);
     let refused = append(vec![noted(5_001)]).await;
@@ -229,10 +229,10 @@ mod snapshot {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(an_order_that_changes_while_it_is_read_is_read_as_of_one_moment);
+    crate::on_postgres!(order_read_during_a_change_is_one_snapshot);
 
     /// The reader has read the lines and waits for the events when both change.
-    async fn an_order_that_changes_while_it_is_read_is_read_as_of_one_moment(place: Place) {
+    async fn order_read_during_a_change_is_one_snapshot(place: Place) {
         let shop = place.shop().await;
         let checkout = shop.bought(&[("song", 2)], "k1").await;
         let order = checkout.order.expect("an order");

@@ -1,4 +1,4 @@
-//! The record of attempts, as the reconciler works with it.
+//! Payment attempts as the reconciler uses them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,23 +18,23 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 on_both_engines!(
     only_unsettled_attempts_that_are_due_are_claimed,
-    an_owner_and_a_claimer_have_an_attempt_to_themselves,
-    each_claim_counts_a_check_and_fences_the_one_before_off,
-    the_oldest_are_claimed_first_and_no_more_than_asked_for,
-    an_unknown_outcome_is_due_at_once_and_a_postponed_one_later,
-    what_was_put_off_by_a_clock_that_was_ahead_is_due,
-    no_more_is_brought_back_at_once_than_is_claimed,
-    a_reference_is_kept_with_its_attempt,
-    two_claimers_at_once_share_the_work,
-    a_credential_on_file_is_found_under_its_own_handler_only,
+    attempt_is_leased_to_its_owner_or_one_claimer,
+    claim_counts_a_check_and_fences_the_claim_before,
+    longest_due_attempts_are_claimed_first_up_to_the_limit,
+    unknown_outcome_is_due_at_once_and_later_after_postponement,
+    attempt_postponed_by_a_clock_that_was_ahead_is_due,
+    attempts_are_brought_forward_up_to_the_limit,
+    reference_is_stored_with_its_attempt,
+    concurrent_claimers_share_the_rows,
+    stored_credential_is_found_under_its_handler_only,
 );
 
 mod locked {
     use super::{AttemptStore, HOUR, Place, hours, noon, task};
 
-    crate::on_postgres!(an_attempt_in_another_hand_holds_up_nobody);
+    crate::on_postgres!(locked_attempt_delays_no_claim);
 
-    async fn an_attempt_in_another_hand_holds_up_nobody(place: Place) {
+    async fn locked_attempt_delays_no_claim(place: Place) {
         let shop = place.shop().await;
         let (_, held) = shop.begun(&[("song", 1)], "k1").await;
         let (_, free) = shop.begun(&[("song", 1)], "k2").await;
@@ -59,8 +59,8 @@ async fn only_unsettled_attempts_that_are_due_are_claimed(place: Place) {
     assert_eq!(claimed, [Attempt { checks: 1, ..due }]);
 }
 
-/// Whatever the shop's clock says: the lease is a matter of the database's.
-async fn an_owner_and_a_claimer_have_an_attempt_to_themselves(place: Place) {
+/// At any time of the shop's clock: the lease is a time of the database's clock.
+async fn attempt_is_leased_to_its_owner_or_one_claimer(place: Place) {
     let shop = place.shop().await;
     let checkout = shop.opened(&[("song", 1)], "k1").await;
     let begin = Begin { owned_for: HOUR, ..begin(&checkout.id, "k1") };
@@ -72,7 +72,7 @@ async fn an_owner_and_a_claimer_have_an_attempt_to_themselves(place: Place) {
     assert!(claim().await.expect("claimed").is_empty());
 }
 
-async fn each_claim_counts_a_check_and_fences_the_one_before_off(place: Place) {
+async fn claim_counts_a_check_and_fences_the_claim_before(place: Place) {
     let shop = place.shop().await;
     shop.begun(&[("song", 1)], "k1").await;
     let claim = |now| shop.attempts.claim_due(&task(), now, Duration::ZERO, 10);
@@ -85,7 +85,7 @@ async fn each_claim_counts_a_check_and_fences_the_one_before_off(place: Place) {
     assert!(claim(noon() + LONGEST_WAIT_UNSETTLED / 2).await.expect("claimed").is_empty());
 }
 
-async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
+async fn longest_due_attempts_are_claimed_first_up_to_the_limit(place: Place) {
     let shop = place.shop().await;
     let mut ids = Vec::new();
     for round in 0..3 {
@@ -100,7 +100,7 @@ async fn the_oldest_are_claimed_first_and_no_more_than_asked_for(place: Place) {
     assert_eq!(rest.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&ids[2]]);
 }
 
-async fn an_unknown_outcome_is_due_at_once_and_a_postponed_one_later(place: Place) {
+async fn unknown_outcome_is_due_at_once_and_later_after_postponement(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
@@ -112,20 +112,20 @@ async fn an_unknown_outcome_is_due_at_once_and_a_postponed_one_later(place: Plac
     assert_eq!(claim(noon() + LONGEST_WAIT_UNSETTLED).await.expect("claimed").len(), 1);
 }
 
-async fn what_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place) {
+async fn attempt_postponed_by_a_clock_that_was_ahead_is_due(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let claim = |now| shop.attempts.claim_due(&task(), now, HOUR, 10);
     let tomorrow = noon() + hours(24);
     let claimed = claim(tomorrow).await.expect("claimed").remove(0);
     shop.attempts.postpone(&task(), &claimed, tomorrow + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
-    // Where the clock is right, it waits as it should; where it was set back, it waits no longer.
+    // With a right clock the attempt waits as it should; after the clock was set back, it waits no longer.
     assert!(claim(tomorrow).await.expect("claimed").is_empty());
     let claimed = claim(noon()).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&attempt.id]);
 }
 
-async fn no_more_is_brought_back_at_once_than_is_claimed(place: Place) {
+async fn attempts_are_brought_forward_up_to_the_limit(place: Place) {
     let shop = place.shop().await;
     let tomorrow = noon() + hours(24);
     for key in ["k1", "k2", "k3"] {
@@ -140,7 +140,7 @@ async fn no_more_is_brought_back_at_once_than_is_claimed(place: Place) {
     }
 }
 
-async fn a_reference_is_kept_with_its_attempt(place: Place) {
+async fn reference_is_stored_with_its_attempt(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let reference = PaymentReference("gateway-1".into());
@@ -150,7 +150,7 @@ async fn a_reference_is_kept_with_its_attempt(place: Place) {
     assert_eq!(claimed[0].reference, Some(reference));
 }
 
-async fn two_claimers_at_once_share_the_work(place: Place) {
+async fn concurrent_claimers_share_the_rows(place: Place) {
     let shop = place.shop().await;
     let mut due = HashSet::new();
     for round in 0..10 {
@@ -171,7 +171,7 @@ async fn two_claimers_at_once_share_the_work(place: Place) {
     assert_eq!((claimed.len(), distinct), (due.len(), due));
 }
 
-async fn a_credential_on_file_is_found_under_its_own_handler_only(place: Place) {
+async fn stored_credential_is_found_under_its_handler_only(place: Place) {
     let shop = place.shop().await;
     let choice = PaymentChoice { instrument: instrument(), credential: None };
     let found = shop.instruments.credential(&alice(), &choice).await.expect("read").expect("on file");

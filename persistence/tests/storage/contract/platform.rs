@@ -7,10 +7,7 @@ use crate::kit::Place;
 use crate::kit::data::{ALICE, BOB, hours, noon, task};
 use crate::on_both_engines;
 
-on_both_engines!(
-    a_platform_is_pinned_replaced_found_and_removed,
-    platforms_are_listed_by_id_and_no_more_than_asked_for
-);
+on_both_engines!(a_platform_is_pinned_replaced_found_and_removed, platforms_are_listed_by_id_up_to_the_limit);
 
 fn pinned(id: &str, profile: &str) -> PinnedPlatform {
     PinnedPlatform { id: PlatformId(id.to_owned()), profile: profile.to_owned(), pinned_at: noon() }
@@ -21,7 +18,7 @@ async fn a_platform_is_pinned_replaced_found_and_removed(place: Place) {
     let id = PlatformId(ALICE.to_owned());
     let find = || platforms.find(&task(), &id);
     assert_eq!(find().await.expect("asked"), None);
-    let first = pinned(ALICE, "{ \"to the\":  \"letter 🌱\" }\n");
+    let first = pinned(ALICE, "{ \"to the\":  \"byte 🌱\" }\n");
     platforms.pin(&task(), first.clone()).await.expect("pinned");
     assert_eq!(find().await.expect("asked"), Some(first));
     let second = PinnedPlatform { pinned_at: noon() + hours(1), ..pinned(ALICE, "{}") };
@@ -34,7 +31,7 @@ async fn a_platform_is_pinned_replaced_found_and_removed(place: Place) {
     assert_eq!(find().await.expect("asked"), None);
 }
 
-async fn platforms_are_listed_by_id_and_no_more_than_asked_for(place: Place) {
+async fn platforms_are_listed_by_id_up_to_the_limit(place: Place) {
     let platforms = place.shop().await.platforms;
     for id in ["https://c.example/", "https://a.example/", "https://b.example/"] {
         platforms.pin(&task(), pinned(id, "{}")).await.expect("pinned");

@@ -1,5 +1,5 @@
-//! Two writers of one row, in an order that the test decides: the first is played by hand on another connection, and the
-//! second must wait for it and then decide by what it left.
+//! Two writers of one row, in a fixed order: the test plays the first by hand on another connection, and the second
+//! must wait for it and then decide by its result.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ crate::on_both_engines!(
     a_change_of_a_checkout_waits_for_the_one_before_it,
     a_key_waits_for_its_first_claim,
     a_key_for_another_resource_waits_for_its_first_claim,
-    a_key_for_another_resource_waits_until_it_is_given_back,
+    key_for_another_resource_waits_until_it_is_released,
     a_reference_waits_for_the_settlement_before_it,
 );
 
-/// Runs `second` after `first` has written and before it commits. The engine itself is asked whether it waits.
+/// Runs `second` after `first` has written and before it commits. The engine reports that the second waits.
 async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: impl Future<Output = T>) -> T {
     let (mut writer, mut observer) = (place.raw(), place.raw());
     let begin = if place.engine() == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
@@ -43,14 +43,14 @@ async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: imp
     tokio::join!(second, committing).0
 }
 
-/// Nothing can be asked while another writes: it is on its way, and gets a moment to do what it must not.
+/// SQLite reports no waits: the second writer is on its way, and gets a moment to do what it must not.
 async fn wait_for_the_file(ctx: &RequestContext) {
     until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
     let watch = Stopwatch::start();
     until("a moment has passed", || watch.elapsed() > Duration::from_millis(50)).await;
 }
 
-/// The row lock that the first writer has, where rows are locked.
+/// The first writer's row lock, on the engine with row locks.
 fn locking(place: &Place, select: &str) -> String {
     match place.engine() {
         Engine::Sqlite => String::new(),
@@ -149,7 +149,7 @@ async fn a_key_waits_for_its_first_claim(place: Place) {
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-/// The first has claimed the key for another checkout, and is then answered or given back.
+/// The first has claimed the key for another checkout, and then gets an outcome or is released.
 async fn a_key_for_another_resource_waits_for_its_first_claim(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
@@ -167,7 +167,7 @@ async fn a_key_for_another_resource_waits_for_its_first_claim(place: Place) {
     assert_eq!(place.raw().level("song"), (10, 0));
 }
 
-async fn a_key_for_another_resource_waits_until_it_is_given_back(place: Place) {
+async fn key_for_another_resource_waits_until_it_is_released(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let id = shop.opened(&[("song", 1)], "k2").await.id;

@@ -1,4 +1,4 @@
-//! Giving money back: never more than was captured, whoever asks and however often.
+//! Refunds: never more than was captured, for any number of requests.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::on_both_engines;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 on_both_engines!(
-    what_was_captured_is_given_back_and_no_more,
-    what_failed_can_be_asked_for_again,
-    those_who_ask_at_once_get_no_more_than_was_captured,
-    the_same_refund_asked_for_twice_is_one,
-    what_was_not_captured_is_not_given_back,
-    a_refund_is_claimed_once_until_its_lease_lapses,
-    a_record_after_another_claim_changes_nothing,
-    a_refund_that_is_under_way_is_looked_at_again_later,
-    a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due,
-    no_more_refunds_are_brought_back_at_once_than_are_claimed,
-    a_refund_that_has_ended_is_never_claimed_again,
-    two_claimers_at_once_share_the_work,
+    refunds_never_exceed_the_captured_amount,
+    failed_refund_can_be_requested_again,
+    concurrent_refunds_never_exceed_the_captured_amount,
+    refund_requested_twice_is_stored_once,
+    refund_without_a_capture_is_refused,
+    refund_is_claimed_again_after_its_lease_ends,
+    record_after_another_claim_changes_nothing,
+    pending_refund_is_due_again_later,
+    refund_postponed_by_a_clock_that_was_ahead_is_due,
+    refunds_are_brought_forward_up_to_the_limit,
+    ended_refund_is_never_claimed,
+    concurrent_claimers_share_the_rows,
 );
 
-/// A payment of 1500 with a reference, settled as told.
+/// A payment of 1500 with a reference, settled with this outcome.
 async fn paid(shop: &Shop, key: &str, outcome: PaymentOutcome) -> Attempt {
     let (_, attempt) = shop.begun(&[("song", 3)], key).await;
     let reference = PaymentReference(format!("gateway-{key}"));
@@ -62,7 +62,7 @@ async fn record(shop: &Shop, claimed: &Refund, state: RefundState) {
     shop.refunds.record(&task(), claimed, state, noon() + hours(1)).await.expect("recorded");
 }
 
-async fn what_was_captured_is_given_back_and_no_more(place: Place) {
+async fn refunds_never_exceed_the_captured_amount(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     let refund = request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
@@ -76,7 +76,7 @@ async fn what_was_captured_is_given_back_and_no_more(place: Place) {
     assert_eq!(place.raw().count("refund"), 2);
 }
 
-async fn what_failed_can_be_asked_for_again(place: Place) {
+async fn failed_refund_can_be_requested_again(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     request(&shop, wanted(&attempt, 1_500)).await.expect("recorded");
@@ -86,7 +86,7 @@ async fn what_failed_can_be_asked_for_again(place: Place) {
     assert_eq!(request(&shop, wanted(&attempt, 1)).await, Err(RefundRefusal::TooMuch { left: Amount::ZERO }));
 }
 
-async fn those_who_ask_at_once_get_no_more_than_was_captured(place: Place) {
+async fn concurrent_refunds_never_exceed_the_captured_amount(place: Place) {
     let shop = Arc::new(place.shop().await);
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     let mut askers = JoinSet::new();
@@ -99,7 +99,7 @@ async fn those_who_ask_at_once_get_no_more_than_was_captured(place: Place) {
     assert_eq!(place.raw().number("SELECT sum(amount) FROM refund"), 1_200);
 }
 
-async fn the_same_refund_asked_for_twice_is_one(place: Place) {
+async fn refund_requested_twice_is_stored_once(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     let wish = wanted(&attempt, 1_000);
@@ -112,7 +112,7 @@ async fn the_same_refund_asked_for_twice_is_one(place: Place) {
     assert_eq!(place.raw().state(), before);
 }
 
-async fn what_was_not_captured_is_not_given_back(place: Place) {
+async fn refund_without_a_capture_is_refused(place: Place) {
     let shop = place.shop().await;
     let (_, open) = shop.begun(&[("song", 1)], "open").await;
     let mut attempts = vec![open.id, AttemptId::generate(noon())];
@@ -128,13 +128,13 @@ async fn what_was_not_captured_is_not_given_back(place: Place) {
         assert_eq!(request(&shop, wanted(attempt, 1)).await, Err(RefundRefusal::NotCaptured), "{attempt}");
     }
     assert_eq!(place.raw().count("refund"), 0);
-    // What is captured later can be given back later; what was let go cannot.
+    // A payment that is captured later can be refunded later; a voided one cannot.
     let held = &attempts[2];
     shop.attempts.record_captured(&task(), held.clone(), true).await.expect("recorded");
     request(&shop, wanted(held, 1)).await.expect("recorded");
 }
 
-async fn a_refund_is_claimed_once_until_its_lease_lapses(place: Place) {
+async fn refund_is_claimed_again_after_its_lease_ends(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     let requested = request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
@@ -148,7 +148,7 @@ async fn a_refund_is_claimed_once_until_its_lease_lapses(place: Place) {
     assert_eq!(claim(&shop, HOUR).await[0].tries, 2);
 }
 
-async fn a_record_after_another_claim_changes_nothing(place: Place) {
+async fn record_after_another_claim_changes_nothing(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
@@ -161,7 +161,7 @@ async fn a_record_after_another_claim_changes_nothing(place: Place) {
     assert_eq!(place.raw().texts("SELECT state AS value FROM refund"), ["succeeded"]);
 }
 
-async fn a_refund_that_is_under_way_is_looked_at_again_later(place: Place) {
+async fn pending_refund_is_due_again_later(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
@@ -176,7 +176,7 @@ async fn a_refund_that_is_under_way_is_looked_at_again_later(place: Place) {
     }
 }
 
-async fn a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place) {
+async fn refund_postponed_by_a_clock_that_was_ahead_is_due(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     request(&shop, wanted(&attempt, 1_000)).await.expect("recorded");
@@ -187,7 +187,7 @@ async fn a_refund_that_was_put_off_by_a_clock_that_was_ahead_is_due(place: Place
     assert_eq!(claim(&shop, HOUR).await[0].tries, 2);
 }
 
-async fn no_more_refunds_are_brought_back_at_once_than_are_claimed(place: Place) {
+async fn refunds_are_brought_forward_up_to_the_limit(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     for _ in 0..3 {
@@ -205,7 +205,7 @@ async fn no_more_refunds_are_brought_back_at_once_than_are_claimed(place: Place)
     }
 }
 
-async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
+async fn ended_refund_is_never_claimed(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     for state in [RefundState::Succeeded, RefundState::Failed("no".into())] {
@@ -213,7 +213,7 @@ async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
         request(&shop, wish.clone()).await.expect("recorded");
         let claimed = claim(&shop, Duration::ZERO).await.remove(0);
         record(&shop, &claimed, state.clone()).await;
-        // Its end is its end, whatever the same claimer says next.
+        // An ended refund stays ended, whatever the same claimer records next.
         record(&shop, &claimed, RefundState::Pending).await;
         assert_eq!(request(&shop, wish).await.expect("known").state, state);
         let later = noon() + hours(1_000);
@@ -221,7 +221,7 @@ async fn a_refund_that_has_ended_is_never_claimed_again(place: Place) {
     }
 }
 
-async fn two_claimers_at_once_share_the_work(place: Place) {
+async fn concurrent_claimers_share_the_rows(place: Place) {
     let shop = place.shop().await;
     let attempt = paid(&shop, "k1", PaymentOutcome::Confirmed).await.id;
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Settling: a paid checkout becomes exactly one order, and what was held never stays held.
+//! Settlement: a paid checkout becomes exactly one order, and held stock is always released or sold.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::on_both_engines;
 
 on_both_engines!(
     a_confirmed_payment_places_one_order_and_takes_the_stock,
-    an_order_says_what_was_bought_and_where_it_goes,
-    a_declined_payment_releases_the_stock_and_another_may_be_tried,
+    order_contains_lines_and_address_of_the_checkout,
+    declined_payment_releases_the_stock_and_allows_another,
     a_payment_that_was_not_attempted_releases_the_stock_and_refuses_nothing,
-    what_was_never_attempted_frees_its_key,
-    settling_again_changes_nothing_and_tells_the_same,
-    settling_twice_at_once_places_one_order,
-    what_costs_nothing_becomes_an_order_like_any_other,
+    payment_never_attempted_frees_its_key,
+    second_settlement_returns_the_first_outcome,
+    concurrent_settlements_place_one_order,
+    free_checkout_becomes_an_order,
     a_payment_of_unknown_outcome_can_still_be_settled,
-    an_attempt_nobody_recorded_is_a_fault,
+    settlement_of_an_unrecorded_attempt_is_a_fault,
 );
 
 async fn a_confirmed_payment_places_one_order_and_takes_the_stock(place: Place) {
@@ -37,7 +37,7 @@ async fn a_confirmed_payment_places_one_order_and_takes_the_stock(place: Place) 
     assert_eq!(raw.texts("SELECT state AS value FROM payment_attempt"), ["confirmed"]);
 }
 
-async fn an_order_says_what_was_bought_and_where_it_goes(place: Place) {
+async fn order_contains_lines_and_address_of_the_checkout(place: Place) {
     let shop = place.shop().await;
     let new = new_checkout(rich_request());
     shop.checkouts.create(&alice(), crate::kit::data::create("k1"), new.clone()).await.expect("created");
@@ -59,7 +59,7 @@ async fn an_order_says_what_was_bought_and_where_it_goes(place: Place) {
     assert_eq!(shop.orders.read_page(&task(), order.page.clone()).await.expect("read"), Some(order));
 }
 
-async fn a_declined_payment_releases_the_stock_and_another_may_be_tried(place: Place) {
+async fn declined_payment_releases_the_stock_and_allows_another(place: Place) {
     let shop = place.shop().await;
     let (checkout, attempt) = shop.begun(&[("song", 3)], "k1").await;
     let outcome = shop.settle(&attempt, PaymentOutcome::Declined("Not enough money".into())).await;
@@ -68,8 +68,9 @@ async fn a_declined_payment_releases_the_stock_and_another_may_be_tried(place: P
         (declined.status, declined.attempt.clone(), declined.order.clone()),
         (Status::ReadyForComplete, None, None)
     );
-    let told: Vec<_> = declined.details.messages.iter().map(|told| (told.code, told.content.as_str())).collect();
-    assert_eq!(told, [(MessageCode::PaymentFailed, "Not enough money")]);
+    let messages: Vec<_> =
+        declined.details.messages.iter().map(|message| (message.code, message.content.as_str())).collect();
+    assert_eq!(messages, [(MessageCode::PaymentFailed, "Not enough money")]);
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), *declined);
     assert_eq!(place.raw().level("song"), (10, 0));
 
@@ -77,7 +78,7 @@ async fn a_declined_payment_releases_the_stock_and_another_may_be_tried(place: P
     shop.settle(&second, PaymentOutcome::Confirmed).await;
     let mut raw = place.raw();
     assert_eq!((raw.level("song"), raw.count("orders")), ((7, 0), 1));
-    // The first key still says what it said then.
+    // The first key still returns its outcome.
     let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k1")).await.expect("replayed");
     assert!(matches!(again, domain::checkout::Begun::Answered(answer) if answer.outcome == outcome));
 }
@@ -95,7 +96,7 @@ async fn a_payment_that_was_not_attempted_releases_the_stock_and_refuses_nothing
     assert_eq!(raw.texts("SELECT state AS value FROM payment_attempt"), ["cancelled"]);
 }
 
-async fn what_was_never_attempted_frees_its_key(place: Place) {
+async fn payment_never_attempted_frees_its_key(place: Place) {
     let shop = place.shop().await;
     let (checkout, attempt) = shop.begun(&[("song", 3)], "k1").await;
     shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
@@ -105,7 +106,7 @@ async fn what_was_never_attempted_frees_its_key(place: Place) {
     assert_ne!(second.id, attempt.id);
 }
 
-async fn settling_again_changes_nothing_and_tells_the_same(place: Place) {
+async fn second_settlement_returns_the_first_outcome(place: Place) {
     let shop = place.shop().await;
     for (round, first) in [
         PaymentOutcome::Confirmed,
@@ -119,7 +120,7 @@ async fn settling_again_changes_nothing_and_tells_the_same(place: Place) {
         let (_, attempt) = shop.begun(&[("song", 1)], &format!("k{round}")).await;
         let outcome = shop.settle(&attempt, first.clone()).await;
         let after = place.raw().state();
-        // Even when the second one has another opinion.
+        // Even when the second settlement has another outcome.
         for second in [first, PaymentOutcome::Confirmed, PaymentOutcome::Declined("late".into())] {
             assert_eq!(shop.settle(&attempt, second).await, outcome);
             assert_eq!(place.raw().state(), after);
@@ -127,7 +128,7 @@ async fn settling_again_changes_nothing_and_tells_the_same(place: Place) {
     }
 }
 
-async fn settling_twice_at_once_places_one_order(place: Place) {
+async fn concurrent_settlements_place_one_order(place: Place) {
     let shop = Arc::new(place.shop().await);
     let (_, attempt) = shop.begun(&[("song", 2)], "k1").await;
     let mut settlers = JoinSet::new();
@@ -138,13 +139,13 @@ async fn settling_twice_at_once_places_one_order(place: Place) {
     }
     let outcomes = settlers.join_all().await;
     assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
-    // None if the first to settle had not charged: the checkout is open again.
+    // None if the first settlement was uncharged: the checkout is open again.
     let placed = i64::from(about(&outcomes[0]).order.is_some());
     let mut raw = place.raw();
     assert_eq!((raw.level("song"), raw.count("orders")), ((10 - 2 * placed, 0), placed));
 }
 
-async fn what_costs_nothing_becomes_an_order_like_any_other(place: Place) {
+async fn free_checkout_becomes_an_order(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("gift", 1)], "k1").await;
     assert!(attempt.money.amount.is_zero());
@@ -161,14 +162,14 @@ async fn a_payment_of_unknown_outcome_can_still_be_settled(place: Place) {
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert!(matches!(&outcome, Outcome::Checkout(checkout) if checkout.status == Status::Completed));
-    // What comes to light later is not heard any more.
+    // Later reports change nothing.
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("ignored");
     let due = shop.attempts.claim_due(&task(), noon(), std::time::Duration::ZERO, 10).await.expect("claimed");
     assert!(due.is_empty(), "{due:?}");
     assert_eq!(place.raw().level("song"), (9, 0));
 }
 
-async fn an_attempt_nobody_recorded_is_a_fault(place: Place) {
+async fn settlement_of_an_unrecorded_attempt_is_a_fault(place: Place) {
     let shop = place.shop().await;
     let (_, mut attempt) = shop.begun(&[("song", 1)], "k1").await;
     attempt.id = domain::payment::AttemptId::generate(noon());

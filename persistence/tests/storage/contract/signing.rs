@@ -8,12 +8,12 @@ use crate::kit::{Expected, Place};
 use crate::on_both_engines;
 
 on_both_engines!(
-    keys_are_kept_to_the_letter_in_the_order_in_which_they_came,
-    of_two_instances_that_add_a_key_at_once_one_does,
-    whoever_has_not_seen_all_keys_adds_none,
-    a_rotation_takes_effect_when_its_time_has_come,
+    keys_are_stored_exactly_and_listed_in_insertion_order,
+    concurrent_key_additions_add_one_key,
+    key_addition_without_all_keys_seen_is_refused,
+    rotated_key_signs_from_its_time,
     a_key_is_revoked_once_and_stays_in_the_list,
-    a_key_that_no_list_would_have_is_refused,
+    key_beyond_the_list_limit_is_refused,
 );
 
 fn key(id: &str) -> SigningKey {
@@ -21,7 +21,7 @@ fn key(id: &str) -> SigningKey {
     SigningKey { id: id.to_owned(), private, created_at: noon(), signs_from: noon(), revoked_at: None }
 }
 
-async fn keys_are_kept_to_the_letter_in_the_order_in_which_they_came(place: Place) {
+async fn keys_are_stored_exactly_and_listed_in_insertion_order(place: Place) {
     let signing = place.shop().await.signing;
     assert!(signing.keys(&task()).await.expect("read").is_empty());
     let keys = [key("zebra"), key("apple"), key("mango")];
@@ -31,7 +31,7 @@ async fn keys_are_kept_to_the_letter_in_the_order_in_which_they_came(place: Plac
     assert_eq!(signing.keys(&task()).await.expect("read"), keys);
 }
 
-async fn of_two_instances_that_add_a_key_at_once_one_does(place: Place) {
+async fn concurrent_key_additions_add_one_key(place: Place) {
     let signing = place.shop().await.signing;
     let ctx = task();
     for seen in 0..5 {
@@ -42,14 +42,14 @@ async fn of_two_instances_that_add_a_key_at_once_one_does(place: Place) {
     assert_eq!(signing.keys(&ctx).await.expect("read").len(), 5);
 }
 
-async fn whoever_has_not_seen_all_keys_adds_none(place: Place) {
+async fn key_addition_without_all_keys_seen_is_refused(place: Place) {
     let signing = place.shop().await.signing;
     assert!(signing.add(&task(), key("first"), 0).await.expect("added"));
     assert!(!signing.add(&task(), key("second"), 0).await.expect("asked"));
     assert_eq!(signing.keys(&task()).await.expect("read"), [key("first")]);
 }
 
-async fn a_rotation_takes_effect_when_its_time_has_come(place: Place) {
+async fn rotated_key_signs_from_its_time(place: Place) {
     let signing = place.shop().await.signing;
     signing.add(&task(), key("old"), 0).await.expect("added");
     let new = SigningKey { signs_from: noon() + PUBLISHED_BEFORE, ..key("new") };
@@ -72,13 +72,13 @@ async fn a_key_is_revoked_once_and_stays_in_the_list(place: Place) {
     assert!(!revoke("first", later).await.expect("asked"), "it was revoked before");
     let revoked = SigningKey { revoked_at: Some(noon()), ..key("first") };
     assert_eq!(signing.keys(&task()).await.expect("read"), [revoked, key("second")]);
-    // Whoever adds one must still have seen all of them.
+    // A caller that adds a key must have seen all of them.
     assert!(!signing.add(&task(), key("third"), 1).await.expect("asked"));
     assert!(signing.add(&task(), key("third"), 2).await.expect("added"));
 }
 
-/// It would sign, and be published nowhere.
-async fn a_key_that_no_list_would_have_is_refused(place: Place) {
+/// The key would sign, and be published nowhere.
+async fn key_beyond_the_list_limit_is_refused(place: Place) {
     let signing = place.shop().await.signing;
     for seen in 0..400 {
         assert!(signing.add(&task(), key(&format!("key-{seen}")), seen).await.expect("added"));

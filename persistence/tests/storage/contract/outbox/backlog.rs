@@ -1,4 +1,4 @@
-//! A destination that takes nothing, with a hundred thousand messages for it, is nobody else's trouble.
+//! An endpoint that takes nothing, with a hundred thousand messages, affects no other endpoint.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    a_backlog_at_one_destination_slows_down_nobody,
-    a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_by,
+    backlog_of_one_endpoint_slows_no_other,
+    endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions,
 );
 
 const BACKLOG: u32 = 100_000;
 const ROUNDS: i64 = 15;
-/// How much slower than without a backlog. One that was read from end to end would be a thousand times slower.
+/// How much slower than without a backlog. Reading the whole backlog would be a thousand times slower.
 const AT_MOST: u32 = 20;
 
 struct Pace {
@@ -26,7 +26,7 @@ struct Pace {
     enqueue: Duration,
 }
 
-/// The middle of some claims for the healthy destination, and of some events of an order.
+/// The median of some claims for the healthy endpoint, and of some events of an order.
 async fn pace(shop: &Shop, key: &str) -> Pace {
     let (mut claims, mut enqueues) = (Vec::new(), Vec::new());
     let order = shop.order(key).await;
@@ -52,7 +52,7 @@ fn moment(round: i64) -> Timestamp {
     noon() + time::Duration::milliseconds(round)
 }
 
-async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
+async fn backlog_of_one_endpoint_slows_no_other(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 100);
     let without = pace(&shop, "k1").await;
@@ -70,7 +70,7 @@ async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
         let with = pace(&shop, how).await;
         for (what, with, without) in [("claim", with.claim, without.claim), ("enqueue", with.enqueue, without.enqueue)]
         {
-            // A pause of the machine is no verdict, so nothing counts as quicker than a few milliseconds.
+            // A pause of the machine proves nothing, so a few milliseconds are the least that counts.
             let usual = without.max(Duration::from_millis(2));
             assert!(with < usual * AT_MOST, "{how}: {what} takes {with:?}, without a backlog {without:?}");
         }
@@ -78,15 +78,15 @@ async fn a_backlog_at_one_destination_slows_down_nobody(place: Place) {
     assert_eq!(states(&mut place.raw(), ILL), [format!("pending {BACKLOG}")]);
 }
 
-/// A transaction over the whole backlog would make every purchase wait, or not end in time at all.
-async fn a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_by(place: Place) {
+/// A transaction over the whole backlog would delay every purchase, or not end in time.
+async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1_201);
     let claimed = shop.claimed(at(noon())).await;
     assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 500 });
     assert_eq!(states(&mut place.raw(), ILL), ["dead 501", "pending 700"]);
     assert_eq!(shop.claim(at(noon())).await, None);
-    // What was disabled between a look at it and the message for it is no different.
+    // A message that was added while the endpoint was being disabled is no different.
     seed(&mut place.raw(), WELL, 2, 3);
     place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{WELL}'"));
     let (mut cleared, mut given_up) = (Vec::new(), Vec::new());
@@ -98,7 +98,7 @@ async fn a_destination_with_a_backlog_is_disabled_at_once_and_cleared_up_by_and_
     given_up.sort_unstable();
     assert_eq!(given_up.iter().map(|(_, count)| count).sum::<u32>(), 703);
     assert_eq!(given_up.iter().filter(|(to, _)| to == WELL).map(|(_, count)| *count).collect::<Vec<_>>(), [3]);
-    // Those that count from long ago are then forgotten at once.
+    // Those that ended long ago are then purged at once.
     assert_eq!(cleared, [500, 206, 0]);
     assert_eq!((states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)), (vec!["dead 1201".into()], vec![]));
 }

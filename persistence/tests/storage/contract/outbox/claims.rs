@@ -1,4 +1,4 @@
-//! A message is in one hand at a time, and a hand that let go too late is not heeded.
+//! One worker has a message at a time, and a late record changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::kit::data::{hours, noon, task};
 use crate::on_both_engines;
 
 on_both_engines!(
-    what_is_claimed_is_claimed_by_nobody_else_until_its_lease_lapses,
-    nothing_is_claimed_before_it_is_due_or_by_the_other_channel,
-    tries_are_counted_when_they_are_claimed,
-    a_record_after_another_claim_changes_nothing,
-    a_record_after_the_end_changes_nothing,
-    a_record_of_a_claim_before_a_retry_changes_nothing,
-    an_interrupted_try_lets_no_late_record_in,
-    a_late_record_of_one_whose_lease_lapsed_unclaimed_counts,
-    a_destination_has_only_so_many_leases_at_once,
-    claimers_at_once_never_take_the_same,
-    what_never_comes_to_an_end_is_given_up,
+    claimed_message_is_claimed_again_after_its_lease_ends,
+    message_is_claimed_when_due_and_by_its_channel_only,
+    attempts_are_counted_by_the_claim,
+    record_after_another_claim_changes_nothing,
+    record_after_the_end_changes_nothing,
+    record_of_a_claim_before_a_retry_changes_nothing,
+    interrupted_attempt_fences_a_late_record,
+    late_record_without_another_claim_counts,
+    leases_of_an_endpoint_are_bounded,
+    concurrent_claims_never_claim_the_same_message,
+    message_whose_attempts_never_end_becomes_a_dead_letter,
 );
 
 mod locked {
@@ -34,12 +34,9 @@ mod locked {
     use crate::kit::data::hours;
     use crate::kit::until;
 
-    crate::on_postgres!(
-        a_destination_in_another_hand_holds_up_nobody,
-        one_that_fails_has_one_lease_however_many_choose_it_at_once,
-    );
+    crate::on_postgres!(locked_endpoint_delays_no_claim, failing_endpoint_has_one_lease_under_concurrent_claims,);
 
-    async fn a_destination_in_another_hand_holds_up_nobody(place: Place) {
+    async fn locked_endpoint_delays_no_claim(place: Place) {
         let shop = place.shop().await;
         seed(&mut place.raw(), ILL, 1, 2);
         seed(&mut place.raw(), WELL, 2, 2);
@@ -53,8 +50,8 @@ mod locked {
         assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, ILL);
     }
 
-    /// The choice is held in the middle of its statement, and does not see what is committed meanwhile.
-    async fn one_that_fails_has_one_lease_however_many_choose_it_at_once(place: Place) {
+    /// The choice is stopped in the middle of its statement, and does not see what is committed meanwhile.
+    async fn failing_endpoint_has_one_lease_under_concurrent_claims(place: Place) {
         let shop = place.shop().await;
         seed(&mut place.raw(), ILL, 1, 4);
         let (mut other, mut observer) = (place.raw(), place.raw());
@@ -80,17 +77,17 @@ mod locked {
     }
 }
 
-async fn what_is_claimed_is_claimed_by_nobody_else_until_its_lease_lapses(place: Place) {
+async fn claimed_message_is_claimed_again_after_its_lease_ends(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let first = shop.claimed(at(noon())).await;
-    // The lease is a matter of the database's clock, whatever the shop's says.
+    // The lease is a time of the database's clock, at any time of the shop's clock.
     assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
     place.raw().execute("UPDATE delivery SET leased_until = leased_until - 3600001");
     assert_eq!(shop.claimed(at(noon())).await.id, first.id);
 }
 
-async fn nothing_is_claimed_before_it_is_due_or_by_the_other_channel(place: Place) {
+async fn message_is_claimed_when_due_and_by_its_channel_only(place: Place) {
     let shop = place.shop().await;
     shop.order("k1").await;
     let early = noon() - time::Duration::milliseconds(1);
@@ -100,7 +97,7 @@ async fn nothing_is_claimed_before_it_is_due_or_by_the_other_channel(place: Plac
     shop.claimed(at(noon())).await;
 }
 
-async fn tries_are_counted_when_they_are_claimed(place: Place) {
+async fn attempts_are_counted_by_the_claim(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     for attempt in 1..=3 {
@@ -109,7 +106,7 @@ async fn tries_are_counted_when_they_are_claimed(place: Place) {
     }
 }
 
-async fn a_record_after_another_claim_changes_nothing(place: Place) {
+async fn record_after_another_claim_changes_nothing(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let paused = shop.claimed(lapsing(noon())).await;
@@ -122,7 +119,7 @@ async fn a_record_after_another_claim_changes_nothing(place: Place) {
     assert_eq!(shop.record(&second, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }
 
-async fn a_record_after_the_end_changes_nothing(place: Place) {
+async fn record_after_the_end_changes_nothing(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let claimed = shop.claimed(at(noon())).await;
@@ -135,8 +132,8 @@ async fn a_record_after_the_end_changes_nothing(place: Place) {
     assert_eq!(shop.record(&claimed, again(), noon()).await, Recorded::Stale(StaleClaim::Forgotten));
 }
 
-/// After a retry the tries are counted from one again, as they were for whoever comes late.
-async fn a_record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
+/// After a retry attempts are counted from one again, so a late record could have the same count.
+async fn record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
     let (late, gone) = (shop.claimed(at(noon())).await, shop.claimed(at(noon())).await);
@@ -156,7 +153,7 @@ async fn a_record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     assert_eq!(shop.record(&current, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }
 
-async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
+async fn interrupted_attempt_fences_a_late_record(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let paused = shop.claimed(lapsing(noon())).await;
@@ -172,15 +169,15 @@ async fn an_interrupted_try_lets_no_late_record_in(place: Place) {
     assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }
 
-/// Nobody else has begun, so what the late one knows is worth having.
-async fn a_late_record_of_one_whose_lease_lapsed_unclaimed_counts(place: Place) {
+/// No other attempt has begun, so the late record counts.
+async fn late_record_without_another_claim_counts(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let late = shop.claimed(lapsing(noon())).await;
     assert_eq!(shop.record(&late, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }
 
-async fn a_destination_has_only_so_many_leases_at_once(place: Place) {
+async fn leases_of_an_endpoint_are_bounded(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 5);
     seed(&mut place.raw(), WELL, 2, 1);
@@ -196,7 +193,7 @@ async fn a_destination_has_only_so_many_leases_at_once(place: Place) {
     shop.record(of_ill, ACCEPTED, noon()).await;
     shop.claimed(terms).await;
     assert_eq!(shop.claim(terms).await, None);
-    // A lease that has lapsed is no lease.
+    // An ended lease is no lease.
     let lapsed = ClaimTerms { lease: Duration::ZERO, ..terms };
     place.raw().execute("UPDATE delivery SET leased_until = 1 WHERE leased_until IS NOT NULL");
     for _ in 0..3 {
@@ -204,7 +201,7 @@ async fn a_destination_has_only_so_many_leases_at_once(place: Place) {
     }
 }
 
-async fn claimers_at_once_never_take_the_same(place: Place) {
+async fn concurrent_claims_never_claim_the_same_message(place: Place) {
     let shop = Arc::new(place.shop().await);
     for series in 1..=4 {
         seed(&mut place.raw(), &format!("webhook:https://p{series}.example/"), series, 5);
@@ -214,7 +211,7 @@ async fn claimers_at_once_never_take_the_same(place: Place) {
         let shop = shop.clone();
         claimers.spawn(async move {
             let (mut taken, mut in_vain) = (Vec::new(), 0);
-            // A destination that another claimer looks at just now is passed over, so `None` may come early.
+            // An endpoint that another claimer has locked is skipped, so `None` may come early.
             while in_vain < 3 {
                 match shop
                     .claim(ClaimTerms { now: noon(), lease: HOUR, per_endpoint: 5, reach: EndpointHealth::Failing })
@@ -236,20 +233,20 @@ async fn claimers_at_once_never_take_the_same(place: Place) {
     assert_eq!(place.raw().number("SELECT sum(attempts) FROM delivery"), 20);
 }
 
-async fn what_never_comes_to_an_end_is_given_up(place: Place) {
+async fn message_whose_attempts_never_end_becomes_a_dead_letter(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1);
     for _ in 0..MAX_ATTEMPTS {
         shop.claimed(lapsing(noon())).await;
     }
     seed(&mut place.raw(), ILL, 2, 1);
-    // It is in nobody's way, and no fault of its destination.
+    // The message delays no other, and its endpoint stays healthy.
     let claim = shop.deliveries.claim(&task(), Channel::Webhook, at(noon())).await.expect("asked");
     let next = claim.message.expect("the next one");
     assert_eq!((next.attempts, states(&mut place.raw(), ILL)), (1, vec!["dead 1".to_owned(), "pending 1".to_owned()]));
-    let given_up = shop.listed().await.into_iter().find(|told| told.state == MessageState::Dead).expect("dead");
-    let told = claim.given_up.iter().map(|told| (&told.id, &told.last_error)).collect::<Vec<_>>();
-    assert_eq!(told, [(&given_up.id, &given_up.last_error)]);
+    let given_up = shop.listed().await.into_iter().find(|message| message.state == MessageState::Dead).expect("dead");
+    let messages = claim.given_up.iter().map(|message| (&message.id, &message.last_error)).collect::<Vec<_>>();
+    assert_eq!(messages, [(&given_up.id, &given_up.last_error)]);
     assert_eq!((given_up.attempts, given_up.last_error.as_deref()), (MAX_ATTEMPTS, Some("no try came to an end")));
     assert_eq!(health(&mut place.raw(), ILL), "0 - -");
 }

@@ -1,4 +1,4 @@
-//! How a message ends, and what its end means for its destination.
+//! The ends of a message, and what they mean for its endpoint.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::on_both_engines;
 const DAY: i64 = 24;
 
 on_both_engines!(
-    what_was_received_is_over,
-    what_is_refused_is_dead_and_its_destination_well,
-    a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead,
-    five_days_of_failure_disable_a_destination,
-    a_quiet_spell_is_no_failure,
-    the_relay_is_never_disabled,
-    a_success_ends_a_row_of_failures,
-    an_interrupted_try_costs_nothing,
-    our_own_fault_costs_neither_a_try_nor_the_destination,
-    a_destination_that_asks_for_patience_is_left_alone,
-    patience_has_an_end,
+    accepted_message_is_delivered,
+    refused_message_is_a_dead_letter_and_its_endpoint_healthy,
+    gone_endpoint_is_disabled_with_its_pending_messages,
+    five_days_of_failure_disable_an_endpoint,
+    time_without_attempts_is_no_failure,
+    mail_relay_is_never_disabled,
+    success_ends_the_failure_streak,
+    interrupted_attempt_is_not_counted,
+    internal_fault_costs_neither_an_attempt_nor_endpoint_health,
+    retry_after_is_respected,
+    retry_after_is_bounded,
 );
 
-async fn what_was_received_is_over(place: Place) {
+async fn accepted_message_is_delivered(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
     for (receipt, state) in [(Receipt::Accepted, MessageState::Delivered), (Receipt::Unwanted, MessageState::Unwanted)]
@@ -43,7 +43,7 @@ async fn what_was_received_is_over(place: Place) {
     assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
 }
 
-async fn what_is_refused_is_dead_and_its_destination_well(place: Place) {
+async fn refused_message_is_a_dead_letter_and_its_endpoint_healthy(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
     let claimed = shop.claimed(at(noon())).await;
@@ -53,7 +53,7 @@ async fn what_is_refused_is_dead_and_its_destination_well(place: Place) {
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
 }
 
-async fn a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_dead(place: Place) {
+async fn gone_endpoint_is_disabled_with_its_pending_messages(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     seed(&mut place.raw(), WELL, 2, 1);
@@ -65,17 +65,17 @@ async fn a_destination_that_is_gone_is_disabled_and_what_was_pending_for_it_is_d
     assert_eq!(under_way.content.endpoint().0, ILL);
     assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 2 });
     assert_eq!(states(&mut place.raw(), ILL), ["dead 3"]);
-    let mut why: Vec<_> = shop.listed().await.into_iter().filter_map(|told| told.last_error).collect();
-    why.sort_unstable();
+    let mut errors: Vec<_> = shop.listed().await.into_iter().filter_map(|message| message.last_error).collect();
+    errors.sort_unstable();
     let with_it = "the destination is disabled: status 4xx";
-    assert_eq!(why, ["status 4xx", with_it, with_it]);
+    assert_eq!(errors, ["status 4xx", with_it, with_it]);
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
-    // Whatever comes of what was under way, it was given up.
+    // The attempt under way may have any result: the message has ended.
     assert_eq!(shop.record(&under_way, again(), noon()).await, Recorded::Stale(StaleClaim::Ended(MessageState::Dead)));
     assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, WELL);
 }
 
-async fn five_days_of_failure_disable_a_destination(place: Place) {
+async fn five_days_of_failure_disable_an_endpoint(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 7);
     for day in 0..=5 {
@@ -84,13 +84,13 @@ async fn five_days_of_failure_disable_a_destination(place: Place) {
     assert_eq!(states(&mut place.raw(), ILL), ["dead 7"]);
 }
 
-/// One try, which fails, of whatever is due.
+/// One attempt, which fails, for any due message.
 async fn fails(shop: &Shop, now: Timestamp) -> Recorded {
     let claimed = shop.claimed(lapsing(now)).await;
     shop.record(&claimed, again(), now).await
 }
 
-async fn a_quiet_spell_is_no_failure(place: Place) {
+async fn time_without_attempts_is_no_failure(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 9);
     for day in [0, 7, 8, 9, 10, 11] {
@@ -105,10 +105,10 @@ fn is_disabled(recorded: &Recorded) -> bool {
     matches!(recorded, Recorded::Disabled { .. })
 }
 
-async fn the_relay_is_never_disabled(place: Place) {
+async fn mail_relay_is_never_disabled(place: Place) {
     let shop = place.shop().await;
     let bought = shop.bought(&[("song", 1)], "k1").await;
-    let letter = format!(
+    let email = format!(
         "INSERT INTO delivery (id, channel, destination, order_id, sequence, event, body, state, occurred_at, due_at, \
          attempts) SELECT '{}', 'mail', 'mail', id, 9, 'order_placed', '{}', 'pending', 0, 0, 0 FROM orders",
         OutboxMessageId::generate(noon()),
@@ -117,18 +117,18 @@ async fn the_relay_is_never_disabled(place: Place) {
     place.raw().execute(
         "INSERT INTO destination (id, channel, served_at, rest_until, failures) VALUES ('mail', 'mail', 0, 0, 0)",
     );
-    place.raw().execute(&letter);
+    place.raw().execute(&email);
     assert!(bought.order.is_some());
     for day in 0..=8 {
         let now = noon() + hours(day * DAY);
         let claim = shop.deliveries.claim(&task(), Channel::Mail, at(now)).await.expect("asked");
-        let recorded = shop.record(&claim.message.expect("a letter"), again(), now).await;
+        let recorded = shop.record(&claim.message.expect("an email message"), again(), now).await;
         assert!(matches!(recorded, Recorded::Again(_)), "{day}: {recorded:?}");
     }
     assert_eq!(states(&mut place.raw(), "mail"), ["pending 1"]);
 }
 
-async fn a_success_ends_a_row_of_failures(place: Place) {
+async fn success_ends_the_failure_streak(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 4);
     for (day, outcome) in [(0, again()), (4, ACCEPTED), (5, again()), (6, again())] {
@@ -140,8 +140,8 @@ async fn a_success_ends_a_row_of_failures(place: Place) {
     assert_eq!(health(&mut place.raw(), ILL), format!("2 {since} -"));
 }
 
-/// However often the process was told to stop: that is nobody's failure.
-async fn an_interrupted_try_costs_nothing(place: Place) {
+/// A process that is stopped any number of times causes no failure.
+async fn interrupted_attempt_is_not_counted(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let first = shop.claimed(at(noon())).await;
@@ -156,8 +156,8 @@ async fn an_interrupted_try_costs_nothing(place: Place) {
     assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("status 500"));
 }
 
-/// The destination is asked as ever, and the message does not end, nor is it looked at without a pause.
-async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
+/// The endpoint is called as before. The message does not end, and is tried again after a backoff.
+async fn internal_fault_costs_neither_an_attempt_nor_endpoint_health(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let (mut now, ours) = (noon(), failed(Finality::LocalFault));
@@ -171,7 +171,7 @@ async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
     let listed = shop.listed().await.remove(0);
     assert_eq!((listed.attempts, listed.last_error.as_deref()), (0, Some("status 4xx")));
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
-    // But it has an end.
+    // The time is bounded.
     let later = noon() + hours(4 * DAY);
     let claimed = shop.claimed(at(later)).await;
     shop.record(&claimed, ours, later).await;
@@ -179,7 +179,7 @@ async fn our_own_fault_costs_neither_a_try_nor_the_destination(place: Place) {
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
 }
 
-async fn a_destination_that_asks_for_patience_is_left_alone(place: Place) {
+async fn retry_after_is_respected(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     let claimed = shop.claimed(at(noon())).await;
@@ -187,22 +187,22 @@ async fn a_destination_that_asks_for_patience_is_left_alone(place: Place) {
     assert_eq!(shop.record(&claimed, patience, noon()).await, Recorded::Again(noon() + hours(1)));
     let early = noon() + hours(1) - Duration::from_millis(1);
     assert_eq!(shop.claim(at(early)).await, None);
-    one_at_a_time_until_it_takes_something(&shop, noon() + hours(1)).await;
+    one_lease_until_a_success(&shop, noon() + hours(1)).await;
 }
 
-/// However many leases others may have: so those that hang do not take up every pass.
-async fn one_at_a_time_until_it_takes_something(shop: &Shop, now: Timestamp) {
+/// At any number of permitted leases: hanging endpoints do not use up every pass.
+async fn one_lease_until_a_success(shop: &Shop, now: Timestamp) {
     let trial = shop.claimed(at(now)).await;
     assert_eq!(shop.claim(at(now)).await, None);
     shop.record(&trial, ACCEPTED, now).await;
     shop.claimed(at(now)).await;
 }
 
-async fn patience_has_an_end(place: Place) {
+async fn retry_after_is_bounded(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     let claimed = shop.claimed(at(noon())).await;
     let for_ever = failed(Finality::Again { after: Some(Duration::from_secs(u64::MAX)) });
     assert_eq!(shop.record(&claimed, for_ever, noon()).await, Recorded::Again(noon() + hours(DAY)));
-    one_at_a_time_until_it_takes_something(&shop, noon() + hours(DAY)).await;
+    one_lease_until_a_success(&shop, noon() + hours(DAY)).await;
 }

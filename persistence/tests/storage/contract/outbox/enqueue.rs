@@ -1,4 +1,4 @@
-//! What is to be told is written down with what happened, or not at all.
+//! Messages are stored with their event, or not at all.
 
 use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
@@ -12,17 +12,17 @@ use crate::kit::{Expected, Place};
 use crate::on_both_engines;
 
 on_both_engines!(
-    an_order_is_told_to_its_platform_and_to_its_buyer,
-    an_order_that_was_not_placed_is_not_told,
-    an_order_is_told_once_however_often_it_is_settled,
-    every_event_is_told_with_the_order_as_it_was_then,
-    what_caused_an_event_is_known_on_each_try,
-    an_event_that_is_known_is_not_told_again,
-    a_change_that_is_refused_is_not_told,
-    what_happens_while_a_destination_is_disabled_is_kept_as_dead,
+    order_notifies_its_platform_and_its_buyer,
+    failed_settlement_stores_no_message,
+    repeated_settlement_stores_messages_once,
+    message_contains_the_order_as_of_its_event,
+    trace_of_an_event_is_known_on_each_attempt,
+    known_event_stores_no_message,
+    refused_change_stores_no_message,
+    message_to_a_disabled_endpoint_is_a_dead_letter,
 );
 
-async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
+async fn order_notifies_its_platform_and_its_buyer(place: Place) {
     let shop = place.shop().await;
     let new = new_checkout(rich_request());
     shop.checkouts.create(&crate::kit::data::alice(), create("k1"), new.clone()).await.expect("created");
@@ -32,12 +32,15 @@ async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
     let order = about(&outcome).order.clone().expect("an order").id;
 
     let listed = shop.listed().await;
-    let mut told: Vec<_> = listed.iter().map(|told| told.endpoint.0.as_str()).collect();
-    told.sort_unstable();
-    assert_eq!(told, ["mail", &alice()]);
-    for told in &listed {
-        assert_eq!((&told.order, told.event.as_str(), told.state), (&order, "order_changed", MessageState::Pending));
-        assert_eq!((told.occurred_at, told.due_at, told.attempts), (noon(), noon(), 0));
+    let mut messages: Vec<_> = listed.iter().map(|message| message.endpoint.0.as_str()).collect();
+    messages.sort_unstable();
+    assert_eq!(messages, ["mail", &alice()]);
+    for message in &listed {
+        assert_eq!(
+            (&message.order, message.event.as_str(), message.state),
+            (&order, "order_changed", MessageState::Pending)
+        );
+        assert_eq!((message.occurred_at, message.due_at, message.attempts), (noon(), noon(), 0));
     }
     let webhook = shop.claimed(at(noon())).await;
     let Content::Webhook { platform, document } = &webhook.content else { panic!("{webhook:?}") };
@@ -45,17 +48,17 @@ async fn an_order_is_told_to_its_platform_and_to_its_buyer(place: Place) {
     assert_eq!(*document, format!("{order} evt_placed of 1"));
     assert_eq!((&webhook.order, webhook.occurred_at, webhook.attempts), (&order, noon(), 1));
     let mail = shop.deliveries.claim(&task(), Channel::Mail, at(noon())).await.expect("asked");
-    let mail = mail.message.expect("a letter");
-    let Content::Mail(letter) = &mail.content else { panic!("{mail:?}") };
-    assert_eq!((letter.to.as_str(), letter.subject.clone()), ("ada@example.com", format!("Order {order}")));
+    let mail = mail.message.expect("an email message");
+    let Content::Mail(email) = &mail.content else { panic!("{mail:?}") };
+    assert_eq!((email.to.as_str(), email.subject.clone()), ("ada@example.com", format!("Order {order}")));
 }
 
-async fn an_order_that_was_not_placed_is_not_told(place: Place) {
+async fn failed_settlement_stores_no_message(place: Place) {
     let shop = place.shop().await;
     let (_, declined) = shop.begun(&[("song", 1)], "k1").await;
     shop.settle(&declined, PaymentOutcome::Declined("no".into())).await;
     let (_, attempt) = shop.begun(&[("song", 2)], "k2").await;
-    // A CHECK that the settlement meets after it has written down what is to be told.
+    // A CHECK that the settlement violates after it has stored its messages.
     place.raw().execute("UPDATE stock SET held = 1 WHERE sku = 'song'");
     let settlement = settlement(&attempt, PaymentOutcome::Confirmed);
     assert_eq!(shop.checkouts.settle(&task(), settlement).await.fault().kind(), FaultKind::Internal);
@@ -63,7 +66,7 @@ async fn an_order_that_was_not_placed_is_not_told(place: Place) {
     assert_eq!((raw.count("delivery"), raw.count("destination"), raw.count("orders")), (0, 0, 0));
 }
 
-async fn an_order_is_told_once_however_often_it_is_settled(place: Place) {
+async fn repeated_settlement_stores_messages_once(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
     tokio::join!(
@@ -74,7 +77,7 @@ async fn an_order_is_told_once_however_often_it_is_settled(place: Place) {
     assert_eq!(place.raw().count("delivery"), 1);
 }
 
-async fn every_event_is_told_with_the_order_as_it_was_then(place: Place) {
+async fn message_contains_the_order_as_of_its_event(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one", "two"]).await;
@@ -84,8 +87,8 @@ async fn every_event_is_told_with_the_order_as_it_was_then(place: Place) {
     assert_eq!(bodies, expected);
 }
 
-/// Days later, and in another process, one can still find the request that it all began with.
-async fn what_caused_an_event_is_known_on_each_try(place: Place) {
+/// Days later, and in another process, the first request of the trace can be found.
+async fn trace_of_an_event_is_known_on_each_attempt(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     let placed = shop.claimed(at(noon())).await;
@@ -100,7 +103,7 @@ async fn what_caused_an_event_is_known_on_each_try(place: Place) {
     assert!(placed.caused_by.is_some());
 }
 
-async fn an_event_that_is_known_is_not_told_again(place: Place) {
+async fn known_event_stores_no_message(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
@@ -111,7 +114,7 @@ async fn an_event_that_is_known_is_not_told_again(place: Place) {
     assert_eq!(place.raw().count("delivery"), 3);
 }
 
-async fn a_change_that_is_refused_is_not_told(place: Place) {
+async fn refused_change_stores_no_message(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     let mut bad = on_its_way("bad");
@@ -124,11 +127,11 @@ async fn a_change_that_is_refused_is_not_told(place: Place) {
     assert_eq!(place.raw().count("delivery"), 1);
 }
 
-async fn what_happens_while_a_destination_is_disabled_is_kept_as_dead(place: Place) {
+async fn message_to_a_disabled_endpoint_is_a_dead_letter(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
-    let told = shop.claimed(at(noon())).await;
-    shop.record(&told, failed(domain::outbox::Finality::Gone), noon()).await;
+    let messages = shop.claimed(at(noon())).await;
+    shop.record(&messages, failed(domain::outbox::Finality::Gone), noon()).await;
     shop.news(&order, &["one"]).await;
     assert_eq!(states(&mut place.raw(), &alice()), ["dead 2"]);
     assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("the destination is disabled"));

@@ -1,13 +1,13 @@
-//! The outbox: what is told of orders, to whom, in which order, and until when.
+//! The outbox: which messages are sent about orders, to which endpoints, in which order, and until when.
 
 mod backlog;
 mod claims;
 mod ends;
 mod enqueue;
+mod health;
 mod operators;
 mod schedule;
-mod standing;
-mod turns;
+mod selection;
 mod unreadable;
 
 use std::time::Duration;
@@ -27,12 +27,12 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const WELL: &str = "webhook:https://well.example/profile";
 const ILL: &str = "webhook:https://ill.example/profile";
 
-/// To itself for long enough, and as many at once as anyone likes.
+/// With a long lease, and any number of leases.
 fn at(now: Timestamp) -> ClaimTerms {
     ClaimTerms { now, lease: HOUR, per_endpoint: 1_000, reach: EndpointHealth::Failing }
 }
 
-/// On terms that make every lease lapse at once.
+/// With leases that end at once.
 fn lapsing(now: Timestamp) -> ClaimTerms {
     ClaimTerms { lease: Duration::ZERO, ..at(now) }
 }
@@ -51,7 +51,7 @@ fn alice() -> String {
     format!("webhook:{ALICE}")
 }
 
-/// News of an order that changes none of its quantities.
+/// An event that changes no quantity of the order.
 fn on_its_way(id: &str) -> OrderChange {
     let shipment = Shipment {
         kind: "in_transit".into(),
@@ -64,8 +64,8 @@ fn on_its_way(id: &str) -> OrderChange {
     OrderChange::Shipped { id: id.to_owned(), occurred_at: noon() + hours(1), shipment }
 }
 
-/// Messages to a destination, each of an order of its own, due one after the other before noon. Series keep their
-/// names apart.
+/// Messages to an endpoint, each of a separate order, due one after the other before noon. Series keep their names
+/// apart.
 fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
     let first = 100_000_000_000_u64 + u64::from(series) * 1_000_000;
     let name = format!("'00000000000000000000' || CAST({first} + i AS TEXT)");
@@ -87,7 +87,7 @@ fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
 }
 
 impl Shop {
-    /// An order of Alice's, whose buyer is told nothing.
+    /// An order of Alice's whose buyer gets no message.
     async fn order(&self, key: &str) -> OrderId {
         self.bought(&[("song", 1)], key).await.order.expect("an order").id
     }
@@ -109,20 +109,20 @@ impl Shop {
         self.deliveries.record(&task(), delivery, outcome, now).await.expect("recorded")
     }
 
-    /// All of them, the newest first.
+    /// All messages, the newest first.
     async fn listed(&self) -> Vec<MessageSummary> {
         self.deliveries.list(&task(), MessageFilter::default(), 1_000).await.expect("listed")
     }
 }
 
-/// What a destination is known for.
+/// The health columns of an endpoint.
 fn health(raw: &mut Raw, destination: &str) -> String {
     let columns = ["failures", "failing_since", "disabled_at"].map(|of| format!("coalesce(CAST({of} AS TEXT), '-')"));
     let select = format!("SELECT {} AS value FROM destination WHERE id = '{destination}'", columns.join(" || ' ' || "));
     raw.texts(&select).remove(0)
 }
 
-/// How many there are in each state that any is in, as `state count`.
+/// The number of messages in each state, as `state count`.
 fn states(raw: &mut Raw, destination: &str) -> Vec<String> {
     raw.texts(&format!(
         "SELECT state || ' ' || CAST(count(*) AS TEXT) AS value FROM delivery WHERE destination = '{destination}' \

@@ -1,4 +1,4 @@
-//! What operators see of deliveries, and what they can do about them.
+//! What operators see of messages, and what they can do with them.
 
 use domain::clock::Timestamp;
 use domain::outbox::{
@@ -12,29 +12,29 @@ use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    deliveries_are_listed_newest_first_by_state_and_destination,
-    one_that_is_dead_can_be_tried_again,
-    all_that_are_dead_at_a_destination_can_be_tried_again,
-    all_that_are_dead_can_be_tried_again_some_at_a_time,
-    what_is_tried_again_has_all_its_tries,
-    only_what_is_dead_is_tried_again,
-    what_waits_is_tried_now_with_the_older_ones_of_its_order_first,
-    what_waits_for_a_destination_is_tried_now_and_its_rest_is_over,
-    what_waits_is_given_up_by_hand,
-    destinations_are_listed_with_how_they_fare,
-    what_is_next_is_told_with_the_rest_and_the_lease,
-    a_destination_with_nothing_dead_can_be_enabled,
-    what_ended_long_ago_is_forgotten_and_the_dead_later,
-    no_more_is_forgotten_than_was_asked_for,
+    messages_are_listed_newest_first_by_state_and_endpoint,
+    dead_letter_can_be_retried,
+    all_dead_letters_of_an_endpoint_can_be_retried,
+    all_dead_letters_can_be_retried_in_portions,
+    retried_message_has_all_its_attempts,
+    ended_or_leased_message_is_not_retried,
+    waiting_message_is_retried_after_the_older_ones_of_its_order,
+    retry_of_an_endpoint_ends_its_backoff,
+    operator_ends_a_waiting_message,
+    endpoints_are_listed_with_their_health,
+    next_step_of_a_message_shows_backoff_and_lease,
+    endpoint_without_dead_letters_can_be_enabled,
+    ended_messages_are_purged_and_dead_letters_later,
+    purge_of_messages_is_bounded,
 );
 
 mod racing {
     use super::*;
     use crate::kit::until;
 
-    crate::on_postgres!(what_is_tried_again_is_not_forgotten, what_was_tried_again_meanwhile_is_left_alone);
+    crate::on_postgres!(retried_message_is_not_purged, message_retried_meanwhile_is_left_alone);
 
-    /// Someone else makes a dead message pending while this waits for its row.
+    /// Another transaction makes a dead letter pending while this one waits for its row.
     async fn meanwhile<T>(place: &Place, sql: &str, work: impl Future<Output = T>) -> T {
         let (mut other, mut observer) = (place.raw(), place.raw());
         other.execute(&format!("BEGIN; {sql}"));
@@ -45,7 +45,7 @@ mod racing {
         tokio::join!(work, commit).0
     }
 
-    async fn what_is_tried_again_is_not_forgotten(place: Place) {
+    async fn retried_message_is_not_purged(place: Place) {
         let shop = place.shop().await;
         seed(&mut place.raw(), ILL, 1, 1);
         dead(&shop, 1).await;
@@ -56,7 +56,7 @@ mod racing {
         assert_eq!(states(&mut place.raw(), ILL), ["pending 1"]);
     }
 
-    async fn what_was_tried_again_meanwhile_is_left_alone(place: Place) {
+    async fn message_retried_meanwhile_is_left_alone(place: Place) {
         let shop = place.shop().await;
         seed(&mut place.raw(), ILL, 1, 1);
         dead(&shop, 1).await;
@@ -71,7 +71,7 @@ mod racing {
     }
 }
 
-/// Refuses as many messages as that.
+/// Makes this many dead letters.
 async fn dead(shop: &Shop, count: u32) -> Vec<OutboxMessageId> {
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -90,7 +90,7 @@ async fn forget(shop: &Shop, before: Timestamp, dead_before: Timestamp, limit: u
     shop.deliveries.forget(&task(), before, dead_before, limit).await.expect("asked").total()
 }
 
-async fn deliveries_are_listed_newest_first_by_state_and_destination(place: Place) {
+async fn messages_are_listed_newest_first_by_state_and_endpoint(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     dead(&shop, 1).await;
@@ -100,7 +100,7 @@ async fn deliveries_are_listed_newest_first_by_state_and_destination(place: Plac
         let (shop, ctx) = (&shop, task());
         async move {
             let listed = shop.deliveries.list(&ctx, filter, limit).await.expect("listed");
-            listed.iter().map(|told| told.id.as_str()[28..].to_owned()).collect::<Vec<_>>()
+            listed.iter().map(|message| message.id.as_str()[28..].to_owned()).collect::<Vec<_>>()
         }
     };
     assert_eq!(list(None, None, 9).await, ["02000002", "02000001", "01000003", "01000002", "01000001"]);
@@ -112,7 +112,7 @@ async fn deliveries_are_listed_newest_first_by_state_and_destination(place: Plac
     assert!(list(None, Some("webhook:https://nobody.example/"), 9).await.is_empty());
 }
 
-async fn one_that_is_dead_can_be_tried_again(place: Place) {
+async fn dead_letter_can_be_retried(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     let ids = dead(&shop, 2).await;
@@ -122,7 +122,7 @@ async fn one_that_is_dead_can_be_tried_again(place: Place) {
     assert_eq!(retry(&shop, Selection::One(OutboxMessageId::generate(noon())), 10).await, 0);
 }
 
-async fn all_that_are_dead_at_a_destination_can_be_tried_again(place: Place) {
+async fn all_dead_letters_of_an_endpoint_can_be_retried(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     let claimed = shop.claimed(at(noon())).await;
@@ -140,7 +140,7 @@ async fn all_that_are_dead_at_a_destination_can_be_tried_again(place: Place) {
     }
 }
 
-async fn all_that_are_dead_can_be_tried_again_some_at_a_time(place: Place) {
+async fn all_dead_letters_can_be_retried_in_portions(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     seed(&mut place.raw(), WELL, 2, 3);
@@ -156,7 +156,7 @@ async fn all_that_are_dead_can_be_tried_again_some_at_a_time(place: Place) {
     );
 }
 
-async fn what_is_tried_again_has_all_its_tries(place: Place) {
+async fn retried_message_has_all_its_attempts(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1);
     let mut now = noon();
@@ -173,7 +173,7 @@ async fn what_is_tried_again_has_all_its_tries(place: Place) {
     assert!(matches!(shop.record(&claimed, again(), noon()).await, Recorded::Again(_)));
 }
 
-async fn only_what_is_dead_is_tried_again(place: Place) {
+async fn ended_or_leased_message_is_not_retried(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 3);
     let claimed = shop.claimed(at(noon())).await;
@@ -186,7 +186,7 @@ async fn only_what_is_dead_is_tried_again(place: Place) {
     assert_eq!(place.raw().state(), before);
 }
 
-async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: Place) {
+async fn waiting_message_is_retried_after_the_older_ones_of_its_order(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one", "two"]).await;
@@ -196,10 +196,10 @@ async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: P
         panic!("not again")
     };
     assert_eq!(shop.claim(at(noon())).await, None);
-    // The second goes, and so the first, before it; the third goes when they are through.
+    // The second goes, and the first before it; the third goes after both.
     assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 2);
     let listed = shop.listed().await;
-    let due_at = |id: &OutboxMessageId| listed.iter().find(|told| told.id == *id).map(|told| told.due_at);
+    let due_at = |id: &OutboxMessageId| listed.iter().find(|message| message.id == *id).map(|message| message.due_at);
     assert_eq!(ids.iter().map(due_at).collect::<Vec<_>>(), [noon(), noon(), due].map(Some));
     for id in ids {
         let claimed = shop.claimed(at(noon())).await;
@@ -209,7 +209,7 @@ async fn what_waits_is_tried_now_with_the_older_ones_of_its_order_first(place: P
     }
 }
 
-async fn what_waits_for_a_destination_is_tried_now_and_its_rest_is_over(place: Place) {
+async fn retry_of_an_endpoint_ends_its_backoff(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 4);
     seed(&mut place.raw(), WELL, 2, 1);
@@ -219,7 +219,7 @@ async fn what_waits_for_a_destination_is_tried_now_and_its_rest_is_over(place: P
     let under_way = shop.claimed(terms).await;
     shop.record(&first, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
     assert_eq!(shop.claim(terms).await, None);
-    // One waits to be tried again, two are due and wait for the rest to end, one is in hand.
+    // One waits for its next attempt, two are due and wait for the backoff, one is leased.
     assert_eq!(retry(&shop, Selection::Of(Endpoint(ILL.to_owned())), 10).await, 1);
     assert_eq!(health(&mut place.raw(), ILL), "0 - -");
     let mut taken = Vec::new();
@@ -236,7 +236,7 @@ async fn give_up(shop: &Shop, which: Selection, limit: u32) -> u32 {
     shop.deliveries.give_up(&task(), which, noon(), limit).await.expect("asked")
 }
 
-async fn what_waits_is_given_up_by_hand(place: Place) {
+async fn operator_ends_a_waiting_message(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 4);
     seed(&mut place.raw(), WELL, 2, 1);
@@ -246,12 +246,12 @@ async fn what_waits_is_given_up_by_hand(place: Place) {
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 2);
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 1);
     assert_eq!(states(&mut place.raw(), ILL), ["dead 3", "pending 1"]);
-    let dead = shop.listed().await.into_iter().find(|told| told.state == MessageState::Dead).expect("dead");
+    let dead = shop.listed().await.into_iter().find(|message| message.state == MessageState::Dead).expect("dead");
     assert_eq!(dead.last_error.as_deref(), Some("given up by hand"));
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
     assert_eq!(shop.record(&under_way, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 
-    // A newer one of its order need not wait any longer.
+    // A newer message of its order no longer waits.
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
     place.raw().execute(&format!("UPDATE destination SET served_at = 2 WHERE id <> '{}'", super::alice()));
@@ -259,12 +259,12 @@ async fn what_waits_is_given_up_by_hand(place: Place) {
     assert_eq!(older.order, order);
     shop.record(&older, again(), noon()).await;
     assert_eq!(give_up(&shop, Selection::One(older.id.clone()), 10).await, 1);
-    let newer = shop.listed().await.into_iter().find(|told| told.order == order && told.id != older.id);
+    let newer = shop.listed().await.into_iter().find(|message| message.order == order && message.id != older.id);
     assert_eq!(newer.map(|newer| (newer.state, newer.due_at)), Some((MessageState::Pending, noon())));
     assert_eq!(give_up(&shop, Selection::All, 10).await, 0, "never everything at once");
 }
 
-async fn destinations_are_listed_with_how_they_fare(place: Place) {
+async fn endpoints_are_listed_with_their_health(place: Place) {
     let shop = place.shop().await;
     let list = async |one: Option<&str>, limit| {
         let one = one.map(|one| Endpoint(one.to_owned()));
@@ -287,17 +287,17 @@ async fn destinations_are_listed_with_how_they_fare(place: Place) {
     assert_eq!((ill.channel, ill.failing_since, ill.disabled_at), (Channel::Webhook, Some(noon()), None));
     assert_eq!((ill.backoff_until, well.failing_since), (noon() + hours(1), None));
     assert_eq!(well.disabled_at.map(Timestamp::unix_timestamp), Some(1));
-    // Seeded messages happened a millisecond after each other, the last of them at noon.
+    // Seeded messages have events one millisecond apart, the last of them at noon.
     assert_eq!(ill.oldest_pending, Some(noon() - std::time::Duration::from_millis(3)));
     assert_eq!(list(None, 1).await, listed[..1]);
     assert_eq!(list(Some(WELL), 9).await, listed[1..]);
     assert_eq!(list(Some("webhook:https://nobody.example/"), 9).await, []);
 }
 
-async fn what_is_next_is_told_with_the_rest_and_the_lease(place: Place) {
+async fn next_step_of_a_message_shows_backoff_and_lease(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
-    let next = async || shop.listed().await.into_iter().map(|told| told.next).collect::<Vec<_>>();
+    let next = async || shop.listed().await.into_iter().map(|message| message.next).collect::<Vec<_>>();
     let due = |before| Some(Next::At(noon() - std::time::Duration::from_millis(before)));
     assert_eq!(next().await, [due(0), due(1), due(2)]);
     dead(&shop, 1).await;
@@ -311,7 +311,7 @@ async fn what_is_next_is_told_with_the_rest_and_the_lease(place: Place) {
     assert_eq!(next().await, [Some(Next::GivenUp), Some(Next::GivenUp), None]);
 }
 
-async fn a_destination_with_nothing_dead_can_be_enabled(place: Place) {
+async fn endpoint_without_dead_letters_can_be_enabled(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1);
     place.raw().execute("UPDATE destination SET disabled_at = 1");
@@ -320,7 +320,7 @@ async fn a_destination_with_nothing_dead_can_be_enabled(place: Place) {
     shop.claimed(at(noon())).await;
 }
 
-async fn what_ended_long_ago_is_forgotten_and_the_dead_later(place: Place) {
+async fn ended_messages_are_purged_and_dead_letters_later(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 4);
     for outcome in [ACCEPTED, domain::outbox::SendOutcome::Received(Receipt::Unwanted), failed(Finality::Refused)] {
@@ -335,7 +335,7 @@ async fn what_ended_long_ago_is_forgotten_and_the_dead_later(place: Place) {
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
 }
 
-async fn no_more_is_forgotten_than_was_asked_for(place: Place) {
+async fn purge_of_messages_is_bounded(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 5);
     dead(&shop, 5).await;

@@ -1,4 +1,4 @@
-//! Days of schedule, on a clock that is set by hand: the task, the real book, and a courier that does as it is told.
+//! Days of the retry schedule on a fake clock: the task, the real store, and a scripted sender.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,16 +20,16 @@ use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    a_message_is_tried_for_three_days_and_then_given_up,
-    a_receiver_that_comes_back_is_told_the_same_under_the_same_name,
-    a_receiver_that_asks_for_patience_is_given_it,
-    a_receiver_that_fails_for_five_days_is_told_nothing_more,
-    a_pass_that_is_told_to_stop_gives_its_message_back,
-    a_pass_that_fails_through_our_own_fault_is_the_last_for_now,
-    a_pass_without_anything_due_is_idle,
+    message_fails_for_three_days_and_becomes_a_dead_letter,
+    recovered_receiver_gets_the_same_message_with_the_same_id,
+    receiver_with_retry_after_is_not_called_before,
+    receiver_that_fails_for_five_days_is_disabled,
+    stopped_pass_releases_its_message,
+    pass_with_an_internal_fault_ends,
+    pass_without_due_messages_is_idle,
 );
 
-/// The waits of the schedule, in seconds.
+/// The backoffs of the schedule, in seconds.
 const WAITS: [f64; 10] = [2.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0];
 
 type Answer = dyn Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendError> + Send + Sync;
@@ -37,9 +37,9 @@ type Answer = dyn Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendErr
 /// A clock and a receiver.
 struct World {
     now: Mutex<Timestamp>,
-    /// What comes of a try.
+    /// The result of an attempt.
     answer: Box<Answer>,
-    heard: Mutex<Vec<(Timestamp, OutboxMessage)>>,
+    received: Mutex<Vec<(Timestamp, OutboxMessage)>>,
 }
 
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Clock for Ports {
 
 impl Sender for Ports {
     fn send(&self, ctx: &RequestContext, delivery: &OutboxMessage) -> PortFuture<Receipt, SendError> {
-        self.0.heard.lock().expect("not poisoned").push((self.now(), delivery.clone()));
+        self.0.received.lock().expect("not poisoned").push((self.now(), delivery.clone()));
         let answer = (self.0.answer)(ctx, delivery);
         Box::pin(async move { answer })
     }
@@ -72,7 +72,7 @@ impl Deliverer {
         shop: &Shop,
         answer: impl Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendError> + Send + Sync + 'static,
     ) -> Self {
-        let world = World { now: Mutex::new(noon()), answer: Box::new(answer), heard: Mutex::default() };
+        let world = World { now: Mutex::new(noon()), answer: Box::new(answer), received: Mutex::default() };
         let ports = Ports(Arc::new(world));
         let (book, port) = (SqlOutboxStore::new(shop.database.clone()), Arc::new(ports.clone()));
         let limits = DispatchLimits { send: Duration::from_secs(15), per_endpoint: 4, at_once: 4 };
@@ -87,17 +87,17 @@ impl Deliverer {
         *self.ports.0.now.lock().expect("not poisoned") = now;
     }
 
-    fn heard(&self) -> Vec<(Timestamp, OutboxMessage)> {
-        self.ports.0.heard.lock().expect("not poisoned").clone()
+    fn received(&self) -> Vec<(Timestamp, OutboxMessage)> {
+        self.ports.0.received.lock().expect("not poisoned").clone()
     }
 
-    /// Works until nothing is pending, or until then; the clock goes on to when something is due next.
+    /// Works until nothing is pending, or until `end`. The clock advances to the next due time.
     async fn work_until(&self, shop: &Shop, end: Timestamp) {
         loop {
             while self.pass().await != Progress::Idle {}
-            let pending = shop.listed().await.into_iter().filter(|told| told.state == MessageState::Pending);
-            let Some(due) = pending.map(|told| told.due_at).min() else { return };
-            // A destination that rests is looked at again in a while.
+            let pending = shop.listed().await.into_iter().filter(|message| message.state == MessageState::Pending);
+            let Some(due) = pending.map(|message| message.due_at).min() else { return };
+            // An endpoint in backoff is checked again after a while.
             let next = due.max(self.ports.now() + Duration::from_secs(1));
             if next > end {
                 return self.set(end);
@@ -115,26 +115,26 @@ fn broken(_: &RequestContext, _: &OutboxMessage) -> Result<Receipt, SendError> {
     Err(SendError::again("status 500"))
 }
 
-async fn a_message_is_tried_for_three_days_and_then_given_up(place: Place) {
+async fn message_fails_for_three_days_and_becomes_a_dead_letter(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     let deliverer = Deliverer::new(&shop, broken);
     deliverer.work_until(&shop, days(30)).await;
 
-    let heard = deliverer.heard();
-    assert_eq!(heard.len(), MAX_ATTEMPTS as usize);
-    for (number, pair) in heard.windows(2).enumerate() {
+    let received = deliverer.received();
+    assert_eq!(received.len(), MAX_ATTEMPTS as usize);
+    for (number, pair) in received.windows(2).enumerate() {
         let ((before, first), (after, second)) = (&pair[0], &pair[1]);
         let share = (*after - *before).as_seconds_f64() / WAITS[number];
-        // The clock of this test moves on by a second at least.
+        // The clock of this test advances by a second at least.
         let slack = 1.0 / WAITS[number];
         assert!((0.8..=1.2 + slack).contains(&share), "wait {number} is {share} of what it should be");
         let same = (&second.id, second.occurred_at, &second.content) == (&first.id, first.occurred_at, &first.content);
         assert!(same && second.attempts == first.attempts + 1);
     }
-    let (first, last) = (heard[0].0, heard[heard.len() - 1].0);
+    let (first, last) = (received[0].0, received[received.len() - 1].0);
     assert_eq!(first, noon());
-    assert!((heard[1].0 - first).as_seconds_f64() <= 3.0);
+    assert!((received[1].0 - first).as_seconds_f64() <= 3.0);
     let total = (last - first).as_seconds_f64() / WAITS.iter().sum::<f64>();
     assert!((0.8..=1.2).contains(&total), "{total}");
     let listed = shop.listed().await;
@@ -142,7 +142,7 @@ async fn a_message_is_tried_for_three_days_and_then_given_up(place: Place) {
     assert_eq!(listed[0].last_error.as_deref(), Some("status 500"));
 }
 
-async fn a_receiver_that_comes_back_is_told_the_same_under_the_same_name(place: Place) {
+async fn recovered_receiver_gets_the_same_message_with_the_same_id(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
@@ -152,16 +152,16 @@ async fn a_receiver_that_comes_back_is_told_the_same_under_the_same_name(place: 
             |ctx, delivery| if delivery.attempts < 4 { broken(ctx, delivery) } else { Ok(Receipt::Accepted) },
         );
     deliverer.work_until(&shop, days(30)).await;
-    let heard = deliverer.heard();
-    // The newer message waits until the older one is through, and then has a schedule of its own.
-    let tries: Vec<_> = heard.iter().map(|(_, told)| (told.id.to_string(), told.attempts)).collect();
+    let received = deliverer.received();
+    // The newer message waits until the older one has ended, and then has its full schedule.
+    let attempts: Vec<_> = received.iter().map(|(_, message)| (message.id.to_string(), message.attempts)).collect();
     let ids = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
     let expected: Vec<_> = ids.iter().flat_map(|id| (1..=4).map(|attempt| (id.clone(), attempt))).collect();
-    assert_eq!(tries, expected);
-    assert!(shop.listed().await.iter().all(|told| told.state == MessageState::Delivered));
+    assert_eq!(attempts, expected);
+    assert!(shop.listed().await.iter().all(|message| message.state == MessageState::Delivered));
 }
 
-async fn a_receiver_that_asks_for_patience_is_given_it(place: Place) {
+async fn receiver_with_retry_after_is_not_called_before(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     let asks =
@@ -172,36 +172,36 @@ async fn a_receiver_that_asks_for_patience_is_given_it(place: Place) {
         if before { Ok(Receipt::Accepted) } else { Err(asks.clone()) }
     });
     deliverer.work_until(&shop, days(1)).await;
-    let heard: Vec<_> = deliverer.heard().into_iter().map(|(at, _)| (at - noon()).whole_seconds()).collect();
-    assert_eq!(heard, [0, 600, 600, 600]);
+    let received: Vec<_> = deliverer.received().into_iter().map(|(at, _)| (at - noon()).whole_seconds()).collect();
+    assert_eq!(received, [0, 600, 600, 600]);
 }
 
-async fn a_receiver_that_fails_for_five_days_is_told_nothing_more(place: Place) {
+async fn receiver_that_fails_for_five_days_is_disabled(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1);
     let deliverer = Deliverer::new(&shop, |ctx, delivery| match delivery.content.endpoint().0.as_str() {
         ILL => broken(ctx, delivery),
         _ => Ok(Receipt::Accepted),
     });
-    // Something new for it to fail on every day.
+    // A new message that fails, every day.
     for day in 1..=5 {
         deliverer.work_until(&shop, days(day)).await;
         assert!(health(&mut place.raw(), ILL).ends_with(" -"), "disabled after {day} days");
         seed(&mut place.raw(), ILL, 1 + u32::try_from(day).expect("few"), 1);
         deliverer.set(days(day) - Duration::from_secs(if day == 5 { 0 } else { 1 }));
     }
-    let before = deliverer.heard().len();
+    let before = deliverer.received().len();
     deliverer.work_until(&shop, days(30)).await;
-    assert_eq!(deliverer.heard().len(), before + 1);
+    assert_eq!(deliverer.received().len(), before + 1);
     assert!(!health(&mut place.raw(), ILL).ends_with(" -"));
     assert_eq!(states(&mut place.raw(), ILL), ["dead 6"]);
-    // It has taken nobody else with it.
+    // No other endpoint was affected.
     seed(&mut place.raw(), WELL, 50, 1);
     deliverer.work_until(&shop, days(31)).await;
     assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
 }
 
-async fn a_pass_that_is_told_to_stop_gives_its_message_back(place: Place) {
+async fn stopped_pass_releases_its_message(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let stops = Mutex::new(true);
@@ -218,11 +218,11 @@ async fn a_pass_that_is_told_to_stop_gives_its_message_back(place: Place) {
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
     assert_eq!(deliverer.pass().await, Progress::More(1));
     assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
-    assert_eq!(deliverer.heard().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [noon(), noon()]);
+    assert_eq!(deliverer.received().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [noon(), noon()]);
 }
 
-/// What is wrong here is wrong for the next message too: no lane spins on it.
-async fn a_pass_that_fails_through_our_own_fault_is_the_last_for_now(place: Place) {
+/// The internal fault would fail the next message too: no worker spins on it.
+async fn pass_with_an_internal_fault_ends(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
     let deliverer = Deliverer::new(&shop, |_, _| Err(SendError::local("no key")));
@@ -230,19 +230,19 @@ async fn a_pass_that_fails_through_our_own_fault_is_the_last_for_now(place: Plac
         assert_eq!(deliverer.pass().await, Progress::Done(1));
     }
     assert_eq!(deliverer.pass().await, Progress::Idle);
-    // For ever is too long: after three days such tries count.
+    // After three days such attempts count.
     deliverer.set(days(3) - Duration::from_secs(600));
     deliverer.work_until(&shop, days(30)).await;
     assert_eq!(states(&mut place.raw(), WELL), ["dead 2"]);
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
 }
 
-async fn a_pass_without_anything_due_is_idle(place: Place) {
+async fn pass_without_due_messages_is_idle(place: Place) {
     let shop = place.shop().await;
     let deliverer = Deliverer::new(&shop, broken);
     assert_eq!(deliverer.pass().await, Progress::Idle);
     shop.order("k1").await;
     deliverer.set(noon() - Duration::from_secs(1));
     assert_eq!(deliverer.pass().await, Progress::Idle);
-    assert!(deliverer.heard().is_empty());
+    assert!(deliverer.received().is_empty());
 }

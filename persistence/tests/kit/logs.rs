@@ -1,15 +1,15 @@
-//! What was logged, for tests that look for a line.
+//! The log, for tests that search it.
 
 use std::fmt::Arguments;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slog::{Drain, KV, Key, Logger, Never, OwnedKVList, Record, Serializer, o};
 
-/// Every line so far: the message, then its own facts as `name=value`, the last one first.
+/// Every line so far: the message, then its values as `name=value`, the last one first.
 #[derive(Clone, Debug, Default)]
-pub struct Said(Arc<Mutex<Vec<String>>>);
+pub struct Logs(Arc<Mutex<Vec<String>>>);
 
-impl Said {
+impl Logs {
     pub fn logger(&self) -> Logger {
         Logger::root(self.clone().fuse(), o!())
     }
@@ -18,21 +18,21 @@ impl Said {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many lines have the message and every fact of `line`.
+    /// The number of lines with the message and every value of `line`.
     pub fn count(&self, line: &str) -> usize {
         let (message, facts) = match line.find('=') {
             Some(first) => line.split_at(line[..first].rfind(' ').unwrap_or(0)),
             None => (line, ""),
         };
-        let fits = |said: &String| {
+        let fits = |logs: &String| {
             let mut facts = facts.split_whitespace();
-            said.starts_with(message) && facts.all(|fact| said.split_whitespace().any(|said| said == fact))
+            logs.starts_with(message) && facts.all(|fact| logs.split_whitespace().any(|logs| logs == fact))
         };
-        self.lines().iter().filter(|said| fits(said)).count()
+        self.lines().iter().filter(|logs| fits(logs)).count()
     }
 }
 
-impl Drain for Said {
+impl Drain for Logs {
     type Ok = ();
     type Err = Never;
 

@@ -1,4 +1,4 @@
-//! A full disk: a fault of its own, told until a write finds room again.
+//! A full disk: a separate fault, reported until a write finds space again.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use persistence::{Database, Degraded};
 use tokio::runtime::Handle;
 
 use crate::kit::data::{alice, catalogue, create, new_checkout, noon, request, task};
+use crate::kit::logs::Logs;
 use crate::kit::raw::Raw;
-use crate::kit::said::Said;
 use crate::kit::{Expected, Place, Shop, config};
 
-crate::on_sqlite!(a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed);
+crate::on_sqlite!(full_disk_is_reported_until_a_write_with_space_is_committed);
 
 mod postgres_says {
     use super::*;
     crate::on_postgres!(
-        a_read_without_room_and_shared_memory_say_nothing_of_the_disk,
-        a_transaction_that_only_locks_proves_nothing,
+        read_without_space_or_shared_memory_does_not_degrade,
+        transaction_that_only_locks_does_not_end_degradation,
     );
 
-    /// From now on whoever looks at messages, or adds a checkout, is told this.
+    /// From now on reading messages, or adding a checkout, fails with this message.
     fn refuse(raw: &mut Raw, message: &str) {
         raw.execute(&format!(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS \
@@ -34,7 +34,7 @@ mod postgres_says {
         ));
     }
 
-    async fn a_read_without_room_and_shared_memory_say_nothing_of_the_disk(place: Place) {
+    async fn read_without_space_or_shared_memory_does_not_degrade(place: Place) {
         let shop = place.shop().await;
         shop.bought(&[("song", 1)], "k1").await;
         let mut raw = place.raw();
@@ -50,7 +50,7 @@ mod postgres_says {
         }
     }
 
-    async fn a_transaction_that_only_locks_proves_nothing(place: Place) {
+    async fn transaction_that_only_locks_does_not_end_degradation(place: Place) {
         let shop = place.shop().await;
         shop.bought(&[("song", 1)], "k1").await;
         let terms =
@@ -76,25 +76,25 @@ mod postgres_says {
     }
 }
 
-async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed(place: Place) {
+async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Place) {
     let Some(disk) = SmallDisk::mount(place.sqlite_path().with_file_name("small"), 6) else {
         return faultkit::provided::not_checked("a full disk (only root may mount a small one)");
     };
-    let said = Said::default();
+    let logs = Logs::default();
     let settings = config(&format!("sqlite://{}", disk.path.join("shop.db").display()));
-    let shop = Shop::on(Database::open(settings, Handle::current(), &said.logger()).expect("a database"));
+    let shop = Shop::on(Database::open(settings, Handle::current(), &logs.logger()).expect("a database"));
     shop.database.migrate().expect("a schema");
     shop.stock(catalogue()).await;
-    let told = || {
+    let logged = || {
         let lines =
             ["the disk of the database is full error_code=storage_full", "the disk of the database has room again"];
-        lines.map(|line| said.count(line))
+        lines.map(|line| logs.count(line))
     };
-    assert_eq!((shop.database.degraded(), told()), (None, [0, 0]));
+    assert_eq!((shop.database.degraded(), logged()), (None, [0, 0]));
 
     let ballast = disk.fill();
     let (mut created, mut refused) = (0, Vec::new());
-    // The log of SQLite has some room left, which is used up soon. Then it is said again and again, and told once.
+    // SQLite's log has some space left, which is used up soon. The failure repeats and is logged once.
     for buyer in 0.. {
         let song = new_checkout(request(&[("song", 1)]));
         match shop.checkouts.create(&alice(), create(&format!("k{buyer}")), song).await {
@@ -108,11 +108,11 @@ async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed
     for fault in &refused {
         super::faults::says(fault, FaultKind::StorageFull, "database or disk is full");
     }
-    // It reads, and a task that finds nothing to do proves nothing.
+    // Reads, and a task without work, prove nothing.
     let nothing_to_do = || async {
         shop.database.ready(&alice()).await.expect("it can be read");
         assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);
-        assert_eq!((shop.database.degraded(), told()), (Some(Degraded::StorageFull), [1, 0]));
+        assert_eq!((shop.database.degraded(), logged()), (Some(Degraded::StorageFull), [1, 0]));
     };
     nothing_to_do().await;
     assert_eq!(checkouts_on(&disk), created);
@@ -120,7 +120,7 @@ async fn a_full_disk_is_told_once_and_until_a_write_that_needs_room_is_committed
     std::fs::remove_file(&ballast).expect("removed");
     nothing_to_do().await;
     shop.opened(&[("song", 1)], "room").await;
-    assert_eq!((shop.database.degraded(), told()), (None, [1, 1]));
+    assert_eq!((shop.database.degraded(), logged()), (None, [1, 1]));
     assert_eq!(checkouts_on(&disk), created + 1);
 }
 

@@ -1,4 +1,4 @@
-//! Whose turn it is: between destinations the one served longest ago, within an order the older message.
+//! What is served next: the least recently served endpoint, and within an order the older message.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    the_oldest_message_of_the_destination_served_longest_ago_is_next,
-    a_newer_message_waits_while_the_older_one_is_under_way,
-    a_newer_message_waits_while_the_older_one_waits_to_be_tried_again,
-    news_of_an_order_that_waits_to_be_tried_again_waits_too,
-    a_dead_message_holds_up_nobody,
-    other_orders_do_not_wait,
-    a_destination_that_rests_is_passed_over,
-    one_failure_is_no_reason_to_rest,
-    no_rest_outlives_a_clock_that_was_ahead,
-    a_disabled_destination_is_passed_over,
+    oldest_message_of_the_least_recently_served_endpoint_is_next,
+    newer_message_waits_while_the_older_one_is_leased,
+    newer_message_waits_during_the_backoff_of_the_older_one,
+    message_added_during_a_backoff_of_its_order_waits_too,
+    dead_letter_delays_no_newer_message,
+    messages_of_other_orders_do_not_wait,
+    endpoint_in_backoff_is_skipped,
+    one_failure_causes_no_backoff,
+    backoff_set_by_a_clock_that_was_ahead_ends,
+    disabled_endpoint_is_skipped,
 );
 
 async fn bodies(shop: &Shop, count: usize) -> Vec<String> {
@@ -32,7 +32,7 @@ async fn bodies(shop: &Shop, count: usize) -> Vec<String> {
     bodies
 }
 
-async fn the_oldest_message_of_the_destination_served_longest_ago_is_next(place: Place) {
+async fn oldest_message_of_the_least_recently_served_endpoint_is_next(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     seed(&mut place.raw(), WELL, 2, 2);
@@ -42,31 +42,31 @@ async fn the_oldest_message_of_the_destination_served_longest_ago_is_next(place:
     assert_eq!(bodies(&shop, 9).await, expected);
 }
 
-async fn a_newer_message_waits_while_the_older_one_is_under_way(place: Place) {
+async fn newer_message_waits_while_the_older_one_is_leased(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one", "two"]).await;
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for _ in 0..3 {
         let claimed = shop.claimed(at(noon())).await;
         assert_eq!(shop.claim(at(noon() + hours(100))).await, None);
         shop.record(&claimed, ACCEPTED, noon()).await;
-        told.push(claimed.id);
+        messages.push(claimed.id);
     }
     let listed = shop.listed().await;
-    assert!(listed.iter().all(|told| told.state == MessageState::Delivered));
+    assert!(listed.iter().all(|message| message.state == MessageState::Delivered));
     let sequence = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
-    assert_eq!(told.iter().map(|id| id.to_string()).collect::<Vec<_>>(), sequence);
+    assert_eq!(messages.iter().map(|id| id.to_string()).collect::<Vec<_>>(), sequence);
 }
 
-async fn a_newer_message_waits_while_the_older_one_waits_to_be_tried_again(place: Place) {
+async fn newer_message_waits_during_the_backoff_of_the_older_one(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
     let older = shop.claimed(at(noon())).await;
     let Recorded::Again(due) = shop.record(&older, again(), noon()).await else { panic!("not again") };
-    // Nobody looks at it in vain meanwhile.
-    assert!(shop.listed().await.iter().all(|told| told.due_at == due));
+    // No claim looks at it in vain meanwhile.
+    assert!(shop.listed().await.iter().all(|message| message.due_at == due));
     assert_eq!(shop.claim(at(due - time::Duration::milliseconds(1))).await, None);
     let again = shop.claimed(at(due)).await;
     assert_eq!((again.id.clone(), again.occurred_at, again.attempts), (older.id, older.occurred_at, 2));
@@ -76,7 +76,7 @@ async fn a_newer_message_waits_while_the_older_one_waits_to_be_tried_again(place
     assert_ne!(newer.id, again.id);
 }
 
-async fn news_of_an_order_that_waits_to_be_tried_again_waits_too(place: Place) {
+async fn message_added_during_a_backoff_of_its_order_waits_too(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     let mut older = shop.claimed(at(noon())).await;
@@ -88,15 +88,15 @@ async fn news_of_an_order_that_waits_to_be_tried_again_waits_too(place: Place) {
     }
     let Recorded::Again(due) = shop.record(&older, again(), due).await else { panic!("not again") };
     shop.news(&order, &["one"]).await;
-    assert!(shop.listed().await.iter().all(|told| told.due_at == due));
+    assert!(shop.listed().await.iter().all(|message| message.due_at == due));
     let older = shop.claimed(at(due)).await;
     assert_eq!(older.attempts, 5);
-    // Once the older one is through, the newer one need not wait as long as that would have.
+    // Once the older message has ended, the newer one does not wait for its backoff.
     shop.record(&older, ACCEPTED, due).await;
     shop.claimed(at(due)).await;
 }
 
-async fn a_dead_message_holds_up_nobody(place: Place) {
+async fn dead_letter_delays_no_newer_message(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
@@ -106,7 +106,7 @@ async fn a_dead_message_holds_up_nobody(place: Place) {
     assert_ne!(shop.claimed(at(noon())).await.id, older.id);
 }
 
-async fn other_orders_do_not_wait(place: Place) {
+async fn messages_of_other_orders_do_not_wait(place: Place) {
     let shop = place.shop().await;
     let (one, other) = (shop.order("k1").await, shop.order("k2").await);
     shop.news(&one, &["one"]).await;
@@ -116,7 +116,7 @@ async fn other_orders_do_not_wait(place: Place) {
     assert_eq!(shop.claim(at(noon())).await, None);
 }
 
-async fn a_destination_that_rests_is_passed_over(place: Place) {
+async fn endpoint_in_backoff_is_skipped(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 5);
     for _ in 0..2 {
@@ -132,7 +132,7 @@ async fn a_destination_that_rests_is_passed_over(place: Place) {
     assert_eq!(shop.claimed(at(noon() + rest)).await.content.endpoint().0, ILL);
 }
 
-async fn one_failure_is_no_reason_to_rest(place: Place) {
+async fn one_failure_causes_no_backoff(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     let claimed = shop.claimed(at(noon())).await;
@@ -140,8 +140,9 @@ async fn one_failure_is_no_reason_to_rest(place: Place) {
     assert_ne!(shop.claimed(at(noon())).await.id, claimed.id);
 }
 
-/// The clock is ahead for a while. Only what failed meanwhile waits for that time to come, and a rest of a few hours.
-async fn no_rest_outlives_a_clock_that_was_ahead(place: Place) {
+/// The clock is ahead for a while. Only messages that failed meanwhile wait until that time, and a backoff lasts a
+/// few hours at most.
+async fn backoff_set_by_a_clock_that_was_ahead_ends(place: Place) {
     let shop = place.shop().await;
     let a_month = hours(30 * 24);
     let patient = failed(Finality::Again { after: Some(24 * HOUR) });
@@ -167,7 +168,7 @@ async fn no_rest_outlives_a_clock_that_was_ahead(place: Place) {
     }
 }
 
-async fn a_disabled_destination_is_passed_over(place: Place) {
+async fn disabled_endpoint_is_skipped(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 2);
     seed(&mut place.raw(), WELL, 2, 1);

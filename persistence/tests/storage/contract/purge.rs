@@ -1,4 +1,4 @@
-//! Keys that nobody can repeat any more are forgotten; one whose outcome is not known never is.
+//! Keys that cannot be replayed are purged; a key with an unknown outcome never is.
 
 use domain::idempotency::{IdempotencyStore, RETENTION};
 use domain::payment::PaymentOutcome;
@@ -8,15 +8,15 @@ use crate::kit::data::{hours, noon, task};
 use crate::on_both_engines;
 
 on_both_engines!(
-    only_answered_keys_that_are_old_are_purged,
+    only_old_keys_with_an_outcome_are_purged,
     a_purge_is_bounded,
     a_binding_is_purged_with_its_key_and_without_it,
-    ageing_moves_every_claim_of_a_key,
+    ageing_changes_every_claim_of_a_key,
 );
 
-async fn only_answered_keys_that_are_old_are_purged(place: Place) {
+async fn only_old_keys_with_an_outcome_are_purged(place: Place) {
     let shop = place.shop().await;
-    // Two old keys: one answered (the creation), one whose payment is still under way.
+    // Two old keys: one with an outcome (the creation), one whose payment is still under way.
     let (_, attempt) = shop.begun(&[("song", 1)], "old").await;
     shop.opened_at(noon() + hours(1), &[("song", 1)], "young").await;
     let keys =
@@ -53,7 +53,7 @@ async fn a_binding_is_purged_with_its_key_and_without_it(place: Place) {
     assert_eq!(bindings(), bound, "what makes something new is bound to nothing");
     assert_eq!(shop.keys.purge(&task(), noon(), 10).await.expect("purged"), 0);
     assert_eq!(bindings(), bound);
-    // The release before this one purges keys and leaves their bindings.
+    // The previous release purges keys and leaves their bindings.
     place.raw().execute("DELETE FROM idempotency_key WHERE idempotency_key = 'k1'");
     assert_eq!(shop.keys.purge(&task(), noon() + hours(1), 1).await.expect("purged"), 1, "a bounded purge");
     assert_eq!(bindings().len(), 2);
@@ -62,7 +62,7 @@ async fn a_binding_is_purged_with_its_key_and_without_it(place: Place) {
     assert_eq!(place.raw().count("idempotency_key"), 1, "whose outcome is not known");
 }
 
-async fn ageing_moves_every_claim_of_a_key(place: Place) {
+async fn ageing_changes_every_claim_of_a_key(place: Place) {
     let shop = place.shop().await;
     shop.begun(&[("song", 1)], "k1").await;
     shop.opened(&[("song", 1)], "k2").await;

@@ -1,4 +1,4 @@
-//! What a destination did before decides when it is served: how far a claim reaches, and when a rest ends early.
+//! The health of an endpoint decides when it is served: how far a claim reaches, and when a backoff ends early.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::kit::{Place, Shop};
 use crate::on_both_engines;
 
 on_both_engines!(
-    claim_reaches_no_destination_beyond_its_terms,
-    new_event_ends_the_rest_of_a_destination_for_one_try,
-    new_event_waits_for_as_long_as_the_receiver_asked,
-    message_without_a_place_loses_no_attempt_and_its_destination_no_trust,
+    claim_reaches_no_endpoint_beyond_its_terms,
+    new_event_ends_the_backoff_of_an_endpoint_for_one_attempt,
+    new_event_waits_for_retry_after,
+    message_without_a_permit_loses_no_attempt,
 );
 
-async fn claim_reaches_no_destination_beyond_its_terms(place: Place) {
-    // What happened at a destination before, and its standing then.
+async fn claim_reaches_no_endpoint_beyond_its_terms(place: Place) {
+    // Earlier results of an endpoint, and its health then.
     let histories = [
         (vec![], EndpointHealth::New),
         (vec![again()], EndpointHealth::Failing),
@@ -27,7 +27,7 @@ async fn claim_reaches_no_destination_beyond_its_terms(place: Place) {
         (vec![again(), again(), ACCEPTED], EndpointHealth::Proven),
     ];
     let shop = place.shop().await;
-    for (series, (history, standing)) in (1..).zip(&histories) {
+    for (series, (history, health)) in (1..).zip(&histories) {
         let to = format!("webhook:https://p{series}.example/");
         seed(&mut place.raw(), &to, series, 9);
         let mut now = noon();
@@ -39,14 +39,14 @@ async fn claim_reaches_no_destination_beyond_its_terms(place: Place) {
         now += hours(1);
         for reach in [EndpointHealth::Proven, EndpointHealth::New, EndpointHealth::Failing] {
             let claimed = shop.claim(ClaimTerms { reach, lease: Duration::ZERO, ..at(now) }).await;
-            let expected = (*standing <= reach).then_some(*standing);
+            let expected = (*health <= reach).then_some(*health);
             assert_eq!(claimed.map(|claimed| claimed.health), expected, "{history:?} {reach:?}");
         }
         place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{to}'"));
     }
 }
 
-/// Fails so often that Alice's platform rests for a minute from noon on.
+/// Fails so often that Alice's platform backs off for a minute from noon on.
 async fn resting(place: &Place, shop: &Shop) {
     seed(&mut place.raw(), &super::alice(), 1, 20);
     place.raw().execute("UPDATE delivery SET due_at = due_at - 3600000");
@@ -58,7 +58,7 @@ async fn resting(place: &Place, shop: &Shop) {
     assert_eq!(shop.claim(at(noon() + PROBE_PAUSE)).await, None, "{ALICE} rests");
 }
 
-async fn new_event_ends_the_rest_of_a_destination_for_one_try(place: Place) {
+async fn new_event_ends_the_backoff_of_an_endpoint_for_one_attempt(place: Place) {
     let shop = place.shop().await;
     resting(&place, &shop).await;
     shop.order("k1").await;
@@ -76,7 +76,7 @@ async fn new_event_ends_the_rest_of_a_destination_for_one_try(place: Place) {
     shop.claimed(at(now + Duration::from_secs(60))).await;
 }
 
-async fn new_event_waits_for_as_long_as_the_receiver_asked(place: Place) {
+async fn new_event_waits_for_retry_after(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 3);
     let claimed = shop.claimed(at(noon())).await;
@@ -88,7 +88,7 @@ async fn new_event_waits_for_as_long_as_the_receiver_asked(place: Place) {
     shop.claimed(at(noon() + asked)).await;
 }
 
-async fn message_without_a_place_loses_no_attempt_and_its_destination_no_trust(place: Place) {
+async fn message_without_a_permit_loses_no_attempt(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1);
     let mut now = noon();

@@ -1,4 +1,4 @@
--- The shop. Money is whole minor units beside its currency; instants are milliseconds since 1970 in UTC.
+-- The shop. Money is in minor units, with its currency in another column. Times are milliseconds since 1970 in UTC.
 
 CREATE TABLE product (
   id TEXT NOT NULL PRIMARY KEY,
@@ -17,7 +17,7 @@ CREATE TABLE variant (
 );
 CREATE INDEX variant_by_product ON variant (product_id);
 
--- The CHECK is the net under the rule: nothing is promised that is not there.
+-- The CHECK is the safety net below the rule: never more is held than there is.
 CREATE TABLE stock (
   sku TEXT NOT NULL PRIMARY KEY REFERENCES variant (sku),
   on_hand BIGINT NOT NULL,
@@ -127,7 +127,7 @@ CREATE TABLE orders (
   attribution TEXT NOT NULL,
   placed_at BIGINT NOT NULL
 );
--- One checkout becomes one order at most, whatever else goes wrong.
+-- A checkout becomes at most one order.
 CREATE UNIQUE INDEX orders_by_checkout ON orders (checkout_id);
 CREATE UNIQUE INDEX orders_by_page ON orders (page);
 
@@ -147,7 +147,7 @@ CREATE TABLE order_line (
   CHECK (fulfilled >= 0 AND fulfilled <= total AND total <= original)
 );
 
--- Append-only: nothing updates or deletes a row.
+-- Append-only: no statement updates or deletes a row.
 CREATE TABLE order_event (
   order_id TEXT NOT NULL REFERENCES orders (id),
   sequence INTEGER NOT NULL,

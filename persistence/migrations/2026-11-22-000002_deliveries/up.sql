@@ -1,4 +1,4 @@
--- What is told of orders, who is told, and with which keys it is signed. Leases are instants of this database's own clock.
+-- Messages about orders, their endpoints, and the signing keys. Leases are times of the database's clock.
 
 CREATE TABLE delivery (
   id TEXT NOT NULL PRIMARY KEY,
@@ -16,7 +16,7 @@ CREATE TABLE delivery (
   ended_at BIGINT,
   last_error TEXT
 );
--- An event of an order is told once to each destination.
+-- One message for each event of an order and each endpoint.
 CREATE UNIQUE INDEX delivery_by_event ON delivery (order_id, destination, sequence);
 CREATE INDEX delivery_due ON delivery (destination, due_at) WHERE state = 'pending';
 CREATE INDEX delivery_leased ON delivery (destination, leased_until) WHERE leased_until IS NOT NULL;
@@ -41,7 +41,7 @@ CREATE TABLE platform (
   pinned_at BIGINT NOT NULL
 );
 
--- Numbered, so that of two instances that add one at the same time only one does.
+-- Numbered, so that of two instances that add a key at the same time one succeeds.
 CREATE TABLE signing_key (
   number INTEGER NOT NULL PRIMARY KEY,
   id TEXT NOT NULL,
@@ -71,7 +71,7 @@ CREATE TABLE refund (
 CREATE INDEX refund_by_attempt ON refund (attempt_id);
 CREATE INDEX refund_due ON refund (due_at) WHERE state IN ('requested', 'pending');
 
--- What the gateway told of its own accord. Each is heeded once.
+-- Gateway events. Each is recorded once, by its event id.
 CREATE TABLE gateway_event (
   id TEXT NOT NULL PRIMARY KEY,
   reference TEXT,

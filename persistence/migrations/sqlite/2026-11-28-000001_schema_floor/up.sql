@@ -1,5 +1,0 @@
--- A step that takes something away names the newest step that a program must know to work without it. Programs that do
--- not know that step refuse to start, and become unready.
-CREATE TABLE schema_floor (
-  version TEXT NOT NULL PRIMARY KEY
-);

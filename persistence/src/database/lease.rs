@@ -1,0 +1,169 @@
+//! The lease queue: rows that become due, each worked on by one worker at a time.
+//!
+//! A worker claims due rows for the length of a lease and finishes each by a record. A row whose lease has ended is
+//! claimed again. Every claim counts up a fencing counter: a record changes the row only while the counter is the one of
+//! its claim. Leases are times of the database's clock, which all instances share; due times are business time.
+
+use std::time::Duration;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::dsl::select;
+use diesel::expression::AsExpression;
+use diesel::prelude::*;
+use diesel::query_builder::QueryId;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{BigInt, SqlType};
+use domain::clock::Timestamp;
+
+use super::backend::Tx;
+use super::constant::constant;
+use crate::stored::nearest_instant;
+
+/// The SQL type of a column with a time of the database's clock. Stored as BIGINT, but not comparable with one. Public,
+/// since `diesel::table!` makes public columns of it; the module is not.
+#[derive(Clone, Copy, Debug, SqlType, QueryId)]
+#[diesel(sqlite_type(name = "Long"))]
+#[diesel(postgres_type(oid = 20, array_oid = 1016))]
+pub struct EngineMillis;
+
+/// A time of the database's clock, in milliseconds since 1970. For leases only: business time is a [`Timestamp`], and
+/// the compiler refuses to compare the two.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, AsExpression, FromSqlRow)]
+#[diesel(sql_type = EngineMillis)]
+pub(crate) struct EngineTime(i64);
+
+/// The column of a row without a lease.
+pub(crate) const NO_LEASE: Option<EngineTime> = None;
+
+impl EngineTime {
+    /// For [`Statement`](super::Statement), whose values have no type of their own.
+    pub(super) fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// The same time for an operator to read. The two clocks may differ.
+    pub(crate) fn for_display(self) -> Timestamp {
+        nearest_instant(self.0)
+    }
+}
+
+impl<DB: Backend> ToSql<EngineMillis, DB> for EngineTime
+where
+    i64: ToSql<BigInt, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}
+
+impl<DB: Backend> FromSql<EngineMillis, DB> for EngineTime
+where
+    i64: FromSql<BigInt, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        i64::from_sql(bytes).map(Self)
+    }
+}
+
+const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
+/// `now()` is the begin of the transaction. With it a wait for a lock would shorten the lease.
+const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
+    match tx {
+        Tx::Sqlite(conn) => select(constant::<EngineMillis>(SQLITE)).get_result(*conn),
+        Tx::Postgres(conn) => select(constant::<EngineMillis>(POSTGRES)).get_result(*conn),
+    }
+}
+
+/// The end of a lease that begins now.
+pub(crate) fn lease(tx: &mut Tx<'_>, length: Duration) -> QueryResult<EngineTime> {
+    let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    Ok(EngineTime(engine_now(tx)?.0.saturating_add(millis)))
+}
+
+/// Defines what every queue does with the column `leased_until` of `$table`. Each `$counter` counts the claims.
+macro_rules! leases {
+    ($table:ident, $($counter:ident),+) => {
+        /// Whether a row has no lease at the time `at`.
+        #[diesel::dsl::auto_type]
+        pub(super) fn is_free(at: $crate::database::EngineTime) -> _ {
+            $table::leased_until.is_null().or($table::leased_until.le(at).assume_not_null())
+        }
+
+        /// Leases the rows with these ids for `length`, and counts the claim.
+        pub(super) fn grant(
+            tx: &mut $crate::database::Tx<'_>,
+            ids: Vec<String>,
+            length: std::time::Duration,
+        ) -> diesel::QueryResult<()> {
+            let until = $crate::database::lease(tx, length)?;
+            let counted = ($($table::$counter.eq($table::$counter + 1),)+);
+            let update = diesel::update($table::table.filter($table::id.eq_any(ids)));
+            $crate::database::execute!(tx, update.set(($table::leased_until.eq(until), counted)))?;
+            Ok(())
+        }
+    };
+}
+
+/// Defines a lease queue on `$table`, with the columns `id`, `due_at`, `leased_until` and the fencing counter `$counter`.
+/// `is_due` is the predicate of the partial index on `due_at`, in the same words: with parameters in it, neither engine
+/// can know that the index covers the rows.
+macro_rules! lease_queue {
+    ($table:ident as $row:ident, $counter:ident) => {
+        $crate::database::leases!($table, $counter);
+
+        /// Claims at most `limit` rows that are due at `now` and have no lease, the longest due first. Rows that another
+        /// transaction has locked are skipped.
+        fn claim_due(
+            tx: &mut $crate::database::Tx<'_>,
+            is_due: &'static str,
+            now: domain::clock::Timestamp,
+            length: std::time::Duration,
+            limit: u32,
+        ) -> diesel::QueryResult<Vec<$row>> {
+            let at = $crate::database::engine_now(tx)?;
+            let due = $table::due_at.le($crate::stored::millis(now));
+            let query = $table::table
+                .filter($crate::database::constant::<diesel::sql_types::Bool>(is_due).and(due))
+                .filter(is_free(at))
+                .order($table::due_at)
+                .limit(i64::from(limit));
+            let rows: Vec<$row> = $crate::database::lock_free!(tx, query.select($row::as_select()))?;
+            if !rows.is_empty() {
+                grant(tx, rows.iter().map(|row| row.id.clone()).collect(), length)?;
+            }
+            Ok(rows.into_iter().map(|row| $row { $counter: row.$counter + 1, ..row }).collect())
+        }
+
+        /// Makes at most `limit` rows due now that are due later than `latest`: a clock that was ahead postponed them.
+        fn bring_forward(
+            tx: &mut $crate::database::Tx<'_>,
+            is_due: &'static str,
+            latest: domain::clock::Timestamp,
+            now: domain::clock::Timestamp,
+            limit: u32,
+        ) -> diesel::QueryResult<()> {
+            let too_late = $table::due_at.gt($crate::stored::millis(latest));
+            let query = $table::table
+                .filter($crate::database::constant::<diesel::sql_types::Bool>(is_due).and(too_late))
+                .order($table::due_at)
+                .limit(i64::from(limit))
+                .select($table::id);
+            let ids: Vec<String> = $crate::database::lock_free!(tx, query)?;
+            if !ids.is_empty() {
+                let update = diesel::update($table::table.filter($table::id.eq_any(ids)));
+                $crate::database::execute!(tx, update.set($table::due_at.eq($crate::stored::millis(now))))?;
+            }
+            Ok(())
+        }
+
+        /// The row, if its last claim is the one with this count.
+        #[diesel::dsl::auto_type(no_type_alias)]
+        fn fenced<'a>(id: &'a str, count: i32) -> _ {
+            $table::table.find(id).filter($table::$counter.eq(count))
+        }
+    };
+}
+pub(crate) use {lease_queue, leases};
