@@ -363,7 +363,7 @@ async fn every_hostile_connection_has_an_end_and_others_are_served(place: Place)
         until(sort.name, async || server.log().iter().any(logged).then_some(())).await;
     }
     let last = async || {
-        let status = server.get("/statusz").without("ucp-agent").await;
+        let status = server.get("/statusz").without("ucp-agent").header("connection", "close").await;
         (status.json["connections"]["open"] == 1 && status.json["connections"]["held_bytes"] == 0).then_some(())
     };
     until("no hostile connection is left", last).await;

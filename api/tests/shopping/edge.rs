@@ -244,9 +244,9 @@ async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
     assert!(!raw.was_reset());
 }
 
-/// Connections of the shop, with the one that asks.
+/// Connections of the shop, with the one that asks. That one is new each time: a client may keep more than one.
 async fn open(server: &Server) -> Value {
-    server.get("/statusz").without("ucp-agent").await.json["connections"]["open"].clone()
+    server.get("/statusz").without("ucp-agent").header("connection", "close").await.json["connections"]["open"].clone()
 }
 
 async fn held(server: &Server) -> Value {
