@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::checkout::{
-    CancelCheckout, CheckoutExpiry, CheckoutStore, CompleteCheckout, CompletionLimits, CreateCheckout, UpdateCheckout,
-};
+use domain::checkout::{CheckoutExpiry, CheckoutStore, CompleteCheckout, CompletionLimits};
 use domain::clock::Clock;
 use domain::idempotency::{IdempotencyPurge, IdempotencyStore};
 use domain::import::Import;
@@ -197,10 +195,9 @@ impl App {
             supervisor: supervisor.clone(),
         });
         let shopping = Shopping {
-            create: CreateCheckout::new(checkouts.clone(), clock.clone(), config.shop.currency, expires_after),
-            update: UpdateCheckout::new(checkouts.clone(), clock.clone()),
             complete: CompleteCheckout::new(checkouts.clone(), attempts, gateway, clock.clone(), limits),
-            cancel: CancelCheckout::new(checkouts.clone(), clock.clone()),
+            currency: config.shop.currency,
+            expires_after,
             checkouts: checkouts.clone(),
             orders: orders.clone(),
             clock: clock.clone(),

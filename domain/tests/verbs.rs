@@ -1,19 +1,18 @@
-//! The use cases that pass a command to storage, and the tasks that only delete.
+//! What a new checkout is given, and the tasks that only delete.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, CancelCheckout, CancelCommand, Checkout, CheckoutExpiry, CheckoutId, CheckoutRefusal,
-    CheckoutRequest, CheckoutStore, CreateCheckout, CreateCommand, NewCheckout, Outcome, Settlement, UpdateCheckout,
-    UpdateCommand,
+    Answer, Begin, Begun, Checkout, CheckoutExpiry, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore,
+    NewCheckout, Outcome, Settlement,
 };
 use domain::clock::{Clock, Timestamp};
-use domain::context::{Caller, Deadline, PlatformId, RequestContext, RequestId, TraceContext};
-use domain::fault::{Failure, Fault, FaultKind};
+use domain::context::{Caller, Deadline, RequestContext, RequestId, TraceContext};
+use domain::fault::{Failure, Fault};
 use domain::id::PageToken;
-use domain::idempotency::{Fingerprint, IdempotencyPurge, IdempotencyStore, Key, KeyClaim, RETENTION, Write};
+use domain::idempotency::{IdempotencyPurge, IdempotencyStore, KeyClaim, RETENTION, Write};
 use domain::money::Currency;
 use domain::task::{BackgroundTask, Progress};
 use time::macros::datetime;
@@ -39,10 +38,6 @@ impl Store {
     }
 }
 
-fn done() -> Result<Answer, Failure<CheckoutRefusal>> {
-    Ok(Answer { outcome: Outcome::NothingToSell(Vec::new()), replayed: false })
-}
-
 fn never<T: Send + 'static, E: From<Fault> + Send + 'static>() -> PortFuture<T, E> {
     Box::pin(async { Err(Fault::internal("test.port", "not calls for here").into()) })
 }
@@ -53,14 +48,8 @@ fn from_now(at: Timestamp) -> i64 {
 }
 
 impl CheckoutStore for Store {
-    fn create(
-        &self,
-        _: &RequestContext,
-        write: Write,
-        new: NewCheckout,
-    ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        let (at, expires) = (from_now(write.now), from_now(new.expires_at));
-        self.record(format!("create {} {at} {expires} {}", write.claim.key.as_str(), new.currency.code()), done())
+    fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
+        never()
     }
     fn read(&self, _: &RequestContext, _: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         never()
@@ -71,14 +60,14 @@ impl CheckoutStore for Store {
     fn update(
         &self,
         _: &RequestContext,
-        write: Write,
-        id: CheckoutId,
+        _: Write,
+        _: CheckoutId,
         _: CheckoutRequest,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        self.record(format!("update {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
+        never()
     }
-    fn cancel(&self, _: &RequestContext, write: Write, id: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
-        self.record(format!("cancel {} {} {id}", write.claim.key.as_str(), from_now(write.now)), done())
+    fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
+        never()
     }
     fn begin_completion(&self, _: &RequestContext, _: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
         never()
@@ -129,41 +118,12 @@ fn ctx(budget: Duration) -> RequestContext {
     RequestContext::new(&log, RequestId::generate(), trace, caller, deadline, CancellationToken::new())
 }
 
-fn claim() -> KeyClaim {
-    KeyClaim {
-        principal: PlatformId("https://platform.example/".to_owned()),
-        operation: "checkout.test",
-        resource: String::new(),
-        key: Key::parse("key").expect("valid"),
-        fingerprint: Fingerprint("f".to_owned()),
-    }
-}
-
-#[tokio::test]
-async fn use_case_passes_its_command_to_storage_unless_the_deadline_has_passed() {
-    let (store, id) = (Arc::new(Store::default()), CheckoutId::generate(NOW));
-    let create = CreateCheckout::new(store.clone(), store.clone(), Currency::USD, Duration::from_secs(60));
-    let update = UpdateCheckout::new(store.clone(), store.clone());
-    let cancel = CancelCheckout::new(store.clone(), store.clone());
-    for (budget, expected) in [(Duration::from_secs(60), None), (Duration::ZERO, Some(FaultKind::DeadlineExceeded))] {
-        let ctx = ctx(budget);
-        let answers = [
-            create.run(&ctx, CreateCommand { claim: claim(), request: CheckoutRequest::default() }).await,
-            update
-                .run(&ctx, UpdateCommand { claim: claim(), id: id.clone(), request: CheckoutRequest::default() })
-                .await,
-            cancel.run(&ctx, CancelCommand { claim: claim(), id: id.clone() }).await,
-        ];
-        for answer in answers {
-            let fault = answer.err().map(|error| match error {
-                Failure::Fault(fault) => fault.kind(),
-                Failure::Refused(refusal) => panic!("{refusal:?}"),
-            });
-            assert_eq!(fault, expected);
-        }
-        let calls = ["create key 0 60 USD".to_owned(), format!("update key 0 {id}"), format!("cancel key 0 {id}")];
-        assert_eq!(store.calls(), if expected.is_none() { calls.to_vec() } else { vec![] });
-    }
+#[test]
+fn new_checkout_has_its_own_id_and_page_and_expires() {
+    let new = || NewCheckout::of(CheckoutRequest::default(), NOW, Currency::USD, Duration::from_secs(60));
+    let (one, other) = (new(), new());
+    assert_eq!((one.currency, from_now(one.expires_at)), (Currency::USD, 60));
+    assert!(one.id != other.id && one.page != other.page);
 }
 
 #[tokio::test]

@@ -18,9 +18,7 @@
 //! [`CheckoutStore`]. Each use case is a file named after its verb. Read [`CompleteCheckout`] next, with
 //! `docs/WALKTHROUGH.md`.
 
-mod cancel;
 mod complete;
-mod create;
 mod decide;
 mod expire;
 mod message;
@@ -28,11 +26,8 @@ mod model;
 mod ports;
 mod totals;
 mod transitions;
-mod update;
 
-pub use cancel::{CancelCheckout, CancelCommand};
 pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnPointOfNoReturn};
-pub use create::{CreateCheckout, CreateCommand};
 pub use decide::{Facts, NothingToSell, demand_of, price, shortages};
 pub use expire::CheckoutExpiry;
 pub use message::{Message, MessageCode, Severity, Subject};
@@ -41,4 +36,3 @@ pub use model::{
 };
 pub use ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement};
 pub use totals::{Total, TotalKind, Totals};
-pub use update::{UpdateCheckout, UpdateCommand};

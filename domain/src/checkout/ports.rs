@@ -90,6 +90,14 @@ pub struct NewCheckout {
     pub request: CheckoutRequest,
 }
 
+impl NewCheckout {
+    /// A checkout with a new id and page, created at `now`.
+    pub fn of(request: CheckoutRequest, now: Timestamp, currency: Currency, expires_after: Duration) -> Self {
+        let (id, page) = (CheckoutId::generate(now), PageToken::generate());
+        Self { id, page, currency, expires_at: now + expires_after, request }
+    }
+}
+
 pub type Answer = idempotency::Answer<Outcome>;
 
 /// The outcome of a keyed write. A snapshot of it is stored with the idempotency key, in the transaction of the effect,

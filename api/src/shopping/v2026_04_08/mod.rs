@@ -12,13 +12,15 @@ mod total;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use domain::PortFuture;
-use domain::checkout::{CancelCheckout, CheckoutStore, CompleteCheckout, CreateCheckout, UpdateCheckout};
+use domain::checkout::{CheckoutStore, CompleteCheckout};
 use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Fault;
+use domain::money::Currency;
 use domain::order::OrderStore;
 use domain::payment::PaymentHandler;
 
@@ -35,11 +37,12 @@ pub const VERSION: &str = "2026-04-08";
 /// What the surface is made of. Built once, by the composition root.
 #[derive(Clone)]
 pub struct Shopping {
-    pub create: CreateCheckout,
-    pub update: UpdateCheckout,
     pub complete: CompleteCheckout,
-    pub cancel: CancelCheckout,
     pub checkouts: Arc<dyn CheckoutStore>,
+    /// Of every price.
+    pub currency: Currency,
+    /// How long a checkout stays open without a change.
+    pub expires_after: Duration,
     pub orders: Arc<dyn OrderStore>,
     pub clock: Arc<dyn Clock>,
     pub commands: Commands,

@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use domain::checkout::{Answer, CheckoutRefusal};
 use domain::context::{Caller, RequestContext};
 use domain::fault::Failure;
-use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal};
+use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal, Write};
 use futures_util::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
 
@@ -69,7 +69,7 @@ impl KeyedWrite {
         shopping: &Shopping,
         (operation, resource, success): (&'static str, &str, StatusCode),
         parse: impl FnOnce(&[u8]) -> Result<C, Refused>,
-        command: impl FnOnce(RequestContext, KeyClaim, C) -> F,
+        command: impl FnOnce(&RequestContext, Write, C) -> F,
     ) -> Result<HttpResponse, Problem>
     where
         F: Future<Output = Result<Answer, Failure<CheckoutRefusal>>> + Send + 'static,
@@ -78,7 +78,8 @@ impl KeyedWrite {
             Ok(read) => read,
             Err(refused) => return refused.respond(),
         };
-        let answer = shopping.commands.run(&self.ctx, operation, |ctx| command(ctx, claim, request)).await;
+        let write = Write { claim, now: shopping.clock.now() };
+        let answer = shopping.commands.run(&self.ctx, operation, |ctx| command(&ctx, write, request)).await;
         let answer = answer.unwrap_or_else(|fault| Err(Failure::Fault(fault)));
         Ok(respond(&self.ctx, &shopping.surface, success, answer))
     }

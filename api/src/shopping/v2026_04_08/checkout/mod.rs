@@ -11,11 +11,11 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use domain::checkout::{
-    Answer, COMPLETE, CancelCommand, Checkout, CheckoutId, CheckoutRefusal, CompleteCommand, CreateCommand, Outcome,
-    Status, UpdateCommand,
+    Answer, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, CompleteCommand, NewCheckout, Outcome, Status,
 };
 use domain::context::{Deadline, RequestContext};
 use domain::fault::{Failure, Fault, FaultKind};
+use domain::idempotency::Write;
 use domain::outbox::Channel;
 use tokio::sync::watch;
 
@@ -39,9 +39,12 @@ pub(super) fn routes(routes: &mut Routes) {
 }
 
 async fn create(shopping: web::Data<Shopping>, write: KeyedWrite) -> Result<HttpResponse, Problem> {
-    let (use_case, operation) = (shopping.create.clone(), ("checkout.create", "", StatusCode::CREATED));
+    let operation = ("checkout.create", "", StatusCode::CREATED);
     let parse = |body: &[u8]| request::read(body).and_then(CheckoutBody::parse);
-    let command = |ctx, claim, request| async move { use_case.run(&ctx, CreateCommand { claim, request }).await };
+    let command = |ctx: &RequestContext, write: Write, request| {
+        let new = NewCheckout::of(request, write.now, shopping.currency, shopping.expires_after);
+        shopping.checkouts.create(ctx, write, new)
+    };
     write.run(&shopping, operation, parse, command).await
 }
 
@@ -62,10 +65,9 @@ async fn update(
     id: web::Path<String>,
     write: KeyedWrite,
 ) -> Result<HttpResponse, Problem> {
-    let (use_case, operation) = (shopping.update.clone(), ("checkout.update", id.as_str(), StatusCode::OK));
+    let operation = ("checkout.update", id.as_str(), StatusCode::OK);
     let parse = |body: &[u8]| Ok((request::read(body).and_then(CheckoutBody::parse)?, existing(&id)?));
-    let command =
-        |ctx, claim, (request, id)| async move { use_case.run(&ctx, UpdateCommand { claim, id, request }).await };
+    let command = |ctx: &RequestContext, write, (request, id)| shopping.checkouts.update(ctx, write, id, request);
     write.run(&shopping, operation, parse, command).await
 }
 
@@ -74,8 +76,8 @@ async fn cancel(
     id: web::Path<String>,
     write: KeyedWrite,
 ) -> Result<HttpResponse, Problem> {
-    let (use_case, operation) = (shopping.cancel.clone(), ("checkout.cancel", id.as_str(), StatusCode::OK));
-    let command = |ctx, claim, id| async move { use_case.run(&ctx, CancelCommand { claim, id }).await };
+    let operation = ("checkout.cancel", id.as_str(), StatusCode::OK);
+    let command = |ctx: &RequestContext, write, id| shopping.checkouts.cancel(ctx, write, id);
     write.run(&shopping, operation, |_| existing(&id), command).await
 }
 
