@@ -5,96 +5,56 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use validator::Validate;
 
-use super::sections::{Section, Setting, setting};
+use super::section::section;
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
-    pub address: String,
-    pub public_url: Option<String>,
-    #[validate(range(min = 1, max = 64))]
-    pub workers: Option<usize>,
-    #[validate(range(min = 100, max = 120_000))]
-    pub request_timeout_ms: u64,
-    #[validate(range(min = 100, max = 60_000))]
-    pub header_timeout_ms: u64,
-    #[validate(range(min = 100, max = 60_000))]
-    pub body_timeout_ms: u64,
-    #[validate(range(min = 100, max = 60_000))]
-    pub write_timeout_ms: u64,
-    #[validate(range(min = 100, max = 600_000))]
-    pub keep_alive_ms: u64,
-    #[validate(range(min = 1_024, max = 16_777_216))]
-    pub max_body_bytes: usize,
-    #[validate(range(min = 1_048_576, max = 1_073_741_824))]
-    pub held_bytes: usize,
-    #[validate(range(min = 1, max = 100_000))]
-    pub max_connections: usize,
-    #[validate(range(min = 1, max = 100_000))]
-    pub max_commands: usize,
-    pub trust_ucp_agent: bool,
-    pub trusted_proxies: Networks,
-}
-
-impl Section for HttpConfig {
-    const PREFIX: &'static str = "TUCKSHOP_HTTP_";
-    const TITLE: &'static str = "HTTP";
-    const SETTINGS: &'static [Setting] = &[
-        setting("address", "Where to listen, `host:port`. Development mode accepts loopback addresses only."),
-        setting(
-            "public_url",
-            "What the outside calls this server, without a slash at the end. Not set: the address, with `http`. Production needs one, with `https`.",
-        ),
-        setting("workers", "Threads that serve HTTP. Not set: one for each core."),
-        setting(
-            "request_timeout_ms",
-            "The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`, never lengthen it.",
-        ),
-        setting("header_timeout_ms", "How long the head of a request may take to arrive (408)."),
-        setting("body_timeout_ms", "How long the whole body of a request may take to arrive (408)."),
-        setting(
-            "write_timeout_ms",
-            "How long a client may take nothing of its answer; it has six times as long for the whole of it. Then the connection is reset.",
-        ),
-        setting("keep_alive_ms", "How long an idle connection is kept."),
-        setting("max_body_bytes", "The largest body that is read (413)."),
-        setting(
-            "held_bytes",
-            "What bodies and untaken answers above 8 KiB may hold together, over all connections. A body waits for room until its deadline; an answer that finds none is cut off.",
-        ),
-        setting("max_connections", "Open connections for each worker."),
-        setting("max_commands", "Writes at work at once; more are turned away (503)."),
-        setting(
-            "trust_ucp_agent",
-            "Production does not start without `true`. It means: `UCP-Agent` is believed as it is, because signatures of platforms are not verified yet. A caller that reaches the shop, names the profile of a platform and knows the id of its checkout or order, reads the buyer's name and address and can change the checkout. Set it only where a proxy lets in known platforms and checks the header. Without effect in development.",
-        ),
-        setting(
-            "trusted_proxies",
-            "Proxies whose `X-Forwarded-For` is believed for the `client` of the access line: addresses and networks such as `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.",
-        ),
-    ];
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            address: "127.0.0.1:8080".to_owned(),
-            public_url: None,
-            workers: None,
-            request_timeout_ms: 10_000,
-            header_timeout_ms: 5_000,
-            body_timeout_ms: 5_000,
-            write_timeout_ms: 5_000,
-            keep_alive_ms: 30_000,
-            max_body_bytes: 262_144,
-            held_bytes: 8_388_608,
-            max_connections: 4_096,
-            max_commands: 512,
-            trust_ucp_agent: false,
-            trusted_proxies: Networks::default(),
-        }
+section! {
+    pub struct HttpConfig("TUCKSHOP_HTTP_", "HTTP") {
+        /// Where to listen, `host:port`. Development mode accepts loopback addresses only.
+        address: String = "127.0.0.1:8080".to_owned(),
+        /// What the outside calls this server, without a slash at the end. Not set: the address, with `http`.
+        /// Production needs one, with `https`.
+        public_url: Option<String> = None,
+        /// Threads that serve HTTP. Not set: one for each core.
+        #[validate(range(min = 1, max = 64))]
+        workers: Option<usize> = None,
+        /// The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`, never lengthen it.
+        #[validate(range(min = 100, max = 120_000))]
+        request_timeout_ms: u64 = 10_000,
+        /// How long the head of a request may take to arrive (408).
+        #[validate(range(min = 100, max = 60_000))]
+        header_timeout_ms: u64 = 5_000,
+        /// How long the whole body of a request may take to arrive (408).
+        #[validate(range(min = 100, max = 60_000))]
+        body_timeout_ms: u64 = 5_000,
+        /// How long a client may take nothing of its answer; it has six times as long for the whole of it. Then the
+        /// connection is reset.
+        #[validate(range(min = 100, max = 60_000))]
+        write_timeout_ms: u64 = 5_000,
+        /// How long an idle connection is kept.
+        #[validate(range(min = 100, max = 600_000))]
+        keep_alive_ms: u64 = 30_000,
+        /// The largest body that is read (413).
+        #[validate(range(min = 1_024, max = 16_777_216))]
+        max_body_bytes: usize = 262_144,
+        /// What bodies and untaken answers above 8 KiB may hold together, over all connections. A body waits for room
+        /// until its deadline; an answer that finds none is cut off.
+        #[validate(range(min = 1_048_576, max = 1_073_741_824))]
+        held_bytes: usize = 8_388_608,
+        /// Open connections for each worker.
+        #[validate(range(min = 1, max = 100_000))]
+        max_connections: usize = 4_096,
+        /// Writes at work at once; more are turned away (503).
+        #[validate(range(min = 1, max = 100_000))]
+        max_commands: usize = 512,
+        /// Production does not start without `true`. It means: `UCP-Agent` is believed as it is, because signatures of
+        /// platforms are not verified yet. A caller that reaches the shop, names the profile of a platform and knows
+        /// the id of its checkout or order, reads the buyer's name and address and can change the checkout. Set it only
+        /// where a proxy lets in known platforms and checks the header. Without effect in development.
+        trust_ucp_agent: bool = false,
+        /// Proxies whose `X-Forwarded-For` is believed for the `client` of the access line: addresses and networks such
+        /// as `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
+        trusted_proxies: Networks = Networks::default(),
     }
 }
 
@@ -105,19 +65,13 @@ impl HttpConfig {
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct OperationsConfig {
-    pub address: Option<String>,
-}
-
-impl Section for OperationsConfig {
-    const PREFIX: &'static str = "TUCKSHOP_OPERATIONS_";
-    const TITLE: &'static str = "Operations";
-    const SETTINGS: &'static [Setting] = &[setting(
-        "address",
-        "Where `/statusz` is served, with `/livez` and `/readyz`, apart from the shop: `host:port` of an address that strangers cannot reach. Not set: in development `/statusz` is at the shop's own address, in production it is not served.",
-    )];
+section! {
+    pub struct OperationsConfig("TUCKSHOP_OPERATIONS_", "Operations") {
+        /// Where `/statusz` is served, with `/livez` and `/readyz`, apart from the shop: `host:port` of an address that
+        /// strangers cannot reach. Not set: in development `/statusz` is at the shop's own address, in production it is
+        /// not served.
+        address: Option<String> = None,
+    }
 }
 
 impl OperationsConfig {

@@ -2,13 +2,8 @@
 
 use serde::Serialize;
 
-use super::http::{HttpConfig, OperationsConfig};
-use super::outbound::{EmailConfig, PaymentConfig, WebhookConfig};
+use super::Section;
 use super::read::values;
-use super::sections::{
-    CheckoutConfig, DatabaseConfig, LogConfig, OrderConfig, Section, ShopConfig, ShutdownConfig, SimulationConfig,
-    TasksConfig,
-};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -31,27 +26,15 @@ for a service of that name (`TUCKSHOP_SERVICE_HOST`, `TUCKSHOP_PORT` and the lik
 
 /// The whole document.
 pub fn markdown() -> String {
-    let mut text = INTRODUCTION.to_owned();
-    section::<HttpConfig>(&mut text);
-    section::<OperationsConfig>(&mut text);
-    section::<DatabaseConfig>(&mut text);
-    section::<ShopConfig>(&mut text);
-    section::<SimulationConfig>(&mut text);
-    section::<CheckoutConfig>(&mut text);
-    section::<OrderConfig>(&mut text);
-    section::<PaymentConfig>(&mut text);
-    section::<WebhookConfig>(&mut text);
-    section::<EmailConfig>(&mut text);
-    section::<TasksConfig>(&mut text);
-    section::<ShutdownConfig>(&mut text);
-    section::<LogConfig>(&mut text);
-    text
+    INTRODUCTION.to_owned() + &super::tables()
 }
 
-fn section<S: Section + Default + Serialize>(text: &mut String) {
-    text.push_str(&format!("\n## {}\n\n| variable | default | meaning |\n|---|---|---|\n", S::TITLE));
+/// One section.
+pub(super) fn table<S: Section + Default + Serialize>() -> String {
+    let mut text = format!("\n## {}\n\n| variable | default | meaning |\n|---|---|---|\n", S::TITLE);
     for ((variable, default), setting) in values(&S::default()).into_iter().zip(S::SETTINGS) {
         let default = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
         text.push_str(&format!("| `{variable}` | {default} | {} |\n", setting.help));
     }
+    text
 }

@@ -8,6 +8,7 @@ mod markdown;
 mod outbound;
 mod read;
 mod rules;
+mod section;
 mod sections;
 
 use std::time::Duration;
@@ -18,28 +19,57 @@ pub use http::{HttpConfig, Networks, OperationsConfig};
 pub use markdown::markdown;
 pub use outbound::{Capture, EmailConfig, EmailProtection, PaymentConfig, WebhookConfig};
 pub use read::{Environment, Mistake, Mistakes};
+pub use section::{Section, Setting};
 pub use sections::{
-    CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, Section, Setting,
-    ShopConfig, ShutdownConfig, SimulationConfig, TasksConfig,
+    CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, ShopConfig,
+    ShutdownConfig, SimulationConfig, TasksConfig,
 };
 
-/// Everything that can be set, checked.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub mode: Mode,
-    pub http: HttpConfig,
-    pub operations: OperationsConfig,
-    pub database: DatabaseConfig,
-    pub shop: ShopConfig,
-    pub simulation: SimulationConfig,
-    pub checkout: CheckoutConfig,
-    pub order: OrderConfig,
-    pub payment: PaymentConfig,
-    pub webhook: WebhookConfig,
-    pub mail: EmailConfig,
-    pub tasks: TasksConfig,
-    pub shutdown: ShutdownConfig,
-    pub log: LogConfig,
+/// The list of all sections: the struct, and what is done with each of them.
+macro_rules! sections {
+    ($($field:ident: $section:ident),* $(,)?) => {
+        /// Everything that can be set, checked.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            pub mode: Mode,
+            $(pub $field: $section,)*
+        }
+
+        const PREFIXES: &[&str] = &[$($section::PREFIX),*];
+
+        /// Reads every section. Where something is wrong the default stands in and the mistake is noted.
+        fn read_sections(mode: Mode, environment: &Environment, mistakes: &mut Mistakes) -> Config {
+            Config { mode, $($field: read::section(environment, mistakes),)* }
+        }
+
+        /// Full names and values of all settings but the mode.
+        fn values(config: &Config) -> Vec<(String, String)> {
+            let mut all = Vec::new();
+            $(all.extend(read::values(&config.$field));)*
+            all
+        }
+
+        /// The tables of all sections, for `docs/CONFIGURATION.md`.
+        fn tables() -> String {
+            [$(markdown::table::<$section>()),*].concat()
+        }
+    };
+}
+
+sections! {
+    http: HttpConfig,
+    operations: OperationsConfig,
+    database: DatabaseConfig,
+    shop: ShopConfig,
+    simulation: SimulationConfig,
+    checkout: CheckoutConfig,
+    order: OrderConfig,
+    payment: PaymentConfig,
+    webhook: WebhookConfig,
+    mail: EmailConfig,
+    tasks: TasksConfig,
+    shutdown: ShutdownConfig,
+    log: LogConfig,
 }
 
 impl Config {

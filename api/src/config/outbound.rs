@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use domain::secret::Secret;
 use serde::{Deserialize, Serialize};
-use validator::Validate;
 
-use super::sections::{Section, Setting, mask, secret, setting};
+use super::section::section;
+use super::sections::{mask, secret};
 
 /// When an amount is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,79 +19,43 @@ pub enum Capture {
     Manual,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct PaymentConfig {
-    #[validate(range(min = 50, max = 40_000))]
-    pub call_timeout_ms: u64,
-    pub gateway_url: Option<String>,
-    #[serde(serialize_with = "mask", deserialize_with = "secret")]
-    pub gateway_key: Option<Secret>,
-    #[validate(length(min = 1, max = 64))]
-    pub gateway_version: String,
-    #[serde(serialize_with = "mask", deserialize_with = "secret")]
-    pub event_secrets: Option<Secret>,
-    pub capture: Capture,
-    #[validate(length(min = 1, max = 200))]
-    pub handler_name: String,
-    #[validate(length(min = 1, max = 200))]
-    pub handler_id: String,
-    pub handler_version: String,
-    #[validate(url)]
-    pub handler_spec: String,
-    #[validate(url)]
-    pub handler_schema: String,
-    pub handler_config: String,
-}
-
-impl Section for PaymentConfig {
-    const PREFIX: &'static str = "TUCKSHOP_PAYMENT_";
-    const TITLE: &'static str = "Payment";
-    const SETTINGS: &'static [Setting] = &[
-        setting("call_timeout_ms", "The longest one call of the payment gateway may take, answer included."),
-        setting(
-            "gateway_url",
-            "A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in development, and in production only what costs nothing can be completed.",
-        ),
-        setting("gateway_key", "The gateway's secret key. Needed with `gateway_url`, and without it a mistake."),
-        setting("gateway_version", "The version of the gateway's API that is asked for (`Stripe-Version`)."),
-        setting(
-            "event_secrets",
-            "The secrets that the gateway signs its events with, separated by commas; during a rotation there are two. Not set: `/payments/events` is not served, and lost answers are found by looking alone.",
-        ),
-        setting(
-            "capture",
-            "`automatic`: the amount is taken when the order is placed. `manual`: it is held then, and taken with the first shipment.",
-        ),
-        setting("handler_name", "The payment handler as platforms know it: a reverse-domain name."),
-        setting("handler_id", "What instruments call the handler."),
-        setting("handler_version", "The version of the handler's specification, `YYYY-MM-DD`."),
-        setting(
-            "handler_spec",
-            "The handler's specification. In production at the domain that the name reverses, or below it, with `https`.",
-        ),
-        setting("handler_schema", "The handler's schema, there too."),
-        setting("handler_config", "What platforms need to make a credential: a JSON object, published as it is."),
-    ];
-}
-
-impl Default for PaymentConfig {
-    fn default() -> Self {
-        let text = str::to_owned;
-        Self {
-            call_timeout_ms: 4_000,
-            gateway_url: None,
-            gateway_key: None,
-            gateway_version: text("2025-09-30.clover"),
-            event_secrets: None,
-            capture: Capture::Automatic,
-            handler_name: text("example.tuckshop.card"),
-            handler_id: text("card"),
-            handler_version: text("2026-04-08"),
-            handler_spec: text("https://tuckshop.example/specs/card"),
-            handler_schema: text("https://tuckshop.example/schemas/card.json"),
-            handler_config: text("{}"),
-        }
+section! {
+    pub struct PaymentConfig("TUCKSHOP_PAYMENT_", "Payment") {
+        /// The longest one call of the payment gateway may take, answer included.
+        #[validate(range(min = 50, max = 40_000))]
+        call_timeout_ms: u64 = 4_000,
+        /// A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in
+        /// development, and in production only what costs nothing can be completed.
+        gateway_url: Option<String> = None,
+        /// The gateway's secret key. Needed with `gateway_url`, and without it a mistake.
+        #[serde(serialize_with = "mask", deserialize_with = "secret")]
+        gateway_key: Option<Secret> = None,
+        /// The version of the gateway's API that is asked for (`Stripe-Version`).
+        #[validate(length(min = 1, max = 64))]
+        gateway_version: String = "2025-09-30.clover".to_owned(),
+        /// The secrets that the gateway signs its events with, separated by commas; during a rotation there are two.
+        /// Not set: `/payments/events` is not served, and lost answers are found by looking alone.
+        #[serde(serialize_with = "mask", deserialize_with = "secret")]
+        event_secrets: Option<Secret> = None,
+        /// `automatic`: the amount is taken when the order is placed. `manual`: it is held then, and taken with the
+        /// first shipment.
+        capture: Capture = Capture::Automatic,
+        /// The payment handler as platforms know it: a reverse-domain name.
+        #[validate(length(min = 1, max = 200))]
+        handler_name: String = "example.tuckshop.card".to_owned(),
+        /// What instruments call the handler.
+        #[validate(length(min = 1, max = 200))]
+        handler_id: String = "card".to_owned(),
+        /// The version of the handler's specification, `YYYY-MM-DD`.
+        handler_version: String = "2026-04-08".to_owned(),
+        /// The handler's specification. In production at the domain that the name reverses, or below it, with `https`.
+        #[validate(url)]
+        handler_spec: String = "https://tuckshop.example/specs/card".to_owned(),
+        /// The handler's schema, there too.
+        #[validate(url)]
+        handler_schema: String = "https://tuckshop.example/schemas/card.json".to_owned(),
+        /// What platforms need to make a credential: a JSON object, published as it is.
+        handler_config: String = "{}".to_owned(),
     }
 }
 
@@ -103,35 +67,20 @@ impl PaymentConfig {
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebhookConfig {
-    #[validate(range(min = 100, max = 15_000))]
-    pub timeout_ms: u64,
-    #[validate(range(min = 1, max = 256))]
-    pub at_once: u32,
-    #[validate(range(min = 1, max = 64))]
-    pub at_once_per_platform: u32,
-    pub keys_path: Option<PathBuf>,
-}
-
-impl Section for WebhookConfig {
-    const PREFIX: &'static str = "TUCKSHOP_WEBHOOK_";
-    const TITLE: &'static str = "Webhooks";
-    const SETTINGS: &'static [Setting] = &[
-        setting("timeout_ms", "The longest one try may take, answer included."),
-        setting("at_once", "Tries at once, by this process."),
-        setting("at_once_per_platform", "Tries at once to one platform, by all processes together."),
-        setting(
-            "keys_path",
-            "A file of private keys to sign with, each once (PEM, PKCS #8 or SEC 1, on the curve P-256): the first signs, all are published. Not set: keys are made by the shop and kept in its database; see `tuckshop keys`.",
-        ),
-    ];
-}
-
-impl Default for WebhookConfig {
-    fn default() -> Self {
-        Self { timeout_ms: 15_000, at_once: 64, at_once_per_platform: 4, keys_path: None }
+section! {
+    pub struct WebhookConfig("TUCKSHOP_WEBHOOK_", "Webhooks") {
+        /// The longest one try may take, answer included.
+        #[validate(range(min = 100, max = 15_000))]
+        timeout_ms: u64 = 15_000,
+        /// Tries at once, by this process.
+        #[validate(range(min = 1, max = 256))]
+        at_once: u32 = 64,
+        /// Tries at once to one platform, by all processes together.
+        #[validate(range(min = 1, max = 64))]
+        at_once_per_platform: u32 = 4,
+        /// A file of private keys to sign with, each once (PEM, PKCS #8 or SEC 1, on the curve P-256): the first signs,
+        /// all are published. Not set: keys are made by the shop and kept in its database; see `tuckshop keys`.
+        keys_path: Option<PathBuf> = None,
     }
 }
 
@@ -145,59 +94,32 @@ pub enum EmailProtection {
     None,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct EmailConfig {
-    pub host: Option<String>,
-    #[validate(range(min = 1, max = 65_535))]
-    pub port: Option<u16>,
-    pub tls: EmailProtection,
-    pub username: Option<String>,
-    #[serde(serialize_with = "mask", deserialize_with = "secret")]
-    pub password: Option<Secret>,
-    pub from: Option<String>,
-    pub ca_path: Option<PathBuf>,
-    #[validate(range(min = 100, max = 45_000))]
-    pub timeout_ms: u64,
-    #[validate(range(min = 1, max = 32))]
-    pub at_once: u32,
-}
-
-impl Section for EmailConfig {
-    const PREFIX: &'static str = "TUCKSHOP_MAIL_";
-    const TITLE: &'static str = "Mail";
-    const SETTINGS: &'static [Setting] = &[
-        setting(
-            "host",
-            "The SMTP relay that order confirmations are handed to. Not set: no mail is written, and `port`, `tls`, `username`, `password`, `from` and `ca_path` are mistakes.",
-        ),
-        setting("port", "The port of the relay. Not set: 465, 587 or 25, as `tls` says."),
-        setting(
-            "tls",
-            "`implicit`: from the first byte. `starttls`: before anything is told. `none`: for a relay on this machine only.",
-        ),
-        setting("username", "Not set: the relay asks for none."),
-        setting("password", "Needed with `username`."),
-        setting("from", "Who writes, such as `Sweets <orders@sweets.example>`. Needed with `host`."),
-        setting("ca_path", "Certificates (PEM) that are trusted besides those of the operating system."),
-        setting("timeout_ms", "The longest one letter may take."),
-        setting("at_once", "Letters at once, by all processes together."),
-    ];
-}
-
-impl Default for EmailConfig {
-    fn default() -> Self {
-        Self {
-            host: None,
-            port: None,
-            tls: EmailProtection::Implicit,
-            username: None,
-            password: None,
-            from: None,
-            ca_path: None,
-            timeout_ms: 30_000,
-            at_once: 2,
-        }
+section! {
+    pub struct EmailConfig("TUCKSHOP_MAIL_", "Mail") {
+        /// The SMTP relay that order confirmations are handed to. Not set: no mail is written, and `port`, `tls`,
+        /// `username`, `password`, `from` and `ca_path` are mistakes.
+        host: Option<String> = None,
+        /// The port of the relay. Not set: 465, 587 or 25, as `tls` says.
+        #[validate(range(min = 1, max = 65_535))]
+        port: Option<u16> = None,
+        /// `implicit`: from the first byte. `starttls`: before anything is told. `none`: for a relay on this machine
+        /// only.
+        tls: EmailProtection = EmailProtection::Implicit,
+        /// Not set: the relay asks for none.
+        username: Option<String> = None,
+        /// Needed with `username`.
+        #[serde(serialize_with = "mask", deserialize_with = "secret")]
+        password: Option<Secret> = None,
+        /// Who writes, such as `Sweets <orders@sweets.example>`. Needed with `host`.
+        from: Option<String> = None,
+        /// Certificates (PEM) that are trusted besides those of the operating system.
+        ca_path: Option<PathBuf> = None,
+        /// The longest one letter may take.
+        #[validate(range(min = 100, max = 45_000))]
+        timeout_ms: u64 = 30_000,
+        /// Letters at once, by all processes together.
+        #[validate(range(min = 1, max = 32))]
+        at_once: u32 = 2,
     }
 }
 

@@ -12,13 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use validator::{Validate, ValidationErrors};
 
-use super::Config;
-use super::http::{HttpConfig, OperationsConfig};
-use super::outbound::{EmailConfig, PaymentConfig, WebhookConfig};
-use super::sections::{
-    CheckoutConfig, DatabaseConfig, LogConfig, Mode, OrderConfig, Section, ShopConfig, ShutdownConfig,
-    SimulationConfig, TasksConfig,
-};
+use super::{Config, Mode, PREFIXES, Section};
 
 const PREFIX: &str = "TUCKSHOP_";
 const MODE: &str = "TUCKSHOP_MODE";
@@ -130,45 +124,14 @@ pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Co
             Mode::Development
         }
     };
-    Config {
-        mode,
-        http: section(environment, mistakes),
-        operations: section(environment, mistakes),
-        database: section(environment, mistakes),
-        shop: section(environment, mistakes),
-        simulation: section(environment, mistakes),
-        checkout: section(environment, mistakes),
-        order: section(environment, mistakes),
-        payment: section(environment, mistakes),
-        webhook: section(environment, mistakes),
-        mail: section(environment, mistakes),
-        tasks: section(environment, mistakes),
-        shutdown: section(environment, mistakes),
-        log: section(environment, mistakes),
-    }
+    super::read_sections(mode, environment, mistakes)
 }
-
-const PREFIXES: [&str; 13] = [
-    HttpConfig::PREFIX,
-    OperationsConfig::PREFIX,
-    DatabaseConfig::PREFIX,
-    ShopConfig::PREFIX,
-    SimulationConfig::PREFIX,
-    CheckoutConfig::PREFIX,
-    OrderConfig::PREFIX,
-    PaymentConfig::PREFIX,
-    WebhookConfig::PREFIX,
-    EmailConfig::PREFIX,
-    TasksConfig::PREFIX,
-    ShutdownConfig::PREFIX,
-    LogConfig::PREFIX,
-];
 
 fn section_of(name: &str) -> Option<&'static str> {
-    PREFIXES.into_iter().find(|prefix| name.starts_with(prefix))
+    PREFIXES.iter().copied().find(|prefix| name.starts_with(prefix))
 }
 
-fn section<S: Section + Default + DeserializeOwned + Validate>(
+pub(super) fn section<S: Section + Default + DeserializeOwned + Validate>(
     environment: &Environment,
     mistakes: &mut Mistakes,
 ) -> S {
@@ -260,19 +223,7 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
         Mode::Production => "production",
     };
     let mut all = vec![(MODE.to_owned(), mode.to_owned())];
-    all.extend(values(&config.http));
-    all.extend(values(&config.operations));
-    all.extend(values(&config.database));
-    all.extend(values(&config.shop));
-    all.extend(values(&config.simulation));
-    all.extend(values(&config.checkout));
-    all.extend(values(&config.order));
-    all.extend(values(&config.payment));
-    all.extend(values(&config.webhook));
-    all.extend(values(&config.mail));
-    all.extend(values(&config.tasks));
-    all.extend(values(&config.shutdown));
-    all.extend(values(&config.log));
+    all.extend(super::values(&config));
     all
 }
 
@@ -286,39 +237,4 @@ pub(super) fn values<S: Section + Serialize>(section: &S) -> Vec<(String, String
     };
     let named = S::SETTINGS.iter();
     named.map(|setting| (format!("{}{}", S::PREFIX, setting.name.to_uppercase()), value(setting.name))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields<S: Section + Default + Serialize>() -> (Vec<String>, Vec<String>) {
-        let value = serde_json::to_value(S::default()).expect("a section serialises");
-        let mut fields: Vec<String> = value.as_object().expect("a struct").keys().cloned().collect();
-        let mut told: Vec<String> = S::SETTINGS.iter().map(|setting| setting.name.to_owned()).collect();
-        fields.sort();
-        told.sort();
-        (fields, told)
-    }
-
-    #[test]
-    fn every_setting_is_told_and_nothing_else_is() {
-        for (fields, told) in [
-            fields::<HttpConfig>(),
-            fields::<OperationsConfig>(),
-            fields::<DatabaseConfig>(),
-            fields::<ShopConfig>(),
-            fields::<SimulationConfig>(),
-            fields::<CheckoutConfig>(),
-            fields::<OrderConfig>(),
-            fields::<PaymentConfig>(),
-            fields::<WebhookConfig>(),
-            fields::<EmailConfig>(),
-            fields::<TasksConfig>(),
-            fields::<ShutdownConfig>(),
-            fields::<LogConfig>(),
-        ] {
-            assert_eq!(fields, told);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The sections. A setting is a field and one line in `SETTINGS`; a test keeps the two together.
+//! The sections of the shop itself.
 
 use std::path::PathBuf;
 
@@ -6,28 +6,9 @@ use domain::money::Currency;
 use domain::secret::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slog::Level;
-use validator::Validate;
 
+use super::section::section;
 use crate::log::level_name;
-
-/// What a section is called in the environment, and what its settings are for.
-pub trait Section {
-    const PREFIX: &'static str;
-    const TITLE: &'static str;
-    const SETTINGS: &'static [Setting];
-}
-
-/// One setting, as the documentation tells it.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// The field; the variable is the section's prefix and this, in capitals.
-    pub name: &'static str,
-    pub help: &'static str,
-}
-
-pub(super) const fn setting(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, help }
-}
 
 /// What the process is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,164 +32,80 @@ pub enum Migrate {
     Refuse,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct DatabaseConfig {
-    #[serde(serialize_with = "mask_url", deserialize_with = "address")]
-    pub url: Secret,
-    pub allow_plaintext: bool,
-    pub migrate: Migrate,
-    #[validate(range(min = 2, max = 500))]
-    pub pool_size: u32,
-    #[validate(range(min = 1, max = 60_000))]
-    pub pool_wait_ms: u64,
-    #[validate(range(min = 10, max = 120_000))]
-    pub statement_timeout_ms: u64,
-    #[validate(range(min = 10, max = 60_000))]
-    pub lock_timeout_ms: u64,
-    #[validate(range(min = 0, max = 60_000))]
-    pub commit_grace_ms: u64,
-}
-
-impl Section for DatabaseConfig {
-    const PREFIX: &'static str = "TUCKSHOP_DATABASE_";
-    const TITLE: &'static str = "Database";
-    const SETTINGS: &'static [Setting] = &[
-        setting(
-            "url",
-            "`sqlite://PATH` or `postgres://...`. One process may use an SQLite file; several may share a Postgres.",
-        ),
-        setting("allow_plaintext", "Permit a remote Postgres without TLS, on a network that encrypts by itself."),
-        setting(
-            "migrate",
-            "`apply`: bring an older schema up to date at start, one instance at a time. `refuse`: do not start.",
-        ),
-        setting("pool_size", "Connections. On SQLite one of them writes and the others read."),
-        setting("pool_wait_ms", "How long a request waits for a connection before it is turned away (503)."),
-        setting("statement_timeout_ms", "The longest a statement may take, whatever the deadline (Postgres)."),
-        setting("lock_timeout_ms", "The longest a statement waits for a lock, whatever the deadline."),
-        setting("commit_grace_ms", "How long past its deadline a caller waits for a commit that has begun."),
-    ];
-}
-
-impl Default for DatabaseConfig {
-    fn default() -> Self {
-        Self {
-            url: Secret::new("sqlite://data/tuckshop.db"),
-            allow_plaintext: false,
-            migrate: Migrate::Apply,
-            pool_size: 16,
-            pool_wait_ms: 500,
-            statement_timeout_ms: 5_000,
-            lock_timeout_ms: 2_000,
-            commit_grace_ms: 2_000,
-        }
+section! {
+    pub struct DatabaseConfig("TUCKSHOP_DATABASE_", "Database") {
+        /// `sqlite://PATH` or `postgres://...`. One process may use an SQLite file; several may share a Postgres.
+        #[serde(serialize_with = "mask_url", deserialize_with = "address")]
+        url: Secret = Secret::new("sqlite://data/tuckshop.db"),
+        /// Permit a remote Postgres without TLS, on a network that encrypts by itself.
+        allow_plaintext: bool = false,
+        /// `apply`: bring an older schema up to date at start, one instance at a time. `refuse`: do not start.
+        migrate: Migrate = Migrate::Apply,
+        /// Connections. On SQLite one of them writes and the others read.
+        #[validate(range(min = 2, max = 500))]
+        pool_size: u32 = 16,
+        /// How long a request waits for a connection before it is turned away (503).
+        #[validate(range(min = 1, max = 60_000))]
+        pool_wait_ms: u64 = 500,
+        /// The longest a statement may take, whatever the deadline (Postgres).
+        #[validate(range(min = 10, max = 120_000))]
+        statement_timeout_ms: u64 = 5_000,
+        /// The longest a statement waits for a lock, whatever the deadline.
+        #[validate(range(min = 10, max = 60_000))]
+        lock_timeout_ms: u64 = 2_000,
+        /// How long past its deadline a caller waits for a commit that has begun.
+        #[validate(range(min = 0, max = 60_000))]
+        commit_grace_ms: u64 = 2_000,
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct ShopConfig {
-    #[validate(length(min = 1, max = 100))]
-    pub name: String,
-    pub currency: Currency,
-    #[validate(url)]
-    pub terms_url: String,
-    #[validate(url)]
-    pub privacy_url: String,
-}
-
-impl Section for ShopConfig {
-    const PREFIX: &'static str = "TUCKSHOP_SHOP_";
-    const TITLE: &'static str = "Shop";
-    const SETTINGS: &'static [Setting] = &[
-        setting("name", "What the shop calls itself on its pages."),
-        setting(
-            "currency",
-            "The ISO 4217 code of all prices, in capital letters such as `USD`. It is stored with every amount; rows in another currency are not sold.",
-        ),
-        setting("terms_url", "The terms of service, shown with every checkout."),
-        setting("privacy_url", "The privacy policy, shown with every checkout."),
-    ];
-}
-
-impl Default for ShopConfig {
-    fn default() -> Self {
-        Self {
-            name: "Tuckshop".to_owned(),
-            currency: Currency::USD,
-            terms_url: "https://tuckshop.example/terms".to_owned(),
-            privacy_url: "https://tuckshop.example/privacy".to_owned(),
-        }
+section! {
+    pub struct ShopConfig("TUCKSHOP_SHOP_", "Shop") {
+        /// What the shop calls itself on its pages.
+        #[validate(length(min = 1, max = 100))]
+        name: String = "Tuckshop".to_owned(),
+        /// The ISO 4217 code of all prices, in capital letters such as `USD`. It is stored with every amount; rows in
+        /// another currency are not sold.
+        currency: Currency = Currency::USD,
+        /// The terms of service, shown with every checkout.
+        #[validate(url)]
+        terms_url: String = "https://tuckshop.example/terms".to_owned(),
+        /// The privacy policy, shown with every checkout.
+        #[validate(url)]
+        privacy_url: String = "https://tuckshop.example/privacy".to_owned(),
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct SimulationConfig {
-    pub enabled: Option<bool>,
-    #[serde(serialize_with = "mask", deserialize_with = "secret")]
-    pub secret: Option<Secret>,
-    pub ledger_path: Option<PathBuf>,
-    #[validate(range(max = 60_000))]
-    pub slow_ms: Option<u64>,
+section! {
+    pub struct SimulationConfig("TUCKSHOP_SIMULATION_", "Simulation") {
+        /// Simulated payments and test affordances. Not set: on in development. Refused in production.
+        enabled: Option<bool> = None,
+        /// What `Simulation-Secret` must say. Not set: a random one, shown at start.
+        #[serde(serialize_with = "mask", deserialize_with = "secret")]
+        secret: Option<Secret> = None,
+        /// The ledger of the simulated payments. Not set: beside the SQLite file, or `data/payments.ledger`.
+        ledger_path: Option<PathBuf> = None,
+        /// How late `slow_token` answers. Not set: 2000.
+        #[validate(range(max = 60_000))]
+        slow_ms: Option<u64> = None,
+    }
 }
 
-impl Section for SimulationConfig {
-    const PREFIX: &'static str = "TUCKSHOP_SIMULATION_";
-    const TITLE: &'static str = "Simulation";
-    const SETTINGS: &'static [Setting] = &[
-        setting(
-            "enabled",
-            "Simulated payments and test affordances. Not set: on in development. Refused in production.",
-        ),
-        setting("secret", "What `Simulation-Secret` must say. Not set: a random one, shown at start."),
-        setting(
-            "ledger_path",
-            "The ledger of the simulated payments. Not set: beside the SQLite file, or `data/payments.ledger`.",
-        ),
-        setting("slow_ms", "How late `slow_token` answers. Not set: 2000."),
-    ];
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct CheckoutConfig {
-    #[validate(range(min = 1, max = 10_080))]
-    pub expires_after_minutes: u64,
-    #[validate(range(min = 1, max = 3_650))]
-    pub retention_days: u64,
-    #[validate(range(min = 50, max = 60_000))]
-    pub completion_minimum_ms: u64,
-    #[validate(range(min = 500, max = 120_000))]
-    pub completion_grace_ms: u64,
-}
-
-impl Section for CheckoutConfig {
-    const PREFIX: &'static str = "TUCKSHOP_CHECKOUT_";
-    const TITLE: &'static str = "Checkout";
-    const SETTINGS: &'static [Setting] = &[
-        setting("expires_after_minutes", "How long an open checkout stays open."),
-        setting("retention_days", "How long a finished checkout is kept. Orders are kept for ever."),
-        setting(
-            "completion_minimum_ms",
-            "A completion with less time left than this is refused before anything happens (504).",
-        ),
-        setting(
-            "completion_grace_ms",
-            "How long the process works on a completion past its point of no return, whoever still waits: up to three calls of the gateway, and recording what came of them. What does not fit is left to the reconciler.",
-        ),
-    ];
-}
-
-impl Default for CheckoutConfig {
-    fn default() -> Self {
-        Self {
-            expires_after_minutes: 6 * 60,
-            retention_days: 30,
-            completion_minimum_ms: 500,
-            completion_grace_ms: 15_000,
-        }
+section! {
+    pub struct CheckoutConfig("TUCKSHOP_CHECKOUT_", "Checkout") {
+        /// How long an open checkout stays open.
+        #[validate(range(min = 1, max = 10_080))]
+        expires_after_minutes: u64 = 6 * 60,
+        /// How long a finished checkout is kept. Orders are kept for ever.
+        #[validate(range(min = 1, max = 3_650))]
+        retention_days: u64 = 30,
+        /// A completion with less time left than this is refused before anything happens (504).
+        #[validate(range(min = 50, max = 60_000))]
+        completion_minimum_ms: u64 = 500,
+        /// How long the process works on a completion past its point of no return, whoever still waits: up to three
+        /// calls of the gateway, and recording what came of them. What does not fit is left to the reconciler.
+        #[validate(range(min = 500, max = 120_000))]
+        completion_grace_ms: u64 = 15_000,
     }
 }
 
@@ -222,99 +119,52 @@ pub enum ReadAccess {
     Open,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct OrderConfig {
-    pub read_access: Option<ReadAccess>,
-}
-
-impl Section for OrderConfig {
-    const PREFIX: &'static str = "TUCKSHOP_ORDER_";
-    const TITLE: &'static str = "Order";
-    const SETTINGS: &'static [Setting] = &[setting(
-        "read_access",
-        "`creator`: only the platform that bought may read an order. `open`: whoever knows its id. Not set: `open` in simulation, else `creator`.",
-    )];
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct TasksConfig {
-    #[validate(range(min = 50, max = 600_000))]
-    pub payment_reconcile_ms: u64,
-    #[validate(range(min = 50, max = 86_400_000))]
-    pub checkout_expire_ms: u64,
-    #[validate(range(min = 50, max = 86_400_000))]
-    pub idempotency_purge_ms: u64,
-    #[validate(range(min = 50, max = 600_000))]
-    pub webhook_delivery_ms: u64,
-    #[validate(range(min = 50, max = 600_000))]
-    pub mail_delivery_ms: u64,
-    #[validate(range(min = 50, max = 600_000))]
-    pub payment_capture_ms: u64,
-    #[validate(range(min = 50, max = 600_000))]
-    pub payment_refund_ms: u64,
-    #[validate(range(min = 50, max = 86_400_000))]
-    pub delivery_purge_ms: u64,
-}
-
-impl Section for TasksConfig {
-    const PREFIX: &'static str = "TUCKSHOP_TASKS_";
-    const TITLE: &'static str = "Background tasks";
-    const SETTINGS: &'static [Setting] = &[
-        setting("payment_reconcile_ms", "How often lost answers of the payment gateway are looked up."),
-        setting("checkout_expire_ms", "How often expired checkouts are cancelled and old ones forgotten."),
-        setting("idempotency_purge_ms", "How often idempotency keys older than 48 hours are forgotten."),
-        setting("webhook_delivery_ms", "How often due webhooks are looked for; what just happened is sent at once."),
-        setting("mail_delivery_ms", "How often due letters are looked for; what just happened is sent at once."),
-        setting("payment_capture_ms", "How often payments are looked for that are held and due to be captured."),
-        setting("payment_refund_ms", "How often refunds are looked for that the gateway has not answered."),
-        setting(
-            "delivery_purge_ms",
-            "How often messages are forgotten: a week after they were delivered, 90 days after they were given up.",
-        ),
-    ];
-}
-
-impl Default for TasksConfig {
-    fn default() -> Self {
-        Self {
-            payment_reconcile_ms: 1_000,
-            checkout_expire_ms: 60_000,
-            idempotency_purge_ms: 600_000,
-            webhook_delivery_ms: 1_000,
-            mail_delivery_ms: 1_000,
-            payment_capture_ms: 1_000,
-            payment_refund_ms: 1_000,
-            delivery_purge_ms: 600_000,
-        }
+section! {
+    pub struct OrderConfig("TUCKSHOP_ORDER_", "Order") {
+        /// `creator`: only the platform that bought may read an order. `open`: whoever knows its id. Not set: `open` in
+        /// simulation, else `creator`.
+        read_access: Option<ReadAccess> = None,
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct ShutdownConfig {
-    #[validate(range(max = 600_000))]
-    pub listen_ms: Option<u64>,
-    #[validate(range(min = 100, max = 600_000))]
-    pub drain_ms: u64,
+section! {
+    pub struct TasksConfig("TUCKSHOP_TASKS_", "Background tasks") {
+        /// How often lost answers of the payment gateway are looked up.
+        #[validate(range(min = 50, max = 600_000))]
+        payment_reconcile_ms: u64 = 1_000,
+        /// How often expired checkouts are cancelled and old ones forgotten.
+        #[validate(range(min = 50, max = 86_400_000))]
+        checkout_expire_ms: u64 = 60_000,
+        /// How often idempotency keys older than 48 hours are forgotten.
+        #[validate(range(min = 50, max = 86_400_000))]
+        idempotency_purge_ms: u64 = 600_000,
+        /// How often due webhooks are looked for; what just happened is sent at once.
+        #[validate(range(min = 50, max = 600_000))]
+        webhook_delivery_ms: u64 = 1_000,
+        /// How often due letters are looked for; what just happened is sent at once.
+        #[validate(range(min = 50, max = 600_000))]
+        mail_delivery_ms: u64 = 1_000,
+        /// How often payments are looked for that are held and due to be captured.
+        #[validate(range(min = 50, max = 600_000))]
+        payment_capture_ms: u64 = 1_000,
+        /// How often refunds are looked for that the gateway has not answered.
+        #[validate(range(min = 50, max = 600_000))]
+        payment_refund_ms: u64 = 1_000,
+        /// How often messages are forgotten: a week after they were delivered, 90 days after they were given up.
+        #[validate(range(min = 50, max = 86_400_000))]
+        delivery_purge_ms: u64 = 600_000,
+    }
 }
 
-impl Section for ShutdownConfig {
-    const PREFIX: &'static str = "TUCKSHOP_SHUTDOWN_";
-    const TITLE: &'static str = "Shutdown";
-    const SETTINGS: &'static [Setting] = &[
-        setting(
-            "listen_ms",
-            "How long a stopping server still accepts connections after its readiness fails. Not set: 3000 in production, else 0.",
-        ),
-        setting("drain_ms", "How long work under way may take to finish before it is named and left."),
-    ];
-}
-
-impl Default for ShutdownConfig {
-    fn default() -> Self {
-        Self { listen_ms: None, drain_ms: 20_000 }
+section! {
+    pub struct ShutdownConfig("TUCKSHOP_SHUTDOWN_", "Shutdown") {
+        /// How long a stopping server still accepts connections after its readiness fails. Not set: 3000 in production,
+        /// else 0.
+        #[validate(range(max = 600_000))]
+        listen_ms: Option<u64> = None,
+        /// How long work under way may take to finish before it is named and left.
+        #[validate(range(min = 100, max = 600_000))]
+        drain_ms: u64 = 20_000,
     }
 }
 
@@ -325,29 +175,14 @@ pub enum LogFormat {
     Terminal,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    pub format: Option<LogFormat>,
-    #[serde(serialize_with = "level_to_word", deserialize_with = "level_from_word")]
-    pub level: Level,
-}
-
-impl Section for LogConfig {
-    const PREFIX: &'static str = "TUCKSHOP_LOG_";
-    const TITLE: &'static str = "Logs";
-    const SETTINGS: &'static [Setting] = &[
-        setting(
-            "format",
-            "`json`: one object a line, on standard output (on standard error for commands other than `serve`). `terminal`: for people, on standard error. Not set: `json` in production, else `terminal`.",
-        ),
-        setting("level", "`trace`, `debug`, `info`, `warning`, `error` or `critical`."),
-    ];
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: None, level: Level::Info }
+section! {
+    pub struct LogConfig("TUCKSHOP_LOG_", "Logs") {
+        /// `json`: one object a line, on standard output (on standard error for commands other than `serve`).
+        /// `terminal`: for people, on standard error. Not set: `json` in production, else `terminal`.
+        format: Option<LogFormat> = None,
+        /// `trace`, `debug`, `info`, `warning`, `error` or `critical`.
+        #[serde(serialize_with = "level_to_word", deserialize_with = "level_from_word")]
+        level: Level = Level::Info,
     }
 }
 
