@@ -30,7 +30,7 @@ async fn told(server: &Server, platform: &str) -> (String, String) {
     let destination = format!("webhook:{platform}");
     until("it was tried", || async {
         let log = server.log();
-        let line = log.iter().find(|line| line["op"] == "delivery.hand_over" && line["destination"] == destination)?;
+        let line = log.iter().find(|line| line["op"] == "outbox.send" && line["destination"] == destination)?;
         Some((line["result"].as_str()?.to_owned(), line["reason"].as_str()?.to_owned()))
     })
     .await

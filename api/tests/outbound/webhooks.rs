@@ -43,7 +43,7 @@ async fn adjusted(platform: &Client, order: &Value) -> Value {
 /// The first log line of a try that ended like this.
 pub async fn tried(server: &Server, result: &str) -> Value {
     until(&format!("a try ended with {result}"), || async {
-        let tells = |line: &Value| line["op"] == "delivery.hand_over" || line["op"] == "delivery.claim";
+        let tells = |line: &Value| line["op"] == "outbox.send" || line["op"] == "outbox.claim";
         let is_it = |line: &Value| tells(line) && line["result"] == result;
         server.log().into_iter().find(is_it)
     })

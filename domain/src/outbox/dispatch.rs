@@ -105,7 +105,7 @@ fn finality(outcome: &SendOutcome) -> Option<Finality> {
 
 /// Logs a message that used all its attempts because its processes stopped during each of them.
 fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
-    warn!(ctx.log(), "message given up"; "op" => "delivery.claim", "delivery_id" => given_up.id.to_string(),
+    warn!(ctx.log(), "message given up"; "op" => "outbox.claim", "delivery_id" => given_up.id.to_string(),
         "order_id" => given_up.order.to_string(), "event" => &given_up.event,
         "destination" => %given_up.endpoint, "attempt" => given_up.attempts, "result" => "dead",
         "reason" => given_up.last_error.as_deref());
@@ -114,7 +114,7 @@ fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
 /// The logger of one attempt. The oldest message of an endpoint is always sent first, so `age_s` is also the backlog of
 /// the endpoint.
 fn message_log(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
-    ctx.log().new(slog::o!("op" => "delivery.hand_over", "delivery_id" => message.id.to_string(),
+    ctx.log().new(slog::o!("op" => "outbox.send", "delivery_id" => message.id.to_string(),
         "order_id" => message.order.to_string(), "event" => message.event.clone(),
         "destination" => message.content.endpoint().to_string(), "attempt" => message.attempts,
         "age_s" => (now - message.occurred_at).whole_seconds(),

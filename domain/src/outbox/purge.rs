@@ -37,7 +37,7 @@ impl OutboxPurge {
         let now = self.clock.now();
         let cleared = self.store.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
         for (endpoint, given_up) in &cleared.given_up {
-            warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "delivery.forget",
+            warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "outbox.purge",
                 "destination" => %endpoint, "given_up" => given_up);
         }
         Ok(Progress::of(cleared.total(), cleared.total() >= BATCH))

@@ -40,7 +40,7 @@ impl SqlOutboxStore {
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
-        let op = Operation::write("delivery.claim");
+        let op = Operation::write("outbox.claim");
         self.database.run(ctx, op, move |tx| claim(tx, channel, terms))
     }
 
@@ -52,11 +52,11 @@ impl OutboxStore for SqlOutboxStore {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault> {
         let message = message.clone();
-        self.database.run(ctx, Operation::write("delivery.record"), move |tx| record(tx, &message, &outcome, now))
+        self.database.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
     }
 
     fn list(&self, ctx: &RequestContext, filter: MessageFilter, limit: u32) -> PortFuture<Vec<MessageSummary>, Fault> {
-        self.database.run(ctx, Operation::read("delivery.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
+        self.database.run(ctx, Operation::read("outbox.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
     }
 
     fn endpoints(
@@ -65,17 +65,17 @@ impl OutboxStore for SqlOutboxStore {
         one: Option<Endpoint>,
         limit: u32,
     ) -> PortFuture<Vec<EndpointSummary>, Fault> {
-        let op = Operation::read("delivery.destinations");
+        let op = Operation::read("outbox.endpoints");
         self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, one.as_ref(), limit)?))
     }
 
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        let op = Operation::write("delivery.retry");
+        let op = Operation::write("outbox.retry");
         self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
     }
 
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        let op = Operation::write("delivery.give_up");
+        let op = Operation::write("outbox.give_up");
         self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
@@ -86,7 +86,7 @@ impl OutboxStore for SqlOutboxStore {
         dead_before: Timestamp,
         limit: u32,
     ) -> PortFuture<Purged, Fault> {
-        let op = Operation::write("delivery.forget");
+        let op = Operation::write("outbox.purge");
         self.database.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
     }
 }
