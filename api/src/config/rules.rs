@@ -80,6 +80,10 @@ fn addresses(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Whether a process that listens on one of them cannot listen on the other.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     // An unspecified address is every address of its family; one of IPv6 takes IPv4 as well.
@@ -104,13 +108,13 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
             mistakes.add(variable, "has no use without TUCKSHOP_PAYMENT_GATEWAY_URL");
         }
     }
-    let is_secret = |secret: &Secret| secret.expose().strip_prefix("whsec_").is_some_and(|rest| !rest.is_empty());
+    let is_secret = |secret: &Secret| secret.expose().strip_prefix("whsec_").is_some_and(is_one_word);
     if payment.event_secrets.is_some() && payment.event_secrets().is_empty() {
         mistakes.add("TUCKSHOP_PAYMENT_EVENT_SECRETS", "holds no secret");
     } else if !payment.event_secrets().iter().all(is_secret) {
         mistakes.add(
             "TUCKSHOP_PAYMENT_EVENT_SECRETS",
-            "must be secrets that begin with `whsec_`, as the gateway shows them",
+            "must be secrets that begin with `whsec_`, as the gateway shows them, separated by commas",
         );
     }
     let is_live = |key: &Secret| ["sk_live_", "rk_live_"].iter().any(|prefix| key.expose().starts_with(prefix));

@@ -398,6 +398,7 @@ fn dangerous_settings_are_refused() {
         (&[gateway, ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "rk_live_1")], "TUCKSHOP_PAYMENT_GATEWAY_KEY"),
         (&[gateway, test_key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "x")], "TUCKSHOP_PAYMENT_EVENT_SECRETS"),
         (&[gateway, test_key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1,x")], "TUCKSHOP_PAYMENT_EVENT_SECRETS"),
+        (&[gateway, test_key, ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_1 whsec_2")], "TUCKSHOP_PAYMENT_EVENT_SECRETS"),
         (&[("TUCKSHOP_SHOP_CURRENCY", "HRK")], "TUCKSHOP_SHOP_CURRENCY"),
         (&[("TUCKSHOP_SHOP_CURRENCY", "XXX")], "TUCKSHOP_SHOP_CURRENCY"),
         (&[("TUCKSHOP_SHOP_CURRENCY", "XTS")], "TUCKSHOP_SHOP_CURRENCY"),

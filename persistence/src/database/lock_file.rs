@@ -6,7 +6,7 @@
 //! the process.
 
 use std::fs::{File, Metadata, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,6 +93,10 @@ impl LockFile {
             return Err(OpenError::NotAFile(database.display().to_string()));
         }
         let file = open(&named).map_err(failed)?;
+        // Before anything is created beside it, or its permissions are changed: the path may be a mistake.
+        if !is_empty_or_a_database(&file).map_err(failed)? {
+            return Err(OpenError::NotADatabase(database.display().to_string()));
+        }
         let real = named.canonicalize().map_err(failed)?;
         let beside = sibling(&real, ".lock");
         let beside_failed = |error| OpenError::LockFile(beside.display().to_string(), error);
@@ -212,6 +216,14 @@ impl LockFile {
                 "path" => path.display().to_string(), "error" => %error),
         }
     }
+}
+
+/// Whether SQLite would create a database in the file, or the file begins as one (SQLite, "Database File Format", 1.3).
+fn is_empty_or_a_database(file: &File) -> io::Result<bool> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut start = Vec::with_capacity(MAGIC.len());
+    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == MAGIC)
 }
 
 /// Refuses a database with several names, or one that is not a file. For commands that run beside a server.

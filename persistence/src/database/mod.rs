@@ -85,6 +85,8 @@ pub enum OpenError {
     File(String, std::io::Error),
     #[error("{0} is no regular file")]
     NotAFile(String),
+    #[error("{0} is not an SQLite database: does TUCKSHOP_DATABASE_URL name the file that it should?")]
+    NotADatabase(String),
     #[error(
         "{0} has {1} names (hard links): SQLite keeps a log for each name, so all but one name must be removed first"
     )]

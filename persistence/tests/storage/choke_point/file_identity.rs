@@ -17,6 +17,7 @@ crate::on_sqlite!(
     a_file_that_was_renamed_while_it_is_open_is_still_in_use,
     a_file_with_two_names_is_refused,
     path_that_is_not_a_file_is_refused,
+    file_that_is_not_a_database_is_refused_and_left_as_it_is,
     a_symbolic_link_opens_the_file_that_it_names,
     a_file_that_changes_while_it_is_open_takes_no_writes,
     restored_file_takes_writes_again,
@@ -215,6 +216,16 @@ async fn files_become_private(place: Place) {
         assert_eq!(mode(file) & 0o007, 0, "{file:?}");
     }
     assert!(logs.count("a file of the database was open to every user") >= 2);
+}
+
+async fn file_that_is_not_a_database_is_refused_and_left_as_it_is(place: Place) {
+    let path = beside(&place, "notes.txt");
+    std::fs::write(&path, "x\n").expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    let refused = open(&place, &path).map(drop).expect_err("refused");
+    assert!(matches!(refused, OpenError::NotADatabase(_)), "{refused}");
+    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o644);
+    assert!(!beside(&place, "notes.txt.lock").exists());
 }
 
 async fn a_name_with_characters_of_a_url_names_that_file(place: Place) {
