@@ -1,7 +1,9 @@
-//! The composition root: here alone, and in `app/settings.rs` beside it, adapters are named. Read it from top to bottom
-//! to see what the shop is made of.
+//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. Read it from top to bottom to
+//! see what the shop consists of.
 
+mod listener;
 mod settings;
+mod tools;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
@@ -25,8 +27,8 @@ use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
 use integrations::mock_gateway::{MockConfig, MockPaymentHandler, OnFile};
-use integrations::outbound::{Destination, GivenPolicy, Outbound, OutboundConfig, OutboundError};
-use integrations::platform_profile::{PlatformProfiles, validate_profile};
+use integrations::outbound::{Outbound, OutboundConfig, OutboundError};
+use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
 use integrations::webhooks::{NotAnAgent, WebhookSender};
@@ -35,7 +37,6 @@ use persistence::{
     SqlOrderStore, SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
 };
 use slog::Logger;
-use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -48,10 +49,12 @@ use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface, platform};
+use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
 use crate::simulation::Simulation;
 
+pub use listener::bind;
 pub use settings::mistakes;
+pub use tools::Tools;
 
 /// The whole shop, ready to be served.
 pub struct App {
@@ -305,56 +308,6 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
     Ok(Arc::new(SqlImport::new(current_database(config, log, runtime)?)))
 }
 
-/// What the commands of an operator work on, beside a server that may be running.
-pub struct Tools {
-    pub platforms: Arc<dyn PlatformStore>,
-    pub deliveries: Arc<dyn OutboxStore>,
-    /// Whether letters have somewhere to go.
-    pub has_mail_relay: bool,
-    pub keys: Arc<dyn KeyStore>,
-    /// Whether the keys come from a file, and so are the operator's to replace.
-    pub keys_are_configured: bool,
-    pub signer: Signer,
-    pub clock: Arc<dyn Clock>,
-    given: GivenPolicy,
-    agents: AgentPolicy,
-}
-
-impl Tools {
-    /// Opens a database whose schema must be current already. Blocks.
-    pub fn open(config: &Config, log: &Logger, runtime: &Handle) -> Result<Self, StartError> {
-        let database = Database::open_beside(database_config(config)?, runtime.clone(), log);
-        database.must_be_current()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let keys = key_store(config, &database)?;
-        Ok(Self {
-            platforms: Arc::new(SqlPlatformStore::new(database.clone())),
-            deliveries: Arc::new(SqlOutboxStore::new(database)),
-            has_mail_relay: config.mail.host.is_some(),
-            signer: Signer::new(keys.clone(), clock.clone()),
-            keys,
-            keys_are_configured: config.webhook.keys_path.is_some(),
-            clock,
-            given: settings::given_policy(config),
-            agents: AgentPolicy { trust_loopback: config.simulation() },
-        })
-    }
-
-    /// Why no request could name a platform with its profile at that address.
-    pub fn check_platform(&self, address: &str) -> Result<(), String> {
-        platform(address, self.agents).map(drop).map_err(|problem| problem.content)
-    }
-
-    /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
-    /// asked: a name may lead inside, or nowhere, and is looked up at each delivery.
-    pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
-        let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
-        let never = |blocked| format!("nothing would ever be delivered to its webhook_url: {blocked}");
-        Destination::given(url.as_str(), self.given).map_err(never)?;
-        Ok(Some(url.into()))
-    }
-}
-
 /// A database address without what must not be shown, whatever is wrong with it.
 pub fn shown_database_url(text: &str) -> String {
     DatabaseUrl::shown(text)
@@ -447,25 +400,4 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 
 fn every(millis: u64) -> Schedule {
     Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
-}
-
-/// Connections that the kernel holds before they are accepted. It may hold fewer: `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
-/// What the kernel holds of each connection in each direction. Linux doubles it.
-const SOCKET_BUFFER: usize = 64 * 1024;
-
-/// Binds the address, so that a port that is taken is told before anything else is opened.
-pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // As the standard library does: a restart need not wait for connections of the process before it.
-        socket.set_reuse_address(true)?;
-        // Accepted sockets inherit both.
-        socket.set_send_buffer_size(SOCKET_BUFFER)?;
-        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
-    bound().map_err(|error| StartError::Listen { variable, address, error })
 }

@@ -38,6 +38,7 @@ pub const RULES: &[Rule] = &[
         except: &[
             ("api/src/app.rs", "the composition root"),
             ("api/src/app/settings.rs", "the settings of the adapters, in the types of the adapters"),
+            ("api/src/app/tools.rs", "the commands of an operator, which are composed beside the server"),
         ],
         tests_too: true,
         forbids: Code(&[

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::request::Refused;
+use super::refused::Refused;
 
 /// One text member. In its path `[]` stands for every entry of a list and `{}` for every value of an object.
 struct TextLimit {

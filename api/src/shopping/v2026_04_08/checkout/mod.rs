@@ -1,6 +1,7 @@
 //! `/checkout-sessions`: create, read, update, complete, cancel (checkout, REST binding).
 
 mod limits;
+mod refused;
 mod request;
 mod response;
 
@@ -19,7 +20,7 @@ use domain::idempotency::Write;
 use domain::outbox::Channel;
 use tokio::sync::watch;
 
-pub(super) use request::Refused;
+pub(super) use refused::Refused;
 use request::{CheckoutBody, CompleteBody};
 
 use super::agent::Agent;

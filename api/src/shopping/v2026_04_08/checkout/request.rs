@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
 use domain::checkout::{BuyerContext, CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
 use domain::customer::{Address, Buyer, Consent, Country, DestinationId, Email};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
@@ -12,9 +11,9 @@ use domain::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::super::envelope::{in_band_refusal, not_found};
-use super::super::message::{MessageDto, limit_exceeded, message};
+use super::super::message::message;
 use super::limits;
+use super::refused::Refused;
 use crate::card::{are_last_digits, holds_card_number};
 use crate::http::{ObjectOnly, Problem, document, typed};
 
@@ -208,38 +207,6 @@ fn invalid(path: &str, content: &str) -> Problem {
 
 fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Refused> {
     if list.len() > limit { Err(Refused::beyond(path, format!("has more than {limit} entries"))) } else { Ok(()) }
-}
-
-/// Why a request is not carried out.
-#[derive(Debug)]
-pub(in super::super) enum Refused {
-    /// There is no such checkout.
-    NotFound,
-    /// It is not what the protocol describes.
-    Problem(Problem),
-    /// It is, and it is beyond what the shop reads or sells.
-    InBand(MessageDto),
-}
-
-impl Refused {
-    /// The protocol has no such limit, so that it is an outcome and not a mistake of the request.
-    pub(super) fn beyond(path: &str, content: String) -> Self {
-        Self::InBand(limit_exceeded(path, format!("{path}: {content}")))
-    }
-
-    pub(in super::super) fn respond(self) -> Result<HttpResponse, Problem> {
-        match self {
-            Self::NotFound => Ok(not_found("There is no such checkout")),
-            Self::Problem(problem) => Err(problem),
-            Self::InBand(message) => Ok(in_band_refusal(vec![message])),
-        }
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
 }
 
 /// Reads a body whose texts are within their limits.
