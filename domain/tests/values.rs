@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use domain::catalog::Sku;
+use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::CheckoutId;
 use domain::context::{
     Caller, Deadline, Platform, PlatformId, RequestContext, RequestId, Stopwatch, Timings, TraceContext,
 };
-use domain::customer::Email;
+use domain::customer::{Address, DestinationId, Email};
 use domain::fault::{Fault, FaultKind};
-use domain::fulfillment::FreeShipping;
+use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
 use domain::id::{Id, Named, PageToken};
 use domain::idempotency::{Fingerprint, Key, RETENTION};
-use domain::import::{Batch, ImportedCustomer, ImportedStock};
+use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
 use domain::money::{Amount, Currency, Money};
 use domain::outbox::MAX_ENDPOINT_BACKOFF;
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
@@ -201,31 +201,50 @@ fn periods_have_their_documented_values() {
 }
 
 #[test]
-fn batch_counts_rows_of_all_kinds() {
-    let usd = Currency::USD;
-    let empty = Batch::empty(usd);
-    assert_eq!(empty.rows(), 0);
-    let sku = Sku::parse("rose").expect("a SKU");
-    let stock = ImportedStock { sku: sku.clone(), on_hand: 1 };
+fn rows_of_a_batch_are_those_of_all_its_tables() {
+    let sku = || Sku::parse("rose").expect("a SKU");
+    let price = Money { amount: Amount::new(500), currency: Currency::USD };
+    let variant = Variant { sku: sku(), title: String::new(), image_url: None, price, requires_shipping: true };
+    let product = ImportedProduct { id: ProductId("rose".into()), variant };
+    let stock = ImportedStock { sku: sku(), on_hand: 1 };
     let email = Email::parse("ada@example.com").expect("an address");
     let customer = ImportedCustomer { id: "c".into(), name: "Ada".into(), email };
+    let address = ImportedAddress { id: DestinationId("a".into()), customer: "c".into(), address: Address::default() };
+    let rate = ShippingRate {
+        id: OptionId("r".into()),
+        country: None,
+        service_level: ServiceLevel("standard".into()),
+        price: Amount::new(500),
+        title: String::new(),
+    };
     let discount = Discount {
         code: Code::new("TEN"),
         value: DiscountValue::Percentage { basis_points: 1_000 },
         scope: DiscountScope::Order,
         description: String::new(),
     };
-    let free =
-        FreeShipping { id: "f".into(), min_subtotal: None, eligible_skus: vec![sku], description: String::new() };
-    // A different number of each kind, so that a kind that is left out or counted twice changes the sum.
-    let batch = Batch {
-        stock: vec![stock; 1],
-        customers: vec![customer; 2],
-        discounts: vec![discount; 4],
-        free_shipping: vec![free; 8],
-        ..empty
+    let free = FreeShipping { id: "f".into(), min_subtotal: None, eligible_skus: vec![], description: String::new() };
+    let instrument = ImportedInstrument {
+        id: "i".into(),
+        kind: "card".into(),
+        brand: "Visa".into(),
+        last_digits: "4242".into(),
+        token: "t".into(),
+        handler: "mock".into(),
     };
-    assert_eq!(batch.rows(), 15);
+    // Another power of two for each table, so that one that is left out or counted twice changes the sum.
+    let batch = Batch {
+        currency: Currency::USD,
+        products: vec![product; 1],
+        stock: vec![stock; 2],
+        customers: vec![customer; 4],
+        addresses: vec![address; 8],
+        shipping_rates: vec![rate; 16],
+        discounts: vec![discount; 32],
+        free_shipping: vec![free; 64],
+        instruments: vec![instrument; 128],
+    };
+    assert_eq!((batch.rows(), Batch::empty(Currency::USD).rows()), (255, 0));
 }
 
 #[test]
