@@ -114,8 +114,12 @@ pub(super) struct Limits {
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA journal_size_limit = 8388608; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
-/// A session that is idle in an open transaction is a bug; the server ends it.
-const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
+/// A session that is idle in an open transaction is a bug; the server ends it. Each statement reads a few rows by an
+/// index, whatever the statistics of a table that has just grown say: a prepared statement keeps a plan that was made
+/// when the table was small, until the table is analyzed. Without sequential scans such a plan uses the index too. The
+/// cost of a scan that has no index would start the compiler, so that is off.
+const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'; \
+     SET enable_seqscan = off; SET jit = off";
 
 /// Without these the client library waits forever for a server that accepts and does not answer, and for hours for a
 /// server that vanished; each such wait occupies a connection of the pool. A server that only replicates takes no
