@@ -1,4 +1,4 @@
-//! Files that a setting or an argument names. The name may be that of anything: a pipe that nobody writes to, a device
+//! Files that a setting or an argument names. The name may be that of anything: a pipe without a writer, a device
 //! that never ends, a file that grows.
 
 use std::fs::{File, OpenOptions};

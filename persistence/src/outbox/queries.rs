@@ -225,7 +225,7 @@ pub(super) fn retry_at(
     execute!(tx, update).map(drop)
 }
 
-/// Newer messages of the order wait with this one, so that no claim looks at them in vain.
+/// Newer messages of the order wait with this one, so that no claim reads them without need.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)

@@ -65,7 +65,7 @@ async fn newer_message_waits_during_the_backoff_of_the_older_one(place: Place) {
     shop.news(&order, &["one"]).await;
     let older = shop.claimed(at(noon())).await;
     let Recorded::Again(due) = shop.record(&older, again(), noon()).await else { panic!("not again") };
-    // No claim looks at it in vain meanwhile.
+    // Until then no claim reads it.
     assert!(shop.listed().await.iter().all(|message| message.due_at == due));
     assert_eq!(shop.claim(at(due - time::Duration::milliseconds(1))).await, None);
     let again = shop.claimed(at(due)).await;
