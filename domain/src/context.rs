@@ -12,7 +12,7 @@ use slog::{Logger, o};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{Fault, FaultKind};
-use crate::id::{is_lower_hex, is_visible_ascii};
+use crate::text::{is_lower_hex, is_visible_ascii};
 
 /// The context of one request, or of one pass of a background task.
 #[derive(Clone)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
 
 use crate::clock::Timestamp;
+use crate::text::is_lower_hex;
 
 /// The id of a `T`: a readable prefix and a version 7 UUID (RFC 9562), so that ids sort by creation time.
 pub struct Id<T>(String, PhantomData<fn() -> T>);
@@ -93,14 +94,4 @@ impl fmt::Debug for PageToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
-}
-
-/// Whether `text` is `length` hexadecimal digits in lower case.
-pub(crate) fn is_lower_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-/// Whether `text` is 1 to `longest` visible ASCII characters.
-pub(crate) fn is_visible_ascii(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -29,6 +29,7 @@ pub mod secret;
 pub mod signing;
 pub mod stock;
 pub mod task;
+mod text;
 
 use std::future::Future;
 use std::pin::Pin;

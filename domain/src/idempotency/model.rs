@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::context::PlatformId;
-use crate::id::is_visible_ascii;
+use crate::text::is_visible_ascii;
 
 /// How long an outcome is replayed: twice the time that the protocol requires, as it recommends.
 pub const RETENTION: Duration = Duration::from_secs(48 * 60 * 60);

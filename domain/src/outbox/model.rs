@@ -245,31 +245,3 @@ impl ComposeError {
         Self { event, reason: reason.to_string() }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shown_address_has_no_user_name_and_no_query() {
-        for (address, expected) in [
-            ("mail", "mail"),
-            ("webhook:https://p.example/profile.json", "webhook:https://p.example/profile.json"),
-            ("https://p.example", "https://p.example"),
-            ("https://ann:word@p.example:8443/a@b", "https://p.example:8443/a@b"),
-            ("https://ann@p.example", "https://p.example"),
-            ("https://p.example?token=abc", "https://p.example?~"),
-            ("webhook:https://p.example/x?token=abc/def@ghi", "webhook:https://p.example/x?~"),
-        ] {
-            let shown = Endpoint(address.to_owned()).to_string();
-            let (plain, mark) =
-                shown.split_once('~').map_or((shown.clone(), None), |(plain, mark)| (format!("{plain}~"), Some(mark)));
-            assert_eq!(plain, expected, "{address}");
-            assert!(
-                mark.is_none_or(|mark| mark.len() == 8 && mark.bytes().all(|it| it.is_ascii_hexdigit())),
-                "{shown}"
-            );
-        }
-        assert_ne!(shown("https://p.example/?a"), shown("https://p.example/?b"));
-    }
-}

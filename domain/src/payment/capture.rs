@@ -11,20 +11,17 @@ use std::time::Duration;
 
 use slog::{error, info, warn};
 
+use super::decide::HELD_FOR;
 use super::model::GatewayState;
 use super::pass::{CLAIMING, batch, for_each};
 use super::ports::{AttemptStore, Held, PaymentGateway};
 use super::record::until_recorded;
 use crate::PortFuture;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Card schemes hold an authorized amount for at least seven days.
-const HELD_FOR: Duration = DAY.saturating_mul(7);
-const MARGIN: Duration = DAY;
 /// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
 pub const CAPTURE_BATCH: u32 = batch(&[ONE_CALL, RECORD, RECORD]);
 const ONE_CALL: Duration = Duration::from_secs(10);
@@ -39,11 +36,6 @@ const WAIT_DECLINED: Duration = Duration::from_secs(60 * 60);
 enum Ended {
     Recorded,
     Declined,
-}
-
-/// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.
-pub fn capture_due(held_at: Timestamp) -> Timestamp {
-    held_at + HELD_FOR.saturating_sub(MARGIN)
 }
 
 /// The background task `payment_capture`.

@@ -23,6 +23,7 @@
 //! [`PaymentReconciler`], [`PaymentCapture`] and [`PaymentRefunder`]. Read `model.rs` next, then `reconcile.rs`.
 
 mod capture;
+mod decide;
 mod model;
 mod pass;
 mod ports;
@@ -30,15 +31,14 @@ mod reconcile;
 mod record;
 mod refund;
 
-pub use capture::{CAPTURE_BATCH, PaymentCapture, capture_due};
+pub use capture::{CAPTURE_BATCH, PaymentCapture};
+pub use decide::{RefundRefusal, capture_due, may_refund};
 pub use model::{
     Attempt, AttemptId, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay,
-    PaymentChoice, PaymentOutcome, PaymentReference,
+    PaymentChoice, PaymentOutcome, PaymentReference, Refund, RefundId, RefundState,
 };
 pub use pass::LONGEST_PASS;
 pub use ports::{AttemptStore, GatewayEvent, Held, PaymentGateway, PaymentHandler, RefundStore, RefundWanted};
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;
-pub use refund::{
-    LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH, Refund, RefundId, RefundRefusal, RefundState, may_refund,
-};
+pub use refund::{LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH};

@@ -214,3 +214,41 @@ impl PaymentOutcome {
         }
     }
 }
+
+pub type RefundId = Id<Refund>;
+
+impl Named for Refund {
+    const PREFIX: &'static str = "ref";
+}
+
+/// A transfer of money back to the buyer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    pub id: RefundId,
+    pub attempt: AttemptId,
+    pub reference: PaymentReference,
+    pub money: Money,
+    pub state: RefundState,
+    /// Attempts so far. After a claim the number includes the current attempt.
+    pub tries: u32,
+    pub created_at: Timestamp,
+}
+
+impl Refund {
+    /// The idempotency key of the refund at the gateway.
+    pub fn key(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// The state of a refund.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefundState {
+    /// Recorded in the database; the gateway has not answered yet.
+    Requested,
+    /// The gateway has accepted the refund and has not finished it.
+    Pending,
+    Succeeded,
+    /// Refused by the gateway, with its reason. No money moved.
+    Failed(String),
+}

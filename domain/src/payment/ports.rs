@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::model::{Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentReference};
-use super::refund::{Refund, RefundId, RefundRefusal, RefundState};
+use super::decide::RefundRefusal;
+use super::model::{
+    Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentReference, Refund,
+    RefundId, RefundState,
+};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;

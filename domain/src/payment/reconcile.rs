@@ -168,15 +168,3 @@ fn reference_of(attempt: &Attempt) -> Option<&str> {
 fn wait_after(checks: u32) -> Duration {
     backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, checks.saturating_sub(1))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wait_between_two_checks_doubles_up_to_a_minute() {
-        assert_eq!(wait_after(1), Duration::from_secs(1));
-        assert_eq!(wait_after(4), Duration::from_secs(8));
-        assert_eq!(wait_after(u32::MAX), Duration::from_secs(60));
-    }
-}

@@ -1,89 +1,20 @@
-//! Refunds: the rule that limits them, and the background task that requests them from the gateway.
-//!
-//! A refund is first recorded in the database and then requested from the gateway. The sum of the refunds of a payment
-//! never exceeds the captured amount.
+//! The background task that requests refunds from the gateway. A refund is first recorded in the database and then
+//! requested.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use slog::{error, info, warn};
 
-use super::model::{AttemptId, PaymentReference};
+use super::model::{Refund, RefundState};
 use super::pass::{CLAIMING, KEY_TRUSTED, batch, for_each};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::PortFuture;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::{Fault, Refusal};
-use crate::id::{Id, Named};
-use crate::money::{Amount, Money};
+use crate::fault::Fault;
 use crate::task::{BackgroundTask, Progress};
-
-pub type RefundId = Id<Refund>;
-
-impl Named for Refund {
-    const PREFIX: &'static str = "ref";
-}
-
-/// A transfer of money back to the buyer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refund {
-    pub id: RefundId,
-    pub attempt: AttemptId,
-    pub reference: PaymentReference,
-    pub money: Money,
-    pub state: RefundState,
-    /// Attempts so far. After a claim the number includes the current attempt.
-    pub tries: u32,
-    pub created_at: Timestamp,
-}
-
-impl Refund {
-    /// The idempotency key of the refund at the gateway.
-    pub fn key(&self) -> String {
-        self.id.to_string()
-    }
-}
-
-/// The state of a refund.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundState {
-    /// Recorded in the database; the gateway has not answered yet.
-    Requested,
-    /// The gateway has accepted the refund and has not finished it.
-    Pending,
-    Succeeded,
-    /// Refused by the gateway, with its reason. No money moved.
-    Failed(String),
-}
-
-/// Why a refund is refused. Nothing is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefundRefusal {
-    /// No amount of the payment is captured, or not yet.
-    NotCaptured,
-    /// Only `left` of the captured amount is not refunded yet.
-    TooMuch {
-        left: Amount,
-    },
-    NotPositive,
-}
-
-impl Refusal for RefundRefusal {}
-
-/// Decides whether `wanted` may be refunded. `captured` is the captured amount; `refunded` is the sum of the refunds
-/// that have not failed.
-pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<(), RefundRefusal> {
-    let left = captured - refunded;
-    if wanted <= Amount::ZERO {
-        Err(RefundRefusal::NotPositive)
-    } else if wanted > left {
-        Err(RefundRefusal::TooMuch { left })
-    } else {
-        Ok(())
-    }
-}
 
 /// Refunds per pass.
 pub const REFUND_BATCH: u32 = batch(&[ONE_CALL, RECORD]);
@@ -165,44 +96,5 @@ impl BackgroundTask for PaymentRefunder {
     fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
         let (this, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move { this.refund_due(&ctx).await })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn refund_of_more_than_is_left_is_refused() {
-        use RefundRefusal::{NotPositive, TooMuch};
-        for (captured, refunded, wanted, expected) in [
-            (600, 0, 600, Ok(())),
-            (600, 0, 601, Err(TooMuch { left: Amount::new(600) })),
-            (600, 400, 200, Ok(())),
-            (600, 400, 201, Err(TooMuch { left: Amount::new(200) })),
-            (600, 600, 1, Err(TooMuch { left: Amount::ZERO })),
-            (600, 0, 0, Err(NotPositive)),
-            (600, 0, -1, Err(NotPositive)),
-        ] {
-            let judged = may_refund(Amount::new(captured), Amount::new(refunded), Amount::new(wanted));
-            assert_eq!(judged, expected, "{captured} {refunded} {wanted}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn sum_of_accepted_refunds_never_exceeds_the_captured_amount(
-            captured in 0_i64..1_000_000, wishes in prop::collection::vec(-10_i64..400_000, 0..30),
-        ) {
-            let mut refunded = Amount::ZERO;
-            for wish in wishes.into_iter().map(Amount::new) {
-                if may_refund(Amount::new(captured), refunded, wish).is_ok() {
-                    refunded = refunded + wish;
-                }
-            }
-            prop_assert!(refunded <= Amount::new(captured));
-            prop_assert!(refunded >= Amount::ZERO);
-        }
     }
 }

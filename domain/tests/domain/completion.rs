@@ -1,23 +1,111 @@
 //! Completion, step by step: the failing step decides what is recorded and what the caller gets.
 
-#[path = "worlds/completion.rs"]
-mod world;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::checkout::{Answer, Begun, Checkout, CheckoutRefusal, Outcome, Status};
+use domain::checkout::{
+    Answer, Begun, Checkout, CheckoutId, CheckoutRefusal, CompleteCheckout, CompleteCommand, CompletionLimits, Outcome,
+    Status,
+};
+use domain::context::PlatformId;
 use domain::fault::{Failure, FaultKind};
-use domain::idempotency::KeyRefusal;
-use domain::payment::{AttemptId, GatewayState};
-use world::*;
+use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal};
+use domain::payment::{AttemptId, Credential, GatewayState, PaymentChoice};
+use domain::secret::Secret;
+
+use crate::kit::{NOW, Ports, World, checkout, context, details, instrument};
+
+/// A caller that completes a checkout of one rose, and the ports that answer.
+struct Completion {
+    world: World,
+    /// The time that the caller has left.
+    time: Duration,
+    grace: Duration,
+    /// `None` if the caller gives no instrument.
+    choice: Option<PaymentChoice>,
+}
+
+impl Completion {
+    fn of(world: World) -> Self {
+        let credential = Some(Credential { kind: "token".to_owned(), token: Secret::new("t") });
+        Self {
+            world,
+            time: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+            choice: Some(PaymentChoice { instrument: instrument(), credential }),
+        }
+    }
+
+    async fn run(self) -> Completed {
+        let limits = CompletionLimits {
+            minimum: Duration::from_secs(1),
+            grace: self.grace,
+            gateway_call: Duration::from_secs(4),
+        };
+        let ports = Ports::of(self.world);
+        let use_case = CompleteCheckout::new(ports.clone(), ports.clone(), Some(ports.clone()), ports.clone(), limits);
+        let notified = Arc::new(Mutex::new(false));
+        let command = CompleteCommand {
+            claim: KeyClaim {
+                principal: PlatformId("https://platform.example/".to_owned()),
+                operation: "checkout.complete",
+                resource: String::new(),
+                key: Key::parse("key").expect("valid"),
+                fingerprint: Fingerprint("f".to_owned()),
+            },
+            id: CheckoutId::generate(NOW),
+            choice: self.choice,
+            on_point_of_no_return: {
+                let notified = notified.clone();
+                Box::new(move |_| *notified.lock().expect("not poisoned") = true)
+            },
+        };
+        let answer = use_case.run(&context(self.time), command).await;
+        let notified = *notified.lock().expect("not poisoned");
+        let pauses = ports.0.pauses.lock().expect("not poisoned").iter().map(Duration::as_millis).collect();
+        Completed { answer, notified, calls: ports.calls(), pauses }
+    }
+}
+
+struct Completed {
+    answer: Result<Answer, Failure<CheckoutRefusal>>,
+    /// Whether the callback of the point of no return was called.
+    notified: bool,
+    calls: Vec<String>,
+    /// The pauses in milliseconds.
+    pauses: Vec<u128>,
+}
+
+type Run = (Result<Answer, Failure<CheckoutRefusal>>, bool, Vec<String>);
+
+async fn complete(world: World) -> Run {
+    let Completed { answer, notified, calls, .. } = Completion::of(world).run().await;
+    (answer, notified, calls)
+}
+
+async fn complete_within(time: Duration, world: World) -> Run {
+    let Completed { answer, notified, calls, .. } = Completion { time, ..Completion::of(world) }.run().await;
+    (answer, notified, calls)
+}
+
+fn status(answer: Result<Answer, Failure<CheckoutRefusal>>) -> Status {
+    match answer.expect("an outcome").outcome {
+        Outcome::Checkout(checkout) => checkout.status,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A checkout of one rose for 100 minor units.
+fn rose() -> Checkout {
+    checkout(Status::ReadyForComplete, details(100, Vec::new()))
+}
 
 #[tokio::test]
 async fn reference_is_stored_before_the_charge() {
     let (answer, notified, calls) = complete(World { price: 100, ..World::default() }).await;
     assert_eq!(status(answer), Status::Completed);
     assert!(notified);
-    assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "settle confirmed"]);
+    assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "settle confirmed"]);
 }
 
 #[tokio::test]
@@ -43,7 +131,7 @@ async fn lost_answer_is_recorded_as_unknown_and_nothing_is_released() {
     for kind in [FaultKind::OutcomeUnknown, FaultKind::Unavailable, FaultKind::Internal] {
         let (answer, _, calls) = complete(World { price: 100, confirm: Some(Err(kind)), ..World::default() }).await;
         assert_eq!(status(answer), Status::CompleteInProgress);
-        assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "record_unknown"]);
+        assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "record_unknown"]);
     }
 }
 
@@ -60,8 +148,8 @@ async fn charge_that_cannot_be_recorded_is_answered_as_in_progress() {
     // A permanent fault is not retried. The answer does not depend on whether the lease could be released.
     for kind in [FaultKind::Internal, FaultKind::StorageFull, FaultKind::DeadlineExceeded, FaultKind::Cancelled] {
         for (method, expected) in [
-            ("record_reference", vec!["begin", "open", "record_reference", "postpone"]),
-            ("settle", vec!["begin", "open", "record_reference", "confirm", "settle confirmed", "postpone"]),
+            ("record_reference", vec!["begin", "open", "record_reference opened", "postpone 0"]),
+            ("settle", vec!["begin", "open", "record_reference opened", "confirm", "settle confirmed", "postpone 0"]),
         ] {
             for postpone in [vec![], vec![("postpone", FaultKind::Unavailable)]] {
                 let failing = Mutex::new(postpone);
@@ -80,7 +168,7 @@ async fn write_after_the_charge_is_retried_until_storage_is_back() {
     use FaultKind::{Contention, OutcomeUnknown, Unavailable};
     let lost = Some(Err(OutcomeUnknown));
     for (method, call, confirm, expected) in [
-        ("record_reference", "record_reference", None, Status::Completed),
+        ("record_reference", "record_reference opened", None, Status::Completed),
         ("settle", "settle confirmed", None, Status::Completed),
         ("record_unknown", "record_unknown", lost, Status::CompleteInProgress),
     ] {
@@ -92,7 +180,7 @@ async fn write_after_the_charge_is_retried_until_storage_is_back() {
             assert_eq!(status(answer), expected, "{method}");
             assert_eq!(calls.iter().filter(|one| *one == call).count(), attempts, "{method}");
             assert_eq!(calls.iter().filter(|one| *one == "pause").count(), attempts - 1, "{method}");
-            assert!(!calls.contains(&"postpone".to_owned()), "{method}");
+            assert!(!calls.contains(&"postpone 0".to_owned()), "{method}");
         }
     }
 }
@@ -101,17 +189,18 @@ async fn write_after_the_charge_is_retried_until_storage_is_back() {
 async fn lease_is_released_when_the_grace_has_ended() {
     for method in ["record_reference", "settle"] {
         let broken = Some((method, FaultKind::Unavailable));
-        let world = World { price: 100, broken, grace: Some(Duration::from_millis(100)), ..World::default() };
-        let (answer, _, calls) = complete(world).await;
+        let completion = Completion::of(World { price: 100, broken, ..World::default() });
+        let completion = Completion { grace: Duration::from_millis(100), ..completion };
+        let Completed { answer, calls, .. } = completion.run().await;
         assert_eq!(status(answer), Status::CompleteInProgress);
         assert!(calls.iter().filter(|one| *one == "pause").count() > 1, "{method}");
-        assert!(calls.len() == 100 || calls.last().is_some_and(|last| last == "postpone"), "{method}: {calls:?}");
+        assert!(calls.len() == 100 || calls.last().is_some_and(|last| last == "postpone 0"), "{method}: {calls:?}");
     }
 }
 
 #[tokio::test]
 async fn payment_that_the_gateway_refuses_to_open_is_settled_as_declined() {
-    let (answer, _, calls) = complete(World { price: 100, refuses: true, ..World::default() }).await;
+    let (answer, _, calls) = complete(World { price: 100, open_refused: true, ..World::default() }).await;
     assert!(matches!(answer.expect("an outcome").outcome, Outcome::Declined(_)));
     assert_eq!(calls, ["begin", "open", "settle declined"]);
 }
@@ -126,8 +215,8 @@ async fn cancelled_payment_is_settled_as_not_attempted() {
 
 #[tokio::test]
 async fn overtaken_attempt_is_answered_with_the_later_outcome() {
-    let paid = Checkout { status: Status::Completed, attempt: Some(AttemptId::generate(NOW)), ..checkout(100) };
-    for other in [Outcome::Checkout(paid), Outcome::Declined(checkout(100))] {
+    let paid = Checkout { status: Status::Completed, attempt: Some(AttemptId::generate(NOW)), ..rose() };
+    for other in [Outcome::Checkout(paid), Outcome::Declined(rose())] {
         let confirm = Some(Ok(GatewayState::Cancelled));
         let world = World { price: 100, confirm, overtaken_by: Some(other.clone()), ..World::default() };
         let (answer, _, _) = complete(world).await;
@@ -137,13 +226,17 @@ async fn overtaken_attempt_is_answered_with_the_later_outcome() {
 
 #[tokio::test]
 async fn outcome_is_replayed_without_the_instrument() {
-    let answered = Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true };
-    let states = Mutex::new(vec![Begun::Answered(answered.clone())]);
-    let (answer, _, calls) = complete(World { no_credential: true, states, ..World::default() }).await;
+    let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
+    let complete = async |begun| {
+        let world = World { states: Mutex::new(vec![begun]), ..World::default() };
+        let choice = Some(PaymentChoice { instrument: instrument(), credential: None });
+        let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(world) }.run().await;
+        (answer, calls)
+    };
+    let (answer, calls) = complete(Begun::Answered(answered.clone())).await;
     assert_eq!((answer.expect("an outcome"), calls), (answered, vec![]));
-    for begun in [Begun::InProgress, Begun::Free, Begun::Unknown(checkout(100))] {
-        let states = Mutex::new(vec![begun]);
-        let (answer, _, calls) = complete(World { no_credential: true, states, ..World::default() }).await;
+    for begun in [Begun::InProgress, Begun::Free, Begun::Unknown(rose())] {
+        let (answer, calls) = complete(begun).await;
         let refused = CheckoutRefusal::UnknownInstrument;
         assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
         assert_eq!(calls, Vec::<String>::new());
@@ -152,36 +245,30 @@ async fn outcome_is_replayed_without_the_instrument() {
 
 #[tokio::test]
 async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
-    let (answer, _, calls) = complete(World { no_instrument: true, ..World::default() }).await;
+    let complete = async |price| {
+        let world = World { price, ..World::default() };
+        let Completed { answer, calls, .. } = Completion { choice: None, ..Completion::of(world) }.run().await;
+        (answer, calls)
+    };
+    let (answer, calls) = complete(0).await;
     assert_eq!(status(answer), Status::Completed);
     assert_eq!(calls, ["begin", "settle confirmed"]);
     // Storage refuses to begin any other checkout. If it did begin, nothing would be charged and no order placed.
-    let (answer, _, calls) = complete(World { price: 100, no_instrument: true, ..World::default() }).await;
+    let (answer, calls) = complete(100).await;
     assert_eq!(status(answer), Status::CompleteInProgress);
-    assert_eq!(calls, ["begin", "postpone"]);
+    assert_eq!(calls, ["begin", "postpone 0"]);
 }
 
 #[tokio::test]
 async fn pauses_double_up_to_a_limit() {
-    let millis = |pauses: &Mutex<Vec<Duration>>| -> Vec<u128> {
-        pauses.lock().expect("not poisoned").iter().map(Duration::as_millis).collect()
-    };
-    let pauses = Arc::new(Mutex::new(Vec::new()));
-    let answered = Begun::Answered(Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true });
-    let states = vec![Begun::InProgress; 6].into_iter().chain([answered]).collect();
-    let world = World {
-        begun: Mutex::new(vec![Begun::InProgress]),
-        states: Mutex::new(states),
-        pauses: pauses.clone(),
-        ..World::default()
-    };
-    let _ = complete(world).await;
-    assert_eq!(millis(&pauses), [20, 40, 80, 160, 250, 250, 250]);
+    let answered = Begun::Answered(Answer { outcome: Outcome::Checkout(rose()), replayed: true });
+    let states = Mutex::new(vec![Begun::InProgress; 6].into_iter().chain([answered]).collect());
+    let world = World { begun: Mutex::new(vec![Begun::InProgress]), states, ..World::default() };
+    assert_eq!(Completion::of(world).run().await.pauses, [20, 40, 80, 160, 250, 250, 250]);
 
-    let pauses = Arc::new(Mutex::new(Vec::new()));
     let failing = Mutex::new(vec![("settle", FaultKind::Unavailable); 7]);
-    let _ = complete(World { price: 100, failing, pauses: pauses.clone(), ..World::default() }).await;
-    assert_eq!(millis(&pauses), [20, 40, 80, 160, 320, 500, 500]);
+    let world = World { price: 100, failing, ..World::default() };
+    assert_eq!(Completion::of(world).run().await.pauses, [20, 40, 80, 160, 320, 500, 500]);
 }
 
 #[tokio::test]
@@ -220,7 +307,7 @@ async fn zero_amount_is_not_sent_to_the_gateway() {
 
 #[tokio::test]
 async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
-    let answered = Answer { outcome: Outcome::Checkout(checkout(100)), replayed: true };
+    let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
     let world = World {
         begun: Mutex::new(vec![Begun::InProgress]),
         states: Mutex::new(vec![Begun::InProgress, Begun::InProgress, Begun::Answered(answered.clone())]),
@@ -247,7 +334,7 @@ async fn repeated_request_out_of_time_is_refused_as_in_progress() {
 
 #[tokio::test]
 async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
-    let world = World { begun: Mutex::new(vec![Begun::Unknown(checkout(100))]), ..World::default() };
+    let world = World { begun: Mutex::new(vec![Begun::Unknown(rose())]), ..World::default() };
     let (answer, _, calls) = complete(world).await;
     // Not a replay: there is no outcome yet.
     assert!(!answer.expect("an outcome").replayed);
@@ -258,7 +345,7 @@ async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
 async fn payment_that_requires_the_buyer_is_cancelled_before_its_stock_is_released() {
     let world = World { price: 100, confirm: Some(Ok(GatewayState::ActionRequired)), ..World::default() };
     let (_, _, calls) = complete(world).await;
-    assert_eq!(calls, ["begin", "open", "record_reference", "confirm", "cancel", "settle action_required"]);
+    assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "cancel", "settle action_required"]);
 }
 
 #[tokio::test]

@@ -1,21 +1,18 @@
 //! The rules of the totals, one test each, over random baskets, codes and rates.
 
 use domain::catalog::{Sku, Variant};
-use domain::checkout::{
-    CheckoutRequest, Details, Facts, MessageCode, RequestedLine, Status, Total, TotalKind, Totals, price,
-};
+use domain::checkout::{CheckoutRequest, Details, Facts, MessageCode, Status, Total, TotalKind, Totals, price};
 use domain::customer::Address;
-use domain::fulfillment::{
-    FreeShipping, FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate,
-};
-use domain::money::{Amount, Currency, Money};
-use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
+use domain::fulfillment::{FreeShipping, FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
+use domain::money::Amount;
+use domain::promotion::{DiscountScope, DiscountValue};
 use domain::quantity::Quantity;
-use domain::stock::StockLevel;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+
+use crate::kit::{self, discount, level, rate, requested_line, variant};
 
 /// A random request and the facts to price it with.
 #[derive(Clone, Debug)]
@@ -39,8 +36,12 @@ const SKUS: usize = 5;
 const CODES: [&str; 6] = ["A", "B", "C", "D", "E", "a"];
 const OPTIONS: [&str; 3] = ["standard", "express", "nowhere"];
 
+fn name(number: usize) -> String {
+    format!("sku{number}")
+}
+
 fn sku(number: usize) -> Sku {
-    Sku::parse(&format!("sku{number}")).expect("valid")
+    kit::sku(&name(number))
 }
 
 /// The highest price with which eight lines of the highest quantity stay within the subtotal limit.
@@ -71,20 +72,15 @@ fn facts() -> impl Strategy<Value = Facts> {
     let free = proptest::option::of((0_i64..200_000, vec(0..SKUS, 0..2)));
     (vec(prices(), SKUS), vec((values(), scopes()), 4), vec(prices(), 2), free).prop_map(
         |(prices, discounts, rates, free)| Facts {
-            variants: prices.iter().enumerate().map(|(number, price)| variant(number, *price)).collect(),
-            stock: (0..SKUS).map(|number| StockLevel { sku: sku(number), on_hand: 1_000_000_000, held: 0 }).collect(),
+            variants: prices.iter().enumerate().map(|(number, price)| item(number, *price)).collect(),
+            stock: (0..SKUS).map(|number| level(&name(number), 1_000_000_000, 0)).collect(),
             discounts: discounts
                 .into_iter()
                 .zip(CODES)
-                .map(|((value, scope), code)| Discount {
-                    code: Code::new(code),
-                    value,
-                    scope,
-                    description: code.to_owned(),
-                })
+                .map(|((value, scope), code)| discount(code, value, scope))
                 .collect(),
             fulfillment: FulfillmentFacts {
-                rates: rates.iter().zip(OPTIONS).map(|(price, level)| rate(level, *price)).collect(),
+                rates: rates.iter().zip(OPTIONS).map(|(price, level)| rate(level, None, level, *price)).collect(),
                 free_shipping: free.into_iter().map(|(minimum, skus)| promotion(minimum, &skus)).collect(),
                 address_book: Vec::new(),
             },
@@ -92,24 +88,8 @@ fn facts() -> impl Strategy<Value = Facts> {
     )
 }
 
-fn variant(number: usize, price: i64) -> Variant {
-    Variant {
-        sku: sku(number),
-        title: format!("Item {number}"),
-        image_url: None,
-        price: Money { amount: Amount::price(price).expect("a price"), currency: Currency::USD },
-        requires_shipping: number.is_multiple_of(2),
-    }
-}
-
-fn rate(level: &str, price: i64) -> ShippingRate {
-    ShippingRate {
-        id: OptionId(level.to_owned()),
-        country: None,
-        service_level: ServiceLevel(level.to_owned()),
-        price: Amount::new(price),
-        title: level.to_owned(),
-    }
+fn item(number: usize, price: i64) -> Variant {
+    variant(&name(number), price, number.is_multiple_of(2))
 }
 
 fn promotion(minimum: i64, skus: &[usize]) -> FreeShipping {
@@ -128,19 +108,14 @@ fn requests() -> impl Strategy<Value = CheckoutRequest> {
     let codes = proptest::option::of(vec(0..CODES.len(), 0..5));
     let option = proptest::option::of(proptest::option::of(0..OPTIONS.len()));
     (first, others, codes, option).prop_map(|(first, others, codes, option)| CheckoutRequest {
-        lines: std::iter::once(first).chain(others).map(|(number, units)| line(number, units)).collect(),
+        lines: std::iter::once(first)
+            .chain(others)
+            .map(|(number, units)| requested_line(&name(number), units))
+            .collect(),
         codes: codes.map(|codes| codes.into_iter().map(|number| CODES[number].to_owned()).collect()),
         fulfillment: option.map(delivery),
         ..CheckoutRequest::default()
     })
-}
-
-fn line(number: usize, units: i64) -> RequestedLine {
-    RequestedLine {
-        id: None,
-        sku: sku(number).as_str().to_owned(),
-        quantity: Quantity::parse(units).expect("a quantity"),
-    }
 }
 
 fn delivery(option: Option<usize>) -> FulfillmentRequest {

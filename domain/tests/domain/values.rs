@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::CheckoutId;
-use domain::context::{
-    Caller, Deadline, Platform, PlatformId, RequestContext, RequestId, Stopwatch, Timings, TraceContext,
-};
+use domain::context::{Caller, Platform, PlatformId, RequestContext, RequestId, Stopwatch, Timings, TraceContext};
 use domain::customer::{Address, DestinationId, Email};
 use domain::fault::{Fault, FaultKind};
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
@@ -20,17 +18,11 @@ use domain::quantity::Quantity;
 use domain::secret::Secret;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE};
 use time::macros::datetime;
-use tokio_util::sync::CancellationToken;
+
+use crate::kit;
 
 fn context() -> RequestContext {
-    context_for(Duration::from_secs(60))
-}
-
-fn context_for(budget: Duration) -> RequestContext {
-    let log = slog::Logger::root(slog::Discard, slog::o!());
-    let id = RequestId::parse("req-1").expect("valid");
-    let deadline = Deadline::after(budget);
-    RequestContext::new(&log, id, TraceContext::start(), Caller::Anonymous, deadline, CancellationToken::new())
+    kit::context(Duration::from_secs(60))
 }
 
 #[test]
@@ -330,20 +322,20 @@ fn check_fails_when_cancelled_or_past_the_deadline() {
     assert!(ctx.check("test.check").is_ok());
     ctx.cancellation().cancel();
     assert_eq!(ctx.check("test.check").expect_err("cancelled").kind(), FaultKind::Cancelled);
-    let late = context_for(Duration::ZERO);
+    let late = kit::context(Duration::ZERO);
     assert_eq!(late.check("test.check").expect_err("late").kind(), FaultKind::DeadlineExceeded);
 }
 
 #[test]
 fn work_that_must_finish_ignores_cancellation_and_deadline() {
-    let ctx = context_for(Duration::ZERO);
+    let ctx = kit::context(Duration::ZERO);
     ctx.cancellation().cancel();
     assert!(ctx.must_finish(Duration::from_secs(60)).check("test.check").is_ok());
 }
 
 #[test]
 fn budget_shortens_the_deadline_and_never_extends_it() {
-    let ctx = context_for(Duration::from_secs(10));
+    let ctx = kit::context(Duration::from_secs(10));
     assert!(ctx.at_most(Duration::from_secs(1)).deadline() < ctx.deadline());
     assert_eq!(ctx.at_most(Duration::from_secs(99)).deadline(), ctx.deadline());
 }

@@ -1,22 +1,13 @@
 //! The rules of delivery: which destinations and options are offered, and which problems are reported.
 
-use domain::catalog::Sku;
 use domain::customer::{Address, CountryCode, Destination, DestinationId};
 use domain::fulfillment::{
     Basket, FreeShipping, Fulfillment, FulfillmentFacts, FulfillmentProblem, FulfillmentRequest, MethodKind, OptionId,
-    ServiceLevel, ShippingOption, ShippingRate, arrange, options_for,
+    ShippingOption, arrange, options_for,
 };
 use domain::money::Amount;
 
-fn rate(id: &str, country: Option<&str>, level: &str, price: i64) -> ShippingRate {
-    ShippingRate {
-        id: OptionId(id.into()),
-        country: country.map(Into::into),
-        service_level: ServiceLevel(level.into()),
-        price: Amount::new(price),
-        title: format!("{level} delivery"),
-    }
-}
+use crate::kit::{address, rate, sku};
 
 fn facts() -> FulfillmentFacts {
     FulfillmentFacts {
@@ -28,7 +19,7 @@ fn facts() -> FulfillmentFacts {
         free_shipping: vec![FreeShipping {
             id: "p1".into(),
             min_subtotal: Some(Amount::new(10_000)),
-            eligible_skus: vec![Sku::parse("rose").expect("valid")],
+            eligible_skus: vec![sku("rose")],
             description: "Free over 100".into(),
         }],
         address_book: vec![destination("addr_1", "US", "123 Main St")],
@@ -37,10 +28,6 @@ fn facts() -> FulfillmentFacts {
 
 fn destination(id: &str, country: &str, street: &str) -> Destination {
     Destination { id: DestinationId(id.into()), address: address(country, street) }
-}
-
-fn address(country: &str, street: &str) -> Address {
-    Address { street: Some(street.into()), country: Some(country.into()), ..Address::default() }
 }
 
 fn country(text: &str) -> CountryCode {
@@ -87,7 +74,7 @@ fn own_rate_of_a_country_replaces_the_default_rate_of_its_level() {
 
 #[test]
 fn standard_delivery_is_free_by_subtotal_or_by_item_and_express_never() {
-    let (facts, rose) = (facts(), Sku::parse("rose").expect("valid"));
+    let (facts, rose) = (facts(), sku("rose"));
     for (skus, subtotal, expected) in [(vec![], 9_999, 500), (vec![], 10_000, 0), (vec![&rose], 1, 0), (vec![], 0, 500)]
     {
         let basket = Basket { subtotal: Amount::new(subtotal), skus, needs_delivery: true };

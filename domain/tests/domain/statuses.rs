@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use domain::checkout::{
-    Checkout, CheckoutId, CheckoutRefusal, Details, Message, MessageCode, OrderLink, Severity, Status, Subject, Totals,
+    Checkout, CheckoutRefusal, Details, Message, MessageCode, OrderLink, Severity, Status, Subject,
 };
 use domain::clock::Timestamp;
-use domain::context::PlatformId;
 use domain::id::PageToken;
-use domain::money::{Amount, Currency};
 use domain::order::OrderId;
-use domain::payment::{AttemptId, HandlerId, Instrument};
+use domain::payment::AttemptId;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use time::macros::datetime;
 
-const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
+use crate::kit::{self, NOW, instrument};
+
 const ALL: [Status; 6] = [
     Status::Incomplete,
     Status::RequiresEscalation,
@@ -26,41 +24,11 @@ const ALL: [Status; 6] = [
 ];
 
 fn details(messages: Vec<Message>) -> Details {
-    Details {
-        lines: Vec::new(),
-        buyer: None,
-        context: None,
-        attribution: Default::default(),
-        fulfillment: None,
-        codes: None,
-        discounts: Vec::new(),
-        instruments: Vec::new(),
-        totals: Totals::of(Amount::new(100), Amount::ZERO, Amount::ZERO, None),
-        messages,
-        of_registered_platform: false,
-    }
+    kit::details(100, messages)
 }
 
 fn checkout(status: Status, messages: Vec<Message>) -> Checkout {
-    Checkout {
-        id: CheckoutId::generate(NOW),
-        owner: PlatformId("https://platform.example/".to_owned()),
-        status,
-        version: 1,
-        currency: Currency::USD,
-        page: PageToken::generate(),
-        created_at: NOW,
-        updated_at: NOW,
-        expires_at: NOW + Duration::from_secs(60),
-        attempt: None,
-        order: None,
-        details: details(messages),
-    }
-}
-
-fn instrument() -> Instrument {
-    let handler = HandlerId("handler".into());
-    Instrument { id: "card".into(), handler, kind: "card".into(), selected: true, display: None }
+    Checkout { expires_at: NOW + Duration::from_secs(60), ..kit::checkout(status, details(messages)) }
 }
 
 fn message(severity: Severity, code: MessageCode, subject: Option<Subject>) -> Message {

@@ -1,99 +1,56 @@
 //! Orders: how an order is placed, shipped, adjusted and refunded.
 
-use domain::catalog::{Sku, Variant};
-use domain::checkout::{Checkout, CheckoutId, CheckoutRequest, Facts, LineId, RequestedLine, Status, TotalKind, price};
-use domain::clock::Timestamp;
-use domain::context::PlatformId;
-use domain::customer::Address;
-use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
+use domain::checkout::{CheckoutRequest, Facts, LineId, Status, TotalKind, price};
+use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
 use domain::id::PageToken;
-use domain::money::{Amount, Currency, Money};
+use domain::money::Amount;
 use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeRefusal, OrderId, Shipment,
     adjust, place, ship, ship_rest, take_back,
 };
-use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
-use domain::quantity::Quantity;
-use domain::stock::StockLevel;
+use domain::promotion::DiscountScope;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use time::macros::datetime;
 
-const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
+use crate::kit::{self, NOW, address, checkout, level, rate, requested_line, sku, variant};
 
-fn sku(number: usize) -> Sku {
-    Sku::parse(&format!("sku{number}")).expect("valid")
+fn name(number: usize) -> String {
+    format!("sku{number}")
 }
 
 /// An order with lines of price and units; every second item must be shipped. The first code takes `fixed` off the
 /// first item, the second takes `percent` off the whole order.
 fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Order {
-    let requested = lines.iter().enumerate().map(|(number, (_, units))| RequestedLine {
-        id: None,
-        sku: sku(number).as_str().to_owned(),
-        quantity: Quantity::parse(*units).expect("a quantity"),
-    });
+    let requested = lines.iter().enumerate().map(|(number, (_, units))| requested_line(&name(number), *units));
     let request = CheckoutRequest {
         lines: requested.collect(),
         codes: Some(codes.iter().map(|code| (*code).to_owned()).collect()),
         fulfillment: Some(FulfillmentRequest {
             kinds: vec![MethodKind::Shipping],
-            destinations: vec![(
-                None,
-                Address { street: Some("1 A St".into()), country: Some("US".into()), ..Address::default() },
-            )],
+            destinations: vec![(None, address("US", "1 A St"))],
             selected_destination: None,
             selected_option: Some(OptionId("std".to_owned())),
         }),
         ..CheckoutRequest::default()
     };
-    let discount =
-        |code: &str, value, scope| Discount { code: Code::new(code), value, scope, description: code.into() };
+    let items = || lines.iter().enumerate();
     let facts = Facts {
-        variants: lines.iter().enumerate().map(|(number, (price, _))| variant(number, *price)).collect(),
-        stock: (0..lines.len()).map(|number| StockLevel { sku: sku(number), on_hand: 1_000_000, held: 0 }).collect(),
+        variants: items()
+            .map(|(number, (price, _))| variant(&name(number), *price, number.is_multiple_of(2)))
+            .collect(),
+        stock: items().map(|(number, _)| level(&name(number), 1_000_000, 0)).collect(),
         discounts: vec![
-            discount("FIXED", DiscountValue::Fixed(Amount::new(fixed)), DiscountScope::Lines(vec![sku(0)])),
-            discount("PERCENT", DiscountValue::Percentage { basis_points: percent }, DiscountScope::Order),
+            kit::fixed("FIXED", fixed, DiscountScope::Lines(vec![sku(&name(0))])),
+            kit::percent("PERCENT", percent, DiscountScope::Order),
         ],
         fulfillment: FulfillmentFacts {
-            rates: vec![ShippingRate {
-                id: OptionId("std".to_owned()),
-                country: None,
-                service_level: ServiceLevel("standard".to_owned()),
-                price: Amount::new(450),
-                title: "Standard".to_owned(),
-            }],
+            rates: vec![rate("std", None, "standard", 450)],
             ..FulfillmentFacts::default()
         },
     };
     let (details, status) = price(&request, None, &facts).expect("something to sell");
     assert_eq!(status, Status::ReadyForComplete, "{:?}", details.messages);
-    let checkout = Checkout {
-        id: CheckoutId::generate(NOW),
-        owner: PlatformId("https://platform.example/".to_owned()),
-        status,
-        version: 1,
-        currency: Currency::USD,
-        page: PageToken::generate(),
-        created_at: NOW,
-        updated_at: NOW,
-        expires_at: NOW,
-        attempt: None,
-        order: None,
-        details,
-    };
-    place(OrderId::generate(NOW), PageToken::generate(), &checkout, NOW)
-}
-
-fn variant(number: usize, price: i64) -> Variant {
-    Variant {
-        sku: sku(number),
-        title: format!("Item {number}"),
-        image_url: None,
-        price: Money { amount: Amount::new(price), currency: Currency::USD },
-        requires_shipping: number.is_multiple_of(2),
-    }
+    place(OrderId::generate(NOW), PageToken::generate(), &checkout(status, details), NOW)
 }
 
 fn refunded(order: Order, line: &LineId, units: i64) -> Order {
@@ -137,7 +94,7 @@ fn delivery_is_promised_for_lines_that_must_be_shipped() {
     };
     let expected = vec![("li_1".to_owned(), 2), ("li_3".to_owned(), 3)];
     assert_eq!(units(&mixed.expectations[0].lines), expected);
-    assert_eq!(mixed.expectations[0].description, "Standard");
+    assert_eq!(mixed.expectations[0].description, "standard delivery");
     assert_eq!(units(&mixed.to_ship()), expected);
 
     let mut nothing_promised = mixed.clone();

@@ -2,32 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use domain::catalog::{Sku, Variant};
 use domain::checkout::{
     BuyerContext, CheckoutRequest, Details, Facts, LineId, MessageCode, NothingToSell, RequestedLine, Severity, Status,
     Subject, demand_of, price, shortages,
 };
 use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
-use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ServiceLevel, ShippingRate};
-use domain::money::{Amount, Currency, Money};
-use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
-use domain::quantity::Quantity;
-use domain::stock::StockLevel;
+use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
+use domain::money::Amount;
+use domain::promotion::DiscountScope;
 
-fn sku(name: &str) -> Sku {
-    Sku::parse(name).expect("valid")
-}
-
-fn variant(name: &str, price: i64, requires_shipping: bool) -> Variant {
-    let price = Money { amount: Amount::new(price), currency: Currency::USD };
-    Variant { sku: sku(name), title: format!("The {name}"), image_url: None, price, requires_shipping }
-}
+use crate::kit::{address, fixed, level, percent, rate, requested_line, sku, variant};
 
 /// `song` and `card` need no shipping, `rose` does. Three units of each are available, and none of `gone`.
 fn facts() -> Facts {
-    let stock = |name, on_hand, held| StockLevel { sku: sku(name), on_hand, held };
-    let discount =
-        |code: &str, value, scope| Discount { code: Code::new(code), value, scope, description: code.into() };
     Facts {
         variants: vec![
             variant("song", 500, false),
@@ -36,19 +23,13 @@ fn facts() -> Facts {
             variant("gone", 700, false),
             variant("never", 700, false),
         ],
-        stock: vec![stock("song", 3, 0), stock("card", 5, 2), stock("rose", 3, 0), stock("gone", 4, 4)],
+        stock: vec![level("song", 3, 0), level("card", 5, 2), level("rose", 3, 0), level("gone", 4, 4)],
         discounts: vec![
-            discount("TEN", DiscountValue::Percentage { basis_points: 1_000 }, DiscountScope::Order),
-            discount("ROSES", DiscountValue::Fixed(Amount::new(500)), DiscountScope::Lines(vec![sku("rose")])),
+            percent("TEN", 1_000, DiscountScope::Order),
+            fixed("ROSES", 500, DiscountScope::Lines(vec![sku("rose")])),
         ],
         fulfillment: FulfillmentFacts {
-            rates: vec![ShippingRate {
-                id: OptionId("std".into()),
-                country: Some("US".into()),
-                service_level: ServiceLevel("standard".into()),
-                price: Amount::new(450),
-                title: "Standard".into(),
-            }],
+            rates: vec![rate("std", Some("US"), "standard", 450)],
             free_shipping: Vec::new(),
             address_book: Vec::new(),
         },
@@ -56,12 +37,7 @@ fn facts() -> Facts {
 }
 
 fn lines(wanted: &[(&str, i64)]) -> Vec<RequestedLine> {
-    let line = |(name, units): &(&str, i64)| RequestedLine {
-        id: None,
-        sku: (*name).to_owned(),
-        quantity: Quantity::parse(*units).expect("a quantity"),
-    };
-    wanted.iter().map(line).collect()
+    wanted.iter().map(|(name, units)| requested_line(name, *units)).collect()
 }
 
 fn request(wanted: &[(&str, i64)]) -> CheckoutRequest {
@@ -92,10 +68,9 @@ fn request_above_the_subtotal_limit_is_refused() {
 }
 
 fn delivery(country: &str, option: Option<&str>) -> FulfillmentRequest {
-    let address = Address { street: Some("1 A St".into()), country: Some(country.into()), ..Address::default() };
     FulfillmentRequest {
         kinds: vec![MethodKind::Shipping],
-        destinations: vec![(Some(DestinationId("home".into())), address)],
+        destinations: vec![(Some(DestinationId("home".into())), address(country, "1 A St"))],
         selected_destination: None,
         selected_option: option.map(|id| OptionId(id.into())),
     }
@@ -332,7 +307,7 @@ fn shortage_message_names_the_available_units_and_counts_all_lines() {
     let demand: Vec<(String, i64)> =
         demand_of(&details.lines).iter().map(|(sku, units)| (sku.to_string(), units)).collect();
     assert_eq!(demand, [("card".to_owned(), 3), ("song".to_owned(), 3)]);
-    let level = |on_hand, held| vec![StockLevel { sku: sku("song"), on_hand, held }];
+    let level = |on_hand, held| vec![level("song", on_hand, held)];
     for (stock, expected) in [
         (level(2, 0), "Only 2 of The song are in stock"),
         (level(3, 1), "Only 2 of The song are in stock"),

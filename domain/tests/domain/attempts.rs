@@ -1,25 +1,13 @@
 //! Payment attempts: their states, their idempotency keys at the gateway, and when a capture is due.
 
-use domain::checkout::CheckoutId;
-use domain::clock::Timestamp;
-use domain::money::{Amount, Currency, Money};
-use domain::payment::{Attempt, AttemptId, AttemptState, Decline, HandlerId, PaymentOutcome, capture_due};
+use domain::payment::{AttemptState, Decline, PaymentOutcome, capture_due};
 use time::macros::datetime;
 
-const NOW: Timestamp = datetime!(2026-11-22 12:00 UTC);
+use crate::kit::{NOW, attempt};
 
 #[test]
 fn each_gateway_call_has_a_key_derived_from_its_attempt() {
-    let attempt = Attempt {
-        id: AttemptId::generate(NOW),
-        checkout: CheckoutId::generate(NOW),
-        handler: HandlerId("mock".to_owned()),
-        money: Money { amount: Amount::new(500), currency: Currency::USD },
-        state: AttemptState::Opened,
-        reference: None,
-        checks: 0,
-        created_at: NOW,
-    };
+    let attempt = attempt(AttemptState::Opened);
     assert_eq!(attempt.open_key(), format!("{}-open", attempt.id));
     assert_eq!(attempt.confirm_key(), format!("{}-confirm", attempt.id));
 }

@@ -1,21 +1,41 @@
 //! The payment tasks: what each answer of the gateway leads to. Capture, refund, reconcile.
 
-#[path = "worlds/payments.rs"]
-mod world;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::context::{Deadline, RequestContext, TraceContext};
-use domain::fault::FaultKind;
+use domain::fault::{Fault, FaultKind};
 use domain::money::Amount;
 use domain::payment::{
     Attempt, AttemptState, CAPTURE_BATCH, Decline, GatewayState, Held, LONGEST_PASS, PaymentCapture, PaymentReconciler,
     PaymentReference, PaymentRefunder, RECONCILE_BATCH, REFUND_BATCH, RefundState,
 };
 use domain::task::{BackgroundTask, Progress};
-use tokio_util::sync::CancellationToken;
-use world::*;
+
+use crate::kit::{Lines, NOW, Ports, World, attempt, hours, refund, task_context};
+
+fn held(wanted: bool) -> Held {
+    Held { attempt: attempt(AttemptState::Authorized), wanted }
+}
+
+type MakeTask = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
+
+const CAPTURE: MakeTask = |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports));
+const REFUND: MakeTask = |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports));
+const RECONCILE: MakeTask =
+    |ports| Box::new(PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports));
+
+/// The result of one pass of a task, the calls of its ports, and its log lines.
+async fn logged_pass(make: MakeTask, world: World) -> (Result<Progress, Fault>, Vec<String>, Vec<String>) {
+    let (ports, lines) = (Ports::of(world), Lines::default());
+    let progress = make(ports.clone()).pass(&task_context(&lines, LONGEST_PASS)).await;
+    (progress, ports.calls(), lines.all().iter().map(ToString::to_string).collect())
+}
+
+/// The progress of one successful pass, and the calls of its ports.
+async fn pass(make: MakeTask, world: World) -> (Progress, Vec<String>) {
+    let (progress, calls, _) = logged_pass(make, world).await;
+    (progress.expect("a pass"), calls)
+}
 
 #[tokio::test]
 async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_if_not() {
@@ -41,7 +61,7 @@ async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_i
         let (capture_answer, cancel_answer) = if wanted { (answer, None) } else { (None, answer) };
         let world =
             World { held: vec![held(wanted)], capture: capture_answer, cancel: cancel_answer, ..World::default() };
-        assert_eq!(capture_pass(world).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
+        assert_eq!(pass(CAPTURE, world).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
     }
 }
 
@@ -49,10 +69,8 @@ async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_i
 async fn declined_capture_logs_no_text_for_the_buyer() {
     let decline = Decline { reason: "Alice, call your bank.".to_owned(), detail: "code card_declined".to_owned() };
     let capture = Some(Ok(GatewayState::Declined(decline)));
-    let (lines, world) = (Lines::default(), World { held: vec![held(true)], capture, ..World::default() });
-    let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
-    succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
-    let lines = lines.0.lock().expect("not poisoned").join("\n");
+    let (_, _, lines) = logged_pass(CAPTURE, World { held: vec![held(true)], capture, ..World::default() }).await;
+    let lines = lines.join("\n");
     assert!(lines.contains("code card_declined") && !lines.contains("Alice"), "{lines}");
 }
 
@@ -61,7 +79,7 @@ async fn authorized_payment_without_a_reference_does_not_delay_others() {
     let nameless = Held { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
     let answer = Some(Ok(GatewayState::Confirmed));
     let world = World { held: vec![nameless, held(true)], capture: answer, ..World::default() };
-    assert_eq!(capture_pass(world).await.1, ["postpone 60", "capture", "captured"]);
+    assert_eq!(pass(CAPTURE, world).await.1, ["postpone 60", "capture", "captured"]);
 }
 
 #[tokio::test]
@@ -78,7 +96,7 @@ async fn refund_is_requested_until_it_has_ended() {
     ] {
         let about = format!("{state:?} {answer:?}");
         let world = World { refunds: vec![refund(state, hours(22))], refund: Some(answer), ..World::default() };
-        let (progress, calls) = refund_pass(world).await;
+        let (progress, calls) = pass(REFUND, world).await;
         assert_eq!((progress, calls), (Progress::Done(1), vec!["refund".to_owned(), expected.to_owned()]), "{about}");
     }
 }
@@ -96,7 +114,7 @@ async fn refund_with_an_expired_key_is_looked_up_and_not_requested_again() {
         let about = format!("{state:?} {found:?}");
         let old = refund(state, hours(23) + Duration::from_millis(1));
         let world = World { refunds: vec![old], found: Some(found), ..World::default() };
-        assert_eq!(refund_pass(world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
+        assert_eq!(pass(REFUND, world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
     }
 }
 
@@ -107,10 +125,7 @@ async fn refund_unfinished_after_a_day_logs_a_warning() {
         let (refund_answer, found) = (Some(Ok(answer.clone())), Some(Ok(Some(answer.clone()))));
         let refunds = vec![refund(Pending, hours(age))];
         let world = World { refunds, refund: refund_answer, found, ..World::default() };
-        let lines = Lines::default();
-        let task = |ports: Arc<Ports>| PaymentRefunder::new(ports.clone(), ports.clone(), ports);
-        succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
-        let lines = lines.0.lock().expect("not poisoned").clone();
+        let (_, _, lines) = logged_pass(REFUND, world).await;
         assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {answer:?} {lines:?}");
         assert_eq!(lines[0].contains("payment.refund_pending"), level == "WARN", "{lines:?}");
     }
@@ -137,7 +152,7 @@ async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
         let about = format!("{look_up:?} {cancel:?}");
         let due = vec![attempt(AttemptState::Unknown)];
         let world = World { due, look_up: Some(Ok(look_up)), cancel, ..World::default() };
-        assert_eq!(reconcile_pass(world).await.1, expected, "{about}");
+        assert_eq!(pass(RECONCILE, world).await.1, expected, "{about}");
     }
 }
 
@@ -148,15 +163,27 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
     use GatewayState::{Authorized, Cancelled, Confirmed, Opened};
     let there = || Some(Ok(Some(PaymentReference("found".to_owned()))));
     let (young, old) = (hours(23), hours(23) + Duration::from_millis(1));
-    let opened = "record opened again";
+    let opened = "record_reference opened";
     for (age, payment, look_up, expected, alert) in [
         (young, None, Opened, vec!["open", opened, "look_up", "cancel", "settle not_attempted"], None),
         (young, None, Confirmed, vec!["open", opened, "look_up", "settle confirmed"], None),
         // A later capture needs the reference.
         (young, None, Authorized, vec!["open", opened, "look_up", "settle authorized"], None),
-        (old, there(), Opened, vec!["find", "record found", "look_up", "cancel", "settle not_attempted"], Some("WARN")),
-        (old, there(), Confirmed, vec!["find", "record found", "look_up", "settle confirmed"], Some("WARN")),
-        (old, there(), Authorized, vec!["find", "record found", "look_up", "settle authorized"], Some("WARN")),
+        (
+            old,
+            there(),
+            Opened,
+            vec!["find", "record_reference found", "look_up", "cancel", "settle not_attempted"],
+            Some("WARN"),
+        ),
+        (old, there(), Confirmed, vec!["find", "record_reference found", "look_up", "settle confirmed"], Some("WARN")),
+        (
+            old,
+            there(),
+            Authorized,
+            vec!["find", "record_reference found", "look_up", "settle authorized"],
+            Some("WARN"),
+        ),
         (old, Some(Ok(None)), Opened, vec!["find", "settle not_attempted"], Some("ERRO")),
         (old, Some(Err(FaultKind::Unavailable)), Opened, vec!["find", "postpone 1"], Some("ERRO")),
         (old, Some(Err(FaultKind::Internal)), Opened, vec!["find", "postpone 1"], Some("ERRO")),
@@ -166,15 +193,9 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
         let (id, checkout) = (attempt.id.clone(), attempt.checkout.clone());
         let cancel = Some(Ok(Cancelled));
         let world = World { due: vec![attempt], payment, look_up: Some(Ok(look_up)), cancel, ..World::default() };
-        let lines = Lines::default();
-        let task = |ports: Arc<Ports>| PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports);
-        let (progress, calls) = succeeded(logged_pass(&lines, world, |ports| Box::new(task(ports))).await);
-        assert_eq!(
-            (progress, calls),
-            (Progress::Done(1), expected.into_iter().map(str::to_owned).collect()),
-            "{about}"
-        );
-        let lines = lines.0.lock().expect("not poisoned").clone();
+        let (progress, calls, lines) = logged_pass(RECONCILE, world).await;
+        assert_eq!(progress.expect("a pass"), Progress::Done(1), "{about}");
+        assert_eq!(calls, expected, "{about}");
         let alerts: Vec<_> = lines.iter().filter(|line| line.contains("error_code=payment.")).collect();
         match (alert, alerts.as_slice()) {
             (None, []) => {}
@@ -192,14 +213,14 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
 async fn payment_that_the_gateway_refuses_to_open_again_is_settled_as_declined() {
     let due = vec![Attempt { reference: None, ..attempt(AttemptState::Opened) }];
     let world = World { due, open_refused: true, ..World::default() };
-    assert_eq!(reconcile_pass(world).await.1, ["open", "settle declined"]);
+    assert_eq!(pass(RECONCILE, world).await.1, ["open", "settle declined"]);
 }
 
 #[tokio::test]
 async fn zero_amount_is_settled_without_the_gateway() {
     let mut free = attempt(AttemptState::Opened);
     free.money.amount = Amount::ZERO;
-    assert_eq!(reconcile_pass(World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
+    assert_eq!(pass(RECONCILE, World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
 }
 
 #[tokio::test]
@@ -211,12 +232,10 @@ async fn declined_capture_ends_when_the_gateway_would_have_released_the_amount()
         let mut held = held(true);
         held.attempt.created_at = NOW - age;
         let capture_answer = Some(Ok(GatewayState::Declined("no".into())));
-        let (lines, world) =
-            (Lines::default(), World { held: vec![held], capture: capture_answer, ..World::default() });
-        let task = |ports: Arc<Ports>| PaymentCapture::new(ports.clone(), ports.clone(), ports);
-        let (_, calls) = logged_pass(&lines, world, |ports| Box::new(task(ports))).await;
+        let world = World { held: vec![held], capture: capture_answer, ..World::default() };
+        let (_, calls, lines) = logged_pass(CAPTURE, world).await;
         assert_eq!(calls, expected, "{age:?}");
-        let lines = lines.0.lock().expect("not poisoned").join("\n");
+        let lines = lines.join("\n");
         assert!(lines.contains("ERRO") && lines.contains("payment.capture_declined"), "{lines}");
     }
 }
@@ -232,18 +251,18 @@ async fn pass_retries_its_writes_until_storage_is_back() {
     let due = || vec![attempt(AttemptState::Unknown)];
 
     let world = World { due: due(), look_up: confirmed(), failing: lost("settle"), ..World::default() };
-    assert_eq!(reconcile_pass(world).await.1, twice_more(&["look_up"], "settle confirmed"));
+    assert_eq!(pass(RECONCILE, world).await.1, twice_more(&["look_up"], "settle confirmed"));
     let world = World { due: due(), failing: lost("postpone"), ..World::default() };
-    assert_eq!(reconcile_pass(world).await.1, twice_more(&["look_up"], "postpone 1"));
+    assert_eq!(pass(RECONCILE, world).await.1, twice_more(&["look_up"], "postpone 1"));
     let world =
         World { held: vec![held(true)], capture: confirmed(), failing: lost("record_captured"), ..World::default() };
-    assert_eq!(capture_pass(world).await.1, twice_more(&["capture"], "captured"));
+    assert_eq!(pass(CAPTURE, world).await.1, twice_more(&["capture"], "captured"));
     let world = World { held: vec![held(true)], failing: lost("postpone"), ..World::default() };
-    assert_eq!(capture_pass(world).await.1, twice_more(&["capture"], "postpone 60"));
+    assert_eq!(pass(CAPTURE, world).await.1, twice_more(&["capture"], "postpone 60"));
     let refunds = vec![refund(RefundState::Requested, hours(1))];
     let world =
         World { refunds, refund: Some(Ok(RefundState::Succeeded)), failing: lost("record"), ..World::default() };
-    assert_eq!(refund_pass(world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
+    assert_eq!(pass(REFUND, world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
 }
 
 #[tokio::test]
@@ -252,14 +271,15 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
     let two = |asked: &str, recorded: &str| [asked, recorded, asked, recorded].map(str::to_owned).to_vec();
 
     let due = vec![attempt(AttemptState::Unknown); 2];
-    let (progress, calls) = try_reconcile(World { due, failing: broken("postpone"), ..World::default() }).await;
+    let (progress, calls, _) =
+        logged_pass(RECONCILE, World { due, failing: broken("postpone"), ..World::default() }).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("look_up", "postpone 1"))
     );
 
     let world = World { held: vec![held(true); 2], failing: broken("postpone"), ..World::default() };
-    let (progress, calls) = try_capture(world).await;
+    let (progress, calls, _) = logged_pass(CAPTURE, world).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("capture", "postpone 60"))
@@ -267,8 +287,8 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
 
     let refunds = vec![refund(RefundState::Requested, hours(1)); 2];
     let answer = Some(Ok(RefundState::Succeeded));
-    let (progress, calls) =
-        try_refund(World { refunds, refund: answer, failing: broken("record"), ..World::default() }).await;
+    let (progress, calls, _) =
+        logged_pass(REFUND, World { refunds, refund: answer, failing: broken("record"), ..World::default() }).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("refund", "record Succeeded 3600"))
@@ -277,11 +297,7 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
 
 #[test]
 fn tasks_have_their_documented_names() {
-    let ports = || Arc::new(Ports(Arc::new(World::default())));
-    let capture = PaymentCapture::new(ports(), ports(), ports());
-    let refunder = PaymentRefunder::new(ports(), ports(), ports());
-    let reconciler = PaymentReconciler::new(ports(), ports(), Some(ports()), ports());
-    let names = [capture.name(), refunder.name(), reconciler.name()];
+    let names = [CAPTURE, REFUND, RECONCILE].map(|make| make(Ports::of(World::default())).name());
     assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }
 
@@ -305,12 +321,12 @@ fn full() -> World {
 
 #[tokio::test]
 async fn pass_that_reached_its_limit_runs_again_at_once() {
-    let found = [capture_pass(full()).await.0, refund_pass(full()).await.0, reconcile_pass(full()).await.0];
+    let found = [pass(CAPTURE, full()).await.0, pass(REFUND, full()).await.0, pass(RECONCILE, full()).await.0];
     assert_eq!(found, batches().map(Progress::More));
     let idle = [
-        capture_pass(World::default()).await,
-        refund_pass(World::default()).await,
-        reconcile_pass(World::default()).await,
+        pass(CAPTURE, World::default()).await,
+        pass(REFUND, World::default()).await,
+        pass(RECONCILE, World::default()).await,
     ];
     assert!(idle.iter().all(|(progress, calls)| *progress == Progress::Idle && calls.is_empty()), "{idle:?}");
 }
@@ -318,24 +334,25 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
 /// Each step takes as long as it may: the gateway needs its whole deadline, and no write succeeds.
 #[tokio::test]
 async fn full_pass_ends_within_the_longest_pass() {
-    type Make = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
-    let tasks: [Make; 3] = [
-        |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports)),
-        |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports)),
-        |ports| Box::new(PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports)),
-    ];
-    for make in tasks {
+    for make in [CAPTURE, REFUND, RECONCILE] {
         let methods = ["settle", "postpone", "record", "record_captured"];
         let broken = methods.map(|method| vec![(method, FaultKind::Internal); 100]).concat();
-        let ports = Arc::new(Ports(Arc::new(World { failing: Mutex::new(broken), ..full() })));
+        let ports = Ports::of(World { failing: Mutex::new(broken), ..full() });
         let task = make(ports.clone());
-        let log = slog::Logger::root(Lines::default(), slog::o!());
         // Longer than a pass, so that no step gets the deadline of the pass.
-        let deadline = Deadline::after(LONGEST_PASS * 2);
-        let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new());
+        let ctx = task_context(&Lines::default(), LONGEST_PASS * 2);
         assert!(task.pass(&ctx).await.is_err(), "{}", task.name());
         let given = ports.0.given.lock().expect("not poisoned").clone();
         let together: Duration = given.iter().map(|(_, time)| *time).sum();
         assert!(together <= LONGEST_PASS && given.len() > 1, "{}: {together:?}", task.name());
+    }
+}
+
+#[tokio::test]
+async fn wait_between_two_checks_doubles_up_to_a_minute() {
+    for (checks, seconds) in [(0, 1), (1, 1), (2, 2), (4, 8), (6, 32), (7, 60), (u32::MAX, 60)] {
+        let due = vec![Attempt { checks, ..attempt(AttemptState::Unknown) }];
+        let (_, calls) = pass(RECONCILE, World { due, ..World::default() }).await;
+        assert_eq!(calls, ["look_up".to_owned(), format!("postpone {seconds}")], "{checks}");
     }
 }

@@ -1,0 +1,44 @@
+//! The rules of payments: when an authorized amount is captured, and how much of a captured amount may be refunded.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::fault::Refusal;
+use crate::money::Amount;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Card schemes hold an authorized amount for at least seven days.
+pub(super) const HELD_FOR: Duration = DAY.saturating_mul(7);
+const MARGIN: Duration = DAY;
+
+/// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.
+pub fn capture_due(held_at: Timestamp) -> Timestamp {
+    held_at + HELD_FOR.saturating_sub(MARGIN)
+}
+
+/// Why a refund is refused. Nothing is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundRefusal {
+    /// No amount of the payment is captured, or not yet.
+    NotCaptured,
+    /// Only `left` of the captured amount is not refunded yet.
+    TooMuch {
+        left: Amount,
+    },
+    NotPositive,
+}
+
+impl Refusal for RefundRefusal {}
+
+/// Decides whether `wanted` may be refunded. `captured` is the captured amount; `refunded` is the sum of the refunds
+/// that have not failed.
+pub fn may_refund(captured: Amount, refunded: Amount, wanted: Amount) -> Result<(), RefundRefusal> {
+    let left = captured - refunded;
+    if wanted <= Amount::ZERO {
+        Err(RefundRefusal::NotPositive)
+    } else if wanted > left {
+        Err(RefundRefusal::TooMuch { left })
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Passes of the outbox tasks: the calls of the store and the sender, the log lines, and when the next pass runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::outbox::{
+    Channel, Claimed, DispatchLimits, Endpoint, EndpointHealth, Finality, MessageState, MessageSummary,
+    OutboxDispatcher, OutboxMessage, OutboxPurge, Purged, Receipt, Recorded, SendOutcome, StaleClaim,
+};
+use domain::task::{BackgroundTask, Progress};
+use time::macros::datetime;
+
+use crate::kit::{Lines, NOW, OutboxPorts, Ports, message, task_context};
+
+const LIMITS: DispatchLimits = DispatchLimits { send: Duration::from_secs(10), per_endpoint: 4, at_once: 8 };
+const AGAIN: Finality = Finality::Again { after: None };
+
+fn dispatcher(channel: Channel, ports: &Arc<OutboxPorts>) -> OutboxDispatcher {
+    OutboxDispatcher::new(channel, ports.clone(), ports.clone(), Arc::new(Ports::default()), LIMITS)
+}
+
+/// Runs one pass. Returns its progress and, of each log line, the message and the field `result`.
+async fn pass(task: &dyn BackgroundTask) -> (Progress, Vec<String>) {
+    let lines = Lines::default();
+    let progress = task.pass(&task_context(&lines, Duration::from_secs(60))).await.expect("a pass");
+    (progress, lines.all().iter().map(|line| format!("{}: {}", line.message, line.field("result"))).collect())
+}
+
+fn ports(channel: Channel, sent: Result<Receipt, Finality>, recorded: Recorded) -> OutboxPorts {
+    OutboxPorts::new(message(channel, 1), sent, recorded)
+}
+
+#[tokio::test]
+async fn claim_has_the_terms_of_its_permit_and_its_limits() {
+    for (channel, task) in [(Channel::Webhook, "webhook_delivery"), (Channel::Mail, "mail_delivery")] {
+        let ports = Arc::new(ports(channel, Ok(Receipt::Accepted), Recorded::Ended(MessageState::Delivered)));
+        let dispatcher = dispatcher(channel, &ports);
+        assert_eq!(dispatcher.name(), task);
+        for _ in 0..2 {
+            pass(&dispatcher).await;
+        }
+        let claims = ports.claims.lock().expect("not poisoned");
+        assert_eq!(claims.len(), 2);
+        for (asked, terms) in claims.iter() {
+            assert_eq!((*asked, terms.now, terms.per_endpoint), (channel, NOW, 4));
+            // The time to send, the time to record, and a margin.
+            assert!(terms.lease > LIMITS.send + Duration::from_secs(10), "{:?}", terms.lease);
+            assert!(terms.lease < LIMITS.send + Duration::from_secs(60), "{:?}", terms.lease);
+            assert_eq!(terms.reach, EndpointHealth::Failing);
+        }
+    }
+}
+
+#[tokio::test]
+async fn first_attempt_at_an_unproven_endpoint_is_short() {
+    for (health, attempts, seconds) in [
+        (EndpointHealth::Proven, 1, 10),
+        (EndpointHealth::New, 1, 2),
+        (EndpointHealth::Failing, 1, 2),
+        (EndpointHealth::New, 2, 10),
+        (EndpointHealth::Failing, 2, 10),
+    ] {
+        for (channel, send, expected) in
+            [(Channel::Webhook, 10, seconds), (Channel::Webhook, 1, 1), (Channel::Mail, 10, 10)]
+        {
+            let message = OutboxMessage { health, ..message(channel, attempts) };
+            let ports = Arc::new(OutboxPorts::new(message, Ok(Receipt::Accepted), Recorded::Again(NOW)));
+            let limits = DispatchLimits { send: Duration::from_secs(send), ..LIMITS };
+            let clock = Arc::new(Ports::default());
+            pass(&OutboxDispatcher::new(channel, ports.clone(), ports.clone(), clock, limits)).await;
+            assert_eq!(*ports.attempts.lock().expect("not poisoned"), [expected], "{channel:?} {health:?} {attempts}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn next_pass_runs_at_once_unless_nothing_is_due_or_the_fault_is_local() {
+    for (sent, expected) in [
+        (Ok(Receipt::Accepted), Progress::More(1)),
+        (Ok(Receipt::Unwanted), Progress::More(1)),
+        (Err(AGAIN), Progress::More(1)),
+        (Err(Finality::Refused), Progress::More(1)),
+        (Err(Finality::Gone), Progress::More(1)),
+        // Only for one server: others may have permits left.
+        (Err(Finality::NoPermit), Progress::More(1)),
+        // The next message would fail too.
+        (Err(Finality::LocalFault), Progress::Done(1)),
+    ] {
+        let due = ports(Channel::Webhook, sent, Recorded::Again(NOW));
+        let idle = OutboxPorts { claimed: Claimed::default(), ..ports(Channel::Webhook, sent, Recorded::Again(NOW)) };
+        for (ports, expected) in [(due, expected), (idle, Progress::Idle)] {
+            let (progress, _) = pass(&dispatcher(Channel::Webhook, &Arc::new(ports))).await;
+            assert_eq!(progress, expected, "{sent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn attempt_interrupted_by_shutdown_is_no_failure_of_the_endpoint() {
+    for is_cancelled in [true, false] {
+        let ports = Arc::new(ports(Channel::Webhook, Err(AGAIN), Recorded::Again(NOW)));
+        let ctx = task_context(&Lines::default(), Duration::from_secs(60));
+        if is_cancelled {
+            ctx.cancellation().cancel();
+        }
+        dispatcher(Channel::Webhook, &ports).pass(&ctx).await.expect("a pass");
+        let outcomes = ports.outcomes.lock().expect("not poisoned");
+        assert_eq!(*outcomes == [SendOutcome::Interrupted], is_cancelled, "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_result_of_an_attempt_is_logged() {
+    for (sent, recorded, expected) in [
+        (Ok(Receipt::Accepted), Recorded::Ended(MessageState::Delivered), vec!["message handed over: delivered"]),
+        (Ok(Receipt::Unwanted), Recorded::Ended(MessageState::Unwanted), vec!["message handed over: unwanted"]),
+        (Err(AGAIN), Recorded::Ended(MessageState::Dead), vec!["message given up: dead"]),
+        (Err(AGAIN), Recorded::Again(NOW), vec!["message not handed over: retry"]),
+        (Err(Finality::LocalFault), Recorded::Again(NOW), vec!["message not handed over: own_fault"]),
+        (Err(Finality::NoPermit), Recorded::Again(NOW), vec!["message not handed over: own_fault"]),
+        (
+            Err(Finality::Gone),
+            Recorded::Disabled { others: 2 },
+            vec!["message given up: dead", "destination disabled: disabled"],
+        ),
+        (Err(AGAIN), Recorded::Stale(StaleClaim::Reclaimed), vec!["lease lost: someone else delivers it: lease_lost"]),
+    ] {
+        let ports = Arc::new(ports(Channel::Webhook, sent, recorded));
+        let (_, lines) = pass(&dispatcher(Channel::Webhook, &ports)).await;
+        assert_eq!(lines, expected);
+    }
+}
+
+#[tokio::test]
+async fn message_whose_attempts_crashed_the_process_is_logged_once() {
+    let lost = message(Channel::Webhook, 11);
+    let given_up = MessageSummary {
+        id: lost.id,
+        endpoint: lost.content.endpoint(),
+        order: lost.order,
+        event: lost.event,
+        state: MessageState::Dead,
+        attempts: 11,
+        occurred_at: NOW,
+        due_at: NOW,
+        next: None,
+        last_error: None,
+    };
+    let claimed = Claimed { message: None, given_up: vec![given_up] };
+    let ports = OutboxPorts { claimed, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
+    let (_, lines) = pass(&dispatcher(Channel::Webhook, &Arc::new(ports))).await;
+    assert_eq!(lines, ["message given up: dead"]);
+}
+
+#[tokio::test]
+async fn purge_keeps_ended_messages_for_a_week_and_dead_letters_for_ninety_days() {
+    let to = Endpoint("webhook:https://p.example/".to_owned());
+    for (forgotten, given_up, expected) in [
+        (0, vec![], Progress::Idle),
+        (3, vec![(to.clone(), 2), (to.clone(), 4)], Progress::Done(9)),
+        (499, vec![(to.clone(), 1)], Progress::More(500)),
+    ] {
+        let endpoints = given_up.len();
+        let purged = Purged { forgotten, given_up };
+        let ports = OutboxPorts { purged, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
+        let ports = Arc::new(ports);
+        let (progress, lines) = pass(&OutboxPurge::new(ports.clone(), Arc::new(Ports::default()))).await;
+        assert_eq!((progress, lines.len()), (expected, endpoints));
+        let purges = ports.purges.lock().expect("not poisoned");
+        assert_eq!(*purges, [(datetime!(2026-11-15 12:00 UTC), datetime!(2026-08-24 12:00 UTC))]);
+    }
+}

@@ -1,0 +1,231 @@
+//! The rules of the outbox: when a message is retried, and when its endpoint is disabled.
+
+use std::time::Duration;
+
+use domain::clock::Timestamp;
+use domain::outbox::{
+    Channel, Endpoint, EndpointHealth, FailureStreak, Finality, MAX_ATTEMPTS, MAX_ENDPOINT_BACKOFF, MessageState,
+    OutboxMessage, Receipt, SendError, SendOutcome, Step, endpoint_backoff, shown, step,
+};
+
+use crate::kit::{self, NOW};
+
+const HOUR: u64 = 60 * 60;
+const DAY: Duration = Duration::from_secs(24 * HOUR);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// The documented waits between two attempts, in seconds.
+const WAITS: [u64; 10] = [2, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+fn message(attempts: u32) -> OutboxMessage {
+    kit::message(Channel::Webhook, attempts)
+}
+
+fn failed(finality: Finality) -> SendOutcome {
+    SendOutcome::Failed(SendError { reason: "500".to_owned(), finality })
+}
+
+fn again() -> SendOutcome {
+    failed(Finality::Again { after: None })
+}
+
+fn wait(step: Step) -> Duration {
+    match step {
+        Step::Again(at) => (at - NOW).try_into().expect("later"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn first_retry_comes_within_three_seconds_and_others_follow_the_schedule() {
+    for (attempt, seconds) in (1..).zip(WAITS) {
+        for _ in 0..50 {
+            let wait = wait(step(&message(attempt), &again(), None, NOW)).as_secs_f64();
+            let share = wait / seconds as f64;
+            assert!((0.8..=1.2).contains(&share), "{attempt}: {wait}");
+            assert!(attempt > 1 || wait <= 3.0);
+        }
+    }
+}
+
+#[test]
+fn waits_of_different_messages_differ() {
+    let waits: std::collections::BTreeSet<_> = (0..100).map(|_| wait(step(&message(4), &again(), None, NOW))).collect();
+    assert!(waits.len() > 20, "{waits:?}");
+}
+
+#[test]
+fn message_without_attempts_left_is_dead() {
+    assert_eq!(step(&message(MAX_ATTEMPTS), &again(), None, NOW), Step::End(MessageState::Dead));
+}
+
+fn ago(days: u64) -> Timestamp {
+    NOW - Duration::from_secs(days * 24 * HOUR)
+}
+
+#[test]
+fn each_outcome_has_its_step() {
+    let days = |days| Some(FailureStreak { failures: 9, first: ago(days), last: ago(1) });
+    let received = |receipt| SendOutcome::Received(receipt);
+    for (outcome, known, expected) in [
+        (received(Receipt::Accepted), days(9), Step::End(MessageState::Delivered)),
+        (received(Receipt::Unwanted), None, Step::End(MessageState::Unwanted)),
+        (failed(Finality::Refused), None, Step::End(MessageState::Dead)),
+        (failed(Finality::Gone), None, Step::Disable),
+        (again(), days(5), Step::Disable),
+        (SendOutcome::Interrupted, days(5), Step::Uncounted(NOW)),
+    ] {
+        assert_eq!(step(&message(1), &outcome, known, NOW), expected, "{outcome:?} {known:?}");
+    }
+    assert!(matches!(step(&message(1), &again(), days(4), NOW), Step::Again(_)));
+}
+
+#[test]
+fn endpoint_health_follows_from_its_history() {
+    for (has_answered, failures, health) in [
+        (false, 0, EndpointHealth::New),
+        (false, 1, EndpointHealth::Failing),
+        (false, 9, EndpointHealth::Failing),
+        (true, 0, EndpointHealth::Proven),
+        (true, 1, EndpointHealth::Proven),
+        (true, 2, EndpointHealth::Failing),
+        (true, u32::MAX, EndpointHealth::Failing),
+    ] {
+        assert_eq!(EndpointHealth::of(has_answered, failures), health, "{has_answered} {failures}");
+    }
+}
+
+#[test]
+fn message_without_a_permit_loses_no_attempt_and_is_due_in_seconds() {
+    let no_permit = failed(Finality::NoPermit);
+    for attempts in [1, MAX_ATTEMPTS] {
+        let Step::Uncounted(at) = step(&message(attempts), &no_permit, None, NOW) else { panic!("counted") };
+        assert!((4..=6).contains(&(at - NOW).whole_seconds()), "{at}");
+    }
+    let old = OutboxMessage { occurred_at: ago(3), ..message(MAX_ATTEMPTS) };
+    assert_eq!(step(&old, &no_permit, None, NOW), Step::End(MessageState::Dead));
+}
+
+#[test]
+fn local_fault_is_not_counted_for_three_days_and_counted_after_that() {
+    let known = Some(FailureStreak { failures: 99, first: ago(30), last: ago(0) });
+    let local = failed(Finality::LocalFault);
+    for attempts in [1, MAX_ATTEMPTS] {
+        let young = OutboxMessage { occurred_at: ago(2), ..message(attempts) };
+        let Step::Uncounted(at) = step(&young, &local, known, NOW) else { panic!("counted") };
+        assert!((48..=72).contains(&(at - NOW).whole_seconds()), "{at}");
+    }
+    let old = |attempts| OutboxMessage { occurred_at: ago(3), ..message(attempts) };
+    assert!(matches!(step(&old(1), &local, known, NOW), Step::Again(_)));
+    assert_eq!(step(&old(MAX_ATTEMPTS), &local, known, NOW), Step::End(MessageState::Dead));
+}
+
+/// The days on which an attempt failed, the last one today. Two failures a week apart are not continuous failure.
+#[test]
+fn only_continuous_failure_disables_an_endpoint() {
+    for (failed_on, is_disabled) in [
+        (&[0][..], false),
+        (&[0, 7], false),
+        (&[0, 1, 2, 3, 4], false),
+        (&[0, 1, 2, 3, 4, 5], true),
+        (&[0, 1, 2, 4, 5], false),
+        (&[0, 2, 3, 4, 5, 6], false),
+        (&[0, 2, 3, 4, 5, 6, 7], true),
+        (&[0, 1, 2, 3, 4, 9], false),
+    ] {
+        let today = *failed_on.last().expect("a day");
+        let (earlier, last) = failed_on.split_at(failed_on.len() - 1);
+        let known = earlier.iter().fold(None, |known, day| Some(FailureStreak::with_failure(known, ago(today - day))));
+        let step = step(&message(1), &again(), known, ago(today - last[0]));
+        assert_eq!(step == Step::Disable, is_disabled, "{failed_on:?}: {step:?}");
+    }
+}
+
+#[test]
+fn limits_are_as_documented() {
+    let streak = |first, last| Some(FailureStreak { failures: 9, first: NOW - first, last: NOW - last });
+    // Five days of continuous failure disable an endpoint.
+    assert_eq!(step(&message(1), &again(), streak(DAY * 5, DAY), NOW), Step::Disable);
+    assert!(matches!(step(&message(1), &again(), streak(DAY * 5 - MILLISECOND, DAY), NOW), Step::Again(_)));
+    // Failures more than 30 hours apart are two streaks.
+    let gap = Duration::from_secs(30 * HOUR);
+    let failures = |gap| FailureStreak::with_failure(streak(DAY * 4, gap), NOW).failures;
+    assert_eq!((failures(gap), failures(gap + MILLISECOND)), (10, 1));
+    // Local faults are not counted for three days.
+    for finality in [Finality::LocalFault, Finality::NoPermit] {
+        let at_age = |age| OutboxMessage { occurred_at: NOW - age, ..message(1) };
+        assert!(matches!(step(&at_age(DAY * 3 - MILLISECOND), &failed(finality), None, NOW), Step::Uncounted(_)));
+        assert!(matches!(step(&at_age(DAY * 3), &failed(finality), None, NOW), Step::Again(_)));
+    }
+}
+
+/// Otherwise a message that uses all its attempts would interrupt its endpoint's streak.
+#[test]
+fn longest_wait_does_not_end_a_failure_streak() {
+    for wait in [DAY.mul_f64(1.2) + endpoint_backoff(u32::MAX, None), endpoint_backoff(2, Some(Duration::MAX))] {
+        let known = FailureStreak { failures: 1, first: NOW, last: NOW };
+        assert_eq!(FailureStreak::with_failure(Some(known), NOW + wait + MILLISECOND).failures, 2, "{wait:?}");
+    }
+}
+
+#[test]
+fn failure_streak_counts_its_failures() {
+    let first = FailureStreak::with_failure(None, NOW);
+    let third = FailureStreak::with_failure(Some(FailureStreak { failures: 2, ..first }), NOW);
+    assert_eq!((first.failures, third.failures), (1, 3));
+}
+
+#[test]
+fn wait_is_spread_by_a_fifth_in_both_directions() {
+    let percent = |_| match step(&message(7), &again(), None, NOW) {
+        // The seventh wait has ten hours.
+        Step::Again(at) => (at - NOW).whole_seconds() / 360,
+        other => panic!("{other:?}"),
+    };
+    let all: Vec<_> = (0..3_000).map(percent).collect();
+    assert_eq!((all.iter().min(), all.iter().max()), (Some(&80), Some(&120)));
+}
+
+#[test]
+fn mail_relay_is_never_disabled() {
+    let email = kit::message(Channel::Mail, 1);
+    let known = Some(FailureStreak { failures: 99, first: ago(30), last: ago(0) });
+    assert!(matches!(step(&email, &again(), known, NOW), Step::Again(_)));
+    assert_eq!(step(&email, &failed(Finality::Gone), known, NOW), Step::End(MessageState::Dead));
+    assert_eq!(step(&message(1), &again(), known, NOW), Step::Disable);
+}
+
+#[test]
+fn retry_after_of_a_receiver_is_honoured_up_to_a_day() {
+    let asked = |seconds| failed(Finality::Again { after: Some(Duration::from_secs(seconds)) });
+    assert_eq!(wait(step(&message(1), &asked(120), None, NOW)), Duration::from_secs(120));
+    assert_eq!(wait(step(&message(1), &asked(u64::MAX), None, NOW)), DAY);
+    assert!(wait(step(&message(3), &asked(1), None, NOW)) > Duration::from_secs(200));
+}
+
+#[test]
+fn endpoint_backoff_doubles_with_each_failure_up_to_a_minute() {
+    let waits = [0, 1, 2, 3, 4, u32::MAX].map(|failures| endpoint_backoff(failures, None).as_secs());
+    assert_eq!(waits, [0, 0, 1, 2, 4, 60]);
+    let asked = [0, 30, 600, u64::MAX].map(|asked| endpoint_backoff(4, Some(Duration::from_secs(asked))));
+    assert_eq!(asked, [4, 30, 600, DAY.as_secs()].map(Duration::from_secs));
+    assert!(endpoint_backoff(u32::MAX, Some(Duration::MAX)) + Duration::from_secs(HOUR) <= MAX_ENDPOINT_BACKOFF);
+}
+#[test]
+fn shown_address_has_no_user_name_and_no_query() {
+    for (address, expected) in [
+        ("mail", "mail"),
+        ("webhook:https://p.example/profile.json", "webhook:https://p.example/profile.json"),
+        ("https://p.example", "https://p.example"),
+        ("https://ann:word@p.example:8443/a@b", "https://p.example:8443/a@b"),
+        ("https://ann@p.example", "https://p.example"),
+        ("https://p.example?token=abc", "https://p.example?~"),
+        ("webhook:https://p.example/x?token=abc/def@ghi", "webhook:https://p.example/x?~"),
+    ] {
+        let shown = Endpoint(address.to_owned()).to_string();
+        let (plain, mark) =
+            shown.split_once('~').map_or((shown.clone(), None), |(plain, mark)| (format!("{plain}~"), Some(mark)));
+        assert_eq!(plain, expected, "{address}");
+        assert!(mark.is_none_or(|mark| mark.len() == 8 && mark.bytes().all(|it| it.is_ascii_hexdigit())), "{shown}");
+    }
+    assert_ne!(shown("https://p.example/?a"), shown("https://p.example/?b"));
+}

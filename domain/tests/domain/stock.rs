@@ -1,0 +1,57 @@
+//! Stock: units are held, taken and released.
+
+use domain::catalog::Sku;
+use domain::stock::{Demand, hold, release, take};
+use proptest::prelude::*;
+
+use crate::kit::{level, sku};
+
+#[test]
+fn demand_is_summed_by_sku_and_sorted() {
+    let (rose, pot) = (sku("rose"), sku("pot"));
+    let demand = Demand::of([(&rose, 2), (&pot, 1), (&rose, 3)]);
+    assert_eq!(demand.iter().collect::<Vec<_>>(), [(&pot, 1), (&rose, 5)]);
+}
+
+#[test]
+fn refused_hold_names_each_short_sku() {
+    let (rose, pot, fern) = (sku("rose"), sku("pot"), sku("fern"));
+    let demand = Demand::of([(&rose, 3), (&pot, 1), (&fern, 1)]);
+    let refused = hold(&demand, &[level("rose", 5, 3), level("pot", 1, 0)]).expect_err("short");
+    assert_eq!(refused.short, [(fern, 0), (rose, 2)]);
+}
+
+#[test]
+fn taken_units_leave_the_shelf_and_released_units_stay() {
+    let (rose, pot) = (sku("rose"), sku("pot"));
+    let demand = Demand::of([(&rose, 3), (&pot, 1)]);
+    // In the order of the demand. Levels without demand are left out.
+    let levels = [level("rose", 10, 5), level("fern", 7, 7), level("pot", 4, 1)];
+    assert_eq!(hold(&demand, &levels), Ok(vec![level("pot", 4, 2), level("rose", 10, 8)]));
+    assert_eq!(take(&demand, &levels), [level("pot", 3, 0), level("rose", 7, 2)]);
+    assert_eq!(release(&demand, &levels), [level("pot", 4, 0), level("rose", 10, 2)]);
+}
+
+proptest! {
+    #[test]
+    fn held_units_never_exceed_units_on_hand(
+        shelf in prop::collection::vec((0_i64..50, 0_i64..50), 1..6),
+        wanted in prop::collection::vec((0_usize..6, 1_i64..40), 1..8),
+    ) {
+        let levels: Vec<_> =
+            shelf.iter().enumerate().map(|(n, (on, held))| level(&format!("s{n}"), *on, (*held).min(*on))).collect();
+        let names: Vec<Sku> = wanted.iter().map(|(n, _)| sku(&format!("s{n}"))).collect();
+        let demand = Demand::of(names.iter().zip(wanted.iter().map(|(_, units)| *units)));
+        if let Ok(held) = hold(&demand, &levels) {
+            for level in &held {
+                prop_assert!(0 <= level.held && level.held <= level.on_hand);
+            }
+            let before: Vec<_> = demand.skus().filter_map(|sku| levels.iter().find(|level| level.sku == *sku).cloned()).collect();
+            prop_assert_eq!(&release(&demand, &held), &before);
+            for (taken, before) in take(&demand, &held).iter().zip(&before) {
+                prop_assert_eq!(taken.available(), before.available() - (before.on_hand - taken.on_hand));
+                prop_assert_eq!(taken.held, before.held);
+            }
+        }
+    }
+}
