@@ -1,7 +1,6 @@
 //! Typed ids and page tokens.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
@@ -9,65 +8,52 @@ use uuid::{NoContext, Uuid};
 use crate::clock::Timestamp;
 use crate::text::is_lower_hex;
 
-/// The id of a `T`: a readable prefix and a version 7 UUID (RFC 9562), so that ids sort by creation time.
-pub struct Id<T>(String, PhantomData<fn() -> T>);
+pub type CheckoutId = Id<'c', 'h', 'k'>;
+pub type OrderId = Id<'o', 'r', 'd'>;
+/// The id of a payment attempt.
+pub type AttemptId = Id<'p', 'a', 'y'>;
+pub type RefundId = Id<'r', 'e', 'f'>;
+pub type OutboxMessageId = Id<'m', 's', 'g'>;
 
-/// A type that has ids, and the prefix of these ids.
-pub trait Named {
-    const PREFIX: &'static str;
-}
+/// An id whose readable prefix has the letters `A`, `B` and `C`: `abc_`, then a version 7 UUID (RFC 9562). So ids of one
+/// type sort by creation time, and an id of one type cannot be used as an id of another type.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Id<const A: char, const B: char, const C: char>(String);
 
-impl<T: Named> Id<T> {
-    /// Generates the id of a `T` that is created at `now`.
+impl<const A: char, const B: char, const C: char> Id<A, B, C> {
+    /// Generates the id of something that is created at `now`.
     pub fn generate(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let at = uuid::Timestamp::from_unix(NoContext, seconds, now.nanosecond());
-        Self(format!("{}_{}", T::PREFIX, Uuid::new_v7(at).simple()), PhantomData)
+        Self(format!("{A}{B}{C}_{}", Uuid::new_v7(at).simple()))
     }
 
-    /// Parses an id made by [`Id::generate`]. Returns `None` for other text: no `T` has such an id.
+    /// Parses an id made by [`Id::generate`]. Returns `None` for other text: nothing has such an id.
     pub fn parse(text: &str) -> Option<Self> {
-        let uuid = text.strip_prefix(T::PREFIX)?.strip_prefix('_')?;
-        is_lower_hex(uuid, 32).then(|| Self(text.to_owned(), PhantomData))
+        let uuid = text.strip_prefix(&format!("{A}{B}{C}_"))?;
+        is_lower_hex(uuid, 32).then(|| Self(text.to_owned()))
     }
-}
 
-impl<T> Id<T> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl<T> Clone for Id<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone(), PhantomData)
+impl<const A: char, const B: char, const C: char> TryFrom<String> for Id<A, B, C> {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("{text:?} is no {A}{B}{C} id"))
     }
 }
-impl<T> PartialEq for Id<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-impl<T> Eq for Id<T> {}
-impl<T> fmt::Debug for Id<T> {
+impl<const A: char, const B: char, const C: char> fmt::Debug for Id<A, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
-impl<T> fmt::Display for Id<T> {
+impl<const A: char, const B: char, const C: char> fmt::Display for Id<A, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-impl<T> Serialize for Id<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-impl<'de, T: Named> Deserialize<'de> for Id<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a {} id", T::PREFIX)))
     }
 }
 

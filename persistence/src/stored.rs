@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use diesel::result::Error;
 use domain::clock::Timestamp;
-use domain::id::{Id, Named, PageToken};
+use domain::id::{Id, PageToken};
 use domain::money::Currency;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,8 @@ pub(crate) fn instant(millis: i64) -> Result<Timestamp, Error> {
         .map_err(|error| malformed(format!("{millis} is no instant: {error}")))
 }
 
-pub(crate) fn id<T: Named>(text: &str) -> Result<Id<T>, Error> {
-    Id::parse(text).ok_or_else(|| malformed(format!("{text:?} is no {} id", T::PREFIX)))
+pub(crate) fn id<const A: char, const B: char, const C: char>(text: &str) -> Result<Id<A, B, C>, Error> {
+    Id::try_from(text.to_owned()).map_err(malformed)
 }
 
 pub(crate) fn page(text: &str) -> Result<PageToken, Error> {

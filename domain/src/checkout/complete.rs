@@ -17,15 +17,16 @@ use std::time::Duration;
 
 use slog::{error, info, warn};
 
-use super::model::{Checkout, CheckoutId};
+use super::model::Checkout;
 use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement};
 use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
+use crate::id::{AttemptId, CheckoutId};
 use crate::idempotency::{KeyClaim, KeyRefusal, Write};
 use crate::payment::{
-    Attempt, AttemptId, AttemptStore, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentOutcome,
-    PaymentReference, until_recorded,
+    Attempt, AttemptStore, Credential, GatewayState, PaymentChoice, PaymentGateway, PaymentOutcome, PaymentReference,
+    until_recorded,
 };
 
 /// The operation that the idempotency key of a completion is claimed for.

@@ -27,12 +27,11 @@ mod ports;
 mod totals;
 mod transitions;
 
+pub use crate::id::CheckoutId;
 pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnPointOfNoReturn};
 pub use decide::{Facts, NothingToSell, demand_of, price, shortages};
 pub use expire::CheckoutExpiry;
 pub use message::{Message, MessageCode, Severity, Subject};
-pub use model::{
-    BuyerContext, Checkout, CheckoutId, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status,
-};
+pub use model::{BuyerContext, Checkout, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status};
 pub use ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement};
 pub use totals::{Total, TotalKind, Totals};

@@ -11,18 +11,11 @@ use crate::clock::Timestamp;
 use crate::context::PlatformId;
 use crate::customer::{Buyer, Destination};
 use crate::fulfillment::{Fulfillment, FulfillmentRequest, ShippingOption};
-use crate::id::{Id, Named, PageToken};
+use crate::id::{AttemptId, CheckoutId, OrderId, PageToken};
 use crate::money::{Amount, Currency};
-use crate::order::OrderId;
-use crate::payment::{AttemptId, Instrument};
+use crate::payment::Instrument;
 use crate::promotion::AppliedDiscount;
 use crate::quantity::Quantity;
-
-pub type CheckoutId = Id<Checkout>;
-
-impl Named for Checkout {
-    const PREFIX: &'static str = "chk";
-}
 
 /// A purchase in preparation. Each change increments `version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

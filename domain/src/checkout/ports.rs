@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::message::Message;
-use super::model::{Checkout, CheckoutId, CheckoutRequest, Status};
+use super::model::{Checkout, CheckoutRequest, Status};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
-use crate::id::PageToken;
+use crate::id::{AttemptId, CheckoutId, PageToken};
 use crate::idempotency::{self, KeyClaim, KeyRefusal, Write};
 use crate::money::Currency;
-use crate::payment::{Attempt, AttemptId, Instrument, PaymentOutcome};
+use crate::payment::{Attempt, Instrument, PaymentOutcome};
 use serde::{Deserialize, Serialize};
 
 /// The store of checkouts. Each method is one transaction.

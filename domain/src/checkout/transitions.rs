@@ -6,7 +6,8 @@ use super::message::{Message, MessageCode, Severity, Subject};
 use super::model::{Checkout, Details, OrderLink, Status};
 use super::ports::CheckoutRefusal;
 use crate::clock::Timestamp;
-use crate::payment::{AttemptId, Instrument};
+use crate::id::AttemptId;
+use crate::payment::Instrument;
 
 impl Checkout {
     /// The checkout with its status at `now`: an open checkout past its expiry is canceled, even if the expiry task has

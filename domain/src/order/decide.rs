@@ -1,12 +1,11 @@
 //! The rules of orders: how an order is placed, shipped and adjusted. Pure functions.
 
 use super::model::{
-    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, Order, OrderEvent, OrderEventKind, OrderId, OrderLine,
-    Shipment,
+    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, Order, OrderEvent, OrderEventKind, OrderLine, Shipment,
 };
 use crate::checkout::{Checkout, LineId};
 use crate::clock::Timestamp;
-use crate::id::PageToken;
+use crate::id::{OrderId, PageToken};
 
 /// A change contradicts the order. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,10 @@ mod decide;
 mod model;
 mod ports;
 
+pub use crate::id::OrderId;
 pub use decide::{OrderChangeRefusal, adjust, place, ship, ship_rest, take_back};
 pub use model::{
-    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderId,
-    OrderLine, Shipment,
+    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderLine,
+    Shipment,
 };
 pub use ports::{OrderChange, OrderRefusal, OrderStore};

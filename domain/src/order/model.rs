@@ -5,19 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Sku;
-use crate::checkout::{CheckoutId, LineId, TotalKind, Totals};
+use crate::checkout::{LineId, TotalKind, Totals};
 use crate::clock::Timestamp;
 use crate::context::PlatformId;
 use crate::customer::Address;
-use crate::id::{Id, Named, PageToken};
+use crate::id::{CheckoutId, OrderId, PageToken};
 use crate::money::{Amount, Currency};
 use crate::promotion::spread;
-
-pub type OrderId = Id<Order>;
-
-impl Named for Order {
-    const PREFIX: &'static str = "ord";
-}
 
 /// An order: a snapshot of its checkout, and the events since.
 #[derive(Clone, Debug, PartialEq, Eq)]

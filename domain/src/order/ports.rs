@@ -1,13 +1,13 @@
 //! The storage port of orders. Orders are placed by [`crate::checkout::CheckoutStore::settle`].
 
 use super::decide::OrderChangeRefusal;
-use super::model::{Adjustment, Order, OrderId, Shipment};
+use super::model::{Adjustment, Order, Shipment};
 use crate::PortFuture;
 use crate::checkout::LineId;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
-use crate::id::PageToken;
+use crate::id::{OrderId, PageToken};
 
 /// The store of orders. Each method is one transaction.
 pub trait OrderStore: Send + Sync {

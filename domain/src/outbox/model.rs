@@ -7,14 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::context::{PlatformId, TraceContext};
 use crate::customer::Buyer;
-use crate::id::{Id, Named};
-use crate::order::{Order, OrderEvent, OrderId};
-
-pub type OutboxMessageId = Id<OutboxMessage>;
-
-impl Named for OutboxMessage {
-    const PREFIX: &'static str = "msg";
-}
+use crate::id::{OrderId, OutboxMessageId};
+use crate::order::{Order, OrderEvent};
 
 /// A message to one endpoint, claimed for an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

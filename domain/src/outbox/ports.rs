@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::model::{
-    Channel, Endpoint, EndpointHealth, EndpointSummary, MessageState, MessageSummary, OutboxMessage, OutboxMessageId,
-};
+use super::model::{Channel, Endpoint, EndpointHealth, EndpointSummary, MessageState, MessageSummary, OutboxMessage};
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
+use crate::id::OutboxMessageId;
 
 /// Sends messages of one channel. `send` makes one attempt: one network call, plus the calls that find the address. It
 /// ends within the context's deadline. It is not idempotent: the receiver recognizes a repetition by the message id.

@@ -31,11 +31,12 @@ mod reconcile;
 mod record;
 mod refund;
 
+pub use crate::id::{AttemptId, RefundId};
 pub use capture::{CAPTURE_BATCH, PaymentCapture};
 pub use decide::{RefundRefusal, capture_due, may_refund};
 pub use model::{
-    Attempt, AttemptId, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay,
-    PaymentChoice, PaymentOutcome, PaymentReference, Refund, RefundId, RefundState,
+    Attempt, AttemptState, Credential, Decline, GatewayState, HandlerId, Instrument, InstrumentDisplay, PaymentChoice,
+    PaymentOutcome, PaymentReference, Refund, RefundState,
 };
 pub use pass::LONGEST_PASS;
 pub use ports::{AttemptStore, GatewayEvent, Held, PaymentGateway, PaymentHandler, RefundStore, RefundWanted};

@@ -2,18 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkout::CheckoutId;
 use crate::clock::Timestamp;
 use crate::fault::Refusal;
-use crate::id::{Id, Named};
+use crate::id::{AttemptId, CheckoutId, RefundId};
 use crate::money::Money;
 use crate::secret::Secret;
-
-pub type AttemptId = Id<Attempt>;
-
-impl Named for Attempt {
-    const PREFIX: &'static str = "pay";
-}
 
 /// One attempt to charge for one checkout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,12 +206,6 @@ impl PaymentOutcome {
             Self::Confirmed | Self::Authorized | Self::ActionRequired | Self::NotAttempted => None,
         }
     }
-}
-
-pub type RefundId = Id<Refund>;
-
-impl Named for Refund {
-    const PREFIX: &'static str = "ref";
 }
 
 /// A transfer of money back to the buyer.

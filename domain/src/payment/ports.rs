@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::decide::RefundRefusal;
 use super::model::{
-    Attempt, AttemptId, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentReference, Refund,
-    RefundId, RefundState,
+    Attempt, Credential, Decline, GatewayState, HandlerId, PaymentChoice, PaymentReference, Refund, RefundState,
 };
 use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault};
+use crate::id::{AttemptId, RefundId};
 use crate::money::Amount;
 
 /// The payment gateway. Each method is one network call that ends within the context's deadline. Each method is
