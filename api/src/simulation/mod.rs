@@ -13,7 +13,9 @@ use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Failure;
 use domain::idempotency::IdempotencyStore;
-use domain::order::{Order, OrderChange, OrderChangeRefusal, OrderId, OrderRefusal, OrderStore, Shipment};
+use domain::order::{
+    Order, OrderChange, OrderChangeKind, OrderChangeRefusal, OrderId, OrderRefusal, OrderStore, Shipment,
+};
 use domain::outbox::Channel;
 use domain::secret::Secret;
 use serde_json::json;
@@ -83,7 +85,8 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
         description: Some("Handed to the carrier".to_owned()),
     };
     let occurred_at = simulation.clock.now();
-    let change = OrderChange::ShippedRest { id: format!("evt_shipped_{number}"), occurred_at, shipment };
+    let change =
+        OrderChange { id: format!("evt_shipped_{number}"), occurred_at, kind: OrderChangeKind::ShippedRest(shipment) };
     append(simulation, ctx, id, vec![change]).await
 }
 
@@ -95,13 +98,13 @@ async fn adjust(
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::AdjustBody = parse(&body.0)?;
-    let change = OrderChange::TakenBack {
-        id: format!("adj_{}", Uuid::new_v4().simple()),
-        occurred_at: simulation.clock.now(),
+    let kind = OrderChangeKind::TakenBack {
         kind: wanted.kind.map_or_else(|| "refund".to_owned(), Text::into_string),
         line: LineId(wanted.line_item_id.into_string()),
         units: wanted.quantity,
     };
+    let id_of_change = format!("adj_{}", Uuid::new_v4().simple());
+    let change = OrderChange { id: id_of_change, occurred_at: simulation.clock.now(), kind };
     append(&simulation, &ctx, &id, vec![change]).await
 }
 

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use domain::checkout::LineId;
 use domain::clock::Timestamp;
 use domain::money::Amount;
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, Shipment};
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, Shipment};
 use serde::Deserialize;
 
 use crate::http::{ObjectOnly, Problem};
@@ -177,21 +177,21 @@ impl OrderBody {
             let content = format!("At most {MAX_ENTRIES} events and adjustments are taken at once");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_entries", content));
         }
-        let shipped = events.into_iter().map(|event| OrderChange::Shipped {
+        let shipped = events.into_iter().map(|event| OrderChange {
             id: event.id.0,
             occurred_at: event.occurred_at,
-            shipment: Shipment {
+            kind: OrderChangeKind::Shipped(Shipment {
                 kind: event.kind.0,
                 lines: units(event.line_items),
                 tracking_number: event.tracking_number.map(Text::into_string),
                 tracking_url: event.tracking_url.map(Text::into_string),
                 carrier: event.carrier.map(Text::into_string),
                 description: event.description.map(Text::into_string),
-            },
+            }),
         });
-        let adjusted = adjustments.into_iter().map(|adjustment| OrderChange::Adjusted {
+        let adjusted = adjustments.into_iter().map(|adjustment| OrderChange {
             occurred_at: adjustment.occurred_at,
-            adjustment: Adjustment {
+            kind: OrderChangeKind::Adjusted(Adjustment {
                 amount: adjustment.amount(),
                 kind: adjustment.kind.0,
                 status: match adjustment.status {
@@ -201,7 +201,7 @@ impl OrderBody {
                 },
                 lines: units(adjustment.line_items.unwrap_or_default()),
                 description: adjustment.description.map(Text::into_string),
-            },
+            }),
             id: adjustment.id.0,
         });
         Ok(shipped.chain(adjusted).collect())

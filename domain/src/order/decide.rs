@@ -1,7 +1,8 @@
 //! The rules of orders: how an order is placed, shipped and adjusted. Pure functions.
 
 use super::model::{
-    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, Order, OrderEvent, OrderEventKind, OrderLine, Shipment,
+    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, Order, OrderChange, OrderChangeKind, OrderEvent,
+    OrderEventKind, OrderLine, Shipment,
 };
 use crate::checkout::{Checkout, LineId};
 use crate::clock::Timestamp;
@@ -37,7 +38,11 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
         .collect();
     let expectation = checkout.details.delivery().map(|(destination, option)| Expectation {
         id: "exp_1".to_owned(),
-        lines: checkout.details.delivered_lines().map(|line| units(&line.id, line.quantity.into())).collect(),
+        lines: checkout
+            .details
+            .delivered_lines()
+            .map(|line| ExpectedLine { line: line.id.clone(), quantity: line.quantity.into() })
+            .collect(),
         destination: destination.address.clone(),
         description: option.title.clone(),
     });
@@ -56,20 +61,30 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
     }
 }
 
-/// Appends a shipment. A shipment of kind `shipped` increases the fulfilled units; other kinds only report where the
-/// goods are.
-pub fn ship(
-    mut order: Order,
-    id: String,
-    shipment: Shipment,
-    occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefusal> {
+/// Applies a change and appends its event. Returns the order as it is if the change is to ship the rest and there is
+/// none.
+pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChangeRefusal> {
+    let kind = match change.kind {
+        OrderChangeKind::Shipped(shipment) => ship(&mut order, shipment)?,
+        OrderChangeKind::ShippedRest(shipment) => match order.to_ship() {
+            lines if lines.is_empty() => return Ok(order),
+            lines => ship(&mut order, Shipment { lines, ..shipment })?,
+        },
+        OrderChangeKind::Adjusted(adjustment) => adjust(&mut order, adjustment)?,
+        OrderChangeKind::TakenBack { kind, line, units } => take_back(&mut order, kind, line, units)?,
+    };
+    order.events.push(OrderEvent { id: change.id, occurred_at: change.occurred_at, kind });
+    Ok(order)
+}
+
+/// A shipment of kind `shipped` increases the fulfilled units; other kinds only report where the goods are.
+fn ship(order: &mut Order, shipment: Shipment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &shipment.lines {
-        let found = line_mut(&mut order, line)?;
+        let found = line_mut(order, line)?;
         if *quantity < 1 {
             return Err(OrderChangeRefusal::NoUnits(line.clone()));
         }
-        let is_sent = shipment.kind == "shipped";
+        let is_sent = shipment.kind == Shipment::SHIPPED;
         let left = if is_sent { found.total - found.fulfilled } else { found.original };
         if *quantity > left {
             return Err(OrderChangeRefusal::TooMany(line.clone()));
@@ -78,55 +93,23 @@ pub fn ship(
             found.fulfilled += quantity;
         }
     }
-    order.events.push(OrderEvent { id, occurred_at, kind: OrderEventKind::Shipped(shipment) });
-    Ok(order)
+    Ok(OrderEventKind::Shipped(shipment))
 }
 
-/// Ships all units that are not shipped yet. Changes nothing if there are none.
-pub fn ship_rest(
-    order: Order,
-    id: String,
-    shipment: Shipment,
-    occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefusal> {
-    match order.to_ship() {
-        lines if lines.is_empty() => Ok(order),
-        lines => ship(order, id, Shipment { lines, ..shipment }, occurred_at),
-    }
-}
-
-/// Takes back units of a line that are still wanted, and adds an adjustment with the amount that was paid for them.
-pub fn take_back(
-    order: Order,
-    id: String,
-    kind: String,
-    line: LineId,
-    units: i64,
-    occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefusal> {
+/// An adjustment of units that are still wanted, with the amount that was paid for them.
+fn take_back(order: &mut Order, kind: String, line: LineId, units: i64) -> Result<OrderEventKind, OrderChangeRefusal> {
     if units < 1 {
         return Err(OrderChangeRefusal::NoUnits(line));
     }
     let Some(worth) = order.worth_of(&line, units) else { return Err(OrderChangeRefusal::UnknownLine(line)) };
-    let adjustment = Adjustment {
-        kind,
-        status: AdjustmentStatus::Completed,
-        lines: vec![ExpectedLine { line, quantity: -units }],
-        amount: Some(-worth),
-        description: None,
-    };
-    adjust(order, id, adjustment, occurred_at)
+    let (status, lines) = (AdjustmentStatus::Completed, vec![ExpectedLine { line, quantity: -units }]);
+    adjust(order, Adjustment { kind, status, lines, amount: Some(-worth), description: None })
 }
 
-/// Appends an adjustment. Its units change the wanted units of a line, unless the adjustment failed.
-pub fn adjust(
-    mut order: Order,
-    id: String,
-    adjustment: Adjustment,
-    occurred_at: Timestamp,
-) -> Result<Order, OrderChangeRefusal> {
+/// The units of an adjustment change the wanted units of a line, unless the adjustment failed.
+fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
-        let found = line_mut(&mut order, line)?;
+        let found = line_mut(order, line)?;
         if *quantity == 0 {
             return Err(OrderChangeRefusal::NoUnits(line.clone()));
         }
@@ -139,14 +122,9 @@ pub fn adjust(
             found.fulfilled = found.fulfilled.min(total);
         }
     }
-    order.events.push(OrderEvent { id, occurred_at, kind: OrderEventKind::Adjusted(adjustment) });
-    Ok(order)
+    Ok(OrderEventKind::Adjusted(adjustment))
 }
 
 fn line_mut<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
     order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefusal::UnknownLine(id.clone()))
-}
-
-fn units(line: &LineId, quantity: i64) -> ExpectedLine {
-    ExpectedLine { line: line.clone(), quantity }
 }

@@ -3,7 +3,7 @@
 //! An order is a snapshot of its checkout, plus quantities that say how much was shipped and returned. Lines are never
 //! removed. Shipments and adjustments are appended and never changed; each one is an event of the order.
 //!
-//! The rules are pure functions in `decide.rs`: [`place`], [`ship`] and [`adjust`]. The port is [`OrderStore`]. This
+//! The rules are pure functions in `decide.rs`: [`place`] and [`apply`]. The port is [`OrderStore`]. This
 //! module has no use case: a handler reads through the port, and the storage adapter applies the rules in its
 //! transaction. It is a good module to read first.
 
@@ -12,9 +12,9 @@ mod model;
 mod ports;
 
 pub use crate::id::OrderId;
-pub use decide::{OrderChangeRefusal, adjust, place, ship, ship_rest, take_back};
+pub use decide::{OrderChangeRefusal, apply, place};
 pub use model::{
-    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderEvent, OrderEventKind, OrderLine,
-    Shipment,
+    Adjustment, AdjustmentStatus, Expectation, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeKind,
+    OrderEvent, OrderEventKind, OrderLine, Shipment,
 };
-pub use ports::{OrderChange, OrderRefusal, OrderStore};
+pub use ports::{OrderRefusal, OrderStore};

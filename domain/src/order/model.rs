@@ -162,7 +162,7 @@ pub struct OrderEvent {
 impl OrderEvent {
     /// Whether goods left the warehouse.
     pub fn is_shipping(&self) -> bool {
-        matches!(&self.kind, OrderEventKind::Shipped(shipment) if shipment.kind == "shipped")
+        matches!(&self.kind, OrderEventKind::Shipped(shipment) if shipment.kind == Shipment::SHIPPED)
     }
 }
 
@@ -173,16 +173,45 @@ pub enum OrderEventKind {
     Adjusted(Adjustment),
 }
 
+/// A change of an order that a caller requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderChange {
+    /// The id of the event that the change becomes. A change whose event the order already has is skipped.
+    pub id: String,
+    pub occurred_at: Timestamp,
+    pub kind: OrderChangeKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderChangeKind {
+    Shipped(Shipment),
+    Adjusted(Adjustment),
+    /// All units that are not shipped yet, as a shipment. The lines of the shipment are replaced. No change if there
+    /// are none.
+    ShippedRest(Shipment),
+    /// Units of a line are taken back, and the amount paid for them is refunded.
+    TakenBack {
+        kind: String,
+        line: LineId,
+        units: i64,
+    },
+}
+
 /// An event of goods in transit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipment {
-    /// Such as `shipped`, `in_transit`, `delivered`.
+    /// [`Shipment::SHIPPED`], or a report such as `in_transit` or `delivered`.
     pub kind: String,
     pub lines: Vec<ExpectedLine>,
     pub tracking_number: Option<String>,
     pub tracking_url: Option<String>,
     pub carrier: Option<String>,
     pub description: Option<String>,
+}
+
+impl Shipment {
+    /// The kind of a shipment whose goods left the warehouse.
+    pub const SHIPPED: &'static str = "shipped";
 }
 
 /// A change of the money or the quantities after the sale.

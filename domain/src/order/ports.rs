@@ -1,9 +1,8 @@
 //! The storage port of orders. Orders are placed by [`crate::checkout::CheckoutStore::settle`].
 
 use super::decide::OrderChangeRefusal;
-use super::model::{Adjustment, Order, Shipment};
+use super::model::{Order, OrderChange};
 use crate::PortFuture;
-use crate::checkout::LineId;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
@@ -26,47 +25,6 @@ pub trait OrderStore: Send + Sync {
         changes: Vec<OrderChange>,
         now: Timestamp,
     ) -> PortFuture<Order, Failure<OrderRefusal>>;
-}
-
-/// A change of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderChange {
-    Shipped {
-        id: String,
-        occurred_at: Timestamp,
-        shipment: Shipment,
-    },
-    Adjusted {
-        id: String,
-        occurred_at: Timestamp,
-        adjustment: Adjustment,
-    },
-    /// All units that are not shipped yet, as a shipment. The lines of `shipment` are replaced. No change if there are
-    /// none.
-    ShippedRest {
-        id: String,
-        occurred_at: Timestamp,
-        shipment: Shipment,
-    },
-    /// Units of a line are taken back, and the amount paid for them is refunded.
-    TakenBack {
-        id: String,
-        occurred_at: Timestamp,
-        kind: String,
-        line: LineId,
-        units: i64,
-    },
-}
-
-impl OrderChange {
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Shipped { id, .. }
-            | Self::Adjusted { id, .. }
-            | Self::ShippedRest { id, .. }
-            | Self::TakenBack { id, .. } => id,
-        }
-    }
 }
 
 /// Why a change is refused. Nothing was changed.

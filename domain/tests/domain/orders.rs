@@ -4,9 +4,10 @@ use domain::checkout::{CheckoutRequest, Facts, LineId, Status, TotalKind, price}
 use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
 use domain::id::PageToken;
 use domain::money::Amount;
+use domain::order::OrderChangeKind::{Adjusted, Shipped, ShippedRest, TakenBack};
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeRefusal, OrderId, Shipment,
-    adjust, place, ship, ship_rest, take_back,
+    Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderChange, OrderChangeKind, OrderChangeRefusal,
+    OrderId, Shipment, apply, place,
 };
 use domain::promotion::DiscountScope;
 use proptest::collection::vec;
@@ -53,9 +54,14 @@ fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Orde
     place(OrderId::generate(NOW), PageToken::generate(), &checkout(status, details), NOW)
 }
 
+fn change(order: Order, id: &str, kind: OrderChangeKind) -> Result<Order, OrderChangeRefusal> {
+    apply(order, OrderChange { id: id.to_owned(), occurred_at: NOW, kind })
+}
+
 fn refunded(order: Order, line: &LineId, units: i64) -> Order {
     let id = format!("adj_{}", order.events.len());
-    take_back(order, id, "refund".into(), line.clone(), units, NOW).expect("there are that many units")
+    change(order, &id, TakenBack { kind: "refund".into(), line: line.clone(), units })
+        .expect("there are that many units")
 }
 
 #[test]
@@ -77,16 +83,6 @@ fn refund_of_units_is_what_was_paid_for_them() {
 }
 
 #[test]
-fn order_change_keeps_its_given_id() {
-    let status = AdjustmentStatus::Pending;
-    let adjustment = Adjustment { kind: "refund".into(), status, lines: Vec::new(), amount: None, description: None };
-    let adjusted = OrderChange::Adjusted { id: "adj_7".into(), occurred_at: NOW, adjustment };
-    let shipment = shipment("shipped", "li_1", 1);
-    let shipped = OrderChange::Shipped { id: "evt_7".into(), occurred_at: NOW, shipment };
-    assert_eq!([adjusted.id(), shipped.id()], ["adj_7", "evt_7"]);
-}
-
-#[test]
 fn delivery_is_promised_for_lines_that_must_be_shipped() {
     let mixed = order(&[(100, 2), (100, 1), (100, 3)], 1, 1, &[]);
     let units = |lines: &[ExpectedLine]| -> Vec<(String, i64)> {
@@ -103,7 +99,7 @@ fn delivery_is_promised_for_lines_that_must_be_shipped() {
     assert_eq!(units(&nothing_promised.to_ship()), all);
 
     let back = refunded(mixed.clone(), &mixed.lines[0].id, 1);
-    let sent = ship(back, "s1".into(), shipment("shipped", "li_3", 2), NOW).expect("there are that many units");
+    let sent = change(back, "s1", Shipped(shipment("shipped", "li_3", 2))).expect("there are that many units");
     assert_eq!(units(&sent.to_ship()), [("li_1".to_owned(), 1), ("li_3".to_owned(), 1)]);
     let mut all_sent = sent.clone();
     all_sent.lines[0].fulfilled = all_sent.lines[0].total;
@@ -152,7 +148,7 @@ fn shipment_of_more_units_than_wanted_is_refused() {
         ("shipped", "li_1", i64::MAX, Err(OrderChangeRefusal::TooMany(LineId("li_1".into())))),
         ("shipped", "li_9", 1, Err(OrderChangeRefusal::UnknownLine(LineId("li_9".into())))),
     ] {
-        let shipped = ship(three_roses(), "e1".into(), shipment(kind, line, quantity), NOW);
+        let shipped = change(three_roses(), "e1", Shipped(shipment(kind, line, quantity)));
         let outcome = shipped.map(|order| (order.lines[0].fulfilled, order.lines[0].status()));
         assert_eq!(outcome, expected, "{kind} {line} {quantity}");
     }
@@ -173,7 +169,7 @@ fn adjustment_changes_wanted_units_and_keeps_the_line() {
         (Completed, 1, too_many()),
         (Completed, i64::MIN, too_many()),
     ] {
-        let adjusted = adjust(three_roses(), "a1".into(), adjustment(status, quantity), NOW);
+        let adjusted = change(three_roses(), "a1", Adjusted(adjustment(status, quantity)));
         let outcome = adjusted.map(|order| (order.lines[0].total, order.lines[0].status()));
         assert_eq!(outcome, expected, "{status:?} {quantity}");
     }
@@ -182,7 +178,7 @@ fn adjustment_changes_wanted_units_and_keeps_the_line() {
 #[test]
 fn units_taken_back_are_limited_to_the_wanted_units_and_refund_what_was_paid() {
     let li_1 = || LineId("li_1".into());
-    let take = |order: Order, line: LineId, units| take_back(order, "a1".into(), "refund".into(), line, units, NOW);
+    let take = |order, line, units| change(order, "a1", TakenBack { kind: "refund".into(), line, units });
     let amount = |order: &Order| order.adjustments().last().and_then(|(_, adjustment)| adjustment.amount);
     for (gone, units, expected) in [
         (0, 1, Ok((2, Some(Amount::new(-100))))),
@@ -207,9 +203,9 @@ fn units_taken_back_are_limited_to_the_wanted_units_and_refund_what_was_paid() {
 
 #[test]
 fn rest_of_an_order_is_shipped_once() {
-    let once = ship_rest(three_roses(), "e1".into(), shipment("shipped", "li_9", 9), NOW).expect("shipped");
+    let once = change(three_roses(), "e1", ShippedRest(shipment("shipped", "li_9", 9))).expect("shipped");
     assert_eq!((once.lines[0].fulfilled, once.shipments().count()), (3, 1));
-    assert_eq!(ship_rest(once.clone(), "e2".into(), shipment("shipped", "li_9", 9), NOW), Ok(once));
+    assert_eq!(change(once.clone(), "e2", ShippedRest(shipment("shipped", "li_9", 9))), Ok(once));
 }
 
 proptest! {

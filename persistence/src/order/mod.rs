@@ -10,9 +10,7 @@ use domain::clock::Timestamp;
 use domain::context::{RequestContext, TraceContext};
 use domain::fault::{Failure, Fault};
 use domain::id::PageToken;
-use domain::order::{
-    Order, OrderChange, OrderEvent, OrderId, OrderRefusal, OrderStore, adjust, ship, ship_rest, take_back,
-};
+use domain::order::{Order, OrderChange, OrderEvent, OrderId, OrderRefusal, OrderStore, apply};
 use domain::outbox::NotificationComposer;
 
 use crate::database::{Database, Operation, Tx, TxError, refuse};
@@ -68,22 +66,14 @@ fn append(
     let known = order.events.len();
     let mut appended = known;
     for change in changes {
-        if order.events.iter().any(|event| event.id == change.id()) {
+        if order.events.iter().any(|event| event.id == change.id) {
             continue;
         }
         if order.events.len() >= Order::MAX_EVENTS {
             return Err(refuse(OrderRefusal::TooManyEvents));
         }
-        let changed = match change.clone() {
-            OrderChange::Shipped { id, occurred_at, shipment } => ship(order, id, shipment, occurred_at),
-            OrderChange::Adjusted { id, occurred_at, adjustment } => adjust(order, id, adjustment, occurred_at),
-            OrderChange::ShippedRest { id, occurred_at, shipment } => ship_rest(order, id, shipment, occurred_at),
-            OrderChange::TakenBack { id, occurred_at, kind, line, units } => {
-                take_back(order, id, kind, line, units, occurred_at)
-            }
-        };
         let so_far = appended;
-        order = changed.map_err(|refused| TxError::Refused(refused.into()))?;
+        order = apply(order, change.clone()).map_err(|refused| TxError::Refused(refused.into()))?;
         appended = order.events.len();
         if appended > so_far {
             outbox::enqueue(tx, composer, &order, None, trace, now)?;

@@ -13,7 +13,7 @@ use domain::context::PlatformId;
 use domain::idempotency::IdempotencyStore;
 use domain::import::{Batch, Import, ImportedAddress};
 use domain::money::Amount;
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderStore, Shipment};
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderStore, Shipment};
 use domain::outbox::{
     Channel, ClaimTerms, Endpoint, EndpointHealth, Finality, MessageFilter, MessageState, OutboxStore, Receipt,
     Selection, SendError, SendOutcome,
@@ -88,7 +88,7 @@ async fn refund(shop: &Shop) {
     let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
     let kind = "shipped".into();
     let shipment = Shipment { kind, lines, tracking_number, tracking_url, carrier, description };
-    let change = OrderChange::Shipped { id: "event".into(), occurred_at: noon(), shipment };
+    let change = OrderChange { id: "event".into(), occurred_at: noon(), kind: OrderChangeKind::Shipped(shipment) };
     shop.orders.append(&ctx, order.id, vec![change], noon()).await.expect("appended");
     let hour = Duration::from_secs(3_600);
     assert!(!attempts.claim_authorized(&ctx, noon(), hour, 10).await.expect("claimed").is_empty());
@@ -172,7 +172,7 @@ async fn sell(shop: &Shop) {
         amount: None,
         description: None,
     };
-    let change = OrderChange::Adjusted { id: "event".into(), occurred_at: noon(), adjustment };
+    let change = OrderChange { id: "event".into(), occurred_at: noon(), kind: OrderChangeKind::Adjusted(adjustment) };
     shop.orders.append(&task(), order.id.clone(), vec![change], noon()).await.expect("appended");
     shop.orders.read(&task(), order.id).await.expect("read");
     shop.orders.read_page(&task(), order.page).await.expect("read");

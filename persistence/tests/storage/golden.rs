@@ -12,7 +12,8 @@ use domain::context::PlatformId;
 use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderEventKind, OrderId, OrderStore, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderEventKind, OrderId, OrderStore,
+    Shipment,
 };
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
 use domain::payment::{AttemptId, AttemptStore, PaymentOutcome, RefundId, RefundStore, RefundWanted};
@@ -131,8 +132,12 @@ async fn history(shop: &Shop) {
         description: Some("Late".into()),
     };
     let changes = vec![
-        OrderChange::Shipped { id: "sent".into(), occurred_at: noon() + hours(1), shipment },
-        OrderChange::Adjusted { id: "refunded".into(), occurred_at: noon() + hours(2), adjustment },
+        OrderChange { id: "sent".into(), occurred_at: noon() + hours(1), kind: OrderChangeKind::Shipped(shipment) },
+        OrderChange {
+            id: "refunded".into(),
+            occurred_at: noon() + hours(2),
+            kind: OrderChangeKind::Adjusted(adjustment),
+        },
     ];
     shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
     let wanted =

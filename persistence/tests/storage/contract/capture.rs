@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use domain::checkout::{LineId, Outcome, Status};
-use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderId, OrderStore, Shipment};
+use domain::order::{
+    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment,
+};
 use domain::payment::{
     Attempt, AttemptId, AttemptState, AttemptStore, GatewayEvent, Held, LONGEST_WAIT_UNSETTLED, PaymentOutcome,
     PaymentReference, capture_due,
@@ -45,7 +47,7 @@ fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
 fn shipment(id: &str, kind: &str, lines: Vec<ExpectedLine>) -> OrderChange {
     let (tracking_number, tracking_url, carrier, description) = (None, None, None, None);
     let shipment = Shipment { kind: kind.into(), lines, tracking_number, tracking_url, carrier, description };
-    OrderChange::Shipped { id: id.to_owned(), occurred_at: noon(), shipment }
+    OrderChange { id: id.to_owned(), occurred_at: noon(), kind: OrderChangeKind::Shipped(shipment) }
 }
 
 fn removed(id: &str, line: &str, quantity: i64) -> OrderChange {
@@ -56,7 +58,7 @@ fn removed(id: &str, line: &str, quantity: i64) -> OrderChange {
         amount: None,
         description: None,
     };
-    OrderChange::Adjusted { id: id.to_owned(), occurred_at: noon(), adjustment }
+    OrderChange { id: id.to_owned(), occurred_at: noon(), kind: OrderChangeKind::Adjusted(adjustment) }
 }
 
 async fn append(shop: &Shop, order: &OrderId, changes: Vec<OrderChange>) {

@@ -4,8 +4,8 @@ use domain::checkout::LineId;
 use domain::fault::{Failure, FaultKind};
 use domain::money::Amount;
 use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeRefusal, OrderId, OrderRefusal,
-    OrderStore, Shipment,
+    Adjustment, AdjustmentStatus, ExpectedLine, Order, OrderChange, OrderChangeKind, OrderChangeRefusal, OrderId,
+    OrderRefusal, OrderStore, Shipment,
 };
 
 use crate::kit::data::{hours, noon, task};
@@ -50,7 +50,8 @@ mod racing {
 
 fn taken_back(id: &str, line: &str, units: i64) -> OrderChange {
     let (line, kind) = (LineId(line.to_owned()), "refund".to_owned());
-    OrderChange::TakenBack { id: id.to_owned(), occurred_at: noon() + hours(3), kind, line, units }
+    let kind = OrderChangeKind::TakenBack { kind, line, units };
+    OrderChange { id: id.to_owned(), occurred_at: noon() + hours(3), kind }
 }
 
 fn units(line: &str, quantity: i64) -> Vec<ExpectedLine> {
@@ -66,7 +67,7 @@ fn shipped(id: &str, line: &str, quantity: i64) -> OrderChange {
         carrier: Some("Pigeon".into()),
         description: None,
     };
-    OrderChange::Shipped { id: id.to_owned(), occurred_at: noon() + hours(1), shipment }
+    OrderChange { id: id.to_owned(), occurred_at: noon() + hours(1), kind: OrderChangeKind::Shipped(shipment) }
 }
 
 fn returned(id: &str, line: &str, quantity: i64) -> OrderChange {
@@ -77,7 +78,7 @@ fn returned(id: &str, line: &str, quantity: i64) -> OrderChange {
         amount: Some(Amount::new(-500 * quantity)),
         description: Some("Wrong colour".into()),
     };
-    OrderChange::Adjusted { id: id.to_owned(), occurred_at: noon() + hours(2), adjustment }
+    OrderChange { id: id.to_owned(), occurred_at: noon() + hours(2), kind: OrderChangeKind::Adjusted(adjustment) }
 }
 
 async fn placed(shop: &Shop) -> Order {
@@ -145,8 +146,8 @@ async fn rest_is_shipped_once_and_units_are_taken_back_with_their_money(place: P
     let taken = append(taken_back("one", "li_1", 1)).await.expect("appended");
     let amounts: Vec<_> = taken.adjustments().map(|(_, adjustment)| adjustment.amount).collect();
     assert_eq!((taken.lines[0].total, amounts), (3, vec![Some(-taken.lines[0].unit_price)]));
-    let OrderChange::Shipped { occurred_at, shipment, .. } = shipped("x", "li_9", 9) else { unreachable!() };
-    let rest = |id: &str| OrderChange::ShippedRest { id: id.into(), occurred_at, shipment: shipment.clone() };
+    let OrderChange { kind: OrderChangeKind::Shipped(shipment), .. } = shipped("x", "li_9", 9) else { unreachable!() };
+    let rest = |id| OrderChange { kind: OrderChangeKind::ShippedRest(shipment.clone()), ..shipped(id, "li_9", 9) };
     let sent = append(rest("two")).await.expect("appended");
     assert!(sent.to_ship().is_empty() && events(&sent) == ["evt_placed", "one", "two"]);
     let before = place.raw().state();
@@ -159,8 +160,7 @@ async fn instant_that_cannot_be_read_back_is_not_written(place: Place) {
     let order = placed(&shop).await;
     let before = place.raw().state();
     for occurred_at in [datetime!(9999-12-31 23:59:59 -23:59), datetime!(0000-01-01 00:00 +23:59)] {
-        let OrderChange::Adjusted { id, adjustment, .. } = returned("one", "li_1", 1) else { unreachable!() };
-        let change = OrderChange::Adjusted { id, occurred_at, adjustment };
+        let change = OrderChange { occurred_at, ..returned("one", "li_1", 1) };
         let result = shop.orders.append(&task(), order.id.clone(), vec![change], noon()).await;
         assert_eq!(result.fault().kind(), FaultKind::Internal, "{occurred_at}");
         assert_eq!(place.raw().state(), before, "{occurred_at}");
@@ -205,7 +205,7 @@ async fn full_history_refuses_events_and_stays_readable(place: Place) {
             amount: None,
             description: None,
         };
-        OrderChange::Adjusted { id: format!("note-{number}"), occurred_at: noon(), adjustment }
+        OrderChange { id: format!("note-{number}"), occurred_at: noon(), kind: OrderChangeKind::Adjusted(adjustment) }
     };
     let append = async |changes| shop.orders.append(&task(), order.id.clone(), changes, noon()).await;
     let full = append((1..Order::MAX_EVENTS).map(noted).collect()).await.expect("appended");

@@ -9,7 +9,7 @@ use domain::context::{RequestContext, Stopwatch};
 use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
 use domain::money::Amount;
-use domain::order::{Adjustment, AdjustmentStatus, OrderChange, OrderStore};
+use domain::order::{Adjustment, AdjustmentStatus, OrderChange, OrderChangeKind, OrderStore};
 use domain::payment::{AttemptStore, PaymentOutcome, PaymentReference, RefundId, RefundStore, RefundWanted};
 use persistence::Engine;
 
@@ -68,7 +68,7 @@ async fn an_event_waits_for_the_event_before_it(place: Place) {
         amount: None,
         description: None,
     };
-    let change = OrderChange::Adjusted { id: "second".into(), occurred_at: noon(), adjustment };
+    let change = OrderChange { id: "second".into(), occurred_at: noon(), kind: OrderChangeKind::Adjusted(adjustment) };
     let first = locking(&place, "SELECT id FROM orders")
         + "INSERT INTO order_event SELECT order_id, 1, 'first', kind, occurred_at, body FROM order_event";
     let ctx = task();

@@ -118,7 +118,7 @@ async fn refused_change_stores_no_message(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;
     let mut bad = on_its_way("bad");
-    if let domain::order::OrderChange::Shipped { shipment, .. } = &mut bad {
+    if let domain::order::OrderChangeKind::Shipped(shipment) = &mut bad.kind {
         let line = domain::checkout::LineId("li_9".into());
         shipment.lines = vec![domain::order::ExpectedLine { line, quantity: 1 }];
     }

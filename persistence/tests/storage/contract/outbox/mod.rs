@@ -13,7 +13,7 @@ mod unreadable;
 use std::time::Duration;
 
 use domain::clock::Timestamp;
-use domain::order::{OrderChange, OrderId, OrderStore, Shipment};
+use domain::order::{OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment};
 use domain::outbox::{
     Channel, ClaimTerms, EndpointHealth, Finality, MessageFilter, MessageSummary, OutboxMessage, OutboxStore, Receipt,
     Recorded, SendError, SendOutcome,
@@ -61,7 +61,7 @@ fn on_its_way(id: &str) -> OrderChange {
         carrier: None,
         description: None,
     };
-    OrderChange::Shipped { id: id.to_owned(), occurred_at: noon() + hours(1), shipment }
+    OrderChange { id: id.to_owned(), occurred_at: noon() + hours(1), kind: OrderChangeKind::Shipped(shipment) }
 }
 
 /// Messages to an endpoint, each of a separate order, due one after the other before noon. Series keep their names
