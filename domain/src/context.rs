@@ -262,31 +262,25 @@ impl Stopwatch {
     }
 }
 
-/// The microseconds that a request spent, by place. All clones of a context share them.
+/// The time that a request spent, by place. All clones of a context share it.
 #[derive(Debug, Default)]
 pub struct Timings {
-    connection_wait_us: AtomicU64,
-    storage_us: AtomicU64,
-    gateway_us: AtomicU64,
+    pub connection_wait: TimeSum,
+    pub storage: TimeSum,
+    pub gateway: TimeSum,
 }
 
-impl Timings {
-    pub fn add_connection_wait(&self, watch: Stopwatch) {
-        self.connection_wait_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
+/// A sum of elapsed times, in microseconds.
+#[derive(Debug, Default)]
+pub struct TimeSum(AtomicU64);
+
+impl TimeSum {
+    /// Adds the time since `watch` was started.
+    pub fn add(&self, watch: Stopwatch) {
+        self.0.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
     }
-    pub fn add_storage(&self, watch: Stopwatch) {
-        self.storage_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
-    }
-    pub fn add_gateway(&self, watch: Stopwatch) {
-        self.gateway_us.fetch_add(watch.elapsed_us(), Ordering::Relaxed);
-    }
-    pub fn connection_wait_us(&self) -> u64 {
-        self.connection_wait_us.load(Ordering::Relaxed)
-    }
-    pub fn storage_us(&self) -> u64 {
-        self.storage_us.load(Ordering::Relaxed)
-    }
-    pub fn gateway_us(&self) -> u64 {
-        self.gateway_us.load(Ordering::Relaxed)
+
+    pub fn microseconds(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

@@ -29,11 +29,6 @@ impl Amount {
         Self(minor)
     }
 
-    /// Parses a unit price: not negative, at most [`Amount::MAX_PRICE`].
-    pub fn price(minor: i64) -> Result<Self, PriceError> {
-        if (0..=Self::MAX_PRICE).contains(&minor) { Ok(Self(minor)) } else { Err(PriceError(minor)) }
-    }
-
     pub const fn minor(self) -> i64 {
         self.0
     }
@@ -82,10 +77,6 @@ impl Sum for Amount {
         amounts.fold(Self::ZERO, Add::add)
     }
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a price is between 0 and {max} minor units, not {0}", max = Amount::MAX_PRICE)]
-pub struct PriceError(i64);
 
 /// A currency of ISO 4217.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -65,9 +65,9 @@ impl Positions {
                 let message = "names a customer who is neither in customers.csv nor in the shop".to_owned();
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
-            ImportRefusal::StockBelowHeld(below) => {
-                let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
-                (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
+            ImportRefusal::StockBelowHeld { row, held } => {
+                let message = format!("must be at least {held}: that many are held for checkouts under way");
+                (rows::INVENTORY.file, self.stock.get(*row), "quantity", message)
             }
             ImportRefusal::SameRate { row, id } => {
                 let message = format!(
@@ -141,9 +141,7 @@ fn read_file<T, const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use domain::catalog::Sku;
     use domain::fulfillment::OptionId;
-    use domain::import::StockBelowHeld;
     use domain::money::Currency;
 
     use super::*;
@@ -184,11 +182,13 @@ mod tests {
         assert_eq!((read.batch.rows(), read.batch.stock.len(), read.batch.addresses.len()), (3, 2, 1));
         let rows = |file, rows| FileRows { file, rows };
         assert_eq!(read.files, [rows("addresses.csv", 1), rows("inventory.csv", 2)]);
-        let below = StockBelowHeld { row: 0, sku: Sku::parse("a").expect("valid"), held: 7 };
         for (refused, shown) in [
             (ImportRefusal::UnknownProduct(1), "inventory.csv:4: product_id: names a product that is neither "),
             (ImportRefusal::UnknownCustomer(0), "addresses.csv:4: customer_id: names a customer who is neither "),
-            (ImportRefusal::StockBelowHeld(below), "inventory.csv:2: quantity: must be at least 7: that many "),
+            (
+                ImportRefusal::StockBelowHeld { row: 0, held: 7 },
+                "inventory.csv:2: quantity: must be at least 7: that many ",
+            ),
         ] {
             let problem = read.positions.problem(&refused).expect("a row's fault").to_string();
             assert!(problem.starts_with(shown), "{problem}");

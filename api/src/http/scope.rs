@@ -281,8 +281,8 @@ impl Drop for AccessLine {
             "status" => self.status.map_or(0, |status| status.as_u16()), "outcome" => outcome,
             "peer" => text(self.peer), "client" => text(self.client), "platform" => self.platform.text(),
             "elapsed_us" => self.watch.elapsed_us(),
-            "connection_wait_us" => timings.connection_wait_us(), "storage_us" => timings.storage_us(),
-            "gateway_us" => timings.gateway_us());
+            "connection_wait_us" => timings.connection_wait.microseconds(), "storage_us" => timings.storage.microseconds(),
+            "gateway_us" => timings.gateway.microseconds());
     }
 }
 

@@ -7,7 +7,7 @@ use super::model::{CheckoutRequest, Details, Line, LineId, RequestedLine, Status
 use super::totals::Totals;
 use crate::catalog::{Sku, Variant};
 use crate::customer::{Buyer, Email};
-use crate::fulfillment::{Basket, FulfillmentFacts, FulfillmentProblem, arrange};
+use crate::fulfillment::{Basket, FulfillmentFacts, arrange};
 use crate::money::Amount;
 use crate::promotion::{Discount, Rejection, discount};
 use crate::stock::{Demand, StockLevel};
@@ -70,9 +70,9 @@ pub fn price(
     if needs_delivery {
         if fulfillment.is_none() && problems.is_empty() {
             let text = "Fulfillment address and option must be selected";
-            messages.push(Message::new(Severity::Recoverable, MessageCode::Missing, text, Some(Subject::Fulfillment)));
+            messages.push(Message::recoverable(MessageCode::Missing, Subject::Fulfillment, text));
         }
-        messages.extend(problems.into_iter().map(delivery_problem));
+        messages.extend(problems);
     }
 
     let delivery = fulfillment.as_ref().filter(|_| needs_delivery).and_then(|arranged| arranged.option());
@@ -152,7 +152,7 @@ pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
                 ..=0 => format!("{} is out of stock", line.title),
                 left => format!("Only {left} of {} are in stock", line.title),
             };
-            Message::new(Severity::Recoverable, MessageCode::OutOfStock, text, Some(Subject::Line(index)))
+            Message::recoverable(MessageCode::OutOfStock, Subject::Line(index), text)
         })
     });
     short.collect()
@@ -163,8 +163,7 @@ fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Fac
     let (mut lines, mut messages) = (Vec::new(), Vec::new());
     for (index, wanted) in request.lines.iter().enumerate() {
         let mut leave_out = |code, text| {
-            let subject = Some(Subject::RequestedLine(index));
-            messages.push(Message::new(Severity::Recoverable, code, text, subject));
+            messages.push(Message::recoverable(code, Subject::RequestedLine(index), text));
         };
         let Some(variant) = facts.variants.iter().find(|variant| variant.sku.as_str() == wanted.sku) else {
             let shown: String = wanted.sku.chars().take(Sku::MAX_LENGTH).collect();
@@ -227,7 +226,7 @@ fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Mes
             (MessageCode::DiscountCodeIneligible, format!("The code {code:?} takes nothing off these items"))
         }
     };
-    Message::new(Severity::Warning, message_code, text, Some(Subject::Code(index)))
+    Message::warning(message_code, Subject::Code(index), text)
 }
 
 fn rejected_claims(request: &CheckoutRequest) -> Vec<Message> {
@@ -236,40 +235,7 @@ fn rejected_claims(request: &CheckoutRequest) -> Vec<Message> {
         .enumerate()
         .map(|(index, claim)| {
             let text = format!("The eligibility {claim:?} is not known here and changes nothing");
-            let subject = Some(Subject::Eligibility(index));
-            Message::new(Severity::Warning, MessageCode::EligibilityNotAccepted, text, subject)
+            Message::warning(MessageCode::EligibilityNotAccepted, Subject::Eligibility(index), text)
         })
         .collect()
-}
-
-/// The message for a problem of the delivery. Two problems are warnings; the others block the completion.
-fn delivery_problem(problem: FulfillmentProblem) -> Message {
-    use FulfillmentProblem as P;
-    use MessageCode as M;
-    use Severity::{Recoverable, Warning};
-    let (severity, code, subject) = match problem {
-        P::PickupNotOffered => (Recoverable, M::MethodUnavailable, Subject::Fulfillment),
-        P::OneDestinationOnly => (Warning, M::OneDestinationOnly, Subject::Fulfillment),
-        P::DestinationMissing => (Recoverable, M::Missing, Subject::Destination),
-        P::UnknownDestination => (Recoverable, M::UnknownSelection, Subject::Destination),
-        P::CountryMissing(index) => (Recoverable, M::Missing, Subject::Country(index)),
-        P::CountryUnreadable(index) => (Recoverable, M::UnknownCountry, Subject::Country(index)),
-        P::PlaceMissing => (Warning, M::Missing, Subject::Destination),
-        P::Undeliverable => (Recoverable, M::AddressUndeliverable, Subject::Destination),
-        P::OptionMissing => (Recoverable, M::Missing, Subject::DeliveryOption),
-        P::UnknownOption => (Recoverable, M::UnknownSelection, Subject::DeliveryOption),
-    };
-    let text = match problem {
-        P::PickupNotOffered => "Pickup is not offered",
-        P::OneDestinationOnly => "All items are shipped to one destination",
-        P::DestinationMissing => "A fulfillment address must be selected",
-        P::UnknownDestination => "The selected destination was not offered",
-        P::CountryMissing(_) => "The fulfillment address must name its country",
-        P::CountryUnreadable(_) => "The country of the fulfillment address is not known; give its ISO 3166-1 code",
-        P::PlaceMissing => "The fulfillment address names a country and no place in it",
-        P::Undeliverable => "Nothing is shipped to this address",
-        P::OptionMissing => "A fulfillment option must be selected",
-        P::UnknownOption => "The selected option was not offered",
-    };
-    Message::new(severity, code, text, Some(subject))
 }

@@ -38,8 +38,10 @@ impl Severity {
     }
 }
 
-/// What a message says, as a code for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a message says, as a code for programs. The word of each code on the wire is a standard code of the commerce
+/// protocol where one exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum MessageCode {
     OutOfStock,
     ItemUnavailable,
@@ -50,15 +52,18 @@ pub enum MessageCode {
     UnknownSelection,
     /// The text is not the name or code of a country.
     UnknownCountry,
+    #[strum(serialize = "fulfillment_method_unavailable")]
     MethodUnavailable,
     OneDestinationOnly,
     PaymentFailed,
     /// The payment was not made, and no bank or gateway refused it.
     PaymentNotAttempted,
     /// The bank requires authentication by the buyer (3-D Secure).
+    #[strum(serialize = "buyer_authentication_required")]
     BuyerAuthentication,
     DiscountCodeInvalid,
     DiscountCodeAlreadyApplied,
+    #[strum(serialize = "discount_code_user_ineligible")]
     DiscountCodeIneligible,
     EligibilityNotAccepted,
     NotFound,
@@ -70,29 +75,6 @@ impl MessageCode {
     /// Whether the code describes the last payment. Such a message is removed when the next payment begins.
     pub const fn is_about_payment(self) -> bool {
         matches!(self, Self::PaymentFailed | Self::PaymentNotAttempted | Self::BuyerAuthentication)
-    }
-
-    /// The stable code on the wire. Standard codes of the commerce protocol where one exists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OutOfStock => "out_of_stock",
-            Self::ItemUnavailable => "item_unavailable",
-            Self::AddressUndeliverable => "address_undeliverable",
-            Self::Missing => "missing",
-            Self::UnknownSelection => "unknown_selection",
-            Self::UnknownCountry => "unknown_country",
-            Self::MethodUnavailable => "fulfillment_method_unavailable",
-            Self::OneDestinationOnly => "one_destination_only",
-            Self::PaymentFailed => "payment_failed",
-            Self::PaymentNotAttempted => "payment_not_attempted",
-            Self::BuyerAuthentication => "buyer_authentication_required",
-            Self::DiscountCodeInvalid => "discount_code_invalid",
-            Self::DiscountCodeAlreadyApplied => "discount_code_already_applied",
-            Self::DiscountCodeIneligible => "discount_code_user_ineligible",
-            Self::EligibilityNotAccepted => "eligibility_not_accepted",
-            Self::NotFound => "not_found",
-            Self::LimitExceeded => "limit_exceeded",
-        }
     }
 }
 
@@ -118,5 +100,13 @@ pub enum Subject {
 impl Message {
     pub fn new(severity: Severity, code: MessageCode, content: impl Into<String>, subject: Option<Subject>) -> Self {
         Self { severity, code, content: content.into(), subject }
+    }
+
+    pub fn recoverable(code: MessageCode, subject: Subject, content: impl Into<String>) -> Self {
+        Self::new(Severity::Recoverable, code, content, Some(subject))
+    }
+
+    pub fn warning(code: MessageCode, subject: Subject, content: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, content, Some(subject))
     }
 }

@@ -84,7 +84,7 @@ impl Checkout {
     /// Not paid: the payment was refused. The completion can be retried with another instrument.
     #[must_use]
     pub fn payment_refused(self, reason: &str, now: Timestamp) -> Self {
-        let note = Message::new(Severity::Recoverable, MessageCode::PaymentFailed, reason, Some(Subject::Payment));
+        let note = Message::recoverable(MessageCode::PaymentFailed, Subject::Payment, reason);
         self.unpaid(Status::ReadyForComplete, note, now)
     }
 
@@ -92,7 +92,7 @@ impl Checkout {
     #[must_use]
     pub fn payment_not_attempted(self, now: Timestamp) -> Self {
         let content = "The payment was not made and nothing was charged; it can be tried again";
-        let note = Message::new(Severity::Warning, MessageCode::PaymentNotAttempted, content, Some(Subject::Payment));
+        let note = Message::warning(MessageCode::PaymentNotAttempted, Subject::Payment, content);
         self.unpaid(Status::ReadyForComplete, note, now)
     }
 

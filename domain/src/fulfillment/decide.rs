@@ -6,6 +6,7 @@ use super::model::{
     FreeShipping, Fulfillment, FulfillmentRequest, Group, MethodKind, ServiceLevel, ShippingOption, ShippingRate,
 };
 use crate::catalog::Sku;
+use crate::checkout::{Message, MessageCode, Subject};
 use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, known_by};
 use crate::money::Amount;
 
@@ -29,29 +30,8 @@ pub struct Basket<'a> {
     pub needs_delivery: bool,
 }
 
-/// A reason why the delivery is not settled. Each one becomes a message to the platform; none is an error of the
-/// request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FulfillmentProblem {
-    /// Only shipping is offered.
-    PickupNotOffered,
-    /// A checkout has only one destination.
-    OneDestinationOnly,
-    DestinationMissing,
-    UnknownDestination,
-    /// The selected destination, by its index, has no country, so it has no price.
-    CountryMissing(usize),
-    /// The selected destination, by its index, has a country that is not known.
-    CountryUnreadable(usize),
-    /// The selected destination names a country and no place in it.
-    PlaceMissing,
-    /// No rate covers the country.
-    Undeliverable,
-    OptionMissing,
-    UnknownOption,
-}
-
-/// Arranges the delivery of the goods that must be shipped. If there are none, the offered options cost nothing.
+/// Arranges the delivery of the goods that must be shipped. If there are none, the offered options cost nothing. Returns
+/// a message for each problem of the delivery.
 ///
 /// `before` is the delivery arranged last time. A selection may name a destination that was offered then.
 pub fn arrange(
@@ -59,15 +39,22 @@ pub fn arrange(
     before: Option<&Fulfillment>,
     facts: &FulfillmentFacts,
     basket: &Basket<'_>,
-) -> (Option<Fulfillment>, Vec<FulfillmentProblem>) {
+) -> (Option<Fulfillment>, Vec<Message>) {
     let mut problems = Vec::new();
     if request.kinds.contains(&MethodKind::Pickup) {
-        problems.push(FulfillmentProblem::PickupNotOffered);
+        problems.push(Message::recoverable(
+            MessageCode::MethodUnavailable,
+            Subject::Fulfillment,
+            "Pickup is not offered",
+        ));
     }
     match request.kinds.iter().filter(|kind| **kind == MethodKind::Shipping).count() {
         0 => return (None, problems),
         1 => {}
-        _ => problems.push(FulfillmentProblem::OneDestinationOnly),
+        _ => {
+            let content = "All items are shipped to one destination";
+            problems.push(Message::warning(MessageCode::OneDestinationOnly, Subject::Fulfillment, content));
+        }
     }
 
     let destinations = offered_destinations(request, before, &facts.address_book);
@@ -85,30 +72,46 @@ pub fn arrange(
                     group.options = options_for(*country, facts, basket);
                     problems.extend(choose_option(&mut group, request));
                     if !address.names_a_place() {
-                        problems.push(FulfillmentProblem::PlaceMissing);
+                        let content = "The fulfillment address names a country and no place in it";
+                        problems.push(Message::warning(MessageCode::Missing, Subject::Destination, content));
                     }
                 }
-                Some(Country::Unreadable(_)) => problems.push(FulfillmentProblem::CountryUnreadable(index)),
-                None => problems.push(FulfillmentProblem::CountryMissing(index)),
+                Some(Country::Unreadable(_)) => {
+                    let content = "The country of the fulfillment address is not known; give its ISO 3166-1 code";
+                    problems.push(Message::recoverable(MessageCode::UnknownCountry, Subject::Country(index), content));
+                }
+                None => {
+                    let content = "The fulfillment address must name its country";
+                    problems.push(Message::recoverable(MessageCode::Missing, Subject::Country(index), content));
+                }
             }
         }
-        None if request.selected_destination.is_some() => problems.push(FulfillmentProblem::UnknownDestination),
-        None => problems.push(FulfillmentProblem::DestinationMissing),
+        None if request.selected_destination.is_some() => {
+            let content = "The selected destination was not offered";
+            problems.push(Message::recoverable(MessageCode::UnknownSelection, Subject::Destination, content));
+        }
+        None => {
+            let content = "A fulfillment address must be selected";
+            problems.push(Message::recoverable(MessageCode::Missing, Subject::Destination, content));
+        }
     }
     let selected_destination = selected.map(|index| destinations[index].id.clone());
     (Some(Fulfillment { destinations, selected_destination, group }), problems)
 }
 
-fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<FulfillmentProblem> {
-    match &request.selected_option {
-        _ if group.options.is_empty() => Some(FulfillmentProblem::Undeliverable),
-        None => Some(FulfillmentProblem::OptionMissing),
+fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<Message> {
+    let (code, subject, content) = match &request.selected_option {
+        _ if group.options.is_empty() => {
+            (MessageCode::AddressUndeliverable, Subject::Destination, "Nothing is shipped to this address")
+        }
+        None => (MessageCode::Missing, Subject::DeliveryOption, "A fulfillment option must be selected"),
         Some(id) if group.options.iter().any(|option| option.id == *id) => {
             group.selected_option = Some(id.clone());
-            None
+            return None;
         }
-        Some(_) => Some(FulfillmentProblem::UnknownOption),
-    }
+        Some(_) => (MessageCode::UnknownSelection, Subject::DeliveryOption, "The selected option was not offered"),
+    };
+    Some(Message::recoverable(code, subject, content))
 }
 
 /// The destinations that the platform sent. If it sent none, the address book and the destinations offered before.

@@ -9,7 +9,7 @@
 mod decide;
 mod model;
 
-pub use decide::{Basket, FulfillmentFacts, FulfillmentProblem, arrange, options_for};
+pub use decide::{Basket, FulfillmentFacts, arrange, options_for};
 pub use model::{
     FreeShipping, Fulfillment, FulfillmentRequest, Group, MethodKind, OptionId, ServiceLevel, ShippingOption,
     ShippingRate,

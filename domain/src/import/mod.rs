@@ -6,7 +6,5 @@
 mod model;
 mod ports;
 
-pub use model::{
-    Batch, Imported, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock,
-};
-pub use ports::{Import, ImportRefusal, Progress, StockBelowHeld};
+pub use model::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
+pub use ports::{Import, ImportRefusal, Progress};

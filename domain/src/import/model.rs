@@ -90,9 +90,3 @@ pub struct ImportedInstrument {
     pub token: String,
     pub handler: String,
 }
-
-/// The result of an import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    pub rows: usize,
-}

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::model::{Batch, Imported};
+use super::model::Batch;
 use crate::PortFuture;
-use crate::catalog::Sku;
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, Refusal};
 use crate::fulfillment::OptionId;
@@ -20,12 +19,7 @@ pub trait Import: Send + Sync {
     /// A batch of up to [`Batch::ATOMIC_ROWS`] rows is stored in one transaction. A larger batch is stored in several,
     /// so that the shop can sell meanwhile. If it fails in between, the import can be repeated. It is refused in
     /// between only if the shop changed meanwhile.
-    fn import(
-        &self,
-        ctx: &RequestContext,
-        batch: Batch,
-        progress: Progress,
-    ) -> PortFuture<Imported, Failure<ImportRefusal>>;
+    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<(), Failure<ImportRefusal>>;
 
     /// Whether the shop has no products.
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, Fault>;
@@ -34,45 +28,23 @@ pub trait Import: Send + Sync {
 /// Why a batch is not stored.
 #[derive(Debug)]
 pub enum ImportRefusal {
-    StockBelowHeld(StockBelowHeld),
+    /// A stock row would set fewer units on hand than are held. `row` is the index of the row.
+    StockBelowHeld { row: usize, held: i64 },
     /// A stock row names an unknown product. The index of the row.
     UnknownProduct(usize),
     /// An address row names an unknown customer. The index of the row.
     UnknownCustomer(usize),
     /// The shop has a rate for the same country and service level under another `id`. `row` is the index of the
     /// shipping rate.
-    SameRate {
-        row: usize,
-        id: OptionId,
-    },
+    SameRate { row: usize, id: OptionId },
     /// The shop has another customer, `id`, with the same email address. `row` is the index of the customer.
-    SameEmail {
-        row: usize,
-        id: String,
-    },
+    SameEmail { row: usize, id: String },
     /// The customer of an address would have more than `limit` addresses. `row` is the index of the address.
-    TooManyAddresses {
-        row: usize,
-        limit: usize,
-    },
+    TooManyAddresses { row: usize, limit: usize },
     /// The shop would have more than `limit` rows of this kind, which is more than it reads.
-    TooMany {
-        what: &'static str,
-        limit: usize,
-    },
+    TooMany { what: &'static str, limit: usize },
     /// The first `stored` rows were stored; then the import failed because of `cause`.
-    Interrupted {
-        stored: usize,
-        cause: Box<Failure<ImportRefusal>>,
-    },
+    Interrupted { stored: usize, cause: Box<Failure<ImportRefusal>> },
 }
 
 impl Refusal for ImportRefusal {}
-
-/// A stock row that would set fewer units on hand than are held. `row` is its index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StockBelowHeld {
-    pub row: usize,
-    pub sku: Sku,
-    pub held: i64,
-}

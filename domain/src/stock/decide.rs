@@ -3,26 +3,12 @@
 use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
 
-/// The stock does not cover the demand. Nothing is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldRefused {
-    /// Each SKU that is short, with its available units. Zero for a SKU that was never stocked.
-    pub short: Vec<(Sku, i64)>,
-}
-
-/// Holds all of `demand` or nothing. Returns the changed levels in SKU order.
-pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Result<Vec<StockLevel>, HoldRefused> {
-    let short: Vec<(Sku, i64)> = demand
-        .iter()
-        .filter_map(|(sku, units)| {
-            let available = find(levels, sku).map_or(0, StockLevel::available);
-            (units > available).then(|| (sku.clone(), available))
-        })
-        .collect();
-    if !short.is_empty() {
-        return Err(HoldRefused { short });
-    }
-    Ok(shift(demand, levels, |level, units| level.held += units))
+/// Holds all of `demand` or nothing. Returns the changed levels in SKU order. `None` if fewer units are available than
+/// are demanded of a SKU; a SKU that was never stocked has none.
+pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Option<Vec<StockLevel>> {
+    let mut wanted = demand.iter();
+    let is_covered = wanted.all(|(sku, units)| units <= find(levels, sku).map_or(0, StockLevel::available));
+    is_covered.then(|| shift(demand, levels, |level, units| level.held += units))
 }
 
 /// Takes held units off the shelf, for a placed order. Returns the changed levels in SKU order.

@@ -7,5 +7,5 @@
 mod decide;
 mod model;
 
-pub use decide::{HoldRefused, hold, release, take};
+pub use decide::{hold, release, take};
 pub use model::{Demand, StockLevel};

@@ -1,9 +1,10 @@
 //! The rules of delivery: which destinations and options are offered, and which problems are reported.
 
+use domain::checkout::{Message, MessageCode, MessageCode as M, Subject};
 use domain::customer::{Address, CountryCode, Destination, DestinationId};
 use domain::fulfillment::{
-    Basket, FreeShipping, Fulfillment, FulfillmentFacts, FulfillmentProblem, FulfillmentRequest, MethodKind, OptionId,
-    ShippingOption, arrange, options_for,
+    Basket, FreeShipping, Fulfillment, FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId, ShippingOption,
+    arrange, options_for,
 };
 use domain::money::Amount;
 
@@ -38,9 +39,16 @@ fn delivered() -> Basket<'static> {
     Basket { needs_delivery: true, ..Basket::default() }
 }
 
-fn arrange_first(request: &FulfillmentRequest) -> (Fulfillment, Vec<FulfillmentProblem>) {
-    let (arranged, problems) = arrange(request, None, &facts(), &delivered());
-    (arranged.expect("shipping"), problems)
+/// What a message of the delivery says, and about which part of the checkout.
+type Problem = (MessageCode, Subject);
+
+fn problems(messages: &[Message]) -> Vec<Problem> {
+    messages.iter().map(|message| (message.code, message.subject.expect("a subject"))).collect()
+}
+
+fn arrange_first(request: &FulfillmentRequest) -> (Fulfillment, Vec<Problem>) {
+    let (arranged, messages) = arrange(request, None, &facts(), &delivered());
+    (arranged.expect("shipping"), problems(&messages))
 }
 
 fn ids(options: &[ShippingOption]) -> Vec<&str> {
@@ -107,14 +115,14 @@ fn equal_titles_of_options_are_made_distinct() {
 fn stored_addresses_are_offered_only_if_the_platform_sends_none() {
     let (offered, problems) = arrange_first(&shipping());
     assert_eq!((offered.destinations.len(), offered.selected_destination), (1, None));
-    assert_eq!(problems, [FulfillmentProblem::DestinationMissing]);
+    assert_eq!(problems, [(M::Missing, Subject::Destination)]);
 
     let mut request = shipping();
     request.destinations = vec![(None, address("CA", "9 King St"))];
     let (brought, problems) = arrange_first(&request);
     assert_eq!(brought.destinations.len(), 1);
     assert_eq!(brought.destination().map(|d| &d.address), Some(&address("CA", "9 King St")));
-    assert_eq!(problems, [FulfillmentProblem::OptionMissing]);
+    assert_eq!(problems, [(M::Missing, Subject::DeliveryOption)]);
 }
 
 #[test]
@@ -160,7 +168,7 @@ fn no_destination_is_selected_if_the_platform_sends_several() {
     request.destinations = vec![(None, address("CA", "9 King St")), (None, address("US", "1 A St"))];
     let (arranged, problems) = arrange_first(&request);
     assert_eq!((arranged.destinations.len(), arranged.destination()), (2, None));
-    assert_eq!(problems, [FulfillmentProblem::DestinationMissing]);
+    assert_eq!(problems, [(M::Missing, Subject::Destination)]);
 }
 
 #[test]
@@ -203,7 +211,9 @@ fn id_without_address_refers_to_an_offered_destination() {
 
 #[test]
 fn address_without_country_or_place_is_reported() {
-    use FulfillmentProblem::{CountryMissing, CountryUnreadable, PlaceMissing};
+    let country_missing = (M::Missing, Subject::Country(0));
+    let country_unknown = (M::UnknownCountry, Subject::Country(0));
+    let place_missing = (M::Missing, Subject::Destination);
     let street = |country: Option<&str>| Address {
         street: Some("1 A St".into()),
         country: country.map(Into::into),
@@ -215,13 +225,13 @@ fn address_without_country_or_place_is_reported() {
         ..Address::default()
     };
     for (address, offered, expected) in [
-        (Address::default(), 0, vec![CountryMissing(0)]),
-        (street(None), 0, vec![CountryMissing(0)]),
-        (Address { region: Some("OR".into()), ..Address::default() }, 0, vec![CountryMissing(0)]),
-        (street(Some("Narnia")), 0, vec![CountryUnreadable(0)]),
-        (street(Some("XX")), 0, vec![CountryUnreadable(0)]),
-        (only("US", None), 2, vec![PlaceMissing]),
-        (only("US", Some(" ")), 2, vec![PlaceMissing]),
+        (Address::default(), 0, vec![country_missing]),
+        (street(None), 0, vec![country_missing]),
+        (Address { region: Some("OR".into()), ..Address::default() }, 0, vec![country_missing]),
+        (street(Some("Narnia")), 0, vec![country_unknown]),
+        (street(Some("XX")), 0, vec![country_unknown]),
+        (only("US", None), 2, vec![place_missing]),
+        (only("US", Some(" ")), 2, vec![place_missing]),
         (Address { postal_code: Some("97301".into()), ..only("US", None) }, 2, vec![]),
         (Address { locality: Some("Salem".into()), ..only("US", None) }, 2, vec![]),
         (Address { extended: Some("c/o Ada".into()), ..only("US", None) }, 2, vec![]),
@@ -252,17 +262,17 @@ fn each_problem_is_reported() {
     both.kinds.push(MethodKind::Pickup);
     for (request, expected) in [
         (FulfillmentRequest::default(), vec![]),
-        (unknown, vec![FulfillmentProblem::UnknownDestination]),
-        (option, vec![FulfillmentProblem::UnknownOption]),
-        (pickup, vec![FulfillmentProblem::PickupNotOffered]),
-        (twice, vec![FulfillmentProblem::OneDestinationOnly, FulfillmentProblem::UnknownOption]),
-        (both, vec![FulfillmentProblem::PickupNotOffered, FulfillmentProblem::UnknownOption]),
+        (unknown, vec![(M::UnknownSelection, Subject::Destination)]),
+        (option, vec![(M::UnknownSelection, Subject::DeliveryOption)]),
+        (pickup, vec![(M::MethodUnavailable, Subject::Fulfillment)]),
+        (twice, vec![(M::OneDestinationOnly, Subject::Fulfillment), (M::UnknownSelection, Subject::DeliveryOption)]),
+        (both, vec![(M::MethodUnavailable, Subject::Fulfillment), (M::UnknownSelection, Subject::DeliveryOption)]),
     ] {
-        assert_eq!(arrange(&request, None, &facts(), &delivered()).1, expected);
+        assert_eq!(problems(&arrange(&request, None, &facts(), &delivered()).1), expected);
     }
     let mut abroad = shipping();
     abroad.destinations = vec![(None, address("AQ", "1 Ice"))];
     let no_default = FulfillmentFacts { rates: vec![rate("us", Some("US"), "standard", 1)], ..facts() };
-    let (_, problems) = arrange(&abroad, None, &no_default, &delivered());
-    assert_eq!(problems, [FulfillmentProblem::Undeliverable]);
+    let (_, messages) = arrange(&abroad, None, &no_default, &delivered());
+    assert_eq!(problems(&messages), [(M::AddressUndeliverable, Subject::Destination)]);
 }

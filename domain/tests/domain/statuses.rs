@@ -278,6 +278,6 @@ fn message_code_has_its_wire_name() {
         (M::LimitExceeded, "limit_exceeded", false),
         (M::NotFound, "not_found", false),
     ] {
-        assert_eq!((code.as_str(), code.is_about_payment()), (word, about_payment));
+        assert_eq!((code.into_str(), code.is_about_payment()), (word, about_payment));
     }
 }

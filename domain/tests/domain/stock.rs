@@ -14,11 +14,14 @@ fn demand_is_summed_by_sku_and_sorted() {
 }
 
 #[test]
-fn refused_hold_names_each_short_sku() {
+fn hold_of_more_than_is_available_is_refused_as_a_whole() {
     let (rose, pot, fern) = (sku("rose"), sku("pot"), sku("fern"));
-    let demand = Demand::of([(&rose, 3), (&pot, 1), (&fern, 1)]);
-    let refused = hold(&demand, &[level("rose", 5, 3), level("pot", 1, 0)]).expect_err("short");
-    assert_eq!(refused.short, [(fern, 0), (rose, 2)]);
+    let levels = [level("rose", 5, 3), level("pot", 1, 0)];
+    assert!(hold(&Demand::of([(&rose, 2), (&pot, 1)]), &levels).is_some());
+    for (sku, units) in [(&rose, 3), (&pot, 2), (&fern, 1)] {
+        assert_eq!(hold(&Demand::of([(sku, units)]), &levels), None, "{sku}");
+        assert_eq!(hold(&Demand::of([(&rose, 1), (&pot, 1), (sku, units)]), &levels), None, "{sku}");
+    }
 }
 
 #[test]
@@ -27,7 +30,7 @@ fn taken_units_leave_the_shelf_and_released_units_stay() {
     let demand = Demand::of([(&rose, 3), (&pot, 1)]);
     // In the order of the demand. Levels without demand are left out.
     let levels = [level("rose", 10, 5), level("fern", 7, 7), level("pot", 4, 1)];
-    assert_eq!(hold(&demand, &levels), Ok(vec![level("pot", 4, 2), level("rose", 10, 8)]));
+    assert_eq!(hold(&demand, &levels), Some(vec![level("pot", 4, 2), level("rose", 10, 8)]));
     assert_eq!(take(&demand, &levels), [level("pot", 3, 0), level("rose", 7, 2)]);
     assert_eq!(release(&demand, &levels), [level("pot", 4, 0), level("rose", 10, 2)]);
 }
@@ -42,7 +45,7 @@ proptest! {
             shelf.iter().enumerate().map(|(n, (on, held))| level(&format!("s{n}"), *on, (*held).min(*on))).collect();
         let names: Vec<Sku> = wanted.iter().map(|(n, _)| sku(&format!("s{n}"))).collect();
         let demand = Demand::of(names.iter().zip(wanted.iter().map(|(_, units)| *units)));
-        if let Ok(held) = hold(&demand, &levels) {
+        if let Some(held) = hold(&demand, &levels) {
             for level in &held {
                 prop_assert!(0 <= level.held && level.held <= level.on_hand);
             }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::CheckoutId;
-use domain::context::{Caller, Platform, PlatformId, RequestContext, RequestId, Stopwatch, Timings, TraceContext};
+use domain::context::{
+    Caller, Platform, PlatformId, RequestContext, RequestId, Stopwatch, TimeSum, Timings, TraceContext,
+};
 use domain::customer::{Address, DestinationId, Email};
 use domain::fault::{Fault, FaultKind};
 use domain::fulfillment::{FreeShipping, OptionId, ServiceLevel, ShippingRate};
@@ -46,18 +48,13 @@ fn timings_add_up_over_all_clones_of_a_context() {
     let (ctx, watch) = (context(), Stopwatch::start());
     while watch.elapsed() < Duration::from_micros(20) {}
     assert!(watch.elapsed_us() >= 20);
-    type Add = fn(&Timings, Stopwatch);
-    type Sum = fn(&Timings) -> u64;
-    let all: [(Add, Sum); 3] = [
-        (Timings::add_connection_wait, Timings::connection_wait_us),
-        (Timings::add_storage, Timings::storage_us),
-        (Timings::add_gateway, Timings::gateway_us),
-    ];
-    for (add, sum) in all {
-        assert_eq!(sum(ctx.timings()), 0);
-        add(ctx.timings(), watch);
-        add(ctx.clone().timings(), watch);
-        assert!(sum(ctx.timings()) >= 40, "{}", sum(ctx.timings()));
+    let sums: [fn(&Timings) -> &TimeSum; 3] =
+        [|timings| &timings.connection_wait, |timings| &timings.storage, |timings| &timings.gateway];
+    for sum in sums {
+        assert_eq!(sum(ctx.timings()).microseconds(), 0);
+        sum(ctx.timings()).add(watch);
+        sum(ctx.clone().timings()).add(watch);
+        assert!(sum(ctx.timings()).microseconds() >= 40);
     }
 }
 
@@ -240,13 +237,10 @@ fn rows_of_a_batch_are_those_of_all_its_tables() {
 }
 
 #[test]
-fn unknown_currency_and_price_out_of_range_are_refused() {
+fn unknown_currency_is_refused() {
     for code in ["", "usd", "US", "ABC", "USDX"] {
         assert!(Currency::parse(code).is_err(), "{code:?}");
     }
-    assert!(Amount::price(-1).is_err());
-    assert!(Amount::price(Amount::MAX_PRICE + 1).is_err());
-    assert!(Amount::price(0).is_ok());
 }
 
 #[test]

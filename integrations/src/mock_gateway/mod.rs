@@ -267,7 +267,7 @@ async fn call(
     ctx.check(operation)?;
     let watch = Stopwatch::start();
     let answer = in_time(ctx, operation, when_late, work).await;
-    ctx.timings().add_gateway(watch);
+    ctx.timings().gateway.add(watch);
     match &answer {
         Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
             "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),

@@ -301,7 +301,7 @@ impl HttpPaymentGateway {
     ) -> Result<Answer<T>, Fault> {
         let watch = Stopwatch::start();
         let outcome = self.outbound.send(ctx, call).await;
-        ctx.timings().add_gateway(watch);
+        ctx.timings().gateway.add(watch);
         asked.read(ctx, outcome)
     }
 }

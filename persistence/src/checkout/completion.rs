@@ -50,7 +50,7 @@ pub(super) fn begin(
     let demand = demand_of(&checkout.details.lines);
     // Read without a lock, so that buyers who come too late for the last unit delay no others.
     let levels = stock::read(tx, &demand)?;
-    if hold(&demand, &levels).is_err() {
+    if hold(&demand, &levels).is_none() {
         let version = checkout.version;
         return Ok(answer_short(tx, begin, checkout, &levels, version)?);
     }
@@ -71,12 +71,12 @@ pub(super) fn begin(
 
     let levels = stock::lock_again(tx, &demand, levels)?;
     match hold(&demand, &levels) {
-        Ok(held) => {
+        Some(held) => {
             stock::write(tx, &held)?;
             Ok(Begun::Claimed { checkout: completing, attempt })
         }
         // Another buyer was faster.
-        Err(_) => {
+        None => {
             payment::discard(tx, &attempt.id)?;
             Ok(answer_short(tx, begin, checkout, &levels, completing.version)?)
         }

@@ -352,7 +352,7 @@ impl Database {
             }
             () = ctx.cancellation().cancelled() => Err(Fault::new(FaultKind::Cancelled, operation.name)),
         };
-        ctx.timings().add_connection_wait(watch);
+        ctx.timings().connection_wait.add(watch);
         permit
     }
 

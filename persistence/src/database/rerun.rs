@@ -36,14 +36,14 @@ impl Database {
     ) -> Result<T, E> {
         let waiting = Stopwatch::start();
         let taken = self.connection(ctx, operation, shed);
-        ctx.timings().add_connection_wait(waiting);
+        ctx.timings().connection_wait.add(waiting);
         let conn = taken?;
         let watch = Stopwatch::start();
         let outcome = match self.rerun(conn, ctx, operation, stage, work) {
             Err(RunError::Unknown(fault)) => self.resolve(ctx, operation, fault, work),
             outcome => outcome,
         };
-        ctx.timings().add_storage(watch);
+        ctx.timings().storage.add(watch);
         debug!(ctx.log(), "transaction ended"; "op" => operation.name, "committed" => outcome.is_ok(),
             "elapsed_us" => watch.elapsed_us());
         outcome.map_err(RunError::into_error)

@@ -6,7 +6,7 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
 use domain::fault::Failure;
-use domain::import::{Batch, ImportRefusal, StockBelowHeld};
+use domain::import::{Batch, ImportRefusal};
 
 use super::{CHUNK, duplicates};
 use crate::customer::{MAX_BOOK, MAX_IMPORTED};
@@ -200,8 +200,7 @@ pub(super) fn no_stock_below_held(
     for (row, stock) in batch.stock.iter().enumerate() {
         let held = held.get(stock.sku.as_str()).copied().unwrap_or(0);
         if stock.on_hand < held {
-            let refused = StockBelowHeld { row, sku: stock.sku.clone(), held };
-            return Err(refuse(ImportRefusal::StockBelowHeld(refused)));
+            return Err(refuse(ImportRefusal::StockBelowHeld { row, held }));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use checks::Locked;
 use domain::PortFuture;
 use domain::context::RequestContext;
 use domain::fault::Failure;
-use domain::import::{Batch, Import, ImportRefusal, Imported, Progress};
+use domain::import::{Batch, Import, ImportRefusal, Progress};
 
 use crate::database::{Database, Operation, Tx};
 
@@ -33,12 +33,7 @@ impl SqlImport {
 }
 
 impl Import for SqlImport {
-    fn import(
-        &self,
-        ctx: &RequestContext,
-        batch: Batch,
-        progress: Progress,
-    ) -> PortFuture<Imported, Failure<ImportRefusal>> {
+    fn import(&self, ctx: &RequestContext, batch: Batch, progress: Progress) -> PortFuture<(), Failure<ImportRefusal>> {
         let (database, ctx) = (self.database.clone(), ctx.clone());
         Box::pin(async move {
             let rows = batch.rows();
@@ -74,7 +69,7 @@ impl Import for SqlImport {
                 })?;
                 stored += part.batch.rows();
             }
-            Ok(Imported { rows })
+            Ok(())
         })
     }
 

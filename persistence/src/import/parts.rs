@@ -45,9 +45,8 @@ impl Part {
         Failure::Refused(match refusal {
             ImportRefusal::UnknownProduct(row) => ImportRefusal::UnknownProduct(self.stock + row),
             ImportRefusal::UnknownCustomer(row) => ImportRefusal::UnknownCustomer(self.addresses + row),
-            ImportRefusal::StockBelowHeld(mut below) => {
-                below.row += self.stock;
-                ImportRefusal::StockBelowHeld(below)
+            ImportRefusal::StockBelowHeld { row, held } => {
+                ImportRefusal::StockBelowHeld { row: self.stock + row, held }
             }
             other => other,
         })

@@ -25,7 +25,7 @@ pub(super) fn message(message: &Message) -> MessageDto {
     };
     MessageDto {
         kind,
-        code: message.code.as_str(),
+        code: message.code.into_str(),
         content: message.content.clone(),
         severity,
         path: message.subject.map(path),

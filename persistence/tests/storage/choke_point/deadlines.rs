@@ -67,7 +67,7 @@ async fn caller_that_leaves_ends_the_wait_for_a_lock(place: Place) {
     let completing = shop.checkouts.begin_completion(&ctx, begin(&id, "k2"));
     let leaving = async {
         // Opening the first connection takes time, and nothing else before the lock does.
-        until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
+        until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
         ctx.cancellation().cancel();
     };
     let watch = Stopwatch::start();

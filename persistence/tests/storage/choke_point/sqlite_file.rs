@@ -62,7 +62,7 @@ async fn write_that_reads_first_waits_for_the_writer_before_it(place: Place) {
     let ctx = task();
     let settling = shop.checkouts.settle(&ctx, settlement(&attempt, PaymentOutcome::Confirmed));
     let writing = async {
-        until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
+        until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
         // The write succeeds at any stage; the pause gives a wrong one the time to read.
         let watch = Stopwatch::start();
         until("a moment has passed", || watch.elapsed() > Duration::from_millis(100)).await;

@@ -9,12 +9,12 @@ use domain::context::{PlatformId, Stopwatch};
 use domain::customer::{Address, DestinationId};
 use domain::fault::Failure;
 use domain::fulfillment::{OptionId, ServiceLevel, ShippingRate};
-use domain::import::{Batch, Import, ImportRefusal, Imported, ImportedAddress, StockBelowHeld};
+use domain::import::{Batch, Import, ImportRefusal, ImportedAddress};
 use domain::money::Amount;
 use domain::payment::PaymentOutcome;
 
 use crate::kit::data::{
-    about, address, alice, catalogue, create, new_checkout, noon, product, request, rich_request, sku, stock, task, usd,
+    about, address, alice, catalogue, create, new_checkout, noon, product, request, rich_request, stock, task, usd,
 };
 use crate::kit::{Place, Shop};
 use crate::on_both_engines;
@@ -33,7 +33,7 @@ on_both_engines!(
     a_large_import_is_refused_before_anything_is_stored,
 );
 
-pub async fn import(shop: &Shop, batch: Batch) -> Result<Imported, Failure<ImportRefusal>> {
+pub async fn import(shop: &Shop, batch: Batch) -> Result<(), Failure<ImportRefusal>> {
     shop.import.import(&task(), batch, Arc::new(|_| ())).await
 }
 
@@ -42,7 +42,7 @@ async fn an_import_fills_an_empty_shop(place: Place) {
     shop.database.migrate().expect("a schema");
     assert!(shop.import.is_empty(&task()).await.expect("asked"));
     let batch = catalogue();
-    assert_eq!(import(&shop, batch.clone()).await.expect("imported").rows, batch.rows());
+    import(&shop, batch.clone()).await.expect("imported");
     assert!(!shop.import.is_empty(&task()).await.expect("asked"));
     shop.opened(&[("song", 1)], "k1").await;
 }
@@ -104,11 +104,7 @@ async fn stock_below_held_is_refused_and_nothing_changes(place: Place) {
         ..Batch::empty(usd())
     };
     let refused = import(&shop, batch).await.expect_err("refused");
-    let expected = StockBelowHeld { row: 1, sku: sku("song"), held: 4 };
-    assert!(
-        matches!(&refused, Failure::Refused(ImportRefusal::StockBelowHeld(why)) if *why == expected),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Failure::Refused(ImportRefusal::StockBelowHeld { row: 1, held: 4 })), "{refused:?}");
     assert_eq!(place.raw().state(), before);
 }
 
@@ -159,7 +155,7 @@ async fn fifty_thousand_rows_are_imported(place: Place) {
     };
     assert_eq!(batch.rows(), 50_000);
     let watch = Stopwatch::start();
-    assert_eq!(import(&shop, batch).await.expect("imported").rows, 50_000);
+    import(&shop, batch).await.expect("imported");
     assert!(watch.elapsed() < Duration::from_secs(60), "{:?}", watch.elapsed());
     let mut raw = place.raw();
     assert_eq!(raw.number("SELECT count(*) FROM variant WHERE sku LIKE 'part-%'"), 25_000);
@@ -198,7 +194,7 @@ async fn shop_sells_during_a_large_import(place: Place) {
         unreachable!("purchases are counted without end")
     };
     let (imported, beside) = tokio::join!(shop.import.import(&ctx, batch, progress), buying);
-    assert_eq!(imported.expect("imported").rows, rows);
+    imported.expect("imported");
     assert_eq!(beside, 3, "purchases beside the import");
     assert_eq!(far(), rows);
 }
@@ -347,10 +343,7 @@ mod locked {
         };
         let (imported, ()) = tokio::join!(import(&shop, batch), holding);
         let refused = imported.expect_err("refused");
-        assert!(
-            matches!(&refused, Failure::Refused(ImportRefusal::StockBelowHeld(why)) if why.held == 5),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Failure::Refused(ImportRefusal::StockBelowHeld { held: 5, .. })), "{refused:?}");
         assert_eq!(place.raw().level("song"), (10, 5));
     }
 }

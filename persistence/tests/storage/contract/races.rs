@@ -45,7 +45,7 @@ async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: imp
 
 /// SQLite reports no waits: the second writer is on its way, and gets a moment to do what it must not.
 async fn wait_for_the_file(ctx: &RequestContext) {
-    until("it has a connection", || ctx.timings().connection_wait_us() > 0).await;
+    until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
     let watch = Stopwatch::start();
     until("a moment has passed", || watch.elapsed() > Duration::from_millis(50)).await;
 }
