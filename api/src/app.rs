@@ -152,7 +152,9 @@ impl App {
         let tasks = &config.tasks;
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
-        let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
+        let expiry = CheckoutExpiry { checkouts: checkouts.clone(), clock: clock.clone(), retention };
+        let key_purge = IdempotencyPurge { store: records.clone(), clock: clock.clone() };
+        let outbox_purge = OutboxPurge { store: deliveries.clone(), clock: clock.clone() };
         let deliver = |channel, sender, send_ms, per_endpoint, at_once| {
             let limits = DispatchLimits { send: millis(send_ms), per_endpoint, at_once };
             OutboxDispatcher::new(channel, deliveries.clone(), sender, clock.clone(), limits)
@@ -163,8 +165,8 @@ impl App {
             deliver(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
         let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
-            (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
-            (Arc::new(OutboxPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
+            (Arc::new(key_purge), every(tasks.idempotency_purge_ms)),
+            (Arc::new(outbox_purge), every(tasks.delivery_purge_ms)),
             (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
         ];
         if let Some(sender) = mail {
@@ -172,11 +174,17 @@ impl App {
             let delivery = deliver(Channel::Mail, sender, config.mail.timeout_ms, at_once, at_once);
             duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
         }
-        let reconciler = PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
+        let reconciler = PaymentReconciler {
+            attempts: attempts.clone(),
+            checkouts: checkouts.clone(),
+            gateway: gateway.clone(),
+            clock: clock.clone(),
+        };
         duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
         if let Some(gateway) = &gateway {
-            let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
-            let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
+            let (gateway, clock) = (gateway.clone(), clock.clone());
+            let capture = PaymentCapture { attempts: attempts.clone(), gateway: gateway.clone(), clock: clock.clone() };
+            let refunder = PaymentRefunder { refunds, gateway, clock };
             duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
             duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
@@ -198,7 +206,13 @@ impl App {
             supervisor: supervisor.clone(),
         });
         let shopping = Shopping {
-            complete: CompleteCheckout::new(checkouts.clone(), attempts, gateway, clock.clone(), limits),
+            complete: CompleteCheckout {
+                checkouts: checkouts.clone(),
+                attempts,
+                gateway,
+                clock: clock.clone(),
+                limits,
+            },
             currency: config.shop.currency,
             expires_after,
             checkouts: checkouts.clone(),

@@ -5,10 +5,10 @@
 //! ports.
 
 use std::error::Error;
-use std::fmt;
 
 /// A technical failure: the operation, the kind, and the error that caused it, for the log.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed: {}", kind.as_str())]
 pub struct Fault {
     kind: FaultKind,
     operation: &'static str,
@@ -127,16 +127,4 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         (outer, next) = (cause, cause.source());
     }
     text
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.operation, self.kind.as_str())
-    }
-}
-
-impl Error for Fault {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|error| error as _)
-    }
 }

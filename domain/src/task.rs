@@ -5,7 +5,8 @@
 //! `checkout/expire.rs`, `idempotency/purge.rs`, `outbox/dispatch.rs`, `outbox/purge.rs`, `payment/capture.rs`,
 //! `payment/reconcile.rs` and `payment/refund.rs`.
 
-use crate::PortFuture;
+use std::pin::Pin;
+
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
@@ -16,8 +17,11 @@ pub trait BackgroundTask: Send + Sync {
 
     /// Runs one pass and returns what the pass found. A pass is bounded, ends within the context's deadline, and may
     /// be repeated.
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault>;
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a>;
 }
+
+/// The return type of [`BackgroundTask::pass`]: a future that borrows the task and the context.
+pub type PassFuture<'a> = Pin<Box<dyn Future<Output = Result<Progress, Fault>> + Send + 'a>>;
 
 /// What a pass found, which decides when the next pass runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::schema::stock;
 
 /// The current levels of every SKU in `demand`, without a lock.
 pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
-    let skus = demand.skus().map(|sku| sku.as_str());
+    let skus = demand.keys().map(|sku| sku.as_str());
     let query = stock::table.filter(stock::sku.eq_any(skus)).select((stock::sku, stock::on_hand, stock::held));
     let rows: Vec<(String, i64, i64)> = load!(tx, query)?;
     rows.into_iter().map(level).collect()
@@ -19,7 +19,7 @@ pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
 ///
 /// Locked last before a commit: stock rows are the most contended, and each transaction waits for the one before it.
 pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
-    let skus: Vec<&str> = demand.skus().map(|sku| sku.as_str()).collect();
+    let skus: Vec<&str> = demand.keys().map(|sku| sku.as_str()).collect();
     let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((
         stock::sku,
         stock::on_hand,

@@ -6,4 +6,4 @@
 
 mod model;
 
-pub use model::{Product, ProductId, Sku, Variant};
+pub use model::{ProductId, Sku, Variant};

@@ -40,13 +40,6 @@ impl fmt::Display for Sku {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Product {
-    pub id: ProductId,
-    pub title: String,
-    pub image_url: Option<String>,
-}
-
 /// One sellable form of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {

@@ -72,12 +72,12 @@ const LEASE_MARGIN: Duration = Duration::from_secs(1);
 /// The use case. Its entry point is [`run`](Self::run).
 #[derive(Clone)]
 pub struct CompleteCheckout {
-    checkouts: Arc<dyn CheckoutStore>,
-    attempts: Arc<dyn AttemptStore>,
+    pub checkouts: Arc<dyn CheckoutStore>,
+    pub attempts: Arc<dyn AttemptStore>,
     /// `None` if the shop offers no payment handler. Then only checkouts with nothing to pay can be completed.
-    gateway: Option<Arc<dyn PaymentGateway>>,
-    clock: Arc<dyn Clock>,
-    limits: CompletionLimits,
+    pub gateway: Option<Arc<dyn PaymentGateway>>,
+    pub clock: Arc<dyn Clock>,
+    pub limits: CompletionLimits,
 }
 
 pub struct CompleteCommand {
@@ -89,16 +89,6 @@ pub struct CompleteCommand {
 }
 
 impl CompleteCheckout {
-    pub fn new(
-        checkouts: Arc<dyn CheckoutStore>,
-        attempts: Arc<dyn AttemptStore>,
-        gateway: Option<Arc<dyn PaymentGateway>>,
-        clock: Arc<dyn Clock>,
-        limits: CompletionLimits,
-    ) -> Self {
-        Self { checkouts, attempts, gateway, clock, limits }
-    }
-
     /// Completes a checkout and returns its outcome. If another call with the same key is in progress, waits for its outcome. If
     /// the outcome of the payment is not known, returns the checkout in its current state.
     pub async fn run(
@@ -244,7 +234,7 @@ impl CompleteCheckout {
             return Ok(Charge::Unknown);
         };
         info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.as_str(),
+            "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.into_str(),
             "detail" => outcome.detail());
         if outcome == PaymentOutcome::NotAttempted {
             let fault = Fault::new(FaultKind::Unavailable, "payment.confirm").caused_by("the payment was cancelled");

@@ -1,7 +1,5 @@
 //! Pricing: computes the lines, totals, messages and status of a checkout from a request and the stored facts.
 
-use std::collections::HashMap;
-
 use super::message::{Message, MessageCode, Severity, Subject};
 use super::model::{CheckoutRequest, Details, Line, LineId, RequestedLine, Status};
 use super::totals::Totals;
@@ -138,13 +136,16 @@ fn is_same_buyer(before: &Details, request: &CheckoutRequest) -> bool {
 
 /// The units that the lines demand from the stock.
 pub fn demand_of(lines: &[Line]) -> Demand {
-    Demand::of(lines.iter().map(|line| (&line.sku, i64::from(line.quantity))))
+    let mut demand = Demand::new();
+    for line in lines {
+        *demand.entry(line.sku.clone()).or_default() += i64::from(line.quantity);
+    }
+    demand
 }
 
 /// The messages for the lines that the stock does not cover.
 pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
-    let demand = demand_of(lines);
-    let wanted: HashMap<&Sku, i64> = demand.iter().collect();
+    let wanted = demand_of(lines);
     let short = lines.iter().enumerate().filter_map(|(index, line)| {
         let left = available(stock, &line.sku);
         (wanted[&line.sku] > left).then(|| {

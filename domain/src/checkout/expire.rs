@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ports::CheckoutStore;
-use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture, Progress};
 
 /// Rows per pass: checkouts that the pass cancels, and checkouts that it deletes.
 const BATCH: u32 = 500;
@@ -16,15 +14,10 @@ const BATCH: u32 = 500;
 /// The background task `checkout_expiry`. It never changes a checkout with an unsettled payment attempt, however old the
 /// checkout is.
 pub struct CheckoutExpiry {
-    checkouts: Arc<dyn CheckoutStore>,
-    clock: Arc<dyn Clock>,
-    retention: Duration,
-}
-
-impl CheckoutExpiry {
-    pub fn new(checkouts: Arc<dyn CheckoutStore>, clock: Arc<dyn Clock>, retention: Duration) -> Self {
-        Self { checkouts, clock, retention }
-    }
+    pub checkouts: Arc<dyn CheckoutStore>,
+    pub clock: Arc<dyn Clock>,
+    /// How long a checkout is kept after it ended.
+    pub retention: Duration,
 }
 
 impl BackgroundTask for CheckoutExpiry {
@@ -32,11 +25,10 @@ impl BackgroundTask for CheckoutExpiry {
         "checkout_expiry"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let now = self.clock.now();
-        let expired = self.checkouts.expire(ctx, now, now - self.retention, BATCH);
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
-            let (cancelled, deleted) = expired.await?;
+            let now = self.clock.now();
+            let (cancelled, deleted) = self.checkouts.expire(ctx, now, now - self.retention, BATCH).await?;
             Ok(Progress::of(cancelled + deleted, cancelled.max(deleted) >= BATCH))
         })
     }

@@ -4,25 +4,17 @@ use std::sync::Arc;
 
 use super::model::RETENTION;
 use super::ports::IdempotencyStore;
-use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture, Progress};
 
 /// Rows per pass.
 const BATCH: u32 = 1_000;
 
 /// The background task `idempotency_purge`.
 pub struct IdempotencyPurge {
-    store: Arc<dyn IdempotencyStore>,
-    clock: Arc<dyn Clock>,
-}
-
-impl IdempotencyPurge {
-    pub fn new(store: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
-    }
+    pub store: Arc<dyn IdempotencyStore>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl BackgroundTask for IdempotencyPurge {
@@ -30,8 +22,10 @@ impl BackgroundTask for IdempotencyPurge {
         "idempotency_purge"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let purged = self.store.purge(ctx, self.clock.now() - RETENTION, BATCH);
-        Box::pin(async move { purged.await.map(|count| Progress::of(count, count >= BATCH)) })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(async move {
+            let count = self.store.purge(ctx, self.clock.now() - RETENTION, BATCH).await?;
+            Ok(Progress::of(count, count >= BATCH))
+        })
     }
 }

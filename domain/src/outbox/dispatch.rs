@@ -10,11 +10,10 @@ use super::decide::time_for;
 use super::model::{Channel, EndpointHealth, MessageState, MessageSummary, OutboxMessage};
 use super::permits::{Permit, Permits};
 use super::ports::{ClaimTerms, Finality, OutboxStore, Receipt, Recorded, SendOutcome, Sender, StaleClaim};
-use crate::PortFuture;
 use crate::clock::{Clock, Timestamp};
 use crate::context::{RequestContext, Stopwatch};
 use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture, Progress};
 
 /// The time and concurrency limits of the dispatcher.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,6 @@ const RECORD: Duration = Duration::from_secs(5);
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The background task that sends the messages of one channel.
-#[derive(Clone)]
 pub struct OutboxDispatcher {
     channel: Channel,
     store: Arc<dyn OutboxStore>,
@@ -90,9 +88,8 @@ impl BackgroundTask for OutboxDispatcher {
         self.channel.task()
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.deliver_one(&ctx).await })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(self.deliver_one(ctx))
     }
 }
 

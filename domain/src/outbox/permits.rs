@@ -12,14 +12,11 @@
 //!   proven   |<-                 all                       ->|
 //! ```
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::model::EndpointHealth;
 
-#[derive(Clone)]
-pub(super) struct Permits(Arc<Shared>);
-
-struct Shared {
+pub(super) struct Permits {
     /// The limit for failing endpoints, and the limit for failing and new endpoints together.
     failing: u32,
     unproven: u32,
@@ -36,26 +33,24 @@ impl Permits {
     /// The permits for this many concurrent passes. Each limit is at least one.
     pub(super) fn of(passes: u32) -> Self {
         let (failing, unproven) = ((passes / 4).max(1), (passes / 2).max(1));
-        Self(Arc::new(Shared { failing, unproven, taken: Mutex::default() }))
+        Self { failing, unproven, taken: Mutex::default() }
     }
 
     /// Takes a permit of the least trusted health that has one left. The claim then chooses an endpoint of this health
     /// or a more trusted one, and [`Permit::keep_for`] corrects the permit.
-    pub(super) fn take(&self) -> Permit {
-        let mut taken = self.0.taken();
-        let health = if taken.failing + taken.new >= self.0.unproven {
+    pub(super) fn take(&self) -> Permit<'_> {
+        let mut taken = self.taken();
+        let health = if taken.failing + taken.new >= self.unproven {
             EndpointHealth::Proven
-        } else if taken.failing >= self.0.failing {
+        } else if taken.failing >= self.failing {
             EndpointHealth::New
         } else {
             EndpointHealth::Failing
         };
         taken.change(health, |count| count + 1);
-        Permit { permits: Arc::clone(&self.0), health }
+        Permit { permits: self, health }
     }
-}
 
-impl Shared {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,12 +67,12 @@ impl Taken {
 }
 
 /// A permit for endpoints of one health. It is released when it is dropped.
-pub(super) struct Permit {
-    permits: Arc<Shared>,
+pub(super) struct Permit<'a> {
+    permits: &'a Permits,
     health: EndpointHealth,
 }
 
-impl Permit {
+impl Permit<'_> {
     /// The least trusted health that this permit is valid for.
     pub(super) fn reach(&self) -> EndpointHealth {
         self.health
@@ -92,7 +87,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.permits.taken().change(self.health, |count| count - 1);
     }

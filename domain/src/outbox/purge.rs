@@ -7,11 +7,9 @@ use std::time::Duration;
 use slog::warn;
 
 use super::ports::OutboxStore;
-use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture, Progress};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long delivered messages are kept, so that operators can look them up.
@@ -22,26 +20,9 @@ const DEAD_KEPT: Duration = DAY.saturating_mul(90);
 const BATCH: u32 = 500;
 
 /// The background task `delivery_purge`.
-#[derive(Clone)]
 pub struct OutboxPurge {
-    store: Arc<dyn OutboxStore>,
-    clock: Arc<dyn Clock>,
-}
-
-impl OutboxPurge {
-    pub fn new(store: Arc<dyn OutboxStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
-    }
-
-    async fn purge_once(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let now = self.clock.now();
-        let cleared = self.store.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
-        for (endpoint, given_up) in &cleared.given_up {
-            warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "outbox.purge",
-                "destination" => %endpoint, "given_up" => given_up);
-        }
-        Ok(Progress::of(cleared.total(), cleared.total() >= BATCH))
-    }
+    pub store: Arc<dyn OutboxStore>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl BackgroundTask for OutboxPurge {
@@ -49,8 +30,15 @@ impl BackgroundTask for OutboxPurge {
         "delivery_purge"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.purge_once(&ctx).await })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let purged = self.store.forget(ctx, now - KEPT, now - DEAD_KEPT, BATCH).await?;
+            for (endpoint, given_up) in &purged.given_up {
+                warn!(ctx.log(), "messages given up: their destination is disabled"; "op" => "outbox.purge",
+                    "destination" => %endpoint, "given_up" => given_up);
+            }
+            Ok(Progress::of(purged.total(), purged.total() >= BATCH))
+        })
     }
 }

@@ -16,11 +16,10 @@ use super::model::GatewayState;
 use super::pass::{CLAIMING, batch, for_each};
 use super::ports::{AttemptStore, Held, PaymentGateway};
 use super::record::until_recorded;
-use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture};
 
 /// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
 pub const CAPTURE_BATCH: u32 = batch(&[ONE_CALL, RECORD, RECORD]);
@@ -32,35 +31,18 @@ const WAIT: Duration = Duration::from_secs(60);
 /// The wait after a declined capture. A later capture may succeed, until the gateway releases the amount.
 const WAIT_DECLINED: Duration = Duration::from_secs(60 * 60);
 
-/// What one pass did with one authorized payment.
-enum Ended {
-    Recorded,
-    Declined,
-}
-
 /// The background task `payment_capture`.
-#[derive(Clone)]
 pub struct PaymentCapture {
-    attempts: Arc<dyn AttemptStore>,
-    gateway: Arc<dyn PaymentGateway>,
-    clock: Arc<dyn Clock>,
+    pub attempts: Arc<dyn AttemptStore>,
+    pub gateway: Arc<dyn PaymentGateway>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl PaymentCapture {
-    pub fn new(attempts: Arc<dyn AttemptStore>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
-        Self { attempts, gateway, clock }
-    }
-
-    async fn capture_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let due =
-            self.attempts.claim_authorized(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, CAPTURE_BATCH).await?;
-        for_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
-    }
-
     async fn end_or_postpone(&self, ctx: &RequestContext, held: Held) -> Result<(), Fault> {
-        let wait = match self.end(&ctx.at_most(ONE_CALL), &held).await {
-            Ok(Ended::Recorded) => return Ok(()),
-            Ok(Ended::Declined) => WAIT_DECLINED,
+        let wait = match self.capture_or_cancel(&ctx.at_most(ONE_CALL), &held).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(wait)) => wait,
             Err(fault) => {
                 warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
                     "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
@@ -71,8 +53,9 @@ impl PaymentCapture {
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &held.attempt, at)).await
     }
 
-    /// Captures the amount if the order still wants units, cancels the payment if not, and records the result.
-    async fn end(&self, ctx: &RequestContext, held: &Held) -> Result<Ended, Fault> {
+    /// Captures the amount if the order still wants units, cancels the payment if not, and records the result. If the
+    /// gateway declines the capture, records nothing and returns the wait until the next attempt.
+    async fn capture_or_cancel(&self, ctx: &RequestContext, held: &Held) -> Result<Option<Duration>, Fault> {
         let Held { attempt, wanted } = held;
         let missing = || Fault::internal("payment.capture", "it is held, but its reference was never stored");
         let reference = attempt.reference.as_ref().ok_or_else(missing)?;
@@ -90,7 +73,7 @@ impl PaymentCapture {
                 error!(log, "gateway declines to capture: the order is not paid";
                     "error_code" => "payment.capture_declined", "detail" => &decline.detail);
                 if self.clock.now() - attempt.created_at < HELD_FOR {
-                    return Ok(Ended::Declined);
+                    return Ok(Some(WAIT_DECLINED));
                 }
                 false
             }
@@ -106,7 +89,7 @@ impl PaymentCapture {
         }
         let ctx = ctx.must_finish(RECORD);
         let record = || self.attempts.record_captured(&ctx, attempt.id.clone(), captured);
-        until_recorded(&ctx, &*self.clock, record).await.map(|()| Ended::Recorded)
+        until_recorded(&ctx, &*self.clock, record).await.map(|()| None)
     }
 }
 
@@ -115,8 +98,11 @@ impl BackgroundTask for PaymentCapture {
         "payment_capture"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.capture_due(&ctx).await })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(async move {
+            let (claiming, now) = (ctx.at_most(CLAIMING), self.clock.now());
+            let due = self.attempts.claim_authorized(&claiming, now, LEASE, CAPTURE_BATCH).await?;
+            for_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
+        })
     }
 }

@@ -60,11 +60,6 @@ impl AttemptState {
     pub fn is_settled(self) -> bool {
         !matches!(self, Self::Opened | Self::Unknown)
     }
-
-    /// Whether an order was placed for this attempt.
-    pub fn placed_an_order(self) -> bool {
-        matches!(self, Self::Authorized | Self::Confirmed | Self::Released)
-    }
 }
 
 /// The id of a payment handler that the shop offers.
@@ -118,7 +113,8 @@ pub struct PaymentChoice {
 }
 
 /// The final outcome of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum PaymentOutcome {
     Confirmed,
     /// The amount is authorized; the first shipment captures it.
@@ -188,17 +184,6 @@ impl From<&str> for Decline {
 }
 
 impl PaymentOutcome {
-    /// The stable name in logs.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Authorized => "authorized",
-            Self::Declined(_) => "declined",
-            Self::ActionRequired => "action_required",
-            Self::NotAttempted => "not_attempted",
-        }
-    }
-
     /// The detail of a decline, for the log.
     pub fn detail(&self) -> Option<&str> {
         match self {

@@ -14,12 +14,11 @@ use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
 use super::pass::{CLAIMING, KEY_TRUSTED, LONGEST_PASS, batch, for_each};
 use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
-use crate::PortFuture;
 use crate::checkout::{CheckoutStore, Settlement};
 use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture};
 
 /// Attempts per pass. Each one has time for its gateway calls, one settlement, and one postponement.
 pub const RECONCILE_BATCH: u32 = batch(&[ONE_ATTEMPT, SETTLE, POSTPONE]);
@@ -38,37 +37,22 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
 /// The background task `payment_reconciler`.
-#[derive(Clone)]
 pub struct PaymentReconciler {
-    attempts: Arc<dyn AttemptStore>,
-    checkouts: Arc<dyn CheckoutStore>,
+    pub attempts: Arc<dyn AttemptStore>,
+    pub checkouts: Arc<dyn CheckoutStore>,
     /// `None` if the shop offers no payment handler. Then all attempts are of checkouts that cost nothing.
-    gateway: Option<Arc<dyn PaymentGateway>>,
-    clock: Arc<dyn Clock>,
+    pub gateway: Option<Arc<dyn PaymentGateway>>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl PaymentReconciler {
-    pub fn new(
-        attempts: Arc<dyn AttemptStore>,
-        checkouts: Arc<dyn CheckoutStore>,
-        gateway: Option<Arc<dyn PaymentGateway>>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { attempts, checkouts, gateway, clock }
-    }
-
-    async fn reconcile_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let now = self.clock.now();
-        let due = self.attempts.claim_due(&ctx.at_most(CLAIMING), now, CLAIM, RECONCILE_BATCH).await?;
-        for_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
-    }
-
     async fn reconcile_or_postpone(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<(), Fault> {
         let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &mut attempt).await else { return Ok(()) };
         warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
             "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
             "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(), "error" => fault.chain());
-        let (ctx, at) = (ctx.must_finish(POSTPONE), self.clock.now() + wait_after(attempt.checks));
+        let wait = backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, attempt.checks.saturating_sub(1));
+        let (ctx, at) = (ctx.must_finish(POSTPONE), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &attempt, at)).await
     }
 
@@ -77,7 +61,7 @@ impl PaymentReconciler {
     async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
         let outcome = self.find_out(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.as_str(),
+            "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.into_str(),
             "detail" => outcome.detail());
         let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
         let ctx = ctx.must_finish(SETTLE);
@@ -153,18 +137,16 @@ impl BackgroundTask for PaymentReconciler {
         "payment_reconciler"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.reconcile_due(&ctx).await })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(async move {
+            let (claiming, now) = (ctx.at_most(CLAIMING), self.clock.now());
+            let due = self.attempts.claim_due(&claiming, now, CLAIM, RECONCILE_BATCH).await?;
+            for_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
+        })
     }
 }
 
 /// The gateway's reference of the payment, if it is stored.
 fn reference_of(attempt: &Attempt) -> Option<&str> {
     attempt.reference.as_ref().map(|reference| reference.0.as_str())
-}
-
-/// The wait after check number `checks`.
-fn wait_after(checks: u32) -> Duration {
-    backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, checks.saturating_sub(1))
 }

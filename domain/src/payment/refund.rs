@@ -10,11 +10,10 @@ use super::model::{Refund, RefundState};
 use super::pass::{CLAIMING, KEY_TRUSTED, batch, for_each};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
-use crate::PortFuture;
 use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::fault::Fault;
-use crate::task::{BackgroundTask, Progress};
+use crate::task::{BackgroundTask, PassFuture};
 
 /// Refunds per pass.
 pub const REFUND_BATCH: u32 = batch(&[ONE_CALL, RECORD]);
@@ -28,24 +27,14 @@ const WAIT: Duration = Duration::from_secs(60);
 /// The wait while the gateway has not finished a refund. No refund is due later than this from now.
 pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 
-/// The background task that requests recorded refunds from the gateway.
-#[derive(Clone)]
+/// The background task `payment_refunder`.
 pub struct PaymentRefunder {
-    refunds: Arc<dyn RefundStore>,
-    gateway: Arc<dyn PaymentGateway>,
-    clock: Arc<dyn Clock>,
+    pub refunds: Arc<dyn RefundStore>,
+    pub gateway: Arc<dyn PaymentGateway>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl PaymentRefunder {
-    pub fn new(refunds: Arc<dyn RefundStore>, gateway: Arc<dyn PaymentGateway>, clock: Arc<dyn Clock>) -> Self {
-        Self { refunds, gateway, clock }
-    }
-
-    async fn refund_due(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
-        for_each(due, REFUND_BATCH, |refund| self.ask_and_record(ctx, refund)).await
-    }
-
     async fn ask_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
         let (state, wait) = self.ask(ctx, &refund).await;
         let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
@@ -93,8 +82,10 @@ impl BackgroundTask for PaymentRefunder {
         "payment_refunder"
     }
 
-    fn pass(&self, ctx: &RequestContext) -> PortFuture<Progress, Fault> {
-        let (this, ctx) = (self.clone(), ctx.clone());
-        Box::pin(async move { this.refund_due(&ctx).await })
+    fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
+        Box::pin(async move {
+            let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
+            for_each(due, REFUND_BATCH, |refund| self.ask_and_record(ctx, refund)).await
+        })
     }
 }

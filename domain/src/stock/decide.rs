@@ -7,7 +7,7 @@ use crate::catalog::Sku;
 /// are demanded of a SKU; a SKU that was never stocked has none.
 pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Option<Vec<StockLevel>> {
     let mut wanted = demand.iter();
-    let is_covered = wanted.all(|(sku, units)| units <= find(levels, sku).map_or(0, StockLevel::available));
+    let is_covered = wanted.all(|(sku, units)| *units <= find(levels, sku).map_or(0, StockLevel::available));
     is_covered.then(|| shift(demand, levels, |level, units| level.held += units))
 }
 
@@ -29,7 +29,7 @@ fn shift(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel
         .iter()
         .filter_map(|(sku, units)| {
             let mut level = find(levels, sku)?.clone();
-            change(&mut level, units);
+            change(&mut level, *units);
             Some(level)
         })
         .collect()

@@ -43,7 +43,13 @@ impl Completion {
             gateway_call: Duration::from_secs(4),
         };
         let ports = Ports::of(self.world);
-        let use_case = CompleteCheckout::new(ports.clone(), ports.clone(), Some(ports.clone()), ports.clone(), limits);
+        let use_case = CompleteCheckout {
+            checkouts: ports.clone(),
+            attempts: ports.clone(),
+            gateway: Some(ports.clone()),
+            clock: ports.clone(),
+            limits,
+        };
         let notified = Arc::new(Mutex::new(false));
         let command = CompleteCommand {
             claim: KeyClaim {

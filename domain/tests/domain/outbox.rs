@@ -164,7 +164,7 @@ async fn purge_keeps_ended_messages_for_a_week_and_dead_letters_for_ninety_days(
         let purged = Purged { forgotten, given_up };
         let ports = OutboxPorts { purged, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
         let ports = Arc::new(ports);
-        let (progress, lines) = pass(&OutboxPurge::new(ports.clone(), Arc::new(Ports::default()))).await;
+        let (progress, lines) = pass(&OutboxPurge { store: ports.clone(), clock: Arc::new(Ports::default()) }).await;
         assert_eq!((progress, lines.len()), (expected, endpoints));
         let purges = ports.purges.lock().expect("not poisoned");
         assert_eq!(*purges, [(datetime!(2026-11-15 12:00 UTC), datetime!(2026-08-24 12:00 UTC))]);

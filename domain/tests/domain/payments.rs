@@ -19,10 +19,18 @@ fn held(wanted: bool) -> Held {
 
 type MakeTask = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
 
-const CAPTURE: MakeTask = |ports| Box::new(PaymentCapture::new(ports.clone(), ports.clone(), ports));
-const REFUND: MakeTask = |ports| Box::new(PaymentRefunder::new(ports.clone(), ports.clone(), ports));
-const RECONCILE: MakeTask =
-    |ports| Box::new(PaymentReconciler::new(ports.clone(), ports.clone(), Some(ports.clone()), ports));
+const CAPTURE: MakeTask =
+    |ports| Box::new(PaymentCapture { attempts: ports.clone(), gateway: ports.clone(), clock: ports });
+const REFUND: MakeTask =
+    |ports| Box::new(PaymentRefunder { refunds: ports.clone(), gateway: ports.clone(), clock: ports });
+const RECONCILE: MakeTask = |ports| {
+    Box::new(PaymentReconciler {
+        attempts: ports.clone(),
+        checkouts: ports.clone(),
+        gateway: Some(ports.clone()),
+        clock: ports,
+    })
+};
 
 /// The result of one pass of a task, the calls of its ports, and its log lines.
 async fn logged_pass(make: MakeTask, world: World) -> (Result<Progress, Fault>, Vec<String>, Vec<String>) {

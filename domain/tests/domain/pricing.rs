@@ -305,7 +305,7 @@ fn shortage_message_names_the_available_units_and_counts_all_lines() {
     let (details, _) = priced(&request(&[("song", 2), ("song", 1), ("card", 3)]), None);
     assert_eq!(shortages(&details.lines, &facts().stock), []);
     let demand: Vec<(String, i64)> =
-        demand_of(&details.lines).iter().map(|(sku, units)| (sku.to_string(), units)).collect();
+        demand_of(&details.lines).into_iter().map(|(sku, units)| (sku.to_string(), units)).collect();
     assert_eq!(demand, [("card".to_owned(), 3), ("song".to_owned(), 3)]);
     let level = |on_hand, held| vec![level("song", on_hand, held)];
     for (stock, expected) in [

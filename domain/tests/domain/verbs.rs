@@ -32,7 +32,7 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
         ((500, 499), Progress::More(999)),
     ] {
         let ports = Ports::of(World { expired, ..World::default() });
-        let task = CheckoutExpiry::new(ports.clone(), ports.clone(), day);
+        let task = CheckoutExpiry { checkouts: ports.clone(), clock: ports.clone(), retention: day };
         assert_eq!(task.pass(&context(day)).await.expect("a pass"), expected, "{expired:?}");
         assert_eq!(ports.calls(), ["expire 0 -86400 500"]);
         assert_eq!(task.name(), "checkout_expiry");
@@ -41,7 +41,7 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
         [(0, Progress::Idle), (1, Progress::Done(1)), (999, Progress::Done(999)), (1_000, Progress::More(1_000))]
     {
         let ports = Ports::of(World { purged, ..World::default() });
-        let task = IdempotencyPurge::new(ports.clone(), ports.clone());
+        let task = IdempotencyPurge { store: ports.clone(), clock: ports.clone() };
         assert_eq!(task.pass(&context(day)).await.expect("a pass"), expected, "{purged}");
         assert_eq!(ports.calls(), [format!("purge -{} 1000", RETENTION.as_secs())]);
         assert_eq!(task.name(), "idempotency_purge");

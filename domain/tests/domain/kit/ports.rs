@@ -189,7 +189,7 @@ impl CheckoutStore for Ports {
             },
             _ => Outcome::Declined(of_status(Status::ReadyForComplete)),
         };
-        self.store(ctx, "settle", format!("settle {}", settlement.outcome.as_str()), outcome)
+        self.store(ctx, "settle", format!("settle {}", settlement.outcome.into_str()), outcome)
     }
     fn completion(
         &self,
