@@ -122,8 +122,6 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
             let content = "It is not known whether this happened; repeat it with the same idempotency key to find out";
             unavailable(kind.as_str(), content).retry_after(2)
         }
-        FaultKind::Internal => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "The shop made a mistake")
-        }
+        FaultKind::Internal => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "Internal error"),
     }
 }

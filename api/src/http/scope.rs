@@ -257,7 +257,7 @@ impl AccessLine {
 
     /// The answer to a request whose routing ended without one.
     fn failed(&mut self, problem: Option<Problem>) -> Error {
-        let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The shop made a mistake");
+        let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
         let problem = problem.unwrap_or_else(internal);
         self.status = Some(problem.status);
         let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
