@@ -57,7 +57,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Whether the fault is transient: the same write may succeed moments later without an intervention.
-    pub const fn is_passing(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         match self {
             Self::Unavailable | Self::Contention | Self::OutcomeUnknown => true,
             Self::DeadlineExceeded | Self::Cancelled | Self::StorageFull | Self::Internal => false,

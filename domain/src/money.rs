@@ -86,8 +86,8 @@ impl Currency {
     pub const USD: Self = Self(iso_currency::Currency::USD);
 
     /// Parses the three-letter code in capital letters.
-    pub fn parse(code: &str) -> Result<Self, CurrencyError> {
-        iso_currency::Currency::from_code(code).map(Self).ok_or_else(|| CurrencyError(code.chars().take(16).collect()))
+    pub fn parse(code: &str) -> Option<Self> {
+        iso_currency::Currency::from_code(code).map(Self)
     }
 
     pub fn code(&self) -> &'static str {
@@ -122,13 +122,12 @@ impl Serialize for Currency {
 }
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        let code = String::deserialize(deserializer)?;
+        let shown: String = code.chars().take(16).collect();
+        let unknown = || serde::de::Error::custom(format!("{shown:?} is not an ISO 4217 currency code"));
+        Self::parse(&code).ok_or_else(unknown)
     }
 }
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an ISO 4217 currency code")]
-pub struct CurrencyError(String);
 
 /// An amount with its currency, for places that do not know the currency: the payment gateway and pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

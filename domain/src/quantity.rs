@@ -11,13 +11,6 @@ impl Quantity {
     /// The highest quantity of one line. The limit keeps each total within 64 bits.
     pub const MAX: u32 = 10_000;
 
-    pub fn parse(units: i64) -> Result<Self, QuantityError> {
-        match u32::try_from(units) {
-            Ok(units @ 1..=Self::MAX) => Ok(Self(units)),
-            _ => Err(QuantityError(units)),
-        }
-    }
-
     pub fn get(self) -> u32 {
         self.0
     }
@@ -26,7 +19,10 @@ impl Quantity {
 impl TryFrom<i64> for Quantity {
     type Error = QuantityError;
     fn try_from(units: i64) -> Result<Self, QuantityError> {
-        Self::parse(units)
+        match u32::try_from(units) {
+            Ok(units @ 1..=Self::MAX) => Ok(Self(units)),
+            _ => Err(QuantityError(units)),
+        }
     }
 }
 impl From<Quantity> for i64 {

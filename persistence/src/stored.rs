@@ -52,7 +52,7 @@ pub(crate) fn word<E: FromStr>(text: &str) -> Result<E, Error> {
 }
 
 pub(crate) fn currency(code: &str) -> Result<Currency, Error> {
-    Currency::parse(code).map_err(|error| malformed(error.to_string()))
+    Currency::parse(code).ok_or_else(|| malformed(format!("{code:?} is not an ISO 4217 currency code")))
 }
 
 /// The format of the documents that this program stores. Every change of their shape increases it. For each format

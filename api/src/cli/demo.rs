@@ -164,7 +164,7 @@ fn without_order(checkout: &Value) -> String {
 }
 
 fn print_totals(checkout: &Value) {
-    let Ok(currency) = Currency::parse(checkout["currency"].as_str().unwrap_or_default()) else { return };
+    let Some(currency) = Currency::parse(checkout["currency"].as_str().unwrap_or_default()) else { return };
     for total in checkout["totals"].as_array().into_iter().flatten() {
         let amount = Amount::new(total["amount"].as_i64().unwrap_or(0));
         say!(

@@ -1,9 +1,10 @@
-//! Completes a checkout: a saga of two transactions around one charge. It guarantees that no charge is left without an
-//! order.
+//! Completes a checkout: a saga of two transactions around one charge. Each charge gets its order.
 //!
-//! 1. `checkout.begin_completion`, transaction 1: claims the idempotency key, holds the stock, records the payment attempt.
-//!    **Its commit is the point of no return.** A caller without enough time is refused before it; nothing has happened.
-//! 2. The gateway: opens the payment, stores its reference, confirms the payment. No database connection is held meanwhile.
+//! 1. `checkout.begin_completion`, transaction 1: claims the idempotency key, holds the stock, records the payment
+//!    attempt. **Its commit is the point of no return.** A caller without enough time is refused before it; then nothing
+//!    has happened.
+//! 2. The gateway: opens the payment, stores its reference, confirms the payment. No database connection is held
+//!    meanwhile.
 //! 3. `checkout.settle`, transaction 2: places the order and takes the stock, or releases the stock.
 //!
 //! Steps 2 and 3 belong to the process and not to the caller: a passed deadline or a disconnect ends only the caller's
@@ -19,6 +20,7 @@ use slog::{error, info, warn};
 
 use super::model::Checkout;
 use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement};
+use crate::PortFuture;
 use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
@@ -46,23 +48,6 @@ pub struct CompletionLimits {
     pub gateway_call: Duration,
 }
 
-/// The credential to charge, and the gateway that charges it.
-struct PaymentMeans {
-    gateway: Arc<dyn PaymentGateway>,
-    credential: Credential,
-}
-
-/// The result of the steps after the point of no return.
-#[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
-enum Charge {
-    /// The outcome is known and recorded.
-    Settled(Outcome),
-    /// The payment was not made. The stock and the idempotency key are released.
-    NotAttempted(Fault),
-    /// The gateway's answer was lost, and this is recorded.
-    Unknown,
-}
-
 /// The backoff between two polls while another call works on the same key.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -80,6 +65,7 @@ pub struct CompleteCheckout {
     pub limits: CompletionLimits,
 }
 
+/// The input of [`CompleteCheckout::run`].
 pub struct CompleteCommand {
     pub claim: KeyClaim,
     pub id: CheckoutId,
@@ -88,9 +74,12 @@ pub struct CompleteCommand {
     pub on_point_of_no_return: OnPointOfNoReturn,
 }
 
+/// The credential to charge, and the gateway that charges it.
+type Payer = (Arc<dyn PaymentGateway>, Credential);
+
 impl CompleteCheckout {
-    /// Completes a checkout and returns its outcome. If another call with the same key is in progress, waits for its outcome. If
-    /// the outcome of the payment is not known, returns the checkout in its current state.
+    /// Completes a checkout and returns its outcome. If another call with the same key is in progress, waits for the
+    /// outcome of that call. If the outcome of the payment is not known, returns the checkout in its current state.
     pub async fn run(
         &self,
         ctx: &RequestContext,
@@ -99,10 +88,10 @@ impl CompleteCheckout {
         if ctx.deadline().remaining() < self.limits.minimum {
             return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into());
         }
-        let means = match &command.choice {
+        let payer = match &command.choice {
             None => None,
-            Some(choice) => match self.means(ctx, choice).await? {
-                Some(means) => Some(means),
+            Some(choice) => match self.find_payer(ctx, choice).await? {
+                Some(payer) => Some(payer),
                 // An earlier outcome is replayed, even if the instrument is no longer on file.
                 None => {
                     return match self.checkouts.completion(ctx, command.claim, command.id).await? {
@@ -114,7 +103,6 @@ impl CompleteCheckout {
         };
         let instrument = command.choice.map(|choice| choice.instrument);
 
-        let mut on_point_of_no_return = Some(command.on_point_of_no_return);
         loop {
             let now = self.clock.now();
             let begin = Begin {
@@ -124,164 +112,36 @@ impl CompleteCheckout {
                 instrument: instrument.clone(),
                 owned_for: self.limits.grace + LEASE_MARGIN,
             };
-            return match self.checkouts.begin_completion(ctx, begin).await? {
+            match self.checkouts.begin_completion(ctx, begin).await? {
                 Begun::Claimed { checkout, attempt } => {
-                    if let Some(on_point_of_no_return) = on_point_of_no_return.take() {
-                        on_point_of_no_return(&checkout);
-                    }
-                    self.finish(ctx, means.as_ref(), checkout, &attempt).await
+                    (command.on_point_of_no_return)(&checkout);
+                    let ctx = ctx.must_finish(self.limits.grace);
+                    return Owner { use_case: self, ctx, payer, attempt }.finish(checkout).await;
                 }
-                Begun::Answered(answer) => Ok(answer),
-                Begun::Unknown(checkout) => Ok(current_state(checkout)),
-                Begun::InProgress | Begun::Free => match self.wait_for_owner(ctx, &command.claim, &command.id).await? {
-                    Some(answer) => Ok(answer),
-                    None => continue,
-                },
-            };
+                Begun::Answered(answer) => return Ok(answer),
+                Begun::Unknown(checkout) => return Ok(current_state(checkout)),
+                Begun::InProgress | Begun::Free => {
+                    if let Some(answer) = self.wait_for_owner(ctx, &command.claim, &command.id).await? {
+                        return Ok(answer);
+                    }
+                }
+            }
         }
     }
 
     /// Finds the credential to charge. `None` if the instrument has no credential and none is on file.
-    async fn means(
+    async fn find_payer(
         &self,
         ctx: &RequestContext,
         choice: &PaymentChoice,
-    ) -> Result<Option<PaymentMeans>, Failure<CheckoutRefusal>> {
+    ) -> Result<Option<Payer>, Failure<CheckoutRefusal>> {
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
         let credential = match &choice.credential {
             Some(credential) => Some(credential.clone()),
             None => gateway.on_file(ctx, choice).await?,
         };
-        Ok(credential.map(|credential| PaymentMeans { gateway, credential }))
-    }
-
-    /// Runs the steps after the point of no return, within the grace. Returns the answer, or the fault because of which
-    /// the payment was not made.
-    async fn finish(
-        &self,
-        ctx: &RequestContext,
-        means: Option<&PaymentMeans>,
-        checkout: Checkout,
-        attempt: &Attempt,
-    ) -> Result<Answer, Failure<CheckoutRefusal>> {
-        let ctx = ctx.must_finish(self.limits.grace);
-        match self.charge_and_settle(&ctx, means, attempt).await {
-            Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
-            Ok(Charge::NotAttempted(fault)) => Err(fault.into()),
-            Ok(Charge::Unknown) => Ok(current_state(checkout)),
-            // The outcome could not be recorded here. The attempt is recorded, so the reconciler settles it.
-            Err(fault) => {
-                error!(ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
-                    "attempt_id" => %attempt.id, "checkout_id" => %checkout.id,
-                    "error_code" => fault.kind().as_str(), "error" => fault.chain());
-                self.release_lease(&ctx, attempt).await;
-                Ok(current_state(checkout))
-            }
-        }
-    }
-
-    /// Ends the lease on the attempt, so that the reconciler can claim it at once. If this fails, the lease expires
-    /// later.
-    async fn release_lease(&self, ctx: &RequestContext, attempt: &Attempt) {
-        let ctx = ctx.must_finish(LEASE_MARGIN);
-        if let Err(fault) = self.attempts.postpone(&ctx, attempt, self.clock.now()).await {
-            warn!(ctx.log(), "attempt keeps its owner until the ownership is over"; "op" => fault.operation(),
-                "attempt_id" => %attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
-        }
-    }
-
-    async fn charge_and_settle(
-        &self,
-        ctx: &RequestContext,
-        means: Option<&PaymentMeans>,
-        attempt: &Attempt,
-    ) -> Result<Charge, Fault> {
-        if attempt.money.amount.is_zero() {
-            return Ok(Charge::Settled(self.settle(ctx, attempt, PaymentOutcome::Confirmed).await?));
-        }
-        let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
-        let PaymentMeans { gateway, credential } = means.ok_or_else(missing)?;
-        let call = ctx.at_most(self.limits.gateway_call);
-        let reference = match gateway.open(&call, attempt).await {
-            Ok(reference) => reference,
-            Err(Failure::Refused(decline)) => {
-                error!(ctx.log(), "gateway refuses to open the payment"; "op" => "payment.open",
-                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout,
-                    "error_code" => "payment.open_refused", "detail" => &decline.detail);
-                let outcome = PaymentOutcome::Declined(decline);
-                return Ok(Charge::Settled(self.settle(ctx, attempt, outcome).await?));
-            }
-            // The payment is not confirmed, so it is not charged, whatever the gateway did: release everything.
-            Err(Failure::Fault(fault)) => return self.not_attempted(ctx, attempt, "payment.open", fault).await,
-        };
-        let record = || self.attempts.record_reference(ctx, attempt.id.clone(), reference.clone());
-        until_recorded(ctx, &*self.clock, record).await?;
-
-        let outcome = match self.confirm(ctx, gateway, attempt, &reference, credential).await {
-            Ok(outcome) => outcome,
-            Err(fault) => {
-                warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
-                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "reference" => &reference.0,
-                    "error" => fault.chain());
-                None
-            }
-        };
-        let Some(outcome) = outcome else {
-            let now = self.clock.now();
-            let record = || self.attempts.record_unknown(ctx, attempt.id.clone(), now);
-            until_recorded(ctx, &*self.clock, record).await?;
-            return Ok(Charge::Unknown);
-        };
-        info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
-            "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.into_str(),
-            "detail" => outcome.detail());
-        if outcome == PaymentOutcome::NotAttempted {
-            let fault = Fault::new(FaultKind::Unavailable, "payment.confirm").caused_by("the payment was cancelled");
-            return self.not_attempted(ctx, attempt, "payment.confirm", fault).await;
-        }
-        Ok(Charge::Settled(self.settle(ctx, attempt, outcome).await?))
-    }
-
-    async fn settle(&self, ctx: &RequestContext, attempt: &Attempt, outcome: PaymentOutcome) -> Result<Outcome, Fault> {
-        let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
-        until_recorded(ctx, &*self.clock, || self.checkouts.settle(ctx, settlement.clone())).await
-    }
-
-    /// Settles an attempt that was not charged because of `fault`: releases the stock and the idempotency key. If the
-    /// reconciler released the key before and another attempt was made with it, the outcome of that attempt is
-    /// returned.
-    async fn not_attempted(
-        &self,
-        ctx: &RequestContext,
-        attempt: &Attempt,
-        operation: &'static str,
-        fault: Fault,
-    ) -> Result<Charge, Fault> {
-        let outcome = self.settle(ctx, attempt, PaymentOutcome::NotAttempted).await?;
-        if !matches!(&outcome, Outcome::Checkout(checkout) if checkout.attempt.is_none()) {
-            return Ok(Charge::Settled(outcome));
-        }
-        Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
-    }
-
-    /// Confirms the payment at the gateway. `None` if the outcome is not known. A payment that requires authentication
-    /// by the buyer is cancelled at the gateway first, so that it cannot be charged after its stock is released.
-    async fn confirm(
-        &self,
-        ctx: &RequestContext,
-        gateway: &Arc<dyn PaymentGateway>,
-        attempt: &Attempt,
-        reference: &PaymentReference,
-        credential: &Credential,
-    ) -> Result<Option<PaymentOutcome>, Fault> {
-        let call = ctx.at_most(self.limits.gateway_call);
-        let state = gateway.confirm(&call, attempt, reference, credential).await?;
-        if state != GatewayState::ActionRequired {
-            return Ok(state.into());
-        }
-        let call = ctx.at_most(self.limits.gateway_call);
-        Ok(gateway.cancel(&call, reference).await?.after_action_required())
+        Ok(credential.map(|credential| (gateway, credential)))
     }
 
     /// Waits until the owner of the key has finished, without holding a connection or a lock. Refuses with
@@ -313,4 +173,134 @@ impl CompleteCheckout {
 /// The answer while the outcome is not known: the checkout in its current state, not a replay.
 fn current_state(checkout: Checkout) -> Answer {
     Answer { outcome: Outcome::Checkout(checkout), replayed: false }
+}
+
+/// The owner of a payment attempt: it does the steps after the point of no return.
+struct Owner<'a> {
+    use_case: &'a CompleteCheckout,
+    /// Has the grace of the completion as its deadline.
+    ctx: RequestContext,
+    payer: Option<Payer>,
+    attempt: Attempt,
+}
+
+/// The result of the steps after the point of no return.
+#[expect(clippy::large_enum_variant, reason = "made once for each completion, and moved once")]
+enum Charge {
+    /// The outcome is known and recorded.
+    Settled(Outcome),
+    /// The payment was not made. The stock and the idempotency key are released.
+    NotAttempted(Fault),
+    /// The gateway's answer was lost, and this is recorded.
+    Unknown,
+}
+
+impl Owner<'_> {
+    /// Does the steps. Returns the answer, or the fault because of which the payment was not made.
+    async fn finish(&self, checkout: Checkout) -> Result<Answer, Failure<CheckoutRefusal>> {
+        match self.charge_and_settle().await {
+            Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
+            Ok(Charge::NotAttempted(fault)) => Err(fault.into()),
+            Ok(Charge::Unknown) => Ok(current_state(checkout)),
+            // The outcome could not be recorded here. The attempt is recorded, so the reconciler settles it.
+            Err(fault) => {
+                error!(self.ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
+                    "attempt_id" => %self.attempt.id, "checkout_id" => %checkout.id,
+                    "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                self.release_lease().await;
+                Ok(current_state(checkout))
+            }
+        }
+    }
+
+    /// Ends the lease on the attempt, so that the reconciler can claim it at once. If this fails, the lease expires
+    /// later.
+    async fn release_lease(&self) {
+        let (ctx, now) = (self.ctx.must_finish(LEASE_MARGIN), self.use_case.clock.now());
+        if let Err(fault) = self.use_case.attempts.postpone(&ctx, &self.attempt, now).await {
+            warn!(ctx.log(), "attempt keeps its owner until the ownership is over"; "op" => fault.operation(),
+                "attempt_id" => %self.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
+        }
+    }
+
+    async fn charge_and_settle(&self) -> Result<Charge, Fault> {
+        let Self { use_case, ctx, attempt, .. } = self;
+        if attempt.money.amount.is_zero() {
+            return self.settle(PaymentOutcome::Confirmed).await.map(Charge::Settled);
+        }
+        let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
+        let (gateway, credential) = self.payer.as_ref().ok_or_else(missing)?;
+        let reference = match gateway.open(&self.call_ctx(), attempt).await {
+            Ok(reference) => reference,
+            Err(Failure::Refused(decline)) => {
+                error!(ctx.log(), "gateway refuses to open the payment"; "op" => "payment.open",
+                    "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout,
+                    "error_code" => "payment.open_refused", "detail" => &decline.detail);
+                return self.settle(PaymentOutcome::Declined(decline)).await.map(Charge::Settled);
+            }
+            // The payment is not confirmed, so it is not charged, whatever the gateway did: release everything.
+            Err(Failure::Fault(fault)) => return self.settle_as_not_attempted("payment.open", fault).await,
+        };
+        self.until_recorded(|| use_case.attempts.record_reference(ctx, attempt.id.clone(), reference.clone())).await?;
+
+        let outcome = self.confirm(gateway.as_ref(), &reference, credential).await.unwrap_or_else(|fault| {
+            warn!(ctx.log(), "payment outcome is unknown"; "op" => "payment.confirm",
+                "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "reference" => &reference.0,
+                "error" => fault.chain());
+            None
+        });
+        let Some(outcome) = outcome else {
+            let now = use_case.clock.now();
+            self.until_recorded(|| use_case.attempts.record_unknown(ctx, attempt.id.clone(), now)).await?;
+            return Ok(Charge::Unknown);
+        };
+        info!(ctx.log(), "payment answered"; "op" => "payment.confirm", "attempt_id" => %attempt.id,
+            "checkout_id" => %attempt.checkout, "reference" => &reference.0, "payment" => outcome.into_str(),
+            "detail" => outcome.detail());
+        if outcome == PaymentOutcome::NotAttempted {
+            let fault = Fault::new(FaultKind::Unavailable, "payment.confirm").caused_by("the payment was cancelled");
+            return self.settle_as_not_attempted("payment.confirm", fault).await;
+        }
+        self.settle(outcome).await.map(Charge::Settled)
+    }
+
+    /// Confirms the payment at the gateway. `None` if the outcome is not known. A payment that requires authentication
+    /// by the buyer is cancelled at the gateway first, so that it cannot be charged after its stock is released.
+    async fn confirm(
+        &self,
+        gateway: &dyn PaymentGateway,
+        reference: &PaymentReference,
+        credential: &Credential,
+    ) -> Result<Option<PaymentOutcome>, Fault> {
+        let state = gateway.confirm(&self.call_ctx(), &self.attempt, reference, credential).await?;
+        if state != GatewayState::ActionRequired {
+            return Ok(state.into());
+        }
+        Ok(gateway.cancel(&self.call_ctx(), reference).await?.after_action_required())
+    }
+
+    async fn settle(&self, outcome: PaymentOutcome) -> Result<Outcome, Fault> {
+        let settlement = Settlement { attempt: self.attempt.id.clone(), outcome, now: self.use_case.clock.now() };
+        self.until_recorded(|| self.use_case.checkouts.settle(&self.ctx, settlement.clone())).await
+    }
+
+    /// Settles an attempt that was not charged because of `fault`: releases the stock and the idempotency key. If the
+    /// reconciler released the key before and another attempt was made with it, the outcome of that attempt is
+    /// returned.
+    async fn settle_as_not_attempted(&self, operation: &'static str, fault: Fault) -> Result<Charge, Fault> {
+        let outcome = self.settle(PaymentOutcome::NotAttempted).await?;
+        if !matches!(&outcome, Outcome::Checkout(checkout) if checkout.attempt.is_none()) {
+            return Ok(Charge::Settled(outcome));
+        }
+        Ok(Charge::NotAttempted(Fault::new(FaultKind::Unavailable, operation).caused_by(fault)))
+    }
+
+    async fn until_recorded<T>(&self, write: impl Fn() -> PortFuture<T, Fault>) -> Result<T, Fault> {
+        until_recorded(&self.ctx, &*self.use_case.clock, write).await
+    }
+
+    /// The context of one gateway call.
+    fn call_ctx(&self) -> RequestContext {
+        self.ctx.at_most(self.use_case.limits.gateway_call)
+    }
 }

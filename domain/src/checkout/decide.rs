@@ -8,7 +8,7 @@ use crate::customer::{Buyer, Email};
 use crate::fulfillment::{Basket, FulfillmentFacts, arrange};
 use crate::money::Amount;
 use crate::promotion::{Discount, Rejection, discount};
-use crate::stock::{Demand, StockLevel};
+use crate::stock::{Demand, StockLevel, available};
 
 /// The stored facts that pricing needs, read in the transaction that writes the checkout.
 #[derive(Clone, Debug, Default)]
@@ -159,8 +159,12 @@ pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
     short.collect()
 }
 
+/// The requested items that can be sold, and a message for each other item. A line keeps the id that it had before, if
+/// no other line has it; each other line gets the next free number.
 fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Facts) -> (Vec<Line>, Vec<Message>) {
-    let mut ids = LineIds::new(before.map_or(&[], |details| details.lines.as_slice()));
+    let mut known_ids: Vec<&LineId> = before.iter().flat_map(|before| &before.lines).map(|line| &line.id).collect();
+    let numbers = known_ids.iter().filter_map(|id| id.0.strip_prefix("li_")?.parse::<usize>().ok());
+    let mut last_number = numbers.max().unwrap_or(0);
     let (mut lines, mut messages) = (Vec::new(), Vec::new());
     for (index, wanted) in request.lines.iter().enumerate() {
         let mut leave_out = |code, text| {
@@ -175,8 +179,13 @@ fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Fac
             leave_out(MessageCode::OutOfStock, format!("{} is out of stock", variant.title));
             continue;
         }
+        let known = known_ids.iter().position(|known| Some(*known) == wanted.id.as_ref());
+        let kept = known.map(|position| known_ids.swap_remove(position).clone());
         lines.push(Line {
-            id: ids.keep_or_make(wanted.id.as_ref()),
+            id: kept.unwrap_or_else(|| {
+                last_number += 1;
+                LineId(format!("li_{last_number}"))
+            }),
             sku: variant.sku.clone(),
             title: variant.title.clone(),
             image_url: variant.image_url.clone(),
@@ -187,33 +196,6 @@ fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Fac
         });
     }
     (lines, messages)
-}
-
-/// Assigns line ids: a known id is kept once; each other line gets the next free number.
-struct LineIds {
-    known: Vec<LineId>,
-    next: usize,
-}
-
-impl LineIds {
-    fn new(before: &[Line]) -> Self {
-        let known: Vec<LineId> = before.iter().map(|line| line.id.clone()).collect();
-        let highest = known.iter().filter_map(|id| id.0.strip_prefix("li_")?.parse::<usize>().ok()).max();
-        Self { known, next: highest.unwrap_or(0) + 1 }
-    }
-
-    fn keep_or_make(&mut self, wanted: Option<&LineId>) -> LineId {
-        if let Some(position) = wanted.and_then(|id| self.known.iter().position(|known| known == id)) {
-            return self.known.swap_remove(position);
-        }
-        let id = LineId(format!("li_{}", self.next));
-        self.next += 1;
-        id
-    }
-}
-
-fn available(stock: &[StockLevel], sku: &Sku) -> i64 {
-    stock.iter().find(|level| level.sku == *sku).map_or(0, StockLevel::available)
 }
 
 fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Message {

@@ -72,11 +72,6 @@ impl From<&str> for Country {
         text.to_owned().into()
     }
 }
-impl From<CountryCode> for Country {
-    fn from(code: CountryCode) -> Self {
-        Self::Known(code)
-    }
-}
 impl From<Country> for String {
     fn from(country: Country) -> Self {
         country.as_str().to_owned()

@@ -11,7 +11,7 @@ use crate::context::PlatformId;
 use crate::customer::Address;
 use crate::id::{CheckoutId, OrderId, PageToken};
 use crate::money::{Amount, Currency};
-use crate::promotion::spread;
+use crate::promotion::split_proportionally;
 
 /// An order: a snapshot of its checkout, and the events since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Order {
         let of_order = self.totals.iter().filter(|total| total.kind == TotalKind::Discount);
         let discount: Amount = of_order.map(|total| -total.amount).sum();
         let mut paid: Vec<Amount> = net.iter().map(|(_, net)| *net).collect();
-        for share in spread(discount, &net) {
+        for share in split_proportionally(discount, &net) {
             paid[share.line] = paid[share.line] - share.amount;
         }
         paid

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, EndpointHealth, MessageState, OutboxMessage, fnv};
+use super::model::{Channel, EndpointHealth, MessageState, OutboxMessage, fnv1a};
 use super::ports::{Finality, Receipt, SendOutcome};
 use crate::clock::{Timestamp, backoff};
 
@@ -31,9 +31,9 @@ const NO_PERMIT_PAUSE: u64 = 5;
 /// How long after the event such attempts are not counted: as long as the schedule lasts. After that they are counted,
 /// so that a message that can never be sent becomes a dead letter.
 const UNCOUNTED_FOR: Duration = Duration::from_secs(3 * 24 * HOUR);
-/// The spread of the waits, in percent of the wait, in both directions. Without it, a receiver that recovers gets all
+/// The jitter of the waits, in percent of the wait, in both directions. Without it, a receiver that recovers gets all
 /// messages at once.
-const SPREAD_PERCENT: u64 = 20;
+const JITTER_PERCENT: u64 = 20;
 /// The backoff of an endpoint that fails repeatedly.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
@@ -101,8 +101,8 @@ pub fn step(message: &OutboxMessage, outcome: &SendOutcome, known: Option<Failur
         Finality::LocalFault | Finality::NoPermit if now - message.occurred_at >= UNCOUNTED_FOR => {
             by_schedule(message, Duration::ZERO, now)
         }
-        Finality::LocalFault => Step::Uncounted(now + spread(LOCAL_FAULT_PAUSE, message)),
-        Finality::NoPermit => Step::Uncounted(now + spread(NO_PERMIT_PAUSE, message)),
+        Finality::LocalFault => Step::Uncounted(now + with_jitter(LOCAL_FAULT_PAUSE, message)),
+        Finality::NoPermit => Step::Uncounted(now + with_jitter(NO_PERMIT_PAUSE, message)),
         Finality::Gone if can_be_disabled => Step::Disable,
         Finality::Gone | Finality::Refused => Step::End(MessageState::Dead),
     }
@@ -110,7 +110,7 @@ pub fn step(message: &OutboxMessage, outcome: &SendOutcome, known: Option<Failur
 
 fn by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> Step {
     match WAITS.get(message.attempts.saturating_sub(1) as usize) {
-        Some(wait) => Step::Again(now + spread(*wait, message).max(after)),
+        Some(wait) => Step::Again(now + with_jitter(*wait, message).max(after)),
         None => Step::End(MessageState::Dead),
     }
 }
@@ -139,10 +139,10 @@ fn retry_after(asked: Option<Duration>) -> Duration {
     asked.unwrap_or_default().min(LONGEST_RETRY_AFTER)
 }
 
-/// The wait in milliseconds, with a spread derived from the message id and the attempt: different for each message, and
-/// the same for each call.
-fn spread(seconds: u64, message: &OutboxMessage) -> Duration {
-    let mixed = fnv(message.id.as_str().bytes().chain(message.attempts.to_le_bytes()));
-    let percent = 100 - SPREAD_PERCENT + (mixed >> 16) % (2 * SPREAD_PERCENT + 1);
+/// A wait of about this many seconds. The jitter is derived from the message id and the attempt, so it differs between
+/// messages and is the same for each call.
+fn with_jitter(seconds: u64, message: &OutboxMessage) -> Duration {
+    let mixed = fnv1a(message.id.as_str().bytes().chain(message.attempts.to_le_bytes()));
+    let percent = 100 - JITTER_PERCENT + (mixed >> 16) % (2 * JITTER_PERCENT + 1);
     Duration::from_millis(seconds * 1_000 * percent / 100)
 }

@@ -9,7 +9,7 @@ use slog::{Logger, info, warn};
 use super::decide::time_for;
 use super::model::{Channel, EndpointHealth, MessageState, MessageSummary, OutboxMessage};
 use super::permits::{Permit, Permits};
-use super::ports::{ClaimTerms, Finality, OutboxStore, Receipt, Recorded, SendOutcome, Sender, StaleClaim};
+use super::ports::{ClaimTerms, Finality, OutboxStore, Receipt, Recorded, SendError, SendOutcome, Sender, StaleClaim};
 use crate::clock::{Clock, Timestamp};
 use crate::context::{RequestContext, Stopwatch};
 use crate::fault::Fault;
@@ -79,7 +79,8 @@ impl OutboxDispatcher {
         log_attempt(&log, &outcome, &recorded);
         // A local fault would also affect the next message, so the task waits for its period. A lack of permits for one
         // server does not affect other endpoints.
-        Ok(if finality(&outcome) == Some(Finality::LocalFault) { Progress::Done(1) } else { Progress::More(1) })
+        let is_local = matches!(&outcome, SendOutcome::Failed(failure) if failure.finality == Finality::LocalFault);
+        Ok(if is_local { Progress::Done(1) } else { Progress::More(1) })
     }
 }
 
@@ -90,13 +91,6 @@ impl BackgroundTask for OutboxDispatcher {
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(self.deliver_one(ctx))
-    }
-}
-
-fn finality(outcome: &SendOutcome) -> Option<Finality> {
-    match outcome {
-        SendOutcome::Failed(failure) => Some(failure.finality),
-        SendOutcome::Received(_) | SendOutcome::Interrupted => None,
     }
 }
 
@@ -130,12 +124,16 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             warn!(log, "message given up"; "result" => "dead", "reason" => reason);
         }
         Recorded::Ended(_) => {
-            info!(log, "message handed over"; "result" => word(outcome));
+            info!(log, "message handed over"; "result" => outcome_word(outcome));
         }
         Recorded::Again(at) => {
             let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
-            let is_local = matches!(finality(outcome), Some(Finality::LocalFault | Finality::NoPermit));
-            let result = if is_local { "own_fault" } else { "retry" };
+            let result = match outcome {
+                SendOutcome::Failed(SendError { finality: Finality::LocalFault | Finality::NoPermit, .. }) => {
+                    "own_fault"
+                }
+                _ => "retry",
+            };
             warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
         }
         Recorded::Disabled { others } => {
@@ -143,7 +141,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             warn!(log, "destination disabled"; "result" => "disabled", "given_up" => others + 1, "reason" => reason);
         }
         Recorded::Stale(meanwhile) => {
-            let log = log.new(slog::o!("came_of_it" => word(outcome), "reason" => reason.to_owned()));
+            let log = log.new(slog::o!("came_of_it" => outcome_word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
                 StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
@@ -158,7 +156,8 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
     }
 }
 
-fn word(outcome: &SendOutcome) -> &'static str {
+/// The stable word of an outcome in logs.
+fn outcome_word(outcome: &SendOutcome) -> &'static str {
     match outcome {
         SendOutcome::Received(Receipt::Accepted) => "delivered",
         SendOutcome::Received(Receipt::Unwanted) => "unwanted",

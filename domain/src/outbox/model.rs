@@ -135,12 +135,12 @@ pub fn shown(address: &str) -> String {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let scheme = if head.is_empty() { String::new() } else { format!("{head}://") };
-    let mark = query.map(|query| format!("?~{:08x}", fnv(query.bytes()) >> 32)).unwrap_or_default();
+    let mark = query.map(|query| format!("?~{:08x}", fnv1a(query.bytes()) >> 32)).unwrap_or_default();
     format!("{scheme}{host}{path}{mark}")
 }
 
 /// FNV-1a, 64 bit. Any hash with an even distribution would do.
-pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+pub(super) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 

@@ -59,7 +59,7 @@ impl PaymentReconciler {
     /// Finds the outcome of an attempt and settles the attempt. The caller holds the lease, so no other process works
     /// on it.
     async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
-        let outcome = self.find_out(ctx, attempt).await?;
+        let outcome = self.find_outcome(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
             "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.into_str(),
             "detail" => outcome.detail());
@@ -69,7 +69,7 @@ impl PaymentReconciler {
     }
 
     /// Stores a reference that it finds in `attempt`, so that later log lines contain it.
-    async fn find_out(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
+    async fn find_outcome(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
         // A zero amount is not sent to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
@@ -79,7 +79,7 @@ impl PaymentReconciler {
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
             None if self.clock.now() - attempt.created_at > KEY_TRUSTED => {
-                match self.find(ctx, gateway.as_ref(), attempt).await? {
+                match self.find_lost_payment(ctx, gateway.as_ref(), attempt).await? {
                     Some(reference) => reference,
                     None => return Ok(PaymentOutcome::NotAttempted),
                 }
@@ -109,7 +109,7 @@ impl PaymentReconciler {
     /// the owner stopped before it could charge, or the database was restored from a backup made before the charge.
     /// Only the gateway knows which. While it does not answer, nothing is released; an opening with the old key could
     /// charge twice.
-    async fn find(
+    async fn find_lost_payment(
         &self,
         ctx: &RequestContext,
         gateway: &dyn PaymentGateway,

@@ -30,7 +30,7 @@ pub(crate) async fn until_recorded<T>(
             Err(fault) => fault,
         };
         let pause = backoff(FIRST_PAUSE, LONGEST_PAUSE, retries);
-        if !fault.kind().is_passing() || ctx.deadline().remaining() <= pause {
+        if !fault.kind().is_transient() || ctx.deadline().remaining() <= pause {
             return Err(fault);
         }
         if retries == 0 {

@@ -35,8 +35,8 @@ pub struct PaymentRefunder {
 }
 
 impl PaymentRefunder {
-    async fn ask_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
-        let (state, wait) = self.ask(ctx, &refund).await;
+    async fn request_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
+        let (state, wait) = self.request_or_look_up(ctx, &refund).await;
         let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.refunds.record(&ctx, &refund, state.clone(), at)).await
     }
@@ -44,7 +44,7 @@ impl PaymentRefunder {
     /// Returns the known state of a refund, and the wait until the next attempt if the state is not final. A refund
     /// older than [`KEY_TRUSTED`] is only looked up, because a second request with a forgotten key could refund twice.
     /// If the gateway does not have the refund, an operator must decide.
-    async fn ask(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
+    async fn request_or_look_up(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
         let ctx = ctx.at_most(ONE_CALL);
@@ -85,7 +85,7 @@ impl BackgroundTask for PaymentRefunder {
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
             let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
-            for_each(due, REFUND_BATCH, |refund| self.ask_and_record(ctx, refund)).await
+            for_each(due, REFUND_BATCH, |refund| self.request_and_record(ctx, refund)).await
         })
     }
 }

@@ -95,7 +95,9 @@ fn take_from_lines(
         DiscountValue::Percentage { .. } => {
             left.iter().map(|(line, left)| Allocation { line: *line, amount: reduction(value, *left) }).collect()
         }
-        DiscountValue::Fixed(_) => spread(reduction(value, left.iter().map(|(_, left)| *left).sum()), &left),
+        DiscountValue::Fixed(_) => {
+            split_proportionally(reduction(value, left.iter().map(|(_, left)| *left).sum()), &left)
+        }
     };
     let allocations: Vec<_> = allocations.into_iter().filter(|allocation| !allocation.amount.is_zero()).collect();
     (allocations.iter().map(|allocation| allocation.amount).sum(), allocations)
@@ -111,7 +113,7 @@ fn reduction(value: DiscountValue, left: Amount) -> Amount {
 
 /// Splits `amount` over lines in proportion to `left`, exactly. Each share is rounded down; the remaining minor units
 /// go to the lines in order. No line gets more than it has left.
-pub(crate) fn spread(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
+pub(crate) fn split_proportionally(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
     let whole: Amount = left.iter().map(|(_, left)| *left).sum();
     if whole.is_zero() {
         return Vec::new();

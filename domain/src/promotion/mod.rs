@@ -9,6 +9,6 @@
 mod decide;
 mod model;
 
-pub(crate) use decide::spread;
+pub(crate) use decide::split_proportionally;
 pub use decide::{Discounted, Rejection, discount};
 pub use model::{Allocation, AppliedDiscount, Code, Discount, DiscountScope, DiscountValue};

@@ -4,16 +4,16 @@ use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
 
 /// Holds all of `demand` or nothing. Returns the changed levels in SKU order. `None` if fewer units are available than
-/// are demanded of a SKU; a SKU that was never stocked has none.
+/// are demanded of a SKU.
 pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Option<Vec<StockLevel>> {
     let mut wanted = demand.iter();
-    let is_covered = wanted.all(|(sku, units)| *units <= find(levels, sku).map_or(0, StockLevel::available));
-    is_covered.then(|| shift(demand, levels, |level, units| level.held += units))
+    let is_covered = wanted.all(|(sku, units)| *units <= available(levels, sku));
+    is_covered.then(|| change_levels(demand, levels, |level, units| level.held += units))
 }
 
 /// Takes held units off the shelf, for a placed order. Returns the changed levels in SKU order.
 pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
-    shift(demand, levels, |level, units| {
+    change_levels(demand, levels, |level, units| {
         level.held -= units;
         level.on_hand -= units;
     })
@@ -21,10 +21,10 @@ pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
 
 /// Releases held units, so that other checkouts can hold them. Returns the changed levels in SKU order.
 pub fn release(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
-    shift(demand, levels, |level, units| level.held -= units)
+    change_levels(demand, levels, |level, units| level.held -= units)
 }
 
-fn shift(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel, i64)) -> Vec<StockLevel> {
+fn change_levels(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel, i64)) -> Vec<StockLevel> {
     demand
         .iter()
         .filter_map(|(sku, units)| {
@@ -33,6 +33,11 @@ fn shift(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel
             Some(level)
         })
         .collect()
+}
+
+/// The units of a SKU that can still be held. Zero for a SKU that was never stocked.
+pub fn available(levels: &[StockLevel], sku: &Sku) -> i64 {
+    find(levels, sku).map_or(0, StockLevel::available)
 }
 
 fn find<'a>(levels: &'a [StockLevel], sku: &Sku) -> Option<&'a StockLevel> {

@@ -7,5 +7,5 @@
 mod decide;
 mod model;
 
-pub use decide::{hold, release, take};
+pub use decide::{available, hold, release, take};
 pub use model::{Demand, StockLevel};

@@ -154,7 +154,7 @@ pub fn request(lines: &[(&str, i64)]) -> CheckoutRequest {
     let line = |(sku, units): &(&str, i64)| RequestedLine {
         id: None,
         sku: (*sku).to_owned(),
-        quantity: Quantity::parse(*units).expect("a quantity"),
+        quantity: Quantity::try_from(*units).expect("a quantity"),
     };
     CheckoutRequest { lines: lines.iter().map(line).collect(), ..CheckoutRequest::default() }
 }

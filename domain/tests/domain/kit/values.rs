@@ -64,7 +64,7 @@ pub fn address(country: &str, street: &str) -> Address {
 }
 
 pub fn requested_line(sku: &str, units: i64) -> RequestedLine {
-    RequestedLine { id: None, sku: sku.to_owned(), quantity: Quantity::parse(units).expect("a quantity") }
+    RequestedLine { id: None, sku: sku.to_owned(), quantity: Quantity::try_from(units).expect("a quantity") }
 }
 
 /// The content of a checkout of one rose, which needs no shipping.
@@ -75,7 +75,7 @@ pub fn details(price: i64, messages: Vec<Message>) -> Details {
         title: "Rose".to_owned(),
         image_url: None,
         unit_price: Amount::new(price),
-        quantity: Quantity::parse(1).expect("valid"),
+        quantity: Quantity::try_from(1).expect("valid"),
         requires_shipping: false,
         discount: Amount::ZERO,
     };

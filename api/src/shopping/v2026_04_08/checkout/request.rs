@@ -247,7 +247,7 @@ impl LineBody {
             return Err(invalid(&format!("line_items[{index}].quantity"), "must be at least 1").into());
         }
         // The protocol has no upper bound, so this is an outcome and not a mistake of the request.
-        let quantity = Quantity::parse(self.quantity).map_err(|_| {
+        let quantity = Quantity::try_from(self.quantity).map_err(|_| {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
             Refused::InBand(message(&Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject)))
