@@ -35,18 +35,18 @@ pub struct SigningKey {
 impl SigningKey {
     /// Whether the key was created to sign at once. Such a key was not published before it signed, so it has taken over
     /// on each instance that knows it, even if the clock of the instance is behind the clock of its creator.
-    pub fn is_at_once(&self) -> bool {
+    pub fn signs_at_once(&self) -> bool {
         self.signs_from <= self.created_at
     }
 
     /// The time at which it takes over from older keys. `None` if it was revoked before.
     fn takes_over_at(&self) -> Option<Timestamp> {
-        let in_time = |at: &Timestamp| self.is_at_once() || self.revoked_at.is_none_or(|revoked| *at <= revoked);
+        let in_time = |at: &Timestamp| self.signs_at_once() || self.revoked_at.is_none_or(|revoked| *at <= revoked);
         Some(self.signs_from).filter(in_time)
     }
 
     fn has_taken_over_at(&self, now: Timestamp) -> bool {
-        self.is_at_once() || self.takes_over_at().is_some_and(|at| at <= now)
+        self.signs_at_once() || self.takes_over_at().is_some_and(|at| at <= now)
     }
 }
 

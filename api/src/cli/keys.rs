@@ -72,7 +72,7 @@ fn state(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
     let signs = signing_at(keys, now).is_some_and(|it| it.id == key.id);
     match (key.revoked_at, retired_at(keys, position)) {
         (Some(revoked), _) => format!("revoked    since {}", at(revoked)),
-        (None, _) if signs && now < key.signs_from && !key.is_at_once() => {
+        (None, _) if signs && now < key.signs_from && !key.signs_at_once() => {
             "signs      instead of a revoked key".to_owned()
         }
         (None, Some(until)) if signs => format!("signs      since {}, until {}", at(key.signs_from), at(until)),

@@ -33,19 +33,19 @@ pub struct Totals(Vec<Total>);
 impl Totals {
     /// Builds the totals. Discounts are given as positive amounts; a discount of zero adds no entry.
     pub fn of(subtotal: Amount, items_discount: Amount, discount: Amount, fulfillment: Option<(&str, Amount)>) -> Self {
-        let mut lines = vec![line(TotalKind::Subtotal, "Subtotal", subtotal)];
+        let mut entries = vec![entry(TotalKind::Subtotal, "Subtotal", subtotal)];
         if !items_discount.is_zero() {
-            lines.push(line(TotalKind::ItemsDiscount, "Item discounts", -items_discount));
+            entries.push(entry(TotalKind::ItemsDiscount, "Item discounts", -items_discount));
         }
         if !discount.is_zero() {
-            lines.push(line(TotalKind::Discount, "Discount", -discount));
+            entries.push(entry(TotalKind::Discount, "Discount", -discount));
         }
         if let Some((label, amount)) = fulfillment {
-            lines.push(line(TotalKind::Fulfillment, label, amount));
+            entries.push(entry(TotalKind::Fulfillment, label, amount));
         }
-        let sum = lines.iter().map(|total| total.amount).sum();
-        lines.push(line(TotalKind::Total, "Total", sum));
-        Self(lines)
+        let sum = entries.iter().map(|total| total.amount).sum();
+        entries.push(entry(TotalKind::Total, "Total", sum));
+        Self(entries)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Total> {
@@ -58,6 +58,6 @@ impl Totals {
     }
 }
 
-fn line(kind: TotalKind, label: &str, amount: Amount) -> Total {
+fn entry(kind: TotalKind, label: &str, amount: Amount) -> Total {
     Total { kind, label: label.to_owned(), amount }
 }

@@ -51,7 +51,7 @@ impl Checkout {
     #[must_use]
     pub fn revised(mut self, details: Details, status: Status, now: Timestamp) -> Self {
         (self.details, self.status) = (details, status);
-        self.touched(now)
+        self.changed_at(now)
     }
 
     /// Begins the completion. From here only the outcome of the payment changes the status.
@@ -61,7 +61,7 @@ impl Checkout {
         self.attempt = Some(attempt);
         self.details.instruments = instrument.into_iter().collect();
         self.details.messages.retain(|message| !message.severity.blocks() && !message.code.is_about_payment());
-        self.touched(now)
+        self.changed_at(now)
     }
 
     /// Records that the stock does not cover the lines.
@@ -70,7 +70,7 @@ impl Checkout {
         self.details.messages.retain(|message| message.code != MessageCode::OutOfStock);
         self.details.messages.extend(shortages);
         self.status = status_for(&self.details.messages);
-        self.touched(now)
+        self.changed_at(now)
     }
 
     /// Paid: the order is placed.
@@ -78,14 +78,14 @@ impl Checkout {
     pub fn completed(mut self, order: OrderLink, now: Timestamp) -> Self {
         self.status = Status::Completed;
         self.order = Some(order);
-        self.touched(now)
+        self.changed_at(now)
     }
 
     /// Not paid: the payment was refused. The completion can be retried with another instrument.
     #[must_use]
     pub fn payment_refused(self, reason: &str, now: Timestamp) -> Self {
         let note = Message::recoverable(MessageCode::PaymentFailed, Subject::Payment, reason);
-        self.unpaid(Status::ReadyForComplete, note, now)
+        self.after_failed_payment(Status::ReadyForComplete, note, now)
     }
 
     /// Not paid, and not refused by the gateway or a bank. The same completion can be requested again.
@@ -93,7 +93,7 @@ impl Checkout {
     pub fn payment_not_attempted(self, now: Timestamp) -> Self {
         let content = "The payment was not made and nothing was charged; it can be tried again";
         let note = Message::warning(MessageCode::PaymentNotAttempted, Subject::Payment, content);
-        self.unpaid(Status::ReadyForComplete, note, now)
+        self.after_failed_payment(Status::ReadyForComplete, note, now)
     }
 
     /// Not paid: the bank requires authentication by the buyer, which is possible only on the shop's page. The platform
@@ -103,24 +103,24 @@ impl Checkout {
         let content = "The buyer's bank asks the buyer to confirm this payment";
         let (severity, code) = (Severity::RequiresBuyerInput, MessageCode::BuyerAuthentication);
         let note = Message::new(severity, code, content, Some(Subject::Payment));
-        self.unpaid(Status::RequiresEscalation, note, now)
+        self.after_failed_payment(Status::RequiresEscalation, note, now)
     }
 
-    fn unpaid(mut self, status: Status, note: Message, now: Timestamp) -> Self {
+    fn after_failed_payment(mut self, status: Status, note: Message, now: Timestamp) -> Self {
         self.status = status;
         self.attempt = None;
         self.details.messages.retain(|message| !message.code.is_about_payment());
         self.details.messages.push(note);
-        self.touched(now)
+        self.changed_at(now)
     }
 
     #[must_use]
     pub fn canceled(mut self, now: Timestamp) -> Self {
         self.status = Status::Canceled;
-        self.touched(now)
+        self.changed_at(now)
     }
 
-    fn touched(mut self, now: Timestamp) -> Self {
+    fn changed_at(mut self, now: Timestamp) -> Self {
         self.version += 1;
         self.updated_at = now;
         self

@@ -91,7 +91,7 @@ impl Address {
 
     /// Whether both addresses name the same place. The recipient's name and telephone number are ignored.
     pub fn same_place(&self, other: &Self) -> bool {
-        self.place() == other.place()
+        self.place_key() == other.place_key()
     }
 
     /// Whether both addresses name the same place and the same recipient.
@@ -103,7 +103,7 @@ impl Address {
         recipient(self) == recipient(other) && self.same_place(other)
     }
 
-    fn place(&self) -> [String; 6] {
+    fn place_key(&self) -> [String; 6] {
         let country = self.country.as_ref().map(Country::as_str);
         let parts = [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code];
         let [street, extended, locality, region, postal_code] = parts.map(|part| part.as_deref());
@@ -121,7 +121,7 @@ impl DestinationId {
 
     /// Derives the id of an address that has none. The same place always gets the same id.
     pub fn derived(address: &Address) -> Self {
-        let content = address.place().join("\u{1f}");
+        let content = address.place_key().join("\u{1f}");
         Self(format!("dest_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, content.as_bytes()).simple()))
     }
 }

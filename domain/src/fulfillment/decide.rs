@@ -122,7 +122,7 @@ fn offered_destinations(
 ) -> Vec<Destination> {
     if request.destinations.is_empty() {
         let earlier = before.iter().flat_map(|before| &before.destinations);
-        return each_once(address_book.iter().chain(earlier), request.selected_destination.as_ref());
+        return without_repetitions(address_book.iter().chain(earlier), request.selected_destination.as_ref());
     }
     let known = |id: &DestinationId| {
         let earlier = before.iter().flat_map(|before| &before.destinations);
@@ -147,7 +147,10 @@ fn offered_destinations(
 
 /// Removes repeated ids and repeated addresses; the first one is kept. If an address occurs under two ids and one of
 /// them is selected, the selected id is kept.
-fn each_once<'d>(all: impl Iterator<Item = &'d Destination>, selected: Option<&DestinationId>) -> Vec<Destination> {
+fn without_repetitions<'d>(
+    all: impl Iterator<Item = &'d Destination>,
+    selected: Option<&DestinationId>,
+) -> Vec<Destination> {
     let mut offered: Vec<Destination> = Vec::new();
     for one in all {
         if offered.iter().any(|known| known.id == one.id) {
@@ -177,7 +180,7 @@ pub fn options_for(country: CountryCode, facts: &FulfillmentFacts, basket: &Bask
             by_level.insert(&rate.service_level, rate);
         }
     }
-    let free = facts.free_shipping.iter().any(|promotion| applies(promotion, basket));
+    let free = facts.free_shipping.iter().any(|promotion| makes_shipping_free(promotion, basket));
     let mut options: Vec<ShippingOption> = Vec::new();
     for (level, rate) in by_level {
         let is_free = free && level.0 == ServiceLevel::STANDARD;
@@ -192,7 +195,7 @@ pub fn options_for(country: CountryCode, facts: &FulfillmentFacts, basket: &Bask
     options
 }
 
-fn applies(promotion: &FreeShipping, basket: &Basket<'_>) -> bool {
+fn makes_shipping_free(promotion: &FreeShipping, basket: &Basket<'_>) -> bool {
     promotion.min_subtotal.is_some_and(|minimum| basket.subtotal >= minimum)
         || promotion.eligible_skus.iter().any(|sku| basket.skus.contains(&sku))
 }

@@ -80,7 +80,7 @@ pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChange
 /// A shipment of kind `shipped` increases the fulfilled units; other kinds only report where the goods are.
 fn ship(order: &mut Order, shipment: Shipment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &shipment.lines {
-        let found = line_mut(order, line)?;
+        let found = find_line(order, line)?;
         if *quantity < 1 {
             return Err(OrderChangeRefusal::NoUnits(line.clone()));
         }
@@ -109,7 +109,7 @@ fn take_back(order: &mut Order, kind: String, line: LineId, units: i64) -> Resul
 /// The units of an adjustment change the wanted units of a line, unless the adjustment failed.
 fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
-        let found = line_mut(order, line)?;
+        let found = find_line(order, line)?;
         if *quantity == 0 {
             return Err(OrderChangeRefusal::NoUnits(line.clone()));
         }
@@ -125,6 +125,6 @@ fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, O
     Ok(OrderEventKind::Adjusted(adjustment))
 }
 
-fn line_mut<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
+fn find_line<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
     order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefusal::UnknownLine(id.clone()))
 }

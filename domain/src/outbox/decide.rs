@@ -12,16 +12,16 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// The waits between two attempts, in seconds. The first wait is short, for a receiver that was restarting; then
 /// follows the schedule of Standard Webhooks ("Retry schedule"). Three days in all.
-const WAITS: [u64; 10] =
+const RETRY_WAITS: [u64; 10] =
     [2, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
 /// The first attempt, and one after each wait.
-pub const MAX_ATTEMPTS: u32 = WAITS.len() as u32 + 1;
+pub const MAX_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 1;
 /// How long an endpoint may fail continuously until it is disabled (Standard Webhooks, "Disabling endpoints":
 /// "continuous failure").
 const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * HOUR);
 /// Failures further apart than this belong to different streaks, because nothing was attempted in between. A little
 /// longer than the longest wait between two attempts of one message.
-const LONGEST_GAP: Duration = Duration::from_secs(30 * HOUR);
+const LONGEST_GAP_IN_STREAK: Duration = Duration::from_secs(30 * HOUR);
 /// The longest wait that a receiver can request: the longest wait of the schedule.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 /// The wait after a local fault, in seconds.
@@ -58,7 +58,7 @@ impl FailureStreak {
     /// The streak after a failure at `now`. The failure starts another streak if nothing failed for more than 30 hours.
     #[must_use]
     pub fn with_failure(known: Option<Self>, now: Timestamp) -> Self {
-        match known.filter(|known| now - known.last <= LONGEST_GAP) {
+        match known.filter(|known| now - known.last <= LONGEST_GAP_IN_STREAK) {
             Some(known) => Self { failures: known.failures.saturating_add(1), last: now, ..known },
             None => Self { failures: 1, first: now, last: now },
         }
@@ -97,9 +97,9 @@ pub fn step(message: &OutboxMessage, outcome: &SendOutcome, known: Option<Failur
         Finality::Again { .. } if can_be_disabled && FailureStreak::with_failure(known, now).is_too_long() => {
             Step::Disable
         }
-        Finality::Again { after } => by_schedule(message, retry_after(after), now),
+        Finality::Again { after } => retry_by_schedule(message, bounded_retry_after(after), now),
         Finality::LocalFault | Finality::NoPermit if now - message.occurred_at >= UNCOUNTED_FOR => {
-            by_schedule(message, Duration::ZERO, now)
+            retry_by_schedule(message, Duration::ZERO, now)
         }
         Finality::LocalFault => Step::Uncounted(now + with_jitter(LOCAL_FAULT_PAUSE, message)),
         Finality::NoPermit => Step::Uncounted(now + with_jitter(NO_PERMIT_PAUSE, message)),
@@ -108,8 +108,8 @@ pub fn step(message: &OutboxMessage, outcome: &SendOutcome, known: Option<Failur
     }
 }
 
-fn by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> Step {
-    match WAITS.get(message.attempts.saturating_sub(1) as usize) {
+fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> Step {
+    match RETRY_WAITS.get(message.attempts.saturating_sub(1) as usize) {
         Some(wait) => Step::Again(now + with_jitter(*wait, message).max(after)),
         None => Step::End(MessageState::Dead),
     }
@@ -118,7 +118,7 @@ fn by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> Step
 /// The time for an attempt, of the `whole` time. A proven endpoint gets the whole time. The first attempt at another
 /// endpoint is short, so that many endpoints that hang do not delay the others.
 #[must_use]
-pub fn time_for(message: &OutboxMessage, whole: Duration) -> Duration {
+pub fn time_for_attempt(message: &OutboxMessage, whole: Duration) -> Duration {
     let is_short = message.content.channel() == Channel::Webhook
         && message.health != EndpointHealth::Proven
         && message.attempts <= 1;
@@ -132,10 +132,10 @@ pub fn endpoint_backoff(failures: u32, asked: Option<Duration>) -> Duration {
         0 | 1 => Duration::ZERO,
         more => backoff(FIRST_BACKOFF, LONGEST_BACKOFF, more - 2),
     };
-    wait.max(retry_after(asked))
+    wait.max(bounded_retry_after(asked))
 }
 
-fn retry_after(asked: Option<Duration>) -> Duration {
+fn bounded_retry_after(asked: Option<Duration>) -> Duration {
     asked.unwrap_or_default().min(LONGEST_RETRY_AFTER)
 }
 

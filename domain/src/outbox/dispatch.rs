@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slog::{Logger, info, warn};
 
-use super::decide::time_for;
+use super::decide::time_for_attempt;
 use super::model::{Channel, EndpointHealth, MessageState, MessageSummary, OutboxMessage};
 use super::permits::{Permit, Permits};
 use super::ports::{ClaimTerms, Finality, OutboxStore, Receipt, Recorded, SendError, SendOutcome, Sender, StaleClaim};
@@ -27,7 +27,7 @@ pub struct DispatchLimits {
 }
 
 /// The time to record an attempt. The record is made even during graceful shutdown.
-const RECORD: Duration = Duration::from_secs(5);
+const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 /// How much longer than an attempt and its record the lease lasts.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
@@ -53,7 +53,7 @@ impl OutboxDispatcher {
     }
 
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
-        let lease = self.limits.send + RECORD + LEASE_MARGIN;
+        let lease = self.limits.send + TIME_TO_RECORD + LEASE_MARGIN;
         // All email messages go to the one relay of the operator, so no share is kept for other endpoints.
         let mut permit = (self.channel == Channel::Webhook).then(|| self.permits.take());
         let reach = permit.as_ref().map_or(EndpointHealth::Failing, Permit::reach);
@@ -66,7 +66,7 @@ impl OutboxDispatcher {
             permit.keep_for(message.health);
         }
         let watch = Stopwatch::start();
-        let attempt_ctx = ctx.at_most(time_for(&message, self.limits.send));
+        let attempt_ctx = ctx.at_most(time_for_attempt(&message, self.limits.send));
         let outcome = match self.sender.send(&attempt_ctx, &message).await {
             Ok(receipt) => SendOutcome::Received(receipt),
             Err(_) if ctx.cancellation().is_cancelled() => SendOutcome::Interrupted,
@@ -74,7 +74,7 @@ impl OutboxDispatcher {
         };
         drop(permit);
         let now = self.clock.now();
-        let recorded = self.store.record(&ctx.must_finish(RECORD), &message, outcome.clone(), now).await?;
+        let recorded = self.store.record(&ctx.must_finish(TIME_TO_RECORD), &message, outcome.clone(), now).await?;
         let log = message_log(ctx, &message, now).new(slog::o!("elapsed_us" => watch.elapsed_us()));
         log_attempt(&log, &outcome, &recorded);
         // A local fault would also affect the next message, so the task waits for its period. A lack of permits for one

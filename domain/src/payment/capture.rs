@@ -13,7 +13,7 @@ use slog::{error, info, warn};
 
 use super::decide::HELD_FOR;
 use super::model::GatewayState;
-use super::pass::{CLAIMING, batch, for_each};
+use super::pass::{TIME_TO_CLAIM, for_each, items_per_pass};
 use super::ports::{AttemptStore, Held, PaymentGateway};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -22,14 +22,15 @@ use crate::fault::Fault;
 use crate::task::{BackgroundTask, PassFuture};
 
 /// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
-pub const CAPTURE_BATCH: u32 = batch(&[ONE_CALL, RECORD, RECORD]);
-const ONE_CALL: Duration = Duration::from_secs(10);
+pub const CAPTURE_BATCH: u32 =
+    items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD).saturating_add(TIME_TO_RECORD));
+const TIME_FOR_CALL: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The time to record what the gateway answered.
-const RECORD: Duration = Duration::from_secs(2);
-const WAIT: Duration = Duration::from_secs(60);
+const TIME_TO_RECORD: Duration = Duration::from_secs(2);
+const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
 /// The wait after a declined capture. A later capture may succeed, until the gateway releases the amount.
-const WAIT_DECLINED: Duration = Duration::from_secs(60 * 60);
+const WAIT_AFTER_DECLINE: Duration = Duration::from_secs(60 * 60);
 
 /// The background task `payment_capture`.
 pub struct PaymentCapture {
@@ -40,16 +41,16 @@ pub struct PaymentCapture {
 
 impl PaymentCapture {
     async fn end_or_postpone(&self, ctx: &RequestContext, held: Held) -> Result<(), Fault> {
-        let wait = match self.capture_or_cancel(&ctx.at_most(ONE_CALL), &held).await {
+        let wait = match self.capture_or_cancel(&ctx.at_most(TIME_FOR_CALL), &held).await {
             Ok(None) => return Ok(()),
             Ok(Some(wait)) => wait,
             Err(fault) => {
                 warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
                     "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
-                WAIT
+                WAIT_AFTER_FAULT
             }
         };
-        let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+        let (ctx, at) = (ctx.must_finish(TIME_TO_RECORD), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &held.attempt, at)).await
     }
 
@@ -73,7 +74,7 @@ impl PaymentCapture {
                 error!(log, "gateway declines to capture: the order is not paid";
                     "error_code" => "payment.capture_declined", "detail" => &decline.detail);
                 if self.clock.now() - attempt.created_at < HELD_FOR {
-                    return Ok(Some(WAIT_DECLINED));
+                    return Ok(Some(WAIT_AFTER_DECLINE));
                 }
                 false
             }
@@ -87,7 +88,7 @@ impl PaymentCapture {
             (true, false) => error!(log, "payment lapsed before it was captured: its order is not paid";
                 "error_code" => "payment.lapsed"),
         }
-        let ctx = ctx.must_finish(RECORD);
+        let ctx = ctx.must_finish(TIME_TO_RECORD);
         let record = || self.attempts.record_captured(&ctx, attempt.id.clone(), captured);
         until_recorded(&ctx, &*self.clock, record).await.map(|()| None)
     }
@@ -100,7 +101,7 @@ impl BackgroundTask for PaymentCapture {
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
-            let (claiming, now) = (ctx.at_most(CLAIMING), self.clock.now());
+            let (claiming, now) = (ctx.at_most(TIME_TO_CLAIM), self.clock.now());
             let due = self.attempts.claim_authorized(&claiming, now, LEASE, CAPTURE_BATCH).await?;
             for_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
         })

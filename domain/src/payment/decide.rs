@@ -9,11 +9,11 @@ use crate::money::Amount;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Card schemes hold an authorized amount for at least seven days.
 pub(super) const HELD_FOR: Duration = DAY.saturating_mul(7);
-const MARGIN: Duration = DAY;
+const CAPTURE_MARGIN: Duration = DAY;
 
 /// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.
 pub fn capture_due(held_at: Timestamp) -> Timestamp {
-    held_at + HELD_FOR.saturating_sub(MARGIN)
+    held_at + HELD_FOR.saturating_sub(CAPTURE_MARGIN)
 }
 
 /// Why a refund is refused. Nothing is recorded.

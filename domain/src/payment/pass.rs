@@ -10,21 +10,15 @@ use crate::task::Progress;
 /// storage, in which storage finds out whether the commit happened.
 pub const LONGEST_PASS: Duration = Duration::from_secs(60);
 /// The time to claim the items that are due.
-pub(super) const CLAIMING: Duration = Duration::from_secs(5);
+pub(super) const TIME_TO_CLAIM: Duration = Duration::from_secs(5);
 
 /// How long the shop trusts a gateway to remember an idempotency key. Gateways forget a key after a day; a request with a
 /// forgotten key is a new request.
-pub(super) const KEY_TRUSTED: Duration = Duration::from_secs(23 * 60 * 60);
+pub(super) const KEY_TRUSTED_FOR: Duration = Duration::from_secs(23 * 60 * 60);
 
-/// The number of items that a pass may claim, if one item takes at most the sum of `steps`.
-pub(super) const fn batch(steps: &[Duration]) -> u32 {
-    let mut one = Duration::ZERO;
-    let mut at = 0;
-    while at < steps.len() {
-        one = one.saturating_add(steps[at]);
-        at += 1;
-    }
-    let items = LONGEST_PASS.saturating_sub(CLAIMING).as_millis() / one.as_millis();
+/// The number of items that a pass may claim, if each item takes at most `longest`.
+pub(super) const fn items_per_pass(longest: Duration) -> u32 {
+    let items = LONGEST_PASS.saturating_sub(TIME_TO_CLAIM).as_millis() / longest.as_millis();
     assert!(items > 0 && items <= 100, "a pass has no time for one item, or far too much");
     items as u32
 }
@@ -52,10 +46,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batch_is_what_fits_into_a_pass() {
-        for (steps, expected) in [(&[55][..], 1), (&[27], 2), (&[10, 5, 3], 3), (&[10, 2], 4), (&[1], 55)] {
-            let steps: Vec<_> = steps.iter().copied().map(Duration::from_secs).collect();
-            assert_eq!(batch(&steps), expected, "{steps:?}");
+    fn items_of_a_pass_fit_into_its_time() {
+        for (seconds, expected) in [(55, 1), (27, 2), (18, 3), (12, 4), (1, 55)] {
+            assert_eq!(items_per_pass(Duration::from_secs(seconds)), expected, "{seconds}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
-use super::pass::{CLAIMING, KEY_TRUSTED, LONGEST_PASS, batch, for_each};
+use super::pass::{KEY_TRUSTED_FOR, LONGEST_PASS, TIME_TO_CLAIM, for_each, items_per_pass};
 use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
 use crate::checkout::{CheckoutStore, Settlement};
@@ -21,16 +21,17 @@ use crate::fault::{Failure, Fault, FaultKind};
 use crate::task::{BackgroundTask, PassFuture};
 
 /// Attempts per pass. Each one has time for its gateway calls, one settlement, and one postponement.
-pub const RECONCILE_BATCH: u32 = batch(&[ONE_ATTEMPT, SETTLE, POSTPONE]);
+pub const RECONCILE_BATCH: u32 =
+    items_per_pass(TIME_FOR_CALLS.saturating_add(TIME_TO_SETTLE).saturating_add(TIME_TO_POSTPONE));
 /// The time for all gateway calls of one attempt. If the gateway does not respond, the other attempts still get their
 /// time.
-const ONE_ATTEMPT: Duration = Duration::from_secs(10);
+const TIME_FOR_CALLS: Duration = Duration::from_secs(10);
 /// The times to settle an attempt and to postpone it. Together they are longer than a failover of the database. An
 /// attempt that can be neither settled nor postponed keeps its lease until the lease expires.
-const SETTLE: Duration = Duration::from_secs(5);
-const POSTPONE: Duration = Duration::from_secs(3);
+const TIME_TO_SETTLE: Duration = Duration::from_secs(5);
+const TIME_TO_POSTPONE: Duration = Duration::from_secs(3);
 /// The lease of a claimed attempt. It lasts until the pass has ended.
-const CLAIM: Duration = LONGEST_PASS;
+const LEASE: Duration = LONGEST_PASS;
 /// The backoff between two checks of one attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// No unsettled attempt is due later than this from now.
@@ -47,12 +48,12 @@ pub struct PaymentReconciler {
 
 impl PaymentReconciler {
     async fn reconcile_or_postpone(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<(), Fault> {
-        let Err(fault) = self.reconcile(&ctx.at_most(ONE_ATTEMPT), &mut attempt).await else { return Ok(()) };
+        let Err(fault) = self.reconcile(&ctx.at_most(TIME_FOR_CALLS), &mut attempt).await else { return Ok(()) };
         warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
             "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
             "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(), "error" => fault.chain());
         let wait = backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, attempt.checks.saturating_sub(1));
-        let (ctx, at) = (ctx.must_finish(POSTPONE), self.clock.now() + wait);
+        let (ctx, at) = (ctx.must_finish(TIME_TO_POSTPONE), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &attempt, at)).await
     }
 
@@ -64,7 +65,7 @@ impl PaymentReconciler {
             "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.into_str(),
             "detail" => outcome.detail());
         let settlement = Settlement { attempt: attempt.id.clone(), outcome, now: self.clock.now() };
-        let ctx = ctx.must_finish(SETTLE);
+        let ctx = ctx.must_finish(TIME_TO_SETTLE);
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
@@ -78,7 +79,7 @@ impl PaymentReconciler {
         let gateway = self.gateway.as_ref().ok_or_else(missing)?;
         let reference = match &attempt.reference {
             Some(reference) => reference.clone(),
-            None if self.clock.now() - attempt.created_at > KEY_TRUSTED => {
+            None if self.clock.now() - attempt.created_at > KEY_TRUSTED_FOR => {
                 match self.find_lost_payment(ctx, gateway.as_ref(), attempt).await? {
                     Some(reference) => reference,
                     None => return Ok(PaymentOutcome::NotAttempted),
@@ -139,8 +140,8 @@ impl BackgroundTask for PaymentReconciler {
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
-            let (claiming, now) = (ctx.at_most(CLAIMING), self.clock.now());
-            let due = self.attempts.claim_due(&claiming, now, CLAIM, RECONCILE_BATCH).await?;
+            let (claiming, now) = (ctx.at_most(TIME_TO_CLAIM), self.clock.now());
+            let due = self.attempts.claim_due(&claiming, now, LEASE, RECONCILE_BATCH).await?;
             for_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Refund, RefundState};
-use super::pass::{CLAIMING, KEY_TRUSTED, batch, for_each};
+use super::pass::{KEY_TRUSTED_FOR, TIME_TO_CLAIM, for_each, items_per_pass};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -16,14 +16,14 @@ use crate::fault::Fault;
 use crate::task::{BackgroundTask, PassFuture};
 
 /// Refunds per pass.
-pub const REFUND_BATCH: u32 = batch(&[ONE_CALL, RECORD]);
-const ONE_CALL: Duration = Duration::from_secs(10);
+pub const REFUND_BATCH: u32 = items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD));
+const TIME_FOR_CALL: Duration = Duration::from_secs(10);
 /// The time to record the gateway's answer. If the record fails, the refund is requested again after the lease has
 /// expired.
-const RECORD: Duration = Duration::from_secs(2);
+const TIME_TO_RECORD: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The wait after a fault of the gateway.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
 /// The wait while the gateway has not finished a refund. No refund is due later than this from now.
 pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 
@@ -37,18 +37,18 @@ pub struct PaymentRefunder {
 impl PaymentRefunder {
     async fn request_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
         let (state, wait) = self.request_or_look_up(ctx, &refund).await;
-        let (ctx, at) = (ctx.must_finish(RECORD), self.clock.now() + wait);
+        let (ctx, at) = (ctx.must_finish(TIME_TO_RECORD), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.refunds.record(&ctx, &refund, state.clone(), at)).await
     }
 
     /// Returns the known state of a refund, and the wait until the next attempt if the state is not final. A refund
-    /// older than [`KEY_TRUSTED`] is only looked up, because a second request with a forgotten key could refund twice.
+    /// older than [`KEY_TRUSTED_FOR`] is only looked up, because a second request with a forgotten key could refund twice.
     /// If the gateway does not have the refund, an operator must decide.
     async fn request_or_look_up(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
-        let ctx = ctx.at_most(ONE_CALL);
-        let is_old = self.clock.now() - refund.created_at > KEY_TRUSTED;
+        let ctx = ctx.at_most(TIME_FOR_CALL);
+        let is_old = self.clock.now() - refund.created_at > KEY_TRUSTED_FOR;
         let answer = if is_old {
             self.gateway.look_up_refund(&ctx, refund).await
         } else {
@@ -71,7 +71,7 @@ impl PaymentRefunder {
             }
             Err(fault) => {
                 warn!(log, "refund has no answer yet"; "error_code" => fault.kind().as_str(), "error" => fault.chain());
-                (refund.state.clone(), WAIT)
+                (refund.state.clone(), WAIT_AFTER_FAULT)
             }
         }
     }
@@ -84,7 +84,8 @@ impl BackgroundTask for PaymentRefunder {
 
     fn pass<'a>(&'a self, ctx: &'a RequestContext) -> PassFuture<'a> {
         Box::pin(async move {
-            let due = self.refunds.claim_due(&ctx.at_most(CLAIMING), self.clock.now(), LEASE, REFUND_BATCH).await?;
+            let due =
+                self.refunds.claim_due(&ctx.at_most(TIME_TO_CLAIM), self.clock.now(), LEASE, REFUND_BATCH).await?;
             for_each(due, REFUND_BATCH, |refund| self.request_and_record(ctx, refund)).await
         })
     }
