@@ -72,7 +72,7 @@ async fn readyz(
     match ((operations.ready)(&ctx.at_most(READY_WITHIN)).await, (operations.degraded)()) {
         (Ok(()), None) => HttpResponse::Ok().json(json!({"status": "ok"})),
         (Ok(()), Some(lack)) => HttpResponse::Ok().json(json!({"status": "degraded", "reason": lack})),
-        (Err(fault), _) => not_ready(fault.kind().as_str()),
+        (Err(fault), _) => not_ready(fault.kind().into_str()),
     }
 }
 

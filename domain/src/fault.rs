@@ -8,7 +8,7 @@ use std::error::Error;
 
 /// A technical failure: the operation, the kind, and the error that caused it, for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} failed: {}", kind.as_str())]
+#[error("{operation} failed: {}", kind.into_str())]
 pub struct Fault {
     kind: FaultKind,
     operation: &'static str,
@@ -36,8 +36,10 @@ impl<R> From<Fault> for Failure<R> {
     }
 }
 
-/// The kind of a fault. Each kind has one response status and one retry policy, listed in `docs/ERRORS.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kind of a fault. Each kind has one response status and one retry policy, listed in `docs/ERRORS.md`. Its word,
+/// such as `storage_full`, is stable in logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum FaultKind {
     /// The deadline passed before the work was finished. Nothing happened.
     DeadlineExceeded,
@@ -61,19 +63,6 @@ impl FaultKind {
         match self {
             Self::Unavailable | Self::Contention | Self::OutcomeUnknown => true,
             Self::DeadlineExceeded | Self::Cancelled | Self::StorageFull | Self::Internal => false,
-        }
-    }
-
-    /// The stable name in logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::Cancelled => "cancelled",
-            Self::Unavailable => "unavailable",
-            Self::StorageFull => "storage_full",
-            Self::Contention => "contention",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::Internal => "internal",
         }
     }
 }
@@ -117,7 +106,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let (mut outer, mut next) = (error, error.source());
     while let Some(cause) = next {
         let said = match (outer.downcast_ref::<Fault>(), cause.downcast_ref::<Fault>()) {
-            (Some(outer), Some(cause)) if outer.operation == cause.operation => cause.kind.as_str().to_owned(),
+            (Some(outer), Some(cause)) if outer.operation == cause.operation => cause.kind.into_str().to_owned(),
             _ => cause.to_string(),
         };
         if !text.ends_with(&said) {

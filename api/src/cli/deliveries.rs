@@ -7,7 +7,8 @@ use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::outbox::{
-    Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, OutboxMessageId, Selection,
+    Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, NextAttempt, OutboxMessageId,
+    Selection,
 };
 
 use super::output::say;
@@ -134,10 +135,10 @@ fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: 
 
 fn print(delivery: &MessageSummary, now: Timestamp) {
     let next = match delivery.next {
-        Some(Next::At(due)) if due <= now => "  due now".to_owned(),
-        Some(Next::At(due)) => format!("  next at {}", text(due)),
-        Some(Next::Leased(until)) => format!("  in delivery until {}", text(until)),
-        Some(Next::GivenUp) => "  to be given up".to_owned(),
+        Some(NextAttempt::At(due)) if due <= now => "  due now".to_owned(),
+        Some(NextAttempt::At(due)) => format!("  next at {}", text(due)),
+        Some(NextAttempt::Leased(until)) => format!("  in delivery until {}", text(until)),
+        Some(NextAttempt::GivenUp) => "  to be given up".to_owned(),
         None => String::new(),
     };
     let error = delivery.last_error.as_ref().map(|error| format!("  ({error})")).unwrap_or_default();

@@ -102,7 +102,7 @@ async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
             }
         }
         Err(fault) => warn!(log, "the check for waiting email messages failed"; "op" => "app.build",
-            "error_code" => fault.kind().as_str(), "error" => fault.chain()),
+            "error_code" => fault.kind().into_str(), "error" => fault.chain()),
     }
 }
 

@@ -91,7 +91,7 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
     let kind = fault.kind();
     match kind {
         FaultKind::Internal | FaultKind::OutcomeUnknown => {
-            error!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
+            error!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.into_str(),
                 "error" => fault.chain());
         }
         FaultKind::DeadlineExceeded
@@ -99,29 +99,29 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
         | FaultKind::Unavailable
         | FaultKind::StorageFull
         | FaultKind::Contention => {
-            warn!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.as_str(),
+            warn!(ctx.log(), "request failed"; "op" => fault.operation(), "error_code" => kind.into_str(),
                 "error" => fault.chain());
         }
     }
     let unavailable = |code, content: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, content);
     match kind {
         FaultKind::DeadlineExceeded => {
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, kind.as_str(), "The deadline passed before anything happened")
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, kind.into_str(), "The deadline passed before anything happened")
         }
-        FaultKind::Cancelled => unavailable(kind.as_str(), "The request was cancelled before anything happened"),
+        FaultKind::Cancelled => unavailable(kind.into_str(), "The request was cancelled before anything happened"),
         FaultKind::Unavailable => {
-            unavailable(kind.as_str(), "The shop cannot do this now; nothing happened").retry_after(1)
+            unavailable(kind.into_str(), "The shop cannot do this now; nothing happened").retry_after(1)
         }
         FaultKind::StorageFull => {
-            unavailable(kind.as_str(), "The shop has no storage space left; nothing happened").retry_after(1)
+            unavailable(kind.into_str(), "The shop has no storage space left; nothing happened").retry_after(1)
         }
         FaultKind::Contention => {
-            unavailable(kind.as_str(), "Other requests held the same data; nothing happened").retry_after(1)
+            unavailable(kind.into_str(), "Other requests held the same data; nothing happened").retry_after(1)
         }
         FaultKind::OutcomeUnknown => {
             let content = "The outcome is not known; repeat the request with the same idempotency key to find out";
-            unavailable(kind.as_str(), content).retry_after(2)
+            unavailable(kind.into_str(), content).retry_after(2)
         }
-        FaultKind::Internal => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "Internal error"),
+        FaultKind::Internal => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.into_str(), "Internal error"),
     }
 }

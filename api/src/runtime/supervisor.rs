@@ -314,11 +314,11 @@ impl Runner {
                 let failures = own.status().failing_for;
                 match fault.kind() {
                     FaultKind::Internal => {
-                        error!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().as_str(),
+                        error!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().into_str(),
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                     _ => {
-                        warn!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().as_str(),
+                        warn!(self.log, "pass failed"; "op" => "task.pass", "task" => name, "error_code" => fault.kind().into_str(),
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::Checkout;
-use super::ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, Outcome, Settlement};
+use super::ports::{Answer, BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, Outcome, Settlement};
 use crate::PortFuture;
 use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
@@ -95,7 +95,7 @@ impl CompleteCheckout {
                 // An earlier outcome is replayed, even if the instrument is no longer on file.
                 None => {
                     return match self.checkouts.completion(ctx, command.claim, command.id).await? {
-                        Begun::Answered(answer) => Ok(answer),
+                        CompletionState::Answered(answer) => Ok(answer),
                         _ => Err(CheckoutRefusal::UnknownInstrument.into()),
                     };
                 }
@@ -105,7 +105,7 @@ impl CompleteCheckout {
 
         loop {
             let now = self.clock.now();
-            let begin = Begin {
+            let begin = BeginCompletion {
                 write: Write { claim: command.claim.clone(), now },
                 checkout: command.id.clone(),
                 attempt: AttemptId::generate(now),
@@ -113,14 +113,14 @@ impl CompleteCheckout {
                 owned_for: self.limits.grace + LEASE_MARGIN,
             };
             match self.checkouts.begin_completion(ctx, begin).await? {
-                Begun::Claimed { checkout, attempt } => {
+                CompletionState::Claimed { checkout, attempt } => {
                     (command.on_point_of_no_return)(&checkout);
                     let ctx = ctx.must_finish(self.limits.grace);
                     return Owner { use_case: self, ctx, payer, attempt }.finish(checkout).await;
                 }
-                Begun::Answered(answer) => return Ok(answer),
-                Begun::Unknown(checkout) => return Ok(current_state(checkout)),
-                Begun::InProgress | Begun::Free => {
+                CompletionState::Answered(answer) => return Ok(answer),
+                CompletionState::Unknown(checkout) => return Ok(current_state(checkout)),
+                CompletionState::InProgress | CompletionState::Free => {
                     if let Some(answer) = self.wait_for_owner(ctx, &command.claim, &command.id).await? {
                         return Ok(answer);
                     }
@@ -159,11 +159,11 @@ impl CompleteCheckout {
             }
             self.clock.pause(ctx, pause).await?;
             match self.checkouts.completion(ctx, claim.clone(), id.clone()).await? {
-                Begun::Answered(answer) => return Ok(Some(answer)),
-                Begun::Unknown(checkout) => return Ok(Some(current_state(checkout))),
-                Begun::Free if ctx.deadline().remaining() >= self.limits.minimum => return Ok(None),
-                Begun::Free => return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into()),
-                Begun::InProgress | Begun::Claimed { .. } => {}
+                CompletionState::Answered(answer) => return Ok(Some(answer)),
+                CompletionState::Unknown(checkout) => return Ok(Some(current_state(checkout))),
+                CompletionState::Free if ctx.deadline().remaining() >= self.limits.minimum => return Ok(None),
+                CompletionState::Free => return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into()),
+                CompletionState::InProgress | CompletionState::Claimed { .. } => {}
             }
         }
         Err(CheckoutRefusal::Key(KeyRefusal::InProgress).into())
@@ -206,7 +206,7 @@ impl Owner<'_> {
             Err(fault) => {
                 error!(self.ctx.log(), "completion is left to the reconciler"; "op" => fault.operation(),
                     "attempt_id" => %self.attempt.id, "checkout_id" => %checkout.id,
-                    "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                    "error_code" => fault.kind().into_str(), "error" => fault.chain());
                 self.release_lease().await;
                 Ok(current_state(checkout))
             }
@@ -219,7 +219,7 @@ impl Owner<'_> {
         let (ctx, now) = (self.ctx.must_finish(LEASE_MARGIN), self.use_case.clock.now());
         if let Err(fault) = self.use_case.attempts.postpone(&ctx, &self.attempt, now).await {
             warn!(ctx.log(), "attempt keeps its owner until the ownership is over"; "op" => fault.operation(),
-                "attempt_id" => %self.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                "attempt_id" => %self.attempt.id, "error_code" => fault.kind().into_str(), "error" => fault.chain());
         }
     }
 

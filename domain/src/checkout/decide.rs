@@ -12,7 +12,7 @@ use crate::stock::{Demand, StockLevel, available};
 
 /// The stored facts that pricing needs, read in the transaction that writes the checkout.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct PricingFacts {
     pub variants: Vec<Variant>,
     pub stock: Vec<StockLevel>,
     /// The discounts that the codes of the request name.
@@ -33,7 +33,7 @@ pub struct NothingToSell(pub Vec<Message>);
 pub fn price(
     request: &CheckoutRequest,
     before: Option<&Details>,
-    facts: &Facts,
+    facts: &PricingFacts,
 ) -> Result<(Details, Status), NothingToSell> {
     let (mut lines, mut messages) = choose_lines(request, before, facts);
     messages.extend(shortages(&lines, &facts.stock));
@@ -161,7 +161,11 @@ pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
 
 /// The requested items that can be sold, and a message for each other item. A line keeps the id that it had before, if
 /// no other line has it; each other line gets the next free number.
-fn choose_lines(request: &CheckoutRequest, before: Option<&Details>, facts: &Facts) -> (Vec<Line>, Vec<Message>) {
+fn choose_lines(
+    request: &CheckoutRequest,
+    before: Option<&Details>,
+    facts: &PricingFacts,
+) -> (Vec<Line>, Vec<Message>) {
     let mut known_ids: Vec<&LineId> = before.iter().flat_map(|before| &before.lines).map(|line| &line.id).collect();
     let numbers = known_ids.iter().filter_map(|id| id.0.strip_prefix("li_")?.parse::<usize>().ok());
     let mut last_number = numbers.max().unwrap_or(0);

@@ -29,9 +29,11 @@ mod transitions;
 
 pub use crate::id::CheckoutId;
 pub use complete::{COMPLETE, CompleteCheckout, CompleteCommand, CompletionLimits, OnPointOfNoReturn};
-pub use decide::{Facts, NothingToSell, demand_of, price, shortages};
+pub use decide::{NothingToSell, PricingFacts, demand_of, price, shortages};
 pub use expire::CheckoutExpiry;
 pub use message::{Message, MessageCode, Severity, Subject};
 pub use model::{BuyerContext, Checkout, CheckoutRequest, Details, Line, LineId, OrderLink, RequestedLine, Status};
-pub use ports::{Answer, Begin, Begun, CheckoutRefusal, CheckoutStore, NewCheckout, Outcome, Settlement};
+pub use ports::{
+    Answer, BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, NewCheckout, Outcome, Settlement,
+};
 pub use totals::{Total, TotalKind, Totals};

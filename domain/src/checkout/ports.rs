@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// The store of checkouts. Each method is one transaction.
 ///
-/// Methods that take a [`Write`] or a [`Begin`] are keyed writes. They run once per idempotency key: a later call with
+/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. They run once per idempotency key: a later call with
 /// the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A key that
 /// cannot be used is refused with [`CheckoutRefusal::Key`].
 pub trait CheckoutStore: Send + Sync {
@@ -54,20 +54,24 @@ pub trait CheckoutStore: Send + Sync {
 
     /// Transaction 1 of a completion: holds the stock in SKU order, records the payment attempt and sets the status to
     /// `complete_in_progress`, all or nothing. The commit is the point of no return.
-    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
+    fn begin_completion(
+        &self,
+        ctx: &RequestContext,
+        begin: BeginCompletion,
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>>;
 
     /// Transaction 2 of a completion: records the outcome of a payment attempt. Places the order and takes the stock,
     /// or releases the stock, and stores the outcome for the idempotency key of the completion. Idempotent: a second
     /// call changes nothing and returns the outcome of the first.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// Returns the state of the completion with this key, see [`Begun`]. Claims nothing and changes nothing.
+    /// Returns the state of the completion with this key, see [`CompletionState`]. Claims nothing and changes nothing.
     fn completion(
         &self,
         ctx: &RequestContext,
         claim: KeyClaim,
         id: CheckoutId,
-    ) -> PortFuture<Begun, Failure<CheckoutRefusal>>;
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>>;
 
     /// Cancels at most `limit` expired open checkouts, and deletes at most `limit` final checkouts last changed before
     /// `forget_before`. Returns the number cancelled and the number deleted.
@@ -115,7 +119,7 @@ pub enum Outcome {
 
 /// The input of [`CheckoutStore::begin_completion`].
 #[derive(Clone, Debug)]
-pub struct Begin {
+pub struct BeginCompletion {
     pub write: Write,
     pub checkout: CheckoutId,
     pub attempt: AttemptId,
@@ -127,7 +131,7 @@ pub struct Begin {
 
 /// The state of a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub enum CompletionState {
     /// The calling process owns the attempt: the stock is held, and no other process calls the gateway.
     Claimed { checkout: Checkout, attempt: Attempt },
     /// The completion has ended with this answer.

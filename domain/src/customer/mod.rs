@@ -8,4 +8,4 @@ mod country;
 mod model;
 
 pub use country::{Country, CountryCode};
-pub use model::{Address, Buyer, Consent, Destination, DestinationId, Email, known_by};
+pub use model::{Address, Buyer, Consent, Destination, DestinationId, Email, find_same_place};

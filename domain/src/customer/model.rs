@@ -134,6 +134,6 @@ pub struct Destination {
 }
 
 /// The address in `book` that names the same place as `address`, if there is one.
-pub fn known_by<'a>(book: &'a [Destination], address: &Address) -> Option<&'a Destination> {
+pub fn find_same_place<'a>(book: &'a [Destination], address: &Address) -> Option<&'a Destination> {
     book.iter().find(|known| known.address.same_place(address))
 }

@@ -7,7 +7,7 @@ use super::model::{
 };
 use crate::catalog::Sku;
 use crate::checkout::{Message, MessageCode, Subject};
-use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, known_by};
+use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, find_same_place};
 use crate::money::Amount;
 
 /// The stored facts that the rules need.
@@ -133,7 +133,7 @@ fn offered_destinations(
         // An id without an address refers to a destination that was offered before.
         let referred = id.as_ref().filter(|_| *address == Address::default()).and_then(known);
         let address = referred.map_or(address, |known| &known.address);
-        let id = match (id, known_by(address_book, address)) {
+        let id = match (id, find_same_place(address_book, address)) {
             (Some(id), _) => id.clone(),
             (None, Some(known)) => known.id.clone(),
             (None, None) => DestinationId::derived(address),

@@ -71,7 +71,7 @@ impl FailureStreak {
 
 /// What happens to a message after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextStep {
     /// The message ends in this state.
     End(MessageState),
     /// Due again at this time.
@@ -84,34 +84,39 @@ pub enum Step {
 
 /// Decides what happens to `message` after an attempt with this `outcome`. `known` are the failures of the endpoint
 /// before this attempt.
-pub fn step(message: &OutboxMessage, outcome: &SendOutcome, known: Option<FailureStreak>, now: Timestamp) -> Step {
+pub fn next_step(
+    message: &OutboxMessage,
+    outcome: &SendOutcome,
+    known: Option<FailureStreak>,
+    now: Timestamp,
+) -> NextStep {
     // The mail relay belongs to the shop. If it refuses a message, only that message is dead.
     let can_be_disabled = message.content.channel() == Channel::Webhook;
     let failure = match outcome {
-        SendOutcome::Received(Receipt::Accepted) => return Step::End(MessageState::Delivered),
-        SendOutcome::Received(Receipt::Unwanted) => return Step::End(MessageState::Unwanted),
-        SendOutcome::Interrupted => return Step::Uncounted(now),
+        SendOutcome::Received(Receipt::Accepted) => return NextStep::End(MessageState::Delivered),
+        SendOutcome::Received(Receipt::Unwanted) => return NextStep::End(MessageState::Unwanted),
+        SendOutcome::Interrupted => return NextStep::Uncounted(now),
         SendOutcome::Failed(failure) => failure,
     };
     match failure.finality {
         Finality::Again { .. } if can_be_disabled && FailureStreak::with_failure(known, now).is_too_long() => {
-            Step::Disable
+            NextStep::Disable
         }
         Finality::Again { after } => retry_by_schedule(message, bounded_retry_after(after), now),
         Finality::LocalFault | Finality::NoPermit if now - message.occurred_at >= UNCOUNTED_FOR => {
             retry_by_schedule(message, Duration::ZERO, now)
         }
-        Finality::LocalFault => Step::Uncounted(now + with_jitter(LOCAL_FAULT_PAUSE, message)),
-        Finality::NoPermit => Step::Uncounted(now + with_jitter(NO_PERMIT_PAUSE, message)),
-        Finality::Gone if can_be_disabled => Step::Disable,
-        Finality::Gone | Finality::Refused => Step::End(MessageState::Dead),
+        Finality::LocalFault => NextStep::Uncounted(now + with_jitter(LOCAL_FAULT_PAUSE, message)),
+        Finality::NoPermit => NextStep::Uncounted(now + with_jitter(NO_PERMIT_PAUSE, message)),
+        Finality::Gone if can_be_disabled => NextStep::Disable,
+        Finality::Gone | Finality::Refused => NextStep::End(MessageState::Dead),
     }
 }
 
-fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> Step {
+fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> NextStep {
     match RETRY_WAITS.get(message.attempts.saturating_sub(1) as usize) {
-        Some(wait) => Step::Again(now + with_jitter(*wait, message).max(after)),
-        None => Step::End(MessageState::Dead),
+        Some(wait) => NextStep::Again(now + with_jitter(*wait, message).max(after)),
+        None => NextStep::End(MessageState::Dead),
     }
 }
 

@@ -25,11 +25,13 @@ mod ports;
 mod purge;
 
 pub use crate::id::OutboxMessageId;
-pub use decide::{FailureStreak, MAX_ATTEMPTS, MAX_ENDPOINT_BACKOFF, PROBE_PAUSE, Step, endpoint_backoff, step};
+pub use decide::{
+    FailureStreak, MAX_ATTEMPTS, MAX_ENDPOINT_BACKOFF, NextStep, PROBE_PAUSE, endpoint_backoff, next_step,
+};
 pub use dispatch::{DispatchLimits, OutboxDispatcher};
 pub use model::{
     Channel, ComposeError, Content, EmailMessage, Endpoint, EndpointHealth, EndpointSummary, MessageState,
-    MessageSummary, Next, Notification, NotificationComposer, OutboxMessage, shown,
+    MessageSummary, NextAttempt, Notification, NotificationComposer, OutboxMessage, shown,
 };
 pub use ports::{
     ClaimTerms, Claimed, Finality, MessageFilter, OutboxStore, Purged, Receipt, Recorded, Selection, SendError,

@@ -173,13 +173,13 @@ pub struct MessageSummary {
     /// When the message is due, regardless of its endpoint. Meaningless after the message has ended.
     pub due_at: Timestamp,
     /// `None` after the message has ended.
-    pub next: Option<Next>,
+    pub next: Option<NextAttempt>,
     pub last_error: Option<String>,
 }
 
 /// What happens next to a pending message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAttempt {
     /// The next attempt is at this time or soon after: when the message is due and the backoff of its endpoint has
     /// ended.
     At(Timestamp),

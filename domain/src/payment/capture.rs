@@ -14,7 +14,7 @@ use slog::{error, info, warn};
 use super::decide::HELD_FOR;
 use super::model::GatewayState;
 use super::pass::{TIME_TO_CLAIM, for_each, items_per_pass};
-use super::ports::{AttemptStore, Held, PaymentGateway};
+use super::ports::{AttemptStore, AuthorizedAttempt, PaymentGateway};
 use super::record::until_recorded;
 use crate::clock::Clock;
 use crate::context::RequestContext;
@@ -40,13 +40,13 @@ pub struct PaymentCapture {
 }
 
 impl PaymentCapture {
-    async fn end_or_postpone(&self, ctx: &RequestContext, held: Held) -> Result<(), Fault> {
+    async fn end_or_postpone(&self, ctx: &RequestContext, held: AuthorizedAttempt) -> Result<(), Fault> {
         let wait = match self.capture_or_cancel(&ctx.at_most(TIME_FOR_CALL), &held).await {
             Ok(None) => return Ok(()),
             Ok(Some(wait)) => wait,
             Err(fault) => {
                 warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
-                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().into_str(), "error" => fault.chain());
                 WAIT_AFTER_FAULT
             }
         };
@@ -56,8 +56,12 @@ impl PaymentCapture {
 
     /// Captures the amount if the order still wants units, cancels the payment if not, and records the result. If the
     /// gateway declines the capture, records nothing and returns the wait until the next attempt.
-    async fn capture_or_cancel(&self, ctx: &RequestContext, held: &Held) -> Result<Option<Duration>, Fault> {
-        let Held { attempt, wanted } = held;
+    async fn capture_or_cancel(
+        &self,
+        ctx: &RequestContext,
+        held: &AuthorizedAttempt,
+    ) -> Result<Option<Duration>, Fault> {
+        let AuthorizedAttempt { attempt, wanted } = held;
         let missing = || Fault::internal("payment.capture", "it is held, but its reference was never stored");
         let reference = attempt.reference.as_ref().ok_or_else(missing)?;
         let log = ctx.log().new(slog::o!("op" => "payment.capture", "attempt_id" => attempt.id.to_string(),

@@ -39,7 +39,9 @@ pub use model::{
     PaymentOutcome, PaymentReference, Refund, RefundState,
 };
 pub use pass::LONGEST_PASS;
-pub use ports::{AttemptStore, GatewayEvent, Held, PaymentGateway, PaymentHandler, RefundStore, RefundWanted};
+pub use ports::{
+    AttemptStore, AuthorizedAttempt, GatewayEvent, PaymentGateway, PaymentHandler, RefundStore, RefundWanted,
+};
 pub use reconcile::{LONGEST_WAIT_UNSETTLED, PaymentReconciler, RECONCILE_BATCH};
 pub(crate) use record::until_recorded;
 pub use refund::{LONGEST_WAIT_REFUND, PaymentRefunder, REFUND_BATCH};

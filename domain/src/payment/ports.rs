@@ -123,7 +123,7 @@ pub trait AttemptStore: Send + Sync {
         now: Timestamp,
         lease: Duration,
         limit: u32,
-    ) -> PortFuture<Vec<Held>, Fault>;
+    ) -> PortFuture<Vec<AuthorizedAttempt>, Fault>;
 
     /// Records the end of an authorized attempt: captured, or cancelled. Idempotent.
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
@@ -136,7 +136,7 @@ pub trait AttemptStore: Send + Sync {
 
 /// An authorized attempt, and whether its order still wants units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct AuthorizedAttempt {
     pub attempt: Attempt,
     pub wanted: bool,
 }

@@ -51,7 +51,7 @@ impl PaymentReconciler {
         let Err(fault) = self.reconcile(&ctx.at_most(TIME_FOR_CALLS), &mut attempt).await else { return Ok(()) };
         warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
             "attempt_id" => %attempt.id, "checkout_id" => %attempt.checkout, "checks" => attempt.checks,
-            "reference" => reference_of(&attempt), "error_code" => fault.kind().as_str(), "error" => fault.chain());
+            "reference" => reference_of(&attempt), "error_code" => fault.kind().into_str(), "error" => fault.chain());
         let wait = backoff(FIRST_WAIT, LONGEST_WAIT_UNSETTLED, attempt.checks.saturating_sub(1));
         let (ctx, at) = (ctx.must_finish(TIME_TO_POSTPONE), self.clock.now() + wait);
         until_recorded(&ctx, &*self.clock, || self.attempts.postpone(&ctx, &attempt, at)).await

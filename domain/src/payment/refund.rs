@@ -70,7 +70,7 @@ impl PaymentRefunder {
                 (state, LONGEST_WAIT_REFUND)
             }
             Err(fault) => {
-                warn!(log, "refund has no answer yet"; "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                warn!(log, "refund has no answer yet"; "error_code" => fault.kind().into_str(), "error" => fault.chain());
                 (refund.state.clone(), WAIT_AFTER_FAULT)
             }
         }

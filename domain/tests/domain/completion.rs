@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::checkout::{
-    Answer, Begun, Checkout, CheckoutId, CheckoutRefusal, CompleteCheckout, CompleteCommand, CompletionLimits, Outcome,
-    Status,
+    Answer, Checkout, CheckoutId, CheckoutRefusal, CompleteCheckout, CompleteCommand, CompletionLimits,
+    CompletionState, Outcome, Status,
 };
 use domain::context::PlatformId;
 use domain::fault::{Failure, FaultKind};
@@ -239,9 +239,9 @@ async fn outcome_is_replayed_without_the_instrument() {
         let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(world) }.run().await;
         (answer, calls)
     };
-    let (answer, calls) = complete(Begun::Answered(answered.clone())).await;
+    let (answer, calls) = complete(CompletionState::Answered(answered.clone())).await;
     assert_eq!((answer.expect("an outcome"), calls), (answered, vec![]));
-    for begun in [Begun::InProgress, Begun::Free, Begun::Unknown(rose())] {
+    for begun in [CompletionState::InProgress, CompletionState::Free, CompletionState::Unknown(rose())] {
         let (answer, calls) = complete(begun).await;
         let refused = CheckoutRefusal::UnknownInstrument;
         assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
@@ -267,9 +267,9 @@ async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
 
 #[tokio::test]
 async fn pauses_double_up_to_a_limit() {
-    let answered = Begun::Answered(Answer { outcome: Outcome::Checkout(rose()), replayed: true });
-    let states = Mutex::new(vec![Begun::InProgress; 6].into_iter().chain([answered]).collect());
-    let world = World { begun: Mutex::new(vec![Begun::InProgress]), states, ..World::default() };
+    let answered = CompletionState::Answered(Answer { outcome: Outcome::Checkout(rose()), replayed: true });
+    let states = Mutex::new(vec![CompletionState::InProgress; 6].into_iter().chain([answered]).collect());
+    let world = World { begun: Mutex::new(vec![CompletionState::InProgress]), states, ..World::default() };
     assert_eq!(Completion::of(world).run().await.pauses, [20, 40, 80, 160, 250, 250, 250]);
 
     let failing = Mutex::new(vec![("settle", FaultKind::Unavailable); 7]);
@@ -279,8 +279,8 @@ async fn pauses_double_up_to_a_limit() {
 
 #[tokio::test]
 async fn released_key_is_claimed_by_a_waiting_caller() {
-    let states = Mutex::new(vec![Begun::InProgress, Begun::Free]);
-    for begun in [vec![Begun::InProgress], vec![Begun::Free]] {
+    let states = Mutex::new(vec![CompletionState::InProgress, CompletionState::Free]);
+    for begun in [vec![CompletionState::InProgress], vec![CompletionState::Free]] {
         let states = Mutex::new(states.lock().expect("not poisoned").clone());
         let world = World { price: 100, begun: Mutex::new(begun), states, ..World::default() };
         let (answer, notified, calls) = complete(world).await;
@@ -293,8 +293,8 @@ async fn released_key_is_claimed_by_a_waiting_caller() {
 #[tokio::test]
 async fn waiting_caller_without_enough_time_does_not_claim_a_released_key() {
     let world = World {
-        begun: Mutex::new(vec![Begun::InProgress]),
-        states: Mutex::new(vec![Begun::InProgress, Begun::Free]),
+        begun: Mutex::new(vec![CompletionState::InProgress]),
+        states: Mutex::new(vec![CompletionState::InProgress, CompletionState::Free]),
         slow_pause: true,
         ..World::default()
     };
@@ -315,8 +315,12 @@ async fn zero_amount_is_not_sent_to_the_gateway() {
 async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
     let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
     let world = World {
-        begun: Mutex::new(vec![Begun::InProgress]),
-        states: Mutex::new(vec![Begun::InProgress, Begun::InProgress, Begun::Answered(answered.clone())]),
+        begun: Mutex::new(vec![CompletionState::InProgress]),
+        states: Mutex::new(vec![
+            CompletionState::InProgress,
+            CompletionState::InProgress,
+            CompletionState::Answered(answered.clone()),
+        ]),
         ..World::default()
     };
     let (answer, notified, calls) = complete(world).await;
@@ -328,8 +332,8 @@ async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
 #[tokio::test]
 async fn repeated_request_out_of_time_is_refused_as_in_progress() {
     let world = World {
-        begun: Mutex::new(vec![Begun::InProgress]),
-        states: Mutex::new(vec![Begun::InProgress]),
+        begun: Mutex::new(vec![CompletionState::InProgress]),
+        states: Mutex::new(vec![CompletionState::InProgress]),
         ..World::default()
     };
     // The pauses of this test double take no time, so the real deadline ends the polling.
@@ -340,7 +344,7 @@ async fn repeated_request_out_of_time_is_refused_as_in_progress() {
 
 #[tokio::test]
 async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
-    let world = World { begun: Mutex::new(vec![Begun::Unknown(rose())]), ..World::default() };
+    let world = World { begun: Mutex::new(vec![CompletionState::Unknown(rose())]), ..World::default() };
     let (answer, _, calls) = complete(world).await;
     // Not a replay: there is no outcome yet.
     assert!(!answer.expect("an outcome").replayed);

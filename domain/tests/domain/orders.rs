@@ -1,6 +1,6 @@
 //! Orders: how an order is placed, shipped, adjusted and refunded.
 
-use domain::checkout::{CheckoutRequest, Facts, LineId, Status, TotalKind, price};
+use domain::checkout::{CheckoutRequest, LineId, PricingFacts, Status, TotalKind, price};
 use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
 use domain::id::PageToken;
 use domain::money::Amount;
@@ -35,7 +35,7 @@ fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Orde
         ..CheckoutRequest::default()
     };
     let items = || lines.iter().enumerate();
-    let facts = Facts {
+    let facts = PricingFacts {
         variants: items()
             .map(|(number, (price, _))| variant(&name(number), *price, number.is_multiple_of(2)))
             .collect(),

@@ -6,15 +6,15 @@ use std::time::Duration;
 use domain::fault::{Fault, FaultKind};
 use domain::money::Amount;
 use domain::payment::{
-    Attempt, AttemptState, CAPTURE_BATCH, Decline, GatewayState, Held, LONGEST_PASS, PaymentCapture, PaymentReconciler,
-    PaymentReference, PaymentRefunder, RECONCILE_BATCH, REFUND_BATCH, RefundState,
+    Attempt, AttemptState, AuthorizedAttempt, CAPTURE_BATCH, Decline, GatewayState, LONGEST_PASS, PaymentCapture,
+    PaymentReconciler, PaymentReference, PaymentRefunder, RECONCILE_BATCH, REFUND_BATCH, RefundState,
 };
 use domain::task::{BackgroundTask, Progress};
 
 use crate::kit::{Lines, NOW, Ports, World, attempt, hours, refund, task_context};
 
-fn held(wanted: bool) -> Held {
-    Held { attempt: attempt(AttemptState::Authorized), wanted }
+fn held(wanted: bool) -> AuthorizedAttempt {
+    AuthorizedAttempt { attempt: attempt(AttemptState::Authorized), wanted }
 }
 
 type MakeTask = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
@@ -84,7 +84,8 @@ async fn declined_capture_logs_no_text_for_the_buyer() {
 
 #[tokio::test]
 async fn authorized_payment_without_a_reference_does_not_delay_others() {
-    let nameless = Held { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
+    let nameless =
+        AuthorizedAttempt { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
     let answer = Some(Ok(GatewayState::Confirmed));
     let world = World { held: vec![nameless, held(true)], capture: answer, ..World::default() };
     assert_eq!(pass(CAPTURE, world).await.1, ["postpone 60", "capture", "captured"]);

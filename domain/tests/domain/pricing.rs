@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::checkout::{
-    BuyerContext, CheckoutRequest, Details, Facts, LineId, MessageCode, NothingToSell, RequestedLine, Severity, Status,
-    Subject, demand_of, price, shortages,
+    BuyerContext, CheckoutRequest, Details, LineId, MessageCode, NothingToSell, PricingFacts, RequestedLine, Severity,
+    Status, Subject, demand_of, price, shortages,
 };
 use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
 use domain::fulfillment::{FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
@@ -14,8 +14,8 @@ use domain::promotion::DiscountScope;
 use crate::kit::{address, fixed, level, percent, rate, requested_line, sku, variant};
 
 /// `song` and `card` need no shipping, `rose` does. Three units of each are available, and none of `gone`.
-fn facts() -> Facts {
-    Facts {
+fn facts() -> PricingFacts {
+    PricingFacts {
         variants: vec![
             variant("song", 500, false),
             variant("card", 1_000, false),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::clock::Timestamp;
 use domain::outbox::{
     Channel, Endpoint, EndpointHealth, FailureStreak, Finality, MAX_ATTEMPTS, MAX_ENDPOINT_BACKOFF, MessageState,
-    OutboxMessage, Receipt, SendError, SendOutcome, Step, endpoint_backoff, shown, step,
+    NextStep, OutboxMessage, Receipt, SendError, SendOutcome, endpoint_backoff, next_step, shown,
 };
 
 use crate::kit::{self, NOW};
@@ -28,9 +28,9 @@ fn again() -> SendOutcome {
     failed(Finality::Again { after: None })
 }
 
-fn wait(step: Step) -> Duration {
+fn wait(step: NextStep) -> Duration {
     match step {
-        Step::Again(at) => (at - NOW).try_into().expect("later"),
+        NextStep::Again(at) => (at - NOW).try_into().expect("later"),
         other => panic!("{other:?}"),
     }
 }
@@ -39,7 +39,7 @@ fn wait(step: Step) -> Duration {
 fn first_retry_comes_within_three_seconds_and_others_follow_the_schedule() {
     for (attempt, seconds) in (1..).zip(WAITS) {
         for _ in 0..50 {
-            let wait = wait(step(&message(attempt), &again(), None, NOW)).as_secs_f64();
+            let wait = wait(next_step(&message(attempt), &again(), None, NOW)).as_secs_f64();
             let share = wait / seconds as f64;
             assert!((0.8..=1.2).contains(&share), "{attempt}: {wait}");
             assert!(attempt > 1 || wait <= 3.0);
@@ -49,13 +49,14 @@ fn first_retry_comes_within_three_seconds_and_others_follow_the_schedule() {
 
 #[test]
 fn waits_of_different_messages_differ() {
-    let waits: std::collections::BTreeSet<_> = (0..100).map(|_| wait(step(&message(4), &again(), None, NOW))).collect();
+    let waits: std::collections::BTreeSet<_> =
+        (0..100).map(|_| wait(next_step(&message(4), &again(), None, NOW))).collect();
     assert!(waits.len() > 20, "{waits:?}");
 }
 
 #[test]
 fn message_without_attempts_left_is_dead() {
-    assert_eq!(step(&message(MAX_ATTEMPTS), &again(), None, NOW), Step::End(MessageState::Dead));
+    assert_eq!(next_step(&message(MAX_ATTEMPTS), &again(), None, NOW), NextStep::End(MessageState::Dead));
 }
 
 fn ago(days: u64) -> Timestamp {
@@ -67,16 +68,16 @@ fn each_outcome_has_its_step() {
     let days = |days| Some(FailureStreak { failures: 9, first: ago(days), last: ago(1) });
     let received = |receipt| SendOutcome::Received(receipt);
     for (outcome, known, expected) in [
-        (received(Receipt::Accepted), days(9), Step::End(MessageState::Delivered)),
-        (received(Receipt::Unwanted), None, Step::End(MessageState::Unwanted)),
-        (failed(Finality::Refused), None, Step::End(MessageState::Dead)),
-        (failed(Finality::Gone), None, Step::Disable),
-        (again(), days(5), Step::Disable),
-        (SendOutcome::Interrupted, days(5), Step::Uncounted(NOW)),
+        (received(Receipt::Accepted), days(9), NextStep::End(MessageState::Delivered)),
+        (received(Receipt::Unwanted), None, NextStep::End(MessageState::Unwanted)),
+        (failed(Finality::Refused), None, NextStep::End(MessageState::Dead)),
+        (failed(Finality::Gone), None, NextStep::Disable),
+        (again(), days(5), NextStep::Disable),
+        (SendOutcome::Interrupted, days(5), NextStep::Uncounted(NOW)),
     ] {
-        assert_eq!(step(&message(1), &outcome, known, NOW), expected, "{outcome:?} {known:?}");
+        assert_eq!(next_step(&message(1), &outcome, known, NOW), expected, "{outcome:?} {known:?}");
     }
-    assert!(matches!(step(&message(1), &again(), days(4), NOW), Step::Again(_)));
+    assert!(matches!(next_step(&message(1), &again(), days(4), NOW), NextStep::Again(_)));
 }
 
 #[test]
@@ -98,11 +99,11 @@ fn endpoint_health_follows_from_its_history() {
 fn message_without_a_permit_loses_no_attempt_and_is_due_in_seconds() {
     let no_permit = failed(Finality::NoPermit);
     for attempts in [1, MAX_ATTEMPTS] {
-        let Step::Uncounted(at) = step(&message(attempts), &no_permit, None, NOW) else { panic!("counted") };
+        let NextStep::Uncounted(at) = next_step(&message(attempts), &no_permit, None, NOW) else { panic!("counted") };
         assert!((4..=6).contains(&(at - NOW).whole_seconds()), "{at}");
     }
     let old = OutboxMessage { occurred_at: ago(3), ..message(MAX_ATTEMPTS) };
-    assert_eq!(step(&old, &no_permit, None, NOW), Step::End(MessageState::Dead));
+    assert_eq!(next_step(&old, &no_permit, None, NOW), NextStep::End(MessageState::Dead));
 }
 
 #[test]
@@ -111,12 +112,12 @@ fn local_fault_is_not_counted_for_three_days_and_counted_after_that() {
     let local = failed(Finality::LocalFault);
     for attempts in [1, MAX_ATTEMPTS] {
         let young = OutboxMessage { occurred_at: ago(2), ..message(attempts) };
-        let Step::Uncounted(at) = step(&young, &local, known, NOW) else { panic!("counted") };
+        let NextStep::Uncounted(at) = next_step(&young, &local, known, NOW) else { panic!("counted") };
         assert!((48..=72).contains(&(at - NOW).whole_seconds()), "{at}");
     }
     let old = |attempts| OutboxMessage { occurred_at: ago(3), ..message(attempts) };
-    assert!(matches!(step(&old(1), &local, known, NOW), Step::Again(_)));
-    assert_eq!(step(&old(MAX_ATTEMPTS), &local, known, NOW), Step::End(MessageState::Dead));
+    assert!(matches!(next_step(&old(1), &local, known, NOW), NextStep::Again(_)));
+    assert_eq!(next_step(&old(MAX_ATTEMPTS), &local, known, NOW), NextStep::End(MessageState::Dead));
 }
 
 /// The days on which an attempt failed, the last one today. Two failures a week apart are not continuous failure.
@@ -135,8 +136,8 @@ fn only_continuous_failure_disables_an_endpoint() {
         let today = *failed_on.last().expect("a day");
         let (earlier, last) = failed_on.split_at(failed_on.len() - 1);
         let known = earlier.iter().fold(None, |known, day| Some(FailureStreak::with_failure(known, ago(today - day))));
-        let step = step(&message(1), &again(), known, ago(today - last[0]));
-        assert_eq!(step == Step::Disable, is_disabled, "{failed_on:?}: {step:?}");
+        let step = next_step(&message(1), &again(), known, ago(today - last[0]));
+        assert_eq!(step == NextStep::Disable, is_disabled, "{failed_on:?}: {step:?}");
     }
 }
 
@@ -144,8 +145,8 @@ fn only_continuous_failure_disables_an_endpoint() {
 fn limits_are_as_documented() {
     let streak = |first, last| Some(FailureStreak { failures: 9, first: NOW - first, last: NOW - last });
     // Five days of continuous failure disable an endpoint.
-    assert_eq!(step(&message(1), &again(), streak(DAY * 5, DAY), NOW), Step::Disable);
-    assert!(matches!(step(&message(1), &again(), streak(DAY * 5 - MILLISECOND, DAY), NOW), Step::Again(_)));
+    assert_eq!(next_step(&message(1), &again(), streak(DAY * 5, DAY), NOW), NextStep::Disable);
+    assert!(matches!(next_step(&message(1), &again(), streak(DAY * 5 - MILLISECOND, DAY), NOW), NextStep::Again(_)));
     // Failures more than 30 hours apart are two streaks.
     let gap = Duration::from_secs(30 * HOUR);
     let failures = |gap| FailureStreak::with_failure(streak(DAY * 4, gap), NOW).failures;
@@ -153,8 +154,11 @@ fn limits_are_as_documented() {
     // Local faults are not counted for three days.
     for finality in [Finality::LocalFault, Finality::NoPermit] {
         let at_age = |age| OutboxMessage { occurred_at: NOW - age, ..message(1) };
-        assert!(matches!(step(&at_age(DAY * 3 - MILLISECOND), &failed(finality), None, NOW), Step::Uncounted(_)));
-        assert!(matches!(step(&at_age(DAY * 3), &failed(finality), None, NOW), Step::Again(_)));
+        assert!(matches!(
+            next_step(&at_age(DAY * 3 - MILLISECOND), &failed(finality), None, NOW),
+            NextStep::Uncounted(_)
+        ));
+        assert!(matches!(next_step(&at_age(DAY * 3), &failed(finality), None, NOW), NextStep::Again(_)));
     }
 }
 
@@ -176,9 +180,9 @@ fn failure_streak_counts_its_failures() {
 
 #[test]
 fn wait_is_spread_by_a_fifth_in_both_directions() {
-    let percent = |_| match step(&message(7), &again(), None, NOW) {
+    let percent = |_| match next_step(&message(7), &again(), None, NOW) {
         // The seventh wait has ten hours.
-        Step::Again(at) => (at - NOW).whole_seconds() / 360,
+        NextStep::Again(at) => (at - NOW).whole_seconds() / 360,
         other => panic!("{other:?}"),
     };
     let all: Vec<_> = (0..3_000).map(percent).collect();
@@ -189,17 +193,17 @@ fn wait_is_spread_by_a_fifth_in_both_directions() {
 fn mail_relay_is_never_disabled() {
     let email = kit::message(Channel::Mail, 1);
     let known = Some(FailureStreak { failures: 99, first: ago(30), last: ago(0) });
-    assert!(matches!(step(&email, &again(), known, NOW), Step::Again(_)));
-    assert_eq!(step(&email, &failed(Finality::Gone), known, NOW), Step::End(MessageState::Dead));
-    assert_eq!(step(&message(1), &again(), known, NOW), Step::Disable);
+    assert!(matches!(next_step(&email, &again(), known, NOW), NextStep::Again(_)));
+    assert_eq!(next_step(&email, &failed(Finality::Gone), known, NOW), NextStep::End(MessageState::Dead));
+    assert_eq!(next_step(&message(1), &again(), known, NOW), NextStep::Disable);
 }
 
 #[test]
 fn retry_after_of_a_receiver_is_honoured_up_to_a_day() {
     let asked = |seconds| failed(Finality::Again { after: Some(Duration::from_secs(seconds)) });
-    assert_eq!(wait(step(&message(1), &asked(120), None, NOW)), Duration::from_secs(120));
-    assert_eq!(wait(step(&message(1), &asked(u64::MAX), None, NOW)), DAY);
-    assert!(wait(step(&message(3), &asked(1), None, NOW)) > Duration::from_secs(200));
+    assert_eq!(wait(next_step(&message(1), &asked(120), None, NOW)), Duration::from_secs(120));
+    assert_eq!(wait(next_step(&message(1), &asked(u64::MAX), None, NOW)), DAY);
+    assert!(wait(next_step(&message(3), &asked(1), None, NOW)) > Duration::from_secs(200));
 }
 
 #[test]

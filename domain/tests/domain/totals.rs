@@ -1,7 +1,7 @@
 //! The rules of the totals, one test each, over random baskets, codes and rates.
 
 use domain::catalog::{Sku, Variant};
-use domain::checkout::{CheckoutRequest, Details, Facts, MessageCode, Status, Total, TotalKind, Totals, price};
+use domain::checkout::{CheckoutRequest, Details, MessageCode, PricingFacts, Status, Total, TotalKind, Totals, price};
 use domain::customer::Address;
 use domain::fulfillment::{FreeShipping, FulfillmentFacts, FulfillmentRequest, MethodKind, OptionId};
 use domain::money::Amount;
@@ -18,7 +18,7 @@ use crate::kit::{self, discount, level, rate, requested_line, variant};
 #[derive(Clone, Debug)]
 struct Case {
     request: CheckoutRequest,
-    facts: Facts,
+    facts: PricingFacts,
 }
 
 impl Case {
@@ -68,10 +68,10 @@ fn scopes() -> impl Strategy<Value = DiscountScope> {
     prop_oneof![Just(DiscountScope::Order), some]
 }
 
-fn facts() -> impl Strategy<Value = Facts> {
+fn facts() -> impl Strategy<Value = PricingFacts> {
     let free = proptest::option::of((0_i64..200_000, vec(0..SKUS, 0..2)));
     (vec(prices(), SKUS), vec((values(), scopes()), 4), vec(prices(), 2), free).prop_map(
-        |(prices, discounts, rates, free)| Facts {
+        |(prices, discounts, rates, free)| PricingFacts {
             variants: prices.iter().enumerate().map(|(number, price)| item(number, *price)).collect(),
             stock: (0..SKUS).map(|number| level(&name(number), 1_000_000_000, 0)).collect(),
             discounts: discounts

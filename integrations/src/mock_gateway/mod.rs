@@ -272,7 +272,7 @@ async fn call(
         Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
             "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),
         Err(fault) => debug!(ctx.log(), "gateway gave no answer"; "op" => operation,
-            "fault" => fault.kind().as_str(), "elapsed_us" => watch.elapsed_us()),
+            "fault" => fault.kind().into_str(), "elapsed_us" => watch.elapsed_us()),
     }
     answer
 }

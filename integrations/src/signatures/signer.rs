@@ -126,7 +126,7 @@ impl Signer {
             }
             (Err(fault), Some(known)) if known.is_known_at(self.clock.now(), REMEMBERED_AT_MOST) => {
                 warn!(ctx.log(), "signing keys not read: those known are used"; "op" => operation,
-                    "error_code" => fault.kind().as_str(), "error" => fault.chain());
+                    "error_code" => fault.kind().into_str(), "error" => fault.chain());
                 Ok(known)
             }
             (Err(fault), _) => Err(fault),

@@ -7,8 +7,8 @@
 
 use diesel::QueryResult;
 use domain::checkout::{
-    Answer, Begin, Begun, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, OrderLink, Outcome, Settlement, demand_of,
-    shortages,
+    Answer, BeginCompletion, COMPLETE, Checkout, CheckoutId, CheckoutRefusal, CompletionState, OrderLink, Outcome,
+    Settlement, demand_of, shortages,
 };
 use domain::context::TraceContext;
 use domain::fault::{Failure, Fault};
@@ -29,12 +29,14 @@ use crate::{order as orders, outbox, payment, stock};
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+    begin: &BeginCompletion,
+) -> Result<CompletionState, TxError<Failure<CheckoutRefusal>>> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
-        Claimed::Answered(outcome) => return Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
+        Claimed::Answered(outcome) => {
+            return Ok(CompletionState::Answered(Answer { outcome: *outcome, replayed: true }));
+        }
         Claimed::InProgress => return own_or_in_progress(tx, caller, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
@@ -73,7 +75,7 @@ pub(super) fn begin(
     match hold(&demand, &levels) {
         Some(held) => {
             stock::write(tx, &held)?;
-            Ok(Begun::Claimed { checkout: completing, attempt })
+            Ok(CompletionState::Claimed { checkout: completing, attempt })
         }
         // Another buyer was faster.
         None => {
@@ -86,17 +88,17 @@ pub(super) fn begin(
 /// Stores the checkout with its shortage, over the stored version, and the shortage as the outcome of the key.
 fn answer_short(
     tx: &mut Tx<'_>,
-    begin: &Begin,
+    begin: &BeginCompletion,
     checkout: Checkout,
     levels: &[StockLevel],
     stored: i64,
-) -> QueryResult<Begun> {
+) -> QueryResult<CompletionState> {
     let short = shortages(&checkout.details.lines, levels);
     let short = checkout.short_of_stock(short, begin.write.now);
     queries::save_over(tx, &short, stored)?;
     let outcome = Outcome::Checkout(short);
     idempotency::store(tx, &begin.write.claim, &outcome)?;
-    Ok(Begun::Answered(Answer { outcome, replayed: false }))
+    Ok(CompletionState::Answered(Answer { outcome, replayed: false }))
 }
 
 /// The state of the completion under a key, for callers that wait for it.
@@ -105,12 +107,12 @@ pub(super) fn state(
     caller: &CallingPlatform,
     claim: &KeyClaim,
     id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+) -> Result<CompletionState, TxError<Failure<CheckoutRefusal>>> {
     match idempotency::state(tx, claim)? {
-        Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
+        Claimed::Answered(outcome) => Ok(CompletionState::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
             caller.own(queries::find(tx, id)?)?;
-            Ok(Begun::Free)
+            Ok(CompletionState::Free)
         }
         Claimed::InProgress => in_progress(tx, caller, id),
         Claimed::Refused(refusal) => Err(refuse(CheckoutRefusal::Key(refusal))),
@@ -122,12 +124,12 @@ pub(super) fn state(
 fn own_or_in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+    begin: &BeginCompletion,
+) -> Result<CompletionState, TxError<Failure<CheckoutRefusal>>> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
             let checkout = caller.own(queries::find(tx, &begin.checkout)?)?;
-            Ok(Begun::Claimed { checkout, attempt })
+            Ok(CompletionState::Claimed { checkout, attempt })
         }
         _ => in_progress(tx, caller, &begin.checkout),
     }
@@ -137,13 +139,17 @@ fn in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,
     id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+) -> Result<CompletionState, TxError<Failure<CheckoutRefusal>>> {
     let checkout = caller.own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,
         None => None,
     };
-    Ok(if state == Some(AttemptState::Unknown) { Begun::Unknown(checkout) } else { Begun::InProgress })
+    Ok(if state == Some(AttemptState::Unknown) {
+        CompletionState::Unknown(checkout)
+    } else {
+        CompletionState::InProgress
+    })
 }
 
 pub(super) fn settle(

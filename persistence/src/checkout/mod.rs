@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, Facts, NewCheckout,
-    NothingToSell, Outcome, Settlement, price,
+    Answer, BeginCompletion, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompletionState,
+    NewCheckout, NothingToSell, Outcome, PricingFacts, Settlement, price,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, PlatformId, RequestContext};
@@ -81,7 +81,11 @@ impl CheckoutStore for SqlCheckoutStore {
         idempotency::once(&self.database, ctx, "checkout.cancel", write, move |tx, now| cancel(tx, &caller, now, &id))
     }
 
-    fn begin_completion(&self, ctx: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
+    fn begin_completion(
+        &self,
+        ctx: &RequestContext,
+        begin: BeginCompletion,
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>> {
         let caller = CallingPlatform::of(ctx);
         let op = Operation::repeatable_write("checkout.begin_completion", "it claims an idempotency key first");
         self.database.run(ctx, op, move |tx| completion::begin(tx, &caller, &begin))
@@ -100,7 +104,7 @@ impl CheckoutStore for SqlCheckoutStore {
         ctx: &RequestContext,
         claim: KeyClaim,
         id: CheckoutId,
-    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>> {
         let caller = CallingPlatform::of(ctx);
         let op = Operation::read("checkout.completion");
         self.database.run(ctx, op, move |tx| completion::state(tx, &caller, &claim, &id))
@@ -210,7 +214,7 @@ fn facts(
     caller: &CallingPlatform,
     request: &CheckoutRequest,
     currency: Currency,
-) -> Result<Facts, diesel::result::Error> {
+) -> Result<PricingFacts, diesel::result::Error> {
     let (variants, stock) = catalog::wanted(tx, request, currency)?;
     let discounts = match request.codes.as_deref() {
         None | Some([]) => Vec::new(),
@@ -225,7 +229,7 @@ fn facts(
         delivery.rates = fulfillment::rates(tx, currency)?;
         delivery.free_shipping = fulfillment::free_shipping(tx, currency)?;
     }
-    Ok(Facts { variants, stock, discounts, fulfillment: delivery })
+    Ok(PricingFacts { variants, stock, discounts, fulfillment: delivery })
 }
 
 /// Keeps the address of an order, so that a registered platform need not ask for it again.

@@ -120,7 +120,7 @@ impl Degraded {
     /// The stable word for operators.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::StorageFull => FaultKind::StorageFull.as_str(),
+            Self::StorageFull => FaultKind::StorageFull.into_str(),
             Self::CommitsStalled => "commits_stalled",
         }
     }

@@ -23,7 +23,7 @@ impl Room {
     /// A write failed for lack of space.
     pub(super) fn ran_out(&self, fault: &Fault) {
         if !self.out.swap(true, Ordering::AcqRel) {
-            error!(self.log, "the disk of the database is full"; "error_code" => fault.kind().as_str(),
+            error!(self.log, "the disk of the database is full"; "error_code" => fault.kind().into_str(),
                 "error" => fault.chain());
         }
     }

@@ -15,8 +15,8 @@ use domain::fault::Fault;
 use domain::order::Order;
 use domain::outbox::{
     Channel, ClaimTerms, Claimed, Endpoint, EndpointSummary, FailureStreak, Finality, MAX_ATTEMPTS, MessageFilter,
-    MessageState, MessageSummary, NotificationComposer, OutboxMessage, OutboxStore, Purged, Receipt, Recorded,
-    Selection, SendOutcome, Step, endpoint_backoff, step,
+    MessageState, MessageSummary, NextStep, NotificationComposer, OutboxMessage, OutboxStore, Purged, Receipt,
+    Recorded, Selection, SendOutcome, endpoint_backoff, next_step,
 };
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now};
@@ -175,24 +175,24 @@ fn record(
         SendOutcome::Failed(failure) => Some(failure.reason.as_str()),
         SendOutcome::Received(_) | SendOutcome::Interrupted => None,
     };
-    let recorded = match step(message, outcome, endpoint.streak()?, now) {
-        Step::End(state) => {
+    let recorded = match next_step(message, outcome, endpoint.streak()?, now) {
+        NextStep::End(state) => {
             queries::end(tx, message.id.as_str(), state, error, now)?;
             queries::release_newer(tx, message.id.as_str(), message.order.as_str(), &endpoint.id, now)?;
             Recorded::Ended(state)
         }
-        Step::Again(at) => {
+        NextStep::Again(at) => {
             queries::retry_at(tx, message, at, message.attempts, error)?;
             queries::hold_newer(tx, message, at)?;
             Recorded::Again(at)
         }
         // As if it had not been claimed: otherwise a few restarts would use up the attempts that are meant for days.
-        Step::Uncounted(at) => {
+        NextStep::Uncounted(at) => {
             queries::retry_at(tx, message, at, message.attempts.saturating_sub(1), error)?;
             queries::hold_newer(tx, message, at)?;
             Recorded::Again(at)
         }
-        Step::Disable => {
+        NextStep::Disable => {
             queries::disable(tx, &endpoint.id, now)?;
             // This message first: it may not be among the longest waiting.
             queries::end(tx, message.id.as_str(), MessageState::Dead, error, now)?;

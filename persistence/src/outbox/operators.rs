@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
-use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection};
+use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, NextAttempt, Selection};
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
@@ -76,18 +76,18 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
     summaries.filter_map(Result::transpose).collect()
 }
 
-fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<Next> {
+fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<NextAttempt> {
     if row.state != MessageState::Pending.into_str() {
         return None;
     }
     if let Some(until) = row.leased_until.filter(|until| *until > at) {
-        return Some(Next::Leased(until.for_display()));
+        return Some(NextAttempt::Leased(until.for_display()));
     }
     if endpoint.is_some_and(|endpoint| endpoint.disabled_at.is_some()) {
-        return Some(Next::GivenUp);
+        return Some(NextAttempt::GivenUp);
     }
     let rest = endpoint.map_or(0, |endpoint| endpoint.rest_until);
-    Some(Next::At(nearest_instant(row.due_at.max(rest))))
+    Some(NextAttempt::At(nearest_instant(row.due_at.max(rest))))
 }
 
 pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {

@@ -11,7 +11,8 @@ use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, Credential, GatewayEvent, Held, PaymentChoice, PaymentReference,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, Credential, GatewayEvent, PaymentChoice,
+    PaymentReference,
 };
 
 use crate::database::{Database, Operation, Tx};
@@ -73,7 +74,7 @@ impl AttemptStore for SqlAttemptStore {
         now: Timestamp,
         lease: Duration,
         limit: u32,
-    ) -> PortFuture<Vec<Held>, Fault> {
+    ) -> PortFuture<Vec<AuthorizedAttempt>, Fault> {
         let op = Operation::write("payment.claim_held");
         self.database.run(ctx, op, move |tx| Ok(claim_authorized(tx, now, lease, limit)?))
     }
@@ -89,11 +90,16 @@ impl AttemptStore for SqlAttemptStore {
     }
 }
 
-fn claim_authorized(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
+fn claim_authorized(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    lease: Duration,
+    limit: u32,
+) -> QueryResult<Vec<AuthorizedAttempt>> {
     let attempts = queries::claim(tx, Due::Held, now, lease, limit)?;
     let held = |attempt: Attempt| {
         let wanted = queries::wanted(tx, &attempt.checkout)?;
-        Ok(Held { attempt, wanted })
+        Ok(AuthorizedAttempt { attempt, wanted })
     };
     attempts.into_iter().map(held).collect()
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use domain::catalog::{ProductId, Sku, Variant};
 use domain::checkout::{
-    Begin, Begun, Checkout, CheckoutId, CheckoutRequest, CheckoutStore, NewCheckout, Outcome, RequestedLine, Settlement,
+    BeginCompletion, Checkout, CheckoutId, CheckoutRequest, CheckoutStore, CompletionState, NewCheckout, Outcome,
+    RequestedLine, Settlement,
 };
 use domain::clock::Timestamp;
 use domain::context::{Caller, Deadline, Platform, PlatformId, RequestContext, RequestId};
@@ -228,8 +229,8 @@ pub fn new_checkout(request: CheckoutRequest) -> NewCheckout {
     }
 }
 
-pub fn begin(id: &CheckoutId, key: &str) -> Begin {
-    Begin {
+pub fn begin(id: &CheckoutId, key: &str) -> BeginCompletion {
+    BeginCompletion {
         write: Write { claim: claim(COMPLETE, id.as_str(), key), now: noon() },
         checkout: id.clone(),
         attempt: AttemptId::generate(noon()),
@@ -293,7 +294,7 @@ impl Shop {
 
     pub async fn begin(&self, id: &CheckoutId, key: &str) -> (Checkout, Attempt) {
         match self.checkouts.begin_completion(&alice(), begin(id, key)).await.expect("begun") {
-            Begun::Claimed { checkout, attempt } => (checkout, attempt),
+            CompletionState::Claimed { checkout, attempt } => (checkout, attempt),
             other => panic!("not claimed: {other:?}"),
         }
     }

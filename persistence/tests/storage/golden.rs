@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::checkout::{Begun, Checkout, CheckoutId, CheckoutStore, Outcome, Settlement};
+use domain::checkout::{Checkout, CheckoutId, CheckoutStore, CompletionState, Outcome, Settlement};
 use domain::context::PlatformId;
 use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::money::Amount;
@@ -225,7 +225,9 @@ async fn read(shop: &Shop, set: &Set) {
             fingerprint: Fingerprint(text(row, "fingerprint").to_owned()),
         };
         let any = CheckoutId::generate(noon());
-        let Begun::Answered(answer) = shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome") else {
+        let CompletionState::Answered(answer) =
+            shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome")
+        else {
             panic!("not answered: {row:?}")
         };
         keeps(text(row, "outcome"), &json!(answer.outcome));

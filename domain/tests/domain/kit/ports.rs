@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::PortFuture;
 use domain::checkout::{
-    Answer, Begin, Begun, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, NewCheckout, Outcome,
-    Settlement, Status,
+    Answer, BeginCompletion, Checkout, CheckoutId, CheckoutRefusal, CheckoutRequest, CheckoutStore, CompletionState,
+    NewCheckout, Outcome, Settlement, Status,
 };
 use domain::clock::{Clock, Timestamp};
 use domain::context::{Deadline, RequestContext};
@@ -14,7 +14,7 @@ use domain::fault::{Failure, Fault, FaultKind};
 use domain::id::PageToken;
 use domain::idempotency::{IdempotencyStore, KeyClaim, Write};
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, Credential, Decline, GatewayEvent, GatewayState, Held,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, Credential, Decline, GatewayEvent, GatewayState,
     PaymentChoice, PaymentGateway, PaymentHandler, PaymentOutcome, PaymentReference, Refund, RefundRefusal,
     RefundState, RefundStore, RefundWanted,
 };
@@ -29,12 +29,12 @@ pub struct World {
     /// The price of the only line of the checkout that is completed.
     pub price: i64,
     /// The results of `begin_completion`, in this order. After the last one the completion is claimed.
-    pub begun: Mutex<Vec<Begun>>,
+    pub begun: Mutex<Vec<CompletionState>>,
     /// The results of `completion`, in this order. The last one is repeated.
-    pub states: Mutex<Vec<Begun>>,
+    pub states: Mutex<Vec<CompletionState>>,
     /// The outcome of a later attempt with the same key that was settled before this one.
     pub overtaken_by: Option<Outcome>,
-    pub held: Vec<Held>,
+    pub held: Vec<AuthorizedAttempt>,
     pub due: Vec<Attempt>,
     pub refunds: Vec<Refund>,
     /// The numbers that `expire` returns.
@@ -167,7 +167,11 @@ impl CheckoutStore for Ports {
     fn cancel(&self, _: &RequestContext, _: Write, _: CheckoutId) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         unexpected()
     }
-    fn begin_completion(&self, _: &RequestContext, begin: Begin) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
+    fn begin_completion(
+        &self,
+        _: &RequestContext,
+        begin: BeginCompletion,
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>> {
         self.record_call("begin");
         let mut begun = self.0.begun.lock().expect("not poisoned");
         if !begun.is_empty() {
@@ -177,7 +181,7 @@ impl CheckoutStore for Ports {
         let checkout = ready_checkout.completing(begin.attempt.clone(), begin.instrument, NOW);
         let mut attempt = Attempt { id: begin.attempt, reference: None, checks: 0, ..attempt(AttemptState::Opened) };
         attempt.money.amount = checkout.details.totals.total();
-        ready(Ok(Begun::Claimed { checkout, attempt }))
+        ready(Ok(CompletionState::Claimed { checkout, attempt }))
     }
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault> {
         let of_status = |status| checkout(status, details(self.0.price, Vec::new()));
@@ -196,7 +200,7 @@ impl CheckoutStore for Ports {
         _: &RequestContext,
         _: KeyClaim,
         _: CheckoutId,
-    ) -> PortFuture<Begun, Failure<CheckoutRefusal>> {
+    ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>> {
         let mut states = self.0.states.lock().expect("not poisoned");
         ready(Ok(if states.len() > 1 { states.remove(0) } else { states[0].clone() }))
     }
@@ -244,7 +248,7 @@ impl AttemptStore for Ports {
         _: Timestamp,
         _: Duration,
         _: u32,
-    ) -> PortFuture<Vec<Held>, Fault> {
+    ) -> PortFuture<Vec<AuthorizedAttempt>, Fault> {
         self.claim(ctx, &self.0.held)
     }
     fn record_captured(&self, ctx: &RequestContext, _: AttemptId, captured: bool) -> PortFuture<(), Fault> {

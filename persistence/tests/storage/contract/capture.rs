@@ -7,8 +7,8 @@ use domain::order::{
     Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment,
 };
 use domain::payment::{
-    Attempt, AttemptId, AttemptState, AttemptStore, GatewayEvent, Held, LONGEST_WAIT_UNSETTLED, PaymentOutcome,
-    PaymentReference, capture_due,
+    Attempt, AttemptId, AttemptState, AttemptStore, AuthorizedAttempt, GatewayEvent, LONGEST_WAIT_UNSETTLED,
+    PaymentOutcome, PaymentReference, capture_due,
 };
 
 use crate::kit::data::{hours, noon, task};
@@ -65,7 +65,7 @@ async fn append(shop: &Shop, order: &OrderId, changes: Vec<OrderChange>) {
     shop.orders.append(&task(), order.clone(), changes, noon() + hours(1)).await.expect("appended");
 }
 
-async fn claim(shop: &Shop, now: domain::clock::Timestamp) -> Vec<Held> {
+async fn claim(shop: &Shop, now: domain::clock::Timestamp) -> Vec<AuthorizedAttempt> {
     shop.attempts.claim_authorized(&task(), now, Duration::ZERO, 10).await.expect("claimed")
 }
 
@@ -100,7 +100,7 @@ async fn the_first_shipment_makes_a_capture_due(place: Place) {
     assert!(claim(&shop, noon()).await.is_empty());
     let claimed = claim(&shop, noon() + hours(1)).await;
     let expected = Attempt { checks: 1, state: AttemptState::Authorized, ..attempt };
-    assert_eq!(claimed, [Held { attempt: expected, wanted: true }]);
+    assert_eq!(claimed, [AuthorizedAttempt { attempt: expected, wanted: true }]);
 }
 
 async fn event_without_a_shipment_makes_no_capture_due(place: Place) {

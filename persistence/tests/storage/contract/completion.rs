@@ -1,6 +1,6 @@
 //! Beginning a completion: the stock is held once, and never more than there is.
 
-use domain::checkout::{Begin, Begun, CheckoutRefusal, CheckoutStore, MessageCode, Status};
+use domain::checkout::{BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, MessageCode, Status};
 use domain::idempotency::{Fingerprint, KeyRefusal};
 use domain::money::{Amount, Money};
 use domain::payment::{AttemptState, AttemptStore, PaymentOutcome};
@@ -27,7 +27,7 @@ async fn begin_holds_the_stock_and_records_the_attempt(place: Place) {
     let opened = shop.opened(&[("song", 2), ("book", 1), ("song", 1)], "k1").await;
     let wanted = begin(&opened.id, "pay");
     let begun = shop.checkouts.begin_completion(&alice(), wanted.clone()).await.expect("begun");
-    let Begun::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
+    let CompletionState::Claimed { checkout, attempt } = begun else { panic!("not claimed: {begun:?}") };
     assert_eq!((checkout.status, checkout.version), (Status::CompleteInProgress, 2));
     assert_eq!(checkout.attempt, Some(wanted.attempt.clone()));
     assert_eq!(checkout.details.instruments, Vec::from_iter(wanted.instrument));
@@ -54,12 +54,12 @@ async fn repeated_command_continues_as_the_owner_of_its_attempt(place: Place) {
     assert_eq!(first, again);
     // Another command under the same key is not the owner.
     let other = book.begin_completion(&alice(), begin(&opened.id, "pay")).await.expect("begun");
-    assert_eq!(other, Begun::InProgress);
+    assert_eq!(other, CompletionState::InProgress);
     assert_eq!(place.raw().state(), state);
     // Nor is the command itself, once another worker settles the payment.
     shop.attempts.record_unknown(&task(), command.attempt.clone(), noon()).await.expect("recorded");
     let late = book.begin_completion(&alice(), command).await.expect("begun");
-    assert!(matches!(late, Begun::Unknown(_)), "{late:?}");
+    assert!(matches!(late, CompletionState::Unknown(_)), "{late:?}");
 }
 
 async fn checkout_in_progress_refuses_changes(place: Place) {
@@ -79,7 +79,7 @@ async fn same_key_waits_for_its_attempt(place: Place) {
     let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let (id, book) = (checkout.id.clone(), &shop.checkouts);
     let before = place.raw().state();
-    assert_eq!(book.begin_completion(&alice(), begin(&id, "k1")).await.expect("state"), Begun::InProgress);
+    assert_eq!(book.begin_completion(&alice(), begin(&id, "k1")).await.expect("state"), CompletionState::InProgress);
     let mut other = begin(&id, "k1");
     other.write.claim.fingerprint = Fingerprint("another body".into());
     let reused = CheckoutRefusal::Key(KeyRefusal::Reused);
@@ -88,7 +88,7 @@ async fn same_key_waits_for_its_attempt(place: Place) {
 
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     let begun = book.begin_completion(&alice(), begin(&id, "k1")).await.expect("replayed");
-    let Begun::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
+    let CompletionState::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
     assert_eq!((answer.outcome, answer.replayed), (outcome, true));
 }
 
@@ -97,7 +97,7 @@ async fn shortage_is_reported_and_stored_and_nothing_is_held(place: Place) {
     let checkout = shop.opened(&[("song", 6), ("book", 1)], "k1").await;
     shop.begun(&[("song", 6)], "k2").await;
     let begun = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("answered");
-    let Begun::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
+    let CompletionState::Answered(answer) = begun else { panic!("not answered: {begun:?}") };
     let short = about(&answer.outcome);
     assert!(!answer.replayed);
     assert_eq!((short.status, short.version, short.attempt.clone()), (Status::Incomplete, 2, None));
@@ -108,7 +108,7 @@ async fn shortage_is_reported_and_stored_and_nothing_is_held(place: Place) {
     assert_eq!((raw.level("song"), raw.level("book"), raw.count("payment_attempt")), ((10, 6), (10, 0), 1));
 
     let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("replayed");
-    let Begun::Answered(again) = again else { panic!("not answered: {again:?}") };
+    let CompletionState::Answered(again) = again else { panic!("not answered: {again:?}") };
     assert_eq!((again.outcome, again.replayed), (answer.outcome, true));
 }
 
@@ -117,7 +117,7 @@ async fn short_checkout_completes_after_restocking(place: Place) {
     let checkout = shop.opened(&[("song", 6)], "k1").await;
     let (_, rival) = shop.begun(&[("song", 6)], "k2").await;
     let short = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k3")).await.expect("answered");
-    assert!(matches!(short, Begun::Answered(_)));
+    assert!(matches!(short, CompletionState::Answered(_)));
     shop.settle(&rival, PaymentOutcome::Declined("no".into())).await;
     let (checkout, _) = shop.begin(&checkout.id, "k4").await;
     assert_eq!(checkout.details.messages, []);
@@ -147,22 +147,22 @@ async fn completion_state_follows_the_attempt(place: Place) {
     let (checkout, attempt) = shop.begun(&[("song", 1)], "k1").await;
     let claim = || claim(COMPLETE, checkout.id.as_str(), "k1");
     let state = |claim| shop.checkouts.completion(&alice(), claim, checkout.id.clone());
-    assert_eq!(state(claim()).await.expect("state"), Begun::InProgress);
+    assert_eq!(state(claim()).await.expect("state"), CompletionState::InProgress);
     let mut other = claim();
     other.fingerprint = Fingerprint("another body".into());
     assert_eq!(refusal(state(other).await), CheckoutRefusal::Key(KeyRefusal::Reused));
 
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
-    assert_eq!(state(claim()).await.expect("state"), Begun::Unknown(checkout.clone()));
+    assert_eq!(state(claim()).await.expect("state"), CompletionState::Unknown(checkout.clone()));
     let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k1")).await.expect("state");
-    assert_eq!(again, Begun::Unknown(checkout.clone()));
+    assert_eq!(again, CompletionState::Unknown(checkout.clone()));
 
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     let answered = state(claim()).await.expect("state");
-    let Begun::Answered(answer) = answered else { panic!("not answered: {answered:?}") };
+    let CompletionState::Answered(answer) = answered else { panic!("not answered: {answered:?}") };
     assert_eq!((answer.outcome, answer.replayed), (outcome, true));
     let free = self::claim(COMPLETE, checkout.id.as_str(), "k9");
-    assert_eq!(state(free).await.expect("state"), Begun::Free);
+    assert_eq!(state(free).await.expect("state"), CompletionState::Free);
     // It reads and never claims.
     assert_eq!(place.raw().count("idempotency_key"), 2);
     let foreign = crate::kit::data::bob();
@@ -176,7 +176,7 @@ async fn released_key_is_claimed_again(place: Place) {
     shop.settle(&attempt, PaymentOutcome::NotAttempted).await;
     let claim = claim(COMPLETE, checkout.id.as_str(), "k1");
     let state = shop.checkouts.completion(&alice(), claim, checkout.id.clone()).await;
-    assert_eq!(state.expect("state"), Begun::Free);
+    assert_eq!(state.expect("state"), CompletionState::Free);
     let (_, second) = shop.begin(&checkout.id, "k1").await;
     let outcome = shop.settle(&second, PaymentOutcome::Confirmed).await;
     // The first attempt, settled late, changes nothing and gets the outcome of the second.
@@ -187,9 +187,9 @@ async fn released_key_is_claimed_again(place: Place) {
 async fn attempt_released_by_its_owner_is_due_at_once(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "open").await.id;
-    let begin = Begin { owned_for: std::time::Duration::from_secs(60), ..begin(&id, "k1") };
+    let begin = BeginCompletion { owned_for: std::time::Duration::from_secs(60), ..begin(&id, "k1") };
     let begun = shop.checkouts.begin_completion(&alice(), begin).await.expect("begun");
-    let Begun::Claimed { attempt, .. } = begun else { panic!("not claimed: {begun:?}") };
+    let CompletionState::Claimed { attempt, .. } = begun else { panic!("not claimed: {begun:?}") };
     let claim_due = || shop.attempts.claim_due(&task(), noon(), std::time::Duration::from_secs(60), 5);
     assert_eq!(claim_due().await.expect("claimed").len(), 0);
     shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");

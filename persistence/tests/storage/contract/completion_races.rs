@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Begun, CheckoutId, CheckoutRefusal, CheckoutStore, MessageCode, Outcome, Status};
+use domain::checkout::{CheckoutId, CheckoutRefusal, CheckoutStore, CompletionState, MessageCode, Outcome, Status};
 use domain::payment::PaymentOutcome;
 use tokio::task::JoinSet;
 
@@ -40,8 +40,8 @@ async fn forty_buyers_of_ten_units_leave_thirty_refused(place: Place) {
     let (mut claimed, mut short) = (Vec::new(), 0);
     for begun in buyers.join_all().await {
         match begun {
-            Begun::Claimed { attempt, .. } => claimed.push(attempt),
-            Begun::Answered(answer) => {
+            CompletionState::Claimed { attempt, .. } => claimed.push(attempt),
+            CompletionState::Answered(answer) => {
                 assert_eq!(about(&answer.outcome).details.messages[0].code, MessageCode::OutOfStock);
                 short += 1;
             }
@@ -90,7 +90,7 @@ async fn with_many_keys(shop: &Arc<Shop>, id: &CheckoutId) -> (usize, usize) {
         callers.spawn(async move {
             let begun = shop.checkouts.begin_completion(&alice(), begin(&id, &format!("pay-{caller}"))).await;
             match begun {
-                Ok(Begun::Claimed { .. }) => (1, 0),
+                Ok(CompletionState::Claimed { .. }) => (1, 0),
                 other => {
                     assert_eq!(refusal(other), CheckoutRefusal::InProgress);
                     (0, 1)
@@ -148,7 +148,7 @@ mod locked {
         };
         let beginning = shop.checkouts.begin_completion(&ctx, begin(&checkout.id, "k2"));
         let (begun, ()) = tokio::join!(beginning, overtaking);
-        let Begun::Answered(answer) = begun.expect("answered") else { panic!("not answered") };
+        let CompletionState::Answered(answer) = begun.expect("answered") else { panic!("not answered") };
         let short = about(&answer.outcome);
         assert_eq!((short.status, short.version, short.attempt.clone()), (Status::Incomplete, 2, None));
         assert_eq!(short.details.messages[0].code, MessageCode::OutOfStock);
@@ -156,7 +156,7 @@ mod locked {
         let mut raw = place.raw();
         assert_eq!((raw.level("song"), raw.level("book"), raw.count("payment_attempt")), ((10, 10), (10, 0), 0));
         let state = shop.checkouts.completion(&alice(), claim(COMPLETE, checkout.id.as_str(), "k2"), checkout.id);
-        assert!(matches!(state.await.expect("state"), Begun::Answered(_)));
+        assert!(matches!(state.await.expect("state"), CompletionState::Answered(_)));
     }
 
     /// Stock is locked last: a transaction that waits at another row does not block its goods.
@@ -202,7 +202,7 @@ mod locked {
             let other_one = async {
                 until("the first one waits at the gate", || raw.waiting() == 1).await;
                 let begun = shop.checkouts.begin_completion(&ctx, begin(&second, "quick")).await;
-                assert!(matches!(begun, Ok(Begun::Claimed { .. })), "{event} {table}: {begun:?}");
+                assert!(matches!(begun, Ok(CompletionState::Claimed { .. })), "{event} {table}: {begun:?}");
                 assert_eq!(raw.waiting(), 1, "{event} {table}");
                 gate.execute("SELECT pg_advisory_unlock(1)");
             };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::checkout::{Answer, Begun, CheckoutId, CheckoutRefusal, CheckoutStore};
+use domain::checkout::{Answer, CheckoutId, CheckoutRefusal, CheckoutStore, CompletionState};
 use domain::clock::Timestamp;
 use domain::context::PlatformId;
 use domain::fault::Failure;
@@ -99,8 +99,8 @@ async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bo
         "update" => book.update(&ctx, update(id, key), id.clone(), request(&[("book", 1)])).await?,
         "cancel" => book.cancel(&ctx, cancel(id, key), id.clone()).await?,
         _ => match book.begin_completion(&ctx, begin(id, key)).await? {
-            Begun::Answered(answer) => answer,
-            Begun::Claimed { attempt, .. } => {
+            CompletionState::Answered(answer) => answer,
+            CompletionState::Claimed { attempt, .. } => {
                 shop.settle(&attempt, PaymentOutcome::Confirmed).await;
                 return Ok(false);
             }

@@ -185,7 +185,7 @@ async fn shop_sells_during_a_large_import(place: Place) {
         for purchase in 0.. {
             let (before, bought) = (far(), shop.bought(&[("gift", 1)], &format!("p{purchase}")).await);
             assert!(bought.order.is_some());
-            // Begun and ended while rows were stored.
+            // CompletionState and ended while rows were stored.
             beside += usize::from(before > 0 && far() < rows);
             if beside == 3 || far() == rows {
                 return beside;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use domain::checkout::{Begin, CheckoutStore};
+use domain::checkout::{BeginCompletion, CheckoutStore};
 use domain::payment::{
     Attempt, AttemptState, AttemptStore, HandlerId, LONGEST_WAIT_UNSETTLED, PaymentChoice, PaymentOutcome,
     PaymentReference,
@@ -63,7 +63,7 @@ async fn only_unsettled_attempts_that_are_due_are_claimed(place: Place) {
 async fn attempt_is_leased_to_its_owner_or_one_claimer(place: Place) {
     let shop = place.shop().await;
     let checkout = shop.opened(&[("song", 1)], "k1").await;
-    let begin = Begin { owned_for: HOUR, ..begin(&checkout.id, "k1") };
+    let begin = BeginCompletion { owned_for: HOUR, ..begin(&checkout.id, "k1") };
     shop.checkouts.begin_completion(&alice(), begin).await.expect("begun");
     let (_, left_behind) = shop.begun(&[("song", 1)], "k2").await;
     let claim = || shop.attempts.claim_due(&task(), noon() + hours(1_000), HOUR, 10);

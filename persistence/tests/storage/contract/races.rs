@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::result::QueryResult;
-use domain::checkout::{Begun, CheckoutRefusal, CheckoutStore, Outcome};
+use domain::checkout::{CheckoutRefusal, CheckoutStore, CompletionState, Outcome};
 use domain::context::{RequestContext, Stopwatch};
 use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
@@ -178,7 +178,7 @@ async fn key_for_another_resource_waits_until_it_is_released(place: Place) {
     let ctx = alice();
     let begun = second(&place, &ctx, &first, shop.checkouts.begin_completion(&ctx, begin(&id, "k1"))).await;
     let begun = begun.expect("begun");
-    assert!(matches!(&begun, Begun::Claimed { attempt: ours, .. } if ours.id != attempt.id), "{begun:?}");
+    assert!(matches!(&begun, CompletionState::Claimed { attempt: ours, .. } if ours.id != attempt.id), "{begun:?}");
     let bound = "SELECT resource AS value FROM idempotency_binding";
     assert_eq!(place.raw().texts(bound), [id.as_str()]);
 }

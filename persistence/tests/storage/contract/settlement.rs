@@ -80,7 +80,7 @@ async fn declined_payment_releases_the_stock_and_allows_another(place: Place) {
     assert_eq!((raw.level("song"), raw.count("orders")), ((7, 0), 1));
     // The first key still returns its outcome.
     let again = shop.checkouts.begin_completion(&alice(), begin(&checkout.id, "k1")).await.expect("replayed");
-    assert!(matches!(again, domain::checkout::Begun::Answered(answer) if answer.outcome == outcome));
+    assert!(matches!(again, domain::checkout::CompletionState::Answered(answer) if answer.outcome == outcome));
 }
 
 async fn a_payment_that_was_not_attempted_releases_the_stock_and_refuses_nothing(place: Place) {

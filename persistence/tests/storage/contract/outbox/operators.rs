@@ -2,8 +2,8 @@
 
 use domain::clock::Timestamp;
 use domain::outbox::{
-    Channel, ClaimTerms, Endpoint, Finality, MessageFilter, MessageState, Next, OutboxMessageId, OutboxStore, Purged,
-    Receipt, Recorded, Selection,
+    Channel, ClaimTerms, Endpoint, Finality, MessageFilter, MessageState, NextAttempt, OutboxMessageId, OutboxStore,
+    Purged, Receipt, Recorded, Selection,
 };
 
 use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, health, lapsing, seed, states};
@@ -298,17 +298,17 @@ async fn next_step_of_a_message_shows_backoff_and_lease(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 3);
     let next = async || shop.listed().await.into_iter().map(|message| message.next).collect::<Vec<_>>();
-    let due = |before| Some(Next::At(noon() - std::time::Duration::from_millis(before)));
+    let due = |before| Some(NextAttempt::At(noon() - std::time::Duration::from_millis(before)));
     assert_eq!(next().await, [due(0), due(1), due(2)]);
     dead(&shop, 1).await;
     let claimed = shop.claimed(at(noon())).await;
     let listed = next().await;
-    assert!(matches!(listed[..], [Some(Next::At(_)), Some(Next::Leased(_)), None]), "{listed:?}");
+    assert!(matches!(listed[..], [Some(NextAttempt::At(_)), Some(NextAttempt::Leased(_)), None]), "{listed:?}");
     shop.record(&claimed, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
-    let rested = Some(Next::At(noon() + hours(1)));
+    let rested = Some(NextAttempt::At(noon() + hours(1)));
     assert_eq!(next().await, [rested, rested, None]);
     place.raw().execute("UPDATE destination SET disabled_at = 1");
-    assert_eq!(next().await, [Some(Next::GivenUp), Some(Next::GivenUp), None]);
+    assert_eq!(next().await, [Some(NextAttempt::GivenUp), Some(NextAttempt::GivenUp), None]);
 }
 
 async fn endpoint_without_dead_letters_can_be_enabled(place: Place) {
