@@ -8,15 +8,19 @@ use uuid::{NoContext, Uuid};
 use crate::clock::Timestamp;
 use crate::text::is_lower_hex;
 
+/// The id of a checkout, such as `chk_01997ab9a1c07cd2b8a0f3b5c7e1d2f3`.
 pub type CheckoutId = Id<'c', 'h', 'k'>;
+/// The id of an order.
 pub type OrderId = Id<'o', 'r', 'd'>;
 /// The id of a payment attempt.
 pub type AttemptId = Id<'p', 'a', 'y'>;
+/// The id of a refund.
 pub type RefundId = Id<'r', 'e', 'f'>;
+/// The id of an outbox message.
 pub type OutboxMessageId = Id<'m', 's', 'g'>;
 
-/// An id whose readable prefix has the letters `A`, `B` and `C`: `abc_`, then a version 7 UUID (RFC 9562). So ids of one
-/// type sort by creation time, and an id of one type cannot be used as an id of another type.
+/// An id: a prefix of the letters `A`, `B` and `C`, an underscore, and a version 7 UUID (RFC 9562). Ids of one type
+/// sort by creation time, and an id of one type cannot be used as an id of another type.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Id<const A: char, const B: char, const C: char>(String);

@@ -1,7 +1,7 @@
 //! The business rules of the shop, without any technology.
 //!
-//! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that adapters
-//! implement in `ports.rs`. A use case that decides something or calls two ports has a file named after its verb.
+//! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that
+//! adapters implement in `ports.rs`. A use case that decides something or calls two ports has a file named after its verb.
 //! Start with [`context`], [`fault`] and [`task`], which all other modules use; then read [`order`], which is small.
 //! [`checkout`] and [`payment`] are the two exceptions: they coordinate storage and the payment gateway.
 //!

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
-use domain::outbox::shown;
+use domain::outbox::without_secrets;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
@@ -86,11 +86,11 @@ fn list(session: &Session<'_>) -> Outcome {
         Ok(platforms) => {
             let first = platforms.get(..MOST as usize).unwrap_or(&platforms);
             for platform in first {
-                let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
-                say!("{}  {}", shown(&platform.id.0), webhooks(url));
+                let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| without_secrets(&url)));
+                say!("{}  {}", without_secrets(&platform.id.0), webhooks(url));
             }
             match platforms.len() > first.len() {
-                true => say!("The first {MOST} are shown; there are more."),
+                true => say!("The first {MOST} are without_secrets; there are more."),
                 false => say!("{} pinned.", first.len()),
             }
             DONE

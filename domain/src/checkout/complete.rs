@@ -1,8 +1,7 @@
 //! Completes a checkout: a saga of two transactions around one charge. Each charge gets its order.
 //!
 //! 1. `checkout.begin_completion`, transaction 1: claims the idempotency key, holds the stock, records the payment
-//!    attempt. **Its commit is the point of no return.** A caller without enough time is refused before it; then nothing
-//!    has happened.
+//!    attempt. **Its commit is the point of no return.** A caller without enough time is refused before this commit.
 //! 2. The gateway: opens the payment, stores its reference, confirms the payment. No database connection is held
 //!    meanwhile.
 //! 3. `checkout.settle`, transaction 2: places the order and takes the stock, or releases the stock.
@@ -75,7 +74,7 @@ pub struct CompleteCommand {
 }
 
 /// The credential to charge, and the gateway that charges it.
-type Payer = (Arc<dyn PaymentGateway>, Credential);
+type PaymentMeans = (Arc<dyn PaymentGateway>, Credential);
 
 impl CompleteCheckout {
     /// Completes a checkout and returns its outcome. If another call with the same key is in progress, waits for the
@@ -88,10 +87,10 @@ impl CompleteCheckout {
         if ctx.deadline().remaining() < self.limits.minimum {
             return Err(Fault::new(FaultKind::DeadlineExceeded, COMPLETE).into());
         }
-        let payer = match &command.choice {
+        let means = match &command.choice {
             None => None,
-            Some(choice) => match self.find_payer(ctx, choice).await? {
-                Some(payer) => Some(payer),
+            Some(choice) => match self.find_payment_means(ctx, choice).await? {
+                Some(means) => Some(means),
                 // An earlier outcome is replayed, even if the instrument is no longer on file.
                 None => {
                     return match self.checkouts.completion(ctx, command.claim, command.id).await? {
@@ -116,7 +115,7 @@ impl CompleteCheckout {
                 CompletionState::Claimed { checkout, attempt } => {
                     (command.on_point_of_no_return)(&checkout);
                     let ctx = ctx.must_finish(self.limits.grace);
-                    return Owner { use_case: self, ctx, payer, attempt }.finish(checkout).await;
+                    return AttemptOwner { use_case: self, ctx, means, attempt }.finish(checkout).await;
                 }
                 CompletionState::Answered(answer) => return Ok(answer),
                 CompletionState::Unknown(checkout) => return Ok(current_state(checkout)),
@@ -130,11 +129,11 @@ impl CompleteCheckout {
     }
 
     /// Finds the credential to charge. `None` if the instrument has no credential and none is on file.
-    async fn find_payer(
+    async fn find_payment_means(
         &self,
         ctx: &RequestContext,
         choice: &PaymentChoice,
-    ) -> Result<Option<Payer>, Failure<CheckoutRefusal>> {
+    ) -> Result<Option<PaymentMeans>, Failure<CheckoutRefusal>> {
         let offered = self.gateway.as_ref().filter(|gateway| gateway.handler().id == choice.instrument.handler);
         let gateway = offered.ok_or(CheckoutRefusal::UnknownHandler)?.clone();
         let credential = match &choice.credential {
@@ -176,11 +175,11 @@ fn current_state(checkout: Checkout) -> Answer {
 }
 
 /// The owner of a payment attempt: it does the steps after the point of no return.
-struct Owner<'a> {
+struct AttemptOwner<'a> {
     use_case: &'a CompleteCheckout,
     /// Has the grace of the completion as its deadline.
     ctx: RequestContext,
-    payer: Option<Payer>,
+    means: Option<PaymentMeans>,
     attempt: Attempt,
 }
 
@@ -195,7 +194,7 @@ enum Charge {
     Unknown,
 }
 
-impl Owner<'_> {
+impl AttemptOwner<'_> {
     /// Does the steps. Returns the answer, or the fault because of which the payment was not made.
     async fn finish(&self, checkout: Checkout) -> Result<Answer, Failure<CheckoutRefusal>> {
         match self.charge_and_settle().await {
@@ -229,7 +228,7 @@ impl Owner<'_> {
             return self.settle(PaymentOutcome::Confirmed).await.map(Charge::Settled);
         }
         let missing = || Fault::internal("payment.open", "there is something to pay and nothing to pay it with");
-        let (gateway, credential) = self.payer.as_ref().ok_or_else(missing)?;
+        let (gateway, credential) = self.means.as_ref().ok_or_else(missing)?;
         let reference = match gateway.open(&self.call_ctx(), attempt).await {
             Ok(reference) => reference,
             Err(Failure::Refused(decline)) => {

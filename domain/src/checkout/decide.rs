@@ -20,7 +20,7 @@ pub struct PricingFacts {
     pub fulfillment: FulfillmentFacts,
 }
 
-/// None of the requested items can be sold, or they cost too much for one checkout. So there is no checkout; the messages
+/// There is no checkout: none of the requested items can be sold, or they cost too much for one checkout. The messages
 /// say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingToSell(pub Vec<Message>);
@@ -35,7 +35,7 @@ pub fn price(
     before: Option<&Details>,
     facts: &PricingFacts,
 ) -> Result<(Details, Status), NothingToSell> {
-    let (mut lines, mut messages) = choose_lines(request, before, facts);
+    let (mut lines, mut messages) = select_sellable_lines(request, before, facts);
     messages.extend(shortages(&lines, &facts.stock));
     if lines.is_empty() {
         messages.iter_mut().for_each(|message| message.severity = Severity::Unrecoverable);
@@ -161,7 +161,7 @@ pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
 
 /// The requested items that can be sold, and a message for each other item. A line keeps the id that it had before, if
 /// no other line has it; each other line gets the next free number.
-fn choose_lines(
+fn select_sellable_lines(
     request: &CheckoutRequest,
     before: Option<&Details>,
     facts: &PricingFacts,

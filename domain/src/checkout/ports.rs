@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 /// The store of checkouts. Each method is one transaction.
 ///
-/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. They run once per idempotency key: a later call with
-/// the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A key that
-/// cannot be used is refused with [`CheckoutRefusal::Key`].
+/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. They run once per idempotency key: a later
+/// call with the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A
+/// key that cannot be used is refused with [`CheckoutRefusal::Key`].
 pub trait CheckoutStore: Send + Sync {
     /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout.
     fn create(

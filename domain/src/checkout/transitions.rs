@@ -20,6 +20,7 @@ impl Checkout {
         self
     }
 
+    /// Whether the checkout is open and its expiry has passed.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.status.is_open() && self.expires_at <= now
     }
@@ -106,6 +107,7 @@ impl Checkout {
         self.after_failed_payment(Status::RequiresEscalation, note, now)
     }
 
+    /// Ends the payment attempt, with `note` as the only message about a payment.
     fn after_failed_payment(mut self, status: Status, note: Message, now: Timestamp) -> Self {
         self.status = status;
         self.attempt = None;
@@ -114,12 +116,14 @@ impl Checkout {
         self.changed_at(now)
     }
 
+    /// Cancelled by the platform.
     #[must_use]
     pub fn canceled(mut self, now: Timestamp) -> Self {
         self.status = Status::Canceled;
         self.changed_at(now)
     }
 
+    /// The next version of the checkout.
     fn changed_at(mut self, now: Timestamp) -> Self {
         self.version += 1;
         self.updated_at = now;

@@ -103,6 +103,7 @@ impl Address {
         recipient(self) == recipient(other) && self.same_place(other)
     }
 
+    /// The parts that name the place, in the form in which they are compared.
     fn place_key(&self) -> [String; 6] {
         let country = self.country.as_ref().map(Country::as_str);
         let parts = [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code];
@@ -112,6 +113,7 @@ impl Address {
     }
 }
 
+/// The id of a destination, unique within one checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DestinationId(pub String);

@@ -30,8 +30,8 @@ pub struct Basket<'a> {
     pub needs_delivery: bool,
 }
 
-/// Arranges the delivery of the goods that must be shipped. If there are none, the offered options cost nothing. Returns
-/// a message for each problem of the delivery.
+/// Arranges the delivery of the goods that must be shipped. If there are none, the offered options cost nothing. The
+/// messages name what is wrong with the delivery or missing from it.
 ///
 /// `before` is the delivery arranged last time. A selection may name a destination that was offered then.
 pub fn arrange(

@@ -76,6 +76,7 @@ pub struct ImportedCustomer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedAddress {
     pub id: DestinationId,
+    /// The id of the customer who has the address.
     pub customer: String,
     pub address: Address,
 }

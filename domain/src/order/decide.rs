@@ -66,7 +66,7 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
 pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChangeRefusal> {
     let kind = match change.kind {
         OrderChangeKind::Shipped(shipment) => ship(&mut order, shipment)?,
-        OrderChangeKind::ShippedRest(shipment) => match order.to_ship() {
+        OrderChangeKind::ShippedRest(shipment) => match order.units_to_ship() {
             lines if lines.is_empty() => return Ok(order),
             lines => ship(&mut order, Shipment { lines, ..shipment })?,
         },
@@ -101,7 +101,7 @@ fn take_back(order: &mut Order, kind: String, line: LineId, units: i64) -> Resul
     if units < 1 {
         return Err(OrderChangeRefusal::NoUnits(line));
     }
-    let Some(worth) = order.worth_of(&line, units) else { return Err(OrderChangeRefusal::UnknownLine(line)) };
+    let Some(worth) = order.refund_for(&line, units) else { return Err(OrderChangeRefusal::UnknownLine(line)) };
     let (status, lines) = (AdjustmentStatus::Completed, vec![ExpectedLine { line, quantity: -units }]);
     adjust(order, Adjustment { kind, status, lines, amount: Some(-worth), description: None })
 }

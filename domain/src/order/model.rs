@@ -34,7 +34,7 @@ pub struct Order {
 impl Order {
     /// The amount paid for each line, in the order of the lines: the line's price less its discount and less its share
     /// of the order-level discounts. The amounts sum to the total without the delivery.
-    pub fn paid(&self) -> Vec<Amount> {
+    pub fn paid_per_line(&self) -> Vec<Amount> {
         let net: Vec<(usize, Amount)> = self.lines.iter().map(OrderLine::net).enumerate().collect();
         let of_order = self.totals.iter().filter(|total| total.kind == TotalKind::Discount);
         let discount: Amount = of_order.map(|total| -total.amount).sum();
@@ -47,10 +47,10 @@ impl Order {
 
     /// The refund for `units` further units of a line that are returned or cancelled: positive. Each unit is worth the
     /// same in whole minor units; the last unit of the line gets the remainder. `None` for an unknown line.
-    pub fn worth_of(&self, line: &LineId, units: i64) -> Option<Amount> {
+    pub fn refund_for(&self, line: &LineId, units: i64) -> Option<Amount> {
         let index = self.lines.iter().position(|known| known.id == *line)?;
         let OrderLine { original, total, .. } = self.lines[index];
-        let paid = self.paid()[index];
+        let paid = self.paid_per_line()[index];
         let of_first = |units: i64| match units {
             ..=0 => Amount::ZERO,
             units if units >= original => paid,
@@ -62,7 +62,7 @@ impl Order {
 
     /// The units that are to be shipped and are not shipped yet. If the order promised no delivery, all unshipped
     /// units, because the merchant hands them over in another way.
-    pub fn to_ship(&self) -> Vec<ExpectedLine> {
+    pub fn units_to_ship(&self) -> Vec<ExpectedLine> {
         let is_expected = |line: &OrderLine| {
             let mut expected = self.expectations.iter().flat_map(|one| &one.lines);
             self.expectations.is_empty() || expected.any(|expected| expected.line == line.id)

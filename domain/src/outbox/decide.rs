@@ -28,8 +28,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
 const LOCAL_FAULT_PAUSE: u64 = 60;
 /// The wait after an attempt that got no permit for its server, in seconds.
 const NO_PERMIT_PAUSE: u64 = 5;
-/// How long after the event such attempts are not counted: as long as the schedule lasts. After that they are counted,
-/// so that a message that can never be sent becomes a dead letter.
+/// How long after the event an attempt with a local fault or without a permit is not counted: as long as the schedule
+/// lasts. Later attempts are counted, so that a message that can never be sent becomes a dead letter.
 const UNCOUNTED_FOR: Duration = Duration::from_secs(3 * 24 * HOUR);
 /// The jitter of the waits, in percent of the wait, in both directions. Without it, a receiver that recovers gets all
 /// messages at once.

@@ -63,7 +63,7 @@ impl OutboxDispatcher {
         claim.given_up.iter().for_each(|given_up| log_dead_letter(ctx, given_up));
         let Some(message) = claim.message else { return Ok(Progress::Idle) };
         if let Some(permit) = &mut permit {
-            permit.keep_for(message.health);
+            permit.change_to(message.health);
         }
         let watch = Stopwatch::start();
         let attempt_ctx = ctx.at_most(time_for_attempt(&message, self.limits.send));
@@ -145,7 +145,8 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             match meanwhile {
                 StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
                 StaleClaim::Ended(state) => {
-                    warn!(log, "not recorded: the message had ended"; "result" => "too_late", "state" => state.into_str());
+                    warn!(log, "not recorded: the message had ended"; "result" => "too_late",
+                        "state" => state.into_str());
                 }
                 StaleClaim::MadeDue => {
                     warn!(log, "not recorded: the message was made due again"; "result" => "too_late");

@@ -31,7 +31,7 @@ pub use decide::{
 pub use dispatch::{DispatchLimits, OutboxDispatcher};
 pub use model::{
     Channel, ComposeError, Content, EmailMessage, Endpoint, EndpointHealth, EndpointSummary, MessageState,
-    MessageSummary, NextAttempt, Notification, NotificationComposer, OutboxMessage, shown,
+    MessageSummary, NextAttempt, Notification, NotificationComposer, OutboxMessage, without_secrets,
 };
 pub use ports::{
     ClaimTerms, Claimed, Finality, MessageFilter, OutboxStore, Purged, Receipt, Recorded, Selection, SendError,

@@ -119,17 +119,17 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(pub String);
 
-/// The form for logs and lists: see [`shown`].
+/// The form for logs and lists: see [`without_secrets`].
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.0))
+        f.write_str(&without_secrets(&self.0))
     }
 }
 
 /// An address in the form for logs and lists: without a user name, and with a hash in place of the query, which may
 /// contain a secret. The hash distinguishes addresses that differ only in the query.
 #[must_use]
-pub fn shown(address: &str) -> String {
+pub fn without_secrets(address: &str) -> String {
     let (head, rest) = address.split_once("://").unwrap_or(("", address));
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

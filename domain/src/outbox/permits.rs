@@ -37,7 +37,7 @@ impl Permits {
     }
 
     /// Takes a permit of the least trusted health that has one left. The claim then chooses an endpoint of this health
-    /// or a more trusted one, and [`Permit::keep_for`] corrects the permit.
+    /// or a more trusted one, and [`Permit::change_to`] corrects the permit.
     pub(super) fn take(&self) -> Permit<'_> {
         let mut taken = self.taken();
         let health = if taken.failing + taken.new >= self.unproven {
@@ -79,7 +79,7 @@ impl Permit<'_> {
     }
 
     /// Changes the permit to `health`, the health of the claimed endpoint, and releases the other share.
-    pub(super) fn keep_for(&mut self, health: EndpointHealth) {
+    pub(super) fn change_to(&mut self, health: EndpointHealth) {
         let mut taken = self.permits.taken();
         taken.change(self.health, |count| count - 1);
         taken.change(health, |count| count + 1);
@@ -125,7 +125,7 @@ mod tests {
         for _ in 0..100 {
             let mut permit = permits.take();
             assert_eq!(permit.reach(), EndpointHealth::Failing);
-            permit.keep_for(EndpointHealth::Proven);
+            permit.change_to(EndpointHealth::Proven);
             held.push(permit);
         }
         for (expected, health) in [
@@ -137,7 +137,7 @@ mod tests {
         ] {
             let mut permit = permits.take();
             assert_eq!(permit.reach(), expected);
-            permit.keep_for(health);
+            permit.change_to(health);
             held.push(permit);
         }
     }

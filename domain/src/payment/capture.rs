@@ -13,7 +13,7 @@ use slog::{error, info, warn};
 
 use super::decide::HELD_FOR;
 use super::model::GatewayState;
-use super::pass::{TIME_TO_CLAIM, for_each, items_per_pass};
+use super::pass::{TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{AttemptStore, AuthorizedAttempt, PaymentGateway};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -46,7 +46,8 @@ impl PaymentCapture {
             Ok(Some(wait)) => wait,
             Err(fault) => {
                 warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
-                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().into_str(), "error" => fault.chain());
+                    "attempt_id" => %held.attempt.id, "error_code" => fault.kind().into_str(),
+                    "error" => fault.chain());
                 WAIT_AFTER_FAULT
             }
         };
@@ -107,7 +108,7 @@ impl BackgroundTask for PaymentCapture {
         Box::pin(async move {
             let (claiming, now) = (ctx.at_most(TIME_TO_CLAIM), self.clock.now());
             let due = self.attempts.claim_authorized(&claiming, now, LEASE, CAPTURE_BATCH).await?;
-            for_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
+            handle_each(due, CAPTURE_BATCH, |held| self.end_or_postpone(ctx, held)).await
         })
     }
 }

@@ -12,8 +12,8 @@ pub const LONGEST_PASS: Duration = Duration::from_secs(60);
 /// The time to claim the items that are due.
 pub(super) const TIME_TO_CLAIM: Duration = Duration::from_secs(5);
 
-/// How long the shop trusts a gateway to remember an idempotency key. Gateways forget a key after a day; a request with a
-/// forgotten key is a new request.
+/// How long the shop trusts a gateway to remember an idempotency key. Gateways forget a key after a day. A request with
+/// a forgotten key is a new request and could move money twice.
 pub(super) const KEY_TRUSTED_FOR: Duration = Duration::from_secs(23 * 60 * 60);
 
 /// The number of items that a pass may claim, if each item takes at most `longest`.
@@ -25,7 +25,7 @@ pub(super) const fn items_per_pass(longest: Duration) -> u32 {
 
 /// Handles the claimed items one after the other. A fault of one item does not stop the others: the first fault is
 /// returned after the last item. `limit` is the number of items that the pass may claim.
-pub(super) async fn for_each<T, F>(
+pub(super) async fn handle_each<T, F>(
     claimed: Vec<T>,
     limit: u32,
     mut handle: impl FnMut(T) -> F,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Attempt, GatewayState, PaymentOutcome, PaymentReference};
-use super::pass::{KEY_TRUSTED_FOR, LONGEST_PASS, TIME_TO_CLAIM, for_each, items_per_pass};
+use super::pass::{KEY_TRUSTED_FOR, LONGEST_PASS, TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{AttemptStore, PaymentGateway};
 use super::record::until_recorded;
 use crate::checkout::{CheckoutStore, Settlement};
@@ -142,7 +142,7 @@ impl BackgroundTask for PaymentReconciler {
         Box::pin(async move {
             let (claiming, now) = (ctx.at_most(TIME_TO_CLAIM), self.clock.now());
             let due = self.attempts.claim_due(&claiming, now, LEASE, RECONCILE_BATCH).await?;
-            for_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
+            handle_each(due, RECONCILE_BATCH, |attempt| self.reconcile_or_postpone(ctx, attempt)).await
         })
     }
 }

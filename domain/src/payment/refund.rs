@@ -7,7 +7,7 @@ use std::time::Duration;
 use slog::{error, info, warn};
 
 use super::model::{Refund, RefundState};
-use super::pass::{KEY_TRUSTED_FOR, TIME_TO_CLAIM, for_each, items_per_pass};
+use super::pass::{KEY_TRUSTED_FOR, TIME_TO_CLAIM, handle_each, items_per_pass};
 use super::ports::{PaymentGateway, RefundStore};
 use super::record::until_recorded;
 use crate::clock::Clock;
@@ -42,8 +42,7 @@ impl PaymentRefunder {
     }
 
     /// Returns the known state of a refund, and the wait until the next attempt if the state is not final. A refund
-    /// older than [`KEY_TRUSTED_FOR`] is only looked up, because a second request with a forgotten key could refund twice.
-    /// If the gateway does not have the refund, an operator must decide.
+    /// older than [`KEY_TRUSTED_FOR`] is only looked up. If the gateway does not have it, an operator must decide.
     async fn request_or_look_up(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));
@@ -70,7 +69,8 @@ impl PaymentRefunder {
                 (state, LONGEST_WAIT_REFUND)
             }
             Err(fault) => {
-                warn!(log, "refund has no answer yet"; "error_code" => fault.kind().into_str(), "error" => fault.chain());
+                warn!(log, "refund has no answer yet"; "error_code" => fault.kind().into_str(),
+                    "error" => fault.chain());
                 (refund.state.clone(), WAIT_AFTER_FAULT)
             }
         }
@@ -86,7 +86,7 @@ impl BackgroundTask for PaymentRefunder {
         Box::pin(async move {
             let due =
                 self.refunds.claim_due(&ctx.at_most(TIME_TO_CLAIM), self.clock.now(), LEASE, REFUND_BATCH).await?;
-            for_each(due, REFUND_BATCH, |refund| self.request_and_record(ctx, refund)).await
+            handle_each(due, REFUND_BATCH, |refund| self.request_and_record(ctx, refund)).await
         })
     }
 }

@@ -45,8 +45,8 @@ pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -
 
     for (index, discount) in accepted {
         let (amount, allocations) = match &discount.scope {
-            DiscountScope::Order => (take_from_order(discount.value, goods, &result), Vec::new()),
-            DiscountScope::Lines(skus) => take_from_lines(discount.value, skus, goods, &result.per_line),
+            DiscountScope::Order => (amount_off_order(discount.value, goods, &result), Vec::new()),
+            DiscountScope::Lines(skus) => amounts_off_lines(discount.value, skus, goods, &result.per_line),
         };
         if amount.is_zero() {
             result.rejected.push((index, Rejection::NothingToDiscount));
@@ -73,13 +73,13 @@ pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -
     result
 }
 
-fn take_from_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Discounted) -> Amount {
+fn amount_off_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Discounted) -> Amount {
     let gross: Amount = goods.iter().map(|(_, subtotal)| *subtotal).sum();
     let left = gross - so_far.per_line.iter().copied().sum() - so_far.order_level;
-    reduction(value, left)
+    amount_off(value, left)
 }
 
-fn take_from_lines(
+fn amounts_off_lines(
     value: DiscountValue,
     skus: &[Sku],
     goods: &[(Sku, Amount)],
@@ -93,10 +93,10 @@ fn take_from_lines(
         .collect();
     let allocations = match value {
         DiscountValue::Percentage { .. } => {
-            left.iter().map(|(line, left)| Allocation { line: *line, amount: reduction(value, *left) }).collect()
+            left.iter().map(|(line, left)| Allocation { line: *line, amount: amount_off(value, *left) }).collect()
         }
         DiscountValue::Fixed(_) => {
-            split_proportionally(reduction(value, left.iter().map(|(_, left)| *left).sum()), &left)
+            split_proportionally(amount_off(value, left.iter().map(|(_, left)| *left).sum()), &left)
         }
     };
     let allocations: Vec<_> = allocations.into_iter().filter(|allocation| !allocation.amount.is_zero()).collect();
@@ -104,7 +104,7 @@ fn take_from_lines(
 }
 
 /// The amount that `value` takes off `left`, at most `left`.
-fn reduction(value: DiscountValue, left: Amount) -> Amount {
+fn amount_off(value: DiscountValue, left: Amount) -> Amount {
     match value {
         DiscountValue::Percentage { basis_points } => left.fraction(basis_points, 10_000).min(left),
         DiscountValue::Fixed(amount) => amount.min(left),

@@ -66,7 +66,7 @@ fn refunded(order: Order, line: &LineId, units: i64) -> Order {
 
 #[test]
 fn refund_of_units_is_what_was_paid_for_them() {
-    let worth = |order: &Order, line: usize, units| order.worth_of(&order.lines[line].id, units).map(Amount::minor);
+    let worth = |order: &Order, line: usize, units| order.refund_for(&order.lines[line].id, units).map(Amount::minor);
     // Ten per cent off the order: 900 was paid for the unit of 1000.
     assert_eq!(worth(&order(&[(1_000, 1)], 1, 1_000, &["PERCENT"]), 0, 1), Some(900));
     // A line discount and an order discount: 1000 - 100 = 900, and 10 % of 1900 is split into 90 and 100.
@@ -78,7 +78,7 @@ fn refund_of_units_is_what_was_paid_for_them() {
     let thirds = refunded(thirds.clone(), &thirds.lines[0].id, 2);
     assert_eq!([0, 1, 2, i64::MAX].map(|units| worth(&thirds, 0, units)), [Some(0), Some(34), Some(34), Some(34)]);
     let none = order(&[(100, 1)], 1, 1, &[]);
-    assert_eq!(none.worth_of(&LineId("li_9".into()), 1), None);
+    assert_eq!(none.refund_for(&LineId("li_9".into()), 1), None);
     assert_eq!([worth(&none, 0, 0), worth(&none, 0, -1)], [Some(0), Some(0)]);
 }
 
@@ -91,19 +91,19 @@ fn delivery_is_promised_for_lines_that_must_be_shipped() {
     let expected = vec![("li_1".to_owned(), 2), ("li_3".to_owned(), 3)];
     assert_eq!(units(&mixed.expectations[0].lines), expected);
     assert_eq!(mixed.expectations[0].description, "standard delivery");
-    assert_eq!(units(&mixed.to_ship()), expected);
+    assert_eq!(units(&mixed.units_to_ship()), expected);
 
     let mut nothing_promised = mixed.clone();
     nothing_promised.expectations.clear();
     let all = [("li_1", 2), ("li_2", 1), ("li_3", 3)].map(|(line, units)| (line.to_owned(), units));
-    assert_eq!(units(&nothing_promised.to_ship()), all);
+    assert_eq!(units(&nothing_promised.units_to_ship()), all);
 
     let back = refunded(mixed.clone(), &mixed.lines[0].id, 1);
     let sent = change(back, "s1", Shipped(shipment("shipped", "li_3", 2))).expect("there are that many units");
-    assert_eq!(units(&sent.to_ship()), [("li_1".to_owned(), 1), ("li_3".to_owned(), 1)]);
+    assert_eq!(units(&sent.units_to_ship()), [("li_1".to_owned(), 1), ("li_3".to_owned(), 1)]);
     let mut all_sent = sent.clone();
     all_sent.lines[0].fulfilled = all_sent.lines[0].total;
-    assert_eq!(units(&all_sent.to_ship()), [("li_3".to_owned(), 1)]);
+    assert_eq!(units(&all_sent.units_to_ship()), [("li_3".to_owned(), 1)]);
     assert_eq!((sent.shipments().count(), sent.adjustments().count(), sent.events.len()), (1, 1, 3));
     assert_eq!(sent.events.iter().map(|event| event.is_shipping()).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(sent.adjustments().next().map(|(event, _)| event.id.as_str()), Some("adj_1"));
@@ -222,8 +222,8 @@ proptest! {
         let mut order = order(&lines, fixed, percent, &codes);
         let of_delivery = order.totals.iter().filter(|total| total.kind == TotalKind::Fulfillment);
         let goods = order.totals.total() - of_delivery.map(|total| total.amount).sum();
-        prop_assert_eq!(order.paid().into_iter().sum::<Amount>(), goods);
-        prop_assert!(order.paid().into_iter().all(|paid| paid >= Amount::ZERO));
+        prop_assert_eq!(order.paid_per_line().into_iter().sum::<Amount>(), goods);
+        prop_assert!(order.paid_per_line().into_iter().all(|paid| paid >= Amount::ZERO));
 
         let back = |order: &Order| -> Amount { order.adjustments().filter_map(|(_, one)| one.amount).sum() };
         for (line, units) in steps {

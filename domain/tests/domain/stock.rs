@@ -43,7 +43,10 @@ proptest! {
             for level in &held {
                 prop_assert!(0 <= level.held && level.held <= level.on_hand);
             }
-            let before: Vec<_> = demand.keys().filter_map(|sku| levels.iter().find(|level| level.sku == *sku).cloned()).collect();
+            let before: Vec<_> = demand
+                .keys()
+                .filter_map(|sku| levels.iter().find(|level| level.sku == *sku).cloned())
+                .collect();
             prop_assert_eq!(&release(&demand, &held), &before);
             for (taken, before) in take(&demand, &held).iter().zip(&before) {
                 prop_assert_eq!(taken.available(), before.available() - (before.on_hand - taken.on_hand));

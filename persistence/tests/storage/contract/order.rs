@@ -149,7 +149,7 @@ async fn rest_is_shipped_once_and_units_are_taken_back_with_their_money(place: P
     let OrderChange { kind: OrderChangeKind::Shipped(shipment), .. } = shipped("x", "li_9", 9) else { unreachable!() };
     let rest = |id| OrderChange { kind: OrderChangeKind::ShippedRest(shipment.clone()), ..shipped(id, "li_9", 9) };
     let sent = append(rest("two")).await.expect("appended");
-    assert!(sent.to_ship().is_empty() && events(&sent) == ["evt_placed", "one", "two"]);
+    assert!(sent.units_to_ship().is_empty() && events(&sent) == ["evt_placed", "one", "two"]);
     let before = place.raw().state();
     assert_eq!(append(rest("three")).await.expect("nothing to ship"), sent);
     assert_eq!(place.raw().state(), before);
