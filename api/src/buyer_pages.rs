@@ -1,5 +1,4 @@
-//! Plain pages: what this is, and for the buyer a checkout and an order, each behind a token that cannot be guessed.
-//! Read-only.
+//! Read-only HTML pages: the home page, and the buyer's checkout and order, each at a secret address with a page token.
 
 use std::sync::Arc;
 
@@ -26,12 +25,12 @@ pub struct Pages {
     pub home: Home,
 }
 
-/// What the page at the root says.
+/// The content of the home page.
 #[derive(Clone, Template)]
 #[template(path = "home.html")]
 pub struct Home {
     pub shop: String,
-    /// Where the shop is.
+    /// The shop's public URL.
     pub url: String,
     pub terms: String,
     pub privacy: String,
@@ -167,7 +166,7 @@ fn missing(pages: &Pages, ctx: &RequestContext) -> HttpResponse {
     page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
 }
 
-/// The page, or 500: an empty page would look like one that has nothing to say.
+/// Renders the page. A page that cannot be rendered is 500 and not an empty page.
 fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> HttpResponse {
     match page.render() {
         Ok(text) => html(status, text),
@@ -178,7 +177,7 @@ fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> HttpR
     }
 }
 
-/// The pages hold what one buyer bought: no cache may keep them, no other site may learn their address.
+/// The page as a response. No cache may keep it, and no other site may learn its address: the address grants access.
 fn html(status: StatusCode, page: String) -> HttpResponse {
     HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")

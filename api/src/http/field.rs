@@ -1,10 +1,10 @@
-//! Header fields that a request has once or not at all.
+//! Header fields that a request may have only once.
 //!
-//! Two fields of one name are not one of them: a proxy before the shop may read the first and the shop the last.
+//! A repeated field is refused: a proxy in front of the shop may read the first value and the shop the last.
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderValue};
 
-/// A header field of which there may be one.
+/// A header field that may occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field<'a> {
     Missing,
@@ -22,7 +22,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its text, if it is there once and is visible ASCII.
+    /// The value, if the field occurs once and the value is visible ASCII.
     pub fn text(self) -> Option<&'a str> {
         match self {
             Self::Once(value) => value.to_str().ok(),
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn field_has_a_text_only_if_it_is_there_once() {
+    fn field_has_a_text_only_if_it_occurs_once() {
         for (values, text) in [(&[][..], None), (&["a"], Some("a")), (&["a", "a"], None), (&["a", "b"], None)] {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -36,7 +36,7 @@ pub(super) fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
-    NamedPlatform::ask(&req.extensions());
+    NamedPlatform::vary(&req.extensions());
     let header = match Field::of(req.headers(), "ucp-agent") {
         Field::Once(header) => header.as_bytes(),
         Field::Repeated => return Err(invalid("UCP-Agent must be given once")),
