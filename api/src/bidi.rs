@@ -1,14 +1,14 @@
-//! Text from others in plain text. Characters that change the direction of what follows could show a price or an address
-//! reversed. In markup `<bdi>` isolates a text; here the characters are left out, and a text that may run from right to
-//! left is isolated (Unicode Standard Annex 9).
+//! Isolates text of others in plain text, so that right-to-left text does not reverse a price or an address next to it
+//! (Unicode Standard Annex 9). HTML templates use `<bdi>` instead.
 
 use std::borrow::Cow;
 
-/// Embeddings, overrides and isolates.
+/// Whether the character is an embedding, an override or an isolate.
 fn is_control(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// The text without direction controls, isolated if it may run from right to left.
 pub fn isolated(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn direction_of_a_text_ends_with_it() {
+    fn direction_of_a_text_does_not_affect_the_text_after_it() {
         for (text, expected) in [
             ("Milk chocolate", "Milk chocolate"),
             ("\u{202e}etalocohc", "\u{2068}etalocohc\u{2069}"),
@@ -33,9 +33,8 @@ mod tests {
         }
     }
 
-    /// A text that a template shows outside of `<bdi>` is found here.
     #[test]
-    fn templates_isolate_the_texts_of_others() {
+    fn templates_isolate_every_text_of_others() {
         for (name, template, texts) in [
             (
                 "receipt",

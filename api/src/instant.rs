@@ -1,15 +1,14 @@
-//! Instants as text: RFC 3339, read from requests and shown everywhere.
+//! Reads and writes instants as RFC 3339 text.
 
 use domain::clock::Timestamp;
 use serde::{Deserialize, Deserializer};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
-/// Years in UTC that a request may name. Earlier ones are no instants of a shop; later ones have no RFC 3339 text.
+/// The years in UTC that a request may use. RFC 3339 has no later ones.
 const YEARS: std::ops::RangeInclusive<i32> = 2000..=9999;
 
-/// Reads the timestamp of a request, in UTC and cut to whole milliseconds. Every timestamp of a request goes through
-/// here.
+/// Reads a timestamp of a request, converts it to UTC, and cuts it to whole milliseconds.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
@@ -21,8 +20,7 @@ fn parse(text: &str) -> Result<Timestamp, String> {
     at.replace_millisecond(at.millisecond()).map_err(|error| error.to_string())
 }
 
-/// The instant in UTC. Of the years 0 to 9999 it is RFC 3339, with as many digits of the second as are not zero; there
-/// is no instant without a text.
+/// The text of an instant in UTC: RFC 3339 for the years 0 to 9999, without trailing zeros of the fraction. Never fails.
 pub fn rfc3339(at: Timestamp) -> String {
     let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or(at);
     let fraction = format!(".{:09}", at.nanosecond());

@@ -243,7 +243,7 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
     };
     match Url::parse(text) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            mistakes.add(NAME, "must have no user information: everyone is told this address");
+            mistakes.add(NAME, "must have no user information: the address is public");
         }
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             mistakes.add(NAME, "must be an http or https URL");

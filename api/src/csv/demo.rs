@@ -1,4 +1,4 @@
-//! The catalogue of the demo: a school tuck shop, built into the program.
+//! The demo catalogue, which is built into the program.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 8] = [
     (rows::SHIPPING_RATES.file, include_str!("demo/shipping_rates.csv")),
 ];
 
-/// The demo, priced in minor units of `currency`, whatever they are worth. It is good: a test says so.
+/// The demo catalogue, with prices in minor units of `currency`.
 pub fn demo(currency: Currency) -> Result<Batch, ReadError> {
     let source = |file: &'static str| {
         let found = FILES.into_iter().find(|(name, _)| *name == file);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_is_good_and_shows_every_case() {
+    fn demo_catalogue_is_valid_and_has_every_case() {
         let batch = demo(Currency::parse("USD").expect("valid")).expect("good");
         assert!((10..=14).contains(&batch.products.len()));
         assert_eq!(batch.products.iter().filter(|product| !product.variant.requires_shipping).count(), 1);
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_the_demo_names_is_in_it() {
+    fn demo_catalogue_has_every_item_that_it_refers_to() {
         let batch = demo(Currency::parse("USD").expect("valid")).expect("good");
         let skus: HashSet<_> = batch.products.iter().map(|product| &product.variant.sku).collect();
         let stocked: HashSet<_> = batch.stock.iter().map(|stock| &stock.sku).collect();

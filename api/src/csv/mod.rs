@@ -1,7 +1,7 @@
-//! Reading a merchant's CSV files for `tuckshop import DIR`, and the catalogue of the demo.
+//! Reads the CSV files of `tuckshop import DIR`, and the demo catalogue.
 //!
-//! A directory is read as a whole: either every row of it is good, or nothing is imported and everything that is wrong
-//! is told at once. Storing is the domain's [`Import`](domain::import::Import).
+//! A directory is read as a whole. If any row has a problem, nothing is imported and all problems are reported together.
+//! [`Import`](domain::import::Import) stores the rows.
 
 mod demo;
 mod directory;
@@ -20,16 +20,16 @@ pub use directory::read_directory;
 pub use problem::{Problem, Problems, ReadError};
 use table::{Reading, Rows, Table};
 
-/// Rows of all files together. They are held in memory.
+/// The most rows of all files together. They are held in memory.
 pub const MAX_ROWS: usize = 1_000_000;
 
-/// Bytes of one file: it is read as a whole. A million rows of ordinary length are well below.
+/// The largest file, in bytes. A file is held in memory; a million rows of ordinary length are much smaller.
 pub const MAX_FILE_BYTES: u64 = 512_000_000;
 
-/// What was read.
+/// The rows of a directory.
 pub struct Read {
     pub batch: Batch,
-    /// The files that were there.
+    /// The files of the directory, with their numbers of rows.
     pub files: Vec<FileRows>,
     pub positions: Positions,
 }
@@ -40,7 +40,7 @@ pub struct FileRows {
     pub rows: usize,
 }
 
-/// Lines of those rows of a batch that the shop may refuse. Kept apart, since storing takes the batch away.
+/// The line of each row of a batch that the shop may refuse.
 #[derive(Clone, Debug)]
 pub struct Positions {
     /// By index in [`Batch::stock`].
@@ -54,7 +54,7 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Where and why the shop refused the batch; `None` if it is not a row's fault.
+    /// The row that the shop refused, with the reason. `None` if no single row is at fault.
     pub fn problem(&self, refusal: &ImportRefusal) -> Option<Problem> {
         let (file, line, column, message) = match refusal {
             ImportRefusal::UnknownProduct(row) => {
@@ -66,7 +66,7 @@ impl Positions {
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
             ImportRefusal::StockBelowHeld(below) => {
-                let message = format!("must be at least {}: that many are held for checkouts under way", below.held);
+                let message = format!("must be at least {}: that many are held for open checkouts", below.held);
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
             }
             ImportRefusal::SameRate { row, id } => {
@@ -93,10 +93,10 @@ impl Positions {
     }
 }
 
-/// Where files come from, by name: a directory or the program itself. `None` for a file that is not there.
+/// Returns the bytes of a file by its name, or `None` if the file does not exist.
 type Source<'a> = &'a dyn Fn(&'static str) -> Result<Option<Cow<'static, [u8]>>, ReadError>;
 
-/// Reads every file that `source` has, in the order of their names, so that the problems kept are the first ones.
+/// Reads every file of `source` in the order of their names, so that the first problems are kept.
 fn read(source: Source<'_>, mut reading: Reading) -> Result<Read, ReadError> {
     let mut files = Vec::new();
     let addresses = read_file(&rows::ADDRESSES, source, &mut reading, &mut files)?;
@@ -164,7 +164,7 @@ mod tests {
         let Err(ReadError::Problems(problems)) =
             read_texts(Box::leak(Box::new([("customers.csv", customers), ("shipping_rates.csv", rates)])))
         else {
-            panic!("both files have rows that exclude each other")
+            panic!("both files have conflicting rows")
         };
         assert_eq!(
             problems.to_string(),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_shop_is_told_by_line() {
+    fn refusal_of_the_shop_is_reported_by_line() {
         let read = read_texts(&[
             ("inventory.csv", "product_id,quantity\na,1\n\nb,2\n"),
             ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\n\n\nx,y,,,,,US\n"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shop_has_already_is_named_by_line() {
+    fn conflict_with_a_stored_row_is_reported_by_line() {
         let read = read_texts(&[
             ("addresses.csv", "id,customer_id,street_address,city,state,postal_code,country\nx,c,,,,,US\n"),
             ("customers.csv", "id,name,email\na,A,a@shop.example\n\nc,C,c@shop.example\n"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_of_all_files_are_told_together() {
+    fn problems_of_all_files_are_reported_together() {
         let read = read_texts(&[
             ("products.csv", "id,title,price,image_url\na,A,1,\nb,,1,\n"),
             ("customers.csv", "id,name,email\nc,C,c@example.com\nd,D,d\n"),

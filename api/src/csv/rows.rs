@@ -1,7 +1,7 @@
-//! The files that can be imported, and what their rows mean.
+//! The importable files: their columns, and how a row is read.
 //!
-//! Names of files and columns are those of the sample data of the UCP conformance tests; `requires_shipping` and the
-//! `eligible_item_ids` of discounts are the shop's own, and optional.
+//! The names of files and columns come from the sample data of the UCP conformance tests. The shop adds the optional
+//! columns `requires_shipping` and, for discounts, `eligible_item_ids`.
 
 use domain::catalog::{ProductId, Variant};
 use domain::customer::{Address, DestinationId};
@@ -13,7 +13,7 @@ use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use super::field::{BadField, Field};
 use super::table::{Table, Unique};
 
-/// Every file there is, in the order of their names.
+/// The names of all importable files, sorted.
 pub(super) const FILES: [&str; 8] = [
     ADDRESSES.file,
     CUSTOMERS.file,
@@ -25,15 +25,15 @@ pub(super) const FILES: [&str; 8] = [
     SHIPPING_RATES.file,
 ];
 
-/// Characters of a title or description: more does not fit a line of a checkout.
+/// The longest title or description, in characters.
 const MAX_TITLE: usize = 300;
-/// Characters of a name, of a person or a brand.
+/// The longest name of a person or brand, in characters.
 const MAX_NAME: usize = 200;
-/// Characters of a part of an address.
+/// The longest part of an address, in characters.
 const MAX_ADDRESS_PART: usize = 200;
-/// Characters of a payment token.
+/// The longest payment token, in characters.
 const MAX_TOKEN: usize = 500;
-/// Units on hand. Keeps sums of stock far inside 64 bits.
+/// The most units on hand. Sums of stock stay far within 64 bits.
 const MAX_STOCK: i64 = 1_000_000_000;
 
 pub(super) const PRODUCTS: Table<ImportedProduct, 5> = Table {
@@ -81,7 +81,7 @@ pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
     },
     unique: &[
         Unique { columns: "id", of: |customer| customer.id.clone() },
-        // Orders find a customer by the address.
+        // A checkout finds a customer by email address.
         Unique { columns: "email", of: |customer| customer.email.key() },
     ],
 };
@@ -92,7 +92,7 @@ pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
     optional: &[],
     confidential: false,
     row: address,
-    // Two customers may each have a `home`. Ids have no control characters, so the two parts stay apart.
+    // Ids of different customers may be equal. The separator is a control character, which ids do not have.
     unique: &[Unique { columns: "id", of: |address| format!("{}\u{1f}{}", address.customer, address.id.0) }],
 };
 
@@ -119,7 +119,7 @@ pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
     row: shipping_rate,
     unique: &[
         Unique { columns: "id", of: |rate| rate.id.0.clone() },
-        // A checkout offers one rate for a country and level.
+        // A checkout offers one rate for each country and service level.
         Unique { columns: COUNTRY_AND_LEVEL, of: country_and_level },
     ],
 };
@@ -166,7 +166,7 @@ fn discount(
     _: Currency,
 ) -> Result<Discount, BadField> {
     let parsed = Code::new(&code.text(Code::MAX_LENGTH)?);
-    // Some letters become more than one when they are capitals.
+    // The capital form of some characters is longer.
     if parsed.as_str().len() > Code::MAX_LENGTH {
         return Err(code.bad(format!("must not be longer than {} bytes", Code::MAX_LENGTH)));
     }
@@ -211,7 +211,7 @@ pub(super) const INSTRUMENTS: Table<ImportedInstrument, 6> = Table {
     file: "payment_instruments.csv",
     columns: ["id", "type", "brand", "last_digits", "token", "handler_id"],
     optional: &[],
-    // Whoever has a token can pay with it.
+    // A token is enough to pay.
     confidential: true,
     row: instrument,
     unique: &[Unique { columns: "id", of: |instrument| instrument.id.clone() }],
@@ -224,7 +224,7 @@ fn instrument(
     Ok(ImportedInstrument {
         id: id.card_id()?,
         kind: kind.card_id()?,
-        // Like the digits, a matter of cards.
+        // Only cards have a brand.
         brand: brand.card_text(MAX_NAME)?.unwrap_or_default(),
         last_digits: last_digits.last_digits()?,
         token: token.text(MAX_TOKEN)?,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_shipped_unless_it_says_otherwise() {
+    fn product_requires_shipping_by_default() {
         let header = "id,title,price,image_url";
         for (text, ships) in [
             (format!("{header}\na,A,5,\n"), true),

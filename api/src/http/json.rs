@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::Problem;
@@ -47,7 +47,7 @@ fn malformed(content: String) -> Problem {
 
 /// As a flattened member, makes serde read the struct from an object only. Derived code would also accept an array of the
 /// members' values.
-#[derive(Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct ObjectOnly {}
 
 struct Document(Value);
