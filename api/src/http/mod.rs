@@ -7,6 +7,7 @@ mod json;
 mod problem;
 mod routes;
 mod scope;
+pub mod validation;
 
 pub use body::{Body, BodyLimits};
 pub use field::Field;

@@ -94,7 +94,7 @@ pub trait OutboxStore: Send + Sync {
     /// a longer wait.
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault>;
 
-    /// Records the outcome of a claimed attempt, decided by [`step`](super::step). Changes nothing and returns
+    /// Records the outcome of a claimed attempt, decided by [`next_step`](super::next_step). Changes nothing and returns
     /// [`Recorded::Stale`] if the message was claimed again or has ended since.
     fn record(
         &self,
