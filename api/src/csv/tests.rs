@@ -1,6 +1,5 @@
 //! Tests of this module.
 
-use domain::catalog::Sku;
 use domain::fulfillment::OptionId;
 use domain::money::Currency;
 
