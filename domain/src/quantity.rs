@@ -31,6 +31,7 @@ impl From<Quantity> for i64 {
     }
 }
 
+/// A number of units outside the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a quantity is between 1 and {max}, not {0}", max = Quantity::MAX)]
 pub struct QuantityError(i64);

@@ -45,6 +45,7 @@ impl SigningKey {
         Some(self.signs_from).filter(in_time)
     }
 
+    /// Whether it has taken over from older keys at `now`.
     fn has_taken_over_at(&self, now: Timestamp) -> bool {
         self.signs_at_once() || self.takes_over_at().is_some_and(|at| at <= now)
     }

@@ -222,6 +222,7 @@ impl AttemptOwner<'_> {
         }
     }
 
+    /// Opens the payment, confirms it, and settles the attempt.
     async fn charge_and_settle(&self) -> Result<Charge, Fault> {
         let Self { use_case, ctx, attempt, .. } = self;
         if attempt.money.amount.is_zero() {
@@ -278,6 +279,7 @@ impl AttemptOwner<'_> {
         Ok(gateway.cancel(&self.call_ctx(), reference).await?.after_action_required())
     }
 
+    /// Records the outcome: transaction 2.
     async fn settle(&self, outcome: PaymentOutcome) -> Result<Outcome, Fault> {
         let settlement = Settlement { attempt: self.attempt.id.clone(), outcome, now: self.use_case.clock.now() };
         self.until_recorded(|| self.use_case.checkouts.settle(&self.ctx, settlement.clone())).await

@@ -202,6 +202,7 @@ fn select_sellable_lines(
     (lines, messages)
 }
 
+/// The warning for a discount code without effect.
 fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Message {
     let code = request.codes.as_ref().and_then(|codes| codes.get(index)).map_or("", String::as_str);
     let (message_code, text) = match why {
@@ -216,6 +217,7 @@ fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Mes
     Message::warning(message_code, Subject::Code(index), text)
 }
 
+/// A warning for each benefit that the buyer claims: the shop supports none.
 fn rejected_claims(request: &CheckoutRequest) -> Vec<Message> {
     let claims = request.context.iter().flat_map(|context| &context.eligibility);
     claims

@@ -102,10 +102,12 @@ impl Message {
         Self { severity, code, content: content.into(), subject }
     }
 
+    /// A message that blocks the completion until the platform fixes it.
     pub fn recoverable(code: MessageCode, subject: Subject, content: impl Into<String>) -> Self {
         Self::new(Severity::Recoverable, code, content, Some(subject))
     }
 
+    /// A message that does not block the completion.
     pub fn warning(code: MessageCode, subject: Subject, content: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, content, Some(subject))
     }

@@ -47,6 +47,7 @@ impl Country {
         text.filter(|text| !text.trim().is_empty()).map(Self::from)
     }
 
+    /// The country, unless the text is unreadable.
     pub fn code(&self) -> Option<CountryCode> {
         match self {
             Self::Known(code) => Some(*code),

@@ -99,6 +99,7 @@ pub fn arrange(
     (Some(Fulfillment { destinations, selected_destination, group }), problems)
 }
 
+/// Selects the requested option. Returns a message if it cannot be selected.
 fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<Message> {
     let (code, subject, content) = match &request.selected_option {
         _ if group.options.is_empty() => {
@@ -195,6 +196,7 @@ pub fn options_for(country: CountryCode, facts: &FulfillmentFacts, basket: &Bask
     options
 }
 
+/// Whether the basket fulfills a condition of the promotion.
 fn makes_shipping_free(promotion: &FreeShipping, basket: &Basket<'_>) -> bool {
     promotion.min_subtotal.is_some_and(|minimum| basket.subtotal >= minimum)
         || promotion.eligible_skus.iter().any(|sku| basket.skus.contains(&sku))

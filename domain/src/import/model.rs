@@ -66,6 +66,7 @@ pub struct ImportedStock {
     pub on_hand: i64,
 }
 
+/// A customer, found by email address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedCustomer {
     pub id: String,
@@ -73,6 +74,7 @@ pub struct ImportedCustomer {
     pub email: Email,
 }
 
+/// An address of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedAddress {
     pub id: DestinationId,

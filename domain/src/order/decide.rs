@@ -125,6 +125,7 @@ fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, O
     Ok(OrderEventKind::Adjusted(adjustment))
 }
 
+/// The line with this id, to be changed.
 fn find_line<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
     order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefusal::UnknownLine(id.clone()))
 }

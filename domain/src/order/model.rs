@@ -166,6 +166,7 @@ impl OrderEvent {
     }
 }
 
+/// What an event records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderEventKind {
     Placed,
@@ -182,6 +183,7 @@ pub struct OrderChange {
     pub kind: OrderChangeKind,
 }
 
+/// What a change does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChangeKind {
     Shipped(Shipment),
@@ -227,6 +229,7 @@ pub struct Adjustment {
     pub description: Option<String>,
 }
 
+/// The progress of an adjustment. A failed adjustment changes no units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdjustmentStatus {
     Pending,

@@ -64,6 +64,7 @@ impl FailureStreak {
         }
     }
 
+    /// Whether the streak is long enough to disable its endpoint.
     fn is_too_long(&self) -> bool {
         self.last - self.first >= DISABLED_AFTER
     }
@@ -113,6 +114,7 @@ pub fn next_step(
     }
 }
 
+/// The next attempt by the schedule, at least `after` from now. A dead letter if no attempt is left.
 fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> NextStep {
     match RETRY_WAITS.get(message.attempts.saturating_sub(1) as usize) {
         Some(wait) => NextStep::Again(now + with_jitter(*wait, message).max(after)),
@@ -140,6 +142,7 @@ pub fn endpoint_backoff(failures: u32, asked: Option<Duration>) -> Duration {
     wait.max(bounded_retry_after(asked))
 }
 
+/// The wait that the receiver requested, at most a day.
 fn bounded_retry_after(asked: Option<Duration>) -> Duration {
     asked.unwrap_or_default().min(LONGEST_RETRY_AFTER)
 }

@@ -52,6 +52,7 @@ impl OutboxDispatcher {
         Self { channel, store, sender, clock, limits, permits: Permits::of(limits.at_once) }
     }
 
+    /// Claims a message, attempts to send it, and records the outcome.
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + TIME_TO_RECORD + LEASE_MARGIN;
         // All email messages go to the one relay of the operator, so no share is kept for other endpoints.

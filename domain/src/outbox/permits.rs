@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::model::EndpointHealth;
 
+/// The permits of one dispatcher.
 pub(super) struct Permits {
     /// The limit for failing endpoints, and the limit for failing and new endpoints together.
     failing: u32,
@@ -23,6 +24,7 @@ pub(super) struct Permits {
     taken: Mutex<Taken>,
 }
 
+/// The numbers of permits in use.
 #[derive(Default)]
 struct Taken {
     failing: u32,
@@ -57,6 +59,7 @@ impl Permits {
 }
 
 impl Taken {
+    /// Changes the number of one health. Permits of proven endpoints are not counted.
     fn change(&mut self, health: EndpointHealth, to: fn(u32) -> u32) {
         match health {
             EndpointHealth::Proven => {}

@@ -24,10 +24,13 @@ use crate::task::{BackgroundTask, PassFuture};
 /// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
 pub const CAPTURE_BATCH: u32 =
     items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD).saturating_add(TIME_TO_RECORD));
+/// The time for the gateway call of one payment.
 const TIME_FOR_CALL: Duration = Duration::from_secs(10);
+/// How long no other pass claims the payment.
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The time to record what the gateway answered.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
+/// The wait after a fault.
 const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
 /// The wait after a declined capture. A later capture may succeed, until the gateway releases the amount.
 const WAIT_AFTER_DECLINE: Duration = Duration::from_secs(60 * 60);
@@ -40,6 +43,7 @@ pub struct PaymentCapture {
 }
 
 impl PaymentCapture {
+    /// Ends an authorized payment, or makes it due again after a wait.
     async fn end_or_postpone(&self, ctx: &RequestContext, held: AuthorizedAttempt) -> Result<(), Fault> {
         let wait = match self.capture_or_cancel(&ctx.at_most(TIME_FOR_CALL), &held).await {
             Ok(None) => return Ok(()),

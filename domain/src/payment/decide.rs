@@ -9,6 +9,7 @@ use crate::money::Amount;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Card schemes hold an authorized amount for at least seven days.
 pub(super) const HELD_FOR: Duration = DAY.saturating_mul(7);
+/// How long before the gateway releases an amount the shop captures or cancels it.
 const CAPTURE_MARGIN: Duration = DAY;
 
 /// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.

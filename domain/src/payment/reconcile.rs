@@ -47,6 +47,7 @@ pub struct PaymentReconciler {
 }
 
 impl PaymentReconciler {
+    /// Settles an attempt, or makes it due again after a wait if that fails.
     async fn reconcile_or_postpone(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<(), Fault> {
         let Err(fault) = self.reconcile(&ctx.at_most(TIME_FOR_CALLS), &mut attempt).await else { return Ok(()) };
         warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",

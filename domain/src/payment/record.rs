@@ -10,6 +10,7 @@ use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
+/// The backoff between two runs of a write.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 

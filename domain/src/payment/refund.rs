@@ -17,10 +17,12 @@ use crate::task::{BackgroundTask, PassFuture};
 
 /// Refunds per pass.
 pub const REFUND_BATCH: u32 = items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD));
+/// The time for the gateway call of one refund.
 const TIME_FOR_CALL: Duration = Duration::from_secs(10);
 /// The time to record the gateway's answer. If the record fails, the refund is requested again after the lease has
 /// expired.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
+/// How long no other pass claims the refund.
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The wait after a fault of the gateway.
 const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
@@ -35,6 +37,7 @@ pub struct PaymentRefunder {
 }
 
 impl PaymentRefunder {
+    /// Requests a refund and records what the gateway answers.
     async fn request_and_record(&self, ctx: &RequestContext, refund: Refund) -> Result<(), Fault> {
         let (state, wait) = self.request_or_look_up(ctx, &refund).await;
         let (ctx, at) = (ctx.must_finish(TIME_TO_RECORD), self.clock.now() + wait);

@@ -73,12 +73,14 @@ pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -
     result
 }
 
+/// The amount that an order-level discount takes off what earlier discounts leave.
 fn amount_off_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Discounted) -> Amount {
     let gross: Amount = goods.iter().map(|(_, subtotal)| *subtotal).sum();
     let left = gross - so_far.per_line.iter().copied().sum() - so_far.order_level;
     amount_off(value, left)
 }
 
+/// The amount that a line-level discount takes off in all, and its part of each line.
 fn amounts_off_lines(
     value: DiscountValue,
     skus: &[Sku],

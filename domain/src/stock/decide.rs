@@ -24,6 +24,7 @@ pub fn release(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
     change_levels(demand, levels, |level, units| level.held -= units)
 }
 
+/// The levels of the demanded SKUs, each changed by its demanded units.
 fn change_levels(demand: &Demand, levels: &[StockLevel], change: impl Fn(&mut StockLevel, i64)) -> Vec<StockLevel> {
     demand
         .iter()
