@@ -13,11 +13,11 @@ use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal};
 use domain::payment::{AttemptId, Credential, GatewayState, PaymentChoice};
 use domain::secret::Secret;
 
-use crate::kit::{NOW, Ports, World, checkout, context, details, instrument};
+use crate::kit::{FakePorts, NOW, Script, checkout, context, details, instrument};
 
 /// A caller that completes a checkout of one rose, and the ports that answer.
 struct Completion {
-    world: World,
+    script: Script,
     /// The time that the caller has left.
     time: Duration,
     grace: Duration,
@@ -26,10 +26,10 @@ struct Completion {
 }
 
 impl Completion {
-    fn of(world: World) -> Self {
+    fn of(script: Script) -> Self {
         let credential = Some(Credential { kind: "token".to_owned(), token: Secret::new("t") });
         Self {
-            world,
+            script,
             time: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             choice: Some(PaymentChoice { instrument: instrument(), credential }),
@@ -42,7 +42,7 @@ impl Completion {
             grace: self.grace,
             gateway_call: Duration::from_secs(4),
         };
-        let ports = Ports::of(self.world);
+        let ports = FakePorts::of(self.script);
         let use_case = CompleteCheckout {
             checkouts: ports.clone(),
             attempts: ports.clone(),
@@ -84,13 +84,13 @@ struct Completed {
 
 type Run = (Result<Answer, Failure<CheckoutRefusal>>, bool, Vec<String>);
 
-async fn complete(world: World) -> Run {
-    let Completed { answer, notified, calls, .. } = Completion::of(world).run().await;
+async fn complete(script: Script) -> Run {
+    let Completed { answer, notified, calls, .. } = Completion::of(script).run().await;
     (answer, notified, calls)
 }
 
-async fn complete_within(time: Duration, world: World) -> Run {
-    let Completed { answer, notified, calls, .. } = Completion { time, ..Completion::of(world) }.run().await;
+async fn complete_within(time: Duration, script: Script) -> Run {
+    let Completed { answer, notified, calls, .. } = Completion { time, ..Completion::of(script) }.run().await;
     (answer, notified, calls)
 }
 
@@ -108,7 +108,7 @@ fn rose() -> Checkout {
 
 #[tokio::test]
 async fn reference_is_stored_before_the_charge() {
-    let (answer, notified, calls) = complete(World { price: 100, ..World::default() }).await;
+    let (answer, notified, calls) = complete(Script { price: 100, ..Script::default() }).await;
     assert_eq!(status(answer), Status::Completed);
     assert!(notified);
     assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "settle confirmed"]);
@@ -117,7 +117,7 @@ async fn reference_is_stored_before_the_charge() {
 #[tokio::test]
 async fn caller_without_enough_time_is_refused_before_anything_happens() {
     let (answer, notified, calls) =
-        complete_within(Duration::from_millis(500), World { price: 100, ..World::default() }).await;
+        complete_within(Duration::from_millis(500), Script { price: 100, ..Script::default() }).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
     assert!(!notified);
     assert_eq!(calls, Vec::<String>::new());
@@ -126,7 +126,7 @@ async fn caller_without_enough_time_is_refused_before_anything_happens() {
 #[tokio::test]
 async fn payment_that_could_not_be_opened_is_released_at_once() {
     for kind in [FaultKind::Unavailable, FaultKind::OutcomeUnknown] {
-        let (answer, _, calls) = complete(World { price: 100, open: Some(kind), ..World::default() }).await;
+        let (answer, _, calls) = complete(Script { price: 100, open: Some(kind), ..Script::default() }).await;
         assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
         assert_eq!(calls, ["begin", "open", "settle not_attempted"]);
     }
@@ -135,7 +135,7 @@ async fn payment_that_could_not_be_opened_is_released_at_once() {
 #[tokio::test]
 async fn lost_answer_is_recorded_as_unknown_and_nothing_is_released() {
     for kind in [FaultKind::OutcomeUnknown, FaultKind::Unavailable, FaultKind::Internal] {
-        let (answer, _, calls) = complete(World { price: 100, confirm: Some(Err(kind)), ..World::default() }).await;
+        let (answer, _, calls) = complete(Script { price: 100, confirm: Some(Err(kind)), ..Script::default() }).await;
         assert_eq!(status(answer), Status::CompleteInProgress);
         assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "record_unknown"]);
     }
@@ -144,7 +144,7 @@ async fn lost_answer_is_recorded_as_unknown_and_nothing_is_released() {
 #[tokio::test]
 async fn declined_payment_is_settled_as_declined() {
     let declined = GatewayState::Declined("no".into());
-    let (answer, _, calls) = complete(World { price: 100, confirm: Some(Ok(declined)), ..World::default() }).await;
+    let (answer, _, calls) = complete(Script { price: 100, confirm: Some(Ok(declined)), ..Script::default() }).await;
     assert!(matches!(answer.expect("an outcome").outcome, Outcome::Declined(_)));
     assert_eq!(calls.last().map(String::as_str), Some("settle declined"));
 }
@@ -159,8 +159,8 @@ async fn charge_that_cannot_be_recorded_is_answered_as_in_progress() {
         ] {
             for postpone in [vec![], vec![("postpone", FaultKind::Unavailable)]] {
                 let failing = Mutex::new(postpone);
-                let world = World { price: 100, broken: Some((method, kind)), failing, ..World::default() };
-                let (answer, notified, calls) = complete(world).await;
+                let script = Script { price: 100, broken: Some((method, kind)), failing, ..Script::default() };
+                let (answer, notified, calls) = complete(script).await;
                 assert_eq!(status(answer), Status::CompleteInProgress);
                 assert!(notified);
                 assert_eq!(calls, expected, "{kind:?}");
@@ -181,8 +181,8 @@ async fn write_after_the_charge_is_retried_until_storage_is_back() {
         for kinds in [vec![Unavailable], vec![Contention], vec![OutcomeUnknown, Unavailable, Contention, Unavailable]] {
             let attempts = kinds.len() + 1;
             let failing = Mutex::new(kinds.into_iter().map(|kind| (method, kind)).collect());
-            let world = World { price: 100, failing, confirm: confirm.clone(), ..World::default() };
-            let (answer, _, calls) = complete(world).await;
+            let script = Script { price: 100, failing, confirm: confirm.clone(), ..Script::default() };
+            let (answer, _, calls) = complete(script).await;
             assert_eq!(status(answer), expected, "{method}");
             assert_eq!(calls.iter().filter(|one| *one == call).count(), attempts, "{method}");
             assert_eq!(calls.iter().filter(|one| *one == "pause").count(), attempts - 1, "{method}");
@@ -195,7 +195,7 @@ async fn write_after_the_charge_is_retried_until_storage_is_back() {
 async fn lease_is_released_when_the_grace_has_ended() {
     for method in ["record_reference", "settle"] {
         let broken = Some((method, FaultKind::Unavailable));
-        let completion = Completion::of(World { price: 100, broken, ..World::default() });
+        let completion = Completion::of(Script { price: 100, broken, ..Script::default() });
         let completion = Completion { grace: Duration::from_millis(100), ..completion };
         let Completed { answer, calls, .. } = completion.run().await;
         assert_eq!(status(answer), Status::CompleteInProgress);
@@ -206,15 +206,15 @@ async fn lease_is_released_when_the_grace_has_ended() {
 
 #[tokio::test]
 async fn payment_that_the_gateway_refuses_to_open_is_settled_as_declined() {
-    let (answer, _, calls) = complete(World { price: 100, open_refused: true, ..World::default() }).await;
+    let (answer, _, calls) = complete(Script { price: 100, open_refused: true, ..Script::default() }).await;
     assert!(matches!(answer.expect("an outcome").outcome, Outcome::Declined(_)));
     assert_eq!(calls, ["begin", "open", "settle declined"]);
 }
 
 #[tokio::test]
 async fn cancelled_payment_is_settled_as_not_attempted() {
-    let world = World { price: 100, confirm: Some(Ok(GatewayState::Cancelled)), ..World::default() };
-    let (answer, _, calls) = complete(world).await;
+    let script = Script { price: 100, confirm: Some(Ok(GatewayState::Cancelled)), ..Script::default() };
+    let (answer, _, calls) = complete(script).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Unavailable));
     assert_eq!(calls.last().map(String::as_str), Some("settle not_attempted"));
 }
@@ -224,8 +224,8 @@ async fn overtaken_attempt_is_answered_with_the_later_outcome() {
     let paid = Checkout { status: Status::Completed, attempt: Some(AttemptId::generate(NOW)), ..rose() };
     for other in [Outcome::Checkout(paid), Outcome::Declined(rose())] {
         let confirm = Some(Ok(GatewayState::Cancelled));
-        let world = World { price: 100, confirm, overtaken_by: Some(other.clone()), ..World::default() };
-        let (answer, _, _) = complete(world).await;
+        let script = Script { price: 100, confirm, overtaken_by: Some(other.clone()), ..Script::default() };
+        let (answer, _, _) = complete(script).await;
         assert_eq!(answer.expect("an outcome").outcome, other);
     }
 }
@@ -234,9 +234,9 @@ async fn overtaken_attempt_is_answered_with_the_later_outcome() {
 async fn outcome_is_replayed_without_the_instrument() {
     let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
     let complete = async |begun| {
-        let world = World { states: Mutex::new(vec![begun]), ..World::default() };
+        let script = Script { states: Mutex::new(vec![begun]), ..Script::default() };
         let choice = Some(PaymentChoice { instrument: instrument(), credential: None });
-        let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(world) }.run().await;
+        let Completed { answer, calls, .. } = Completion { choice, ..Completion::of(script) }.run().await;
         (answer, calls)
     };
     let (answer, calls) = complete(CompletionState::Answered(answered.clone())).await;
@@ -252,8 +252,8 @@ async fn outcome_is_replayed_without_the_instrument() {
 #[tokio::test]
 async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
     let complete = async |price| {
-        let world = World { price, ..World::default() };
-        let Completed { answer, calls, .. } = Completion { choice: None, ..Completion::of(world) }.run().await;
+        let script = Script { price, ..Script::default() };
+        let Completed { answer, calls, .. } = Completion { choice: None, ..Completion::of(script) }.run().await;
         (answer, calls)
     };
     let (answer, calls) = complete(0).await;
@@ -269,12 +269,12 @@ async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
 async fn pauses_double_up_to_a_limit() {
     let answered = CompletionState::Answered(Answer { outcome: Outcome::Checkout(rose()), replayed: true });
     let states = Mutex::new(vec![CompletionState::InProgress; 6].into_iter().chain([answered]).collect());
-    let world = World { begun: Mutex::new(vec![CompletionState::InProgress]), states, ..World::default() };
-    assert_eq!(Completion::of(world).run().await.pauses, [20, 40, 80, 160, 250, 250, 250]);
+    let script = Script { begun: Mutex::new(vec![CompletionState::InProgress]), states, ..Script::default() };
+    assert_eq!(Completion::of(script).run().await.pauses, [20, 40, 80, 160, 250, 250, 250]);
 
     let failing = Mutex::new(vec![("settle", FaultKind::Unavailable); 7]);
-    let world = World { price: 100, failing, ..World::default() };
-    assert_eq!(Completion::of(world).run().await.pauses, [20, 40, 80, 160, 320, 500, 500]);
+    let script = Script { price: 100, failing, ..Script::default() };
+    assert_eq!(Completion::of(script).run().await.pauses, [20, 40, 80, 160, 320, 500, 500]);
 }
 
 #[tokio::test]
@@ -282,8 +282,8 @@ async fn released_key_is_claimed_by_a_waiting_caller() {
     let states = Mutex::new(vec![CompletionState::InProgress, CompletionState::Free]);
     for begun in [vec![CompletionState::InProgress], vec![CompletionState::Free]] {
         let states = Mutex::new(states.lock().expect("not poisoned").clone());
-        let world = World { price: 100, begun: Mutex::new(begun), states, ..World::default() };
-        let (answer, notified, calls) = complete(world).await;
+        let script = Script { price: 100, begun: Mutex::new(begun), states, ..Script::default() };
+        let (answer, notified, calls) = complete(script).await;
         assert_eq!(status(answer), Status::Completed);
         assert!(notified);
         assert_eq!(calls[..4], ["begin", "pause", "pause", "begin"]);
@@ -292,13 +292,13 @@ async fn released_key_is_claimed_by_a_waiting_caller() {
 
 #[tokio::test]
 async fn waiting_caller_without_enough_time_does_not_claim_a_released_key() {
-    let world = World {
+    let script = Script {
         begun: Mutex::new(vec![CompletionState::InProgress]),
         states: Mutex::new(vec![CompletionState::InProgress, CompletionState::Free]),
         slow_pause: true,
-        ..World::default()
+        ..Script::default()
     };
-    let (answer, notified, calls) = complete_within(Duration::from_millis(1_020), world).await;
+    let (answer, notified, calls) = complete_within(Duration::from_millis(1_020), script).await;
     assert!(matches!(answer, Err(Failure::Fault(fault)) if fault.kind() == FaultKind::DeadlineExceeded));
     assert!(!notified);
     assert_eq!(calls, ["begin", "pause", "pause"]);
@@ -306,7 +306,7 @@ async fn waiting_caller_without_enough_time_does_not_claim_a_released_key() {
 
 #[tokio::test]
 async fn zero_amount_is_not_sent_to_the_gateway() {
-    let (answer, _, calls) = complete(World::default()).await;
+    let (answer, _, calls) = complete(Script::default()).await;
     assert_eq!(status(answer), Status::Completed);
     assert_eq!(calls, ["begin", "settle confirmed"]);
 }
@@ -314,16 +314,16 @@ async fn zero_amount_is_not_sent_to_the_gateway() {
 #[tokio::test]
 async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
     let answered = Answer { outcome: Outcome::Checkout(rose()), replayed: true };
-    let world = World {
+    let script = Script {
         begun: Mutex::new(vec![CompletionState::InProgress]),
         states: Mutex::new(vec![
             CompletionState::InProgress,
             CompletionState::InProgress,
             CompletionState::Answered(answered.clone()),
         ]),
-        ..World::default()
+        ..Script::default()
     };
-    let (answer, notified, calls) = complete(world).await;
+    let (answer, notified, calls) = complete(script).await;
     assert_eq!(answer.expect("an outcome"), answered);
     assert!(!notified);
     assert_eq!(calls, ["begin", "pause", "pause", "pause"]);
@@ -331,21 +331,21 @@ async fn repeated_request_waits_for_the_owner_and_calls_no_gateway() {
 
 #[tokio::test]
 async fn repeated_request_out_of_time_is_refused_as_in_progress() {
-    let world = World {
+    let script = Script {
         begun: Mutex::new(vec![CompletionState::InProgress]),
         states: Mutex::new(vec![CompletionState::InProgress]),
-        ..World::default()
+        ..Script::default()
     };
     // The pauses of this test double take no time, so the real deadline ends the polling.
-    let (answer, _, _) = complete_within(Duration::from_millis(1_300), world).await;
+    let (answer, _, _) = complete_within(Duration::from_millis(1_300), script).await;
     let refused = CheckoutRefusal::Key(KeyRefusal::InProgress);
     assert!(matches!(answer, Err(Failure::Refused(refusal)) if refusal == refused));
 }
 
 #[tokio::test]
 async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
-    let world = World { begun: Mutex::new(vec![CompletionState::Unknown(rose())]), ..World::default() };
-    let (answer, _, calls) = complete(world).await;
+    let script = Script { begun: Mutex::new(vec![CompletionState::Unknown(rose())]), ..Script::default() };
+    let (answer, _, calls) = complete(script).await;
     // Not a replay: there is no outcome yet.
     assert!(!answer.expect("an outcome").replayed);
     assert_eq!(calls, ["begin"]);
@@ -353,14 +353,14 @@ async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
 
 #[tokio::test]
 async fn payment_that_requires_the_buyer_is_cancelled_before_its_stock_is_released() {
-    let world = World { price: 100, confirm: Some(Ok(GatewayState::ActionRequired)), ..World::default() };
-    let (_, _, calls) = complete(world).await;
+    let script = Script { price: 100, confirm: Some(Ok(GatewayState::ActionRequired)), ..Script::default() };
+    let (_, _, calls) = complete(script).await;
     assert_eq!(calls, ["begin", "open", "record_reference opened", "confirm", "cancel", "settle action_required"]);
 }
 
 #[tokio::test]
 async fn authorized_payment_places_the_order() {
-    let world = World { price: 100, confirm: Some(Ok(GatewayState::Authorized)), ..World::default() };
-    let (_, _, calls) = complete(world).await;
+    let script = Script { price: 100, confirm: Some(Ok(GatewayState::Authorized)), ..Script::default() };
+    let (_, _, calls) = complete(script).await;
     assert_eq!(calls.last().map(String::as_str), Some("settle authorized"));
 }

@@ -10,13 +10,13 @@ use domain::outbox::{
 use domain::task::{BackgroundTask, Progress};
 use time::macros::datetime;
 
-use crate::kit::{Lines, NOW, OutboxPorts, Ports, message, task_context};
+use crate::kit::{FakeOutbox, FakePorts, Lines, NOW, message, task_context};
 
 const LIMITS: DispatchLimits = DispatchLimits { send: Duration::from_secs(10), per_endpoint: 4, at_once: 8 };
 const AGAIN: Finality = Finality::Again { after: None };
 
-fn dispatcher(channel: Channel, ports: &Arc<OutboxPorts>) -> OutboxDispatcher {
-    OutboxDispatcher::new(channel, ports.clone(), ports.clone(), Arc::new(Ports::default()), LIMITS)
+fn dispatcher(channel: Channel, ports: &Arc<FakeOutbox>) -> OutboxDispatcher {
+    OutboxDispatcher::new(channel, ports.clone(), ports.clone(), Arc::new(FakePorts::default()), LIMITS)
 }
 
 /// Runs one pass. Returns its progress and, of each log line, the message and the field `result`.
@@ -26,8 +26,8 @@ async fn pass(task: &dyn BackgroundTask) -> (Progress, Vec<String>) {
     (progress, lines.all().iter().map(|line| format!("{}: {}", line.message, line.field("result"))).collect())
 }
 
-fn ports(channel: Channel, sent: Result<Receipt, Finality>, recorded: Recorded) -> OutboxPorts {
-    OutboxPorts::new(message(channel, 1), sent, recorded)
+fn ports(channel: Channel, sent: Result<Receipt, Finality>, recorded: Recorded) -> FakeOutbox {
+    FakeOutbox::new(message(channel, 1), sent, recorded)
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn first_attempt_at_an_unproven_endpoint_is_short() {
             [(Channel::Webhook, 10, seconds), (Channel::Webhook, 1, 1), (Channel::Mail, 10, 10)]
         {
             let message = OutboxMessage { health, ..message(channel, attempts) };
-            let ports = Arc::new(OutboxPorts::new(message, Ok(Receipt::Accepted), Recorded::Again(NOW)));
+            let ports = Arc::new(FakeOutbox::new(message, Ok(Receipt::Accepted), Recorded::Again(NOW)));
             let limits = DispatchLimits { send: Duration::from_secs(send), ..LIMITS };
-            let clock = Arc::new(Ports::default());
+            let clock = Arc::new(FakePorts::default());
             pass(&OutboxDispatcher::new(channel, ports.clone(), ports.clone(), clock, limits)).await;
             assert_eq!(*ports.attempts.lock().expect("not poisoned"), [expected], "{channel:?} {health:?} {attempts}");
         }
@@ -87,7 +87,7 @@ async fn next_pass_runs_at_once_unless_nothing_is_due_or_the_fault_is_local() {
         (Err(Finality::LocalFault), Progress::Done(1)),
     ] {
         let due = ports(Channel::Webhook, sent, Recorded::Again(NOW));
-        let idle = OutboxPorts { claimed: Claimed::default(), ..ports(Channel::Webhook, sent, Recorded::Again(NOW)) };
+        let idle = FakeOutbox { claimed: Claimed::default(), ..ports(Channel::Webhook, sent, Recorded::Again(NOW)) };
         for (ports, expected) in [(due, expected), (idle, Progress::Idle)] {
             let (progress, _) = pass(&dispatcher(Channel::Webhook, &Arc::new(ports))).await;
             assert_eq!(progress, expected, "{sent:?}");
@@ -147,7 +147,7 @@ async fn message_whose_attempts_crashed_the_process_is_logged_once() {
         last_error: None,
     };
     let claimed = Claimed { message: None, given_up: vec![given_up] };
-    let ports = OutboxPorts { claimed, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
+    let ports = FakeOutbox { claimed, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
     let (_, lines) = pass(&dispatcher(Channel::Webhook, &Arc::new(ports))).await;
     assert_eq!(lines, ["message given up: dead"]);
 }
@@ -162,9 +162,10 @@ async fn purge_keeps_ended_messages_for_a_week_and_dead_letters_for_ninety_days(
     ] {
         let endpoints = given_up.len();
         let purged = Purged { forgotten, given_up };
-        let ports = OutboxPorts { purged, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
+        let ports = FakeOutbox { purged, ..ports(Channel::Webhook, Ok(Receipt::Accepted), Recorded::Again(NOW)) };
         let ports = Arc::new(ports);
-        let (progress, lines) = pass(&OutboxPurge { store: ports.clone(), clock: Arc::new(Ports::default()) }).await;
+        let (progress, lines) =
+            pass(&OutboxPurge { store: ports.clone(), clock: Arc::new(FakePorts::default()) }).await;
         assert_eq!((progress, lines.len()), (expected, endpoints));
         let purges = ports.purges.lock().expect("not poisoned");
         assert_eq!(*purges, [(datetime!(2026-11-15 12:00 UTC), datetime!(2026-08-24 12:00 UTC))]);

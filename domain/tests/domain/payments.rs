@@ -11,13 +11,13 @@ use domain::payment::{
 };
 use domain::task::{BackgroundTask, Progress};
 
-use crate::kit::{Lines, NOW, Ports, World, attempt, hours, refund, task_context};
+use crate::kit::{FakePorts, Lines, NOW, Script, attempt, hours, refund, task_context};
 
 fn held(wanted: bool) -> AuthorizedAttempt {
     AuthorizedAttempt { attempt: attempt(AttemptState::Authorized), wanted }
 }
 
-type MakeTask = fn(Arc<Ports>) -> Box<dyn BackgroundTask>;
+type MakeTask = fn(Arc<FakePorts>) -> Box<dyn BackgroundTask>;
 
 const CAPTURE: MakeTask =
     |ports| Box::new(PaymentCapture { attempts: ports.clone(), gateway: ports.clone(), clock: ports });
@@ -33,15 +33,15 @@ const RECONCILE: MakeTask = |ports| {
 };
 
 /// The result of one pass of a task, the calls of its ports, and its log lines.
-async fn logged_pass(make: MakeTask, world: World) -> (Result<Progress, Fault>, Vec<String>, Vec<String>) {
-    let (ports, lines) = (Ports::of(world), Lines::default());
+async fn logged_pass(make: MakeTask, script: Script) -> (Result<Progress, Fault>, Vec<String>, Vec<String>) {
+    let (ports, lines) = (FakePorts::of(script), Lines::default());
     let progress = make(ports.clone()).pass(&task_context(&lines, LONGEST_PASS)).await;
     (progress, ports.calls(), lines.all().iter().map(ToString::to_string).collect())
 }
 
 /// The progress of one successful pass, and the calls of its ports.
-async fn pass(make: MakeTask, world: World) -> (Progress, Vec<String>) {
-    let (progress, calls, _) = logged_pass(make, world).await;
+async fn pass(make: MakeTask, script: Script) -> (Progress, Vec<String>) {
+    let (progress, calls, _) = logged_pass(make, script).await;
     (progress.expect("a pass"), calls)
 }
 
@@ -67,9 +67,9 @@ async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_i
         let about = format!("{wanted} {answer:?}");
         let answer = Some(answer);
         let (capture_answer, cancel_answer) = if wanted { (answer, None) } else { (None, answer) };
-        let world =
-            World { held: vec![held(wanted)], capture: capture_answer, cancel: cancel_answer, ..World::default() };
-        assert_eq!(pass(CAPTURE, world).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
+        let script =
+            Script { held: vec![held(wanted)], capture: capture_answer, cancel: cancel_answer, ..Script::default() };
+        assert_eq!(pass(CAPTURE, script).await, (Progress::Done(1), expected.map(str::to_owned).to_vec()), "{about}");
     }
 }
 
@@ -77,7 +77,7 @@ async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_i
 async fn declined_capture_logs_no_text_for_the_buyer() {
     let decline = Decline { reason: "Alice, call your bank.".to_owned(), detail: "code card_declined".to_owned() };
     let capture = Some(Ok(GatewayState::Declined(decline)));
-    let (_, _, lines) = logged_pass(CAPTURE, World { held: vec![held(true)], capture, ..World::default() }).await;
+    let (_, _, lines) = logged_pass(CAPTURE, Script { held: vec![held(true)], capture, ..Script::default() }).await;
     let lines = lines.join("\n");
     assert!(lines.contains("code card_declined") && !lines.contains("Alice"), "{lines}");
 }
@@ -87,8 +87,8 @@ async fn authorized_payment_without_a_reference_does_not_delay_others() {
     let nameless =
         AuthorizedAttempt { attempt: Attempt { reference: None, ..attempt(AttemptState::Authorized) }, wanted: true };
     let answer = Some(Ok(GatewayState::Confirmed));
-    let world = World { held: vec![nameless, held(true)], capture: answer, ..World::default() };
-    assert_eq!(pass(CAPTURE, world).await.1, ["postpone 60", "capture", "captured"]);
+    let script = Script { held: vec![nameless, held(true)], capture: answer, ..Script::default() };
+    assert_eq!(pass(CAPTURE, script).await.1, ["postpone 60", "capture", "captured"]);
 }
 
 #[tokio::test]
@@ -104,8 +104,8 @@ async fn refund_is_requested_until_it_has_ended() {
         (Pending, Err(FaultKind::Unavailable), "record Pending 60"),
     ] {
         let about = format!("{state:?} {answer:?}");
-        let world = World { refunds: vec![refund(state, hours(22))], refund: Some(answer), ..World::default() };
-        let (progress, calls) = pass(REFUND, world).await;
+        let script = Script { refunds: vec![refund(state, hours(22))], refund: Some(answer), ..Script::default() };
+        let (progress, calls) = pass(REFUND, script).await;
         assert_eq!((progress, calls), (Progress::Done(1), vec!["refund".to_owned(), expected.to_owned()]), "{about}");
     }
 }
@@ -122,8 +122,8 @@ async fn refund_with_an_expired_key_is_looked_up_and_not_requested_again() {
     ] {
         let about = format!("{state:?} {found:?}");
         let old = refund(state, hours(23) + Duration::from_millis(1));
-        let world = World { refunds: vec![old], found: Some(found), ..World::default() };
-        assert_eq!(pass(REFUND, world).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
+        let script = Script { refunds: vec![old], found: Some(found), ..Script::default() };
+        assert_eq!(pass(REFUND, script).await.1, ["look_up_refund".to_owned(), expected.to_owned()], "{about}");
     }
 }
 
@@ -133,8 +133,8 @@ async fn refund_unfinished_after_a_day_logs_a_warning() {
     for (age, answer, level) in [(22, Pending, "INFO"), (24, Pending, "WARN"), (24, Succeeded, "INFO")] {
         let (refund_answer, found) = (Some(Ok(answer.clone())), Some(Ok(Some(answer.clone()))));
         let refunds = vec![refund(Pending, hours(age))];
-        let world = World { refunds, refund: refund_answer, found, ..World::default() };
-        let (_, _, lines) = logged_pass(REFUND, world).await;
+        let script = Script { refunds, refund: refund_answer, found, ..Script::default() };
+        let (_, _, lines) = logged_pass(REFUND, script).await;
         assert!(matches!(lines.as_slice(), [line] if line.starts_with(level)), "{age} {answer:?} {lines:?}");
         assert_eq!(lines[0].contains("payment.refund_pending"), level == "WARN", "{lines:?}");
     }
@@ -160,8 +160,8 @@ async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
     ] {
         let about = format!("{look_up:?} {cancel:?}");
         let due = vec![attempt(AttemptState::Unknown)];
-        let world = World { due, look_up: Some(Ok(look_up)), cancel, ..World::default() };
-        assert_eq!(pass(RECONCILE, world).await.1, expected, "{about}");
+        let script = Script { due, look_up: Some(Ok(look_up)), cancel, ..Script::default() };
+        assert_eq!(pass(RECONCILE, script).await.1, expected, "{about}");
     }
 }
 
@@ -201,8 +201,8 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
         let attempt = Attempt { reference: None, created_at: NOW - age, ..attempt(AttemptState::Opened) };
         let (id, checkout) = (attempt.id.clone(), attempt.checkout.clone());
         let cancel = Some(Ok(Cancelled));
-        let world = World { due: vec![attempt], payment, look_up: Some(Ok(look_up)), cancel, ..World::default() };
-        let (progress, calls, lines) = logged_pass(RECONCILE, world).await;
+        let script = Script { due: vec![attempt], payment, look_up: Some(Ok(look_up)), cancel, ..Script::default() };
+        let (progress, calls, lines) = logged_pass(RECONCILE, script).await;
         assert_eq!(progress.expect("a pass"), Progress::Done(1), "{about}");
         assert_eq!(calls, expected, "{about}");
         let alerts: Vec<_> = lines.iter().filter(|line| line.contains("error_code=payment.")).collect();
@@ -221,15 +221,15 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
 #[tokio::test]
 async fn payment_that_the_gateway_refuses_to_open_again_is_settled_as_declined() {
     let due = vec![Attempt { reference: None, ..attempt(AttemptState::Opened) }];
-    let world = World { due, open_refused: true, ..World::default() };
-    assert_eq!(pass(RECONCILE, world).await.1, ["open", "settle declined"]);
+    let script = Script { due, open_refused: true, ..Script::default() };
+    assert_eq!(pass(RECONCILE, script).await.1, ["open", "settle declined"]);
 }
 
 #[tokio::test]
 async fn zero_amount_is_settled_without_the_gateway() {
     let mut free = attempt(AttemptState::Opened);
     free.money.amount = Amount::ZERO;
-    assert_eq!(pass(RECONCILE, World { due: vec![free], ..World::default() }).await.1, ["settle confirmed"]);
+    assert_eq!(pass(RECONCILE, Script { due: vec![free], ..Script::default() }).await.1, ["settle confirmed"]);
 }
 
 #[tokio::test]
@@ -241,8 +241,8 @@ async fn declined_capture_ends_when_the_gateway_would_have_released_the_amount()
         let mut held = held(true);
         held.attempt.created_at = NOW - age;
         let capture_answer = Some(Ok(GatewayState::Declined("no".into())));
-        let world = World { held: vec![held], capture: capture_answer, ..World::default() };
-        let (_, calls, lines) = logged_pass(CAPTURE, world).await;
+        let script = Script { held: vec![held], capture: capture_answer, ..Script::default() };
+        let (_, calls, lines) = logged_pass(CAPTURE, script).await;
         assert_eq!(calls, expected, "{age:?}");
         let lines = lines.join("\n");
         assert!(lines.contains("ERRO") && lines.contains("payment.capture_declined"), "{lines}");
@@ -259,19 +259,19 @@ async fn pass_retries_its_writes_until_storage_is_back() {
     let confirmed = || Some(Ok(GatewayState::Confirmed));
     let due = || vec![attempt(AttemptState::Unknown)];
 
-    let world = World { due: due(), look_up: confirmed(), failing: lost("settle"), ..World::default() };
-    assert_eq!(pass(RECONCILE, world).await.1, twice_more(&["look_up"], "settle confirmed"));
-    let world = World { due: due(), failing: lost("postpone"), ..World::default() };
-    assert_eq!(pass(RECONCILE, world).await.1, twice_more(&["look_up"], "postpone 1"));
-    let world =
-        World { held: vec![held(true)], capture: confirmed(), failing: lost("record_captured"), ..World::default() };
-    assert_eq!(pass(CAPTURE, world).await.1, twice_more(&["capture"], "captured"));
-    let world = World { held: vec![held(true)], failing: lost("postpone"), ..World::default() };
-    assert_eq!(pass(CAPTURE, world).await.1, twice_more(&["capture"], "postpone 60"));
+    let script = Script { due: due(), look_up: confirmed(), failing: lost("settle"), ..Script::default() };
+    assert_eq!(pass(RECONCILE, script).await.1, twice_more(&["look_up"], "settle confirmed"));
+    let script = Script { due: due(), failing: lost("postpone"), ..Script::default() };
+    assert_eq!(pass(RECONCILE, script).await.1, twice_more(&["look_up"], "postpone 1"));
+    let script =
+        Script { held: vec![held(true)], capture: confirmed(), failing: lost("record_captured"), ..Script::default() };
+    assert_eq!(pass(CAPTURE, script).await.1, twice_more(&["capture"], "captured"));
+    let script = Script { held: vec![held(true)], failing: lost("postpone"), ..Script::default() };
+    assert_eq!(pass(CAPTURE, script).await.1, twice_more(&["capture"], "postpone 60"));
     let refunds = vec![refund(RefundState::Requested, hours(1))];
-    let world =
-        World { refunds, refund: Some(Ok(RefundState::Succeeded)), failing: lost("record"), ..World::default() };
-    assert_eq!(pass(REFUND, world).await.1, twice_more(&["refund"], "record Succeeded 3600"));
+    let script =
+        Script { refunds, refund: Some(Ok(RefundState::Succeeded)), failing: lost("record"), ..Script::default() };
+    assert_eq!(pass(REFUND, script).await.1, twice_more(&["refund"], "record Succeeded 3600"));
 }
 
 #[tokio::test]
@@ -281,14 +281,14 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
 
     let due = vec![attempt(AttemptState::Unknown); 2];
     let (progress, calls, _) =
-        logged_pass(RECONCILE, World { due, failing: broken("postpone"), ..World::default() }).await;
+        logged_pass(RECONCILE, Script { due, failing: broken("postpone"), ..Script::default() }).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("look_up", "postpone 1"))
     );
 
-    let world = World { held: vec![held(true); 2], failing: broken("postpone"), ..World::default() };
-    let (progress, calls, _) = logged_pass(CAPTURE, world).await;
+    let script = Script { held: vec![held(true); 2], failing: broken("postpone"), ..Script::default() };
+    let (progress, calls, _) = logged_pass(CAPTURE, script).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("capture", "postpone 60"))
@@ -297,7 +297,7 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
     let refunds = vec![refund(RefundState::Requested, hours(1)); 2];
     let answer = Some(Ok(RefundState::Succeeded));
     let (progress, calls, _) =
-        logged_pass(REFUND, World { refunds, refund: answer, failing: broken("record"), ..World::default() }).await;
+        logged_pass(REFUND, Script { refunds, refund: answer, failing: broken("record"), ..Script::default() }).await;
     assert_eq!(
         (progress.map_err(|fault| fault.kind()), calls),
         (Err(FaultKind::Internal), two("refund", "record Succeeded 3600"))
@@ -306,7 +306,7 @@ async fn item_that_cannot_be_recorded_does_not_delay_others() {
 
 #[test]
 fn tasks_have_their_documented_names() {
-    let names = [CAPTURE, REFUND, RECONCILE].map(|make| make(Ports::of(World::default())).name());
+    let names = [CAPTURE, REFUND, RECONCILE].map(|make| make(FakePorts::of(Script::default())).name());
     assert_eq!(names, ["payment_capture", "payment_refunder", "payment_reconciler"]);
 }
 
@@ -315,16 +315,16 @@ fn batches() -> [u32; 3] {
 }
 
 /// As many items as each task claims at most.
-fn full() -> World {
+fn full() -> Script {
     let [held_now, refunds, due] = batches().map(|batch| batch as usize);
-    World {
+    Script {
         held: vec![held(true); held_now],
         refunds: vec![refund(RefundState::Requested, hours(1)); refunds],
         due: vec![attempt(AttemptState::Unknown); due],
         look_up: Some(Ok(GatewayState::Confirmed)),
         capture: Some(Ok(GatewayState::Confirmed)),
         refund: Some(Ok(RefundState::Succeeded)),
-        ..World::default()
+        ..Script::default()
     }
 }
 
@@ -333,9 +333,9 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
     let found = [pass(CAPTURE, full()).await.0, pass(REFUND, full()).await.0, pass(RECONCILE, full()).await.0];
     assert_eq!(found, batches().map(Progress::More));
     let idle = [
-        pass(CAPTURE, World::default()).await,
-        pass(REFUND, World::default()).await,
-        pass(RECONCILE, World::default()).await,
+        pass(CAPTURE, Script::default()).await,
+        pass(REFUND, Script::default()).await,
+        pass(RECONCILE, Script::default()).await,
     ];
     assert!(idle.iter().all(|(progress, calls)| *progress == Progress::Idle && calls.is_empty()), "{idle:?}");
 }
@@ -346,7 +346,7 @@ async fn full_pass_ends_within_the_longest_pass() {
     for make in [CAPTURE, REFUND, RECONCILE] {
         let methods = ["settle", "postpone", "record", "record_captured"];
         let broken = methods.map(|method| vec![(method, FaultKind::Internal); 100]).concat();
-        let ports = Ports::of(World { failing: Mutex::new(broken), ..full() });
+        let ports = FakePorts::of(Script { failing: Mutex::new(broken), ..full() });
         let task = make(ports.clone());
         // Longer than a pass, so that no step gets the deadline of the pass.
         let ctx = task_context(&Lines::default(), LONGEST_PASS * 2);
@@ -361,7 +361,7 @@ async fn full_pass_ends_within_the_longest_pass() {
 async fn wait_between_two_checks_doubles_up_to_a_minute() {
     for (checks, seconds) in [(0, 1), (1, 1), (2, 2), (4, 8), (6, 32), (7, 60), (u32::MAX, 60)] {
         let due = vec![Attempt { checks, ..attempt(AttemptState::Unknown) }];
-        let (_, calls) = pass(RECONCILE, World { due, ..World::default() }).await;
+        let (_, calls) = pass(RECONCILE, Script { due, ..Script::default() }).await;
         assert_eq!(calls, ["look_up".to_owned(), format!("postpone {seconds}")], "{checks}");
     }
 }

@@ -1,18 +1,20 @@
-//! The status changes of a checkout, as a table of all statuses and as a random walk.
+//! A new checkout, and the status changes of a checkout, as a table of all statuses and as a random walk.
 
 use std::time::Duration;
 
 use domain::checkout::{
-    Checkout, CheckoutRefusal, Details, Message, MessageCode, OrderLink, Severity, Status, Subject,
+    Checkout, CheckoutRefusal, CheckoutRequest, Details, Message, MessageCode, NewCheckout, OrderLink, Severity,
+    Status, Subject,
 };
 use domain::clock::Timestamp;
 use domain::id::PageToken;
+use domain::money::Currency;
 use domain::order::OrderId;
 use domain::payment::AttemptId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::kit::{self, NOW, instrument};
+use crate::kit::{self, NOW, instrument, seconds_from_now};
 
 const ALL: [Status; 6] = [
     Status::Incomplete,
@@ -37,6 +39,14 @@ fn message(severity: Severity, code: MessageCode, subject: Option<Subject>) -> M
 
 fn codes(checkout: &Checkout) -> Vec<MessageCode> {
     checkout.details.messages.iter().map(|message| message.code).collect()
+}
+
+#[test]
+fn new_checkout_has_its_own_id_and_page_and_expires() {
+    let new = || NewCheckout::of(CheckoutRequest::default(), NOW, Currency::USD, Duration::from_secs(60));
+    let (one, other) = (new(), new());
+    assert_eq!((one.currency, seconds_from_now(one.expires_at)), (Currency::USD, 60));
+    assert!(one.id != other.id && one.page != other.page);
 }
 
 #[test]

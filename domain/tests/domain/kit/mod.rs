@@ -14,8 +14,8 @@ use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 
 pub use log::Lines;
-pub use outbox::{OutboxPorts, message};
-pub use ports::{Ports, World, hours};
+pub use outbox::{FakeOutbox, message};
+pub use ports::{FakePorts, Script, hours};
 pub use values::*;
 
 /// The time of the fake clock.

@@ -17,7 +17,7 @@ use super::NOW;
 use super::ports::{ready, unexpected};
 
 /// A store and a sender that return scripted results and record what they are given.
-pub struct OutboxPorts {
+pub struct FakeOutbox {
     pub claimed: Claimed,
     pub sent: Result<Receipt, Finality>,
     pub recorded: Recorded,
@@ -29,7 +29,7 @@ pub struct OutboxPorts {
     pub purges: Mutex<Vec<(Timestamp, Timestamp)>>,
 }
 
-impl OutboxPorts {
+impl FakeOutbox {
     /// A store with `message`, whose attempt ends as `sent` and is recorded as `recorded`.
     pub fn new(message: OutboxMessage, sent: Result<Receipt, Finality>, recorded: Recorded) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl OutboxPorts {
     }
 }
 
-impl OutboxStore for OutboxPorts {
+impl OutboxStore for FakeOutbox {
     fn claim(&self, _: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
         self.claims.lock().expect("not poisoned").push((channel, terms));
         ready(Ok(self.claimed.clone()))
@@ -78,7 +78,7 @@ impl OutboxStore for OutboxPorts {
     }
 }
 
-impl Sender for OutboxPorts {
+impl Sender for FakeOutbox {
     fn send(&self, ctx: &RequestContext, _: &OutboxMessage) -> PortFuture<Receipt, SendError> {
         self.attempts.lock().expect("not poisoned").push(ctx.deadline().remaining().as_secs() + 1);
         ready(self.sent.map_err(|finality| SendError { reason: "500".to_owned(), finality }))

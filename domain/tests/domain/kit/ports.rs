@@ -25,7 +25,7 @@ type Scripted<T> = Result<T, FaultKind>;
 
 /// The results that the fake returns, and the calls that it records.
 #[derive(Default)]
-pub struct World {
+pub struct Script {
     /// The price of the only line of the checkout that is completed.
     pub price: i64,
     /// The results of `begin_completion`, in this order. After the last one the completion is claimed.
@@ -70,11 +70,11 @@ pub struct World {
 
 /// All ports of the use cases and tasks of checkouts, payments and idempotency keys.
 #[derive(Clone, Default)]
-pub struct Ports(pub Arc<World>);
+pub struct FakePorts(pub Arc<Script>);
 
-impl Ports {
-    pub fn of(world: World) -> Arc<Self> {
-        Arc::new(Self(Arc::new(world)))
+impl FakePorts {
+    pub fn of(script: Script) -> Arc<Self> {
+        Arc::new(Self(Arc::new(script)))
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -145,7 +145,7 @@ pub fn hours(hours: u64) -> Duration {
     Duration::from_secs(hours * 60 * 60)
 }
 
-impl CheckoutStore for Ports {
+impl CheckoutStore for FakePorts {
     fn create(&self, _: &RequestContext, _: Write, _: NewCheckout) -> PortFuture<Answer, Failure<CheckoutRefusal>> {
         unexpected()
     }
@@ -216,7 +216,7 @@ impl CheckoutStore for Ports {
     }
 }
 
-impl IdempotencyStore for Ports {
+impl IdempotencyStore for FakePorts {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         self.store(ctx, "purge", format!("purge {} {limit}", seconds_from_now(before)), self.0.purged)
     }
@@ -225,7 +225,7 @@ impl IdempotencyStore for Ports {
     }
 }
 
-impl AttemptStore for Ports {
+impl AttemptStore for FakePorts {
     fn record_reference(&self, ctx: &RequestContext, _: AttemptId, to: PaymentReference) -> PortFuture<(), Fault> {
         self.store(ctx, "record_reference", format!("record_reference {}", to.0), ())
     }
@@ -259,7 +259,7 @@ impl AttemptStore for Ports {
     }
 }
 
-impl RefundStore for Ports {
+impl RefundStore for FakePorts {
     fn request(&self, _: &RequestContext, _: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
         unexpected()
     }
@@ -271,7 +271,7 @@ impl RefundStore for Ports {
     }
 }
 
-impl PaymentGateway for Ports {
+impl PaymentGateway for FakePorts {
     fn handler(&self) -> PaymentHandler {
         PaymentHandler {
             name: "test.handler".to_owned(),
@@ -324,7 +324,7 @@ impl PaymentGateway for Ports {
     }
 }
 
-impl Clock for Ports {
+impl Clock for FakePorts {
     fn now(&self) -> Timestamp {
         NOW
     }

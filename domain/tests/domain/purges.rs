@@ -1,21 +1,12 @@
-//! What a new checkout is given, and the tasks that only delete.
+//! The tasks that only delete or expire.
 
 use std::time::Duration;
 
-use domain::checkout::{CheckoutExpiry, CheckoutRequest, NewCheckout};
+use domain::checkout::CheckoutExpiry;
 use domain::idempotency::{IdempotencyPurge, RETENTION};
-use domain::money::Currency;
 use domain::task::{BackgroundTask, Progress};
 
-use crate::kit::{NOW, Ports, World, context, seconds_from_now};
-
-#[test]
-fn new_checkout_has_its_own_id_and_page_and_expires() {
-    let new = || NewCheckout::of(CheckoutRequest::default(), NOW, Currency::USD, Duration::from_secs(60));
-    let (one, other) = (new(), new());
-    assert_eq!((one.currency, seconds_from_now(one.expires_at)), (Currency::USD, 60));
-    assert!(one.id != other.id && one.page != other.page);
-}
+use crate::kit::{FakePorts, Script, context};
 
 #[tokio::test]
 async fn pass_that_reached_its_limit_runs_again_at_once() {
@@ -31,7 +22,7 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
         ((499, 500), Progress::More(999)),
         ((500, 499), Progress::More(999)),
     ] {
-        let ports = Ports::of(World { expired, ..World::default() });
+        let ports = FakePorts::of(Script { expired, ..Script::default() });
         let task = CheckoutExpiry { checkouts: ports.clone(), clock: ports.clone(), retention: day };
         assert_eq!(task.pass(&context(day)).await.expect("a pass"), expected, "{expired:?}");
         assert_eq!(ports.calls(), ["expire 0 -86400 500"]);
@@ -40,7 +31,7 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
     for (purged, expected) in
         [(0, Progress::Idle), (1, Progress::Done(1)), (999, Progress::Done(999)), (1_000, Progress::More(1_000))]
     {
-        let ports = Ports::of(World { purged, ..World::default() });
+        let ports = FakePorts::of(Script { purged, ..Script::default() });
         let task = IdempotencyPurge { store: ports.clone(), clock: ports.clone() };
         assert_eq!(task.pass(&context(day)).await.expect("a pass"), expected, "{purged}");
         assert_eq!(ports.calls(), [format!("purge -{} 1000", RETENTION.as_secs())]);
