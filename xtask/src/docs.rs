@@ -47,7 +47,7 @@ fn tuckshop() -> Result<PathBuf> {
 
 pub fn check() -> Result<()> {
     let root = process::root();
-    let documents = sources::with_extension(&root, "md")?;
+    let documents = sources::with_extension("md")?;
     let code = sources::rust()?;
     let symbols = Symbols::of(code);
     let mut mistakes = coverage::missing(code, &documents);

@@ -10,6 +10,7 @@ mod check;
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../testing/faultkit/src/cluster.rs"]
 mod cluster;
+mod code;
 mod dist;
 mod docs;
 mod faults;

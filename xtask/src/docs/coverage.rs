@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::boundaries::code;
+use crate::code;
 use crate::sources::Source;
 
 const CODE_MAP: &str = "docs/ARCHITECTURE.md";
