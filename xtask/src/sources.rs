@@ -30,6 +30,17 @@ impl Source {
     pub fn tokens_or_none(&self) -> &[Token] {
         self.tokens().unwrap_or_default()
     }
+
+    /// The lines of a Markdown file that are not in a code block, with their numbers.
+    pub fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut in_code = false;
+        let prose = self.text.lines().enumerate().filter(move |(_, line)| {
+            let is_fence = line.trim_start().starts_with("```");
+            in_code ^= is_fence;
+            !in_code && !is_fence
+        });
+        prose.map(|(index, line)| (index + 1, line))
+    }
 }
 
 /// Every Rust file of the workspace. All checks of a process share one copy, since parsing takes most of their time.
