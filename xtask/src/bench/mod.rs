@@ -81,9 +81,9 @@ pub fn run(args: &Args) -> Result<()> {
     let installer = args.install.permission();
     let wrk = tool("wrk", installer.as_ref())?;
     tool("python3", installer.as_ref())?;
-    let programs = Programs::provide(installer.as_ref());
-    let postgres = Postgres::provide(&programs, Durability::Real)?;
-    let (Some(postgres), Some(programs)) = (postgres, programs?) else {
+    let programs = Programs::provide(installer.as_ref())?;
+    let postgres = Postgres::provide(programs.as_ref(), Durability::Real)?;
+    let (Some(postgres), Some(programs)) = (postgres, programs) else {
         bail!("Postgres is not installed. `cargo xtask bench --install` installs it")
     };
     process::run(&mut process::cargo(&["build", "--release", "-p", "api", "--bin", "tuckshop"]))?;
