@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::shop::Shop;
 use super::{Flow, Sample, sample};
-use crate::postgres::Postgres;
 use crate::process;
 
 /// The size of the document of a checkout with one line, an address and two options.
 const DOCUMENT: usize = 1_500;
+/// The database file of SQLite.
+const FILE: &str = "shop.db";
 
 pub struct Engine {
     pub name: &'static str,
@@ -24,38 +24,34 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn sqlite() -> Result<Engine> {
+    /// SQLite, or the Postgres with this url.
+    pub fn new(postgres: Option<(String, PathBuf)>) -> Result<Engine> {
         // Not in /tmp, which may be in memory, where a commit costs nothing.
         let directory = tempfile::tempdir_in(process::cache()?)?;
-        let url = format!("sqlite://{}", directory.path().join("shop.db").display());
-        Ok(Engine { name: "SQLite", url, directory, pgbench: None })
-    }
-
-    pub fn postgres(postgres: &Postgres, pgbench: PathBuf) -> Result<Engine> {
-        let directory = tempfile::tempdir_in(process::cache()?)?;
-        Ok(Engine { name: "Postgres", url: postgres.url.clone(), directory, pgbench: Some(pgbench) })
-    }
-
-    pub fn measure(&self, shop: &Shop, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
-        let script = process::root().join(format!("xtask/bench/{}.sql", flow.name()));
-        let (document, id) = (format!("doc={}", "x".repeat(DOCUMENT)), format!("id={}", shop.checkout));
-        match &self.pgbench {
-            Some(pgbench) => {
-                let mut command = Command::new(pgbench);
-                command.args(["-n", "-M", "prepared", "-D", &document, "-D", &id, "-T", &seconds.to_string()]);
-                command.args(["-c", &connections.to_string(), "-j", &connections.min(2).to_string()]);
-                let output = process::output(command.arg("-f").arg(&script).arg(&self.url))?;
-                pgbench_sample(&output)
-            }
-            // The shop locks its file, so the bare engine uses a copy.
+        Ok(match postgres {
+            Some((url, pgbench)) => Engine { name: "Postgres", url, directory, pgbench: Some(pgbench) },
             None => {
-                let copy = shop.copy_of_database()?;
-                let mut command = Command::new("python3");
-                command.arg(process::root().join("xtask/bench/sqlite_engine.py")).arg(&script).arg(&copy);
-                command.args([connections.to_string(), seconds.to_string(), document, id]);
-                sample(&process::output(&mut command)?)
+                let url = format!("sqlite://{}", directory.path().join(FILE).display());
+                Engine { name: "SQLite", url, directory, pgbench: None }
             }
-        }
+        })
+    }
+
+    /// Runs the statements of a flow. `checkout` exists, for reads.
+    pub fn measure(&self, checkout: &str, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
+        let script = process::root().join(format!("xtask/bench/{}.sql", flow.name()));
+        let (document, id) = (format!("doc={}", "x".repeat(DOCUMENT)), format!("id={checkout}"));
+        let Some(pgbench) = &self.pgbench else {
+            let mut command = Command::new("python3");
+            command.arg(process::root().join("xtask/bench/sqlite_engine.py")).arg(script);
+            command.arg(self.directory.path().join(FILE));
+            command.args([connections.to_string(), seconds.to_string(), document, id]);
+            return sample(&process::output(&mut command)?);
+        };
+        let mut command = Command::new(pgbench);
+        command.args(["-n", "-M", "prepared", "-D", &document, "-D", &id, "-T", &seconds.to_string()]);
+        command.args(["-c", &connections.to_string(), "-j", &connections.min(2).to_string()]);
+        pgbench_sample(&process::output(command.arg("-f").arg(script).arg(&self.url))?)
     }
 }
 

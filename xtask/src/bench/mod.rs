@@ -89,15 +89,14 @@ pub fn run(args: &Args) -> Result<()> {
     process::run(&mut process::cargo(&["build", "--release", "-p", "api", "--bin", "tuckshop"]))?;
     let mut cells = Vec::new();
     let mut shops = Vec::new();
-    for engine in [Engine::sqlite()?, Engine::postgres(&postgres, programs.pgbench())?] {
-        let shop = Shop::open(&engine)?;
-        let name = engine.name;
+    for engine in [Engine::new(None)?, Engine::new(Some((postgres.url.clone(), programs.pgbench())))?] {
+        let (shop, name) = (Shop::open(&engine)?, engine.name);
         let cell = |flow, connections| Cell { engine: name, flow, connections, shop: Vec::new(), bare: Vec::new() };
         let mut table: Vec<Cell> = Flow::ALL.into_iter().flat_map(|flow| CONNECTIONS.map(|n| cell(flow, n))).collect();
         for _ in 0..args.runs {
             for cell in &mut table {
                 let ours = shop.measure(&wrk, cell.flow, cell.connections, args.seconds)?;
-                let bare = engine.measure(&shop, cell.flow, cell.connections, args.seconds)?;
+                let bare = engine.measure(&shop.checkout, cell.flow, cell.connections, args.seconds)?;
                 let (flow, rates) = (cell.flow.name(), [ours.per_second, bare.per_second]);
                 println!("{name} {flow} {}: {:.0}/s, bare {:.0}/s", cell.connections, rates[0], rates[1]);
                 cell.shop.push(ours);
