@@ -49,22 +49,22 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
         writeln!(text, "| {engine} | {start} ms | {memory} MiB |")?;
     }
     text.push_str("\n## Goals\n\n| goal | this run | reached |\n|---|--:|---|\n");
-    for (flow, goal) in GOAL {
+    let mut goal = |goal: String, run: String, is_reached: bool| {
+        writeln!(text, "| {goal} | {run} | {} |", if is_reached { "yes" } else { "no" })
+    };
+    for (flow, share) in GOAL {
         let judged =
             |cell: &&Cell| cell.engine == "Postgres" && cell.flow == flow && cell.connections == GOAL_CONNECTIONS;
-        let best = cells.iter().find(judged).map_or(0.0, ratio);
-        let (name, reached) = (flow.name(), if best >= goal { "yes" } else { "no" });
-        writeln!(
-            text,
-            "| {name} at {:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections | {:.1} % | {reached} |",
-            goal * 100.0,
-            best * 100.0
-        )?;
+        let run = cells.iter().find(judged).map_or(0.0, ratio);
+        let (name, percent) = (flow.name(), share * 100.0);
+        let text = format!("{name} at {percent:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections");
+        goal(text, format!("{:.1} %", run * 100.0), run >= share)?;
     }
-    let memory = shops.iter().map(|(_, footprint)| footprint.peak_memory_kib / 1024).max().unwrap_or(0);
-    writeln!(text, "| under 100 MiB resident | {memory} MiB | {} |", if memory < 100 { "yes" } else { "no" })?;
-    let start = shops.iter().map(|(_, footprint)| footprint.started_in.as_millis()).max().unwrap_or(0);
-    writeln!(text, "| start to first answer under 300 ms | {start} ms | {} |", if start < 300 { "yes" } else { "no" })?;
+    let most = |of: fn(&Footprint) -> u64| shops.iter().map(|(_, footprint)| of(footprint)).max().unwrap_or(0);
+    let memory = most(|footprint| footprint.peak_memory_kib / 1024);
+    goal("under 100 MiB resident".to_owned(), format!("{memory} MiB"), memory < 100)?;
+    let start = most(|footprint| footprint.started_in.as_millis() as u64);
+    goal("start to first answer under 300 ms".to_owned(), format!("{start} ms"), start < 300)?;
     let failed: u64 = cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
     writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
     Ok(text)
