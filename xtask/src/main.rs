@@ -16,6 +16,9 @@ mod docs;
 mod faults;
 mod golden;
 mod install;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../testing/faultkit/src/port.rs"]
+mod port;
 mod postgres;
 mod process;
 #[allow(dead_code, reason = "the tests use more of it")]

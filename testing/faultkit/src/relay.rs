@@ -1,9 +1,9 @@
-//! One connection through the proxy: two directions, each of which looks at the fault before it passes anything on.
+//! One connection through the proxy: two directions, each of which reads the fault before it passes anything on.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -13,26 +13,38 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
-use crate::postgres::{Answer, Asked, Questions};
-use crate::proxy::Counts;
-use crate::{Commit, Fault};
+use crate::fault::{Commit, Fault};
+use crate::postgres::{Answer, Questions, names};
+
+/// What happened so far.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) open: AtomicUsize,
+    /// Commits that fit the fault since it was set.
+    pub(crate) commits: AtomicU64,
+    /// Faults that happened since the fault was set.
+    pub(crate) fired: AtomicU64,
+    /// Grows each time that open connections are forgotten.
+    pub(crate) age: AtomicU64,
+}
 
 #[derive(Clone)]
 pub(crate) struct Relay {
     fault: watch::Receiver<Fault>,
     counts: Arc<Counts>,
     dying: UnboundedSender<()>,
-    /// Which connections it was accepted among.
+    /// The age at which the connection was accepted.
     age: u64,
 }
 
 /// Makes the close of this socket a reset.
 pub(crate) fn reset(socket: &TcpStream) {
-    // One that is gone already needs none.
+    // It fails on a connection that has ended already.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
-/// Both sockets. Unless both sides have ended in order, to drop them is to reset them.
+/// Both sockets. Dropping them resets them, unless both sides have ended in order.
 struct Pair {
     client: TcpStream,
     server: TcpStream,
@@ -46,11 +58,6 @@ impl Drop for Pair {
             reset(&self.server);
         }
     }
-}
-
-/// A reset that was asked for.
-fn broken() -> Error {
-    Error::other("broken on purpose")
 }
 
 impl Relay {
@@ -70,7 +77,7 @@ impl Relay {
         let ended = {
             let Pair { client, server, .. } = &mut pair;
             let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-            // Set when the client must not hear that its commit was done.
+            // Set when the client must not receive the answer to its commit.
             let committing = AtomicBool::new(false);
             let up = self.clone();
             tokio::try_join!(up.up(from_client, to_server, &committing), self.down(from_server, to_client, &committing))
@@ -78,12 +85,12 @@ impl Relay {
         pair.in_order = ended.is_ok();
     }
 
-    /// The fault as it is, as soon as it lets anything pass.
+    /// Waits until the connection may pass anything on. Returns the fault of that time.
     async fn passable(&mut self) -> Fault {
         let (age, counts) = (self.age, self.counts.clone());
         let passes = |fault: &Fault| *fault != Fault::Blackhole && counts.age.load(Ordering::Acquire) == age;
         let fault = self.fault.wait_for(passes).await.map(|fault| fault.clone());
-        // It fails when the proxy ends, and this with it.
+        // It fails only when the proxy ends, which also ends this task.
         fault.unwrap_or(Fault::Pass)
     }
 
@@ -106,11 +113,7 @@ impl Relay {
                 Fault::Latency(pause) => tokio::time::sleep(*pause).await,
                 _ => {}
             }
-            let (piece, pause) = match fault {
-                Fault::Bandwidth(rate) => pace(rate),
-                _ => (read, Duration::ZERO),
-            };
-            write(&mut to, &buffer[..read], piece, pause).await?;
+            to.write_all(&buffer[..read]).await?;
         }
     }
 
@@ -130,56 +133,44 @@ impl Relay {
                     _ => continue,
                 }
             }
-            let (mut piece, mut pause, mut last) = (read, Duration::ZERO, false);
+            let (mut piece, mut pause, mut is_cut) = (read, Duration::ZERO, false);
             match fault {
                 Fault::Latency(latency) => tokio::time::sleep(latency).await,
-                Fault::Bandwidth(rate) => (piece, pause) = pace(rate),
                 Fault::Drip { bytes, every } => (piece, pause) = (bytes.max(1), every),
                 Fault::CutAfter(most) => {
                     let left = usize::try_from(most.saturating_sub(passed)).unwrap_or(usize::MAX);
-                    (read, last) = (read.min(left), read >= left);
+                    (read, is_cut) = (read.min(left), read >= left);
                 }
                 _ => {}
             }
-            write(&mut to, &buffer[..read], piece, pause).await?;
+            for piece in buffer[..read].chunks(piece.max(1)) {
+                to.write_all(piece).await?;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
             passed += read as u64;
-            if last {
+            if is_cut {
                 self.counts.fired.fetch_add(1, Ordering::AcqRel);
                 return to.shutdown().await;
             }
         }
     }
 
-    /// The moment has come: both sides are reset.
+    /// Resets both sides, by an error.
     async fn fire(&self, commit: &Commit) -> Result<()> {
         self.counts.fired.fetch_add(1, Ordering::AcqRel);
-        if commit.last && self.dying.send(()).is_ok() {
-            // The proxy resets this one with all others.
+        if commit.dies && self.dying.send(()).is_ok() {
+            // The proxy resets this connection together with all others.
             std::future::pending::<()>().await;
         }
-        Err(broken())
+        Err(Error::other("broken on purpose"))
     }
 
-    /// Whether one of these commits is the one that the fault waits for.
-    fn is_due(&self, commit: &Commit, asked: &[Asked]) -> bool {
-        let fits = asked.iter().filter(|asked| asked.names(&commit.naming)).count() as u64;
+    /// Whether the commit that the fault waits for is one of these, given by what their transactions sent.
+    fn is_due(&self, commit: &Commit, asked: &[Vec<u8>]) -> bool {
+        let fits = asked.iter().filter(|sent| names(sent, &commit.naming)).count() as u64;
         let before = self.counts.commits.fetch_add(fits, Ordering::AcqRel);
         (before + 1..=before + fits).contains(&commit.nth)
     }
-}
-
-/// How large a piece may be and how long to pause after it, for so many bytes a second.
-fn pace(rate: u64) -> (usize, Duration) {
-    let piece = (rate / 20).max(1);
-    (usize::try_from(piece).unwrap_or(usize::MAX), Duration::from_secs_f64(piece as f64 / rate.max(1) as f64))
-}
-
-async fn write(to: &mut WriteHalf<'_>, bytes: &[u8], piece: usize, pause: Duration) -> Result<()> {
-    for piece in bytes.chunks(piece.max(1)) {
-        to.write_all(piece).await?;
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-    }
-    Ok(())
 }
