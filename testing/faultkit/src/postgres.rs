@@ -3,93 +3,69 @@
 /// The most bytes that are kept of a transaction: enough to find a key or an id in.
 const REMEMBERED: usize = 256 * 1024;
 
-/// Reads what a client sends, message by message.
+/// The bytes of one direction, as messages.
 #[derive(Default)]
-pub(crate) struct Questions {
-    unread: Vec<u8>,
-    /// The first message has no type.
-    started: bool,
-    /// What was sent since `BEGIN`; none outside of a transaction that may write.
-    transaction: Option<Vec<u8>>,
+pub(crate) struct Messages(Vec<u8>);
+
+impl Messages {
+    /// Whether the server is ready for the next query, after these bytes.
+    pub(crate) fn end_with(&mut self, bytes: &[u8]) -> bool {
+        self.0.extend_from_slice(bytes);
+        while let Some(message) = self.next() {
+            if message[0] == b'Z' {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next complete message: a byte of type, and the length of the rest, which includes the length.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        // The first messages of a client have no type. Each begins with a zero, the first byte of its length.
+        let typed = usize::from(*self.0.first()? != 0);
+        let length = self.0.get(typed..typed + 4)?.try_into().ok().map(u32::from_be_bytes)?;
+        let length = typed + (length as usize).max(4);
+        (self.0.len() >= length).then(|| self.0.drain(..length).collect())
+    }
 }
 
-/// Whether a transaction that sent this contains `text`.
-pub(crate) fn names(sent: &[u8], text: &str) -> bool {
-    text.is_empty() || sent.windows(text.len()).any(|window| window == text.as_bytes())
+/// Reads what a client sends.
+#[derive(Default)]
+pub(crate) struct Questions {
+    messages: Messages,
+    /// What was sent since `BEGIN`; none outside of a transaction that may write.
+    transaction: Option<Vec<u8>>,
 }
 
 impl Questions {
     /// The commits in the next bytes of a client, each as everything that its transaction sent before.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.unread.extend_from_slice(bytes);
+        self.messages.0.extend_from_slice(bytes);
         let mut asked = Vec::new();
-        while let Some(message) = self.next() {
-            let Some(query) = message.strip_prefix(b"Q").map(|rest| &rest[4..]) else {
-                self.remember(&message);
-                continue;
-            };
-            let query = query.strip_suffix(b"\0").unwrap_or(query);
-            if query.starts_with(b"BEGIN") {
-                let may_write = !query.windows(9).any(|window| window == b"READ ONLY");
-                self.transaction = may_write.then(Vec::new);
-            } else if query == b"COMMIT" {
-                asked.extend(self.transaction.take());
-            } else if query == b"ROLLBACK" {
-                self.transaction = None;
-            } else {
-                self.remember(&message);
+        while let Some(message) = self.messages.next() {
+            // A simple query ends with a zero.
+            match message.strip_prefix(b"Q").and_then(|rest| rest[4..].strip_suffix(b"\0")) {
+                Some(query) if query.starts_with(b"BEGIN") => {
+                    let may_write = !query.windows(9).any(|window| window == b"READ ONLY");
+                    self.transaction = may_write.then(Vec::new);
+                }
+                Some(b"COMMIT") => asked.extend(self.transaction.take()),
+                Some(b"ROLLBACK") => self.transaction = None,
+                _ => {
+                    if let Some(sent) = &mut self.transaction {
+                        let room = REMEMBERED.saturating_sub(sent.len());
+                        sent.extend(message.into_iter().take(room));
+                    }
+                }
             }
         }
         asked
     }
-
-    fn remember(&mut self, message: &[u8]) {
-        if let Some(sent) = &mut self.transaction {
-            let room = REMEMBERED.saturating_sub(sent.len());
-            sent.extend_from_slice(&message[..message.len().min(room)]);
-        }
-    }
-
-    /// The next whole message.
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let typed = usize::from(self.started);
-        let length = whole(&self.unread, typed)?;
-        let message: Vec<u8> = self.unread.drain(..length).collect();
-        // The client may ask for encryption before it starts. The server denies it.
-        const ENCRYPTION: [i32; 2] = [80_877_103, 80_877_104];
-        if !self.started {
-            let code = message.get(4..8).and_then(|code| code.try_into().ok()).map(i32::from_be_bytes);
-            self.started = !code.is_some_and(|code| ENCRYPTION.contains(&code));
-        }
-        Some(message)
-    }
 }
 
-/// The answer of a server to a commit.
-#[derive(Default)]
-pub(crate) struct Answer {
-    unread: Vec<u8>,
-}
-
-impl Answer {
-    /// Whether the server is ready for the next query, after these bytes.
-    pub(crate) fn is_complete_with(&mut self, bytes: &[u8]) -> bool {
-        self.unread.extend_from_slice(bytes);
-        while let Some(length) = whole(&self.unread, 1) {
-            if self.unread[0] == b'Z' {
-                return true;
-            }
-            self.unread.drain(..length);
-        }
-        false
-    }
-}
-
-/// The length of the first message, if it is complete: `typed` bytes of type, then the length of the rest.
-fn whole(bytes: &[u8], typed: usize) -> Option<usize> {
-    let length = bytes.get(typed..typed + 4)?.try_into().ok().map(u32::from_be_bytes)?;
-    let length = typed + (length as usize).max(4);
-    (bytes.len() >= length).then_some(length)
+/// Whether a transaction that sent this contains `text`.
+pub(crate) fn names(sent: &[u8], text: &str) -> bool {
+    text.is_empty() || sent.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[cfg(test)]
@@ -136,9 +112,9 @@ mod tests {
     #[test]
     fn answer_is_complete_when_the_server_is_ready() {
         let sent = [message(b'C', b"COMMIT\0"), message(b'Z', b"I")].concat();
-        let mut answer = Answer::default();
+        let mut answer = Messages::default();
         let (last, before) = sent.split_last().expect("not empty");
-        assert!(!answer.is_complete_with(before));
-        assert!(answer.is_complete_with(&[*last]));
+        assert!(!answer.end_with(before));
+        assert!(answer.end_with(&[*last]));
     }
 }

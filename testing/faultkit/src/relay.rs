@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::fault::{Commit, Fault};
-use crate::postgres::{Answer, Questions, names};
+use crate::postgres::{Messages, Questions, names};
 
 /// What happened so far.
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl Relay {
     }
 
     async fn down(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, committing: &AtomicBool) -> Result<()> {
-        let (mut buffer, mut passed, mut answer) = (vec![0; 16 * 1024], 0, Answer::default());
+        let (mut buffer, mut passed, mut answer) = (vec![0; 16 * 1024], 0, Messages::default());
         loop {
             let mut read = from.read(&mut buffer).await?;
             let fault = self.passable().await;
@@ -127,7 +127,7 @@ impl Relay {
             }
             if committing.load(Ordering::Acquire) {
                 match &fault {
-                    Fault::ResetAfterCommit(commit) if answer.is_complete_with(&buffer[..read]) => {
+                    Fault::ResetAfterCommit(commit) if answer.end_with(&buffer[..read]) => {
                         return self.fire(commit).await;
                     }
                     _ => continue,
