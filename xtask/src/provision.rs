@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use crate::install::Install;
 use crate::postgres::{Durability, Postgres, Programs};
 use crate::provided::{self, Provided};
-use crate::summary::{self, Given, Record, Results, Summary};
+use crate::summary::{self, Given, Results, Summary};
 use crate::tools::TOOLS;
 use crate::{process, python};
 
@@ -103,7 +103,7 @@ impl Provision {
         let mut results = Results::default();
         let outcome = process::run_with_lines(tests, |line| results.add(line));
         let record = std::fs::read_to_string(self.record.path()).context("the record of the tests is gone")?;
-        let mut summary = Summary::of(&self.given, &Record::parse(&record), &results);
+        let mut summary = Summary::of(&self.given, &record, &results);
         if self.postgres.is_none() {
             // Its tests run several instances, which needs Postgres.
             summary.need_not_use(provided::HAPROXY);

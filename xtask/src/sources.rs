@@ -1,6 +1,6 @@
 //! The files of the workspace, each read and parsed once in a process.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, anyhow};
 use walkdir::WalkDir;
@@ -12,23 +12,18 @@ pub struct Source {
     /// From the root of the workspace, with `/` between its parts.
     pub path: String,
     pub text: String,
-    tokens: OnceLock<Result<Vec<Token>, usize>>,
+    /// The tokens of a Rust file without syntax errors.
+    pub tokens: Vec<Token>,
+    /// The line of the first syntax error of a Rust file.
+    pub syntax_error: Option<usize>,
 }
 
 impl Source {
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Source {
-        Source { path: path.into(), text: text.into(), tokens: OnceLock::new() }
-    }
-
-    /// The tokens of a Rust file. The error is the line with the first syntax error.
-    pub fn tokens(&self) -> Result<&[Token], usize> {
-        let tokens = self.tokens.get_or_init(|| code::tokens(&self.text));
-        tokens.as_deref().map_err(|line| *line)
-    }
-
-    /// The same for a check that leaves syntax errors to `cargo xtask boundaries`: a file with one has no tokens.
-    pub fn tokens_or_none(&self) -> &[Token] {
-        self.tokens().unwrap_or_default()
+        let (path, text) = (path.into(), text.into());
+        let tokens = if path.ends_with(".rs") { code::tokens(&text) } else { Ok(Vec::new()) };
+        let (tokens, syntax_error) = tokens.map_or_else(|line| (Vec::new(), Some(line)), |tokens| (tokens, None));
+        Source { path, text, tokens, syntax_error }
     }
 
     /// The lines of a Markdown file that are not in a code block, with their numbers.

@@ -36,31 +36,6 @@ impl Results {
     }
 }
 
-/// What the tests recorded: a kind (`used`, `skipped`, `in part`, `not checked`), a name and a test.
-pub struct Record<'a>(BTreeSet<[&'a str; 3]>);
-
-impl<'a> Record<'a> {
-    /// Lines of kind, name and test, separated by tabs.
-    pub fn parse(text: &'a str) -> Record<'a> {
-        Record(text.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect())
-    }
-
-    /// The number of tests that recorded this.
-    fn count(&self, kind: &str, name: &str) -> usize {
-        self.0.iter().filter(|record| record[..2] == [kind, name]).count()
-    }
-
-    fn names(&self, kind: &str) -> BTreeSet<&'a str> {
-        self.0.iter().filter(|record| record[0] == kind).map(|record| record[1]).collect()
-    }
-
-    /// The number of tests that returned early. The harness counts them as passed.
-    fn skipped(&self) -> usize {
-        let tests = self.0.iter().filter(|record| ["skipped", "not checked"].contains(&record[0]));
-        tests.map(|record| record[2]).collect::<BTreeSet<_>>().len()
-    }
-}
-
 pub struct Summary {
     results: String,
     checked: Vec<(&'static str, String)>,
@@ -72,13 +47,19 @@ pub struct Summary {
 pub const SQLITE: &str = "SQLite";
 
 impl Summary {
-    pub fn of(given: &[Given], record: &Record<'_>, results: &Results) -> Summary {
-        let skipped = record.skipped();
+    /// The record has a line for each use: a kind (`used`, `skipped`, `in part`, `not checked`), a name and a test, separated
+    /// by tabs.
+    pub fn of(given: &[Given], record: &str, results: &Results) -> Summary {
+        let record: BTreeSet<(&str, &str, &str)> = record.lines().filter_map(fields).collect();
+        let count = |kind: &str, name: &str| record.iter().filter(|line| (line.0, line.1) == (kind, name)).count();
+        // These tests returned early. The harness counts them as passed.
+        let skipped = record.iter().filter(|(kind, ..)| ["skipped", "not checked"].contains(kind));
+        let skipped = skipped.map(|(.., test)| test).collect::<BTreeSet<_>>().len();
         let passed = results.passed.saturating_sub(skipped);
         let results = format!("{passed} passed, {} failed, {skipped} skipped", results.failed);
         let mut summary = Summary { results, checked: Vec::new(), not_checked: Vec::new(), unused: Vec::new() };
         for Given { name, is } in given {
-            let [used, skipped, in_part] = ["used", "skipped", "in part"].map(|kind| record.count(kind, name));
+            let [used, skipped, in_part] = ["used", "skipped", "in part"].map(|kind| count(kind, name));
             let mut shortfall = String::new();
             match is {
                 Ok(is) if used > 0 => summary.checked(name, format!("{is}; used by {}", tests(used))),
@@ -96,8 +77,9 @@ impl Summary {
                 summary.not_checked.push(format!("{name}{shortfall}"));
             }
         }
-        for what in record.names("not checked") {
-            summary.not_checked.push(format!("{what}: {} skipped", tests(record.count("not checked", what))));
+        let not_checked = record.iter().filter(|(kind, ..)| *kind == "not checked").map(|(_, what, _)| *what);
+        for what in not_checked.collect::<BTreeSet<_>>() {
+            summary.not_checked.push(format!("{what}: {} skipped", tests(count("not checked", what))));
         }
         summary
     }
@@ -141,6 +123,12 @@ impl Summary {
     }
 }
 
+fn fields(line: &str) -> Option<(&str, &str, &str)> {
+    let (kind, rest) = line.split_once('\t')?;
+    let (name, test) = rest.split_once('\t')?;
+    Some((kind, name, test))
+}
+
 fn tests(count: usize) -> String {
     if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
 }
@@ -178,21 +166,17 @@ mod tests {
 
     #[test]
     fn skipped_test_is_not_counted_as_passed() {
-        let record = Record::parse(
-            "used\tSQLite\tapi::a\nskipped\tPostgres\tapi::b\nskipped\thaproxy\tapi::b\nskipped\tPostgres\tapi::c\n\
-             not checked\ta full disk\tapi::d\nin part\tUCP models\tapi::a\n",
-        );
-        let summary = Summary::of(&[], &record, &Results { passed: 5, failed: 1 });
+        let record = "used\tSQLite\tapi::a\nskipped\tPostgres\tapi::b\nskipped\thaproxy\tapi::b\nskipped\tPostgres\tapi::c\n\
+             not checked\ta full disk\tapi::d\nin part\tUCP models\tapi::a\n";
+        let summary = Summary::of(&[], record, &Results { passed: 5, failed: 1 });
         assert_eq!(summary.results, "2 passed, 1 failed, 3 skipped");
     }
 
     #[test]
     fn summary_counts_the_tests_that_used_something_and_not_what_was_provided() {
-        let record = Record::parse(
-            "used\tPostgres\tapi::a\nused\tPostgres\tapi::a\nused\tPostgres\tapi::b\nused\tSQLite\tapi::g\n\
+        let record = "used\tPostgres\tapi::a\nused\tPostgres\tapi::a\nused\tPostgres\tapi::b\nused\tSQLite\tapi::g\n\
              skipped\thaproxy\tfaults::c\nskipped\tstrace\tfaults::d\nused\tstrace\tfaults::e\n\
-             not checked\ta full disk (not root)\tfaults::f\nin part\tUCP models\tapi::a\n",
-        );
+             not checked\ta full disk (not root)\tfaults::f\nin part\tUCP models\tapi::a\n";
         let given = [
             ("Postgres", Ok("15")),
             ("Mail", Ok("smtpd")),
@@ -202,7 +186,7 @@ mod tests {
             (SQLITE, Ok("3")),
         ];
         let given = given.map(|(name, is)| Given { name, is: is.map(str::to_owned).map_err(str::to_owned) });
-        let mut summary = Summary::of(&given, &record, &Results::default());
+        let mut summary = Summary::of(&given, record, &Results::default());
         let expected = [
             ("Postgres", "15; used by 2 tests"),
             ("strace", "/bin/strace; used by 1 test"),
@@ -220,7 +204,7 @@ mod tests {
         assert_eq!(summary.not_checked, expected);
         summary.need_not_use(MAIL);
         summary.everything_was_used().expect("everything else was used");
-        let mut summary = Summary::of(&given, &Record::parse(""), &Results::default());
+        let mut summary = Summary::of(&given, "", &Results::default());
         summary.is_of_a_part("most tests".to_owned());
         summary.everything_was_used().expect("a part need not use everything");
         assert_eq!(summary.not_checked.last().map(String::as_str), Some("most tests"));

@@ -50,7 +50,7 @@ fn check_file(source: &Source) -> Vec<Violation> {
     if lines > MOST_LINES {
         report(lines, "length", format!("{lines} lines"), "a file this long has more than one purpose: split it");
     }
-    if let Err(line) = source.tokens() {
+    if let Some(line) = source.syntax_error {
         report(line, "syntax", "not Rust".to_owned(), "the file cannot be parsed");
     }
     for rule in RULES.iter().filter(|rule| rule.applies_to(&source.path)) {

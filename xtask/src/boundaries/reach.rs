@@ -33,12 +33,11 @@ fn is_root(path: &str) -> bool {
 
 /// The possible paths of the modules that a file declares. A module in an inline module is treated as one of the file.
 fn modules(source: &Source) -> Vec<String> {
-    let tokens = source.tokens_or_none();
     let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = file.trim_end_matches(".rs");
     let mut found = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let text = |ahead: usize| tokens.get(at + ahead).map_or("", |token| token.text.as_str());
+    for (at, token) in source.tokens.iter().enumerate() {
+        let text = |ahead: usize| source.tokens.get(at + ahead).map_or("", |token| token.text.as_str());
         if token.text == "mod" && text(2) == ";" {
             let name = text(1);
             for folder in [folder.to_owned(), format!("{folder}/{stem}")] {

@@ -135,9 +135,8 @@ impl Rule {
             Code(texts) => (texts.iter().map(|text| (*text, code::pattern(text))).collect(), &[][..]),
             Words(words) => (Vec::new(), words),
         };
-        let tokens = source.tokens_or_none();
-        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| self.tests_too || !token.is_test) {
-            let broken = patterns.iter().filter(|(_, pattern)| code::begin_with(&tokens[at..], pattern));
+        for (at, token) in source.tokens.iter().enumerate().filter(|(_, token)| self.tests_too || !token.is_test) {
+            let broken = patterns.iter().filter(|(_, pattern)| code::begin_with(&source.tokens[at..], pattern));
             found.extend(broken.map(|(text, _)| (token.line, (*text).to_owned())));
             if token.is_word && words.iter().any(|word| token.text.to_lowercase().contains(word)) {
                 found.push((token.line, token.text.clone()));

@@ -77,7 +77,7 @@ impl Symbols {
 impl Defined {
     fn by(source: &Source) -> Defined {
         let mut defined = Defined::default();
-        let (tokens, mut is_marked, mut is_impl, mut keyword) = (source.tokens_or_none(), false, false, "");
+        let (tokens, mut is_marked, mut is_impl, mut keyword) = (&source.tokens, false, false, "");
         let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
         for (at, token) in tokens.iter().enumerate() {
             let word = token.text.as_str();
