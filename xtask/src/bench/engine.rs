@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -62,7 +61,7 @@ fn pgbench_sample(output: &str) -> Result<Sample> {
     };
     Ok(Sample {
         per_second: field("tps").context("pgbench printed no rate")?,
-        p50: Duration::from_secs_f64(field("latency average").unwrap_or(0.0) / 1_000.0),
+        p50: field("latency average").unwrap_or(0.0),
         ..Sample::default()
     })
 }

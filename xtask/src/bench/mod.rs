@@ -9,7 +9,6 @@ mod report;
 mod shop;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -60,11 +59,12 @@ impl Flow {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     pub per_second: f64,
-    pub p50: Duration,
-    pub p99: Duration,
-    /// CPU time of the shop's process; zero for an engine.
-    pub cpu: Duration,
-    pub failed: u64,
+    /// Milliseconds of a request: the median, and the 99th percentile.
+    pub p50: f64,
+    pub p99: f64,
+    /// Seconds of CPU time of the shop; zero for an engine.
+    pub cpu: f64,
+    pub failed: f64,
 }
 
 /// All runs of one flow at one number of connections on one engine.
@@ -137,12 +137,11 @@ fn sample(output: &str) -> Result<Sample> {
         let field = line.split_whitespace().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         field.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     };
-    let micros = |name: &str| Duration::from_micros(number(name) as u64);
     Ok(Sample {
         per_second: number("done") / number("seconds").max(0.001),
-        p50: micros("p50_us"),
-        p99: micros("p99_us"),
-        cpu: Duration::ZERO,
-        failed: number("failed") as u64,
+        p50: number("p50_us") / 1000.0,
+        p99: number("p99_us") / 1000.0,
+        cpu: 0.0,
+        failed: number("failed"),
     })
 }

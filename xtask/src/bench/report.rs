@@ -31,16 +31,16 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
     text.push_str("| engine | flow | connections | shop /s | bare /s | ratio | p50 | p99 | CPU s per 1000 |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n");
     for cell in cells {
         let (shop, bare) = (median(&cell.shop, |s| s.per_second), median(&cell.bare, |s| s.per_second));
-        let cpu = median(&cell.shop, |s| s.cpu.as_secs_f64() / (s.per_second * args.seconds as f64).max(1.0) * 1000.0);
+        let cpu = median(&cell.shop, |s| s.cpu / (s.per_second * args.seconds as f64).max(1.0) * 1000.0);
         writeln!(
             text,
-            "| {} | {} | {} | {shop:.0} | {bare:.0} | {:.0} % | {} | {} | {cpu:.2} |",
+            "| {} | {} | {} | {shop:.0} | {bare:.0} | {:.0} % | {:.1} ms | {:.1} ms | {cpu:.2} |",
             cell.engine,
             cell.flow.name(),
             cell.connections,
             ratio(cell) * 100.0,
-            millis(median(&cell.shop, |s| s.p50.as_secs_f64())),
-            millis(median(&cell.shop, |s| s.p99.as_secs_f64())),
+            median(&cell.shop, |s| s.p50),
+            median(&cell.shop, |s| s.p99),
         )?;
     }
     text.push_str("\n| engine | start to first answer | peak memory |\n|---|--:|--:|\n");
@@ -65,7 +65,7 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
     goal("under 100 MiB resident".to_owned(), format!("{memory} MiB"), memory < 100)?;
     let start = most(|footprint| footprint.started_in.as_millis() as u64);
     goal("start to first answer under 300 ms".to_owned(), format!("{start} ms"), start < 300)?;
-    let failed: u64 = cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
+    let failed: f64 = cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
     writeln!(text, "\nRequests that failed in all runs: {failed}.")?;
     Ok(text)
 }
@@ -83,10 +83,6 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
 fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
-fn millis(seconds: f64) -> String {
-    format!("{:.1} ms", seconds * 1_000.0)
 }
 
 fn machine() -> String {

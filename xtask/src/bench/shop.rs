@@ -73,20 +73,20 @@ impl Shop {
                 .arg(format!("http://{}", self.address))
                 .args(["--", &argument]),
         )?;
-        let sample = Sample { cpu: self.cpu()?.saturating_sub(before), ..sample(&output)? };
-        if sample.failed > 0 {
+        let sample = Sample { cpu: self.cpu()? - before, ..sample(&output)? };
+        if sample.failed > 0.0 {
             println!("  {} of these failed", sample.failed);
         }
         Ok(sample)
     }
 
-    /// User and system time of the process so far.
-    fn cpu(&self) -> Result<Duration> {
+    /// Seconds of user and system time of the process so far.
+    fn cpu(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         // The unit on Linux is 10 ms.
-        Ok(Duration::from_millis(ticks * 10))
+        let ticks = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<f64>().ok());
+        Ok(ticks.sum::<f64>() / 100.0)
     }
 
     pub fn close(mut self) -> Result<Footprint> {
