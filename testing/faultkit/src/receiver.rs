@@ -95,16 +95,8 @@ impl Visit {
 }
 
 impl Server {
-    /// Starts on a free port of loopback.
-    pub async fn start<F, Fut>(serve: F) -> io::Result<Self>
-    where
-        F: Fn(Visit) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), serve).await
-    }
-
-    pub async fn start_at<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
+    /// Starts at an address. With port 0 the system chooses the port.
+    pub async fn start<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
     where
         F: Fn(Visit) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,

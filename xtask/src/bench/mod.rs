@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::install::{Install, Installer, program};
-use crate::postgres::{Durability, Postgres, Programs};
+use crate::postgres::{self, Postgres, Programs};
 use crate::process;
 use crate::provision::must_be_linux;
 use engine::Engine;
@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
     let wrk = tool("wrk", installer.as_ref())?;
     tool("python3", installer.as_ref())?;
     let programs = Programs::provide(installer.as_ref())?;
-    let postgres = Postgres::provide(programs.as_ref(), Durability::Real)?;
+    let postgres = Postgres::provide(programs.as_ref(), postgres::DURABLE)?;
     let (Some(postgres), Some(programs)) = (postgres, programs) else {
         bail!("Postgres is not installed. `cargo xtask bench --install` installs it")
     };
