@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::fault::Fault;
 use crate::port::Port;
-use crate::relay::{Counts, Relay, reset};
+use crate::relay::{Counts, Relay, resets_when_dropped};
 
 /// Passes connections on to a server, and breaks them on request.
 ///
@@ -134,7 +134,7 @@ async fn serve(
                 let Ok((client, _)) = accepted else { continue };
                 counts.accepted.fetch_add(1, Ordering::AcqRel);
                 if *fault.borrow() == Fault::Reset {
-                    reset(&client);
+                    resets_when_dropped(&client, true);
                     continue;
                 }
                 let upstream = *upstream.lock().unwrap_or_else(PoisonError::into_inner);

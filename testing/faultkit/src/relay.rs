@@ -38,26 +38,10 @@ pub(crate) struct Relay {
     age: u64,
 }
 
-/// Makes the close of this socket a reset.
-pub(crate) fn reset(socket: &TcpStream) {
+/// Chooses whether dropping this socket resets the connection, or ends it in order.
+pub(crate) fn resets_when_dropped(socket: &TcpStream, resets: bool) {
     // It fails on a connection that has ended already.
-    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
-}
-
-/// Both sockets. Dropping them resets them, unless both sides have ended in order.
-struct Pair {
-    client: TcpStream,
-    server: TcpStream,
-    in_order: bool,
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        if !self.in_order {
-            reset(&self.client);
-            reset(&self.server);
-        }
-    }
+    let _ = SockRef::from(socket).set_linger(resets.then_some(Duration::ZERO));
 }
 
 impl Relay {
@@ -66,23 +50,24 @@ impl Relay {
         Self { fault, counts, dying, age }
     }
 
-    pub(crate) async fn run(mut self, client: TcpStream, upstream: SocketAddr) {
+    /// Passes everything on between a client and a server. Unless both end in order, both are reset.
+    pub(crate) async fn run(mut self, mut client: TcpStream, upstream: SocketAddr) {
+        resets_when_dropped(&client, true);
         self.passable().await;
-        let Ok(server) = TcpStream::connect(upstream).await else {
-            reset(&client);
-            return;
-        };
+        let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+        resets_when_dropped(&server, true);
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let mut pair = Pair { client, server, in_order: false };
         let ended = {
-            let Pair { client, server, .. } = &mut pair;
             let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
             // Set when the client must not receive the answer to its commit.
             let committing = AtomicBool::new(false);
             let up = self.clone();
             tokio::try_join!(up.up(from_client, to_server, &committing), self.down(from_server, to_client, &committing))
         };
-        pair.in_order = ended.is_ok();
+        if ended.is_ok() {
+            resets_when_dropped(&client, false);
+            resets_when_dropped(&server, false);
+        }
     }
 
     /// Waits until the connection may pass anything on. Returns the fault of that time.
