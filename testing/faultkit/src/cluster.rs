@@ -43,7 +43,7 @@ impl PostgresServer {
 
     /// A server from a base backup and the archive of the log since then. Returns when it accepts writes.
     pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
-        let (account, directory) = must(home());
+        let (account, directory) = must(new_directory());
         let data = directory.path().join("data");
         must(output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data)));
         must(output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal"))));
@@ -66,7 +66,7 @@ impl PostgresServer {
 
     /// The same as [`Self::create`] with more settings, which take precedence. Fails if the server does not start.
     pub fn create_with(bin: &Path, more: &str) -> Result<Self> {
-        let (account, directory) = home()?;
+        let (account, directory) = new_directory()?;
         let data = directory.path().join("data");
         let mut initdb = account.command(bin.join("initdb"), directory.path());
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
@@ -76,7 +76,7 @@ impl PostgresServer {
 
     /// A copy that follows this server, and accepts only reads.
     pub fn standby(&self) -> Self {
-        let (account, directory) = must(home());
+        let (account, directory) = must(new_directory());
         let mut copy = account.command(self.bin.join("pg_basebackup"), directory.path());
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata"]);
         must(output(copy.arg(directory.path().join("data"))));
@@ -159,7 +159,7 @@ impl Drop for PostgresServer {
 }
 
 /// A directory that belongs to the account.
-fn home() -> Result<(Account, TempDir)> {
+fn new_directory() -> Result<(Account, TempDir)> {
     let account = Account::for_servers()?;
     let directory = tempfile::Builder::new().prefix("tuckshop-postgres-").tempdir()?;
     account.give(directory.path())?;

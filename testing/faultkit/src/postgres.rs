@@ -31,17 +31,17 @@ impl Messages {
 
 /// Reads what a client sends.
 #[derive(Default)]
-pub(crate) struct Questions {
+pub(crate) struct Requests {
     messages: Messages,
     /// What was sent since `BEGIN`; none outside of a transaction that may write.
     transaction: Option<Vec<u8>>,
 }
 
-impl Questions {
+impl Requests {
     /// The commits in the next bytes of a client, each as everything that its transaction sent before.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.messages.0.extend_from_slice(bytes);
-        let mut asked = Vec::new();
+        let mut commits = Vec::new();
         while let Some(message) = self.messages.next() {
             // A simple query ends with a zero.
             match message.strip_prefix(b"Q").and_then(|rest| rest[4..].strip_suffix(b"\0")) {
@@ -49,7 +49,7 @@ impl Questions {
                     let may_write = !query.windows(9).any(|window| window == b"READ ONLY");
                     self.transaction = may_write.then(Vec::new);
                 }
-                Some(b"COMMIT") => asked.extend(self.transaction.take()),
+                Some(b"COMMIT") => commits.extend(self.transaction.take()),
                 Some(b"ROLLBACK") => self.transaction = None,
                 _ => {
                     if let Some(sent) = &mut self.transaction {
@@ -59,7 +59,7 @@ impl Questions {
                 }
             }
         }
-        asked
+        commits
     }
 }
 
@@ -91,10 +91,10 @@ mod tests {
     fn commit_in_pieces_of_any_size_is_recognised() {
         let sent = [start(), query("BEGIN"), message(b'B', b"key-1"), query("COMMIT")].concat();
         for piece in [1, 2, 5, 7, sent.len()] {
-            let mut questions = Questions::default();
-            let asked: Vec<Vec<u8>> = sent.chunks(piece).flat_map(|piece| questions.read(piece)).collect();
-            assert_eq!(asked.len(), 1, "in pieces of {piece}");
-            assert!(names(&asked[0], "key-1") && names(&asked[0], "") && !names(&asked[0], "key-2"));
+            let mut requests = Requests::default();
+            let commits: Vec<Vec<u8>> = sent.chunks(piece).flat_map(|piece| requests.read(piece)).collect();
+            assert_eq!(commits.len(), 1, "in pieces of {piece}");
+            assert!(names(&commits[0], "key-1") && names(&commits[0], "") && !names(&commits[0], "key-2"));
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
             vec![query("BEGIN"), query("ROLLBACK"), query("COMMIT")],
             vec![query("BEGIN"), message(b'B', b"COMMIT"), query("SELECT 'COMMIT'")],
         ] {
-            assert!(Questions::default().read(&[start(), sent.concat()].concat()).is_empty());
+            assert!(Requests::default().read(&[start(), sent.concat()].concat()).is_empty());
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::fault::{Commit, Fault};
-use crate::postgres::{Messages, Questions, names};
+use crate::postgres::{Messages, Requests, names};
 
 /// What happened so far.
 #[derive(Default)]
@@ -80,19 +80,19 @@ impl Relay {
     }
 
     async fn up(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, committing: &AtomicBool) -> Result<()> {
-        let (mut buffer, mut questions) = (vec![0; 16 * 1024], Questions::default());
+        let (mut buffer, mut requests) = (vec![0; 16 * 1024], Requests::default());
         loop {
             let read = from.read(&mut buffer).await?;
             let fault = self.passable().await;
             if read == 0 {
                 return to.shutdown().await;
             }
-            let asked = questions.read(&buffer[..read]);
+            let commits = requests.read(&buffer[..read]);
             match &fault {
-                Fault::ResetBeforeCommit(commit) if self.is_due(commit, &asked) => {
+                Fault::ResetBeforeCommit(commit) if self.is_due(commit, &commits) => {
                     return self.fire(commit).await;
                 }
-                Fault::ResetAfterCommit(commit) if self.is_due(commit, &asked) => {
+                Fault::ResetAfterCommit(commit) if self.is_due(commit, &commits) => {
                     committing.store(true, Ordering::Release)
                 }
                 Fault::Latency(pause) => tokio::time::sleep(*pause).await,
@@ -153,8 +153,8 @@ impl Relay {
     }
 
     /// Whether the commit that the fault waits for is one of these, given by what their transactions sent.
-    fn is_due(&self, commit: &Commit, asked: &[Vec<u8>]) -> bool {
-        let fits = asked.iter().filter(|sent| names(sent, &commit.naming)).count() as u64;
+    fn is_due(&self, commit: &Commit, commits: &[Vec<u8>]) -> bool {
+        let fits = commits.iter().filter(|sent| names(sent, &commit.naming)).count() as u64;
         let before = self.counts.commits.fetch_add(fits, Ordering::AcqRel);
         (before + 1..=before + fits).contains(&commit.nth)
     }
