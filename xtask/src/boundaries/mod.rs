@@ -26,7 +26,10 @@ pub fn run() -> Result<()> {
         println!("{violation}");
     }
     if !violations.is_empty() {
-        bail!("{} violations", violations.len());
+        bail!(
+            "{} violations: correct each, or add an exception with its reason in xtask/src/boundaries",
+            violations.len()
+        );
     }
     Ok(())
 }
