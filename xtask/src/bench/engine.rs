@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{Flow, Sample, sample};
+use super::{Flow, sample};
 use crate::process;
 
 /// The size of the document of a checkout with one line, an address and two options.
@@ -36,8 +36,8 @@ impl Engine {
         })
     }
 
-    /// Runs the statements of a flow. `checkout` exists, for reads.
-    pub fn measure(&self, checkout: &str, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
+    /// Runs the statements of a flow, and returns how often each second. Reads are of `checkout`, which exists.
+    pub fn measure(&self, checkout: &str, flow: Flow, connections: usize, seconds: u64) -> Result<f64> {
         let script = process::root().join(format!("xtask/bench/{}.sql", flow.name()));
         let (document, id) = (format!("doc={}", "x".repeat(DOCUMENT)), format!("id={checkout}"));
         let Some(pgbench) = &self.pgbench else {
@@ -45,23 +45,13 @@ impl Engine {
             command.arg(process::root().join("xtask/bench/sqlite_engine.py")).arg(script);
             command.arg(self.directory.path().join(FILE));
             command.args([connections.to_string(), seconds.to_string(), document, id]);
-            return sample(&process::output(&mut command)?);
+            return Ok(sample(&process::output(&mut command)?)?.per_second);
         };
         let mut command = Command::new(pgbench);
         command.args(["-n", "-M", "prepared", "-D", &document, "-D", &id, "-T", &seconds.to_string()]);
         command.args(["-c", &connections.to_string(), "-j", &connections.min(2).to_string()]);
-        pgbench_sample(&process::output(command.arg("-f").arg(script).arg(&self.url))?)
+        let output = process::output(command.arg("-f").arg(script).arg(&self.url))?;
+        let rate = output.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        rate.context("pgbench printed no rate")
     }
-}
-
-fn pgbench_sample(output: &str) -> Result<Sample> {
-    let field = |name: &str| -> Option<f64> {
-        let line = output.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches([' ', '=', ':']).split_whitespace().next()?.parse().ok()
-    };
-    Ok(Sample {
-        per_second: field("tps").context("pgbench printed no rate")?,
-        p50: field("latency average").unwrap_or(0.0),
-        ..Sample::default()
-    })
 }

@@ -55,14 +55,13 @@ impl Flow {
     }
 }
 
-/// The result of one measurement.
-#[derive(Clone, Copy, Debug, Default)]
+/// The result of one measurement of the shop.
 pub struct Sample {
     pub per_second: f64,
     /// Milliseconds of a request: the median, and the 99th percentile.
     pub p50: f64,
     pub p99: f64,
-    /// Seconds of CPU time of the shop; zero for an engine.
+    /// Seconds of CPU time of the shop.
     pub cpu: f64,
     pub failed: f64,
 }
@@ -73,7 +72,8 @@ pub struct Cell {
     pub flow: Flow,
     pub connections: usize,
     pub shop: Vec<Sample>,
-    pub bare: Vec<Sample>,
+    /// Rates of the bare engine.
+    pub bare: Vec<f64>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -97,14 +97,14 @@ pub fn run(args: &Args) -> Result<()> {
             for cell in &mut table {
                 let ours = shop.measure(&wrk, cell.flow, cell.connections, args.seconds)?;
                 let bare = engine.measure(&shop.checkout, cell.flow, cell.connections, args.seconds)?;
-                let (flow, rates) = (cell.flow.name(), [ours.per_second, bare.per_second]);
-                println!("{name} {flow} {}: {:.0}/s, bare {:.0}/s", cell.connections, rates[0], rates[1]);
+                let (flow, rate) = (cell.flow.name(), ours.per_second);
+                println!("{name} {flow} {}: {rate:.0}/s, bare {bare:.0}/s", cell.connections);
                 cell.shop.push(ours);
                 cell.bare.push(bare);
             }
         }
         cells.append(&mut table);
-        shops.push((name, shop.close()?));
+        shops.push((name, shop.footprint()?));
     }
     let text = report::markdown(&cells, &shops, args, &postgres.version)?;
     if args.print {
@@ -119,14 +119,10 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// A program in PATH, installed if that is permitted.
 fn tool(name: &str, installer: Option<&Installer>) -> Result<PathBuf> {
-    if let Some(found) = program(name) {
-        return Ok(found);
+    if let (None, Some(installer)) = (program(name), installer) {
+        installer.apt(name)?;
     }
-    let Some(installer) = installer else {
-        bail!("{name} is not installed. `cargo xtask bench --install` installs it");
-    };
-    installer.apt(name)?;
-    program(name).with_context(|| format!("{name} is missing, and cannot be installed here"))
+    program(name).with_context(|| format!("{name} is not installed. `cargo xtask bench --install` installs it as root"))
 }
 
 /// Parses the line `RESULT done=.. failed=.. seconds=..` that every load generator prints.

@@ -34,7 +34,7 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
     );
     text.push_str("| engine | flow | connections | shop /s | bare /s | ratio | p50 | p99 | CPU s per 1000 |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n");
     for cell in cells {
-        let (shop, bare) = (median(&cell.shop, |s| s.per_second), median(&cell.bare, |s| s.per_second));
+        let (shop, bare) = (median(&cell.shop, |s| s.per_second), middle(cell.bare.clone()));
         let cpu = median(&cell.shop, |s| s.cpu / (s.per_second * args.seconds as f64).max(1.0) * 1000.0);
         writeln!(
             text,
@@ -77,7 +77,7 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
 /// The median of the ratios of runs that followed each other.
 fn ratio(cell: &Cell) -> f64 {
     let pairs = cell.shop.iter().zip(&cell.bare);
-    middle(pairs.map(|(shop, bare)| shop.per_second / bare.per_second.max(0.001)).collect())
+    middle(pairs.map(|(shop, bare)| shop.per_second / bare.max(0.001)).collect())
 }
 
 fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
