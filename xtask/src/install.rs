@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::account::is_root;
 use crate::process;
-use crate::python::Python;
 
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub struct Install {
@@ -47,15 +46,10 @@ impl Installer {
         Ok(true)
     }
 
-    /// Runs a pip command with a Python; `to` is the option that names the directory, and the directory.
-    pub fn pip(&self, python: &Python, command: &[&str], what: &[&str], to: Option<(&str, &Path)>) -> Result<()> {
-        println!("xtask: downloading {} with pip", what.join(", "));
-        let mut pip = python.command();
-        pip.args(["-m", "pip"]).args(command).arg("--quiet").args(what);
-        if let Some((option, directory)) = to {
-            pip.arg(option).arg(directory);
-        }
-        process::output(&mut pip).map(drop)
+    /// Runs a pip command that downloads packages.
+    pub fn pip(&self, python: &Path, command: &[&str]) -> Result<()> {
+        println!("xtask: pip {}", command.join(" "));
+        process::output(Command::new(python).args(["-m", "pip", "--quiet"]).args(command)).map(drop)
     }
 }
 

@@ -48,14 +48,13 @@ pub fn run(args: &Args) -> Result<()> {
     let provision = Provision::new(&args.options)?;
     let mut tests = args.command();
     tests.env(faults::EXTENT, faults::QUICK);
-    let (outcome, mut summary) = provision.run(&mut tests)?;
-    summary.checked("Faults", "quick; `cargo xtask faults` runs all of them".to_owned());
-    if !args.is_everything() {
-        summary.is_of_a_part(&format!("the tests that {} leaves out", process::shown(&tests)));
-    }
-    summary.print();
-    outcome?;
-    summary.everything_was_used()
+    let left_out = format!("the tests that {} leaves out", process::shown(&tests));
+    provision.run(&mut tests, |summary| {
+        summary.checked("Faults", "quick; `cargo xtask faults` runs all of them".to_owned());
+        if !args.is_everything() {
+            summary.is_of_a_part(left_out);
+        }
+    })
 }
 
 #[cfg(test)]

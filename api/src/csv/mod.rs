@@ -66,7 +66,7 @@ impl Positions {
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
             ImportRefusal::StockBelowHeld { row, held } => {
-                let message = format!("must be at least {held}: that many are held for open checkouts");
+                let message = format!("must be at least {held}: that many are held for checkouts in progress");
                 (rows::INVENTORY.file, self.stock.get(*row), "quantity", message)
             }
             ImportRefusal::SameRate { row, id } => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::boundaries::code;
+use crate::code;
 use crate::sources::Source;
 
 const CODE_MAP: &str = "docs/ARCHITECTURE.md";
@@ -37,11 +37,10 @@ fn module(path: &str) -> Option<String> {
 
 fn error_codes(source: &Source) -> BTreeSet<String> {
     let makers = MAKERS.map(|maker| code::pattern(&format!("{maker}(")));
-    let tokens = source.tokens_or_none();
     let mut codes = BTreeSet::new();
-    for (at, token) in tokens.iter().enumerate() {
-        if !token.is_test && makers.iter().any(|maker| code::begin_with(&tokens[at..], maker)) {
-            let literals = tokens[at..].iter().take_while(|token| token.text != ";");
+    for (at, token) in source.tokens.iter().enumerate() {
+        if !token.is_test && makers.iter().any(|maker| code::begin_with(&source.tokens[at..], maker)) {
+            let literals = source.tokens[at..].iter().take_while(|token| token.text != ";");
             codes.extend(literals.filter_map(|token| error_code(&token.text)).take(1));
         }
     }
