@@ -1,6 +1,6 @@
 //! The two ways an operation fails: a business rule refuses it, or the machinery fails.
 //!
-//! A [`Refusal`] is an answer for the caller, and each module defines its own. A [`Fault`] is a technical failure: a
+//! A [`Refusal`] is an answer for the caller; each module defines its refusals. A [`Fault`] is a technical failure: a
 //! database that is down, a deadline that passed, a bug. [`Failure`] holds either of them and is the error type of most
 //! ports.
 

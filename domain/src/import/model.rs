@@ -6,7 +6,7 @@ use crate::fulfillment::{FreeShipping, ShippingRate};
 use crate::money::Currency;
 use crate::promotion::Discount;
 
-/// The rows of one import. Each row is already checked on its own.
+/// The rows of one import. Each row was checked separately before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The currency of each price in the batch.
