@@ -150,7 +150,7 @@ fn bounded_retry_after(asked: Option<Duration>) -> Duration {
 /// A wait of about this many seconds. The jitter is derived from the message id and the attempt, so it differs between
 /// messages and is the same for each call.
 fn with_jitter(seconds: u64, message: &OutboxMessage) -> Duration {
-    let mixed = fnv1a(message.id.as_str().bytes().chain(message.attempts.to_le_bytes()));
-    let percent = 100 - JITTER_PERCENT + (mixed >> 16) % (2 * JITTER_PERCENT + 1);
+    let hash = fnv1a(message.id.as_str().bytes().chain(message.attempts.to_le_bytes()));
+    let percent = 100 - JITTER_PERCENT + hash % (2 * JITTER_PERCENT + 1);
     Duration::from_millis(seconds * 1_000 * percent / 100)
 }

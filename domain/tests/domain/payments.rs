@@ -104,7 +104,7 @@ async fn refund_is_requested_until_it_has_ended() {
         (Pending, Err(FaultKind::Unavailable), "record Pending 60"),
     ] {
         let about = format!("{state:?} {answer:?}");
-        let script = Script { refunds: vec![refund(state, hours(22))], refund: Some(answer), ..Script::default() };
+        let script = Script { refunds: vec![refund(state, hours(23))], refund: Some(answer), ..Script::default() };
         let (progress, calls) = pass(REFUND, script).await;
         assert_eq!((progress, calls), (Progress::Done(1), vec!["refund".to_owned(), expected.to_owned()]), "{about}");
     }
