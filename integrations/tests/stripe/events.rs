@@ -34,7 +34,7 @@ async fn an_event_is_believed_by_its_signature_and_known_by_its_id() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let place = Place::new();
     let secrets = vec!["whsec_new".to_owned(), "whsec_old".to_owned()];
-    let webhooks = Webhooks { most_copies: 3, seed: 7, secrets, ..Webhooks::to(server.url(), "") };
+    let webhooks = Webhooks { copies: 3, seed: 7, secrets, ..Webhooks::to(server.url(), "") };
     place.sim.send_webhooks(Some(webhooks));
     let opened = place.opened().await;
     place.confirm(&opened, "pm_card_visa").await.expect("an answer");
