@@ -325,7 +325,7 @@ pub fn ledger_path(config: &Config) -> PathBuf {
 
 /// The way to the network.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
-    let mut outbound = OutboundConfig::new(settings::given_policy(config));
+    let mut outbound = OutboundConfig::new(settings::untrusted_policy(config));
     // A message that may be sent has a place. A pass without one would claim the next message and not send it either.
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
     outbound.bulkheads.concurrent = outbound.bulkheads.concurrent.max(at_once);

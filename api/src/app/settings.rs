@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::payment::{HandlerId, PaymentHandler};
 use domain::secret::Secret;
 use integrations::email::{self, EmailConfig, EmailCredentials, EmailSender, EmailTls};
-use integrations::outbound::GivenPolicy;
+use integrations::outbound::UntrustedPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
 use persistence::DatabaseUrl;
@@ -96,10 +96,10 @@ fn mistake(variable: &str, error: impl ToString) -> Mistake {
 }
 
 /// Which destinations others may name. Those on this machine in development only.
-pub(super) fn given_policy(config: &Config) -> GivenPolicy {
+pub(super) fn untrusted_policy(config: &Config) -> UntrustedPolicy {
     match config.mode {
-        Mode::Development => GivenPolicy::DevelopmentLoopback,
-        Mode::Production => GivenPolicy::Public,
+        Mode::Development => UntrustedPolicy::DevelopmentLoopback,
+        Mode::Production => UntrustedPolicy::Public,
     }
 }
 

@@ -1,18 +1,18 @@
-//! What each token makes the mock payment handler do.
+//! The behaviour that each token selects.
 
 use domain::secret::Secret;
 
-/// How a confirmation goes.
+/// What a confirmation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behaviour {
     Charge,
-    /// Charges at once; only the answer is late.
+    /// Charges at once, and responds late.
     ChargeAndAnswerLate,
-    /// Charges, and answers as if it had crashed.
+    /// Charges, and responds with an error.
     ChargeAndFail,
-    /// Refuses, with a reason fit for the buyer.
+    /// Declines, with a reason for the buyer.
     Decline(&'static str),
-    /// Neither charges nor answers.
+    /// Does not charge and does not respond.
     Hang,
 }
 

@@ -1,64 +1,60 @@
-//! Which addresses are the public internet.
+//! Which addresses are on the public internet.
 //!
-//! From the IANA special-purpose address registries (RFC 6890 and its updates). For IPv6 the rule is positive: only
-//! global unicast space, `2000::/3`, is public at all. That one line refuses loopback, link-local, unique local, the
-//! old site-local `fec0::/10`, multicast and every notation that hides an IPv4 address (`::/96`, `::ffff:0:0/96`,
-//! `64:ff9b::/96`, `64:ff9b:1::/48`), also those not invented yet.
+//! From the IANA special-purpose address registries (RFC 6890 and its updates). For IPv6 only global unicast space,
+//! `2000::/3`, is public at all. That rule refuses loopback, link-local, unique local, the former site-local
+//! `fec0::/10`, multicast, and every notation that contains an IPv4 address (`::/96`, `::ffff:0:0/96`, `64:ff9b::/96`,
+//! `64:ff9b:1::/48`), including future ones.
 //!
-//! A table of our own rather than the `http-acl` crate: that one lets multicast and `fec0::/10` pass and reaches its
-//! ranges only through a builder of access lists. Our tests ask it for a second opinion.
+//! The `http-acl` crate is not used: it allows multicast and `fec0::/10`. The tests compare the two.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-const NOT_PUBLIC_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network; 0.0.0.0 reaches the host itself
-    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private, RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT, RFC 6598
-    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
-    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's platform endpoint: public by its number only
-    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, where clouds keep their metadata
-    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),     // IETF protocol assignments
-    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays, withdrawn by RFC 7526
-    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private, RFC 1918
-    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks, RFC 2544
-    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
-    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
-    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast
-    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, and broadcast at its end
+use ipnet::{Ipv4Net, Ipv6Net};
+
+const NOT_PUBLIC_V4: &[Ipv4Net] = &[
+    v4([0, 0, 0, 0], 8),        // this network; 0.0.0.0 reaches the host itself
+    v4([10, 0, 0, 0], 8),       // private, RFC 1918
+    v4([100, 64, 0, 0], 10),    // carrier-grade NAT, RFC 6598
+    v4([127, 0, 0, 0], 8),      // loopback
+    v4([168, 63, 129, 16], 32), // Azure's platform endpoint, which looks public
+    v4([169, 254, 0, 0], 16),   // link-local, with the metadata services of clouds
+    v4([172, 16, 0, 0], 12),    // private, RFC 1918
+    v4([192, 0, 0, 0], 24),     // IETF protocol assignments
+    v4([192, 0, 2, 0], 24),     // documentation
+    v4([192, 88, 99, 0], 24),   // 6to4 relays, withdrawn by RFC 7526
+    v4([192, 168, 0, 0], 16),   // private, RFC 1918
+    v4([198, 18, 0, 0], 15),    // benchmarks, RFC 2544
+    v4([198, 51, 100, 0], 24),  // documentation
+    v4([203, 0, 113, 0], 24),   // documentation
+    v4([224, 0, 0, 0], 4),      // multicast
+    v4([240, 0, 0, 0], 4),      // reserved, with broadcast at its end
 ];
 
-const GLOBAL_UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0], 3);
 
-const NOT_PUBLIC_V6: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // IETF protocol assignments, Teredo among them
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4, which embeds an IPv4 address
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
+const NOT_PUBLIC_V6: &[Ipv6Net] = &[
+    v6([0x2001, 0], 23),     // IETF protocol assignments, with Teredo
+    v6([0x2001, 0xdb8], 32), // documentation
+    v6([0x2002, 0], 16),     // 6to4, which contains an IPv4 address
+    v6([0x3fff, 0], 20),     // documentation, RFC 9637
 ];
 
-/// Whether a destination named by others may be at this address.
-pub fn is_public(address: IpAddr) -> bool {
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
+}
+
+/// Whether an untrusted destination may be at this address.
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|range| v4_within(address, *range)),
+        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|network| network.contains(&address)),
         IpAddr::V6(address) => {
-            v6_within(address, GLOBAL_UNICAST_V6) && !NOT_PUBLIC_V6.iter().any(|range| v6_within(address, *range))
+            GLOBAL_UNICAST_V6.contains(&address) && !NOT_PUBLIC_V6.iter().any(|network| network.contains(&address))
         }
     }
-}
-
-/// `127.0.0.0/8` or `::1`. The mapped `::ffff:127.0.0.1` is not: nobody writes it in good faith.
-pub fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
-}
-
-fn v4_within(address: Ipv4Addr, (network, prefix): (Ipv4Addr, u32)) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (32 - prefix) == 0
-}
-
-fn v6_within(address: Ipv6Addr, (network, prefix): (Ipv6Addr, u32)) -> bool {
-    (address.to_bits() ^ network.to_bits()) >> (128 - prefix) == 0
 }
 
 #[cfg(test)]
@@ -72,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_address_of_every_range_is_refused_and_its_neighbours_are_not() {
+    fn first_and_last_address_of_every_range_is_refused_and_neighbours_are_not() {
         for (first, last, before, after) in [
             ("0.0.0.0", "0.255.255.255", None, Some("1.0.0.0")),
             ("10.0.0.0", "10.255.255.255", Some("9.255.255.255"), Some("11.0.0.0")),
@@ -105,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_notation_that_hides_an_ipv4_address_is_refused() {
+    fn notation_that_contains_an_ipv4_address_is_refused() {
         for text in [
             "::ffff:127.0.0.1",
             "::ffff:8.8.8.8",
@@ -136,16 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn whatever_an_independent_table_refuses_is_refused() {
+    fn addresses_refused_by_an_independent_table_are_refused() {
         let other = HttpAcl::builder().ip_acl_default(true).build();
         let mut refused = 0;
         let mut agrees = |address: IpAddr| {
             if other.is_ip_allowed(&address).is_denied() {
                 refused += 1;
-                assert!(!is_public(address), "{address} is public here, and not there");
+                assert!(!is_public(address), "{address} is public only here");
             }
         };
-        // Every /16 at both ends, which meets each of the registry's large ranges; the small ones are tabled above.
+        // Both ends of every /16, which reaches the large ranges of the registry. The table above has the small ones.
         for high in 0..=u32::from(u16::MAX) {
             agrees(Ipv4Addr::from_bits(high << 16).into());
             agrees(Ipv4Addr::from_bits(high << 16 | 0xffff).into());
@@ -153,6 +149,6 @@ mod tests {
             agrees(Ipv6Addr::from_bits(u128::from(high) << 112 | u128::MAX >> 16).into());
             agrees(Ipv6Addr::from_bits(0x2001 << 112 | u128::from(high) << 96).into());
         }
-        assert!(refused > 1000, "the other table refuses {refused}: it was not asked");
+        assert!(refused > 1000, "the other table refuses only {refused}");
     }
 }

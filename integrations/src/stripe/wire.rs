@@ -1,4 +1,4 @@
-//! Stripe's shapes, as much of them as the shop reads, and what they mean to it. Unknown fields are ignored.
+//! The parts of Stripe's objects that the shop reads, and their meaning. Unknown fields are ignored.
 
 use domain::payment::{Decline, GatewayState, RefundState};
 use serde::Deserialize;
@@ -45,25 +45,25 @@ pub(super) struct Refusal {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub code: Option<String>,
-    /// What the bank says, of a card.
+    /// The reason of the bank, for a card.
     pub decline_code: Option<String>,
     pub message: Option<String>,
-    /// The parameter at fault.
+    /// The parameter that is wrong.
     pub param: Option<String>,
     pub payment_intent: Option<Box<Intent>>,
 }
 
-/// Of what the buyer is told.
-const LONGEST_MESSAGE: usize = 200;
-/// Of what the log is told.
-const LONGEST_WORD: usize = 64;
+/// Of the text for the buyer, in characters.
+const MAX_MESSAGE: usize = 200;
+/// Of a word for the log, in bytes.
+const MAX_WORD: usize = 64;
 
 impl Refusal {
-    /// What the buyer may read: the `message` of a card error is written for that, codes and other messages are not.
+    /// The text for the buyer. Only the `message` of a card error is written for buyers.
     pub fn for_the_buyer(&self) -> String {
         let is_for_the_buyer = self.kind.as_deref() == Some("card_error");
         let text = self.message.as_deref().filter(|_| is_for_the_buyer).unwrap_or_default();
-        let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST_MESSAGE).collect();
+        let text: String = text.chars().filter(|character| !character.is_control()).take(MAX_MESSAGE).collect();
         match self.code.as_deref() {
             _ if !text.trim().is_empty() => text,
             Some("amount_too_small") => "The amount is too small to be paid this way.".to_owned(),
@@ -72,23 +72,23 @@ impl Refusal {
         }
     }
 
-    /// The amount cannot be paid this way. Any other refusal of a new payment is the shop's own mistake.
-    pub fn is_about_the_amount(&self) -> bool {
+    /// The amount cannot be paid this way. Any other refusal of a new payment is a bug of the shop.
+    pub fn is_about_amount(&self) -> bool {
         matches!(self.code.as_deref(), Some("amount_too_small" | "amount_too_large"))
     }
 
-    /// The payment cannot be made with what the buyer gave, and was not.
-    pub fn is_of_the_instrument(&self) -> bool {
+    /// The payment instrument was refused, and not charged.
+    pub fn is_about_instrument(&self) -> bool {
         self.kind.as_deref() == Some("card_error") || self.param.as_deref() == Some("payment_method")
     }
 
-    /// What the log is told: the words of Stripe's own vocabulary, and never a text that it wrote for this request.
+    /// The text for the log: words of Stripe's vocabulary, and never free text.
     pub fn for_the_log(&self) -> String {
         let named =
             [("type", &self.kind), ("code", &self.code), ("decline_code", &self.decline_code), ("param", &self.param)];
-        let said = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let said: Vec<_> = said.map(|(name, value)| format!("{name} {}", word(value))).collect();
-        if said.is_empty() { "no reason".to_owned() } else { said.join(", ") }
+        let present = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let words: Vec<_> = present.map(|(name, value)| format!("{name} {}", word(value))).collect();
+        if words.is_empty() { "no reason".to_owned() } else { words.join(", ") }
     }
 
     pub fn decline(&self) -> Decline {
@@ -96,15 +96,14 @@ impl Refusal {
     }
 }
 
-/// Such as `card_declined`, `payment_method` or `metadata[order]`. Anything else is not repeated.
+/// Returns words such as `card_declined`, `payment_method` or `metadata[order]`. Other text is replaced.
 fn word(value: &str) -> &str {
-    let is_of_word = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"_.[]".contains(&letter);
-    if (1..=LONGEST_WORD).contains(&value.len()) && value.bytes().all(is_of_word) { value } else { "(not a word)" }
+    let is_of_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.[]".contains(&byte);
+    if (1..=MAX_WORD).contains(&value.len()) && value.bytes().all(is_of_word) { value } else { "(not a word)" }
 }
 
 impl Intent {
-    /// `None` while the bank decides, and for a status that this version of the shop does not know: neither is an end,
-    /// and neither may be treated as one.
+    /// `None` while the bank decides, and for a status that this version of the shop does not know. Neither is final.
     pub fn state(&self) -> Option<GatewayState> {
         Some(match (self.status.as_str(), &self.last_payment_error) {
             ("requires_payment_method", Some(error)) => GatewayState::Declined(error.decline()),
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_has_one_meaning() {
+    fn each_status_has_one_state() {
         for (status, expected) in [
             ("requires_payment_method", Some(GatewayState::Opened)),
             ("requires_confirmation", Some(GatewayState::Opened)),
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_buyer_reads_is_short_and_never_a_code() {
+    fn text_for_the_buyer_is_short_and_never_a_code() {
         let refusal = |message: Option<&str>| Refusal {
             kind: Some("card_error".to_owned()),
             code: Some("card_declined".to_owned()),
@@ -174,11 +173,11 @@ mod tests {
         assert_eq!(refusal(None).for_the_buyer(), "The payment was declined.");
         assert_eq!(refusal(Some("\r\n")).for_the_buyer(), "The payment was declined.");
         assert_eq!(refusal(Some("Your card\nwas declined.")).for_the_buyer(), "Your cardwas declined.");
-        assert_eq!(refusal(Some(&"é".repeat(500))).for_the_buyer().chars().count(), LONGEST_MESSAGE);
+        assert_eq!(refusal(Some(&"é".repeat(500))).for_the_buyer().chars().count(), MAX_MESSAGE);
     }
 
     #[test]
-    fn log_is_told_codes_and_never_a_free_text() {
+    fn text_for_the_log_has_codes_and_no_free_text() {
         for (body, expected) in [
             ("{}", "no reason"),
             (
@@ -197,7 +196,7 @@ mod tests {
             let refusal: Refusal = serde_json::from_str(body).expect("a refusal");
             assert_eq!(refusal.for_the_log(), expected, "{body}");
         }
-        let long = Refusal { code: Some("x".repeat(LONGEST_WORD + 1)), ..serde_json::from_str("{}").expect("empty") };
+        let long = Refusal { code: Some("x".repeat(MAX_WORD + 1)), ..serde_json::from_str("{}").expect("empty") };
         assert_eq!(long.for_the_log(), "code (not a word)");
     }
 }

@@ -1,4 +1,4 @@
-//! What a receiver's answer means. Pure.
+//! The meaning of a receiver's response. Pure.
 
 use std::time::Duration;
 
@@ -13,16 +13,15 @@ pub(super) fn outcome(reply: &Reply, now: Timestamp) -> Result<Receipt, SendErro
     if reply.is_success() {
         return Ok(Receipt::Accepted);
     }
-    let what = if reply.is_redirect() { "redirect" } else { "answered" };
+    let kind = if reply.is_redirect() { "redirect" } else { "answered" };
     let finality = match reply.status {
         GONE => Finality::Gone,
         _ => Finality::Again { after: reply.retry_after().or_else(|| until(reply.header("retry-after")?, now)) },
     };
-    Err(SendError { reason: format!("{what} {}", reply.status), finality })
+    Err(SendError { reason: format!("{kind} {}", reply.status), finality })
 }
 
-/// The form of a date, in each of its three spellings (RFC 9110, section 5.6.7). One that has passed asks for no
-/// patience.
+/// `Retry-After` in the form of a date, in its three formats (RFC 9110, section 5.6.7). Zero if the date has passed.
 fn until(date: &str, now: Timestamp) -> Option<Duration> {
     let date: Timestamp = httpdate::parse_http_date(date.trim()).ok()?.into();
     let seconds = (date - now).whole_seconds().max(0);
@@ -38,7 +37,7 @@ mod tests {
     const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 
     #[test]
-    fn patience_may_be_asked_for_until_a_date() {
+    fn retry_after_may_be_a_date() {
         for (date, seconds) in [
             ("Wed, 08 Apr 2026 12:02:00 GMT", Some(120)),
             (" Wed, 08 Apr 2026 12:00:00 GMT ", Some(0)),
