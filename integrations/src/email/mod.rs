@@ -64,9 +64,9 @@ pub enum EmailConfigError {
     From,
     #[error("not a host: a name or an address, without scheme or port")]
     Host,
-    #[error("mail goes without TLS to localhost, 127.0.0.1 and ::1 only")]
+    #[error("mail without TLS is allowed only to localhost, 127.0.0.1 and ::1")]
     Unprotected,
-    #[error("a password would go over a connection without TLS")]
+    #[error("a password would be sent without TLS")]
     UnprotectedPassword,
     #[error("not certificates in PEM")]
     Roots,

@@ -60,7 +60,7 @@ impl Relay {
     pub(super) async fn send(&self, ctx: &RequestContext, email: &Composed) -> Result<(), SendError> {
         let reported = |(stage, error): (Stage, SessionError)| {
             if stage.needs_operator(&error) {
-                error!(ctx.log(), "the mail relay refuses the shop itself: see its configuration";
+                error!(ctx.log(), "mail relay refused the shop: check the mail settings";
                     "op" => "mail.send", "host" => &self.host, "error_code" => "mail_relay_refuses",
                     "stage" => stage.as_str(), "status" => error.status());
             }

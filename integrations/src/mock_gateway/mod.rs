@@ -273,7 +273,7 @@ async fn call(
     match &answer {
         Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
             "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),
-        Err(fault) => debug!(ctx.log(), "gateway gave no answer"; "op" => operation,
+        Err(fault) => debug!(ctx.log(), "gateway did not respond"; "op" => operation,
             "fault" => fault.kind().as_str(), "elapsed_us" => watch.elapsed_us()),
     }
     answer

@@ -48,11 +48,11 @@ impl KeyStore for FixedKeys {
 
     /// Fails: keys are added in the configuration.
     fn add(&self, _: &RequestContext, _: SigningKey, _: usize) -> PortFuture<bool, Fault> {
-        Box::pin(async { Err(Fault::internal("signing.add", "the keys are configured, and are replaced there")) })
+        Box::pin(async { Err(Fault::internal("signing.add", "configured keys are replaced in the configuration")) })
     }
 
     /// Fails: keys are removed in the configuration.
     fn revoke(&self, _: &RequestContext, _: String, _: Timestamp) -> PortFuture<bool, Fault> {
-        Box::pin(async { Err(Fault::internal("signing.revoke", "the keys are configured, and are withdrawn there")) })
+        Box::pin(async { Err(Fault::internal("signing.revoke", "configured keys are removed from the configuration")) })
     }
 }

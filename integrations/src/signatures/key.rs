@@ -24,11 +24,11 @@ pub enum KeyError {
     NotPem,
     #[error("not a private key on the curve P-256")]
     NotP256,
-    #[error("what is to be signed contains a character that a header cannot carry")]
+    #[error("the signed text contains a character that a header cannot contain")]
     Unprintable,
     #[error("no key given")]
     Missing,
-    #[error("the same key is given twice: take one of them out")]
+    #[error("the same key is configured twice: remove one of them")]
     Twice,
     #[error("the cryptographic library failed")]
     Library,

@@ -123,7 +123,7 @@ impl Signer {
                 Ok(keys)
             }
             (Err(fault), Some(known)) if known.is_known_at(self.clock.now(), CACHED_AT_MOST) => {
-                warn!(ctx.log(), "signing keys not read: those known are used"; "op" => operation,
+                warn!(ctx.log(), "signing keys could not be read: the cached keys are used"; "op" => operation,
                     "error_code" => fault.kind().as_str(), "error" => fault.chain());
                 Ok(known)
             }

@@ -59,13 +59,13 @@ impl Operation {
         let before_the_key = |kind| if reply.in_doubt { self.unclear() } else { Fault::new(kind, self.name) };
         match (reply.status, refusal) {
             (400, Some(refusal)) if refusal.kind.as_deref() == Some("idempotency_error") => {
-                error!(ctx.log(), "gateway knows the key for another request"; "op" => self.name,
+                error!(ctx.log(), "gateway used the idempotency key for another request"; "op" => self.name,
                     "error_code" => "payment.key_mismatch", "error" => &detail);
                 Err(caused(Fault::new(FaultKind::Internal, self.name)))
             }
             (400 | 402 | 404, Some(refusal)) => Ok(Answer::Refused(Refused { status: reply.status, refusal })),
             (401 | 403, _) => {
-                error!(ctx.log(), "gateway refuses the shop's key"; "op" => self.name,
+                error!(ctx.log(), "gateway refused the API key"; "op" => self.name,
                     "error_code" => "payment.key_refused", "status" => reply.status);
                 Err(caused(before_the_key(FaultKind::Internal)))
             }
