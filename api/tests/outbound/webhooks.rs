@@ -98,9 +98,9 @@ async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Plac
     let profile = server.get("/.well-known/ucp").await.body(200);
     assert!(profile["ucp"]["capabilities"]["dev.ucp.shopping.order"].is_array(), "it is advertised");
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&told, &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&told, &profile["signing_keys"]), Value::Null);
     let forged = told.changed("sample", "bundle");
-    assert!(judge.on_webhook(&forged, &profile["signing_keys"]).is_string());
+    assert!(judge.verify_webhook(&forged, &profile["signing_keys"]).is_string());
 }
 
 /// WH2. The first answer is 500: soon told again, the same in everything but the signature.
@@ -122,7 +122,7 @@ async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Pla
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (2, 1), "the profile was remembered");
     let profile = server.get("/.well-known/ucp").await.body(200);
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&told[1], &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&told[1], &profile["signing_keys"]), Value::Null);
 }
 
 /// WH2. The last try of the schedule fails like the others: a dead letter. The days before it are not waited for.
@@ -265,7 +265,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
     let retried = tuckshop_at(&place, &["deliveries", "retry", "--destination", &destination], &[]);
     assert_eq!(
         (retried.code, retried.out.as_str()),
-        (0, "2 to be tried again, at the next poll of a running server."),
+        (0, "2 to be retried, at the next poll of a running server."),
         "{}",
         retried.err
     );
@@ -352,7 +352,7 @@ async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) 
     assert_eq!(receiver.profiles_served(), 0);
 
     let removed = tuckshop_at(&place, &["platforms", "remove", &name], &[]);
-    assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is not pinned any more").as_str()));
+    assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is no longer pinned").as_str()));
     let _ = bought(&platform).await;
     all_but_the_last_are_delivered(&place).await;
     assert_eq!(receiver.arrivals().len(), 2);
