@@ -98,14 +98,6 @@ impl Payments {
     }
 }
 
-/// What to do about a call, decided while no other process can write.
-pub(super) enum Decision {
-    /// Nothing changes; returns the last entry of the payment.
-    Replay(LedgerEntry),
-    /// Writes and returns this entry.
-    Append(LedgerEntry),
-}
-
 /// The ledger of one gateway. Several gateways, in this process or in others, may share one file.
 pub struct Ledger {
     file: File,
@@ -134,37 +126,24 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Reads new lines, decides, and writes the decision, atomically for all processes that share the file. Returns the
-    /// entry of the decision.
+    /// Reads new lines, decides, and appends the entry of the decision, if any. This is atomic for all processes that share
+    /// the file. Returns the result of the decision.
     ///
     /// # Errors
     /// `Unavailable` if nothing was written, `OutcomeUnknown` if something may have been written.
-    pub(super) fn update(
+    pub(super) fn update<T>(
         &mut self,
         operation: &'static str,
-        decide: impl FnOnce(&Payments) -> Result<Decision, Fault>,
-    ) -> Result<LedgerEntry, Fault> {
+        decide: impl FnOnce(&Payments) -> Result<(T, Option<LedgerEntry>), Fault>,
+    ) -> Result<T, Fault> {
         let fault = |kind| move |error: io::Error| Fault::new(kind, operation).caused_by(error);
         let updated = self.locked(|ledger| {
             ledger.catch_up().map_err(fault(FaultKind::Unavailable))?;
-            match decide(&ledger.payments)? {
-                Decision::Replay(entry) => Ok(entry),
-                Decision::Append(entry) => {
-                    ledger.append(&entry).map_err(fault(FaultKind::OutcomeUnknown))?;
-                    Ok(entry)
-                }
-            }
+            let (result, entry) = decide(&ledger.payments)?;
+            entry.map_or(Ok(()), |entry| ledger.append(entry)).map_err(fault(FaultKind::OutcomeUnknown))?;
+            Ok(result)
         });
         updated.map_err(fault(FaultKind::Unavailable))?
-    }
-
-    /// The reference of the payment that was opened with this key, in any process.
-    pub(super) fn find(&mut self, operation: &'static str, key: &str) -> Result<Option<String>, Fault> {
-        let found = self.locked(|ledger| {
-            ledger.catch_up()?;
-            Ok(ledger.payments.opened_with(key).map(|entry| entry.reference.clone()))
-        });
-        found.and_then(|found| found).map_err(|error| Fault::new(FaultKind::Unavailable, operation).caused_by(error))
     }
 
     /// Runs `work` with the file locked. The outer error means that it did not run.
@@ -197,12 +176,12 @@ impl Ledger {
         Ok(())
     }
 
-    fn append(&mut self, entry: &LedgerEntry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
+    fn append(&mut self, entry: LedgerEntry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.read_to += line.len() as u64;
-        self.payments.apply(entry.clone());
+        self.payments.apply(entry);
         Ok(())
     }
 }

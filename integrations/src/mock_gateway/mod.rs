@@ -15,10 +15,9 @@
 //! | `charge_then_fail_token` | yes     | like a 500: a fault of kind `OutcomeUnknown`       |
 //! | any other                | no      | declined                                           |
 //!
-//! `tokens.rs` implements this table, and `ledger.rs` the file that stores the payments.
+//! `ledger.rs` is the file that stores the payments.
 
 mod ledger;
-mod tokens;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,9 +35,8 @@ use domain::payment::{
 use slog::{Logger, debug};
 use uuid::Uuid;
 
-use ledger::{Decision, Payments};
+use ledger::Payments;
 pub use ledger::{EntryKind, Ledger, LedgerEntry};
-use tokens::Behaviour;
 
 #[derive(Clone, Debug)]
 pub struct MockConfig {
@@ -77,11 +75,11 @@ impl MockPaymentHandler {
     /// The file is locked, read and written on a thread of the runtime. That takes microseconds, and nothing is awaited
     /// meanwhile. A process that is suspended at this point blocks the others beyond their deadlines; a process that is
     /// killed releases its lock.
-    fn update(
+    fn update<T>(
         &self,
         operation: &'static str,
-        decide: impl FnOnce(&Payments) -> Result<Decision, Fault>,
-    ) -> Result<LedgerEntry, Fault> {
+        decide: impl FnOnce(&Payments) -> Result<(T, Option<LedgerEntry>), Fault>,
+    ) -> Result<T, Fault> {
         // After a panic the state in memory is still valid: it is read from the file.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).update(operation, decide)
     }
@@ -98,12 +96,15 @@ impl MockPaymentHandler {
                 let what = format!("the mock payment handler has no payment {}", reference.0);
                 return Err(Fault::internal(operation, what));
             };
-            Ok(match next {
-                Some(Next { entry, key, reason }) if last.entry == EntryKind::Opened => {
-                    Decision::Append(LedgerEntry { at: self.clock.now(), entry, key, reason, ..last.clone() })
-                }
-                _ => Decision::Replay(last.clone()),
-            })
+            let next = next.filter(|_| last.entry == EntryKind::Opened);
+            let next = next.map(|Next { entry, key, reason }| LedgerEntry {
+                at: self.clock.now(),
+                entry,
+                key,
+                reason,
+                ..last.clone()
+            });
+            Ok((next.as_ref().unwrap_or(last).clone(), next))
         })
     }
 
@@ -113,17 +114,20 @@ impl MockPaymentHandler {
             Some(known) if (known.amount, known.currency) != (attempt.money.amount, attempt.money.currency) => {
                 Err(Fault::internal(OPEN, format!("key {key} was used before, for another amount")))
             }
-            Some(known) => Ok(Decision::Replay(known.clone())),
-            None => Ok(Decision::Append(LedgerEntry {
-                at: self.clock.now(),
-                entry: EntryKind::Opened,
-                reference: format!("mock_{}", Uuid::new_v4().simple()),
-                attempt: attempt.id.clone(),
-                key: Some(key.clone()),
-                amount: attempt.money.amount,
-                currency: attempt.money.currency,
-                reason: None,
-            })),
+            Some(known) => Ok((known.clone(), None)),
+            None => {
+                let entry = LedgerEntry {
+                    at: self.clock.now(),
+                    entry: EntryKind::Opened,
+                    reference: format!("mock_{}", Uuid::new_v4().simple()),
+                    attempt: attempt.id.clone(),
+                    key: Some(key.clone()),
+                    amount: attempt.money.amount,
+                    currency: attempt.money.currency,
+                    reason: None,
+                };
+                Ok((entry.clone(), Some(entry)))
+            }
         })
     }
 
@@ -134,17 +138,18 @@ impl MockPaymentHandler {
         reference: &PaymentReference,
         credential: &Credential,
     ) -> Result<LedgerEntry, Fault> {
-        let behaviour = Behaviour::of(&credential.token);
-        let (entry, reason) = match behaviour {
-            Behaviour::Charge | Behaviour::ChargeAndAnswerLate | Behaviour::ChargeAndFail => (EntryKind::Charged, None),
-            Behaviour::Decline(reason) => (EntryKind::Declined, Some(reason.to_owned())),
-            Behaviour::Hang => return std::future::pending().await,
+        let token = credential.token.expose();
+        let (entry, reason) = match token {
+            "success_token" | "slow_token" | "charge_then_fail_token" => (EntryKind::Charged, None),
+            "fail_token" => (EntryKind::Declined, Some("The card was declined")),
+            "hang_token" => return std::future::pending().await,
+            _ => (EntryKind::Declined, Some("The token is not known to the mock payment handler")),
         };
-        let next = Next { entry, key: Some(attempt.confirm_key()), reason };
+        let next = Next { entry, key: Some(attempt.confirm_key()), reason: reason.map(str::to_owned) };
         let payment = self.advance(CONFIRM, reference, Some(next))?;
-        match (behaviour, payment.entry) {
-            (Behaviour::ChargeAndAnswerLate, EntryKind::Charged) => tokio::time::sleep(self.slow).await,
-            (Behaviour::ChargeAndFail, EntryKind::Charged) => {
+        match (token, payment.entry) {
+            ("slow_token", EntryKind::Charged) => tokio::time::sleep(self.slow).await,
+            ("charge_then_fail_token", EntryKind::Charged) => {
                 return Err(Fault::new(FaultKind::OutcomeUnknown, CONFIRM).caused_by("the gateway answered 500"));
             }
             _ => {}
@@ -217,8 +222,8 @@ impl PaymentGateway for MockPaymentHandler {
         let (this, ctx, key) = (self.clone(), ctx.clone(), attempt.open_key());
         Box::pin(async move {
             ctx.check(FIND)?;
-            let found = this.ledger.lock().unwrap_or_else(PoisonError::into_inner).find(FIND, &key)?;
-            Ok(found.map(PaymentReference))
+            let reference = |entry: &LedgerEntry| PaymentReference(entry.reference.clone());
+            this.update(FIND, |payments| Ok((payments.opened_with(&key).map(reference), None)))
         })
     }
 

@@ -1,5 +1,6 @@
 //! The key that signs, the published keys, and their rotation and revocation.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ pub struct Signer {
 struct Keys {
     read_at: Timestamp,
     stored: Vec<SigningKey>,
-    /// In the same order.
-    pairs: Vec<KeyPair>,
+    /// By the id of the key.
+    pairs: HashMap<String, KeyPair>,
 }
 
 /// The result of a revocation.
@@ -156,7 +157,8 @@ impl Signer {
 
 impl Keys {
     fn parse(stored: Vec<SigningKey>, read_at: Timestamp) -> Result<Self, KeyError> {
-        let pairs = stored.iter().map(|key| KeyPair::from_pem(&key.private)).collect::<Result<_, _>>()?;
+        let pairs = stored.iter().map(|key| Ok((key.id.clone(), KeyPair::from_pem(&key.private)?)));
+        let pairs = pairs.collect::<Result<_, _>>()?;
         Ok(Self { read_at, stored, pairs })
     }
 
@@ -166,18 +168,13 @@ impl Keys {
     }
 
     fn signing_at(&self, now: Timestamp) -> Option<(&str, &KeyPair)> {
-        let key = signing_at(&self.stored, now)?;
-        self.with_pairs().find(|(stored, _)| stored.id == key.id).map(|(stored, pair)| (stored.id.as_str(), pair))
+        let id = &signing_at(&self.stored, now)?.id;
+        Some((id, self.pairs.get(id)?))
     }
 
     fn published_at(&self, now: Timestamp) -> Vec<Value> {
-        let published = published_at(&self.stored, now);
-        let is_published = |key: &SigningKey| published.iter().any(|other| other.id == key.id);
-        self.with_pairs().filter(|(key, _)| is_published(key)).map(|(key, pair)| pair.jwk(&key.id)).collect()
-    }
-
-    fn with_pairs(&self) -> impl Iterator<Item = (&SigningKey, &KeyPair)> {
-        self.stored.iter().zip(&self.pairs)
+        let published = published_at(&self.stored, now).into_iter();
+        published.filter_map(|key| Some(self.pairs.get(&key.id)?.jwk(&key.id))).collect()
     }
 }
 
