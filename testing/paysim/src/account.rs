@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::call::{Call, Parameters, missing};
 use crate::cards::Card;
 use crate::error::ApiError;
 use crate::faults::Operation;
-use crate::gateway::Call;
 use crate::intent::{Intent, Outcome, Status};
 use crate::ledger::Journal;
-use crate::parameters::{Parameters, missing};
 
 /// How long an authorisation lasts that is not captured. At Stripe, seven days for most cards.
 const AUTHORISATION_SECONDS: i64 = 7 * 24 * 60 * 60;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::account::Account;
+use crate::call::Call;
 use crate::error::ApiError;
-use crate::faults::{Fault, Faults, Operation};
+use crate::faults::{Fault, Faults};
 use crate::idempotency::{Keys, Stored};
-use crate::parameters::Parameters;
 use crate::webhooks::{self, Deliveries, Webhooks};
 
 pub(crate) struct Gateway {
@@ -34,17 +33,6 @@ pub(crate) struct State {
     webhooks: Option<(Webhooks, fastrand::Rng)>,
 }
 
-pub(crate) struct Call {
-    pub operation: Operation,
-    /// Empty if the path has none.
-    pub id: String,
-    pub parameters: Parameters,
-    /// The idempotency key of a POST.
-    pub key: Option<String>,
-    /// Path and parameters, as the idempotency key is bound to them.
-    pub fingerprint: String,
-}
-
 /// A response, and the fault on its way, if any.
 pub(crate) struct Reply {
     pub status: u16,
@@ -63,10 +51,6 @@ impl Reply {
         let headers = headers.into_iter().collect();
         Self { status: error.status, headers, ..Self::ok(error.body().to_string(), None) }
     }
-}
-
-pub(crate) fn new_id(prefix: &str) -> String {
-    format!("{prefix}_{}", Uuid::new_v4().simple())
 }
 
 impl State {
@@ -165,8 +149,13 @@ impl Gateway {
             for _ in 0..webhooks.copies {
                 let delay = Duration::from_millis(random.u64(0..=webhooks.shuffle_ms));
                 state.deliveries.pending += 1;
-                let delivery = webhooks::deliver(Arc::clone(self), webhooks.clone(), event.to_string(), delay);
-                self.runtime.spawn(delivery);
+                let (gateway, webhooks, payload) = (Arc::clone(self), webhooks.clone(), event.to_string());
+                self.runtime.spawn(async move {
+                    sleep(delay).await;
+                    let now = gateway.state().account.journal.now();
+                    let is_delivered = webhooks::post(&gateway.http, &webhooks, payload, now).await;
+                    gateway.state().deliveries.count(is_delivered);
+                });
             }
         }
     }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
+use crate::call::Call;
 use crate::error::ApiError;
-use crate::gateway::Call;
 
 pub(crate) const MAX_KEY_LENGTH: usize = 255;
 const LIFETIME_SECONDS: i64 = 24 * 60 * 60;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::call::new_id;
 use crate::cards::Card;
 use crate::error::ApiError;
-use crate::gateway::new_id;
-use crate::ledger::{Journal, Movement};
+use crate::ledger::{Entry, Journal, Movement};
 
 /// How a payment that waits for its buyer or its bank ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Intent {
 
     /// Captures the amount, or authorises it.
     fn charge(&mut self, journal: &mut Journal) {
-        journal.move_money(Movement::Authorised, self, self.amount);
+        self.move_money(Movement::Authorised, self.amount, journal);
         self.latest_charge = Some(new_id("ch"));
         if self.capture_method == "manual" {
             self.status = Status::RequiresCapture;
@@ -150,9 +150,9 @@ impl Intent {
         self.status = Status::Succeeded;
         self.amount_received = captured;
         self.amount_capturable = 0;
-        journal.move_money(Movement::Captured, self, captured);
+        self.move_money(Movement::Captured, captured, journal);
         if captured < self.amount {
-            journal.move_money(Movement::Voided, self, self.amount - captured);
+            self.move_money(Movement::Voided, self.amount - captured, journal);
         }
         journal.event("payment_intent.succeeded", json!(self));
     }
@@ -189,7 +189,7 @@ impl Intent {
     /// Cancels without a check of the status.
     pub fn end(&mut self, reason: Option<String>, journal: &mut Journal) {
         if self.amount_capturable > 0 {
-            journal.move_money(Movement::Voided, self, self.amount_capturable);
+            self.move_money(Movement::Voided, self.amount_capturable, journal);
         }
         self.status = Status::Canceled;
         self.amount_capturable = 0;
@@ -221,13 +221,18 @@ impl Intent {
             return Err(ApiError::invalid(message).with("param", "amount"));
         }
         self.refunded += amount;
-        journal.move_money(Movement::Refunded, self, amount);
+        self.move_money(Movement::Refunded, amount, journal);
         let charge = json!({"id": self.latest_charge, "object": "charge", "payment_intent": self.id,
             "amount_captured": self.amount_received, "amount_refunded": self.refunded});
         journal.event("charge.refunded", charge);
         Ok(json!({"id": new_id("re"), "object": "refund", "amount": amount, "charge": self.latest_charge,
             "created": journal.now(), "currency": self.currency, "metadata": metadata, "payment_intent": self.id,
             "status": "succeeded"}))
+    }
+
+    fn move_money(&self, kind: Movement, amount: i64, journal: &mut Journal) {
+        let (intent, metadata) = (self.id.clone(), self.metadata.clone());
+        journal.ledger.entries.push(Entry { kind, intent, amount, metadata });
     }
 
     /// The status does not allow the operation. The error contains the intent.

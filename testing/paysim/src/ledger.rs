@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::intent::Intent;
-use crate::webhooks::event;
+use crate::call::new_id;
+
+const API_VERSION: &str = "2026-10-28.endive";
 
 /// What happened to the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +103,16 @@ impl Journal {
         time::OffsetDateTime::now_utc().unix_timestamp().saturating_add(self.advanced_seconds)
     }
 
-    pub fn move_money(&mut self, kind: Movement, intent: &Intent, amount: i64) {
-        let (id, metadata) = (intent.id.clone(), intent.metadata.clone());
-        self.ledger.entries.push(Entry { kind, intent: id, amount, metadata });
-    }
-
+    /// Records an event (<https://docs.stripe.com/api/events/object>).
     pub fn event(&mut self, kind: &str, object: Value) {
-        self.events.push(event(kind, object, self.now()));
+        self.events.push(json!({
+            "id": new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": self.now(),
+            "data": {"object": object},
+            "livemode": false,
+            "type": kind,
+        }));
     }
 }

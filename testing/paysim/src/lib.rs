@@ -11,6 +11,7 @@
 //! ```
 
 mod account;
+mod call;
 mod cards;
 mod error;
 mod faults;
@@ -18,7 +19,6 @@ mod gateway;
 mod idempotency;
 mod intent;
 mod ledger;
-mod parameters;
 mod server;
 mod webhooks;
 mod wire;

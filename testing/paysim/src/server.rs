@@ -9,10 +9,10 @@ use actix_web::dev::Server;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
+use crate::call::{Call, Parameters, new_id};
 use crate::error::ApiError;
 use crate::faults::Operation;
-use crate::gateway::{Call, Gateway, Reply, new_id};
-use crate::parameters::Parameters;
+use crate::gateway::{Gateway, Reply};
 use crate::wire;
 
 /// Longer than callers keep idle connections in their pools.

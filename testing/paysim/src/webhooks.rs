@@ -1,15 +1,10 @@
 //! Events to the shop, with Stripe's envelope and signature. Events can be sent in several copies and out of order.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use serde_json::{Value, json};
-
-use crate::gateway::{Gateway, new_id};
 
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
-const API_VERSION: &str = "2026-10-28.endive";
 
 /// Where and how events are sent.
 #[derive(Clone, Debug)]
@@ -42,17 +37,15 @@ pub struct Deliveries {
     pub pending: u64,
 }
 
-/// An event (<https://docs.stripe.com/api/events/object>).
-pub(crate) fn event(kind: &str, object: Value, created: i64) -> Value {
-    json!({
-        "id": new_id("evt"),
-        "object": "event",
-        "api_version": API_VERSION,
-        "created": created,
-        "data": {"object": object},
-        "livemode": false,
-        "type": kind,
-    })
+impl Deliveries {
+    pub(crate) fn count(&mut self, is_delivered: bool) {
+        self.pending -= 1;
+        if is_delivered {
+            self.delivered += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
 }
 
 /// The value of `Stripe-Signature` (<https://docs.stripe.com/webhooks#verify-manually>); `at` in seconds since 1970.
@@ -67,18 +60,10 @@ pub fn signature(secrets: &[String], at: i64, payload: &str) -> String {
     header
 }
 
-/// Sends one copy of an event, signed at the time of sending.
-pub(crate) async fn deliver(gateway: Arc<Gateway>, webhooks: Webhooks, payload: String, delay: Duration) {
-    tokio::time::sleep(delay).await;
-    let signature = signature(&webhooks.secrets, gateway.state().account.journal.now(), &payload);
-    let request = gateway.http.post(&webhooks.url).timeout(SEND_DEADLINE).body(payload);
+/// Sends one copy of an event. Returns whether the receiver accepted it.
+pub(crate) async fn post(http: &reqwest::Client, webhooks: &Webhooks, payload: String, now: i64) -> bool {
+    let signature = signature(&webhooks.secrets, now, &payload);
+    let request = http.post(&webhooks.url).timeout(SEND_DEADLINE).body(payload);
     let request = request.header("Content-Type", "application/json").header("Stripe-Signature", signature);
-    let is_delivered = request.send().await.is_ok_and(|response| response.status().is_success());
-    let deliveries = &mut gateway.state().deliveries;
-    deliveries.pending -= 1;
-    if is_delivered {
-        deliveries.delivered += 1;
-    } else {
-        deliveries.failed += 1;
-    }
+    request.send().await.is_ok_and(|response| response.status().is_success())
 }

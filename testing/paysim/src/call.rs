@@ -1,11 +1,30 @@
-//! Parameters as Stripe takes them: `a=1&metadata[b]=2`, in a body or in a query.
+//! A call, with parameters as Stripe takes them: `a=1&metadata[b]=2`, in a body or in a query.
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::error::ApiError;
+use crate::faults::Operation;
 
 /// Stripe takes at most eight digits.
 const MAX_AMOUNT: i64 = 99_999_999;
+
+pub(crate) struct Call {
+    pub operation: Operation,
+    /// Empty if the path has none.
+    pub id: String,
+    pub parameters: Parameters,
+    /// The idempotency key of a POST.
+    pub key: Option<String>,
+    /// Path and parameters, as the idempotency key is bound to them.
+    pub fingerprint: String,
+}
+
+/// A new id in Stripe's form, such as `pi_...`.
+pub(crate) fn new_id(prefix: &str) -> String {
+    format!("{prefix}_{}", Uuid::new_v4().simple())
+}
 
 /// Each operation takes its parameters out by name; [`finish`](Self::finish) refuses the rest. The order in which they
 /// were sent makes no difference.
