@@ -66,7 +66,7 @@ impl Limits {
 pub enum BodyLimit {
     /// The body is needed. If it is longer, broken or late, the call fails.
     Whole { bytes: usize },
-    /// The body is not needed. If it is longer, broken or late, reading ends; see [`BodyEnd`].
+    /// The body is not needed. If it is longer, broken or late, reading ends without an error.
     StatusOnly { bytes: usize },
 }
 
@@ -173,7 +173,6 @@ pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    pub body_end: BodyEnd,
     /// The number of attempts, including the one that returned this response.
     pub attempts: u32,
     /// An earlier attempt had no response, or one that does not state its effect. That attempt may have had an effect,
@@ -181,22 +180,12 @@ pub struct Reply {
     pub in_doubt: bool,
 }
 
-/// Why the reading of a body ended. Always `Complete` with [`BodyLimit::Whole`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyEnd {
-    Complete,
-    TooLarge,
-    /// The deadline passed, or the caller cancelled.
-    Deadline,
-    Broken,
-}
-
 impl fmt::Debug for Reply {
     /// Headers and body are left out, because they may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, headers: _, body, body_end, attempts, in_doubt } = self;
+        let Self { status, headers: _, body, attempts, in_doubt } = self;
         let length = body.len();
-        write!(f, "Reply({status}, {length} bytes, {body_end:?}, attempts: {attempts}, in doubt: {in_doubt})")
+        write!(f, "Reply({status}, {length} bytes, attempts: {attempts}, in doubt: {in_doubt})")
     }
 }
 

@@ -11,8 +11,8 @@ use super::guard::Blocked;
 #[derive(Debug)]
 pub struct CallError {
     pub(super) operation: &'static str,
-    pub(super) effect: Effect,
-    pub(super) reason: Reason,
+    pub effect: Effect,
+    pub reason: Reason,
     pub(super) source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -70,14 +70,6 @@ impl Reason {
 impl CallError {
     pub(super) fn without_effect(operation: &'static str, reason: Reason) -> Self {
         Self { operation, effect: Effect::None, reason, source: None }
-    }
-
-    pub fn effect(&self) -> Effect {
-        self.effect
-    }
-
-    pub fn reason(&self) -> Reason {
-        self.reason
     }
 
     /// The error and its sources on one line, for the log.

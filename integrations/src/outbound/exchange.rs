@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use reqwest::{Client, Request, Response};
 
-use super::call::{BodyEnd, BodyLimit, Call, Method, Reply};
+use super::call::{BodyLimit, Call, Method, Reply};
 use super::error::{CallError, Effect, Reason};
 use super::guard::Blocked;
 
@@ -34,17 +34,13 @@ pub(super) async fn attempt(client: &Client, ctx: &RequestContext, call: &Call) 
         BodyLimit::StatusOnly { bytes } => (bytes, false),
     };
     let (body, failure) = read(&in_time, response, most).await;
-    let body_end = match failure {
-        Some(failure) if is_needed => return Err(no_response(call, true, failure)),
-        None => BodyEnd::Complete,
-        Some(Failure { reason: Reason::TooLarge, .. }) => BodyEnd::TooLarge,
-        Some(Failure { reason: Reason::Deadline | Reason::Cancelled, .. }) => BodyEnd::Deadline,
-        Some(_) => BodyEnd::Broken,
-    };
+    if let Some(failure) = failure.filter(|_| is_needed) {
+        return Err(no_response(call, true, failure));
+    }
     if is_needed && (200..300).contains(&status) && !(call.is_readable)(&body) {
         return Err(no_response(call, true, Failure::of(Reason::Unreadable)));
     }
-    Ok(Reply { status, headers, body, body_end, attempts: 1, in_doubt: false })
+    Ok(Reply { status, headers, body, attempts: 1, in_doubt: false })
 }
 
 fn request(call: &Call, is_sent: &Arc<AtomicBool>) -> Option<Request> {

@@ -42,7 +42,7 @@ use resolver::CheckedResolver;
 use retry::{MAX_ATTEMPTS, MIN_ATTEMPT};
 
 pub use bulkhead::BulkheadLimits;
-pub use call::{BodyEnd, BodyLimit, Call, Limits, Method, Repeat, Reply};
+pub use call::{BodyLimit, Call, Limits, Method, Repeat, Reply};
 pub use error::{CallError, Effect, Reason};
 pub use guard::{Blocked, Destination, MAX_URL_LENGTH, UntrustedPolicy};
 pub use resolver::{Lookup, LookupFuture, SystemLookup};
@@ -226,7 +226,7 @@ fn report(ctx: &RequestContext, call: &Call, outcome: &Result<Reply, CallError>,
                 "their_request_id" => reply.request_id().map(str::to_owned)));
             if reply.status < 500 { info!(log, "outbound call") } else { warn!(log, "outbound call") }
         }
-        Err(error) => warn!(log, "outbound call"; "outcome" => error.reason().as_str(),
-            "effect" => error.effect().as_str(), "error" => error.chain()),
+        Err(error) => warn!(log, "outbound call"; "outcome" => error.reason.as_str(),
+            "effect" => error.effect.as_str(), "error" => error.chain()),
     }
 }

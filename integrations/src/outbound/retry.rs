@@ -55,7 +55,7 @@ pub(super) fn backoff(jitter: &Jitter, attempts: u32, outcome: &Result<Reply, Ca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::call::{BodyEnd, Limits};
+    use crate::outbound::call::Limits;
     use crate::outbound::error::Effect;
     use crate::outbound::guard::{Blocked, Destination};
 
@@ -69,7 +69,7 @@ mod tests {
             (reqwest::header::HeaderName::from_static(name), reqwest::header::HeaderValue::from_static(value))
         });
         let headers = headers.collect();
-        Ok(Reply { status, headers, body: Vec::new(), body_end: BodyEnd::Complete, attempts: 1, in_doubt: false })
+        Ok(Reply { status, headers, body: Vec::new(), attempts: 1, in_doubt: false })
     }
 
     fn no_response(reason: Reason) -> Result<Reply, CallError> {

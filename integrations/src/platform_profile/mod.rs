@@ -118,15 +118,15 @@ impl PlatformProfiles {
         // The outbox repeats the message that needs the profile.
         let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).repeat(Repeat::Never);
         let call = call.header("accept", "application/json");
-        let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason() {
+        let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason {
             Reason::Blocked(blocked) => ProfileError::Blocked(blocked),
             Reason::Busy => ProfileError::Busy,
-            Reason::Cancelled => ProfileError::NotFetched(error.reason().as_str().to_owned()),
+            Reason::Cancelled => ProfileError::NotFetched(error.reason.as_str().to_owned()),
             // The caller's deadline may be much earlier than that of the fetch.
             Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::Timeout,
             Reason::Deadline => ProfileError::Unusable("timeout".to_owned()),
             Reason::BadRequest | Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge => {
-                ProfileError::Unusable(error.reason().as_str().to_owned())
+                ProfileError::Unusable(error.reason.as_str().to_owned())
             }
         })?;
         if reply.status != 200 {

@@ -75,7 +75,7 @@ impl Shared {
         }
         match self.outbound.send(ctx, call).await {
             Ok(reply) => answer::outcome(&reply, self.clock.now()),
-            Err(error) => Err(match error.reason() {
+            Err(error) => Err(match error.reason {
                 Reason::Blocked(blocked) => blocked_for(blocked, ""),
                 Reason::Deadline => SendError::again("timeout"),
                 // A header that is invalid now stays invalid.

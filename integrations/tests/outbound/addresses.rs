@@ -54,7 +54,7 @@ async fn name_with_a_private_address_is_refused() {
         let to = outbound.untrusted(&format!("https://hooks.example:{port}/")).expect("a name");
         let outcome = outbound.send(&ctx_with(&lines, AMPLE), post(to, limits(AMPLE, WHOLE))).await;
         let error = outcome.expect_err("blocked");
-        assert_eq!((error.reason(), error.effect()), (Reason::Blocked(Blocked::Address(address)), Effect::None));
+        assert_eq!((error.reason, error.effect), (Reason::Blocked(Blocked::Address(address)), Effect::None));
         assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
         let [line] = lines.all().try_into().expect("one line");
         assert!(line.contains("outcome=blocked_address") && line.contains("effect=none"), "{line}");
@@ -77,7 +77,7 @@ async fn name_that_changes_between_calls_is_checked_each_time() {
     let to = outbound.untrusted("https://hooks.example/").expect("a name");
     for expected in [Reason::Unreachable, Reason::Blocked(Blocked::Address(ip("127.0.0.1")))] {
         let error = outbound.send(&ctx(AMPLE), post(to.clone(), limits(AMPLE, WHOLE))).await.expect_err("refused");
-        assert_eq!((error.reason(), error.effect()), (expected, Effect::None));
+        assert_eq!((error.reason, error.effect), (expected, Effect::None));
     }
     assert_eq!(names.1.lock().expect("sound").len(), 2);
 }
@@ -93,7 +93,7 @@ async fn connection_goes_to_the_checked_address() {
     let outbound = with_names(names.clone());
     let to = Destination::trusted(&format!("https://gateway.internal:{port}/")).expect("allowed");
     let error = outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect_err("no TLS there");
-    assert_eq!(error.reason(), Reason::Unreachable);
+    assert_eq!(error.reason, Reason::Unreachable);
     assert_eq!(names.1.lock().expect("sound").len(), 1);
     let visited = tokio::time::timeout(std::time::Duration::from_millis(50), second.accept()).await;
     assert!(visited.is_err(), "there was a connection");

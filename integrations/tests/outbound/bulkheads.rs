@@ -41,7 +41,7 @@ async fn hanging_destination_uses_up_only_its_own_permits() {
     let (refused, at) = refused;
     for outcome in [waited, refused] {
         let error = outcome.expect_err("no permit");
-        assert_eq!((error.reason(), error.effect()), (Reason::Busy, Effect::None));
+        assert_eq!((error.reason, error.effect), (Reason::Busy, Effect::None));
         assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
     }
     assert!(at < WAIT && watch.elapsed() >= WAIT, "one call waited, the other was refused at once");
@@ -78,14 +78,14 @@ async fn wait_for_a_permit_ends_at_deadline_or_cancellation() {
 
     let call = || post(given(&outbound, &hung), limits(AMPLE, WHOLE));
     let error = outbound.send(&ctx(Duration::from_millis(200)), call()).await.expect_err("late");
-    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::Deadline, Effect::None));
     let gone = ctx(AMPLE);
     let leave = async {
         tokio::task::yield_now().await;
         gone.cancellation().cancel();
     };
     let (outcome, ()) = tokio::join!(outbound.send(&gone, call()), leave);
-    assert_eq!(outcome.expect_err("gone").reason(), Reason::Cancelled);
+    assert_eq!(outcome.expect_err("gone").reason, Reason::Cancelled);
 }
 
 #[tokio::test]
@@ -104,6 +104,6 @@ async fn destinations_of_one_host_can_have_separate_permits() {
     calls.spawn(async move { first.send(&ctx(AMPLE), call).await });
     until(|| !server.requests().is_empty()).await;
     let full = outbound.send(&ctx(AMPLE), post(to("one"), limits(AMPLE, WHOLE))).await;
-    assert_eq!(full.expect_err("no permit").reason(), Reason::Busy);
+    assert_eq!(full.expect_err("no permit").reason, Reason::Busy);
     assert!(outbound.send(&ctx(AMPLE), post(to("two"), limits(AMPLE, WHOLE))).await.is_ok());
 }

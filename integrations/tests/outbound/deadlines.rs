@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
-use integrations::outbound::{BodyEnd, Call, CallError, Effect, Outbound, OutboundConfig, Reason};
+use integrations::outbound::{Call, CallError, Effect, Outbound, OutboundConfig, Reason};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::kit::{AMPLE, SOON, STATUS, Server, Visit, WHOLE, config, ctx, given, limits, outbound, post};
@@ -29,7 +29,7 @@ async fn endless_header(mut visit: Visit) {
 }
 
 fn ended(error: &CallError, watch: Stopwatch) -> (Reason, Effect, bool) {
-    (error.reason(), error.effect(), watch.elapsed() < SOON)
+    (error.reason, error.effect, watch.elapsed() < SOON)
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn dripping_body_returns_the_status_if_only_the_status_is_needed() {
     let outbound = outbound();
     let call = post(given(&outbound, &server), limits(SHORT, STATUS));
     let reply = outbound.send(&ctx(AMPLE), call).await.expect("a status");
-    assert_eq!((reply.status, reply.body_end), (200, BodyEnd::Deadline));
+    assert!(reply.status == 200 && reply.body.len() < 1000, "{reply:?}");
 }
 
 #[tokio::test]
@@ -78,14 +78,14 @@ async fn silent_server_leaves_effect_unknown_except_for_reads() {
     let server = Server::start(Visit::hang).await;
     let outbound = outbound();
     let error = outbound.send(&ctx(AMPLE), post(given(&outbound, &server), limits(SHORT, WHOLE))).await;
-    assert_eq!(error.expect_err("silence").effect(), Effect::Unknown);
+    assert_eq!(error.expect_err("silence").effect, Effect::Unknown);
     let read = Call::get("test.get", given(&outbound, &server), limits(SHORT, WHOLE));
     let error = outbound.send(&ctx(SHORT), read).await.expect_err("silence");
-    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::Deadline, Effect::None));
     assert_eq!(Fault::from(error).kind(), FaultKind::DeadlineExceeded);
     // A request without a body always counts as sent.
     let empty = Call::post("test.post", given(&outbound, &server), limits(SHORT, WHOLE));
-    assert_eq!(outbound.send(&ctx(AMPLE), empty).await.expect_err("silence").effect(), Effect::Unknown);
+    assert_eq!(outbound.send(&ctx(AMPLE), empty).await.expect_err("silence").effect, Effect::Unknown);
 }
 
 #[tokio::test]
@@ -110,12 +110,12 @@ async fn call_after_deadline_or_cancellation_is_not_begun() {
     let outbound = outbound();
     let call = || post(given(&outbound, &server), limits(AMPLE, WHOLE));
     let error = outbound.send(&ctx(Duration::ZERO), call()).await.expect_err("late");
-    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::Deadline, Effect::None));
     assert_eq!(Fault::from(error).kind(), FaultKind::DeadlineExceeded);
     let gone = ctx(AMPLE);
     gone.cancellation().cancel();
     let error = outbound.send(&gone, call()).await.expect_err("gone");
-    assert_eq!((error.reason(), error.effect()), (Reason::Cancelled, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::Cancelled, Effect::None));
     assert_eq!(Fault::from(error).kind(), FaultKind::Cancelled);
     assert!(server.requests().is_empty());
 }

@@ -72,7 +72,7 @@ async fn earlier_attempt_leaves_doubt_after_a_refused_connection() {
     let ctx = ctx(AMPLE);
     let (outcome, ()) = tokio::join!(outbound.send(&ctx, call), serve_once);
     let error = outcome.expect_err("no listener");
-    assert_eq!((error.reason(), error.effect()), (Reason::Unreachable, Effect::Unknown));
+    assert_eq!((error.reason, error.effect), (Reason::Unreachable, Effect::Unknown));
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn retries_end_before_the_deadline() {
     let half = OutboundConfig { jitter: std::sync::Arc::new(|most| most), ..config() };
     let (outbound, watch) = (Outbound::new(half).expect("a client"), Stopwatch::start());
     let error = outbound.send(&ctx(Duration::from_millis(700)), keyed(&outbound, &server)).await.expect_err("broken");
-    assert_eq!((error.reason(), error.effect()), (Reason::Broken, Effect::Unknown));
+    assert_eq!((error.reason, error.effect), (Reason::Broken, Effect::Unknown));
     // A backoff of 100 ms and one of 200 ms are short enough; one of 400 ms is not.
     assert_eq!(server.requests().len(), 3);
     assert!(watch.elapsed() < Duration::from_millis(700));
