@@ -1,4 +1,6 @@
-"""Stripe's own library against the simulator: python official.py URL KEY WEBHOOK_PORT. Prints the id of a paid intent.
+"""Runs Stripe's official library against the simulator. Fails with an exception if a result is wrong.
+
+Usage: python official.py URL KEY WEBHOOK_PORT. Prints the id of a paid intent.
 
 The caller has arranged that events go to the port, that the first list of refunds is rate limited, and that the first
 two cancellations find their key in use.
