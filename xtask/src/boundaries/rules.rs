@@ -36,7 +36,7 @@ pub const RULES: &[Rule] = &[
         reason: "adapters are named in one place, so all other code can be read without them",
         within: &["api/src/"],
         except: &[
-            ("api/src/app.rs", "the composition root"),
+            ("api/src/app/mod.rs", "the composition root"),
             ("api/src/app/settings.rs", "the settings of the adapters, in the types of the adapters"),
             ("api/src/app/tools.rs", "the commands of an operator, which are composed beside the server"),
         ],
