@@ -94,9 +94,9 @@ async fn tell_of_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallibl
 async fn warn_of_waiting_letters(deliveries: &dyn OutboxStore, log: &Logger) {
     let (deadline, mail) = (Deadline::after(LOOK), Endpoint("mail".to_owned()));
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
-    match deliveries.endpoints(&ctx, Some(mail), 1).await {
+    match deliveries.endpoint(&ctx, mail).await {
         Ok(known) => {
-            if let Some(waiting) = known.first().filter(|mail| mail.pending > 0) {
+            if let Some(waiting) = known.filter(|mail| mail.pending > 0) {
                 warn!(log, "letters wait, and no mail relay is configured to take them"; "op" => "app.build",
                     "pending" => waiting.pending);
             }

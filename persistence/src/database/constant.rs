@@ -16,8 +16,6 @@ use diesel::result::Error;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text};
 
-use super::lease::EngineTime;
-
 /// An expression of SQL type `ST`, for use in a diesel query.
 #[derive(Clone, Debug)]
 pub(crate) struct Constant<ST> {
@@ -82,13 +80,9 @@ impl<ST> Statement<ST> {
         self
     }
 
-    pub(crate) fn bigint(mut self, value: i64) -> Self {
-        self.values.push(Value::BigInt(value));
+    pub(crate) fn bigint(mut self, value: impl Into<i64>) -> Self {
+        self.values.push(Value::BigInt(value.into()));
         self
-    }
-
-    pub(crate) fn engine_time(self, value: EngineTime) -> Self {
-        self.bigint(value.millis())
     }
 }
 

@@ -37,14 +37,16 @@ pub(crate) struct EngineTime(i64);
 pub(crate) const NO_LEASE: Option<EngineTime> = None;
 
 impl EngineTime {
-    /// For [`Statement`](super::Statement), whose values have no type of their own.
-    pub(super) fn millis(self) -> i64 {
-        self.0
-    }
-
     /// The same time for an operator to read. The two clocks may differ.
     pub(crate) fn for_display(self) -> Timestamp {
         nearest_instant(self.0)
+    }
+}
+
+/// For [`Statement`](super::Statement), whose values have the types of columns.
+impl From<EngineTime> for i64 {
+    fn from(at: EngineTime) -> Self {
+        at.0
     }
 }
 

@@ -116,7 +116,13 @@ pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O
     queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
-pub(crate) use queries::{KeyId, forget, set_outcome, stored_outcome};
+/// Frees the key of a write that will have no outcome.
+pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    queries::delete(tx, id)?;
+    binding::delete(tx, id)
+}
+
+pub(crate) use queries::{KeyId, set_outcome, stored_outcome};
 
 pub struct SqlIdempotencyStore {
     database: Database,

@@ -5,7 +5,6 @@ use diesel::prelude::*;
 use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
-use super::binding;
 use crate::database::{Tx, execute, first, lock_free, on_backend};
 use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
 use crate::stored::{count, malformed, millis};
@@ -105,13 +104,7 @@ pub(crate) fn stored_outcome(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<Opti
     Ok(row.flatten())
 }
 
-/// Frees the key of a write that will have no outcome.
-pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
-    delete(tx, id)?;
-    binding::delete(tx, id)
-}
-
-fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+pub(super) fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     execute!(tx, diesel::delete(keys::table.find(id.columns()))).map(drop)
 }
 

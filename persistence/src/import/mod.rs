@@ -5,7 +5,6 @@
 //! again changes nothing.
 
 mod checks;
-mod duplicates;
 mod parts;
 mod store;
 

@@ -18,6 +18,7 @@ use domain::outbox::{
     MessageState, MessageSummary, NotificationComposer, OutboxMessage, OutboxStore, Purged, Receipt, Recorded,
     Selection, SendOutcome, Step, endpoint_backoff, step,
 };
+use domain::page::{Cursor, Limit, Page};
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now};
 use crate::stored::{malformed, millis};
@@ -55,18 +56,29 @@ impl OutboxStore for SqlOutboxStore {
         self.database.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
     }
 
-    fn list(&self, ctx: &RequestContext, filter: MessageFilter, limit: u32) -> PortFuture<Vec<MessageSummary>, Fault> {
-        self.database.run(ctx, Operation::read("outbox.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
+    fn list(
+        &self,
+        ctx: &RequestContext,
+        filter: MessageFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<MessageSummary>, Fault> {
+        let op = Operation::read("outbox.list");
+        self.database.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
+    }
+
+    fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
+        self.database.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
     }
 
     fn endpoints(
         &self,
         ctx: &RequestContext,
-        one: Option<Endpoint>,
-        limit: u32,
-    ) -> PortFuture<Vec<EndpointSummary>, Fault> {
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<EndpointSummary>, Fault> {
         let op = Operation::read("outbox.endpoints");
-        self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, one.as_ref(), limit)?))
+        self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
     }
 
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {

@@ -6,12 +6,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
 use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection};
+use domain::page::{Cursor, Limit, Page};
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{count, millis, nearest_instant, word};
+use crate::stored::{count, millis, nearest_instant, one_more_than, word};
 
 /// The predicate of the index on dead letters, in the same words.
 const IS_DEAD: &str = "state = 'dead'";
@@ -44,22 +45,31 @@ struct Known {
 }
 
 /// Newest first: ids sort by the time of their events. Each state is read from the end of its index.
-pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> QueryResult<Vec<MessageSummary>> {
+pub(super) fn list(
+    tx: &mut Tx<'_>,
+    filter: &MessageFilter,
+    after: Option<&Cursor>,
+    limit: Limit,
+) -> QueryResult<Page<MessageSummary>> {
+    /// Sorts after every id of a message.
+    const NEWEST: &str = "zz";
+    let after = after.map_or(NEWEST, |cursor| cursor.0.as_str());
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
     let mut rows: Vec<DeliveryRow> = Vec::new();
     for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
         let query = messages::table
             .filter(messages::state.eq(state.into_str()))
             .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
+            .filter(messages::id.lt(after))
             .order(messages::id.desc())
-            .limit(i64::from(limit));
+            .limit(one_more_than(limit.get()));
         let of_state: Vec<DeliveryRow> = load!(tx, query.select(DeliveryRow::as_select()))?;
         rows.extend(of_state);
     }
     rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
-    rows.truncate(limit as usize);
+    let Page { items: rows, next: next_page } = Page::of(rows, limit, |row| row.id.clone());
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Page { items: Vec::new(), next: None });
     }
 
     let mut names: Vec<_> = rows.iter().map(|row| row.destination.clone()).collect();
@@ -73,7 +83,7 @@ pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> Query
         let next = next(&row, known.get(&row.destination), at);
         Ok(row.summary()?.map(|summary| MessageSummary { next, ..summary }))
     });
-    summaries.filter_map(Result::transpose).collect()
+    Ok(Page { items: summaries.filter_map(Result::transpose).collect::<QueryResult<_>>()?, next: next_page })
 }
 
 fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<Next> {
@@ -90,11 +100,20 @@ fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) ->
     Some(Next::At(nearest_instant(row.due_at.max(rest))))
 }
 
-pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
+pub(super) fn endpoint(tx: &mut Tx<'_>, name: &Endpoint) -> QueryResult<Option<EndpointSummary>> {
+    Ok(known(tx, "=", &name.0, 1)?.pop())
+}
+
+pub(super) fn endpoints(tx: &mut Tx<'_>, after: Option<&Cursor>, limit: Limit) -> QueryResult<Page<EndpointSummary>> {
+    let after = after.map_or("", |cursor| cursor.0.as_str());
+    Ok(Page::of(known(tx, ">", after, one_more_than(limit.get()))?, limit, |endpoint| endpoint.id.0.clone()))
+}
+
+/// The endpoints whose name compares like this with `name`, in the order of their names.
+fn known(tx: &mut Tx<'_>, compared: &'static str, name: &str, limit: i64) -> QueryResult<Vec<EndpointSummary>> {
     let at = engine_now(tx)?;
-    let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
     let query = Statement::<Columns>::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
-    let query = query.engine_time(at).text(name).bigint(i64::from(limit));
+    let query = query.bigint(at).text(name).bigint(limit);
     let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
 }

@@ -139,8 +139,8 @@ pub(super) fn next_endpoint(
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
-        .engine_time(at)
-        .bigint(i64::from(terms.per_endpoint));
+        .bigint(at)
+        .bigint(terms.per_endpoint);
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
@@ -164,7 +164,7 @@ pub(super) fn next_message(
     now: Timestamp,
     at: EngineTime,
 ) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
+    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
     let next: Option<String> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
     let query = messages::table.find(next);

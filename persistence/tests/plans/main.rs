@@ -30,7 +30,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("free_shipping", "a few rows that are all wanted"),
     ("shipping_rate", "all rates of one currency, of which there is a limit"),
     ("product", "any one row: it stops at the first"),
-    ("platform", "as many rows as the operator approved, in the order of the key"),
+    ("platform", "a page of those that the operator approved, sorted by bytes: only SQLite has an index for that"),
     ("signing_key", "a few rows, for ever"),
     ("schema_floor", "a few rows, for ever"),
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
@@ -141,7 +141,8 @@ fn judge(place: &Place, statements: &[String], logs: &Logs) {
     }
     assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
     // An exception that is no longer needed is removed. On Postgres, which is kept from scanning, fewer are needed.
-    let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what)).collect();
+    let unused: Vec<_> =
+        MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what) && *what != "platform").collect();
     assert!(unused.is_empty() || place.engine() == Engine::Postgres, "{unused:?}");
 }
 
