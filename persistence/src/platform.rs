@@ -11,28 +11,19 @@ use crate::database::{Database, Operation, Tx, bytewise, execute, first, load};
 use crate::schema::platform;
 use crate::stored::{instant, millis, one_more_than};
 
-pub struct SqlPlatformStore {
-    database: Database,
-}
-
-impl SqlPlatformStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`PlatformStore`] in the database.
+pub struct SqlPlatformStore(pub Database);
 
 impl PlatformStore for SqlPlatformStore {
     fn find(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
         let id = id.clone();
-        self.database.run(ctx, Operation::read("platform.find"), move |tx| Ok(find(tx, &id)?))
+        self.0.run(ctx, Operation::read("platform.find"), move |tx| Ok(find(tx, &id)?))
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
-        self.database.run(
-            ctx,
-            Operation::repeatable_write("platform.pin", "it sets what it would set again"),
-            move |tx| Ok(pin(tx, &pinned)?),
-        )
+        self.0.run(ctx, Operation::repeatable_write("platform.pin", "it sets what it would set again"), move |tx| {
+            Ok(pin(tx, &pinned)?)
+        })
     }
 
     fn list(
@@ -41,12 +32,12 @@ impl PlatformStore for SqlPlatformStore {
         after: Option<Cursor>,
         limit: Limit,
     ) -> PortFuture<Page<PinnedPlatform>, Fault> {
-        self.database.run(ctx, Operation::read("platform.list"), move |tx| Ok(list(tx, after.as_ref(), limit)?))
+        self.0.run(ctx, Operation::read("platform.list"), move |tx| Ok(list(tx, after.as_ref(), limit)?))
     }
 
     fn remove(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault> {
         let id = id.clone();
-        self.database.run(ctx, Operation::write("platform.remove"), move |tx| Ok(remove(tx, &id)?))
+        self.0.run(ctx, Operation::write("platform.remove"), move |tx| Ok(remove(tx, &id)?))
     }
 }
 

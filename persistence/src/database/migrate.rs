@@ -7,20 +7,23 @@ use std::path::Path;
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
-use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::Bool;
 use diesel::sqlite::Sqlite;
-use diesel_migrations::{FileBasedMigrations, MigrationHarness};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
 
 use super::backend::{Conn, Tx, on_backend};
+use super::constant::Statement;
 use super::lock_file::must_have_one_name;
-use super::steps::{Embedded, STEPS, Step};
-use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
+use super::{DatabaseConfig, DatabaseUrl, OpenError};
 use crate::database::load;
 use crate::schema::schema_floor;
+use crate::stored::malformed;
+
+/// The steps in `persistence/migrations`, which both engines run. A released step is never changed.
+const STEPS: EmbeddedMigrations = embed_migrations!();
 
 /// The advisory lock of the instance that migrates: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
@@ -37,7 +40,7 @@ const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
 /// Applies the missing steps and returns their number.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    apply_from(config, Embedded(Engine::Sqlite), Embedded(Engine::Postgres))
+    apply_from(config, STEPS, STEPS)
 }
 
 /// Applies the steps of a directory in which each step is a folder with an `up.sql`.
@@ -117,14 +120,14 @@ fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
 
 /// Whether this program can run on the schema.
 pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
-    let (applied, known) = (applied(tx)?, known());
+    let (applied, known) = (applied(tx)?, known()?);
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
 /// The number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     let tx = &mut conn.tx();
-    let (applied, known) = (applied(tx).map_err(failed)?, known());
+    let (applied, known) = (applied(tx).map_err(failed)?, known().map_err(failed)?);
     match too_new(tx, &known).map_err(failed)? {
         Some(floor) => Err(OpenError::SchemaNewer(floor)),
         None => Ok(known.iter().filter(|step| !applied.contains(step)).count()),
@@ -161,19 +164,17 @@ fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     load!(tx, all)
 }
 
-#[expect(clippy::disallowed_methods, reason = "it runs seldom, and takes a value in its middle")]
-fn exists(tx: &mut Tx<'_>, table: &'static str) -> QueryResult<bool> {
-    let exists = sql::<Bool>(match tx {
-        Tx::Sqlite(_) => "EXISTS (SELECT 1 FROM sqlite_master WHERE name = ",
-        Tx::Postgres(_) => "(to_regclass(",
+fn exists(tx: &mut Tx<'_>, table: &str) -> QueryResult<bool> {
+    let exists = Statement::<Bool>::new(match tx {
+        Tx::Sqlite(_) => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)",
+        Tx::Postgres(_) => "SELECT to_regclass($1) IS NOT NULL",
     });
-    let exists = exists.bind::<Text, _>(table).sql(match tx {
-        Tx::Sqlite(_) => ")",
-        Tx::Postgres(_) => ") IS NOT NULL)",
-    });
-    on_backend!(tx, |conn| diesel::select(exists).get_result(*conn))
+    let exists = exists.text(table);
+    on_backend!(tx, |conn| exists.get_result(*conn))
 }
 
-fn known() -> Vec<String> {
-    STEPS.iter().map(Step::version).collect()
+/// The versions of the steps that this program knows.
+fn known() -> QueryResult<Vec<String>> {
+    let steps = MigrationSource::<Sqlite>::migrations(&STEPS).map_err(|error| malformed(error.to_string()))?;
+    Ok(steps.iter().map(|step| step.name().version().to_string()).collect())
 }

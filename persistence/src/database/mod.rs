@@ -17,7 +17,6 @@ mod pool;
 mod postgres_url;
 mod rerun;
 mod room;
-mod steps;
 mod url;
 
 use std::sync::Arc;

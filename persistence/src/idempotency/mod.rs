@@ -124,19 +124,12 @@ pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
 
 pub(crate) use queries::{KeyId, set_outcome, stored_outcome};
 
-pub struct SqlIdempotencyStore {
-    database: Database,
-}
-
-impl SqlIdempotencyStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`IdempotencyStore`] in the database.
+pub struct SqlIdempotencyStore(pub Database);
 
 impl IdempotencyStore for SqlIdempotencyStore {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| {
+        self.0.run(ctx, Operation::write("idempotency.purge"), move |tx| {
             let keys = queries::purge(tx, before, limit)?;
             // The two differ while an older release runs beside this one.
             Ok(keys.max(binding::purge(tx, before, limit)?))
@@ -144,6 +137,6 @@ impl IdempotencyStore for SqlIdempotencyStore {
     }
 
     fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
+        self.0.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
     }
 }

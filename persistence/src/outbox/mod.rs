@@ -29,20 +29,13 @@ const ENDED_AT_ONCE: u32 = 500;
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
-pub struct SqlOutboxStore {
-    database: Database,
-}
-
-impl SqlOutboxStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`OutboxStore`] in the database.
+pub struct SqlOutboxStore(pub Database);
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
         let op = Operation::write("outbox.claim");
-        self.database.run(ctx, op, move |tx| claim(tx, channel, terms))
+        self.0.run(ctx, op, move |tx| claim(tx, channel, terms))
     }
 
     fn record(
@@ -53,7 +46,7 @@ impl OutboxStore for SqlOutboxStore {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault> {
         let message = message.clone();
-        self.database.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
+        self.0.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
     }
 
     fn list(
@@ -64,11 +57,11 @@ impl OutboxStore for SqlOutboxStore {
         limit: Limit,
     ) -> PortFuture<Page<MessageSummary>, Fault> {
         let op = Operation::read("outbox.list");
-        self.database.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
     }
 
     fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
-        self.database.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
+        self.0.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
     }
 
     fn endpoints(
@@ -78,17 +71,17 @@ impl OutboxStore for SqlOutboxStore {
         limit: Limit,
     ) -> PortFuture<Page<EndpointSummary>, Fault> {
         let op = Operation::read("outbox.endpoints");
-        self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
     }
 
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.retry");
-        self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
     }
 
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.give_up");
-        self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
     fn forget(
@@ -99,7 +92,7 @@ impl OutboxStore for SqlOutboxStore {
         limit: u32,
     ) -> PortFuture<Purged, Fault> {
         let op = Operation::write("outbox.purge");
-        self.database.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
     }
 }
 

@@ -21,19 +21,12 @@ use crate::database::{
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
 
-pub struct SqlRefundStore {
-    database: Database,
-}
-
-impl SqlRefundStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`RefundStore`] in the database.
+pub struct SqlRefundStore(pub Database);
 
 impl RefundStore for SqlRefundStore {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
-        self.database.run(
+        self.0.run(
             ctx,
             Operation::repeatable_write("refund.request", "it locks the attempt, and returns a refund that is there"),
             move |tx| request(tx, &wanted),
@@ -48,7 +41,7 @@ impl RefundStore for SqlRefundStore {
         limit: u32,
     ) -> PortFuture<Vec<Refund>, Fault> {
         let op = Operation::write("refund.claim_due");
-        self.database.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
     }
 
     fn record(
@@ -59,11 +52,9 @@ impl RefundStore for SqlRefundStore {
         at: Timestamp,
     ) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        self.database.run(
-            ctx,
-            Operation::repeatable_write("refund.record", "it sets what it would set again"),
-            move |tx| Ok(record(tx, &claimed, &state, at)?),
-        )
+        self.0.run(ctx, Operation::repeatable_write("refund.record", "it sets what it would set again"), move |tx| {
+            Ok(record(tx, &claimed, &state, at)?)
+        })
     }
 }
 

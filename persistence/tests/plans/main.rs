@@ -141,8 +141,7 @@ fn judge(place: &Place, statements: &[String], logs: &Logs) {
     }
     assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
     // An exception that is no longer needed is removed. On Postgres, which is kept from scanning, fewer are needed.
-    let unused: Vec<_> =
-        MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what) && *what != "platform").collect();
+    let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what) && *what != "platform").collect();
     assert!(unused.is_empty() || place.engine() == Engine::Postgres, "{unused:?}");
 }
 
