@@ -7,7 +7,7 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 
 use super::DatabaseUrl;
 use super::constant::{Constant, constant};
@@ -210,44 +210,20 @@ impl Conn {
         }
     }
 
-    /// A number that grows when the open transaction changes a row. On Postgres the session's statistics count rows;
-    /// a transaction id or a log position also advances for a lock.
-    pub(super) fn changes(&mut self) -> QueryResult<i64> {
-        const ROWS: &str = "(SELECT CAST(coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) AS BIGINT) \
-             FROM pg_stat_xact_user_tables)";
-        let count = |changes: &'static str| diesel::select(constant::<BigInt>(changes));
-        match self {
-            Self::Sqlite(conn) => count("total_changes()").get_result(conn),
-            Self::Postgres(conn) => count(ROWS).get_result(conn),
-        }
-    }
-
     pub(super) fn commit(&mut self) -> QueryResult<()> {
-        match self {
-            Self::Sqlite(conn) => AnsiTransactionManager::commit_transaction(conn),
-            Self::Postgres(conn) => AnsiTransactionManager::commit_transaction(conn),
-        }
+        on_backend!(self.tx(), |conn| AnsiTransactionManager::commit_transaction(conn))
     }
 
     /// If the rollback fails, the connection is marked as broken and the pool drops it, which rolls back too.
     pub(super) fn roll_back(&mut self) {
-        let _ = match self {
-            Self::Sqlite(conn) => AnsiTransactionManager::rollback_transaction(conn),
-            Self::Postgres(conn) => AnsiTransactionManager::rollback_transaction(conn),
-        };
+        let _ = on_backend!(self.tx(), |conn| AnsiTransactionManager::rollback_transaction(conn));
     }
 
     pub(super) fn ping(&mut self) -> QueryResult<()> {
-        match self {
-            Self::Sqlite(conn) => conn.ping(),
-            Self::Postgres(conn) => conn.ping(),
-        }
+        on_backend!(self.tx(), |conn| conn.ping())
     }
 
     pub(super) fn is_broken(&mut self) -> bool {
-        match self {
-            Self::Sqlite(conn) => conn.is_broken(),
-            Self::Postgres(conn) => conn.is_broken(),
-        }
+        on_backend!(self.tx(), |conn| conn.is_broken())
     }
 }

@@ -16,7 +16,6 @@ use super::backend::{Limits, Mode};
 use super::classify::{classify, conflict, refused_commit, spoils_connection};
 use super::job::Stage;
 use super::pool::PooledConn;
-use super::room::Room;
 use super::{Operation, Shared, Tx, TxError};
 
 /// Why one run of a transaction did not succeed.
@@ -46,6 +45,7 @@ impl<E: From<Fault>> RunError<E> {
     }
 }
 
+/// Runs `work` once in a transaction, and commits it unless `work` refuses or the caller is gone or out of time.
 pub(super) fn transaction<T, E: From<Fault>>(
     conn: &mut PooledConn,
     ctx: &RequestContext,
@@ -56,19 +56,28 @@ pub(super) fn transaction<T, E: From<Fault>>(
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
 ) -> Result<T, RunError<E>> {
     let op = operation.name;
-    let room = &storage.room;
     let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
     let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
     ctx.check(op)?;
     if let Err(error) = conn.begin(operation.mode, limits) {
         return Err(before_commit(conn, ctx, op, error));
     }
-    let ended = body(conn, ctx, op, room, work).and_then(|ended| {
+    let mut ready_to_commit = || {
+        // BEGIN can take long on a bad connection.
+        ctx.check(op)?;
+        let value = work(&mut conn.tx()).map_err(|error| match error {
+            TxError::Refused(refusal) => RunError::Refused(refusal),
+            TxError::Sql(error) => before_commit(conn, ctx, op, error),
+        })?;
+        ctx.check(op)?;
         intact()?;
-        stage.begin_commit().then_some(ended).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
-    });
-    let (value, needs_room) = match ended {
-        Ok(ended) => ended,
+        match stage.begin_commit() {
+            true => Ok(value),
+            false => Err(Fault::new(FaultKind::Cancelled, op).into()),
+        }
+    };
+    let value = match ready_to_commit() {
+        Ok(value) => value,
         Err(failure) => {
             conn.roll_back();
             return Err(failure);
@@ -80,8 +89,8 @@ pub(super) fn transaction<T, E: From<Fault>>(
     };
     match committed {
         Ok(()) => {
-            if needs_room {
-                room.was_found();
+            if operation.repeatable.is_some() {
+                storage.room.was_found();
             }
             // Checked again after the commit: an acknowledged write is in the file at the configured path, and not in
             // a file that was just deleted.
@@ -98,32 +107,6 @@ pub(super) fn transaction<T, E: From<Fault>>(
             Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
-}
-
-/// Runs everything between begin and commit. Also returns whether the commit needs disk space, which matters only
-/// while the disk is full.
-fn body<T, E: From<Fault>>(
-    conn: &mut PooledConn,
-    ctx: &RequestContext,
-    op: &'static str,
-    room: &Room,
-    work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<(T, bool), RunError<E>> {
-    // BEGIN can take long on a bad connection.
-    ctx.check(op)?;
-    let is_out = room.is_out();
-    let changes = |conn: &mut PooledConn| match is_out {
-        true => conn.changes().map_err(|error| before_commit(conn, ctx, op, error)),
-        false => Ok(0),
-    };
-    let before = changes(conn)?;
-    let value = work(&mut conn.tx()).map_err(|error| match error {
-        TxError::Refused(refusal) => RunError::Refused(refusal),
-        TxError::Sql(error) => before_commit(conn, ctx, op, error),
-    })?;
-    let needs_room = changes(conn)? != before;
-    ctx.check(op)?;
-    Ok((value, needs_room))
 }
 
 /// The meaning of an error while nothing is committed.

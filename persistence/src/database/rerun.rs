@@ -56,12 +56,6 @@ impl Database {
         })
     }
 
-    fn limits(&self, ctx: &RequestContext) -> Limits {
-        let remaining = ctx.deadline().remaining();
-        let config = &self.0.config;
-        Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) }
-    }
-
     fn attempt<T, E: From<Fault>>(
         &self,
         conn: &mut PooledConn,
@@ -70,14 +64,16 @@ impl Database {
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, RunError<E>> {
-        let room = &self.0.room;
-        let outcome = transaction(conn, ctx, operation, self.limits(ctx), stage, &self.0, work);
-        match &outcome {
-            // A read that lacks space to sort says nothing about writes.
-            Err(RunError::Failed(fault)) if operation.mode == Mode::Write && fault.kind() == FaultKind::StorageFull => {
-                room.ran_out(fault);
-            }
-            _ => {}
+        let (remaining, config) = (ctx.deadline().remaining(), &self.0.config);
+        let limits =
+            Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) };
+        let outcome = transaction(conn, ctx, operation, limits, stage, &self.0, work);
+        // A read that lacks space to sort says nothing about writes.
+        if let Err(RunError::Failed(fault)) = &outcome
+            && operation.mode == Mode::Write
+            && fault.kind() == FaultKind::StorageFull
+        {
+            self.0.room.ran_out(fault);
         }
         outcome
     }
