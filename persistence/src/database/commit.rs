@@ -56,7 +56,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
     work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
 ) -> Result<T, RunError<E>> {
     let op = operation.name;
-    let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
+    let (file, log) = (storage.file.0.as_ref().filter(|_| operation.mode == Mode::Write), conn.log());
     let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
     ctx.check(op)?;
     if let Err(error) = conn.begin(operation.mode, limits) {

@@ -54,17 +54,7 @@ pub(super) struct LogFiles([Identity; 2]);
 
 /// The database's own share. It is dropped last, so that the next to open the file, in this process too, finds the
 /// file free.
-pub(super) struct Held(Option<Arc<LockFile>>);
-
-impl Held {
-    pub(super) fn new(file: Option<Arc<LockFile>>) -> Self {
-        Self(file)
-    }
-
-    pub(super) fn get(&self) -> Option<&Arc<LockFile>> {
-        self.0.as_ref()
-    }
-}
+pub(super) struct Held(pub(super) Option<Arc<LockFile>>);
 
 impl Drop for Held {
     /// Waits for a connection that the pool was opening when it was closed.

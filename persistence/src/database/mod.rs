@@ -200,7 +200,7 @@ impl Database {
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
             commits: Commits::new(log),
-            file: Held::new(file),
+            file: Held(file),
         }))
     }
 
@@ -250,7 +250,7 @@ impl Database {
         if let Err(fault) = self.takes_writes(NAME) {
             return Box::pin(async { Err(fault) });
         }
-        let file = self.0.file.get().cloned();
+        let file = self.0.file.0.clone();
         let check = move |tx: &mut Tx<'_>| {
             if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));

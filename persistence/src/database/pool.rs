@@ -1,6 +1,5 @@
 //! The connection pool, and the permits in front of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -161,8 +160,6 @@ struct Reachable {
     log: Logger,
     /// Time since the last failed attempt, while the outage that was logged lasts.
     failing: Mutex<Option<Stopwatch>>,
-    /// The same without a lock, for the usual case.
-    down: AtomicBool,
     lasts: Duration,
 }
 
@@ -172,7 +169,7 @@ const LASTS: Duration = Duration::from_secs(5);
 impl Reachable {
     fn new(log: &Logger) -> Self {
         let log = log.new(o!("op" => "database.connect"));
-        Self { log, failing: Mutex::new(None), down: AtomicBool::new(false), lasts: LASTS }
+        Self { log, failing: Mutex::new(None), lasts: LASTS }
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Stopwatch>> {
@@ -181,21 +178,15 @@ impl Reachable {
 
     /// A connection was opened or used.
     fn works(&self) {
-        if !self.down.load(Ordering::Acquire) {
-            return;
-        }
         let mut failing = self.failing();
         if failing.as_ref().is_some_and(|last| last.elapsed() >= self.lasts) {
             *failing = None;
-            self.down.store(false, Ordering::Release);
             info!(self.log, "the database is reached again");
         }
     }
 
     fn fails(&self, error: &dyn std::fmt::Display) {
-        let before = self.failing().replace(Stopwatch::start());
-        self.down.store(true, Ordering::Release);
-        if before.is_none() {
+        if self.failing().replace(Stopwatch::start()).is_none() {
             warn!(self.log, "the database cannot be reached"; "error" => %error);
         }
     }

@@ -120,7 +120,7 @@ impl Database {
                 "error_code" => "io_error", "error" => unknown.chain());
         }
         // The file that is open now has no answer.
-        let file_changed = self.0.file.get().is_some_and(|file| file.has_changed());
+        let file_changed = self.0.file.0.as_ref().is_some_and(|file| file.has_changed());
         if operation.repeatable.is_none() || self.disk_failed() || file_changed {
             log_resolution("deferred");
             return Err(RunError::Unknown(unknown));

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::{Database, Operation, Tx, TxError, refuse};
-use crate::stored::{from_text, millis, to_text};
+use crate::stored::{count, from_text, millis, to_text};
 
 /// The result of a claim.
 pub(crate) enum Claimed<O> {
@@ -77,10 +77,6 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
                 state => Ok(state),
             }
         }
-        Some(found) if !found.bound && !claim.resource.is_empty() => {
-            binding::bind_late(tx, claim, found.created_at)?;
-            state_of(Some(found), claim)
-        }
         // The key was released between the insert and this read.
         None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
         None => Ok(Claimed::InProgress),
@@ -116,6 +112,15 @@ pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O
     queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
+/// Deletes old keys with their bindings. A key without an outcome is kept at any age.
+fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
+    let old = queries::lock_old(tx, before, limit)?;
+    for (principal, operation, resource, key) in &old {
+        forget(tx, KeyId { principal, operation, resource, key })?;
+    }
+    Ok(count(old.len()))
+}
+
 /// Frees the key of a write that will have no outcome.
 pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     queries::delete(tx, id)?;
@@ -129,11 +134,7 @@ pub struct SqlIdempotencyStore(pub Database);
 
 impl IdempotencyStore for SqlIdempotencyStore {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        self.0.run(ctx, Operation::write("idempotency.purge"), move |tx| {
-            let keys = queries::purge(tx, before, limit)?;
-            // The two differ while an older release runs beside this one.
-            Ok(keys.max(binding::purge(tx, before, limit)?))
-        })
+        self.0.run(ctx, Operation::write("idempotency.purge"), move |tx| Ok(purge(tx, before, limit)?))
     }
 
     fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {

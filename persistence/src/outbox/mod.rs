@@ -114,8 +114,9 @@ pub(crate) fn enqueue(
         let disabled = queries::endpoint_disabled(tx, &endpoint, notification.content.channel())?;
         // No message overtakes an older message of the same order that is waiting for its next attempt.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &endpoint)? };
-        let row = rows::new(order, sequence, event.occurred_at, &notification, caused_by)?;
-        queries::insert(tx, row.due(now, older).dead_if(disabled, now))?;
+        let due_at = older.unwrap_or(i64::MIN).max(millis(now));
+        let row = rows::new(order, sequence, &notification, caused_by, due_at)?;
+        queries::insert(tx, if disabled { row.dead(DISABLED, now) } else { row })?;
     }
     Ok(())
 }
