@@ -38,7 +38,7 @@ pub(super) fn begin(
         Claimed::InProgress => return own_or_in_progress(tx, caller, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
-    let checkout = caller.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
+    let checkout = caller.must_own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
@@ -109,7 +109,7 @@ pub(super) fn state(
     match idempotency::state(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
-            caller.own(queries::find(tx, id)?)?;
+            caller.must_own(queries::find(tx, id)?)?;
             Ok(Begun::Free)
         }
         Claimed::InProgress => in_progress(tx, caller, id),
@@ -126,7 +126,7 @@ fn own_or_in_progress(
 ) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
-            let checkout = caller.own(queries::find(tx, &begin.checkout)?)?;
+            let checkout = caller.must_own(queries::find(tx, &begin.checkout)?)?;
             Ok(Begun::Claimed { checkout, attempt })
         }
         _ => in_progress(tx, caller, &begin.checkout),
@@ -138,7 +138,7 @@ fn in_progress(
     caller: &CallingPlatform,
     id: &CheckoutId,
 ) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::find(tx, id)?)?;
+    let checkout = caller.must_own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,
         None => None,
@@ -169,8 +169,8 @@ pub(super) fn settle(
 
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
-    type Leave = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
-    let (state, leave, outcome): (_, Leave, _) = match &settlement.outcome {
+    type StockChange = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
+    let (state, change_stock, outcome): (_, StockChange, _) = match &settlement.outcome {
         PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
             let state = match settlement.outcome {
                 PaymentOutcome::Authorized => AttemptState::Authorized,
@@ -208,6 +208,6 @@ pub(super) fn settle(
         idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
     }
     let levels = stock::lock(tx, &demand)?;
-    stock::write(tx, &leave(&demand, &levels))?;
+    stock::write(tx, &change_stock(&demand, &levels))?;
     Ok(outcome)
 }

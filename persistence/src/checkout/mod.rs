@@ -51,7 +51,7 @@ impl CheckoutStore for SqlCheckoutStore {
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         let caller = CallingPlatform::of(ctx);
-        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.own(queries::find(tx, &id)?))
+        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.must_own(queries::find(tx, &id)?))
     }
 
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -134,7 +134,7 @@ impl CallingPlatform {
     }
 
     /// The checkout, if it belongs to the caller. For other callers it does not exist.
-    fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<Failure<CheckoutRefusal>>> {
+    fn must_own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<Failure<CheckoutRefusal>>> {
         found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
     }
 }
@@ -177,7 +177,7 @@ fn update(
     id: &CheckoutId,
     request: &CheckoutRequest,
 ) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
+    let checkout = caller.must_own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let facts = facts(tx, caller, request, checkout.currency)?;
     let outcome = match price(request, Some(&checkout.details), &facts) {
@@ -197,7 +197,7 @@ fn cancel(
     now: Timestamp,
     id: &CheckoutId,
 ) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
+    let checkout = caller.must_own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let checkout = checkout.canceled(now);
     queries::save(tx, &checkout)?;
@@ -211,10 +211,10 @@ fn facts(
     request: &CheckoutRequest,
     currency: Currency,
 ) -> Result<Facts, diesel::result::Error> {
-    let (variants, stock) = catalog::wanted(tx, request, currency)?;
+    let (variants, stock) = catalog::requested_variants(tx, request, currency)?;
     let discounts = match request.codes.as_deref() {
         None | Some([]) => Vec::new(),
-        Some(codes) => promotion::named(tx, codes, currency)?,
+        Some(codes) => promotion::discounts_of(tx, codes, currency)?,
     };
     let mut delivery = FulfillmentFacts::default();
     if request.fulfillment.is_some() {

@@ -13,7 +13,7 @@ use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 
 use super::backend::{Limits, Mode};
-use super::classify::{classify, conflict, refused_commit, spoils_connection};
+use super::classify::{classify, conflict, makes_connection_unusable, refused_commit};
 use super::job::Stage;
 use super::pool::PooledConn;
 use super::{Operation, Shared, Tx, TxError};
@@ -103,7 +103,7 @@ pub(super) fn transaction<T, E: From<Fault>>(
         Err(error) if operation.mode == Mode::Read => Err(before_commit(conn, ctx, op, error)),
         Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
         Err(error) => {
-            conn.spoil();
+            conn.do_not_reuse();
             Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
         }
     }
@@ -111,8 +111,8 @@ pub(super) fn transaction<T, E: From<Fault>>(
 
 /// The meaning of an error while nothing is committed.
 fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> RunError<E> {
-    if spoils_connection(&error) {
-        conn.spoil();
+    if makes_connection_unusable(&error) {
+        conn.do_not_reuse();
     }
     // A deadline that has passed outranks the message.
     match (ctx.check(op), conflict(&error)) {

@@ -54,9 +54,9 @@ pub(super) struct LogFiles([Identity; 2]);
 
 /// The database's own share. It is dropped last, so that the next to open the file, in this process too, finds the
 /// file free.
-pub(super) struct Held(pub(super) Option<Arc<LockFile>>);
+pub(super) struct FileShare(pub(super) Option<Arc<LockFile>>);
 
-impl Drop for Held {
+impl Drop for FileShare {
     /// Waits for a connection that the pool was opening when it was closed.
     fn drop(&mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
@@ -113,7 +113,7 @@ impl LockFile {
             real,
         };
         for suffix in ["", ".lock", "-wal", "-shm"] {
-            locked.close_to_others(&sibling(&locked.real, suffix));
+            locked.make_private(&sibling(&locked.real, suffix));
         }
         locked.same_file().map_err(|why| failed(io::Error::other(why)))?;
         Ok(locked)
@@ -152,7 +152,7 @@ impl LockFile {
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
-            let found = look(path, Links::Followed)
+            let found = inspect(path, Links::Followed)
                 .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
             if found.identity != self.identity {
                 return Err(format!("{} is another file than the one that is open", path.display()));
@@ -168,7 +168,7 @@ impl LockFile {
     pub(super) fn log_files(&self) -> Result<LogFiles, String> {
         let find = |suffix| {
             let path = sibling(&self.real, suffix);
-            let found = look(&path, Links::Seen);
+            let found = inspect(&path, Links::Seen);
             found
                 .map(|found| found.identity)
                 .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))
@@ -191,7 +191,7 @@ impl LockFile {
         Err(why)
     }
 
-    fn close_to_others(&self, path: &Path) {
+    fn make_private(&self, path: &Path) {
         let Ok(found) = std::fs::metadata(path) else { return };
         let mode = found.permissions().mode();
         if mode & OTHERS == 0 {
@@ -251,13 +251,13 @@ enum Links {
 /// Reads the identity of a file and nothing else. Reading its times too would make the next write record a finer time
 /// (Linux 6.13 and later), and every commit write the inode.
 #[cfg(target_os = "linux")]
-fn look(path: &Path, links: Links) -> io::Result<Found> {
+fn inspect(path: &Path, links: Links) -> io::Result<Found> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
     use rustix::io::Errno;
     let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
     let found = match statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK) {
         // Some sandboxes lack `statx`.
-        Err(Errno::NOSYS | Errno::PERM) => return look_at_all(path, links),
+        Err(Errno::NOSYS | Errno::PERM) => return inspect_with_times(path, links),
         found => found?,
     };
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
@@ -265,9 +265,9 @@ fn look(path: &Path, links: Links) -> io::Result<Found> {
 }
 
 #[cfg(not(target_os = "linux"))]
-use look_at_all as look;
+use inspect_with_times as inspect;
 
-fn look_at_all(path: &Path, links: Links) -> io::Result<Found> {
+fn inspect_with_times(path: &Path, links: Links) -> io::Result<Found> {
     let found = if links == Links::Seen { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) }?;
     Ok(Found { identity: identity(&found), names: found.nlink() })
 }

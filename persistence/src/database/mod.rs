@@ -35,9 +35,9 @@ use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
-use job::{Job, JobEnd, Wait};
+use job::{Job, RunningJob, WaitingCaller};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
-use lock_file::{Held, LockFile};
+use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;
 
@@ -70,7 +70,7 @@ struct Shared {
     room: Room,
     commits: Commits,
     /// Excludes other processes from an SQLite file. Declared after the pool, so that it is dropped after the pool.
-    file: Held,
+    file: FileShare,
 }
 
 /// The database cannot be used as configured. Start-up fails.
@@ -200,7 +200,7 @@ impl Database {
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
             commits: Commits::new(log),
-            file: Held(file),
+            file: FileShare(file),
         }))
     }
 
@@ -316,15 +316,15 @@ impl Database {
                 database.takes_writes(operation.name)?;
             }
             let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();
-            let in_line = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
-            let job = Job::new(database.permit(&ctx, operation, in_line).await?);
-            let shed = if ctx.is_past_no_return() { pool_wait() } else { in_line };
-            let wait = Wait { database: &database, ctx: &ctx, operation, job: job.clone() };
+            let permit_until = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
+            let job = Job::new(database.permit(&ctx, operation, permit_until).await?);
+            let connection_until = if ctx.is_past_no_return() { pool_wait() } else { permit_until };
+            let wait = WaitingCaller { database: &database, ctx: &ctx, operation, job: job.clone() };
             let work = {
                 let (database, ctx) = (database.clone(), ctx.clone());
                 move || {
-                    let end = JobEnd { database, job };
-                    end.database.transact(&ctx, operation, shed, &end.job.stage, &work)
+                    let end = RunningJob { database, job };
+                    end.database.transact(&ctx, operation, connection_until, &end.job.stage, &work)
                 }
             };
             let running = database.0.runtime.spawn_blocking(work);
@@ -332,19 +332,19 @@ impl Database {
         })
     }
 
-    /// Waits for a free connection until `shed`: within the deadline, and not longer than `pool_wait` unless the
+    /// Waits for a free connection until `connection_until`: within the deadline, and not longer than `pool_wait` unless the
     /// caller is past its point of no return.
     async fn permit(
         &self,
         ctx: &RequestContext,
         operation: Operation,
-        shed: Deadline,
+        connection_until: Deadline,
     ) -> Result<OwnedSemaphorePermit, Fault> {
         ctx.check(operation.name)?;
         let watch = Stopwatch::start();
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
-            () = tokio::time::sleep_until(shed.instant().into()) => {
+            () = tokio::time::sleep_until(connection_until.instant().into()) => {
                 // The caller's deadline, or load shedding?
                 ctx.check(operation.name)?;
                 Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by("no free connection"))
@@ -359,7 +359,7 @@ impl Database {
     /// caller waits for its result a little longer.
     async fn wait<T, E: From<Fault>>(
         &self,
-        wait: &Wait<'_>,
+        wait: &WaitingCaller<'_>,
         mut running: tokio::task::JoinHandle<Result<T, E>>,
     ) -> Result<T, E> {
         let (ctx, op) = (wait.ctx, wait.operation.name);

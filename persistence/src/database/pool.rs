@@ -88,7 +88,7 @@ pub(super) struct Tracked {
     /// For an SQLite file: the log that this connection writes to.
     log: Option<LogFiles>,
     seen: Stopwatch,
-    spoilt: bool,
+    do_not_reuse: bool,
     /// Dropped after the connection: see [`LockFile`].
     _file: Option<Arc<LockFile>>,
 }
@@ -100,8 +100,8 @@ impl Tracked {
 
     /// The connection is not used again: its server is gone or takes no writes, or the effect of its commit is
     /// unknown.
-    pub(super) fn spoil(&mut self) {
-        self.spoilt = true;
+    pub(super) fn do_not_reuse(&mut self) {
+        self.do_not_reuse = true;
     }
 }
 
@@ -130,7 +130,7 @@ impl ManageConnection for Manager {
         }
         let log = self.file.as_ref().map(|file| file.log_files()).transpose().map_err(bad)?;
         self.reachable.works();
-        Ok(Tracked { conn, log, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
+        Ok(Tracked { conn, log, seen: Stopwatch::start(), do_not_reuse: false, _file: self.file.clone() })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
@@ -144,7 +144,7 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, tracked: &mut Tracked) -> bool {
         // A panic in a transaction body leaves the transaction open; the connection must not be used again.
-        let broken = std::thread::panicking() || tracked.spoilt || tracked.conn.is_broken();
+        let broken = std::thread::panicking() || tracked.do_not_reuse || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
         if !broken {
             self.reachable.works();

@@ -30,12 +30,12 @@ impl Database {
         &self,
         ctx: &RequestContext,
         operation: Operation,
-        shed: Deadline,
+        connection_until: Deadline,
         stage: &Stage,
         work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
     ) -> Result<T, E> {
         let waiting = Stopwatch::start();
-        let taken = self.connection(ctx, operation, shed);
+        let taken = self.connection(ctx, operation, connection_until);
         ctx.timings().add_connection_wait(waiting);
         let conn = taken?;
         let watch = Stopwatch::start();
@@ -125,20 +125,20 @@ impl Database {
             log_resolution("deferred");
             return Err(RunError::Unknown(unknown));
         }
-        let patient = ctx.must_finish(self.0.config.commit_grace);
+        let within_grace = ctx.must_finish(self.0.config.commit_grace);
         for attempt in 1.. {
-            let outcome = match self.connection(&patient, operation, patient.deadline()) {
-                Ok(mut conn) => self.attempt(&mut conn, &patient, operation, &Stage::new(), work),
+            let outcome = match self.connection(&within_grace, operation, within_grace.deadline()) {
+                Ok(mut conn) => self.attempt(&mut conn, &within_grace, operation, &Stage::new(), work),
                 Err(fault) => Err(fault.into()),
             };
             if let Ok(_) | Err(RunError::Refused(_)) = outcome {
                 log_resolution("resolved");
                 return outcome;
             }
-            if patient.check(operation.name).is_err() {
+            if within_grace.check(operation.name).is_err() {
                 break;
             }
-            self.pause(&patient, attempt);
+            self.pause(&within_grace, attempt);
         }
         log_resolution("deferred");
         Err(RunError::Unknown(unknown))

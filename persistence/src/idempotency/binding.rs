@@ -19,7 +19,7 @@ use crate::stored::millis;
 ///
 /// The row is locked until the transaction ends, also if it existed before. Of two claims for two resources the
 /// second waits for the first, and then sees its key.
-pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     if claim.resource.is_empty() {
         return Ok(true);
     }
@@ -40,7 +40,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: 
         return Ok(true);
     }
     // A separate statement, so that it sees what was committed while the statement before it waited.
-    if queries::counts(tx, claim, &resource, outlived)? {
+    if queries::is_in_use(tx, claim, &resource, now)? {
         return Ok(false);
     }
     let update = diesel::update(bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str())))

@@ -62,14 +62,13 @@ where
 /// Claims a key, or reports its state. Waits for a claim of a transaction that is still open, within the engine's
 /// lock timeout. A transaction whose claim is refused must be rolled back.
 pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
-    let outlived = now - RETENTION;
     if queries::insert_once(tx, claim, now)? {
-        return bound(tx, claim, outlived, now);
+        return claimed_if_bound(tx, claim, now);
     }
     match queries::find(tx, claim)? {
-        Some(found) if found.outcome.is_some() && found.created_at <= millis(outlived) => {
-            if queries::renew(tx, claim, outlived, now)? {
-                return bound(tx, claim, outlived, now);
+        Some(found) if found.outcome.is_some() && found.created_at <= millis(now - RETENTION) => {
+            if queries::renew(tx, claim, now)? {
+                return claimed_if_bound(tx, claim, now);
             }
             // Another claim was faster; its result counts.
             match state_of(queries::find(tx, claim)?, claim)? {
@@ -78,14 +77,14 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
             }
         }
         // The key was released between the insert and this read.
-        None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
+        None if queries::insert_once(tx, claim, now)? => claimed_if_bound(tx, claim, now),
         None => Ok(Claimed::InProgress),
         found => state_of(found, claim),
     }
 }
 
-fn bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<Claimed<O>> {
-    Ok(match binding::bind(tx, claim, outlived, now)? {
+fn claimed_if_bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
+    Ok(match binding::bind(tx, claim, now)? {
         true => Claimed::New,
         false => Claimed::Refused(KeyRefusal::Reused),
     })

@@ -3,7 +3,7 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use domain::clock::Timestamp;
-use domain::idempotency::KeyClaim;
+use domain::idempotency::{KeyClaim, RETENTION};
 
 use crate::database::{Tx, execute, first, lock_free, on_backend};
 use crate::schema::idempotency_key as keys;
@@ -61,19 +61,19 @@ pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Foun
 }
 
 /// Whether the key has no outcome yet, or an outcome that may still be replayed.
-pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
+pub(super) fn is_in_use(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, now: Timestamp) -> QueryResult<bool> {
     let key = keys::table
         .find(KeyId { resource, ..KeyId::of(claim) }.columns())
-        .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(outlived))));
+        .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(now - RETENTION))));
     let query = diesel::select(exists(key));
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
 /// Takes over a key whose outcome may not be replayed any more. True for exactly one of several concurrent attempts.
-pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
         .find(KeyId::of(claim).columns())
-        .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(outlived))));
+        .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(now - RETENTION))));
     let update = diesel::update(target).set((
         keys::fingerprint.eq(&claim.fingerprint.0),
         keys::outcome.eq(None::<String>),

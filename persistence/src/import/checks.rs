@@ -35,10 +35,10 @@ pub(super) enum Locked {
 /// Checks a whole batch before it is stored, except for stock.
 pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     not_too_many(tx, batch)?;
-    everything_named_is_known(tx, batch)?;
+    references_are_known(tx, batch)?;
     rates_fit(tx, batch)?;
     emails_are_free(tx, batch)?;
-    books_are_not_overfull(tx, batch)
+    address_books_have_room(tx, batch)
 }
 
 /// Excludes other imports from the tables with a limit until the transaction ends: two imports would each count what
@@ -153,7 +153,7 @@ fn first_taken<V: Hash + Eq>(rows: &[(&str, V)], stored: Vec<(String, V)>) -> Op
 }
 
 /// Refuses an address that exceeds the limit of its customer. A stored address counts once.
-fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
+fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
         let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
@@ -188,7 +188,7 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
 }
 
 /// Checks that stock rows name products, and addresses name customers, of the batch or of the shop.
-pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
+pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let own = batch.products.iter().map(|row| row.variant.sku.as_str()).collect();
     let named: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     let unknown = first_unknown(own, &named, |chunk| {

@@ -55,7 +55,7 @@ impl Import for SqlImport {
                         // The whole was checked. This sees what was added to the shop since then.
                         false => {
                             checks::not_too_many(tx, &this.batch)?;
-                            checks::everything_named_is_known(tx, &this.batch)?;
+                            checks::references_are_known(tx, &this.batch)?;
                         }
                     }
                     store::store(tx, &this.batch, &|rows| progress(stored + rows))

@@ -141,7 +141,7 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
         let at = engine_now(tx)?;
         let Some(chosen) = queries::next_endpoint(tx, channel, &terms, at)? else { break };
         // Counted again under the lock: the choice was based on what was visible before it.
-        if queries::leases(tx, &chosen.id, at)? >= chosen.leases(&terms) {
+        if queries::count_leases(tx, &chosen.id, at)? >= chosen.max_leases(&terms) {
             continue;
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };

@@ -23,7 +23,7 @@ leases!(messages, attempts, claims);
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Selects the least recently served endpoint that is not backing off, has a due message without a lease and without
-/// an older pending message of its order, has fewer leases than [`Chosen::leases`], and whose health is within reach.
+/// an older pending message of its order, has fewer leases than [`NextEndpoint::max_leases`], and whose health is within reach.
 /// $1 channel, $2 the worst health within reach, $3 business time, $4 later than any backoff that begins now ends, $5
 /// the latest failure after which a new event is a reason for an attempt, $6 engine time, $7 leases.
 ///
@@ -75,20 +75,20 @@ const DISABLED_WITH_PENDING: &str = "\
 
 /// The endpoint that is served next.
 #[derive(Queryable)]
-pub(super) struct Chosen {
+pub(super) struct NextEndpoint {
     pub id: String,
     failures: i32,
     answered_at: Option<i64>,
 }
 
-impl Chosen {
+impl NextEndpoint {
     pub(super) fn health(&self) -> EndpointHealth {
         EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
     }
 
     /// How many leases the endpoint may have: one after a failure, so that a hanging endpoint does not use up the
     /// concurrency.
-    pub(super) fn leases(&self, terms: &ClaimTerms) -> i64 {
+    pub(super) fn max_leases(&self, terms: &ClaimTerms) -> i64 {
         if self.failures > 0 { 1 } else { i64::from(terms.per_endpoint) }
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn next_endpoint(
     channel: Channel,
     terms: &ClaimTerms,
     at: EngineTime,
-) -> QueryResult<Option<Chosen>> {
+) -> QueryResult<Option<NextEndpoint>> {
     // Without the hint SQLite reads and sorts all pending messages.
     static SQLITE: LazyLock<String> =
         LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
@@ -153,7 +153,7 @@ fn rank(health: EndpointHealth) -> i32 {
     }
 }
 
-pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
+pub(super) fn count_leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
     let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
     on_backend!(tx, |conn| query.get_result(*conn))
 }
