@@ -1,9 +1,9 @@
 //! Hand-written SQL whose text is constant. Each connection prepares it once.
 //!
-//! `diesel::sql_query` and `diesel::dsl::sql` are prepared for every run, because the number of their texts is
-//! unbounded. The engine then parses and plans each time, which costs Postgres a second round trip. Both are only for
-//! statements that run seldom. A connection keeps each text of this module prepared for as long as it lives: build
-//! texts from constants only, and pass everything else as a value.
+//! Diesel prepares a `diesel::sql_query` or a `diesel::dsl::sql` again for every run, because the number of their texts
+//! is unbounded. That costs Postgres a second round trip, so both are only for statements that run seldom. A connection
+//! keeps each text of this module prepared until it is closed. So a text is built from constants only; everything else
+//! is passed as a value.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -23,7 +23,7 @@ pub(crate) struct Constant<ST> {
     sql_type: PhantomData<ST>,
 }
 
-/// The type is not checked against the text.
+/// An expression with this text. The compiler does not check that its type is `ST`.
 pub(crate) fn constant<ST>(text: impl Into<Cow<'static, str>>) -> Constant<ST> {
     Constant { text: text.into(), sql_type: PhantomData }
 }
@@ -48,8 +48,8 @@ impl<ST, GroupBy> ValidGrouping<GroupBy> for Constant<ST> {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// A whole statement, whose columns have the SQL types `ST`. `$1` in its text is the first of its values, as often as it
-/// appears.
+/// A whole statement, whose columns have the SQL types `ST`. `$1` in its text means the first of its values, and may
+/// appear more than once.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement<ST> {
     text: Cow<'static, str>,
@@ -65,7 +65,7 @@ enum Value {
 }
 
 impl<ST> Statement<ST> {
-    /// The types are not checked against the text.
+    /// A statement with this text. The compiler does not check that its columns have the types `ST`.
     pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.into(), values: Vec::new(), columns: PhantomData }
     }

@@ -20,8 +20,8 @@ use super::backend::Tx;
 use super::constant::constant;
 use crate::stored::nearest_instant;
 
-/// The SQL type of a column with a time of the database's clock. Stored as BIGINT, but not comparable with one. Public,
-/// since `diesel::table!` makes public columns of it; the module is not.
+/// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, and cannot be compared with
+/// one. It is public because `diesel::table!` makes public columns of it; its module is private.
 #[derive(Clone, Copy, Debug, SqlType, QueryId)]
 #[diesel(sqlite_type(name = "Long"))]
 #[diesel(postgres_type(oid = 20, array_oid = 1016))]
@@ -69,7 +69,7 @@ where
 }
 
 const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
-/// `now()` is the begin of the transaction. With it a wait for a lock would shorten the lease.
+/// Not `now()`, which is the begin of the transaction: a wait for a lock would then shorten the lease.
 const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {

@@ -1,9 +1,9 @@
-//! One process per SQLite file, and one file per process.
+//! One process for each SQLite file, and a check that the open file is still at its path.
 //!
-//! Two names of one file (a hard link, a symbolic link, a mount) have two write-ahead logs, and two processes that
-//! use one each destroy the file. So the lock is on the file itself: its device and inode. The file must have one
-//! name, and while the file is open its path must lead to it: what is written to a file without a name is lost with
-//! the process.
+//! SQLite keeps its write-ahead log beside the name by which a file was opened. Two processes that open one file by two
+//! names (hard links, symbolic links, mounts) would have two logs and destroy the file. So the lock is on the file
+//! itself, and the file must have one name. While the file is open, its path must lead to it: what is written to a
+//! file without a name is lost when the process ends.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
+use rustix::fs::AtFlags;
 use slog::{Logger, crit, info, o, warn};
 
 use super::OpenError;
@@ -52,8 +53,8 @@ type Identity = (u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFiles([Identity; 2]);
 
-/// The database's own share. It is dropped last, so that the next to open the file, in this process too, finds the
-/// file free.
+/// The share of the [`Database`](super::Database). It is dropped last. After the drop the file is free for the next
+/// process, and for the next database in this process.
 pub(super) struct FileShare(pub(super) Option<Arc<LockFile>>);
 
 impl Drop for FileShare {
@@ -152,7 +153,7 @@ impl LockFile {
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
-            let found = inspect(path, Links::Followed)
+            let found = inspect(path, AtFlags::empty())
                 .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
             if found.identity != self.identity {
                 return Err(format!("{} is another file than the one that is open", path.display()));
@@ -168,10 +169,10 @@ impl LockFile {
     pub(super) fn log_files(&self) -> Result<LogFiles, String> {
         let find = |suffix| {
             let path = sibling(&self.real, suffix);
-            let found = inspect(&path, Links::Seen);
-            found
-                .map(|found| found.identity)
-                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))
+            match inspect(&path, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => Ok(found.identity),
+                Err(error) => Err(format!("{} was deleted or moved: {error}", path.display())),
+            }
         };
         Ok(LogFiles([find("-wal")?, find("-shm")?]))
     }
@@ -180,11 +181,9 @@ impl LockFile {
         if self.log_lost.load(Ordering::Acquire) {
             return Err("the log was deleted or moved while the shop ran: the shop must be restarted".to_owned());
         }
-        let found = self.log_files();
-        let differs = |found: &LogFiles| opened.is_some_and(|opened| opened != *found);
-        let why = match found {
-            Ok(found) if differs(&found) => "the log was deleted or moved, and another one is in its place".to_owned(),
-            Ok(_) => return Ok(()),
+        let why = match self.log_files() {
+            Ok(found) if opened.is_none_or(|opened| opened == found) => return Ok(()),
+            Ok(_) => "the log was deleted or moved, and another one is in its place".to_owned(),
             Err(why) => why,
         };
         self.log_lost.store(true, Ordering::Release);
@@ -241,23 +240,15 @@ struct Found {
     names: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Links {
-    Followed,
-    /// A symbolic link is not followed.
-    Seen,
-}
-
-/// Reads the identity of a file and nothing else. Reading its times too would make the next write record a finer time
-/// (Linux 6.13 and later), and every commit write the inode.
+/// Reads the identity and the number of names of a file, and nothing else. On Linux 6.13 and later a look at the times
+/// of a file makes its next write store a finer time, so that every commit would write the inode too.
 #[cfg(target_os = "linux")]
-fn inspect(path: &Path, links: Links) -> io::Result<Found> {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+fn inspect(path: &Path, flags: AtFlags) -> io::Result<Found> {
+    use rustix::fs::{CWD, StatxFlags, makedev, statx};
     use rustix::io::Errno;
-    let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
     let found = match statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK) {
         // Some sandboxes lack `statx`.
-        Err(Errno::NOSYS | Errno::PERM) => return inspect_with_times(path, links),
+        Err(Errno::NOSYS | Errno::PERM) => return inspect_with_times(path, flags),
         found => found?,
     };
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
@@ -267,8 +258,11 @@ fn inspect(path: &Path, links: Links) -> io::Result<Found> {
 #[cfg(not(target_os = "linux"))]
 use inspect_with_times as inspect;
 
-fn inspect_with_times(path: &Path, links: Links) -> io::Result<Found> {
-    let found = if links == Links::Seen { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) }?;
+fn inspect_with_times(path: &Path, flags: AtFlags) -> io::Result<Found> {
+    let found = match flags.contains(AtFlags::SYMLINK_NOFOLLOW) {
+        true => std::fs::symlink_metadata(path)?,
+        false => std::fs::metadata(path)?,
+    };
     Ok(Found { identity: identity(&found), names: found.nlink() })
 }
 

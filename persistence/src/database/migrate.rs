@@ -29,32 +29,30 @@ const STEPS: EmbeddedMigrations = embed_migrations!();
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
 /// How long an instance waits for the one that migrates.
 const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
-/// How long a step waits for a table. All later transactions on the table wait with it, and so do those that wait for
-/// their rows. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails, and
-/// shorter than the default of `deadlock_timeout`, so that the step gives way and not a purchase.
+/// How long a step waits for a table. Every later transaction on the table queues behind the step. So the wait is far
+/// shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails. It is also shorter than
+/// the default of `deadlock_timeout`, so that in a deadlock the step fails and not a purchase.
 const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
-/// How often a step is tried. Between two attempts it pauses, so that the waiting transactions can finish.
+/// How often a step is tried. The migration pauses between two attempts, so that waiting transactions can finish.
 const ATTEMPTS: u32 = 60;
 const PAUSE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
 /// Applies the missing steps and returns their number.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    apply_from(config, STEPS, STEPS)
+    apply_steps(config, STEPS)
 }
 
 /// Applies the steps of a directory in which each step is a folder with an `up.sql`.
 pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Result<usize, OpenError> {
-    let source = || FileBasedMigrations::from_path(directory).map_err(failed);
-    apply_from(config, source()?, source()?)
+    apply_steps(config, FileBasedMigrations::from_path(directory).map_err(failed)?)
 }
 
-/// On Postgres under an advisory lock. On SQLite the lock on the file already excludes others.
-fn apply_from(
-    config: &DatabaseConfig,
-    sqlite: impl MigrationSource<Sqlite>,
-    postgres: impl MigrationSource<Pg>,
-) -> Result<usize, OpenError> {
+/// Excludes other instances: on Postgres by an advisory lock, on SQLite by the lock on the file.
+fn apply_steps<S>(config: &DatabaseConfig, steps: S) -> Result<usize, OpenError>
+where
+    S: MigrationSource<Sqlite> + MigrationSource<Pg>,
+{
     let mut conn = connect(&config.url)?;
     if let Conn::Postgres(conn) = &mut conn {
         let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
@@ -63,24 +61,22 @@ fn apply_from(
     pending(&mut conn)?;
     // The lock ends with the connection.
     match &mut conn {
-        Conn::Sqlite(conn) => run(sqlite, conn, 1, |_| Ok(())),
-        Conn::Postgres(conn) => run(postgres, conn, ATTEMPTS, |conn| conn.batch_execute(PAUSE)),
+        Conn::Sqlite(conn) => run(steps, conn),
+        Conn::Postgres(conn) => run(steps, conn),
     }
     .map_err(failed)
 }
 
-/// Each step is a transaction: a step that found a table in use has changed nothing.
-fn run<DB: Backend, C: MigrationHarness<DB>>(
-    source: impl MigrationSource<DB>,
-    conn: &mut C,
-    attempts: u32,
-    pause: impl Fn(&mut C) -> QueryResult<()>,
+/// Each step is a transaction: a step that found a table in use has changed nothing, and is tried again.
+fn run<DB: Backend>(
+    steps: impl MigrationSource<DB>,
+    conn: &mut (impl MigrationHarness<DB> + SimpleConnection),
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let mut applied = 0;
-    for step in conn.pending_migrations(source)? {
-        for left in (0..attempts).rev() {
+    for step in conn.pending_migrations(steps)? {
+        for left in (0..ATTEMPTS).rev() {
             match conn.run_migration(&step) {
-                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => pause(conn)?,
+                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => conn.batch_execute(PAUSE)?,
                 ended => {
                     drop(ended?);
                     break;
@@ -150,7 +146,7 @@ diesel::table! {
     }
 }
 
-/// More than there will ever be.
+/// More migrations than there will ever be.
 const MAX_MIGRATIONS: i64 = 10_000;
 
 /// The versions of the applied steps. Diesel's own query would first create the table: a check that writes, and that

@@ -33,6 +33,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
+use commit::Transaction;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
 use job::{Job, RunningJob, WaitingCaller};
@@ -247,9 +248,6 @@ impl Database {
         const NAME: &str = "database.ready";
         /// A writer in another process that takes longer than this is at work.
         const LOCK_WAIT: Duration = Duration::from_millis(100);
-        if let Err(fault) = self.takes_writes(NAME) {
-            return Box::pin(async { Err(fault) });
-        }
         let file = self.0.file.0.clone();
         let check = move |tx: &mut Tx<'_>| {
             if !migrate::is_usable(tx)? {
@@ -262,6 +260,7 @@ impl Database {
         }
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
+            database.takes_writes(NAME)?;
             // Another writer shows that writes work. Waiting for the only write permit would make a busy shop
             // unready.
             if database.0.pool.is_idle_for_writes() {
@@ -290,12 +289,10 @@ impl Database {
     }
 
     fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {
-        match self.disk_failed() {
-            false => Ok(()),
-            true => {
-                Err(Fault::new(FaultKind::Unavailable, operation).caused_by("the disk failed in an earlier commit"))
-            }
+        if self.disk_failed() {
+            return Err(Fault::new(FaultKind::Unavailable, operation).caused_by("the disk failed in an earlier commit"));
         }
+        Ok(())
     }
 
     /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
@@ -324,7 +321,8 @@ impl Database {
                 let (database, ctx) = (database.clone(), ctx.clone());
                 move || {
                     let end = RunningJob { database, job };
-                    end.database.transact(&ctx, operation, connection_until, &end.job.stage, &work)
+                    let transaction = Transaction { database: &end.database, ctx: &ctx, operation, work: &work };
+                    transaction.run(connection_until, &end.job.stage)
                 }
             };
             let running = database.0.runtime.spawn_blocking(work);

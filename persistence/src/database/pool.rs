@@ -82,7 +82,7 @@ pub(super) struct Manager {
     reachable: Arc<Reachable>,
 }
 
-/// A connection and when it was last known to work.
+/// A connection, and the time at which it last worked.
 pub(super) struct Tracked {
     conn: Conn,
     /// For an SQLite file: the log that this connection writes to.
@@ -153,8 +153,8 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Logs once that the database cannot be reached, and once that it can be reached again. During a failover attempts
-/// succeed and fail in turn: the database is reached again when no attempt has failed for some time.
+/// Logs once that the database cannot be reached, and once that it is reached again. During a failover some attempts
+/// succeed and others fail, so an outage ends when no attempt has failed for [`LASTS`].
 #[derive(Debug)]
 struct Reachable {
     log: Logger,
@@ -163,7 +163,7 @@ struct Reachable {
     lasts: Duration,
 }
 
-/// How long no attempt may have failed.
+/// The time without a failed attempt after which an outage has ended.
 const LASTS: Duration = Duration::from_secs(5);
 
 impl Reachable {
@@ -220,7 +220,6 @@ mod tests {
         value: String,
     }
 
-    /// Two at once, so that the second is not the first again.
     #[test]
     fn every_connection_of_the_pool_is_durable() {
         let directory = tempfile::tempdir().expect("a directory");

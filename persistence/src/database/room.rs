@@ -1,4 +1,4 @@
-//! Whether the database's disk has space, as found by the last writes.
+//! Whether the disk of the database has room, as the last writes found.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -133,8 +133,8 @@ fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32)
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed, TxError<Fault>> {
-    /// A message whose attempts all ended the process becomes a dead letter here, and a choice that another instance
-    /// took first is repeated. More than this many are left for the next pass.
+    /// How many endpoints and messages one claim considers. It skips an endpoint that another instance took first, and
+    /// makes a message without attempts left a dead letter. The next pass continues.
     const MOST_CHOICES: usize = 10;
     let mut claim = Claimed::default();
     for _ in 0..MOST_CHOICES {

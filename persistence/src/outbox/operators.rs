@@ -9,7 +9,7 @@ use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, Mes
 use domain::page::{Cursor, Limit, Page};
 
 use super::queries::{self, IS_PENDING};
-use super::rows::{DeliveryRow, DestinationRow, Ended};
+use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, nearest_instant, one_more_than, word};
@@ -153,14 +153,8 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         return Ok(0);
     }
 
-    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints))).set((
-        endpoints::disabled_at.eq(None::<i64>),
-        endpoints::failing_since.eq(None::<i64>),
-        endpoints::failed_at.eq(None::<i64>),
-        endpoints::failures.eq(0),
-        endpoints::rest_until.eq(0),
-        endpoints::asked_until.eq(0),
-    ));
+    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
+        .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
     execute!(tx, update)?;
     // Only if still dead or waiting: another transaction may have changed the message while this one waited for the
     // endpoint.

@@ -12,7 +12,7 @@ use domain::outbox::{
     PROBE_PAUSE, StaleClaim,
 };
 
-use super::rows::{DeliveryRow, DestinationRow, Ended};
+use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, malformed, millis, word};
@@ -97,7 +97,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
     execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
 }
 
-/// Whether the endpoint is disabled. Creates the endpoint if needed, without waiting for its lock.
+/// Whether the endpoint is disabled. Creates the endpoint if there is none, without waiting for its lock.
 pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
     let known: Option<Option<i64>> = first!(tx, query)?;
@@ -118,7 +118,7 @@ pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> Que
     on_backend!(tx, |conn| query.first(*conn))
 }
 
-/// The next endpoint, locked until the transaction ends. Other instances skip it meanwhile.
+/// The endpoint that is served next, locked until the transaction ends. Other instances skip it.
 pub(super) fn next_endpoint(
     tx: &mut Tx<'_>,
     channel: Channel,
@@ -225,13 +225,13 @@ pub(super) fn retry_at(
     execute!(tx, update).map(drop)
 }
 
-/// Newer messages of the order wait with this one, so that no claim reads them without need.
+/// Postpones newer messages of the order until this one is due: before that, a claim would read and skip them.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
-/// Newer messages of the order become due, unless an attempt of their own failed.
+/// Makes the newer messages of the order due that have no failed attempt.
 pub(super) fn release_newer(tx: &mut Tx<'_>, id: &str, order: &str, endpoint: &str, now: Timestamp) -> QueryResult<()> {
     move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, endpoint), now)
 }
@@ -281,14 +281,8 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
 
 /// The endpoint took a message.
 pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(endpoints::table.find(to)).set((
-        endpoints::failures.eq(0),
-        endpoints::failing_since.eq(None::<i64>),
-        endpoints::failed_at.eq(None::<i64>),
-        endpoints::rest_until.eq(0),
-        endpoints::asked_until.eq(0),
-        endpoints::answered_at.eq(millis(now)),
-    ));
+    let update =
+        diesel::update(endpoints::table.find(to)).set((Failures::default(), endpoints::answered_at.eq(millis(now))));
     execute!(tx, update).map(drop)
 }
 
@@ -301,14 +295,14 @@ pub(super) fn set_failing(
     (rest, asked): (Duration, Duration),
 ) -> QueryResult<()> {
     let until = |wait: Duration| if wait.is_zero() { 0 } else { millis(streak.last + wait) };
-    let update = diesel::update(endpoints::table.find(to)).set((
-        endpoints::failures.eq(i32::try_from(streak.failures).unwrap_or(i32::MAX)),
-        endpoints::failing_since.eq(millis(streak.first)),
-        endpoints::failed_at.eq(millis(streak.last)),
-        endpoints::rest_until.eq(until(rest)),
-        endpoints::asked_until.eq(until(asked)),
-    ));
-    execute!(tx, update).map(drop)
+    let failures = Failures {
+        failures: i32::try_from(streak.failures).unwrap_or(i32::MAX),
+        failing_since: Some(millis(streak.first)),
+        failed_at: Some(millis(streak.last)),
+        rest_until: until(rest),
+        asked_until: until(asked),
+    };
+    execute!(tx, diesel::update(endpoints::table.find(to)).set(failures)).map(drop)
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

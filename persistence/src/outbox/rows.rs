@@ -65,6 +65,17 @@ pub(super) struct DestinationRow {
     pub asked_until: i64,
 }
 
+/// The failures of an endpoint since the last success, and its backoff. The default is an endpoint without failures.
+#[derive(AsChangeset, Default)]
+#[diesel(table_name = destination, treat_none_as_null = true)]
+pub(super) struct Failures {
+    pub failures: i32,
+    pub failing_since: Option<i64>,
+    pub failed_at: Option<i64>,
+    pub rest_until: i64,
+    pub asked_until: i64,
+}
+
 impl DestinationRow {
     /// An endpoint without any attempt.
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
