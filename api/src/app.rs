@@ -1,5 +1,5 @@
-//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. Read it from top to bottom to
-//! see what the shop consists of.
+//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. From top to bottom it shows
+//! every part of the shop.
 
 mod listener;
 mod settings;
@@ -33,8 +33,8 @@ use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
 use integrations::webhooks::{NotAnAgent, WebhookSender};
 use persistence::{
-    Database, DatabaseUrl, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore,
-    SqlOrderStore, SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
+    Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
+    SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
 };
 use slog::Logger;
 use tokio::runtime::Handle;
@@ -43,8 +43,9 @@ use url::Url;
 use crate::buyer_pages::{Home, Pages};
 use crate::clock::SystemClock;
 use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
-use crate::gateway_events::{EventRefused, Payments, ReadEvent};
+use crate::gateway_events::{EventRefused, GatewayEvents, ReadEvent};
 use crate::health::Operations;
+use crate::http::connection::Connections;
 use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
@@ -53,7 +54,7 @@ use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping,
 use crate::simulation::Simulation;
 
 pub use listener::bind;
-pub use settings::mistakes;
+pub use settings::{effective, read_config, shown_database_url};
 pub use tools::Tools;
 
 /// The whole shop, ready to be served.
@@ -62,25 +63,27 @@ pub struct App {
     pub body_limits: BodyLimits,
     pub shopping: Shopping,
     pub pages: Pages,
-    /// `None` when the gateway tells nothing of its own accord.
-    pub payments: Option<Payments>,
+    /// `None` without a secret that verifies the gateway's events.
+    pub gateway_events: Option<GatewayEvents>,
     pub operations: Operations,
-    pub deliveries: Arc<dyn OutboxStore>,
-    /// `None` in production: then its routes do not exist.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// `None` in production: its routes do not exist then.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
     pub supervisor: Supervisor,
     pub shutdown: Shutdown,
 }
 
-/// Why the shop cannot be opened. Start-up ends here.
+/// Why the shop cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{0}")]
     Database(#[from] OpenError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("cannot listen on {address}: {error}. Set {variable} to another address, or end what listens there")]
+    #[error(
+        "cannot listen on {address}: {error}. Set {variable} to another address, or stop the process that listens there"
+    )]
     Listen { variable: &'static str, address: SocketAddr, error: std::io::Error },
     #[error("TUCKSHOP_SIMULATION_LEDGER_PATH: {} cannot be used: {error}", path.display())]
     Ledger { path: PathBuf, error: std::io::Error },
@@ -90,25 +93,25 @@ pub enum StartError {
     Gateway(#[from] StripeConfigError),
     #[error("the HTTP client cannot be set up: {0}")]
     Outbound(#[from] OutboundError),
-    /// The configuration was checked before: a file that it names has changed since.
+    /// The configuration passed its checks, and a file that it names has changed since.
     #[error("{0}")]
     Setting(#[from] Mistake),
-    #[error("the public address is none: {0}")]
+    #[error("the public address is not a URL: {0}")]
     PublicUrl(#[from] url::ParseError),
     #[error("{0}")]
     Agent(#[from] NotAnAgent),
 }
 
-/// A pass of a background task may not take longer.
+/// The longest a pass of a background task may take.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
-const _: () = assert!(LONGEST_PASS.as_millis() <= PASS_TIMEOUT.as_millis(), "a payment pass is cut off in its work");
-/// How often the database is asked whether it is back, while a background task fails.
+const _: () = assert!(LONGEST_PASS.as_millis() <= PASS_TIMEOUT.as_millis(), "a payment pass would be cut off");
+/// How often the supervisor probes the database while a background task fails.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
-/// Who has work when an order was placed.
-const DELIVERIES: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
+/// The background tasks that have work after an order was placed.
+const OUTBOX_TASKS: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
-    /// Builds everything and starts the background tasks. `listener` is bound but not served yet.
+    /// Builds all parts and starts the background tasks. The caller then serves `listener`, which is bound.
     pub fn build(
         config: &Config,
         log: &Logger,
@@ -141,7 +144,7 @@ impl App {
         let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore(database.clone()));
         let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore(database.clone()));
         let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore(database.clone()));
-        let deliveries: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore(database.clone()));
+        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore(database.clone()));
         let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore(database.clone()));
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
@@ -153,36 +156,36 @@ impl App {
         let expires_after = Duration::from_secs(config.checkout.expires_after_minutes * 60);
         let retention = Duration::from_secs(config.checkout.retention_days * 24 * 60 * 60);
         let expiry = CheckoutExpiry::new(checkouts.clone(), clock.clone(), retention);
-        let deliver = |channel, sender, send_ms, per_endpoint, at_once| {
+        let dispatcher = |channel, sender, send_ms, per_endpoint, at_once| {
             let limits = DispatchLimits { send: millis(send_ms), per_endpoint, at_once };
-            OutboxDispatcher::new(channel, deliveries.clone(), sender, clock.clone(), limits)
+            OutboxDispatcher::new(channel, outbox.clone(), sender, clock.clone(), limits)
         };
         let webhook = &config.webhook;
         let (send_ms, at_once) = (webhook.timeout_ms, webhook.at_once);
-        let webhook_delivery =
-            deliver(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
-        let mut duties: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
+        let webhook_dispatcher =
+            dispatcher(Channel::Webhook, Arc::new(webhooks), send_ms, webhook.at_once_per_platform, at_once);
+        let mut background: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![
             (Arc::new(expiry), every(tasks.checkout_expire_ms)),
             (Arc::new(IdempotencyPurge::new(records.clone(), clock.clone())), every(tasks.idempotency_purge_ms)),
-            (Arc::new(OutboxPurge::new(deliveries.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
-            (Arc::new(webhook_delivery), every(tasks.webhook_delivery_ms).on(at_once)),
+            (Arc::new(OutboxPurge::new(outbox.clone(), clock.clone())), every(tasks.delivery_purge_ms)),
+            (Arc::new(webhook_dispatcher), every(tasks.webhook_delivery_ms).concurrently(at_once)),
         ];
         if let Some(sender) = mail {
             let at_once = config.mail.at_once;
-            let delivery = deliver(Channel::Mail, sender, config.mail.timeout_ms, at_once, at_once);
-            duties.push((Arc::new(delivery), every(tasks.mail_delivery_ms).on(at_once)));
+            let dispatcher = dispatcher(Channel::Mail, sender, config.mail.timeout_ms, at_once, at_once);
+            background.push((Arc::new(dispatcher), every(tasks.mail_delivery_ms).concurrently(at_once)));
         }
         let reconciler = PaymentReconciler::new(attempts.clone(), checkouts.clone(), gateway.clone(), clock.clone());
-        duties.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(DELIVERIES)));
+        background.push((Arc::new(reconciler), every(tasks.payment_reconcile_ms).then_wakes(OUTBOX_TASKS)));
         if let Some(gateway) = &gateway {
             let capture = PaymentCapture::new(attempts.clone(), gateway.clone(), clock.clone());
             let refunder = PaymentRefunder::new(refunds, gateway.clone(), clock.clone());
-            duties.push((Arc::new(capture), every(tasks.payment_capture_ms)));
-            duties.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
+            background.push((Arc::new(capture), every(tasks.payment_capture_ms)));
+            background.push((Arc::new(refunder), every(tasks.payment_refund_ms)));
         }
-        let reached = database.clone();
-        let probe = Probe { reach: Arc::new(move |ctx| reached.ready(ctx)), period: PROBE_PERIOD };
-        let supervisor = Supervisor::start(runtime, log, duties, Some(probe));
+        let probed = database.clone();
+        let probe = Probe { reach: Arc::new(move |ctx| probed.ready(ctx)), period: PROBE_PERIOD };
+        let supervisor = Supervisor::start(runtime, log, background, Some(probe));
         let commands = Commands::new(runtime.clone(), config.http.max_commands);
         let shutdown = Shutdown::default();
 
@@ -191,7 +194,7 @@ impl App {
             grace: millis(config.checkout.completion_grace_ms),
             gateway_call: millis(config.payment.call_timeout_ms),
         };
-        let payments = payment_events(config).map(|read| Payments {
+        let gateway_events = gateway_events(config).map(|read| GatewayEvents {
             read,
             attempts: attempts.clone(),
             clock: clock.clone(),
@@ -240,7 +243,7 @@ impl App {
             abandoned: Arc::new(move || abandoned.abandoned()),
             oldest_commit: Arc::new(move || commits.oldest_commit()),
             lost_log_lines,
-            connections: settings::connections(config),
+            connections: Arc::new(Connections::new("shop", settings::connection_limits(config))),
         };
         Ok(Self {
             scope: Scope::new(
@@ -252,9 +255,9 @@ impl App {
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
             pages,
-            payments,
+            gateway_events,
             operations,
-            deliveries,
+            outbox,
             simulation,
             commands,
             supervisor,
@@ -262,7 +265,7 @@ impl App {
         })
     }
 
-    /// The secret of the test affordances, for the banner.
+    /// The secret of the test affordances, which the banner shows.
     pub fn simulation_secret(&self) -> Option<&Secret> {
         self.simulation.as_ref().map(|simulation| &simulation.secret)
     }
@@ -270,25 +273,10 @@ impl App {
 
 /// Opens the database of the configuration without migrating it.
 fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Database, StartError> {
-    Ok(Database::open(database_config(config)?, runtime.clone(), log)?)
+    Ok(Database::open(settings::database(config)?, runtime.clone(), log)?)
 }
 
-fn database_config(config: &Config) -> Result<persistence::DatabaseConfig, StartError> {
-    let settings = &config.database;
-    let millis = Duration::from_millis;
-    let url = DatabaseUrl::parse(settings.url.expose(), settings.allow_plaintext)
-        .map_err(|error| OpenError::Unreachable(error.to_string()))?;
-    Ok(persistence::DatabaseConfig {
-        url,
-        pool_size: settings.pool_size,
-        pool_wait: millis(settings.pool_wait_ms),
-        statement_timeout: millis(settings.statement_timeout_ms),
-        lock_timeout: millis(settings.lock_timeout_ms),
-        commit_grace: millis(settings.commit_grace_ms),
-    })
-}
-
-/// Opens the database and makes sure that its schema is the one this program knows, as configured. Blocks.
+/// Opens the database. Then migrates it, or refuses a schema that is not current, as configured. Blocks.
 fn current_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Database, StartError> {
     let database = open_database(config, log, runtime)?;
     match config.database.migrate {
@@ -298,42 +286,27 @@ fn current_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<D
     Ok(database)
 }
 
-/// Brings the schema up to date and says how many migrations that took. Blocks.
+/// Migrates the schema and returns the number of applied migrations. Blocks.
 pub fn migrate(config: &Config, log: &Logger, runtime: &Handle) -> Result<usize, StartError> {
     Ok(open_database(config, log, runtime)?.migrate()?)
 }
 
-/// The import, on a database whose schema is current.
+/// The import, on a database with the current schema. Blocks.
 pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<dyn Import>, StartError> {
     Ok(Arc::new(SqlImport(current_database(config, log, runtime)?)))
 }
 
-/// A database address without what must not be shown, whatever is wrong with it.
-pub fn shown_database_url(text: &str) -> String {
-    DatabaseUrl::shown(text)
-}
-
-/// Where the ledger of the simulated payments is kept.
-pub fn ledger_path(config: &Config) -> PathBuf {
-    let beside = match DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext) {
-        // One ledger for one file, by whatever symbolic link it is opened.
-        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
-        _ => PathBuf::from("data/payments.ledger"),
-    };
-    config.simulation.ledger_path.clone().unwrap_or(beside)
-}
-
-/// The way to the network.
+/// The client of every outbound HTTP call.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
     let mut outbound = OutboundConfig::new(settings::given_policy(config));
-    // A message that may be sent has a place. A pass without one would claim the next message and not send it either.
+    // Every message that a dispatcher claims finds a place in the bulkhead of its endpoint.
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
     outbound.bulkheads.concurrent = outbound.bulkheads.concurrent.max(at_once);
     Ok(Outbound::new(outbound)?)
 }
 
-/// The payment gateway: the configured one, or the simulator where that is allowed. A shop without one sells nothing,
-/// and says so at start.
+/// The payment gateway: the configured one, or the simulator in development. Without a gateway only a checkout that costs
+/// nothing can be completed; the start logs a warning.
 fn gateway(
     config: &Config,
     outbound: &Outbound,
@@ -357,7 +330,7 @@ fn mock_handler(
     clock: &Arc<dyn Clock>,
     log: &Logger,
 ) -> Result<MockPaymentHandler, StartError> {
-    let ledger_path = ledger_path(config);
+    let ledger_path = settings::ledger_path(config);
     let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
     if let Some(folder) = ledger_path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
@@ -369,8 +342,8 @@ fn mock_handler(
     MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
 }
 
-/// Reads what the gateway tells of its own accord; `None` without a secret to tell it from anyone else.
-fn payment_events(config: &Config) -> Option<ReadEvent> {
+/// Verifies and reads the events that the gateway sends. `None` without a secret that verifies them.
+fn gateway_events(config: &Config) -> Option<ReadEvent> {
     let secrets = config.payment.event_secrets();
     (config.payment.gateway_url.is_some() && !secrets.is_empty()).then(|| {
         let read: ReadEvent = Arc::new(move |payload, header, now| {
@@ -383,7 +356,7 @@ fn payment_events(config: &Config) -> Option<ReadEvent> {
     })
 }
 
-/// The configured keys, or those that the shop makes and keeps itself.
+/// The configured signing keys, or those that the shop creates and stores in its database.
 fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
     Ok(match settings::keys(config)? {
         Some(keys) => Arc::new(keys),
@@ -399,5 +372,5 @@ fn published(signer: Arc<Signer>) -> PublishedKeys {
 }
 
 fn every(millis: u64) -> Schedule {
-    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, lanes: 1, wakes: &[] }
+    Schedule { period: Duration::from_millis(millis), pass_timeout: PASS_TIMEOUT, concurrency: 1, wakes: &[] }
 }

@@ -1,18 +1,17 @@
-//! What may be shown of a card, by import and by the protocol alike.
+//! Card numbers: the import and the shopping API refuse texts that contain one, and accept only the last digits.
 
 use uuid::Uuid;
 
-/// The end of a card's number: two to four digits.
+/// Whether the text is two to four digits.
 pub fn are_last_digits(text: &str) -> bool {
     (2..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the text has a card number in it: 12 to 19 digits that pass the check of card numbers (Luhn, ISO/IEC 7812-1). A
-/// shop that keeps one has to be protected like a bank.
+/// Whether the text contains a card number: 12 to 19 digits that pass the Luhn check (ISO/IEC 7812-1).
 ///
-/// Digits of every script count, and what stands between groups of them is of no matter, visible or not; only a letter
-/// ends a number. A group that is longer than a number is also searched at both of its ends, where an expiry date was
-/// written next to the number. One in ten other numbers of that length passes the check as well; a uuid is none.
+/// Digits of every script count. Characters between digits are ignored, except letters, which end a number. In a longer
+/// group of digits the first and the last 15 and 16 are checked, because an expiry date may follow the number. A uuid is
+/// no card number. One in ten other numbers of that length passes the check too.
 pub fn holds_card_number(text: &str) -> bool {
     if is_uuid(text) {
         return false;
@@ -31,7 +30,7 @@ pub fn holds_card_number(text: &str) -> bool {
     })
 }
 
-/// A uuid, perhaps with a word and `_` before it. Digits alone are none.
+/// Whether the text is a uuid with at least one letter, with or without a prefix that ends in `_`.
 fn is_uuid(text: &str) -> bool {
     let last = text.rsplit('_').next().unwrap_or_default();
     last.contains(char::is_alphabetic) && Uuid::try_parse(last).is_ok()
@@ -41,13 +40,14 @@ fn is_card_number(digits: &str) -> bool {
     (12..=19).contains(&digits.len()) && passes_luhn(digits)
 }
 
-/// Of the lengths and with the first digits of the common brands: many long numbers are none.
+/// Whether a long group begins or ends with a card number of a common brand. Other lengths and first digits would match
+/// many long numbers that are no cards.
 fn has_card_number_at_an_end(group: &str) -> bool {
     let is_one = |digits: &str| digits.starts_with(['2', '3', '4', '5', '6']) && passes_luhn(digits);
     group.len() > 16 && [15, 16].into_iter().any(|most| is_one(&group[..most]) || is_one(&group[group.len() - most..]))
 }
 
-/// The zeros of all scripts, in the order of Unicode; the nine code points after each are its other digits.
+/// The zero of each script, in the order of Unicode. The nine code points after a zero are the digits 1 to 9.
 const ZEROS: &[u32] = &[
     0x0030, 0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6,
     0x0e50, 0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40,
@@ -57,7 +57,7 @@ const ZEROS: &[u32] = &[
     0x1fbf0,
 ];
 
-/// The decimal digit that this character is, in ASCII, or the character.
+/// The ASCII digit of a decimal digit of any script. Other characters are returned unchanged.
 fn in_ascii(character: char) -> char {
     let code = u32::from(character);
     let zero = ZEROS.partition_point(|zero| *zero <= code).checked_sub(1).map_or(0, |before| ZEROS[before]);
@@ -78,59 +78,5 @@ fn passes_luhn(digits: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn card_numbers_are_found_however_they_are_written() {
-        for (text, expected) in [
-            ("4242424242424242", true),
-            ("Visa 4242 4242 4242 4242", true),
-            ("4242-4242-4242-4242 (Ada)", true),
-            ("4242\u{a0}4242\u{a0}4242\u{a0}4242", true),
-            ("378282246310005", true),
-            ("no. 6304000000000000, valid", true),
-            ("4222222222222", true),
-            ("2 cards: 1 4242 4242 4242 4242", true),
-            ("\u{ff14}\u{ff12}42424242424242", true),
-            ("\u{664}\u{662}\u{664}\u{662} \u{664}\u{662}\u{664}\u{662} 42424242", true),
-            ("4\u{200b}24242424242424\u{feff}2", true),
-            ("4242/4242/4242/4242", true),
-            ("4242_4242, 4242 | 4242", true),
-            ("42424242424242421230", true),
-            ("12304242424242424242", true),
-            ("3782822463100051230", true),
-            ("tok_4242424242424242", true),
-            ("instr_4242424242424242", true),
-            ("00000000-0000-4000-8000-424242424242", true),
-            ("00000000-0000-4a00-8000-004242424242", false),
-            ("instr_4242424242424242a242424242424242", false),
-            ("1764201234567890", false),
-            ("17642012345678901234", false),
-            ("mock_payment_handler", false),
-            ("Visa ending in 4242", false),
-            ("4242", false),
-            ("4242424242424241", false),
-            ("0000 0000 0000 0000", false),
-            ("", false),
-            ("Expires 12/2030", false),
-        ] {
-            assert_eq!(holds_card_number(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn last_digits_are_two_to_four_digits() {
-        for (text, expected) in [
-            ("42", true),
-            ("4242", true),
-            ("", false),
-            ("4", false),
-            ("42424", false),
-            ("x242", false),
-            ("\u{664}2", false),
-        ] {
-            assert_eq!(are_last_digits(text), expected, "{text:?}");
-        }
-    }
-}
+#[path = "card_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! The wall clock of production.
+//! The clock of the process.
 
 use std::time::Duration;
 

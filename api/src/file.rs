@@ -1,5 +1,5 @@
-//! Files that a setting or an argument names. The name may be that of anything: a pipe without a writer, a device
-//! that never ends, a file that grows.
+//! Reads files that a setting or an argument names, within bounds. Such a name may lead to a pipe without a writer, an
+//! endless device, or a growing file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a regular file for reading. Anything else is an error, without waiting and without a byte read.
+/// Opens a regular file for reading. Any other kind of file is an error. Does not wait and reads nothing.
 pub fn open(path: &Path) -> io::Result<File> {
-    // To open a pipe is to wait for its writer.
+    // Without this flag, to open a pipe waits for its writer.
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
@@ -18,8 +18,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// All that is left to read, if it has at most `most` bytes. The limit holds while it is read: a file may grow, and a size
-/// may be a promise.
+/// Reads to the end. More than `most` bytes are an error. The limit is enforced while reading, since a file may grow.
 pub fn read_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = from.take(most + 1).read_to_end(&mut bytes)?;
@@ -29,38 +28,12 @@ pub fn read_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_at_most`], of UTF-8.
+/// As [`read_at_most`], for UTF-8.
 pub fn text_at_most(from: impl Read, most: u64) -> io::Result<String> {
     let bytes = read_at_most(from, most)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whatever size the file claims to have.
-    #[test]
-    fn file_has_a_largest_size() {
-        assert_eq!(read_at_most(&b"12345"[..], 5).expect("fits"), b"12345");
-        for endless in [Box::new(io::repeat(b'x')) as Box<dyn Read>, Box::new(&b"123456"[..])] {
-            assert_eq!(read_at_most(endless, 5).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
-        }
-        assert_eq!(text_at_most(&b"\xff"[..], 5).expect_err("no text").to_string(), "is not UTF-8");
-    }
-
-    #[test]
-    fn what_is_not_a_regular_file_is_refused_at_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let pipe = directory.path().join("pipe");
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
-        let to_device = directory.path().join("device");
-        std::os::unix::fs::symlink("/dev/null", &to_device).expect("a link");
-        for path in [&pipe, &to_device, &directory.path().to_owned()] {
-            assert_eq!(open(path).expect_err("refused").to_string(), "is not a regular file", "{}", path.display());
-        }
-        std::fs::write(directory.path().join("file"), "x").expect("written");
-        assert!(open(&directory.path().join("file")).is_ok());
-    }
-}
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
-//! What the payment gateway tells of its own accord: `POST /payments/events`.
+//! Events that the payment gateway sends: `POST /payments/events`.
 //!
-//! Only that something happened to a payment is believed, and only once; what happened is looked up at the gateway. So
-//! events may come twice, late, or in any order.
+//! An event only makes a payment due for the reconciler, which asks the gateway for the outcome. Each event is recorded
+//! once, by its id. So events may arrive twice, late, or in any order.
 
 use std::sync::Arc;
 
@@ -16,19 +16,20 @@ use slog::{info, warn};
 use crate::http::{Body, Field, Problem, Routes, fault_problem};
 use crate::runtime::Supervisor;
 
-/// Reads an event if its signature is good at the given time. The header is the one that the gateway signs in.
+/// Verifies the signature in the given header at the given time, and reads the event.
 pub type ReadEvent = Arc<dyn Fn(&[u8], &str, Timestamp) -> Result<GatewayEvent, EventRefused> + Send + Sync>;
 
-/// Why an event is not heeded. Senders are told the same whatever it is, short of a body that is none.
+/// Why an event is refused. The response does not repeat the text.
 #[derive(Clone, Debug)]
 pub enum EventRefused {
-    /// It is not the gateway's, or too old to tell.
+    /// The signature is missing, wrong or too old.
     Signature(String),
+    /// The body is not an event.
     Malformed(String),
 }
 
 #[derive(Clone)]
-pub struct Payments {
+pub struct GatewayEvents {
     pub read: ReadEvent,
     pub attempts: Arc<dyn AttemptStore>,
     pub clock: Arc<dyn Clock>,
@@ -43,24 +44,24 @@ const OPERATION: &str = "payment.record_event";
 
 async fn event(
     req: HttpRequest,
-    payments: web::Data<Payments>,
+    gateway: web::Data<GatewayEvents>,
     ctx: web::ReqData<RequestContext>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
-    let now = payments.clock.now();
+    let now = gateway.clock.now();
     let header = Field::of(req.headers(), "stripe-signature").text().unwrap_or_default();
-    let event = (payments.read)(&body.0, header, now).map_err(|refused| problem(&ctx, &refused))?;
+    let event = (gateway.read)(&body.0, header, now).map_err(|refused| problem(&ctx, &refused))?;
     let id = event.id.clone();
-    let is_new = payments.attempts.record_event(&ctx, event, now).await.map_err(|fault| fault_problem(&ctx, &fault))?;
-    info!(ctx.log(), "gateway event heeded"; "op" => OPERATION, "event_id" => id,
+    let is_new = gateway.attempts.record_event(&ctx, event, now).await.map_err(|fault| fault_problem(&ctx, &fault))?;
+    info!(ctx.log(), "gateway event recorded"; "op" => OPERATION, "event_id" => id,
         "result" => if is_new { "new" } else { "duplicate" });
     if is_new {
-        payments.supervisor.wake("payment_reconciler");
+        gateway.supervisor.wake("payment_reconciler");
     }
     Ok(HttpResponse::Ok().json(json!({"received": true})))
 }
 
-/// The body is not repeated: whoever sent it may not be who they say.
+/// Logs the reason and builds the response. Neither repeats the body: its sender may not be the gateway.
 fn problem(ctx: &RequestContext, refused: &EventRefused) -> Problem {
     let (result, error) = match refused {
         EventRefused::Signature(error) => ("bad_signature", error),

@@ -1,4 +1,4 @@
-//! What an operator asks: does it live, may it be sent work, what is it doing.
+//! Health and status: `/livez`, `/readyz` and `/statusz`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::http::{Routes, Scope};
 use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
 
-/// Whether the database answers and has the schema of this program.
+/// Succeeds when the database answers and has the current schema.
 pub type ReadinessCheck = Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>;
-/// What cannot be done although the shop is ready.
+/// What a ready shop cannot do at present, such as storing.
 pub type Degradation = Arc<dyn Fn() -> Option<&'static str> + Send + Sync>;
-/// Transactions that nobody waits for any more but that still hold a connection.
+/// The number of transactions whose caller has stopped waiting and that still hold a connection.
 pub type AbandonedCount = Arc<dyn Fn() -> u64 + Send + Sync>;
-/// The age of the oldest commit that is under way.
+/// The age of the oldest commit in progress.
 pub type OldestCommit = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 #[derive(Clone)]
@@ -33,31 +33,31 @@ pub struct Operations {
     pub abandoned: AbandonedCount,
     pub oldest_commit: OldestCommit,
     pub lost_log_lines: LostLines,
-    /// Those of the shop's own address.
+    /// The connections at the shop's address.
     pub connections: Arc<Connections>,
 }
 
-/// A load balancer does not wait longer for an answer.
+/// The longest a readiness check may take, so that a load balancer gets its response in time.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a load balancer asks. Served wherever the shop is.
+/// The probes of a load balancer, which every listener serves.
 pub fn probes(routes: &mut Routes) {
     routes.on(Method::GET, "/livez", livez);
     routes.on(Method::GET, "/readyz", readyz);
 }
 
-/// What an operator asks, and what says more of the shop than a stranger should know.
+/// The status for an operator. Strangers must not reach it.
 pub fn status(routes: &mut Routes) {
     routes.on(Method::GET, "/statusz", statusz);
 }
 
-/// The process runs. Nothing else is asked, so that a database that is down restarts nothing.
+/// 200 while the process runs. Checks nothing else: a restart does not repair a database that is down.
 async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// 200 when requests may be sent here: the database answers, its schema is current, and the process is not stopping.
-/// A shop without room on its disk is still sent requests, since it can be read; it says what it lacks.
+/// 200 when the process can take requests: the database answers, its schema is current, and no shutdown has begun. A full
+/// disk is `degraded` with status 200, because reads still work.
 async fn readyz(
     scope: web::Data<Scope>,
     operations: web::Data<Operations>,
@@ -76,7 +76,7 @@ async fn readyz(
     }
 }
 
-/// What is under way, and how the background tasks fare.
+/// The work in progress and the state of the background tasks.
 async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "stopping": scope.shutdown.has_begun(),

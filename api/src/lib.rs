@@ -1,9 +1,9 @@
-//! The surfaces of the shop: HTTP and a command line over the domain.
+//! The HTTP surfaces and the command line of the shop.
 //!
-//! A request takes at most six files from here to the database: route, handler, use case, port, `Database::run`,
-//! query. `docs/WALKTHROUGH.md` walks them.
+//! A request passes through at most six files: handler, use case, port, adapter, transaction, query.
+//! `docs/WALKTHROUGH.md` follows one.
 //!
-//! **Architecture Invariant:** only [`app`], the composition root, names an adapter. Everything else knows the ports.
+//! **Architecture Invariant:** only [`app`], the composition root, names adapters. All other modules use the ports.
 
 pub mod app;
 pub mod bidi;

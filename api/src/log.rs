@@ -1,8 +1,7 @@
-//! Structured logs: JSON lines or a terminal format, written by a thread of their own.
+//! Structured logs: JSON lines or a terminal format, written by a separate thread.
 //!
-//! The buffer is bounded. When the output is not read, requests do not wait: lines are dropped, and the next line that
-//! is written gives their number. When a write fails (a full disk, a closed pipe), the line is lost and counted, and
-//! the next line is tried like any other.
+//! The buffer is bounded. When the output is not read, lines are dropped instead of delaying requests, and the next written
+//! line gives their number. When a write fails (a full disk, a closed pipe), the line is lost and counted.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,40 +12,40 @@ use slog::{Drain, FnValue, Level, LevelFilter, Logger, OwnedKVList, Record, o};
 use slog_async::{Async, AsyncGuard, OverflowStrategy};
 use slog_term::{Decorator, RecordDecorator};
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, level_name};
 use crate::instant::rfc3339;
 
-/// Lines that wait to be written. At a few hundred bytes each, a few megabytes.
+/// The most lines that wait to be written: a few megabytes.
 const BUFFER: usize = 8_192;
 
 /// Where JSON lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     Standard,
-    /// Beside standard output, which belongs to what a command has to say.
+    /// Standard error. The commands use it, because standard output carries their results.
     Error,
 }
 
-/// How long the process waits at its end for its last lines to be written. Nobody may be reading them.
+/// How long the process waits at its end for its last lines to be written. The output may be a pipe that is not read.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Writes what is left when it is dropped, if anybody reads it.
+/// Writes the remaining lines when it is dropped, within [`LAST_LINES`].
 pub struct Flush(Option<AsyncGuard>);
 
 impl Drop for Flush {
     fn drop(&mut self) {
         let guard = self.0.take();
-        let (told, heard) = mpsc::channel();
-        // To drop the guard is to wait for the thread that writes, for ever if the output is a full pipe. What is left
-        // of both threads ends with the process.
+        let (written, wait) = mpsc::channel();
+        // The drop of the guard waits for the writing thread, without end if the output is a full pipe. So another thread
+        // drops the guard; both threads end with the process.
         let writing = std::thread::Builder::new().name("last lines".to_owned()).spawn(move || {
             drop(guard);
-            // Nobody listens any more once time was up.
-            let _ = told.send(());
+            // The receiver is gone after the timeout.
+            let _ = written.send(());
         });
         if writing.is_ok() {
-            // Written, or time is up: either way the process ends now.
-            let _ = heard.recv_timeout(LAST_LINES);
+            // After the timeout the process ends all the same.
+            let _ = wait.recv_timeout(LAST_LINES);
         }
     }
 }
@@ -61,8 +60,8 @@ impl LostLines {
     }
 }
 
-/// A logger, what writes the last lines when it is dropped, and the count of lines that could not be written. Keep the
-/// second until the very end.
+/// Starts the log. Returns the logger, the guard that writes the last lines when it is dropped, and the count of lost
+/// lines. The caller keeps the guard until the process ends.
 pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush, LostLines) {
     let lost = LostLines::default();
     let (log, flush) = match (format, output) {
@@ -76,8 +75,8 @@ pub fn start(format: LogFormat, level: Level, output: Output) -> (Logger, Flush,
     (log, flush, lost)
 }
 
-/// The terminal format with each record in one line: control characters of messages and values are escaped. Errors of
-/// client libraries have line ends, and a value may repeat what a stranger sent.
+/// The terminal format with one line for each record: control characters of messages and values are escaped. Errors of
+/// libraries contain line ends, and a value may contain input of a client.
 struct OneLine<D>(D);
 
 impl<D: Decorator> Decorator for OneLine<D> {
@@ -91,7 +90,7 @@ impl<D: Decorator> Decorator for OneLine<D> {
 
 struct OneLineRecord<'a> {
     to: &'a mut dyn RecordDecorator,
-    /// What is written belongs to a message, a key or a value.
+    /// Whether a message, a key or a value is being written.
     in_text: bool,
 }
 
@@ -162,23 +161,23 @@ impl RecordDecorator for OneLineRecord<'_> {
     }
 }
 
-/// What libraries report, at warning or above. Below that they quote what they send and receive.
+/// The warnings and errors of libraries. Lower levels would log what libraries send and receive.
 struct Libraries(Logger);
 
-/// Passes what libraries report through the `log` crate to `log`, from now on. `tracing` reports through it too.
+/// Passes the warnings and errors that libraries report through the crates `log` and `tracing` to `log`.
 pub fn bridge_libraries(log: &Logger) {
-    // A second call changes nothing: the first logger stays.
+    // A second call has no effect.
     if ::log::set_boxed_logger(Box::new(Libraries(log.clone()))).is_ok() {
         ::log::set_max_level(::log::LevelFilter::Warn);
     }
 }
 
-/// A report of a library is cut at this many characters.
+/// The longest report of a library, in characters. The rest is cut.
 const LONGEST_REPORT: usize = 500;
 
 impl ::log::Log for Libraries {
     fn enabled(&self, report: &::log::Metadata<'_>) -> bool {
-        // What one client sent wrong is not the operator's to know: the HTTP library calls each malformed head an error.
+        // The HTTP library reports every malformed request as an error. Clients must not fill the log.
         report.level() <= ::log::Level::Warn && !report.target().starts_with("actix_http")
     }
 
@@ -201,7 +200,7 @@ impl ::log::Log for Libraries {
     fn flush(&self) {}
 }
 
-/// Counts the lines that its drain cannot write, and goes on.
+/// Counts the lines that its drain cannot write.
 struct Counting<D> {
     drain: D,
     lost: LostLines,
@@ -218,19 +217,19 @@ impl<D: Drain> Drain for Counting<D> {
     }
 }
 
-/// Formats a line in memory and writes it whole: a line that fails leaves nothing behind that the next would end.
+/// Formats a line in memory and writes it whole. A line that cannot be formatted leaves no fragment in the output.
 struct JsonLines<W: io::Write> {
     format: slog_json::Json<Line<W>>,
     abandoned: Arc<AtomicBool>,
 }
 
-/// The memory of a line is kept for the next one, but for what only a line longer than this needs.
+/// The buffer of a line is reused up to this size, in bytes.
 const USUAL_LINE: usize = 16 * 1_024;
 
-/// The line that is being formatted, in many small pieces; the end of a record flushes it.
+/// Collects the pieces of a line. The end of the record flushes them.
 struct Line<W> {
     bytes: Vec<u8>,
-    /// What is in memory belongs to a record that could not be formatted.
+    /// The bytes belong to a record that could not be formatted.
     abandoned: Arc<AtomicBool>,
     to: W,
     /// The last write failed in the middle of a line.
@@ -312,14 +311,14 @@ where
     (Logger::root(LevelFilter::new(drain, level).ignore_res(), o!()), Flush(Some(guard)))
 }
 
-/// A log line is stamped by the machine's clock, not by the shop's: it tells when the line was written.
+/// The time of a log line, by the machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the time of a log line is not business time")]
 fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
     rfc3339(now)
 }
 
-/// Keeps its lines instead of writing them.
+/// Keeps its lines in memory, for tests.
 #[cfg(test)]
 #[derive(Clone, Default)]
 pub struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
@@ -344,18 +343,6 @@ impl io::Write for Kept {
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A level as log lines and the configuration name it.
-pub fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Critical => "critical",
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
     }
 }
 

@@ -1,10 +1,10 @@
-//! The binary `tuckshop`. It reads its arguments and its environment, once, and does as it is told.
+//! The binary `tuckshop`: passes its arguments and its environment to [`api::cli::run`].
 
 use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// Gives back what a burst of large requests took. The allocator of the C library keeps most of it.
+/// jemalloc returns the memory of a burst of large requests to the system. The C library's allocator keeps most of it.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,6 +1,7 @@
-//! What is told of an order, to whom, and in which words: the order as its platform reads it, a letter to its buyer.
+//! Composes the notifications of an order: the webhook to its platform and the confirmation email to its buyer.
 //!
-//! It is asked inside the transaction of each change and does nothing but write. Who carries it is no matter here.
+//! Storage calls the composer inside the transaction of each change. The composer only builds the contents; the outbox
+//! sends them.
 
 use askama::Template;
 use domain::customer::Buyer;
@@ -11,12 +12,12 @@ use domain::outbox::{ComposeError, Content, EmailMessage, Notification, Notifica
 use crate::buyer_pages;
 use crate::shopping::v2026_04_08::{Surface, render_order};
 
-/// Announces in the words of one protocol version.
+/// The composer for one version of the protocol.
 #[derive(Clone)]
 pub struct Notifications {
     pub shop: String,
     pub surface: Surface,
-    /// Whether there is a way to send letters. What nobody can send is not written.
+    /// Whether a mail relay is configured. Without one, no email message is composed.
     pub mail: bool,
 }
 
@@ -29,21 +30,21 @@ impl NotificationComposer for Notifications {
     ) -> Result<Vec<Notification>, ComposeError> {
         let name = event_name(event);
         let content = self.webhook(order).map_err(|error| ComposeError::of(name, &error))?;
-        let mut told = vec![Notification { event: name, content }];
+        let mut notifications = vec![Notification { event: name, content }];
         let email = buyer.and_then(|buyer| buyer.email.as_ref());
         if let (true, OrderEventKind::Placed, Some(email)) = (self.mail, &event.kind, email) {
-            let letter = self.confirmation(order, email.as_str());
-            let letter = letter.map_err(|error| ComposeError::of(CONFIRMATION, &error))?;
-            told.push(Notification { event: CONFIRMATION, content: Content::Mail(letter) });
+            let message = self.confirmation(order, email.as_str());
+            let message = message.map_err(|error| ComposeError::of(CONFIRMATION, &error))?;
+            notifications.push(Notification { event: CONFIRMATION, content: Content::Mail(message) });
         }
-        Ok(told)
+        Ok(notifications)
     }
 }
 
-/// The name of the message to the buyer.
+/// The event name of the confirmation email.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// The words that platforms know. A change that has none of its own is an update: the order tells what it was.
+/// The event name of a webhook. A change without an event name of its own is `order_updated`.
 fn event_name(event: &OrderEvent) -> &'static str {
     match &event.kind {
         OrderEventKind::Placed => "order_placed",
@@ -52,7 +53,7 @@ fn event_name(event: &OrderEvent) -> &'static str {
     }
 }
 
-/// The confirmation, for programs that show text and for those that show markup.
+/// The confirmation email as plain text.
 #[derive(Template)]
 #[template(path = "confirmation.txt")]
 struct ConfirmationText<'a> {

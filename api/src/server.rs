@@ -1,4 +1,4 @@
-//! Serving an [`App`] over HTTP, from the first connection to the last answer.
+//! Serves an [`App`] over HTTP, from the first connection to the last response.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,19 +19,19 @@ use crate::config::Config;
 use crate::health::Operations;
 use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
-use crate::runtime::{Shutdown, refuse_latecomers, settle};
+use crate::runtime::{Shutdown, refuse_connections, settle};
 use crate::{buyer_pages, gateway_events, health, shopping, simulation};
 
-/// How the server came to an end.
+/// How the server ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything that had begun was finished.
+    /// All work in progress finished.
     Drained,
-    /// It was forced, or time was up; these were left.
+    /// The shutdown was forced, or the drain timed out. The names of the unfinished work.
     Left(Vec<String>),
 }
 
-/// Few ask the listener of the operator, and none for long.
+/// The limits of the operator's listener, which has few clients.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATIONS_LIMITS: Limits = Limits {
     head_time: OPERATIONS_TIMEOUT,
@@ -42,21 +42,22 @@ const OPERATIONS_LIMITS: Limits = Limits {
     held_bytes: 1024 * 1024,
     connections: 64,
 };
-/// How often connections that were cut are logged.
+/// How often cut connections are logged.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is listened on: the shop's own address, and that of its operator if there is one.
+/// The listening sockets: the shop's, and the operator's if one is configured.
 pub struct Listeners {
     pub shop: TcpListener,
     pub operations: Option<TcpListener>,
 }
 
-/// Serves until `stop` completes, then goes down in order; `force` ends that at any moment. A listener that ends by itself,
-/// the shop's or the operator's, is an error, returned after the same steps.
+/// Serves until `stop` completes, then shuts down gracefully. `force` ends the shutdown at any moment. A listener that ends
+/// by itself begins the same shutdown, and its error is returned at the end.
 ///
-/// 1. Readiness fails; answers ask to close their connections; listening goes on for the configured while.
-/// 2. No new connection is served: latecomers get a whole 503. Requests under way finish.
-/// 3. Commands and tasks are drained. What is left after the grace is named.
+/// 1. Readiness fails, and responses ask clients to close their connections. The server accepts connections for the
+///    configured time.
+/// 2. New connections get a 503. Requests in progress finish.
+/// 3. Commands and background tasks are drained. Work that outlasts the drain time is named.
 pub async fn serve(
     app: App,
     config: &Config,
@@ -65,25 +66,25 @@ pub async fn serve(
     stop: impl Future<Output = &'static str>,
     force: impl Future<Output = ()>,
 ) -> std::io::Result<Ending> {
-    let latecomers = listeners.shop.try_clone()?;
-    let (of_operations, operations) = (app.scope.clone(), app.operations.clone());
+    let late_connections = listeners.shop.try_clone()?;
+    let (operations_scope, operations) = (app.scope.clone(), app.operations.clone());
     let connections =
         [Arc::clone(&operations.connections), Arc::new(Connections::new("operations", OPERATIONS_LIMITS))];
     let guarded = Arc::clone(&connections[1]);
     let operations =
-        listeners.operations.map(|listener| start_operations(of_operations, operations, listener, guarded));
+        listeners.operations.map(|listener| start_operations(operations_scope, operations, listener, guarded));
     let operations = serve_operations(operations.transpose()?);
     let (commands, supervisor, shutdown, scope) =
         (app.commands.clone(), app.supervisor.clone(), app.shutdown.clone(), app.scope.clone());
     let server = start(app, config, listeners.shop)?;
     let handle = server.handle();
-    let by_itself = CancellationToken::new();
+    let listener_ended = CancellationToken::new();
     let drain = Duration::from_millis(config.shutdown.drain_ms);
 
-    let going_down = async {
+    let shutdown_steps = async {
         let cause = tokio::select! {
             signal = stop => signal,
-            () = by_itself.cancelled() => "listener",
+            () = listener_ended.cancelled() => "listener",
         };
         info!(log, "shutdown begins"; "op" => "shutdown.begin", "signal" => cause,
             "requests_in_flight" => scope.in_flight(), "commands_in_flight" => commands.in_flight());
@@ -99,9 +100,9 @@ pub async fn serve(
             closed.cancel();
             finished
         };
-        let (finished, refused) = tokio::join!(finish, refuse_latecomers(latecomers, closed.clone()));
+        let (finished, refused) = tokio::join!(finish, refuse_connections(late_connections, closed.clone()));
         if let Err(error) = &refused {
-            error!(log, "latecomers could not be answered"; "op" => "shutdown.refuse", "error" => %error);
+            error!(log, "late connections could not be refused"; "op" => "shutdown.refuse", "error" => %error);
         }
         let mut left = commands.drain(until.remaining()).await;
         left.extend(supervisor.drain(until.remaining()).await);
@@ -121,14 +122,14 @@ pub async fn serve(
             error!(log, "shutdown forced"; "op" => "shutdown.forced", "error_code" => "forced", "left" => left.join(", "));
             left
         }
-        left = oversee(server, operations, going_down, &shutdown, &by_itself, log) => left?,
+        left = oversee(server, operations, shutdown_steps, &shutdown, &listener_ended, log) => left?,
         never = report_cuts(&connections, log) => match never {},
     };
     connections.iter().for_each(|connections| connections.report(log));
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
 }
 
-/// Logs which connections were cut, for ever.
+/// Logs cut connections periodically, without end.
 async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallible {
     let mut period = tokio::time::interval(REPORT_PERIOD);
     loop {
@@ -137,23 +138,23 @@ async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallib
     }
 }
 
-/// Waits for the end of the shutdown and returns what was left. A listener that ends by itself begins the shutdown, by
-/// `by_itself`, if it has not begun: work under way is drained, and the error is returned after that. The shop's listener
-/// is expected to end once the shutdown has begun.
+/// Runs both listeners until the shutdown steps end, and returns the names of the unfinished work. A listener that ends by
+/// itself cancels `listener_ended`, which begins the shutdown; its error is returned after the steps. The end of the shop's
+/// listener is no error once the shutdown has begun.
 async fn oversee(
     shop: impl Future<Output = std::io::Result<()>>,
     operations: impl Future<Output = std::io::Result<()>>,
-    going_down: impl Future<Output = Vec<String>>,
+    shutdown_steps: impl Future<Output = Vec<String>>,
     shutdown: &Shutdown,
-    by_itself: &CancellationToken,
+    listener_ended: &CancellationToken,
     log: &Logger,
 ) -> std::io::Result<Vec<String>> {
-    tokio::pin!(shop, operations, going_down);
+    tokio::pin!(shop, operations, shutdown_steps);
     let (mut shop_runs, mut operations_run, mut failure) = (true, true, None);
     loop {
-        // The other listener is driven meanwhile: it answers only then, and can be stopped only then.
+        // Both listeners are polled until the end: a listener that is not polled neither answers nor stops.
         let (listener, ended) = tokio::select! {
-            left = &mut going_down => return failure.map_or(Ok(left), Err),
+            left = &mut shutdown_steps => return failure.map_or(Ok(left), Err),
             ended = &mut shop, if shop_runs => {
                 shop_runs = false;
                 ("shop", ended)
@@ -172,11 +173,11 @@ async fn oversee(
         error!(log, "a listener ended by itself"; "op" => "http.serve", "listener" => listener,
             "error_code" => "internal", "error" => %error);
         failure.get_or_insert(error);
-        by_itself.cancel();
+        listener_ended.cancel();
     }
 }
 
-/// Requests whose clients still wait, if there are any.
+/// The number of requests whose clients still wait, as a name of unfinished work. `None` when there are none.
 fn unanswered(scope: &Scope) -> Option<String> {
     let waiting = scope.in_flight();
     (waiting > 0).then(|| format!("{waiting} requests"))
@@ -187,12 +188,12 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
     let (shop, pages, operations) =
         (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
-    let payments = app.payments.map(web::Data::new);
+    let gateway_events = app.gateway_events.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
     let serves_status = config.serves_status();
     let application = move || {
         let mut routes = Routes::default();
-        // First what is asked for most: the router tries one pattern after another.
+        // The router tries the patterns in this order: the most frequent routes come first.
         shopping::v2026_04_08::routes(&mut routes);
         buyer_pages::routes(&mut routes);
         health::probes(&mut routes);
@@ -206,8 +207,8 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
             .app_data(shop.clone())
             .app_data(pages.clone())
             .app_data(operations.clone());
-        if let Some(payments) = &payments {
-            actix = actix.app_data(payments.clone());
+        if let Some(events) = &gateway_events {
+            actix = actix.app_data(events.clone());
             gateway_events::routes(&mut routes);
         }
         if let Some(simulation) = &simulation {
@@ -224,7 +225,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     connection::listen(server, listener, connections, application)
 }
 
-/// The listener of the operator: the probes and the status, whatever the shop's own address serves.
+/// The operator's listener: the probes and the status.
 fn start_operations(
     scope: Scope,
     operations: Operations,
@@ -243,7 +244,7 @@ fn start_operations(
     connection::listen(server, listener, connections, application)
 }
 
-/// Runs until it ends; without one, for ever.
+/// Runs the operator's listener until it ends. Without one, never returns.
 async fn serve_operations(server: Option<Server>) -> std::io::Result<()> {
     match server {
         Some(server) => server.await,
@@ -256,97 +257,5 @@ async fn no_such_route() -> Result<HttpResponse, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-    use crate::log::Kept;
-
-    type Ended = std::io::Result<()>;
-
-    /// Ends as the real steps do: asked by a signal or by the end of a listener, it goes on until the shop's listener has
-    /// stopped, and some more.
-    async fn steps(
-        shutdown: &Shutdown,
-        signal: bool,
-        by_itself: &CancellationToken,
-        [stopped, done]: [&Cell<bool>; 2],
-    ) -> Vec<String> {
-        if !signal {
-            by_itself.cancelled().await;
-        }
-        shutdown.begin();
-        until(|| stopped.get()).await;
-        tokio::task::yield_now().await;
-        done.set(true);
-        vec!["a command".to_owned()]
-    }
-
-    async fn until(holds: impl Fn() -> bool) {
-        while !holds() {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// What `oversee` returns when the listeners end thus; `None` is a listener that runs until it is stopped.
-    async fn overseen(
-        signal: bool,
-        shop: Option<Ended>,
-        operations: Option<Ended>,
-    ) -> (Result<Vec<String>, String>, usize) {
-        let (log, shutdown, by_itself) = (Kept::default(), Shutdown::default(), CancellationToken::new());
-        let (stopped, done) = (Cell::new(false), Cell::new(false));
-        let shop = async {
-            match shop {
-                Some(ended) => {
-                    // The listener of the operator goes first, if it goes.
-                    tokio::task::yield_now().await;
-                    stopped.set(true);
-                    return ended;
-                }
-                None => until(|| shutdown.has_begun()).await,
-            }
-            stopped.set(true);
-            Ok(())
-        };
-        let operations = async {
-            match operations {
-                Some(ended) => ended,
-                None => std::future::pending().await,
-            }
-        };
-        let going_down = steps(&shutdown, signal, &by_itself, [&stopped, &done]);
-        let left = oversee(shop, operations, going_down, &shutdown, &by_itself, &log.logger()).await;
-        assert!(done.get(), "what was under way was drained");
-        let lines = log.lines();
-        assert!(lines.iter().all(|line| line["op"] == "http.serve" && line["level"] == "error"), "{lines:?}");
-        (left.map_err(|error| error.to_string()), lines.len())
-    }
-
-    fn broken() -> Option<Ended> {
-        Some(Err(std::io::Error::other("no more workers")))
-    }
-
-    #[tokio::test]
-    async fn listener_that_ends_by_itself_begins_the_shutdown_and_is_an_error() {
-        let itself = |listener: &str| Err(format!("the listener `{listener}` ended by itself"));
-        let error = || Err("no more workers".to_owned());
-        assert_eq!(overseen(false, Some(Ok(())), None).await, (itself("shop"), 1));
-        assert_eq!(overseen(false, broken(), None).await, (error(), 1));
-        assert_eq!(overseen(false, None, Some(Ok(()))).await, (itself("operations"), 1));
-        assert_eq!(overseen(false, None, broken()).await, (error(), 1));
-        assert_eq!(overseen(false, broken(), Some(Ok(()))).await.1, 2);
-    }
-
-    #[tokio::test]
-    async fn listener_that_breaks_during_the_shutdown_is_an_error_after_all_steps() {
-        assert_eq!(overseen(true, broken(), None).await, (Err("no more workers".to_owned()), 1));
-        assert_eq!(overseen(true, None, broken()).await, (Err("no more workers".to_owned()), 1));
-    }
-
-    #[tokio::test]
-    async fn listener_of_the_shop_that_ends_after_the_shutdown_began_is_not_an_error() {
-        assert_eq!(overseen(true, None, None).await, (Ok(vec!["a command".to_owned()]), 0));
-        assert_eq!(overseen(true, Some(Ok(())), None).await, (Ok(vec!["a command".to_owned()]), 0));
-    }
-}
+#[path = "server_tests.rs"]
+mod tests;

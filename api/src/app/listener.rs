@@ -6,18 +6,18 @@ use socket2::{Domain, Socket, Type};
 
 use super::StartError;
 
-/// Connections that the kernel holds before they are accepted. It may hold fewer: `net.core.somaxconn`.
+/// The length of the kernel's queue of connections that wait to be accepted. `net.core.somaxconn` may lower it.
 const BACKLOG: i32 = 4_096;
-/// What the kernel holds of each connection in each direction. Linux doubles it.
+/// The kernel's buffer of each connection and direction, in bytes. Linux doubles the value.
 const SOCKET_BUFFER: usize = 64 * 1024;
 
-/// Binds the address, so that a port that is taken is told before anything else is opened.
+/// Binds the address. The start does this first, so that a port in use is reported before anything is opened.
 pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // As the standard library does: a restart need not wait for connections of the process before it.
+        // As in the standard library: a restart does not wait for the connections of the previous process.
         socket.set_reuse_address(true)?;
-        // Accepted sockets inherit both.
+        // Accepted sockets inherit both sizes.
         socket.set_send_buffer_size(SOCKET_BUFFER)?;
         socket.set_recv_buffer_size(SOCKET_BUFFER)?;
         socket.bind(&address.into())?;

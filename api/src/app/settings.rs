@@ -1,11 +1,10 @@
-//! What the adapters are told: the configuration in their words, and what they find wrong with it.
+//! Converts the configuration into the types of the adapters, and lets the adapters check their settings.
 //!
-//! The checks are part of reading the configuration, so that nothing is opened with a setting that cannot work, and so
-//! that all mistakes are told at once. They read the files that settings name and touch nothing else.
+//! The checks belong to reading the configuration: all mistakes are reported together, before anything is opened. The
+//! checks read the files that settings name and touch nothing else.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::payment::{HandlerId, PaymentHandler};
@@ -14,12 +13,13 @@ use integrations::email::{self, EmailConfig, EmailCredentials, EmailSender, Emai
 use integrations::outbound::GivenPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
-use persistence::DatabaseUrl;
+use persistence::{DatabaseUrl, OpenError};
 use slog::{Logger, warn};
 
-use crate::config::{Capture, Config, EmailProtection, Mistake, Mode};
+use super::StartError;
+use crate::config::{Capture, Config, EmailProtection, Environment, Mistake, Mistakes, Mode};
 use crate::file;
-use crate::http::connection::{Connections, Limits};
+use crate::http::connection::Limits;
 
 const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
 const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
@@ -28,10 +28,10 @@ const LARGEST_FILE: u64 = 4 * 1_024 * 1_024;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 const READABLE_BY_OTHERS: u32 = 0o004;
 
-/// The connections of the shop's own address, none of them open yet.
-pub(super) fn connections(config: &Config) -> Arc<Connections> {
+/// The limits of the connections at the shop's address.
+pub(super) fn connection_limits(config: &Config) -> Limits {
     let (http, millis) = (&config.http, Duration::from_millis);
-    let limits = Limits {
+    Limits {
         head_time: millis(http.header_timeout_ms),
         keep_alive: millis(http.keep_alive_ms),
         body_time: millis(http.body_timeout_ms),
@@ -39,12 +39,52 @@ pub(super) fn connections(config: &Config) -> Arc<Connections> {
         body_bytes: http.max_body_bytes,
         held_bytes: http.held_bytes,
         connections: http.max_connections.saturating_mul(config.workers()),
-    };
-    Arc::new(Connections::new("shop", limits))
+    }
 }
 
-/// Everything that an adapter finds wrong.
-pub fn mistakes(config: &Config) -> Vec<Mistake> {
+/// Reads and checks the configuration, with the checks of the adapters.
+pub fn read_config(environment: &Environment) -> Result<Config, Mistakes> {
+    Config::read(environment, mistakes)
+}
+
+/// The settings of the database.
+pub(super) fn database(config: &Config) -> Result<persistence::DatabaseConfig, StartError> {
+    let settings = &config.database;
+    let millis = Duration::from_millis;
+    let url = DatabaseUrl::parse(settings.url.expose(), settings.allow_plaintext)
+        .map_err(|error| OpenError::Unreachable(error.to_string()))?;
+    Ok(persistence::DatabaseConfig {
+        url,
+        pool_size: settings.pool_size,
+        pool_wait: millis(settings.pool_wait_ms),
+        statement_timeout: millis(settings.statement_timeout_ms),
+        lock_timeout: millis(settings.lock_timeout_ms),
+        commit_grace: millis(settings.commit_grace_ms),
+    })
+}
+
+/// The address of the database without its secrets, even of an address that is not valid.
+pub fn shown_database_url(config: &Config) -> String {
+    DatabaseUrl::shown(config.database.url.expose())
+}
+
+/// Every setting with its effective value, secrets masked, by full variable name.
+pub fn effective(config: &Config) -> Vec<(String, String)> {
+    config.effective(shown_database_url(config), ledger_path(config))
+}
+
+/// The path of the ledger of the simulated payments.
+pub(super) fn ledger_path(config: &Config) -> PathBuf {
+    let beside = match DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext) {
+        // One database file has one ledger, under whatever symbolic link the file is opened.
+        Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
+        _ => PathBuf::from("data/payments.ledger"),
+    };
+    config.simulation.ledger_path.clone().unwrap_or(beside)
+}
+
+/// Every setting that an adapter refuses.
+fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut found = Found::default();
     let database = DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext);
     found.note("TUCKSHOP_DATABASE_URL", database);
@@ -95,7 +135,7 @@ fn mistake(variable: &str, error: impl ToString) -> Mistake {
     Mistake { variable: variable.to_owned(), message: error.to_string() }
 }
 
-/// Which destinations others may name. Those on this machine in development only.
+/// The destinations that platforms may name: public ones, and in development those on this machine too.
 pub(super) fn given_policy(config: &Config) -> GivenPolicy {
     match config.mode {
         Mode::Development => GivenPolicy::DevelopmentLoopback,
@@ -128,7 +168,7 @@ pub(super) fn stripe(config: &Config, base_url: String, secret_key: Secret) -> S
     }
 }
 
-/// `None` when no relay is configured: then nothing is written either.
+/// The sender of email messages. `None` without a configured relay: the shop writes no messages then.
 pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
     let mail = &config.mail;
     let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
@@ -149,26 +189,26 @@ fn mail_tls(protection: EmailProtection) -> EmailTls {
     }
 }
 
-/// `None` when no file is configured: then the shop makes its keys and keeps them itself.
+/// The signing keys of the configured file. `None` without one.
 pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
     let Some(path) = &config.webhook.keys_path else { return Ok(None) };
     FixedKeys::read(&read(KEYS_PATH, path)?).map(Some).map_err(|error| mistake(KEYS_PATH, error))
 }
 
-/// The file that a setting names. Its name is not repeated: a value may be a secret in the wrong place.
+/// Reads the file that a setting names. The message does not repeat the path: a secret may be in the wrong setting.
 ///
-/// One that every user of the machine can write is refused: it says whom the shop trusts, or what it signs with.
+/// A file that every user of the machine can write is refused, since it holds trusted certificates or signing keys.
 fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
     let unreadable = |error| mistake(variable, format!("the file cannot be read: {error}"));
     let file = file::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
     if found.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err(mistake(variable, "every user of the machine can write the file: take that permission away"));
+        return Err(mistake(variable, "every user of the machine can write the file: remove that permission"));
     }
     file::text_at_most(file, LARGEST_FILE).map_err(unreadable)
 }
 
-/// Warned about and not refused, since systems mount secrets so.
+/// Warns of signing keys that every user of the machine can read. They are not refused: some systems mount secrets so.
 pub(super) fn warn_of_readable_keys(config: &Config, log: &Logger) {
     let readable = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READABLE_BY_OTHERS != 0)

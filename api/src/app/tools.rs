@@ -1,4 +1,4 @@
-//! What the commands of an operator are made of.
+//! The parts of the operator's commands.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use persistence::{Database, SqlOutboxStore, SqlPlatformStore};
 use slog::Logger;
 use tokio::runtime::Handle;
 
-use super::{StartError, database_config, key_store, settings};
+use super::{StartError, key_store, settings};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::shopping::v2026_04_08::{AgentPolicy, platform};
 
-/// What the commands of an operator work on, beside a server that may be running.
+/// What the operator's commands work on. A server may run on the same database.
 pub struct Tools {
     pub platforms: Arc<dyn PlatformStore>,
-    pub deliveries: Arc<dyn OutboxStore>,
-    /// Whether letters have somewhere to go.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// Whether a mail relay is configured.
     pub has_mail_relay: bool,
     pub keys: Arc<dyn KeyStore>,
-    /// Whether the keys come from a file, and so are the operator's to replace.
+    /// Whether the keys come from a file. The operator replaces such keys in the file.
     pub keys_are_configured: bool,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
@@ -34,15 +34,15 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Opens a database whose schema must be current already. Blocks.
+    /// Opens the database. Refuses a schema that is not current. Blocks.
     pub fn open(config: &Config, log: &Logger, runtime: &Handle) -> Result<Self, StartError> {
-        let database = Database::open_beside(database_config(config)?, runtime.clone(), log);
+        let database = Database::open_beside(settings::database(config)?, runtime.clone(), log);
         database.must_be_current()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = key_store(config, &database)?;
         Ok(Self {
             platforms: Arc::new(SqlPlatformStore(database.clone())),
-            deliveries: Arc::new(SqlOutboxStore(database)),
+            outbox: Arc::new(SqlOutboxStore(database)),
             has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,
@@ -53,16 +53,16 @@ impl Tools {
         })
     }
 
-    /// Why no request could name a platform with its profile at that address.
+    /// Refuses the address of a profile that no request may name, with the reason.
     pub fn check_platform(&self, address: &str) -> Result<(), String> {
         platform(address, self.agents).map(drop).map_err(|problem| problem.content)
     }
 
-    /// Where a platform with this profile wants to be told of its orders, or why it never could be. The network is not
-    /// asked: a name may lead inside, or nowhere, and is looked up at each delivery.
+    /// The webhook URL of a profile, or why it can never be used. The host name is not resolved here; every attempt
+    /// resolves it again.
     pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
         let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
-        let never = |blocked| format!("nothing would ever be delivered to its webhook_url: {blocked}");
+        let never = |blocked| format!("no webhook could be sent to its webhook_url: {blocked}");
         Destination::given(url.as_str(), self.given).map_err(never)?;
         Ok(Some(url.into()))
     }

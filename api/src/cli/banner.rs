@@ -1,17 +1,17 @@
-//! What `tuckshop serve` says first, in development.
+//! The banner that `tuckshop serve` prints in development.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use domain::secret::Secret;
 
+use crate::app;
 use crate::config::Config;
 
 /// The secret is shown on purpose: it guards test affordances of a shop that only this machine can reach.
 pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret>) -> io::Result<()> {
     let url = config.public_url(address);
-    let database = config.effective().into_iter().find(|(name, _)| name == "TUCKSHOP_DATABASE_URL");
-    let database = database.map_or_else(String::new, |(_, value)| value);
+    let database = app::shown_database_url(config);
     let secret = secret.map_or("off", Secret::expose);
     // The token that the demo pays with by itself is the simulated handler's.
     let (payments, token) = match &config.payment.gateway_url {

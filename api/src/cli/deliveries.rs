@@ -1,4 +1,4 @@
-//! `tuckshop deliveries`: what was told of orders, what was not and why; another try, or none.
+//! `tuckshop deliveries`: lists the messages of the outbox and their endpoints, retries them, or gives them up.
 
 use std::time::Duration;
 
@@ -18,41 +18,41 @@ use crate::instant::rfc3339 as text;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List webhooks and letters, the newest first.
+    /// List webhooks and email messages, the newest first.
     List {
-        /// Only those in this state.
+        /// Only messages in this state.
         #[arg(long)]
         state: Option<State>,
-        /// Only those to this destination, as the list shows it.
+        /// Only messages to this destination, as the list shows it.
         #[arg(long)]
         destination: Option<String>,
         /// At most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// List whom messages go to: what waits there, and whether it fails, rests or is disabled.
+    /// List the destinations: how many messages wait, and whether the destination fails, backs off or is disabled.
     Destinations {
         /// At most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Try again now, with all tries: what was given up, and, of one message or one destination, also what waits to be
-    /// tried again. An older message of the same order goes first. Enables the destination and ends its rest. A running
-    /// server begins at its next poll.
+    /// Retry dead letters now, with all attempts. With a message or a destination, also retry its waiting messages at once.
+    /// Enables the destination and ends its backoff. An older message of the same order goes first. A running server
+    /// begins at its next poll.
     Retry(Which),
-    /// Give up what waits: one message, or all of a destination. What is being delivered just now is left alone.
+    /// Give up waiting messages: one, or all of a destination. A message that is being delivered stays.
     Drop(Named),
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Which {
-    /// The id of one.
+    /// The id of one message.
     id: Option<String>,
-    /// All of a destination.
+    /// All messages of a destination.
     #[arg(long)]
     destination: Option<String>,
-    /// All that were given up.
+    /// All dead letters.
     #[arg(long)]
     all: bool,
 }
@@ -60,9 +60,9 @@ pub(super) struct Which {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Named {
-    /// The id of one.
+    /// The id of one message.
     id: Option<String>,
-    /// All of a destination.
+    /// All messages of a destination.
     #[arg(long)]
     destination: Option<String>,
 }
@@ -75,7 +75,7 @@ pub(super) enum State {
     Dead,
 }
 
-/// Rows read or changed in one transaction.
+/// The most rows that one transaction reads or changes.
 const BATCH: u32 = 500;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
@@ -92,18 +92,18 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     done.map_or_else(|why| failed(&why), |()| DONE)
 }
 
-/// What was named, if it can be; else all.
+/// The named message, or the messages of the named destination, or all.
 fn selected(session: &Session<'_>, id: Option<String>, destination: Option<String>) -> Result<Selection, String> {
     match (id, destination) {
         (Some(id), _) => {
-            OutboxMessageId::parse(&id).map(Selection::One).ok_or_else(|| format!("{id:?} is no id of a delivery"))
+            OutboxMessageId::parse(&id).map(Selection::One).ok_or_else(|| format!("{id:?} is not the id of a message"))
         }
         (None, Some(to)) => known(session, to).map(Selection::Of),
         (None, None) => Ok(Selection::All),
     }
 }
 
-/// The destination of this name, whole or as the list shows it. A name that means none would silently mean nothing.
+/// The destination of this name, whole or shortened as in the list. An unknown name is an error.
 fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
     let to = Endpoint(name);
     if endpoint(session, &to)?.is_some() {
@@ -115,11 +115,11 @@ fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
             known = Some(endpoint.id);
         }
     })?;
-    known.ok_or_else(|| format!("nothing was ever for \"{to}\": see tuckshop deliveries destinations"))
+    known.ok_or_else(|| format!("\"{to}\" is not a known destination: see tuckshop deliveries destinations"))
 }
 
 fn endpoint(session: &Session<'_>, name: &Endpoint) -> Result<Option<EndpointSummary>, String> {
-    let found = session.wait(session.tools.deliveries.endpoint(&session.ctx, name.clone()));
+    let found = session.wait(session.tools.outbox.endpoint(&session.ctx, name.clone()));
     found.map_err(|fault| fault.chain())
 }
 
@@ -127,7 +127,7 @@ fn endpoint(session: &Session<'_>, name: &Endpoint) -> Result<Option<EndpointSum
 fn each_endpoint(session: &Session<'_>, mut visit: impl FnMut(EndpointSummary)) -> Result<(), String> {
     let mut after = None;
     loop {
-        let page = session.wait(session.tools.deliveries.endpoints(&session.ctx, after, Limit::new(BATCH)));
+        let page = session.wait(session.tools.outbox.endpoints(&session.ctx, after, Limit::new(BATCH)));
         let page = page.map_err(|fault| fault.chain())?;
         page.items.into_iter().for_each(&mut visit);
         after = page.next;
@@ -140,7 +140,7 @@ fn each_endpoint(session: &Session<'_>, mut visit: impl FnMut(EndpointSummary)) 
 fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
     let destination = to.map(|to| known(session, to)).transpose()?;
     let filter = MessageFilter { state: state.map(State::of), endpoint: destination };
-    let page = session.wait(session.tools.deliveries.list(&session.ctx, filter, None, Limit::new(limit)));
+    let page = session.wait(session.tools.outbox.list(&session.ctx, filter, None, Limit::new(limit)));
     let page = page.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
     page.items.iter().for_each(|delivery| print(delivery, now));
@@ -158,7 +158,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
     };
     let error = delivery.last_error.as_ref().map(|error| format!("  ({error})")).unwrap_or_default();
     say!(
-        "{}  {:<9}  {}  {}  {}  {}  tries {}{next}{error}",
+        "{}  {:<9}  {}  {}  {}  {}  attempts {}{next}{error}",
         delivery.id,
         delivery.state.into_str(),
         text(delivery.occurred_at),
@@ -170,7 +170,7 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
 }
 
 fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
-    let page = session.wait(session.tools.deliveries.endpoints(&session.ctx, None, Limit::new(limit)));
+    let page = session.wait(session.tools.outbox.endpoints(&session.ctx, None, Limit::new(limit)));
     let page = page.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
     page.items.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
@@ -196,15 +196,15 @@ fn print_destination(it: &EndpointSummary, now: Timestamp, has_mail_relay: bool)
     }
     line.push_str(&format!("  dead {}  in delivery {}", it.dead, it.leased));
     line.push_str(&since("failing since", it.failing_since));
-    line.push_str(&since("rests until", Some(it.backoff_until).filter(|until| *until > now)));
+    line.push_str(&since("backs off until", Some(it.backoff_until).filter(|until| *until > now)));
     line.push_str(&since("disabled at", it.disabled_at));
     if it.channel == Channel::Mail && !has_mail_relay {
-        line.push_str("  no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");
+        line.push_str("  no mail relay, unless the server has one: TUCKSHOP_MAIL_HOST is not set here");
     }
     say!("{line}");
 }
 
-/// In its two greatest units.
+/// The age in its two largest units.
 fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -217,29 +217,29 @@ fn age(age: Duration) -> String {
 }
 
 fn retry(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let (book, now) = (&session.tools.deliveries, session.tools.clock.now());
+    let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
     let most = counted(session, which)?;
-    let due = in_batches(&session.ctx, most, || session.wait(book.retry(&session.ctx, which.clone(), now, BATCH)))?;
+    let due = in_batches(&session.ctx, most, || session.wait(outbox.retry(&session.ctx, which.clone(), now, BATCH)))?;
     if due == 0 && matches!(which, Selection::One(_)) {
-        return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
+        return Err("there is no such message, or it has ended, or it is being delivered".to_owned());
     }
-    say!("{due} to be tried again, at the next poll of a running server.");
+    say!("{due} to be retried, at the next poll of a running server.");
     Ok(())
 }
 
 fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
-    let (book, now) = (&session.tools.deliveries, session.tools.clock.now());
+    let (outbox, now) = (&session.tools.outbox, session.tools.clock.now());
     let most = counted(session, which)?;
     let given_up =
-        in_batches(&session.ctx, most, || session.wait(book.give_up(&session.ctx, which.clone(), now, BATCH)))?;
+        in_batches(&session.ctx, most, || session.wait(outbox.give_up(&session.ctx, which.clone(), now, BATCH)))?;
     if given_up == 0 && matches!(which, Selection::One(_)) {
-        return Err("there is no such delivery, or it is over, or in delivery just now".to_owned());
+        return Err("there is no such message, or it has ended, or it is being delivered".to_owned());
     }
     say!("{given_up} given up.");
     Ok(())
 }
 
-/// How many there are of them now, at most.
+/// The number of selected messages: dead letters and pending ones.
 fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
     let of_one = |endpoint: &EndpointSummary| endpoint.dead.saturating_add(endpoint.pending);
     match which {
@@ -253,8 +253,8 @@ fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
     }
 }
 
-/// Until there is nothing more, or as many are done as there were at first. A batch that is not full says little: a
-/// running server may have taken some of it in between, or have given some up again.
+/// Repeats `batch` until it changes nothing, or until `most` rows are changed. A batch that is not full is no sign of the
+/// end: a running server may have claimed some of its rows.
 fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
     let mut done = 0;
     loop {
@@ -279,27 +279,5 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::context::{Deadline, TraceContext};
-    use slog::{Discard, Logger, o};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    #[test]
-    fn batches_go_on_until_nothing_is_left_though_some_of_one_was_taken_meanwhile() {
-        let (log, until) = (Logger::root(Discard, o!()), Deadline::after(Duration::from_secs(60)));
-        let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), until, CancellationToken::new());
-        for (most, done) in [(5_000, 1_002), (1_000, 1_002), (999, 999), (1, 500)] {
-            let mut batches = [500, 499, 3, 0, 7].into_iter();
-            assert_eq!(in_batches(&ctx, most, || Ok(batches.next().expect("a batch"))), Ok(done));
-        }
-    }
-
-    #[test]
-    fn an_age_is_told_in_its_two_greatest_units() {
-        for (seconds, told) in [(59, "59s"), (61, "1m 1s"), (7_260, "2h 1m"), (90_000, "1d 1h"), (864_000, "10d 0h")] {
-            assert_eq!(age(Duration::from_secs(seconds)), told);
-        }
-    }
-}
+#[path = "deliveries_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! `tuckshop demo`: one purchase against a running shop, as a platform would make it.
+//! `tuckshop demo`: makes one purchase at a running shop, as a platform does.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(super) fn run(
     token: String,
 ) -> Outcome {
     if url.is_none() && config.mode == Mode::Production {
-        let why = "tuckshop: the demo buys from a shop in development mode, and this is the configuration of one in \
-                   production mode. `--url` names another shop";
+        let why = "tuckshop: the demo buys from a shop in development mode, and this configuration is of production \
+                   mode. `--url` names another shop";
         return misused(why.to_owned());
     }
     let url = match (url, config.http.socket_address()) {
@@ -39,8 +39,8 @@ pub(super) fn run(
     let shopper = Shopper { url, items, token, agent: platform.agent(), client: Client::new() };
     let bought = runtime.block_on(platform.during(async { shopper.buy().await }));
     match bought {
-        Ok(Ok(told)) => {
-            print_event(told);
+        Ok(Ok(event)) => {
+            print_event(event);
             DONE
         }
         Ok(Err(why)) => failed(&why),
@@ -48,22 +48,22 @@ pub(super) fn run(
     }
 }
 
-fn print_event(told: Option<Event>) {
-    match told {
+fn print_event(event: Option<Event>) {
+    match event {
         Some(Event { kind, id, signed }) => {
             let signed = if signed { "signed" } else { "not signed" };
-            say!("The shop told its platform: {kind} ({id}, {signed})");
+            say!("The platform received a webhook: {kind} ({id}, {signed})");
         }
-        None => say!("The shop has not told its platform yet; see `tuckshop deliveries list`."),
+        None => say!("The platform has received no webhook yet; see `tuckshop deliveries list`."),
     }
 }
 
 struct Shopper {
     url: String,
     items: Vec<String>,
-    /// What it pays with.
+    /// The payment token.
     token: String,
-    /// Who it says it is.
+    /// The value of `UCP-Agent`.
     agent: String,
     client: Client,
 }
@@ -79,7 +79,7 @@ impl Shopper {
         let lines = self.items.iter().map(|sku| json!({"item": {"id": sku}, "quantity": 1}));
         let basket: Vec<Value> = lines.collect();
         let mut wanted = json!({"line_items": basket});
-        let checkout = self.step("put them into a checkout", Method::POST, "/checkout-sessions", Some(&wanted)).await?;
+        let checkout = self.step("create a checkout", Method::POST, "/checkout-sessions", Some(&wanted)).await?;
         let id = checkout["id"].as_str().ok_or("the shop made no checkout")?;
         let path = format!("/checkout-sessions/{id}");
 
@@ -89,7 +89,7 @@ impl Shopper {
             "street_address": "12 School Lane", "address_locality": "Springfield", "address_region": "IL",
             "postal_code": "62704", "address_country": "US",
         }]}]});
-        let checkout = self.step("say who buys, where to, and a code", Method::PUT, &path, Some(&wanted)).await?;
+        let checkout = self.step("add buyer, address and code", Method::PUT, &path, Some(&wanted)).await?;
         let method = &checkout["fulfillment"]["methods"][0];
         let option = &method["groups"][0]["options"][0];
         wanted["fulfillment"]["methods"][0]["selected_destination_id"] = method["selected_destination_id"].clone();
@@ -108,7 +108,7 @@ impl Shopper {
         Ok(())
     }
 
-    /// One request: prints what it is for, its status, its time and its request id.
+    /// Sends one request. Prints its purpose, status, time and request id. Returns the response body.
     async fn step(&self, what: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
         let watch = Stopwatch::start();
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.url)).timeout(TIMEOUT);
@@ -134,25 +134,25 @@ impl Shopper {
     }
 }
 
-/// What another call of the demo can do about a refusal with this code.
+/// The option of the demo that helps after a refusal with this code.
 fn remedy(code: &str) -> &'static str {
     match code {
         "out_of_stock" | "item_unavailable" => " (`--item SKU` buys something else.)",
         "payment_failed" | "unknown_payment_handler" | "unknown_payment_instrument" => {
-            " (`--token TOKEN` pays otherwise: `success_token` in simulation, `pm_card_visa` at Stripe's test account and \
-             at paysim.)"
+            " (`--token TOKEN` pays with another token: `success_token` in simulation, `pm_card_visa` with a test account \
+             of Stripe and with paysim.)"
         }
         _ => "",
     }
 }
 
-/// Why a payment that was not refused made no order.
+/// Why a completion that was not refused has no order.
 fn without_order(checkout: &Value) -> String {
     let id = checkout["id"].as_str().unwrap_or_default();
     match checkout["status"].as_str() {
         Some("complete_in_progress") => {
             format!(
-                "how the payment ended is not known yet. The shop finds out; read /checkout-sessions/{id} in a while"
+                "the outcome of the payment is not known yet. The shop resolves it; read /checkout-sessions/{id} later"
             )
         }
         _ => {
@@ -176,23 +176,5 @@ fn print_totals(checkout: &Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusal_has_a_remedy_only_where_another_call_helps() {
-        for (code, option) in [
-            ("out_of_stock", "--item"),
-            ("item_unavailable", "--item"),
-            ("payment_failed", "--token"),
-            ("unknown_payment_instrument", "--token"),
-        ] {
-            assert!(remedy(code).contains(option), "{code}");
-        }
-        for code in
-            ["unavailable", "storage_full", "deadline_exceeded", "draining", "internal", "checkout_not_ready", ""]
-        {
-            assert_eq!(remedy(code), "", "{code}");
-        }
-    }
-}
+#[path = "demo_tests.rs"]
+mod tests;

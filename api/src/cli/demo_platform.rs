@@ -1,4 +1,4 @@
-//! The platform that `tuckshop demo` is: a profile on this machine, and a receiver for what the shop tells it.
+//! The platform of `tuckshop demo`: a small server with a profile and a receiver of webhooks.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,58 +15,56 @@ use crate::shopping::v2026_04_08::VERSION;
 pub(super) struct Platform {
     listener: TcpListener,
     address: SocketAddr,
-    told: mpsc::Sender<Event>,
+    received: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
 }
 
-/// A webhook, as far as the demo shows it.
+/// The part of a webhook that the demo shows.
 pub(super) struct Event {
     pub kind: String,
     pub id: String,
     pub signed: bool,
 }
 
-/// More than one purchase causes.
+/// The most webhooks that are kept. One purchase causes fewer.
 const MOST_EVENTS: usize = 16;
-/// The first webhook goes out at once.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the answers that are being written may take. The shop reads them at once.
+/// How long the demo waits for a webhook after the purchase.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last responses may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 impl Platform {
     pub(super) fn open() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (told, events) = mpsc::channel(MOST_EVENTS);
-        Ok(Self { address: listener.local_addr()?, listener, told, events })
+        let (received, events) = mpsc::channel(MOST_EVENTS);
+        Ok(Self { address: listener.local_addr()?, listener, received, events })
     }
 
-    /// What requests say in `UCP-Agent`.
+    /// The value of `UCP-Agent`.
     pub(super) fn agent(&self) -> String {
         format!("profile=\"http://{}/profile.json\"", self.address)
     }
 
-    /// Runs `purchase`, and when it is done waits for a webhook about it. Returns when every request that arrived is
-    /// answered, or after [`LAST_ANSWERS`]: a webhook without an answer counts as not delivered, and the shop would repeat
-    /// it to an address where nothing listens.
+    /// Runs `purchase`, then waits for a webhook, and returns both. Before it returns, it answers every received request,
+    /// for at most [`LAST_ANSWERS`]: the shop would repeat a webhook without a response.
     pub(super) async fn during<T, E>(
         self,
         purchase: impl Future<Output = Result<T, E>>,
     ) -> io::Result<Result<Option<Event>, E>> {
-        let Self { listener, address, told, mut events } = self;
+        let Self { listener, address, received, mut events } = self;
         let server = HttpServer::new(move || {
-            let told = web::Data::new(told.clone());
             App::new()
-                .app_data(told)
+                .app_data(web::Data::new(received.clone()))
                 .route("/profile.json", web::get().to(move || async move { profile(address) }))
                 .route("/orders", web::post().to(receive))
         });
-        // A connection ends with its answer, so that the stop need not wait for idle ones.
+        // Each response closes its connection, so the stop does not wait for idle connections.
         let server = server.workers(1).keep_alive(KeepAlive::Disabled).disable_signals();
         let server = server.shutdown_timeout(LAST_ANSWERS.as_secs()).listen(listener)?.run();
         let (handle, mut server) = (server.handle(), pin!(server));
         let work = async {
             purchase.await?;
-            Ok(tokio::time::timeout(PATIENCE, events.recv()).await.ok().flatten())
+            Ok(tokio::time::timeout(EVENT_TIMEOUT, events.recv()).await.ok().flatten())
         };
         let done = tokio::select! {
             ended = &mut server => {
@@ -75,7 +73,7 @@ impl Platform {
             done = work => done,
         };
         let stop = async { tokio::join!(handle.stop(true), server) };
-        // What is not answered by now never will be.
+        // After the timeout the process ends all the same.
         let _ = tokio::time::timeout(LAST_ANSWERS, stop).await;
         Ok(done)
     }
@@ -86,14 +84,14 @@ fn profile(address: SocketAddr) -> HttpResponse {
     HttpResponse::Ok().json(json!({"ucp": {"version": VERSION, "capabilities": {"dev.ucp.shopping.order": order}}}))
 }
 
-async fn receive(req: HttpRequest, told: web::Data<mpsc::Sender<Event>>) -> HttpResponse {
+async fn receive(req: HttpRequest, received: web::Data<mpsc::Sender<Event>>) -> HttpResponse {
     let header = |name: &str| req.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     let event = Event {
         kind: header("x-event-type"),
         id: header("webhook-id"),
         signed: req.headers().contains_key("signature") && req.headers().contains_key("content-digest"),
     };
-    // Nobody listens any more: it was one too many, or the demo is over.
-    let _ = told.try_send(event);
+    // An error means that the channel is full or that the demo ends: the event is not shown.
+    let _ = received.try_send(event);
     HttpResponse::NoContent().finish()
 }

@@ -1,4 +1,4 @@
-//! `tuckshop import DIR`.
+//! `tuckshop import DIR`: imports CSV files and shows the progress.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::app;
 use crate::config::Config;
 use crate::csv::{Positions, read_directory};
 
-/// A million rows take a minute or two; nothing takes longer than this.
+/// The longest an import may take. A million rows take one or two minutes.
 const TIME: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &Path) -> Outcome {
@@ -51,13 +51,14 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
         }
         Err(Failure::Refused(ImportRefusal::Interrupted { stored, cause })) => failed(&format!(
             "the first {stored} of {rows} rows were imported; import again\n{}",
-            told(&cause, &read.positions)
+            explained(&cause, &read.positions)
         )),
-        Err(error) => failed(&format!("nothing was imported\n{}", told(&error, &read.positions))),
+        Err(error) => failed(&format!("nothing was imported\n{}", explained(&error, &read.positions))),
     }
 }
 
-fn told(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
+/// Why the import failed, with the file and row where one is at fault.
+fn explained(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
     let refusal = match failure {
         Failure::Fault(fault) => return fault.chain(),
         Failure::Refused(refusal) => refusal,
@@ -69,16 +70,16 @@ fn told(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
     }
 }
 
-/// The limit is one of the whole shop, so that no row is at fault alone.
+/// Explains a limit of the whole shop, for which no single row is at fault.
 fn too_many(what: &str, limit: usize) -> String {
     let file = if what.contains("promotion") { "promotions.csv" } else { "shipping_rates.csv" };
     format!(
-        "{file}: the shop would have more than {limit} {what}, those that it has already included: leave some out, or \
-         give them the ids of those that they replace"
+        "{file}: the shop would have more than {limit} {what}, with those that it already has: leave some out, or give \
+         them the ids of those that they replace"
     )
 }
 
-/// Shown on a terminal only; elsewhere it would be noise.
+/// The progress bar, which only a terminal shows.
 fn bar(rows: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -88,18 +89,5 @@ fn bar(rows: usize) -> ProgressBar {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limit_of_the_shop_is_told_with_the_file_that_exceeds_it() {
-        for (what, file) in [
-            ("shipping rates", "shipping_rates.csv: "),
-            ("shipping rates of one country", "shipping_rates.csv: "),
-            ("free-shipping promotions", "promotions.csv: "),
-        ] {
-            let told = too_many(what, 500);
-            assert!(told.starts_with(file) && told.contains(what) && told.contains("leave some out"), "{told}");
-        }
-    }
-}
+#[path = "import_tests.rs"]
+mod tests;

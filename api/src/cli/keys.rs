@@ -1,4 +1,4 @@
-//! `tuckshop keys`: what the shop signs with.
+//! `tuckshop keys`: lists, rotates and revokes the keys that webhooks are signed with.
 
 use clap::Subcommand;
 use domain::clock::Timestamp;
@@ -11,17 +11,17 @@ use crate::instant::rfc3339 as at;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the keys: which signs, which are published, and until when.
+    /// List the keys: the key that signs, the published keys, and their times.
     List,
-    /// Make a key that takes over in an hour, when everyone can know it. The present one stays published for eight days.
+    /// Create a key that signs in one hour, when receivers can know it. The present key stays published for eight days.
     Rotate {
-        /// Take over at once, because the present key must not be used any more. Until they read the profile again,
-        /// receivers cannot verify what is signed. See `revoke` for a key that was stolen.
+        /// Sign with the new key at once. Receivers cannot verify webhooks until they read the profile again. For a stolen
+        /// key use `revoke`.
         #[arg(long)]
         at_once: bool,
     },
-    /// Withdraw a key that was stolen: it signs nothing any more and is published no longer. If it is the one that
-    /// signs, another takes over at once.
+    /// Revoke a stolen key: it signs nothing and is not published from now on. If it is the key that signs, another key
+    /// takes over at once.
     Revoke {
         /// The id of the key, as the list shows it.
         #[arg(allow_hyphen_values = true)]
@@ -33,11 +33,11 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     match command {
         Command::List => list(session),
         Command::Rotate { .. } if session.tools.keys_are_configured => {
-            failed("the keys are those of the file in TUCKSHOP_WEBHOOK_KEYS_PATH: put a new one into it, and restart")
+            failed("the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: add a new one to it, and restart")
         }
         Command::Rotate { at_once } => rotate(session, at_once),
         Command::Revoke { .. } if session.tools.keys_are_configured => failed(
-            "the keys are those of the file in TUCKSHOP_WEBHOOK_KEYS_PATH: take this one out of it, and restart every instance",
+            "the keys are in the file of TUCKSHOP_WEBHOOK_KEYS_PATH: remove this one from it, and restart every instance",
         ),
         Command::Revoke { id } => revoke(session, &id),
     }
@@ -57,22 +57,23 @@ fn list(session: &Session<'_>) -> Outcome {
     }
     let now = session.tools.clock.now();
     for (position, key) in keys.iter().enumerate() {
-        say!("{}  {}", key.id, told(&keys, position, now));
+        say!("{}  {}", key.id, state(&keys, position, now));
     }
     match keys.len() {
-        0 => say!("0 key(s). The first is made when it is first needed."),
+        0 => say!("0 key(s). The first is created when it is first needed."),
         many => say!("{many} key(s)."),
     }
     DONE
 }
 
-fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
+/// Describes the state of the key at this position.
+fn state(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
     let key = &keys[position];
     let signs = signing_at(keys, now).is_some_and(|it| it.id == key.id);
     match (key.revoked_at, retired_at(keys, position)) {
         (Some(revoked), _) => format!("revoked    since {}", at(revoked)),
         (None, _) if signs && now < key.signs_from && !key.is_at_once() => {
-            "signs      in the place of a revoked key".to_owned()
+            "signs      instead of a revoked key".to_owned()
         }
         (None, Some(until)) if signs => format!("signs      since {}, until {}", at(key.signs_from), at(until)),
         (None, None) if signs => format!("signs      since {}", at(key.signs_from)),
@@ -90,7 +91,7 @@ fn told(keys: &[SigningKey], position: usize, now: Timestamp) -> String {
 fn rotate(session: &Session<'_>, at_once: bool) -> Outcome {
     match session.wait(session.tools.signer.rotate(&session.ctx, at_once)) {
         Ok(key) => {
-            say!("{} signs from {} on.", key.id, at(key.signs_from));
+            say!("{} signs from {}.", key.id, at(key.signs_from));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -100,10 +101,12 @@ fn rotate(session: &Session<'_>, at_once: bool) -> Outcome {
 fn revoke(session: &Session<'_>, id: &str) -> Outcome {
     match session.wait(session.tools.signer.revoke(&session.ctx, id)) {
         Ok(Some(revoked)) => {
-            say!("{id} is revoked: it signs nothing any more and is published no longer.");
-            say!("Instances that run know it within a minute. What it signed and is under way cannot be verified.");
+            say!("{id} is revoked: it signs nothing and is not published from now on.");
+            say!(
+                "Running instances notice within a minute. Receivers cannot verify webhooks in transit that it signed."
+            );
             match revoked.took_over {
-                true => say!("{} signs in its place; receivers must read the profile again.", revoked.signs),
+                true => say!("{} signs instead; receivers must read the profile again.", revoked.signs),
                 false => say!("{} signs, as before.", revoked.signs),
             }
             DONE

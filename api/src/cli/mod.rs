@@ -1,7 +1,6 @@
 //! The command line.
 //!
-//! Exit codes: 0 when it was done, 1 when it was not, 2 when it was asked for wrongly (arguments or configuration), 3 when
-//! it was done but its output could not be written.
+//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration; 3 success, but the output could not be written.
 
 mod banner;
 mod deliveries;
@@ -43,9 +42,9 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date and exit.
     Migrate,
-    /// Import CSV files. A mistake in any row stores nothing; more than 1,000 rows are stored in parts.
+    /// Import CSV files. Nothing is stored if a row has a mistake. More than 1,000 rows are stored in parts.
     Import {
-        /// Where products.csv, inventory.csv and the others are; see docs/IMPORT.md.
+        /// The directory of products.csv, inventory.csv and the others; see docs/IMPORT.md.
         directory: PathBuf,
     },
     /// Print every setting with its effective value, secrets masked.
@@ -57,7 +56,7 @@ enum Command {
     /// Pin, list and unpin platforms.
     #[command(subcommand)]
     Platforms(platforms::Command),
-    /// List what was told of orders, and to whom; try again what was not, or give it up.
+    /// List, retry and give up webhooks and email messages.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
     /// List, rotate and revoke the keys that webhooks are signed with.
@@ -65,14 +64,14 @@ enum Command {
     Keys(keys::Command),
     /// Buy something from a running shop in development mode and print each step.
     Demo {
-        /// Where the shop is. Default: the configured address, in development mode only.
+        /// The URL of the shop. Default: the configured address, in development mode only.
         #[arg(long)]
         url: Option<String>,
-        /// What to buy, by SKU; may be given several times. Default: two things of the demo catalogue.
+        /// The SKU of an item to buy; may be given several times. Default: two items of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
         items: Vec<String>,
-        /// What to pay with: a token of the shop's payment handler. Default: one that the simulated handler charges. At
-        /// Stripe's test account and at paysim: pm_card_visa.
+        /// A token of the shop's payment handler. Default: one that the simulated handler charges. With a test account of
+        /// Stripe, or with paysim: pm_card_visa.
         #[arg(long, default_value = "success_token")]
         token: String,
     },
@@ -88,7 +87,7 @@ struct Outcome {
 const DONE: Outcome = Outcome { code: 0, why: None };
 const FAILED: Outcome = Outcome { code: 1, why: None };
 const MISUSED: u8 = 2;
-const UNSAID: u8 = 3;
+const OUTPUT_LOST: u8 = 3;
 
 /// Runs one command to its end.
 pub fn run(
@@ -101,7 +100,7 @@ pub fn run(
     }
     if output::is_lost() {
         complain!("tuckshop: the output could not be written");
-        code = if code == DONE.code { UNSAID } else { code };
+        code = if code == DONE.code { OUTPUT_LOST } else { code };
     }
     ExitCode::from(code)
 }
@@ -126,14 +125,14 @@ fn run_command(
         return DONE;
     }
     let environment = Environment::new(environment);
-    let config = match Config::read(&environment) {
+    let config = match app::read_config(&environment) {
         Ok(config) => config,
         Err(mistakes) => {
             return misused(format!("The configuration is wrong:\n{}", mistakes.to_string().trim_end()));
         }
     };
     if let Command::Config { .. } = command {
-        for (name, value) in config.effective() {
+        for (name, value) in app::effective(&config) {
             say!("{name}={value}");
         }
         return DONE;
@@ -163,7 +162,7 @@ fn run_command(
         Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
         Command::Config { .. } => DONE,
     };
-    // Whatever a stuck statement still holds must not hold the exit.
+    // Does not wait for a statement that hangs.
     runtime.shutdown_background();
     outcome
 }
@@ -194,7 +193,7 @@ fn failed(why: &str) -> Outcome {
     Outcome { why: Some(format!("tuckshop: {why}")), ..FAILED }
 }
 
-/// What could not be opened, in one line: client libraries break theirs.
+/// A failed start, in one line: errors of libraries contain line ends.
 fn cannot_open(error: &StartError) -> Outcome {
     failed(&one_line(&error.to_string()))
 }

@@ -1,5 +1,4 @@
-//! What a command prints. Output that cannot be written is not a panic: the command goes on with its work, and its exit
-//! code says afterwards that its words were lost.
+//! The output of a command. When output cannot be written, the command continues its work and ends with exit code 3.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -26,12 +25,12 @@ pub(super) fn to_standard(text: fmt::Arguments<'_>, end: &str) {
     note(written);
 }
 
-/// There is no other place to report to.
+/// Writes a line to standard error. A failure is ignored: there is no other place to report it.
 pub(super) fn to_error(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The lines of a text as one.
+/// Joins the lines of a text into one.
 pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
@@ -49,17 +48,5 @@ pub(super) fn is_lost() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_a_text_become_one() {
-        for (text, line) in [
-            ("one", "one"),
-            ("refused\n\tIs the server running?\n", "refused Is the server running?"),
-            ("not now\r\n", "not now"),
-        ] {
-            assert_eq!(one_line(text), line, "{text:?}");
-        }
-    }
-}
+#[path = "output_tests.rs"]
+mod tests;

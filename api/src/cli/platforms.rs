@@ -1,4 +1,4 @@
-//! `tuckshop platforms`: the platforms whose profiles are pinned.
+//! `tuckshop platforms`: pins, lists and unpins the profiles of platforms.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::shopping::v2026_04_08::VERSION;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Pin a platform's profile: it is then believed as it is, and not fetched.
+    /// Pin a platform's profile: the shop then uses it and does not fetch it.
     Add {
         /// The address of the profile, as the platform names it in `UCP-Agent`.
         platform: Url,
@@ -37,22 +37,22 @@ pub(super) struct Pinned {
     /// The profile, as a JSON file.
     #[arg(long)]
     profile: Option<PathBuf>,
-    /// Or only where the platform wants to be told of its orders: https, at a public address. A name is looked up when
-    /// something is delivered, not now.
+    /// Only the platform's webhook URL, instead of a profile: https, at a public address. The host name is resolved at
+    /// each attempt, not now.
     #[arg(long)]
     webhook_url: Option<Url>,
 }
 
-/// More platforms than anyone pins by hand. What is beyond is said to be there.
+/// The most platforms that are listed. The output says when there are more.
 const MOST: u32 = 1_000;
-/// A profile larger than this is none.
+/// The largest profile, in bytes.
 const LARGEST_PROFILE: u64 = 256 * 1_024;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     match command {
         Command::Add { platform, pinned: Pinned { profile, webhook_url } } => {
             if let Err(why) = session.tools.check_platform(platform.as_str()) {
-                return failed(&format!("no request could ever name that platform: {why}"));
+                return failed(&format!("no request can name that platform: {why}"));
             }
             let document = match (profile, webhook_url) {
                 (Some(path), _) => read(&path),
@@ -74,8 +74,8 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            // Whole, since the operator just said so.
-            say!("{} is pinned; {}", id.0, told(Ok(webhook_url)));
+            // Unshortened: the operator has just entered it.
+            say!("{} is pinned; {}", id.0, webhooks(Ok(webhook_url)));
             DONE
         }
         Err(fault) => failed(&fault.chain()),
@@ -87,7 +87,7 @@ fn list(session: &Session<'_>) -> Outcome {
         Ok(page) => {
             for platform in &page.items {
                 let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
-                say!("{}  {}", shown(&platform.id.0), told(url));
+                say!("{}  {}", shown(&platform.id.0), webhooks(url));
             }
             match page.next {
                 Some(_) => say!("The first {MOST} are shown; there are more."),
@@ -103,7 +103,7 @@ fn remove(session: &Session<'_>, platform: Url) -> Outcome {
     let id = id_of(platform);
     match session.wait(session.tools.platforms.remove(&session.ctx, &id)) {
         Ok(true) => {
-            say!("{} is not pinned any more", id.0);
+            say!("{} is no longer pinned", id.0);
             DONE
         }
         Ok(false) => failed(&format!("{} is not pinned", id.0)),
@@ -111,21 +111,22 @@ fn remove(session: &Session<'_>, platform: Url) -> Outcome {
     }
 }
 
-/// As requests name it.
+/// The id of the platform: its address without a fragment, as in requests.
 fn id_of(mut platform: Url) -> PlatformId {
     platform.set_fragment(None);
     PlatformId(platform.into())
 }
 
-fn told(webhook_url: Result<Option<String>, String>) -> String {
+/// Says where the webhooks of a platform go.
+fn webhooks(webhook_url: Result<Option<String>, String>) -> String {
     match webhook_url {
         Ok(Some(url)) => format!("its webhooks go to {url}"),
         Ok(None) => "it takes no webhooks".to_owned(),
-        Err(why) => format!("it cannot be told: {why}"),
+        Err(why) => format!("it cannot get webhooks: {why}"),
     }
 }
 
-/// The least that a profile says.
+/// The smallest profile with this webhook URL.
 fn profile_with(webhook_url: &Url) -> String {
     let order = json!([{"version": VERSION, "config": {"webhook_url": webhook_url.as_str()}}]);
     let profile = json!({"ucp": {"version": VERSION, "capabilities": {"dev.ucp.shopping.order": order}}});

@@ -19,10 +19,10 @@ use crate::runtime::limits;
 use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
 use crate::server::{self, Ending, Listeners};
 
-/// The demo catalogue is a few rows; it does not take longer.
+/// The longest the import of the demo catalogue may take.
 const DEMO_IMPORT: Duration = Duration::from_secs(30);
-/// For a look at what waits. It holds up the start, so it is short.
-const LOOK: Duration = Duration::from_secs(2);
+/// The longest the check for waiting email messages may take. It delays the start.
+const MAIL_CHECK: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Outcome {
     match runtime.block_on(serve(config, log, lost, runtime)) {
@@ -33,16 +33,16 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 }
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
-    // Asked for before anything is served, so that no signal is missed.
+    // First, so that no signal is missed.
     let (mut first, mut second) = (stop_signal()?, stop_signal()?);
     let ignored = ignored_signals()?;
     limits::raise_open_files(config, log);
-    // Before the database is opened: a start that fails here leaves nothing behind.
+    // Before the database is opened: a start that fails here has changed nothing.
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
     let operations = config.operations.socket_address()?;
     let operations = operations.map(|address| app::bind("TUCKSHOP_OPERATIONS_ADDRESS", address)).transpose()?;
     if config.mode == Mode::Development {
-        fill_an_empty_shop(config, log, runtime).await?;
+        import_demo_catalogue(config, log, runtime).await?;
     }
     let app = App::build(config, log, lost, runtime.handle(), &listener)?;
     let address = listener.local_addr()?;
@@ -54,15 +54,15 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
             "op" => "app.build");
     }
     if config.mail.host.is_none() {
-        info!(log, "no mail relay is configured: orders are not confirmed by mail"; "op" => "app.build");
-        warn_of_waiting_letters(&*app.deliveries, log).await;
+        info!(log, "no mail relay is configured: orders are not confirmed by email"; "op" => "app.build");
+        warn_of_waiting_mail(&*app.outbox, log).await;
     }
-    if config.payment.gateway_url.is_some() && app.payments.is_none() {
-        info!(log, "gateway events are off: lost answers are found by looking alone"; "op" => "app.build");
+    if config.payment.gateway_url.is_some() && app.gateway_events.is_none() {
+        info!(log, "gateway events are off: only the reconciler resolves unknown outcomes"; "op" => "app.build");
     }
     info!(log, "listening"; "op" => "http.listen", "address" => %address, "public_url" => config.public_url(address),
         "mode" => ?config.mode, "pid" => std::process::id());
-    // Among JSON lines it would be one line that nobody can parse.
+    // The banner is not JSON, so it stays out of a JSON log.
     if config.mode == Mode::Development && config.log_format() == LogFormat::Terminal {
         let printed = banner::print(config, address, app.simulation_secret());
         if let Err(error) = printed {
@@ -76,38 +76,38 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     let listeners = Listeners { shop: listener, operations };
     let ending = tokio::select! {
         ending = server::serve(app, config, log, listeners, first.next(), force) => ending?,
-        never = tell_of_ignored(ignored, log) => match never {},
+        never = log_ignored(ignored, log) => match never {},
     };
     info!(log, "shutdown done"; "op" => "shutdown.done", "drained" => ending == Ending::Drained);
     Ok(ending)
 }
 
-/// Says of each ignored signal that it was.
-async fn tell_of_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
+/// Logs each ignored signal, without end.
+async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
     loop {
         let signal = signals.next().await;
         info!(log, "signal ignored: settings are read at start only"; "op" => "signal.ignore", "signal" => signal);
     }
 }
 
-/// Letters that were written while there was a relay wait for one, however long.
-async fn warn_of_waiting_letters(deliveries: &dyn OutboxStore, log: &Logger) {
-    let (deadline, mail) = (Deadline::after(LOOK), Endpoint("mail".to_owned()));
+/// Warns of email messages in the outbox that wait until a relay is configured.
+async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
+    let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint("mail".to_owned()));
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
-    match deliveries.endpoint(&ctx, mail).await {
+    match outbox.endpoint(&ctx, mail).await {
         Ok(known) => {
             if let Some(waiting) = known.filter(|mail| mail.pending > 0) {
-                warn!(log, "letters wait, and no mail relay is configured to take them"; "op" => "app.build",
+                warn!(log, "email messages wait, and no mail relay is configured"; "op" => "app.build",
                     "pending" => waiting.pending);
             }
         }
-        Err(fault) => warn!(log, "it is not known whether letters wait"; "op" => "app.build",
+        Err(fault) => warn!(log, "the check for waiting email messages failed"; "op" => "app.build",
             "error_code" => fault.kind().as_str(), "error" => fault.chain()),
     }
 }
 
-/// In development an empty database gets the demo catalogue, so that there is something to buy.
-async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
+/// Imports the demo catalogue into an empty database.
+async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime) -> Result<(), StartError> {
     let importer = app::importer(config, log, runtime.handle())?;
     let deadline = Deadline::after(DEMO_IMPORT);
     let ctx = RequestContext::for_task(log, "import.demo", TraceContext::start(), deadline, CancellationToken::new());
@@ -119,7 +119,7 @@ async fn fill_an_empty_shop(config: &Config, log: &Logger, runtime: &Runtime) ->
                 info!(log, "demo catalogue imported"; "op" => "import.demo", "rows" => rows);
                 break;
             }
-            // Another instance fills the same shop just now. Look again: the deadline of the context ends this.
+            // Another instance imports at this moment. The deadline of the context ends the loop.
             Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
             Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
         }

@@ -1,4 +1,4 @@
-//! What the commands of an operator have in common: the stored state, and a deadline.
+//! The session of an operator's command: the tools, and a context with a deadline.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{StartError, Tools};
 use crate::config::Config;
 
-/// A command does a few short transactions.
+/// The longest a command may take. It runs a few short transactions.
 const TIME: Duration = Duration::from_secs(60);
 
 pub(super) struct Session<'r> {
@@ -21,7 +21,7 @@ pub(super) struct Session<'r> {
 }
 
 impl<'r> Session<'r> {
-    /// `name` stands for whoever typed the command, in logs.
+    /// Opens the tools. `name` is the name of the command in logs.
     pub(super) fn open(
         config: &Config,
         log: &Logger,

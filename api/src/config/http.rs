@@ -12,13 +12,13 @@ section! {
     pub struct HttpConfig("TUCKSHOP_HTTP_", "HTTP") {
         /// Where to listen, `host:port`. Development mode accepts loopback addresses only.
         address: String = "127.0.0.1:8080".to_owned(),
-        /// What the outside calls this server, without a slash at the end. Not set: the address, with `http`.
+        /// The URL under which clients reach this server, without a slash at the end. Not set: the address, with `http`.
         /// Production needs one, with `https`.
         public_url: Option<String> = None,
         /// Threads that serve HTTP. Not set: one for each core.
         #[validate(range(min = 1, max = 64))]
         workers: Option<usize> = None,
-        /// The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`, never lengthen it.
+        /// The deadline of a request. A caller may shorten it with `Request-Timeout-Ms`.
         #[validate(range(min = 100, max = 120_000))]
         request_timeout_ms: u64 = 10_000,
         /// How long the head of a request may take to arrive (408).
@@ -27,33 +27,33 @@ section! {
         /// How long the whole body of a request may take to arrive (408).
         #[validate(range(min = 100, max = 60_000))]
         body_timeout_ms: u64 = 5_000,
-        /// How long a client may take nothing of its answer; it has six times as long for the whole of it. Then the
+        /// How long a client may read nothing of its response. The whole response may take six times as long. Then the
         /// connection is reset.
         #[validate(range(min = 100, max = 60_000))]
         write_timeout_ms: u64 = 5_000,
         /// How long an idle connection is kept.
         #[validate(range(min = 100, max = 600_000))]
         keep_alive_ms: u64 = 30_000,
-        /// The largest body that is read (413).
+        /// The largest body of a request (413).
         #[validate(range(min = 1_024, max = 16_777_216))]
         max_body_bytes: usize = 262_144,
-        /// What bodies and untaken answers above 8 KiB may hold together, over all connections. A body waits for room
-        /// until its deadline; an answer that finds none is cut off.
+        /// The memory of all bodies and unread responses above 8 KiB, over all connections. A body waits for room until
+        /// its deadline. A response that finds no room is cut off.
         #[validate(range(min = 1_048_576, max = 1_073_741_824))]
         held_bytes: usize = 8_388_608,
         /// Open connections for each worker.
         #[validate(range(min = 1, max = 100_000))]
         max_connections: usize = 4_096,
-        /// Writes at work at once; more are turned away (503).
+        /// Writes in progress at once. More are refused (503).
         #[validate(range(min = 1, max = 100_000))]
         max_commands: usize = 512,
-        /// Production does not start without `true`. It means: `UCP-Agent` is believed as it is, because signatures of
-        /// platforms are not verified yet. A caller that reaches the shop, names the profile of a platform and knows
-        /// the id of its checkout or order, reads the buyer's name and address and can change the checkout. Set it only
-        /// where a proxy lets in known platforms and checks the header. Without effect in development.
+        /// Production does not start without `true`. It means: `UCP-Agent` is trusted without proof, because signatures
+        /// of platforms are not verified yet. A caller that reaches the shop, names the profile of a platform and knows
+        /// the id of its checkout or order, can read the buyer's name and address and change the checkout. Set it only
+        /// where a proxy admits known platforms and checks the header. Without effect in development.
         trust_ucp_agent: bool = false,
-        /// Proxies whose `X-Forwarded-For` is believed for the `client` of the access line: addresses and networks such
-        /// as `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
+        /// Proxies whose `X-Forwarded-For` is trusted for the `client` of the access line: addresses and networks such as
+        /// `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
         trusted_proxies: Networks = Networks::default(),
     }
 }
@@ -67,9 +67,8 @@ impl HttpConfig {
 
 section! {
     pub struct OperationsConfig("TUCKSHOP_OPERATIONS_", "Operations") {
-        /// Where `/statusz` is served, with `/livez` and `/readyz`, apart from the shop: `host:port` of an address that
-        /// strangers cannot reach. Not set: in development `/statusz` is at the shop's own address, in production it is
-        /// not served.
+        /// The address of `/statusz`, `/livez` and `/readyz` apart from the shop: `host:port`, which strangers must not
+        /// reach. Not set: `/statusz` is at the shop's address in development and is not served in production.
         address: Option<String> = None,
     }
 }
@@ -86,7 +85,7 @@ fn resolve(address: &str) -> io::Result<SocketAddr> {
     addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-/// Addresses and networks, written with commas between them.
+/// IP addresses and networks, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 

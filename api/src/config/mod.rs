@@ -1,7 +1,7 @@
-//! The configuration: environment variables, read once, all mistakes told at once.
+//! The configuration: environment variables, read once at start. All mistakes are reported together.
 //!
-//! A section is a flat struct with one prefix. Every setting has a safe default, so that nothing need be set. Units are
-//! in the names (`_ms`, `_bytes`, `_days`, `_hours`).
+//! A section is a flat struct with one prefix. Every setting has a safe default. The name of a setting ends in its unit
+//! (`_ms`, `_bytes`, `_days`).
 
 mod http;
 mod markdown;
@@ -11,6 +11,7 @@ mod rules;
 mod section;
 mod sections;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::secret::Secret;
@@ -22,13 +23,13 @@ pub use read::{Environment, Mistake, Mistakes};
 pub use section::{Section, Setting};
 pub use sections::{
     CheckoutConfig, DatabaseConfig, LogConfig, LogFormat, Migrate, Mode, OrderConfig, ReadAccess, ShopConfig,
-    ShutdownConfig, SimulationConfig, TasksConfig,
+    ShutdownConfig, SimulationConfig, TasksConfig, level_name,
 };
 
 /// The list of all sections: the struct, and what is done with each of them.
 macro_rules! sections {
     ($($field:ident: $section:ident),* $(,)?) => {
-        /// Everything that can be set, checked.
+        /// All settings, checked.
         #[derive(Clone, Debug)]
         pub struct Config {
             pub mode: Mode,
@@ -37,7 +38,7 @@ macro_rules! sections {
 
         const PREFIXES: &[&str] = &[$($section::PREFIX),*];
 
-        /// Reads every section. Where something is wrong the default stands in and the mistake is noted.
+        /// Reads every section. A setting that is wrong keeps its default, and the mistake is noted.
         fn read_sections(mode: Mode, environment: &Environment, mistakes: &mut Mistakes) -> Config {
             Config { mode, $($field: read::section(environment, mistakes),)* }
         }
@@ -73,10 +74,15 @@ sections! {
 }
 
 impl Config {
-    /// Reads and checks the environment.
-    pub fn read(environment: &Environment) -> Result<Self, Mistakes> {
+    /// Reads and checks the environment. `adapter_mistakes` returns what the adapters find wrong: only they can judge an
+    /// address or a key.
+    pub fn read(
+        environment: &Environment,
+        adapter_mistakes: impl FnOnce(&Self) -> Vec<Mistake>,
+    ) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let mut config = read::sections(environment, &mut mistakes);
+        mistakes.0.extend(adapter_mistakes(&config));
         rules::check(&config, &mut mistakes);
         config.http.public_url = config.http.public_url.as_deref().and_then(rules::origin);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
@@ -87,7 +93,7 @@ impl Config {
         self.mode == Mode::Development && self.simulation.enabled.unwrap_or(true)
     }
 
-    /// The secret of the test affordances; a random one if none was given.
+    /// The secret of the test affordances: the configured one, or a new random one at each call.
     pub fn simulation_secret(&self) -> Secret {
         let given = self.simulation.secret.clone();
         given.unwrap_or_else(|| Secret::new(uuid::Uuid::new_v4().simple().to_string()))
@@ -99,13 +105,13 @@ impl Config {
         self.order.read_access.unwrap_or(default)
     }
 
-    /// How long a stopping server still listens. Only a load balancer needs it to.
+    /// How long a stopping server accepts connections. A load balancer needs this time to notice that readiness fails.
     pub fn listen_after_stop(&self) -> Duration {
         let default = if self.mode == Mode::Production { 3_000 } else { 0 };
         Duration::from_millis(self.shutdown.listen_ms.unwrap_or(default))
     }
 
-    /// JSON for machines in production, lines for people in development, unless told otherwise.
+    /// The configured format, or JSON in production and the terminal format in development.
     pub fn log_format(&self) -> LogFormat {
         let default = if self.mode == Mode::Production { LogFormat::Json } else { LogFormat::Terminal };
         self.log.format.unwrap_or(default)
@@ -121,45 +127,22 @@ impl Config {
         self.http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
     }
 
-    /// How late `slow_token` answers.
+    /// How long the simulated gateway waits before it answers `slow_token`.
     pub fn simulated_slowness(&self) -> Duration {
         Duration::from_millis(self.simulation.slow_ms.unwrap_or(2_000))
     }
 
-    /// What the outside calls a server that listens on `bound`.
+    /// The address under which clients reach a server that listens on `bound`.
     pub fn public_url(&self, bound: std::net::SocketAddr) -> String {
         self.http.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
     }
 
-    /// Every setting with its effective value, secrets masked, by full variable name.
-    pub fn effective(&self) -> Vec<(String, String)> {
-        read::effective(self)
+    /// Every setting with its effective value, secrets masked, by full variable name. `database_url` is the address
+    /// without its secrets.
+    pub fn effective(&self, database_url: String, ledger_path: PathBuf) -> Vec<(String, String)> {
+        read::effective(self, database_url, ledger_path)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn debug_shows_no_secret() {
-        let given = [
-            ("TUCKSHOP_DATABASE_URL", "postgres://shop:hunter1@localhost/shop"),
-            ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"),
-            ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_test_hunter2"),
-            ("TUCKSHOP_PAYMENT_EVENT_SECRETS", "whsec_hunter3"),
-            ("TUCKSHOP_MAIL_HOST", "relay.example"),
-            ("TUCKSHOP_MAIL_FROM", "orders@shop.example"),
-            ("TUCKSHOP_MAIL_USERNAME", "shop"),
-            ("TUCKSHOP_MAIL_PASSWORD", "hunter4"),
-            ("TUCKSHOP_SIMULATION_SECRET", "hunter5"),
-        ];
-        let config = Config::read(&Environment::new(given.map(|(name, value)| (name.into(), value.into()))));
-        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let secrets = config.effective().iter().filter(|(_, value)| value.contains("***")).count();
-        assert_eq!(secrets, 5, "{:?}", config.effective());
-        for shown in [format!("{config:?}"), format!("{config:#?}"), format!("{:?}", config.effective())] {
-            assert!(!shown.contains("hunter"), "{shown}");
-        }
-    }
-}
+mod tests;

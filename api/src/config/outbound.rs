@@ -1,4 +1,4 @@
-//! The sections of what the shop reaches beyond its database: the payment gateway, webhooks, signatures, mail.
+//! The sections of the outbound services: payment gateway, webhooks, mail relay.
 
 use std::path::PathBuf;
 
@@ -8,59 +8,60 @@ use serde::{Deserialize, Serialize};
 use super::section::section;
 use super::sections::{mask, secret};
 
-/// When an amount is taken.
+/// When a payment is captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Capture {
     /// When the order is placed.
     #[default]
     Automatic,
-    /// It is held when the order is placed, and taken when the first goods are shipped.
+    /// With the first shipment. The order only authorizes the amount.
     Manual,
 }
 
 section! {
     pub struct PaymentConfig("TUCKSHOP_PAYMENT_", "Payment") {
-        /// The longest one call of the payment gateway may take, answer included.
+        /// The longest one call of the payment gateway may take, response included.
         #[validate(range(min = 50, max = 40_000))]
         call_timeout_ms: u64 = 4_000,
-        /// A gateway that speaks as Stripe does, such as `https://api.stripe.com`. Not set: payments are simulated in
-        /// development, and in production only what costs nothing can be completed.
+        /// A gateway with Stripe's API, such as `https://api.stripe.com`. Not set: payments are simulated in development,
+        /// and in production only a checkout that costs nothing can be completed.
         gateway_url: Option<String> = None,
-        /// The gateway's secret key. Needed with `gateway_url`, and without it a mistake.
+        /// The gateway's secret key. Needed with `gateway_url`, refused without it.
         #[serde(serialize_with = "mask", deserialize_with = "secret")]
         gateway_key: Option<Secret> = None,
-        /// The version of the gateway's API that is asked for (`Stripe-Version`).
+        /// The requested version of the gateway's API (`Stripe-Version`).
         #[validate(length(min = 1, max = 64))]
         gateway_version: String = "2025-09-30.clover".to_owned(),
-        /// The secrets that the gateway signs its events with, separated by commas; during a rotation there are two.
-        /// Not set: `/payments/events` is not served, and lost answers are found by looking alone.
+        /// The secrets that the gateway signs its events with, separated by commas. During a rotation there are two. Not
+        /// set: `/payments/events` is not served, and only the reconciler resolves unknown outcomes.
         #[serde(serialize_with = "mask", deserialize_with = "secret")]
         event_secrets: Option<Secret> = None,
-        /// `automatic`: the amount is taken when the order is placed. `manual`: it is held then, and taken with the
-        /// first shipment.
+        /// `automatic`: the amount is captured when the order is placed. `manual`: the amount is authorized then, and
+        /// captured with the first shipment.
         capture: Capture = Capture::Automatic,
         /// The payment handler as platforms know it: a reverse-domain name.
         #[validate(length(min = 1, max = 200))]
         handler_name: String = "example.tuckshop.card".to_owned(),
-        /// What instruments call the handler.
+        /// The id of the handler, by which instruments refer to it.
         #[validate(length(min = 1, max = 200))]
         handler_id: String = "card".to_owned(),
         /// The version of the handler's specification, `YYYY-MM-DD`.
         handler_version: String = "2026-04-08".to_owned(),
-        /// The handler's specification. In production at the domain that the name reverses, or below it, with `https`.
+        /// The URL of the handler's specification. In production it must be `https`, at the domain that the name reverses
+        /// or below it.
         #[validate(url)]
         handler_spec: String = "https://tuckshop.example/specs/card".to_owned(),
-        /// The handler's schema, there too.
+        /// The URL of the handler's schema. The same rule applies.
         #[validate(url)]
         handler_schema: String = "https://tuckshop.example/schemas/card.json".to_owned(),
-        /// What platforms need to make a credential: a JSON object, published as it is.
+        /// What platforms need to create a credential: a JSON object, published unchanged.
         handler_config: String = "{}".to_owned(),
     }
 }
 
 impl PaymentConfig {
-    /// Each of the secrets that events may be signed with.
+    /// The secrets that the gateway signs its events with.
     pub fn event_secrets(&self) -> Vec<Secret> {
         let all = self.event_secrets.as_ref().map_or("", Secret::expose);
         all.split(',').map(str::trim).filter(|one| !one.is_empty()).map(Secret::new).collect()
@@ -69,22 +70,22 @@ impl PaymentConfig {
 
 section! {
     pub struct WebhookConfig("TUCKSHOP_WEBHOOK_", "Webhooks") {
-        /// The longest one try may take, answer included.
+        /// The longest one attempt may take, response included.
         #[validate(range(min = 100, max = 15_000))]
         timeout_ms: u64 = 15_000,
-        /// Tries at once, by this process.
+        /// Concurrent attempts of this process.
         #[validate(range(min = 1, max = 256))]
         at_once: u32 = 64,
-        /// Tries at once to one platform, by all processes together.
+        /// Concurrent attempts to one platform, over all processes.
         #[validate(range(min = 1, max = 64))]
         at_once_per_platform: u32 = 4,
-        /// A file of private keys to sign with, each once (PEM, PKCS #8 or SEC 1, on the curve P-256): the first signs,
-        /// all are published. Not set: keys are made by the shop and kept in its database; see `tuckshop keys`.
+        /// A file of private keys (PEM, PKCS #8 or SEC 1, on the curve P-256), each once. The first one signs, all are
+        /// published. Not set: the shop creates keys and stores them in its database; see `tuckshop keys`.
         keys_path: Option<PathBuf> = None,
     }
 }
 
-/// How the connection to the mail relay is protected.
+/// How the connection to the mail relay is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmailProtection {
@@ -96,35 +97,35 @@ pub enum EmailProtection {
 
 section! {
     pub struct EmailConfig("TUCKSHOP_MAIL_", "Mail") {
-        /// The SMTP relay that order confirmations are handed to. Not set: no mail is written, and `port`, `tls`,
-        /// `username`, `password`, `from` and `ca_path` are mistakes.
+        /// The SMTP relay for order confirmations. Not set: no email is sent, and `port`, `tls`, `username`, `password`,
+        /// `from` and `ca_path` are refused.
         host: Option<String> = None,
-        /// The port of the relay. Not set: 465, 587 or 25, as `tls` says.
+        /// The port of the relay. Not set: 465 for `implicit`, 587 for `starttls`, 25 for `none`.
         #[validate(range(min = 1, max = 65_535))]
         port: Option<u16> = None,
-        /// `implicit`: from the first byte. `starttls`: before anything is told. `none`: for a relay on this machine
-        /// only.
+        /// `implicit`: TLS from the first byte. `starttls`: TLS is required before anything is sent. `none`: no TLS, only
+        /// for a relay on this machine.
         tls: EmailProtection = EmailProtection::Implicit,
-        /// Not set: the relay asks for none.
+        /// The user at the relay. Not set: no authentication.
         username: Option<String> = None,
-        /// Needed with `username`.
+        /// The password of `username`. Needed with it.
         #[serde(serialize_with = "mask", deserialize_with = "secret")]
         password: Option<Secret> = None,
-        /// Who writes, such as `Sweets <orders@sweets.example>`. Needed with `host`.
+        /// The sender, such as `Sweets <orders@sweets.example>`. Needed with `host`.
         from: Option<String> = None,
         /// Certificates (PEM) that are trusted besides those of the operating system.
         ca_path: Option<PathBuf> = None,
-        /// The longest one letter may take.
+        /// The longest one email message may take.
         #[validate(range(min = 100, max = 45_000))]
         timeout_ms: u64 = 30_000,
-        /// Letters at once, by all processes together.
+        /// Email messages sent at once, over all processes.
         #[validate(range(min = 1, max = 32))]
         at_once: u32 = 2,
     }
 }
 
 impl EmailConfig {
-    /// The port, or the usual one for how the connection is protected.
+    /// The configured port, or the usual one of `tls`.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.tls {
             EmailProtection::Implicit => 465,

@@ -1,12 +1,13 @@
-//! From variables to sections, without stopping at the first mistake.
+//! Reads the variables into sections, without stopping at the first mistake.
 //!
-//! `envy` reports one error and none of its names, so each variable is first read alone: what fails then is named in
-//! full. A value is never repeated: it may be a secret.
+//! `envy` stops at its first error and does not name the variable. Each variable is therefore read alone first. A message
+//! never repeats a value, because the value may be a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,9 +17,10 @@ use super::{Config, Mode, PREFIXES, Section};
 
 const PREFIX: &str = "TUCKSHOP_";
 const MODE: &str = "TUCKSHOP_MODE";
+const DATABASE_URL: &str = "TUCKSHOP_DATABASE_URL";
 
-/// Whether Kubernetes puts this into every container beside a service called `tuckshop`. The value counts too, so that a
-/// setting with a name that is nearly right is not taken for one.
+/// Whether Kubernetes sets this variable in every container, for a service called `tuckshop`. The value is checked too:
+/// a misspelled setting must not pass for a service link.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = || value.parse::<u16>().is_ok();
     let is_address = || value.parse::<IpAddr>().is_ok();
@@ -55,8 +57,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes what concerns this program. Blanks and line ends around a value are left out, and an empty value counts as
-    /// not set: files of settings often carry them.
+    /// Takes the variables that begin with `TUCKSHOP_`. Blanks and line ends around a value are removed. An empty value
+    /// counts as not set. Files of settings often contain both.
     pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in vars {
@@ -77,7 +79,7 @@ impl Environment {
     }
 }
 
-/// One thing that is wrong, and the variable that it is about.
+/// A mistake, and the variable that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {message}")]
 pub struct Mistake {
@@ -85,7 +87,7 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// All that is wrong.
+/// All mistakes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -108,7 +110,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// Reads every section; where something is wrong the default stands in and the mistake is noted.
+/// Reads every section. A setting that is wrong keeps its default, and the mistake is noted.
 pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Config {
     for name in &environment.not_text {
         mistakes.add(name, "is not text");
@@ -160,13 +162,13 @@ pub(super) fn section<S: Section + Default + DeserializeOwned + Validate>(
     section
 }
 
-/// What should stand there, from serde's text, which would repeat the rejected value.
+/// The expected form of a value, taken from serde's text. The text itself would repeat the rejected value.
 fn expected(error: &str) -> String {
     let form = match error {
         _ if error.contains("too large") || error.contains("too small") => "a whole number within reason",
         _ if error.contains("digit") || error.contains("integer") => "a whole number",
         _ if error.contains("`true` or `false`") => "true or false",
-        // The rejected value is before the last one, and may hold the same word.
+        // The rejected value precedes the form and may contain the same word.
         _ => match error.rsplit_once("expected ") {
             Some((_, form)) if error.contains("unknown variant") => form,
             _ => return "cannot be read".to_owned(),
@@ -175,12 +177,12 @@ fn expected(error: &str) -> String {
     format!("must be {form}")
 }
 
-/// What is wrong, and what the setting is for.
+/// The mistake, followed by the help of the setting.
 fn explained(wrong: &str, help: &str) -> String {
     format!("{wrong}. {help}")
 }
 
-/// The validator's own text would repeat the rejected value.
+/// Turns the validator's errors into mistakes. The validator's text would repeat the rejected value.
 fn flatten<S: Section>(errors: &ValidationErrors, mistakes: &mut Mistakes) {
     let mut fields: Vec<_> = errors.field_errors().into_iter().collect();
     fields.sort_by_key(|(field, _)| field.to_string());
@@ -205,15 +207,15 @@ fn flatten<S: Section>(errors: &ValidationErrors, mistakes: &mut Mistakes) {
     }
 }
 
-/// What is in effect: a setting that is not set shows the value that stands in for it.
-pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
+/// Every setting with its effective value. A setting that is not set shows the value that is used instead.
+pub(super) fn effective(config: &Config, database_url: String, ledger_path: PathBuf) -> Vec<(String, String)> {
     let mut config = config.clone();
     let given = config.clone();
     config.http.public_url = config.http.socket_address().ok().map(|address| given.public_url(address));
     config.http.workers = Some(given.workers());
     config.simulation.enabled = Some(given.simulation());
     config.simulation.slow_ms = Some(given.simulated_slowness().as_millis().try_into().unwrap_or(u64::MAX));
-    config.simulation.ledger_path = Some(crate::app::ledger_path(&given));
+    config.simulation.ledger_path = Some(ledger_path);
     config.order.read_access = Some(given.order_read_access());
     config.mail.port = config.mail.host.as_ref().map(|_| given.mail.port());
     config.shutdown.listen_ms = Some(given.listen_after_stop().as_millis().try_into().unwrap_or(u64::MAX));
@@ -224,6 +226,9 @@ pub(super) fn effective(config: &Config) -> Vec<(String, String)> {
     };
     let mut all = vec![(MODE.to_owned(), mode.to_owned())];
     all.extend(super::values(&config));
+    for (_, value) in all.iter_mut().filter(|(name, _)| name == DATABASE_URL) {
+        value.clone_from(&database_url);
+    }
     all
 }
 

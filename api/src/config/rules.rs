@@ -1,5 +1,5 @@
-//! Rules that concern more than one setting, or that serde and validator cannot tell. What an adapter must judge, such as
-//! an address or a sender, is asked of the composition root.
+//! Rules about more than one setting, and rules that serde and validator cannot express. `app/settings.rs` adds what
+//! only an adapter can judge.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,12 +15,11 @@ use super::{Capture, Config, EmailProtection, PaymentConfig, ShopConfig};
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 const OPERATIONS: &str = "TUCKSHOP_OPERATIONS_ADDRESS";
-/// The most that one completion makes: it opens, it confirms, and it cancels what waits for the buyer.
+/// The most calls that one completion makes: open, confirm, and cancel what waits for the buyer.
 const GATEWAY_CALLS: u64 = 3;
 
-/// Notes everything that is wrong.
+/// Notes every broken rule.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
-    mistakes.0.extend(crate::app::mistakes(config));
     public_url(config, mistakes);
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
         mistakes.add("TUCKSHOP_SIMULATION_ENABLED", "simulation is refused in production mode");
@@ -84,7 +83,7 @@ fn is_one_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a process that listens on one of them cannot listen on the other.
+/// Whether a process that listens on one address cannot listen on the other as well.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     // An unspecified address is every address of its family; one of IPv6 takes IPv4 as well.
     let covers = |ip: IpAddr, covered: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || covered.is_ipv4());
@@ -134,13 +133,13 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
         mistakes.add(HANDLER_NAME, "must begin with a reversed domain, such as com.example.card");
     }
     if config.mode == Mode::Production && has_gateway {
-        handler_words(payment, mistakes);
+        handler_description(payment, mistakes);
     }
 }
 
-/// What platforms are told of the handler must be the handler's own, and where they can believe it: the protocol binds
-/// the name to the domain that it reverses.
-fn handler_words(payment: &PaymentConfig, mistakes: &mut Mistakes) {
+/// In production the published name, specification and schema of the handler must be configured. UCP binds the name to
+/// the domain that the name reverses, so both URLs must be at that domain.
+fn handler_description(payment: &PaymentConfig, mistakes: &mut Mistakes) {
     let example = PaymentConfig::default();
     if payment.handler_name == example.handler_name {
         mistakes.add(HANDLER_NAME, "production mode needs the name that platforms know the handler by");
@@ -163,7 +162,7 @@ fn handler_words(payment: &PaymentConfig, mistakes: &mut Mistakes) {
     }
 }
 
-/// A domain has two labels at least, and the handler one of its own.
+/// Whether the name is a reversed domain of at least two labels, followed by at least one label of the handler.
 fn is_reversed_domain(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_first = label.starts_with(|letter: char| letter.is_ascii_lowercase());
@@ -172,7 +171,8 @@ fn is_reversed_domain(name: &str) -> bool {
     name.split('.').count() > 2 && name.split('.').all(is_label)
 }
 
-/// `docs.example.com` and `example.com` have it over `com.example.card`; so has `pay.example.com` over `com.example.pay`.
+/// Whether the host is in the domain that the name reverses: `docs.example.com` and `example.com` are, for
+/// `com.example.card`.
 fn has_authority(host: &str, name: &str) -> bool {
     host.split('.').count() > 1 && host.rsplit('.').take(2).eq(name.split('.').take(2))
 }
@@ -204,7 +204,7 @@ fn mail(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
-/// Whether SQLite would read the path as something other than a file: memory, or a URI with options of its own.
+/// Whether SQLite would read the path as something other than a file: a database in memory, or a URI with options.
 fn is_special_sqlite(url: &str) -> bool {
     url.strip_prefix("sqlite:").is_some_and(|rest| {
         let path = rest.trim_start_matches('/');
@@ -212,12 +212,12 @@ fn is_special_sqlite(url: &str) -> bool {
     })
 }
 
-/// The address that was checked, as it is told to everyone: without a default port, and in small letters.
+/// The published form of a checked address: without a default port, in small letters.
 pub(super) fn origin(text: &str) -> Option<String> {
     Url::parse(text).ok().map(|url| url.origin().ascii_serialization())
 }
 
-/// What buyers are shown must be the shop's own.
+/// The currency must be in use. In production the shop's terms and privacy policy must be configured.
 fn shop(config: &Config, mistakes: &mut Mistakes) {
     if !config.shop.currency.is_in_use() {
         mistakes.add("TUCKSHOP_SHOP_CURRENCY", "must be a currency that is in use");
@@ -243,7 +243,7 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
     };
     match Url::parse(text) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            mistakes.add(NAME, "must have no user information: everyone is told this address");
+            mistakes.add(NAME, "must have no user information: the address is public");
         }
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
             mistakes.add(NAME, "must be an http or https URL");
@@ -261,56 +261,5 @@ fn public_url(config: &Config, mistakes: &mut Mistakes) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_overlap_when_one_listener_excludes_the_other() {
-        for (one, other, expected) in [
-            ("127.0.0.1:8080", "127.0.0.1:8080", true),
-            ("127.0.0.1:8080", "127.0.0.1:8081", false),
-            ("127.0.0.1:8080", "127.0.0.2:8080", false),
-            ("127.0.0.1:0", "127.0.0.1:0", false),
-            ("0.0.0.0:8080", "127.0.0.1:8080", true),
-            ("0.0.0.0:8080", "[::1]:8080", false),
-            ("[::]:8080", "127.0.0.1:8080", true),
-            ("[::]:8080", "0.0.0.0:8080", true),
-            ("[::1]:8080", "127.0.0.1:8080", false),
-        ] {
-            let parse = |text: &str| text.parse::<SocketAddr>().expect("an address");
-            for (one, other) in [(one, other), (other, one)] {
-                assert_eq!(overlap(parse(one), parse(other)), expected, "{one} {other}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_is_spoken_for_by_the_domain_that_it_reverses() {
-        for (host, name, expected) in [
-            ("example.com", "com.example.card", true),
-            ("docs.example.com", "com.example.card", true),
-            ("pay.google.com", "com.google.pay", true),
-            ("shopify.dev", "dev.shopify.shop_pay", true),
-            ("example.org", "com.example.card", false),
-            ("example.com.evil.example", "com.example.card", false),
-            ("badexample.com", "com.example.card", false),
-            ("com", "com.example.card", false),
-            ("com.example", "com.example.card", false),
-        ] {
-            assert_eq!(has_authority(host, name), expected, "{host} over {name}");
-        }
-        for (name, expected) in [
-            ("com.example.card", true),
-            ("dev.some-shop.shop_pay", true),
-            ("card", false),
-            ("example.card", false),
-            ("com..card", false),
-            ("com.example.", false),
-            ("COM.Example.card", false),
-            ("com.example.4", false),
-            ("https://example.com/card", false),
-        ] {
-            assert_eq!(is_reversed_domain(name), expected, "{name}");
-        }
-    }
-}
+#[path = "rules_tests.rs"]
+mod tests;

@@ -8,17 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slog::Level;
 
 use super::section::section;
-use crate::log::level_name;
 
-/// What the process is for.
+/// Development or production.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Payments are simulated, test affordances are served, an empty shop gets a demo catalogue, and only this machine
-    /// can reach it.
+    /// Payments are simulated, test affordances are served, an empty shop gets a demo catalogue, and only loopback
+    /// addresses are allowed.
     #[default]
     Development,
-    /// All of that is off, and refused.
+    /// Refuses everything that development adds.
     Production,
 }
 
@@ -26,9 +25,9 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Migrate {
-    /// Bring it up to date, one instance at a time.
+    /// Migrate at start, one instance at a time.
     Apply,
-    /// Refuse to start; `tuckshop migrate` is run by someone else.
+    /// Refuse to start. The operator runs `tuckshop migrate`.
     Refuse,
 }
 
@@ -80,12 +79,12 @@ section! {
     pub struct SimulationConfig("TUCKSHOP_SIMULATION_", "Simulation") {
         /// Simulated payments and test affordances. Not set: on in development. Refused in production.
         enabled: Option<bool> = None,
-        /// What `Simulation-Secret` must say. Not set: a random one, shown at start.
+        /// The value that `Simulation-Secret` must have. Not set: a random one, shown at start.
         #[serde(serialize_with = "mask", deserialize_with = "secret")]
         secret: Option<Secret> = None,
         /// The ledger of the simulated payments. Not set: beside the SQLite file, or `data/payments.ledger`.
         ledger_path: Option<PathBuf> = None,
-        /// How late `slow_token` answers. Not set: 2000.
+        /// How long the simulated gateway waits before it answers `slow_token`. Not set: 2000.
         #[validate(range(max = 60_000))]
         slow_ms: Option<u64> = None,
     }
@@ -102,8 +101,8 @@ section! {
         /// A completion with less time left than this is refused before anything happens (504).
         #[validate(range(min = 50, max = 60_000))]
         completion_minimum_ms: u64 = 500,
-        /// How long the process works on a completion past its point of no return, whoever still waits: up to three
-        /// calls of the gateway, and recording what came of them. What does not fit is left to the reconciler.
+        /// How long the process works on a completion past its point of no return, even after the client left: up to
+        /// three calls of the gateway, and recording their outcome. The reconciler finishes what takes longer.
         #[validate(range(min = 500, max = 120_000))]
         completion_grace_ms: u64 = 15_000,
     }
@@ -113,44 +112,44 @@ section! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadAccess {
-    /// The platform that bought it.
+    /// Only the platform that placed the order.
     Creator,
-    /// Whoever knows the id.
+    /// Every caller that knows the id.
     Open,
 }
 
 section! {
     pub struct OrderConfig("TUCKSHOP_ORDER_", "Order") {
-        /// `creator`: only the platform that bought may read an order. `open`: whoever knows its id. Not set: `open` in
-        /// simulation, else `creator`.
+        /// `creator`: only the platform that placed an order may read it. `open`: every caller that knows its id may. Not
+        /// set: `open` in simulation, else `creator`.
         read_access: Option<ReadAccess> = None,
     }
 }
 
 section! {
     pub struct TasksConfig("TUCKSHOP_TASKS_", "Background tasks") {
-        /// How often lost answers of the payment gateway are looked up.
+        /// How often the reconciler asks the payment gateway about unknown outcomes.
         #[validate(range(min = 50, max = 600_000))]
         payment_reconcile_ms: u64 = 1_000,
-        /// How often expired checkouts are cancelled and old ones forgotten.
+        /// How often expired checkouts are cancelled and old ones deleted.
         #[validate(range(min = 50, max = 86_400_000))]
         checkout_expire_ms: u64 = 60_000,
-        /// How often idempotency keys older than 48 hours are forgotten.
+        /// How often idempotency keys older than 48 hours are deleted.
         #[validate(range(min = 50, max = 86_400_000))]
         idempotency_purge_ms: u64 = 600_000,
-        /// How often due webhooks are looked for; what just happened is sent at once.
+        /// How often due webhooks are looked for. A new event is sent at once.
         #[validate(range(min = 50, max = 600_000))]
         webhook_delivery_ms: u64 = 1_000,
-        /// How often due letters are looked for; what just happened is sent at once.
+        /// How often due email messages are looked for. A new message is sent at once.
         #[validate(range(min = 50, max = 600_000))]
         mail_delivery_ms: u64 = 1_000,
-        /// How often payments are looked for that are held and due to be captured.
+        /// How often authorized payments that are due for capture are looked for.
         #[validate(range(min = 50, max = 600_000))]
         payment_capture_ms: u64 = 1_000,
-        /// How often refunds are looked for that the gateway has not answered.
+        /// How often refunds that the gateway has not confirmed are looked for.
         #[validate(range(min = 50, max = 600_000))]
         payment_refund_ms: u64 = 1_000,
-        /// How often messages are forgotten: a week after they were delivered, 90 days after they were given up.
+        /// How often old messages are deleted: delivered ones after a week, dead letters after 90 days.
         #[validate(range(min = 50, max = 86_400_000))]
         delivery_purge_ms: u64 = 600_000,
     }
@@ -162,7 +161,7 @@ section! {
         /// else 0.
         #[validate(range(max = 600_000))]
         listen_ms: Option<u64> = None,
-        /// How long work under way may take to finish before it is named and left.
+        /// How long work in progress may take to finish. Then it is logged and abandoned.
         #[validate(range(min = 100, max = 600_000))]
         drain_ms: u64 = 20_000,
     }
@@ -197,18 +196,31 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
-/// A URL without what stands between its scheme and its host. What cannot be parsed is not shown at all.
+/// Masks every address but the default one. [`super::Config::effective`] shows the address without its secrets.
 fn mask_url<S: Serializer>(url: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&crate::app::shown_database_url(url.expose()))
+    let default = DatabaseConfig::default().url;
+    serializer.serialize_str(if *url == default { default.expose() } else { "***" })
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
 }
 
-/// The levels of a line, as `TUCKSHOP_LOG_LEVEL` and the log name them. slog reads other words as well.
+/// The log levels in the order of their names. slog's own parser accepts other names as well.
 const LEVELS: [Level; 6] = [Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical];
 const LEVEL_NAMES: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
+
+/// The name of a level in log lines and in `TUCKSHOP_LOG_LEVEL`.
+pub fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Critical => "critical",
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
 
 fn level_to_word<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(level_name(*level))

@@ -1,4 +1,4 @@
-//! The files of a directory.
+//! Reads the CSV files of a directory.
 
 use std::borrow::Cow;
 use std::fs;
@@ -13,9 +13,9 @@ use super::table::Reading;
 use super::{MAX_FILE_BYTES, Read, read};
 use crate::file;
 
-/// Reads the files of `directory` that can be imported; any of them may be missing, but not all. Blocks.
+/// Reads the importable files of `directory`. At least one must exist. Blocks.
 ///
-/// A `.csv` file of another name is a problem: it is more likely to be misspelt than to be meant for someone else.
+/// A `.csv` file with another name is a problem, because the name is probably misspelt.
 pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, ReadError> {
     let mut reading = Reading::new(currency);
     let mut present = Vec::new();
@@ -25,7 +25,7 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
             continue;
         };
         let path = directory.join(file);
-        // Before it is opened: to open a pipe is to wait for its writer.
+        // Checked before the file is opened: to open a pipe waits for its writer.
         if !fs::metadata(&path).map_err(|error| io_error(&path, error))?.is_file() {
             reading.problems.add(whole_file(file, "is not a regular file".to_owned()));
             continue;
@@ -33,7 +33,7 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
         present.push(file);
     }
     if present.is_empty() && reading.problems.kept.is_empty() {
-        return Err(ReadError::NoFiles { directory: directory.to_owned() });
+        return Err(ReadError::NoFiles { directory: directory.to_owned(), importable: FILES.join(", ") });
     }
     let source = |file: &'static str| {
         if !present.contains(&file) {
@@ -45,12 +45,12 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
     read(&source, reading)
 }
 
-/// The whole of a regular file.
+/// The bytes of a regular file.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     file::read_at_most(file::open(path)?, MAX_FILE_BYTES)
 }
 
-/// Names of the CSV files in `directory`, sorted. Hidden ones are left out: they are some program's own.
+/// The names of the CSV files in `directory`, sorted, without hidden files.
 fn csv_files(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -64,7 +64,7 @@ fn csv_files(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 fn whole_file(name: &str, message: String) -> Problem {
-    // A name may have anything in it, and is shown on a terminal.
+    // A name may contain control characters.
     Problem { file: name.escape_debug().to_string(), line: 0, column: String::new(), message }
 }
 
@@ -73,57 +73,5 @@ fn io_error(path: &Path, error: io::Error) -> ReadError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STOCK: &[u8] = b"product_id,quantity\na,1\n";
-
-    /// What is said about a directory with these files.
-    fn read_files(files: &[(&str, &[u8])]) -> String {
-        let directory = tempfile::tempdir().expect("a directory");
-        for (name, bytes) in files {
-            fs::write(directory.path().join(name), bytes).expect("written");
-        }
-        match read_directory(directory.path(), Currency::parse("USD").expect("valid")) {
-            Ok(read) => format!("{:?}", read.files.iter().map(|file| file.file).collect::<Vec<_>>()),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn files_are_found_by_name_and_misspelt_ones_are_told() {
-        for (files, shown) in [
-            (&[("inventory.csv", STOCK), ("README.md", b"x"), ("._products.csv", b"x")][..], r#"["inventory.csv"]"#),
-            (&[("inventory.csv", STOCK), ("product.csv", b"")], "product.csv: is unknown; the files are addresses.csv"),
-            (&[("Inventory.CSV", STOCK)], "Inventory.CSV: is unknown; the files are addresses.csv"),
-            (&[("\u{1b}.csv", b"")], r"\u{1b}.csv: is unknown"),
-        ] {
-            let said = read_files(files);
-            assert!(said.starts_with(shown), "{said}");
-        }
-        assert!(
-            read_files(&[("notes.txt", b"")]).contains("has none of the files that can be imported: addresses.csv")
-        );
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_read_is_an_error() {
-        let nowhere = Path::new("/nowhere/at/all");
-        let error = read_directory(nowhere, Currency::parse("USD").expect("valid")).err();
-        assert!(matches!(error, Some(ReadError::Io { path, .. }) if path == nowhere));
-    }
-
-    #[test]
-    fn what_is_not_a_regular_file_is_refused() {
-        for make in [
-            |path: &Path| fs::create_dir(path),
-            |path: &Path| std::os::unix::fs::symlink("/dev/zero", path),
-            |path: &Path| std::os::unix::net::UnixListener::bind(path).map(drop),
-        ] {
-            let directory = tempfile::tempdir().expect("a directory");
-            make(&directory.path().join("products.csv")).expect("made");
-            let error = read_directory(directory.path(), Currency::parse("USD").expect("valid")).err();
-            assert_eq!(error.expect("refused").to_string(), "products.csv: is not a regular file");
-        }
-    }
-}
+#[path = "directory_tests.rs"]
+mod tests;

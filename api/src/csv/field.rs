@@ -1,4 +1,4 @@
-//! One field of a row, and the shapes that a field can have.
+//! One field of a CSV row, and the types that a field can be read as.
 
 use domain::catalog::Sku;
 use domain::customer::{Country, CountryCode, Email};
@@ -7,13 +7,13 @@ use url::Url;
 
 use crate::card::{are_last_digits, holds_card_number};
 
-/// Bytes, as for [`Sku::MAX_LENGTH`].
+/// The longest id, in bytes.
 const MAX_ID: usize = Sku::MAX_LENGTH;
-/// Characters; what browsers and proxies can be trusted with.
+/// The longest URL, in characters.
 const MAX_URL: usize = 2048;
-/// Product ids in one field. A basket is compared with each of them.
+/// The most product ids in one field. Every checkout is compared with each of them.
 const MAX_ITEM_IDS: usize = 1000;
-/// Characters of a refused value that a message repeats.
+/// The most characters of a refused value that a message repeats.
 const MAX_SHOWN: usize = 40;
 
 /// The text of one field, trimmed.
@@ -25,7 +25,7 @@ pub(super) struct Field<'a> {
     pub confidential: bool,
 }
 
-/// Why a row is refused. The column is empty for the row as a whole.
+/// Why a row is refused. The column is empty if the whole row is at fault.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadField {
     pub column: &'static str,
@@ -45,7 +45,7 @@ impl Field<'_> {
         BadField { column: self.column, message: message.into() }
     }
 
-    /// The field is not what it must be.
+    /// The problem of a field that is not `wanted`.
     fn is_not(&self, wanted: &str) -> BadField {
         if self.confidential {
             return self.bad(format!("must be {wanted}"));
@@ -57,7 +57,7 @@ impl Field<'_> {
         self.text.is_empty()
     }
 
-    /// Up to `most` characters, perhaps none at all.
+    /// A text of up to `most` characters. `None` for an empty field.
     pub fn optional_text(&self, most: usize) -> Checked<Option<String>> {
         if self.text.chars().count() > most {
             return Err(self.bad(format!("must not be longer than {most} characters")));
@@ -68,7 +68,7 @@ impl Field<'_> {
         Ok((!self.is_empty()).then(|| self.text.to_owned()))
     }
 
-    /// 1 to `most` characters.
+    /// A text of 1 to `most` characters.
     pub fn text(&self, most: usize) -> Checked<String> {
         self.optional_text(most)?.ok_or_else(|| self.bad("must not be empty"))
     }
@@ -86,12 +86,12 @@ impl Field<'_> {
         Sku::parse(&id).ok_or_else(|| self.is_not("a product id"))
     }
 
-    /// Digits alone: no sign, no separators, no decimals.
+    /// A whole number from `least` to `most`, written in digits alone.
     pub fn whole(&self, unit: &str, least: i64, most: i64) -> Checked<i64> {
         if self.is_empty() || !self.text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.is_not(&format!("a whole number of {unit}")));
         }
-        // What does not fit 64 bits is above every limit there is.
+        // A number beyond 64 bits is above every limit.
         let number = self.text.parse().unwrap_or(i64::MAX);
         if !(least..=most).contains(&number) {
             return Err(self.is_not(&format!("between {least} and {most} {unit}")));
@@ -99,12 +99,12 @@ impl Field<'_> {
         Ok(number)
     }
 
-    /// An amount of at least `least`, at most [`Amount::MAX_PRICE`].
+    /// An amount from `least` to [`Amount::MAX_PRICE`].
     pub fn amount(&self, least: i64) -> Checked<Amount> {
         self.whole("minor units", least, Amount::MAX_PRICE).map(Amount::new)
     }
 
-    /// A percentage above 0, at most 100, with at most two decimals, in hundredths of a percent.
+    /// A percentage above 0 and up to 100 with at most two decimals. Returns hundredths of a percent.
     pub fn basis_points(&self) -> Checked<i64> {
         let bad = || self.is_not("a percentage above 0 and up to 100, with at most two decimals");
         let (units, decimals) = self.text.split_once('.').unwrap_or((self.text, "0"));
@@ -117,7 +117,7 @@ impl Field<'_> {
         if (1..=10_000).contains(&hundredths) { Ok(hundredths) } else { Err(bad()) }
     }
 
-    /// `true` or `false`; nothing means `otherwise`.
+    /// `true` or `false`. An empty field is `otherwise`.
     pub fn flag(&self, otherwise: bool) -> Checked<bool> {
         match self.text {
             "true" => Ok(true),
@@ -127,7 +127,7 @@ impl Field<'_> {
         }
     }
 
-    /// What the word in the field stands for.
+    /// The value of one of these words.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
         let found = words.iter().find(|(word, _)| *word == self.text);
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -136,19 +136,19 @@ impl Field<'_> {
         })
     }
 
-    /// A country as checkouts read it: a code of ISO 3166-1 or an English name.
+    /// A country: a code of ISO 3166-1 or an English name.
     pub fn country(&self) -> Checked<Country> {
         let code = CountryCode::parse(self.text);
         code.map(Country::Known).ok_or_else(|| self.is_not("a country of ISO 3166-1, such as US"))
     }
 
-    /// An http(s) address, as the WHATWG URL Standard writes it, or nothing.
+    /// An http or https URL, normalized by the WHATWG URL Standard. `None` for an empty field.
     pub fn optional_url(&self) -> Checked<Option<String>> {
         let Some(text) = self.optional_text(MAX_URL)? else { return Ok(None) };
         match Url::parse(&text) {
             Ok(_) if text.contains('"') => Err(self.bad("must not contain a quotation mark: write it as %22")),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Err(self.bad("must have no user information: everyone is told this address"))
+                Err(self.bad("must have no user information: the address is public"))
             }
             Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(url.into())),
             _ => Err(self.is_not("an http or https address")),
@@ -159,13 +159,13 @@ impl Field<'_> {
         Email::parse(self.text).ok_or_else(|| self.is_not("an e-mail address"))
     }
 
-    /// The end of a card number. Never repeated in a message: it might be the whole number.
+    /// The last digits of a card number. The message does not repeat the value, which may be the whole number.
     pub fn last_digits(&self) -> Checked<String> {
         let fits = self.is_empty() || are_last_digits(self.text);
         if fits { Ok(self.text.to_owned()) } else { Err(self.bad("must be two to four digits, or empty")) }
     }
 
-    /// A text that is shown beside a payment instrument. Never repeated in a message.
+    /// A text of a payment instrument, without a card number. The message does not repeat the value.
     pub fn card_text(&self, most: usize) -> Checked<Option<String>> {
         if holds_card_number(self.text) {
             return Err(self.bad("must not hold a card number"));
@@ -173,13 +173,13 @@ impl Field<'_> {
         self.optional_text(most)
     }
 
-    /// An id that is shown beside a payment instrument. Never repeated in a message.
+    /// An id of a payment instrument, without a card number. The message does not repeat the value.
     pub fn card_id(&self) -> Checked<String> {
         self.card_text(MAX_ID)?;
         self.id()
     }
 
-    /// A JSON array of product ids; empty if the field is.
+    /// A JSON array of product ids. An empty field is an empty list.
     pub fn item_ids(&self) -> Checked<Vec<Sku>> {
         if self.is_empty() {
             return Ok(Vec::new());
@@ -193,7 +193,7 @@ impl Field<'_> {
     }
 }
 
-/// The beginning of `text` in quotation marks, harmless on a terminal.
+/// The beginning of `text` in quotation marks, with control characters escaped.
 pub(super) fn quoted(text: &str) -> String {
     let shown: String = text.chars().take(MAX_SHOWN).collect();
     let cut = if shown.len() < text.len() { "..." } else { "" };
@@ -201,134 +201,5 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn field(text: &str) -> Field<'_> {
-        Field { column: "x", text, confidential: false }
-    }
-
-    #[test]
-    fn percentages_become_basis_points_without_floating_point() {
-        for (text, expected) in [
-            ("10", Some(1000)),
-            ("100", Some(10_000)),
-            ("100.00", Some(10_000)),
-            ("12.5", Some(1250)),
-            ("0.01", Some(1)),
-            ("33.33", Some(3333)),
-            ("0", None),
-            ("0.00", None),
-            ("100.01", None),
-            ("1.005", None),
-            ("-5", None),
-            ("+5", None),
-            ("5.", None),
-            (".5", None),
-            ("1.2.3", None),
-            ("10%", None),
-            ("1e1", None),
-            ("", None),
-        ] {
-            assert_eq!(field(text).basis_points().ok(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn amounts_are_whole_and_bounded() {
-        let most = Amount::MAX_PRICE;
-        for (text, least, expected) in [
-            ("0", 0, Ok(Amount::ZERO)),
-            ("1000000000000", 0, Ok(Amount::new(most))),
-            ("12.5", 0, Err(r#"must be a whole number of minor units, not "12.5""#)),
-            ("-1", 0, Err(r#"must be a whole number of minor units, not "-1""#)),
-            ("", 0, Err(r#"must be a whole number of minor units, not """#)),
-            ("0", 1, Err(r#"must be between 1 and 1000000000000 minor units, not "0""#)),
-            (
-                "99999999999999999999",
-                0,
-                Err(r#"must be between 0 and 1000000000000 minor units, not "99999999999999999999""#),
-            ),
-        ] {
-            assert_eq!(field(text).amount(least), expected.map_err(|message| field(text).bad(message)), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn addresses_of_the_web_and_of_people_are_checked() {
-        for (text, expected) in [
-            ("", Ok(None)),
-            ("https://a.example/b c.jpg", Ok(Some("https://a.example/b%20c.jpg"))),
-            ("HTTP://a.example", Ok(Some("http://a.example/"))),
-            ("ftp://a.example/x", Err(())),
-            ("javascript:alert(1)", Err(())),
-            ("images/x.jpg", Err(())),
-            ("https://", Err(())),
-            ("https://a.example/\nx", Err(())),
-            ("https://user:pw@a.example/x", Err(())),
-            ("https://user@a.example/x", Err(())),
-            ("https://:pw@a.example/x", Err(())),
-            ("https://a.example/\"x\".jpg", Err(())),
-            ("https://a.example/%22x%22.jpg", Ok(Some("https://a.example/%22x%22.jpg"))),
-            ("https://a.example/user@x", Ok(Some("https://a.example/user@x"))),
-        ] {
-            let url = field(text).optional_url().map_err(drop);
-            assert_eq!(url.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{text:?}");
-        }
-        for (text, valid) in [("a@example.com", true), ("a@b@example.com", false), ("a", false), ("", false)] {
-            assert_eq!(field(text).email().is_ok(), valid, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn words_digits_and_lists_have_one_spelling() {
-        let ids = |text| field(text).item_ids().map(|skus| skus.len()).ok();
-        let long = format!("[{}]", vec![r#""a""#; MAX_ITEM_IDS + 1].join(","));
-        for (text, expected) in [
-            ("", Some(0)),
-            (r#"["a"]"#, Some(1)),
-            (r#"["a", "b"]"#, Some(2)),
-            ("[]", None),
-            ("[1]", None),
-            (r#"[""]"#, None),
-            ("a", None),
-            (r#"["a""#, None),
-            (&long, None),
-        ] {
-            assert_eq!(ids(text), expected, "{text:?}");
-        }
-        for (text, valid) in [("", true), ("12", true), ("1234", true), ("1", false), ("12345", false), ("12a4", false)]
-        {
-            assert_eq!(field(text).last_digits().is_ok(), valid, "{text:?}");
-        }
-        for (text, expected) in
-            [("US", Some("US")), ("us", Some("US")), ("Germany", Some("DE")), ("XX", None), ("ÄÖ", None), ("", None)]
-        {
-            assert_eq!(field(text).country().ok().as_ref().map(Country::as_str), expected, "{text:?}");
-        }
-        for (text, expected) in [("", Some(true)), ("true", Some(true)), ("false", Some(false)), ("no", None)] {
-            assert_eq!(field(text).flag(true).ok(), expected, "{text:?}");
-        }
-        let bad = field("c").one_of(&[("a", 1), ("b", 2)]).expect_err("neither");
-        assert_eq!(bad.message, r#"must be a or b, not "c""#);
-    }
-
-    #[test]
-    fn text_is_bounded_and_messages_are_harmless() {
-        let (fits, long) = ("é".repeat(64), "é".repeat(65));
-        assert!(field(&fits).id().is_ok() && field(&fits).sku().is_ok());
-        for (text, message) in [
-            ("", "must not be empty"),
-            ("a\u{7}b", "must not contain line breaks or other control characters"),
-            (&long, "must not be longer than 128 bytes"),
-            (&long.repeat(2), "must not be longer than 128 characters"),
-        ] {
-            assert_eq!(field(text).id().expect_err("bad").message, message, "{text:?}");
-        }
-        let nasty = format!("\u{1b}[31m{}", "x".repeat(100));
-        let message = field(&nasty).flag(true).expect_err("bad").message;
-        assert!(message.starts_with(r#"must be true or false, not "\u{1b}[31mxx"#) && message.ends_with(r#"x"..."#));
-        let secret = Field { confidential: true, ..field("hunter2") };
-        assert_eq!(secret.flag(true).expect_err("bad").message, "must be true or false");
-    }
-}
+#[path = "field_tests.rs"]
+mod tests;

@@ -1,17 +1,17 @@
-//! What is wrong with the files, said so that it can be found and mended.
+//! The problems of an import, each with its file, line and column.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Something in a file that keeps it from being imported. Shown as `products.csv:3: price: must be ...`.
+/// A problem of a file. Shown as `products.csv:3: price: must be ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Name without directory.
+    /// The name without a directory.
     pub file: String,
-    /// From 1, as editors count; 0 for the file as a whole.
+    /// The line from 1, or 0 if the whole file is at fault.
     pub line: u64,
-    /// Empty for the row as a whole.
+    /// The column, or empty if the whole row is at fault.
     pub column: String,
     pub message: String,
 }
@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The first problems by file and line, and how many more there are. Shown one to a line.
+/// The first problems by file and line, and the number of further ones. Each problem is shown on a line.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub kept: Vec<Problem>,
@@ -37,7 +37,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// More than this nobody reads; a file with the wrong column in each of a million rows has a million.
+    /// The most problems that are kept. A file may have a problem in each of a million rows.
     pub const MAX: usize = 100;
 
     pub(super) fn add(&mut self, problem: Problem) {
@@ -48,7 +48,7 @@ impl Problems {
         }
     }
 
-    /// `value`, if there are no problems.
+    /// Returns `value` if there are no problems, and otherwise the sorted problems.
     pub(super) fn none_or<T>(mut self, value: T) -> Result<T, ReadError> {
         if self.kept.is_empty() {
             return Ok(value);
@@ -71,46 +71,17 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Why nothing was read.
+/// Why a directory cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("cannot read {}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("{} has none of the files that can be imported: {}", directory.display(), super::rows::FILES.join(", "))]
-    NoFiles { directory: PathBuf },
+    #[error("{} has none of the files that can be imported: {importable}", directory.display())]
+    NoFiles { directory: PathBuf, importable: String },
     #[error("{0}")]
     Problems(Problems),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(file: &str, line: u64, column: &str) -> Problem {
-        Problem { file: file.into(), line, column: column.into(), message: "is odd".into() }
-    }
-
-    #[test]
-    fn a_problem_says_where_it_is() {
-        for (problem, shown) in [
-            (problem("products.csv", 3, "price"), "products.csv:3: price: is odd"),
-            (problem("products.csv", 3, ""), "products.csv:3: is odd"),
-            (problem("product.csv", 0, ""), "product.csv: is odd"),
-        ] {
-            assert_eq!(problem.to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_hundred_are_kept_in_order_and_the_rest_is_counted() {
-        let mut problems = Problems::default();
-        for line in (1..=102).rev() {
-            problems.add(problem("b.csv", line, ""));
-        }
-        let Err(ReadError::Problems(problems)) = problems.none_or(()) else { panic!("there are problems") };
-        assert_eq!((problems.kept.len(), problems.more), (Problems::MAX, 2));
-        assert!(problems.kept.is_sorted_by_key(|problem| problem.line));
-        assert!(problems.to_string().ends_with("b.csv:102: is odd\nand 2 more"));
-        assert!(Problems::default().none_or(()).is_ok());
-    }
-}
+#[path = "problem_tests.rs"]
+mod tests;

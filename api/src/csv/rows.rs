@@ -1,7 +1,7 @@
-//! The files that can be imported, and what their rows mean.
+//! The importable files: their columns, and how a row is read.
 //!
-//! Names of files and columns are those of the sample data of the UCP conformance tests; `requires_shipping` and the
-//! `eligible_item_ids` of discounts are the shop's own, and optional.
+//! The names of files and columns come from the sample data of the UCP conformance tests. The shop adds the optional
+//! columns `requires_shipping` and, for discounts, `eligible_item_ids`.
 
 use domain::catalog::{ProductId, Variant};
 use domain::customer::{Address, DestinationId};
@@ -13,7 +13,7 @@ use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
 use super::field::{BadField, Field};
 use super::table::{Table, Unique};
 
-/// Every file there is, in the order of their names.
+/// The names of all importable files, sorted.
 pub(super) const FILES: [&str; 8] = [
     ADDRESSES.file,
     CUSTOMERS.file,
@@ -25,15 +25,15 @@ pub(super) const FILES: [&str; 8] = [
     SHIPPING_RATES.file,
 ];
 
-/// Characters of a title or description: more does not fit a line of a checkout.
+/// The longest title or description, in characters.
 const MAX_TITLE: usize = 300;
-/// Characters of a name, of a person or a brand.
+/// The longest name of a person or brand, in characters.
 const MAX_NAME: usize = 200;
-/// Characters of a part of an address.
+/// The longest part of an address, in characters.
 const MAX_ADDRESS_PART: usize = 200;
-/// Characters of a payment token.
+/// The longest payment token, in characters.
 const MAX_TOKEN: usize = 500;
-/// Units on hand. Keeps sums of stock far inside 64 bits.
+/// The most units on hand. Sums of stock stay far within 64 bits.
 const MAX_STOCK: i64 = 1_000_000_000;
 
 pub(super) const PRODUCTS: Table<ImportedProduct, 5> = Table {
@@ -81,7 +81,7 @@ pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
     },
     unique: &[
         Unique { columns: "id", of: |customer| customer.id.clone() },
-        // Orders find a customer by the address.
+        // A checkout finds a customer by email address.
         Unique { columns: "email", of: |customer| customer.email.key() },
     ],
 };
@@ -92,7 +92,7 @@ pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
     optional: &[],
     confidential: false,
     row: address,
-    // Two customers may each have a `home`. Ids have no control characters, so the two parts stay apart.
+    // Ids of different customers may be equal. The separator is a control character, which ids do not have.
     unique: &[Unique { columns: "id", of: |address| format!("{}\u{1f}{}", address.customer, address.id.0) }],
 };
 
@@ -119,7 +119,7 @@ pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
     row: shipping_rate,
     unique: &[
         Unique { columns: "id", of: |rate| rate.id.0.clone() },
-        // A checkout offers one rate for a country and level.
+        // A checkout offers one rate for each country and service level.
         Unique { columns: COUNTRY_AND_LEVEL, of: country_and_level },
     ],
 };
@@ -166,7 +166,7 @@ fn discount(
     _: Currency,
 ) -> Result<Discount, BadField> {
     let parsed = Code::new(&code.text(Code::MAX_LENGTH)?);
-    // Some letters become more than one when they are capitals.
+    // The capital form of some characters is longer.
     if parsed.as_str().len() > Code::MAX_LENGTH {
         return Err(code.bad(format!("must not be longer than {} bytes", Code::MAX_LENGTH)));
     }
@@ -211,7 +211,7 @@ pub(super) const INSTRUMENTS: Table<ImportedInstrument, 6> = Table {
     file: "payment_instruments.csv",
     columns: ["id", "type", "brand", "last_digits", "token", "handler_id"],
     optional: &[],
-    // Whoever has a token can pay with it.
+    // A token is enough to pay.
     confidential: true,
     row: instrument,
     unique: &[Unique { columns: "id", of: |instrument| instrument.id.clone() }],
@@ -224,7 +224,7 @@ fn instrument(
     Ok(ImportedInstrument {
         id: id.card_id()?,
         kind: kind.card_id()?,
-        // Like the digits, a matter of cards.
+        // Only cards have a brand.
         brand: brand.card_text(MAX_NAME)?.unwrap_or_default(),
         last_digits: last_digits.last_digits()?,
         token: token.text(MAX_TOKEN)?,
@@ -233,119 +233,5 @@ fn instrument(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::table::Reading;
-    use super::*;
-
-    /// The first row, or the problems.
-    fn first<T, const N: usize>(table: &Table<T, N>, text: &str) -> Result<T, String> {
-        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
-        let rows = table.read(text.as_bytes(), &mut reading);
-        rows.values.into_iter().next().ok_or(reading.problems.to_string())
-    }
-
-    #[test]
-    fn a_product_is_shipped_unless_it_says_otherwise() {
-        let header = "id,title,price,image_url";
-        for (text, ships) in [
-            (format!("{header}\na,A,5,\n"), true),
-            (format!("{header},requires_shipping\na,A,5,,\n"), true),
-            (format!("requires_shipping,{header}\nfalse,a,A,5,\n"), false),
-        ] {
-            let product = first(&PRODUCTS, &text).expect("good");
-            assert_eq!((product.id.0.as_str(), product.variant.sku.as_str()), ("a", "a"));
-            assert_eq!((product.variant.requires_shipping, product.variant.image_url), (ships, None), "{text}");
-        }
-        let problem = first(&PRODUCTS, "id,title,price,image_url\n\na,A,12.5,\n").expect_err("bad");
-        assert_eq!(problem, r#"products.csv:3: price: must be a whole number of minor units, not "12.5""#);
-    }
-
-    #[test]
-    fn addresses_are_told_apart_by_customer_and_id() {
-        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
-        let text = "id,customer_id,street_address,city,state,postal_code,country\n\
-                    home,ada,,,,,US\nhome,tom,1 High St,,,,GB\nhome,ada,,,,,US\nwork,ada,,,,,\n";
-        let rows = ADDRESSES.read(text.as_bytes(), &mut reading);
-        let street = |row: &ImportedAddress| row.address.street.clone();
-        assert_eq!(rows.values.iter().map(street).collect::<Vec<_>>(), [None, Some("1 High St".to_owned())]);
-        let expected = "addresses.csv:4: id: is the same as in line 2\n\
-                        addresses.csv:5: country: must be a country of ISO 3166-1, such as US, not \"\"";
-        assert_eq!(reading.problems.to_string(), expected);
-    }
-
-    #[test]
-    fn discounts_are_of_the_order_or_of_lines() {
-        let header = "code,type,value,description,eligible_item_ids";
-        let read = |row: &str| first(&DISCOUNTS, &format!("{header}\n{row}\n"));
-        let discount = read(r#"ten,percentage,12.5,T,"[""a"",""b""]""#).expect("good");
-        assert_eq!(discount.code.as_str(), "TEN");
-        assert_eq!(discount.value, DiscountValue::Percentage { basis_points: 1250 });
-        assert!(matches!(discount.scope, DiscountScope::Lines(skus) if skus.len() == 2));
-        let discount = read("X,fixed_amount,500,T,").expect("good");
-        assert!(matches!(discount.value, DiscountValue::Fixed(amount) if amount.minor() == 500));
-        assert_eq!(discount.scope, DiscountScope::Order);
-        let long = format!("{},percentage,1,T,", "ß".repeat(40));
-        for (row, column) in [
-            ("X,percent,5,T,", "type"),
-            ("X,percentage,101,T,", "value"),
-            ("X,fixed_amount,0,T,", "value"),
-            ("X,fixed_amount,1.50,T,", "value"),
-            ("X,percentage,5,,", "description"),
-            ("X,percentage,5,T,[]", "eligible_item_ids"),
-            (&long, "code"),
-        ] {
-            let problem = read(row).expect_err("bad");
-            assert!(problem.starts_with(&format!("discounts.csv:2: {column}: ")), "{row}: {problem}");
-        }
-        assert!(first(&DISCOUNTS, "code,type,value,description\nX,percentage,5,T\n").is_ok());
-        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
-        DISCOUNTS.read(format!("{header}\nx,percentage,5,T,\nX,percentage,5,T,\n").as_bytes(), &mut reading);
-        assert_eq!(reading.problems.to_string(), "discounts.csv:3: code: is the same as in line 2");
-    }
-
-    #[test]
-    fn a_promotion_has_a_condition() {
-        let header = "id,type,min_subtotal,eligible_item_ids,description";
-        let read = |row: &str| first(&PROMOTIONS, &format!("{header}\n{row}\n"));
-        let promotion = read(r#"promo_2,free_shipping,,["bouquet_roses"],Free Shipping"#).expect("good");
-        assert_eq!((promotion.min_subtotal, promotion.eligible_skus.len()), (None, 1));
-        let promotion = read("p,free_shipping,0,,T").expect("good");
-        assert_eq!(promotion.min_subtotal.map(|amount| amount.minor()), Some(0));
-        for row in ["p,free_shipping,,,T", "p,half_price,5,,T", "p,free_shipping,-5,,T", "p,free_shipping,,a,T"] {
-            assert!(read(row).is_err(), "{row}");
-        }
-    }
-
-    #[test]
-    fn a_token_is_never_told() {
-        let header = "id,type,brand,last_digits,token,handler_id";
-        let control = "tok_\u{7}hunter2";
-        let long = "hunter2".repeat(100);
-        for text in [
-            format!("{header}\ni,card,Visa,1234,{control},h\n"),
-            format!("{header}\ni,card,Visa,1234,{long},h\n"),
-            format!("{header}\ni,card,Visa,hunter2,1234,h\n"),
-            format!("{header}\ni,card,Visa,1234,hunter2,h,extra\n"),
-            "i,card,Visa,1234,hunter2,h\n".to_owned(),
-        ] {
-            let problems = first(&INSTRUMENTS, &text).expect_err("bad");
-            assert!(!problems.contains("hunter2"), "{problems}");
-        }
-        for (row, column) in [
-            ("4242424242424242,card,Visa,4242,t,h", "id"),
-            ("i,4242424242424242,Visa,4242,t,h", "type"),
-            ("i,card,4242 4242 4242 4242,4242,t,h", "brand"),
-            ("i,card,Visa,4242,t,4242424242424242", "handler_id"),
-        ] {
-            let problems = first(&INSTRUMENTS, &format!("{header}\n{row}\n")).expect_err("bad");
-            assert_eq!(problems, format!("payment_instruments.csv:2: {column}: must not hold a card number"));
-        }
-        let instrument = first(&INSTRUMENTS, &format!("{header}\ni,wallet,,,hunter2,h\n")).expect("good");
-        assert_eq!((instrument.token.as_str(), instrument.brand.as_str()), ("hunter2", ""));
-    }
-
-    #[test]
-    fn files_are_in_the_order_of_their_names() {
-        assert!(FILES.is_sorted());
-    }
-}
+#[path = "rows_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! One file: its header, its rows and their lines.
+//! Reads one CSV file: its header, and its rows with their line numbers.
 
 use std::array;
 use std::collections::HashMap;
@@ -12,29 +12,30 @@ use super::field::{BadField, Field, quoted};
 use super::grammar;
 use super::problem::{Problem, Problems};
 
-/// What a file holds and how a row of it is understood.
+/// The description of a file: its columns, and how a row is read.
 pub(super) struct Table<T: 'static, const N: usize> {
-    /// Name without directory.
+    /// The name without a directory.
     pub file: &'static str,
-    /// In the order in which `row` takes the fields.
+    /// The columns, in the order in which `row` takes the fields.
     pub columns: [&'static str; N],
-    /// Those of `columns` that a file may leave out; their fields are then empty.
+    /// The columns that a file may leave out. Their fields are then empty.
     pub optional: &'static [&'static str],
-    /// Whether messages must not repeat what the file says.
+    /// Whether messages must not repeat values of the file.
     pub confidential: bool,
+    /// Reads the fields of one row.
     pub row: fn([Field<'_>; N], Currency) -> Result<T, BadField>,
-    /// What no two rows may share. The first one is the shop's key.
+    /// The values that must differ between rows. The first one is the key of the row in the shop.
     pub unique: &'static [Unique<T>],
 }
 
 /// A value that no two rows of a file may share.
 pub(super) struct Unique<T: 'static> {
-    /// The columns that it is made of.
+    /// The columns of the value, for messages.
     pub columns: &'static str,
     pub of: fn(&T) -> String,
 }
 
-/// Good rows, and the line of each.
+/// The valid rows, and the line of each.
 pub(super) struct Rows<T> {
     pub values: Vec<T>,
     pub lines: Vec<u64>,
@@ -46,7 +47,7 @@ impl<T> Rows<T> {
     }
 }
 
-/// What is shared by the files of one import.
+/// The state of one import, over all files.
 pub(super) struct Reading {
     pub currency: Currency,
     pub rows_left: usize,
@@ -59,15 +60,15 @@ impl Reading {
     }
 }
 
-/// Where the columns of a [`Table`] stand in its file.
+/// The order of the columns in a file.
 struct Header<const N: usize> {
-    /// `None` for an optional column that the file leaves out.
+    /// The position of each column of the [`Table`]. `None` for an optional column that the file leaves out.
     positions: [Option<usize>; N],
     fields: usize,
 }
 
 impl<T, const N: usize> Table<T, N> {
-    /// The rows that are good. What is wrong with the others is added to the problems.
+    /// Reads the file. Returns the valid rows, and adds the problems of the others to `reading`.
     pub fn read(&self, bytes: &[u8], reading: &mut Reading) -> Rows<T> {
         let mut rows = Rows::none();
         if let Some((line, message)) = grammar::mistake(bytes) {
@@ -97,7 +98,7 @@ impl<T, const N: usize> Table<T, N> {
             reading.rows_left -= 1;
             match self.row(&header, record, reading.currency) {
                 Err(bad) => self.report(reading, line, bad),
-                Ok(value) => match self.shared(&mut first_lines, &value, line) {
+                Ok(value) => match self.duplicate(&mut first_lines, &value, line) {
                     Some(bad) => self.report(reading, line, bad),
                     None => {
                         rows.values.push(value);
@@ -109,8 +110,8 @@ impl<T, const N: usize> Table<T, N> {
         rows
     }
 
-    /// Notes the unique values of a row, or says which of them an earlier row has.
-    fn shared(&self, first_lines: &mut HashMap<(usize, String), u64>, value: &T, line: u64) -> Option<BadField> {
+    /// Notes the unique values of a row. Returns the problem if an earlier row has one of them.
+    fn duplicate(&self, first_lines: &mut HashMap<(usize, String), u64>, value: &T, line: u64) -> Option<BadField> {
         for (index, unique) in self.unique.iter().enumerate() {
             match first_lines.entry((index, (unique.of)(value))) {
                 Entry::Occupied(first) => {
@@ -132,10 +133,10 @@ impl<T, const N: usize> Table<T, N> {
         for (position, name) in record.iter().map(str::trim).enumerate() {
             match self.columns.iter().position(|column| *column == name) {
                 Some(column) if positions[column].is_some() => {
-                    wrong.push(format!("the column {name} is there twice"));
+                    wrong.push(format!("the column {name} occurs twice"));
                 }
                 Some(column) => positions[column] = Some(position),
-                // A file without a header has a row of data here.
+                // In a file without a header this is a row of data, which must not be repeated.
                 None if self.confidential => wrong.push(format!("column {} is unknown", position + 1)),
                 None => wrong.push(format!("the column {} is unknown", quoted(name))),
             }
@@ -176,14 +177,14 @@ impl<T, const N: usize> Table<T, N> {
     }
 }
 
-/// Rows that are not blank, each with the line on which it begins.
+/// The rows that are not blank, each with the line on which it begins.
 fn records(bytes: &[u8]) -> impl Iterator<Item = (u64, ByteRecord)> {
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut lines = Lines { bytes, position: 0, line: 1 };
     let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    // No error is lost: csv has them for input, for UTF-8 and for unequal lengths, and these are flexible rows of
-    // bytes in memory.
+    // No error is lost: the csv reader fails on input errors, invalid UTF-8 and unequal lengths, and this reader has
+    // flexible rows of bytes in memory.
     let records = reader.into_byte_records().map_while(Result::ok);
     let numbered = records.map(move |record| {
         let start = record.position().map_or(0, Position::byte);
@@ -192,8 +193,7 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = (u64, ByteRecord)> {
     numbered.filter(|(_, record)| record.len() > 1 || record.iter().any(|field| !field.trim_ascii().is_empty()))
 }
 
-/// Counts lines up to where a row begins. csv counts too, but lets a row begin at the end of the one before, so that
-/// blank lines and CRLF lead it astray.
+/// Counts the lines before a row. The csv reader's own count is wrong after blank lines and CRLF.
 struct Lines<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -201,13 +201,13 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Line of the row that csv finds at `start`, which does not go down from call to call.
+    /// The line of the row that the csv reader found at the byte `start`. Calls must have ascending values of `start`.
     fn line_of(&mut self, start: usize) -> u64 {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let end = start + breaks;
         let passed = self.bytes.get(self.position..end).unwrap_or_default();
-        // CRLF is one end of a line, and so is CR alone.
+        // CRLF ends one line, and so does CR alone.
         let is_end = |index: usize, byte: u8| {
             byte == b'\n' || (byte == b'\r' && self.bytes.get(self.position + index + 1) != Some(&b'\n'))
         };
@@ -219,104 +219,5 @@ impl Lines<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PETS: Table<(String, i64), 3> = Table {
-        file: "pets.csv",
-        columns: ["id", "legs", "note"],
-        optional: &["note"],
-        confidential: false,
-        row: |[id, legs, note], _| {
-            note.optional_text(5)?;
-            Ok((id.id()?, legs.whole("legs", 0, 8)?))
-        },
-        unique: &[
-            Unique { columns: "id", of: |(id, _)| id.clone() },
-            Unique { columns: "id and legs", of: |(id, legs)| format!("{}{legs}", id.to_lowercase()) },
-        ],
-    };
-
-    fn read(table: &Table<(String, i64), 3>, bytes: &[u8]) -> (Rows<(String, i64)>, String) {
-        let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
-        (table.read(bytes, &mut reading), reading.problems.to_string())
-    }
-
-    #[test]
-    fn rows_have_the_lines_that_an_editor_shows() {
-        for (bytes, lines) in [
-            (&b"id,legs\ncat,4\nant,6\n"[..], [2, 3]),
-            (b"id,legs\ncat,4\nant,6", [2, 3]),
-            (b"id,legs\r\ncat,4\r\nant,6\r\n", [2, 3]),
-            (b"\n\nid,legs\n\n \ncat,4\n\nant,6\n\n", [6, 8]),
-            (b"\r\nid,legs\r\n\r\ncat,4\r\n\r\nant,6", [4, 6]),
-            (b"id,legs,note\n\"cat\",4,\"\n\"\nant,6,\n", [2, 4]),
-            (b"\xEF\xBB\xBFid,legs\ncat,4\nant,6\n", [2, 3]),
-            (b"\xEF\xBB\xBF\"legs\", id \n 4,cat\n6, ant \n", [2, 3]),
-        ] {
-            let (rows, problems) = read(&PETS, bytes);
-            assert_eq!(problems, "", "{bytes:?}");
-            assert_eq!(rows.lines, lines, "{bytes:?}");
-            assert_eq!(rows.values, [("cat".to_owned(), 4), ("ant".to_owned(), 6)], "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        for (bytes, expected) in [
-            (&b""[..], "pets.csv:1: is empty; its first row must name the columns id, legs, note"),
-            (b"\n\n", "pets.csv:1: is empty; its first row must name the columns id, legs, note"),
-            (b"id,feet\n", "pets.csv:1: the column \"feet\" is unknown\npets.csv:1: the column legs is missing"),
-            (b"id,legs,id\n", "pets.csv:1: the column id is there twice"),
-            (b"id,legs,\n", "pets.csv:1: the column \"\" is unknown"),
-            (b"\xFF\xFEi\0d\0", "pets.csv:1: is not UTF-8: save the file in that encoding"),
-            (
-                b"id,legs\ncat\nant,6,x\n",
-                "pets.csv:2: the number of fields is 1 instead of 2; perhaps a quotation mark is not closed\n\
-                 pets.csv:3: the number of fields is 3 instead of 2; a field with a comma in it needs quotation marks",
-            ),
-            (
-                b"id,legs,note\ncat,4,\"a\nant,6,\nbee,6,\n",
-                "pets.csv:2: a quotation mark that opens here is not closed",
-            ),
-            (b"legs,id\n4,k\xE4fer\n", "pets.csv:2: id: is not UTF-8"),
-            (
-                b"id,legs\ncat,four\n\n,4\nant,9\n",
-                "pets.csv:2: legs: must be a whole number of legs, not \"four\"\npets.csv:4: id: must not be empty\n\
-                 pets.csv:5: legs: must be between 0 and 8 legs, not \"9\"",
-            ),
-            (
-                b"id,legs\ncat,4\nant,6\ncat,4\n cat,3\n",
-                "pets.csv:4: id: is the same as in line 2\npets.csv:5: id: is the same as in line 2",
-            ),
-            (b"id,legs\ncat,4\nCAT,4\nCat,3\n", "pets.csv:3: id and legs: is the same as in line 2"),
-        ] {
-            assert_eq!(read(&PETS, bytes).1, expected, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_quotation_mark_inside_a_field_is_itself() {
-        let (rows, problems) = read(&PETS, b"id,legs\n[\"cat\"],4\n\"[\"\"a\"\",\"\"b\"\"]\",6\n");
-        assert_eq!(problems, "");
-        assert_eq!(rows.values, [(r#"["cat"]"#.to_owned(), 4), (r#"["a","b"]"#.to_owned(), 6)]);
-    }
-
-    #[test]
-    fn a_confidential_file_is_never_repeated() {
-        let table = Table { confidential: true, ..PETS };
-        let (_, problems) = read(&table, b"hunter2,4\n");
-        assert!(problems.contains("column 1 is unknown") && !problems.contains("hunter2"), "{problems}");
-        let (_, problems) = read(&table, b"id,legs\ncat,hunter2\n");
-        assert_eq!(problems, "pets.csv:2: legs: must be a whole number of legs");
-    }
-
-    #[test]
-    fn there_is_an_end_to_rows() {
-        let mut reading = Reading { rows_left: 1, ..Reading::new(Currency::parse("USD").expect("valid")) };
-        let rows = PETS.read(b"id,legs\ncat,4\nant,6\nbee,6\n", &mut reading);
-        assert_eq!(rows.values.len(), 1);
-        let expected = "pets.csv:3: there are more than 1000000 rows in all; import them in parts";
-        assert_eq!(reading.problems.to_string(), expected);
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

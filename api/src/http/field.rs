@@ -1,10 +1,10 @@
-//! Header fields that a request has once or not at all.
+//! Header fields that a request may have only once.
 //!
-//! Two fields of one name are not one of them: a proxy before the shop may read the first and the shop the last.
+//! A repeated field is refused: a proxy in front of the shop may read the first value and the shop the last.
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderValue};
 
-/// A header field of which there may be one.
+/// A header field that may occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field<'a> {
     Missing,
@@ -22,7 +22,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its text, if it is there once and is visible ASCII.
+    /// The value, if the field occurs once and the value is visible ASCII.
     pub fn text(self) -> Option<&'a str> {
         match self {
             Self::Once(value) => value.to_str().ok(),
@@ -32,19 +32,5 @@ impl<'a> Field<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::http::header::HeaderName;
-
-    use super::*;
-
-    #[test]
-    fn field_has_a_text_only_if_it_is_there_once() {
-        for (values, text) in [(&[][..], None), (&["a"], Some("a")), (&["a", "a"], None), (&["a", "b"], None)] {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(HeaderName::from_static("x-field"), HeaderValue::from_static(value));
-            }
-            assert_eq!(Field::of(&headers, "X-Field").text(), text, "{values:?}");
-        }
-    }
-}
+#[path = "field_tests.rs"]
+mod tests;

@@ -1,25 +1,25 @@
-//! Reading a JSON document: I-JSON (RFC 7493), wherever it stands in the document and whether it is used or not.
+//! Reads JSON documents as I-JSON (RFC 7493). The rules hold for the whole document, also for members that are not used.
 //!
-//! No member appears twice, no number leaves the range that every reader of JSON has, and no text holds a NUL, which
-//! Postgres cannot store. A number is read by its value: `1.0` is `1`. Depth is bounded by the parser (128).
+//! Refused are duplicate members, numbers beyond 2^53 - 1, and texts with a NUL, which Postgres cannot store. A number is
+//! read by its value: `1.0` is `1`. The parser bounds the depth (128).
 
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::Problem;
 
-/// The largest whole number that a double holds without a gap, in both directions: 2^53 - 1.
+/// The largest absolute value of a number: up to 2^53 - 1 a double represents every whole number.
 const LARGEST: i64 = 9_007_199_254_740_991;
 
-/// Reads a document into `T`, naming the member that is wrong.
+/// Reads a `T`. The problem names the member that is wrong.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     typed(document(body)?)
 }
 
-/// Reads a document whole, naming the member that is wrong.
+/// Reads a document. The problem names the member that is wrong.
 pub fn document(body: &[u8]) -> Result<Value, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let Document(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| named(&error))?;
@@ -27,7 +27,7 @@ pub fn document(body: &[u8]) -> Result<Value, Problem> {
     Ok(value)
 }
 
-/// Reads a `T` out of a document.
+/// Reads a `T` out of a document. The problem names the member that is wrong.
 pub fn typed<T: DeserializeOwned>(document: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(document).map_err(|error| named(&error))
 }
@@ -41,13 +41,13 @@ fn named(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 }
 
 fn malformed(content: String) -> Problem {
-    // The parser quotes what it found; a caller needs to see where, not the whole of it.
+    // The parser's text quotes the input, so it is cut.
     Problem::bad_request("malformed_body", content.chars().take(300).collect::<String>())
 }
 
-/// As a flattened member: the struct is read from an object only. Derived code would also take an array of the members'
-/// values in their order, which is not what a sender of one means.
-#[derive(Deserialize)]
+/// As a flattened member, makes serde read the struct from an object only. Derived code would also accept an array of the
+/// members' values.
+#[derive(Default, Serialize, Deserialize)]
 pub struct ObjectOnly {}
 
 struct Document(Value);
@@ -139,51 +139,5 @@ impl<'de> Visitor<'de> for Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn numbers_are_read_by_their_value() {
-        for (text, expected) in [
-            ("1", json!(1)),
-            ("1.0", json!(1)),
-            ("10e-1", json!(1)),
-            ("1e2", json!(100)),
-            ("-0.0", json!(0)),
-            ("1.5", json!(1.5)),
-            ("9007199254740991", json!(LARGEST)),
-            ("-9007199254740991", json!(-LARGEST)),
-        ] {
-            assert_eq!(document(text.as_bytes()).expect(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_interoperable_is_refused_wherever_it_stands() {
-        for part in [
-            "9007199254740992",
-            "-9007199254740992",
-            "9223372036854775808",
-            "1e30",
-            "1e400",
-            "9007199254740992.0",
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#""\u0000""#,
-            r#"{"\u0000":1}"#,
-            r#""\ud800""#,
-        ] {
-            for body in [part.to_owned(), format!("[{part}]"), format!(r#"{{"unknown":{{"x":[{part}]}}}}"#)] {
-                let problem = document(body.as_bytes()).expect_err(&body);
-                assert_eq!(problem.code, "malformed_body", "{body}");
-            }
-        }
-    }
-
-    /// Rules about text look at the text, not at how it is escaped.
-    #[test]
-    fn escaped_backslash_before_u0000_is_not_a_nul() {
-        assert_eq!(document(br#""C:\\u0000x""#).expect("valid"), json!("C:\\u0000x"));
-    }
-}
+#[path = "json_tests.rs"]
+mod tests;

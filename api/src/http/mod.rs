@@ -1,4 +1,4 @@
-//! What every HTTP surface shares: the scope of a request, its body, and the shape of an error.
+//! What all HTTP surfaces share: connections, the request scope, the reading of bodies, problems and routes.
 
 mod body;
 pub mod connection;
@@ -7,6 +7,7 @@ mod json;
 mod problem;
 mod routes;
 mod scope;
+pub mod validation;
 
 pub use body::{Body, BodyLimits};
 pub use field::Field;

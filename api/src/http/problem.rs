@@ -1,5 +1,4 @@
-//! Errors as they leave: a status, a stable code, one sentence, the request id. The chain behind a fault goes to the
-//! log, once, here.
+//! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here, once.
 
 use std::fmt;
 
@@ -11,22 +10,21 @@ use domain::fault::{Fault, FaultKind};
 use serde::Serialize;
 use slog::{error, warn};
 
-/// An answer that is not a resource.
+/// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
     pub content: String,
-    /// Seconds after which asking again makes sense.
+    /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// The methods of the address, when this was none of them.
+    /// The value of `Allow`, for a method that the path does not have.
     pub allow: Option<String>,
-    /// The only coding of a body that is read, when the body had another.
+    /// The value of `Accept-Encoding`, for a body with a content coding.
     pub accept_encoding: Option<&'static str>,
 }
 
-/// `content` is for people. `detail` repeats it: so it was called before protocol version 2026-04-08, and clients still
-/// read it.
+/// The body. `content` is for people. `detail` repeats it, because the protocol called it so before version 2026-04-08.
 #[derive(Serialize)]
 struct Body<'a> {
     code: &'a str,
@@ -88,7 +86,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// What each kind of fault is answered with, on every surface.
+/// The response to a fault, the same on every surface. Logs the fault.
 pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
     let kind = fault.kind();
     match kind {
@@ -110,20 +108,20 @@ pub fn fault_problem(ctx: &RequestContext, fault: &Fault) -> Problem {
         FaultKind::DeadlineExceeded => {
             Problem::new(StatusCode::GATEWAY_TIMEOUT, kind.as_str(), "The deadline passed before anything happened")
         }
-        FaultKind::Cancelled => unavailable(kind.as_str(), "The request was given up before anything happened"),
+        FaultKind::Cancelled => unavailable(kind.as_str(), "The request was cancelled before anything happened"),
         FaultKind::Unavailable => {
             unavailable(kind.as_str(), "The shop cannot do this now; nothing happened").retry_after(1)
         }
         FaultKind::StorageFull => {
-            unavailable(kind.as_str(), "The shop has no room to store anything; nothing happened").retry_after(1)
+            unavailable(kind.as_str(), "The shop has no storage space left; nothing happened").retry_after(1)
         }
-        FaultKind::Contention => unavailable(kind.as_str(), "Others were in the way; nothing happened").retry_after(1),
+        FaultKind::Contention => {
+            unavailable(kind.as_str(), "Other requests held the same data; nothing happened").retry_after(1)
+        }
         FaultKind::OutcomeUnknown => {
-            let content = "It is not known whether this happened; repeat it with the same idempotency key to find out";
+            let content = "The outcome is not known; repeat the request with the same idempotency key to find out";
             unavailable(kind.as_str(), content).retry_after(2)
         }
-        FaultKind::Internal => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "The shop made a mistake")
-        }
+        FaultKind::Internal => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind.as_str(), "Internal error"),
     }
 }

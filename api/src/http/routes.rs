@@ -1,6 +1,5 @@
-//! Addresses and their methods, collected first, so that each address knows all of its methods: HEAD goes wherever GET
-//! does (the scope turns it into one), OPTIONS is answered, and any other method is 405 with `Allow` (RFC 9110, sections
-//! 9.1 and 15.5.6).
+//! The routes of a server. A path answers HEAD wherever it answers GET (the request scope turns HEAD into GET), answers
+//! OPTIONS, and refuses every other method with 405 and `Allow` (RFC 9110, sections 9.1 and 15.5.6).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +12,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, Rout
 
 use super::Problem;
 
-/// The addresses of one server.
+/// The routes of one server, collected by path so that each path knows all of its methods.
 #[derive(Default)]
 pub struct Routes(Vec<Resource>);
 
@@ -61,8 +60,7 @@ impl Routes {
     }
 }
 
-/// The pattern of the address that a request reached, once the router found it. To ask the library for it is to match
-/// all patterns once more.
+/// The pattern that the router matched. The library's own look-up would match all patterns a second time.
 #[derive(Clone, Default)]
 pub struct MatchedRoute(Rc<Cell<Option<&'static str>>>);
 
@@ -88,37 +86,16 @@ fn other_method(req: &HttpRequest, allow: &str) -> Result<HttpResponse, Problem>
     if req.method() == Method::OPTIONS {
         return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
     }
-    let content = format!("This address takes {allow}");
+    let content = format!("This address accepts {allow}");
     Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", content).allow(allow))
 }
 
-/// Whether the fixed segments of an address are written as they are. The router reads `%73tatusz` as `statusz`; a rule
-/// of a proxy for the plain address does not, and must not be passed by.
+/// Whether the fixed segments of the path are written without percent-encoding. The router would read `%73tatusz` as
+/// `statusz`, but a proxy's rule for `/statusz` would not match it.
 fn is_literal(pattern: &str, path: &str) -> bool {
     pattern.split('/').zip(path.split('/')).all(|(fixed, given)| fixed.starts_with('{') || fixed == given)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fixed_segments_are_matched_as_they_are_written() {
-        for (pattern, path, expected) in [
-            ("/statusz", "/statusz", true),
-            ("/statusz", "/%73tatusz", false),
-            ("/orders/{id}", "/orders/ord_1", true),
-            ("/orders/{id}", "/orders/ord%5F1", true),
-            ("/orders/{id}", "/%6Frders/ord_1", false),
-            ("/checkout-sessions/{id}/complete", "/checkout-sessions/x/complet%65", false),
-        ] {
-            assert_eq!(is_literal(pattern, path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn head_goes_where_get_does() {
-        assert_eq!(allow(&[Method::GET, Method::PUT]), "GET, PUT, HEAD, OPTIONS");
-        assert_eq!(allow(&[Method::POST]), "POST, OPTIONS");
-    }
-}
+#[path = "routes_tests.rs"]
+mod tests;

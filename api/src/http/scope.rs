@@ -1,7 +1,8 @@
-//! The scope of one request: its context on the way in, its log line on the way out.
+//! The request scope: the middleware that creates the context of a request and writes its access line.
 //!
-//! In: `Request-Id` or a new one, `traceparent` or a new trace, the deadline, and a cancellation that is triggered when
-//! the client goes away. Out: the request id, the trace, and one access line, whatever happened.
+//! The context has the request id (`Request-Id` or a new one), the trace (`traceparent` or a new one), the deadline, and a
+//! cancellation that fires when the client disconnects. The response has the request id and the trace. Every request
+//! gets one access line, also after a panic or a disconnect.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -30,7 +31,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout-ms");
 
-/// What the scope needs to know of the process.
+/// The state of the process that the request scope needs.
 #[derive(Clone)]
 pub struct Scope {
     pub log: Logger,
@@ -41,18 +42,18 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// `proxies` are those whose `X-Forwarded-For` is believed.
+    /// `proxies` are trusted to set `X-Forwarded-For`.
     pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown, proxies: Networks) -> Self {
         Self { log, request_timeout, shutdown, proxies, in_flight: Arc::default() }
     }
 
-    /// Requests whose answer is not written yet.
+    /// The number of requests without a response yet.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 }
 
-/// The middleware. It must wrap everything else, so that nothing goes without a context or a log line.
+/// The middleware. It wraps everything else, so that every request has a context and an access line.
 pub async fn request_scope(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -70,14 +71,14 @@ pub async fn request_scope(
     let deadline = Deadline::after(*timeout.as_ref().unwrap_or(&scope.request_timeout));
     let ctx = RequestContext::new(&scope.log, request_id, trace, Caller::Anonymous, deadline, gone.clone());
     let mut line = AccessLine::open(&scope, &ctx, &req);
-    // Dropped with this future, when the client leaves or the answer is made; later it means nothing any more.
+    // Cancels when this future is dropped: the client disconnected, or the response is complete.
     let _gone = gone.drop_guard();
     req.extensions_mut().insert(ctx.clone());
     req.extensions_mut().insert(line.platform.clone());
     req.extensions_mut().insert(line.route.clone());
 
     if req.method() == Method::HEAD {
-        // The HTTP library knows what was asked, and sends the head of the answer only.
+        // The HTTP library remembers HEAD and sends the head of the response only.
         req.head_mut().method = Method::GET;
     }
 
@@ -88,7 +89,7 @@ pub async fn request_scope(
         }
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
             Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
-            // Nothing below answers with an error of its own; if it did, it would be an answer like any other.
+            // No service below returns an error; if one does, it becomes a response.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
                 error!(ctx.log(), "handler panicked"; "op" => "http.request", "error_code" => "panic");
@@ -102,7 +103,7 @@ pub async fn request_scope(
     Ok(response)
 }
 
-/// A problem is made where nobody knows the request; here its body gets the request's id.
+/// Adds the request id to the body of a problem. The code that creates a problem does not know the id.
 fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> ServiceResponse<BoxBody> {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
     match problem {
@@ -111,20 +112,20 @@ fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> Ser
     }
 }
 
-/// What every answer carries, whatever it is.
+/// Sets the headers that every response has.
 fn stamp(response: &mut HttpResponse, scope: &Scope, ctx: &RequestContext, platform: &NamedPlatform) {
     let headers = response.headers_mut();
     if !headers.contains_key(CACHE_CONTROL) {
-        // What may be kept says so itself; everything else is for one caller, and for now.
+        // A response that may be cached sets the header itself.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
-    if platform.is_asked_for() {
+    if platform.decides_response() {
         headers.append(VARY, HeaderValue::from_static("UCP-Agent"));
     }
     insert(headers, REQUEST_ID, ctx.request_id().as_str());
     insert(headers, TRACEPARENT, &ctx.trace().to_string());
     if scope.shutdown.has_begun() {
-        // Whoever keeps the connection would be cut off when the server closes.
+        // A kept connection would be cut off when the server closes.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
 }
@@ -139,7 +140,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The caller's own limit, if it is shorter than ours.
+/// The timeout of the request: the header's, if it is shorter than the configured one.
 fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     let field = Field::of(headers, &REQUEST_TIMEOUT);
     if field == Field::Missing {
@@ -156,26 +157,26 @@ fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     Ok(ours.min(Duration::from_millis(millis)))
 }
 
-/// The platform that a request names, once its header is read. The access line shows it, also when the request is given
-/// up; a query may hold a secret, so the line leaves it out.
+/// The platform that a request names, for the access line. It is shared with the request, so that the line of a request
+/// whose client disconnects has it too. The query of the platform's URL may contain a secret and is left out.
 #[derive(Clone, Default)]
 pub struct NamedPlatform(Arc<Named>);
 
 #[derive(Default)]
 struct Named {
-    is_asked_for: AtomicBool,
+    decides_response: AtomicBool,
     platform: OnceLock<String>,
 }
 
 impl NamedPlatform {
-    /// Notes that the answer depends on who asks.
-    pub fn ask(extensions: &Extensions) {
+    /// Notes that the response depends on the platform (`Vary`).
+    pub fn vary(extensions: &Extensions) {
         if let Some(named) = extensions.get::<Self>() {
-            named.0.is_asked_for.store(true, Ordering::Relaxed);
+            named.0.decides_response.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes it in the request that `extensions` belong to.
+    /// Notes the platform of the request that `extensions` belong to.
     pub fn note(extensions: &Extensions, platform: &PlatformId) {
         if let Some(named) = extensions.get::<Self>() {
             let url = platform.0.split(['?', '#']).next().unwrap_or_default();
@@ -187,8 +188,8 @@ impl NamedPlatform {
         self.0.platform.get().map_or("none", String::as_str)
     }
 
-    fn is_asked_for(&self) -> bool {
-        self.0.is_asked_for.load(Ordering::Relaxed)
+    fn decides_response(&self) -> bool {
+        self.0.decides_response.load(Ordering::Relaxed)
     }
 }
 
@@ -196,11 +197,11 @@ fn text(address: Option<IpAddr>) -> String {
     address.map_or_else(|| "none".to_owned(), |address| address.to_string())
 }
 
-/// Addresses in one `X-Forwarded-For` that are looked at, at most.
+/// The most addresses of `X-Forwarded-For` that are read.
 const MOST_HOPS: usize = 16;
 
-/// Who is at the other end: the peer, or, when that is a trusted proxy, the last address in `X-Forwarded-For` that is
-/// not one. What stands before that address was written by others.
+/// The address of the client: the peer, or, if the peer is a trusted proxy, the last address of `X-Forwarded-For` that is
+/// not a trusted proxy. Clients can forge the addresses before it.
 fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     let values: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
     let hops = values.iter().rev().flat_map(|value| value.rsplit(',')).take(MOST_HOPS);
@@ -217,15 +218,15 @@ fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     client
 }
 
-/// Writes one line per request, even for a request whose client left.
+/// Writes the access line when it is dropped, also for a request whose client disconnected.
 struct AccessLine {
     scope: Scope,
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    /// Never the path: the address of a page is the permission to read it.
+    /// The pattern instead of the path: the path of a page contains the token that grants access.
     route: MatchedRoute,
-    /// The same for a request that is refused before it is routed.
+    /// The pattern of a request that is refused before it is routed.
     unrouted: Option<String>,
     status: Option<StatusCode>,
     peer: Option<IpAddr>,
@@ -255,9 +256,9 @@ impl AccessLine {
         self.status = Some(status);
     }
 
-    /// The answer to a request whose routing ended without one.
+    /// The response to a request that ended with an error or a panic.
     fn failed(&mut self, problem: Option<Problem>) -> Error {
-        let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The shop made a mistake");
+        let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
         let problem = problem.unwrap_or_else(internal);
         self.status = Some(problem.status);
         let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
@@ -287,105 +288,5 @@ impl Drop for AccessLine {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::log::Kept;
-    use actix_web::middleware::from_fn;
-    use actix_web::{App, HttpServer};
-
-    #[test]
-    fn forwarded_address_is_believed_from_trusted_proxies_only() {
-        let proxies = Networks::parse("10.0.0.0/8, 192.0.2.7, fd00::/8").expect("networks");
-        for (peer, forwarded, expected) in [
-            ("203.0.113.5", &["198.51.100.1"][..], "203.0.113.5"),
-            ("10.1.2.3", &[], "10.1.2.3"),
-            ("10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
-            ("::ffff:10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
-            ("fd00::1", &["2001:db8::5"], "2001:db8::5"),
-            // Only the last address was written by our proxy; the caller sent the rest.
-            ("10.1.2.3", &["127.0.0.1, 198.51.100.1"], "198.51.100.1"),
-            ("10.1.2.3", &["127.0.0.1", "198.51.100.1"], "198.51.100.1"),
-            ("10.1.2.3", &["198.51.100.1, 192.0.2.7"], "198.51.100.1"),
-            ("10.1.2.3", &["198.51.100.1", "10.9.9.9"], "198.51.100.1"),
-            ("10.1.2.3", &["198.51.100.1:4711"], "198.51.100.1"),
-            ("10.1.2.3", &["[2001:db8::5]:4711"], "2001:db8::5"),
-            ("10.1.2.3", &["198.51.100.1, unknown"], "10.1.2.3"),
-            ("10.1.2.3", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in forwarded {
-                let name = HeaderName::from_static("x-forwarded-for");
-                headers.append(name, HeaderValue::from_str(value).expect("a value"));
-            }
-            let peer: IpAddr = peer.parse().expect("an address");
-            assert_eq!(client(peer, &headers, &proxies).to_string(), expected, "{peer} {forwarded:?}");
-        }
-        assert_eq!(Networks::parse("10.0.0.0/33"), None);
-        assert_eq!(Networks::parse("proxy.example"), None);
-    }
-
-    async fn panics() -> HttpResponse {
-        panic!("on purpose")
-    }
-
-    async fn works() -> HttpResponse {
-        HttpResponse::Ok().finish()
-    }
-
-    /// The answer up to the end of what is sent at once; these are short.
-    fn ask(connection: &mut TcpStream, path: &str) -> String {
-        write!(connection, "GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n").expect("sent");
-        let mut bytes = [0; 4096];
-        let read = connection.read(&mut bytes).expect("an answer");
-        String::from_utf8_lossy(&bytes[..read]).into_owned()
-    }
-
-    #[actix_web::test]
-    async fn a_handler_that_panics_is_answered_with_500_and_its_connection_lives() {
-        let log = Kept::default();
-        let scope = Scope::new(log.logger(), Duration::from_secs(5), Shutdown::default(), Networks::default());
-        let data = web::Data::new(scope.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let app = move || {
-            let app = App::new().wrap(from_fn(request_scope)).app_data(data.clone());
-            app.route("/panics", web::get().to(panics)).route("/works", web::get().to(works))
-        };
-        let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("listens").run();
-        let handle = server.handle();
-        let client = std::thread::Builder::new().name("client".to_owned());
-        let asking = client.spawn(move || {
-            let mut connection = TcpStream::connect(address).expect("a connection");
-            let paths = ["/panics", "/works", "/panics", "/works"];
-            paths.map(|path| ask(&mut connection, path))
-        });
-        let asking = asking.expect("a thread");
-        let asked = async {
-            while !asking.is_finished() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            handle.stop(false).await;
-        };
-        let (served, ()) = tokio::join!(server, asked);
-        served.expect("served");
-        let [first, second, third, fourth] = asking.join().expect("answers");
-        for panicked in [first, third] {
-            assert!(panicked.starts_with("HTTP/1.1 500 ") && panicked.contains("request-id: "), "{panicked}");
-            assert!(panicked.contains("application/problem+json") || panicked.contains("\"code\""), "{panicked}");
-            assert!(!panicked.contains("on purpose"), "{panicked}");
-        }
-        for worked in [second, fourth] {
-            assert!(worked.starts_with("HTTP/1.1 200 "), "{worked}");
-        }
-        assert_eq!(scope.in_flight(), 0);
-        let lines = log.lines();
-        let told = |field: &str, value: &str| lines.iter().filter(|line| line[field] == value).count();
-        assert_eq!(
-            (told("msg", "handler panicked"), told("error_code", "panic"), told("outcome", "failed")),
-            (2, 2, 2)
-        );
-    }
-}
+#[path = "scope_tests.rs"]
+mod tests;

@@ -1,8 +1,8 @@
-//! Commands: writes that belong to the process once they have begun.
+//! Commands: writes that run detached from the client.
 //!
-//! A handler's future is dropped when its client leaves, and the thread that runs it may go when the server stops. A
-//! command runs on the process's own runtime instead. It stops at its next check when its caller is gone, until it has
-//! passed its point of no return.
+//! The web server drops a handler's future when its client disconnects, and may end the handler's thread at shutdown. A
+//! command runs on the runtime of the process instead. When the client disconnects before the point of no return, the
+//! command stops at its next check; after that point it runs to its end.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,12 +16,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// Owns every command that is under way.
+/// Owns every command in progress.
 #[derive(Clone)]
 pub struct Commands {
     runtime: Handle,
     tracker: TaskTracker,
-    slots: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     running: Arc<Running>,
 }
 
@@ -32,44 +32,43 @@ struct Running {
 }
 
 impl Commands {
-    /// At most `limit` commands are under way at once.
+    /// At most `limit` commands run at once.
     pub fn new(runtime: Handle, limit: usize) -> Self {
-        let slots = Arc::new(Semaphore::new(limit));
-        Self { runtime, tracker: TaskTracker::new(), slots, running: Arc::default() }
+        let permits = Arc::new(Semaphore::new(limit));
+        Self { runtime, tracker: TaskTracker::new(), permits, running: Arc::default() }
     }
 
-    /// Runs `work` to its end, whether or not the caller keeps waiting for it.
+    /// Runs `work` to its end, even if the caller stops waiting, and returns its outcome.
     ///
-    /// Fails with `Unavailable` when the limit is reached, before anything begins, and with `OutcomeUnknown` when it
-    /// panics or the process ends without it.
+    /// Fails with `Unavailable` when the limit is reached, before `work` begins. Fails with `OutcomeUnknown` when `work`
+    /// panics or the process ends first.
     pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,
         operation: &'static str,
         work: impl FnOnce(RequestContext) -> F,
     ) -> Result<T, Fault> {
-        let slot =
-            self.slots.clone().try_acquire_owned().map_err(|_| {
-                Fault::new(FaultKind::Unavailable, operation).caused_by("too many commands are under way")
-            })?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
+            Fault::new(FaultKind::Unavailable, operation).caused_by("too many commands are in progress")
+        })?;
         let entry = self.running.enter(format!("{operation} of {}", ctx.request_id().as_str()));
         let work = work(ctx.clone());
         let command = async move {
             let outcome = work.await;
-            drop((slot, entry));
+            drop((permit, entry));
             outcome
         };
         let joined = self.tracker.spawn_on(command, &self.runtime).await;
-        // It panicked, or the process ends without it: how far it came is written in the database, not here.
+        // The command panicked or the process is ending: only the database knows the outcome.
         joined.map_err(|broken| Fault::new(FaultKind::OutcomeUnknown, operation).caused_by(broken))
     }
 
-    /// How many are under way.
+    /// The number of commands in progress.
     pub fn in_flight(&self) -> usize {
         self.tracker.len()
     }
 
-    /// Waits for all of them; after `grace` returns the names of those that are left.
+    /// Waits until all commands end. After `grace`, returns the names of the unfinished ones.
     pub async fn drain(&self, grace: Duration) -> Vec<String> {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
@@ -78,7 +77,7 @@ impl Commands {
         }
     }
 
-    /// What is under way: each operation, and the request that asked for it.
+    /// The commands in progress: each operation with the id of its request.
     pub fn names(&self) -> Vec<String> {
         self.running.names()
     }
@@ -96,7 +95,7 @@ impl Running {
     }
 }
 
-/// Strikes the name off the list when the command ends, however it ends.
+/// Removes the name from the list when it is dropped, also after a panic.
 struct Entry {
     number: u64,
     running: Arc<Running>,
@@ -109,26 +108,5 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::context::{Deadline, TraceContext};
-    use slog::{Logger, o};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_command_that_panics_is_unknown_to_its_caller_and_gives_its_place_back() {
-        let commands = Commands::new(Handle::current(), 1);
-        let log = Logger::root(slog::Discard, o!());
-        let deadline = Deadline::after(Duration::from_secs(5));
-        let ctx = RequestContext::for_task(&log, "test", TraceContext::start(), deadline, CancellationToken::new());
-        for _ in 0..3 {
-            let broken = commands.run(&ctx, "test.panic", |_| async { panic!("on purpose") }).await;
-            let broken: Result<(), Fault> = broken;
-            assert_eq!(broken.map_err(|fault| fault.kind()), Err(FaultKind::OutcomeUnknown));
-        }
-        assert_eq!(commands.run(&ctx, "test.run", |_| async { 7 }).await.ok(), Some(7));
-        assert_eq!(commands.drain(Duration::from_secs(5)).await, Vec::<String>::new());
-        assert_eq!((commands.in_flight(), commands.names()), (0, Vec::new()));
-    }
-}
+#[path = "commands_tests.rs"]
+mod tests;

@@ -1,14 +1,14 @@
-//! The limit of open files: each connection is one, and a process without a free one accepts nothing.
+//! The limit of open files. Each connection is an open file; a process at its limit accepts no connection.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, info, warn};
 
 use crate::config::Config;
 
-/// Files beside connections: the database's own, logs, outbound calls, and what libraries open.
+/// Files other than connections: logs, outbound calls, and what libraries open.
 const SPARE: u64 = 256;
 
-/// Raises the soft limit to the hard one, and warns when the configured connections can exceed it.
+/// Raises the soft limit to the hard limit. Warns when the configured connections can exceed it.
 pub fn raise_open_files(config: &Config, log: &Logger) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, maximum: before.maximum };
@@ -26,7 +26,8 @@ pub fn raise_open_files(config: &Config, log: &Logger) {
     }
 }
 
-/// A pool may open its connections anew before the old ones are closed, and SQLite has a log and an index for each.
+/// The open files that the process may need. A pool may open new connections before the old ones are closed, and SQLite
+/// opens a log and an index for each.
 fn needed(workers: usize, connections: usize, pool: u32) -> u64 {
     let http = u64::try_from(workers.saturating_mul(connections)).unwrap_or(u64::MAX);
     http.saturating_add(u64::from(pool) * 3).saturating_add(SPARE)

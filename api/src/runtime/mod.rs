@@ -1,6 +1,7 @@
-//! Who owns what runs: the commands of callers, the periodic tasks, and the way down.
+//! Owners of everything that runs: commands, background tasks and the graceful shutdown.
 //!
-//! **Architecture Invariant:** nothing else spawns. What has an owner has a bound, a name, and is drained.
+//! **Architecture Invariant:** only this module spawns tasks. Every spawned task has an owner, a bound and a name, and is
+//! drained at shutdown.
 
 mod commands;
 pub mod limits;
@@ -8,5 +9,5 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_latecomers, settle, stop_signal};
+pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_connections, settle, stop_signal};
 pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

@@ -1,4 +1,5 @@
-//! The way down: readiness fails first, listening goes on for a while, work under way ends, and nobody is cut off.
+//! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs` runs the
+//! steps in order; `docs/LIFECYCLES.md` describes them.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the process is on its way down. Shared by everything that behaves differently then.
+/// Whether the shutdown has begun. Shared by everything that then behaves differently.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 
@@ -25,8 +26,8 @@ impl Shutdown {
     }
 }
 
-/// The signals that ask for a shutdown, in the order in which they come: SIGTERM, SIGINT, and SIGHUP when the process
-/// has a terminal, because then it means that the terminal was closed.
+/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means that
+/// the terminal was closed.
 pub struct StopSignal {
     term: Signal,
     int: Signal,
@@ -43,7 +44,7 @@ fn has_terminal() -> bool {
 }
 
 impl StopSignal {
-    /// Waits for the next one and names it.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
@@ -53,9 +54,9 @@ impl StopSignal {
     }
 }
 
-/// Signals that would end the process by default and that are ignored: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
-/// There is nothing to reload: settings and the files that they name are read once, at start. SIGXFSZ is ignored without
-/// a word: the write beyond the limit of file sizes that it comes with fails, and what wanted to write says so.
+/// The ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
+/// Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored without a log
+/// line: the write that exceeds the file size limit fails, and that failure is reported.
 pub struct IgnoredSignals {
     hup: Option<Signal>,
     usr1: Signal,
@@ -64,13 +65,13 @@ pub struct IgnoredSignals {
 
 pub fn ignored_signals() -> io::Result<IgnoredSignals> {
     let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
-    // A signal that was listened for once never has its default effect again.
+    // After this registration the signal never has its default effect again.
     drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     Ok(IgnoredSignals { hup, usr1: signal(SignalKind::user_defined1())?, usr2: signal(SignalKind::user_defined2())? })
 }
 
 impl IgnoredSignals {
-    /// Waits for the next one and names it.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = received(&mut self.hup) => "SIGHUP",
@@ -87,154 +88,102 @@ async fn received(signal: &mut Option<Signal>) -> Option<()> {
     }
 }
 
-/// More than this many latecomers at once are left in the kernel's queue.
-const MAX_LATECOMERS: usize = 64;
-/// A latecomer that does not finish its head within this long is closed.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Pauses of [`settle`], and how long each of them is.
-const SETTLE_TURNS: u32 = 20;
-const SETTLE_TURN: Duration = Duration::from_millis(10);
-/// Enough of a head to know that it ended.
-const HEAD: usize = 16 * 1024;
-/// What a latecomer may send after its answer.
-const REST: u64 = 256 * 1024;
-const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+/// Late connections that are refused at once. More wait in the kernel's queue.
+const MAX_REFUSALS: usize = 64;
+/// The longest one refusal may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The number and length of the pauses of [`settle`].
+const SETTLE_PAUSES: u32 = 20;
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
+/// The longest request head that is read before the refusal, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// The most bytes that are read after the refusal.
+const MAX_REST: u64 = 256 * 1024;
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
 
-/// Lets other threads and the kernel finish what they do without saying so: the acceptor ceases to accept some time after
-/// it was asked to, a worker looks at a connection some time after the acceptor took it, and the last packet of a
-/// handshake is under way. Many short pauses: when the whole process or machine stands still, only one of them passes
-/// meanwhile.
+/// Waits 200 ms for actions that end without a notification: the acceptor stops some time after it was asked to, a worker
+/// reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its way. The wait
+/// is many short pauses, because only one of them elapses while the whole process or machine is suspended.
 pub async fn settle() {
-    for _ in 0..SETTLE_TURNS {
-        tokio::time::sleep(SETTLE_TURN).await;
+    for _ in 0..SETTLE_PAUSES {
+        tokio::time::sleep(SETTLE_PAUSE).await;
     }
 }
 
-/// Answers whoever connects while the server finishes what it has.
+/// Answers new connections with a 503 until `done` is cancelled and none waits. Returns the number of refused connections.
 ///
-/// The server's own acceptor simply closes: connections that the kernel had already accepted for it, with requests in
-/// them, would be reset. This one shares the listening socket, answers each with a whole 503, and when `done` is
-/// cancelled closes only once none is waiting.
-pub async fn refuse_latecomers(listener: std::net::TcpListener, done: CancellationToken) -> io::Result<u64> {
+/// The web server's acceptor would reset the connections in the kernel's queue when it closes the socket. This function
+/// shares the listening socket and empties the queue first.
+pub async fn refuse_connections(listener: std::net::TcpListener, done: CancellationToken) -> io::Result<u64> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let mut answering = JoinSet::new();
+    let mut refusals = JoinSet::new();
     let mut refused = 0;
     loop {
         tokio::select! {
             biased;
-            Some(_) = answering.join_next() => {}
-            accepted = listener.accept(), if answering.len() < MAX_LATECOMERS => {
+            Some(_) = refusals.join_next() => {}
+            accepted = listener.accept(), if refusals.len() < MAX_REFUSALS => {
                 if let Ok((stream, _)) = accepted {
                     refused += 1;
-                    answering.spawn(tokio::time::timeout(PATIENCE, refuse(stream)));
+                    refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
                 }
             }
             () = done.cancelled() => break,
         }
     }
-    // What the runtime knows of the queue lags behind; the queue itself has the last word.
+    // The runtime learns of new connections late. The blocking socket shows the true queue.
     let listener = listener.into_std()?;
-    // Where the kernel does not allow that, as elsewhere than on Linux, a moment remains in which someone is cut off.
-    let _ = let_nobody_knock(&listener);
+    // Without the filter, a connection that arrives between the last accept and the close is reset.
+    let _ = drop_new_connections(&listener);
     settle().await;
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
         refused += 1;
-        answering.spawn(tokio::time::timeout(PATIENCE, refuse(stream)));
+        refusals.spawn(tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream)));
     }
     drop(listener);
-    while answering.join_next().await.is_some() {}
+    while refusals.join_next().await.is_some() {}
     Ok(refused)
 }
 
-/// Whoever asks for a connection from now on is not heard, and asks again after a second; then nobody listens. So the
-/// queue can be emptied and the socket closed with no moment between the two in which someone would be let in and cut
-/// off. Whoever was heard already comes in: the last packet of a handshake passes, and for its sender the connection
-/// stands.
+/// Makes the kernel drop new connection attempts: the client retries after 1 s and is then refused, because the socket is
+/// closed. So the queue can be emptied and the socket closed without a moment in which a connection is accepted and then
+/// reset. Handshakes that have begun complete: their last packet passes the filter.
 #[cfg(target_os = "linux")]
-fn let_nobody_knock(listener: &std::net::TcpListener) -> io::Result<()> {
-    /// Where a segment has its flags (RFC 9293, section 3.1), and the one that asks for a connection.
+fn drop_new_connections(listener: &std::net::TcpListener) -> io::Result<()> {
+    /// The offset of the flags in a segment (RFC 9293, section 3.1), and the flag of a connection attempt.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
-    // A classic filter program: load the byte of the flags; with SYN go on, else leave one out; keep nothing; keep all.
-    let no_knock = [(0x30, 0, 0, FLAGS), (0x45, 0, 1, SYN), (0x06, 0, 0, 0), (0x06, 0, 0, u32::MAX)];
-    let no_knock = no_knock.map(|(code, if_so, if_not, value)| socket2::SockFilter::new(code, if_so, if_not, value));
-    socket2::SockRef::from(listener).attach_filter(&no_knock)
+    // A classic BPF program: load the flags; if SYN is set continue, else skip one instruction; drop; keep.
+    let program = [(0x30, 0, 0, FLAGS), (0x45, 0, 1, SYN), (0x06, 0, 0, 0), (0x06, 0, 0, u32::MAX)];
+    let program = program.map(|(code, if_so, if_not, value)| socket2::SockFilter::new(code, if_so, if_not, value));
+    socket2::SockRef::from(listener).attach_filter(&program)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn let_nobody_knock(_: &std::net::TcpListener) -> io::Result<()> {
+fn drop_new_connections(_: &std::net::TcpListener) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads the head of a request and answers with a 503.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let mut head = Vec::with_capacity(1024);
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < HEAD {
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD {
         if stream.read_buf(&mut head).await? == 0 {
             break;
         }
     }
-    stream.write_all(ANSWER).await?;
+    stream.write_all(REFUSAL).await?;
     stream.shutdown().await?;
-    // Closing with unread input would reset the connection and take the answer with it.
-    tokio::io::copy(&mut stream.take(REST), &mut tokio::io::sink()).await?;
+    // To close a connection with unread input would reset it and lose the response.
+    tokio::io::copy(&mut stream.take(MAX_REST), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    #[cfg(target_os = "linux")]
-    use std::io::{Read, Write};
-
-    use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn nobody_new_is_heard_and_whoever_is_in_the_queue_is_served() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut early = std::net::TcpStream::connect(address).expect("a connection");
-        let_nobody_knock(&listener).expect("a filter");
-        let late = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100));
-        assert_eq!(late.expect_err("not heard").kind(), io::ErrorKind::TimedOut);
-
-        let (mut accepted, _) = listener.accept().expect("the early one");
-        early.write_all(b"?").expect("sent");
-        let mut heard = [0];
-        accepted.read_exact(&mut heard).expect("heard");
-        assert_eq!(&heard, b"?");
-    }
-
-    #[tokio::test]
-    async fn latecomer_that_goes_on_sending_is_closed_after_a_bounded_number_of_bytes() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let done = CancellationToken::new();
-        let flood = async {
-            let mut stream = TcpStream::connect(address).await.expect("a connection");
-            stream.write_all(b"POST / HTTP/1.1\r\n\r\n").await.expect("sent");
-            let (mut answer, mut sent) = (vec![0; ANSWER.len()], 0);
-            stream.read_exact(&mut answer).await.expect("an answer");
-            while let Ok(more) = stream.write(&[0; 64 * 1024]).await {
-                sent += more;
-            }
-            done.cancel();
-            (answer, sent)
-        };
-        let (refused, (answer, sent)) = tokio::join!(refuse_latecomers(listener, done.clone()), flood);
-        assert_eq!((refused.expect("refused"), answer.as_slice()), (1, ANSWER));
-        // The buffers of both kernels are in it.
-        assert!(sent < 16 << 20, "{sent} bytes");
-    }
-
-    #[test]
-    fn the_answer_to_latecomers_has_the_length_it_says() {
-        let text = std::str::from_utf8(ANSWER).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-    }
-}
+#[path = "shutdown_tests.rs"]
+mod tests;

@@ -1,12 +1,13 @@
-//! The supervisor: owns every periodic task. It knows nothing of shops.
+//! The supervisor runs the background tasks in passes.
 //!
-//! A task runs in passes: every period, at once when woken or when a task that makes work for it has done something,
-//! at once again while there is more. A pass has a timeout; a pass that fails or panics is logged and tried again later,
-//! with a growing wait. A task may have several passes at once. One that finds work twice in a row wakes another, and again
-//! after four times, eight times and so on. So one item costs two passes, and an idle task one in each period.
+//! A pass runs once in each period, at once after a wake, and at once again after a pass that reached its limit. A pass
+//! has a timeout. A pass that fails or panics is logged, and the next one waits for a growing backoff.
 //!
-//! A wait after failures ends early when what failed is reached again: a task that succeeds after such failures wakes the
-//! others, and while any task fails a probe asks the dependency that all tasks share.
+//! A task may run several passes at once. A pass that finds work twice in a row wakes a second one, and again after four,
+//! eight, sixteen times. So a single item costs two passes, and an idle task costs one pass in each period.
+//!
+//! A backoff ends early when the dependency is reached again: a task that succeeds after failures wakes the others, and
+//! while a task fails, a probe calls the dependency that all tasks share.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -26,35 +27,35 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often, and how long.
+/// When a task runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     pub period: Duration,
     pub pass_timeout: Duration,
-    /// Passes at once.
-    pub lanes: u32,
-    /// The tasks for which a pass that did something makes work.
+    /// The most passes at once.
+    pub concurrency: u32,
+    /// The tasks that are woken after a pass that handled items.
     pub wakes: &'static [&'static str],
 }
 
 impl Schedule {
-    /// With this many passes at once.
+    /// With at most this many passes at once.
     #[must_use]
-    pub fn on(self, lanes: u32) -> Self {
-        Self { lanes, ..self }
+    pub fn concurrently(self, concurrency: u32) -> Self {
+        Self { concurrency, ..self }
     }
 
-    /// A pass that did something wakes these.
+    /// A pass that handled items wakes these tasks.
     #[must_use]
     pub fn then_wakes(self, wakes: &'static [&'static str]) -> Self {
         Self { wakes, ..self }
     }
 }
 
-/// After failures the wait grows to at most this many periods, and never beyond this long.
+/// The longest backoff: this many periods, and at most this duration.
 const LONGEST_BACKOFF: (u32, Duration) = (32, Duration::from_secs(300));
 
-/// What can be told of a task.
+/// The state of a task, for `/statusz`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TaskStatus {
     pub passes: u64,
@@ -64,25 +65,25 @@ pub struct TaskStatus {
     /// Items handled since the process started.
     pub items: u64,
     pub last_pass_us: u64,
-    /// Passes under way.
+    /// Passes in progress.
     pub running: u32,
 }
 
-/// Whether something can be reached.
+/// Succeeds when the dependency can be reached.
 type Reach = dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync;
 
-/// Asks what all tasks depend on whether it can be reached.
+/// Calls the dependency of all tasks.
 #[derive(Clone)]
 pub struct Probe {
     pub reach: Arc<Reach>,
-    /// How often, while a task fails. One probe is under way at a time, and it takes no longer than this.
+    /// How often the probe runs while a task fails, and the longest one probe may take.
     pub period: Duration,
 }
 
 #[derive(Clone)]
 pub struct Supervisor {
     tasks: Arc<BTreeMap<&'static str, Supervised>>,
-    /// Counts how often something was reached again.
+    /// The number of times that a dependency was reached again.
     recoveries: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
     tracker: TaskTracker,
@@ -92,7 +93,7 @@ pub struct Supervisor {
 struct Supervised {
     wake: Notify,
     status: Mutex<TaskStatus>,
-    /// The last pass failed, and of itself that may pass.
+    /// The last pass failed with a fault that may be temporary.
     is_out_of_reach: AtomicBool,
 }
 
@@ -115,28 +116,28 @@ impl Supervisor {
             supervisor.tracker.spawn_on(supervisor.clone().watch(probe, log.clone()), runtime);
         }
         for (task, schedule) in tasks {
-            let duty = Duty { supervisor: supervisor.clone(), log: log.clone(), task, schedule };
-            supervisor.tracker.spawn_on(duty.clone().tick(), runtime);
-            for _ in 0..schedule.lanes {
-                supervisor.tracker.spawn_on(duty.clone().run(), runtime);
+            let runner = Runner { supervisor: supervisor.clone(), log: log.clone(), task, schedule };
+            supervisor.tracker.spawn_on(runner.clone().tick(), runtime);
+            for _ in 0..schedule.concurrency {
+                supervisor.tracker.spawn_on(runner.clone().run(), runtime);
             }
         }
         supervisor
     }
 
-    /// Asks for a pass now. Nudges while one is running are answered by one more.
+    /// Requests a pass now. All wakes during a pass cause one more pass.
     pub fn wake(&self, name: &str) {
         if let Some(task) = self.tasks.get(name) {
             task.wake.notify_one();
         }
     }
 
-    /// Ends the waits of tasks whose last fault may pass, and begins their backoff anew.
+    /// Ends the backoff of every task whose last fault may be temporary.
     fn recovered(&self) {
         self.recoveries.send_modify(|count| *count += 1);
     }
 
-    /// Wakes the tasks when what they all depend on was out of reach and is reached again.
+    /// Probes the dependency while a task fails, and ends the backoffs when the dependency is reached again.
     async fn watch(self, probe: Probe, log: Logger) {
         let mut is_down = false;
         loop {
@@ -155,7 +156,7 @@ impl Supervisor {
             match (reached, is_down) {
                 (Ok(Ok(())), true) => {
                     is_down = false;
-                    info!(log, "tasks woken: what they depend on is reached again"; "op" => "task.probe");
+                    info!(log, "background tasks woken: the database is reached again"; "op" => "task.probe");
                     self.recovered();
                 }
                 (Ok(Ok(())), false) => {}
@@ -168,7 +169,7 @@ impl Supervisor {
         self.tasks.iter().map(|(name, task)| (*name, task.status())).collect()
     }
 
-    /// Lets running passes end and starts no new ones; after `grace` returns the names of those that are left.
+    /// Starts no new pass and waits for the running ones. After `grace`, returns the names of the tasks that still run.
     pub async fn drain(&self, grace: Duration) -> Vec<String> {
         self.stop.cancel();
         self.tracker.close();
@@ -178,7 +179,7 @@ impl Supervisor {
         }
     }
 
-    /// The names of the tasks that have a pass under way.
+    /// The names of the tasks with a pass in progress.
     pub fn running(&self) -> Vec<String> {
         let running = self.tasks.iter().filter(|(_, task)| task.status().running > 0);
         running.map(|(name, _)| (*name).to_owned()).collect()
@@ -195,17 +196,17 @@ impl Supervised {
     }
 }
 
-/// One task's loops.
+/// Runs the passes of one task.
 #[derive(Clone)]
-struct Duty {
+struct Runner {
     supervisor: Supervisor,
     log: Logger,
     task: Arc<dyn BackgroundTask>,
     schedule: Schedule,
 }
 
-impl Duty {
-    /// Nudges once in each period, whatever the lanes are busy with.
+impl Runner {
+    /// Wakes the task once in each period.
     async fn tick(self) {
         loop {
             tokio::select! {
@@ -216,42 +217,41 @@ impl Duty {
         }
     }
 
-    /// One lane.
+    /// Runs one pass after another.
     async fn run(self) {
         let Some(own) = self.supervisor.tasks.get(self.task.name()) else { return };
         let stopped = self.supervisor.stop.cancelled();
         tokio::pin!(stopped);
         let mut recoveries = self.supervisor.recoveries.subscribe();
-        // Failures since a success or a recovery.
-        let mut strikes = 0;
-        // Passes in a row that found more to do.
+        // Since a success or a recovery.
+        let mut failures = 0;
+        // Passes in a row that reached their limit.
         let mut busy: u32 = 0;
         loop {
-            // Before the pass, so that a recovery during it is not missed.
+            // Before the pass: a recovery during the pass counts.
             recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
-            strikes = if outcome.is_ok() { 0 } else { strikes + 1 };
+            failures = if outcome.is_ok() { 0 } else { failures + 1 };
             busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    // Not after the first: for one item alone, each other pass would find nothing. Then ever more seldom:
-                    // the others are awake by then.
-                    Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.lanes > 1 => {
+                    // Not after the first pass: a second one would find nothing if there was only one item.
+                    Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.concurrency > 1 => {
                         own.wake.notify_one();
                     }
                     Ok(Progress::More(_)) => {}
                     Ok(Progress::Idle | Progress::Done(_)) => own.wake.notified().await,
-                    Err(may_pass) => {
+                    Err(is_temporary) => {
                         let recovery = async {
-                            // The sender is the supervisor's, which this lane holds.
+                            // Never an error: this task holds the supervisor, which owns the sender.
                             let _ = recoveries.changed().await;
-                            if !may_pass {
+                            if !is_temporary {
                                 std::future::pending().await
                             }
                         };
-                        let wait = backoff(self.schedule.period, strikes);
+                        let wait = backoff(self.schedule.period, failures);
                         if tokio::time::timeout(wait, recovery).await.is_ok() {
-                            strikes = 0;
+                            failures = 0;
                         }
                     }
                 }
@@ -264,7 +264,7 @@ impl Duty {
         }
     }
 
-    /// One pass; on failure whether the fault may pass of itself.
+    /// Runs one pass. The error says whether the fault may be temporary.
     async fn pass(&self, own: &Supervised) -> Result<Progress, bool> {
         own.update(|status| status.running += 1);
         let name = self.task.name();
@@ -309,8 +309,8 @@ impl Duty {
                     status.failures += 1;
                     status.failing_for += 1;
                 });
-                let may_pass = fault.kind() != FaultKind::Internal;
-                own.is_out_of_reach.store(may_pass, Ordering::Relaxed);
+                let is_temporary = fault.kind() != FaultKind::Internal;
+                own.is_out_of_reach.store(is_temporary, Ordering::Relaxed);
                 let failures = own.status().failing_for;
                 match fault.kind() {
                     FaultKind::Internal => {
@@ -322,7 +322,7 @@ impl Duty {
                             "error" => fault.chain(), "failing_for" => failures);
                     }
                 }
-                Err(may_pass)
+                Err(is_temporary)
             }
         }
     }

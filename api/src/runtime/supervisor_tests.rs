@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 
 type Step = fn(u32) -> Result<Progress, Fault>;
 
-/// Counts its passes, does as told, and reports each.
+/// Runs the given step in each pass and reports the number of the pass.
 struct Counted {
     name: &'static str,
     step: Step,
     passes: AtomicU32,
-    told: mpsc::UnboundedSender<u32>,
+    passed: mpsc::UnboundedSender<u32>,
 }
 
 impl BackgroundTask for Counted {
@@ -23,7 +23,7 @@ impl BackgroundTask for Counted {
     }
     fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
         let pass = self.passes.fetch_add(1, Ordering::SeqCst) + 1;
-        let _ = self.told.send(pass);
+        let _ = self.passed.send(pass);
         let step = self.step;
         Box::pin(async move { step(pass) })
     }
@@ -34,57 +34,57 @@ fn start(step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u
 }
 
 fn start_with(log: &Logger, step: Step, period: Duration) -> (Supervisor, mpsc::UnboundedReceiver<u32>) {
-    let (told, heard) = mpsc::unbounded_channel();
-    let probe = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
-    let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
-    (Supervisor::start(&Handle::current(), log, vec![(Arc::new(probe), schedule)], None), heard)
+    let (passed, passes_seen) = mpsc::unbounded_channel();
+    let probe = Counted { name: "probe.run", step, passes: AtomicU32::new(0), passed };
+    let schedule = Schedule { period, pass_timeout: Duration::from_secs(5), concurrency: 1, wakes: &[] };
+    (Supervisor::start(&Handle::current(), log, vec![(Arc::new(probe), schedule)], None), passes_seen)
 }
 
 const NEVER: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
-async fn a_nudge_brings_the_next_pass_forward() {
-    let (supervisor, mut heard) = start(|_| Ok(Progress::Idle), NEVER);
-    assert_eq!(heard.recv().await, Some(1));
+async fn wake_runs_the_next_pass_at_once() {
+    let (supervisor, mut passes_seen) = start(|_| Ok(Progress::Idle), NEVER);
+    assert_eq!(passes_seen.recv().await, Some(1));
     supervisor.wake("probe.run");
-    assert_eq!(heard.recv().await, Some(2));
+    assert_eq!(passes_seen.recv().await, Some(2));
     assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn more_work_is_done_at_once() {
+async fn pass_with_more_work_is_followed_by_another_at_once() {
     let step: Step = |pass| Ok(if pass < 5 { Progress::More(10) } else { Progress::Idle });
-    let (supervisor, mut heard) = start(step, NEVER);
+    let (supervisor, mut passes_seen) = start(step, NEVER);
     for expected in 1..=5 {
-        assert_eq!(heard.recv().await, Some(expected));
+        assert_eq!(passes_seen.recv().await, Some(expected));
     }
     supervisor.drain(Duration::from_secs(5)).await;
     assert_eq!(supervisor.status()["probe.run"].items, 40);
 }
 
 #[tokio::test]
-async fn a_task_that_panics_or_fails_is_tried_again() {
+async fn task_that_panics_or_fails_is_run_again() {
     let step: Step = |pass| match pass {
         1 => panic!("on purpose"),
         2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
         _ => Ok(Progress::Idle),
     };
     let log = Kept::default();
-    let (supervisor, mut heard) = start_with(&log.logger(), step, Duration::from_millis(1));
+    let (supervisor, mut passes_seen) = start_with(&log.logger(), step, Duration::from_millis(1));
     for expected in 1..=3 {
-        assert_eq!(heard.recv().await, Some(expected));
+        assert_eq!(passes_seen.recv().await, Some(expected));
     }
     supervisor.drain(Duration::from_secs(5)).await;
     let status = &supervisor.status()["probe.run"];
     assert_eq!((status.failures, status.failing_for), (2, 0));
     let failed: Vec<_> = log.lines().into_iter().filter(|line| line["msg"] == "pass failed").collect();
-    let told = failed.iter().map(|line| (&line["level"], &line["error_code"], &line["failing_for"]));
+    let logged = failed.iter().map(|line| (&line["level"], &line["error_code"], &line["failing_for"]));
     let (internal, down) = (json!("internal"), json!("unavailable"));
     let (error, warning, one, two) = (json!("error"), json!("warning"), json!(1), json!(2));
-    assert_eq!(told.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
+    assert_eq!(logged.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
 }
 
-/// Holds its first pass until as many run beside it as there are lanes.
+/// Its first passes end only when all of them run at once.
 struct Crowd(Arc<tokio::sync::Barrier>);
 
 impl BackgroundTask for Crowd {
@@ -101,9 +101,9 @@ impl BackgroundTask for Crowd {
 }
 
 #[tokio::test]
-async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
+async fn task_runs_as_many_passes_at_once_as_its_concurrency() {
     let barrier = Arc::new(tokio::sync::Barrier::new(4));
-    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 3, wakes: &[] };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), concurrency: 3, wakes: &[] };
     let log = Logger::root(slog::Discard, o!());
     let tasks: Vec<(Arc<dyn BackgroundTask>, Schedule)> = vec![(Arc::new(Crowd(barrier.clone())), schedule)];
     let supervisor = Supervisor::start(&Handle::current(), &log, tasks, None);
@@ -113,63 +113,65 @@ async fn a_task_has_as_many_passes_at_once_as_it_has_lanes() {
     assert_eq!((status.passes, status.failures, status.running), (3, 0, 0));
 }
 
-const LANES: u32 = 3;
+const CONCURRENCY: u32 = 3;
 
-/// The passes that run after one wake of a task with several at once. The first [`LANES`] find nothing.
-async fn passes_after_a_nudge(step: Step) -> u32 {
-    let (told, mut heard) = mpsc::unbounded_channel();
-    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
-    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: LANES, wakes: &[] };
+/// The number of passes after one wake of a task with several passes at once. The first [`CONCURRENCY`] find nothing.
+async fn passes_after_a_wake(step: Step) -> u32 {
+    let (passed, mut passes_seen) = mpsc::unbounded_channel();
+    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), passed };
+    let schedule =
+        Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), concurrency: CONCURRENCY, wakes: &[] };
     let log = Logger::root(slog::Discard, o!());
     let supervisor = Supervisor::start(&Handle::current(), &log, vec![(Arc::new(task), schedule)], None);
-    for expected in 1..=LANES {
-        assert_eq!(heard.recv().await, Some(expected));
+    for expected in 1..=CONCURRENCY {
+        assert_eq!(passes_seen.recv().await, Some(expected));
     }
     supervisor.wake("probe.run");
-    // On the one thread of this test everything that can run has run then.
+    // This test has one thread: after these turns every pass that can run has run.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     supervisor.drain(Duration::from_secs(5)).await;
-    supervisor.status()["probe.run"].passes as u32 - LANES
+    supervisor.status()["probe.run"].passes as u32 - CONCURRENCY
 }
 
 #[tokio::test]
 async fn one_item_costs_two_passes_and_a_backlog_wakes_the_next() {
-    // The pass that finds it, and its look for more.
-    let one: Step = |pass| Ok(if pass == LANES + 1 { Progress::More(1) } else { Progress::Idle });
-    assert_eq!(passes_after_a_nudge(one).await, 2);
-    // Two that find something; then this pass and the one that it wakes find nothing.
-    let two: Step = |pass| Ok(if (LANES + 1..=LANES + 2).contains(&pass) { Progress::More(1) } else { Progress::Idle });
-    assert_eq!(passes_after_a_nudge(two).await, 4);
+    // One pass finds the item, the next finds nothing.
+    let one: Step = |pass| Ok(if pass == CONCURRENCY + 1 { Progress::More(1) } else { Progress::Idle });
+    assert_eq!(passes_after_a_wake(one).await, 2);
+    // Two passes find an item each; then this pass and the one that it wakes find nothing.
+    let two: Step =
+        |pass| Ok(if (CONCURRENCY + 1..=CONCURRENCY + 2).contains(&pass) { Progress::More(1) } else { Progress::Idle });
+    assert_eq!(passes_after_a_wake(two).await, 4);
 }
 
 #[tokio::test]
-async fn a_pass_that_did_something_wakes_the_tasks_that_it_makes_work_for() {
+async fn pass_that_handled_items_wakes_the_tasks_that_depend_on_it() {
     let probe = |name, step| {
-        let (told, heard) = mpsc::unbounded_channel();
-        let probe: Arc<dyn BackgroundTask> = Arc::new(Counted { name, step, passes: AtomicU32::new(0), told });
-        (probe, heard)
+        let (passed, passes_seen) = mpsc::unbounded_channel();
+        let probe: Arc<dyn BackgroundTask> = Arc::new(Counted { name, step, passes: AtomicU32::new(0), passed });
+        (probe, passes_seen)
     };
     let step: Step = |pass| Ok(if pass == 2 { Progress::Done(1) } else { Progress::Idle });
-    let ((maker, mut made), (woken, mut heard)) =
+    let ((maker, mut made), (woken, mut passes_seen)) =
         (probe("maker.run", step), probe("probe.run", |_| Ok(Progress::Idle)));
-    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), concurrency: 1, wakes: &[] };
     let log = Logger::root(slog::Discard, o!());
     let tasks = vec![(maker, schedule.then_wakes(&["probe.run"])), (woken, schedule)];
     let supervisor = Supervisor::start(&Handle::current(), &log, tasks, None);
-    assert_eq!((made.recv().await, heard.recv().await), (Some(1), Some(1)));
+    assert_eq!((made.recv().await, passes_seen.recv().await), (Some(1), Some(1)));
     supervisor.wake("maker.run");
-    assert_eq!((made.recv().await, heard.recv().await), (Some(2), Some(2)));
-    // Nothing was done, so no other task is woken.
+    assert_eq!((made.recv().await, passes_seen.recv().await), (Some(2), Some(2)));
+    // A pass without items wakes no other task.
     supervisor.wake("maker.run");
     assert_eq!(made.recv().await, Some(3));
     assert_eq!(supervisor.drain(Duration::from_secs(5)).await, Vec::<String>::new());
-    assert!(heard.try_recv().is_err());
+    assert!(passes_seen.try_recv().is_err());
 }
 
 #[test]
-fn the_wait_after_failures_grows_and_is_bounded() {
+fn backoff_grows_and_is_bounded() {
     let period = Duration::from_secs(1);
     assert_eq!(backoff(period, 1), Duration::from_secs(2));
     assert_eq!(backoff(period, 3), Duration::from_secs(8));
@@ -181,31 +183,31 @@ fn failing(kind: FaultKind) -> Fault {
     Fault::new(kind, "counted.run")
 }
 
-/// Two tasks that fail until the world is up, with a wait that no test outlives.
+/// Two tasks that fail until `up` is true. Their backoff is longer than any test.
 fn two_failing(
     kind: FaultKind,
     up: &Arc<AtomicBool>,
     probe: Option<Probe>,
 ) -> (Supervisor, [mpsc::UnboundedReceiver<u32>; 2]) {
     let task = |name| {
-        let (told, heard) = mpsc::unbounded_channel();
+        let (passed, passes_seen) = mpsc::unbounded_channel();
         let task: Arc<dyn BackgroundTask> =
-            Arc::new(Dependent { name, kind, up: up.clone(), told, passes: AtomicU32::new(0) });
-        (task, heard)
+            Arc::new(Dependent { name, kind, up: up.clone(), passed, passes: AtomicU32::new(0) });
+        (task, passes_seen)
     };
     let ((one, first), (two, second)) = (task("one.run"), task("two.run"));
-    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), concurrency: 1, wakes: &[] };
     let log = Logger::root(slog::Discard, o!());
     let tasks = vec![(one, schedule), (two, schedule)];
     (Supervisor::start(&Handle::current(), &log, tasks, probe), [first, second])
 }
 
-/// Succeeds while the world is up.
+/// Succeeds while `up` is true.
 struct Dependent {
     name: &'static str,
     kind: FaultKind,
     up: Arc<AtomicBool>,
-    told: mpsc::UnboundedSender<u32>,
+    passed: mpsc::UnboundedSender<u32>,
     passes: AtomicU32,
 }
 
@@ -215,12 +217,12 @@ impl BackgroundTask for Dependent {
     }
     fn pass(&self, _: &RequestContext) -> PortFuture<Progress, Fault> {
         let outcome = if self.up.load(Ordering::SeqCst) { Ok(Progress::Idle) } else { Err(failing(self.kind)) };
-        let _ = self.told.send(self.passes.fetch_add(1, Ordering::SeqCst) + 1);
+        let _ = self.passed.send(self.passes.fetch_add(1, Ordering::SeqCst) + 1);
         Box::pin(async move { outcome })
     }
 }
 
-/// Answers as the world is, and counts how often it was asked.
+/// Succeeds while `up` is true, and counts its calls.
 fn probe(up: &Arc<AtomicBool>, asked: &Arc<AtomicU32>) -> Probe {
     let (up, asked) = (up.clone(), asked.clone());
     let reach = move |_: &RequestContext| -> PortFuture<(), Fault> {
@@ -243,43 +245,42 @@ async fn recovery_of_the_shared_dependency_wakes_all_tasks() {
     for kind in [FaultKind::Unavailable, FaultKind::DeadlineExceeded, FaultKind::Contention, FaultKind::OutcomeUnknown]
     {
         let (up, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (supervisor, mut heard) = two_failing(kind, &up, Some(probe(&up, &asked)));
-        for heard in &mut heard {
-            assert_eq!(heard.recv().await, Some(1));
+        let (supervisor, mut passes_seen) = two_failing(kind, &up, Some(probe(&up, &asked)));
+        for passes_seen in &mut passes_seen {
+            assert_eq!(passes_seen.recv().await, Some(1));
         }
         asked_again(&asked).await;
         up.store(true, Ordering::SeqCst);
-        for heard in &mut heard {
-            assert_eq!(heard.recv().await, Some(2), "{kind:?}");
+        for passes_seen in &mut passes_seen {
+            assert_eq!(passes_seen.recv().await, Some(2), "{kind:?}");
         }
-        // Nothing fails any more, so nothing is asked.
         supervisor.drain(Duration::from_secs(5)).await;
         assert!(supervisor.status().values().all(|status| status.failing_for == 0 && status.failures == 1));
     }
 }
 
-/// What is out of reach is something else: the dependency that answers all along wakes nothing.
+/// The tasks fail for another reason: a probe that succeeds all along wakes no task.
 #[tokio::test]
 async fn dependency_that_was_never_lost_leaves_the_backoff_alone() {
     let (down, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let up = Arc::new(AtomicBool::new(true));
-    let (supervisor, mut heard) = two_failing(FaultKind::Unavailable, &down, Some(probe(&up, &asked)));
-    for heard in &mut heard {
-        assert_eq!(heard.recv().await, Some(1));
+    let (supervisor, mut passes_seen) = two_failing(FaultKind::Unavailable, &down, Some(probe(&up, &asked)));
+    for passes_seen in &mut passes_seen {
+        assert_eq!(passes_seen.recv().await, Some(1));
     }
     asked_again(&asked).await;
     asked_again(&asked).await;
     supervisor.drain(Duration::from_secs(5)).await;
-    assert!(heard.iter_mut().all(|heard| heard.try_recv().is_err()));
+    assert!(passes_seen.iter_mut().all(|passes_seen| passes_seen.try_recv().is_err()));
 }
 
-/// A mistake of the program is not mended by a database that is back.
+/// A database that is reached again does not repair a defect of the program.
 #[tokio::test]
 async fn internal_failures_are_not_woken_by_a_recovery() {
     let up = Arc::new(AtomicBool::new(false));
-    let (supervisor, mut heard) = two_failing(FaultKind::Internal, &up, None);
-    for heard in &mut heard {
-        assert_eq!(heard.recv().await, Some(1));
+    let (supervisor, mut passes_seen) = two_failing(FaultKind::Internal, &up, None);
+    for passes_seen in &mut passes_seen {
+        assert_eq!(passes_seen.recv().await, Some(1));
     }
     while supervisor.status().values().any(|status| status.failures == 0) {
         tokio::task::yield_now().await;
@@ -289,30 +290,30 @@ async fn internal_failures_are_not_woken_by_a_recovery() {
         tokio::task::yield_now().await;
     }
     supervisor.drain(Duration::from_secs(5)).await;
-    assert!(heard.iter_mut().all(|heard| heard.try_recv().is_err()));
+    assert!(passes_seen.iter_mut().all(|passes_seen| passes_seen.try_recv().is_err()));
 }
 
 #[tokio::test]
 async fn task_that_succeeds_after_failures_wakes_the_others() {
     let up = Arc::new(AtomicBool::new(false));
-    let (told, mut quick) = mpsc::unbounded_channel();
+    let (passed, mut quick) = mpsc::unbounded_channel();
     let own_log = Logger::root(slog::Discard, o!());
     let first: Arc<dyn BackgroundTask> = Arc::new(Dependent {
         name: "quick.run",
         kind: FaultKind::Unavailable,
         up: up.clone(),
-        told,
+        passed,
         passes: AtomicU32::new(0),
     });
-    let (told, mut slow) = mpsc::unbounded_channel();
+    let (passed, mut slow) = mpsc::unbounded_channel();
     let second: Arc<dyn BackgroundTask> = Arc::new(Dependent {
         name: "slow.run",
         kind: FaultKind::Unavailable,
         up: up.clone(),
-        told,
+        passed,
         passes: AtomicU32::new(0),
     });
-    let schedule = |period| Schedule { period, pass_timeout: Duration::from_secs(5), lanes: 1, wakes: &[] };
+    let schedule = |period| Schedule { period, pass_timeout: Duration::from_secs(5), concurrency: 1, wakes: &[] };
     let tasks = vec![(first, schedule(Duration::from_millis(1))), (second, schedule(NEVER))];
     let supervisor = Supervisor::start(&Handle::current(), &own_log, tasks, None);
     assert_eq!((quick.recv().await, slow.recv().await), (Some(1), Some(1)));
@@ -322,24 +323,24 @@ async fn task_that_succeeds_after_failures_wakes_the_others() {
 }
 
 #[tokio::test]
-async fn recovery_of_one_lane_wakes_the_others() {
-    let (told, mut heard) = mpsc::unbounded_channel();
+async fn recovery_of_one_pass_wakes_the_others() {
+    let (passed, mut passes_seen) = mpsc::unbounded_channel();
     let step: Step = |pass| match pass {
         1 | 2 => Err(Fault::new(FaultKind::Unavailable, "probe.run")),
         _ => Ok(Progress::Idle),
     };
-    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), told };
-    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), lanes: 2, wakes: &[] };
+    let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), passed };
+    let schedule = Schedule { period: NEVER, pass_timeout: Duration::from_secs(5), concurrency: 2, wakes: &[] };
     let log = Logger::root(slog::Discard, o!());
     let supervisor = Supervisor::start(&Handle::current(), &log, vec![(Arc::new(task), schedule)], None);
     while supervisor.status()["probe.run"].failures < 2 {
         tokio::task::yield_now().await;
     }
-    // As a lane does whose pass succeeds.
+    // As after a pass that succeeds.
     supervisor.tasks["probe.run"].is_out_of_reach.store(false, Ordering::Relaxed);
     supervisor.recovered();
     for expected in 1..=4 {
-        assert_eq!(heard.recv().await, Some(expected));
+        assert_eq!(passes_seen.recv().await, Some(expected));
     }
     supervisor.drain(Duration::from_secs(5)).await;
 }
@@ -347,17 +348,17 @@ async fn recovery_of_one_lane_wakes_the_others() {
 #[tokio::test(start_paused = true)]
 async fn recovery_resets_the_backoff() {
     const PERIOD: Duration = Duration::from_secs(1);
-    let (supervisor, mut heard) = start(|_| Err(Fault::new(FaultKind::Unavailable, "probe.run")), PERIOD);
+    let (supervisor, mut passes_seen) = start(|_| Err(Fault::new(FaultKind::Unavailable, "probe.run")), PERIOD);
     for expected in 1..=4 {
-        assert_eq!(heard.recv().await, Some(expected));
+        assert_eq!(passes_seen.recv().await, Some(expected));
     }
     while supervisor.status()["probe.run"].failures < 4 {
         tokio::task::yield_now().await;
     }
     supervisor.recovered();
-    assert_eq!(heard.recv().await, Some(5));
-    // The wait after one failure, not after five.
-    let next = tokio::time::timeout(backoff(PERIOD, 2), heard.recv()).await;
+    assert_eq!(passes_seen.recv().await, Some(5));
+    // The backoff after one failure, not after five.
+    let next = tokio::time::timeout(backoff(PERIOD, 2), passes_seen.recv()).await;
     assert_eq!(next, Ok(Some(6)));
     supervisor.drain(Duration::from_secs(5)).await;
 }

@@ -1,5 +1,5 @@
-//! Who may use the test affordances: programs on this machine, never a web page of another origin. A browser sends what a
-//! page asks to any address that it reaches, also to this machine.
+//! Admits local programs to the test affordances and refuses web pages of other origins. A browser sends the requests of any
+//! page to every address that it reaches, also to this machine.
 
 use std::future::{Ready, ready};
 
@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use super::Simulation;
 use crate::http::Problem;
 
-/// The affordances, for a caller that may use them.
+/// The test affordances, for a caller that may use them.
 pub(super) struct LocalProgram(pub web::Data<Simulation>);
 
 impl FromRequest for LocalProgram {
@@ -28,8 +28,8 @@ impl FromRequest for LocalProgram {
     }
 }
 
-/// Browsers say which page asks (`Origin`, `Sec-Fetch-Site`), and send a body without asking first only if its type is
-/// one of a form or none.
+/// Refuses requests of other origins (`Origin`, `Sec-Fetch-Site`). Requires a JSON content type for a body: a browser sends a
+/// body of that type to another origin only after a preflight request.
 fn check(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     let is = |name: &str, allowed: &[&str]| {
         headers.get_all(name).all(|value| value.to_str().is_ok_and(|value| allowed.contains(&value)))
@@ -41,7 +41,7 @@ fn check(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let has_body = headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0");
     if has_body && !headers.contains_key(CONTENT_TYPE) {
-        let content = "The body must be application/json, and say so";
+        let content = "The body must be application/json, with a Content-Type";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", content));
     }
     Ok(())

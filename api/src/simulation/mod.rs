@@ -1,5 +1,5 @@
-//! Affordances for tests and demonstrations: shipping an order, adjusting it, ageing idempotency keys. They are served in
-//! simulation only; in production these routes do not exist.
+//! Test affordances: routes that ship and adjust orders, age idempotency keys, and simulate an outage. They exist in
+//! simulation only, never in production.
 
 mod local_program;
 mod request;
@@ -16,14 +16,15 @@ use domain::idempotency::IdempotencyStore;
 use domain::order::{Order, OrderChange, OrderChangeRefusal, OrderId, OrderRefusal, OrderStore, Shipment};
 use domain::outbox::Channel;
 use domain::secret::Secret;
-use serde_json::json;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
+use validator::Validate;
 
-use crate::http::{Body, Field, Problem, Routes, fault_problem, json as parse};
+use crate::http::validation::violations;
+use crate::http::{Body, Field, Problem, Routes, fault_problem, json};
 use crate::runtime::Supervisor;
 use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
 use local_program::LocalProgram;
-use request::Text;
 
 #[derive(Clone)]
 pub struct Simulation {
@@ -57,7 +58,7 @@ async fn simulate_shipping(
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "wrong_simulation_secret",
-            "Simulation-Secret is missing, wrong or there twice",
+            "Simulation-Secret is missing, wrong or repeated",
         ));
     }
     ship_everything(&simulation, &ctx, &id).await
@@ -87,7 +88,7 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
     append(simulation, ctx, id, vec![change]).await
 }
 
-/// Takes units of a line back, with their money.
+/// Returns units of a line and refunds them.
 async fn adjust(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
@@ -98,14 +99,14 @@ async fn adjust(
     let change = OrderChange::TakenBack {
         id: format!("adj_{}", Uuid::new_v4().simple()),
         occurred_at: simulation.clock.now(),
-        kind: wanted.kind.map_or_else(|| "refund".to_owned(), Text::into_string),
-        line: LineId(wanted.line_item_id.into_string()),
+        kind: wanted.kind.unwrap_or_else(|| "refund".to_owned()),
+        line: LineId(wanted.line_item_id),
         units: wanted.quantity,
     };
     append(&simulation, &ctx, &id, vec![change]).await
 }
 
-/// Appends the fulfillment events and adjustments that the order does not have yet; everything else is ignored.
+/// Appends the fulfillment events and adjustments that the order does not have yet. Ignores all other members.
 async fn put_order(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
@@ -117,23 +118,23 @@ async fn put_order(
     append(&simulation, &ctx, &id, wanted.changes()?).await
 }
 
-/// Moves every claim of a key back in time.
+/// Moves the claims of an idempotency key back in time.
 async fn age(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
     let wanted: request::AgeBody = parse(&body.0)?;
-    let aged = simulation.records.age(&ctx, wanted.key.into_string(), wanted.hours.0).await;
+    let aged = simulation.records.age(&ctx, wanted.key, wanted.hours).await;
     let aged = aged.map_err(|fault| fault_problem(&ctx, &fault))?;
-    Ok(HttpResponse::Ok().json(json!({"aged": aged})))
+    Ok(HttpResponse::Ok().json(serde_json::json!({"aged": aged})))
 }
 
-/// Pretends that the idempotency records cannot be reached: every keyed write is then refused with 503.
+/// Simulates an outage of the idempotency records: every keyed write is refused with 503.
 async fn outage(LocalProgram(simulation): LocalProgram, body: Body) -> Result<HttpResponse, Problem> {
     let wanted: request::OutageBody = parse(&body.0)?;
     simulation.outage.set(wanted.enabled);
-    Ok(HttpResponse::Ok().json(json!({"enabled": wanted.enabled})))
+    Ok(HttpResponse::Ok().json(serde_json::json!({"enabled": wanted.enabled})))
 }
 
 async fn append(
@@ -153,7 +154,7 @@ async fn append(
         Err(Failure::Fault(fault)) => Err(fault_problem(ctx, &fault)),
         Err(Failure::Refused(OrderRefusal::NotFound)) => Err(missing()),
         Err(Failure::Refused(OrderRefusal::TooManyEvents)) => {
-            let content = format!("The order has {} events, and takes no more", Order::MAX_EVENTS);
+            let content = format!("The order has {} events, the most that an order may have", Order::MAX_EVENTS);
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_full", content))
         }
         Err(Failure::Refused(OrderRefusal::Change(refused))) => Err(unprocessable(&refused)),
@@ -164,6 +165,7 @@ fn answer(simulation: &Simulation, order: &Order) -> Result<HttpResponse, Proble
     Ok(HttpResponse::Ok().json(render_order(order, &simulation.surface)))
 }
 
+/// The response to a change that the order refuses.
 fn unprocessable(refused: &OrderChangeRefusal) -> Problem {
     let content = match refused {
         OrderChangeRefusal::UnknownLine(line) => format!("The order has no line {:?}", line.0),
@@ -171,4 +173,15 @@ fn unprocessable(refused: &OrderChangeRefusal) -> Problem {
         OrderChangeRefusal::TooMany(line) => format!("Line {:?} has not that many units left", line.0),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "order_change_refused", content)
+}
+
+/// Reads and validates a body. The problem names the member that is wrong.
+fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Problem> {
+    let body = json(body)?;
+    match violations(&body).into_iter().next() {
+        None => Ok(body),
+        Some(violation) => {
+            Err(Problem::bad_request("malformed_body", format!("{}: {}", violation.path, violation.content)))
+        }
+    }
 }

@@ -5,72 +5,46 @@ use domain::checkout::LineId;
 use domain::clock::Timestamp;
 use domain::money::Amount;
 use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, Shipment};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use validator::Validate;
 
 use crate::http::{ObjectOnly, Problem};
 use crate::instant;
 
-/// Characters of an id, a word or number, an address, and a description. Every webhook repeats the whole order.
-const ID: usize = 128;
-const WORD: usize = 200;
-const URL: usize = 2_000;
-const SENTENCE: usize = 2_000;
-/// Characters of an idempotency key.
-const KEY: usize = 255;
+/// The longest texts, in characters. Every webhook contains the whole order.
+const ID: u64 = 128;
+const WORD: u64 = 200;
+const URL: u64 = 2_000;
+const SENTENCE: u64 = 2_000;
+/// The longest idempotency key, in characters.
+const KEY: u64 = 255;
 
-/// A text of at most `MOST` characters.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Text<const MOST: usize>(String);
-
-impl<const MOST: usize> Text<MOST> {
-    pub(super) fn into_string(self) -> String {
-        self.0
-    }
-}
-
-impl<const MOST: usize> TryFrom<String> for Text<MOST> {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if text.chars().count() > MOST { Err(format!("is longer than {MOST} characters")) } else { Ok(Self(text)) }
-    }
-}
-
-/// How far a key is moved back: at most ten years.
-#[derive(Deserialize)]
-#[serde(try_from = "u32")]
-pub(super) struct Hours(pub u32);
-
-impl TryFrom<u32> for Hours {
-    type Error = &'static str;
-
-    fn try_from(hours: u32) -> Result<Self, Self::Error> {
-        if hours <= 10 * 366 * 24 { Ok(Self(hours)) } else { Err("is more than ten years") }
-    }
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct AdjustBody {
-    pub line_item_id: Text<ID>,
+    #[validate(length(max = ID))]
+    pub line_item_id: String,
     pub quantity: i64,
     #[serde(rename = "type")]
-    pub kind: Option<Text<WORD>>,
+    #[validate(length(max = WORD))]
+    pub kind: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct AgeBody {
-    pub key: Text<KEY>,
-    pub hours: Hours,
+    #[validate(length(max = KEY))]
+    pub key: String,
+    /// At most ten years.
+    #[validate(range(max = 87_840))]
+    pub hours: u32,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct OutageBody {
     pub enabled: bool,
@@ -78,78 +52,94 @@ pub(super) struct OutageBody {
     _object: ObjectOnly,
 }
 
-/// As much of an order as can be reported from outside.
-#[derive(Deserialize)]
+/// The members of an order that a test can report.
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct OrderBody {
+    #[validate(nested)]
     fulfillment: Option<FulfillmentBody>,
+    #[validate(nested)]
     adjustments: Option<Vec<AdjustmentBody>>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct FulfillmentBody {
+    #[validate(nested)]
     events: Option<Vec<EventBody>>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct EventBody {
-    id: Text<ID>,
+    #[validate(length(max = ID))]
+    id: String,
     #[serde(deserialize_with = "instant::deserialize")]
     occurred_at: Timestamp,
     #[serde(rename = "type")]
-    kind: Text<WORD>,
+    #[validate(length(max = WORD))]
+    kind: String,
+    #[validate(nested)]
     line_items: Vec<UnitsBody>,
-    tracking_number: Option<Text<WORD>>,
-    tracking_url: Option<Text<URL>>,
-    carrier: Option<Text<WORD>>,
-    description: Option<Text<SENTENCE>>,
+    #[validate(length(max = WORD))]
+    tracking_number: Option<String>,
+    #[validate(length(max = URL))]
+    tracking_url: Option<String>,
+    #[validate(length(max = WORD))]
+    carrier: Option<String>,
+    #[validate(length(max = SENTENCE))]
+    description: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct AdjustmentBody {
-    id: Text<ID>,
+    #[validate(length(max = ID))]
+    id: String,
     #[serde(rename = "type")]
-    kind: Text<WORD>,
+    #[validate(length(max = WORD))]
+    kind: String,
     #[serde(deserialize_with = "instant::deserialize")]
     occurred_at: Timestamp,
     status: StatusWord,
+    #[validate(nested)]
     line_items: Option<Vec<UnitsBody>>,
+    #[validate(nested)]
     totals: Option<Vec<TotalBody>>,
-    /// Not in the schema; programs of the older shape send it instead of `totals`.
+    /// Not in the schema; clients of an older version send it instead of `totals`.
     amount: Option<i64>,
-    description: Option<Text<SENTENCE>>,
+    #[validate(length(max = SENTENCE))]
+    description: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct TotalBody {
     #[serde(rename = "type")]
-    kind: Text<WORD>,
+    #[validate(length(max = WORD))]
+    kind: String,
     amount: i64,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
 impl AdjustmentBody {
-    /// The money of it: the entry of its totals that is the total.
+    /// The amount of the adjustment: the total of its totals.
     fn amount(&self) -> Option<Amount> {
-        let total = self.totals.iter().flatten().find(|total| total.kind.0 == "total");
+        let total = self.totals.iter().flatten().find(|total| total.kind == "total");
         total.map(|total| total.amount).or(self.amount).map(Amount::new)
     }
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StatusWord {
     Pending,
@@ -157,75 +147,63 @@ enum StatusWord {
     Failed,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct UnitsBody {
-    id: Text<ID>,
+    #[validate(length(max = ID))]
+    id: String,
     quantity: i64,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-/// More entries than a test has.
+/// The most events and adjustments in one request.
 const MAX_ENTRIES: usize = 100;
 
 impl OrderBody {
+    /// The changes of the order. Refuses more than [`MAX_ENTRIES`].
     pub(super) fn changes(self) -> Result<Vec<OrderChange>, Problem> {
         let events = self.fulfillment.and_then(|fulfillment| fulfillment.events).unwrap_or_default();
         let adjustments = self.adjustments.unwrap_or_default();
         if events.len() + adjustments.len() > MAX_ENTRIES {
-            let content = format!("At most {MAX_ENTRIES} events and adjustments are taken at once");
+            let content = format!("At most {MAX_ENTRIES} events and adjustments are accepted at once");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_entries", content));
         }
         let shipped = events.into_iter().map(|event| OrderChange::Shipped {
-            id: event.id.0,
+            id: event.id,
             occurred_at: event.occurred_at,
             shipment: Shipment {
-                kind: event.kind.0,
+                kind: event.kind,
                 lines: units(event.line_items),
-                tracking_number: event.tracking_number.map(Text::into_string),
-                tracking_url: event.tracking_url.map(Text::into_string),
-                carrier: event.carrier.map(Text::into_string),
-                description: event.description.map(Text::into_string),
+                tracking_number: event.tracking_number,
+                tracking_url: event.tracking_url,
+                carrier: event.carrier,
+                description: event.description,
             },
         });
         let adjusted = adjustments.into_iter().map(|adjustment| OrderChange::Adjusted {
             occurred_at: adjustment.occurred_at,
             adjustment: Adjustment {
                 amount: adjustment.amount(),
-                kind: adjustment.kind.0,
+                kind: adjustment.kind,
                 status: match adjustment.status {
                     StatusWord::Pending => AdjustmentStatus::Pending,
                     StatusWord::Completed => AdjustmentStatus::Completed,
                     StatusWord::Failed => AdjustmentStatus::Failed,
                 },
                 lines: units(adjustment.line_items.unwrap_or_default()),
-                description: adjustment.description.map(Text::into_string),
+                description: adjustment.description,
             },
-            id: adjustment.id.0,
+            id: adjustment.id,
         });
         Ok(shipped.chain(adjusted).collect())
     }
 }
 
 fn units(lines: Vec<UnitsBody>) -> Vec<ExpectedLine> {
-    lines.into_iter().map(|line| ExpectedLine { line: LineId(line.id.0), quantity: line.quantity }).collect()
+    lines.into_iter().map(|line| ExpectedLine { line: LineId(line.id), quantity: line.quantity }).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_the_greatest_length_is_read_and_a_longer_one_is_refused() {
-        let read = |count| serde_json::from_value::<Text<3>>("\u{e4}".repeat(count).into()).ok();
-        assert!(read(0).is_some() && read(3).is_some() && read(4).is_none());
-    }
-
-    #[test]
-    fn no_text_is_read_without_a_limit() {
-        let declared = include_str!("request.rs").split("const MAX_ENTRIES").next().unwrap_or_default();
-        let unbounded = declared.lines().filter(|line| line.ends_with("String,") || line.ends_with("String>,"));
-        assert_eq!(unbounded.collect::<Vec<_>>(), Vec::<&str>::new());
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;

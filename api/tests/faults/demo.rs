@@ -28,7 +28,7 @@ async fn demo_ends_after_its_answer_to_the_webhook_is_written(place: Place) {
     })
     .await;
     let delivered = tuckshop_at(&place, &["deliveries", "list", "--state", "delivered"], &[]);
-    assert!(delivered.out.lines().any(|line| line.ends_with("tries 1")), "{}", delivered.out);
+    assert!(delivered.out.lines().any(|line| line.ends_with("attempts 1")), "{}", delivered.out);
 }
 
 crate::on_sqlite!(demo_ends_after_its_answer_to_the_webhook_is_written);

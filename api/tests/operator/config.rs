@@ -338,7 +338,7 @@ async fn the_demo_buys_something(place: Place) {
     let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &[]);
     assert_eq!(finished.code, 0, "{}", finished.err);
     assert!(finished.out.contains("Bought. The buyer's page: http://127.0.0.1"), "{}", finished.out);
-    assert!(finished.out.contains("The shop told its platform: order_placed (msg_"), "{}", finished.out);
+    assert!(finished.out.contains("The platform received a webhook: order_placed (msg_"), "{}", finished.out);
     assert!(finished.out.contains(", signed)"), "{}", finished.out);
     drop(server);
     let alone = tuckshop_at(&place, &["demo", "--url", "http://127.0.0.1:1"], &[]);

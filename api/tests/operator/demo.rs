@@ -13,7 +13,7 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
     for _ in 0..RUNS {
         let finished = tuckshop_at(&place, &["demo", "--url", &server.url(), "--item", "gift_card"], &[]);
         assert_eq!(finished.code, 0, "{}", finished.err);
-        assert!(finished.out.contains("The shop told its platform: order_placed"), "{}", finished.out);
+        assert!(finished.out.contains("The platform received a webhook: order_placed"), "{}", finished.out);
     }
     until("nothing waits to be delivered", async || {
         let waiting = tuckshop_at(&place, &["deliveries", "list", "--state", "pending"], &[]);
@@ -21,7 +21,7 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
     })
     .await;
     let delivered = tuckshop_at(&place, &["deliveries", "list", "--state", "delivered"], &[]);
-    let once = delivered.out.lines().filter(|line| line.ends_with("tries 1")).count();
+    let once = delivered.out.lines().filter(|line| line.ends_with("attempts 1")).count();
     assert_eq!(once, RUNS, "{}", delivered.out);
     let log = server.stop().log;
     let broken: Vec<_> = log.iter().filter(|line| line["msg"] == "message not handed over").collect();

@@ -67,7 +67,7 @@ async fn events_that_come_twice_and_out_of_order_have_one_effect(place: Place) {
     assert_eq!((deliveries.given_up, deliveries.failed), (0, 0));
     // A line of the log may come after the answer that it tells of.
     let heeded = until("each is in the log", || async {
-        let lines = shop.server.log().into_iter().filter(|line| line["msg"] == "gateway event heeded");
+        let lines = shop.server.log().into_iter().filter(|line| line["msg"] == "gateway event recorded");
         let lines: Vec<Value> = lines.collect();
         (lines.len() as u64 >= deliveries.delivered).then_some(lines)
     })

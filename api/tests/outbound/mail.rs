@@ -156,7 +156,7 @@ async fn letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up(place
     let _ = bought(&server, Some(TO)).await;
     let stopped = server.stop();
     let server = serve(&place, &[]).await;
-    let said = "letters wait, and no mail relay is configured to take them";
+    let said = "email messages wait, and no mail relay is configured";
     assert!(!stopped.log.iter().any(|line| line["msg"] == said));
     let warned = server.log().into_iter().find(|line| line["msg"] == said).expect("a warning");
     assert_eq!((&warned["pending"], &warned["level"]), (&json!(1), &json!("warning")));
@@ -164,7 +164,7 @@ async fn letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up(place
     let fares = tuckshop_at(&place, &["deliveries", "destinations"], &[]).out;
     let line = fares.lines().find(|line| line.starts_with("mail ")).unwrap_or_else(|| panic!("{fares}"));
     for part in
-        ["  mail  pending 1 (oldest ", "no courier, unless the server has one: TUCKSHOP_MAIL_HOST is not set here"]
+        ["  mail  pending 1 (oldest ", "no mail relay, unless the server has one: TUCKSHOP_MAIL_HOST is not set here"]
     {
         assert!(line.contains(part), "no {part:?} in {line}");
     }

@@ -56,12 +56,12 @@ async fn receivers_inside_are_not_called(place: Place) {
         // It is refused where it is pinned, and again where it is called: whoever pinned it, and however.
         let pinned = tuckshop_at(&place, &["platforms", "add", &platform, "--webhook-url", &hook], PRODUCTION);
         assert_eq!((pinned.code, pinned.out.as_str()), (1, ""), "{hook}");
-        assert!(pinned.err.contains("nothing would ever be delivered to its webhook_url: "), "{}", pinned.err);
+        assert!(pinned.err.contains("no webhook could be sent to its webhook_url: "), "{}", pinned.err);
         let order = json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
         Books::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
         let listed = tuckshop_at(&place, &["platforms", "list"], PRODUCTION);
-        assert!(listed.out.contains(&format!("{platform}  it cannot be told: ")), "{}", listed.out);
+        assert!(listed.out.contains(&format!("{platform}  it cannot get webhooks: ")), "{}", listed.out);
         assert_eq!(told(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
     }
     // Nor is a profile fetched from inside.

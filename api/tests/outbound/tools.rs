@@ -60,7 +60,7 @@ fn key_of(said: &str) -> String {
 async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Place) {
     stock(&place, ITEMS);
     let none = run(&place, &["keys", "list"]);
-    assert_eq!((none.code, none.out.as_str()), (0, "0 key(s). The first is made when it is first needed."));
+    assert_eq!((none.code, none.out.as_str()), (0, "0 key(s). The first is created when it is first needed."));
     let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
     let first = signer(&server, &receiver).await;
     assert_eq!(published(&server).await, BTreeSet::from([first.clone()]));
@@ -106,7 +106,7 @@ async fn a_revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
     let revoked = run(&place, &["keys", "revoke", &stolen]);
     assert_eq!(revoked.code, 0, "{}", revoked.err);
     assert!(revoked.out.starts_with(&format!("{stolen} is revoked: ")), "{}", revoked.out);
-    assert!(revoked.out.contains("What it signed and is under way cannot be verified."), "{}", revoked.out);
+    assert!(revoked.out.contains("Receivers cannot verify webhooks in transit that it signed."), "{}", revoked.out);
     let made = key_of(revoked.out.lines().last().expect("a line"));
     assert!(revoked.out.ends_with(&format!("{made} signs in its place; receivers must read the profile again.")));
     // The shop remembers its keys for a minute; a new process reads them at once.
@@ -123,7 +123,7 @@ async fn a_revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
     let revoked = run(&place, &["keys", "revoke", &made]);
     assert!(revoked.out.contains(&format!("{next} signs in its place")), "{}", revoked.out);
     let listed = run(&place, &["keys", "list"]).out;
-    assert_eq!(state(&listed, &next), "signs      in the place of a revoked key");
+    assert_eq!(state(&listed, &next), "signs      instead of a revoked key");
     let again = run(&place, &["keys", "revoke", &stolen]);
     assert_eq!((again.code, again.out.ends_with(&format!("{next} signs, as before."))), (0, true), "{}", again.out);
     drop(server);
@@ -287,7 +287,7 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
         for arguments in [add, ["platforms", "add", platform, "--webhook-url", hook]] {
             let finished = run(&place, &arguments);
             assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{arguments:?}");
-            let expected = format!("nothing would ever be delivered to its webhook_url: {why}");
+            let expected = format!("no webhook could be sent to its webhook_url: {why}");
             assert!(finished.err.contains(&expected), "{arguments:?}: {}", finished.err);
         }
     }
@@ -296,7 +296,7 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
         (&["platforms", "remove", platform][..], "is not pinned"),
         (&["platforms", "add", "http://platform.example/", "--webhook-url", platform], "must be an https URL"),
         (&["keys", "revoke", "-another"], "there is no key -another"),
-        (&["deliveries", "retry", "nonsense"], "is no id of a delivery"),
+        (&["deliveries", "retry", "nonsense"], "is not the id of a message"),
         (&["deliveries", "retry", unknown], "there is no such delivery"),
         (&["deliveries", "drop", unknown], "there is no such delivery"),
         (&["deliveries", "list", "--destination", nobody], nobody),
@@ -311,7 +311,7 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
         (&["platforms", "list"][..], "0 pinned."),
         (&["deliveries", "list"], "0 shown."),
         (&["deliveries", "destinations"], "0 shown."),
-        (&["deliveries", "retry", "--all"], "0 to be tried again, at the next poll of a running server."),
+        (&["deliveries", "retry", "--all"], "0 to be retried, at the next poll of a running server."),
     ] {
         let finished = run(&place, arguments);
         assert_eq!((finished.code, finished.out.as_str()), (0, said), "{arguments:?}: {}", finished.err);

@@ -265,7 +265,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
     let retried = tuckshop_at(&place, &["deliveries", "retry", "--destination", &destination], &[]);
     assert_eq!(
         (retried.code, retried.out.as_str()),
-        (0, "2 to be tried again, at the next poll of a running server."),
+        (0, "2 to be retried, at the next poll of a running server."),
         "{}",
         retried.err
     );
@@ -352,7 +352,7 @@ async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) 
     assert_eq!(receiver.profiles_served(), 0);
 
     let removed = tuckshop_at(&place, &["platforms", "remove", &name], &[]);
-    assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is not pinned any more").as_str()));
+    assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is no longer pinned").as_str()));
     let _ = bought(&platform).await;
     all_but_the_last_are_delivered(&place).await;
     assert_eq!(receiver.arrivals().len(), 2);

@@ -124,7 +124,7 @@ async fn a_page_is_found_by_its_token_only(place: Place) {
         "/pages/orders/x".to_owned(),
     ] {
         let missing = server.get(&path).await.expect(404);
-        assert!(missing.text().contains("There is nothing here"), "{path}: {}", missing.text());
+        assert!(missing.text().contains("Page not found"), "{path}: {}", missing.text());
     }
 }
 

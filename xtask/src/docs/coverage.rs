@@ -30,7 +30,7 @@ fn module(path: &str) -> Option<String> {
     let inside = &path[start.len()..];
     match inside.split_once('/') {
         Some((folder, _)) => Some(format!("{start}{folder}/")),
-        None if ["lib.rs", "main.rs", "tests.rs"].contains(&inside) => None,
+        None if ["lib.rs", "main.rs"].contains(&inside) || code::is_test_file(inside) => None,
         None => Some(path.to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! What the service tells the guard of its connection: that a body is wanted, and that an answer is made.
+//! The signals from the HTTP service to the guard of its connection: the handler reads the body; the response is complete.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,7 +17,7 @@ use futures_util::Stream;
 
 use super::cuts::Connections;
 
-/// One connection, as its guard and the service both know it. They run on the same thread.
+/// The state that the guard and the service of one connection share. Both run on the same thread.
 pub struct Exchange {
     whole: Cell<bool>,
     wants_body: Cell<bool>,
@@ -50,27 +50,27 @@ impl Exchange {
         self.answered.take()
     }
 
-    /// How many bytes the body of the answer has, as far as it is known.
+    /// The size of the response's body in bytes, 0 if it is not known.
     pub(super) fn size(&self) -> usize {
         self.size.get()
     }
 
-    /// Whether this answer must be the last one: some of its request is still to come and will not be read, or most of
-    /// the connections that may be open are, and others need them.
+    /// Whether the connection must close after this response: the rest of its request will not be read, or connections
+    /// are scarce.
     fn must_close(&self) -> bool {
         !self.whole.get() || self.connections.are_scarce()
     }
 }
 
-/// The body of an answer. When the service drops it, the answer is made.
+/// The body of a response. The service drops it when the response is complete.
 pub struct Answer<B> {
     body: B,
-    _made: Option<Made>,
+    _complete: Option<Complete>,
 }
 
-struct Made(Rc<Exchange>);
+struct Complete(Rc<Exchange>);
 
-impl Drop for Made {
+impl Drop for Complete {
     fn drop(&mut self) {
         self.0.answered.set(true);
     }
@@ -88,7 +88,7 @@ impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
     }
 }
 
-/// A body whose sender waits to be asked for it.
+/// The body of a request with `Expect: 100-continue`. Notes that the handler reads it.
 struct Wanted {
     payload: Payload<BoxedPayloadStream>,
     exchange: Rc<Exchange>,
@@ -103,7 +103,7 @@ impl Stream for Wanted {
     }
 }
 
-/// The application, with every answer reported to the guard of its connection.
+/// Wraps the application so that it signals to the guard of its connection.
 pub fn reported<F, B>(
     application: F,
 ) -> impl ServiceFactory<
@@ -131,20 +131,20 @@ where
     })
 }
 
-/// The call of a service whose type is not named.
+/// Calls a service whose type cannot be named.
 pub fn call<R, S: Service<R>>(service: &S, request: R) -> S::Future {
     service.call(request)
 }
 
 async fn answer<R, B>(
-    made: impl Future<Output = Result<R, HttpResponse>>,
+    response: impl Future<Output = Result<R, HttpResponse>>,
     exchange: Option<Rc<Exchange>>,
 ) -> Result<Response<Answer<EitherBody<B>>>, HttpResponse>
 where
     R: Into<Response<B>>,
     B: MessageBody + 'static,
 {
-    let mut response = match made.await {
+    let mut response = match response.await {
         Ok(response) => response.into().map_body(|_, body| EitherBody::<B, BoxBody>::left(body)),
         Err(error) => Response::<BoxBody>::from(error).map_body(|_, body| EitherBody::right(body)),
     };
@@ -157,5 +157,5 @@ where
             BodySize::None | BodySize::Stream => 0,
         });
     }
-    Ok(response.map_body(|_, body| Answer { body, _made: exchange.map(Made) }))
+    Ok(response.map_body(|_, body| Answer { body, _complete: exchange.map(Complete) }))
 }

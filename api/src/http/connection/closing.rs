@@ -1,6 +1,5 @@
-//! The end of a connection: what its peer still sends is read and thrown away, within bounds, before the socket is closed.
-//!
-//! A socket that is closed with unread bytes resets its connection, and the peer may lose the answer.
+//! The end of a connection: before the socket is closed, bytes that the peer still sends are read and discarded, within
+//! limits. A socket that is closed with unread bytes resets its connection, and the peer may lose the response.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -20,20 +19,20 @@ use tokio::net::TcpStream;
 use super::cuts::{Connections, Cut};
 use super::limits::{LINGER, PIECE};
 
-/// What the peer may still send when the service has ended.
+/// What the peer may still send after the service has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToCome {
-    /// It does not matter: there is no answer to protect.
+    /// Anything: there is no response to protect.
     Ignored,
-    /// Other requests. The one that was answered is whole.
+    /// Further requests. The answered request arrived whole.
     Requests,
-    /// The rest of what was answered early.
+    /// The rest of a request that was answered early.
     Rest,
-    /// The same, and the connection is counted as cut already.
+    /// The same, for a connection that is already counted as cut.
     RestOfCut,
 }
 
-/// A socket that its guard and [`close`] share. They run on the same thread, one after the other.
+/// A socket that the guard and then [`close`] use, on the same thread.
 pub struct Socket {
     stream: RefCell<TcpStream>,
     pub peer: Option<SocketAddr>,
@@ -65,22 +64,21 @@ impl Socket {
         self.stream.borrow().try_write(bytes)
     }
 
-    /// Makes the close a reset.
+    /// Makes the close reset the connection.
     pub fn reset_on_close(&self) {
         self.to_come.set(ToCome::Ignored);
-        // Without it the close is an ordinary one.
+        // If this fails, the close is an ordinary one.
         let _ = self.stream.borrow().set_zero_linger();
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Ends the stream to the peer.
     pub fn end_writing(&self) {
-        // An error means that the peer has gone.
+        // An error means that the peer has disconnected.
         let _ = SockRef::from(&*self.stream.borrow()).shutdown(Shutdown::Write);
     }
 
-    /// Whether the kernel has bytes that were not read.
+    /// Whether the kernel has unread bytes. The runtime would learn of new bytes later.
     fn has_input(&self) -> bool {
-        // The kernel is asked: the runtime learns of new bytes later.
         let mut byte = [MaybeUninit::uninit()];
         SockRef::from(&*self.stream.borrow()).peek(&mut byte).is_ok_and(|seen| seen > 0)
     }
@@ -92,8 +90,8 @@ impl Drop for Socket {
     }
 }
 
-/// Closes a connection whose service has ended. Takes a second and [`super::Limits::linger_bytes`] at most, and no time
-/// if the peer has sent all that it was to send.
+/// Closes a connection whose service has ended. Reads for at most [`LINGER`] and at most
+/// [`super::Limits::linger_bytes`]; does not wait if the peer has sent its whole request.
 pub async fn close(socket: Rc<Socket>) {
     let waits = match socket.to_come.get() {
         ToCome::Ignored => false,

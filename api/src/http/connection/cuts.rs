@@ -1,4 +1,4 @@
-//! Connections that were cut: counted by reason, and reported in one line for each reason and pass.
+//! The connections of a listener: their limits, their number, and the cut ones, counted and logged by reason.
 
 use std::array;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use slog::{Logger, warn};
 
 use super::limits::Limits;
 
-/// Why a connection was ended by this side before its peer wanted it.
+/// Why the server ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// It was accepted and sent nothing.
+    /// The peer sent nothing.
     Silent,
     /// A head began and did not end in time.
     SlowHead,
@@ -21,9 +21,9 @@ pub enum Cut {
     LargeHead,
     /// A body did not arrive in time.
     SlowBody,
-    /// The peer went on sending after its last answer, for longer or for more than is swallowed.
+    /// The peer sent for too long, or too much, after its last response.
     UnreadBody,
-    /// The peer did not take its answer.
+    /// The peer did not read its response.
     SlowReader,
 }
 
@@ -50,18 +50,18 @@ struct Reason {
     last: Mutex<Option<SocketAddr>>,
 }
 
-/// The connections of one listener: their bounds, how many there are, and what became of them.
+/// The connections of one listener: their limits, their number, and the counts of the cut ones.
 pub struct Connections {
     listener: &'static str,
     pub(super) limits: Limits,
     reasons: [Reason; Cut::ALL.len()],
     pub(super) open: AtomicUsize,
-    /// Bytes that large bodies and answers hold.
+    /// The bytes that large bodies and responses hold.
     pub(super) held: AtomicUsize,
 }
 
 impl Connections {
-    /// `listener` names them in log lines.
+    /// `listener` is the name in log lines.
     pub fn new(listener: &'static str, limits: Limits) -> Self {
         Self {
             listener,
@@ -78,13 +78,13 @@ impl Connections {
         *reason.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
     }
 
-    /// Whether most of the connections that may be open are. An idle connection then is a place that another client
-    /// could have.
+    /// Whether more than three quarters of the permitted connections are open. Idle connections are then closed for other
+    /// clients.
     pub(super) fn are_scarce(&self) -> bool {
         self.open.load(Ordering::Relaxed).saturating_mul(4) > self.limits.connections.saturating_mul(3)
     }
 
-    /// Open connections, what large bodies and large answers hold, and how many were cut since the start, by reason.
+    /// The state for `/statusz`: open connections, held bytes, and cut connections by reason since the start.
     pub fn status(&self) -> Value {
         let cut = Cut::ALL.map(|cut| (cut.as_str(), self.reasons[cut as usize].cut.load(Ordering::Relaxed).into()));
         json!({
@@ -94,8 +94,8 @@ impl Connections {
         })
     }
 
-    /// Writes one line for each reason that occurred since the last report, and one while connections are at their
-    /// limit. To be called once a second.
+    /// Logs one line for each reason that occurred since the last report, and one while connections are at their limit.
+    /// The server calls it once a second.
     pub fn report(&self, log: &Logger) {
         for cut in Cut::ALL {
             let reason = &self.reasons[cut as usize];

@@ -8,12 +8,12 @@ use std::time::Duration;
 use domain::context::Deadline;
 use tokio::time::{Instant, Sleep};
 
-/// The moment when this much time will have passed.
+/// The instant after this duration from now.
 pub fn after(time: Duration) -> Instant {
     Deadline::after(time).instant().into()
 }
 
-/// The deadline that has passed.
+/// Which deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     Read,
@@ -22,11 +22,11 @@ pub enum Due {
 }
 
 pub struct Deadlines {
-    /// When the phase must be over.
+    /// When the present phase must have ended.
     pub read: Option<Instant>,
-    /// When a peer that takes nothing must have taken something.
+    /// When the peer must have read some of the response.
     pub write: Option<Instant>,
-    /// When a body looks for room again.
+    /// When a body that found no room tries again.
     pub again: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -36,14 +36,14 @@ impl Deadlines {
         Self { read: Some(at), write: None, again: None, sleep: None }
     }
 
-    /// The next deadline that has passed; it is cleared. Until then the task is woken when one passes.
+    /// Returns the next deadline that has passed, and clears it. Pending: the task is woken at the next deadline.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         loop {
             let all = [(self.write, Due::Write), (self.again, Due::Again), (self.read, Due::Read)];
             let set = all.into_iter().filter_map(|(at, due)| at.map(|at| (at, due)));
             let Some((next, due)) = set.min_by_key(|(at, _)| *at) else { return Poll::Pending };
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
-            // A timer that fires too early is cheaper than one that is moved with each request.
+            // The timer is moved to an earlier time only: to move it with every request costs more than an early wake.
             if sleep.deadline() > next {
                 sleep.as_mut().reset(next);
             }
@@ -63,25 +63,5 @@ impl Deadlines {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::future::poll_fn;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_earliest_deadline_is_due_first_and_a_later_one_may_be_moved() {
-        let start = Instant::now();
-        let after = |millis| Some(start + Duration::from_millis(millis));
-        let mut deadlines = Deadlines { read: after(300), write: after(100), again: after(200), sleep: None };
-        for (due, millis) in [(Due::Write, 100), (Due::Again, 200)] {
-            assert_eq!(poll_fn(|cx| deadlines.poll(cx)).await, due);
-            assert_eq!(start.elapsed().as_millis(), millis);
-        }
-        deadlines.read = after(1_000);
-        deadlines.write = after(900);
-        let _ = poll_fn(|cx| Poll::Ready(deadlines.poll(cx))).await;
-        deadlines.write = None;
-        assert_eq!(poll_fn(|cx| deadlines.poll(cx)).await, Due::Read);
-        assert_eq!(start.elapsed().as_millis(), 1_000);
-        assert!(poll_fn(|cx| Poll::Ready(deadlines.poll(cx))).await.is_pending());
-    }
-}
+#[path = "deadlines_tests.rs"]
+mod tests;

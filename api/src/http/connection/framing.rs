@@ -1,29 +1,28 @@
 //! Where a request ends in the bytes of a connection (RFC 9112, sections 3 and 6).
 //!
-//! The guard lets one request at a time through to the parser of actix-http, so it has to know where each one ends. It
-//! changes nothing but the last byte of a request that it refuses: the others reach the parser as they came. Where the
-//! two could disagree this side is the stricter one:
-//! a request whose length is in doubt is the last one of its connection, and none of its body is let through.
+//! The guard passes one request at a time to the parser of actix-http, so it must know where each request ends. Bytes reach
+//! the parser unchanged, except the last byte of a request that is refused. Where the two could disagree, this side is
+//! stricter: a request whose length is doubtful is the last one of its connection, and none of its body is passed on.
 
 use std::mem::MaybeUninit;
 
-/// As many as actix-http reads.
+/// The same limit as in actix-http.
 const MAX_HEADERS: usize = 96;
 
-/// What the bytes at the start of a request are.
+/// The result of reading a head.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head {
-    /// The head goes on.
+    /// The head is not complete yet.
     Partial,
-    /// The head has this many bytes.
+    /// The head is complete and has `length` bytes.
     Whole { length: usize, body: Body, expects_continue: bool },
-    /// It has more headers than are read.
+    /// The head has more headers than the limit.
     TooLarge,
-    /// The parser refuses it.
+    /// The parser refuses the head.
     Malformed,
 }
 
-/// Reads a head from the first bytes of a request. The same bytes in more pieces give the same answer.
+/// Reads a head from the first bytes of a request. The result does not depend on how the bytes were split.
 pub fn head(bytes: &[u8]) -> Head {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -32,7 +31,7 @@ pub fn head(bytes: &[u8]) -> Head {
         Ok(httparse::Status::Complete(length)) => {
             let is_11 = request.version == Some(1);
             let body = match request.method {
-                // A tunnel has no end.
+                // A tunnel has no known end.
                 Some("CONNECT") => Body::Doubtful,
                 _ => body(request.headers, is_11),
             };
@@ -57,7 +56,7 @@ fn body(headers: &[httparse::Header<'_>], is_11: bool) -> Body {
             }
             chunked = true;
         } else if header.name.eq_ignore_ascii_case("upgrade") && contains(value, b"websocket") {
-            // actix-http takes everything that follows for its body.
+            // actix-http reads everything that follows as the body.
             return Body::Doubtful;
         }
     }
@@ -82,20 +81,20 @@ fn contains(value: &[u8], word: &[u8]) -> bool {
     value.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
-/// What is still to come of the body of a request.
+/// The rest of the body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing: the request is whole.
+    /// Nothing: the request is complete.
     Whole,
     /// This many bytes.
     Length(u64),
     /// Chunks, up to the last one and its trailers.
     Chunked(Chunk),
-    /// It is not known: nothing more of this connection is read as HTTP.
+    /// Unknown: the rest of the connection is not read as HTTP.
     Doubtful,
 }
 
-/// Where in the chunked coding the next byte stands. The states and what they accept are those of actix-http.
+/// The position in the chunked coding. The states accept the same bytes as those of actix-http.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk {
     SizeFirst,
@@ -112,8 +111,8 @@ pub enum Chunk {
     EndLf,
 }
 
-/// What a line of the trailers is so far (RFC 9112, sections 5 and 7.1.2). The parser takes any line, so that one that is
-/// no field is refused at its end: see [`Body::pass`].
+/// The kind of a trailer line so far (RFC 9112, sections 5 and 7.1.2). A line that is not a field is refused at its end,
+/// see [`Body::pass`]; the parser of actix-http would accept it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {
     Name,
@@ -141,8 +140,8 @@ impl Body {
         matches!(self, Self::Whole)
     }
 
-    /// As `take`, and makes the byte that may not stand where it stands a NUL. The parser accepts NUL nowhere that this
-    /// refuses a byte; so it refuses what it would have let pass, as a trailer that is no field.
+    /// Returns how many of these bytes belong to the request. Replaces an invalid byte by NUL, which the parser of
+    /// actix-http refuses too, even where it would accept the byte itself.
     pub fn pass(&mut self, bytes: &mut [u8]) -> usize {
         let taken = self.take(bytes);
         if let (Self::Doubtful, Some(last)) = (*self, bytes[..taken].last_mut()) {
@@ -151,8 +150,7 @@ impl Body {
         taken
     }
 
-    /// How many of these bytes belong to the request. A byte that may not stand where it stands is one of them, so that
-    /// the parser sees it too, and the last one.
+    /// Returns how many of these bytes belong to the request. An invalid byte is the last one of them.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {

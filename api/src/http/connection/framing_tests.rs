@@ -1,4 +1,4 @@
-//! Tests of the framing, by tables and against the parser of the web server.
+//! Tests of the framing: tables, and a property test against the parser of actix-http.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ fn read(text: &str) -> Head {
 }
 
 #[test]
-fn the_headers_decide_where_a_request_ends() {
+fn headers_decide_where_a_request_ends() {
     for (headers, expected) in [
         ("", Body::Whole),
         ("content-length: 0\r\n", Body::Whole),
@@ -17,7 +17,7 @@ fn the_headers_decide_where_a_request_ends() {
         ("transfer-encoding: chunked\r\n", Body::Chunked(Chunk::SizeFirst)),
         ("Transfer-Encoding: CHUNKED\r\n", Body::Chunked(Chunk::SizeFirst)),
         ("upgrade: h2c\r\nconnection: upgrade\r\n", Body::Whole),
-        // Each of these could be read in two ways.
+        // Each of these is ambiguous.
         ("content-length: 2\r\ncontent-length: 2\r\n", Body::Doubtful),
         ("content-length: 2, 2\r\n", Body::Doubtful),
         ("content-length: +2\r\n", Body::Doubtful),
@@ -196,7 +196,7 @@ fn taken_by_the_guard(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Requests that are read in different ways by different programs.
+/// Requests that HTTP implementations read differently.
 fn requests() -> impl Strategy<Value = Vec<u8>> {
     let method = prop::sample::select(vec!["GET", "POST", "HEAD", "CONNECT", "get"]);
     let version = prop::sample::select(vec!["1.1", "1.1", "1.1", "1.0"]);
@@ -240,9 +240,9 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The guard is stricter than the service or agrees with it.
+/// The guard agrees with the service, or is stricter.
 #[test]
-fn a_request_ends_where_the_service_sees_its_end() {
+fn request_ends_where_the_service_sees_its_end() {
     actix_web::rt::System::new().block_on(async {
         let agree = std::cell::Cell::new(0);
         let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(20_000));

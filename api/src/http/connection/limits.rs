@@ -1,4 +1,4 @@
-//! What a connection may hold and for how long.
+//! The limits of a connection: memory and time.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// From the end of a head to the end of its body.
     pub body_time: Duration,
-    /// How long a peer may take nothing of its answer.
+    /// How long a peer may read nothing of its response.
     pub write_time: Duration,
-    /// The largest body that is let through.
+    /// The largest body.
     pub body_bytes: usize,
-    /// What large bodies and large answers that are not taken may hold together, over all connections.
+    /// The memory of large bodies and large unread responses, over all connections.
     pub held_bytes: usize,
     /// Connections at once, over all workers.
     pub connections: usize,
@@ -23,28 +23,28 @@ pub struct Limits {
 
 /// The largest head (431).
 pub const HEAD_BYTES: usize = 16 * 1024;
-/// Every request may have a body, and an answer, of this size, whatever the others hold.
+/// A body or response up to this size needs no room in [`Limits::held_bytes`].
 pub const SMALL_BODY: usize = 8 * 1024;
-/// As much of a head is read at once.
+/// The most bytes that one read of a head takes.
 pub const HEAD_PIECE: usize = 4 * 1024;
-/// The parser gets at most this much of a body, then the handler runs: so the parser's buffer does not grow.
+/// The most bytes of a body that the parser gets before the handler runs, so that the parser's buffer stays small.
 pub const PIECE: usize = 8 * 1024;
-/// The handler has its own limit for a body and answers 408; the connection waits this much longer before it ends.
+/// The handler answers 408 at its own limit. The connection ends this much later.
 pub const BODY_GRACE: Duration = Duration::from_secs(1);
-/// How long a peer may go on sending after its last answer.
+/// How long a peer may send after its last response.
 pub const LINGER: Duration = Duration::from_secs(1);
-/// How many times [`Limits::write_time`] a whole answer may take.
+/// A whole response may take this many times [`Limits::write_time`].
 pub const WHOLE_ANSWER: u32 = 6;
-/// How often a body that found no room looks again.
+/// How often a body that found no room tries again.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Limits {
-    /// What a peer may send after its answer. What would have been read as a body is also swallowed.
+    /// The most bytes that a peer may send after its response: as many as a body may have.
     pub fn linger_bytes(&self) -> usize {
         self.body_bytes
     }
 
-    /// What a chunked body may take on the wire: its data and as much again in chunk heads and trailers.
+    /// The most bytes of a chunked body on the wire: its data, and as much again for chunk heads and trailers.
     pub fn wire_bytes(&self) -> usize {
         self.body_bytes.saturating_mul(2).max(SMALL_BODY)
     }

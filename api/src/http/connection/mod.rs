@@ -1,9 +1,8 @@
-//! The connections of the HTTP server: what each may hold and for how long.
+//! The connections of the HTTP server, with limits on their memory and time.
 //!
-//! A connection carries one request at a time. What a peer sends ahead stays with the kernel, whose buffers are bounded.
-//! Every wait for a peer has a deadline: for the end of a head, the end of a body, the next request, room for an answer,
-//! and the end of what is still sent after an early answer. A connection that lets one pass is cut, counted by reason
-//! and reported.
+//! A connection carries one request at a time. Bytes that a peer sends ahead stay in the kernel's bounded buffers. Every
+//! wait for a peer has a deadline: the end of a head, the end of a body, the next request, room for the response, and the
+//! rest of a request after an early response. A connection that exceeds a deadline is cut, counted by reason, and logged.
 
 mod answer;
 mod closing;
@@ -34,9 +33,8 @@ use answer::{Exchange, call, reported};
 use closing::{Socket, close};
 use guard::Guarded;
 
-/// Serves the application that `factory` makes for each worker, over guarded connections.
-///
-/// The deadlines of actix-http are off: the guard has them all.
+/// Serves the application that `factory` creates for each worker, over guarded connections. The guard replaces the
+/// deadlines of actix-http, which are switched off.
 pub fn listen<F, I, S, B>(
     server: ServerBuilder,
     listener: TcpListener,
@@ -67,7 +65,7 @@ where
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(Duration::ZERO)
-            // A client that closes is gone: its handler's future is dropped, which is how a command learns of it.
+            // When the client closes, the service drops the handler's future, which cancels the context of the request.
             .h1_allow_half_closed(false)
             .local_addr(address)
             .on_connect_ext(|stream: &Guarded, data| {

@@ -1,7 +1,7 @@
-//! `UCP-Agent`: who asks. An RFC 8941 dictionary whose member `profile` is the address of the platform's profile
-//! (overview, "Platform Advertisement on Request").
+//! `UCP-Agent`: the platform that sends a request. The header is an RFC 8941 dictionary whose member `profile` is the
+//! address of the platform's profile (overview, "Platform Advertisement on Request").
 //!
-//! The address is parsed, not fetched: it is a claim until signatures are verified.
+//! The address is not fetched. Any client can name any platform until signatures are verified.
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -13,10 +13,10 @@ use url::{Host, Url};
 use super::{Shopping, VERSION};
 use crate::http::{Field, NamedPlatform, Problem};
 
-/// Which platforms are let in, and which are known.
+/// Which platforms may send requests.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentPolicy {
-    /// Profiles on this machine may use plain http, and count as registered. For development.
+    /// Profiles on this machine may use plain http and count as registered. For development.
     pub trust_loopback: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;
-    NamedPlatform::ask(&req.extensions());
+    NamedPlatform::vary(&req.extensions());
     let header = match Field::of(req.headers(), "ucp-agent") {
         Field::Once(header) => header.as_bytes(),
         Field::Repeated => return Err(invalid("UCP-Agent must be given once")),
@@ -64,7 +64,7 @@ fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {
         None => {}
         Some(BareItem::String(version)) if version.as_str() == VERSION => {}
         Some(_) => {
-            let content = format!("This shop speaks version {VERSION}");
+            let content = format!("This shop supports version {VERSION}");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "version_unsupported", content));
         }
     }
@@ -103,56 +103,5 @@ fn invalid(content: &str) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEVELOPMENT: AgentPolicy = AgentPolicy { trust_loopback: true };
-    const PRODUCTION: AgentPolicy = AgentPolicy { trust_loopback: false };
-
-    fn code(header: &str, policy: AgentPolicy) -> Option<&'static str> {
-        parse(header.as_bytes(), policy).err().map(|problem| problem.code)
-    }
-
-    #[test]
-    fn a_platform_is_known_by_its_profile() {
-        let platform = parse(br#"profile="https://Platform.example/p.json#x""#, PRODUCTION).expect("valid");
-        assert_eq!(platform.id.0, "https://platform.example/p.json");
-        assert!(!platform.registered);
-    }
-
-    #[test]
-    fn plain_http_is_for_this_machine_in_development() {
-        for (header, policy, expected) in [
-            (r#"profile="http://localhost:9000/p.json""#, DEVELOPMENT, None),
-            (r#"profile="http://127.0.0.1:9000/p.json""#, DEVELOPMENT, None),
-            (r#"profile="http://[::1]/p.json""#, DEVELOPMENT, None),
-            (r#"profile="http://localhost:9000/p.json""#, PRODUCTION, Some("invalid_profile_url")),
-            (r#"profile="http://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"profile="https://user@platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"profile="https://:word@platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"profile="ftp://platform.example/p.json""#, DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"profile="data:text/plain,x""#, DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"profile="https://user@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
-            (r#"profile="https://user:word@platform.example/p""#, PRODUCTION, Some("invalid_profile_url")),
-            (r#"profile="not a url""#, DEVELOPMENT, Some("invalid_profile_url")),
-            ("profile=https://platform.example", DEVELOPMENT, Some("invalid_profile_url")),
-            (r#"name="https://platform.example""#, DEVELOPMENT, Some("invalid_profile_url")),
-            ("", DEVELOPMENT, Some("invalid_profile_url")),
-        ] {
-            assert_eq!(code(header, policy), expected, "{header}");
-        }
-        assert!(parse(br#"profile="http://localhost:9000/p.json""#, DEVELOPMENT).expect("valid").registered);
-    }
-
-    #[test]
-    fn the_version_may_be_named_and_must_be_ours() {
-        for (header, expected) in [
-            (r#"profile="https://p.example/"; version="2026-04-08""#, None),
-            (r#"profile="https://p.example/"; version="2099-01-01""#, Some("version_unsupported")),
-            (r#"profile="https://p.example/", version="2026-04-08""#, None),
-            (r#"profile="https://p.example/", version="2099-01-01""#, Some("version_unsupported")),
-        ] {
-            assert_eq!(code(header, DEVELOPMENT), expected, "{header}");
-        }
-    }
-}
+#[path = "agent_tests.rs"]
+mod tests;

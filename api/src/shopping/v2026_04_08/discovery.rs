@@ -1,6 +1,5 @@
-//! `GET /.well-known/ucp`: what this shop can do, where, and how it is paid (overview, "Discovery").
-//!
-//! Only what is served is advertised.
+//! `GET /.well-known/ucp`: the profile of the shop with its capabilities, endpoint, payment handlers and signing keys
+//! (overview, "Discovery").
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
@@ -50,7 +49,7 @@ pub(super) async fn profile(
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(profile))
 }
 
-/// A capability with its specification and schema, both at the authority of its name.
+/// The entry of a capability, with the URLs of its specification and schema.
 fn entry(name: &str) -> Value {
     let page = name.replace('_', "-");
     json!({

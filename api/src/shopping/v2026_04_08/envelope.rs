@@ -1,14 +1,13 @@
-//! The `ucp` member of every answer, and the answer that has no resource.
+//! The `ucp` member of every response, and the response without a resource.
 
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use domain::checkout::{Message, MessageCode, Severity};
 use domain::payment::PaymentHandler;
 use serde::Serialize;
 
 use super::VERSION;
-use super::message::{MessageDto, message};
+use super::message::MessageDto;
 
 #[derive(Serialize)]
 pub(super) struct Envelope {
@@ -27,13 +26,13 @@ pub(super) struct Versioned {
 #[derive(Serialize)]
 pub(super) struct HandlerDto {
     pub id: String,
-    /// The key that it stands under. Not in the schema; clients of the older shape read it.
+    /// The name of the handler. Not in the schema; clients of an older version read it.
     pub name: String,
     pub version: String,
     pub spec: String,
     pub schema: String,
     pub available_instruments: Vec<InstrumentTypeDto>,
-    /// The text of an object. An answer with another text is not sent.
+    /// The text of a JSON object. Any other text fails the response.
     #[serde(serialize_with = "object")]
     pub config: String,
 }
@@ -50,7 +49,7 @@ pub(super) const FULFILLMENT: &str = "dev.ucp.shopping.fulfillment";
 pub(super) const BUYER_CONSENT: &str = "dev.ucp.shopping.buyer_consent";
 pub(super) const ORDER: &str = "dev.ucp.shopping.order";
 
-/// The envelope of a checkout: its own capability, its extensions, and what it can be paid with.
+/// The envelope of a checkout: its capability, its extensions and the payment handlers.
 pub(super) fn of_checkout(handlers: &[PaymentHandler]) -> Envelope {
     Envelope {
         version: VERSION,
@@ -60,6 +59,7 @@ pub(super) fn of_checkout(handlers: &[PaymentHandler]) -> Envelope {
     }
 }
 
+/// The envelope of an order.
 pub(super) fn of_order() -> Envelope {
     Envelope { version: VERSION, status: "success", capabilities: named(&[ORDER]), payment_handlers: None }
 }
@@ -68,6 +68,7 @@ fn named(names: &[&'static str]) -> BTreeMap<&'static str, Vec<Versioned>> {
     names.iter().map(|name| (*name, vec![Versioned { version: VERSION }])).collect()
 }
 
+/// The handlers by name, as the protocol groups them.
 pub(super) fn by_name(handlers: &[PaymentHandler]) -> BTreeMap<String, Vec<HandlerDto>> {
     let mut named = BTreeMap::<String, Vec<HandlerDto>>::new();
     for handler in handlers {
@@ -91,18 +92,15 @@ fn object<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::E
     members.serialize(serializer)
 }
 
-/// An answer without a resource: 200, `ucp.status` is `error`, and messages that say why.
+/// The response without a resource: `ucp.status` is `error`, and messages say why.
 #[derive(Serialize)]
 struct Refusal {
     ucp: Envelope,
     messages: Vec<MessageDto>,
 }
 
+/// The response to a refused request: 200 with messages.
 pub(super) fn in_band_refusal(messages: Vec<MessageDto>) -> HttpResponse {
     let ucp = Envelope { version: VERSION, status: "error", capabilities: BTreeMap::new(), payment_handlers: None };
     HttpResponse::Ok().json(Refusal { ucp, messages })
-}
-
-pub(super) fn not_found(content: &str) -> HttpResponse {
-    in_band_refusal(vec![message(&Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None))])
 }

@@ -1,4 +1,4 @@
-//! Messages on the wire: `types/message.json`, with an RFC 9535 path into the answer.
+//! Messages of a response: `types/message.json`, with an RFC 9535 path.
 
 use domain::checkout::{Message, Severity, Subject};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(super) fn message(message: &Message) -> MessageDto {
     }
 }
 
-/// For a request that has more of something than the shop reads. `at` says where, in the request.
+/// The message for a member that exceeds a limit of the shop. `at` is the path of the member in the request.
 pub(super) fn limit_exceeded(at: &str, content: String) -> MessageDto {
     let (severity, path) = (Some("unrecoverable"), Some(format!("$.{at}")));
     MessageDto { kind: "error", code: "limit_exceeded", content, severity, path }

@@ -1,5 +1,5 @@
-//! Protocol version 2026-04-08, REST binding. The rules are those of the specification's tag `v2026-04-08`; where a
-//! section is named it is one of `docs/specification`.
+//! The shopping API: Universal Commerce Protocol, version 2026-04-08, REST binding. Comments name sections of
+//! `docs/specification` in the specification's tag `v2026-04-08`.
 
 mod agent;
 mod checkout;
@@ -9,6 +9,7 @@ mod message;
 mod order;
 mod problem;
 mod total;
+mod wire;
 mod write;
 
 use std::sync::Arc;
@@ -31,15 +32,15 @@ pub use agent::{AgentPolicy, platform};
 pub use order::dto::order as render_order;
 pub use write::Outage;
 
-/// The version of the protocol, in every answer.
+/// The version of the protocol, in every response.
 pub const VERSION: &str = "2026-04-08";
 
-/// What the surface is made of. Built once, by the composition root.
+/// The parts of the shopping API, built once by the composition root.
 #[derive(Clone)]
 pub struct Shopping {
     pub complete: CompleteCheckout,
     pub checkouts: Arc<dyn CheckoutStore>,
-    /// Of every price.
+    /// The currency of all prices.
     pub currency: Currency,
     /// How long a checkout stays open without a change.
     pub expires_after: Duration,
@@ -54,19 +55,19 @@ pub struct Shopping {
 /// The public halves of the keys that the shop signs with, as JSON Web Keys (RFC 7517).
 pub type PublishedKeys = Arc<dyn Fn(&RequestContext) -> PortFuture<Vec<serde_json::Value>, Fault> + Send + Sync>;
 
-/// What the surface says of itself.
+/// The public description of the shop, and who may read what.
 #[derive(Clone)]
 pub struct Surface {
     /// Scheme, host and port, without a slash at the end.
     pub public_url: String,
     pub terms_url: String,
     pub privacy_url: String,
-    /// What can be paid with; empty when nothing can.
+    /// The payment handlers. Without one, only a checkout that costs nothing can be completed.
     pub handlers: Vec<PaymentHandler>,
     pub agents: AgentPolicy,
-    /// Whether an order is read by whoever knows its id, or by its buyer's platform only.
+    /// Whether every caller that knows the id may read an order, or only the platform that placed the order.
     pub open_orders: bool,
-    /// Simulated loss of the idempotency records; never on in production.
+    /// A simulated outage of the idempotency records. Never on in production.
     pub outage: Outage,
 }
 

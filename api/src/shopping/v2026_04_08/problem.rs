@@ -1,30 +1,69 @@
-//! Refusals to statuses. Exhaustive, with no catch-all: a new refusal does not compile until it has an answer here.
+//! Refused requests: each refusal with its response. The matches have no catch-all, so a new refusal does not compile until
+//! it has a response here.
 //!
-//! A commerce outcome travels in-band with 200 (checkout, "Error Handling"); what is listed here is about the request.
+//! A commerce outcome is answered in-band with 200 (checkout, "Error Handling"). The problems here are about the request.
 
 use actix_web::HttpResponse;
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use domain::checkout::{CheckoutRefusal, Status};
+use domain::checkout::{CheckoutRefusal, Message, MessageCode, Severity, Status};
 use domain::context::RequestContext;
 use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
 
-use super::envelope::not_found;
+use super::envelope::in_band_refusal;
+use super::message::{MessageDto, message};
 use crate::http::{Problem, fault_problem};
 
-pub(super) fn checkout_error(ctx: &RequestContext, error: &Failure<CheckoutRefusal>) -> HttpResponse {
-    let problem = match error {
-        Failure::Fault(fault) => fault_problem(ctx, fault),
+/// The response to a request that is refused.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// An error status.
+    Problem(Problem),
+    /// 200 with messages and without a resource.
+    InBand(Vec<MessageDto>),
+}
+
+impl Refused {
+    /// The resource does not exist, or the caller may not read it.
+    pub fn not_found(content: &str) -> Self {
+        let message = message(&Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None));
+        Self::InBand(vec![message])
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Refused> for actix_web::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => problem.into(),
+            Refused::InBand(messages) => {
+                let response: HttpResponse = in_band_refusal(messages);
+                InternalError::from_response("refused in-band", response).into()
+            }
+        }
+    }
+}
+
+/// The response to a failed operation on a checkout.
+pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRefusal>) -> Refused {
+    let problem = match failure {
+        Failure::Fault(fault) => fault_problem(ctx, &fault),
         Failure::Refused(refusal) => match refusal {
-            CheckoutRefusal::NotFound => return not_found("There is no such checkout"),
+            CheckoutRefusal::NotFound => return no_such_checkout(),
             CheckoutRefusal::InProgress => {
                 conflict("checkout_in_progress", "The checkout is being completed").retry_after(1)
             }
             CheckoutRefusal::NotModifiable(status) => {
-                let word = if *status == Status::Completed { "completed" } else { "canceled" };
+                let word = if status == Status::Completed { "completed" } else { "canceled" };
                 conflict("checkout_not_modifiable", &format!("The checkout is {word}"))
             }
-            CheckoutRefusal::NotReady(message) => Problem::bad_request("checkout_not_ready", &message.content),
+            CheckoutRefusal::NotReady(message) => Problem::bad_request("checkout_not_ready", message.content),
             CheckoutRefusal::UnknownHandler => {
                 Problem::bad_request("unknown_payment_handler", "The instrument names a handler that is not offered")
             }
@@ -32,28 +71,33 @@ pub(super) fn checkout_error(ctx: &RequestContext, error: &Failure<CheckoutRefus
                 Problem::bad_request("invalid_request", "payment.instruments: must not be empty")
             }
             CheckoutRefusal::UnknownInstrument => {
-                let content = "The instrument brings no credential, and none is on file for it";
+                let content = "The instrument has no credential, and the shop has none for it";
                 Problem::bad_request("unknown_payment_instrument", content)
             }
-            CheckoutRefusal::Key(refusal) => refused_key(*refusal),
+            CheckoutRefusal::Key(refusal) => key_refused(refusal),
         },
     };
-    problem.respond(Some(ctx.request_id().as_str()))
+    problem.into()
 }
 
-pub(super) fn refused_key(refusal: KeyRefusal) -> Problem {
+pub(super) fn no_such_checkout() -> Refused {
+    Refused::not_found("There is no such checkout")
+}
+
+/// The response to a refused idempotency key.
+pub(super) fn key_refused(refusal: KeyRefusal) -> Problem {
     match refusal {
         KeyRefusal::Reused => {
             conflict("idempotency_key_reused", "The idempotency key was used before for another request")
         }
         KeyRefusal::InProgress => {
-            conflict("idempotency_in_progress", "The first request with this idempotency key is still at work")
+            conflict("idempotency_in_progress", "The first request with this idempotency key is in progress")
                 .retry_after(1)
         }
         KeyRefusal::Unavailable => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "idempotency_unavailable",
-            "Idempotency cannot be assured now; nothing happened",
+            "Idempotency cannot be guaranteed now; nothing happened",
         )
         .retry_after(1),
     }

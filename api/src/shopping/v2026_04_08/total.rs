@@ -1,4 +1,4 @@
-//! Totals on the wire: `types/totals.json`.
+//! The totals of a response: `types/totals.json`.
 
 use domain::checkout::{TotalKind, Totals};
 use domain::money::Amount;
@@ -26,7 +26,7 @@ pub(super) fn line_totals(subtotal: Amount, discount: Amount) -> Vec<TotalDto> {
     totals(&Totals::of(subtotal, discount, Amount::ZERO, None))
 }
 
-/// A total that stands alone: the price of an option, the amount of an adjustment.
+/// A list entry for one amount: the price of a delivery option, or the amount of an adjustment.
 pub(super) fn single(amount: Amount, label: &str) -> TotalDto {
     TotalDto { kind: "total", display_text: label.to_owned(), amount: amount.minor() }
 }

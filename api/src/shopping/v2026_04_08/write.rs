@@ -1,26 +1,24 @@
-//! Keyed writes: read, claimed and run detached from the client in one place.
+//! Keyed writes: this file alone reads the idempotency key, creates the claim and runs the command detached from the client.
 
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::Payload;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
 use actix_web::web::Bytes;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use domain::checkout::{Answer, CheckoutRefusal};
+use actix_web::{FromRequest, HttpRequest};
 use domain::context::{Caller, RequestContext};
 use domain::fault::Failure;
 use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal, Write};
 use futures_util::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
 
-use super::checkout::{Refused, respond};
-use super::problem::refused_key;
+use super::problem::{Refused, key_refused};
 use super::{Shopping, Surface, agent};
 use crate::http::{Body, Field, Problem};
 
-/// Whether the idempotency records are, for a test, unreachable.
+/// Whether a test simulates an outage of the idempotency records.
 #[derive(Clone, Debug, Default)]
 pub struct Outage(Arc<AtomicBool>);
 
@@ -33,8 +31,8 @@ impl Outage {
     }
 }
 
-/// A keyed write as it arrived: its caller, its idempotency key and its body. The key is required (REST binding,
-/// "Idempotency-Key"); a request without one is refused before its body is read.
+/// A keyed write: the caller, the idempotency key and the body of a request. The key is required (REST binding,
+/// "Idempotency-Key"): a request without one is refused before its body is read.
 pub(super) struct KeyedWrite {
     pub ctx: RequestContext,
     key: Key,
@@ -61,30 +59,27 @@ impl FromRequest for KeyedWrite {
 }
 
 impl KeyedWrite {
-    /// Runs `command` detached from the client, with the claim on the key and what `parse` makes of the body, and
-    /// responds with its outcome: `success` when it was done. `resource` is what the write changes; empty when it makes
-    /// something new.
-    pub(super) async fn run<C, F>(
-        self,
+    /// Reads the body with `parse` and runs `command`, with the claim of the key, detached from the client. Returns the
+    /// outcome of the command. `resource` is the id that the write changes; it is empty for a write that creates one.
+    pub(super) async fn run<C, T, R, F>(
+        &self,
         shopping: &Shopping,
-        (operation, resource, success): (&'static str, &str, StatusCode),
+        (operation, resource): (&'static str, &str),
         parse: impl FnOnce(&[u8]) -> Result<C, Refused>,
         command: impl FnOnce(&RequestContext, Write, C) -> F,
-    ) -> Result<HttpResponse, Problem>
+    ) -> Result<Result<T, Failure<R>>, Refused>
     where
-        F: Future<Output = Result<Answer, Failure<CheckoutRefusal>>> + Send + 'static,
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<T, Failure<R>>> + Send + 'static,
     {
-        let (claim, request) = match self.read(&shopping.surface, operation, resource, parse) {
-            Ok(read) => read,
-            Err(refused) => return refused.respond(),
-        };
+        let (claim, request) = self.read(&shopping.surface, operation, resource, parse)?;
         let write = Write { claim, now: shopping.clock.now() };
-        let answer = shopping.commands.run(&self.ctx, operation, |ctx| command(&ctx, write, request)).await;
-        let answer = answer.unwrap_or_else(|fault| Err(Failure::Fault(fault)));
-        Ok(respond(&self.ctx, &shopping.surface, success, answer))
+        let outcome = shopping.commands.run(&self.ctx, operation, |ctx| command(&ctx, write, request)).await;
+        Ok(outcome.unwrap_or_else(|fault| Err(Failure::Fault(fault))))
     }
 
-    /// The claim on the key, and what `parse` makes of the body. No other code makes a claim.
+    /// Returns the claim of the key, and the body as `parse` reads it. No other code creates a claim.
     pub(super) fn read<C>(
         &self,
         surface: &Surface,
@@ -93,7 +88,7 @@ impl KeyedWrite {
         parse: impl FnOnce(&[u8]) -> Result<C, Refused>,
     ) -> Result<(KeyClaim, C), Refused> {
         if surface.outage.is_on() {
-            return Err(refused_key(KeyRefusal::Unavailable).into());
+            return Err(key_refused(KeyRefusal::Unavailable).into());
         }
         let Caller::Platform(platform) = self.ctx.caller() else {
             return Err(Problem::bad_request("invalid_profile_url", "The header UCP-Agent is required").into());
@@ -109,7 +104,7 @@ impl KeyedWrite {
     }
 }
 
-/// SHA-256 over method, path and raw body.
+/// The fingerprint of the request: SHA-256 over method, path and raw body, in hexadecimal digits.
 fn fingerprint(method: &Method, path: &str, body: &[u8]) -> Fingerprint {
     let mut hash = Sha256::new();
     for part in [method.as_str().as_bytes(), b"\n", path.as_bytes(), b"\n", body] {

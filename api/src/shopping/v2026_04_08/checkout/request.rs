@@ -1,139 +1,107 @@
-//! What a platform sends. Members that the shop owns, and members it does not know, are ignored.
+//! The bodies of checkout requests. Members that the shop owns, and unknown members, are ignored.
+//!
+//! [`read`] checks a whole body before it is converted, so the conversions here cannot fail.
 
 use std::collections::BTreeMap;
 
-use domain::checkout::{BuyerContext, CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
-use domain::customer::{Address, Buyer, Consent, Country, DestinationId, Email};
+use domain::catalog::Sku;
+use domain::checkout::{CheckoutRequest, LineId, Message, MessageCode, RequestedLine, Severity, Subject};
+use domain::customer::{Address, DestinationId};
 use domain::fulfillment::{FulfillmentRequest, MethodKind, OptionId};
-use domain::payment::{Credential, HandlerId, Instrument, InstrumentDisplay, PaymentChoice, PaymentHandler};
+use domain::payment::{Credential, HandlerId, Instrument, PaymentChoice, PaymentHandler};
+use domain::promotion::Code;
 use domain::quantity::Quantity;
 use domain::secret::Secret;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use validator::{Validate, ValidationError};
 
-use super::super::message::message;
-use super::limits;
-use super::refused::Refused;
-use crate::card::{are_last_digits, holds_card_number};
+use super::super::message::{limit_exceeded, message};
+use super::super::problem::Refused;
+use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, no_card_number};
+use crate::http::validation::{Violation, beyond_limit, violations};
 use crate::http::{ObjectOnly, Problem, document, typed};
 
+const MAX_LINES: u64 = CheckoutRequest::MAX_LINES as u64;
+const MAX_CODES: u64 = CheckoutRequest::MAX_CODES as u64;
+const MAX_DESTINATIONS: u64 = CheckoutRequest::MAX_DESTINATIONS as u64;
+const MAX_INSTRUMENTS: u64 = CheckoutRequest::MAX_INSTRUMENTS as u64;
+
 /// The body of create and update: the whole content of a checkout.
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct CheckoutBody {
+    #[validate(length(min = 1, max = MAX_LINES), nested)]
     line_items: Vec<LineBody>,
-    buyer: Option<BuyerBody>,
-    context: Option<ContextBody>,
+    #[validate(nested)]
+    buyer: Option<BuyerDto>,
+    #[validate(nested)]
+    context: Option<ContextDto>,
+    #[validate(custom(function = "bounded_attribution"))]
     attribution: Option<BTreeMap<String, String>>,
+    #[validate(nested)]
     fulfillment: Option<FulfillmentBody>,
+    #[validate(nested)]
     discounts: Option<DiscountsBody>,
+    #[validate(nested)]
     payment: Option<PaymentBody>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct LineBody {
     id: Option<String>,
+    #[validate(nested)]
     item: ItemBody,
+    #[validate(range(min = 1))]
     quantity: i64,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct ItemBody {
+    #[validate(length(min = 1))]
     id: String,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct BuyerBody {
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
-    phone_number: Option<String>,
-    consent: Option<ConsentBody>,
-    #[serde(flatten)]
-    _object: ObjectOnly,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct ConsentBody {
-    analytics: Option<bool>,
-    preferences: Option<bool>,
-    marketing: Option<bool>,
-    sale_of_data: Option<bool>,
-    #[serde(flatten)]
-    _object: ObjectOnly,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct ContextBody {
-    address_country: Option<String>,
-    address_region: Option<String>,
-    postal_code: Option<String>,
-    language: Option<String>,
-    currency: Option<String>,
-    intent: Option<String>,
-    #[serde(default)]
-    eligibility: Vec<String>,
-    #[serde(flatten)]
-    _object: ObjectOnly,
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct FulfillmentBody {
     #[serde(default)]
+    #[validate(length(max = 10), nested)]
     methods: Vec<MethodBody>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct MethodBody {
     #[serde(rename = "type")]
     kind: Option<MethodWord>,
-    destinations: Option<Vec<DestinationBody>>,
+    #[validate(length(max = MAX_DESTINATIONS), nested)]
+    destinations: Option<Vec<AddressDto>>,
     selected_destination_id: Option<String>,
     groups: Option<Vec<GroupBody>>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum MethodWord {
     Shipping,
     Pickup,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct DestinationBody {
-    id: Option<String>,
-    street_address: Option<String>,
-    extended_address: Option<String>,
-    address_locality: Option<String>,
-    address_region: Option<String>,
-    postal_code: Option<String>,
-    address_country: Option<String>,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    phone_number: Option<String>,
-    #[serde(flatten)]
-    _object: ObjectOnly,
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 struct GroupBody {
     selected_option_id: Option<String>,
@@ -141,272 +109,226 @@ struct GroupBody {
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct DiscountsBody {
+    #[validate(length(max = MAX_CODES))]
     codes: Option<Vec<String>>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct PaymentBody {
     #[serde(default)]
+    #[validate(length(max = MAX_INSTRUMENTS), nested)]
     instruments: Vec<InstrumentBody>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct InstrumentBody {
+    #[validate(length(max = 200), custom(function = "no_card_number"))]
     id: Option<String>,
+    #[validate(length(max = 200), custom(function = "no_card_number"))]
     handler_id: Option<String>,
     #[serde(rename = "type")]
+    #[validate(length(max = 200), custom(function = "no_card_number"))]
     kind: Option<String>,
     selected: Option<bool>,
-    display: Option<DisplayBody>,
+    #[validate(nested)]
+    display: Option<DisplayDto>,
+    #[validate(nested)]
     credential: Option<CredentialBody>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object")]
-struct DisplayBody {
-    brand: Option<String>,
-    last_digits: Option<String>,
-    description: Option<String>,
-    #[serde(flatten)]
-    _object: ObjectOnly,
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 struct CredentialBody {
     #[serde(rename = "type")]
+    #[validate(length(max = 200))]
     kind: Option<String>,
+    #[validate(length(max = 10_000))]
     token: Option<String>,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
 /// The body of complete.
-#[derive(Deserialize)]
+#[derive(Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct CompleteBody {
+    #[validate(nested)]
     payment: PaymentBody,
     #[serde(flatten)]
     _object: ObjectOnly,
 }
 
-fn invalid(path: &str, content: &str) -> Problem {
-    Problem::bad_request("invalid_request", format!("{path}: {content}"))
+fn bounded_attribution(members: &BTreeMap<String, String>) -> Result<(), ValidationError> {
+    let fits = |text: &str, most| text.chars().count() <= most;
+    if members.len() > 50 || !members.iter().all(|(name, text)| fits(name, 100) && fits(text, 500)) {
+        return Err(beyond_limit(
+            "has more than 50 entries, a name of more than 100 or a text of more than 500 characters",
+        ));
+    }
+    Ok(())
 }
 
-fn at_most<T>(list: &[T], limit: usize, path: &str) -> Result<(), Refused> {
-    if list.len() > limit { Err(Refused::beyond(path, format!("has more than {limit} entries"))) } else { Ok(()) }
-}
-
-/// Reads a body whose texts are within their limits.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+/// Reads a body and checks it. A member that is not valid is a problem. A member beyond a limit of the shop is an outcome,
+/// answered in-band, because the protocol has no such limit.
+pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refused> {
     let mut document = document(body)?;
-    limits::apply(&mut document)?;
-    Ok(typed(document)?)
+    drop_empty_texts(&mut document, "");
+    let body: T = typed(document)?;
+    let (limits, invalid): (Vec<Violation>, Vec<Violation>) = violations(&body).into_iter().partition(|it| it.is_limit);
+    match invalid.first() {
+        Some(Violation { path, content, .. }) => {
+            Err(Problem::bad_request("invalid_request", format!("{path}: {content}")).into())
+        }
+        None if limits.is_empty() => Ok(body),
+        None => Err(Refused::InBand(
+            limits.iter().map(|it| limit_exceeded(&it.path, format!("{}: {}", it.path, it.content))).collect(),
+        )),
+    }
 }
+
+/// Removes members with an empty text: an optional text that is empty is absent. `item.id` is required, and the texts of
+/// `attribution` are not optional members.
+fn drop_empty_texts(value: &mut Value, name: &str) {
+    match value {
+        Value::Array(entries) => entries.iter_mut().for_each(|entry| drop_empty_texts(entry, name)),
+        Value::Object(members) if !["item", "attribution"].contains(&name) => {
+            members.retain(|_, member| member != "");
+            members.iter_mut().for_each(|(name, member)| drop_empty_texts(member, name));
+        }
+        _ => {}
+    }
+}
+
+/// A text that names something of the shop. A longer text than any name of the shop is cut, and an ellipsis keeps it from
+/// being a name.
+fn name(text: String, most: usize) -> String {
+    const CUT: char = '\u{2026}';
+    if text.chars().count() > most { text.chars().take(most).chain([CUT]).collect() } else { text }
+}
+
+/// The longest texts that name something of the shop, in characters. Longer ones are cut.
+const MAX_LINE_ID: usize = 128;
+const MAX_ITEM_ID: usize = 1_000;
+const MAX_SELECTION: usize = 128;
+const MAX_CODE: usize = 64;
+const _: () = assert!(MAX_LINE_ID >= LineId::MAX_LENGTH && MAX_ITEM_ID >= Sku::MAX_LENGTH);
+const _: () = assert!(MAX_SELECTION >= DestinationId::MAX_LENGTH && MAX_CODE >= Code::MAX_LENGTH);
 
 impl CheckoutBody {
     pub(super) fn parse(self) -> Result<CheckoutRequest, Refused> {
-        if self.line_items.is_empty() {
-            return Err(invalid("line_items", "must not be empty").into());
-        }
-        at_most(&self.line_items, CheckoutRequest::MAX_LINES, "line_items")?;
         let lines = self.line_items.into_iter().enumerate().map(|(index, line)| line.parse(index));
         let codes = self.discounts.and_then(|discounts| discounts.codes);
-        at_most(codes.as_deref().unwrap_or_default(), CheckoutRequest::MAX_CODES, "discounts.codes")?;
-        let attribution = self.attribution.unwrap_or_default();
-        if attribution.len() > 50 || attribution.keys().any(|name| name.chars().count() > 100) {
-            return Err(Refused::beyond("attribution", "has too many entries or too long names".to_owned()));
-        }
         Ok(CheckoutRequest {
             lines: lines.collect::<Result<_, _>>()?,
-            buyer: self.buyer.map(BuyerBody::parse).transpose()?,
-            context: self.context.map(ContextBody::parse).transpose()?,
-            attribution,
-            fulfillment: self.fulfillment.map(FulfillmentBody::parse).transpose()?,
-            codes,
-            instruments: self.payment.map_or(Ok(Vec::new()), PaymentBody::shown)?,
+            buyer: self.buyer.map(Into::into),
+            context: self.context.map(Into::into),
+            attribution: self.attribution.unwrap_or_default(),
+            fulfillment: self.fulfillment.map(Into::into),
+            codes: codes.map(|codes| codes.into_iter().map(|code| name(code, MAX_CODE)).collect()),
+            instruments: self.payment.map(PaymentBody::shown).unwrap_or_default(),
         })
     }
 }
 
 impl LineBody {
     fn parse(self, index: usize) -> Result<RequestedLine, Refused> {
-        if self.quantity < 1 {
-            return Err(invalid(&format!("line_items[{index}].quantity"), "must be at least 1").into());
-        }
-        // The protocol has no upper bound, so this is an outcome and not a mistake of the request.
+        // The protocol has no upper bound: the refusal is an outcome.
         let quantity = Quantity::parse(self.quantity).map_err(|_| {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
-            Refused::InBand(message(&Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject)))
+            let refusal = Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject);
+            Refused::InBand(vec![message(&refusal)])
         })?;
-        if self.item.id.is_empty() {
-            return Err(invalid(&format!("line_items[{index}].item.id"), "must not be empty").into());
-        }
-        // An id that we did not give names no line of ours.
+        // The shop has no line with a longer id.
         let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
-        Ok(RequestedLine { id, sku: self.item.id, quantity })
+        Ok(RequestedLine { id, sku: name(self.item.id, MAX_ITEM_ID), quantity })
     }
 }
 
-impl BuyerBody {
-    fn parse(self) -> Result<Buyer, Problem> {
-        let given = self.email.filter(|email| !email.trim().is_empty());
-        let read =
-            |email: String| Email::parse(&email).ok_or_else(|| invalid("buyer.email", "is not an e-mail address"));
-        let email = given.map(read).transpose()?;
-        let consent = self.consent.map(|consent| Consent {
-            analytics: consent.analytics,
-            preferences: consent.preferences,
-            marketing: consent.marketing,
-            sale_of_data: consent.sale_of_data,
-        });
-        Ok(Buyer {
-            first_name: self.first_name,
-            last_name: self.last_name,
-            email,
-            phone_number: self.phone_number,
-            consent,
-        })
-    }
-}
-
-impl ContextBody {
-    fn parse(self) -> Result<BuyerContext, Refused> {
-        at_most(&self.eligibility, 20, "context.eligibility")?;
-        Ok(BuyerContext {
-            country: self.address_country,
-            region: self.address_region,
-            postal_code: self.postal_code,
-            language: self.language,
-            currency: self.currency,
-            intent: self.intent,
-            eligibility: self.eligibility,
-        })
-    }
-}
-
-impl FulfillmentBody {
-    /// The first shipping method counts; ids of methods and groups are ours and need not be repeated.
-    fn parse(self) -> Result<FulfillmentRequest, Refused> {
-        at_most(&self.methods, 10, "fulfillment.methods")?;
+impl From<FulfillmentBody> for FulfillmentRequest {
+    /// The first shipping method counts. The shop owns the ids of methods and groups.
+    fn from(body: FulfillmentBody) -> Self {
         let kind = |method: &MethodBody| match method.kind {
             Some(MethodWord::Pickup) => MethodKind::Pickup,
-            // An update may leave the type out; the only method that was offered is meant.
+            // An update may leave the type out: the shop offers one method.
             Some(MethodWord::Shipping) | None => MethodKind::Shipping,
         };
-        let kinds = self.methods.iter().map(kind).collect();
-        let shipping = self.methods.into_iter().find(|method| kind(method) == MethodKind::Shipping);
-        let Some(method) = shipping else { return Ok(FulfillmentRequest { kinds, ..FulfillmentRequest::default() }) };
+        let kinds = body.methods.iter().map(kind).collect();
+        let shipping = body.methods.into_iter().find(|method| kind(method) == MethodKind::Shipping);
+        let Some(method) = shipping else { return Self { kinds, ..Self::default() } };
 
-        let destinations = method.destinations.unwrap_or_default();
-        at_most(&destinations, CheckoutRequest::MAX_DESTINATIONS, "fulfillment.methods[0].destinations")?;
-        let destinations = destinations.into_iter().map(DestinationBody::parse).collect();
+        let destination = |mut dto: AddressDto| (dto.id.take().map(DestinationId), Address::from(dto));
         let option = method.groups.into_iter().flatten().next().and_then(|group| group.selected_option_id);
-        Ok(FulfillmentRequest {
+        let selection = |id: String| name(id, MAX_SELECTION);
+        Self {
             kinds,
-            destinations,
-            selected_destination: method.selected_destination_id.map(DestinationId),
-            selected_option: option.map(OptionId),
-        })
-    }
-}
-
-impl DestinationBody {
-    fn parse(self) -> (Option<DestinationId>, Address) {
-        let address = Address {
-            street: self.street_address,
-            extended: self.extended_address,
-            locality: self.address_locality,
-            region: self.address_region,
-            postal_code: self.postal_code,
-            country: Country::given(self.address_country),
-            first_name: self.first_name,
-            last_name: self.last_name,
-            phone_number: self.phone_number,
-        };
-        (self.id.map(DestinationId), address)
+            destinations: method.destinations.into_iter().flatten().map(destination).collect(),
+            selected_destination: method.selected_destination_id.map(selection).map(DestinationId),
+            selected_option: option.map(selection).map(OptionId),
+        }
     }
 }
 
 impl PaymentBody {
-    /// The instruments as they may be shown again. One that cannot be told apart from others is left out.
-    fn shown(self) -> Result<Vec<Instrument>, Refused> {
-        at_most(&self.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
+    /// The instruments as responses show them. An instrument without an id or a handler is left out.
+    fn shown(self) -> Vec<Instrument> {
         let shown = self.instruments.into_iter().enumerate().filter_map(|(index, instrument)| {
             let handler = HandlerId(instrument.handler_id.clone()?);
             instrument.id.as_ref()?;
-            Some(instrument.parse(index, handler).map(|(instrument, _)| instrument).map_err(Refused::from))
+            Some(instrument.parse(index, handler).0)
         });
         shown.collect()
     }
 }
 
 impl InstrumentBody {
-    fn parse(self, index: usize, handler: HandlerId) -> Result<(Instrument, Option<Credential>), Problem> {
-        let path = |member: &str| format!("payment.instruments[{index}].{member}");
-        let shown = |text: Option<String>, member: &str| match text {
-            Some(text) if holds_card_number(&text) => Err(invalid(&path(member), "must not hold a card number")),
-            text => Ok(text),
-        };
-        let last_digits = |text: Option<String>| match text {
-            Some(text) if !are_last_digits(&text) => {
-                Err(invalid(&path("display.last_digits"), "must be two to four digits"))
-            }
-            text => Ok(text),
-        };
-        let display = match self.display {
-            None => None,
-            Some(display) => Some(InstrumentDisplay {
-                brand: shown(display.brand, "display.brand")?,
-                last_digits: last_digits(display.last_digits)?,
-                description: shown(display.description, "display.description")?,
-            }),
-        };
-        if holds_card_number(&handler.0) {
-            return Err(invalid(&path("handler_id"), "must not hold a card number"));
-        }
+    fn parse(self, index: usize, handler: HandlerId) -> (Instrument, Option<Credential>) {
         let instrument = Instrument {
-            id: shown(self.id, "id")?.unwrap_or_else(|| format!("instrument_{}", index + 1)),
+            id: self.id.unwrap_or_else(|| format!("instrument_{}", index + 1)),
             handler,
-            kind: shown(self.kind, "type")?.unwrap_or_else(|| "card".to_owned()),
+            kind: self.kind.unwrap_or_else(|| "card".to_owned()),
             selected: self.selected.unwrap_or(false),
-            display,
+            display: self.display.map(Into::into),
         };
         let credential = self.credential.and_then(|credential| {
             let token = Secret::new(credential.token.filter(|token| !token.trim().is_empty())?);
             Some(Credential { kind: credential.kind.unwrap_or_else(|| "token".to_owned()), token })
         });
-        Ok((instrument, credential))
+        (instrument, credential)
     }
 }
 
 impl CompleteBody {
-    /// The instrument to charge: the one that is selected, else the first. A handler that is not named can only be
-    /// meant when there is no choice. `None` when no instrument is given.
+    /// The instrument to charge: the selected one, or else the first. `None` without instruments. The handler may be left
+    /// out if the shop offers only one.
     pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<Option<PaymentChoice>, Refused> {
-        at_most(&self.payment.instruments, CheckoutRequest::MAX_INSTRUMENTS, "payment.instruments")?;
         let instruments = self.payment.instruments;
         let chosen = instruments.iter().position(|instrument| instrument.selected == Some(true)).unwrap_or(0);
         let Some(instrument) = instruments.into_iter().nth(chosen) else { return Ok(None) };
         let handler = match (&instrument.handler_id, offered) {
             (Some(handler), _) => HandlerId(handler.clone()),
             (None, [only]) => only.id.clone(),
-            (None, _) => return Err(invalid(&format!("payment.instruments[{chosen}].handler_id"), "is missing").into()),
+            (None, _) => {
+                let content = format!("payment.instruments[{chosen}].handler_id: is missing");
+                return Err(Problem::bad_request("invalid_request", content).into());
+            }
         };
-        let (instrument, credential) = instrument.parse(chosen, handler)?;
+        let (instrument, credential) = instrument.parse(chosen, handler);
         Ok(Some(PaymentChoice { instrument: Instrument { selected: true, ..instrument }, credential }))
     }
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,14 +1,15 @@
-//! What an order looks like on the wire: `order.json`.
+//! The order of a response: `order.json`.
 
 use std::collections::BTreeMap;
 
 use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Order, OrderEvent, OrderLine, Shipment};
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::super::Surface;
-use super::super::checkout::{AddressDto, ItemDto, address};
 use super::super::envelope::{Envelope, of_order};
 use super::super::total::{TotalDto, line_totals, single, totals};
+use super::super::wire::{AddressDto, ItemDto};
 use crate::buyer_pages;
 use crate::instant::rfc3339;
 
@@ -64,6 +65,7 @@ struct UnitsDto {
     quantity: i64,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct EventDto {
     id: String,
@@ -71,16 +73,13 @@ struct EventDto {
     #[serde(rename = "type")]
     kind: String,
     line_items: Vec<UnitsDto>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tracking_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tracking_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     carrier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct AdjustmentDto {
     id: String,
@@ -92,17 +91,16 @@ struct AdjustmentDto {
     line_items: Vec<UnitsDto>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     totals: Vec<TotalDto>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
 
-/// Pure: the same order and the same surface always give the same document.
+/// The order as a document. The result depends on the order and the surface alone.
 pub fn order(order: &Order, surface: &Surface) -> OrderDto {
     let expectations = order.expectations.iter().map(|expectation| ExpectationDto {
         id: expectation.id.clone(),
         line_items: units(&expectation.lines),
         method_type: "shipping",
-        destination: address(&expectation.destination),
+        destination: AddressDto::of(None, &expectation.destination),
         description: expectation.description.clone(),
     });
     OrderDto {

@@ -1,4 +1,4 @@
-//! `/orders/{id}`: the whole order as it stands (order, "GET").
+//! `GET /orders/{id}`: the present state of an order (order, "GET").
 
 pub(crate) mod dto;
 
@@ -8,7 +8,7 @@ use domain::context::{Caller, RequestContext};
 use domain::order::{Order, OrderId};
 
 use super::agent::Agent;
-use super::envelope::not_found;
+use super::problem::Refused;
 use super::{Shopping, Surface};
 use crate::http::{Routes, fault_problem};
 
@@ -16,17 +16,14 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.on(Method::GET, "/orders/{id}", read);
 }
 
-async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> HttpResponse {
+async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> Result<HttpResponse, Refused> {
     let ctx = agent.0;
-    let Some(id) = OrderId::parse(&id) else { return not_found("There is no such order") };
-    match shopping.orders.read(&ctx, id).await {
-        Ok(Some(order)) if may_read(&ctx, &shopping.surface, &order) => {
-            HttpResponse::Ok().json(dto::order(&order, &shopping.surface))
-        }
-        // Whoever may not see it cannot tell it from one that does not exist.
-        Ok(_) => not_found("There is no such order"),
-        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
-    }
+    let not_found = || Refused::not_found("There is no such order");
+    let id = OrderId::parse(&id).ok_or_else(not_found)?;
+    let order = shopping.orders.read(&ctx, id).await.map_err(|fault| fault_problem(&ctx, &fault))?;
+    // The response does not show whether an order of another platform exists.
+    let order = order.filter(|order| may_read(&ctx, &shopping.surface, order)).ok_or_else(not_found)?;
+    Ok(HttpResponse::Ok().json(dto::order(&order, &shopping.surface)))
 }
 
 fn may_read(ctx: &RequestContext, surface: &Surface, order: &Order) -> bool {

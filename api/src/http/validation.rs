@@ -1,0 +1,82 @@
+//! The rules of request types: `validator` checks them, and each violation gets the path of its member.
+
+use std::borrow::Cow;
+
+use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+
+/// A member of a request that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the member, such as `line_items[0].quantity`.
+    pub path: String,
+    /// What is wrong, without the value.
+    pub content: String,
+    /// Whether the member is longer than the shop accepts. The protocol has no such limits.
+    pub is_limit: bool,
+}
+
+/// All violations of a request, in the order of their paths. Lengths of texts count characters.
+pub fn violations(request: &impl Validate) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if let Err(errors) = request.validate() {
+        collect("", &errors, &mut found);
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+fn collect(path: &str, errors: &ValidationErrors, found: &mut Vec<Violation>) {
+    for (member, kind) in errors.errors() {
+        // A member called `type` is a field called `kind`.
+        let member = if member == "kind" { "type" } else { member.as_ref() };
+        let path = if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
+        match kind {
+            ValidationErrorsKind::Struct(errors) => collect(&path, errors, found),
+            ValidationErrorsKind::List(entries) => {
+                entries.iter().for_each(|(index, errors)| collect(&format!("{path}[{index}]"), errors, found));
+            }
+            ValidationErrorsKind::Field(errors) => {
+                found.extend(errors.iter().map(|error| violation(path.clone(), error)));
+            }
+        }
+    }
+}
+
+fn violation(path: String, error: &ValidationError) -> Violation {
+    let limit = |name| error.params.get(name).and_then(serde_json::Value::as_u64);
+    let actual = error.params.get("value");
+    let length = match actual {
+        Some(serde_json::Value::String(text)) => text.chars().count(),
+        Some(serde_json::Value::Array(list)) => list.len(),
+        _ => 0,
+    };
+    let (content, is_limit) = match (&error.message, limit("max"), limit("min")) {
+        (Some(message), ..) => (message.to_string(), error.code == LIMIT),
+        (None, Some(max), _) if length as u64 > max => {
+            let is_list = actual.is_some_and(serde_json::Value::is_array);
+            let content = if is_list { "has more than {} entries" } else { "is longer than {} characters" };
+            (content.replace("{}", &max.to_string()), true)
+        }
+        (None, _, Some(_)) if error.code == "length" => ("must not be empty".to_owned(), false),
+        (None, _, Some(min)) => (format!("must be at least {min}"), false),
+        (None, Some(max), None) => (format!("must be at most {max}"), false),
+        (None, None, None) => ("is not valid".to_owned(), false),
+    };
+    Violation { path, content, is_limit }
+}
+
+const LIMIT: &str = "limit";
+
+/// The error of a custom rule, for a value that is not valid.
+pub fn invalid(message: impl Into<Cow<'static, str>>) -> ValidationError {
+    ValidationError::new("invalid").with_message(message.into())
+}
+
+/// The error of a custom rule, for a value that is larger than the shop accepts.
+pub fn beyond_limit(message: impl Into<Cow<'static, str>>) -> ValidationError {
+    ValidationError::new(LIMIT).with_message(message.into())
+}
+
+#[cfg(test)]
+#[path = "validation_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! Tests of the limits of texts, against the table in `docs/ERRORS.md`.
+
+use serde_json::json;
+
+use super::*;
+
+/// The rows of the table: the path of a text and its limit in characters. In a path `[]` is every entry of a list and `{}`
+/// every value of an object.
+fn documented() -> Vec<(String, usize)> {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
+    let document = std::fs::read_to_string(document).expect("the document");
+    let table = document.split_once("| text | characters, at most |\n|---|---|\n").expect("the table").1;
+    let rows = table.lines().map_while(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | "));
+    rows.map(|(path, most)| (path.to_owned(), most.parse().expect("a number"))).collect()
+}
+
+/// A valid body with this text at the path.
+fn body_with(path: &str, text: &str) -> Vec<u8> {
+    let mut body = json!({"line_items": [{"item": {"id": "a"}, "quantity": 1}]});
+    let mut place = &mut body;
+    let mut parts = path.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let name = part.trim_end_matches("[]").trim_end_matches("{}");
+        place = &mut place[name];
+        if part.ends_with("[]") {
+            if place.is_null() {
+                *place = json!([null]);
+            }
+            place = &mut place[0];
+        } else if part.ends_with("{}") {
+            place = &mut place["any"];
+        }
+        if parts.peek().is_none() {
+            *place = text.into();
+        }
+    }
+    body.to_string().into_bytes()
+}
+
+fn parse(path: &str, text: &str) -> Result<CheckoutRequest, Refused> {
+    read(&body_with(path, text)).and_then(CheckoutBody::parse)
+}
+
+const NAMES: [&str; 5] = [
+    "line_items[].id",
+    "line_items[].item.id",
+    "discounts.codes[]",
+    "fulfillment.methods[].selected_destination_id",
+    "fulfillment.methods[].groups[].selected_option_id",
+];
+
+#[test]
+fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_cut() {
+    // These have a form of their own, which other tests check.
+    let formed = ["buyer.email", "payment.instruments[].display.last_digits"];
+    for (path, most) in documented().into_iter().filter(|(path, _)| !formed.contains(&path.as_str())) {
+        // Characters, not bytes.
+        let fits = "\u{e4}".repeat(most);
+        assert!(parse(&path, &fits).is_ok(), "{path}");
+        match parse(&path, &format!("{fits}xyz")) {
+            Ok(request) if NAMES.contains(&path.as_str()) => {
+                let request = format!("{request:?}");
+                assert!(path == "line_items[].id" || request.contains(&format!("{fits}\u{2026}")), "{path}");
+                assert!(!request.contains(&format!("{fits}x")), "{path}");
+            }
+            Err(Refused::InBand(messages)) => {
+                let message = serde_json::to_value(&messages[0]).expect("JSON");
+                let shown = path.strip_suffix("[]").unwrap_or(&path).replace("[]", "[0]").replace("{}", "");
+                assert_eq!(
+                    (&message["code"], &message["path"]),
+                    (&json!("limit_exceeded"), &json!(format!("$.{shown}")))
+                );
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn empty_optional_text_is_absent() {
+    let kept = ["line_items[].item.id", "discounts.codes[]", "context.eligibility[]", "attribution{}"];
+    for (path, _) in documented() {
+        let mut document: Value = serde_json::from_slice(&body_with(&path, "")).expect("JSON");
+        drop_empty_texts(&mut document, "");
+        assert_eq!(document.to_string().contains("\"\""), kept.contains(&path.as_str()), "{path}");
+    }
+}
+
+/// A text member without a documented limit is found by its declaration.
+#[test]
+fn every_text_of_a_request_has_a_documented_limit() {
+    let sources =
+        [include_str!("request.rs"), include_str!("../wire.rs").split("/// `types/item.json`").next().unwrap_or("")];
+    let declared = sources.iter().flat_map(|source| source.lines()).filter_map(|line| {
+        let (name, kind) = line.trim().trim_start_matches("pub ").trim_end_matches(',').split_once(": ")?;
+        let kinds =
+            ["String", "Option<String>", "Vec<String>", "Option<Vec<String>>", "Option<BTreeMap<String, String>>"];
+        (line.starts_with("    ") && !line.starts_with("     ") && kinds.contains(&kind)).then_some(name)
+    });
+    let names: Vec<&str> = declared.map(|name| if name == "kind" { "type" } else { name }).collect();
+    assert!(names.len() > 25, "{names:?}");
+    let documented = documented();
+    for name in names {
+        let has_limit = documented.iter().any(|(path, _)| {
+            let last = path.rsplit('.').next().unwrap_or_default();
+            last.trim_end_matches("[]").trim_end_matches("{}") == name
+        });
+        assert!(has_limit, "docs/ERRORS.md has no limit for the text {name}");
+    }
+}
