@@ -261,11 +261,6 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
-diesel::table! {
-    schema_floor (version) {
-        version -> Text,
-    }
-}
 
 diesel::joinable!(stock -> variant (sku));
 diesel::allow_tables_to_appear_in_same_query!(variant, stock);

@@ -19,7 +19,6 @@ use super::constant::Statement;
 use super::lock_file::must_have_one_name;
 use super::{DatabaseConfig, DatabaseUrl, OpenError};
 use crate::database::load;
-use crate::schema::schema_floor;
 use crate::stored::malformed;
 
 /// The steps in `persistence/migrations`, which both engines run. A released step is never changed.
@@ -142,6 +141,11 @@ fn too_new(tx: &mut Tx<'_>, known: &[String]) -> QueryResult<Option<String>> {
 
 diesel::table! {
     __diesel_schema_migrations (version) {
+        version -> Text,
+    }
+}
+diesel::table! {
+    schema_floor (version) {
         version -> Text,
     }
 }
