@@ -11,7 +11,7 @@ use domain::checkout::{
     shortages,
 };
 use domain::context::TraceContext;
-use domain::fault::{Failure, Fault};
+use domain::fault::Fault;
 use domain::id::PageToken;
 use domain::idempotency::KeyClaim;
 use domain::money::Money;
@@ -21,16 +21,12 @@ use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_
 use domain::stock::{Demand, StockLevel, hold, release, take};
 
 use super::{CallingPlatform, queries, refuse, remember_destination};
-use crate::database::{Tx, TxError};
+use crate::database::{Decided, Tx, TxError};
 use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
-pub(super) fn begin(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+pub(super) fn begin(tx: &mut Tx<'_>, caller: &CallingPlatform, begin: &Begin) -> Decided<Begun, CheckoutRefusal> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
@@ -105,7 +101,7 @@ pub(super) fn state(
     caller: &CallingPlatform,
     claim: &KeyClaim,
     id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+) -> Decided<Begun, CheckoutRefusal> {
     match idempotency::state(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
@@ -119,11 +115,7 @@ pub(super) fn state(
 
 /// A claim that an earlier run of the same command committed belongs to this command. Treated as another caller's, it
 /// would leave the gateway uncalled.
-fn own_or_in_progress(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+fn own_or_in_progress(tx: &mut Tx<'_>, caller: &CallingPlatform, begin: &Begin) -> Decided<Begun, CheckoutRefusal> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
             let checkout = caller.must_own(queries::find(tx, &begin.checkout)?)?;
@@ -133,11 +125,7 @@ fn own_or_in_progress(
     }
 }
 
-fn in_progress(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+fn in_progress(tx: &mut Tx<'_>, caller: &CallingPlatform, id: &CheckoutId) -> Decided<Begun, CheckoutRefusal> {
     let checkout = caller.must_own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,

@@ -69,7 +69,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
 
     fn begin_and_commit(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
         let (ctx, op, mode, storage) = (self.ctx, self.operation.name, self.operation.mode, &self.database.0);
-        let (file, log) = (storage.file.0.as_ref().filter(|_| mode == Mode::Write), conn.log());
+        let (file, log) = (storage.file.0.as_ref().filter(|_| mode == Mode::Write), conn.log);
         let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
         let (remaining, config) = (ctx.deadline().remaining(), &storage.config);
         let limits =
@@ -117,7 +117,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             // A read has no effect that could be unknown.
             Err(error) if mode == Mode::Read || refused_commit(&error) => Err(self.before_commit(conn, error)),
             Err(error) => {
-                conn.do_not_reuse();
+                conn.do_not_reuse = true;
                 Err(unknown(classify(op, error)))
             }
         }
@@ -127,7 +127,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
     fn before_commit(&self, conn: &mut PooledConn, error: Error) -> RunError<E> {
         let op = self.operation.name;
         if makes_connection_unusable(&error) {
-            conn.do_not_reuse();
+            conn.do_not_reuse = true;
         }
         // A deadline that has passed outranks the message.
         match (self.ctx.check(op), conflict(&error)) {

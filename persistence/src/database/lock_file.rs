@@ -38,7 +38,7 @@ pub(super) struct LockFile {
     /// The configured path, made absolute.
     named: PathBuf,
     /// The path without symbolic links. SQLite puts its log beside this path.
-    real: PathBuf,
+    pub(super) real: PathBuf,
     identity: Identity,
     changed: AtomicBool,
     /// A connection writes to a log that the path does not lead to. Only a restart ends this.
@@ -118,11 +118,6 @@ impl LockFile {
         }
         locked.same_file().map_err(|why| failed(io::Error::other(why)))?;
         Ok(locked)
-    }
-
-    /// The path of the database, without symbolic links.
-    pub(super) fn path(&self) -> &Path {
-        &self.real
     }
 
     /// Whether the last check found the file deleted, replaced or linked.

@@ -165,6 +165,9 @@ impl<E> From<diesel::result::Error> for TxError<E> {
     }
 }
 
+/// What the body of a transaction decides: a result, or a refusal `R` of a rule.
+pub(crate) type Decided<T, R> = Result<T, TxError<Failure<R>>>;
+
 /// A rule refuses the operation; its transaction is rolled back.
 pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
     TxError::Refused(Failure::Refused(refusal))
@@ -180,7 +183,7 @@ impl Database {
             DatabaseUrl::Postgres(_) => None,
         };
         if let Some(file) = &file {
-            config.url = DatabaseUrl::Sqlite(file.path().to_owned());
+            config.url = DatabaseUrl::Sqlite(file.real.clone());
         }
         Ok(Self::with_file(config, runtime, log, file.map(Arc::new)))
     }

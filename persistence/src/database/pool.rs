@@ -86,23 +86,12 @@ pub(super) struct Manager {
 pub(super) struct Tracked {
     conn: Conn,
     /// For an SQLite file: the log that this connection writes to.
-    log: Option<LogFiles>,
+    pub(super) log: Option<LogFiles>,
     seen: Stopwatch,
-    do_not_reuse: bool,
+    /// The server is gone or takes no writes, or the effect of a commit is unknown: the pool drops the connection.
+    pub(super) do_not_reuse: bool,
     /// Dropped after the connection: see [`LockFile`].
     _file: Option<Arc<LockFile>>,
-}
-
-impl Tracked {
-    pub(super) fn log(&self) -> Option<LogFiles> {
-        self.log
-    }
-
-    /// The connection is not used again: its server is gone or takes no writes, or the effect of its commit is
-    /// unknown.
-    pub(super) fn do_not_reuse(&mut self) {
-        self.do_not_reuse = true;
-    }
 }
 
 impl std::ops::Deref for Tracked {

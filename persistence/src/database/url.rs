@@ -6,19 +6,11 @@ use std::path::PathBuf;
 
 use super::postgres_url::{PostgresUrl, is_escape};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Engine {
     Sqlite,
     Postgres,
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-        })
-    }
 }
 
 /// A checked database URL: `sqlite://PATH` or `postgres://...`. It is shown without the password.

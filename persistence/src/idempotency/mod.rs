@@ -18,7 +18,7 @@ use domain::idempotency::{Answer, IdempotencyStore, KeyClaim, KeyRefusal, RETENT
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::database::{Database, Operation, Tx, TxError, refuse};
+use crate::database::{Database, Decided, Operation, Tx, refuse};
 use crate::stored::{count, from_text, millis, to_text};
 
 /// The result of a claim.
@@ -40,7 +40,7 @@ pub(crate) fn once<O, R>(
     ctx: &RequestContext,
     operation: &'static str,
     write: Write,
-    body: impl Fn(&mut Tx<'_>, Timestamp) -> Result<O, TxError<Failure<R>>> + Send + 'static,
+    body: impl Fn(&mut Tx<'_>, Timestamp) -> Decided<O, R> + Send + 'static,
 ) -> PortFuture<Answer<O>, Failure<R>>
 where
     O: Serialize + DeserializeOwned + Send + 'static,

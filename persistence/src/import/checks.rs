@@ -6,18 +6,17 @@ use std::hash::Hash;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
-use domain::fault::Failure;
 use domain::fulfillment::OptionId;
 use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
 use super::CHUNK;
 use crate::customer::{MAX_BOOK, MAX_IMPORTED, learned_id};
-use crate::database::{Statement, Tx, TxError, bytewise, first, load, lock_all, refuse};
+use crate::database::{Decided, Statement, Tx, bytewise, first, load, lock_all, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 use crate::stored::one_more_than;
 
-type Checked = Result<(), TxError<Failure<ImportRefusal>>>;
+type Checked = Decided<(), ImportRefusal>;
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);

@@ -16,7 +16,7 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, NO_LEASE, Operation, Tx, TxError, constant, execute, first, lease_queue, on_backend, refuse,
+    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, refuse,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
@@ -76,7 +76,7 @@ struct RefundRow {
     created_at: i64,
 }
 
-fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Failure<RefundRefusal>>> {
+fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Decided<Refund, RefundRefusal> {
     let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let reference = attempt.reference.filter(|_| attempt.state == AttemptState::Confirmed);
     let reference = reference.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
