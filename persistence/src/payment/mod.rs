@@ -15,7 +15,6 @@ use domain::payment::{
 };
 
 use crate::database::{Database, Operation, Tx};
-use queries::Due;
 
 pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
@@ -51,7 +50,7 @@ impl AttemptStore for SqlAttemptStore {
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault> {
         let op = Operation::write("payment.claim_due");
-        self.0.run(ctx, op, move |tx| Ok(queries::claim(tx, Due::Unsettled, now, lease, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::claim_unsettled(tx, now, lease, limit)?))
     }
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
@@ -83,7 +82,7 @@ impl AttemptStore for SqlAttemptStore {
 }
 
 fn claim_authorized(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
-    let attempts = queries::claim(tx, Due::Held, now, lease, limit)?;
+    let attempts = queries::claim_held(tx, now, lease, limit)?;
     let held = |attempt: Attempt| {
         let wanted = queries::wanted(tx, &attempt.checkout)?;
         Ok(Held { attempt, wanted })

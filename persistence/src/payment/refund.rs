@@ -63,7 +63,7 @@ lease_queue!(refund as RefundRow, tries);
 /// The predicate of the index on due refunds, in the same words.
 const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = refund)]
 struct RefundRow {
     id: String,
@@ -89,26 +89,19 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Decided<Refund, RefundRefu
         return Ok(row.into_refund(reference)?);
     }
     may_refund(attempt.money.amount, refunded(tx, wanted)?, wanted.amount).map_err(refuse)?;
-    let values = (
-        refund::id.eq(wanted.id.as_str()),
-        refund::attempt_id.eq(wanted.attempt.as_str()),
-        refund::amount.eq(wanted.amount.minor()),
-        refund::currency.eq(attempt.money.currency.code()),
-        refund::state.eq("requested"),
-        refund::tries.eq(0),
-        refund::created_at.eq(millis(wanted.now)),
-        refund::due_at.eq(millis(wanted.now)),
-    );
-    execute!(tx, diesel::insert_into(refund::table).values(values))?;
-    Ok(Refund {
-        id: wanted.id.clone(),
-        attempt: wanted.attempt.clone(),
-        reference,
-        money: Money { amount: wanted.amount, currency: attempt.money.currency },
-        state: RefundState::Requested,
+    let row = RefundRow {
+        id: wanted.id.to_string(),
+        attempt_id: wanted.attempt.to_string(),
+        amount: wanted.amount.minor(),
+        currency: attempt.money.currency.code().to_owned(),
+        state: "requested".to_owned(),
+        reason: None,
         tries: 0,
-        created_at: wanted.now,
-    })
+        created_at: millis(wanted.now),
+    };
+    let due = refund::due_at.eq(millis(wanted.now));
+    execute!(tx, diesel::insert_into(refund::table).values((&row, due)))?;
+    Ok(row.into_refund(reference)?)
 }
 
 /// The sum of the payment's refunds that have succeeded or may still succeed.
