@@ -268,3 +268,4 @@ diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_line);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_key, idempotency_binding);
+diesel::allow_tables_to_appear_in_same_query!(delivery, destination);

@@ -1,7 +1,5 @@
 //! SQL for what operators see and do.
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
@@ -55,32 +53,24 @@ pub(super) fn list(
     const NEWEST: &str = "zz";
     let after = after.map_or(NEWEST, |cursor| cursor.0.as_str());
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
-    let mut rows: Vec<DeliveryRow> = Vec::new();
+    let mut rows = Vec::<(DeliveryRow, Option<DestinationRow>)>::new();
     for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
         let query = messages::table
+            .left_join(endpoints::table.on(endpoints::id.eq(messages::destination)))
             .filter(messages::state.eq(state.into_str()))
             .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
             .filter(messages::id.lt(after))
             .order(messages::id.desc())
             .limit(one_more_than(limit.get()));
-        let of_state: Vec<DeliveryRow> = load!(tx, query.select(DeliveryRow::as_select()))?;
+        let of_state: Vec<(DeliveryRow, Option<DestinationRow>)> =
+            load!(tx, query.select((DeliveryRow::as_select(), Option::<DestinationRow>::as_select())))?;
         rows.extend(of_state);
     }
-    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
-    let Page { items: rows, next: next_page } = Page::of(rows, limit, |row| row.id.clone());
-    if rows.is_empty() {
-        return Ok(Page { items: Vec::new(), next: None });
-    }
-
-    let mut names: Vec<_> = rows.iter().map(|row| row.destination.clone()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let query = endpoints::table.filter(endpoints::id.eq_any(names));
-    let known: Vec<DestinationRow> = load!(tx, query.select(DestinationRow::as_select()))?;
-    let known: BTreeMap<_, _> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
+    rows.sort_unstable_by(|(one, _), (other, _)| other.id.cmp(&one.id));
+    let Page { items: rows, next: next_page } = Page::of(rows, limit, |(row, _)| row.id.clone());
     let at = engine_now(tx)?;
-    let summaries = rows.into_iter().map(|row| {
-        let next = next(&row, known.get(&row.destination), at);
+    let summaries = rows.into_iter().map(|(row, endpoint)| {
+        let next = next(&row, endpoint.as_ref(), at);
         Ok(row.summary()?.map(|summary| MessageSummary { next, ..summary }))
     });
     Ok(Page { items: summaries.filter_map(Result::transpose).collect::<QueryResult<_>>()?, next: next_page })
