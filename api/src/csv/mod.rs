@@ -66,7 +66,7 @@ impl Positions {
                 (rows::ADDRESSES.file, self.addresses.get(*row), "customer_id", message)
             }
             ImportRefusal::StockBelowHeld(below) => {
-                let message = format!("must be at least {}: that many are held for open checkouts", below.held);
+                let message = format!("must be at least {}: that many are held for checkouts in progress", below.held);
                 (rows::INVENTORY.file, self.stock.get(below.row), "quantity", message)
             }
             ImportRefusal::SameRate { row, id } => {

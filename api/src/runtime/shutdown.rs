@@ -1,5 +1,5 @@
 //! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs` runs the
-//! steps in order; `docs/LIFECYCLES.md` describes them.
+//! steps in order; `docs/ARCHITECTURE.md` describes them.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

@@ -153,7 +153,7 @@ fn lies() -> Mix {
         share(10, Fault::HangAfterEffect),
         share(10, Fault::HangWithoutEffect),
     ];
-    Mix { seed: SEED, operations: vec![Operation::IntentConfirm], shares }
+    Mix { seed: SEED, operation: Operation::IntentConfirm, shares }
 }
 
 /// What a process left when it was asked to stop; empty when it ended as it should.

@@ -159,7 +159,7 @@ async fn every_event_has_one_name_and_a_good_signature(server: &Server, receiver
     let mut judge = Script::start("verify.py", &[]);
     for (receiver, orders) in receivers.iter().zip(orders) {
         if let (Some(judge), Some(sample)) = (&mut judge, receiver.arrivals().pop()) {
-            assert_eq!(judge.on_webhook(&sample, &profile["signing_keys"]), Value::Null);
+            assert_eq!(judge.verify_webhook(&sample, &profile["signing_keys"]), Value::Null);
         }
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for arrival in receiver.arrivals() {

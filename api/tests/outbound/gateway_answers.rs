@@ -213,7 +213,7 @@ async fn while_someone_else_uses_its_key(shop: &Shop, place: &Place, checkout: &
         assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
     };
     let (answer, ()) = tokio::join!(shop.pay(checkout, "pm_card_visa"), rival);
-    let line = shop.logged("gateway knows the key for another request").await;
+    let line = shop.logged("gateway used the idempotency key for another request").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
     answer
 }

@@ -41,7 +41,7 @@ async fn signer(server: &Server, receiver: &Receiver) -> String {
     let (told, key) = told(server, receiver).await;
     let profile = server.get("/.well-known/ucp").await.body(200);
     if let Some(mut judge) = Script::start("verify.py", &[]) {
-        assert_eq!(judge.on_webhook(&told, &profile["signing_keys"]), Value::Null);
+        assert_eq!(judge.verify_webhook(&told, &profile["signing_keys"]), Value::Null);
     }
     key
 }
@@ -188,13 +188,13 @@ async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
     for profile in [&kept, &now] {
         for told in [&first, &second, &third, &fourth] {
-            assert_eq!(judge.on_webhook(told, &profile["signing_keys"]), Value::Null);
+            assert_eq!(judge.verify_webhook(told, &profile["signing_keys"]), Value::Null);
         }
     }
     // The judge does judge: without the key that signed there is nothing to verify with.
     let mut others = now["signing_keys"].clone();
     others.as_array_mut().expect("keys").retain(|key| key["kid"] != signs.as_str());
-    assert!(judge.on_webhook(&fourth, &others).is_string());
+    assert!(judge.verify_webhook(&fourth, &others).is_string());
 }
 
 /// What cannot be signed with is told before anything is opened.

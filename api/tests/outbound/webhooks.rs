@@ -98,9 +98,9 @@ async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Plac
     let profile = server.get("/.well-known/ucp").await.body(200);
     assert!(profile["ucp"]["capabilities"]["dev.ucp.shopping.order"].is_array(), "it is advertised");
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&told, &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&told, &profile["signing_keys"]), Value::Null);
     let forged = told.changed("sample", "bundle");
-    assert!(judge.on_webhook(&forged, &profile["signing_keys"]).is_string());
+    assert!(judge.verify_webhook(&forged, &profile["signing_keys"]).is_string());
 }
 
 /// WH2. The first answer is 500: soon told again, the same in everything but the signature.
@@ -122,7 +122,7 @@ async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Pla
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (2, 1), "the profile was remembered");
     let profile = server.get("/.well-known/ucp").await.body(200);
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&told[1], &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&told[1], &profile["signing_keys"]), Value::Null);
 }
 
 /// WH2. The last try of the schedule fails like the others: a dead letter. The days before it are not waited for.

@@ -14,7 +14,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text};
+use diesel::sql_types::{BigInt, HasSqlType, SingleValue, Text};
 
 /// An expression of SQL type `ST`, for use in a diesel query.
 #[derive(Clone, Debug)]
@@ -60,7 +60,6 @@ pub(crate) struct Statement<ST> {
 #[derive(Clone, Debug)]
 enum Value {
     Text(String),
-    Integer(i32),
     BigInt(i64),
 }
 
@@ -75,11 +74,6 @@ impl<ST> Statement<ST> {
         self
     }
 
-    pub(crate) fn integer(mut self, value: i32) -> Self {
-        self.values.push(Value::Integer(value));
-        self
-    }
-
     pub(crate) fn bigint(mut self, value: impl Into<i64>) -> Self {
         self.values.push(Value::BigInt(value.into()));
         self
@@ -88,9 +82,8 @@ impl<ST> Statement<ST> {
 
 impl<ST, DB> QueryFragment<DB> for Statement<ST>
 where
-    DB: Backend + HasSqlType<Text> + HasSqlType<Integer> + HasSqlType<BigInt>,
+    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
     String: ToSql<Text, DB>,
-    i32: ToSql<Integer, DB>,
     i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -101,7 +94,6 @@ where
             let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
             match place.and_then(|place| self.values.get(place)) {
                 Some(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
-                Some(Value::Integer(value)) => out.push_bind_param::<Integer, _>(value)?,
                 Some(Value::BigInt(value)) => out.push_bind_param::<BigInt, _>(value)?,
                 None => return Err(Error::QueryBuilderError(format!("no value for ${number}").into())),
             }

@@ -135,7 +135,7 @@ pub(super) fn next_endpoint(
     };
     let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(text)
         .text(channel.into_str())
-        .integer(rank(terms.reach))
+        .bigint(rank(terms.reach))
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
@@ -145,7 +145,7 @@ pub(super) fn next_endpoint(
 }
 
 /// The health as [`NEXT_DESTINATION`] counts it.
-fn rank(health: EndpointHealth) -> i32 {
+fn rank(health: EndpointHealth) -> i64 {
     match health {
         EndpointHealth::Proven => 0,
         EndpointHealth::New => 1,
