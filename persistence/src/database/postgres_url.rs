@@ -47,47 +47,9 @@ impl PostgresUrl {
             return Err("has a `%` that is not followed by two hexadecimal digits");
         }
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
-        let (user_info, hosts) =
-            authority.split_once('@').map_or((None, authority), |(info, hosts)| (Some(info), hosts));
-        // A separator in a password ends the authority too early.
-        if database.contains(['@', '/', '#'])
-            || hosts.contains(['@', '#'])
-            || user_info.is_some_and(|it| it.contains('#'))
-        {
-            return Err(ENCODE);
-        }
-        let (user, password) = user_info.map_or(("", None), |info| {
-            info.split_once(':').map_or((info, None), |(user, password)| (user, Some(password)))
-        });
-        let named = hosts.split(',').map(split_port).collect::<Option<Vec<_>>>().ok_or(BAD_HOST)?;
-        let names = named.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",");
-        let ports = named.iter().map(|(_, port)| *port).collect::<Vec<_>>().join(",");
-
-        let mut url = Self { settings: BTreeMap::new(), shown: format!("{scheme}://{user}"), secrets: Vec::new() };
-        url.shown += password.map_or("", |_| ":***");
-        url.shown += user_info.map_or("", |_| "@");
-        url.shown += &format!("{hosts}/{database}");
-        let of_address = [("user", user), ("dbname", database), ("host", &names), ("port", &ports)];
-        for (name, value) in of_address.into_iter().chain(password.map(|password| ("password", password))) {
-            // A list of hosts without any name, and one of ports without any number, say nothing.
-            if !value.trim_matches(',').is_empty() {
-                url.set(name, value)?;
-            }
-        }
-        for (number, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
-            let known = pair.split_once('=').filter(|(_, value)| !value.contains('='));
-            let (name, value) = known
-                .and_then(|(name, value)| match (name, value) {
-                    // As the JDBC driver writes it.
-                    ("ssl", "true") => Some(("sslmode", "require")),
-                    _ => PARAMETERS.split(' ').find(|known| *known == name).map(|name| (name, value)),
-                })
-                .ok_or("has a parameter that the client library does not know")?;
-            let shown = if HIDDEN.contains(&name) { "***" } else { value };
-            url.shown += &format!("{}{name}={shown}", if number == 0 { '?' } else { '&' });
-            url.set(name, value)?;
-        }
+        let mut url = Self { settings: BTreeMap::new(), shown: format!("{scheme}://"), secrets: Vec::new() };
+        url.read_address(address)?;
+        url.read_parameters(query)?;
         url.check_ports()?;
         // A service file, which is read later, may name a host.
         if !url.settings.contains_key("service") {
@@ -95,6 +57,60 @@ impl PostgresUrl {
             url.or_set("hostaddr", "");
         }
         Ok(url)
+    }
+
+    /// Reads `user:password@host:port,host:port/database`.
+    fn read_address(&mut self, address: &str) -> Result<(), &'static str> {
+        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
+        let (user_info, hosts) =
+            authority.split_once('@').map_or((None, authority), |(info, hosts)| (Some(info), hosts));
+        // A separator in a password ends the authority too early.
+        if database.contains(['@', '/']) || hosts.contains('@') || address.contains('#') {
+            return Err(ENCODE);
+        }
+        let named = hosts.split(',').map(split_port).collect::<Option<Vec<_>>>().ok_or(BAD_HOST)?;
+        let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+        let ports: Vec<&str> = named.iter().map(|(_, port)| *port).collect();
+        if let Some(info) = user_info {
+            let (user, password) = info.split_once(':').map_or((info, None), |(user, password)| (user, Some(password)));
+            self.shown += user;
+            self.shown += password.map_or("@", |_| ":***@");
+            self.set_unless_empty("user", user)?;
+            self.set_unless_empty("password", password.unwrap_or_default())?;
+        }
+        self.shown += &format!("{hosts}/{database}");
+        self.set_unless_empty("dbname", database)?;
+        // A list of hosts without any name, and one of ports without any number, say nothing.
+        for (name, list) in [("host", names), ("port", ports)] {
+            if list.iter().any(|part| !part.is_empty()) {
+                self.set(name, &list.join(","))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads `name=value&name=value`.
+    fn read_parameters(&mut self, query: &str) -> Result<(), &'static str> {
+        let mut separator = '?';
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let known = pair.split_once('=').and_then(|(name, value)| match (name, value) {
+                // As the JDBC driver writes it.
+                ("ssl", "true") => Some(("sslmode", "require")),
+                (_, value) if value.contains('=') => None,
+                _ => PARAMETERS.split(' ').find(|known| *known == name).map(|name| (name, value)),
+            });
+            let (name, value) = known.ok_or("has a parameter that the client library does not know")?;
+            let shown = if HIDDEN.contains(&name) { "***" } else { value };
+            self.shown += &format!("{separator}{name}={shown}");
+            separator = '&';
+            self.set(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The client library ignores an empty part of the address.
+    fn set_unless_empty(&mut self, name: &'static str, value: &str) -> Result<(), &'static str> {
+        if value.is_empty() { Ok(()) } else { self.set(name, value) }
     }
 
     /// Sets a setting to a percent-encoded value. The last value of a name counts.
@@ -234,6 +250,8 @@ mod tests {
         let url = parse(r"postgres://me:p%40ss%27%5C+%20x@localhost/shop?application_name=a%26b&ssl=true");
         let expected = r"application_name='a&b' dbname='shop' host='localhost' hostaddr='' password='p@ss\'\\+ x'";
         assert_eq!(url.to_conninfo(), format!("{expected} sslmode='require' user='me'"));
+        let commas = "dbname='shop' host='localhost' hostaddr='' password=',,' user='me'";
+        assert_eq!(parse("postgres://me:,,@localhost/shop").to_conninfo(), commas);
     }
 
     #[test]

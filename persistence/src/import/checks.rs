@@ -6,7 +6,7 @@ use std::hash::Hash;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
-use domain::fulfillment::OptionId;
+use domain::fulfillment::{OptionId, ShippingRate};
 use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
 use super::CHUNK;
@@ -97,7 +97,7 @@ fn rates_fit(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     if batch.shipping_rates.is_empty() {
         return Ok(());
     }
-    let service = |rate: &domain::fulfillment::ShippingRate| (rate.country.clone(), rate.service_level.0.clone());
+    let service = |rate: &ShippingRate| (rate.country.clone(), rate.service_level.0.clone());
     let rates: Vec<_> = batch.shipping_rates.iter().map(|rate| (rate.id.0.as_str(), service(rate))).collect();
     let stored = stored_rates(tx, batch)?;
     let mut by_id: HashMap<&str, &Option<Country>> = rates.iter().map(|(id, (country, _))| (*id, country)).collect();

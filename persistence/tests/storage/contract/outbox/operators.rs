@@ -216,7 +216,7 @@ async fn waiting_message_is_retried_after_the_older_ones_of_its_order(place: Pla
     for id in ids {
         let claimed = shop.claimed(at(noon())).await;
         assert_eq!((claimed.id.clone(), claimed.attempts), (id, 1));
-        assert_eq!(retry(&shop, Selection::One(claimed.id.clone()), 10).await, 0, "someone has it in hand");
+        assert_eq!(retry(&shop, Selection::One(claimed.id.clone()), 10).await, 0, "it is leased");
         shop.record(&claimed, ACCEPTED, noon()).await;
     }
 }
@@ -254,7 +254,7 @@ async fn operator_ends_a_waiting_message(place: Place) {
     seed(&mut place.raw(), WELL, 2, 1);
     place.raw().execute(&format!("UPDATE destination SET served_at = 1 WHERE id = '{WELL}'"));
     let under_way = shop.claimed(at(noon())).await;
-    assert_eq!(give_up(&shop, Selection::One(under_way.id.clone()), 10).await, 0, "someone has it in hand");
+    assert_eq!(give_up(&shop, Selection::One(under_way.id.clone()), 10).await, 0, "it is leased");
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 2);
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 1);
     assert_eq!(states(&mut place.raw(), ILL), ["dead 3", "pending 1"]);
