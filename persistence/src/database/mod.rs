@@ -276,9 +276,9 @@ impl Database {
         })
     }
 
-    /// What does not work although the database is ready. With a full disk writes fail and reads work: reported from
-    /// the first write that fails for lack of space until the next commit. While a commit takes long, no write is
-    /// acknowledged.
+    /// What does not work although the database is ready. A full disk, on which writes fail and reads work, is reported
+    /// from the first write that fails for lack of room until the next repeatable write is committed. While a commit
+    /// takes long, no write is acknowledged.
     pub fn degraded(&self) -> Option<Degraded> {
         if self.0.room.is_out() {
             return Some(Degraded::StorageFull);
