@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn setting_of_the_url_wins_over_a_default() {
+        let mut url = parse("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");
+        for (name, value) in [("connect_timeout", "2"), ("keepalives_idle", "15")] {
+            url.or_set(name, value);
+        }
+        let expected = "connect_timeout='9' dbname='shop' host='/run/pg' hostaddr='' keepalives_idle='15'";
+        assert_eq!(url.to_conninfo(), expected);
+    }
+
+    #[test]
     fn empty_host_address_hides_no_host() {
         assert!(!parse("postgres://localhost,db.example/shop?hostaddr=").is_local());
         assert!(!parse("postgres://db.example/shop?hostaddr=").is_local());
