@@ -42,7 +42,7 @@ pub(crate) fn id<const A: char, const B: char, const C: char>(text: &str) -> Res
     Id::try_from(text.to_owned()).map_err(malformed)
 }
 
-pub(crate) fn page(text: &str) -> Result<PageToken, Error> {
+pub(crate) fn page_token(text: &str) -> Result<PageToken, Error> {
     PageToken::parse(text).ok_or_else(|| malformed("a page token has another shape"))
 }
 

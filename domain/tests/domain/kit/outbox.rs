@@ -12,6 +12,7 @@ use domain::outbox::{
     MessageFilter, MessageSummary, OutboxMessage, OutboxMessageId, OutboxStore, Purged, Receipt, Recorded, Selection,
     SendError, SendOutcome, Sender,
 };
+use domain::page::{Cursor, Limit, Page};
 
 use super::NOW;
 use super::ports::{ready, unexpected};
@@ -60,10 +61,19 @@ impl OutboxStore for FakeOutbox {
         self.outcomes.lock().expect("not poisoned").push(outcome);
         ready(Ok(self.recorded.clone()))
     }
-    fn list(&self, _: &RequestContext, _: MessageFilter, _: u32) -> PortFuture<Vec<MessageSummary>, Fault> {
+    fn list(
+        &self,
+        _: &RequestContext,
+        _: MessageFilter,
+        _: Option<Cursor>,
+        _: Limit,
+    ) -> PortFuture<Page<MessageSummary>, Fault> {
         unexpected()
     }
-    fn endpoints(&self, _: &RequestContext, _: Option<Endpoint>, _: u32) -> PortFuture<Vec<EndpointSummary>, Fault> {
+    fn endpoint(&self, _: &RequestContext, _: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
+        unexpected()
+    }
+    fn endpoints(&self, _: &RequestContext, _: Option<Cursor>, _: Limit) -> PortFuture<Page<EndpointSummary>, Fault> {
         unexpected()
     }
     fn retry(&self, _: &RequestContext, _: Selection, _: Timestamp, _: u32) -> PortFuture<u32, Fault> {
