@@ -15,14 +15,14 @@ use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, connect, receive, send};
 
 crate::on_both_engines!(
-    a_clock_that_jumps_stops_nothing_and_charges_nobody_twice,
-    what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again,
-    what_is_held_is_not_captured_early_because_a_clock_was_behind,
+    clock_jump_stops_no_task_and_charges_no_payment_twice,
+    work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected,
+    slow_clock_captures_no_held_payment_early,
 );
 
 mod instances {
-    crate::on_postgres!(an_instance_that_was_halted_finds_its_payments_settled);
-    use super::an_instance_that_was_halted_finds_its_payments_settled;
+    crate::on_postgres!(suspended_instance_finds_its_payments_settled_by_another);
+    use super::suspended_instance_finds_its_payments_settled_by_another;
 }
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
@@ -68,7 +68,7 @@ impl FakeClock {
     }
 }
 
-async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place) {
+async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
     let Some(clock) = FakeClock::of(&place) else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
@@ -111,7 +111,7 @@ async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place)
 }
 
 /// A day ahead, the gateway says nothing, and the next look is put off until tomorrow. Today it is made all the same.
-async fn what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again(place: Place) {
+async fn work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected(place: Place) {
     let Some(clock) = FakeClock::of(&place) else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
@@ -148,7 +148,7 @@ async fn what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again(plac
 }
 
 /// A machine may start with a clock that is far behind, and look at what is held before that is set.
-async fn what_is_held_is_not_captured_early_because_a_clock_was_behind(place: Place) {
+async fn slow_clock_captures_no_held_payment_early(place: Place) {
     const SIX_DAYS_MS: i64 = 6 * 24 * HOUR_MS;
     const DUE_NOW: &str = "UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized' AND due_at";
     let Some(clock) = FakeClock::of(&place) else { return };
@@ -212,7 +212,7 @@ fn end_well(place: &Place, books: &mut Books, gateway: &Paysim, orders: usize) {
     assert_eq!((state.orders.len(), violations(&state)), (orders, Vec::new()));
 }
 
-async fn an_instance_that_was_halted_finds_its_payments_settled(place: Place) {
+async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) {
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);

@@ -5,7 +5,7 @@ use faultkit::Port;
 use crate::kit::command::tuckshop;
 
 #[test]
-fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
+fn unreachable_database_at_start_is_reported_in_one_line_without_password() {
     let port = Port::keep();
     let url = format!("postgres://shop:an-open-secret@{}/shop", port.address());
     for mode in ["development", "production"] {

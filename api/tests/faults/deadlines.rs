@@ -10,9 +10,9 @@ use crate::platform::{Call, Platform};
 
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 
-crate::on_both_engines!(a_deadline_of_300_ms_answers_504_against_a_held_lock_and_nothing_happened);
+crate::on_both_engines!(deadline_of_300_ms_against_a_held_lock_answers_504_without_effect);
 
-async fn a_deadline_of_300_ms_answers_504_against_a_held_lock_and_nothing_happened(place: Place) {
+async fn deadline_of_300_ms_against_a_held_lock_answers_504_without_effect(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[("TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS", "50")]);
     let mut platform = Platform::at(server.address());

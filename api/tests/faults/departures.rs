@@ -13,11 +13,11 @@ use crate::platform::{Call, Platform, connect, send};
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 
 crate::on_both_engines!(
-    a_client_that_leaves_before_the_point_of_no_return_changes_nothing,
-    a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway,
+    client_disconnect_before_the_point_of_no_return_changes_nothing,
+    client_disconnect_after_the_point_of_no_return_still_places_the_order,
 );
 
-async fn a_client_that_leaves_before_the_point_of_no_return_changes_nothing(place: Place) {
+async fn client_disconnect_before_the_point_of_no_return_changes_nothing(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
@@ -52,7 +52,7 @@ async fn a_client_that_leaves_before_the_point_of_no_return_changes_nothing(plac
     assert!(server.stop().status.success());
 }
 
-async fn a_client_that_leaves_after_the_point_of_no_return_gets_its_order_anyway(place: Place) {
+async fn client_disconnect_after_the_point_of_no_return_still_places_the_order(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[("TUCKSHOP_SIMULATION_SLOW_MS", "1500")]);
     let mut platform = Platform::at(server.address());

@@ -307,7 +307,7 @@ fn resident_kib(server: &Server) -> u64 {
     line.unwrap_or_else(|| panic!("no VmRSS in {status}"))
 }
 
-async fn every_hostile_connection_has_an_end_and_others_are_served(place: Place) {
+async fn hostile_connections_are_closed_and_others_are_served(place: Place) {
     raise_open_files();
     let tried = Arc::new(tried());
     let millis = tried.deadline.as_millis().to_string();
@@ -372,4 +372,4 @@ async fn every_hostile_connection_has_an_end_and_others_are_served(place: Place)
     assert_eq!(faults, Vec::<String>::new());
 }
 
-crate::on_sqlite!(every_hostile_connection_has_an_end_and_others_are_served);
+crate::on_sqlite!(hostile_connections_are_closed_and_others_are_served);

@@ -18,21 +18,21 @@ mod postgres {
     use crate::kit::{Place, run};
 
     #[test]
-    fn three_instances_start_at_once_on_an_empty_database_and_are_one_shop() {
+    fn three_instances_starting_on_an_empty_database_serve_one_shop() {
         if let Some(place) = Place::postgres() {
-            run(place, super::three_instances_start_at_once_on_an_empty_database_and_are_one_shop);
+            run(place, super::three_instances_starting_on_an_empty_database_serve_one_shop);
         }
     }
 
     #[test]
-    fn an_instance_settles_what_another_was_killed_over() {
+    fn instance_settles_the_payments_of_a_killed_instance() {
         if let Some(place) = Place::postgres() {
-            run(place, super::an_instance_settles_what_another_was_killed_over);
+            run(place, super::instance_settles_the_payments_of_a_killed_instance);
         }
     }
 }
 
-async fn three_instances_start_at_once_on_an_empty_database_and_are_one_shop(place: Place) {
+async fn three_instances_starting_on_an_empty_database_serve_one_shop(place: Place) {
     let settings = [PUBLIC_URL, ("TUCKSHOP_SIMULATION_SLOW_MS", "300")];
     let servers: Vec<Server> = std::thread::scope(|scope| {
         let starting = [(); 3].map(|()| scope.spawn(|| Server::launch(&place, &settings)));
@@ -65,7 +65,7 @@ async fn three_instances_start_at_once_on_an_empty_database_and_are_one_shop(pla
     }
 }
 
-async fn an_instance_settles_what_another_was_killed_over(place: Place) {
+async fn instance_settles_the_payments_of_a_killed_instance(place: Place) {
     stock(&place, ITEMS);
     // The owner may take six seconds and one more; only then is it taken to be dead.
     let settings = [

@@ -254,7 +254,7 @@ mod negative_controls {
     }
 
     #[test]
-    fn a_sound_shop_breaks_no_promise() {
+    fn sound_state_has_no_violation() {
         assert_eq!(violations(&sound()), Vec::<String>::new());
         let free =
             State { orders: vec![Order { total: 0, ..sound().orders[0].clone() }], charges: Vec::new(), ..sound() };
@@ -262,23 +262,23 @@ mod negative_controls {
     }
 
     #[test]
-    fn a_lost_order_is_noticed() {
+    fn lost_order_is_a_violation() {
         is_noticed("acknowledged orders are there", |state| state.orders.clear());
         is_noticed("acknowledged orders are there", |state| state.acknowledged[0].1 = "o2".to_owned());
     }
 
     #[test]
-    fn an_unreadable_order_is_noticed() {
+    fn unreadable_order_is_a_violation() {
         is_noticed("acknowledged orders are readable", |state| state.unreadable.push("o1".to_owned()));
     }
 
     #[test]
-    fn an_order_after_a_refusal_is_noticed() {
+    fn order_after_a_refusal_is_a_violation() {
         is_noticed("what was refused did not happen", |state| state.refused.push("c1".to_owned()));
     }
 
     #[test]
-    fn units_that_were_sold_twice_or_lost_are_noticed() {
+    fn units_sold_twice_or_lost_are_a_violation() {
         is_noticed("units add up", |state| state.stock[0].on_hand = 9);
         is_noticed("units add up", |state| state.stock[0].on_hand = 7);
         is_noticed("units add up", |state| {
@@ -289,17 +289,17 @@ mod negative_controls {
     }
 
     #[test]
-    fn units_held_for_nobody_are_noticed() {
+    fn units_reserved_without_a_checkout_are_a_violation() {
         is_noticed("nothing is held at rest", |state| state.stock[0].held = 1);
     }
 
     #[test]
-    fn a_second_charge_is_noticed() {
+    fn second_charge_is_a_violation() {
         is_noticed("no attempt is charged twice", |state| state.charges.push(state.charges[0].clone()));
     }
 
     #[test]
-    fn a_charge_without_its_order_is_noticed() {
+    fn charge_without_an_order_is_a_violation() {
         is_noticed("every charge has its order", |state| state.orders.clear());
         is_noticed("every charge has its order", |state| state.attempts.clear());
         is_noticed("every charge has its order", |state| state.charges[0].amount = 499);
@@ -308,7 +308,7 @@ mod negative_controls {
     }
 
     #[test]
-    fn an_order_that_is_unpaid_or_paid_twice_is_noticed() {
+    fn order_unpaid_or_paid_twice_is_a_violation() {
         is_noticed("every order is paid once", |state| state.charges.clear());
         is_noticed("every order is paid once", |state| {
             state.attempts[1].checkout = "c1".to_owned();
@@ -318,30 +318,30 @@ mod negative_controls {
     }
 
     #[test]
-    fn a_ledger_that_is_a_cent_off_is_noticed() {
+    fn ledger_off_by_one_cent_is_a_violation() {
         is_noticed("the ledger equals the orders", |state| state.charges[0].amount = 501);
         is_noticed("the ledger equals the orders", |state| state.charges.clear());
     }
 
     #[test]
-    fn what_was_undecided_for_too_long_is_noticed() {
+    fn payment_undecided_for_too_long_is_a_violation() {
         is_noticed("nothing is undecided for long", |state| state.longest_undecided_ms = 1);
     }
 
     #[test]
-    fn an_event_of_which_nobody_hears_is_noticed() {
+    fn event_without_a_message_is_a_violation() {
         is_noticed("every event is told or about to be", |state| state.events.clear());
         is_noticed("every event is told or about to be", |state| state.events[0].delivery.clear());
         is_noticed("every event is told or about to be", |state| state.events[0].delivery = "dead".to_owned());
     }
 
     #[test]
-    fn work_that_was_left_at_a_shutdown_is_noticed() {
+    fn work_left_by_a_shutdown_is_a_violation() {
         is_noticed("nothing outlives a shutdown", |state| state.left_at_shutdown.push("checkout.complete".to_owned()));
     }
 
     #[test]
-    fn what_is_left_undecided_is_noticed() {
+    fn payment_left_undecided_is_a_violation() {
         is_noticed("everything is settled", |state| state.attempts[1].state = "unknown".to_owned());
         is_noticed("everything is settled", |state| state.attempts[1].state = "opened".to_owned());
         is_noticed("everything is settled", |state| state.checkouts[1].status = "complete_in_progress".to_owned());

@@ -27,9 +27,9 @@ const SETTINGS: &[(&str, &str)] = &[
 /// A pass that was killed keeps what it had claimed for a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-crate::on_both_engines!(killed_at_random_moments_nothing_is_lost);
+crate::on_both_engines!(kills_at_random_moments_lose_nothing);
 
-async fn killed_at_random_moments_nothing_is_lost(place: Place) {
+async fn kills_at_random_moments_lose_nothing(place: Place) {
     stock(&place, ITEMS);
     let memory = Mutex::new(Memory::default());
     for round in 0..extent(3, 20) {

@@ -14,15 +14,15 @@ use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply, STILL, connect, receive, send};
 
 crate::on_postgres!(
-    refused_it_answers_503_at_once_lives_and_recovers,
-    slow_it_answers_504_by_the_deadline_and_sheds_the_rest,
-    silent_it_answers_by_the_deadline_and_recovers_when_it_heals,
-    silent_it_still_stops_when_it_is_told_to,
-    forgotten_connections_are_replaced,
-    reset_before_the_commit_it_is_done_once_and_told,
-    reset_after_the_commit_it_is_done_once_and_told,
-    reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked,
-    outage_between_charge_and_order_is_waited_out,
+    refused_database_connections_answer_503_at_once_and_recover,
+    slow_database_answers_504_by_the_deadline_and_sheds_the_rest,
+    silent_database_is_answered_by_the_deadline_and_recovers,
+    silent_database_does_not_prevent_graceful_shutdown,
+    dead_pooled_connections_are_replaced,
+    reset_before_the_commit_is_retried_once_and_answered,
+    reset_after_the_commit_is_applied_once_and_answered,
+    reset_after_the_commit_and_outage_is_unknown_until_the_key_is_read,
+    outage_between_charge_and_order_is_retried_until_it_ends,
 );
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
@@ -102,7 +102,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (done, began.elapsed())
 }
 
-async fn refused_it_answers_503_at_once_lives_and_recovers(place: Place) {
+async fn refused_database_connections_answer_503_at_once_and_recover(place: Place) {
     let mut shop = Behind::open(&place);
     let id = shop.create().expect(201).id();
     let before = shop.books.everything();
@@ -148,7 +148,7 @@ async fn refused_it_answers_503_at_once_lives_and_recovers(place: Place) {
     shop.ends_well(&place);
 }
 
-async fn slow_it_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
+async fn slow_database_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
     let mut shop = Behind::open(&place);
     let before = shop.books.everything();
     shop.proxy.set(Fault::Latency(Duration::from_millis(200)));
@@ -181,7 +181,7 @@ async fn slow_it_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
     shop.ends_well(&place);
 }
 
-async fn silent_it_answers_by_the_deadline_and_recovers_when_it_heals(place: Place) {
+async fn silent_database_is_answered_by_the_deadline_and_recovers(place: Place) {
     let mut shop = Behind::open(&place);
     shop.create().expect(201);
     let before = shop.books.everything();
@@ -206,7 +206,7 @@ async fn silent_it_answers_by_the_deadline_and_recovers_when_it_heals(place: Pla
 }
 
 /// Threads that nothing can wake do not keep the process.
-async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
+async fn silent_database_does_not_prevent_graceful_shutdown(place: Place) {
     let mut shop = Behind::open(&place);
     shop.create().expect(201);
     shop.proxy.set(Fault::Blackhole);
@@ -221,7 +221,7 @@ async fn silent_it_still_stops_when_it_is_told_to(place: Place) {
 }
 
 /// As many connections as the pool has may be lost to silence: the shop goes on with others. Beyond that it sheds.
-async fn forgotten_connections_are_replaced(place: Place) {
+async fn dead_pooled_connections_are_replaced(place: Place) {
     /// Twice the pool, and no more.
     const MOST: usize = 4;
     let mut shop = Behind::open(&place);
@@ -258,11 +258,11 @@ async fn forgotten_connections_are_replaced(place: Place) {
     shop.ends_well(&place);
 }
 
-async fn reset_before_the_commit_it_is_done_once_and_told(place: Place) {
+async fn reset_before_the_commit_is_retried_once_and_answered(place: Place) {
     every_write_is_done_once_and_told(&place, Fault::ResetBeforeCommit);
 }
 
-async fn reset_after_the_commit_it_is_done_once_and_told(place: Place) {
+async fn reset_after_the_commit_is_applied_once_and_answered(place: Place) {
     every_write_is_done_once_and_told(&place, Fault::ResetAfterCommit);
 }
 
@@ -297,7 +297,7 @@ fn every_write_is_done_once_and_told(place: &Place, fault: impl Fn(Commit) -> Fa
 
 /// The database goes away in the commit that places the order, for longer than that commit is looked for. The charge is
 /// made: the order is placed when the database is back, and the caller is given it.
-async fn outage_between_charge_and_order_is_waited_out(place: Place) {
+async fn outage_between_charge_and_order_is_retried_until_it_ends(place: Place) {
     let mut shop = Behind::open(&place);
     let mut broken = 0;
     for fault in [Fault::ResetBeforeCommit, Fault::ResetAfterCommit] {
@@ -318,7 +318,7 @@ async fn outage_between_charge_and_order_is_waited_out(place: Place) {
     shop.ends_well(&place);
 }
 
-async fn reset_after_the_commit_and_gone_it_is_unknown_until_the_key_is_asked(place: Place) {
+async fn reset_after_the_commit_and_outage_is_unknown_until_the_key_is_read(place: Place) {
     let mut shop = Behind::open(&place);
     let key = fresh_key();
     let create = Call::create(&key, "bun", 2);

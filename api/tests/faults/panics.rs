@@ -8,9 +8,9 @@ use crate::kit::basket::deliverable;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, until};
 
-crate::on_both_engines!(a_write_that_panics_is_answered_and_leaves_nothing_behind);
+crate::on_both_engines!(write_that_panics_is_answered_and_rolled_back);
 
-async fn a_write_that_panics_is_answered_and_leaves_nothing_behind(place: Place) {
+async fn write_that_panics_is_answered_and_rolled_back(place: Place) {
     let server = place.serve().await;
     let mut books = Books::open(&place);
     let prices = books.rows(["id", "price"], "FROM shipping_rate");

@@ -22,9 +22,9 @@ const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 
 mod both {
     use super::*;
-    crate::on_both_engines!(a_lock_that_is_held_for_long_is_answered_503_contention);
+    crate::on_both_engines!(long_held_lock_answers_503_contention);
 
-    async fn a_lock_that_is_held_for_long_is_answered_503_contention(place: Place) {
+    async fn long_held_lock_answers_503_contention(place: Place) {
         stock(&place, ITEMS);
         let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "300")]);
         let mut platform = Platform::at(server.address());
@@ -50,16 +50,16 @@ mod both {
 }
 
 crate::on_postgres!(
-    a_serialization_failure_is_run_again_and_nobody_notices,
-    without_a_free_connection_it_sheds_and_stays_watchable,
-    a_full_disk_is_503_for_writes_and_reads_go_on,
-    a_read_only_server_is_left_and_not_written_to,
-    too_many_connections_are_503_and_not_the_end,
-    a_stranger_is_refused_at_start_without_the_password,
-    a_schema_without_what_is_needed_is_refused_at_start_and_makes_a_running_instance_unready,
+    serialization_failure_is_retried_unseen_by_the_caller,
+    exhausted_pool_sheds_load_and_status_stays_served,
+    full_disk_answers_503_to_writes_and_serves_reads,
+    read_only_server_is_left_and_not_written_to,
+    connection_limit_of_the_server_answers_503_and_recovers,
+    rejected_login_ends_the_start_without_showing_the_password,
+    incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unready,
 );
 
-async fn a_serialization_failure_is_run_again_and_nobody_notices(place: Place) {
+async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
@@ -84,7 +84,7 @@ async fn a_serialization_failure_is_run_again_and_nobody_notices(place: Place) {
     assert_eq!(violations(&state), Vec::<String>::new());
 }
 
-async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
+async fn exhausted_pool_sheds_load_and_status_stays_served(place: Place) {
     stock(&place, ITEMS);
     let settings = [
         ("TUCKSHOP_DATABASE_POOL_SIZE", "2"),
@@ -154,7 +154,7 @@ pub async fn is_degraded_until(server: &Server, cause: &str, it_has_room: impl F
     assert_eq!(told("the disk of the database is full").len(), full.len());
 }
 
-async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
+async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     // The server must live on this machine, and own what it is given.
     let mut books = Books::open(&place);
     let data = PathBuf::from(books.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
@@ -207,7 +207,7 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
     books.execute(&format!("DROP TABLESPACE {space}"));
 }
 
-async fn a_read_only_server_is_left_and_not_written_to(place: Place) {
+async fn read_only_server_is_left_and_not_written_to(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[STILL, &[("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")]].concat());
     let mut platform = Platform::at(server.address());
@@ -257,7 +257,7 @@ fn end_other_sessions(books: &mut Books) {
     );
 }
 
-async fn too_many_connections_are_503_and_not_the_end(place: Place) {
+async fn connection_limit_of_the_server_answers_503_and_recovers(place: Place) {
     stock(&place, ITEMS);
     let mut books = Books::open(&place);
     let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
@@ -292,7 +292,7 @@ async fn too_many_connections_are_503_and_not_the_end(place: Place) {
     books.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
-async fn a_stranger_is_refused_at_start_without_the_password(place: Place) {
+async fn rejected_login_ends_the_start_without_showing_the_password(place: Place) {
     let mut url = url::Url::parse(&place.database_url()).expect("a url");
     url.set_username("nobody_of_this_name").expect("a name");
     url.set_password(Some("an-open-secret")).expect("a password");
@@ -306,7 +306,7 @@ async fn a_stranger_is_refused_at_start_without_the_password(place: Place) {
     assert!(!format!("{}{}", finished.out, finished.err).contains("an-open-secret"), "{}", finished.err);
 }
 
-async fn a_schema_without_what_is_needed_is_refused_at_start_and_makes_a_running_instance_unready(place: Place) {
+async fn incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unready(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());

@@ -21,7 +21,7 @@ use crate::memory::Memory;
 use crate::platform::{Call, Platform};
 use crate::recording::{self, Event, read, recorder, strace};
 
-crate::on_sqlite!(a_power_cut_loses_nothing_that_was_acknowledged);
+crate::on_sqlite!(power_cut_loses_no_acknowledged_write);
 
 /// Plenty of one, and one that costs nothing and so is never brought to the gateway.
 const ITEMS: &[Item] = &[("bun", 250, 100_000), ("sample", 0, 100_000)];
@@ -36,7 +36,7 @@ struct Told {
     id: String,
 }
 
-async fn a_power_cut_loses_nothing_that_was_acknowledged(place: Place) {
+async fn power_cut_loses_no_acknowledged_write(place: Place) {
     let Some(strace) = strace("power cuts") else { return };
     stock(&place, ITEMS);
     let before = image(place.directory());

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_strace_are_understood() {
+    fn strace_lines_are_parsed() {
         let recorded = tempfile::NamedTempFile::new().expect("a file");
         let lines = [
             r#"7 openat(AT_FDCWD<\x2f>, "\x2f\x64\x2f\x61", O_RDWR|O_CREAT|O_CLOEXEC, 0644) = 3<\x2f\x64\x2f\x61>"#,

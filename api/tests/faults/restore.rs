@@ -38,9 +38,9 @@ trait Method {
     fn books(&self) -> Books;
 }
 
-crate::on_sqlite!(shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later);
+crate::on_sqlite!(shop_restored_from_online_copy_settles_open_payments_and_lacks_later_orders);
 
-async fn shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later(place: Place) {
+async fn shop_restored_from_online_copy_settles_open_payments_and_lacks_later_orders(place: Place) {
     let directory = place.directory().to_owned();
     scenario(&place, OnlineCopy { directory });
 }
@@ -49,13 +49,13 @@ mod postgres {
     use super::{Archive, Dump, Place, programs, scenario};
 
     #[test]
-    fn shop_restored_from_dump_settles_what_was_open_and_knows_nothing_later() {
+    fn shop_restored_from_dump_settles_open_payments_and_lacks_later_orders() {
         let Some(bin) = programs(&["pg_dump", "pg_restore"]) else { return };
         crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Dump::of(&bin)) });
     }
 
     #[test]
-    fn shop_restored_from_archive_knows_everything_that_was_archived() {
+    fn shop_restored_from_archive_has_every_archived_order() {
         let Some(bin) = programs(&["pg_basebackup"]) else { return };
         crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Archive::of(bin)) });
     }

@@ -17,7 +17,7 @@ use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply};
 
-crate::on_postgres!(a_rolling_restart_of_three_fails_no_request);
+crate::on_postgres!(rolling_restart_of_three_instances_fails_no_request);
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
 /// haproxy asks for readiness so often, and two refusals are enough for it. It waits longer for an answer: an instance
@@ -55,7 +55,7 @@ struct Seen {
     failed: Vec<String>,
 }
 
-async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
+async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     let Some(haproxy) = HAPROXY.get() else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();

@@ -14,20 +14,20 @@ use crate::platform::{Call, Platform, connect, receive, send};
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 
 crate::on_both_engines!(
-    a_second_signal_forces_and_names_what_was_left,
+    second_signal_forces_the_exit_and_logs_unfinished_work,
     second_signal_after_http_has_drained_ends_the_process_at_once,
-    what_is_under_way_is_finished_and_answered,
+    requests_under_way_at_shutdown_are_finished_and_answered,
 );
 
 mod any_engine {
     crate::on_sqlite!(
-        readiness_fails_first_while_listening_goes_on,
-        an_idle_connection_does_not_hold_up_a_stop,
+        readiness_fails_before_listening_stops,
+        idle_connection_does_not_delay_shutdown,
         hangup_and_user_signals_are_ignored
     );
     use super::{
-        an_idle_connection_does_not_hold_up_a_stop, hangup_and_user_signals_are_ignored,
-        readiness_fails_first_while_listening_goes_on,
+        hangup_and_user_signals_are_ignored, idle_connection_does_not_delay_shutdown,
+        readiness_fails_before_listening_stops,
     };
 }
 
@@ -36,7 +36,7 @@ pub fn logged(log: &[Value], op: &str) -> Option<Value> {
     log.iter().find(|line| line["op"] == op).cloned()
 }
 
-async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
+async fn second_signal_forces_the_exit_and_logs_unfinished_work(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(
         &place,
@@ -110,7 +110,7 @@ async fn hangup_and_user_signals_are_ignored(place: Place) {
     assert_eq!(server.stop().status.code(), Some(0));
 }
 
-async fn what_is_under_way_is_finished_and_answered(place: Place) {
+async fn requests_under_way_at_shutdown_are_finished_and_answered(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[("TUCKSHOP_SIMULATION_SLOW_MS", "1500")]);
     let mut platform = Platform::at(server.address());
@@ -130,7 +130,7 @@ async fn what_is_under_way_is_finished_and_answered(place: Place) {
     assert_eq!(Books::open(&place).level("bun"), (99, 0));
 }
 
-async fn readiness_fails_first_while_listening_goes_on(place: Place) {
+async fn readiness_fails_before_listening_stops(place: Place) {
     const WINDOW: Duration = Duration::from_millis(1_500);
     let server = Server::launch(&place, &[("TUCKSHOP_SHUTDOWN_LISTEN_MS", "1500")]);
     let ask = |path| Platform::at(server.address()).ask(&Call::get(path));
@@ -154,7 +154,7 @@ async fn readiness_fails_first_while_listening_goes_on(place: Place) {
     assert_eq!(stopped.status.code(), Some(0));
 }
 
-async fn an_idle_connection_does_not_hold_up_a_stop(place: Place) {
+async fn idle_connection_does_not_delay_shutdown(place: Place) {
     let server = Server::launch(&place, &[]);
     let mut idle = Platform::at(server.address());
     assert_eq!(idle.must(&Call::get("/livez")).status, 200);

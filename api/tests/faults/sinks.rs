@@ -15,7 +15,7 @@ use crate::kit::process::TUCKSHOP;
 use crate::platform::{Call, Platform};
 use crate::rolling_restart::own_address;
 
-crate::on_sqlite!(a_log_that_nobody_reads_holds_up_no_request, a_log_that_nobody_reads_holds_up_no_shutdown);
+crate::on_sqlite!(unread_log_pipe_blocks_no_request, unread_log_pipe_blocks_no_shutdown);
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 /// More lines than the pipe and the buffer before it can hold.
@@ -67,7 +67,7 @@ fn stop(server: &Unread) {
     kill_process(Pid::from_child(&server.0), Signal::TERM).expect("signalled");
 }
 
-async fn a_log_that_nobody_reads_holds_up_no_request(place: Place) {
+async fn unread_log_pipe_blocks_no_request(place: Place) {
     let address = own_address(8_110);
     let (mut server, slowest) = fill(&place, address);
     assert!(slowest < SOON, "{slowest:?}");
@@ -92,7 +92,7 @@ async fn a_log_that_nobody_reads_holds_up_no_request(place: Place) {
     assert!(!dropped.is_empty(), "nobody says that lines were dropped");
 }
 
-async fn a_log_that_nobody_reads_holds_up_no_shutdown(place: Place) {
+async fn unread_log_pipe_blocks_no_shutdown(place: Place) {
     let (mut server, _) = fill(&place, own_address(8_111));
     stop(&server);
     let began = Instant::now();

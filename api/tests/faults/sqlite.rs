@@ -17,14 +17,14 @@ use crate::postgres::is_degraded_until;
 use crate::recording::strace;
 
 crate::on_sqlite!(
-    a_full_disk_is_503_for_writes_and_reads_go_on,
-    a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_was_acknowledged,
-    a_disk_that_cannot_sync_ends_all_writing_until_a_restart,
+    full_disk_answers_503_to_writes_and_serves_reads,
+    process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_write,
+    failed_sync_refuses_every_write_until_a_restart,
 );
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 
-async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
+async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     stock(&place, ITEMS);
     let Some(disk) = SmallDisk::mount(place.directory().join("small"), 6) else {
         return not_checked("a full disk (only root may mount a small one)");
@@ -65,7 +65,7 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
     assert!(server.stop().status.success());
 }
 
-async fn a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_was_acknowledged(place: Place) {
+async fn process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_write(place: Place) {
     stock(&place, ITEMS);
     let mut acknowledged = Vec::new();
     for round in 0..extent(5, 200) {
@@ -98,7 +98,7 @@ async fn a_process_that_is_killed_in_a_commit_leaves_a_sound_file_with_all_that_
     assert!(acknowledged.len() > 10, "the load did nothing");
 }
 
-async fn a_disk_that_cannot_sync_ends_all_writing_until_a_restart(place: Place) {
+async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
     let Some(strace) = strace("a disk that cannot sync") else { return };
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);

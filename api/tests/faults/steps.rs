@@ -16,7 +16,7 @@ use crate::kit::Place;
 use crate::steps_provoked::*;
 use crate::steps_shop::Shop;
 
-crate::on_both_engines!(at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused);
+crate::on_both_engines!(fault_at_every_step_pays_once_or_refuses);
 
 /// The steps, each as it is called in the code and the logs.
 /// The last is what is left to do when an earlier one was not done.
@@ -251,7 +251,7 @@ fn cells() -> Vec<Cell> {
     cells
 }
 
-async fn at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused(place: Place) {
+async fn fault_at_every_step_pays_once_or_refuses(place: Place) {
     let mut shop = Shop::open(&place);
     let here = if place.is_postgres() { Postgres } else { Sqlite };
     let mut seen = BTreeSet::new();

@@ -12,7 +12,7 @@ fn named(complaint: &str) -> Vec<&str> {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_end_with_two() {
+fn all_mistakes_are_reported_at_once_with_exit_code_2() {
     let wrong = [
         ("TUCKSHOP_HTTP_ADRESS", "127.0.0.1:0"),
         ("TUCKSHOP_HTTP_REQUEST_TIMEOUT_MS", "soon"),
@@ -39,7 +39,7 @@ fn all_mistakes_are_told_at_once_and_end_with_two() {
 
 /// What only an adapter can judge is judged with everything else: before the database exists.
 #[test]
-fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
+fn mistakes_found_by_adapters_are_reported_before_anything_is_opened() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -82,7 +82,7 @@ fn what_adapters_find_wrong_is_told_with_the_rest_before_anything_is_opened() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_what_should_stand_there() {
+fn unreadable_values_are_reported_with_the_expected_form() {
     for (name, value, expected) in [
         ("TUCKSHOP_MAIL_PORT", "99999", "must be a whole number within reason."),
         ("TUCKSHOP_MAIL_PORT", "0", "must be between 1 and 65535. The port of the relay."),
@@ -128,13 +128,13 @@ fn documented_log_levels_are_accepted() {
 }
 
 #[test]
-fn ports_that_the_system_picks_are_two() {
+fn ports_picked_by_the_system_differ() {
     let any = [("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0")];
     assert_eq!(tuckshop(&["config"], &any).code, 0);
 }
 
 #[test]
-fn no_value_is_repeated() {
+fn messages_repeat_no_value() {
     let finished = tuckshop(
         &["serve"],
         &[
@@ -158,7 +158,7 @@ fn no_value_is_repeated() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused() {
+fn contradictory_settings_are_refused() {
     for (settings, blamed) in [
         (
             [("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "1500"), ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "501")],
@@ -186,7 +186,7 @@ fn settings_that_contradict_each_other_are_refused() {
 
 /// Whoever sets what has no use alone forgot, or misspelt, the rest.
 #[test]
-fn half_a_configuration_is_refused() {
+fn incomplete_configuration_is_refused() {
     let (host, from) = (("TUCKSHOP_MAIL_HOST", "mail.example"), ("TUCKSHOP_MAIL_FROM", "orders@sweets.example"));
     let gateway = ("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example");
     let (key, capture) = (("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1"), ("TUCKSHOP_PAYMENT_CAPTURE", "manual"));
@@ -229,7 +229,7 @@ fn half_a_configuration_is_refused() {
 }
 
 #[test]
-fn an_empty_value_counts_as_not_set() {
+fn empty_value_counts_as_unset() {
     let finished = tuckshop(&["config"], &[("TUCKSHOP_HTTP_ADDRESS", ""), ("TUCKSHOP_SHOP_NAME", "")]);
     assert_eq!(finished.code, 0, "{}", finished.err);
     for line in ["TUCKSHOP_HTTP_ADDRESS=127.0.0.1:8080", "TUCKSHOP_SHOP_NAME=Tuckshop"] {
@@ -261,7 +261,7 @@ async fn ignored_service_links_are_logged(place: Place) {
 }
 
 #[test]
-fn the_effective_values_are_shown_with_secrets_masked() {
+fn effective_values_are_shown_with_secrets_masked() {
     let finished = tuckshop(
         &["config"],
         &[
@@ -289,7 +289,7 @@ fn the_effective_values_are_shown_with_secrets_masked() {
 
 /// Whatever is wrong with an address, its password is shown neither by the refusal nor by the values.
 #[test]
-fn a_password_in_an_address_that_cannot_be_read_is_never_shown() {
+fn password_in_an_unreadable_address_is_never_shown() {
     for url in [
         "postgres://shop:hunter2/x@localhost/shop",
         "postgres://shop:hunter2@x@localhost/shop",
@@ -311,7 +311,7 @@ fn a_password_in_an_address_that_cannot_be_read_is_never_shown() {
 }
 
 #[test]
-fn the_reference_names_every_setting_that_is_shown() {
+fn reference_names_every_setting_that_is_shown() {
     let (shown, reference) = (tuckshop(&["config"], &[]), tuckshop(&["config", "--markdown"], &[]));
     assert_eq!((shown.code, reference.code), (0, 0));
     for line in shown.out.lines() {
@@ -321,7 +321,7 @@ fn the_reference_names_every_setting_that_is_shown() {
 }
 
 #[test]
-fn wrong_arguments_end_with_two_and_help_with_zero() {
+fn wrong_arguments_exit_with_2_and_help_with_0() {
     for arguments in [&["sell"][..], &["import"], &["serve", "--fast"], &["--nonsense"]] {
         let finished = tuckshop(arguments, &[]);
         assert_eq!(finished.code, 2, "{arguments:?}");
@@ -333,7 +333,7 @@ fn wrong_arguments_end_with_two_and_help_with_zero() {
 }
 
 /// The demo is a platform like any other: it buys from a running shop and says what each step took.
-async fn the_demo_buys_something(place: Place) {
+async fn demo_buys_something(place: Place) {
     let server = place.serve().await;
     let finished = tuckshop_at(&place, &["demo", "--url", &server.url()], &[]);
     assert_eq!(finished.code, 0, "{}", finished.err);
@@ -366,7 +366,7 @@ fn public_url_is_published_as_it_was_read() {
 }
 
 #[test]
-fn variable_is_ignored_only_with_a_value_that_kubernetes_writes() {
+fn service_variable_is_ignored_only_with_a_value_that_kubernetes_writes() {
     for (name, value, code) in [
         ("TUCKSHOP_PORT", "8080", 2),
         ("TUCKSHOP_PORT", "tcp://10.0.0.1:8080", 0),
@@ -414,4 +414,4 @@ fn dangerous_settings_are_refused() {
     }
 }
 
-crate::on_both_engines!(ignored_service_links_are_logged, the_demo_buys_something);
+crate::on_both_engines!(ignored_service_links_are_logged, demo_buys_something);

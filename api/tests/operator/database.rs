@@ -4,7 +4,7 @@ use crate::kit::Place;
 use crate::kit::command::{tuckshop, tuckshop_at};
 
 #[test]
-fn a_mistyped_url_does_not_become_a_new_file() {
+fn mistyped_url_creates_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("shop.db").display().to_string();
     for url in
@@ -20,7 +20,7 @@ fn a_mistyped_url_does_not_become_a_new_file() {
 }
 
 #[test]
-fn a_remote_server_without_encryption_is_refused() {
+fn remote_server_without_encryption_is_refused() {
     let url = ("TUCKSHOP_DATABASE_URL", "postgres://shop@db.example/shop");
     let finished = tuckshop(&["config"], &[url]);
     assert_eq!(finished.code, 2);
@@ -30,7 +30,7 @@ fn a_remote_server_without_encryption_is_refused() {
 
 /// The client library would take from the environment what the address does not say, and send the password in the clear
 /// to a host that was not judged. 192.0.2.1 is the address of no host.
-async fn environment_of_the_client_library_does_not_say_where_the_database_is(place: Place) {
+async fn environment_of_the_client_library_does_not_choose_the_database(place: Place) {
     let services = place.directory().join("services.conf");
     std::fs::write(&services, "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\n").expect("a file");
     let services = services.display().to_string();
@@ -57,7 +57,7 @@ async fn environment_of_the_client_library_does_not_say_where_the_database_is(pl
     assert!(refused.err.contains("socket"), "{}", refused.err);
 }
 
-async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
+async fn second_process_on_one_file_is_refused_by_path(place: Place) {
     let server = place.serve().await;
     let file = place.sqlite_path().display().to_string();
     let directory = place.directory().join("csv");
@@ -74,7 +74,7 @@ async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
     assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock ends with its process");
 }
 
-async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
+async fn outdated_schema_is_migrated_or_refused(place: Place) {
     let refuse = [("TUCKSHOP_DATABASE_MIGRATE", "refuse")];
     let too_old = tuckshop_at(&place, &["serve"], &refuse);
     assert_eq!(too_old.code, 1, "{}", too_old.out);
@@ -89,7 +89,7 @@ async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_named_and_not_made() {
+fn missing_database_is_named_and_not_created() {
     let directory = tempfile::tempdir().expect("a directory");
     for file in ["shop.db", "nowhere/shop.db"] {
         let file = directory.path().join(file).display().to_string();
@@ -120,7 +120,7 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
     }
 }
 
-async fn an_address_that_is_taken_is_told(place: Place) {
+async fn address_in_use_is_reported(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for variable in ["TUCKSHOP_HTTP_ADDRESS", "TUCKSHOP_OPERATIONS_ADDRESS"] {
@@ -153,7 +153,7 @@ async fn reason_of_a_failed_start_is_the_last_line(place: Place) {
     }
 }
 
-async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
+async fn stopped_server_exits_with_0(place: Place) {
     let server = place.serve().await;
     server.buy(&[("eraser", 1)]).await;
     let stopped = server.stop();
@@ -165,19 +165,19 @@ async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
 
 mod on_a_file {
     use super::{
-        a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told,
-        reason_of_a_failed_start_is_the_last_line,
+        address_in_use_is_reported, reason_of_a_failed_start_is_the_last_line,
+        second_process_on_one_file_is_refused_by_path,
     };
     crate::on_sqlite!(
-        a_second_process_on_one_file_is_refused_by_name,
-        an_address_that_is_taken_is_told,
+        second_process_on_one_file_is_refused_by_path,
+        address_in_use_is_reported,
         reason_of_a_failed_start_is_the_last_line,
     );
 }
 
 mod on_a_server {
-    use super::environment_of_the_client_library_does_not_say_where_the_database_is;
-    crate::on_postgres!(environment_of_the_client_library_does_not_say_where_the_database_is);
+    use super::environment_of_the_client_library_does_not_choose_the_database;
+    crate::on_postgres!(environment_of_the_client_library_does_not_choose_the_database);
 }
 
-crate::on_both_engines!(a_schema_is_brought_up_to_date_or_refused, a_server_that_is_asked_to_stop_ends_in_order);
+crate::on_both_engines!(outdated_schema_is_migrated_or_refused, stopped_server_exits_with_0);

@@ -29,7 +29,7 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
 }
 
 /// What another call of the demo cannot mend has no hint at its options.
-async fn refusal_is_told_with_the_option_that_helps(place: Place) {
+async fn refusal_names_the_option_that_helps(place: Place) {
     let server = place.serve().await;
     let url = server.url();
     for (arguments, told, hint) in [
@@ -81,5 +81,5 @@ fn demo_with_the_configuration_of_production_needs_the_address_of_another_shop()
 crate::on_sqlite!(
     banner_says_how_to_buy,
     webhook_of_the_demo_is_delivered_when_it_ends,
-    refusal_is_told_with_the_option_that_helps
+    refusal_names_the_option_that_helps
 );

@@ -34,7 +34,7 @@ async fn apple(place: &Place) -> Value {
     server.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201)["line_items"][0]["item"].clone()
 }
 
-async fn what_was_imported_is_sold(place: Place) {
+async fn imported_catalog_is_sold(place: Place) {
     a_small_shop(&place);
     let server = place.serve().await;
     let checkout = server.post("/checkout-sessions", &basket(&[("apple", 3), ("pear", 1)])).await.body(201);
@@ -45,7 +45,7 @@ async fn what_was_imported_is_sold(place: Place) {
     assert_eq!(demo[0]["code"], "item_unavailable", "a shop that was filled is not filled with the demo");
 }
 
-async fn an_import_replaces_what_it_names(place: Place) {
+async fn import_replaces_existing_rows(place: Place) {
     a_small_shop(&place);
     let products = format!("{PRODUCTS}apple,Big Apple,80,https://shop.example/apple.jpg,false\n");
     assert_eq!(import(&place, &[("products.csv", &products)]).code, 0);
@@ -55,7 +55,7 @@ async fn an_import_replaces_what_it_names(place: Place) {
 }
 
 /// Good rows before, after and beside the bad ones.
-async fn a_bad_row_is_named_and_nothing_is_changed(place: Place) {
+async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
     a_small_shop(&place);
     let before = apple(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\npear,Pear,7.5,,false\nplum,,9,,false\n");
@@ -81,7 +81,7 @@ async fn a_bad_row_is_named_and_nothing_is_changed(place: Place) {
 }
 
 /// What only the database can know is told by its line as well.
-async fn a_row_that_the_shop_refuses_is_named_and_nothing_is_changed(place: Place) {
+async fn refused_row_is_named_and_nothing_is_changed(place: Place) {
     a_small_shop(&place);
     let before = apple(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\n");
@@ -97,7 +97,7 @@ async fn a_row_that_the_shop_refuses_is_named_and_nothing_is_changed(place: Plac
 }
 
 /// A rate or an e-mail address that the shop has under another id.
-async fn what_the_shop_has_already_is_named_by_line(place: Place) {
+async fn conflict_with_existing_data_is_named_by_line(place: Place) {
     let rates = |row: &str| format!("id,country_code,service_level,price,title\n{row}\n");
     let customers = |row: &str| format!("id,name,email\n{row}\n");
     let (us, ada) = (rates("us,US,standard,5,US"), customers("ada,Ada,ada@example.com"));
@@ -123,7 +123,7 @@ async fn what_the_shop_has_already_is_named_by_line(place: Place) {
     assert_eq!(again.code, 0, "{}", again.err);
 }
 
-async fn a_directory_without_anything_to_import_is_refused(place: Place) {
+async fn directory_without_known_files_is_refused(place: Place) {
     let nothing = import(&place, &[("readme.txt", "hello")]);
     assert!(nothing.code == 1 && nothing.err.contains("none of the files"), "{}", nothing.err);
     let misspelt = import(&place, &[("product.csv", PRODUCTS)]);
@@ -132,7 +132,7 @@ async fn a_directory_without_anything_to_import_is_refused(place: Place) {
     assert!(nowhere.code == 1 && nowhere.err.contains("/nowhere/at/all"), "{}", nowhere.err);
 }
 
-async fn a_token_is_never_shown(place: Place) {
+async fn import_never_shows_a_token(place: Place) {
     let header = "id,type,brand,last_digits,token,handler_id\n";
     let bad = format!("{header}i1,card,Visa,4242,on_file_token,mock_payment_handler,extra\n,card,,x,on_file_token,\n");
     let finished = import(&place, &[("payment_instruments.csv", &bad)]);
@@ -143,11 +143,11 @@ async fn a_token_is_never_shown(place: Place) {
 }
 
 crate::on_both_engines!(
-    what_was_imported_is_sold,
-    an_import_replaces_what_it_names,
-    a_bad_row_is_named_and_nothing_is_changed,
-    a_row_that_the_shop_refuses_is_named_and_nothing_is_changed,
-    what_the_shop_has_already_is_named_by_line,
-    a_directory_without_anything_to_import_is_refused,
-    a_token_is_never_shown,
+    imported_catalog_is_sold,
+    import_replaces_existing_rows,
+    bad_row_is_named_and_nothing_is_changed,
+    refused_row_is_named_and_nothing_is_changed,
+    conflict_with_existing_data_is_named_by_line,
+    directory_without_known_files_is_refused,
+    import_never_shows_a_token,
 );

@@ -12,7 +12,7 @@ fn limited(place: &Place, soft: u32, hard: u32) -> Server {
     Server::launch_by(&["/bin/sh", "-c", &script, "sh"], place, &settings)
 }
 
-async fn soft_limit_is_raised_and_one_that_is_too_low_is_a_warning(place: Place) {
+async fn soft_limit_is_raised_and_a_low_hard_limit_is_a_warning(place: Place) {
     for (soft, hard, warned) in [(256, 4_096, false), (256, 300, true)] {
         let server = limited(&place, soft, hard);
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process_id())).expect("it lives");
@@ -45,7 +45,7 @@ async fn connections_that_cannot_be_accepted_are_logged(place: Place) {
 }
 
 /// What is written beyond the limit fails, and the signal that comes with it ends nothing.
-async fn write_beyond_the_limit_of_file_sizes_is_refused_and_the_shop_goes_on(place: Place) {
+async fn write_beyond_the_file_size_limit_is_refused_and_the_shop_goes_on(place: Place) {
     const REFUSED: [&str; 3] = ["storage_full", "unavailable", "outcome_unknown"];
     let server = Server::launch_by(&["prlimit", "--fsize=1000000"], &place, &[]);
     let attribution: serde_json::Map<_, _> = (0..50).map(|n| (n.to_string(), "x".repeat(500).into())).collect();
@@ -68,7 +68,7 @@ async fn write_beyond_the_limit_of_file_sizes_is_refused_and_the_shop_goes_on(pl
 }
 
 crate::on_sqlite!(
-    write_beyond_the_limit_of_file_sizes_is_refused_and_the_shop_goes_on,
-    soft_limit_is_raised_and_one_that_is_too_low_is_a_warning,
+    write_beyond_the_file_size_limit_is_refused_and_the_shop_goes_on,
+    soft_limit_is_raised_and_a_low_hard_limit_is_a_warning,
     connections_that_cannot_be_accepted_are_logged,
 );

@@ -17,7 +17,7 @@ fn last_line(place: &Place, arguments: &[&str]) -> String {
     finished.out.lines().last().unwrap_or_default().to_owned()
 }
 
-async fn a_list_that_is_cut_says_that_there_is_more(place: Place) {
+async fn truncated_list_says_that_there_is_more(place: Place) {
     assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0);
     let platforms = ["platforms", "list"];
     let destinations = ["deliveries", "destinations", "--limit", "3"];
@@ -74,4 +74,4 @@ async fn a_list_that_is_cut_says_that_there_is_more(place: Place) {
     assert!(refused.err.contains("more than 10000 destinations"), "{}", refused.err);
 }
 
-crate::on_both_engines!(a_list_that_is_cut_says_that_there_is_more);
+crate::on_both_engines!(truncated_list_says_that_there_is_more);

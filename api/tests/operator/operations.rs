@@ -40,7 +40,7 @@ async fn status_is_served_to_the_operator_alone(place: Place) {
     }
 }
 
-async fn without_a_listener_production_serves_no_status(place: Place) {
+async fn production_without_an_operations_listener_serves_no_status(place: Place) {
     for (mode, status) in [(&[][..], 200), (&PRODUCTION, 404)] {
         let server = Server::start(&place, mode).await;
         assert_eq!(server.get("/statusz").await.status, status);
@@ -49,7 +49,7 @@ async fn without_a_listener_production_serves_no_status(place: Place) {
 }
 
 /// An operator sees how the shutdown goes after the shop's own address is closed.
-async fn operator_is_answered_while_the_shop_closes(place: Place) {
+async fn operations_listener_answers_during_shutdown(place: Place) {
     let settings = [("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "60000")];
     let server = Server::start(&place, &settings).await;
     let operator = operator(&server, &place);
@@ -66,7 +66,7 @@ async fn operator_is_answered_while_the_shop_closes(place: Place) {
 }
 
 #[test]
-fn address_that_strangers_reach_is_refused_in_development() {
+fn public_address_is_refused_in_development() {
     for (address, code) in [("0.0.0.0:8081", 2), ("nonsense", 2), ("127.0.0.1:8081", 0)] {
         let finished = tuckshop(&["config"], &[("TUCKSHOP_OPERATIONS_ADDRESS", address)]);
         assert_eq!(finished.code, code, "{address}: {}", finished.err);
@@ -75,6 +75,6 @@ fn address_that_strangers_reach_is_refused_in_development() {
 
 crate::on_sqlite!(
     status_is_served_to_the_operator_alone,
-    without_a_listener_production_serves_no_status,
-    operator_is_answered_while_the_shop_closes,
+    production_without_an_operations_listener_serves_no_status,
+    operations_listener_answers_during_shutdown,
 );

@@ -65,7 +65,7 @@ fn stops_in_order(mut running: Running) {
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
-async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Place) {
+async fn unwritable_log_is_counted_and_the_shop_goes_on(place: Place) {
     for output in [closed as fn() -> Stdio, full] {
         let mut running = serve(&place, &[], output(), Stdio::piped());
         let client = ready(&mut running, &place).await;
@@ -83,7 +83,7 @@ async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Pla
     }
 }
 
-async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(place: Place) {
+async fn unwritable_banner_or_terminal_log_does_not_end_the_shop(place: Place) {
     let cases = [(closed(), Stdio::piped()), (full(), Stdio::piped()), (closed(), closed()), (full(), full())];
     for (out, err) in cases {
         let mut running = serve(&place, &[("TUCKSHOP_LOG_FORMAT", "terminal")], out, err);
@@ -98,7 +98,7 @@ async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(p
 }
 
 /// The work is done whatever becomes of the words about it, and the exit code says so.
-async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Place) {
+async fn command_with_lost_output_does_its_work_and_exits_with_3(place: Place) {
     let rows = tempfile::tempdir().expect("a directory");
     std::fs::write(
         rows.path().join("products.csv"),
@@ -139,7 +139,7 @@ async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Pla
 }
 
 crate::on_sqlite!(
-    a_command_whose_output_is_lost_does_its_work_and_ends_with_3,
-    a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on,
-    a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop,
+    command_with_lost_output_does_its_work_and_exits_with_3,
+    unwritable_log_is_counted_and_the_shop_goes_on,
+    unwritable_banner_or_terminal_log_does_not_end_the_shop,
 );

@@ -27,7 +27,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_file_of_secrets_that_anyone_can_write_is_refused() {
+fn world_writable_secret_file_is_refused() {
     let place = Place::sqlite();
     for (variable, name) in [("TUCKSHOP_WEBHOOK_KEYS_PATH", "keys.pem"), ("TUCKSHOP_MAIL_CA_PATH", "roots.pem")] {
         let path = place.directory().join(name);
@@ -41,7 +41,7 @@ fn a_file_of_secrets_that_anyone_can_write_is_refused() {
 }
 
 #[test]
-fn file_of_a_setting_that_is_no_file_is_refused_at_once() {
+fn setting_file_that_is_not_a_regular_file_is_refused_at_once() {
     let place = Place::sqlite();
     let pipe = place.directory().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a pipe");
@@ -65,7 +65,7 @@ fn file_of_a_setting_that_is_no_file_is_refused_at_once() {
 
 /// The files have no blocks on the disk, whatever their size.
 #[test]
-fn file_of_a_setting_that_is_too_large_is_refused() {
+fn setting_file_that_is_too_large_is_refused() {
     let place = Place::sqlite();
     let path = place.directory().join("large");
     File::create(&path).and_then(|file| file.set_len(1 << 32)).expect("a file");

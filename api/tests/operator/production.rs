@@ -17,7 +17,7 @@ const PRODUCTION: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn it_needs_an_https_address_of_its_own() {
+fn production_needs_a_public_https_url() {
     for (public_url, code) in
         [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
     {
@@ -29,7 +29,7 @@ fn it_needs_an_https_address_of_its_own() {
 
 /// Signatures are not verified yet, and an operator must know what follows from that.
 #[test]
-fn it_needs_a_word_that_platforms_are_believed() {
+fn production_needs_an_explicit_trust_decision() {
     for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
         let trust = ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", value);
         let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[trust]].concat());
@@ -40,7 +40,7 @@ fn it_needs_a_word_that_platforms_are_believed() {
 }
 
 #[test]
-fn it_needs_a_database_that_is_kept() {
+fn production_needs_a_persistent_database() {
     for (url, code) in [
         ("sqlite://:memory:", 2),
         ("sqlite:///:memory:", 2),
@@ -61,7 +61,7 @@ fn it_needs_a_database_that_is_kept() {
 }
 
 #[test]
-fn it_refuses_simulation() {
+fn production_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
     let finished = tuckshop(&["serve"], &[&PRODUCTION[..], &[simulation]].concat());
     assert_eq!(finished.code, 2);
@@ -70,7 +70,7 @@ fn it_refuses_simulation() {
 
 /// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
 #[test]
-fn it_needs_words_of_its_own_for_the_payment_handler() {
+fn production_needs_its_own_payment_handler_names() {
     let gateway =
         [("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1")];
     let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
@@ -92,7 +92,7 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
 }
 
 #[test]
-fn it_may_listen_to_everyone() {
+fn production_may_listen_on_all_interfaces() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
     assert_eq!(tuckshop(&["config"], &[&PRODUCTION[..], &[everyone]].concat()).code, 0);
 }
@@ -114,7 +114,7 @@ async fn shop(place: &Place) -> Server {
     place.serve_with(&PRODUCTION).await
 }
 
-async fn the_test_affordances_do_not_exist(place: Place) {
+async fn test_affordances_do_not_exist(place: Place) {
     let server = shop(&place).await;
     for path in [
         "/testing/simulate-shipping/x",
@@ -131,14 +131,14 @@ async fn the_test_affordances_do_not_exist(place: Place) {
     server.get("/statusz").await.problem(404, "no_such_route");
 }
 
-async fn an_empty_shop_stays_empty(place: Place) {
+async fn empty_shop_stays_empty(place: Place) {
     let server = place.serve_with(&PRODUCTION).await;
     let platform = server.as_platform(STRANGER);
     let refused = platform.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
     assert_eq!(refused[0]["code"], "item_unavailable");
 }
 
-async fn nobody_is_trusted_for_being_near(place: Place) {
+async fn local_platform_is_not_trusted(place: Place) {
     let server = shop(&place).await;
     let body = basket(&[("apple", 1)]);
     server.post("/checkout-sessions", &body).await.problem(400, "invalid_profile_url");
@@ -151,7 +151,7 @@ async fn nobody_is_trusted_for_being_near(place: Place) {
 }
 
 /// There is no way to be paid yet, and the shop says so instead of pretending.
-async fn without_a_payment_handler_nothing_is_completed(place: Place) {
+async fn completion_without_a_payment_handler_is_refused(place: Place) {
     let server = shop(&place).await;
     let platform = server.as_platform(STRANGER);
     let checkout = platform.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201);
@@ -169,8 +169,8 @@ async fn without_a_payment_handler_nothing_is_completed(place: Place) {
 }
 
 crate::on_both_engines!(
-    the_test_affordances_do_not_exist,
-    an_empty_shop_stays_empty,
-    nobody_is_trusted_for_being_near,
-    without_a_payment_handler_nothing_is_completed,
+    test_affordances_do_not_exist,
+    empty_shop_stays_empty,
+    local_platform_is_not_trusted,
+    completion_without_a_payment_handler_is_refused,
 );

@@ -66,7 +66,7 @@ async fn measured(server: &Server, receiver: &Receiver, purchases: usize) -> Mea
     Measured { purchase: slow(buying), told: slow(telling) }
 }
 
-async fn a_backlog_at_a_receiver_that_hangs_slows_down_nobody(place: Place) {
+async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
     let (waiting, purchases) = (extent(5_000, 100_000), extent(20, 100));
     stock(&place, ITEMS);
     let (server, well) = (place.serve().await, Receiver::start().await);
@@ -107,4 +107,4 @@ async fn a_backlog_at_a_receiver_that_hangs_slows_down_nobody(place: Place) {
     until("it catches up", || async { (Books::open(&place).number("count(*)", &delivered) > 50).then_some(()) }).await;
 }
 
-crate::on_both_engines!(a_backlog_at_a_receiver_that_hangs_slows_down_nobody);
+crate::on_both_engines!(backlog_at_a_hanging_receiver_delays_no_one_else);

@@ -30,7 +30,7 @@ fn state(place: &Place) -> String {
 }
 
 /// Some of the goods leave, and the whole amount is taken, once.
-async fn the_first_shipment_takes_the_whole_amount_and_the_second_nothing(place: Place) {
+async fn first_shipment_captures_the_whole_amount_and_the_second_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let order = bought(&shop).await;
     // Several passes of the task, none of which has anything to take.
@@ -62,7 +62,7 @@ async fn the_first_shipment_takes_the_whole_amount_and_the_second_nothing(place:
 }
 
 /// Six days have passed and nothing was shipped: the shop has promised the goods, and takes the amount while it can.
-async fn before_it_lapses_the_amount_is_taken_if_the_order_wants_anything(place: Place) {
+async fn expiring_authorization_is_captured_if_the_order_has_open_units(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = bought(&shop).await;
     Books::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
@@ -71,7 +71,7 @@ async fn before_it_lapses_the_amount_is_taken_if_the_order_wants_anything(place:
 }
 
 /// And nothing is taken for an order of which everything was taken back.
-async fn before_it_lapses_the_amount_is_let_go_if_the_order_wants_nothing(place: Place) {
+async fn expiring_authorization_is_released_if_the_order_has_no_open_units(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let order = bought(&shop).await;
     let everything = json!({"line_item_id": order["line_items"][0]["id"], "quantity": UNITS, "type": "refund"});
@@ -82,12 +82,12 @@ async fn before_it_lapses_the_amount_is_let_go_if_the_order_wants_nothing(place:
     let _ = shop.logged("payment let go: its order wants nothing any more").await;
 }
 
-crate::on_both_engines!(the_first_shipment_takes_the_whole_amount_and_the_second_nothing);
+crate::on_both_engines!(first_shipment_captures_the_whole_amount_and_the_second_nothing);
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        before_it_lapses_the_amount_is_taken_if_the_order_wants_anything,
-        before_it_lapses_the_amount_is_let_go_if_the_order_wants_nothing,
+        expiring_authorization_is_captured_if_the_order_has_open_units,
+        expiring_authorization_is_released_if_the_order_has_no_open_units,
     );
 }

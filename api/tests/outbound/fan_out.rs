@@ -128,7 +128,7 @@ async fn measured(place: &Place, server: &Server, each: usize, patience: Duratio
     measured
 }
 
-async fn sick_receivers_delay_nobody_else_and_nothing_is_lost(place: Place) {
+async fn failing_receivers_delay_no_others_and_nothing_is_lost(place: Place) {
     let each = extent(5, 50);
     stock(&place, ITEMS);
     let server = place.serve_with(&[PATIENT]).await;
@@ -140,7 +140,7 @@ async fn sick_receivers_delay_nobody_else_and_nothing_is_lost(place: Place) {
 }
 
 /// The negative control: with no more places than the sick can take, everybody waits for them, and it is noticed.
-async fn with_too_few_places_the_sick_would_delay_everybody(place: Place) {
+async fn failing_receivers_delay_others_if_concurrency_is_too_low(place: Place) {
     stock(&place, ITEMS);
     // Longer than twice what a busy machine takes without sick receivers.
     let few = [
@@ -171,9 +171,9 @@ async fn every_event_has_one_name_and_a_good_signature(server: &Server, receiver
     }
 }
 
-crate::on_both_engines!(sick_receivers_delay_nobody_else_and_nothing_is_lost);
+crate::on_both_engines!(failing_receivers_delay_no_others_and_nothing_is_lost);
 
 mod on_a_file {
-    use super::with_too_few_places_the_sick_would_delay_everybody;
-    crate::on_sqlite!(with_too_few_places_the_sick_would_delay_everybody);
+    use super::failing_receivers_delay_others_if_concurrency_is_too_low;
+    crate::on_sqlite!(failing_receivers_delay_others_if_concurrency_is_too_low);
 }

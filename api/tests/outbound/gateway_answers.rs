@@ -35,7 +35,7 @@ async fn nth_call(shop: &Shop, op: &str, count: usize) -> Value {
 }
 
 /// PAY1. Refused connections are tried again, then nothing has happened, and the same key works later.
-async fn a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back(place: Place) {
+async fn unreachable_gateway_charges_nothing_and_stock_is_released(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let shop = shop.without_gateway();
     let (checkout, key) = (shop.checkout().await, fresh_key());
@@ -59,7 +59,7 @@ async fn a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back
 }
 
 /// The gateway will not open such a payment at all. Nothing happened, and its reason is in the log, once.
-async fn a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason(place: Place) {
+async fn refused_payment_intent_is_reported_with_its_reason(place: Place) {
     stock(&place, &[("crumb", 20, 10)]);
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.server.post("/checkout-sessions", &basket(&[("crumb", 1)])).await.body(201);
@@ -85,7 +85,7 @@ async fn a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason(plac
 
 /// PAY15. A gateway that hangs hangs when the payment is opened first: nothing is charged and everything is given back.
 /// A caller that waits with the same key claims it.
-async fn a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it(place: Place) {
+async fn gateway_hanging_at_intent_creation_releases_the_key_to_a_waiter(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, Fault::HangWithoutEffect);
@@ -107,7 +107,7 @@ async fn a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it
 }
 
 /// PAY2. Charged, and the answer never comes: the buyer is told that it is not known, and then it is found out.
-async fn a_charge_whose_answer_never_comes_becomes_an_order(place: Place) {
+async fn charge_without_an_answer_becomes_an_order(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     let unknown = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await.body(200);
@@ -129,7 +129,7 @@ async fn a_charge_whose_answer_never_comes_becomes_an_order(place: Place) {
 }
 
 /// PAY2. Not charged, and no answer either: it is cancelled at the gateway before its goods are released.
-async fn a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_again(place: Place) {
+async fn hung_payment_without_a_charge_is_cancelled_and_can_be_retried(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     let unknown = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await.body(200);
@@ -151,7 +151,7 @@ async fn a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_agai
 }
 
 /// PAY2. The charge comes after everyone has stopped waiting: either it is cancelled in time or it is an order.
-async fn a_charge_that_comes_late_is_an_order_or_none_at_all(place: Place) {
+async fn late_charge_becomes_an_order_or_is_prevented(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let checkout = shop.checkout().await;
     let unknown = shop.pay(&checkout, "pm_sim_late_charge").await.body(200);
@@ -167,7 +167,7 @@ async fn a_charge_that_comes_late_is_an_order_or_none_at_all(place: Place) {
 }
 
 /// PAY3. The gateway answers 500: sometimes it has charged, and sometimes not. Its key keeps the 500 for ever.
-async fn a_500_is_neither_a_charge_nor_a_refusal(place: Place) {
+async fn gateway_500_is_neither_a_charge_nor_a_refusal(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let charged = shop.checkout().await;
     assert_eq!(shop.pay(&charged, "pm_sim_charge_then_500").await.body(200)["status"], "complete_in_progress");
@@ -185,7 +185,7 @@ async fn a_500_is_neither_a_charge_nor_a_refusal(place: Place) {
 }
 
 /// PAY4. The key is in use, by a call of our own that was cut off: it is waited for.
-async fn a_key_that_is_in_use_is_waited_for(place: Place) {
+async fn gateway_key_in_use_is_waited_for(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.checkout().await;
     shop.gateway.fail_next(Operation::IntentConfirm, 2, Fault::InUse);
@@ -220,7 +220,7 @@ async fn while_someone_else_uses_its_key(shop: &Shop, place: &Place, checkout: &
 
 /// PAY5. The gateway knows the key for something else. That is a mistake of the shop, is told as one, and costs nobody
 /// anything.
-async fn a_key_that_the_gateway_knows_for_another_request_charges_nothing(place: Place) {
+async fn gateway_key_of_another_request_charges_nothing(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.checkout().await;
     let refused = while_someone_else_uses_its_key(&shop, &place, &checkout, Operation::IntentCreate).await;
@@ -231,7 +231,7 @@ async fn a_key_that_the_gateway_knows_for_another_request_charges_nothing(place:
 }
 
 /// PAY5. The same of the charge itself: nobody knows any more what the key stands for, so that it is looked up and ended.
-async fn a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_and_ended(place: Place) {
+async fn charge_key_of_another_request_is_looked_up_and_cancelled(place: Place) {
     let shop = Shop::open(&place, &[("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100")]).await;
     let checkout = shop.checkout().await;
     let unknown = while_someone_else_uses_its_key(&shop, &place, &checkout, Operation::IntentConfirm).await.body(200);
@@ -251,7 +251,7 @@ async fn a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_a
 }
 
 /// PAY6. Declined: told at once, goods released, nothing repeated.
-async fn a_declined_card_is_told_and_its_goods_are_released(place: Place) {
+async fn declined_card_is_reported_and_releases_stock(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     for (token, reason) in [
@@ -279,7 +279,7 @@ async fn a_declined_card_is_told_and_its_goods_are_released(place: Place) {
 }
 
 /// PAY7, PAY8. An answer that drips, ends early, is a page, or does not end: lost once, it is fetched with the same key.
-async fn an_answer_that_cannot_be_read_is_fetched_again(place: Place) {
+async fn unreadable_gateway_answer_is_fetched_again(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let mut done = Vec::new();
     for token in [
@@ -299,7 +299,7 @@ async fn an_answer_that_cannot_be_read_is_fetched_again(place: Place) {
 }
 
 /// PAY7, PAY8. And if it stays lost, it is found out.
-async fn an_answer_that_can_never_be_read_is_found_out(place: Place) {
+async fn permanently_unreadable_gateway_answer_is_settled_by_lookup(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let mut done = Vec::new();
     for (fault, outcome) in [
@@ -330,7 +330,7 @@ async fn an_answer_that_can_never_be_read_is_found_out(place: Place) {
 }
 
 /// 3-D Secure: what waits for the buyer is cancelled at the gateway, and the goods with it.
-async fn a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing(place: Place) {
+async fn card_requiring_buyer_authentication_escalates_and_charges_nothing(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     let escalated = shop.payment(&checkout, "pm_card_threeDSecure2Required", &key).await.body(200);
@@ -359,24 +359,24 @@ async fn a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing(plac
 }
 
 crate::on_both_engines!(
-    a_gateway_that_is_down_has_charged_nothing_and_everything_is_given_back,
-    a_charge_whose_answer_never_comes_becomes_an_order,
-    a_gateway_that_hangs_at_the_opening_frees_the_key_and_a_waiter_takes_it,
-    a_payment_that_hung_without_a_charge_is_cancelled_and_can_be_tried_again,
-    a_500_is_neither_a_charge_nor_a_refusal,
-    a_declined_card_is_told_and_its_goods_are_released,
-    a_card_whose_bank_asks_for_the_buyer_escalates_and_charges_nothing,
+    unreachable_gateway_charges_nothing_and_stock_is_released,
+    charge_without_an_answer_becomes_an_order,
+    gateway_hanging_at_intent_creation_releases_the_key_to_a_waiter,
+    hung_payment_without_a_charge_is_cancelled_and_can_be_retried,
+    gateway_500_is_neither_a_charge_nor_a_refusal,
+    declined_card_is_reported_and_releases_stock,
+    card_requiring_buyer_authentication_escalates_and_charges_nothing,
 );
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        a_payment_that_the_gateway_refuses_to_open_is_told_with_its_reason,
-        a_charge_that_comes_late_is_an_order_or_none_at_all,
-        a_key_that_is_in_use_is_waited_for,
-        a_key_that_the_gateway_knows_for_another_request_charges_nothing,
-        a_charge_whose_key_the_gateway_knows_for_another_request_is_looked_up_and_ended,
-        an_answer_that_cannot_be_read_is_fetched_again,
-        an_answer_that_can_never_be_read_is_found_out,
+        refused_payment_intent_is_reported_with_its_reason,
+        late_charge_becomes_an_order_or_is_prevented,
+        gateway_key_in_use_is_waited_for,
+        gateway_key_of_another_request_charges_nothing,
+        charge_key_of_another_request_is_looked_up_and_cancelled,
+        unreadable_gateway_answer_is_fetched_again,
+        permanently_unreadable_gateway_answer_is_settled_by_lookup,
     );
 }

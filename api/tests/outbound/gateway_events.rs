@@ -45,7 +45,7 @@ async fn undecided(shop: &Shop, place: &Place) -> (Value, String) {
 }
 
 /// PAY9. Each event up to three times and shuffled: the first to arrive has its effect, and only that one.
-async fn events_that_come_twice_and_out_of_order_have_one_effect(place: Place) {
+async fn duplicate_and_reordered_events_have_one_effect(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let webhooks = Webhooks { most_copies: 3, shuffle_ms: 300, seed: 11, ..Webhooks::to(events_of(&shop), SECRET) };
     shop.gateway.send_webhooks(Some(webhooks));
@@ -81,7 +81,7 @@ async fn events_that_come_twice_and_out_of_order_have_one_effect(place: Place) {
 }
 
 /// PAY9. What is told of a payment that is over, or of one that is not the shop's, changes nothing.
-async fn events_about_what_is_over_or_unknown_change_nothing(place: Place) {
+async fn events_for_settled_or_unknown_payments_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let done = shop.pay(&shop.checkout().await, "pm_card_visa").await.body(200);
     let before = Books::open(&place).everything();
@@ -107,7 +107,7 @@ async fn tell(shop: &Shop, body: &str, signature: &str) -> Answer {
 }
 
 /// PAY10. Whoever cannot sign with the shop's secret, and now, is not heard.
-async fn forged_old_and_strange_events_are_refused_and_change_nothing(place: Place) {
+async fn forged_expired_and_unknown_events_are_refused_and_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let (checkout, intent) = undecided(&shop, &place).await;
     let due = || Books::open(&place).rows(["due_at"], "FROM payment_attempt");
@@ -148,7 +148,7 @@ async fn forged_old_and_strange_events_are_refused_and_change_nothing(place: Pla
 }
 
 /// Without a secret nobody could tell the gateway from anyone else.
-async fn without_a_secret_nothing_is_heard(place: Place) {
+async fn events_without_a_configured_secret_are_not_accepted(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let event = event("evt_1", "pi_1");
     let header = signature(&[SECRET.to_owned()], shop.gateway.now(), &event);
@@ -156,11 +156,14 @@ async fn without_a_secret_nothing_is_heard(place: Place) {
 }
 
 crate::on_both_engines!(
-    events_that_come_twice_and_out_of_order_have_one_effect,
-    forged_old_and_strange_events_are_refused_and_change_nothing,
+    duplicate_and_reordered_events_have_one_effect,
+    forged_expired_and_unknown_events_are_refused_and_change_nothing,
 );
 
 mod on_a_file {
     use super::*;
-    crate::on_sqlite!(events_about_what_is_over_or_unknown_change_nothing, without_a_secret_nothing_is_heard);
+    crate::on_sqlite!(
+        events_for_settled_or_unknown_payments_change_nothing,
+        events_without_a_configured_secret_are_not_accepted
+    );
 }

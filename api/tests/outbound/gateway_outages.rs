@@ -27,7 +27,7 @@ async fn killed_when(shop: &Shop, checkout: &Value, token: &str, key: &str, mome
 }
 
 /// PAY11. Killed after the charge and before anything was written down about it.
-async fn killed_after_the_charge_the_order_is_placed_after_the_restart(place: Place) {
+async fn kill_after_the_charge_places_the_order_after_the_restart(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
@@ -45,7 +45,7 @@ async fn killed_after_the_charge_the_order_is_placed_after_the_restart(place: Pl
 }
 
 /// PAY11. Killed before the charge, with the payment opened at the gateway: it is cancelled there, and then released.
-async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place: Place) {
+async fn kill_before_the_charge_releases_stock_after_the_restart(place: Place) {
     for operation in [Operation::IntentCreate, Operation::IntentConfirm] {
         let shop = Shop::open(&place, HASTY).await;
         let checkout = shop.checkout().await;
@@ -97,7 +97,7 @@ fn asked(shop: &Shop) -> Vec<Value> {
 
 /// PAY14. An attempt without a reference, whose key the gateway may have forgotten: it is looked for, and never opened
 /// again.
-async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
+async fn day_old_gateway_key_is_never_reused(place: Place) {
     for (fault, message, calls) in [
         (
             Fault::HangWithoutEffect,
@@ -123,7 +123,7 @@ async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
 
 /// PAY19. The database is that of a backup, made between the opening of a payment and the record of its reference. The
 /// payment was charged since. A day later its key is forgotten, and the gateway still has it.
-async fn charge_that_a_restored_backup_does_not_know_is_found_a_day_later(place: Place) {
+async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
@@ -147,7 +147,7 @@ async fn charge_that_a_restored_backup_does_not_know_is_found_a_day_later(place:
 }
 
 /// PAY12. Everybody who buys waits for a gateway that hangs; everybody else is served as if nothing were wrong.
-async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
+async fn hanging_gateway_delays_nothing_else(place: Place) {
     const BUYERS: usize = 30;
     let shop = Shop::open(&place, &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "4000")]).await;
     let mut checkouts = Vec::new();
@@ -189,7 +189,7 @@ async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
 }
 
 /// PAY12. While the gateway is away, calls are made again within a budget: its trouble is not multiplied.
-async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
+async fn unreachable_gateway_is_not_flooded_with_retries(place: Place) {
     const BUYERS: u64 = 40;
     let shop = Shop::open(&place, &[]).await.without_gateway();
     let mut checkouts = Vec::new();
@@ -219,17 +219,14 @@ async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
     shop.must_be_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
 }
 
-crate::on_both_engines!(
-    killed_after_the_charge_the_order_is_placed_after_the_restart,
-    while_the_gateway_hangs_everything_else_is_quick,
-);
+crate::on_both_engines!(kill_after_the_charge_places_the_order_after_the_restart, hanging_gateway_delays_nothing_else,);
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        killed_before_the_charge_the_goods_are_released_after_the_restart,
-        a_key_that_is_a_day_old_is_never_used_again,
-        charge_that_a_restored_backup_does_not_know_is_found_a_day_later,
-        a_gateway_that_is_away_is_not_stormed_with_retries,
+        kill_before_the_charge_releases_stock_after_the_restart,
+        day_old_gateway_key_is_never_reused,
+        charge_missing_from_a_restored_backup_is_found_a_day_later,
+        unreachable_gateway_is_not_flooded_with_retries,
     );
 }

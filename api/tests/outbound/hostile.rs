@@ -68,15 +68,15 @@ async fn beside_names(place: Place, names: u32) {
     assert!(beside < 2 * alone + SLACK, "{beside:?} beside servers that hang, {alone:?} alone");
 }
 
-async fn sixty_servers_that_hang_do_not_delay_a_proven_receiver(place: Place) {
+async fn sixty_hanging_servers_do_not_delay_a_proven_receiver(place: Place) {
     beside_names(place, 1).await;
 }
 
-async fn two_hundred_names_that_hang_do_not_delay_a_proven_receiver(place: Place) {
+async fn two_hundred_hanging_names_do_not_delay_a_proven_receiver(place: Place) {
     beside_names(place, 4).await;
 }
 
 crate::on_both_engines!(
-    sixty_servers_that_hang_do_not_delay_a_proven_receiver,
-    two_hundred_names_that_hang_do_not_delay_a_proven_receiver,
+    sixty_hanging_servers_do_not_delay_a_proven_receiver,
+    two_hundred_hanging_names_do_not_delay_a_proven_receiver,
 );

@@ -37,7 +37,7 @@ async fn in_vain(server: &Server) -> Value {
 }
 
 /// P4. Halted between the receipt and its record. Another instance tells it again; the late record changes nothing.
-async fn halted_before_its_record_it_finds_the_message_delivered(place: Place) {
+async fn sender_suspended_before_its_record_finds_the_message_delivered(place: Place) {
     stock(&place, ITEMS);
     let halted = instance(&place).await;
     let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(200) }).await;
@@ -63,7 +63,7 @@ async fn halted_before_its_record_it_finds_the_message_delivered(place: Place) {
 }
 
 /// P4. Halted before it sent anything. When it wakes up its time is over: it sends nothing, and records nothing.
-async fn halted_before_it_sends_it_sends_nothing_afterwards(place: Place) {
+async fn sender_suspended_before_sending_sends_nothing_afterwards(place: Place) {
     stock(&place, ITEMS);
     let (halted, receiver) = (instance(&place).await, Receiver::holding_its_profile().await);
     let order = bought(&halted.as_platform(&receiver.profile())).await;
@@ -86,7 +86,7 @@ async fn halted_before_it_sends_it_sends_nothing_afterwards(place: Place) {
 
 /// P7. The process dies of a message, on every try. What is counted before it is made counts: the message is given up
 /// in the end, and meanwhile the others are told.
-async fn a_message_that_kills_the_process_each_time_is_given_up_and_the_others_are_told(place: Place) {
+async fn message_that_kills_the_process_each_time_is_dead_and_others_are_delivered(place: Place) {
     /// As many as any message has.
     const TRIES: usize = 11;
     let deadly = Receiver::saying(|_| Say::Hold).await;
@@ -128,12 +128,12 @@ async fn a_message_that_kills_the_process_each_time_is_given_up_and_the_others_a
     assert_eq!(names.len(), TRIES + 1);
 }
 
-crate::on_both_engines!(a_message_that_kills_the_process_each_time_is_given_up_and_the_others_are_told);
+crate::on_both_engines!(message_that_kills_the_process_each_time_is_dead_and_others_are_delivered);
 
 mod instances {
     use super::*;
     crate::on_postgres!(
-        halted_before_its_record_it_finds_the_message_delivered,
-        halted_before_it_sends_it_sends_nothing_afterwards,
+        sender_suspended_before_its_record_finds_the_message_delivered,
+        sender_suspended_before_sending_sends_nothing_afterwards,
     );
 }

@@ -57,7 +57,7 @@ async fn all_are_delivered_at_try(place: &Place, number: &str) {
 
 /// Over an encrypted connection, after a login: one letter for each order, with both its forms, and a link that leads to
 /// the buyer's page.
-async fn a_buyer_is_written_to_once_in_text_and_in_html_with_a_link(place: Place) {
+async fn buyer_gets_one_confirmation_in_text_and_html_with_a_link(place: Place) {
     let Some((mut relay, address, certificate)) = relay("starttls", "login") else { return };
     let roots = place.directory().join("roots.pem");
     std::fs::write(&roots, certificate.as_str().expect("a certificate")).expect("written");
@@ -99,7 +99,7 @@ async fn a_buyer_is_written_to_once_in_text_and_in_html_with_a_link(place: Place
 }
 
 /// The relay is away for a while: the letter waits, and arrives.
-async fn a_letter_waits_for_a_relay_that_is_away(place: Place) {
+async fn email_waits_for_an_unreachable_relay(place: Place) {
     let Some((mut relay, address, _)) = relay("none", "open") else { return };
     let way = Proxy::start(address);
     way.set(Fault::Refuse);
@@ -122,7 +122,7 @@ async fn a_letter_waits_for_a_relay_that_is_away(place: Place) {
 }
 
 /// An order that the reconciler places is confirmed like any other.
-async fn an_order_that_was_found_out_is_confirmed_too(place: Place) {
+async fn reconciled_order_is_confirmed_by_email(place: Place) {
     let Some((mut relay, address, _)) = relay("none", "open") else { return };
     let port = address.port().to_string();
     let mut settings = vec![HOST, FROM, ("TUCKSHOP_MAIL_PORT", port.as_str()), ("TUCKSHOP_MAIL_TLS", "none")];
@@ -140,7 +140,7 @@ async fn an_order_that_was_found_out_is_confirmed_too(place: Place) {
 }
 
 /// Without a relay nothing is written that nobody would send, and the operator is told.
-async fn without_a_relay_no_letter_is_written(place: Place) {
+async fn shop_without_a_relay_queues_no_email(place: Place) {
     stock(&place, ITEMS);
     let server = serve(&place, &[]).await;
     let _ = bought(&server, Some(TO)).await;
@@ -151,7 +151,7 @@ async fn without_a_relay_no_letter_is_written(place: Place) {
 }
 
 /// Letters that wait when mail is turned off wait in sight, and can be given up.
-async fn letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up(place: Place) {
+async fn pending_emails_without_a_relay_are_reported_and_can_be_dropped(place: Place) {
     let server = open(&place, 1, &[("TUCKSHOP_MAIL_TLS", "none")]).await;
     let _ = bought(&server, Some(TO)).await;
     let stopped = server.stop();
@@ -176,7 +176,7 @@ async fn letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up(place
 
 /// What cannot work is refused at start, by name.
 #[test]
-fn mail_that_cannot_be_sent_as_configured_is_refused_at_start() {
+fn unusable_mail_configuration_is_refused_at_start() {
     let far = ("TUCKSHOP_MAIL_HOST", "mail.example");
     let (open, login) = (("TUCKSHOP_MAIL_TLS", "none"), ("TUCKSHOP_MAIL_USERNAME", "shop"));
     let (secret, missing) = (("TUCKSHOP_MAIL_PASSWORD", "word"), ("TUCKSHOP_MAIL_CA_PATH", "/nowhere/roots.pem"));
@@ -200,14 +200,14 @@ fn mail_that_cannot_be_sent_as_configured_is_refused_at_start() {
     }
 }
 
-crate::on_both_engines!(a_buyer_is_written_to_once_in_text_and_in_html_with_a_link);
+crate::on_both_engines!(buyer_gets_one_confirmation_in_text_and_html_with_a_link);
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        a_letter_waits_for_a_relay_that_is_away,
-        an_order_that_was_found_out_is_confirmed_too,
-        without_a_relay_no_letter_is_written,
-        letters_that_wait_without_a_relay_are_told_of_and_can_be_given_up,
+        email_waits_for_an_unreachable_relay,
+        reconciled_order_is_confirmed_by_email,
+        shop_without_a_relay_queues_no_email,
+        pending_emails_without_a_relay_are_reported_and_can_be_dropped,
     );
 }

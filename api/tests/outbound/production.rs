@@ -37,7 +37,7 @@ async fn told(server: &Server, platform: &str) -> (String, String) {
 }
 
 /// WH5. Neither a pinned profile nor one that names an address inside leads there.
-async fn receivers_inside_are_not_called(place: Place) {
+async fn receivers_in_the_internal_network_are_not_called(place: Place) {
     let shop = Shop::open(&place, PRODUCTION).await;
     let receiver = Receiver::start().await;
     let port = receiver.address().port();
@@ -75,7 +75,7 @@ async fn receivers_inside_are_not_called(place: Place) {
 }
 
 /// The gateway is the operator's own choice, and so may be near. It is announced under its configured name.
-async fn the_configured_gateway_is_offered_and_charged(place: Place) {
+async fn configured_gateway_is_offered_and_charged(place: Place) {
     let shop = Shop::open(&place, PRODUCTION).await;
     let client = shop.server.as_platform("https://platform.example/profile.json");
     let checkout = client.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
@@ -87,4 +87,4 @@ async fn the_configured_gateway_is_offered_and_charged(place: Place) {
     shop.must_be_sound(&place, &[&done], &[]);
 }
 
-crate::on_sqlite!(receivers_inside_are_not_called, the_configured_gateway_is_offered_and_charged);
+crate::on_sqlite!(receivers_in_the_internal_network_are_not_called, configured_gateway_is_offered_and_charged);

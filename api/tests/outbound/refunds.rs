@@ -61,7 +61,7 @@ fn given_back(shop: &Shop) -> i64 {
 }
 
 /// PAY13. Done, and the answer was lost: looked for before it is asked for again, and so made once.
-async fn a_refund_whose_answer_was_lost_is_made_once(place: Place) {
+async fn refund_with_a_lost_answer_is_made_once(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = bought(&shop).await;
     shop.gateway.fail_next(Operation::RefundCreate, ALWAYS, Fault::ErrorAfterEffect);
@@ -80,7 +80,7 @@ async fn a_refund_whose_answer_was_lost_is_made_once(place: Place) {
 }
 
 /// PAY13. Done, and the process is killed before it hears of it.
-async fn killed_while_it_gives_money_back_it_gives_it_back_once(place: Place) {
+async fn kill_during_a_refund_refunds_once(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = bought(&shop).await;
     shop.gateway.fail_next(Operation::RefundCreate, ALWAYS, Fault::HangAfterEffect);
@@ -97,7 +97,7 @@ async fn killed_while_it_gives_money_back_it_gives_it_back_once(place: Place) {
 }
 
 /// PAY13. More than is left, which the shop itself would not have written down: the gateway refuses, and that is an end.
-async fn more_than_was_taken_is_not_given_back(place: Place) {
+async fn refund_beyond_the_captured_amount_is_refused(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = bought(&shop).await;
     let most = request(&place, 400, 0);
@@ -112,7 +112,7 @@ async fn more_than_was_taken_is_not_given_back(place: Place) {
 
 /// PAY14. The gateway has forgotten the key. What it did make is found; what it did not is never made any more, and a
 /// person is told. Made by hand, it is found too.
-async fn a_refund_that_is_a_day_old_is_looked_for_and_not_made(place: Place) {
+async fn day_old_refund_is_looked_up_and_not_repeated(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = bought(&shop).await;
     shop.gateway.fail_next(Operation::RefundCreate, ALWAYS, Fault::ErrorAfterEffect);
@@ -144,13 +144,13 @@ async fn a_refund_that_is_a_day_old_is_looked_for_and_not_made(place: Place) {
     assert_eq!((given_back(&shop), shop.captured()), (300, (1, PRICE)));
 }
 
-crate::on_both_engines!(a_refund_whose_answer_was_lost_is_made_once);
+crate::on_both_engines!(refund_with_a_lost_answer_is_made_once);
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        killed_while_it_gives_money_back_it_gives_it_back_once,
-        more_than_was_taken_is_not_given_back,
-        a_refund_that_is_a_day_old_is_looked_for_and_not_made,
+        kill_during_a_refund_refunds_once,
+        refund_beyond_the_captured_amount_is_refused,
+        day_old_refund_is_looked_up_and_not_repeated,
     );
 }

@@ -57,7 +57,7 @@ fn key_of(said: &str) -> String {
 }
 
 /// A new key is published first and signs later, and the old one stays published after that.
-async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Place) {
+async fn key_is_published_before_it_signs_and_stays_published_after(place: Place) {
     stock(&place, ITEMS);
     let none = run(&place, &["keys", "list"]);
     assert_eq!((none.code, none.out.as_str()), (0, "0 key(s). The first is created when it is first needed."));
@@ -96,7 +96,7 @@ async fn a_key_is_published_before_it_signs_and_stays_published_after(place: Pla
 }
 
 /// A stolen key is of no use any more: it is published no longer, and what the shop signs is signed with another.
-async fn a_revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
+async fn revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
     stock(&place, ITEMS);
     let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
     let stolen = signer(&server, &receiver).await;
@@ -133,7 +133,7 @@ async fn a_revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
 }
 
 /// Keys of a file are the operator's: the shop neither makes, rotates nor revokes any, and says what to do.
-async fn keys_of_a_file_are_replaced_there(place: Place) {
+async fn keys_of_a_file_are_replaced_in_the_file(place: Place) {
     stock(&place, ITEMS);
     // RFC 9421, appendix B.1.3.
     const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
@@ -159,7 +159,7 @@ async fn keys_of_a_file_are_replaced_there(place: Place) {
 
 /// WH7. Whoever keeps a profile for an hour, and a webhook for days, can verify every webhook across a rotation: the
 /// new key is in the profile before it signs, and the old one after it has signed.
-async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
+async fn webhooks_across_a_rotation_can_be_verified(place: Place) {
     const HOUR_AND_A_BIT_MS: i64 = 61 * 60 * 1_000;
     stock(&place, ITEMS);
     let (server, receiver) = (serve(&place, &[]).await, Receiver::start().await);
@@ -198,7 +198,7 @@ async fn across_a_rotation_every_webhook_can_be_verified(place: Place) {
 }
 
 /// What cannot be signed with is told before anything is opened.
-async fn a_file_without_keys_is_a_wrong_configuration(place: Place) {
+async fn file_without_keys_is_a_configuration_error(place: Place) {
     for (text, said) in [(None, "No such file"), (Some("no key"), "no key given")] {
         let path = place.directory().join("keys.pem");
         if let Some(text) = text {
@@ -216,7 +216,7 @@ async fn a_file_without_keys_is_a_wrong_configuration(place: Place) {
 }
 
 #[test]
-fn what_is_asked_for_wrongly_ends_with_two() {
+fn wrong_arguments_exit_with_2() {
     let platform = "https://platform.example/profile.json";
     for arguments in [
         &["keys"][..],
@@ -246,7 +246,7 @@ fn what_is_asked_for_wrongly_ends_with_two() {
 }
 
 /// Nothing happens, and why not is said.
-async fn what_cannot_be_done_ends_with_one(place: Place) {
+async fn impossible_commands_exit_with_1(place: Place) {
     let early = run(&place, &["platforms", "list"]);
     assert_eq!(early.code, 1, "{}", early.out);
     assert!(early.err.contains("tuckshop migrate"), "{}", early.err);
@@ -320,13 +320,13 @@ async fn what_cannot_be_done_ends_with_one(place: Place) {
 }
 
 crate::on_both_engines!(
-    a_key_is_published_before_it_signs_and_stays_published_after,
-    across_a_rotation_every_webhook_can_be_verified,
-    a_revoked_key_is_withdrawn_at_once_and_another_signs,
-    what_cannot_be_done_ends_with_one
+    key_is_published_before_it_signs_and_stays_published_after,
+    webhooks_across_a_rotation_can_be_verified,
+    revoked_key_is_withdrawn_at_once_and_another_signs,
+    impossible_commands_exit_with_1
 );
 
 mod on_a_file {
     use super::*;
-    crate::on_sqlite!(a_file_without_keys_is_a_wrong_configuration, keys_of_a_file_are_replaced_there);
+    crate::on_sqlite!(file_without_keys_is_a_configuration_error, keys_of_a_file_are_replaced_in_the_file);
 }

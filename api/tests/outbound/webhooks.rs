@@ -67,7 +67,7 @@ pub async fn all_are(place: &Place, state: &str) {
     .await;
 }
 
-async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Place) {
+async fn order_webhook_is_complete_and_signed_with_a_published_key(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::start().await);
     let platform = server.as_platform(&receiver.profile());
     let order = bought(&platform).await;
@@ -104,7 +104,7 @@ async fn an_order_is_told_whole_and_signed_with_a_key_of_the_profile(place: Plac
 }
 
 /// WH2. The first answer is 500: soon told again, the same in everything but the signature.
-async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Place) {
+async fn webhook_answered_500_is_retried_within_five_seconds(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 500 } else { 200 })).await;
     let order = bought(&server.as_platform(&receiver.profile())).await;
@@ -126,7 +126,7 @@ async fn what_was_answered_with_500_is_told_again_within_five_seconds(place: Pla
 }
 
 /// WH2. The last try of the schedule fails like the others: a dead letter. The days before it are not waited for.
-async fn what_fails_to_the_end_of_the_schedule_is_given_up(place: Place) {
+async fn webhook_failing_every_attempt_becomes_a_dead_letter(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|_| Say::Status(503)).await;
     let order = bought(&server.as_platform(&receiver.profile())).await;
@@ -152,7 +152,7 @@ async fn what_fails_to_the_end_of_the_schedule_is_given_up(place: Place) {
 }
 
 /// Within an order the newer snapshot waits for the older, also when that one fails first.
-async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place) {
+async fn events_of_an_order_arrive_in_order_if_the_first_fails(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 503 } else { 200 })).await;
     let platform = server.as_platform(&receiver.profile());
@@ -168,7 +168,7 @@ async fn events_of_an_order_arrive_in_order_even_if_the_first_fails(place: Place
 }
 
 /// WH2. Nobody listens there, and then somebody does.
-async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
+async fn receiver_that_was_down_gets_the_webhook_after_its_return(place: Place) {
     let port = Port::keep();
     let (server, receiver) = (open(&place).await, Receiver::on(&port).await);
     let platform = server.as_platform(&receiver.profile());
@@ -183,7 +183,7 @@ async fn a_receiver_that_was_down_is_told_when_it_is_up_again(place: Place) {
 }
 
 /// WH2. The connection breaks, before an answer or within it.
-async fn a_connection_that_breaks_is_tried_again(place: Place) {
+async fn broken_connection_is_retried(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::start().await);
     let way = Proxy::start(receiver.address());
     let name = "http://localhost:9/agent";
@@ -209,7 +209,7 @@ fn retries(server: &Server) -> Vec<Value> {
 }
 
 /// WH1. A receiver that takes the connection and never answers is left after the deadline, and told again.
-async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
+async fn hanging_receiver_times_out_and_is_retried(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(204) }).await;
     let _ = bought(&server.as_platform(&receiver.profile())).await;
@@ -228,7 +228,7 @@ async fn a_receiver_that_hangs_is_left_and_told_again(place: Place) {
 }
 
 /// WH4. A redirect is a failure, wherever it leads.
-async fn a_redirect_is_not_followed(place: Place) {
+async fn redirect_is_not_followed(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 307 } else { 200 })).await;
     let _ = bought(&server.as_platform(&receiver.profile())).await;
@@ -238,7 +238,7 @@ async fn a_redirect_is_not_followed(place: Place) {
 }
 
 /// WH3. 410: nothing more is sent there, until an operator has it tried again.
-async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place: Place) {
+async fn receiver_answering_410_is_disabled_until_an_operator_enables_it(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| Say::Status(if number == 0 { 410 } else { 200 })).await;
     let platform = server.as_platform(&receiver.profile());
@@ -277,7 +277,7 @@ async fn a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it(place:
 }
 
 /// WH8. Killed after the receiver got it and before that was written down: told again, under the same id.
-async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_same_id(place: Place) {
+async fn kill_between_receipt_and_record_repeats_the_webhook_with_the_same_id(place: Place) {
     let server = open(&place).await;
     let receiver = Receiver::saying(|number| if number == 0 { Say::Hold } else { Say::Status(200) }).await;
     let order = bought(&server.as_platform(&receiver.profile())).await;
@@ -299,7 +299,7 @@ async fn killed_between_the_receipt_and_its_record_it_is_told_again_with_the_sam
 }
 
 /// WH6. An answer without end: its status counts, and of the rest as much is read as is bearable.
-async fn of_an_answer_without_end_the_status_counts(place: Place) {
+async fn endless_answer_counts_by_its_status(place: Place) {
     /// What both ends of a connection may hold besides what was read.
     const BUFFERED: usize = 16 * 1024 * 1024;
     const BEARABLE_KIB: u64 = 32 * 1024;
@@ -323,7 +323,7 @@ async fn of_an_answer_without_end_the_status_counts(place: Place) {
 }
 
 /// A platform that says nothing about webhooks wants none.
-async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
+async fn platform_without_a_webhook_url_gets_no_webhook(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
     let _ = bought(&server.as_platform(&receiver.profile())).await;
     assert_eq!(tried(&server, "unwanted").await["msg"], "message handed over");
@@ -332,7 +332,7 @@ async fn a_platform_that_names_no_address_is_told_nothing(place: Place) {
 }
 
 /// A pinned profile is believed, and not fetched; pinned while the shop is open, it counts from the next message on.
-async fn a_platform_that_is_pinned_while_the_shop_is_open_is_told(place: Place) {
+async fn platform_pinned_at_run_time_gets_webhooks(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::start().await);
     // Nobody serves this profile: it can only be pinned.
     let closed = Port::keep();
@@ -392,7 +392,7 @@ async fn query_of_a_profile_is_in_no_log_and_no_list(place: Place) {
 }
 
 /// An order that nobody waits for any more is told like any other, and as soon: the reconciler wakes the courier.
-async fn an_order_that_was_found_out_is_told_too(place: Place) {
+async fn reconciled_order_is_sent_as_a_webhook(place: Place) {
     let seldom = [shop::HASTY, &[("TUCKSHOP_TASKS_WEBHOOK_DELIVERY_MS", "600000")]].concat();
     let (shop, receiver) = (Shop::open(&place, &seldom).await, Receiver::start().await);
     let platform = shop.server.as_platform(&receiver.profile());
@@ -418,25 +418,25 @@ async fn all_but_the_last_are_delivered(place: &Place) {
 }
 
 crate::on_both_engines!(
-    an_order_is_told_whole_and_signed_with_a_key_of_the_profile,
-    what_was_answered_with_500_is_told_again_within_five_seconds,
-    events_of_an_order_arrive_in_order_even_if_the_first_fails,
-    a_receiver_that_is_gone_is_disabled_until_an_operator_enables_it,
-    killed_between_the_receipt_and_its_record_it_is_told_again_with_the_same_id,
-    a_platform_that_is_pinned_while_the_shop_is_open_is_told,
+    order_webhook_is_complete_and_signed_with_a_published_key,
+    webhook_answered_500_is_retried_within_five_seconds,
+    events_of_an_order_arrive_in_order_if_the_first_fails,
+    receiver_answering_410_is_disabled_until_an_operator_enables_it,
+    kill_between_receipt_and_record_repeats_the_webhook_with_the_same_id,
+    platform_pinned_at_run_time_gets_webhooks,
 );
 
 mod on_a_file {
     use super::*;
     crate::on_sqlite!(
-        a_receiver_that_was_down_is_told_when_it_is_up_again,
-        a_connection_that_breaks_is_tried_again,
-        what_fails_to_the_end_of_the_schedule_is_given_up,
-        a_receiver_that_hangs_is_left_and_told_again,
-        a_redirect_is_not_followed,
-        of_an_answer_without_end_the_status_counts,
-        an_order_that_was_found_out_is_told_too,
-        a_platform_that_names_no_address_is_told_nothing,
+        receiver_that_was_down_gets_the_webhook_after_its_return,
+        broken_connection_is_retried,
+        webhook_failing_every_attempt_becomes_a_dead_letter,
+        hanging_receiver_times_out_and_is_retried,
+        redirect_is_not_followed,
+        endless_answer_counts_by_its_status,
+        reconciled_order_is_sent_as_a_webhook,
+        platform_without_a_webhook_url_gets_no_webhook,
         query_of_a_profile_is_in_no_log_and_no_list,
     );
 }

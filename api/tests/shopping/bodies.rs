@@ -24,7 +24,7 @@ async fn refused(place: &Place, server: &Server, status: u16, times: usize) {
     assert_eq!(checkout["status"], "ready_for_complete");
 }
 
-async fn a_body_that_says_it_is_too_large_is_not_read(place: Place) {
+async fn body_declared_too_large_is_not_read(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "content-length: 4097\r\n").as_bytes()).await;
@@ -32,7 +32,7 @@ async fn a_body_that_says_it_is_too_large_is_not_read(place: Place) {
     refused(&place, &server, 413, 1).await;
 }
 
-async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
+async fn body_that_grows_too_large_is_refused(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "transfer-encoding: chunked\r\n").as_bytes()).await;
@@ -42,7 +42,7 @@ async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
     refused(&place, &server, 413, 1).await;
 }
 
-async fn a_body_of_the_largest_size_is_read(place: Place) {
+async fn body_of_the_largest_size_is_read(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let body = basket(&[("gift_card", 1)]).to_string();
     let padded = format!("{body}{}", " ".repeat(4096 - body.len()));
@@ -50,7 +50,7 @@ async fn a_body_of_the_largest_size_is_read(place: Place) {
     let _ = create(&server, padded).await.expect(201);
 }
 
-async fn a_body_that_trickles_is_not_waited_for(place: Place) {
+async fn trickling_body_is_refused_by_the_deadline(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "300")]).await;
     for more in ["content-length: 100000\r\n", "transfer-encoding: chunked\r\n"] {
         let mut raw = Raw::connect(server.address()).await;
@@ -63,7 +63,7 @@ async fn a_body_that_trickles_is_not_waited_for(place: Place) {
     refused(&place, &server, 408, 2).await;
 }
 
-async fn a_document_of_any_depth_is_survived(place: Place) {
+async fn document_of_any_depth_is_survived(place: Place) {
     let server = place.serve().await;
     let depth = 100_000;
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
@@ -83,7 +83,7 @@ async fn a_document_of_any_depth_is_survived(place: Place) {
     refused(&place, &server, 400, 6).await;
 }
 
-async fn a_member_that_stands_twice_is_refused(place: Place) {
+async fn duplicate_member_is_refused(place: Place) {
     let server = place.serve().await;
     let line = r#"{"item":{"id":"gift_card"},"quantity":1}"#;
     for (body, member) in [
@@ -102,7 +102,7 @@ async fn a_member_that_stands_twice_is_refused(place: Place) {
 }
 
 /// A value of the wrong type is named by where it stands.
-async fn what_is_wrong_is_named(place: Place) {
+async fn invalid_members_are_named(place: Place) {
     let server = place.serve().await;
     let with = |pointer: &str, value: Value| {
         let mut body = basket(&[("gift_card", 1)]);
@@ -223,7 +223,7 @@ async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
 }
 
 /// A name that is longer than any name of the shop is answered like every other name that is unknown.
-async fn name_longer_than_any_of_the_shop_names_nothing(place: Place) {
+async fn name_longer_than_any_of_the_shop_is_unknown(place: Place) {
     let server = place.serve().await;
     let long = "x".repeat(20_000);
     let unsold = server.post(CHECKOUTS, &basket(&[(&long, 1)])).await.refused_in_band();
@@ -277,7 +277,7 @@ async fn empty_optional_text_is_absent(place: Place) {
 }
 
 /// Neither kept nor shown: a shop that stores one has to be protected like a bank.
-async fn card_number_in_what_is_shown_is_refused(place: Place) {
+async fn card_number_in_display_is_refused(place: Place) {
     let server = place.serve().await;
     for (member, text, is_good) in [
         ("last_digits", "4242", true),
@@ -298,7 +298,7 @@ async fn card_number_in_what_is_shown_is_refused(place: Place) {
     }
 }
 
-async fn what_is_missing_is_named(place: Place) {
+async fn missing_members_are_named(place: Place) {
     let server = place.serve().await;
     for (body, named) in [
         (json!({}), "line_items"),
@@ -312,7 +312,7 @@ async fn what_is_missing_is_named(place: Place) {
     }
 }
 
-async fn what_is_not_a_json_object_is_refused(place: Place) {
+async fn body_that_is_not_a_json_object_is_refused(place: Place) {
     let server = place.serve().await;
     let good = basket(&[("gift_card", 1)]).to_string();
     for body in [
@@ -336,7 +336,7 @@ async fn what_is_not_a_json_object_is_refused(place: Place) {
 /// The fields of an object in the order of the program are not an object.
 ///
 /// A derived `Deserialize` would read a struct from an array too.
-async fn an_array_is_not_taken_for_an_object(place: Place) {
+async fn array_in_place_of_an_object_is_refused(place: Place) {
     let server = place.serve().await;
     for body in [
         json!([[{"item": {"id": "gift_card"}, "quantity": 1}], null, null, null, null, null, null]),
@@ -376,7 +376,7 @@ async fn only_json_is_read(place: Place) {
 }
 
 /// What a caller sends is not repeated at length.
-async fn a_refusal_is_short(place: Place) {
+async fn refusal_is_short(place: Place) {
     let server = place.serve().await;
     let long = "x".repeat(50_000);
     let line = |item: Value| json!({"line_items": [{"item": item, "quantity": 1}]});
@@ -392,23 +392,23 @@ async fn a_refusal_is_short(place: Place) {
 }
 
 crate::on_sqlite!(
-    a_body_that_says_it_is_too_large_is_not_read,
-    a_body_that_turns_out_too_large_is_given_up,
-    a_body_of_the_largest_size_is_read,
-    a_body_that_trickles_is_not_waited_for,
-    a_document_of_any_depth_is_survived,
-    a_member_that_stands_twice_is_refused,
-    what_is_wrong_is_named,
+    body_declared_too_large_is_not_read,
+    body_that_grows_too_large_is_refused,
+    body_of_the_largest_size_is_read,
+    trickling_body_is_refused_by_the_deadline,
+    document_of_any_depth_is_survived,
+    duplicate_member_is_refused,
+    invalid_members_are_named,
     quantity_above_the_bound_of_the_shop_is_an_outcome,
     request_beyond_a_limit_of_the_shop_is_an_outcome,
-    name_longer_than_any_of_the_shop_names_nothing,
+    name_longer_than_any_of_the_shop_is_unknown,
     numbers_and_texts_are_read_by_their_value,
     empty_optional_text_is_absent,
-    card_number_in_what_is_shown_is_refused,
-    what_is_missing_is_named,
-    what_is_not_a_json_object_is_refused,
-    an_array_is_not_taken_for_an_object,
+    card_number_in_display_is_refused,
+    missing_members_are_named,
+    body_that_is_not_a_json_object_is_refused,
+    array_in_place_of_an_object_is_refused,
     text_that_is_not_utf8_is_refused,
     only_json_is_read,
-    a_refusal_is_short,
+    refusal_is_short,
 );

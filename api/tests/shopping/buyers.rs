@@ -76,7 +76,7 @@ async fn another_buyer_is_not_offered_the_addresses_of_the_first(place: Place) {
     }
 }
 
-async fn email_that_cannot_be_mailed_is_refused_and_another_is_kept_as_it_was_given(place: Place) {
+async fn undeliverable_email_is_refused_and_another_is_kept_as_given(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("eraser", 1)]);
     for email in ["ada..b@example.com", ".ada@example.com", "ada@", "ädä@example.com", "a b@example.com"] {
@@ -97,5 +97,5 @@ crate::on_both_engines!(
     addresses_are_kept_once_an_order_is_placed_and_the_newest_wins,
     address_book_is_bounded,
     another_buyer_is_not_offered_the_addresses_of_the_first,
-    email_that_cannot_be_mailed_is_refused_and_another_is_kept_as_it_was_given,
+    undeliverable_email_is_refused_and_another_is_kept_as_given,
 );

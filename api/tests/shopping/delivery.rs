@@ -85,7 +85,7 @@ async fn delivery_applies_to_the_items_that_need_it(place: Place) {
     assert_eq!(server.post(&path, &json!({})).await.body(200), sent);
 }
 
-async fn goods_that_need_no_delivery_pay_none_and_stand_in_no_group(place: Place) {
+async fn goods_without_delivery_pay_none_and_belong_to_no_group(place: Place) {
     let server = place.serve().await;
     for methods in [
         json!([]),
@@ -120,5 +120,5 @@ crate::on_both_engines!(
     address_without_country_is_not_ready_and_is_not_paid,
     country_costs_the_same_however_it_is_spelled,
     delivery_applies_to_the_items_that_need_it,
-    goods_that_need_no_delivery_pay_none_and_stand_in_no_group,
+    goods_without_delivery_pay_none_and_belong_to_no_group,
 );

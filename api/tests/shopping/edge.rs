@@ -15,7 +15,7 @@ async fn status_of(raw: &mut Raw) -> u16 {
     raw.receive().await.status
 }
 
-async fn a_head_that_trickles_is_not_waited_for(place: Place) {
+async fn trickling_head_is_refused_by_the_deadline(place: Place) {
     // A connection that is taken for idle is kept for longer than the test waits.
     let settings = [("TUCKSHOP_HTTP_HEADER_TIMEOUT_MS", "500"), ("TUCKSHOP_HTTP_KEEP_ALIVE_MS", "600000")];
     let server = place.serve_with(&settings).await;
@@ -37,7 +37,7 @@ async fn a_head_that_trickles_is_not_waited_for(place: Place) {
     }
 }
 
-async fn a_head_of_too_many_or_too_large_headers_is_refused(place: Place) {
+async fn head_with_too_many_or_too_large_headers_is_refused(place: Place) {
     let server = place.serve().await;
     let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
     let large = format!("x-large: {}\r\n", "y".repeat(1_000_000));
@@ -49,7 +49,7 @@ async fn a_head_of_too_many_or_too_large_headers_is_refused(place: Place) {
     server.get("/livez").without("ucp-agent").await.body(200);
 }
 
-async fn what_could_be_read_in_two_ways_is_refused(place: Place) {
+async fn ambiguous_framing_is_refused(place: Place) {
     let server = place.serve().await;
     for headers in [
         "content-length: 2\r\ntransfer-encoding: chunked\r\n",
@@ -119,7 +119,7 @@ async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connectio
     }
 }
 
-async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) {
+async fn refusal_decided_by_the_head_comes_without_100_continue(place: Place) {
     let server = place.serve().await;
     let head = |path: &str, more: &str| post(path, &format!("expect: 100-continue\r\n{more}"));
     let body = "content-length: 5\r\n";
@@ -254,7 +254,7 @@ async fn held(server: &Server) -> Value {
 }
 
 /// Bodies of up to 8 KiB need no room, so that a client with large ones cannot keep ordinary ones out.
-async fn small_body_is_read_while_large_ones_hold_all_the_room(place: Place) {
+async fn small_body_is_read_while_large_bodies_fill_the_buffer(place: Place) {
     let settings = [("TUCKSHOP_HTTP_HELD_BYTES", "1048576"), ("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "20000")];
     let server = place.serve_with(&settings).await;
     let mut large = Vec::new();
@@ -286,13 +286,13 @@ async fn small_body_is_read_while_large_ones_hold_all_the_room(place: Place) {
 }
 
 crate::on_sqlite!(
-    a_head_that_trickles_is_not_waited_for,
-    a_head_of_too_many_or_too_large_headers_is_refused,
-    what_could_be_read_in_two_ways_is_refused,
+    trickling_head_is_refused_by_the_deadline,
+    head_with_too_many_or_too_large_headers_is_refused,
+    ambiguous_framing_is_refused,
     pipelined_requests_are_answered_in_order_wherever_they_are_cut,
     chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection,
-    refusal_that_the_head_decides_comes_without_100_continue,
+    refusal_decided_by_the_head_comes_without_100_continue,
     body_in_a_content_coding_is_refused,
     closing_answer_is_not_followed_by_a_reset,
-    small_body_is_read_while_large_ones_hold_all_the_room,
+    small_body_is_read_while_large_bodies_fill_the_buffer,
 );

@@ -40,7 +40,7 @@ async fn every_write_needs_a_key(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "nothing happened");
 }
 
-async fn a_repeated_write_is_answered_like_the_first(place: Place) {
+async fn repeated_write_is_answered_like_the_first(place: Place) {
     let server = place.serve().await;
     let created = repeated(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
     let update = server.put(&checkout_path(&created), &deliverable(&[("eraser", 2)]));
@@ -59,7 +59,7 @@ async fn a_repeated_write_is_answered_like_the_first(place: Place) {
     assert_eq!(cancelled["status"], "canceled");
 }
 
-async fn a_replay_changes_nothing(place: Place) {
+async fn replay_changes_nothing(place: Place) {
     let server = place.serve().await;
     let first = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
     let created = first.clone().await.body(201);
@@ -71,14 +71,14 @@ async fn a_replay_changes_nothing(place: Place) {
     assert_eq!(server.get(&checkout_path(&created)).await.body(200), three);
 }
 
-async fn an_in_band_refusal_is_replayed_too(place: Place) {
+async fn in_band_refusal_is_replayed(place: Place) {
     let server = place.serve().await;
     let refused = repeated(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
     assert_eq!(refused.json["ucp"]["status"], "error");
 }
 
 /// Compared are the raw bytes: another spelling of the same document is another request.
-async fn a_key_with_another_request_is_refused(place: Place) {
+async fn key_with_another_request_is_refused(place: Place) {
     let server = place.serve().await;
     let body = deliverable(&[("eraser", 1)]);
     let create = server.post("/checkout-sessions", &body);
@@ -100,7 +100,7 @@ async fn a_key_with_another_request_is_refused(place: Place) {
 }
 
 /// The protocol: a key is unique per client and per type of operation.
-async fn platforms_and_operations_have_keys_of_their_own(place: Place) {
+async fn keys_are_scoped_by_platform_and_operation(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let body = deliverable(&[("eraser", 1)]);
@@ -120,7 +120,7 @@ async fn platforms_and_operations_have_keys_of_their_own(place: Place) {
     }
 }
 
-async fn a_key_used_for_one_checkout_is_refused_for_another(place: Place) {
+async fn key_of_one_checkout_is_refused_for_another(place: Place) {
     let server = place.serve().await;
     let body = deliverable(&[("eraser", 2)]);
     let update = |checkout: &Value| server.put(&checkout_path(checkout), &body);
@@ -141,7 +141,7 @@ async fn a_key_used_for_one_checkout_is_refused_for_another(place: Place) {
 }
 
 /// Two completions at once with one key: one is paid, whichever it is.
-async fn of_two_checkouts_completed_at_once_with_one_key_one_is_paid(place: Place) {
+async fn two_checkouts_completed_at_once_with_one_key_pay_one(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let mut calls = tokio::task::JoinSet::new();
@@ -156,7 +156,7 @@ async fn of_two_checkouts_completed_at_once_with_one_key_one_is_paid(place: Plac
 }
 
 /// A request that was never understood, or that was not ready, has no outcome to repeat.
-async fn a_refused_request_leaves_its_key_free(place: Place) {
+async fn refused_request_leaves_its_key_free(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let create = server.post("/checkout-sessions", &json!({"line_items": 5})).key(&key);
@@ -172,7 +172,7 @@ async fn a_refused_request_leaves_its_key_free(place: Place) {
     assert!(!completed.is_replay() && completed.json["status"] == "completed", "{}", completed.text());
 }
 
-async fn answers_outlive_the_process(place: Place) {
+async fn recorded_answers_survive_a_restart(place: Place) {
     let settings = [("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example")];
     let server = place.serve_with(&settings).await;
     let (create_key, decline_key, complete_key) = (fresh_key(), fresh_key(), fresh_key());
@@ -198,7 +198,7 @@ async fn answers_outlive_the_process(place: Place) {
     assert_eq!(charges(&place), 1);
 }
 
-async fn an_outage_of_the_records_refuses_every_write(place: Place) {
+async fn outage_of_the_idempotency_records_refuses_every_write(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let switch = |on: bool| server.post("/testing/idempotency/outage", &json!({"enabled": on}));
@@ -219,7 +219,7 @@ async fn an_outage_of_the_records_refuses_every_write(place: Place) {
     assert!(!done.is_replay() && done.json["status"] == "completed");
 }
 
-async fn a_key_is_kept_for_forty_eight_hours(place: Place) {
+async fn key_is_kept_for_forty_eight_hours(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).key("aged");
     let first = create.clone().await.body(201);
@@ -234,7 +234,7 @@ async fn a_key_is_kept_for_forty_eight_hours(place: Place) {
     assert_eq!(unknown.body(200), json!({"aged": 0}));
 }
 
-async fn sixteen_completions_with_one_key_are_one(place: Place) {
+async fn sixteen_completions_with_one_key_complete_once(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("school_scarf", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("success_token"));
@@ -254,7 +254,7 @@ async fn sixteen_completions_with_one_key_are_one(place: Place) {
     assert_eq!(total(&rest, "subtotal"), Some(4800));
 }
 
-async fn sixteen_creations_with_one_key_are_one(place: Place) {
+async fn sixteen_creations_with_one_key_create_once(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
     let mut calls = tokio::task::JoinSet::new();
@@ -270,17 +270,17 @@ async fn sixteen_creations_with_one_key_are_one(place: Place) {
 
 crate::on_both_engines!(
     every_write_needs_a_key,
-    a_repeated_write_is_answered_like_the_first,
-    a_replay_changes_nothing,
-    an_in_band_refusal_is_replayed_too,
-    a_key_with_another_request_is_refused,
-    platforms_and_operations_have_keys_of_their_own,
-    a_key_used_for_one_checkout_is_refused_for_another,
-    of_two_checkouts_completed_at_once_with_one_key_one_is_paid,
-    a_refused_request_leaves_its_key_free,
-    answers_outlive_the_process,
-    an_outage_of_the_records_refuses_every_write,
-    a_key_is_kept_for_forty_eight_hours,
-    sixteen_completions_with_one_key_are_one,
-    sixteen_creations_with_one_key_are_one,
+    repeated_write_is_answered_like_the_first,
+    replay_changes_nothing,
+    in_band_refusal_is_replayed,
+    key_with_another_request_is_refused,
+    keys_are_scoped_by_platform_and_operation,
+    key_of_one_checkout_is_refused_for_another,
+    two_checkouts_completed_at_once_with_one_key_pay_one,
+    refused_request_leaves_its_key_free,
+    recorded_answers_survive_a_restart,
+    outage_of_the_idempotency_records_refuses_every_write,
+    key_is_kept_for_forty_eight_hours,
+    sixteen_completions_with_one_key_complete_once,
+    sixteen_creations_with_one_key_create_once,
 );

@@ -86,7 +86,7 @@ async fn access_line_names_peer_client_and_platform(place: Place) {
 }
 
 /// Every line of a request can be found by the id that its caller knows.
-async fn a_purchase_can_be_followed_by_its_request_id(place: Place) {
+async fn purchase_can_be_followed_by_its_request_id(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -141,7 +141,7 @@ async fn no_secret_is_logged(place: Place) {
 }
 
 /// The address of a page is the permission to read it.
-async fn page_address_is_not_logged_whatever_is_done_with_it(place: Place) {
+async fn page_token_is_never_logged(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_LOG_LEVEL", "trace")]).await;
     let bought = server.buy(&[("eraser", 1)]).await;
     let open = server.ready_checkout(&[("eraser", 1)]).await;
@@ -173,7 +173,7 @@ async fn page_address_is_not_logged_whatever_is_done_with_it(place: Place) {
     }
 }
 
-async fn every_line_says_when_how_grave_and_what(place: Place) {
+async fn every_line_has_time_level_and_message(place: Place) {
     let server = place.serve().await;
     let _ = server.buy(&[("eraser", 1)]).await;
     let stopped = server.stop();
@@ -195,8 +195,8 @@ mod any_engine {
 
 crate::on_both_engines!(
     every_answer_has_exactly_one_access_line,
-    a_purchase_can_be_followed_by_its_request_id,
+    purchase_can_be_followed_by_its_request_id,
     no_secret_is_logged,
-    page_address_is_not_logged_whatever_is_done_with_it,
-    every_line_says_when_how_grave_and_what,
+    page_token_is_never_logged,
+    every_line_has_time_level_and_message,
 );

@@ -10,7 +10,7 @@ use crate::kit::basket::{basket, checkout_path, deliverable, order_path};
 use crate::kit::client::STRANGER;
 use crate::kit::server::SECRET;
 
-async fn head_is_answered_wherever_get_is_and_has_no_body(place: Place) {
+async fn head_is_answered_like_get_without_a_body(place: Place) {
     let server = place.serve().await;
     let bought = server.buy(&[("eraser", 1)]).await;
     let page = bought["order"]["permalink_url"].as_str().expect("a page");
@@ -75,7 +75,7 @@ async fn wrong_method_is_405_with_the_methods_of_the_address(place: Place) {
     server.request(Method::DELETE, "/no/such").await.problem(404, "no_such_route");
 }
 
-async fn root_says_what_this_is(place: Place) {
+async fn root_describes_the_service(place: Place) {
     for (simulation, words) in [("true", "are simulated."), ("false", "are off.")] {
         let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", simulation)]).await;
         let home = server.get("/").without("ucp-agent").await.expect(200);
@@ -88,7 +88,7 @@ async fn root_says_what_this_is(place: Place) {
 }
 
 /// A rule of a proxy for the plain address must not be passed by.
-async fn encoded_address_is_not_the_plain_one(place: Place) {
+async fn percent_encoded_path_is_another_path(place: Place) {
     let server = place.serve().await;
     for path in ["/%73tatusz", "/statu%73z", "/%6Civez", "/checkout%2Dsessions/x", "/%70ages/orders/x"] {
         server.get(path).await.problem(404, "no_such_route");
@@ -99,7 +99,7 @@ async fn encoded_address_is_not_the_plain_one(place: Place) {
     assert_eq!(server.get(&encoded).await.body(200), server.get(&checkout_path(&bought)).await.body(200));
 }
 
-async fn answer_that_depends_on_who_asks_is_kept_by_no_cache(place: Place) {
+async fn caller_dependent_answer_is_not_cacheable(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     for (request, varies) in [
@@ -153,10 +153,10 @@ async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
 }
 
 crate::on_sqlite!(
-    head_is_answered_wherever_get_is_and_has_no_body,
+    head_is_answered_like_get_without_a_body,
     wrong_method_is_405_with_the_methods_of_the_address,
-    root_says_what_this_is,
-    encoded_address_is_not_the_plain_one,
-    answer_that_depends_on_who_asks_is_kept_by_no_cache,
+    root_describes_the_service,
+    percent_encoded_path_is_another_path,
+    caller_dependent_answer_is_not_cacheable,
     test_affordances_are_refused_to_pages_of_another_origin,
 );

@@ -18,7 +18,7 @@ async fn with_a_gift(place: &Place) -> Server {
     place.serve().await
 }
 
-async fn what_costs_nothing_is_completed_without_an_instrument(place: Place) {
+async fn free_checkout_completes_without_an_instrument(place: Place) {
     let server = with_a_gift(&place).await;
     for payment in [json!({}), json!({"instruments": []}), pay("fail_token")["payment"].clone()] {
         let free = server.post("/checkout-sessions", &basket(&[("leaflet", 1)])).await.body(201);
@@ -35,7 +35,7 @@ async fn what_costs_nothing_is_completed_without_an_instrument(place: Place) {
     server.post(&complete_path(&ready), &blank).await.problem(400, "unknown_payment_instrument");
 }
 
-async fn money_that_goes_back_is_what_was_paid(place: Place) {
+async fn refund_equals_the_amount_paid(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("gift_card", 1), ("sherbet_lemons", 3)]);
     wanted["discounts"] = json!({"codes": ["SWEETS20", "10OFF"]});
@@ -58,7 +58,7 @@ async fn money_that_goes_back_is_what_was_paid(place: Place) {
 }
 
 /// Readers of JSON that hold numbers as doubles would lose cents of a greater total.
-async fn goods_that_cost_more_than_every_reader_reads_are_refused_in_band(place: Place) {
+async fn total_beyond_the_safe_integer_range_is_refused_in_band(place: Place) {
     let directory = place.directory().join("dear");
     std::fs::create_dir(&directory).expect("a directory");
     let products = "id,title,price,image_url,requires_shipping\nisland,Island,1000000000000,,false\n";
@@ -80,7 +80,7 @@ async fn goods_that_cost_more_than_every_reader_reads_are_refused_in_band(place:
 }
 
 crate::on_both_engines!(
-    goods_that_cost_more_than_every_reader_reads_are_refused_in_band,
-    what_costs_nothing_is_completed_without_an_instrument,
-    money_that_goes_back_is_what_was_paid,
+    total_beyond_the_safe_integer_range_is_refused_in_band,
+    free_checkout_completes_without_an_instrument,
+    refund_equals_the_amount_paid,
 );

@@ -39,7 +39,7 @@ async fn once_settled(server: &Server, checkout: &Value) -> Value {
     .await
 }
 
-async fn a_charge_whose_answer_was_lost_becomes_an_order(place: Place) {
+async fn charge_with_a_lost_answer_becomes_an_order(place: Place) {
     let server = place.serve_with(&HASTY).await;
     let ready = server.ready_checkout(&[("school_scarf", 3)]).await;
     let complete = server.post(&complete_path(&ready), &pay("charge_then_fail_token"));
@@ -55,7 +55,7 @@ async fn a_charge_whose_answer_was_lost_becomes_an_order(place: Place) {
     assert_eq!(ledger(&place), HashMap::from([(EntryKind::Opened, 1), (EntryKind::Charged, 1)]));
 }
 
-async fn a_payment_that_never_answered_is_cancelled_and_can_be_tried_again(place: Place) {
+async fn unanswered_payment_is_cancelled_and_can_be_retried(place: Place) {
     let server = place.serve_with(&HASTY).await;
     let ready = server.ready_checkout(&[("school_scarf", 3)]).await;
     let complete = server.post(&complete_path(&ready), &pay("hang_token")).header("request-timeout-ms", "1500");
@@ -74,7 +74,7 @@ async fn a_payment_that_never_answered_is_cancelled_and_can_be_tried_again(place
     );
 }
 
-async fn a_checkout_that_is_being_paid_stands_still(place: Place) {
+async fn checkout_in_payment_cannot_be_changed(place: Place) {
     let server = place.serve_with(&PATIENT).await;
     let ready = server.ready_checkout(&[("school_scarf", 2)]).await;
     let complete = server.post(&complete_path(&ready), &pay("hang_token")).header("request-timeout-ms", "1000");
@@ -100,7 +100,7 @@ async fn a_checkout_that_is_being_paid_stands_still(place: Place) {
 }
 
 /// Past the point of no return the caller's deadline ends only the waiting.
-async fn a_late_answer_completes_without_its_caller(place: Place) {
+async fn late_answer_completes_without_its_caller(place: Place) {
     let server = place.serve_with(&[LENIENT, ("TUCKSHOP_SIMULATION_SLOW_MS", "2000")]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("slow_token")).header("request-timeout-ms", "1000");
@@ -113,7 +113,7 @@ async fn a_late_answer_completes_without_its_caller(place: Place) {
     assert_eq!(ledger(&place), HashMap::from([(EntryKind::Opened, 1), (EntryKind::Charged, 1)]));
 }
 
-async fn whoever_repeats_a_slow_completion_gets_its_answer(place: Place) {
+async fn repeated_slow_completion_gets_the_same_answer(place: Place) {
     let server = place.serve_with(&[LENIENT, ("TUCKSHOP_SIMULATION_SLOW_MS", "1000")]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("slow_token"));
@@ -125,7 +125,7 @@ async fn whoever_repeats_a_slow_completion_gets_its_answer(place: Place) {
     assert_eq!(ledger(&place), HashMap::from([(EntryKind::Opened, 1), (EntryKind::Charged, 1)]));
 }
 
-async fn a_caller_without_enough_time_is_refused_before_anything_happens(place: Place) {
+async fn caller_without_enough_time_is_refused_without_effect(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_CHECKOUT_COMPLETION_MINIMUM_MS", "5000")]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("success_token"));
@@ -138,10 +138,10 @@ async fn a_caller_without_enough_time_is_refused_before_anything_happens(place: 
 }
 
 crate::on_both_engines!(
-    a_charge_whose_answer_was_lost_becomes_an_order,
-    a_payment_that_never_answered_is_cancelled_and_can_be_tried_again,
-    a_checkout_that_is_being_paid_stands_still,
-    a_late_answer_completes_without_its_caller,
-    whoever_repeats_a_slow_completion_gets_its_answer,
-    a_caller_without_enough_time_is_refused_before_anything_happens,
+    charge_with_a_lost_answer_becomes_an_order,
+    unanswered_payment_is_cancelled_and_can_be_retried,
+    checkout_in_payment_cannot_be_changed,
+    late_answer_completes_without_its_caller,
+    repeated_slow_completion_gets_the_same_answer,
+    caller_without_enough_time_is_refused_without_effect,
 );

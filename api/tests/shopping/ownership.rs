@@ -14,7 +14,7 @@ fn is_not_found(answer: Answer) {
     assert_eq!((&messages[0]["code"], &messages[0]["severity"]), (&json!("not_found"), &json!("unrecoverable")));
 }
 
-async fn another_platform_finds_no_such_checkout(place: Place) {
+async fn foreign_checkout_is_not_found(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     for profile in [OTHER_PLATFORM, STRANGER] {
@@ -28,7 +28,7 @@ async fn another_platform_finds_no_such_checkout(place: Place) {
 }
 
 /// What exists for someone else is answered like what does not exist at all.
-async fn a_foreign_checkout_and_none_look_the_same(place: Place) {
+async fn foreign_and_missing_checkout_are_answered_alike(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let other = server.as_platform(OTHER_PLATFORM);
@@ -43,7 +43,7 @@ async fn a_foreign_checkout_and_none_look_the_same(place: Place) {
     }
 }
 
-async fn an_order_is_read_by_its_creator_or_by_anyone_as_configured(place: Place) {
+async fn order_is_readable_by_its_creator_or_by_anyone_as_configured(place: Place) {
     let mut order = String::new();
     for (access, open) in [("creator", false), ("open", true)] {
         let server = place.serve_with(&[("TUCKSHOP_ORDER_READ_ACCESS", access)]).await;
@@ -86,7 +86,7 @@ async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place)
     assert_eq!(offered(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
 }
 
-async fn a_stored_address_can_be_chosen_by_its_id(place: Place) {
+async fn stored_address_can_be_chosen_by_its_id(place: Place) {
     let server = place.serve().await;
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": "ada.barley@example.com"});
@@ -107,7 +107,7 @@ async fn a_stored_address_can_be_chosen_by_its_id(place: Place) {
     assert!(!checkout.to_string().contains("400 College Avenue"), "{checkout}");
 }
 
-async fn the_same_address_keeps_the_same_id(place: Place) {
+async fn same_address_keeps_the_same_id(place: Place) {
     let server = place.serve().await;
     let with = |address: Value| {
         let mut wanted = basket(&[("eraser", 1)]);
@@ -135,7 +135,7 @@ async fn the_same_address_keeps_the_same_id(place: Place) {
 }
 
 /// A platform that chooses ids cannot reach into another session with one.
-async fn an_id_that_the_client_sends_is_ignored(place: Place) {
+async fn client_sent_id_is_ignored(place: Place) {
     let server = place.serve().await;
     let first = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = deliverable(&[("chocolate_bar", 5)]);
@@ -150,11 +150,11 @@ async fn an_id_that_the_client_sends_is_ignored(place: Place) {
 }
 
 crate::on_both_engines!(
-    another_platform_finds_no_such_checkout,
-    a_foreign_checkout_and_none_look_the_same,
-    an_order_is_read_by_its_creator_or_by_anyone_as_configured,
+    foreign_checkout_is_not_found,
+    foreign_and_missing_checkout_are_answered_alike,
+    order_is_readable_by_its_creator_or_by_anyone_as_configured,
     stored_addresses_are_offered_to_registered_platforms_only,
-    a_stored_address_can_be_chosen_by_its_id,
-    the_same_address_keeps_the_same_id,
-    an_id_that_the_client_sends_is_ignored,
+    stored_address_can_be_chosen_by_its_id,
+    same_address_keeps_the_same_id,
+    client_sent_id_is_ignored,
 );

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::kit::basket::{address, basket, checkout_path, codes, complete_path, deliverable, pay, total};
 use crate::kit::{Place, Server};
 
-async fn a_declined_payment_can_be_tried_with_another_instrument(place: Place) {
+async fn declined_payment_can_be_retried_with_another_instrument(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;
     let declined = server.complete(&ready, "fail_token").await.body(402);
@@ -25,7 +25,7 @@ async fn a_declined_payment_can_be_tried_with_another_instrument(place: Place) {
 }
 
 /// There are three scarves. Whoever was declined keeps none of them back.
-async fn a_declined_payment_holds_no_stock(place: Place) {
+async fn declined_payment_holds_no_stock(place: Place) {
     let server = place.serve().await;
     let declined = server.ready_checkout(&[("school_scarf", 3)]).await;
     let _ = server.complete(&declined, "fail_token").await.body(402);
@@ -37,14 +37,14 @@ async fn a_declined_payment_holds_no_stock(place: Place) {
     assert_eq!(entries.iter().filter(|entry| entry.entry == EntryKind::Charged).count(), 1);
 }
 
-async fn a_token_that_nobody_knows_is_declined(place: Place) {
+async fn unknown_token_is_declined(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let declined = server.complete(&ready, "made up").await.body(402);
     assert_eq!(codes(&declined), ["payment_failed"]);
 }
 
-async fn nothing_is_completed_without_address_and_option(place: Place) {
+async fn completion_without_address_or_option_is_refused(place: Place) {
     let server = place.serve().await;
     let needed = "Fulfillment address and option must be selected";
     let bare = server.post("/checkout-sessions", &basket(&[("chocolate_bar", 1)])).await.body(201);
@@ -68,7 +68,7 @@ async fn nothing_is_completed_without_address_and_option(place: Place) {
     assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was never asked");
 }
 
-async fn what_is_not_shipped_needs_no_address(place: Place) {
+async fn goods_without_shipping_need_no_address(place: Place) {
     let server = place.serve().await;
     let card = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).await.body(201);
     assert_eq!(card["status"], "ready_for_complete");
@@ -81,7 +81,7 @@ async fn what_is_not_shipped_needs_no_address(place: Place) {
     assert_eq!(total(&asked, "fulfillment"), None);
 }
 
-async fn a_handler_that_is_not_offered_is_refused(place: Place) {
+async fn unoffered_handler_is_refused(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("success_token");
@@ -90,7 +90,7 @@ async fn a_handler_that_is_not_offered_is_refused(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-async fn the_only_handler_need_not_be_named(place: Place) {
+async fn only_handler_need_not_be_named(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("success_token");
@@ -101,7 +101,7 @@ async fn the_only_handler_need_not_be_named(place: Place) {
     assert_eq!(done["payment"]["instruments"][0]["handler_id"], "mock_payment_handler");
 }
 
-async fn an_instrument_on_file_needs_no_credential(place: Place) {
+async fn instrument_on_file_needs_no_credential(place: Place) {
     let server = place.serve().await;
     for (instrument, status) in [("instr_visa", 200), ("instr_declined", 402)] {
         let ready = server.ready_checkout(&[("eraser", 1)]).await;
@@ -115,7 +115,7 @@ async fn an_instrument_on_file_needs_no_credential(place: Place) {
     server.post(&complete_path(&ready), &nobodys).await.problem(400, "unknown_payment_instrument");
 }
 
-async fn the_selected_instrument_is_charged(place: Place) {
+async fn selected_instrument_is_charged(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("fail_token");
@@ -127,7 +127,7 @@ async fn the_selected_instrument_is_charged(place: Place) {
     assert_eq!(done["payment"]["instruments"][0]["id"], "card_2");
 }
 
-async fn a_completion_without_instruments_is_malformed(place: Place) {
+async fn completion_without_instruments_is_malformed(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = |body: Value| server.post(&complete_path(&ready), &body);
@@ -138,7 +138,7 @@ async fn a_completion_without_instruments_is_malformed(place: Place) {
 }
 
 /// The price that was shown is the price that is charged, even if it changed meanwhile.
-async fn the_price_that_was_shown_is_charged(place: Place) {
+async fn charged_price_is_the_price_shown(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;
     drop(server);
@@ -157,15 +157,15 @@ async fn the_price_that_was_shown_is_charged(place: Place) {
 }
 
 crate::on_both_engines!(
-    a_declined_payment_can_be_tried_with_another_instrument,
-    a_declined_payment_holds_no_stock,
-    a_token_that_nobody_knows_is_declined,
-    nothing_is_completed_without_address_and_option,
-    what_is_not_shipped_needs_no_address,
-    a_handler_that_is_not_offered_is_refused,
-    the_only_handler_need_not_be_named,
-    an_instrument_on_file_needs_no_credential,
-    the_selected_instrument_is_charged,
-    a_completion_without_instruments_is_malformed,
-    the_price_that_was_shown_is_charged,
+    declined_payment_can_be_retried_with_another_instrument,
+    declined_payment_holds_no_stock,
+    unknown_token_is_declined,
+    completion_without_address_or_option_is_refused,
+    goods_without_shipping_need_no_address,
+    unoffered_handler_is_refused,
+    only_handler_need_not_be_named,
+    instrument_on_file_needs_no_credential,
+    selected_instrument_is_charged,
+    completion_without_instruments_is_malformed,
+    charged_price_is_the_price_shown,
 );

@@ -16,7 +16,7 @@ async fn page(server: &Server, url: &Value) -> Answer {
     server.get(path).without("ucp-agent").await
 }
 
-async fn a_purchase_goes_from_basket_to_order(place: Place) {
+async fn purchase_leads_from_basket_to_order(place: Place) {
     let server = place.serve().await;
     let mut wanted = basket(&[("chocolate_bar", 2), ("cola_bottles", 1)]);
     let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
@@ -79,7 +79,7 @@ async fn a_purchase_goes_from_basket_to_order(place: Place) {
     assert_eq!(expectation["line_items"].as_array().map(Vec::len), Some(2));
 }
 
-async fn the_buyers_pages_show_what_is_bought_and_nothing_sensitive(place: Place) {
+async fn buyer_pages_show_the_purchase_and_nothing_sensitive(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 2)]);
     wanted["buyer"] = json!({"first_name": "Ada", "email": EMAIL, "phone_number": "+1 555 0100"});
@@ -102,7 +102,7 @@ async fn the_buyers_pages_show_what_is_bought_and_nothing_sensitive(place: Place
     }
 }
 
-async fn a_page_is_found_by_its_token_only(place: Place) {
+async fn page_is_found_by_its_token_only(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let done = server.complete(&ready, "success_token").await.body(200);
@@ -155,7 +155,7 @@ async fn credentials_are_never_echoed(place: Place) {
     }
 }
 
-async fn an_update_replaces_everything(place: Place) {
+async fn update_replaces_everything(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 1), ("eraser", 2)]);
     wanted["buyer"] = json!({"email": EMAIL});
@@ -201,7 +201,7 @@ async fn codes_are_replaced_cleared_and_explained(place: Place) {
     assert_eq!((total(&cleared, "discount"), total(&cleared, "total")), (None, Some(1450)));
 }
 
-async fn standard_delivery_is_free_where_a_promotion_says_so(place: Place) {
+async fn standard_delivery_is_free_under_a_promotion(place: Place) {
     let server = place.serve().await;
     for (items, price) in
         [([("chocolate_bar", 20)], Some(0)), ([("chocolate_bar", 19)], Some(450)), ([("school_scarf", 1)], Some(0))]
@@ -216,7 +216,7 @@ async fn standard_delivery_is_free_where_a_promotion_says_so(place: Place) {
 }
 
 /// A sticker for 1.00 and a code for 5.00 off.
-async fn what_costs_nothing_is_ordered_without_a_charge(place: Place) {
+async fn free_order_makes_no_charge(place: Place) {
     for (file, text) in [
         ("products.csv", "id,title,price,image_url,requires_shipping\nsticker,Sticker,100,,false\n"),
         ("inventory.csv", "product_id,quantity\nsticker,5\n"),
@@ -240,7 +240,7 @@ async fn what_costs_nothing_is_ordered_without_a_charge(place: Place) {
 }
 
 /// The members that belong to the shop may be sent; they change nothing.
-async fn what_the_shop_owns_is_ignored_when_it_is_sent(place: Place) {
+async fn read_only_members_are_ignored(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 1)]);
     wanted["status"] = json!("completed");
@@ -259,7 +259,7 @@ async fn what_the_shop_owns_is_ignored_when_it_is_sent(place: Place) {
     }
 }
 
-async fn a_line_keeps_its_id_when_it_is_named(place: Place) {
+async fn named_line_keeps_its_id(place: Place) {
     let server = place.serve().await;
     let checkout = server.post("/checkout-sessions", &basket(&[("eraser", 1), ("flapjack", 2)])).await.body(201);
     let flapjack = checkout["line_items"][1]["id"].clone();
@@ -271,7 +271,7 @@ async fn a_line_keeps_its_id_when_it_is_named(place: Place) {
     assert!(*new != flapjack && *new != checkout["line_items"][0]["id"], "{updated}");
 }
 
-async fn a_cancelled_checkout_is_over(place: Place) {
+async fn cancelled_checkout_is_final(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let cancelled = server.post_nothing(&cancel_path(&ready)).await.body(200);
@@ -280,7 +280,7 @@ async fn a_cancelled_checkout_is_over(place: Place) {
 }
 
 /// Whatever is tried, under a new key, with what is over.
-async fn what_is_over_cannot_be_changed(place: Place) {
+async fn final_checkout_cannot_be_changed(place: Place) {
     let server = place.serve().await;
     let completed = server.buy(&[("eraser", 1)]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
@@ -297,16 +297,16 @@ async fn what_is_over_cannot_be_changed(place: Place) {
 }
 
 crate::on_both_engines!(
-    a_purchase_goes_from_basket_to_order,
-    the_buyers_pages_show_what_is_bought_and_nothing_sensitive,
-    a_page_is_found_by_its_token_only,
+    purchase_leads_from_basket_to_order,
+    buyer_pages_show_the_purchase_and_nothing_sensitive,
+    page_is_found_by_its_token_only,
     credentials_are_never_echoed,
-    an_update_replaces_everything,
+    update_replaces_everything,
     codes_are_replaced_cleared_and_explained,
-    standard_delivery_is_free_where_a_promotion_says_so,
-    what_costs_nothing_is_ordered_without_a_charge,
-    what_the_shop_owns_is_ignored_when_it_is_sent,
-    a_line_keeps_its_id_when_it_is_named,
-    a_cancelled_checkout_is_over,
-    what_is_over_cannot_be_changed,
+    standard_delivery_is_free_under_a_promotion,
+    free_order_makes_no_charge,
+    read_only_members_are_ignored,
+    named_line_keeps_its_id,
+    cancelled_checkout_is_final,
+    final_checkout_cannot_be_changed,
 );

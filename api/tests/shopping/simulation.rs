@@ -15,7 +15,7 @@ async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
     server.order(&done).await
 }
 
-async fn shipping_needs_the_secret(place: Place) {
+async fn simulated_shipping_needs_the_secret(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
     let request = server.post_nothing(&format!("/testing/simulate-shipping/{}", id(&order)));
@@ -26,7 +26,7 @@ async fn shipping_needs_the_secret(place: Place) {
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
 }
 
-async fn shipping_fulfils_what_is_left(place: Place) {
+async fn simulated_shipping_fulfils_the_open_units(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2), ("flapjack", 1)]).await;
     let shipped = ship(&server, &order).await.body(200);
@@ -48,14 +48,14 @@ async fn shipping_fulfils_what_is_left(place: Place) {
     assert_eq!(ship(&server, &order).await.body(200), shipped, "there is nothing left to ship");
 }
 
-async fn an_order_can_be_fulfilled_without_the_secret_too(place: Place) {
+async fn fulfil_affordance_needs_no_secret(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
     let shipped = server.post_nothing(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
     assert_eq!(shipped["line_items"][0]["status"], "fulfilled");
 }
 
-async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
+async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
     let line = &order["line_items"][0];
@@ -86,7 +86,7 @@ async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
 }
 
 /// A refund gives units back; it cannot add what was never bought, or take a negative number of them.
-async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
+async fn adjustment_below_one_is_refused(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
@@ -97,7 +97,7 @@ async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
 }
 
-async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
+async fn put_order_keeps_its_events_and_adjustments(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
@@ -129,7 +129,7 @@ async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
     assert_eq!(server.put(&path, &put).await.body(200), kept, "the same entries again change nothing");
 }
 
-async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
+async fn invalid_put_of_an_order_changes_nothing(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
@@ -168,7 +168,7 @@ async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
 }
 
 /// Events and adjustments of one order that is put, each of them refused for one member.
-async fn member_that_is_out_of_range_is_refused_and_stops_no_webhook(place: Place) {
+async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
@@ -217,7 +217,7 @@ async fn member_that_is_out_of_range_is_refused_and_stops_no_webhook(place: Plac
 }
 
 /// Each is decided on what the others before it left.
-async fn changes_at_once_each_count(place: Place) {
+async fn concurrent_changes_are_all_applied(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 5)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
@@ -235,7 +235,7 @@ async fn changes_at_once_each_count(place: Place) {
     assert_eq!(after["adjustments"].as_array().map(Vec::len), Some(5));
 }
 
-async fn an_order_that_does_not_exist_is_not_found(place: Place) {
+async fn missing_order_is_not_found(place: Place) {
     let server = place.serve().await;
     let missing = json!({"id": format!("ord_{}", uuid::Uuid::new_v4().simple())});
     ship(&server, &missing).await.problem(404, "not_found");
@@ -244,7 +244,7 @@ async fn an_order_that_does_not_exist_is_not_found(place: Place) {
     server.put(&format!("/orders/{}", id(&missing)), &json!({})).await.problem(404, "not_found");
 }
 
-async fn without_simulation_the_affordances_do_not_exist(place: Place) {
+async fn affordances_without_simulation_do_not_exist(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", "false")]).await;
     let body = deliverable(&[("eraser", 1)]);
     for path in [
@@ -261,15 +261,15 @@ async fn without_simulation_the_affordances_do_not_exist(place: Place) {
 }
 
 crate::on_both_engines!(
-    shipping_needs_the_secret,
-    shipping_fulfils_what_is_left,
-    an_order_can_be_fulfilled_without_the_secret_too,
-    an_adjustment_is_negative_and_keeps_its_line,
-    an_adjustment_of_nothing_or_less_is_refused,
-    an_order_that_is_put_keeps_its_events_and_adjustments,
-    an_order_that_is_put_wrongly_is_refused_whole,
-    member_that_is_out_of_range_is_refused_and_stops_no_webhook,
-    changes_at_once_each_count,
-    an_order_that_does_not_exist_is_not_found,
-    without_simulation_the_affordances_do_not_exist,
+    simulated_shipping_needs_the_secret,
+    simulated_shipping_fulfils_the_open_units,
+    fulfil_affordance_needs_no_secret,
+    adjustment_is_negative_and_keeps_its_line,
+    adjustment_below_one_is_refused,
+    put_order_keeps_its_events_and_adjustments,
+    invalid_put_of_an_order_changes_nothing,
+    out_of_range_member_is_refused_and_stops_no_webhook,
+    concurrent_changes_are_all_applied,
+    missing_order_is_not_found,
+    affordances_without_simulation_do_not_exist,
 );
