@@ -21,7 +21,7 @@ async fn demo_ends_after_its_answer_to_the_webhook_is_written(place: Place) {
             .env_clear(),
     );
     let status = demo.wait(PATIENCE);
-    assert!(status.success(), "{}", demo.said());
+    assert!(status.success(), "{}", demo.output());
     until("nothing waits to be delivered", async || {
         let waiting = tuckshop_at(&place, &["deliveries", "list", "--state", "pending"], &[]);
         (waiting.out == "0 shown.").then_some(())

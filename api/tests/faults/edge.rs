@@ -258,7 +258,7 @@ fn apart<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> s
 async fn quietly(place: &Place, settings: &[(&str, &str)]) -> Server {
     let script = r#"mkfifo "$0"; grep --line-buffered -v '"msg":"request"' <"$0" & exec "$@" >"$0""#;
     let pipe = place.directory().join("log").display().to_string();
-    let server = Server::launch_by(&["/bin/sh", "-c", script, &pipe], place, settings);
+    let server = Server::launch_under(&["/bin/sh", "-c", script, &pipe], place, settings);
     until("it is ready", async || (server.get("/readyz").await.status == 200).then_some(())).await;
     server
 }

@@ -42,7 +42,7 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
     let before = image(place.directory());
     let recorded = place.directory().join("calls");
     let shown = recorded.display().to_string();
-    let server = Server::launch_by(&recorder(&strace, &shown), &place, SETTINGS);
+    let server = Server::launch_under(&recorder(&strace, &shown), &place, SETTINGS);
     let memory = Mutex::new((Memory::default(), Vec::new()));
     std::thread::scope(|scope| {
         for buyer in 0..BUYERS {

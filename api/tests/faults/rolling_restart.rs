@@ -76,7 +76,7 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     std::fs::write(&file, config(front, &addresses)).expect("written");
     let mut proxy = Process::start(Command::new(&haproxy).args(["-db", "-f"]).arg(&file));
     until("haproxy passes something on", PATIENCE, || {
-        assert_eq!(proxy.ended(), None, "{}", proxy.said());
+        assert_eq!(proxy.ended(), None, "{}", proxy.output());
         Platform::at(front).ask(&Call::get("/livez")).ok().filter(|reply| reply.status == 200)
     });
     for server in &servers {

@@ -1,8 +1,8 @@
-"""Validates what the shop answered with the official models of the protocol (ucp-sdk).
+"""Validates the answers of the shop against the official models of the protocol (ucp-sdk).
 
-Reads JSON lines: {"kind": ..., "from": ..., "body": ...}. An empty line ends a batch; it is answered with one line, a
-JSON list of complaints. Composed as the official conformance suite does: a checkout is the checkout model with the
-extensions that the shop advertises. On top of the models: the rules of the totals that JSON Schema cannot say.
+Reads JSON lines: {"kind": ..., "from": ..., "body": ...}. An empty line ends a batch. The reply to a batch is one line,
+a JSON list of complaints. A checkout is validated as the official conformance suite does: with the checkout model and
+the extensions that the shop advertises. Checks also the rules of totals that JSON Schema cannot express.
 """
 
 import json

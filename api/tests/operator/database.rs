@@ -163,7 +163,7 @@ async fn stopped_server_exits_with_0(place: Place) {
     assert_eq!(ending, ["shutdown begins", "shutdown drained", "shutdown done"]);
 }
 
-mod on_a_file {
+mod sqlite_only {
     use super::{
         address_in_use_is_reported, reason_of_a_failed_start_is_the_last_line,
         second_process_on_one_file_is_refused_by_path,

@@ -59,7 +59,7 @@ async fn banner_says_how_to_buy(place: Place) {
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let shop = Process::tuckshop(&["serve"], &environment);
         let line = shop.out.first(PATIENCE, |line| line.contains("Buy something:").then(|| line.to_owned()));
-        let line = line.unwrap_or_else(|| panic!("no banner; it said:\n{}", shop.said()));
+        let line = line.unwrap_or_else(|| panic!("no banner; its output:\n{}", shop.output()));
         assert_eq!(line.contains(" --token pm_card_visa "), token, "{line}");
     }
 }

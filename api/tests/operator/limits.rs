@@ -9,7 +9,7 @@ use crate::kit::{Place, Server, until};
 fn limited(place: &Place, soft: u32, hard: u32) -> Server {
     let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$@\"");
     let settings = [("TUCKSHOP_HTTP_MAX_CONNECTIONS", "1000"), ("TUCKSHOP_HTTP_WORKERS", "1")];
-    Server::launch_by(&["/bin/sh", "-c", &script, "sh"], place, &settings)
+    Server::launch_under(&["/bin/sh", "-c", &script, "sh"], place, &settings)
 }
 
 async fn soft_limit_is_raised_and_a_low_hard_limit_is_a_warning(place: Place) {
@@ -47,7 +47,7 @@ async fn connections_that_cannot_be_accepted_are_logged(place: Place) {
 /// What is written beyond the limit fails, and the signal that comes with it ends nothing.
 async fn write_beyond_the_file_size_limit_is_refused_and_the_shop_goes_on(place: Place) {
     const REFUSED: [&str; 3] = ["storage_full", "unavailable", "outcome_unknown"];
-    let server = Server::launch_by(&["prlimit", "--fsize=1000000"], &place, &[]);
+    let server = Server::launch_under(&["prlimit", "--fsize=1000000"], &place, &[]);
     let attribution: serde_json::Map<_, _> = (0..50).map(|n| (n.to_string(), "x".repeat(500).into())).collect();
     let mut body = deliverable(&[("eraser", 1)]);
     body["attribution"] = attribution.into();

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::kit::client::Client;
-use crate::kit::process::{TUCKSHOP, listens_at};
+use crate::kit::process::{TUCKSHOP, listening_address};
 use crate::kit::{PATIENCE, Place, until};
 
 /// Killed and reaped when it is dropped.
@@ -41,7 +41,7 @@ fn full() -> Stdio {
 
 async fn ready(running: &mut Running, place: &Place) -> Client {
     // What it says of its address cannot be read.
-    let address = until("it listens", async || listens_at(running.0.id())).await;
+    let address = until("it listens", async || listening_address(running.0.id())).await;
     let client = Client::new(address, place.record().clone());
     until("it is ready", || async {
         let answer = client.get("/readyz").try_send().await.ok();

@@ -79,7 +79,7 @@ fn setting_file_that_is_too_large_is_refused() {
     ] {
         let mut settings = place.settings();
         settings.extend((!variable.is_empty()).then(|| (variable.to_owned(), path.clone())));
-        let mut process = Process::tuckshop_by(&bounded, command, &settings);
+        let mut process = Process::tuckshop_under(&bounded, command, &settings);
         let status = process.wait(Duration::from_secs(60));
         assert!(matches!(status.code(), Some(1 | 2)), "{variable}: {status}");
         let said = process.err.all().join("\n");

@@ -83,7 +83,7 @@ async fn pipelined_requests_are_answered_in_order_wherever_they_are_cut(place: P
         let text = text.replace("idempotency-key: ", &format!("idempotency-key: cut{at:04}"));
         let mut raw = Raw::connect(server.address()).await;
         raw.send(&text.as_bytes()[..at]).await;
-        raw.until_taken().await;
+        raw.until_read_by_peer().await;
         raw.send(&text.as_bytes()[at..]).await;
         let answers = raw.rest().await;
         let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
@@ -110,7 +110,7 @@ async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connectio
             let mut raw = Raw::connect(server.address()).await;
             let text = format!("{chunked}{chunk}{rest}");
             raw.send(&text.as_bytes()[..text.len() - cut]).await;
-            raw.until_taken().await;
+            raw.until_read_by_peer().await;
             raw.send(format!("{}{GET}", &text[text.len() - cut..]).as_bytes()).await;
             let answers = raw.rest().await;
             let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();

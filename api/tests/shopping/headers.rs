@@ -15,7 +15,7 @@ async fn request_without_ucp_agent_is_refused(place: Place) {
         server.get(&path),
         server.put(&path, &body),
         server.post(&format!("{path}/complete"), &json!({})),
-        server.post_nothing(&format!("{path}/cancel")),
+        server.post_empty(&format!("{path}/cancel")),
         server.get("/orders/x"),
     ] {
         request.clone().without("ucp-agent").await.problem(400, "invalid_profile_url");
@@ -50,7 +50,7 @@ async fn duplicate_header_is_refused_or_ignored(place: Place) {
     ] {
         create.clone().header(name, first).and_header(name, second).await.problem(status, code);
     }
-    let shipping = server.post_nothing("/testing/simulate-shipping/x").header("simulation-secret", SECRET);
+    let shipping = server.post_empty("/testing/simulate-shipping/x").header("simulation-secret", SECRET);
     shipping.clone().await.problem(404, "not_found");
     shipping.and_header("simulation-secret", SECRET).await.problem(403, "wrong_simulation_secret");
 
@@ -107,7 +107,7 @@ async fn every_kind_of_answer_carries_the_request_id(place: Place) {
         ("page", server.get("/pages/orders/x"), 404),
         ("operations", server.get("/livez"), 200),
         ("timeout", server.get("/livez").header("request-timeout-ms", "soon"), 400),
-        ("testing", server.post_nothing("/testing/simulate-shipping/x"), 403),
+        ("testing", server.post_empty("/testing/simulate-shipping/x"), 403),
     ] {
         let answer = request.header("request-id", name).await.expect(status);
         assert_eq!(answer.header("request-id"), Some(name));

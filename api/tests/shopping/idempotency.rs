@@ -31,7 +31,7 @@ async fn every_write_needs_a_key(place: Place) {
         server.post("/checkout-sessions", &body),
         server.put(&checkout_path(&ready), &body),
         server.post(&complete_path(&ready), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ready)),
+        server.post_empty(&cancel_path(&ready)),
     ] {
         write.clone().without("idempotency-key").await.problem(400, "missing_idempotency_key");
         write.clone().key("").await.problem(400, "invalid_idempotency_key");
@@ -55,7 +55,7 @@ async fn repeated_write_is_answered_like_the_first(place: Place) {
     assert_eq!(update.await.text(), updated.text());
 
     let other = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = repeated(server.post_nothing(&cancel_path(&other)), 200).await.json;
+    let cancelled = repeated(server.post_empty(&cancel_path(&other)), 200).await.json;
     assert_eq!(cancelled["status"], "canceled");
 }
 
@@ -113,7 +113,7 @@ async fn keys_are_scoped_by_platform_and_operation(place: Place) {
     for request in [
         server.put(&checkout_path(&ours), &body),
         server.post(&complete_path(&second), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ours)),
+        server.post_empty(&cancel_path(&ours)),
     ] {
         let answer = request.key(&key).await.expect(200);
         assert!(!answer.is_replay(), "{}", answer.text());
@@ -125,7 +125,7 @@ async fn key_of_one_checkout_is_refused_for_another(place: Place) {
     let body = deliverable(&[("eraser", 2)]);
     let update = |checkout: &Value| server.put(&checkout_path(checkout), &body);
     let complete = |checkout: &Value| server.post(&complete_path(checkout), &pay("success_token"));
-    let cancel = |checkout: &Value| server.post_nothing(&cancel_path(checkout));
+    let cancel = |checkout: &Value| server.post_empty(&cancel_path(checkout));
     for write in [&update as &dyn Fn(&Value) -> Request, &complete, &cancel] {
         let (key, first, second) =
             (fresh_key(), server.ready_checkout(&[("eraser", 1)]).await, server.ready_checkout(&[("eraser", 1)]).await);
@@ -207,7 +207,7 @@ async fn outage_of_the_idempotency_records_refuses_every_write(place: Place) {
         server.post("/checkout-sessions", &basket(&[("gift_card", 1)])),
         server.put(&checkout_path(&ready), &deliverable(&[("eraser", 2)])),
         server.post(&complete_path(&ready), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ready)),
+        server.post_empty(&cancel_path(&ready)),
     ];
     for write in &writes {
         let refused = write.clone().await.problem(503, "idempotency_unavailable");

@@ -24,8 +24,8 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
         (server.put(&path, &deliverable(&[("eraser", 1)])), 200, "/checkout-sessions/{id}", "ok"),
         (server.post(&complete_path(&ready), &pay("fail_token")), 402, "/checkout-sessions/{id}/complete", "refused"),
         (server.post(&complete_path(&ready), &pay("success_token")), 200, "/checkout-sessions/{id}/complete", "ok"),
-        (server.post_nothing(&cancel_path(&other)), 200, "/checkout-sessions/{id}/cancel", "ok"),
-        (server.post_nothing(&cancel_path(&other)), 409, "/checkout-sessions/{id}/cancel", "refused"),
+        (server.post_empty(&cancel_path(&other)), 200, "/checkout-sessions/{id}/cancel", "ok"),
+        (server.post_empty(&cancel_path(&other)), 409, "/checkout-sessions/{id}/cancel", "refused"),
         (server.post("/checkout-sessions", &json!(5)), 400, "/checkout-sessions", "refused"),
         (server.get(&path).without("ucp-agent"), 400, "/checkout-sessions/{id}", "refused"),
         (server.get("/livez"), 200, "/livez", "ok"),
@@ -120,7 +120,7 @@ async fn no_secret_is_logged(place: Place) {
         })
         .await;
         if token == "success_token" {
-            let shipped = server.post_nothing(&format!("/testing/simulate-shipping/{}", &order_path(&settled)[8..]));
+            let shipped = server.post_empty(&format!("/testing/simulate-shipping/{}", &order_path(&settled)[8..]));
             let _ = shipped.header("simulation-secret", crate::kit::server::SECRET).await.expect(200);
         }
     }

@@ -69,7 +69,7 @@ async fn models_refuse_a_broken_order_and_a_broken_refusal(place: Place) {
 fn secret_in_the_log_is_detected() {
     let record = Record::default();
     record.logged(vec![r#"{"msg":"payment answered","token":"success_token"}"#.to_owned()]);
-    record.judge();
+    record.check();
 }
 
 crate::on_sqlite!(models_refuse_a_broken_checkout, models_refuse_a_broken_order_and_a_broken_refusal,);

@@ -83,7 +83,7 @@ async fn checkout_in_payment_cannot_be_changed(place: Place) {
 
     for write in [
         server.put(&checkout_path(&ready), &deliverable(&[("eraser", 1)])),
-        server.post_nothing(&cancel_path(&ready)),
+        server.post_empty(&cancel_path(&ready)),
         server.post(&complete_path(&ready), &pay("success_token")),
     ] {
         let refused = write.await.problem(409, "checkout_in_progress");

@@ -22,7 +22,7 @@ async fn foreign_checkout_is_not_found(place: Place) {
         is_not_found(other.get(&checkout_path(&ready)).await);
         is_not_found(other.put(&checkout_path(&ready), &deliverable(&[("eraser", 9)])).await);
         is_not_found(other.post(&complete_path(&ready), &pay("success_token")).await);
-        is_not_found(other.post_nothing(&cancel_path(&ready)).await);
+        is_not_found(other.post_empty(&cancel_path(&ready)).await);
     }
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
@@ -39,7 +39,7 @@ async fn foreign_and_missing_checkout_are_answered_alike(place: Place) {
         assert_eq!(other.get(&path).await.text(), foreign.text());
         is_not_found(server.put(&path, &basket(&[("eraser", 1)])).await);
         is_not_found(server.post(&format!("{path}/complete"), &pay("success_token")).await);
-        is_not_found(server.post_nothing(&format!("{path}/cancel")).await);
+        is_not_found(server.post_empty(&format!("{path}/cancel")).await);
     }
 }
 

@@ -274,7 +274,7 @@ async fn named_line_keeps_its_id(place: Place) {
 async fn cancelled_checkout_is_final(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = server.post_nothing(&cancel_path(&ready)).await.body(200);
+    let cancelled = server.post_empty(&cancel_path(&ready)).await.body(200);
     assert_eq!((&cancelled["status"], &cancelled["continue_url"]), (&json!("canceled"), &Value::Null));
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), cancelled);
 }
@@ -284,13 +284,13 @@ async fn final_checkout_cannot_be_changed(place: Place) {
     let server = place.serve().await;
     let completed = server.buy(&[("eraser", 1)]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = server.post_nothing(&cancel_path(&ready)).await.body(200);
+    let cancelled = server.post_empty(&cancel_path(&ready)).await.body(200);
     for over in [completed, cancelled] {
         let update = server.put(&checkout_path(&over), &deliverable(&[("eraser", 2)])).await;
         update.problem(409, "checkout_not_modifiable");
         let complete = server.post(&complete_path(&over), &pay("success_token")).await;
         complete.problem(409, "checkout_not_modifiable");
-        let cancel = server.post_nothing(&cancel_path(&over)).await;
+        let cancel = server.post_empty(&cancel_path(&over)).await;
         cancel.problem(409, "checkout_not_modifiable");
         assert_eq!(server.get(&checkout_path(&over)).await.body(200), over);
     }

@@ -7,7 +7,7 @@ use crate::kit::server::SECRET;
 use crate::kit::{Answer, Place, Server};
 
 async fn ship(server: &Server, order: &Value) -> Answer {
-    server.post_nothing(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
+    server.post_empty(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
 }
 
 async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
@@ -18,7 +18,7 @@ async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
 async fn simulated_shipping_needs_the_secret(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
-    let request = server.post_nothing(&format!("/testing/simulate-shipping/{}", id(&order)));
+    let request = server.post_empty(&format!("/testing/simulate-shipping/{}", id(&order)));
     request.clone().await.problem(403, "wrong_simulation_secret");
     for wrong in ["", "guess", &SECRET.to_uppercase(), &format!("{SECRET} ")[..SECRET.len() - 1]] {
         request.clone().header("simulation-secret", wrong).await.problem(403, "wrong_simulation_secret");
@@ -51,7 +51,7 @@ async fn simulated_shipping_fulfils_the_open_units(place: Place) {
 async fn fulfil_affordance_needs_no_secret(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
-    let shipped = server.post_nothing(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
+    let shipped = server.post_empty(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
     assert_eq!(shipped["line_items"][0]["status"], "fulfilled");
 }
 
