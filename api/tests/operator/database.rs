@@ -1,4 +1,4 @@
-//! The database as configured: which one, whose, and how old its schema is.
+//! The configured database: its address, its exclusive use, and the version of its schema.
 
 use crate::kit::Place;
 use crate::kit::command::{tuckshop, tuckshop_at};
@@ -28,8 +28,8 @@ fn remote_server_without_encryption_is_refused() {
     assert_eq!(tuckshop(&["config"], &[url, ("TUCKSHOP_DATABASE_ALLOW_PLAINTEXT", "true")]).code, 0);
 }
 
-/// The client library would take from the environment what the address does not say, and send the password in the clear
-/// to a host that was not judged. 192.0.2.1 is the address of no host.
+/// The client library would read missing parts of the address from the environment. It would then send the password
+/// unencrypted to a host that was not checked. 192.0.2.1 is the address of no host.
 async fn environment_of_the_client_library_does_not_choose_the_database(place: Place) {
     let services = place.directory().join("services.conf");
     std::fs::write(&services, "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\n").expect("a file");
@@ -44,7 +44,7 @@ async fn environment_of_the_client_library_does_not_choose_the_database(place: P
         assert_eq!(migrated.code, 0, "{environment:?}: {}", migrated.err);
     }
 
-    // An address without a host means this machine, also where the environment knows a server that is there.
+    // An address without a host means this machine, also if the environment names a running server.
     let url = place.database_url();
     let (_, rest) = url.split_once("://").expect("an address");
     let (authority, name) = rest.split_once('/').expect("a database");
@@ -68,10 +68,10 @@ async fn second_process_on_one_file_is_refused_by_path(place: Place) {
         assert_eq!(finished.code, 1, "{command:?}: {}", finished.out);
         assert!(finished.err.contains(&file) && finished.err.contains("in use by another process"), "{}", finished.err);
     }
-    // Whoever was first goes on, and whoever comes after it is let in.
+    // The first process goes on, and after it another may start.
     server.buy(&[("eraser", 1)]).await;
     let _ = server.kill9();
-    assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock ends with its process");
+    assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock has outlived its process");
 }
 
 async fn outdated_schema_is_migrated_or_refused(place: Place) {
@@ -97,8 +97,8 @@ fn missing_database_is_named_and_not_created() {
         for command in ["deliveries", "platforms", "keys"] {
             let finished = tuckshop(&[command, "list"], &[(url.0, &url.1)]);
             assert_eq!(finished.code, 1, "{}", finished.err);
-            let told = format!("there is no database at {file}. ");
-            assert!(finished.err.contains(&told), "{}", finished.err);
+            let expected = format!("there is no database at {file}. ");
+            assert!(finished.err.contains(&expected), "{}", finished.err);
         }
     }
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
@@ -106,7 +106,7 @@ fn missing_database_is_named_and_not_created() {
     let no_file = directory.path().join("directory");
     std::fs::create_dir(&no_file).expect("a directory");
     let no_file = no_file.display();
-    for (url, told) in [
+    for (url, expected) in [
         (format!("sqlite://{no_file}"), format!("{no_file} is no regular file")),
         (
             "postgres://me:hunter2@127.0.0.1:1/shop".to_owned(),
@@ -115,7 +115,7 @@ fn missing_database_is_named_and_not_created() {
     ] {
         let finished = tuckshop(&["migrate"], &[("TUCKSHOP_DATABASE_URL", &url)]);
         assert_eq!(finished.code, 1, "{}", finished.err);
-        assert!(finished.err.contains(&told), "{}", finished.err);
+        assert!(finished.err.contains(&expected), "{}", finished.err);
         assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
     }
 }
@@ -136,7 +136,7 @@ async fn address_in_use_is_reported(place: Place) {
     }
 }
 
-/// The log is written by a thread of its own. Why a start failed comes after its last line, and in a line of its own.
+/// A separate thread writes the log. The reason of a failed start is printed after the last log line, on its own line.
 async fn reason_of_a_failed_start_is_the_last_line(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

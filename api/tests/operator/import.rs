@@ -1,4 +1,4 @@
-//! `tuckshop import DIR`: all of it or nothing, and what is wrong by file and line.
+//! `tuckshop import DIR`: it imports everything or nothing, and names errors by file and line.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::kit::command::{Finished, tuckshop_at};
 
 const PRODUCTS: &str = "id,title,price,image_url,requires_shipping\n";
 
-/// Imports these files; the name and the text of each.
+/// Imports these files, given as name and text.
 fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, text) in files {
@@ -17,7 +17,7 @@ fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
     tuckshop_at(place, &["import", directory.path().to_str().expect("text")], &[])
 }
 
-/// Two products, one of which is in stock.
+/// Imports two products, one of which is in stock.
 fn a_small_shop(place: &Place) {
     let products = format!("{PRODUCTS}apple,Apple,50,,false\npear,Pear,70,,false\n");
     let finished =
@@ -28,7 +28,7 @@ fn a_small_shop(place: &Place) {
     }
 }
 
-/// What a checkout of one apple says of it.
+/// The item of the apple, as a checkout shows it.
 async fn apple(place: &Place) -> Value {
     let server = place.serve().await;
     server.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201)["line_items"][0]["item"].clone()
@@ -42,7 +42,7 @@ async fn imported_catalog_is_sold(place: Place) {
     assert_eq!(checkout["line_items"][0]["item"]["price"], 50);
     assert_eq!(codes(&checkout), ["out_of_stock"]);
     let demo = server.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
-    assert_eq!(demo[0]["code"], "item_unavailable", "a shop that was filled is not filled with the demo");
+    assert_eq!(demo[0]["code"], "item_unavailable", "the demo catalogue was added to an imported one");
 }
 
 async fn import_replaces_existing_rows(place: Place) {
@@ -54,7 +54,7 @@ async fn import_replaces_existing_rows(place: Place) {
     assert_eq!(apple["image_url"], "https://shop.example/apple.jpg");
 }
 
-/// Good rows before, after and beside the bad ones.
+/// Valid rows before, after and beside the invalid ones.
 async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
     a_small_shop(&place);
     let before = apple(&place).await;
@@ -64,7 +64,7 @@ async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
         &[
             ("products.csv", &products),
             ("inventory.csv", "product_id,quantity\napple,99\npear,-1\n"),
-            ("customers.csv", "id,name,email\nc1,C,nobody\n"),
+            ("customers.csv", "id,name,email\nc1,C,nowhere\n"),
         ],
     );
     assert_eq!(finished.code, 1, "{}", finished.out);
@@ -80,7 +80,7 @@ async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
     assert_eq!(apple(&place).await, before);
 }
 
-/// What only the database can know is told by its line as well.
+/// Errors that only the database detects are reported by line too.
 async fn refused_row_is_named_and_nothing_is_changed(place: Place) {
     a_small_shop(&place);
     let before = apple(&place).await;
@@ -91,12 +91,12 @@ async fn refused_row_is_named_and_nothing_is_changed(place: Place) {
     assert!(finished.err.contains("inventory.csv:3: product_id: "), "{}", finished.err);
     assert_eq!(apple(&place).await, before);
 
-    let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,nobody,1 High St,,,,US\n";
+    let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,missing,1 High St,,,,US\n";
     let finished = import(&place, &[("addresses.csv", stranger)]);
     assert!(finished.code == 1 && finished.err.contains("addresses.csv:2: customer_id: "), "{}", finished.err);
 }
 
-/// A rate or an e-mail address that the shop has under another id.
+/// A rate or an email address that is already stored under another id.
 async fn conflict_with_existing_data_is_named_by_line(place: Place) {
     let rates = |row: &str| format!("id,country_code,service_level,price,title\n{row}\n");
     let customers = |row: &str| format!("id,name,email\n{row}\n");
@@ -138,8 +138,8 @@ async fn import_never_shows_a_token(place: Place) {
     let finished = import(&place, &[("payment_instruments.csv", &bad)]);
     assert_eq!(finished.code, 1);
     assert!(finished.err.contains("payment_instruments.csv:2: "), "{}", finished.err);
-    let said = format!("{}{}", finished.err, finished.out);
-    assert!(!said.contains("on_file_token"), "{said}");
+    let shown = format!("{}{}", finished.err, finished.out);
+    assert!(!shown.contains("on_file_token"), "{shown}");
 }
 
 crate::on_both_engines!(

@@ -1,16 +1,16 @@
-//! Lists of the command line are bounded, and say so when there is more.
+//! Lists of the command line are bounded and say when there is more.
 
 use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
 
 const ORDER: &str = "ord_01900000000070008000000000000000";
 
-/// As many rows as `count`, in one statement that both engines read.
+/// A query for the numbers up to `count`, in SQL that both engines accept.
 fn numbers(count: u32) -> String {
     format!("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})")
 }
 
-/// The last line that a command says.
+/// The last line of a command's output.
 fn last_line(place: &Place, arguments: &[&str]) -> String {
     let finished = tuckshop_at(place, arguments, &[]);
     assert_eq!(finished.code, 0, "{arguments:?}: {}", finished.err);
@@ -63,7 +63,7 @@ async fn truncated_list_says_that_there_is_more(place: Place) {
     assert_eq!(last_line(&place, &destinations), "3 shown; there are more, see --limit.");
     assert_eq!(last_line(&place, &deliveries), "3 shown; there are more, see --limit.");
 
-    // What works on all destinations counts all of them.
+    // A command for all destinations counts all of them.
     place.execute(&format!(
         "INSERT INTO destination (id, channel, served_at, rest_until, failures) \
          {} SELECT 'webhook:https://r.example/' || n, 'webhook', 0, 0, 0 FROM numbers",

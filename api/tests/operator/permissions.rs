@@ -1,4 +1,4 @@
-//! Other users of the machine read nothing of the shop and change nothing that it trusts.
+//! File permissions: other users of the machine can read no data of the shop and change no file that it trusts.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -63,7 +63,7 @@ fn setting_file_that_is_not_a_regular_file_is_refused_at_once() {
     }
 }
 
-/// The files have no blocks on the disk, whatever their size.
+/// The files are sparse: they use no blocks on the disk.
 #[test]
 fn setting_file_that_is_too_large_is_refused() {
     let place = Place::sqlite();
@@ -82,8 +82,8 @@ fn setting_file_that_is_too_large_is_refused() {
         let mut process = Process::tuckshop_under(&bounded, command, &settings);
         let status = process.wait(Duration::from_secs(60));
         assert!(matches!(status.code(), Some(1 | 2)), "{variable}: {status}");
-        let said = process.err.all().join("\n");
-        assert!(said.contains("is larger than"), "{variable}: {said}");
+        let output = process.err.all().join("\n");
+        assert!(output.contains("is larger than"), "{variable}: {output}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Production mode: no simulation, no test affordances, nobody is trusted for being near.
+//! Production mode: no simulation, no test affordances, and no trust in local platforms.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn production_needs_a_public_https_url() {
     }
 }
 
-/// Signatures are not verified yet, and an operator must know what follows from that.
+/// Signatures are not verified yet. The operator must accept the consequence explicitly.
 #[test]
 fn production_needs_an_explicit_trust_decision() {
     for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
@@ -36,7 +36,7 @@ fn production_needs_an_explicit_trust_decision() {
         assert_eq!(finished.code, code, "{value}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_TRUST_UCP_AGENT: "), code == 2, "{}", finished.err);
     }
-    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no such word");
+    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no trust decision");
 }
 
 #[test]
@@ -68,13 +68,14 @@ fn production_refuses_simulation() {
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
 
-/// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
+/// Platforms verify what the shop publishes about its handler, so an example value or a name in another domain is an
+/// error.
 #[test]
 fn production_needs_its_own_payment_handler_names() {
     let gateway =
         [("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1")];
     let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
-    for (values, blamed) in [
+    for (values, expected) in [
         (["", "", ""], &["NAME", "SPEC", "SCHEMA"][..]),
         (["card", "https://example.com/card", "https://example.com/card.json"], &["NAME", "SPEC", "SCHEMA"]),
         (["com.example.card", "https://example.com/card", "https://schemas.example.com/card.json"], &[]),
@@ -83,11 +84,12 @@ fn production_needs_its_own_payment_handler_names() {
         (["com.example.card", "https://example.com.example.org/card", "https://10.0.0.1/card"], &["SPEC", "SCHEMA"]),
         (["example.tuckshop.cards", "", "https://tuckshop.example/cards.json"], &["SPEC"]),
     ] {
-        let words = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
-        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &words].concat());
-        let told: Vec<&str> = finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(it, _)| it).collect();
-        let blamed: Vec<String> = blamed.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
-        assert_eq!(told, blamed, "{values:?}: {}", finished.err);
+        let handler = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &handler].concat());
+        let reported: Vec<&str> =
+            finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(variable, _)| variable).collect();
+        let expected: Vec<String> = expected.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
+        assert_eq!(reported, expected, "{values:?}: {}", finished.err);
     }
 }
 
@@ -97,7 +99,7 @@ fn production_may_listen_on_all_interfaces() {
     assert_eq!(tuckshop(&["config"], &[&PRODUCTION[..], &[everyone]].concat()).code, 0);
 }
 
-/// A shop in production, with one thing to sell.
+/// A shop in production mode with one item.
 async fn shop(place: &Place) -> Server {
     let directory = tempfile::tempdir().expect("a directory");
     for (file, text) in [
@@ -150,7 +152,7 @@ async fn local_platform_is_not_trusted(place: Place) {
     assert!(!checkout.to_string().contains("High St"), "{checkout}");
 }
 
-/// There is no way to be paid yet, and the shop says so instead of pretending.
+/// Without a payment handler a completion is refused.
 async fn completion_without_a_payment_handler_is_refused(place: Place) {
     let server = shop(&place).await;
     let platform = server.as_platform(STRANGER);
@@ -165,7 +167,10 @@ async fn completion_without_a_payment_handler_is_refused(place: Place) {
     assert_eq!(platform.get(&checkout_path(&checkout)).await.body(200), checkout);
     assert!(!place.ledger_path().exists());
     let log = server.stop().log;
-    assert!(log.iter().any(|line| line["level"] == "warning" && line["op"] == "app.build"), "it was said at start");
+    assert!(
+        log.iter().any(|line| line["level"] == "warning" && line["op"] == "app.build"),
+        "the start logged no warning"
+    );
 }
 
 crate::on_both_engines!(

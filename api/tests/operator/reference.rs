@@ -1,4 +1,4 @@
-//! The page of all settings is what the program says of them.
+//! The page of all settings equals the reference that the program prints.
 
 use crate::kit::command::tuckshop;
 

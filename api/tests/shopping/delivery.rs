@@ -1,11 +1,11 @@
-//! What a checkout must know before it can be delivered, and what its delivery applies to.
+//! The requirements of a delivery, and the items to which a delivery applies.
 
 use serde_json::{Value, json};
 
 use crate::kit::basket::{address, basket, checkout_path, codes, deliverable, total};
 use crate::kit::{Place, Server};
 
-/// The codes of the messages that keep the checkout from being completed.
+/// The codes of the messages that prevent completion.
 fn errors(checkout: &Value) -> Vec<&str> {
     let messages = checkout["messages"].as_array().into_iter().flatten();
     messages.filter(|message| message["type"] == "error").filter_map(|message| message["code"].as_str()).collect()
@@ -81,7 +81,7 @@ async fn delivery_applies_to_the_items_that_need_it(place: Place) {
     assert_eq!(sent["fulfillment"]["events"][0]["line_items"], json!([{"id": shipped, "quantity": 2}]));
     assert_eq!(sent["line_items"][0]["quantity"]["fulfilled"], 0);
     assert_eq!(sent["line_items"][1]["status"], "fulfilled");
-    // Everything that was promised is on its way: nothing more is shipped.
+    // All units are shipped: a repeated request ships nothing more.
     assert_eq!(server.post(&path, &json!({})).await.body(200), sent);
 }
 
@@ -103,7 +103,7 @@ async fn goods_without_delivery_pay_none_and_belong_to_no_group(place: Place) {
         assert_eq!((total(&card, "fulfillment"), total(&card, "total")), (None, Some(1000)), "{methods}");
         for method in card["fulfillment"]["methods"].as_array().into_iter().flatten() {
             assert_eq!(method["line_item_ids"], json!([]), "{methods}");
-            // A price that is shown and not charged is wrong too.
+            // A price that is shown must be a price that is charged.
             for option in method["groups"][0]["options"].as_array().into_iter().flatten() {
                 assert_eq!(total(option, "total"), Some(0), "{methods}: {option}");
             }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::kit::{Answer, Place, Server};
 
 async fn profile(server: &Server) -> Answer {
-    // Whoever discovers has no profile to name yet.
+    // A client that discovers the shop has no profile to name yet.
     server.get("/.well-known/ucp").without("ucp-agent").await.expect(200)
 }
 
@@ -62,7 +62,7 @@ async fn endpoint_is_where_the_shop_answers(place: Place) {
     assert_eq!(profile["ucp"]["services"]["dev.ucp.shopping"][0]["endpoint"], "https://shop.example");
 }
 
-/// Every entry tells where its specification and its schema are, and for `dev.ucp.*` that is at ucp.dev.
+/// Every entry names its specification and its schema. For `dev.ucp.*` both are at ucp.dev.
 async fn specifications_are_at_the_authority_of_their_names(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;

@@ -1,4 +1,4 @@
-//! The headers: who asks, which request this is, how long it may take.
+//! Request headers: the caller, the request id, the trace context and the time limit.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ async fn request_without_ucp_agent_is_refused(place: Place) {
     }
 }
 
-/// A proxy may read the one and the shop the other.
+/// A proxy may read one of two equal headers and the shop the other.
 async fn duplicate_header_is_refused_or_ignored(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
@@ -54,7 +54,7 @@ async fn duplicate_header_is_refused_or_ignored(place: Place) {
     shipping.clone().await.problem(404, "not_found");
     shipping.and_header("simulation-secret", SECRET).await.problem(403, "wrong_simulation_secret");
 
-    // What is only carried along counts as not given.
+    // A duplicate of an informational header counts as absent.
     let answer = server.get("/livez").header("request-id", "one").and_header("request-id", "two").await.expect(200);
     assert!(answer.header("request-id").is_some_and(|id| id != "one" && id != "two"));
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -92,7 +92,7 @@ async fn request_id_is_echoed_or_created(place: Place) {
     }
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), made.len(), "each its own");
+    assert_eq!(ids.len(), made.len(), "created ids repeat");
 }
 
 async fn every_kind_of_answer_carries_the_request_id(place: Place) {
@@ -122,7 +122,7 @@ async fn trace_context_is_continued(place: Place) {
     let answer = server.get("/livez").header("traceparent", &given).await;
     let parts: Vec<String> = answer.header("traceparent").expect("one").split('-').map(str::to_owned).collect();
     assert_eq!((parts[0].as_str(), parts[1].as_str(), parts[3].as_str()), ("00", trace, "01"));
-    assert!(parts[2].len() == 16 && parts[2] != "00f067aa0ba902b7", "a span of its own: {parts:?}");
+    assert!(parts[2].len() == 16 && parts[2] != "00f067aa0ba902b7", "the span id is not new: {parts:?}");
 
     for malformed in ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
         let answer = server.get("/livez").header("traceparent", malformed).await;
@@ -137,12 +137,12 @@ async fn time_limit_must_be_a_number_above_zero(place: Place) {
         let refused = server.get("/checkout-sessions/x").header("request-timeout-ms", malformed).await;
         refused.problem(400, "invalid_request_timeout");
     }
-    // More than the shop gives is not refused; it is not granted either.
+    // A limit above the shop's own is accepted, but not granted.
     let generous = server.get("/livez").header("request-timeout-ms", "86400000").await;
     let _ = generous.expect(200);
 }
 
-/// The legacy header of older clients means nothing.
+/// A legacy header of older clients has no effect.
 async fn unknown_headers_are_ignored(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));

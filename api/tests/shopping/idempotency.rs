@@ -1,4 +1,5 @@
-//! The same key asks for the same thing once, however often, however many at once, and whoever restarted meanwhile.
+//! Idempotency keys: the same key applies a request once, also for repeated and concurrent requests and across a
+//! restart.
 
 use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deli
 use crate::kit::client::{OTHER_PLATFORM, fresh_key};
 use crate::kit::{Answer, Place, Request, until};
 
-/// Asks twice; the second answer is the first one again, byte for byte, and says so.
+/// Sends the request twice. The second answer equals the first byte for byte and is marked as a replay.
 async fn repeated(request: Request, status: u16) -> Answer {
     let first = request.clone().await.expect(status);
     assert!(!first.is_replay());
@@ -37,7 +38,7 @@ async fn every_write_needs_a_key(place: Place) {
         write.clone().key("").await.problem(400, "invalid_idempotency_key");
         write.key(&too_long).await.problem(400, "invalid_idempotency_key");
     }
-    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "nothing happened");
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "the checkout has changed");
 }
 
 async fn repeated_write_is_answered_like_the_first(place: Place) {
@@ -51,7 +52,7 @@ async fn repeated_write_is_answered_like_the_first(place: Place) {
     let completed = repeated(complete, 200).await.json;
     assert_eq!(completed["status"], "completed");
     assert_eq!(charges(&place), 1);
-    // Even when the world has moved on.
+    // A replay ignores later changes.
     assert_eq!(update.await.text(), updated.text());
 
     let other = server.ready_checkout(&[("eraser", 1)]).await;
@@ -77,7 +78,7 @@ async fn in_band_refusal_is_replayed(place: Place) {
     assert_eq!(refused.json["ucp"]["status"], "error");
 }
 
-/// Compared are the raw bytes: another spelling of the same document is another request.
+/// The raw bytes are compared: another spelling of the same document is another request.
 async fn key_with_another_request_is_refused(place: Place) {
     let server = place.serve().await;
     let body = deliverable(&[("eraser", 1)]);
@@ -99,7 +100,7 @@ async fn key_with_another_request_is_refused(place: Place) {
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == 4).then_some(()) }).await;
 }
 
-/// The protocol: a key is unique per client and per type of operation.
+/// The protocol requires that a key is unique per client and type of operation.
 async fn keys_are_scoped_by_platform_and_operation(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
@@ -132,7 +133,7 @@ async fn key_of_one_checkout_is_refused_for_another(place: Place) {
         let done = write(&first).key(&key).await.expect(200);
         assert!(!done.is_replay(), "{}", done.text());
         write(&second).key(&key).await.problem(409, "idempotency_key_reused");
-        assert_eq!(server.get(&checkout_path(&second)).await.body(200), second, "nothing happened");
+        assert_eq!(server.get(&checkout_path(&second)).await.body(200), second, "the checkout has changed");
         assert!(write(&first).key(&key).await.expect(200).is_replay());
         let own = write(&second).await.expect(200);
         assert!(!own.is_replay(), "{}", own.text());
@@ -140,7 +141,7 @@ async fn key_of_one_checkout_is_refused_for_another(place: Place) {
     assert_eq!((place.count("orders"), charges(&place)), (2, 2));
 }
 
-/// Two completions at once with one key: one is paid, whichever it is.
+/// Two checkouts are completed at once with one key. Exactly one is paid, whichever comes first.
 async fn two_checkouts_completed_at_once_with_one_key_pay_one(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
@@ -155,7 +156,7 @@ async fn two_checkouts_completed_at_once_with_one_key_pay_one(place: Place) {
     assert_eq!((place.count("orders"), charges(&place)), (1, 1));
 }
 
-/// A request that was never understood, or that was not ready, has no outcome to repeat.
+/// A request that was invalid or not ready has no outcome to replay.
 async fn refused_request_leaves_its_key_free(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
@@ -247,9 +248,9 @@ async fn sixteen_completions_with_one_key_complete_once(place: Place) {
         assert_eq!((answer.status, answer.text()), (200, answers[0].text()));
     }
     assert_eq!(answers[0].json["status"], "completed");
-    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "one of them did it");
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "not exactly one request was executed");
     assert_eq!(charges(&place), 1);
-    // One scarf of three is gone, not sixteen.
+    // One scarf of three is sold, not sixteen.
     let rest = server.buy(&[("school_scarf", 2)]).await;
     assert_eq!(total(&rest, "subtotal"), Some(4800));
 }

@@ -1,4 +1,4 @@
-//! The judges are judged: official models that accepted anything would prove nothing.
+//! Tests of the validators: official models that accepted every document would prove nothing.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::kit::basket::basket;
 use crate::kit::logs::Record;
 use crate::kit::{Place, models};
 
-/// The complaints about one document; `None` where the models are not at hand.
+/// The complaints about one document. `None` if the models are not available.
 fn complaints(kind: &str, body: &Value) -> Option<Vec<String>> {
     models::validate(&[json!({"kind": kind, "from": "negative control", "body": body})])
 }
@@ -63,7 +63,7 @@ async fn models_refuse_a_broken_order_and_a_broken_refusal(place: Place) {
     }
 }
 
-/// Every test ends with this search; here it must find something.
+/// Every test ends with this search. Here it must find a secret.
 #[test]
 #[should_panic(expected = "a secret was logged")]
 fn secret_in_the_log_is_detected() {

@@ -1,11 +1,11 @@
-//! Nothing to pay, and money that goes back.
+//! Free checkouts and refunds.
 
 use serde_json::{Value, json};
 
 use crate::kit::basket::{basket, complete_path, deliverable, id, pay, total};
 use crate::kit::{Place, Server};
 
-/// A shop that has something for nothing.
+/// A shop with a free item.
 async fn with_a_gift(place: &Place) -> Server {
     let directory = place.directory().join("gifts");
     std::fs::create_dir(&directory).expect("a directory");
@@ -27,7 +27,7 @@ async fn free_checkout_completes_without_an_instrument(place: Place) {
         assert_eq!(done["status"], "completed", "{payment}");
         assert_eq!(server.order(&done).await["checkout_id"], done["id"], "{payment}");
     }
-    // What costs something is not.
+    // An item with a price still needs an instrument.
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     server.post(&complete_path(&ready), &json!({"payment": {}})).await.problem(400, "invalid_request");
     let mut blank = pay("success_token");
@@ -51,13 +51,13 @@ async fn refund_equals_the_amount_paid(place: Place) {
         let last = adjusted["adjustments"].as_array().and_then(|all| all.last().cloned()).unwrap_or(Value::Null);
         back.push(last["totals"][0]["amount"].as_i64().expect("an amount"));
     }
-    // 1000 and 432 are left of the lines, and 10 % of it, 143, are shared out.
+    // Discounts leave 1000 and 432 of the lines. The order discount of 10 %, 143, is allocated to the lines.
     assert_eq!(back, [-900, -129, -129, -131]);
     let of_goods = total(&done, "total").expect("a total") - total(&done, "fulfillment").unwrap_or(0);
     assert_eq!(-back.iter().sum::<i64>(), of_goods);
 }
 
-/// Readers of JSON that hold numbers as doubles would lose cents of a greater total.
+/// Readers that hold JSON numbers as doubles would lose cents of a larger total.
 async fn total_beyond_the_safe_integer_range_is_refused_in_band(place: Place) {
     let directory = place.directory().join("dear");
     std::fs::create_dir(&directory).expect("a directory");

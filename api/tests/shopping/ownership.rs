@@ -1,4 +1,4 @@
-//! Whose checkout, whose order, whose address book.
+//! Access to checkouts, orders and stored addresses by their owner and by others.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn foreign_checkout_is_not_found(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-/// What exists for someone else is answered like what does not exist at all.
+/// A checkout of another platform is answered like a missing one.
 async fn foreign_and_missing_checkout_are_answered_alike(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
@@ -65,7 +65,7 @@ async fn order_is_readable_by_its_creator_or_by_anyone_as_configured(place: Plac
     }
 }
 
-/// What a platform is offered for this buyer, if it brings no address of its own.
+/// The stored addresses that a platform is offered for this buyer if it sends no address.
 async fn offered(client: &Client, email: &str) -> Vec<Value> {
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": email});
@@ -80,8 +80,8 @@ async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place)
     let ids: Vec<&Value> = known.iter().map(|destination| &destination["id"]).collect();
     assert_eq!(ids, ["addr_ada_home", "addr_ada_school"]);
     assert_eq!(known[0]["street_address"], "12 Orchard Street");
-    assert_eq!(offered(&server, " ADA.Barley@Example.com").await, known, "whatever the spelling");
-    assert_eq!(offered(&server, "nobody@example.com").await, Vec::<Value>::new());
+    assert_eq!(offered(&server, " ADA.Barley@Example.com").await, known, "the spelling of the email matters");
+    assert_eq!(offered(&server, "unknown@example.com").await, Vec::<Value>::new());
     let stranger = server.as_platform(STRANGER);
     assert_eq!(offered(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
 }
@@ -100,7 +100,7 @@ async fn stored_address_can_be_chosen_by_its_id(place: Place) {
     let order = server.order(&done).await;
     assert_eq!(order["fulfillment"]["expectations"][0]["destination"]["street_address"], "400 College Avenue");
 
-    // Not by a platform that was not offered it.
+    // A platform that was not offered the address cannot choose it.
     let stranger = server.as_platform(STRANGER);
     let checkout = stranger.post("/checkout-sessions", &wanted).await.body(201);
     assert_eq!(checkout["messages"][0]["code"], "unknown_selection");
@@ -134,7 +134,7 @@ async fn same_address_keeps_the_same_id(place: Place) {
     assert_eq!(checkout["fulfillment"]["methods"][0]["destinations"][0]["id"], "addr_ada_home");
 }
 
-/// A platform that chooses ids cannot reach into another session with one.
+/// A platform cannot reach into another session with an id of its choice.
 async fn client_sent_id_is_ignored(place: Place) {
     let server = place.serve().await;
     let first = server.ready_checkout(&[("eraser", 1)]).await;

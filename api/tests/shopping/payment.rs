@@ -1,4 +1,4 @@
-//! Paying: what is declined, what is missing, and who is paid.
+//! Payments: declined ones, incomplete ones, and the choice of handler and instrument.
 
 use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn declined_payment_can_be_retried_with_another_instrument(place: Place) {
     assert_eq!(charged, [700]);
 }
 
-/// There are three scarves. Whoever was declined keeps none of them back.
+/// There are three scarves. A declined payment keeps none of them.
 async fn declined_payment_holds_no_stock(place: Place) {
     let server = place.serve().await;
     let declined = server.ready_checkout(&[("school_scarf", 3)]).await;
@@ -65,7 +65,7 @@ async fn completion_without_address_or_option_is_refused(place: Place) {
         assert_eq!(incomplete["status"], "incomplete", "{methods}");
         server.complete(&incomplete, "success_token").await.problem(400, "checkout_not_ready");
     }
-    assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was never asked");
+    assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was called");
 }
 
 async fn goods_without_shipping_need_no_address(place: Place) {
@@ -76,9 +76,9 @@ async fn goods_without_shipping_need_no_address(place: Place) {
     assert_eq!((&done["status"], total(&done, "fulfillment")), (&json!("completed"), None));
     assert_eq!(server.order(&done).await["fulfillment"]["expectations"], json!([]));
 
-    // It may be asked for all the same, and costs nothing.
-    let asked = server.ready_checkout(&[("gift_card", 1)]).await;
-    assert_eq!(total(&asked, "fulfillment"), None);
+    // A delivery may still be requested and costs nothing.
+    let ready = server.ready_checkout(&[("gift_card", 1)]).await;
+    assert_eq!(total(&ready, "fulfillment"), None);
 }
 
 async fn unoffered_handler_is_refused(place: Place) {
@@ -111,8 +111,8 @@ async fn instrument_on_file_needs_no_credential(place: Place) {
         let _ = server.post(&complete_path(&ready), &wanted).await.expect(status);
     }
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let nobodys = json!({"payment": {"instruments": [{"id": "instr_x", "handler_id": "mock_payment_handler"}]}});
-    server.post(&complete_path(&ready), &nobodys).await.problem(400, "unknown_payment_instrument");
+    let unknown = json!({"payment": {"instruments": [{"id": "instr_x", "handler_id": "mock_payment_handler"}]}});
+    server.post(&complete_path(&ready), &unknown).await.problem(400, "unknown_payment_instrument");
 }
 
 async fn selected_instrument_is_charged(place: Place) {
@@ -137,7 +137,7 @@ async fn completion_without_instruments_is_malformed(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-/// The price that was shown is the price that is charged, even if it changed meanwhile.
+/// The price that was shown is charged, even if the price has changed since.
 async fn charged_price_is_the_price_shown(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;

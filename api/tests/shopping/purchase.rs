@@ -1,4 +1,4 @@
-//! A purchase from the first basket to the buyer's page of the order, and what a checkout's content may be.
+//! A purchase from the first basket to the order page, and the content of a checkout.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::kit::{Answer, Place, Server};
 
 const EMAIL: &str = "ada@example.com";
 
-/// The page behind a url of this server.
+/// Fetches the page at an address of this server.
 async fn page(server: &Server, url: &Value) -> Answer {
     let url = url.as_str().unwrap_or_else(|| panic!("not a url: {url}"));
     let path = url.strip_prefix(&server.url()).unwrap_or_else(|| panic!("{url} is not at {}", server.url()));
@@ -39,7 +39,7 @@ async fn purchase_leads_from_basket_to_order(place: Place) {
     assert_eq!((&checkout["status"], codes(&checkout)), (&json!("incomplete"), vec!["missing"]));
     assert_eq!(checkout["buyer"]["email"], EMAIL);
     assert_eq!(checkout["buyer"]["consent"], consent);
-    // The sweets first: 20 % of 160; then 10 % of the 628 that are left, rounded half up.
+    // Sweets first: 20 % of 160. Then 10 % of the remaining 628, rounded half up.
     assert_eq!((total(&checkout, "items_discount"), total(&checkout, "discount")), (Some(-32), Some(-63)));
     assert_eq!((total(&checkout, "fulfillment"), total(&checkout, "total")), (None, Some(565)));
     let method = &checkout["fulfillment"]["methods"][0];
@@ -189,7 +189,7 @@ async fn codes_are_replaced_cleared_and_explained(place: Place) {
         assert_eq!(message["type"], "warning");
         assert_eq!(message["path"], format!("$.discounts.codes[{index}]"));
     }
-    assert_eq!(checkout["status"], "ready_for_complete", "warnings block nothing");
+    assert_eq!(checkout["status"], "ready_for_complete", "a warning blocks the checkout");
 
     let path = checkout_path(&checkout);
     wanted["discounts"] = json!({"codes": ["FIXED500"]});
@@ -215,7 +215,7 @@ async fn standard_delivery_is_free_under_a_promotion(place: Place) {
     }
 }
 
-/// A sticker for 1.00 and a code for 5.00 off.
+/// A sticker for 1.00 with a code for 5.00 off.
 async fn free_order_makes_no_charge(place: Place) {
     for (file, text) in [
         ("products.csv", "id,title,price,image_url,requires_shipping\nsticker,Sticker,100,,false\n"),
@@ -232,14 +232,14 @@ async fn free_order_makes_no_charge(place: Place) {
     let mut wanted = basket(&[("sticker", 1)]);
     wanted["discounts"] = json!({"codes": ["FIXED500"]});
     let free = server.post("/checkout-sessions", &wanted).await.body(201);
-    assert_eq!((total(&free, "discount"), total(&free, "total")), (Some(-100), Some(0)), "never below zero");
+    assert_eq!((total(&free, "discount"), total(&free, "total")), (Some(-100), Some(0)), "the total is below zero");
     let done = server.complete(&free, "fail_token").await.body(200);
     assert_eq!((&done["status"], total(&server.order(&done).await, "total")), (&json!("completed"), Some(0)));
     let entries = integrations::mock_gateway::Ledger::read(place.ledger_path()).expect("a ledger");
-    assert_eq!(entries, [], "the gateway was never asked");
+    assert_eq!(entries, [], "the gateway was called");
 }
 
-/// The members that belong to the shop may be sent; they change nothing.
+/// A request may contain the members that only the shop sets. They have no effect.
 async fn read_only_members_are_ignored(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 1)]);
@@ -279,7 +279,7 @@ async fn cancelled_checkout_is_final(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), cancelled);
 }
 
-/// Whatever is tried, under a new key, with what is over.
+/// Every change of a final checkout is refused, each under a new key.
 async fn final_checkout_cannot_be_changed(place: Place) {
     let server = place.serve().await;
     let completed = server.buy(&[("eraser", 1)]).await;

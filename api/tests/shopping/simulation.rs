@@ -45,7 +45,7 @@ async fn simulated_shipping_fulfils_the_open_units(place: Place) {
     assert_eq!(units, [&json!(2), &json!(1)]);
     let path = order_path(&json!({"order": order}));
     assert_eq!(server.get(&path).await.body(200), shipped);
-    assert_eq!(ship(&server, &order).await.body(200), shipped, "there is nothing left to ship");
+    assert_eq!(ship(&server, &order).await.body(200), shipped, "a second shipment has changed the order");
 }
 
 async fn fulfil_affordance_needs_no_secret(place: Place) {
@@ -66,7 +66,7 @@ async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
     assert_eq!(partly["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 0}));
     assert_eq!(partly["line_items"][0]["status"], "processing");
     let whole = server.post(&path, &refund(1)).await.body(200);
-    assert_eq!(whole["line_items"].as_array().map(Vec::len), Some(2), "lines never disappear");
+    assert_eq!(whole["line_items"].as_array().map(Vec::len), Some(2), "a line has disappeared");
     assert_eq!(whole["line_items"][0]["quantity"], json!({"original": 2, "total": 0, "fulfilled": 0}));
     assert_eq!(whole["line_items"][0]["status"], "removed");
     assert_eq!(whole["line_items"][1], order["line_items"][1]);
@@ -80,12 +80,12 @@ async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
     }
 
     server.post(&path, &refund(1)).await.problem(422, "order_change_refused");
-    let nobodys = json!({"line_item_id": "li_99", "quantity": 1, "type": "refund"});
-    server.post(&path, &nobodys).await.problem(422, "order_change_refused");
+    let unknown = json!({"line_item_id": "li_99", "quantity": 1, "type": "refund"});
+    server.post(&path, &unknown).await.problem(422, "order_change_refused");
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), whole);
 }
 
-/// A refund gives units back; it cannot add what was never bought, or take a negative number of them.
+/// A refund returns units. It cannot add units that were not bought, nor return a negative number.
 async fn adjustment_below_one_is_refused(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("eraser", 2)]).await;
@@ -120,13 +120,13 @@ async fn put_order_keeps_its_events_and_adjustments(place: Place) {
         (&kept["adjustments"][0]["id"], &kept["adjustments"][0]["status"]),
         (&json!("adj_1"), &json!("completed"))
     );
-    // What the schema names, and nothing else.
+    // Only the members of the schema are kept.
     assert_eq!(kept["adjustments"][0]["totals"][0]["amount"], -250);
     assert_eq!(kept["adjustments"][0]["amount"], Value::Null);
     assert_eq!(kept["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 1}));
-    assert_eq!(kept["totals"], order["totals"], "money is not the merchant's to rewrite here");
+    assert_eq!(kept["totals"], order["totals"], "a put has changed the totals");
     assert_eq!(server.get(&path).await.body(200), kept);
-    assert_eq!(server.put(&path, &put).await.body(200), kept, "the same entries again change nothing");
+    assert_eq!(server.put(&path, &put).await.body(200), kept, "a repeated put has changed the order");
 }
 
 async fn invalid_put_of_an_order_changes_nothing(place: Place) {
@@ -167,7 +167,7 @@ async fn invalid_put_of_an_order_changes_nothing(place: Place) {
     assert_eq!(server.get(&path).await.body(200), order);
 }
 
-/// Events and adjustments of one order that is put, each of them refused for one member.
+/// The events and adjustments of one put order, each refused for one member.
 async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 2)]).await;
@@ -216,18 +216,18 @@ async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
     assert_eq!(kept.body(200)["fulfillment"]["events"][0]["occurred_at"], "2026-04-08T10:00:00Z");
 }
 
-/// Each is decided on what the others before it left.
+/// Each change sees the result of the changes before it.
 async fn concurrent_changes_are_all_applied(place: Place) {
     let server = place.serve().await;
     let order = bought(&server, &[("chocolate_bar", 5)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
     let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": 1});
-    let mut asked = tokio::task::JoinSet::new();
+    let mut requests = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let request = server.post(&path, &body);
-        asked.spawn(async move { request.await });
+        requests.spawn(async move { request.await });
     }
-    let mut statuses: Vec<u16> = asked.join_all().await.iter().map(|answer: &Answer| answer.status).collect();
+    let mut statuses: Vec<u16> = requests.join_all().await.iter().map(|answer: &Answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 422, 422, 422]);
     let after = server.get(&order_path(&json!({"order": order}))).await.body(200);
@@ -256,7 +256,7 @@ async fn affordances_without_simulation_do_not_exist(place: Place) {
     ] {
         server.post(path, &body).header("simulation-secret", SECRET).await.problem(404, "no_such_route");
     }
-    // The address exists, for reading.
+    // The route exists for reading.
     server.put("/orders/x", &body).header("simulation-secret", SECRET).await.problem(405, "method_not_allowed");
 }
 

@@ -1,4 +1,4 @@
-//! What is there, what is short, and what is not sold here. The demo has three scarves and no geometry set.
+//! Items that are available, short or not sold. The demo has three scarves and no geometry set.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn basket_without_available_items_is_refused_without_a_resource(place: Pla
         assert_eq!(messages.len(), items.len());
         for (name, _) in items {
             let code = if *name == "unicorn" { "item_unavailable" } else { "out_of_stock" };
-            let message = messages.iter().find(|message| message["code"] == code).expect("told");
+            let message = messages.iter().find(|message| message["code"] == code).expect("a message with the code");
             assert_eq!(message["severity"], "unrecoverable", "{message}");
         }
     }
@@ -69,7 +69,7 @@ async fn lines_of_one_item_are_counted_together(place: Place) {
     assert_eq!((&refused["status"], &refused["order"]), (&json!("incomplete"), &Value::Null));
 }
 
-/// An open checkout holds nothing; who completes first gets it.
+/// An open checkout reserves nothing. The first completion gets the stock.
 async fn last_units_go_to_the_first_completion(place: Place) {
     let server = place.serve().await;
     let slow = server.ready_checkout(&[("school_scarf", 2)]).await;
@@ -82,7 +82,7 @@ async fn last_units_go_to_the_first_completion(place: Place) {
     assert_eq!(server.complete(&fewer, "success_token").await.body(200)["status"], "completed");
 }
 
-/// Eight buyers, three scarves, one each: three orders, whatever the order of things.
+/// Eight buyers want one each of three scarves: three orders, whatever the order of requests.
 async fn sales_do_not_exceed_stock(place: Place) {
     let server = place.serve().await;
     let mut buyers: Vec<Request> = Vec::new();
