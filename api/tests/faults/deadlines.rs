@@ -1,4 +1,4 @@
-//! A caller who has little time is told so in time, and can rely on it that nothing happened.
+//! A request with a short time limit is refused in time and has no effect.
 
 use std::time::{Duration, Instant};
 
@@ -28,18 +28,18 @@ async fn deadline_of_300_ms_against_a_held_lock_answers_504_without_effect(place
         let began = Instant::now();
         let reply = platform.must(&call.clone().within(300)).expect(504);
         assert!(reply.says("deadline_exceeded"), "{reply:?}");
-        // It waited for the lock, and not much longer than it was given.
+        // The request waited for the lock, and not much longer than its limit.
         let waited = began.elapsed();
         assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
     }
     books.release();
-    until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
+    until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
 
     assert_eq!(books.everything(), before);
     assert_eq!(books.level("bun"), (100, 0));
     assert_eq!(platform.read(&id).body, shown.body);
 
-    // The keys are free: the same requests work now.
+    // The keys are free: the same requests succeed now.
     let updated = platform.must(&update).expect(200);
     assert_eq!(updated.json["line_items"][0]["quantity"], 5);
     let completed = platform.must(&complete).expect(200);
@@ -48,7 +48,7 @@ async fn deadline_of_300_ms_against_a_held_lock_answers_504_without_effect(place
     assert!(server.stop().status.success());
 }
 
-/// No command is under way, and no transaction that nobody waits for.
+/// Whether no command is running and no abandoned transaction is open.
 pub fn at_rest(platform: &mut Platform) -> bool {
     platform.status_number("commands_in_flight") == 0 && platform.status_number("transactions_abandoned") == 0
 }

@@ -1,4 +1,4 @@
-//! Several shops on one database. Only Postgres can have them.
+//! Several instances on one database. This is possible on Postgres only.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::platform::{Call, Platform, connect, send};
 use crate::races::{all_answer_alike, sixteen_at_once};
 
 const ITEMS: &[Item] = &[("bun", 250, 100)];
-/// All instances are one shop to the outside, so their answers are the same.
+/// The public URL of all instances, so that their answers are equal.
 const PUBLIC_URL: (&str, &str) = ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example");
 
 mod postgres {
@@ -36,7 +36,7 @@ async fn three_instances_starting_on_an_empty_database_serve_one_shop(place: Pla
     let settings = [PUBLIC_URL, ("TUCKSHOP_SIMULATION_SLOW_MS", "300")];
     let servers: Vec<Server> = std::thread::scope(|scope| {
         let starting = [(); 3].map(|()| scope.spawn(|| Server::launch(&place, &settings)));
-        starting.into_iter().map(|thread| thread.join().expect("it listens")).collect()
+        starting.into_iter().map(|thread| thread.join().expect("the instance listens")).collect()
     });
     let mut books = Books::open(&place);
     let migrations = books.number("count(*)", "FROM __diesel_schema_migrations");
@@ -45,7 +45,7 @@ async fn three_instances_starting_on_an_empty_database_serve_one_shop(place: Pla
         let reply = Platform::at(server.address()).must(&Call::get("/readyz"));
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    // Each found the shop empty or not; the demo catalogue is there once.
+    // Each instance may have found an empty database. The demo catalogue is imported once.
     assert!(books.number("count(*)", "FROM variant") >= 10);
     let (on_hand, held) = books.level("gift_card");
     assert_eq!((on_hand, held), (100_000, 0));
@@ -67,7 +67,7 @@ async fn three_instances_starting_on_an_empty_database_serve_one_shop(place: Pla
 
 async fn instance_settles_the_payments_of_a_killed_instance(place: Place) {
     stock(&place, ITEMS);
-    // The owner may take six seconds and one more; only then is it taken to be dead.
+    // The owner has six seconds and one more. After that its lease ends.
     let settings = [
         PUBLIC_URL,
         ("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "2000"),
@@ -90,13 +90,13 @@ async fn instance_settles_the_payments_of_a_killed_instance(place: Place) {
     owner.kill9();
     assert_eq!(books.level("bun"), (100, 2));
 
-    until("the other has settled it", PATIENCE, || (books.undecided() == 0).then_some(()));
-    let line = until("the other says so", PATIENCE, || {
+    until("the other instance has settled the payment", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let line = until("the other instance has logged it", PATIENCE, || {
         other.log().into_iter().find(|line| line["msg"] == "payment attempt reconciled")
     });
     assert_eq!((&line["checkout_id"], &line["payment"]), (&serde_json::json!(id), &serde_json::json!("not_attempted")));
     assert_eq!((books.level("bun"), charges(&place).len()), ((100, 0), 0));
-    // It was never charged and never will be: nothing is kept with the key, and another card may be tried.
+    // Nothing was charged, so nothing is recorded under the key, and another card may be used.
     assert_eq!(platform.read(&id).checkout_status(), "ready_for_complete");
     let again = Call::complete(&id, &fresh_key(), "success_token");
     let paid = platform.insist(&again, &mut crate::extent::Chance::of(1), Duration::from_secs(20)).expect("an answer");

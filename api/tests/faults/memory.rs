@@ -1,22 +1,22 @@
-//! What buyers were told, and what they still wait to be told.
+//! The outcomes that buyers observed, and the completions whose outcome is still open.
 
 use std::collections::VecDeque;
 
 use crate::platform::{Call, Reply};
 
-/// What the buyers know, together.
+/// The observations of all buyers.
 #[derive(Default)]
 pub struct Memory {
-    /// Checkout and order of each "completed".
+    /// The checkout and the order of each completion.
     pub acknowledged: Vec<(String, String)>,
-    /// Checkouts that were refused for good.
+    /// Checkouts that were refused definitively.
     pub refused: Vec<String>,
-    /// Completions without a definite answer, and their checkouts; whoever asked longest ago first.
+    /// Completions without a definite answer, with their checkouts; the oldest first.
     pub open: VecDeque<(String, Call)>,
 }
 
 impl Memory {
-    /// Remembers what came of a completion; `None` is no answer.
+    /// Records the outcome of a completion. `None` means that no answer arrived.
     pub fn remember(&mut self, checkout: String, call: Call, reply: Option<Reply>) {
         let Some(reply) = reply else { return self.open.push_back((checkout, call)) };
         match (reply.status, reply.checkout_status(), reply.order()) {
@@ -29,7 +29,7 @@ impl Memory {
         }
     }
 
-    /// How many completions have had their last answer.
+    /// The number of completions with a definite answer.
     pub fn decided(&self) -> usize {
         self.acknowledged.len() + self.refused.len()
     }

@@ -1,5 +1,4 @@
-//! A panic in the middle of a write. Nobody can make the shop panic from outside, so its data is edited by hand: a sum
-//! that does not fit.
+//! A panic during a write. No client can cause one, so the test stores a sum that overflows.
 
 use serde_json::json;
 
@@ -22,7 +21,7 @@ async fn write_that_panics_is_answered_and_rolled_back(place: Place) {
         create.clone().await.problem(500, "internal");
     }
     let is_it = |line: &&serde_json::Value| line["msg"] == "request failed" && line["error_code"] == "internal";
-    until("it is logged", || async { (server.log().iter().filter(is_it).count() == 3).then_some(()) }).await;
+    until("every panic is logged", || async { (server.log().iter().filter(is_it).count() == 3).then_some(()) }).await;
     let line = server.log().into_iter().find(|line| is_it(&line)).expect("just seen");
     assert_eq!(line["level"], json!("error"));
     assert!(line["error"].as_str().is_some_and(|error| error.contains("panicked")), "{line}");
@@ -34,7 +33,7 @@ async fn write_that_panics_is_answered_and_rolled_back(place: Place) {
     for [id, price] in prices {
         books.execute(&format!("UPDATE shipping_rate SET price = {price} WHERE id = '{id}'"));
     }
-    assert!(!create.await.expect(201).is_replay(), "the key is as good as new");
+    assert!(!create.await.expect(201).is_replay(), "the key was used up");
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0));
 }

@@ -1,4 +1,5 @@
-//! Postgres itself: in each other's way, full, read-only, out of connections, or of another time.
+//! Faults of Postgres: lock contention, a full disk, a read-only server, exhausted connections, and a schema of another
+//! version.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -42,8 +43,8 @@ mod both {
         assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
         books.release();
         assert_eq!(books.everything(), before);
-        let told = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
-        until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 1).then_some(()));
+        let refused = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
+        until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 1).then_some(()));
         assert_eq!(complete.await.body(200)["status"], "completed");
         assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
     }
@@ -77,10 +78,10 @@ async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
     let bought = platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
     assert_eq!(bought.checkout_status(), "completed");
     let retried = |line: &&serde_json::Value| line["msg"] == "tx retried" && line["reason"] == "serialization";
-    // To create, to begin and to settle.
-    until("it is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
+    // One retry each for the creation, the start and the settlement.
+    until("the line is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
     let state = Books::open(&place).state(&place, ITEMS);
-    assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "charged once, whatever was run twice");
+    assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "a retried transaction has charged twice");
     assert_eq!(violations(&state), Vec::<String>::new());
 }
 
@@ -120,26 +121,26 @@ async fn exhausted_pool_sheds_load_and_status_stays_served(place: Place) {
             update.join().expect("an answer").expect(200);
         }
     });
-    let told = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
-    until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 3).then_some(()));
+    let refused = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
+    until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 3).then_some(()));
     platform.must(&Call::get("/readyz")).expect(200);
-    until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
+    until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
 }
 
-/// Checks a shop that was just refused a write for want of room. The log names the cause once for each time the room
-/// ran out, however many writes are refused, and readiness is degraded. After a write that needs room is committed, the
-/// log says so once for each of these times, and the shop is ready.
-pub async fn is_degraded_until(server: &Server, cause: &str, it_has_room: impl FnOnce(&mut Platform)) {
+/// Checks a shop that has just refused a write because the disk is full. The log names the cause once for each time the
+/// disk became full, whatever the number of refused writes, and readiness is degraded. After the next committed write
+/// that needs space, the log reports the recovery once for each of these times, and the shop is ready.
+pub async fn assert_degraded_until(server: &Server, cause: &str, free_space: impl FnOnce(&mut Platform)) {
     let mut platform = Platform::at(server.address());
-    let told = |what: &str| {
+    let logged = |what: &str| {
         let lines = server.log().into_iter().filter(|line| line["msg"] == what);
         lines.map(|line| (line["error_code"].to_string(), line["error"].to_string())).collect::<Vec<_>>()
     };
     let refused =
-        || told("request failed").iter().any(|(code, error)| code == r#""storage_full""# && error.contains(cause));
-    until("it is logged", PATIENCE, || refused().then_some(()));
-    let full = told("the disk of the database is full");
+        || logged("request failed").iter().any(|(code, error)| code == r#""storage_full""# && error.contains(cause));
+    until("the line is logged", PATIENCE, || refused().then_some(()));
+    let full = logged("the disk of the database is full");
     let is_named = |(code, error): &(String, String)| code == r#""storage_full""# && error.contains(cause);
     assert!(!full.is_empty() && full.iter().all(is_named), "{full:?}");
     let refused = server.post("/checkout-sessions", &basket(&[("bun", 1)])).await.problem(503, "storage_full");
@@ -147,15 +148,15 @@ pub async fn is_degraded_until(server: &Server, cause: &str, it_has_room: impl F
     let is_ready = |platform: &mut Platform| platform.must(&Call::get("/readyz")).expect(200).json;
     assert_eq!(is_ready(&mut platform), json!({"status": "degraded", "reason": "storage_full"}));
     platform.must(&Call::get("/livez")).expect(200);
-    it_has_room(&mut platform);
+    free_space(&mut platform);
     assert_eq!(is_ready(&mut platform), json!({"status": "ok"}));
-    let has_room = || told("the disk of the database has room again").len();
-    until("it is logged", PATIENCE, || (has_room() == full.len()).then_some(()));
-    assert_eq!(told("the disk of the database is full").len(), full.len());
+    let recovered = || logged("the disk of the database has room again").len();
+    until("the line is logged", PATIENCE, || (recovered() == full.len()).then_some(()));
+    assert_eq!(logged("the disk of the database is full").len(), full.len());
 }
 
 async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
-    // The server must live on this machine, and own what it is given.
+    // The test needs a server on this machine with access to its files.
     let mut books = Books::open(&place);
     let data = PathBuf::from(books.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
     let Ok(owner) = std::fs::metadata(&data).map(|data| data.uid()) else {
@@ -179,8 +180,8 @@ async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     let id = platform.checkout("bun", 1);
     books.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
 
-    // The pages have some room left, and each connection knows of other pages: the room is used up when writes are
-    // refused many times in a row.
+    // The pages have some free space, and each connection knows other pages. The space is used up when many consecutive
+    // writes are refused.
     let mut in_a_row = 0;
     let refused = until("the disk is full", PATIENCE, || {
         let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
@@ -188,11 +189,11 @@ async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
         (in_a_row == 50).then_some(reply)
     });
     assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
-    is_degraded_until(&server, "No space left on device", |platform| {
+    assert_degraded_until(&server, "No space left on device", |platform| {
         platform.read(&id);
         assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
         books.execute("DROP TABLE ballast");
-        let bought = until("there is room again", PATIENCE, || {
+        let bought = until("the resource is available again", PATIENCE, || {
             let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
             (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
         });
@@ -215,7 +216,7 @@ async fn read_only_server_is_left_and_not_written_to(place: Place) {
     let id = platform.checkout("bun", 1);
     let mut books = Books::open(&place);
     let before = books.everything();
-    // As after a switch of roles: sessions end, and new ones only read.
+    // As after a switchover: sessions end, and new sessions are read-only.
     let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
     books.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     end_other_sessions(&mut books);
@@ -223,31 +224,31 @@ async fn read_only_server_is_left_and_not_written_to(place: Place) {
         let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 5));
         assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
     };
-    let told = told_once(&server, || refused(&mut platform));
-    assert!(told.contains("read-only"), "{told}");
+    let loss = logged_loss(&server, || refused(&mut platform));
+    assert!(loss.contains("read-only"), "{loss}");
     assert_eq!(books.everything(), before);
     books.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
-    until("it is found again", PATIENCE, || {
+    until("the database accepts writes again", PATIENCE, || {
         (platform.must(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
     });
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
 }
 
-/// Asks in vain until the loss of the database is told, and then some more: it is told once. Connections that are dead
-/// and were not used since are found out first.
-fn told_once(server: &Server, mut ask: impl FnMut()) -> String {
-    let told = || {
+/// Sends failing requests until the loss of the database is logged, and some more. Asserts that the loss is logged
+/// once. Requests may first meet pooled connections that are dead.
+fn logged_loss(server: &Server, mut ask: impl FnMut()) -> String {
+    let losses = || {
         let lines = server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached");
         lines.map(|line| line["error"].to_string()).collect::<Vec<_>>()
     };
-    until("it is told", PATIENCE, || {
+    until("the loss is logged", PATIENCE, || {
         ask();
-        (!told().is_empty()).then_some(())
+        (!losses().is_empty()).then_some(())
     });
     (0..5).for_each(|_| ask());
-    let told = told();
-    assert_eq!(told.len(), 1, "{told:?}");
-    told.concat()
+    let losses = losses();
+    assert_eq!(losses.len(), 1, "{losses:?}");
+    losses.concat()
 }
 
 fn end_other_sessions(books: &mut Books) {
@@ -279,10 +280,10 @@ async fn connection_limit_of_the_server_answers_503_and_recovers(place: Place) {
         let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 2));
         assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
     };
-    let told = told_once(&server, || refused(&mut platform));
-    assert!(told.contains("too many"), "{told}");
+    let loss = logged_loss(&server, || refused(&mut platform));
+    assert!(loss.contains("too many"), "{loss}");
     books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
-    until("there is room again", PATIENCE, || {
+    until("the resource is available again", PATIENCE, || {
         (platform.must(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
     });
     assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
@@ -294,15 +295,15 @@ async fn connection_limit_of_the_server_answers_503_and_recovers(place: Place) {
 
 async fn rejected_login_ends_the_start_without_showing_the_password(place: Place) {
     let mut url = url::Url::parse(&place.database_url()).expect("a url");
-    url.set_username("nobody_of_this_name").expect("a name");
+    url.set_username("missing_user").expect("a name");
     url.set_password(Some("an-open-secret")).expect("a password");
     let began = Instant::now();
     let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_URL", url.as_str())]);
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);
-    let told = finished.err.lines().filter(|line| line.contains("cannot reach the database"));
-    let told: Vec<&str> = told.collect();
-    assert!(told.len() == 1 && told[0].contains("nobody_of_this_name"), "{}", finished.err);
+    let lines = finished.err.lines().filter(|line| line.contains("cannot reach the database"));
+    let lines: Vec<&str> = lines.collect();
+    assert!(lines.len() == 1 && lines[0].contains("missing_user"), "{}", finished.err);
     assert!(!format!("{}{}", finished.out, finished.err).contains("an-open-secret"), "{}", finished.err);
 }
 
@@ -312,7 +313,7 @@ async fn incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unre
     let mut platform = Platform::at(server.address());
     platform.must(&Call::get("/readyz")).expect(200);
     let mut books = Books::open(&place);
-    // What a later release adds is no obstacle; what it takes away is.
+    // An additional migration of a later release is accepted. A missing one is not.
     books.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
     platform.must(&Call::get("/readyz")).expect(200);
     books.execute("INSERT INTO schema_floor (version) VALUES ('99991231000000')");
@@ -321,7 +322,7 @@ async fn incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unre
         assert_eq!(finished.code, 1, "{}", finished.out);
         assert!(finished.err.contains("newer than this program"), "{}", finished.err);
     }
-    // The instance that is already there is told to the load balancer, and finishes what it has.
+    // The running instance reports to the load balancer that it is not ready, and finishes its requests.
     let ready = platform.must(&Call::get("/readyz")).expect(503);
     assert_eq!(ready.json["reason"], "unavailable");
     let id = platform.checkout("bun", 1);

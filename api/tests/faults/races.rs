@@ -1,4 +1,4 @@
-//! Many at once: for the last units, and with one key.
+//! Concurrent requests: for the last units and with one key.
 
 use std::sync::{Barrier, Mutex};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply};
 
-/// As long as anybody is turned away because others are faster.
+/// Longer than the shop sheds load because other requests are faster.
 const RACE: Duration = Duration::from_secs(90);
 
-/// What production has: whoever waits longer than half a second for the database is turned away.
+/// The pool wait of production mode: a request that waits half a second for a connection is refused.
 const SETTINGS: &[(&str, &str)] = &[("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500"), ("TUCKSHOP_SIMULATION_SLOW_MS", "300")];
 
 crate::on_both_engines!(two_hundred_buyers_race_for_ten_units, sixteen_parallel_completes_with_one_key_make_one_order,);
@@ -24,17 +24,17 @@ async fn two_hundred_buyers_race_for_ten_units(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, SETTINGS);
     let address = server.address();
-    let (all_have_one, answers) = (Barrier::new(BUYERS as usize), Mutex::new(Vec::new()));
+    let (all_have_a_checkout, answers) = (Barrier::new(BUYERS as usize), Mutex::new(Vec::new()));
 
     std::thread::scope(|scope| {
         for buyer in 0..BUYERS {
-            let (all_have_one, answers) = (&all_have_one, &answers);
+            let (all_have_a_checkout, answers) = (&all_have_a_checkout, &answers);
             scope.spawn(move || {
                 let (mut platform, mut chance) = (Platform::at(address), Chance::of(buyer));
                 let create = Call::create(&fresh_key(), "last_ones", 1);
                 let created = platform.insist(&create, &mut chance, RACE);
-                // Whatever became of it, nobody may be left waiting at the start.
-                all_have_one.wait();
+                // Whatever the outcome, no thread may be left waiting at the start.
+                all_have_a_checkout.wait();
                 let id = created.expect("an answer").expect(201).id();
                 let complete = Call::complete(&id, &fresh_key(), "success_token");
                 let reply = platform.insist(&complete, &mut chance, RACE).expect("an answer");
@@ -51,7 +51,7 @@ async fn two_hundred_buyers_race_for_ten_units(place: Place) {
     assert_eq!((bought.len(), rest.len()), (10, 190));
 
     let mut books = Books::open(&place);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
     assert_eq!(books.level("last_ones"), (0, 0));
     let mut state = books.state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.charges.len()), (10, 10));
@@ -66,7 +66,7 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, SETTINGS);
     let mut platform = Platform::at(server.address());
-    // One that is over at once, and one during which the others must wait.
+    // A payment that ends at once, and one during which the other callers wait.
     for token in ["success_token", "slow_token"] {
         let complete = Call::complete(&platform.checkout("bun", 2), &fresh_key(), token);
         let addresses = [server.address(); 16];
@@ -80,10 +80,10 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
     assert_eq!(violations(&state), Vec::<String>::new());
     let stopped = server.stop();
     assert!(stopped.status.success());
-    let asked = stopped.log.iter().filter(|line| {
+    let lines = stopped.log.iter().filter(|line| {
         line["msg"] == "request" && line["route"] == "/checkout-sessions/{id}/complete" && line["status"] == 200
     });
-    assert_eq!(asked.count(), 32, "a line for each");
+    assert_eq!(lines.count(), 32, "not one line for each request");
     assert_eq!(
         stopped.log.iter().filter(|line| line["msg"] == "payment answered").count(),
         2,
@@ -91,7 +91,7 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
     );
 }
 
-/// The same request at each address, at the same moment.
+/// Sends the same request to each address at the same moment.
 pub fn sixteen_at_once(addresses: &[std::net::SocketAddr; 16], call: &Call) -> Vec<Reply> {
     let start = Barrier::new(addresses.len());
     std::thread::scope(|scope| {
@@ -108,7 +108,7 @@ pub fn sixteen_at_once(addresses: &[std::net::SocketAddr; 16], call: &Call) -> V
     })
 }
 
-/// One order, told sixteen times in the same words.
+/// Asserts that every answer shows the same order in the same bytes.
 pub fn all_answer_alike(replies: &[Reply]) {
     assert_eq!(replies.len(), 16);
     for reply in replies {

@@ -1,5 +1,5 @@
-//! Backups of a shop that is selling, taken by the procedures of docs/OPERATIONS.md, and a shop that is restored from
-//! each. What the restored shop does not know, the comparison with the gateway finds.
+//! Backups of a running shop, taken by the procedures of docs/OPERATIONS.md, and a shop restored from each. A
+//! comparison with the gateway finds the payments that the restored shop lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,13 +27,13 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "200"),
 ];
 
-/// A way to back up a database and to restore it. Addresses are database urls.
+/// A method of backup and restore. Addresses are database URLs.
 trait Method {
     fn url(&self) -> String;
     fn back_up(&mut self);
-    /// What is kept continuously is kept by now: true if there is such a thing.
+    /// Waits until a continuous archive has caught up. Returns whether the method has one.
     fn follow(&mut self) -> bool;
-    /// The database is lost with everything in it. What comes back is at the same url or at another.
+    /// Destroys the database and restores it, at the same URL or at another.
     fn lose_and_restore(&mut self);
     fn books(&self) -> Books;
 }
@@ -86,7 +86,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     let before = buy(&mut platform);
     let open_in_backup = platform.checkout("bun", 3);
 
-    // One purchase is under way, and its outcome is unknown, while the backup is taken. Others buy.
+    // One purchase is under way with an unknown outcome during the backup. Other buyers complete theirs.
     gateway.fail_next(Operation::IntentConfirm, MANY, Fault::HangAfterEffect);
     gateway.fail_next(Operation::IntentRetrieve, MANY, Fault::HangWithoutEffect);
     let (open, key) = (platform.checkout("bun", 1), fresh_key());
@@ -113,7 +113,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     let after = pay(&mut platform, open_in_backup);
     let _ = server.kill9();
 
-    // The shop stays closed until the two books are compared.
+    // The shop stays down until its payments are compared with those of the gateway.
     method.lose_and_restore();
     let mut books = method.books();
     let lost: &[&Bought] = if follows { &[&after] } else { &[&between, &after] };
@@ -121,7 +121,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     let checkouts: BTreeSet<&String> = unknown.values().collect();
     assert_eq!(checkouts, lost.iter().map(|bought| &bought.checkout).collect());
 
-    // A pass may have claimed the open payment for a minute. A real restore takes longer.
+    // A pass may have leased the open payment for a minute. A real restore takes longer.
     books.end_leases();
     let server = launch(&method.url(), true);
     let mut platform = Platform::at(server.address());
@@ -130,19 +130,19 @@ fn scenario(place: &Place, mut method: impl Method) {
         let order = platform.must(&Call::get(&format!("/orders/{}", known.order))).expect(200);
         assert_eq!(order.json["id"], known.order.as_str());
         let again = platform.must(&known.call).expect(200);
-        assert_eq!(again.order().as_ref(), Some(&known.order), "its key is still answered");
+        assert_eq!(again.order().as_ref(), Some(&known.order), "the key does not replay the answer");
     }
     for lost in lost {
         let order = platform.must(&Call::get(&format!("/orders/{}", lost.order)));
         assert!(order.says("not_found"), "{order:?}");
     }
     let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
-    assert_eq!(settled.checkout_status(), "completed", "the reconciler finds the charge: {settled:?}");
+    assert_eq!(settled.checkout_status(), "completed", "the reconciler did not find the charge: {settled:?}");
     buy(&mut platform);
-    // Why the comparison comes first: what was paid after the backup can be paid once more.
+    // The comparison comes first, because a purchase made after the backup can be charged again.
     let again = pay(&mut platform, after.checkout.clone());
     assert_ne!(again.order, after.order);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
     let charges = gateway::charges(&gateway).into_iter().filter(|charge| !unknown.contains_key(&charge.attempt));
     let state = State { charges: charges.collect(), ..books.state(place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
@@ -150,7 +150,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     assert!(server.stop().status.success());
 }
 
-/// A purchase that was acknowledged.
+/// An acknowledged purchase.
 struct Bought {
     checkout: String,
     call: Call,
@@ -168,7 +168,8 @@ fn pay(platform: &mut Platform, checkout: String) -> Bought {
     Bought { order: reply.order().expect("an order"), checkout, call }
 }
 
-/// The comparison of the two books: attempts that the gateway has and the shop does not know, with their checkouts.
+/// Compares the payments: the attempts that were charged at the gateway and are missing in the shop, with their
+/// checkouts.
 fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<String, String> {
     let recorded: BTreeSet<String> = books.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
     let entries = gateway.ledger().entries.into_iter();
@@ -178,7 +179,7 @@ fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<Str
     named.filter(|(attempt, _)| !recorded.contains(attempt)).collect()
 }
 
-/// SQLite: `VACUUM INTO`, from a connection of its own.
+/// SQLite: `VACUUM INTO` over a separate connection.
 struct OnlineCopy {
     directory: PathBuf,
 }
@@ -217,7 +218,7 @@ impl Method for OnlineCopy {
     }
 }
 
-/// Postgres: `pg_dump` and `pg_restore` into an empty database.
+/// Postgres: `pg_dump`, and `pg_restore` into an empty database.
 struct Dump {
     server: PostgresServer,
     database: &'static str,
@@ -254,7 +255,7 @@ impl Method for Dump {
     }
 }
 
-/// Postgres: a base backup, and an archive of the write-ahead log since.
+/// Postgres: a base backup and an archive of the later write-ahead log.
 struct Archive {
     bin: PathBuf,
     server: Option<PostgresServer>,
@@ -269,7 +270,7 @@ impl Archive {
     }
 
     fn server(&self) -> &PostgresServer {
-        self.server.as_ref().expect("it runs")
+        self.server.as_ref().expect("the server runs")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Three instances behind haproxy are restarted one after the other under load, and nobody notices.
+//! Three instances behind haproxy are restarted one after the other under load, and no request fails.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -20,14 +20,14 @@ use crate::platform::{Call, Platform, Reply};
 crate::on_postgres!(rolling_restart_of_three_instances_fails_no_request);
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
-/// haproxy asks for readiness so often, and two refusals are enough for it. It waits longer for an answer: an instance
-/// that is busy is not one that stops.
+/// The interval of haproxy's readiness checks. Two failed checks remove an instance. The check timeout is longer, so
+/// that a busy instance is not removed.
 const CHECK_MS: u64 = 200;
-/// How long a stopping instance goes on listening: long enough for haproxy to hear that it is not ready.
+/// How long a stopping instance goes on listening: long enough for haproxy to see that it is not ready.
 const LISTEN_MS: &str = "1500";
 const FIRST_PORT: u16 = 8_101;
 
-/// An address of this machine that only this process uses, so that the ports of whoever is restarted stay free.
+/// A loopback address that only this process uses, so that the ports of restarted instances stay free.
 pub fn own_address(port: u16) -> SocketAddr {
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     (Ipv4Addr::new(127, 44, high, low.clamp(1, 254)), port).into()
@@ -47,7 +47,7 @@ fn config(front: SocketAddr, instances: &[SocketAddr]) -> String {
     )
 }
 
-/// What the clients saw, together.
+/// The observations of all clients.
 #[derive(Default)]
 struct Seen {
     answered: u64,
@@ -75,12 +75,12 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     let file = place.directory().join("haproxy.cfg");
     std::fs::write(&file, config(front, &addresses)).expect("written");
     let mut proxy = Process::start(Command::new(&haproxy).args(["-db", "-f"]).arg(&file));
-    until("haproxy passes something on", PATIENCE, || {
+    until("haproxy forwards a request", PATIENCE, || {
         assert_eq!(proxy.ended(), None, "{}", proxy.output());
         Platform::at(front).ask(&Call::get("/livez")).ok().filter(|reply| reply.status == 200)
     });
     for server in &servers {
-        until("haproxy uses all of them", PATIENCE, || {
+        until("haproxy uses every instance", PATIENCE, || {
             Platform::at(front).ask(&Call::get("/livez")).expect("an answer");
             serves(server).then_some(())
         });
@@ -102,7 +102,7 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
             let stopped = servers.remove(index).stop();
             assert_eq!(stopped.status.code(), Some(0));
             servers.insert(index, launch(&addresses[index]));
-            until("haproxy uses it again", PATIENCE, || serves(&servers[index]).then_some(()));
+            until("haproxy uses the restarted instance", PATIENCE, || serves(&servers[index]).then_some(()));
             restarts += 1;
         }
         over.store(true, Ordering::SeqCst);
@@ -117,9 +117,9 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
         seen.failed.len()
     );
     assert!(seen.failed.is_empty(), "{:?}", seen.failed);
-    assert!(seen.orders > 10 && seen.answered > 100, "the load did nothing");
+    assert!(seen.orders > 10 && seen.answered > 100, "the load had no effect");
     let mut books = Books::open(&place);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
     let state = State { charges: gateway::charges(&gateway), ..books.state(&place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
     for server in servers {
@@ -127,12 +127,12 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     }
 }
 
-/// Whether anything but a question after its readiness has reached it.
+/// Whether the instance got a request other than readiness checks.
 fn serves(server: &Server) -> bool {
     server.log().iter().any(|line| line["op"] == "http.request" && line["route"] != "/readyz")
 }
 
-/// Buys and looks, on one connection or on a new one for each request.
+/// Buys and reads, on one connection or on a new one for each request.
 fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
     let mut chance = Chance::of(client);
     let mut kept = Platform::at(front);
@@ -160,7 +160,7 @@ fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
         if paid.is_some_and(|reply| reply.checkout_status() == "completed") {
             seen.lock().expect("seen").orders += 1;
         }
-        // A client that idles now and then, so that kept connections are used again after a while.
+        // The client pauses at times, so that idle connections are reused.
         std::thread::sleep(Duration::from_millis(chance.between(0, 120)));
     }
 }

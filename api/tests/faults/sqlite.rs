@@ -1,4 +1,4 @@
-//! The disk below SQLite: full, failing, or cut off in the middle of a commit.
+//! Faults of the disk below SQLite: it is full, it fails, or the process is killed during a commit.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::kit::client::fresh_key;
 use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform};
-use crate::postgres::is_degraded_until;
+use crate::postgres::assert_degraded_until;
 use crate::recording::strace;
 
 crate::on_sqlite!(
@@ -48,12 +48,12 @@ async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
     let complete = Call::complete(&id, &fresh_key(), "success_token");
     assert!(platform.must(&complete).expect(503).says("storage_full"));
-    is_degraded_until(&server, "database or disk is full", |platform| {
+    assert_degraded_until(&server, "database or disk is full", |platform| {
         for id in &acknowledged {
             platform.read(id);
         }
         std::fs::remove_file(&ballast).expect("removed");
-        // Without a restart, and with the same key.
+        // The same key succeeds without a restart.
         assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
     })
     .await;
@@ -81,7 +81,7 @@ async fn process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_
                     done
                 })
             });
-            // Not a wait for anything: the moment is the fault.
+            // Not a wait for a condition: the moment is the fault.
             std::thread::sleep(Duration::from_millis(Chance::of(round).between(20, 120)));
             server.kill9();
             writers.map(|writer| writer.join().expect("a writer"))
@@ -92,10 +92,14 @@ async fn process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_
         let state = books.state(&place, ITEMS);
         let lost = acknowledged.iter().find(|id| !state.checkouts.iter().any(|checkout| checkout.id == **id));
         assert_eq!(lost, None, "round {round}");
-        assert_eq!(books.number("count(*)", "FROM idempotency_key WHERE outcome IS NULL"), 0, "half a write");
+        assert_eq!(
+            books.number("count(*)", "FROM idempotency_key WHERE outcome IS NULL"),
+            0,
+            "a key without an outcome was stored"
+        );
         assert_eq!(violations(&state), Vec::<String>::new());
     }
-    assert!(acknowledged.len() > 10, "the load did nothing");
+    assert!(acknowledged.len() > 10, "the load had no effect");
 }
 
 async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
@@ -116,10 +120,10 @@ async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
         &format!("inject={syncs}:error=EIO"),
     ]));
     if strace.err.first(PATIENCE, |line| line.contains("attached").then_some(())).is_none() {
-        return not_checked("a disk that cannot sync (nobody may trace a process here)");
+        return not_checked("a disk that cannot sync (tracing is not permitted)");
     }
     let create = Call::create(&fresh_key(), "bun", 1);
-    // Perhaps a moment passes until all threads are traced; whatever was acknowledged then, was synced.
+    // Some threads may be traced a moment later. Writes acknowledged until then were synced.
     let unknown = until("a commit fails", PATIENCE, || {
         let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
         (reply.status != 201).then_some(reply)
@@ -128,16 +132,16 @@ async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
     strace.signal(rustix::process::Signal::INT);
     strace.wait(PATIENCE);
 
-    // The disk works again, and is not trusted.
+    // The disk works again, but the shop does not write until a restart.
     for _ in 0..3 {
         assert!(platform.must(&create).expect(503).says("unavailable"));
     }
     platform.read(&id);
     platform.must(&Call::get("/livez")).expect(200);
     assert_eq!(platform.must(&Call::get("/readyz")).expect(503).json["reason"], "unavailable");
-    let told = |line: &&serde_json::Value| line["error_code"] == "io_error" && line["level"] == "critical";
+    let failure = |line: &&serde_json::Value| line["error_code"] == "io_error" && line["level"] == "critical";
     let stopped = server.stop();
-    assert_eq!(stopped.log.iter().filter(told).count(), 1);
+    assert_eq!(stopped.log.iter().filter(failure).count(), 1);
     assert!(stopped.status.success());
 
     let server = Server::launch(&place, &[]);
