@@ -7,10 +7,10 @@
 #![allow(clippy::disallowed_methods, reason = "these tests own threads, clocks and processes, and read their extent")]
 #![allow(clippy::print_stdout, reason = "seeds and numbers of a run, for repeating it")]
 
-#[path = "faults/books.rs"]
-mod books;
 #[path = "faults/clocks.rs"]
 mod clocks;
+#[path = "faults/database.rs"]
+mod database;
 #[path = "faults/database_down.rs"]
 mod database_down;
 #[path = "faults/deadlines.rs"]
@@ -38,10 +38,10 @@ mod kills;
 #[allow(unused_imports, reason = "the kit serves every test binary")]
 #[path = "kit/mod.rs"]
 mod kit;
-#[path = "faults/memory.rs"]
-mod memory;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/outcomes.rs"]
+mod outcomes;
 #[path = "faults/panics.rs"]
 mod panics;
 #[path = "faults/platform.rs"]

@@ -7,8 +7,8 @@
 #![allow(clippy::print_stdout, reason = "the numbers of a run")]
 
 #[allow(dead_code, reason = "the faults use more of it")]
-#[path = "faults/books.rs"]
-mod books;
+#[path = "faults/database.rs"]
+mod database;
 #[allow(dead_code, reason = "the faults use more of it")]
 #[path = "faults/extent.rs"]
 mod extent;

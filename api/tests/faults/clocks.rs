@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use faultkit::provided::FAKETIME;
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -72,14 +72,14 @@ async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     for jump in ["+1d", "-1h"] {
         println!("the clock jumps by {jump}");
         clock.set("+0");
         let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
         let mut platform = Platform::at(server.address());
         let before = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        let bought = platform.must(&before).expect(200);
+        let bought = platform.reply_to(&before).expect(200);
         assert_eq!(bought.checkout_status(), "completed");
 
         // The clock jumps during a payment whose answer will be lost.
@@ -92,21 +92,21 @@ async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
         clock.set(jump);
         let reply = receive(&mut caller).expect("an answer").expect(200);
         assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
-        let reconciled = platform.insist(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
+        let reconciled = platform.retry_until_definite(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
         assert_eq!((reconciled.status, reconciled.checkout_status()), (200, "completed"), "{reconciled:?}");
 
         // Recorded answers are replayed, and the shop sells.
-        assert_eq!(platform.must(&before).expect(200).body, bought.body);
+        assert_eq!(platform.reply_to(&before).expect(200).body, bought.body);
         let after = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        assert_eq!(platform.must(&after).expect(200).checkout_status(), "completed");
-        until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+        assert_eq!(platform.reply_to(&after).expect(200).checkout_status(), "completed");
+        until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
         let stopped = server.stop();
         assert!(stopped.status.success());
         let took = stopped.log.iter().filter_map(|line| line["elapsed_us"].as_u64()).max();
         assert!(took.is_some_and(|took| took < MINUTE_US), "{took:?} us");
         assert!(jumped(&stopped.log), "the clock did not jump");
     }
-    end_well(&place, &mut books, &gateway, 6);
+    end_well(&place, &mut database, &gateway, 6);
 }
 
 /// The clock is a day ahead and the gateway does not answer, so the next lookup is scheduled for tomorrow. After the
@@ -118,11 +118,11 @@ async fn work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected(place:
     let own = gateway::settings(&gateway);
     clock.set("+1d");
     let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
-    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    let (mut platform, mut database) = (Platform::at(server.address()), Database::open(&place));
     gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
     gateway.fail_next(Operation::IntentRetrieve, 1_000, Fault::ErrorWithoutEffect);
     let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-    let reply = platform.must(&call).expect(200);
+    let reply = platform.reply_to(&call).expect(200);
     assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
     until("the next lookup is postponed", PATIENCE, || {
         let mut log = server.log().into_iter();
@@ -132,19 +132,19 @@ async fn work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected(place:
     // The gateway recovers and the clock is corrected at the same time.
     server.suspend();
     let put_off = "FROM payment_attempt WHERE state = 'unknown' AND leased_until IS NULL";
-    let resting = books.rows(["due_at"], put_off);
+    let resting = database.rows(["due_at"], put_off);
     clock.set("+0");
     gateway.clear_faults();
     server.resume();
     if let [[due_at]] = resting.as_slice() {
         assert!(due_at.parse::<i64>().expect("a number") > now_ms() + HOUR_MS, "{due_at} is not tomorrow");
     }
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
     let stopped = server.stop();
     assert!(stopped.status.success());
     assert!(jumped(&stopped.log), "the clock did not jump");
-    end_well(&place, &mut books, &gateway, 1);
+    end_well(&place, &mut database, &gateway, 1);
 }
 
 /// A machine may start with a clock that is far behind, and read held payments before the clock is corrected.
@@ -159,38 +159,38 @@ async fn slow_clock_captures_no_held_payment_early(place: Place) {
     let manual = [("TUCKSHOP_PAYMENT_CAPTURE", "manual"), ("TUCKSHOP_TASKS_PAYMENT_CAPTURE_MS", "100")];
     let settings = [gateway::beside(&own, SETTINGS), manual.to_vec(), clock.settings()].concat();
     let server = Server::launch(&place, &settings);
-    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    let (mut platform, mut database) = (Platform::at(server.address()), Database::open(&place));
     let mut buy = || {
         let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+        assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
     };
     let captured = |count| {
         until("the payment is captured", PATIENCE, || (gateway.ledger().totals().captures == count).then_some(()))
     };
     buy();
-    let due_at = books.number("due_at", "FROM payment_attempt");
+    let due_at = database.number("due_at", "FROM payment_attempt");
     assert!(due_at > now_ms() + SIX_DAYS_MS - HOUR_MS, "the capture is due too early");
 
     // The capture of another payment shows that the task looks for due payments, with the wrong clock and after the
     // correction.
     clock.set("-30d");
     buy();
-    books.execute(&format!("{DUE_NOW} <> {due_at}"));
+    database.execute(&format!("{DUE_NOW} <> {due_at}"));
     captured(1);
     clock.set("+0");
     buy();
-    books.execute(&format!("{DUE_NOW} > {due_at}"));
+    database.execute(&format!("{DUE_NOW} > {due_at}"));
     captured(2);
     let as_it_was = format!("FROM payment_attempt WHERE state = 'authorized' AND due_at = {due_at}");
-    assert_eq!(books.number("count(*)", &as_it_was), 1);
-    books.execute(&format!("{DUE_NOW} = {due_at}"));
+    assert_eq!(database.number("count(*)", &as_it_was), 1);
+    database.execute(&format!("{DUE_NOW} = {due_at}"));
     captured(3);
     let confirmed = "FROM payment_attempt WHERE state = 'confirmed'";
-    until("the captures are recorded", PATIENCE, || (books.number("count(*)", confirmed) == 3).then_some(()));
+    until("the captures are recorded", PATIENCE, || (database.number("count(*)", confirmed) == 3).then_some(()));
     let stopped = server.stop();
     assert!(stopped.status.success());
     assert!(jumped(&stopped.log), "the clock did not jump");
-    end_well(&place, &mut books, &gateway, 3);
+    end_well(&place, &mut database, &gateway, 3);
 }
 
 fn now_ms() -> i64 {
@@ -209,8 +209,8 @@ fn count(gateway: &Paysim) -> u64 {
     gateway.faults_dealt().values().sum()
 }
 
-fn end_well(place: &Place, books: &mut Books, gateway: &Paysim, orders: usize) {
-    let state = State { charges: gateway::charges(gateway), ..books.state(place, ITEMS) };
+fn end_well(place: &Place, database: &mut Database, gateway: &Paysim, orders: usize) {
+    let state = State { charges: gateway::charges(gateway), ..database.state(place, ITEMS) };
     assert_eq!((state.orders.len(), violations(&state)), (orders, Vec::new()));
 }
 
@@ -220,7 +220,7 @@ async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) 
     let own = gateway::settings(&gateway);
     let settings = gateway::beside(&own, SETTINGS);
     let (suspended, other) = (Server::launch(&place, &settings), Server::launch(&place, &settings));
-    let (mut platform, mut books) = (Platform::at(other.address()), Books::open(&place));
+    let (mut platform, mut database) = (Platform::at(other.address()), Database::open(&place));
     // The gateway charges before its answer is read, charges only later, and never charges.
     let faults = [Fault::Late { ms: 400 }, Fault::LateEffect { ms: 60_000 }, Fault::HangWithoutEffect];
     for fault in faults {
@@ -233,19 +233,19 @@ async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) 
         until("the gateway has the request", PATIENCE, || (count(&gateway) > dealt).then_some(()));
         suspended.suspend();
         // This happens after the suspended instance has lost its lease. The instance still assumes that it holds it.
-        until("the other instance has settled the payment", PATIENCE, || (books.undecided() == 0).then_some(()));
+        until("the other instance has settled the payment", PATIENCE, || (database.undecided() == 0).then_some(()));
         // A payment that was not charged counts as not attempted: the same key pays for it now.
-        let settled = platform.must(&call).expect(200);
+        let settled = platform.reply_to(&call).expect(200);
         suspended.resume();
         let late = receive(&mut caller).expect("an answer");
         assert!(matches!(late.status, 200 | 503), "{late:?}");
         for server in [&suspended, &other] {
             let mut platform = Platform::at(server.address());
-            until("the instance is idle", PATIENCE, || crate::deadlines::at_rest(&mut platform).then_some(()));
-            assert_eq!(platform.must(&call).expect(200).body, settled.body);
+            until("the instance is idle", PATIENCE, || crate::deadlines::is_idle(&mut platform).then_some(()));
+            assert_eq!(platform.reply_to(&call).expect(200).body, settled.body);
         }
     }
-    end_well(&place, &mut books, &gateway, 3);
+    end_well(&place, &mut database, &gateway, 3);
     for server in [suspended, other] {
         assert!(server.stop().status.success());
     }

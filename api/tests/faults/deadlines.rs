@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{PATIENCE, until};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
@@ -21,34 +21,34 @@ async fn deadline_of_300_ms_against_a_held_lock_answers_504_without_effect(place
     let (update, complete) =
         (Call::update(&id, &fresh_key(), "bun", 5), Call::complete(&id, &fresh_key(), "success_token"));
 
-    let mut books = Books::open(&place);
-    let before = books.everything();
-    books.hold(&id);
+    let mut database = Database::open(&place);
+    let before = database.snapshot();
+    database.lock_checkout(&id);
     for call in [&update, &complete] {
         let began = Instant::now();
-        let reply = platform.must(&call.clone().within(300)).expect(504);
-        assert!(reply.says("deadline_exceeded"), "{reply:?}");
+        let reply = platform.reply_to(&call.clone().within(300)).expect(504);
+        assert!(reply.has_code("deadline_exceeded"), "{reply:?}");
         // The request waited for the lock, and not much longer than its limit.
         let waited = began.elapsed();
         assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
     }
-    books.release();
-    until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
+    database.unlock();
+    until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
 
-    assert_eq!(books.everything(), before);
-    assert_eq!(books.level("bun"), (100, 0));
+    assert_eq!(database.snapshot(), before);
+    assert_eq!(database.level("bun"), (100, 0));
     assert_eq!(platform.read(&id).body, shown.body);
 
     // The keys are free: the same requests succeed now.
-    let updated = platform.must(&update).expect(200);
+    let updated = platform.reply_to(&update).expect(200);
     assert_eq!(updated.json["line_items"][0]["quantity"], 5);
-    let completed = platform.must(&complete).expect(200);
+    let completed = platform.reply_to(&complete).expect(200);
     assert_eq!(completed.checkout_status(), "completed", "{completed:?}");
-    assert_eq!(books.level("bun"), (95, 0));
+    assert_eq!(database.level("bun"), (95, 0));
     assert!(server.stop().status.success());
 }
 
 /// Whether no command is running and no abandoned transaction is open.
-pub fn at_rest(platform: &mut Platform) -> bool {
+pub fn is_idle(platform: &mut Platform) -> bool {
     platform.status_number("commands_in_flight") == 0 && platform.status_number("transactions_abandoned") == 0
 }

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use crate::books::{Books, Item, charges, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, charges, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -25,30 +25,30 @@ async fn client_disconnect_before_the_point_of_no_return_changes_nothing(place: 
     let shown = platform.read(&id);
     let complete = Call::complete(&id, &fresh_key(), "success_token");
 
-    let mut books = Books::open(&place);
-    let before = books.everything();
+    let mut database = Database::open(&place);
+    let before = database.snapshot();
     // The second time with another pipelined request, which must not hide the disconnect.
     for ahead in [Vec::new(), Call::get("/livez").bytes()] {
-        books.hold(&id);
+        database.lock_checkout(&id);
         let mut leaving = connect(server.address()).expect("a connection");
         leaving.write_all(&[complete.bytes(), ahead].concat()).expect("sent");
         until("the command is running", PATIENCE, || (platform.status_number("commands_in_flight") == 1).then_some(()));
         drop(leaving);
         // The lock is still held: the disconnect ends the command.
         until("the command has ended", PATIENCE, || (platform.status_number("commands_in_flight") == 0).then_some(()));
-        books.release();
-        until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
+        database.unlock();
+        until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
     }
 
     assert_client_gone_logged(&server);
-    assert_eq!(books.everything(), before);
-    assert_eq!(books.level("bun"), (100, 0));
+    assert_eq!(database.snapshot(), before);
+    assert_eq!(database.level("bun"), (100, 0));
     assert_eq!(platform.read(&id).body, shown.body);
     assert_eq!(charges(&place).len(), 0);
 
     // A client that comes back is served as if for the first time.
-    assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(platform.reply_to(&complete).expect(200).checkout_status(), "completed");
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
 }
 
@@ -71,12 +71,12 @@ async fn client_disconnect_after_the_point_of_no_return_still_places_the_order(p
 
     assert_client_gone_logged(&server);
     let order = platform.read(&id).order().expect("an order");
-    platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
+    platform.reply_to(&Call::get(&format!("/orders/{order}"))).expect(200);
     // A client that comes back with the same key gets the same order.
-    assert_eq!(platform.must(&complete).expect(200).order(), Some(order));
-    let mut books = Books::open(&place);
-    assert_eq!((books.level("bun"), charges(&place).len()), ((98, 0), 1));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(platform.reply_to(&complete).expect(200).order(), Some(order));
+    let mut database = Database::open(&place);
+    assert_eq!((database.level("bun"), charges(&place).len()), ((98, 0), 1));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
 }
 

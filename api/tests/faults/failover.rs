@@ -17,7 +17,7 @@ use faultkit::provided::POSTGRES_PROGRAMS;
 use faultkit::{Commit, Fault as Net, PostgresServer, Proxy};
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock_with};
+use crate::database::{Database, Item, stock_with};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -93,25 +93,27 @@ async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
     POSTGRES_PROGRAMS.used();
     let mut platform = Platform::at(server.address());
     let buy = |platform: &mut Platform| {
-        let created = platform.insist(&Call::create(&fresh_key(), "bun", 1), &mut Chance::of(SEED), PATIENCE);
+        let created =
+            platform.retry_until_definite(&Call::create(&fresh_key(), "bun", 1), &mut Chance::of(SEED), PATIENCE);
         let checkout = created.expect("an answer").expect(201).id();
         let call = Call::complete(&checkout, &fresh_key(), "success_token");
-        let paid = platform.insist(&call, &mut Chance::of(SEED), PATIENCE).expect("an answer").expect(200);
+        let paid =
+            platform.retry_until_definite(&call, &mut Chance::of(SEED), PATIENCE).expect("an answer").expect(200);
         paid.order().expect("an order")
     };
     let before = buy(&mut platform);
     drop(primary);
-    let refused = platform.must(&Call::create(&fresh_key(), "bun", 1)).expect(503);
-    assert!(refused.says("unavailable"), "a read-only server was used: {refused:?}");
+    let refused = platform.reply_to(&Call::create(&fresh_key(), "bun", 1)).expect(503);
+    assert!(refused.has_code("unavailable"), "a read-only server was used: {refused:?}");
     standby.promote();
     let after = buy(&mut platform);
     for order in [&before, &after] {
-        let shown = platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
+        let shown = platform.reply_to(&Call::get(&format!("/orders/{order}"))).expect(200);
         assert_eq!(shown.json["id"], order.as_str());
     }
-    let mut books = Books::Postgres(PgConnection::establish(&standby.url()).expect("a connection"));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
-    drop(books);
+    let mut database = Database::Postgres(PgConnection::establish(&standby.url()).expect("a connection"));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
+    drop(database);
     assert!(server.stop().status.success());
 }
 
@@ -146,11 +148,11 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
         drop(over);
     });
 
-    let mut books = cluster.books();
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let mut database = cluster.database();
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     let seen = market.seen.into_inner().expect("buyers do not panic");
     let state =
-        State { charges: gateway::charges(&gateway), acknowledged: seen.acknowledged, ..books.state(&place, ITEMS) };
+        State { charges: gateway::charges(&gateway), acknowledged: seen.acknowledged, ..database.state(&place, ITEMS) };
     complaints.extend(seen.complaints);
     complaints.extend(violations(&state));
     if state.acknowledged.len() != state.orders.len() {
@@ -188,7 +190,7 @@ fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u6
     std::thread::scope(|scope| {
         let (checkout, call) = (&checkout, Call::pay(&checkout, &key, VISA));
         scope.spawn(move || {
-            let reply = market.insist(&mut platform, &call, &mut Chance::of(SEED + round));
+            let reply = market.retry_until_definite(&mut platform, &call, &mut Chance::of(SEED + round));
             market.record(checkout, reply);
         });
         until("the failover begins", PATIENCE, || (cluster.proxy.fired() == 1).then_some(()));
@@ -196,8 +198,8 @@ fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u6
         cluster.promote_standby(began);
         let (promoted, took) = (Instant::now(), began.elapsed());
         let late_background_tasks = market.addresses.map(|address| scope.spawn(move || late_background_tasks(address)));
-        let mut books = cluster.books();
-        let caught: Vec<Caught> = undecided(&mut books).into_values().collect();
+        let mut database = cluster.database();
+        let caught: Vec<Caught> = undecided(&mut database).into_values().collect();
         let acknowledged = market.acknowledged();
         until("an order is acknowledged", PATIENCE, || (market.acknowledged() > acknowledged).then_some(()));
         println!(
@@ -208,7 +210,7 @@ fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u6
         );
         // A purchase whose first commit was lost has no owner: the reconciler ends it.
         let limit = |caught: &Caught| LIMIT_MS + if nth == 1 && caught.checkout == *checkout { LOOK_MS } else { 0 };
-        let mut late = late_ends(&mut books, caught, limit);
+        let mut late = late_ends(&mut database, caught, limit);
         late.extend(
             late_background_tasks
                 .into_iter()
@@ -225,9 +227,9 @@ struct Caught {
     created_at_ms: i64,
 }
 
-fn undecided(books: &mut Books) -> BTreeMap<String, Caught> {
+fn undecided(database: &mut Database) -> BTreeMap<String, Caught> {
     let of = "FROM payment_attempt WHERE state IN ('opened', 'unknown')";
-    let rows = books.rows(["id", "checkout_id", "created_at"], of).into_iter();
+    let rows = database.rows(["id", "checkout_id", "created_at"], of).into_iter();
     let caught = rows.map(|[id, checkout, created_at]| Caught {
         created_at_ms: created_at.parse().expect("a number"),
         checkout,
@@ -237,10 +239,10 @@ fn undecided(books: &mut Books) -> BTreeMap<String, Caught> {
 }
 
 /// Waits until all of them are settled. Returns complaints about those that were undecided for too long.
-fn late_ends(books: &mut Books, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caught) -> i64) -> Vec<String> {
+fn late_ends(database: &mut Database, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caught) -> i64) -> Vec<String> {
     let mut late = Vec::new();
     until("every caught payment is settled", 2 * PATIENCE, || {
-        let (open, now) = (undecided(books), now_ms());
+        let (open, now) = (undecided(database), now_ms());
         let (still, settled): (Vec<_>, Vec<_>) = caught.drain(..).partition(|caught| open.contains_key(&caught.id));
         for attempt in settled {
             let took = now - attempt.created_at_ms;
@@ -265,7 +267,7 @@ fn now_ms() -> i64 {
 fn late_background_tasks(address: SocketAddr) -> Option<String> {
     let (mut platform, began) = (Platform::at(address), Instant::now());
     loop {
-        let status = platform.must(&Call::get("/statusz")).expect(200).json;
+        let status = platform.reply_to(&Call::get("/statusz")).expect(200).json;
         let tasks = status["tasks"].as_object().expect("tasks");
         let failing: Vec<_> = tasks.iter().filter(|(_, task)| task["failing_for"] != 0).map(|(name, _)| name).collect();
         if failing.is_empty() {
@@ -313,8 +315,8 @@ impl Cluster {
         self.primary.promote();
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.primary.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.primary.url()).expect("a connection"))
     }
 }
 
@@ -351,20 +353,26 @@ impl Market {
         while !self.over.load(Ordering::SeqCst) {
             let address = *chance.one_of(&self.addresses);
             let platform = platforms.entry(address).or_insert_with(|| Platform::at(address));
-            let created = self.insist(platform, &Call::create(&fresh_key(), "bun", chance.between(1, 4)), &mut chance);
+            let created = self.retry_until_definite(
+                platform,
+                &Call::create(&fresh_key(), "bun", chance.between(1, 4)),
+                &mut chance,
+            );
             if created.status != 201 {
                 self.complain(format!("a checkout is not created: {created:?}"));
                 continue;
             }
             let call = Call::pay(&created.id(), &fresh_key(), VISA);
-            let reply = self.insist(platform, &call, &mut chance);
+            let reply = self.retry_until_definite(platform, &call, &mut chance);
             self.record(&created.id(), reply);
         }
     }
 
     /// Repeats a call with its key until the answer is definite. Panics at an answer that is no reason to repeat.
-    fn insist(&self, platform: &mut Platform, call: &Call, chance: &mut Chance) -> Reply {
-        platform.insist(call, chance, 2 * PATIENCE).expect("an instance answers, whatever its database does")
+    fn retry_until_definite(&self, platform: &mut Platform, call: &Call, chance: &mut Chance) -> Reply {
+        platform
+            .retry_until_definite(call, chance, 2 * PATIENCE)
+            .expect("an instance answers, whatever its database does")
     }
 
     /// Asserts that the good card was charged and that the buyer has an order.

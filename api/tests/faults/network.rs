@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use faultkit::{Commit, Fault, Proxy};
 
-use crate::books::{Books, Item, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -40,7 +40,7 @@ struct ProxiedShop {
     proxy: Proxy,
     server: Server,
     platform: Platform,
-    books: Books,
+    database: Database,
 }
 
 impl ProxiedShop {
@@ -54,26 +54,26 @@ impl ProxiedShop {
         let settings = [STILL, SETTINGS, &[("TUCKSHOP_DATABASE_URL", url.as_str())]].concat();
         let server = Server::launch(place, &settings);
         let mut platform = Platform::at(server.address());
-        until("the shop is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
-        platform.wait_for_quiet();
-        Self { proxy, platform, server, books: Books::open(place) }
+        until("the shop is ready", PATIENCE, || (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(()));
+        platform.wait_for_first_passes();
+        Self { proxy, platform, server, database: Database::open(place) }
     }
 
     fn create(&mut self) -> Reply {
-        self.platform.must(&Call::create(&fresh_key(), "bun", 1))
+        self.platform.reply_to(&Call::create(&fresh_key(), "bun", 1))
     }
 
     /// Asserts that the shop sells and that every promise holds.
     fn assert_sound(mut self, place: &Place) {
         let id = until("the shop sells again", PATIENCE, || {
-            let reply = self.platform.must(&Call::create(&fresh_key(), "bun", 1));
+            let reply = self.platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
             (reply.status == 201).then(|| reply.id())
         });
-        let bought = self.platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+        let bought = self.platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
         assert_eq!(bought.checkout_status(), "completed", "{bought:?}");
         let platform = &mut self.platform;
-        until("the shop is idle", PATIENCE, || at_rest(platform).then_some(()));
-        assert_eq!(violations(&self.books.state(place, ITEMS)), Vec::<String>::new());
+        until("the shop is idle", PATIENCE, || is_idle(platform).then_some(()));
+        assert_eq!(violations(&self.database.state(place, ITEMS)), Vec::<String>::new());
         assert!(self.server.stop().status.success());
     }
 
@@ -105,7 +105,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 async fn refused_database_connections_answer_503_at_once_and_recover(place: Place) {
     let mut shop = ProxiedShop::open(&place);
     let id = shop.create().expect(201).id();
-    let before = shop.books.everything();
+    let before = shop.database.snapshot();
     for round in 1..=2 {
         shop.proxy.set(Fault::Refuse);
         for _ in 0..3 {
@@ -122,49 +122,51 @@ async fn refused_database_connections_answer_503_at_once_and_recover(place: Plac
                 assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
             }
         }
-        let ready = shop.platform.must(&Call::get("/readyz")).expect(503);
+        let ready = shop.platform.reply_to(&Call::get("/readyz")).expect(503);
         assert_eq!(ready.json["reason"], "unavailable");
-        shop.platform.must(&Call::get("/livez")).expect(200);
-        shop.platform.must(&Call::get("/statusz")).expect(200);
+        shop.platform.reply_to(&Call::get("/livez")).expect(200);
+        shop.platform.reply_to(&Call::get("/statusz")).expect(200);
         // One line per change, whatever the number of requests.
         shop.assert_logged(round, "the database cannot be reached", &[]);
 
         shop.proxy.set(Fault::Pass);
         let platform = &mut shop.platform;
         let ((), back) = timed(|| {
-            until("the shop is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+            until("the shop is ready", PATIENCE, || {
+                (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(())
+            });
         });
         assert!(back < 2 * SOON, "{back:?}");
         // The recovery is logged at the next use of the database.
         let (server, again) = (&shop.server, "the database is reached again");
         until(again, PATIENCE, || {
-            platform.must(&Call::get("/readyz")).expect(200);
+            platform.reply_to(&Call::get("/readyz")).expect(200);
             let lines = server.log().iter().filter(|line| line["msg"] == again).count();
             (lines >= round).then_some(())
         });
         shop.assert_logged(round, again, &[]);
     }
-    assert_eq!(shop.books.everything(), before);
+    assert_eq!(shop.database.snapshot(), before);
     shop.assert_sound(&place);
 }
 
 async fn slow_database_answers_504_by_the_deadline_and_sheds_the_rest(place: Place) {
     let mut shop = ProxiedShop::open(&place);
-    let before = shop.books.everything();
+    let before = shop.database.snapshot();
     shop.proxy.set(Fault::Latency(Duration::from_millis(200)));
     let address = shop.server.address();
     let replies: Vec<(Reply, Duration)> = std::thread::scope(|scope| {
         let asking = [(); 12].map(|()| {
             scope.spawn(move || {
                 let call = Call::create(&fresh_key(), "bun", 1).within(900);
-                timed(|| Platform::at(address).must(&call))
+                timed(|| Platform::at(address).reply_to(&call))
             })
         });
         asking.into_iter().map(|thread| thread.join().expect("an answer")).collect()
     });
     for (reply, took) in &replies {
-        let late = reply.status == 504 && reply.says("deadline_exceeded");
-        let shed = reply.status == 503 && reply.says("unavailable");
+        let late = reply.status == 504 && reply.has_code("deadline_exceeded");
+        let shed = reply.status == 503 && reply.has_code("unavailable");
         assert!((late || shed) && *took < SOON, "{took:?} {reply:?}");
     }
     let late = replies.iter().filter(|(reply, _)| reply.status == 504).count();
@@ -176,19 +178,19 @@ async fn slow_database_answers_504_by_the_deadline_and_sheds_the_rest(place: Pla
     shop.assert_logged(late, "request failed", &[("error_code", "deadline_exceeded")]);
     shop.proxy.set(Fault::Pass);
     let platform = &mut shop.platform;
-    until("the shop is idle", PATIENCE, || at_rest(platform).then_some(()));
-    assert_eq!(shop.books.everything(), before, "a refused request had an effect");
+    until("the shop is idle", PATIENCE, || is_idle(platform).then_some(()));
+    assert_eq!(shop.database.snapshot(), before, "a refused request had an effect");
     shop.assert_sound(&place);
 }
 
 async fn silent_database_is_answered_by_the_deadline_and_recovers(place: Place) {
     let mut shop = ProxiedShop::open(&place);
     shop.create().expect(201);
-    let before = shop.books.everything();
+    let before = shop.database.snapshot();
     shop.proxy.set(Fault::Blackhole);
     for _ in 0..8 {
         let call = Call::create(&fresh_key(), "bun", 1).within(800);
-        let (reply, took) = timed(|| shop.platform.must(&call));
+        let (reply, took) = timed(|| shop.platform.reply_to(&call));
         assert!(matches!(reply.status, 503 | 504), "{reply:?}");
         assert!(took < SOON, "{took:?}");
     }
@@ -196,12 +198,12 @@ async fn silent_database_is_answered_by_the_deadline_and_recovers(place: Place) 
     assert!((1..=4).contains(&stuck), "{stuck}");
     let stuck = usize::try_from(stuck).expect("few");
     shop.assert_logged(stuck, "transaction abandoned: its caller is gone or out of time", &[]);
-    shop.platform.must(&Call::get("/livez")).expect(200);
-    shop.platform.must(&Call::get("/readyz")).expect(503);
+    shop.platform.reply_to(&Call::get("/livez")).expect(200);
+    shop.platform.reply_to(&Call::get("/readyz")).expect(503);
     shop.proxy.set(Fault::Pass);
     let platform = &mut shop.platform;
-    until("the shop is idle", PATIENCE, || at_rest(platform).then_some(()));
-    assert_eq!(shop.books.everything(), before, "a refused request had an effect");
+    until("the shop is idle", PATIENCE, || is_idle(platform).then_some(()));
+    assert_eq!(shop.database.snapshot(), before, "a refused request had an effect");
     shop.assert_sound(&place);
 }
 
@@ -210,14 +212,14 @@ async fn silent_database_does_not_prevent_graceful_shutdown(place: Place) {
     let mut shop = ProxiedShop::open(&place);
     shop.create().expect(201);
     shop.proxy.set(Fault::Blackhole);
-    let reply = shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)).expect(504);
-    assert!(reply.says("deadline_exceeded"), "{reply:?}");
-    let ProxiedShop { server, mut books, .. } = shop;
+    let reply = shop.platform.reply_to(&Call::create(&fresh_key(), "bun", 1).within(800)).expect(504);
+    assert!(reply.has_code("deadline_exceeded"), "{reply:?}");
+    let ProxiedShop { server, mut database, .. } = shop;
     let (stopped, took) = timed(|| server.stop());
     assert!(took < Duration::from_secs(20), "{took:?}");
     let is_logged = |message: &str| stopped.log.iter().any(|line| line["msg"] == message);
     assert!(is_logged("shutdown begins") && is_logged("shutdown done"), "{:?}", stopped.log);
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }
 
 /// The shop replaces as many silent connections as the pool has. Beyond that it sheds load.
@@ -230,7 +232,7 @@ async fn dead_pooled_connections_are_replaced(place: Place) {
     let open = shop.proxy.open();
     shop.proxy.set(Fault::Forget);
     let ask = |shop: &mut ProxiedShop| {
-        let (reply, took) = timed(|| shop.platform.must(&Call::create(&fresh_key(), "bun", 1).within(800)));
+        let (reply, took) = timed(|| shop.platform.reply_to(&Call::create(&fresh_key(), "bun", 1).within(800)));
         assert!(took < SOON, "{took:?}");
         reply.status
     };
@@ -240,7 +242,7 @@ async fn dead_pooled_connections_are_replaced(place: Place) {
     assert_eq!(shop.platform.status_number("transactions_abandoned"), late as u64);
     if late < MAX_CONNECTIONS {
         assert_eq!(answers[late], 201, "{answers:?}");
-        shop.platform.must(&Call::get("/readyz")).expect(200);
+        shop.platform.reply_to(&Call::get("/readyz")).expect(200);
     }
 
     let replaced = std::iter::repeat_with(|| {
@@ -250,8 +252,8 @@ async fn dead_pooled_connections_are_replaced(place: Place) {
     let until_shed: Vec<u16> = replaced.take(8).collect();
     assert_eq!(until_shed.last(), Some(&503), "{until_shed:?}");
     assert_eq!(shop.platform.status_number("transactions_abandoned"), MAX_CONNECTIONS as u64);
-    shop.platform.must(&Call::get("/livez")).expect(200);
-    shop.platform.must(&Call::get("/readyz")).expect(503);
+    shop.platform.reply_to(&Call::get("/livez")).expect(200);
+    shop.platform.reply_to(&Call::get("/readyz")).expect(503);
     // Only closing the connections ends the waits.
     shop.proxy.set(Fault::Reset);
     shop.proxy.set(Fault::Pass);
@@ -273,13 +275,13 @@ fn assert_every_write_is_applied_once_and_answered(place: &Place, fault: impl Fn
     let mut write = |shop: &mut ProxiedShop, nth: u64, call: &dyn Fn(&str) -> Call, status: u16| {
         let key = fresh_key();
         shop.proxy.set(fault(Commit::naming(&key).nth(nth)));
-        let reply = shop.platform.must(&call(&key)).expect(status);
+        let reply = shop.platform.reply_to(&call(&key)).expect(status);
         assert_eq!(shop.proxy.fired(), 1, "the connection was not broken");
         shop.proxy.set(Fault::Pass);
         broken += 1;
         shop.assert_logged(broken, "commit outcome was unknown", &[("resolution", "resolved")]);
         // The key keeps the same answer.
-        assert_eq!(shop.platform.must(&call(&key)).expect(status).body, reply.body);
+        assert_eq!(shop.platform.reply_to(&call(&key)).expect(status).body, reply.body);
         reply
     };
     let id = write(&mut shop, 1, &|key| Call::create(key, "bun", 2), 201).id();
@@ -290,7 +292,7 @@ fn assert_every_write_is_applied_once_and_answered(place: &Place, fault: impl Fn
         let completed = write(&mut shop, nth, &|key| Call::complete(&id, key, token), status);
         assert_eq!(completed.checkout_status() == "completed", status == 200, "{completed:?}");
     }
-    let state = shop.books.state(place, ITEMS);
+    let state = shop.database.state(place, ITEMS);
     assert_eq!((state.checkouts.len(), state.orders.len(), state.charges.len()), (4, 2, 2));
     shop.assert_sound(place);
 }
@@ -311,9 +313,9 @@ async fn outage_between_charge_and_order_is_retried_until_it_ends(place: Place) 
         shop.proxy.set(Fault::Pass);
         let reply = receive(&mut caller).expect("an answer").expect(200);
         assert_eq!(reply.checkout_status(), "completed", "{reply:?}");
-        assert_eq!(shop.platform.must(&complete).expect(200).body, reply.body);
+        assert_eq!(shop.platform.reply_to(&complete).expect(200).body, reply.body);
     }
-    let state = shop.books.state(&place, ITEMS);
+    let state = shop.database.state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.charges.len()), (2, 2));
     shop.assert_sound(&place);
 }
@@ -323,31 +325,31 @@ async fn reset_after_the_commit_and_outage_is_unknown_until_the_key_is_read(plac
     let key = fresh_key();
     let create = Call::create(&key, "bun", 2);
     shop.proxy.set(Fault::ResetAfterCommit(Commit::naming(&key).and_die()));
-    let (reply, took) = timed(|| shop.platform.must(&create));
-    assert!(reply.expect(503).says("outcome_unknown") && took < 3 * SOON, "{took:?}");
+    let (reply, took) = timed(|| shop.platform.reply_to(&create));
+    assert!(reply.expect(503).has_code("outcome_unknown") && took < 3 * SOON, "{took:?}");
     shop.assert_logged(1, "commit outcome was unknown", &[("resolution", "deferred")]);
-    let there = |books: &mut Books| books.number("count(*)", "FROM checkout");
-    assert_eq!(there(&mut shop.books), 1, "the write did not happen");
+    let there = |database: &mut Database| database.number("count(*)", "FROM checkout");
+    assert_eq!(there(&mut shop.database), 1, "the write did not happen");
     shop.proxy.set(Fault::Pass);
     let platform = &mut shop.platform;
-    until("the key replays the answer", PATIENCE, || (platform.must(&create).status == 201).then_some(()));
-    assert_eq!(there(&mut shop.books), 1);
+    until("the key replays the answer", PATIENCE, || (platform.reply_to(&create).status == 201).then_some(()));
+    assert_eq!(there(&mut shop.database), 1);
 
     // The same during a completion: the gateway was not called, and the key still ends it.
     let (id, key) = (shop.platform.checkout("bun", 2), fresh_key());
     let complete = Call::complete(&id, &key, "success_token");
     shop.proxy.set(Fault::ResetAfterCommit(Commit::naming(&key).and_die()));
-    assert!(shop.platform.must(&complete).expect(503).says("outcome_unknown"));
-    assert_eq!(shop.books.level("bun"), (1_000, 2));
+    assert!(shop.platform.reply_to(&complete).expect(503).has_code("outcome_unknown"));
+    assert_eq!(shop.database.level("bun"), (1_000, 2));
     shop.proxy.set(Fault::Pass);
     // The owner has stopped waiting, so the reconciler takes over when the lease ends.
-    shop.books.end_leases();
-    let ProxiedShop { proxy, server, mut books, .. } = shop;
+    shop.database.end_leases();
+    let ProxiedShop { proxy, server, mut database, .. } = shop;
     assert!(server.stop().status.success());
     drop(proxy);
     let server = Server::launch(&place, &[("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100")]);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     let mut platform = Platform::at(server.address());
-    assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(platform.reply_to(&complete).expect(200).checkout_status(), "completed");
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }

@@ -106,7 +106,7 @@ impl Reply {
         self.json["order"]["id"].as_str().map(str::to_owned)
     }
 
-    pub fn says(&self, code: &str) -> bool {
+    pub fn has_code(&self, code: &str) -> bool {
         let messages = self.json["messages"].as_array().into_iter().flatten();
         self.json["code"] == code || messages.into_iter().any(|message| message["code"] == code)
     }
@@ -212,18 +212,18 @@ impl Platform {
     }
 
     #[track_caller]
-    pub fn must(&mut self, call: &Call) -> Reply {
+    pub fn reply_to(&mut self, call: &Call) -> Reply {
         self.ask(call).unwrap_or_else(|error| panic!("{call:?}: {error}"))
     }
 
     /// Repeats the request with growing pauses while the answer is not definite: 503, 504, a key in progress, or a
     /// checkout in progress. The pauses are those of a client, not waits for a condition.
-    pub fn insist(&mut self, call: &Call, chance: &mut Chance, patience: Duration) -> io::Result<Reply> {
+    pub fn retry_until_definite(&mut self, call: &Call, chance: &mut Chance, patience: Duration) -> io::Result<Reply> {
         let (began, mut pause) = (Instant::now(), 20);
         loop {
             let reply = self.ask(call)?;
             let undecided = matches!(reply.status, 503 | 504)
-                || reply.status == 409 && reply.says("idempotency_in_progress")
+                || reply.status == 409 && reply.has_code("idempotency_in_progress")
                 || reply.status == 200 && reply.checkout_status() == "complete_in_progress";
             if !undecided {
                 return Ok(reply);
@@ -237,17 +237,17 @@ impl Platform {
     /// Creates a checkout, which may not be ready to be completed. Returns its id.
     #[track_caller]
     pub fn checkout(&mut self, sku: &str, quantity: u64) -> String {
-        self.must(&Call::create(&fresh_key(), sku, quantity)).expect(201).id()
+        self.reply_to(&Call::create(&fresh_key(), sku, quantity)).expect(201).id()
     }
 
     pub fn read(&mut self, id: &str) -> Reply {
-        self.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
+        self.reply_to(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
     }
 
     /// Waits until every background task has had its first pass, which is its last under [`STILL`].
-    pub fn wait_for_quiet(&mut self) {
+    pub fn wait_for_first_passes(&mut self) {
         until("every task has had a pass", PATIENCE, || {
-            let reply = self.must(&Call::get("/statusz")).expect(200);
+            let reply = self.reply_to(&Call::get("/statusz")).expect(200);
             let tasks = reply.json["tasks"].as_object().expect("tasks");
             let rests = |task: &Value| task["passes"].as_u64() >= Some(1) && task["running"] == 0;
             tasks.values().all(rests).then_some(())
@@ -256,7 +256,7 @@ impl Platform {
 
     /// A number of `/statusz`.
     pub fn status_number(&mut self, name: &str) -> u64 {
-        let reply = self.must(&Call::get("/statusz")).expect(200);
+        let reply = self.reply_to(&Call::get("/statusz")).expect(200);
         reply.json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {reply:?}"))
     }
 }

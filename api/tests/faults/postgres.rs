@@ -9,8 +9,8 @@ use faultkit::SmallDisk;
 use faultkit::provided::not_checked;
 use serde_json::json;
 
-use crate::books::{Books, Item, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::basket::basket;
@@ -30,9 +30,9 @@ mod both {
         let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "300")]);
         let mut platform = Platform::at(server.address());
         let (id, key) = (platform.checkout("bun", 1), fresh_key());
-        let mut books = Books::open(&place);
-        let before = books.everything();
-        books.hold(&id);
+        let mut database = Database::open(&place);
+        let before = database.snapshot();
+        database.lock_checkout(&id);
         let complete =
             server.post(&format!("/checkout-sessions/{id}/complete"), &crate::kit::basket::pay("success_token"));
         let complete = complete.key(&key);
@@ -41,12 +41,12 @@ mod both {
         let waited = began.elapsed();
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
-        books.release();
-        assert_eq!(books.everything(), before);
+        database.unlock();
+        assert_eq!(database.snapshot(), before);
         let refused = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
         until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 1).then_some(()));
         assert_eq!(complete.await.body(200)["status"], "completed");
-        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+        assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     }
 }
 
@@ -75,12 +75,12 @@ async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
          CREATE TRIGGER unlucky AFTER INSERT OR UPDATE ON checkout FOR EACH ROW EXECUTE FUNCTION be_unlucky();",
     );
     let id = platform.checkout("bun", 2);
-    let bought = platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    let bought = platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
     assert_eq!(bought.checkout_status(), "completed");
     let retried = |line: &&serde_json::Value| line["msg"] == "tx retried" && line["reason"] == "serialization";
     // One retry each for the creation, the start and the settlement.
     until("the line is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
-    let state = Books::open(&place).state(&place, ITEMS);
+    let state = Database::open(&place).state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "a retried transaction has charged twice");
     assert_eq!(violations(&state), Vec::<String>::new());
 }
@@ -95,37 +95,37 @@ async fn exhausted_pool_sheds_load_and_status_stays_served(place: Place) {
     ];
     let server = Server::launch(&place, &[STILL, &settings].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    let (mut books, address) = (Books::open(&place), server.address());
-    books.hold(&id);
+    let (mut database, address) = (Database::open(&place), server.address());
+    database.lock_checkout(&id);
     let waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let mut observer = Books::open(&place);
+    let mut observer = Database::open(&place);
     std::thread::scope(|scope| {
         let updates = [1, 2].map(|units| {
             let call = Call::update(&id, &fresh_key(), "bun", units);
-            scope.spawn(move || Platform::at(address).must(&call))
+            scope.spawn(move || Platform::at(address).reply_to(&call))
         });
         until("both connections are taken", PATIENCE, || (observer.number("count(*)", waiting) == 2).then_some(()));
         for _ in 0..3 {
             let began = Instant::now();
-            let reply = platform.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(503);
+            let reply = platform.reply_to(&Call::get(&format!("/checkout-sessions/{id}"))).expect(503);
             let took = began.elapsed();
-            assert!(reply.says("unavailable") && took < Duration::from_secs(2), "{took:?} {reply:?}");
+            assert!(reply.has_code("unavailable") && took < Duration::from_secs(2), "{took:?} {reply:?}");
         }
-        platform.must(&Call::get("/livez")).expect(200);
-        platform.must(&Call::get("/statusz")).expect(200);
-        platform.must(&Call::get("/readyz")).expect(503);
-        books.release();
+        platform.reply_to(&Call::get("/livez")).expect(200);
+        platform.reply_to(&Call::get("/statusz")).expect(200);
+        platform.reply_to(&Call::get("/readyz")).expect(503);
+        database.unlock();
         for update in updates {
             update.join().expect("an answer").expect(200);
         }
     });
     let refused = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
     until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 3).then_some(()));
-    platform.must(&Call::get("/readyz")).expect(200);
-    until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }
 
 /// Checks a shop that has just refused a write because the disk is full. The log names the cause once for each time the
@@ -145,9 +145,9 @@ pub async fn assert_degraded_until(server: &Server, cause: &str, free_space: imp
     assert!(!full.is_empty() && full.iter().all(is_named), "{full:?}");
     let refused = server.post("/checkout-sessions", &basket(&[("bun", 1)])).await.problem(503, "storage_full");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    let is_ready = |platform: &mut Platform| platform.must(&Call::get("/readyz")).expect(200).json;
+    let is_ready = |platform: &mut Platform| platform.reply_to(&Call::get("/readyz")).expect(200).json;
     assert_eq!(is_ready(&mut platform), json!({"status": "degraded", "reason": "storage_full"}));
-    platform.must(&Call::get("/livez")).expect(200);
+    platform.reply_to(&Call::get("/livez")).expect(200);
     free_space(&mut platform);
     assert_eq!(is_ready(&mut platform), json!({"status": "ok"}));
     let recovered = || logged("the disk of the database has room again").len();
@@ -157,8 +157,8 @@ pub async fn assert_degraded_until(server: &Server, cause: &str, free_space: imp
 
 async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     // The test needs a server on this machine with access to its files.
-    let mut books = Books::open(&place);
-    let data = PathBuf::from(books.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
+    let mut database = Database::open(&place);
+    let data = PathBuf::from(database.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
     let Ok(owner) = std::fs::metadata(&data).map(|data| data.uid()) else {
         return not_checked("a full disk below Postgres (its server is elsewhere)");
     };
@@ -168,70 +168,70 @@ async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
     };
     std::os::unix::fs::chown(&disk.path, Some(owner), None).expect("root may");
     let space = format!("full_{}", uuid::Uuid::new_v4().simple());
-    books.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
-    books.execute(&format!("CREATE TABLE ballast (filler TEXT) TABLESPACE {space}"));
-    books.execute("ALTER TABLE ballast ALTER filler SET STORAGE EXTERNAL");
+    database.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
+    database.execute(&format!("CREATE TABLE ballast (filler TEXT) TABLESPACE {space}"));
+    database.execute("ALTER TABLE ballast ALTER filler SET STORAGE EXTERNAL");
     stock(&place, ITEMS);
     for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
-        books.execute(&format!("ALTER TABLE {table} SET TABLESPACE {space}"));
+        database.execute(&format!("ALTER TABLE {table} SET TABLESPACE {space}"));
     }
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);
-    books.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
+    database.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
 
     // The pages have some free space, and each connection knows other pages. The space is used up when many consecutive
     // writes are refused.
     let mut in_a_row = 0;
     let refused = until("the disk is full", PATIENCE, || {
-        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        let reply = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
         in_a_row = if reply.status == 201 { 0 } else { in_a_row + 1 };
         (in_a_row == 50).then_some(reply)
     });
-    assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
+    assert!(refused.clone().expect(503).has_code("storage_full"), "{refused:?}");
     assert_degraded_until(&server, "No space left on device", |platform| {
         platform.read(&id);
-        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
-        books.execute("DROP TABLE ballast");
+        assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
+        database.execute("DROP TABLE ballast");
         let bought = until("the resource is available again", PATIENCE, || {
-            let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
-            (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
+            let id = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
+            (id.status == 201).then(|| platform.reply_to(&Call::complete(&id.id(), &fresh_key(), "success_token")))
         });
         assert_eq!(bought.expect(200).checkout_status(), "completed");
     })
     .await;
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
     for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
-        books.execute(&format!("DROP TABLE {table} CASCADE"));
+        database.execute(&format!("DROP TABLE {table} CASCADE"));
     }
-    books.execute(&format!("DROP TABLESPACE {space}"));
+    database.execute(&format!("DROP TABLESPACE {space}"));
 }
 
 async fn read_only_server_is_left_and_not_written_to(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[STILL, &[("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")]].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    let mut books = Books::open(&place);
-    let before = books.everything();
+    let mut database = Database::open(&place);
+    let before = database.snapshot();
     // As after a switchover: sessions end, and new sessions are read-only.
-    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
-    books.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
-    end_other_sessions(&mut books);
+    let name = database.text("SELECT CAST(current_database() AS TEXT) AS value");
+    database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    end_other_sessions(&mut database);
     let refused = |platform: &mut Platform| {
-        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 5));
-        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+        let reply = platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 5));
+        assert!(reply.clone().expect(503).has_code("unavailable"), "{reply:?}");
     };
     let loss = logged_loss(&server, || refused(&mut platform));
     assert!(loss.contains("read-only"), "{loss}");
-    assert_eq!(books.everything(), before);
-    books.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
+    assert_eq!(database.snapshot(), before);
+    database.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
     until("the database accepts writes again", PATIENCE, || {
-        (platform.must(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
+        (platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
     });
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }
 
 /// Sends failing requests until the loss of the database is logged, and some more. Asserts that the loss is logged
@@ -251,8 +251,8 @@ fn logged_loss(server: &Server, mut ask: impl FnMut()) -> String {
     losses.concat()
 }
 
-fn end_other_sessions(books: &mut Books) {
-    books.execute(
+fn end_other_sessions(database: &mut Database) {
+    database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
@@ -260,37 +260,37 @@ fn end_other_sessions(books: &mut Books) {
 
 async fn connection_limit_of_the_server_answers_503_and_recovers(place: Place) {
     stock(&place, ITEMS);
-    let mut books = Books::open(&place);
-    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
+    let mut database = Database::open(&place);
+    let name = database.text("SELECT CAST(current_database() AS TEXT) AS value");
     let role = format!("few_{}", uuid::Uuid::new_v4().simple());
-    books.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'an-open-secret'"));
-    books.execute(&format!("GRANT ALL ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}"));
-    books.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
+    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'an-open-secret'"));
+    database.execute(&format!("GRANT ALL ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}"));
+    database.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
     let mut url = url::Url::parse(&place.database_url()).expect("a url");
     url.set_username(&role).expect("a name");
     url.set_password(Some("an-open-secret")).expect("a password");
     let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")];
     let server = Server::launch(&place, &[STILL, &settings].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));
-    end_other_sessions(&mut books);
+    database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));
+    end_other_sessions(&mut database);
     let refused = |platform: &mut Platform| {
-        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 2));
-        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+        let reply = platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 2));
+        assert!(reply.clone().expect(503).has_code("unavailable"), "{reply:?}");
     };
     let loss = logged_loss(&server, || refused(&mut platform));
     assert!(loss.contains("too many"), "{loss}");
-    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
+    database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
     until("the resource is available again", PATIENCE, || {
-        (platform.must(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
+        (platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
     });
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     let stopped = server.stop();
     assert!(stopped.status.success());
     assert!(stopped.log.iter().all(|line| !line.to_string().contains("an-open-secret")));
-    books.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 async fn rejected_login_ends_the_start_without_showing_the_password(place: Place) {
@@ -311,21 +311,21 @@ async fn incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unre
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
-    platform.must(&Call::get("/readyz")).expect(200);
-    let mut books = Books::open(&place);
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    let mut database = Database::open(&place);
     // An additional migration of a later release is accepted. A missing one is not.
-    books.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
-    platform.must(&Call::get("/readyz")).expect(200);
-    books.execute("INSERT INTO schema_floor (version) VALUES ('99991231000000')");
+    database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    database.execute("INSERT INTO schema_floor (version) VALUES ('99991231000000')");
     for migrate in ["apply", "refuse"] {
         let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_MIGRATE", migrate)]);
         assert_eq!(finished.code, 1, "{}", finished.out);
         assert!(finished.err.contains("newer than this program"), "{}", finished.err);
     }
     // The running instance reports to the load balancer that it is not ready, and finishes its requests.
-    let ready = platform.must(&Call::get("/readyz")).expect(503);
+    let ready = platform.reply_to(&Call::get("/readyz")).expect(503);
     assert_eq!(ready.json["reason"], "unavailable");
     let id = platform.checkout("bun", 1);
-    platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }

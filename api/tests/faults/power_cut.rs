@@ -11,13 +11,13 @@ use std::sync::Mutex;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::disk::{DATABASE, Disk, Image, LOG, Unsynced, image, restore};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::memory::Memory;
+use crate::outcomes::Outcomes;
 use crate::platform::{Call, Platform};
 use crate::recording::{self, Event, read, recorder, strace};
 
@@ -43,17 +43,17 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
     let recorded = place.directory().join("calls");
     let shown = recorded.display().to_string();
     let server = Server::launch_under(&recorder(&strace, &shown), &place, SETTINGS);
-    let memory = Mutex::new((Memory::default(), Vec::new()));
+    let outcomes = Mutex::new((Outcomes::default(), Vec::new()));
     std::thread::scope(|scope| {
         for buyer in 0..BUYERS {
-            let (memory, address) = (&memory, server.address());
-            scope.spawn(move || buy(address, Chance::of(SEED << 8 | buyer), memory));
+            let (outcomes, address) = (&outcomes, server.address());
+            scope.spawn(move || buy(address, Chance::of(SEED << 8 | buyer), outcomes));
         }
     });
     kill_traced(server);
-    let (memory, checkouts) = memory.into_inner().expect("buyers do not panic");
+    let (outcomes, checkouts) = outcomes.into_inner().expect("buyers do not panic");
     let events = read(&recorded, place.directory());
-    let orders = answers(&events, memory.acknowledged.iter().map(|(_, order)| order));
+    let orders = answers(&events, outcomes.acknowledged.iter().map(|(_, order)| order));
     let checkouts = answers(&events, checkouts.iter());
     let disk = Disk::new(before, &events);
     println!("{} checkouts, {} orders, {} calls", checkouts.len(), orders.len(), events.len());
@@ -73,9 +73,9 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
         for (moment, image) in images {
             let (place, lost) = recovered(&image, moment, [&orders, &checkouts]);
             assert_eq!(lost, BTreeSet::new(), "seed {SEED:#x}, power cut at call {moment}");
-            let acknowledged = memory.acknowledged.iter();
+            let acknowledged = outcomes.acknowledged.iter();
             let acknowledged = acknowledged.filter(|(_, id)| known(&orders, moment).any(|answered| answered == id));
-            assert_recovers(&place, acknowledged.cloned().collect(), memory.refused.clone());
+            assert_recovers(&place, acknowledged.cloned().collect(), outcomes.refused.clone());
         }
     }
     println!("{} power cuts, {unsynced} changes not synced: no order lost", cuts.len() * 2);
@@ -94,14 +94,14 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
     assert!(loses * 2 > control.len(), "synchronous=NORMAL loses orders in {loses} of {}", control.len());
 }
 
-fn buy(address: SocketAddr, mut chance: Chance, memory: &Mutex<(Memory, Vec<String>)>) {
+fn buy(address: SocketAddr, mut chance: Chance, outcomes: &Mutex<(Outcomes, Vec<String>)>) {
     let mut platform = Platform::at(address);
     for _ in 0..extent(20, 100) {
         let checkout = platform.checkout(chance.one_of::<&str>(&["bun", "bun", "sample"]), chance.between(1, 4));
-        memory.lock().expect("memory").1.push(checkout.clone());
+        outcomes.lock().expect("outcomes").1.push(checkout.clone());
         let call = Call::complete(&checkout, &fresh_key(), chance.one_of::<&str>(&TOKENS));
-        let reply = platform.must(&call);
-        memory.lock().expect("memory").0.remember(checkout, call, Some(reply));
+        let reply = platform.reply_to(&call);
+        outcomes.lock().expect("outcomes").0.record(checkout, call, Some(reply));
     }
 }
 
@@ -162,9 +162,9 @@ fn spread(orders: &[Answered], count: usize) -> Vec<(usize, usize)> {
 fn recovered(image: &Image, cut: usize, answers: [&[Answered]; 2]) -> (Place, BTreeSet<String>) {
     let place = Place::sqlite();
     restore(image, place.directory());
-    let mut books = Books::open(&place);
-    assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "at call {cut}");
-    let there = books.rows(["id"], "FROM (SELECT id FROM orders UNION SELECT id FROM checkout) AS there");
+    let mut database = Database::open(&place);
+    assert_eq!(database.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "at call {cut}");
+    let there = database.rows(["id"], "FROM (SELECT id FROM orders UNION SELECT id FROM checkout) AS there");
     let there: BTreeSet<_> = there.into_iter().map(|[id]| id).collect();
     let known = answers.into_iter().flat_map(|answers| known(answers, cut));
     let lost = known.filter(|id| !there.contains(*id)).map(str::to_owned).collect();
@@ -173,12 +173,12 @@ fn recovered(image: &Image, cut: usize, answers: [&[Answered]; 2]) -> (Place, BT
 
 /// Starts a shop on what is left. The shop settles every open payment and keeps every promise.
 fn assert_recovers(place: &Place, acknowledged: Vec<(String, String)>, refused: Vec<String>) {
-    let mut books = Books::open(place);
+    let mut database = Database::open(place);
     // The holders of the leases are dead.
-    books.end_leases();
+    database.end_leases();
     let server = Server::launch(place, SETTINGS);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    let state = books.state(place, ITEMS);
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    let state = database.state(place, ITEMS);
     let state = crate::invariants::State { acknowledged, refused, ..state };
     assert_eq!(violations(&state), Vec::<String>::new());
     assert!(server.stop().status.success());

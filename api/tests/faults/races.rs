@@ -3,7 +3,7 @@
 use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
-use crate::books::{Books, Item, charges, stock};
+use crate::database::{Database, Item, charges, stock};
 use crate::extent::{Chance, PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -32,12 +32,12 @@ async fn two_hundred_buyers_race_for_ten_units(place: Place) {
             scope.spawn(move || {
                 let (mut platform, mut chance) = (Platform::at(address), Chance::of(buyer));
                 let create = Call::create(&fresh_key(), "last_ones", 1);
-                let created = platform.insist(&create, &mut chance, RACE);
+                let created = platform.retry_until_definite(&create, &mut chance, RACE);
                 // Whatever the outcome, no thread may be left waiting at the start.
                 all_have_a_checkout.wait();
                 let id = created.expect("an answer").expect(201).id();
                 let complete = Call::complete(&id, &fresh_key(), "success_token");
-                let reply = platform.insist(&complete, &mut chance, RACE).expect("an answer");
+                let reply = platform.retry_until_definite(&complete, &mut chance, RACE).expect("an answer");
                 answers.lock().expect("answers").push((id, reply));
             });
         }
@@ -46,14 +46,14 @@ async fn two_hundred_buyers_race_for_ten_units(place: Place) {
     let answers = answers.into_inner().expect("answers");
     let (bought, rest): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, reply)| reply.order().is_some());
     for (_, reply) in &rest {
-        assert!(reply.status == 200 && reply.says("out_of_stock"), "{reply:?}");
+        assert!(reply.status == 200 && reply.has_code("out_of_stock"), "{reply:?}");
     }
     assert_eq!((bought.len(), rest.len()), (10, 190));
 
-    let mut books = Books::open(&place);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    assert_eq!(books.level("last_ones"), (0, 0));
-    let mut state = books.state(&place, ITEMS);
+    let mut database = Database::open(&place);
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    assert_eq!(database.level("last_ones"), (0, 0));
+    let mut state = database.state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.charges.len()), (10, 10));
     state.acknowledged = bought.iter().filter_map(|(id, reply)| Some((id.clone(), reply.order()?))).collect();
     state.refused = rest.into_iter().map(|(id, _)| id).collect();
@@ -72,10 +72,10 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
         let addresses = [server.address(); 16];
         all_answer_alike(&sixteen_at_once(&addresses, &complete));
     }
-    let mut books = Books::open(&place);
-    assert_eq!(books.level("bun"), (96, 0));
+    let mut database = Database::open(&place);
+    assert_eq!(database.level("bun"), (96, 0));
     assert_eq!(charges(&place).len(), 2);
-    let state = books.state(&place, ITEMS);
+    let state = database.state(&place, ITEMS);
     assert_eq!((state.orders.len(), state.attempts.len()), (2, 2));
     assert_eq!(violations(&state), Vec::<String>::new());
     let stopped = server.stop();
@@ -99,9 +99,9 @@ pub fn sixteen_at_once(addresses: &[std::net::SocketAddr; 16], call: &Call) -> V
             let start = &start;
             scope.spawn(move || {
                 let mut platform = Platform::at(address);
-                platform.must(&Call::get("/livez"));
+                platform.reply_to(&Call::get("/livez"));
                 start.wait();
-                platform.must(call)
+                platform.reply_to(call)
             })
         });
         asking.into_iter().map(|thread| thread.join().expect("an answer")).collect()

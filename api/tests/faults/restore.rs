@@ -10,7 +10,7 @@ use faultkit::PostgresServer;
 use faultkit::provided::POSTGRES_PROGRAMS;
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock_with};
+use crate::database::{Database, Item, stock_with};
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -35,7 +35,7 @@ trait Method {
     fn follow(&mut self) -> bool;
     /// Destroys the database and restores it, at the same URL or at another.
     fn lose_and_restore(&mut self);
-    fn books(&self) -> Books;
+    fn database(&self) -> Database;
 }
 
 crate::on_sqlite!(shop_restored_from_online_copy_settles_open_payments_and_lacks_later_orders);
@@ -91,7 +91,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     gateway.fail_next(Operation::IntentRetrieve, MANY, Fault::HangWithoutEffect);
     let (open, key) = (platform.checkout("bun", 1), fresh_key());
     let open_call = Call::pay(&open, &key, VISA);
-    let reply = platform.must(&open_call).expect(200);
+    let reply = platform.reply_to(&open_call).expect(200);
     assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -106,7 +106,8 @@ fn scenario(place: &Place, mut method: impl Method) {
         over.store(true, Ordering::SeqCst);
     });
     gateway.clear_faults();
-    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    let settled =
+        platform.retry_until_definite(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
     assert_eq!(settled.checkout_status(), "completed", "{settled:?}");
     let between = buy(&mut platform);
     let follows = method.follow();
@@ -115,38 +116,39 @@ fn scenario(place: &Place, mut method: impl Method) {
 
     // The shop stays down until its payments are compared with those of the gateway.
     method.lose_and_restore();
-    let mut books = method.books();
+    let mut database = method.database();
     let lost: &[&Bought] = if follows { &[&after] } else { &[&between, &after] };
-    let unknown = charged_and_not_recorded(&gateway, &mut books);
+    let unknown = charged_and_not_recorded(&gateway, &mut database);
     let checkouts: BTreeSet<&String> = unknown.values().collect();
     assert_eq!(checkouts, lost.iter().map(|bought| &bought.checkout).collect());
 
     // A pass may have leased the open payment for a minute. A real restore takes longer.
-    books.end_leases();
+    database.end_leases();
     let server = launch(&method.url(), true);
     let mut platform = Platform::at(server.address());
-    platform.must(&Call::get("/readyz")).expect(200);
+    platform.reply_to(&Call::get("/readyz")).expect(200);
     for known in [&before, &between].into_iter().filter(|bought| !checkouts.contains(&bought.checkout)) {
-        let order = platform.must(&Call::get(&format!("/orders/{}", known.order))).expect(200);
+        let order = platform.reply_to(&Call::get(&format!("/orders/{}", known.order))).expect(200);
         assert_eq!(order.json["id"], known.order.as_str());
-        let again = platform.must(&known.call).expect(200);
+        let again = platform.reply_to(&known.call).expect(200);
         assert_eq!(again.order().as_ref(), Some(&known.order), "the key does not replay the answer");
     }
     for lost in lost {
-        let order = platform.must(&Call::get(&format!("/orders/{}", lost.order)));
-        assert!(order.says("not_found"), "{order:?}");
+        let order = platform.reply_to(&Call::get(&format!("/orders/{}", lost.order)));
+        assert!(order.has_code("not_found"), "{order:?}");
     }
-    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    let settled =
+        platform.retry_until_definite(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
     assert_eq!(settled.checkout_status(), "completed", "the reconciler did not find the charge: {settled:?}");
     buy(&mut platform);
     // The comparison comes first, because a purchase made after the backup can be charged again.
     let again = pay(&mut platform, after.checkout.clone());
     assert_ne!(again.order, after.order);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     let charges = gateway::charges(&gateway).into_iter().filter(|charge| !unknown.contains_key(&charge.attempt));
-    let state = State { charges: charges.collect(), ..books.state(place, ITEMS) };
+    let state = State { charges: charges.collect(), ..database.state(place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
-    drop(books);
+    drop(database);
     assert!(server.stop().status.success());
 }
 
@@ -164,14 +166,14 @@ fn buy(platform: &mut Platform) -> Bought {
 
 fn pay(platform: &mut Platform, checkout: String) -> Bought {
     let call = Call::pay(&checkout, &fresh_key(), VISA);
-    let reply = platform.insist(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
+    let reply = platform.retry_until_definite(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
     Bought { order: reply.order().expect("an order"), checkout, call }
 }
 
 /// Compares the payments: the attempts that were charged at the gateway and are missing in the shop, with their
 /// checkouts.
-fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<String, String> {
-    let recorded: BTreeSet<String> = books.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
+fn charged_and_not_recorded(gateway: &Paysim, database: &mut Database) -> BTreeMap<String, String> {
+    let recorded: BTreeSet<String> = database.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
     let entries = gateway.ledger().entries.into_iter();
     let named = entries.filter_map(|entry| {
         Some((entry.metadata.get("attempt_id")?.clone(), entry.metadata.get("checkout_id")?.clone()))
@@ -197,8 +199,8 @@ impl Method for OnlineCopy {
 
     fn back_up(&mut self) {
         let copy = self.directory.join("copy.db");
-        Books::at(&self.file()).execute(&format!("VACUUM INTO '{}'", copy.display()));
-        let mut copy = Books::at(&copy);
+        Database::at(&self.file()).execute(&format!("VACUUM INTO '{}'", copy.display()));
+        let mut copy = Database::at(&copy);
         assert_eq!(copy.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
     }
 
@@ -213,8 +215,8 @@ impl Method for OnlineCopy {
         std::fs::copy(self.directory.join("copy.db"), self.file()).expect("restored");
     }
 
-    fn books(&self) -> Books {
-        Books::at(&self.file())
+    fn database(&self) -> Database {
+        Database::at(&self.file())
     }
 }
 
@@ -250,8 +252,8 @@ impl Method for Dump {
         self.server.run("pg_restore", &options);
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
     }
 }
 
@@ -294,7 +296,7 @@ impl Method for Archive {
         self.server = Some(recovered);
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use faultkit::provided::HAPROXY;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -118,9 +118,9 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     );
     assert!(seen.failed.is_empty(), "{:?}", seen.failed);
     assert!(seen.orders > 10 && seen.answered > 100, "the load had no effect");
-    let mut books = Books::open(&place);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    let state = State { charges: gateway::charges(&gateway), ..books.state(&place, ITEMS) };
+    let mut database = Database::open(&place);
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    let state = State { charges: gateway::charges(&gateway), ..database.state(&place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
     for server in servers {
         assert!(server.stop().status.success());

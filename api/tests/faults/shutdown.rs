@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{PATIENCE, until};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
@@ -65,7 +65,7 @@ async fn second_signal_forces_the_exit_and_logs_unfinished_work(place: Place) {
         assert_eq!(reply.expect(200).checkout_status(), "complete_in_progress");
     }
     // The unfinished work is stored for the next process.
-    assert_eq!((Books::open(&place).level("bun"), Books::open(&place).undecided()), ((100, 1), 2));
+    assert_eq!((Database::open(&place).level("bun"), Database::open(&place).undecided()), ((100, 1), 2));
 }
 
 /// The client has disconnected, so HTTP has no request to wait for. The command goes on.
@@ -105,7 +105,7 @@ async fn hangup_and_user_signals_are_ignored(place: Place) {
     for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
         server.signal(signal);
         until("the signal is logged", PATIENCE, || server.log().into_iter().find(|line| line["signal"] == name));
-        assert_eq!(Platform::at(server.address()).must(&Call::get("/livez")).status, 200, "{name}");
+        assert_eq!(Platform::at(server.address()).reply_to(&Call::get("/livez")).status, 200, "{name}");
     }
     assert_eq!(server.stop().status.code(), Some(0));
 }
@@ -127,7 +127,7 @@ async fn requests_under_way_at_shutdown_are_finished_and_answered(place: Place) 
     assert_eq!(stopped.status.code(), Some(0));
     let drained = logged(&stopped.log, "shutdown.drained").expect("the log line");
     assert_eq!(drained["left"], "", "{drained}");
-    assert_eq!(Books::open(&place).level("bun"), (99, 0));
+    assert_eq!(Database::open(&place).level("bun"), (99, 0));
 }
 
 async fn readiness_fails_before_listening_stops(place: Place) {
@@ -157,7 +157,7 @@ async fn readiness_fails_before_listening_stops(place: Place) {
 async fn idle_connection_does_not_delay_shutdown(place: Place) {
     let server = Server::launch(&place, &[]);
     let mut idle = Platform::at(server.address());
-    assert_eq!(idle.must(&Call::get("/livez")).status, 200);
+    assert_eq!(idle.reply_to(&Call::get("/livez")).status, 200);
     let began = Instant::now();
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -71,10 +71,10 @@ async fn sigterm_under_load_answers_every_request_whose_head_was_sent(place: Pla
         assert!(drained["refused"].is_u64() && drained["left"] == "", "{drained}");
         assert_eq!(line("shutdown.done")["drained"], true);
     }
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let server = Server::launch(&place, SETTINGS);
-    until("every payment is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::books::{Item, stock};
+use crate::database::{Item, stock};
 use crate::extent::{PATIENCE, until};
 use crate::kit::Place;
 use crate::kit::client::fresh_key;
@@ -53,7 +53,7 @@ fn fill(place: &Place, address: SocketAddr) -> (Unread, Duration) {
                 let mut platform = Platform::at(address);
                 let took = (0..REQUESTS / 4).map(|_| {
                     let began = Instant::now();
-                    platform.must(&Call::get("/livez")).expect(200);
+                    platform.reply_to(&Call::get("/livez")).expect(200);
                     began.elapsed()
                 });
                 took.max().expect("some")
@@ -75,13 +75,13 @@ async fn unread_log_pipe_blocks_no_request(place: Place) {
     // The shop still sells.
     let mut platform = Platform::at(address);
     let call = Call::complete(&platform.checkout("bun", 2), &fresh_key(), "success_token");
-    assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+    assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
 
     // The test reads the pipe: it contains whole lines, and the number of dropped lines.
     let out = server.0.stdout.take().expect("piped");
     let reading = std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).collect::<Vec<_>>());
     // The number of dropped lines is written with the next line.
-    platform.must(&Call::get("/livez"));
+    platform.reply_to(&Call::get("/livez"));
     stop(&server);
     assert!(server.0.wait().expect("our own child").success());
     let lines = reading.join().expect("read");

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use paysim::{Fault, Mix, Operation, Share};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, extent};
 use crate::gateway::{self, DECLINED, VISA};
 use crate::invariants::{State, violations};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server, Stopped};
-use crate::memory::Memory;
+use crate::outcomes::Outcomes;
 use crate::platform::{Call, Platform, Reply};
 use crate::shutdown::logged;
 
@@ -47,7 +47,7 @@ const WINDOW_OF_THE_KILLED_MS: i64 = 100_000;
 struct Run {
     purchases: u64,
     begun: AtomicU64,
-    memory: Mutex<Memory>,
+    outcomes: Mutex<Outcomes>,
     /// The current or last address of each instance.
     addresses: Mutex<Vec<SocketAddr>>,
 }
@@ -64,12 +64,12 @@ async fn every_purchase_is_paid_once_or_refused(place: Place) {
     let run = Run {
         purchases: extent(500, 10_000),
         begun: AtomicU64::new(0),
-        memory: Mutex::default(),
+        outcomes: Mutex::default(),
         addresses: Mutex::new(servers.iter().map(Server::address).collect()),
     };
     println!("seed {SEED:#x}");
 
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let mut chance = Chance::of(SEED);
     let (mut killed, mut longest_undecided_ms) = (Vec::new(), 0);
     std::thread::scope(|scope| {
@@ -83,7 +83,7 @@ async fn every_purchase_is_paid_once_or_refused(place: Place) {
         let mut next_kill = pause(&mut chance);
         let mut leases_are_kept = extent(false, true);
         while !buyers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            longest_undecided_ms = longest_undecided_ms.max(books.undecided_for());
+            longest_undecided_ms = longest_undecided_ms.max(database.undecided_for());
             if instances > 1 && run.is_buying() && Instant::now() >= next_kill {
                 // The other instance goes on.
                 let index = usize::from(chance.between(0, 2) == 1);
@@ -94,18 +94,18 @@ async fn every_purchase_is_paid_once_or_refused(place: Place) {
             }
             if !run.is_buying() && !leases_are_kept {
                 // The leases of killed passes end now, which saves a minute. Running passes must tolerate that too.
-                books.end_leases();
+                database.end_leases();
                 leases_are_kept = true;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     });
 
-    let memory = run.memory.into_inner().expect("buyers do not panic");
+    let outcomes = run.outcomes.into_inner().expect("buyers do not panic");
     let mut platform = Platform::at(servers[0].address());
-    let some = memory.acknowledged.iter().step_by(extent(1, 20));
+    let some = outcomes.acknowledged.iter().step_by(extent(1, 20));
     let unreadable = some.filter(|(_, order)| {
-        let shown = platform.must(&Call::get(&format!("/orders/{order}")));
+        let shown = platform.reply_to(&Call::get(&format!("/orders/{order}")));
         (shown.status, shown.json["id"].as_str()) != (200, Some(order))
     });
     let mut state = State {
@@ -113,11 +113,11 @@ async fn every_purchase_is_paid_once_or_refused(place: Place) {
         charges: gateway::charges(&gateway),
         longest_undecided_ms,
         window_ms: if killed.is_empty() { WINDOW_MS } else { WINDOW_OF_THE_KILLED_MS },
-        ..books.state(&place, ITEMS)
+        ..database.state(&place, ITEMS)
     };
     let stopped: Vec<Stopped> = servers.into_iter().map(Server::stop).collect();
     state.left_at_shutdown = stopped.iter().map(unfinished_work).collect();
-    (state.acknowledged, state.refused) = (memory.acknowledged, memory.refused);
+    (state.acknowledged, state.refused) = (outcomes.acknowledged, outcomes.refused);
 
     let looked_up: usize = killed.iter().chain(&stopped).map(looked_up).sum();
     println!(
@@ -181,23 +181,23 @@ impl Run {
         let mut since = Instant::now();
         loop {
             let asks_again = !self.is_buying() || buyer.chance.between(0, 4) == 0;
-            let open = asks_again.then(|| self.memory.lock().expect("memory").open.pop_front()).flatten();
+            let open = asks_again.then(|| self.outcomes.lock().expect("outcomes").open.pop_front()).flatten();
             let Some((checkout, call)) = open.or_else(|| self.begin(&mut buyer)) else {
-                let memory = self.memory.lock().expect("memory");
-                if memory.decided() as u64 == self.purchases {
+                let outcomes = self.outcomes.lock().expect("outcomes");
+                if outcomes.decided() as u64 == self.purchases {
                     return;
                 }
-                assert!(since.elapsed() < PATIENCE, "{} decided; open: {:?}", memory.decided(), memory.open);
-                drop(memory);
+                assert!(since.elapsed() < PATIENCE, "{} decided; open: {:?}", outcomes.decided(), outcomes.open);
+                drop(outcomes);
                 buyer.pause();
                 continue;
             };
             let reply = buyer.ask(self, &call);
-            let mut memory = self.memory.lock().expect("memory");
-            let before = memory.decided();
-            memory.remember(checkout, call, reply);
-            let is_decided = memory.decided() > before;
-            drop(memory);
+            let mut outcomes = self.outcomes.lock().expect("outcomes");
+            let before = outcomes.decided();
+            outcomes.record(checkout, call, reply);
+            let is_decided = outcomes.decided() > before;
+            drop(outcomes);
             if is_decided {
                 since = Instant::now();
             } else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use faultkit::SmallDisk;
 use faultkit::provided::not_checked;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -39,27 +39,27 @@ async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
 
     let mut acknowledged = vec![id.clone()];
     let refused = until("the disk is full", PATIENCE, || {
-        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        let reply = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
         if reply.status == 201 {
             acknowledged.push(reply.id());
         }
         (reply.status != 201).then_some(reply)
     });
-    assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
+    assert!(refused.clone().expect(503).has_code("storage_full"), "{refused:?}");
     let complete = Call::complete(&id, &fresh_key(), "success_token");
-    assert!(platform.must(&complete).expect(503).says("storage_full"));
+    assert!(platform.reply_to(&complete).expect(503).has_code("storage_full"));
     assert_degraded_until(&server, "database or disk is full", |platform| {
         for id in &acknowledged {
             platform.read(id);
         }
         std::fs::remove_file(&ballast).expect("removed");
         // The same key succeeds without a restart.
-        assert_eq!(platform.must(&complete).expect(200).checkout_status(), "completed");
+        assert_eq!(platform.reply_to(&complete).expect(200).checkout_status(), "completed");
     })
     .await;
-    let mut books = Books::at(&file);
-    assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
-    let state = books.state(&place, ITEMS);
+    let mut database = Database::at(&file);
+    assert_eq!(database.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
+    let state = database.state(&place, ITEMS);
     assert_eq!((state.checkouts.len(), state.orders.len()), (acknowledged.len(), 1));
     assert_eq!(violations(&state), Vec::<String>::new());
     assert!(server.stop().status.success());
@@ -87,13 +87,13 @@ async fn process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_
             writers.map(|writer| writer.join().expect("a writer"))
         });
         acknowledged.extend(writers.into_iter().flatten());
-        let mut books = Books::open(&place);
-        assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "round {round}");
-        let state = books.state(&place, ITEMS);
+        let mut database = Database::open(&place);
+        assert_eq!(database.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "round {round}");
+        let state = database.state(&place, ITEMS);
         let lost = acknowledged.iter().find(|id| !state.checkouts.iter().any(|checkout| checkout.id == **id));
         assert_eq!(lost, None, "round {round}");
         assert_eq!(
-            books.number("count(*)", "FROM idempotency_key WHERE outcome IS NULL"),
+            database.number("count(*)", "FROM idempotency_key WHERE outcome IS NULL"),
             0,
             "a key without an outcome was stored"
         );
@@ -125,20 +125,20 @@ async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
     let create = Call::create(&fresh_key(), "bun", 1);
     // Some threads may be traced a moment later. Writes acknowledged until then were synced.
     let unknown = until("a commit fails", PATIENCE, || {
-        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        let reply = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
         (reply.status != 201).then_some(reply)
     });
-    assert!(unknown.clone().expect(503).says("outcome_unknown"), "{unknown:?}");
+    assert!(unknown.clone().expect(503).has_code("outcome_unknown"), "{unknown:?}");
     strace.signal(rustix::process::Signal::INT);
     strace.wait(PATIENCE);
 
     // The disk works again, but the shop does not write until a restart.
     for _ in 0..3 {
-        assert!(platform.must(&create).expect(503).says("unavailable"));
+        assert!(platform.reply_to(&create).expect(503).has_code("unavailable"));
     }
     platform.read(&id);
-    platform.must(&Call::get("/livez")).expect(200);
-    assert_eq!(platform.must(&Call::get("/readyz")).expect(503).json["reason"], "unavailable");
+    platform.reply_to(&Call::get("/livez")).expect(200);
+    assert_eq!(platform.reply_to(&Call::get("/readyz")).expect(503).json["reason"], "unavailable");
     let failure = |line: &&serde_json::Value| line["error_code"] == "io_error" && line["level"] == "critical";
     let stopped = server.stop();
     assert_eq!(stopped.log.iter().filter(failure).count(), 1);
@@ -146,9 +146,9 @@ async fn failed_sync_refuses_every_write_until_a_restart(place: Place) {
 
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
-    platform.must(&create).expect(201);
+    platform.reply_to(&create).expect(201);
     platform.read(&id);
-    let mut books = Books::open(&place);
-    assert_eq!(books.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    let mut database = Database::open(&place);
+    assert_eq!(database.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }

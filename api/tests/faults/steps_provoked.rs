@@ -60,7 +60,7 @@ pub fn killed_while(operation: Operation, fault: Fault) -> Provoked {
 /// The process is killed while it waits for the write lock to begin the completion.
 pub fn killed_at_the_lock() -> Provoked {
     Box::new(|shop, purchase| {
-        shop.hold(purchase);
+        shop.lock_checkout(purchase);
         let caller = shop.ask(purchase);
         let mut platform = shop.platform();
         until("the command waits", PATIENCE, || (platform.status_number("commands_in_flight") == 1).then_some(()));
@@ -77,7 +77,7 @@ pub fn killed_at_the_lock_after(operation: Operation, message: &'static str) -> 
     Box::new(move |shop, purchase| {
         let before = shop.count_logged(message);
         let caller = shop.with_fault(operation, SLOW, |shop| shop.ask(purchase));
-        shop.hold(purchase);
+        shop.lock_checkout(purchase);
         until(message, PATIENCE, || (shop.count_logged(message) > before).then_some(()));
         shop.kill();
         drop(caller);
@@ -136,7 +136,7 @@ pub fn fails_while(operation: Operation, fault: Fault, status: u16) -> Provoked 
 /// The test holds the write lock for longer than the caller waits to begin.
 pub fn refused_at_the_lock() -> Provoked {
     Box::new(|shop, purchase| {
-        shop.hold(purchase);
+        shop.lock_checkout(purchase);
         let reply = answer_to(shop, purchase);
         assert_eq!(reply.status, 503, "{reply:?}");
     })
@@ -148,7 +148,7 @@ pub fn left_to_the_reconciler_after(operation: Operation) -> Provoked {
     Box::new(move |shop, purchase| {
         let before = shop.count_logged(LEFT);
         let mut caller = shop.with_fault(operation, SLOW, |shop| shop.ask(purchase));
-        shop.hold(purchase);
+        shop.lock_checkout(purchase);
         let reply = receive(&mut caller).expect("an answer");
         assert_eq!((reply.status, reply.checkout_status()), (200, "complete_in_progress"), "{reply:?}");
         until(LEFT, PATIENCE, || (shop.count_logged(LEFT) > before).then_some(()));
@@ -210,7 +210,7 @@ pub fn repeated_while(operation: Operation, fault: Fault) -> Provoked {
 pub fn overtaken(fault: Fault) -> Provoked {
     Box::new(move |shop, purchase| {
         let mut caller = shop.with_fault(Operation::IntentConfirm, fault, |shop| shop.ask(purchase));
-        shop.books.end_leases();
+        shop.database.end_leases();
         until("the reconciler has settled", PATIENCE, || {
             (!matches!(shop.attempt(purchase).as_str(), "opened" | "unknown")).then_some(())
         });
@@ -236,7 +236,7 @@ pub fn two_reconcilers() -> Provoked {
         shop.with_fault(Operation::IntentRetrieve, SLOW, |shop| {
             drop(shop.with_fault(Operation::IntentConfirm, Fault::HangAfterEffect, |shop| shop.ask(purchase)));
         });
-        shop.books.end_leases();
+        shop.database.end_leases();
         until("both have settled", PATIENCE, || (reconciliations(shop) == before + 2).then_some(()));
         assert!(other.stop().status.success());
     })

@@ -5,8 +5,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use faultkit::{Fault as Net, Proxy};
 use paysim::{Operation, Paysim};
 
-use crate::books::{Books, Item, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway;
 use crate::invariants::{State, violations};
@@ -38,7 +38,7 @@ pub struct Shop<'a> {
     /// The proxy between the shop and Postgres.
     pub proxy: Option<Proxy>,
     server: Option<Server>,
-    pub books: Books,
+    pub database: Database,
     /// Whether the test holds a lock.
     holds: bool,
     /// The number of faults that the gateway was given.
@@ -53,8 +53,8 @@ impl<'a> Shop<'a> {
             let upstream = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
             Proxy::start(upstream.to_socket_addrs().expect("resolves").next().expect("an address"))
         });
-        let (gateway, books) = (gateway::start(), Books::open(place));
-        let mut shop = Self { place, gateway, proxy, server: None, books, holds: false, scripted: 0 };
+        let (gateway, database) = (gateway::start(), Database::open(place));
+        let mut shop = Self { place, gateway, proxy, server: None, database, holds: false, scripted: 0 };
         shop.server = Some(shop.launch());
         shop
     }
@@ -86,7 +86,7 @@ impl<'a> Shop<'a> {
 
     pub fn begin(&mut self, card: &str) -> Purchase {
         let mut platform = self.platform();
-        until("the shop is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        until("the shop is ready", PATIENCE, || (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(()));
         let (checkout, key) = (platform.checkout("bun", 2), fresh_key());
         let call = Call::pay(&checkout, &key, card);
         Purchase { checkout, key, call }
@@ -121,14 +121,14 @@ impl<'a> Shop<'a> {
     }
 
     /// Takes the lock that every write of this checkout needs.
-    pub fn hold(&mut self, purchase: &Purchase) {
-        self.books.hold(&purchase.checkout);
+    pub fn lock_checkout(&mut self, purchase: &Purchase) {
+        self.database.lock_checkout(&purchase.checkout);
         self.holds = true;
     }
 
     pub fn release(&mut self) {
         if std::mem::take(&mut self.holds) {
-            self.books.release();
+            self.database.unlock();
         }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Shop<'a> {
              ORDER BY created_at DESC LIMIT 1), '') AS value",
             purchase.checkout
         );
-        self.books.text(&latest)
+        self.database.text(&latest)
     }
 
     /// Removes every fault and starts the process again if it was killed. Then the buyer repeats the call until the
@@ -154,20 +154,20 @@ impl<'a> Shop<'a> {
             self.server = Some(self.launch());
         }
         let mut platform = self.platform();
-        until("the shop is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
-        until("the shop is idle", PATIENCE, || at_rest(&mut platform).then_some(()));
+        until("the shop is ready", PATIENCE, || (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(()));
+        until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
         // The holder of the lease is dead or has given up, so the test ends the lease.
-        self.books.end_leases();
+        self.database.end_leases();
         let mut chance = Chance::of(1);
-        let reply = platform.insist(&purchase.call, &mut chance, PATIENCE).expect("an answer");
-        let again = platform.must(&purchase.call);
+        let reply = platform.retry_until_definite(&purchase.call, &mut chance, PATIENCE).expect("an answer");
+        let again = platform.reply_to(&purchase.call);
         assert_eq!((reply.status, &reply.body), (again.status, &again.body), "a repeated call has another answer");
-        until("every payment is settled", PATIENCE, || (self.books.undecided() == 0).then_some(()));
+        until("every payment is settled", PATIENCE, || (self.database.undecided() == 0).then_some(()));
         reply
     }
 
     pub fn violations(&mut self) -> Vec<String> {
-        let state = State { charges: gateway::charges(&self.gateway), ..self.books.state(self.place, ITEMS) };
+        let state = State { charges: gateway::charges(&self.gateway), ..self.database.state(self.place, ITEMS) };
         let held = self.gateway.ledger().totals().held;
         let mut broken = violations(&state);
         broken.extend((held != 0).then(|| format!("the gateway still holds {held}")));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::extent::extent;
 use crate::kit::{Place, Server, until};
 use crate::receiver::{Receiver, Reply};
@@ -20,11 +20,11 @@ const MAX_GROWTH_KIB: u64 = 64 * 1024;
 
 /// Inserts pending messages to this platform, each for an order of its own.
 fn preload(place: &Place, platform: &str, count: usize) {
-    let mut books = Books::open(place);
+    let mut database = Database::open(place);
     let numbers = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
     let name = format!("'00000000000000000000' || CAST({} + i AS TEXT)", 100_000_000_000_u64);
     let due = (time::OffsetDateTime::now_utc() - AGE).unix_timestamp() * 1_000;
-    books.execute(&format!(
+    database.execute(&format!(
         "BEGIN; \
          INSERT INTO orders (id, checkout_id, owner, page, currency, expectations, totals, attribution, placed_at) \
          {numbers} SELECT 'ord_' || {name}, 'chk_' || {name}, 'x', 'page_' || {name}, 'USD', '[]', '[]', '{{}}', {due} \
@@ -87,10 +87,10 @@ async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
         assert!(beside < 2 * usual + SLACK, "{beside:?} beside a backlog, {usual:?} without");
     }
     assert_eq!(well.arrivals().len(), 2 * purchases);
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let of_hung = format!("FROM delivery WHERE destination = 'webhook:{}'", hung.profile());
     let all = i64::try_from(waiting).expect("few");
-    assert_eq!(books.number("count(*)", &format!("{of_hung} AND state = 'pending'")), all);
+    assert_eq!(database.number("count(*)", &format!("{of_hung} AND state = 'pending'")), all);
     assert!(hung.arrivals().len() < 100, "{} attempts at a receiver that hangs", hung.arrivals().len());
     let more = server.peak_memory_kib().saturating_sub(usual_peak);
     assert!(more < MAX_GROWTH_KIB, "{more} KiB more memory");
@@ -104,8 +104,10 @@ async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
     let age = line.await["age_s"].as_u64();
     assert!(age >= Some(AGE.as_secs()), "{age:?}");
     let delivered = format!("{of_hung} AND state = 'delivered'");
-    until("the backlog shrinks", || async { (Books::open(&place).number("count(*)", &delivered) > 50).then_some(()) })
-        .await;
+    until("the backlog shrinks", || async {
+        (Database::open(&place).number("count(*)", &delivered) > 50).then_some(())
+    })
+    .await;
 }
 
 crate::on_both_engines!(backlog_at_a_hanging_receiver_delays_no_one_else);

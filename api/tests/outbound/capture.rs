@@ -3,7 +3,7 @@
 use paysim::{Fault, Operation, Totals};
 use serde_json::{Value, json};
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::{id, order_path};
 use crate::kit::{Place, until};
 use crate::shop::{PRICE, Shop, UNITS};
@@ -25,7 +25,7 @@ fn totals(shop: &Shop) -> Totals {
 }
 
 fn state(place: &Place) -> String {
-    let [state] = Books::open(place).rows(["state"], "FROM payment_attempt").remove(0);
+    let [state] = Database::open(place).rows(["state"], "FROM payment_attempt").remove(0);
     state
 }
 
@@ -57,7 +57,7 @@ async fn first_shipment_captures_the_whole_amount_and_the_second_nothing(place: 
     let seen = passes().await.expect("a number");
     until("the task has made more passes", || async { (passes().await > Some(seen + 2)).then_some(()) }).await;
     assert_eq!(totals(&shop), CAPTURED);
-    assert_eq!(Books::open(&place).level("bun"), (100 - UNITS, 0));
+    assert_eq!(Database::open(&place).level("bun"), (100 - UNITS, 0));
     shop.assert_sound(&place, &[], &[]);
 }
 
@@ -66,7 +66,7 @@ async fn first_shipment_captures_the_whole_amount_and_the_second_nothing(place: 
 async fn expiring_authorization_is_captured_if_the_order_has_open_units(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let _ = buy(&shop).await;
-    Books::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
+    Database::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
     until("the amount is captured", || async { (state(&place) == "confirmed").then_some(()) }).await;
     assert_eq!(totals(&shop), CAPTURED);
 }
@@ -77,7 +77,7 @@ async fn expiring_authorization_is_released_if_the_order_has_no_open_units(place
     let order = buy(&shop).await;
     let everything = json!({"line_item_id": order["line_items"][0]["id"], "quantity": UNITS, "type": "refund"});
     let _ = shop.server.post(&format!("/testing/orders/{}/adjust", id(&order)), &everything).await.expect(200);
-    Books::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
+    Database::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
     until("the authorization is released", || async { (state(&place) == "released").then_some(()) }).await;
     assert_eq!(totals(&shop), RELEASED);
     let _ = shop.logged("payment let go: its order wants nothing any more").await;

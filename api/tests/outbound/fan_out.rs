@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::extent::extent;
 use crate::kit::basket::{basket, id};
 use crate::kit::{Place, Server};
@@ -117,13 +117,13 @@ async fn measure(place: &Place, server: &Server, each: usize, patience: Duration
     is_failing.store(false, Ordering::Release);
     receivers[..HANGING].iter().for_each(Receiver::release);
     let _ = all_waits(&receivers, &orders, patience).await;
-    let mut books = Books::open(place);
+    let mut database = Database::open(place);
     let began = Instant::now();
-    while books.number("count(*)", "FROM delivery WHERE state <> 'delivered'") > 0 {
+    while database.number("count(*)", "FROM delivery WHERE state <> 'delivered'") > 0 {
         assert!(began.elapsed() < patience, "not every message is delivered");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(books.number("count(*)", "FROM delivery"), 2 * i64::try_from(each * RECEIVERS).expect("few"));
+    assert_eq!(database.number("count(*)", "FROM delivery"), 2 * i64::try_from(each * RECEIVERS).expect("few"));
     assert_one_id_per_event_and_valid_signatures(server, &receivers, &orders).await;
     measured
 }

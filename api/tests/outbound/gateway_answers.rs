@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use paysim::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::kit::basket::{basket, codes, id};
 use crate::kit::client::fresh_key;
 use crate::kit::{Answer, Place, until};
@@ -17,11 +17,11 @@ const ALWAYS: u64 = 1_000;
 
 /// The units on hand and held of the item that is bought.
 fn level(place: &Place) -> (i64, i64) {
-    Books::open(place).level("bun")
+    Database::open(place).level("bun")
 }
 
 fn attempts(place: &Place) -> Vec<[String; 3]> {
-    Books::open(place).rows(["id", "state", "checkout_id"], "FROM payment_attempt ORDER BY created_at, id")
+    Database::open(place).rows(["id", "state", "checkout_id"], "FROM payment_attempt ORDER BY created_at, id")
 }
 
 /// The log lines of the calls of this operation.
@@ -73,7 +73,7 @@ async fn refused_payment_intent_is_reported_with_its_reason(place: Place) {
     assert_eq!(again.body(402), refused);
     nth_call(&shop, "payment.open", 1).await;
     assert_eq!(calls(&shop, "payment.open").len(), 1);
-    assert_eq!((Books::open(&place).level("crumb"), shop.captured()), ((10, 0), (0, 0)));
+    assert_eq!((Database::open(&place).level("crumb"), shop.captured()), ((10, 0), (0, 0)));
     let line = shop.logged("gateway refuses to open the payment").await;
     assert_eq!(line["error_code"], "payment.open_refused");
     assert!(line["detail"].as_str().is_some_and(|detail| detail.contains("amount_too_small")), "{line}");
@@ -343,7 +343,7 @@ async fn card_requiring_buyer_authentication_escalates_and_charges_nothing(place
     let [message] = escalated["messages"].as_array().expect("messages").as_slice() else { panic!("{escalated}") };
     assert_eq!((&message["type"], &message["severity"]), (&json!("error"), &json!("requires_buyer_input")));
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
-    let [intent] = Books::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
+    let [intent] = Database::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
     let request = reqwest::Client::new().get(format!("{}/v1/payment_intents/{intent}", shop.gateway.url()));
     let intent: Value =
         request.bearer_auth(shop.gateway.api_key()).send().await.expect("an answer").json().await.expect("an intent");

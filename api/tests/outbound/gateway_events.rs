@@ -3,7 +3,7 @@
 use paysim::{Outcome, Webhooks, signature};
 use serde_json::{Value, json};
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::{Answer, Place, until};
 use crate::shop::{PRICE, Shop, UNITS};
 
@@ -27,7 +27,7 @@ async fn undecided(shop: &Shop, place: &Place) -> (Value, String) {
     let checkout = shop.checkout().await;
     let unknown = shop.pay(&checkout, "pm_sim_processing").await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
-    let mut books = Books::open(place);
+    let mut database = Database::open(place);
     until("the reconciler has looked and postponed the payment", || async {
         let waits = shop.server.log().into_iter().any(|line| line["msg"] == "payment attempt could not be reconciled");
         waits.then_some(())
@@ -35,12 +35,12 @@ async fn undecided(shop: &Shop, place: &Place) -> (Value, String) {
     .await;
     let idle = "FROM payment_attempt WHERE state = 'unknown' AND leased_until IS NULL";
     let intent = until("no lease is held", || {
-        let row = books.rows(["reference"], idle).pop();
+        let row = database.rows(["reference"], idle).pop();
         async { row }
     });
     let [intent] = intent.await;
     let later = time::OffsetDateTime::now_utc().unix_timestamp() * 1_000 + NOT_BEFORE_MS;
-    books.execute(&format!("UPDATE payment_attempt SET due_at = {later} WHERE state = 'unknown'"));
+    database.execute(&format!("UPDATE payment_attempt SET due_at = {later} WHERE state = 'unknown'"));
     (checkout, intent)
 }
 
@@ -75,8 +75,8 @@ async fn duplicate_and_reordered_events_have_one_effect(place: Place) {
     let of = |result: &str| recorded.iter().filter(|line| line["result"] == result).count();
     assert_eq!((of("new"), recorded.len() as u64), (4, deliveries.delivered));
     assert!(of("duplicate") > 0, "the seed dealt no duplicates");
-    assert_eq!(Books::open(&place).number("count(*)", "FROM gateway_event"), 4);
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((3, 3 * PRICE), (100 - 3 * UNITS, 0)));
+    assert_eq!(Database::open(&place).number("count(*)", "FROM gateway_event"), 4);
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((3, 3 * PRICE), (100 - 3 * UNITS, 0)));
     shop.assert_sound(&place, &done.iter().collect::<Vec<_>>(), &[&refused]);
 }
 
@@ -84,14 +84,14 @@ async fn duplicate_and_reordered_events_have_one_effect(place: Place) {
 async fn events_for_settled_or_unknown_payments_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let done = shop.pay(&shop.checkout().await, "pm_card_visa").await.body(200);
-    let before = Books::open(&place).everything();
-    let [intent] = Books::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
+    let before = Database::open(&place).snapshot();
+    let [intent] = Database::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
     for (number, intent) in [intent.as_str(), "pi_of_another_shop"].into_iter().enumerate() {
         let event = event(&format!("evt_{number}"), intent);
         let at = shop.gateway.now();
         let _ = send_event(&shop, &event, &signature(&[SECRET.to_owned()], at, &event)).await.expect(200);
     }
-    assert_eq!(Books::open(&place).everything(), before);
+    assert_eq!(Database::open(&place).snapshot(), before);
     shop.assert_sound(&place, &[&done], &[]);
 }
 
@@ -110,8 +110,8 @@ async fn send_event(shop: &Shop, body: &str, signature: &str) -> Answer {
 async fn forged_expired_and_unknown_events_are_refused_and_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let (checkout, intent) = undecided(&shop, &place).await;
-    let due = || Books::open(&place).rows(["due_at"], "FROM payment_attempt");
-    let (before, due_before) = (Books::open(&place).everything(), due());
+    let due = || Database::open(&place).rows(["due_at"], "FROM payment_attempt");
+    let (before, due_before) = (Database::open(&place).snapshot(), due());
     let event = event("evt_forged", &intent);
     let signed = |secret: &str, age: i64| signature(&[secret.to_owned()], shop.gateway.now() - age, &event);
     let good = signed(SECRET, 0);
@@ -136,8 +136,8 @@ async fn forged_expired_and_unknown_events_are_refused_and_change_nothing(place:
     let unreadable = "not an event";
     let header = signature(&[SECRET.to_owned()], shop.gateway.now(), unreadable);
     send_event(&shop, unreadable, &header).await.problem(400, "malformed_event");
-    assert_eq!(Books::open(&place).everything(), before);
-    assert_eq!((due(), Books::open(&place).number("count(*)", "FROM gateway_event")), (due_before, 0));
+    assert_eq!(Database::open(&place).snapshot(), before);
+    assert_eq!((due(), Database::open(&place).number("count(*)", "FROM gateway_event")), (due_before, 0));
     let refused = shop.logged("gateway event refused").await;
     assert_eq!((&refused["level"], &refused["error_code"]), (&json!("warning"), &json!("bad_signature")));
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use paysim::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::{basket, checkout_path, codes};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, until};
@@ -31,13 +31,13 @@ async fn kill_after_the_charge_places_the_order_after_the_restart(place: Place) 
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     kill_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
-    assert_eq!(Books::open(&place).level("bun"), (100, UNITS), "held while the outcome is unknown");
+    assert_eq!(Database::open(&place).level("bun"), (100, UNITS), "held while the outcome is unknown");
 
     let shop = shop.reopen(&place).await;
     let done = shop.settled(&checkout).await;
     assert_eq!(done["status"], "completed");
     assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
     let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
     assert!(again.is_replay());
     assert_eq!(again.body(200), done);
@@ -65,7 +65,7 @@ async fn kill_before_the_charge_releases_stock_after_the_restart(place: Place) {
         assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("not_attempted")));
         // The reference was recorded before the kill or found after it.
         assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
-        assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
+        assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
         shop.assert_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();
     }
@@ -86,7 +86,7 @@ async fn restarted_a_day_later(place: &Place, fault: Fault) -> (Shop, Value) {
 fn make_old(place: &Place, shop: &Shop) {
     let day = 24 * 60 * 60 * 1_000;
     let aged = format!("UPDATE payment_attempt SET created_at = created_at - {day}, due_at = due_at - {day}");
-    Books::open(place).execute(&aged);
+    Database::open(place).execute(&aged);
     shop.gateway.advance(Duration::from_secs(24 * 60 * 60 + 1));
 }
 
@@ -128,7 +128,7 @@ async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
     kill_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
-    Books::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
+    Database::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
     make_old(&place, &shop);
     shop.gateway.fail_next(Operation::IntentSearch, ALWAYS, Fault::RateLimited { retry_after_seconds: 0 });
 
@@ -137,7 +137,7 @@ async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place
     let line = shop.logged("payment is a day old and cannot be looked for: it stays undecided").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
     assert_eq!(line["checkout_id"], checkout["id"]);
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
     shop.gateway.clear_faults();
 
     let done = shop.settled(&checkout).await;
@@ -183,7 +183,7 @@ async fn hanging_gateway_delays_nothing_else(place: Place) {
     for answer in answers {
         let _ = answer.problem(503, "unavailable");
     }
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)));
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((0, 0), (100, 0)));
     shop.assert_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
     shop.gateway.clear_faults();
     assert_eq!(shop.pay(&checkouts[0], "pm_card_visa").await.body(200)["status"], "completed");
@@ -216,7 +216,7 @@ async fn unreachable_gateway_is_not_flooded_with_retries(place: Place) {
     let allowed = BUYERS + BUYERS / 5 + 10 + began.elapsed().as_secs() + 1;
     assert!(attempts <= allowed, "{attempts} attempts for {BUYERS} calls");
     assert!(attempts > BUYERS, "nothing was retried");
-    assert_eq!(Books::open(&place).level("bun"), (100, 0));
+    assert_eq!(Database::open(&place).level("bun"), (100, 0));
     shop.assert_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
-use crate::books::stock;
+use crate::database::stock;
 use crate::fan_out::{PATIENT, percentile, waits};
 use crate::kit::basket::{basket, id};
 use crate::kit::{Place, Server};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::kit::basket::id;
 use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
@@ -19,7 +19,7 @@ const LONGER_THAN_AN_ATTEMPT: Duration = Duration::from_millis(1_500);
 /// Ends every lease. A lease lasts until ten seconds after its attempt and the record of it. The holder is dead or
 /// suspended, so that an early end is safe.
 fn lapse_leases(place: &Place) {
-    Books::open(place).execute("UPDATE delivery SET leased_until = 1 WHERE leased_until IS NOT NULL");
+    Database::open(place).execute("UPDATE delivery SET leased_until = 1 WHERE leased_until IS NOT NULL");
 }
 
 /// Starts an instance. All instances of a shop have one public URL.
@@ -56,11 +56,11 @@ async fn sender_suspended_before_its_record_finds_the_message_delivered(place: P
         (json!(2), order.clone())
     );
     all_are(&place, "delivered").await;
-    let before = Books::open(&place).everything();
+    let before = Database::open(&place).snapshot();
     suspended.resume();
     assert_eq!(late_record(&suspended).await["order_id"], order["id"]);
     assert_eq!(messages(&place), [["delivered", "2", ""].map(str::to_owned)]);
-    assert_eq!(Books::open(&place).everything(), before);
+    assert_eq!(Database::open(&place).snapshot(), before);
     let arrivals = receiver.arrivals();
     assert_eq!(arrivals.len(), 2);
     assert_eq!(arrivals[0].header("webhook-id"), arrivals[1].header("webhook-id"));
@@ -108,7 +108,7 @@ async fn message_that_kills_the_process_each_time_is_dead_and_others_are_deliver
         assert_eq!(attempt_logged(&server, "delivered").await["order_id"], other["id"]);
         let _ = server.kill9();
         let of_order = format!("FROM delivery WHERE order_id = '{}'", id(&order));
-        let counted = Books::open(&place).rows(["state", "attempts", "last_error"], &of_order);
+        let counted = Database::open(&place).rows(["state", "attempts", "last_error"], &of_order);
         assert_eq!(counted, [["pending", death.to_string().as_str(), ""].map(str::to_owned)]);
         lapse_leases(&place);
         server = place.serve().await;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use faultkit::{Fault, Proxy};
 use serde_json::{Value, json};
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::kit::basket::{basket, complete_path, id, order_path, pay};
 use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::{Place, Server, until};
@@ -44,7 +44,7 @@ async fn buy(server: &Server, email: Option<&str>) -> Value {
 }
 
 fn emails(place: &Place) -> Vec<[String; 3]> {
-    Books::open(place).rows(["state", "attempts", "last_error"], "FROM delivery WHERE channel = 'mail' ORDER BY id")
+    Database::open(place).rows(["state", "attempts", "last_error"], "FROM delivery WHERE channel = 'mail' ORDER BY id")
 }
 
 async fn all_are_delivered_at_attempt(place: &Place, number: &str) {
@@ -115,7 +115,8 @@ async fn email_waits_for_an_unreachable_relay(place: Place) {
     let email = relay.next();
     let named = |name: &str| email["headers"].as_array().and_then(|all| all.iter().find(|header| header[0] == name));
     let message_id = named("Message-ID").and_then(|header| header[1].as_str()).expect("an id").to_owned();
-    let [[message]] = Books::open(&place).rows(["id"], "FROM delivery WHERE channel = 'mail'").try_into().expect("one");
+    let [[message]] =
+        Database::open(&place).rows(["id"], "FROM delivery WHERE channel = 'mail'").try_into().expect("one");
     assert_eq!(message_id, format!("<{message}@sweets.example>"), "the same on every attempt");
     assert!(email["parts"][0][1].as_str().is_some_and(|text| text.contains(id(&order))), "{email}");
     all_are_delivered_at_attempt(&place, "2").await;

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::{basket, complete_path};
 use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
@@ -60,7 +60,7 @@ async fn receivers_in_the_internal_network_are_not_called(place: Place) {
         assert!(pinned.err.contains("no webhook could be sent to its webhook_url: "), "{}", pinned.err);
         let order = json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-        Books::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
+        Database::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
         let listed = tuckshop_at(&place, &["platforms", "list"], PRODUCTION);
         assert!(listed.out.contains(&format!("{platform}  it cannot get webhooks: ")), "{}", listed.out);
         assert_eq!(first_attempt(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
@@ -69,9 +69,9 @@ async fn receivers_in_the_internal_network_are_not_called(place: Place) {
     let inside = format!("https://127.0.0.1:{port}/profile.json");
     assert_eq!(first_attempt(&shop.server, &inside).await, ("retry".to_owned(), "profile: blocked_address".to_owned()));
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 0));
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let states =
-        ["pending", "dead"].map(|state| books.number("count(*)", &format!("FROM delivery WHERE state = '{state}'")));
+        ["pending", "dead"].map(|state| database.number("count(*)", &format!("FROM delivery WHERE state = '{state}'")));
     assert_eq!(states, [5, 2]);
 }
 

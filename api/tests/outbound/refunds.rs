@@ -8,7 +8,7 @@ use domain::payment::RefundId;
 use paysim::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::order_path;
 use crate::kit::{Place, until};
 use crate::shop::{PRICE, Shop};
@@ -27,7 +27,7 @@ async fn buy(shop: &Shop) -> Value {
 fn request(place: &Place, amount: i64, age: u64) -> RefundId {
     let now = time::OffsetDateTime::now_utc();
     let (id, at) = (RefundId::generate(now), now.unix_timestamp() * 1_000 - age as i64);
-    Books::open(place).execute(&format!(
+    Database::open(place).execute(&format!(
         "INSERT INTO refund (id, attempt_id, amount, currency, state, tries, created_at, due_at) \
          SELECT '{id}', id, {amount}, currency, 'requested', 0, {at}, {at} FROM payment_attempt"
     ));
@@ -36,12 +36,12 @@ fn request(place: &Place, amount: i64, age: u64) -> RefundId {
 
 /// Makes the refund due. The shop would repeat the request after a minute and the lookup after an hour.
 fn make_due(place: &Place, id: &RefundId) {
-    Books::open(place).execute(&format!("UPDATE refund SET due_at = 0, leased_until = NULL WHERE id = '{id}'"));
+    Database::open(place).execute(&format!("UPDATE refund SET due_at = 0, leased_until = NULL WHERE id = '{id}'"));
 }
 
 fn state(place: &Place, id: &RefundId) -> [String; 3] {
     let refund = format!("FROM refund WHERE id = '{id}'");
-    Books::open(place).rows(["state", "tries", "reason"], &refund).remove(0)
+    Database::open(place).rows(["state", "tries", "reason"], &refund).remove(0)
 }
 
 async fn wait_for_state(place: &Place, id: &RefundId, expected: [&str; 3]) {
@@ -124,7 +124,7 @@ async fn day_old_refund_is_looked_up_and_not_repeated(place: Place) {
     shop.gateway.clear_faults();
     shop.gateway.advance(Duration::from_millis(DAY_MS + 1));
     let aged = format!("UPDATE refund SET created_at = created_at - {DAY_MS} WHERE id = '{made}'");
-    Books::open(&place).execute(&aged);
+    Database::open(&place).execute(&aged);
     make_due(&place, &made);
     wait_for_state(&place, &made, ["succeeded", "2", ""]).await;
     assert_eq!(refunded(&shop), 200);
@@ -137,7 +137,7 @@ async fn day_old_refund_is_looked_up_and_not_repeated(place: Place) {
     wait_for_state(&place, &never, ["requested", "1", ""]).await;
     assert_eq!(refunded(&shop), 200);
 
-    let [intent] = Books::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
+    let [intent] = Database::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
     let form = [("payment_intent", intent.as_str()), ("amount", "100"), ("metadata[refund_id]", never.as_str())];
     let by_hand = reqwest::Client::new().post(format!("{}/v1/refunds", shop.gateway.url())).form(&form);
     let by_hand = by_hand.bearer_auth(shop.gateway.api_key()).send().await.expect("an answer");

@@ -6,7 +6,7 @@ use faultkit::Port;
 use paysim::{Movement, Options, Paysim};
 use serde_json::{Value, json};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::invariants::{Charge, violations};
 use crate::kit::basket::{basket, checkout_path, complete_path, id};
 use crate::kit::client::fresh_key;
@@ -124,7 +124,7 @@ impl Shop {
     /// sale is paid for, and neither stock nor money is held.
     #[track_caller]
     pub fn assert_sound(&self, place: &Place, acknowledged: &[&Value], refused: &[&Value]) {
-        let mut state = Books::open(place).state(place, ITEMS);
+        let mut state = Database::open(place).state(place, ITEMS);
         let ledger = self.gateway.ledger();
         let captures = ledger.entries.iter().filter(|entry| entry.kind == Movement::Captured);
         state.charges = captures

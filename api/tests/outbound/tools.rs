@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::kit::Place;
 use crate::kit::Server;
 use crate::kit::basket::basket;
@@ -179,7 +179,7 @@ async fn webhooks_across_a_rotation_can_be_verified(place: Place) {
 
     // The new key becomes due.
     let passes = format!("UPDATE signing_key SET signs_from = signs_from - {HOUR_AND_A_BIT_MS}");
-    Books::open(&place).execute(&passes);
+    Database::open(&place).execute(&passes);
     drop(server);
     let server = serve(&place, &[]).await;
     let (fourth, signs) = webhook_of_a_purchase(&server, &receiver).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use faultkit::{Fault, Port, Proxy};
 use serde_json::{Value, json};
 
-use crate::books::{Books, stock};
+use crate::database::{Database, stock};
 use crate::kit::basket::{basket, checkout_path, complete_path, id, order_path};
 use crate::kit::client::Client;
 use crate::kit::command::tuckshop_at;
@@ -56,7 +56,7 @@ fn kinds(arrivals: &[Arrival]) -> Vec<&str> {
 
 /// State, attempts and last error of every message, in the order of the events.
 pub fn messages(place: &Place) -> Vec<[String; 3]> {
-    Books::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
+    Database::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
 }
 
 pub async fn all_are(place: &Place, state: &str) {
@@ -83,7 +83,7 @@ async fn order_webhook_is_complete_and_signed_with_a_published_key(place: Place)
         assert_eq!(arrival.header(name), expected, "{name}");
     }
     assert!(arrival.header("webhook-id").starts_with("msg_"), "{arrival:?}");
-    let [[placed_at]] = Books::open(&place).rows(["occurred_at"], "FROM delivery").try_into().expect("one");
+    let [[placed_at]] = Database::open(&place).rows(["occurred_at"], "FROM delivery").try_into().expect("one");
     let placed_at: i64 = placed_at.parse().expect("a number");
     assert_eq!(arrival.header("webhook-timestamp"), (placed_at / 1_000).to_string());
     assert!(arrival.header("content-digest").starts_with("sha-256=:"), "{arrival:?}");
@@ -135,10 +135,10 @@ async fn webhook_failing_every_attempt_becomes_a_dead_letter(place: Place) {
     // Ages the message when no pass has leased it.
     let age = "UPDATE delivery SET attempts = 10, due_at = 0 WHERE leased_until IS NULL AND attempts < 10";
     until("the message has one attempt left", || async {
-        let mut books = Books::open(&place);
-        books.execute("UPDATE destination SET rest_until = 0");
-        books.execute(age);
-        (books.number("count(*)", "FROM delivery WHERE attempts >= 10") == 1).then_some(())
+        let mut database = Database::open(&place);
+        database.execute("UPDATE destination SET rest_until = 0");
+        database.execute(age);
+        (database.number("count(*)", "FROM delivery WHERE attempts >= 10") == 1).then_some(())
     })
     .await;
     let line = attempt_logged(&server, "dead").await;
@@ -296,7 +296,7 @@ async fn kill_between_receipt_and_record_repeats_the_webhook_with_the_same_id(pl
     );
 
     // The lease of the killed process lasts a while. No process holds it now, so the test ends it.
-    Books::open(&place).execute("UPDATE delivery SET leased_until = 1");
+    Database::open(&place).execute("UPDATE delivery SET leased_until = 1");
     let server = place.serve_with(HASTY).await;
     let arrivals = receiver.wait_for(2).await;
     for name in ["webhook-id", "webhook-timestamp", "content-digest"] {

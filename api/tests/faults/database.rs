@@ -12,7 +12,7 @@ use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
 
 /// A connection of the test, separate from those of the shop.
-pub enum Books {
+pub enum Database {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
@@ -47,7 +47,7 @@ pub fn stock_with(place: &Place, settings: &[(&str, &str)], items: &[Item]) {
     assert_eq!(finished.code, 0, "{}\n{}", finished.out, finished.err);
 }
 
-impl Books {
+impl Database {
     pub fn open(place: &Place) -> Self {
         if place.is_postgres() {
             return Self::Postgres(PgConnection::establish(&place.database_url()).expect("a connection"));
@@ -129,7 +129,7 @@ impl Books {
     }
 
     /// Everything that a request could change. Two equal snapshots mean that no request had an effect.
-    pub fn everything(&mut self) -> Vec<String> {
+    pub fn snapshot(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         all.extend(self.rows(["sku", "on_hand", "held"], "FROM stock ORDER BY sku").map_to_text("stock"));
         let checkout = ["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"];
@@ -143,7 +143,7 @@ impl Books {
     }
 
     /// Takes the lock that a change of this checkout needs: the write lock on SQLite, the row lock on Postgres.
-    pub fn hold(&mut self, checkout: &str) {
+    pub fn lock_checkout(&mut self, checkout: &str) {
         match self {
             Self::Sqlite(_) => self.execute("BEGIN IMMEDIATE"),
             Self::Postgres(_) => {
@@ -152,7 +152,7 @@ impl Books {
         }
     }
 
-    pub fn release(&mut self) {
+    pub fn unlock(&mut self) {
         self.execute("ROLLBACK");
     }
 
