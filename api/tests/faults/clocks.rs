@@ -85,10 +85,10 @@ async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
         // The clock jumps during a payment whose answer will be lost.
         let meanwhile = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
         let mut caller = connect(server.address()).expect("a connection");
-        let dealt = count(&gateway);
+        let dealt = count_faults_dealt(&gateway);
         gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
         send(&mut caller, &meanwhile).expect("sent");
-        until("the payment is charged", PATIENCE, || (count(&gateway) > dealt).then_some(()));
+        until("the payment is charged", PATIENCE, || (count_faults_dealt(&gateway) > dealt).then_some(()));
         clock.set(jump);
         let reply = receive(&mut caller).expect("an answer").expect(200);
         assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
@@ -104,9 +104,9 @@ async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
         assert!(stopped.status.success());
         let took = stopped.log.iter().filter_map(|line| line["elapsed_us"].as_u64()).max();
         assert!(took.is_some_and(|took| took < MINUTE_US), "{took:?} us");
-        assert!(jumped(&stopped.log), "the clock did not jump");
+        assert!(has_time_jump(&stopped.log), "the clock did not jump");
     }
-    end_well(&place, &mut database, &gateway, 6);
+    assert_sound(&place, &mut database, &gateway, 6);
 }
 
 /// The clock is a day ahead and the gateway does not answer, so the next lookup is scheduled for tomorrow. After the
@@ -143,8 +143,8 @@ async fn work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected(place:
     assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
     let stopped = server.stop();
     assert!(stopped.status.success());
-    assert!(jumped(&stopped.log), "the clock did not jump");
-    end_well(&place, &mut database, &gateway, 1);
+    assert!(has_time_jump(&stopped.log), "the clock did not jump");
+    assert_sound(&place, &mut database, &gateway, 1);
 }
 
 /// A machine may start with a clock that is far behind, and read held payments before the clock is corrected.
@@ -189,8 +189,8 @@ async fn slow_clock_captures_no_held_payment_early(place: Place) {
     until("the captures are recorded", PATIENCE, || (database.number("count(*)", confirmed) == 3).then_some(()));
     let stopped = server.stop();
     assert!(stopped.status.success());
-    assert!(jumped(&stopped.log), "the clock did not jump");
-    end_well(&place, &mut database, &gateway, 3);
+    assert!(has_time_jump(&stopped.log), "the clock did not jump");
+    assert_sound(&place, &mut database, &gateway, 3);
 }
 
 fn now_ms() -> i64 {
@@ -199,17 +199,17 @@ fn now_ms() -> i64 {
 }
 
 /// Whether two consecutive log lines are half an hour or more apart.
-fn jumped(log: &[serde_json::Value]) -> bool {
+fn has_time_jump(log: &[serde_json::Value]) -> bool {
     let hours = |line: &serde_json::Value| Some(line["at"].as_str()?.get(..13)?.to_owned());
     let hours: std::collections::BTreeSet<_> = log.iter().filter_map(hours).collect();
     hours.len() > 1
 }
 
-fn count(gateway: &Paysim) -> u64 {
+fn count_faults_dealt(gateway: &Paysim) -> u64 {
     gateway.faults_dealt().values().sum()
 }
 
-fn end_well(place: &Place, database: &mut Database, gateway: &Paysim, orders: usize) {
+fn assert_sound(place: &Place, database: &mut Database, gateway: &Paysim, orders: usize) {
     let state = State { charges: gateway::charges(gateway), ..database.state(place, ITEMS) };
     assert_eq!((state.orders.len(), violations(&state)), (orders, Vec::new()));
 }
@@ -227,10 +227,10 @@ async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) 
         println!("{fault:?}");
         let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
         let mut caller = connect(suspended.address()).expect("a connection");
-        let dealt = count(&gateway);
+        let dealt = count_faults_dealt(&gateway);
         gateway.fail_next(Operation::IntentConfirm, 1, fault);
         send(&mut caller, &call).expect("sent");
-        until("the gateway has the request", PATIENCE, || (count(&gateway) > dealt).then_some(()));
+        until("the gateway has the request", PATIENCE, || (count_faults_dealt(&gateway) > dealt).then_some(()));
         suspended.suspend();
         // This happens after the suspended instance has lost its lease. The instance still assumes that it holds it.
         until("the other instance has settled the payment", PATIENCE, || (database.undecided() == 0).then_some(()));
@@ -245,7 +245,7 @@ async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) 
             assert_eq!(platform.reply_to(&call).expect(200).body, settled.body);
         }
     }
-    end_well(&place, &mut database, &gateway, 3);
+    assert_sound(&place, &mut database, &gateway, 3);
     for server in [suspended, other] {
         assert!(server.stop().status.success());
     }

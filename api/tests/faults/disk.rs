@@ -105,7 +105,7 @@ impl Disk {
     /// The same disk under an engine that syncs its log only when it restarts it and before a checkpoint. SQLite does
     /// so with `synchronous=NORMAL`.
     pub fn with_synchronous_normal(mut self) -> Self {
-        let of_database: Vec<usize> = self.began(DATABASE).collect();
+        let of_database: Vec<usize> = self.write_starts(DATABASE).collect();
         for log in self.files.iter_mut().filter(|file| file.name == LOG) {
             let changes = &log.changes;
             log.syncs.retain(|(began, ended)| {
@@ -121,14 +121,14 @@ impl Disk {
     }
 
     /// The starts of all writes to the files of this name.
-    pub fn began<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    pub fn write_starts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let files = self.files.iter().filter(move |file| file.name == name);
         files.flat_map(|file| file.changes.iter().map(|((began, _), _)| *began))
     }
 
     /// The files after a power cut at this moment, and the number of changes that were not synced by then.
     pub fn after_power_cut(&self, moment: usize, mut unsynced: Unsynced<'_>) -> (Image, usize) {
-        let durable = covered(&self.syncs, moment);
+        let durable = durable_before(&self.syncs, moment);
         let mut names: Vec<_> = self.names.iter().take_while(|(ended, ..)| *ended < moment).collect();
         let sure = names.iter().filter(|(ended, ..)| *ended < durable).count();
         names.truncate(match &mut unsynced {
@@ -153,7 +153,7 @@ impl Disk {
 }
 
 /// The moment before which every change is durable: the start of the last sync that had ended.
-fn covered(syncs: &[Span], moment: usize) -> usize {
+fn durable_before(syncs: &[Span], moment: usize) -> usize {
     syncs.iter().filter(|(_, ended)| *ended < moment).map(|(began, _)| *began).max().unwrap_or(0)
 }
 
@@ -163,7 +163,7 @@ fn index(number: u64) -> usize {
 
 impl File {
     fn after_power_cut(&self, moment: usize, unsynced: &mut Unsynced<'_>) -> (Vec<u8>, usize) {
-        let durable = if self.name == LEDGER { moment } else { covered(&self.syncs, moment) };
+        let durable = if self.name == LEDGER { moment } else { durable_before(&self.syncs, moment) };
         let (mut bytes, mut open) = (self.before.clone(), 0);
         for ((began, ended), change) in &self.changes {
             if *began >= moment {
@@ -172,13 +172,13 @@ impl File {
             let is_sure = *ended < durable;
             open += usize::from(!is_sure);
             match (is_sure, &mut *unsynced) {
-                (true, _) => change.make(&mut bytes, usize::MAX),
+                (true, _) => change.apply(&mut bytes, usize::MAX),
                 (false, Unsynced::Lost) => {}
                 // Half of the changes survive whole, and some are torn.
                 (false, Unsynced::Random(chance)) => match chance.between(0, 4) {
                     0 => {}
-                    1 => change.make(&mut bytes, index(chance.between(1, 9))),
-                    _ => change.make(&mut bytes, usize::MAX),
+                    1 => change.apply(&mut bytes, index(chance.between(1, 9))),
+                    _ => change.apply(&mut bytes, usize::MAX),
                 },
             }
         }
@@ -188,7 +188,7 @@ impl File {
 
 impl Change {
     /// Applies a write up to this many sectors.
-    fn make(&self, file: &mut Vec<u8>, sectors: usize) {
+    fn apply(&self, file: &mut Vec<u8>, sectors: usize) {
         match self {
             Self::Truncate(size) => file.resize(*size, 0),
             Self::Write { at, bytes } => {

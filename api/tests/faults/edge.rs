@@ -289,7 +289,7 @@ async fn with_a_large_document(place: &Place, settings: &[(&str, &str)]) -> (Ser
     (server, path)
 }
 
-async fn cuts(server: &Server, reason: &str) -> u64 {
+async fn cut_count(server: &Server, reason: &str) -> u64 {
     let status = server.get("/statusz").without("ucp-agent").await;
     status.json["connections"]["cut"][reason].as_u64().unwrap_or_else(|| panic!("{}", status.text()))
 }
@@ -328,7 +328,7 @@ async fn hostile_connections_are_closed_and_others_are_served(place: Place) {
     futures_util::future::join_all((0..8).map(|_| ordinary(address, Duration::from_millis(500), true))).await;
     let (start, mut faults) = (resident_kib(&server), Vec::new());
     for sort in sorts(&large) {
-        let before = if let Some(reason) = sort.reason { cuts(&server, reason).await } else { 0 };
+        let before = if let Some(reason) = sort.reason { cut_count(&server, reason).await } else { 0 };
         let (time, buys) = (extent.time, !sort.is_costly());
         let served = on_thread(async move || ordinary(address, time, buys).await);
         let (hostile, attack) = (Arc::new(sort), Arc::clone(&extent));
@@ -360,7 +360,7 @@ async fn hostile_connections_are_closed_and_others_are_served(place: Place) {
         check(slow < extent.latency || sort.is_costly(), format!("99 % of ordinary requests within {slow:?}"));
         check(most < MAX_MEMORY_KIB, format!("{most} KiB of memory"));
         let Some(reason) = sort.reason else { continue };
-        until(sort.name, async || (cuts(&server, reason).await > before).then_some(())).await;
+        until(sort.name, async || (cut_count(&server, reason).await > before).then_some(())).await;
         let logged = |line: &Value| line["msg"] == "connections cut" && line["reason"] == reason;
         until(sort.name, async || server.log().iter().any(logged).then_some(())).await;
     }

@@ -8,7 +8,7 @@ use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, connect, send};
-use crate::races::{all_answer_alike, sixteen_at_once};
+use crate::races::{assert_same_order, sixteen_at_once};
 
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 /// The public URL of all instances, so that their answers are equal.
@@ -54,7 +54,7 @@ async fn three_instances_starting_on_an_empty_database_serve_one_shop(place: Pla
     for token in ["success_token", "slow_token"] {
         let complete = Call::complete(&platform.checkout("gift_card", 2), &fresh_key(), token);
         let addresses: [_; 16] = std::array::from_fn(|index| servers[index % servers.len()].address());
-        all_answer_alike(&sixteen_at_once(&addresses, &complete));
+        assert_same_order(&sixteen_at_once(&addresses, &complete));
     }
     assert_eq!((database.level("gift_card"), charges(&place).len()), ((99_996, 0), 2));
     let state = database.state(&place, &[("gift_card", 1_000, 100_000)]);
@@ -87,7 +87,7 @@ async fn instance_settles_the_payments_of_a_killed_instance(place: Place) {
     until("the payment is opened at the gateway", PATIENCE, || {
         (database.number("count(*)", "FROM payment_attempt WHERE reference IS NOT NULL") == 1).then_some(())
     });
-    owner.kill9();
+    owner.kill_and_wait();
     assert_eq!(database.level("bun"), (100, 2));
 
     until("the other instance has settled the payment", PATIENCE, || (database.undecided() == 0).then_some(()));

@@ -77,13 +77,13 @@ pub fn violations(state: &State) -> Vec<String> {
     let checks: [(&str, Check); 13] = [
         ("acknowledged orders are there", acknowledged_orders_are_there),
         ("acknowledged orders are readable", |state| state.unreadable.clone()),
-        ("what was refused did not happen", what_was_refused_did_not_happen),
+        ("refused checkouts have no order", refused_checkouts_have_no_order),
         ("units add up", units_add_up),
         ("nothing is held at rest", nothing_is_held_at_rest),
         ("no attempt is charged twice", no_attempt_is_charged_twice),
         ("every charge has its order", every_charge_has_its_order),
         ("every order is paid once", every_order_is_paid_once),
-        ("the ledger equals the orders", the_ledger_equals_the_orders),
+        ("the ledger equals the orders", ledger_equals_the_orders),
         ("everything is settled", everything_is_settled),
         ("nothing is undecided for long", nothing_is_undecided_for_long),
         ("every event is delivered or pending", every_event_is_delivered_or_pending),
@@ -104,7 +104,7 @@ fn acknowledged_orders_are_there(state: &State) -> Vec<String> {
         .collect()
 }
 
-fn what_was_refused_did_not_happen(state: &State) -> Vec<String> {
+fn refused_checkouts_have_no_order(state: &State) -> Vec<String> {
     let ordered: BTreeSet<_> = state.orders.iter().map(|order| &order.checkout).collect();
     state.refused.iter().filter(|id| ordered.contains(id)).map(|id| format!("{id} has an order")).collect()
 }
@@ -173,7 +173,7 @@ fn every_order_is_paid_once(state: &State) -> Vec<String> {
     wrong.collect()
 }
 
-fn the_ledger_equals_the_orders(state: &State) -> Vec<String> {
+fn ledger_equals_the_orders(state: &State) -> Vec<String> {
     let charged: i64 = state.charges.iter().map(|charge| charge.amount).sum();
     let ordered: i64 = state.orders.iter().map(|order| order.total).sum();
     if charged == ordered { Vec::new() } else { vec![format!("{charged} was charged for orders over {ordered}")] }
@@ -274,7 +274,7 @@ mod negative_controls {
 
     #[test]
     fn order_after_a_refusal_is_a_violation() {
-        assert_violation("what was refused did not happen", |state| state.refused.push("c1".to_owned()));
+        assert_violation("refused checkouts have no order", |state| state.refused.push("c1".to_owned()));
     }
 
     #[test]

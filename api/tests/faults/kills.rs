@@ -46,7 +46,7 @@ async fn kills_at_random_moments_lose_nothing(place: Place) {
             }
             // Not a wait for a condition: the moment is the fault.
             std::thread::sleep(Duration::from_millis(moment));
-            server.kill9();
+            server.kill_and_wait();
         });
     }
     if extent(true, false) {

@@ -64,7 +64,8 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
     for (cut, next) in &cuts {
         let images = [(*cut, disk.after_power_cut(*cut, Unsynced::Lost).0), {
             // During a write or right after it.
-            let writes = disk.began(LOG).chain(disk.began(DATABASE)).filter(|began| (*cut..*next).contains(began));
+            let writes =
+                disk.write_starts(LOG).chain(disk.write_starts(DATABASE)).filter(|began| (*cut..*next).contains(began));
             let between = chance.one_of(&writes.chain([*cut]).collect::<Vec<_>>()) + 1;
             let (image, open) = disk.after_power_cut(between, Unsynced::Random(&mut chance));
             unsynced += open;
@@ -74,7 +75,8 @@ async fn power_cut_loses_no_acknowledged_write(place: Place) {
             let (place, lost) = recovered(&image, moment, [&orders, &checkouts]);
             assert_eq!(lost, BTreeSet::new(), "seed {SEED:#x}, power cut at call {moment}");
             let acknowledged = outcomes.acknowledged.iter();
-            let acknowledged = acknowledged.filter(|(_, id)| known(&orders, moment).any(|answered| answered == id));
+            let acknowledged =
+                acknowledged.filter(|(_, id)| answered_before(&orders, moment).any(|answered| answered == id));
             assert_recovers(&place, acknowledged.cloned().collect(), outcomes.refused.clone());
         }
     }
@@ -131,7 +133,7 @@ fn answers<'a>(events: &[Event], ids: impl Iterator<Item = &'a String>) -> Vec<A
 }
 
 /// The ids answered before the power cut, including the answer that was about to be sent.
-fn known(answers: &[Answered], cut: usize) -> impl Iterator<Item = &str> {
+fn answered_before(answers: &[Answered], cut: usize) -> impl Iterator<Item = &str> {
     answers.iter().filter(move |answered| answered.moment <= cut).map(|answered| answered.id.as_str())
 }
 
@@ -140,7 +142,8 @@ fn known(answers: &[Answered], cut: usize) -> impl Iterator<Item = &str> {
 fn moments(orders: &[Answered], disk: &Disk) -> Vec<(usize, usize)> {
     let (count, checkpoints) = extent((5, 1), (60, 6));
     let all = spans(orders);
-    let has_checkpoint = |(from, to): &(usize, usize)| disk.began(DATABASE).any(|began| (*from..*to).contains(&began));
+    let has_checkpoint =
+        |(from, to): &(usize, usize)| disk.write_starts(DATABASE).any(|began| (*from..*to).contains(&began));
     let checkpoint: Vec<_> = all.iter().copied().filter(has_checkpoint).take(checkpoints).collect();
     assert_eq!(checkpoint.len(), checkpoints, "there were too few checkpoints: buy more");
     spread(orders, count).into_iter().chain(checkpoint).collect()
@@ -166,7 +169,7 @@ fn recovered(image: &Image, cut: usize, answers: [&[Answered]; 2]) -> (Place, BT
     assert_eq!(database.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok", "at call {cut}");
     let there = database.rows(["id"], "FROM (SELECT id FROM orders UNION SELECT id FROM checkout) AS there");
     let there: BTreeSet<_> = there.into_iter().map(|[id]| id).collect();
-    let known = answers.into_iter().flat_map(|answers| known(answers, cut));
+    let known = answers.into_iter().flat_map(|answers| answered_before(answers, cut));
     let lost = known.filter(|id| !there.contains(*id)).map(str::to_owned).collect();
     (place, lost)
 }

@@ -70,7 +70,7 @@ async fn sixteen_parallel_completes_with_one_key_make_one_order(place: Place) {
     for token in ["success_token", "slow_token"] {
         let complete = Call::complete(&platform.checkout("bun", 2), &fresh_key(), token);
         let addresses = [server.address(); 16];
-        all_answer_alike(&sixteen_at_once(&addresses, &complete));
+        assert_same_order(&sixteen_at_once(&addresses, &complete));
     }
     let mut database = Database::open(&place);
     assert_eq!(database.level("bun"), (96, 0));
@@ -109,7 +109,7 @@ pub fn sixteen_at_once(addresses: &[std::net::SocketAddr; 16], call: &Call) -> V
 }
 
 /// Asserts that every answer shows the same order in the same bytes.
-pub fn all_answer_alike(replies: &[Reply]) {
+pub fn assert_same_order(replies: &[Reply]) {
     assert_eq!(replies.len(), 16);
     for reply in replies {
         assert_eq!((reply.status, reply.checkout_status()), (200, "completed"), "{reply:?}");

@@ -124,7 +124,7 @@ fn parse(line: &str, directory: &Path) -> Option<Call> {
         bytes.truncate(result.parse().unwrap_or(usize::MAX));
         bytes
     };
-    let behind = |argument: &str| within(&described(argument)?, directory);
+    let behind = |argument: &str| within(&path_of_descriptor(argument)?, directory);
     Some(match name {
         "openat" if arguments[2].contains("O_CREAT") => {
             Call::Open { file: within(&unquoted(arguments[1]), directory)? }
@@ -139,7 +139,7 @@ fn parse(line: &str, directory: &Path) -> Option<Call> {
         other => {
             let paths = arguments.iter().filter(|argument| argument.contains('"') || argument.contains('<'));
             let ours = paths.clone().any(|argument| {
-                let named = described(argument).unwrap_or_else(|| unquoted(argument));
+                let named = path_of_descriptor(argument).unwrap_or_else(|| unquoted(argument));
                 within(&named, directory).is_some_and(|file| !file.is_empty())
             });
             assert!(!ours, "{other} of a file is not understood here: {line}");
@@ -155,7 +155,7 @@ fn within(path: &[u8], directory: &Path) -> Option<String> {
 }
 
 /// The name behind a descriptor: `7<\x2f\x74>`.
-fn described(argument: &str) -> Option<Vec<u8>> {
+fn path_of_descriptor(argument: &str) -> Option<Vec<u8>> {
     Some(hexadecimal(argument.split_once('<')?.1.strip_suffix('>')?))
 }
 

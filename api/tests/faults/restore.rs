@@ -112,7 +112,7 @@ fn scenario(place: &Place, mut method: impl Method) {
     let between = buy(&mut platform);
     let follows = method.follow();
     let after = pay(&mut platform, open_in_backup);
-    let _ = server.kill9();
+    let _ = server.kill_and_wait();
 
     // The shop stays down until its payments are compared with those of the gateway.
     method.lose_and_restore();

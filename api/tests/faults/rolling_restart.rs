@@ -76,13 +76,13 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     std::fs::write(&file, config(front, &addresses)).expect("written");
     let mut proxy = Process::start(Command::new(&haproxy).args(["-db", "-f"]).arg(&file));
     until("haproxy forwards a request", PATIENCE, || {
-        assert_eq!(proxy.ended(), None, "{}", proxy.output());
+        assert_eq!(proxy.exit_status(), None, "{}", proxy.output());
         Platform::at(front).ask(&Call::get("/livez")).ok().filter(|reply| reply.status == 200)
     });
     for server in &servers {
         until("haproxy uses every instance", PATIENCE, || {
             Platform::at(front).ask(&Call::get("/livez")).expect("an answer");
-            serves(server).then_some(())
+            serves_requests(server).then_some(())
         });
     }
 
@@ -102,7 +102,7 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
             let stopped = servers.remove(index).stop();
             assert_eq!(stopped.status.code(), Some(0));
             servers.insert(index, launch(&addresses[index]));
-            until("haproxy uses the restarted instance", PATIENCE, || serves(&servers[index]).then_some(()));
+            until("haproxy uses the restarted instance", PATIENCE, || serves_requests(&servers[index]).then_some(()));
             restarts += 1;
         }
         over.store(true, Ordering::SeqCst);
@@ -128,7 +128,7 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
 }
 
 /// Whether the instance got a request other than readiness checks.
-fn serves(server: &Server) -> bool {
+fn serves_requests(server: &Server) -> bool {
     server.log().iter().any(|line| line["op"] == "http.request" && line["route"] != "/readyz")
 }
 

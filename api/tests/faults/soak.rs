@@ -87,7 +87,7 @@ async fn every_purchase_is_paid_once_or_refused(place: Place) {
             if instances > 1 && run.is_buying() && Instant::now() >= next_kill {
                 // The other instance goes on.
                 let index = usize::from(chance.between(0, 2) == 1);
-                killed.push(servers.remove(index).kill9());
+                killed.push(servers.remove(index).kill_and_wait());
                 servers.insert(index, Server::launch(&place, &settings));
                 run.addresses.lock().expect("addresses")[index] = servers[index].address();
                 next_kill = pause(&mut chance);
@@ -212,7 +212,7 @@ impl Run {
         let one_more = |begun| (begun < self.purchases).then_some(begun + 1);
         self.begun.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
         let began = Instant::now();
-        let mut create = buyer.creation();
+        let mut create = buyer.create_call();
         loop {
             match buyer.ask(self, &create) {
                 Some(reply) if reply.status == 201 => {
@@ -222,7 +222,7 @@ impl Run {
                     return Some((id, call));
                 }
                 // The item is sold out: buy another.
-                Some(reply) if reply.status == 200 => create = buyer.creation(),
+                Some(reply) if reply.status == 200 => create = buyer.create_call(),
                 Some(reply) => assert!(matches!(reply.status, 503 | 504), "{create:?} was answered with {reply:?}"),
                 None => {}
             }
@@ -239,7 +239,7 @@ struct Buyer {
 }
 
 impl Buyer {
-    fn creation(&mut self) -> Call {
+    fn create_call(&mut self) -> Call {
         let sku = *self.chance.one_of(&["bun", "bun", "bun", "rare_bun", "sample"]);
         Call::create(&fresh_key(), sku, self.chance.between(1, 4))
     }

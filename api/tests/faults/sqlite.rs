@@ -83,7 +83,7 @@ async fn process_killed_in_a_commit_leaves_a_sound_file_with_every_acknowledged_
             });
             // Not a wait for a condition: the moment is the fault.
             std::thread::sleep(Duration::from_millis(Chance::of(round).between(20, 120)));
-            server.kill9();
+            server.kill_and_wait();
             writers.map(|writer| writer.join().expect("a writer"))
         });
         acknowledged.extend(writers.into_iter().flatten());

@@ -77,7 +77,7 @@ impl<'a> Shop<'a> {
     }
 
     pub fn kill(&mut self) {
-        self.server.take().expect("the server runs").kill9();
+        self.server.take().expect("the server runs").kill_and_wait();
     }
 
     pub fn platform(&self) -> Platform {

@@ -90,7 +90,7 @@ impl Request {
     /// Sends this idempotency key instead of a fresh one.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
-        self.client.record.secret(key);
+        self.client.record.add_secret(key);
         self.header("idempotency-key", key)
     }
 
@@ -145,7 +145,7 @@ impl Request {
         let bytes = response.bytes().await?.to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let answer = Answer { status, headers, bytes, json };
-        self.client.record.answered(&format!("{} {}", self.method, self.path), &answer);
+        self.client.record.record_answer(&format!("{} {}", self.method, self.path), &answer);
         Ok(answer)
     }
 }

@@ -40,14 +40,14 @@ pub struct Record {
 
 impl Record {
     /// Adds a text that was sent or answered and that must not be logged.
-    pub fn secret(&self, secret: &str) {
+    pub fn add_secret(&self, secret: &str) {
         if secret.len() >= SHORTEST {
             self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
         }
     }
 
     /// Records an answer of the shopping surface together with the kind of document it must be.
-    pub(super) fn answered(&self, request: &str, answer: &Answer) {
+    pub(super) fn record_answer(&self, request: &str, answer: &Answer) {
         self.page_tokens(&answer.json);
         if let Some(kind) = kind(request, answer) {
             let entry = json!({"kind": kind, "from": format!("{request} -> {}", answer.status), "body": answer.json});
@@ -60,7 +60,7 @@ impl Record {
         match value {
             Value::String(text) => {
                 if let Some((_, page)) = text.split_once("/pages/") {
-                    self.secret(page.rsplit('/').next().unwrap_or_default());
+                    self.add_secret(page.rsplit('/').next().unwrap_or_default());
                 }
             }
             Value::Array(list) => list.iter().for_each(|value| self.page_tokens(value)),
@@ -69,7 +69,7 @@ impl Record {
         }
     }
 
-    pub fn logged(&self, lines: Vec<String>) {
+    pub fn record_log(&self, lines: Vec<String>) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
     }
 

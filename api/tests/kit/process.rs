@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// The exit status, if the process has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child")
     }
 
@@ -60,7 +60,7 @@ impl Process {
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let began = Instant::now();
         let status = loop {
-            if let Some(status) = self.ended() {
+            if let Some(status) = self.exit_status() {
                 break status;
             }
             assert!(began.elapsed() < patience, "process {} does not end; its output:\n{}", self.id(), self.output());

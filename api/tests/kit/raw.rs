@@ -36,7 +36,7 @@ impl Raw {
     }
 
     /// Reads exactly this many bytes.
-    pub async fn exactly(&mut self, count: usize) -> Vec<u8> {
+    pub async fn read_exactly(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let read = tokio::time::timeout(PATIENCE, self.stream.read_exact(&mut bytes)).await.expect("bytes in time");
         read.expect("bytes");
@@ -44,7 +44,7 @@ impl Raw {
     }
 
     /// Reads until the other side closes.
-    pub async fn rest(&mut self) -> String {
+    pub async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("an end in time");
         // A reset ends the stream too.

@@ -92,7 +92,7 @@ impl Server {
         json_lines(&self.process)
     }
 
-    /// Sends SIGTERM and returns at once; see [`Server::ended`] and [`Server::wait`].
+    /// Sends SIGTERM and returns at once; see [`Server::exit_status`] and [`Server::wait`].
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
@@ -101,8 +101,8 @@ impl Server {
         self.process.signal(signal);
     }
 
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.process.ended()
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.process.exit_status()
     }
 
     /// Waits until the server has ended.
@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// Kills the server with SIGKILL, as a power cut would end it.
-    pub fn kill9(self) -> Stopped {
+    pub fn kill_and_wait(self) -> Stopped {
         self.process.signal(Signal::KILL);
         self.wait(PATIENCE)
     }
@@ -154,7 +154,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             println!("--- the log of the server at {} ---\n{}", self.address, lines.join("\n"));
         }
-        self.record.logged(lines);
+        self.record.record_log(lines);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::kit::command::{tuckshop, tuckshop_at};
 const LONG: &str = "0123456789012345678901234567890123456789012345678901234567890123456789";
 
 /// The variables named in the output, one per line, in the order of the lines.
-fn named(complaint: &str) -> Vec<&str> {
+fn named_variables(complaint: &str) -> Vec<&str> {
     complaint.lines().filter_map(|line| line.split_once(": ")).map(|(variable, _)| variable).collect()
 }
 
@@ -29,7 +29,7 @@ fn all_mistakes_are_reported_at_once_with_exit_code_2() {
         let finished = tuckshop(command, &wrong);
         assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
         let mut expected: Vec<&str> = wrong.iter().map(|(name, _)| *name).collect();
-        let mut reported = named(&finished.err);
+        let mut reported = named_variables(&finished.err);
         expected.sort_unstable();
         reported.sort_unstable();
         assert_eq!(reported, expected, "{}", finished.err);
@@ -71,7 +71,7 @@ fn mistakes_found_by_adapters_are_reported_before_anything_is_opened() {
     for command in [&["serve"][..], &["config"], &["migrate"], &["keys", "list"], &["deliveries", "list"]] {
         let finished = tuckshop(command, &[&good[..], &wrong[..]].concat());
         assert_eq!(finished.code, 2, "{command:?}: {}", finished.err);
-        let mut reported = named(&finished.err);
+        let mut reported = named_variables(&finished.err);
         reported.sort_unstable();
         assert_eq!(reported, expected, "{command:?}: {}", finished.err);
         assert!(!finished.err.contains("hunter"), "{}", finished.err);
@@ -86,7 +86,7 @@ fn unreadable_values_are_reported_with_the_expected_form() {
     for (name, value, expected) in [
         ("TUCKSHOP_MAIL_PORT", "99999", "must be a whole number within reason."),
         ("TUCKSHOP_MAIL_PORT", "0", "must be between 1 and 65535. The port of the relay."),
-        ("TUCKSHOP_SIMULATION_SLOW_MS", "60001", "must be at most 60000. How late"),
+        ("TUCKSHOP_SIMULATION_SLOW_MS", "60001", "must be at most 60000. How long"),
         ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", LONG, "must have between 1 and 64 characters. The version"),
         ("TUCKSHOP_SHOP_TERMS_URL", "terms", "must be a URL. The terms of service"),
         ("TUCKSHOP_SHOP_CURRENCY", "usd", "cannot be read. The ISO 4217 code of all prices, in capital letters"),
@@ -153,7 +153,7 @@ fn messages_repeat_no_value() {
         ],
     );
     assert_eq!(finished.code, 2);
-    assert_eq!(named(&finished.err).len(), 11, "{}", finished.err);
+    assert_eq!(named_variables(&finished.err).len(), 11, "{}", finished.err);
     assert!(!finished.err.contains("hunter2"), "{}", finished.err);
 }
 
@@ -180,7 +180,7 @@ fn contradictory_settings_are_refused() {
     ] {
         let finished = tuckshop(&["config"], &settings);
         assert_eq!(finished.code, 2, "{settings:?}");
-        assert_eq!(named(&finished.err), [expected], "{}", finished.err);
+        assert_eq!(named_variables(&finished.err), [expected], "{}", finished.err);
     }
 }
 
@@ -222,7 +222,7 @@ fn incomplete_configuration_is_refused() {
                 ("TUCKSHOP_PAYMENT_HANDLER_SCHEMA", "https://shop.example/card.json"),
             ];
             let finished = tuckshop(&["config"], &[settings, mode, &handler].concat());
-            assert_eq!(named(&finished.err), expected, "{settings:?} {mode:?}: {}", finished.err);
+            assert_eq!(named_variables(&finished.err), expected, "{settings:?} {mode:?}: {}", finished.err);
             assert_eq!(finished.code, if expected.is_empty() { 0 } else { 2 }, "{settings:?}");
         }
     }

@@ -70,7 +70,7 @@ async fn second_process_on_one_file_is_refused_by_path(place: Place) {
     }
     // The first process goes on, and after it another may start.
     server.buy(&[("eraser", 1)]).await;
-    let _ = server.kill9();
+    let _ = server.kill_and_wait();
     assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock has outlived its process");
 }
 

@@ -33,7 +33,7 @@ async fn refusal_names_the_option_that_helps(place: Place) {
     let server = place.serve().await;
     let url = server.url();
     for (arguments, reason, hint) in [
-        (&["--token", "fail_token"][..], "/complete was refused: ", "(`--token TOKEN` pays otherwise"),
+        (&["--token", "fail_token"][..], "/complete was refused: ", "(`--token TOKEN` pays with another token: "),
         (&["--item", "geometry_set"], "/checkout-sessions was refused: ", "(`--item SKU` buys something else.)"),
     ] {
         let finished = tuckshop_at(&place, &[&["demo", "--url", &url], arguments].concat(), &[]);

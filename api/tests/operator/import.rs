@@ -18,7 +18,7 @@ fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
 }
 
 /// Imports two products, one of which is in stock.
-fn a_small_shop(place: &Place) {
+fn import_two_products(place: &Place) {
     let products = format!("{PRODUCTS}apple,Apple,50,,false\npear,Pear,70,,false\n");
     let finished =
         import(place, &[("products.csv", &products), ("inventory.csv", "product_id,quantity\napple,3\npear,0\n")]);
@@ -29,13 +29,13 @@ fn a_small_shop(place: &Place) {
 }
 
 /// The item of the apple, as a checkout shows it.
-async fn apple(place: &Place) -> Value {
+async fn apple_item(place: &Place) -> Value {
     let server = place.serve().await;
     server.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201)["line_items"][0]["item"].clone()
 }
 
 async fn imported_catalog_is_sold(place: Place) {
-    a_small_shop(&place);
+    import_two_products(&place);
     let server = place.serve().await;
     let checkout = server.post("/checkout-sessions", &basket(&[("apple", 3), ("pear", 1)])).await.body(201);
     assert_eq!(checkout["line_items"][0]["item"]["title"], "Apple");
@@ -46,18 +46,18 @@ async fn imported_catalog_is_sold(place: Place) {
 }
 
 async fn import_replaces_existing_rows(place: Place) {
-    a_small_shop(&place);
+    import_two_products(&place);
     let products = format!("{PRODUCTS}apple,Big Apple,80,https://shop.example/apple.jpg,false\n");
     assert_eq!(import(&place, &[("products.csv", &products)]).code, 0);
-    let apple = apple(&place).await;
+    let apple = apple_item(&place).await;
     assert_eq!((&apple["title"], &apple["price"]), (&"Big Apple".into(), &80.into()));
     assert_eq!(apple["image_url"], "https://shop.example/apple.jpg");
 }
 
 /// Valid rows before, after and beside the invalid ones.
 async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
-    a_small_shop(&place);
-    let before = apple(&place).await;
+    import_two_products(&place);
+    let before = apple_item(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\npear,Pear,7.5,,false\nplum,,9,,false\n");
     let finished = import(
         &place,
@@ -77,19 +77,19 @@ async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
     ] {
         assert!(finished.err.contains(named), "no {named} in\n{}", finished.err);
     }
-    assert_eq!(apple(&place).await, before);
+    assert_eq!(apple_item(&place).await, before);
 }
 
 /// Errors that only the database detects are reported by line too.
 async fn refused_row_is_named_and_nothing_is_changed(place: Place) {
-    a_small_shop(&place);
-    let before = apple(&place).await;
+    import_two_products(&place);
+    let before = apple_item(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\n");
     let stock = "product_id,quantity\napple,99\nunicorn,5\n";
     let finished = import(&place, &[("products.csv", &products), ("inventory.csv", stock)]);
     assert_eq!(finished.code, 1, "{}", finished.out);
     assert!(finished.err.contains("inventory.csv:3: product_id: "), "{}", finished.err);
-    assert_eq!(apple(&place).await, before);
+    assert_eq!(apple_item(&place).await, before);
 
     let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,missing,1 High St,,,,US\n";
     let finished = import(&place, &[("addresses.csv", stranger)]);

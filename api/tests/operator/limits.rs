@@ -6,7 +6,7 @@ use crate::kit::raw::Raw;
 use crate::kit::{Place, Server, until};
 
 /// Starts a server with these soft and hard limits of open files.
-fn limited(place: &Place, soft: u32, hard: u32) -> Server {
+fn serve_with_limits(place: &Place, soft: u32, hard: u32) -> Server {
     let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$@\"");
     let settings = [("TUCKSHOP_HTTP_MAX_CONNECTIONS", "1000"), ("TUCKSHOP_HTTP_WORKERS", "1")];
     Server::launch_under(&["/bin/sh", "-c", &script, "sh"], place, &settings)
@@ -14,7 +14,7 @@ fn limited(place: &Place, soft: u32, hard: u32) -> Server {
 
 async fn soft_limit_is_raised_and_a_low_hard_limit_is_a_warning(place: Place) {
     for (soft, hard, warned) in [(256, 4_096, false), (256, 300, true)] {
-        let server = limited(&place, soft, hard);
+        let server = serve_with_limits(&place, soft, hard);
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process_id())).expect("the server runs");
         let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
         let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
@@ -27,7 +27,7 @@ async fn soft_limit_is_raised_and_a_low_hard_limit_is_a_warning(place: Place) {
 
 /// The error of the HTTP library reaches the log.
 async fn connections_that_cannot_be_accepted_are_logged(place: Place) {
-    let server = limited(&place, 128, 128);
+    let server = serve_with_limits(&place, 128, 128);
     let mut held = Vec::new();
     for _ in 0..150 {
         held.push(Raw::connect(server.address()).await);

@@ -15,7 +15,7 @@ const PRODUCTION: [(&str, &str); 5] = [
 ];
 
 /// A client of the operations listener.
-fn operator(server: &Server, place: &Place) -> Client {
+fn operations_client(server: &Server, place: &Place) -> Client {
     let log = server.log();
     let line = log.iter().find(|line| line["msg"] == "listening for operations").expect("the operations listener");
     let address = line["operations_address"].as_str().expect("an address").parse().expect("an address");
@@ -26,7 +26,7 @@ async fn status_is_served_to_the_operator_alone(place: Place) {
     let address = ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0");
     for mode in [&[][..], &PRODUCTION] {
         let server = Server::start(&place, &[mode, &[address]].concat()).await;
-        let operator = operator(&server, &place);
+        let operator = operations_client(&server, &place);
         for path in ["/livez", "/readyz"] {
             assert_eq!(server.get(path).await.body(200), json!({"status": "ok"}), "load balancers need it");
             assert_eq!(operator.get(path).await.body(200), json!({"status": "ok"}));
@@ -52,7 +52,7 @@ async fn production_without_an_operations_listener_serves_no_status(place: Place
 async fn operations_listener_answers_during_shutdown(place: Place) {
     let settings = [("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "60000")];
     let server = Server::start(&place, &settings).await;
-    let operator = operator(&server, &place);
+    let operator = operations_client(&server, &place);
     server.terminate();
     until("the shop is no longer ready", || async {
         let ready = operator.get("/readyz").await;

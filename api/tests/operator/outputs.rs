@@ -29,17 +29,17 @@ fn serve(place: &Place, settings: &[(&str, &str)], out: Stdio, err: Stdio) -> Ru
 }
 
 /// A pipe without a reader.
-fn closed() -> Stdio {
+fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-fn full() -> Stdio {
+fn full_device() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("a device").into()
 }
 
-async fn ready(running: &mut Running, place: &Place) -> Client {
+async fn wait_until_ready(running: &mut Running, place: &Place) -> Client {
     // The address cannot be read from the log, which is lost.
     let address = until("the shop listens", async || listening_address(running.0.id())).await;
     let client = Client::new(address, place.record().clone());
@@ -52,7 +52,7 @@ async fn ready(running: &mut Running, place: &Place) -> Client {
     client
 }
 
-fn stops_in_order(mut running: Running) {
+fn assert_graceful_stop(mut running: Running) {
     kill_process(Pid::from_child(&running.0), Signal::TERM).expect("signalled");
     let began = Instant::now();
     let status = loop {
@@ -66,9 +66,9 @@ fn stops_in_order(mut running: Running) {
 }
 
 async fn unwritable_log_is_counted_and_the_shop_goes_on(place: Place) {
-    for output in [closed as fn() -> Stdio, full] {
+    for output in [closed_pipe as fn() -> Stdio, full_device] {
         let mut running = serve(&place, &[], output(), Stdio::piped());
-        let client = ready(&mut running, &place).await;
+        let client = wait_until_ready(&mut running, &place).await;
         let lost = || async {
             let status = client.get("/statusz").await.body(200);
             status["log_lines_lost"].as_u64().expect("a count")
@@ -77,20 +77,25 @@ async fn unwritable_log_is_counted_and_the_shop_goes_on(place: Place) {
         let before = lost().await;
         until("more lines are lost", || async { (lost().await > before + 3).then_some(()) }).await;
         let err = running.0.stderr.take().expect("piped");
-        stops_in_order(running);
+        assert_graceful_stop(running);
         let stderr: Vec<String> = BufReader::new(err).lines().map_while(Result::ok).collect();
         assert!(!stderr.iter().any(|line| line.contains("panicked")), "{stderr:?}");
     }
 }
 
 async fn unwritable_banner_or_terminal_log_does_not_end_the_shop(place: Place) {
-    let cases = [(closed(), Stdio::piped()), (full(), Stdio::piped()), (closed(), closed()), (full(), full())];
+    let cases = [
+        (closed_pipe(), Stdio::piped()),
+        (full_device(), Stdio::piped()),
+        (closed_pipe(), closed_pipe()),
+        (full_device(), full_device()),
+    ];
     for (out, err) in cases {
         let mut running = serve(&place, &[("TUCKSHOP_LOG_FORMAT", "terminal")], out, err);
-        let client = ready(&mut running, &place).await;
+        let client = wait_until_ready(&mut running, &place).await;
         let _: Value = client.get("/livez").await.body(200);
         let err = running.0.stderr.take();
-        stops_in_order(running);
+        assert_graceful_stop(running);
         let stderr: Vec<String> =
             err.into_iter().flat_map(|err| BufReader::new(err).lines().map_while(Result::ok)).collect();
         assert!(!stderr.iter().any(|line| line.contains("panicked")), "{stderr:?}");
@@ -119,7 +124,7 @@ async fn command_with_lost_output_does_its_work_and_exits_with_3(place: Place) {
         &["keys", "rotate"],
         &["keys", "list"],
     ] {
-        for output in [closed as fn() -> Stdio, full] {
+        for output in [closed_pipe as fn() -> Stdio, full_device] {
             let mut command = Command::new(TUCKSHOP);
             command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(output());
             let ended = command.stderr(Stdio::piped()).output().expect("the command runs");
@@ -129,12 +134,18 @@ async fn command_with_lost_output_does_its_work_and_exits_with_3(place: Place) {
         }
         // A lost error message changes nothing either.
         let mut command = Command::new(TUCKSHOP);
-        command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(full()).stderr(full());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(place.settings())
+            .stdin(Stdio::null())
+            .stdout(full_device())
+            .stderr(full_device());
         assert_eq!(command.status().expect("the command runs").code(), Some(3), "{arguments:?}");
     }
     assert_eq!((place.count("product"), place.count("signing_key") >= 3), (1, true));
     let mut command = Command::new(TUCKSHOP);
-    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full()).stderr(full());
+    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full_device()).stderr(full_device());
     assert_eq!(command.status().expect("the command runs").code(), Some(1));
 }
 

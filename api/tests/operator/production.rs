@@ -100,7 +100,7 @@ fn production_may_listen_on_all_interfaces() {
 }
 
 /// A shop in production mode with one item.
-async fn shop(place: &Place) -> Server {
+async fn serve_production(place: &Place) -> Server {
     let directory = tempfile::tempdir().expect("a directory");
     for (file, text) in [
         ("products.csv", "id,title,price,image_url,requires_shipping\napple,Apple,50,,false\n"),
@@ -117,7 +117,7 @@ async fn shop(place: &Place) -> Server {
 }
 
 async fn test_affordances_do_not_exist(place: Place) {
-    let server = shop(&place).await;
+    let server = serve_production(&place).await;
     for path in [
         "/testing/simulate-shipping/x",
         "/testing/orders/x/fulfill",
@@ -141,7 +141,7 @@ async fn empty_shop_stays_empty(place: Place) {
 }
 
 async fn local_platform_is_not_trusted(place: Place) {
-    let server = shop(&place).await;
+    let server = serve_production(&place).await;
     let body = basket(&[("apple", 1)]);
     server.post("/checkout-sessions", &body).await.problem(400, "invalid_profile_url");
     let near = server.as_platform("https://localhost/profile.json");
@@ -154,7 +154,7 @@ async fn local_platform_is_not_trusted(place: Place) {
 
 /// Without a payment handler a completion is refused.
 async fn completion_without_a_payment_handler_is_refused(place: Place) {
-    let server = shop(&place).await;
+    let server = serve_production(&place).await;
     let platform = server.as_platform(STRANGER);
     let checkout = platform.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201);
     assert_eq!(checkout["ucp"]["payment_handlers"], json!({}));

@@ -49,7 +49,7 @@ async fn first_shipment_captures_the_whole_amount_and_the_second_nothing(place: 
     let path = format!("/orders/{}", id(&order));
     let _ = shop.server.put(&path, &shipped).await.expect(200);
     until("the amount is captured", || async { (state(&place) == "confirmed").then_some(()) }).await;
-    assert_eq!(shop.logged("payment captured").await["op"], "payment.capture");
+    assert_eq!(shop.wait_for_log_line("payment captured").await["op"], "payment.capture");
     assert_eq!(totals(&shop), CAPTURED);
 
     let rest = shop.server.post_empty(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
@@ -80,7 +80,7 @@ async fn expiring_authorization_is_released_if_the_order_has_no_open_units(place
     Database::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
     until("the authorization is released", || async { (state(&place) == "released").then_some(()) }).await;
     assert_eq!(totals(&shop), RELEASED);
-    let _ = shop.logged("payment let go: its order wants nothing any more").await;
+    let _ = shop.wait_for_log_line("payment let go: its order wants nothing any more").await;
 }
 
 crate::on_both_engines!(first_shipment_captures_the_whole_amount_and_the_second_nothing);

@@ -52,7 +52,11 @@ async fn buy(server: &Server, receivers: &[Receiver], each: usize) -> Orders {
 }
 
 /// The time from the answer to the buyer to the first arrival at the platform, for every order.
-pub async fn waits(receiver: &Receiver, orders: &BTreeMap<String, Instant>, patience: Duration) -> Vec<Duration> {
+pub async fn delivery_waits(
+    receiver: &Receiver,
+    orders: &BTreeMap<String, Instant>,
+    patience: Duration,
+) -> Vec<Duration> {
     let began = Instant::now();
     loop {
         let mut arrived: BTreeMap<String, Instant> = BTreeMap::new();
@@ -70,7 +74,7 @@ pub async fn waits(receiver: &Receiver, orders: &BTreeMap<String, Instant>, pati
 
 /// The waits of all receivers together.
 async fn all_waits(receivers: &[Receiver], orders: &[BTreeMap<String, Instant>], patience: Duration) -> Vec<Duration> {
-    let each = receivers.iter().zip(orders).map(|(receiver, orders)| waits(receiver, orders, patience));
+    let each = receivers.iter().zip(orders).map(|(receiver, orders)| delivery_waits(receiver, orders, patience));
     join_all(each).await.concat()
 }
 

@@ -42,9 +42,9 @@ async fn unreachable_gateway_charges_nothing_and_stock_is_released(place: Place)
 
     let refused = shop.payment(&checkout, "pm_card_visa", &key).await.problem(503, "unavailable");
     assert!(refused.header("retry-after").is_some());
-    assert_eq!(shop.read(&checkout).await["status"], "ready_for_complete");
+    assert_eq!(shop.read_checkout(&checkout).await["status"], "ready_for_complete");
     assert_eq!(level(&place), (100, 0));
-    let call = shop.logged("outbound call").await;
+    let call = shop.wait_for_log_line("outbound call").await;
     assert_eq!(
         (&call["op"], &call["outcome"], &call["effect"]),
         (&json!("payment.open"), &json!("unreachable"), &json!("none"))
@@ -74,7 +74,7 @@ async fn refused_payment_intent_is_reported_with_its_reason(place: Place) {
     nth_call(&shop, "payment.open", 1).await;
     assert_eq!(calls(&shop, "payment.open").len(), 1);
     assert_eq!((Database::open(&place).level("crumb"), shop.captured()), ((10, 0), (0, 0)));
-    let line = shop.logged("gateway refuses to open the payment").await;
+    let line = shop.wait_for_log_line("gateway refuses to open the payment").await;
     assert_eq!(line["error_code"], "payment.open_refused");
     assert!(line["detail"].as_str().is_some_and(|detail| detail.contains("amount_too_small")), "{line}");
 
@@ -115,12 +115,12 @@ async fn charge_without_an_answer_becomes_an_order(place: Place) {
     assert_eq!(unknown["status"], "complete_in_progress");
     assert_eq!(unknown["order"], Value::Null);
 
-    let line = shop.logged("payment outcome is unknown").await;
+    let line = shop.wait_for_log_line("payment outcome is unknown").await;
     assert_eq!((&line["op"], &line["checkout_id"]), (&json!("payment.confirm"), &checkout["id"]));
     assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
-    let done = shop.settled(&checkout).await;
+    let done = shop.wait_until_settled(&checkout).await;
     assert_eq!(done["status"], "completed");
-    assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
+    assert_eq!(shop.wait_for_log_line("payment attempt reconciled").await["checkout_id"], checkout["id"]);
     assert_eq!(shop.captured(), (1, PRICE));
     assert_eq!(level(&place), (100 - UNITS, 0));
     let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
@@ -135,7 +135,7 @@ async fn hung_payment_without_a_charge_is_cancelled_and_can_be_retried(place: Pl
     let (checkout, key) = (shop.checkout().await, fresh_key());
     let unknown = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
-    let unpaid = shop.settled(&checkout).await;
+    let unpaid = shop.wait_until_settled(&checkout).await;
     assert_eq!((&unpaid["status"], codes(&unpaid)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     shop.assert_sound(&place, &[], &[&checkout]);
@@ -143,7 +143,7 @@ async fn hung_payment_without_a_charge_is_cancelled_and_can_be_retried(place: Pl
     let again = shop.payment(&checkout, "pm_sim_no_charge_hang", &key).await;
     assert!(!again.is_replay());
     assert_eq!(again.body(200)["status"], "complete_in_progress");
-    assert_eq!(shop.settled(&checkout).await["status"], "ready_for_complete");
+    assert_eq!(shop.wait_until_settled(&checkout).await["status"], "ready_for_complete");
 
     let done = shop.pay(&checkout, "pm_card_visa").await.body(200);
     assert_eq!((&done["status"], codes(&done)), (&json!("completed"), vec![]));
@@ -157,7 +157,7 @@ async fn late_charge_becomes_an_order_or_is_prevented(place: Place) {
     let checkout = shop.checkout().await;
     let unknown = shop.pay(&checkout, "pm_sim_late_charge").await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
-    let settled = shop.settled(&checkout).await;
+    let settled = shop.wait_until_settled(&checkout).await;
     // The charge happens three seconds after the request, whether or not a caller waits.
     let due = Instant::now() + Duration::from_millis(3_500);
     until("the late charge is due", || async { (Instant::now() > due).then_some(()) }).await;
@@ -172,12 +172,12 @@ async fn gateway_500_is_neither_a_charge_nor_a_refusal(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let charged = shop.checkout().await;
     assert_eq!(shop.pay(&charged, "pm_sim_charge_then_500").await.body(200)["status"], "complete_in_progress");
-    let done = shop.settled(&charged).await;
+    let done = shop.wait_until_settled(&charged).await;
     assert_eq!((&done["status"], shop.captured()), (&json!("completed"), (1, PRICE)));
 
     let uncharged = shop.checkout().await;
     assert_eq!(shop.pay(&uncharged, "pm_sim_no_charge_500").await.body(200)["status"], "complete_in_progress");
-    let refused = shop.settled(&uncharged).await;
+    let refused = shop.wait_until_settled(&uncharged).await;
     assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     assert_eq!((shop.captured(), level(&place)), ((1, PRICE), (100 - UNITS, 0)));
     let unknown = shop.server.log().into_iter().filter(|line| line["msg"] == "payment outcome is unknown");
@@ -215,7 +215,7 @@ async fn pay_while_another_client_uses_the_key(shop: &Shop, place: &Place, check
         assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
     };
     let (answer, ()) = tokio::join!(shop.pay(checkout, "pm_card_visa"), rival);
-    let line = shop.logged("gateway knows the key for another request").await;
+    let line = shop.wait_for_log_line("gateway knows the key for another request").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
     answer
 }
@@ -238,11 +238,11 @@ async fn charge_key_of_another_request_is_looked_up_and_cancelled(place: Place) 
     let unknown =
         pay_while_another_client_uses_the_key(&shop, &place, &checkout, Operation::IntentConfirm).await.body(200);
     assert_eq!((&unknown["status"], &unknown["order"]), (&json!("complete_in_progress"), &Value::Null));
-    assert_eq!(shop.logged("payment outcome is unknown").await["checkout_id"], checkout["id"]);
+    assert_eq!(shop.wait_for_log_line("payment outcome is unknown").await["checkout_id"], checkout["id"]);
 
-    let refused = shop.settled(&checkout).await;
+    let refused = shop.wait_until_settled(&checkout).await;
     assert_eq!((&refused["status"], codes(&refused)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
-    assert_eq!(shop.logged("payment attempt reconciled").await["payment"], "not_attempted");
+    assert_eq!(shop.wait_for_log_line("payment attempt reconciled").await["payment"], "not_attempted");
     assert_eq!((shop.captured(), level(&place)), ((0, 0), (100, 0)));
     assert_eq!(attempts(&place)[0][1], "cancelled");
     let alarms = shop.server.log().into_iter().filter(|line| line["error_code"] == "payment.key_mismatch");
@@ -271,7 +271,7 @@ async fn declined_card_is_reported_and_releases_stock(place: Place) {
     let replayed = shop.payment(&checkout, "pm_card_chargeDeclined", &key).await;
     assert!(replayed.is_replay());
     assert_eq!(replayed.body(402), declined);
-    let line = shop.logged("payment answered").await;
+    let line = shop.wait_for_log_line("payment answered").await;
     assert_eq!(line["payment"], "declined");
     assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
     let detail = "type card_error, code card_declined, decline_code generic_decline";
@@ -324,7 +324,7 @@ async fn permanently_unreadable_gateway_answer_is_settled_by_lookup(place: Place
         let ended = call["outcome"].as_str().expect("an outcome");
         assert!([outcome, "deadline"].contains(&ended), "{}: {call}", fault.name());
         assert_eq!(call["effect"], "unknown", "{}", fault.name());
-        let settled = shop.settled(&checkout).await;
+        let settled = shop.wait_until_settled(&checkout).await;
         assert_eq!(settled["status"], "completed", "{}", fault.name());
         done.push(settled);
     }

@@ -23,7 +23,7 @@ fn events_url(shop: &Shop) -> String {
 const NOT_BEFORE_MS: i64 = 58_000;
 
 /// A payment that the bank has not decided and that the shop does not look up for a minute.
-async fn undecided(shop: &Shop, place: &Place) -> (Value, String) {
+async fn undecided_payment(shop: &Shop, place: &Place) -> (Value, String) {
     let checkout = shop.checkout().await;
     let unknown = shop.pay(&checkout, "pm_sim_processing").await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
@@ -51,15 +51,15 @@ async fn duplicate_and_reordered_events_have_one_effect(place: Place) {
     shop.gateway.send_webhooks(Some(webhooks));
     let mut done = Vec::new();
     for _ in 0..3 {
-        let (checkout, intent) = undecided(&shop, &place).await;
+        let (checkout, intent) = undecided_payment(&shop, &place).await;
         shop.gateway.settle(&intent, Outcome::Succeeded).expect("an undecided payment");
-        let settled = shop.settled(&checkout).await;
+        let settled = shop.wait_until_settled(&checkout).await;
         assert_eq!(settled["status"], "completed");
         done.push(settled);
     }
-    let (checkout, intent) = undecided(&shop, &place).await;
+    let (checkout, intent) = undecided_payment(&shop, &place).await;
     shop.gateway.settle(&intent, Outcome::Failed).expect("an undecided payment");
-    let refused = shop.settled(&checkout).await;
+    let refused = shop.wait_until_settled(&checkout).await;
     assert_eq!(refused["status"], "ready_for_complete");
 
     until("every copy has arrived", || async { (shop.gateway.deliveries().pending == 0).then_some(()) }).await;
@@ -109,7 +109,7 @@ async fn send_event(shop: &Shop, body: &str, signature: &str) -> Answer {
 /// PAY10. An event without a valid and recent signature is refused.
 async fn forged_expired_and_unknown_events_are_refused_and_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
-    let (checkout, intent) = undecided(&shop, &place).await;
+    let (checkout, intent) = undecided_payment(&shop, &place).await;
     let due = || Database::open(&place).rows(["due_at"], "FROM payment_attempt");
     let (before, due_before) = (Database::open(&place).snapshot(), due());
     let event = event("evt_forged", &intent);
@@ -138,13 +138,13 @@ async fn forged_expired_and_unknown_events_are_refused_and_change_nothing(place:
     send_event(&shop, unreadable, &header).await.problem(400, "malformed_event");
     assert_eq!(Database::open(&place).snapshot(), before);
     assert_eq!((due(), Database::open(&place).number("count(*)", "FROM gateway_event")), (due_before, 0));
-    let refused = shop.logged("gateway event refused").await;
+    let refused = shop.wait_for_log_line("gateway event refused").await;
     assert_eq!((&refused["level"], &refused["error_code"]), (&json!("warning"), &json!("bad_signature")));
 
     // Either secret is accepted.
     shop.gateway.settle(&intent, Outcome::Succeeded).expect("an undecided payment");
     let _ = send_event(&shop, &event, &signed(NEXT_SECRET, 0)).await.expect(200);
-    assert_eq!(shop.settled(&checkout).await["status"], "completed");
+    assert_eq!(shop.wait_until_settled(&checkout).await["status"], "completed");
 }
 
 /// Without a secret no event can be authenticated, so the route does not exist.

@@ -34,9 +34,9 @@ async fn kill_after_the_charge_places_the_order_after_the_restart(place: Place) 
     assert_eq!(Database::open(&place).level("bun"), (100, UNITS), "held while the outcome is unknown");
 
     let shop = shop.reopen(&place).await;
-    let done = shop.settled(&checkout).await;
+    let done = shop.wait_until_settled(&checkout).await;
     assert_eq!(done["status"], "completed");
-    assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
+    assert_eq!(shop.wait_for_log_line("payment attempt reconciled").await["checkout_id"], checkout["id"]);
     assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
     let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
     assert!(again.is_replay());
@@ -56,12 +56,12 @@ async fn kill_before_the_charge_releases_stock_after_the_restart(place: Place) {
         shop.gateway.clear_faults();
 
         let shop = shop.reopen(&place).await;
-        let refused = shop.settled(&checkout).await;
+        let refused = shop.wait_until_settled(&checkout).await;
         assert_eq!(
             (&refused["status"], codes(&refused)),
             (&json!("ready_for_complete"), vec!["payment_not_attempted"])
         );
-        let line = shop.logged("payment attempt reconciled").await;
+        let line = shop.wait_for_log_line("payment attempt reconciled").await;
         assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("not_attempted")));
         // The reference was recorded before the kill or found after it.
         assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
@@ -78,12 +78,12 @@ async fn restarted_a_day_later(place: &Place, fault: Fault) -> (Shop, Value) {
     shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, fault);
     kill_when(&shop, &checkout, "pm_card_visa", &fresh_key(), || !shop.gateway.faults_dealt().is_empty()).await;
     shop.gateway.clear_faults();
-    make_old(place, &shop);
+    age_by_a_day(place, &shop);
     (shop.reopen(place).await, checkout)
 }
 
 /// Ages every attempt and the keys of the gateway by a day.
-fn make_old(place: &Place, shop: &Shop) {
+fn age_by_a_day(place: &Place, shop: &Shop) {
     let day = 24 * 60 * 60 * 1_000;
     let aged = format!("UPDATE payment_attempt SET created_at = created_at - {day}, due_at = due_at - {day}");
     Database::open(place).execute(&aged);
@@ -112,9 +112,9 @@ async fn day_old_gateway_key_is_never_reused(place: Place) {
         ),
     ] {
         let (shop, checkout) = restarted_a_day_later(&place, fault).await;
-        let free = shop.settled(&checkout).await;
+        let free = shop.wait_until_settled(&checkout).await;
         assert_eq!((&free["status"], codes(&free)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
-        let line = shop.logged(message).await;
+        let line = shop.wait_for_log_line(message).await;
         assert_eq!(line["checkout_id"], checkout["id"], "{fault:?}");
         assert_eq!(operations_called(&shop), calls, "{fault:?}");
         shop.assert_sound(&place, &[], &[&checkout]);
@@ -129,18 +129,18 @@ async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place
     let (checkout, key) = (shop.checkout().await, fresh_key());
     kill_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
     Database::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
-    make_old(&place, &shop);
+    age_by_a_day(&place, &shop);
     shop.gateway.fail_next(Operation::IntentSearch, ALWAYS, Fault::RateLimited { retry_after_seconds: 0 });
 
     let shop = shop.reopen(&place).await;
     // While the lookup fails, nothing is released and nothing is charged.
-    let line = shop.logged("payment is a day old and cannot be looked for: it stays undecided").await;
+    let line = shop.wait_for_log_line("payment is a day old and cannot be looked for: it stays undecided").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
     assert_eq!(line["checkout_id"], checkout["id"]);
     assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
     shop.gateway.clear_faults();
 
-    let done = shop.settled(&checkout).await;
+    let done = shop.wait_until_settled(&checkout).await;
     assert_eq!(done["status"], "completed");
     assert_eq!(shop.captured(), (1, PRICE));
     assert_eq!(shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await.body(200), done);
@@ -210,7 +210,7 @@ async fn unreachable_gateway_is_not_flooded_with_retries(place: Place) {
     let calls = calls.await;
     let attempts: u64 = calls.iter().filter_map(|call| call["attempts"].as_u64()).sum();
     assert!(calls.iter().all(|call| call["effect"] == "none"), "{calls:?}");
-    let spent = shop.logged("retry budget used up").await;
+    let spent = shop.wait_for_log_line("retry budget used up").await;
     assert_eq!((&spent["outcome"], &spent["level"]), (&json!("retry_budget_exhausted"), &json!("warning")));
     // A fifth of the calls, and ten more, of which one is refilled every second.
     let allowed = BUYERS + BUYERS / 5 + 10 + began.elapsed().as_secs() + 1;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
 use crate::database::stock;
-use crate::fan_out::{PATIENT, percentile, waits};
+use crate::fan_out::{PATIENT, delivery_waits, percentile};
 use crate::kit::basket::{basket, id};
 use crate::kit::{Place, Server};
 use crate::receiver::Receiver;
@@ -39,11 +39,11 @@ async fn buy(server: &Server, profiles: &[String]) -> Vec<(String, Instant)> {
 /// The 95th percentile of the waits for webhooks to this receiver.
 async fn usual_wait(server: &Server, receiver: &Receiver) -> Duration {
     let orders = buy(server, &vec![receiver.profile(); ORDERS]).await.into_iter().collect();
-    percentile(&mut waits(receiver, &orders, SERVED).await, 95)
+    percentile(&mut delivery_waits(receiver, &orders, SERVED).await, 95)
 }
 
 /// Measures a proven receiver beside servers that hang under this many names each.
-async fn beside_names(place: Place, names: u32) {
+async fn measure_beside_hanging_names(place: Place, names: u32) {
     stock(&place, ITEMS);
     let server = place.serve_with(&[PATIENT]).await;
     let proven = Receiver::start().await;
@@ -58,7 +58,7 @@ async fn beside_names(place: Place, names: u32) {
 
     let new = Receiver::start().await;
     let orders = buy(&server, &[new.profile()]).await.into_iter().collect();
-    let served = percentile(&mut waits(&new, &orders, SERVED).await, 95);
+    let served = percentile(&mut delivery_waits(&new, &orders, SERVED).await, 95);
     let held: usize = hostile.iter().map(|receiver| receiver.arrivals().len()).sum();
     println!(
         "alone {alone:?}, beside {} names that hang {beside:?}; a new one {served:?}; {held} held",
@@ -69,11 +69,11 @@ async fn beside_names(place: Place, names: u32) {
 }
 
 async fn sixty_hanging_servers_do_not_delay_a_proven_receiver(place: Place) {
-    beside_names(place, 1).await;
+    measure_beside_hanging_names(place, 1).await;
 }
 
 async fn two_hundred_hanging_names_do_not_delay_a_proven_receiver(place: Place) {
-    beside_names(place, 4).await;
+    measure_beside_hanging_names(place, 4).await;
 }
 
 crate::on_both_engines!(

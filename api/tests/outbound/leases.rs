@@ -11,7 +11,7 @@ use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
 use crate::receiver::{Arrival, Receiver, Reply};
 use crate::shop::ITEMS;
-use crate::webhooks::{HASTY, all_are, attempt_logged, buy, messages};
+use crate::webhooks::{HASTY, attempt_logged, buy, messages, wait_until_all_are};
 
 /// An attempt of [`HASTY`] ends after a second.
 const LONGER_THAN_AN_ATTEMPT: Duration = Duration::from_millis(1_500);
@@ -23,11 +23,11 @@ fn lapse_leases(place: &Place) {
 }
 
 /// Starts an instance. All instances of a shop have one public URL.
-async fn instance(place: &Place) -> Server {
+async fn start_instance(place: &Place) -> Server {
     place.serve_with(&[HASTY, &[("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example")]].concat()).await
 }
 
-async fn late_record(server: &Server) -> Value {
+async fn wait_for_late_record(server: &Server) -> Value {
     let line = attempt_logged(server, "too_late").await;
     assert_eq!(
         (&line["msg"], &line["level"], &line["attempt"], &line["state"]),
@@ -40,7 +40,7 @@ async fn late_record(server: &Server) -> Value {
 /// late record changes nothing.
 async fn sender_suspended_before_its_record_finds_the_message_delivered(place: Place) {
     stock(&place, ITEMS);
-    let suspended = instance(&place).await;
+    let suspended = start_instance(&place).await;
     let receiver = Receiver::answering(|number| if number == 0 { Reply::Hold } else { Reply::Status(200) }).await;
     let order = buy(&suspended.as_platform(&receiver.profile())).await;
     let _ = receiver.wait_for(1).await;
@@ -48,17 +48,17 @@ async fn sender_suspended_before_its_record_finds_the_message_delivered(place: P
     // The answer is on its way, but the process does not read it.
     receiver.release();
 
-    let other = instance(&place).await;
+    let other = start_instance(&place).await;
     lapse_leases(&place);
     let arrivals = receiver.wait_for(2).await;
     assert_eq!(
         (attempt_logged(&other, "delivered").await["attempt"].clone(), arrivals[1].order()),
         (json!(2), order.clone())
     );
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     let before = Database::open(&place).snapshot();
     suspended.resume();
-    assert_eq!(late_record(&suspended).await["order_id"], order["id"]);
+    assert_eq!(wait_for_late_record(&suspended).await["order_id"], order["id"]);
     assert_eq!(messages(&place), [["delivered", "2", ""].map(str::to_owned)]);
     assert_eq!(Database::open(&place).snapshot(), before);
     let arrivals = receiver.arrivals();
@@ -70,21 +70,21 @@ async fn sender_suspended_before_its_record_finds_the_message_delivered(place: P
 /// nothing.
 async fn sender_suspended_before_sending_sends_nothing_afterwards(place: Place) {
     stock(&place, ITEMS);
-    let (suspended, receiver) = (instance(&place).await, Receiver::holding_its_profile().await);
+    let (suspended, receiver) = (start_instance(&place).await, Receiver::holding_its_profile().await);
     let order = buy(&suspended.as_platform(&receiver.profile())).await;
     until("the sender fetches the profile", || async { (receiver.profiles_served() == 1).then_some(()) }).await;
     suspended.suspend();
     let resumes_at = Instant::now() + LONGER_THAN_AN_ATTEMPT;
 
-    let other = instance(&place).await;
+    let other = start_instance(&place).await;
     lapse_leases(&place);
     assert_eq!(receiver.wait_for(1).await[0].order(), order);
     assert_eq!(attempt_logged(&other, "delivered").await["attempt"], 2);
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     until("the suspension outlasts an attempt", || async { (Instant::now() > resumes_at).then_some(()) }).await;
     receiver.release();
     suspended.resume();
-    assert_eq!(late_record(&suspended).await["came_of_it"], "failed");
+    assert_eq!(wait_for_late_record(&suspended).await["came_of_it"], "failed");
     assert_eq!(messages(&place), [["delivered", "2", ""].map(str::to_owned)]);
     assert_eq!(receiver.arrivals().len(), 1, "the webhook was sent late");
 }
@@ -106,7 +106,7 @@ async fn message_that_kills_the_process_each_time_is_dead_and_others_are_deliver
         let other = buy(&server.as_platform(&well.profile())).await;
         assert_eq!(well.wait_for(death).await[death - 1].order(), other);
         assert_eq!(attempt_logged(&server, "delivered").await["order_id"], other["id"]);
-        let _ = server.kill9();
+        let _ = server.kill_and_wait();
         let of_order = format!("FROM delivery WHERE order_id = '{}'", id(&order));
         let counted = Database::open(&place).rows(["state", "attempts", "last_error"], &of_order);
         assert_eq!(counted, [["pending", death.to_string().as_str(), ""].map(str::to_owned)]);

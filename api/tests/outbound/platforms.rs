@@ -7,14 +7,14 @@ use crate::kit::basket::basket;
 use crate::kit::command::tuckshop_at;
 use crate::kit::until;
 use crate::receiver::{Receiver, Reply};
-use crate::webhooks::{all_are, attempt_logged, buy, messages, open};
+use crate::webhooks::{attempt_logged, buy, messages, open, wait_until_all_are};
 
 /// A platform whose profile names no webhook address gets no webhook.
 async fn platform_without_a_webhook_url_gets_no_webhook(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
     let _ = buy(&server.as_platform(&receiver.profile())).await;
     assert_eq!(attempt_logged(&server, "unwanted").await["msg"], "message handed over");
-    all_are(&place, "unwanted").await;
+    wait_until_all_are(&place, "unwanted").await;
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 1));
 }
 
@@ -41,7 +41,7 @@ async fn platform_pinned_at_run_time_gets_webhooks(place: Place) {
     let removed = tuckshop_at(&place, &["platforms", "remove", &name], &[]);
     assert_eq!((removed.code, removed.out.as_str()), (0, format!("{name} is no longer pinned").as_str()));
     let _ = buy(&platform).await;
-    all_but_the_last_are_delivered(&place).await;
+    wait_until_all_but_the_last_are_delivered(&place).await;
     assert_eq!(receiver.arrivals().len(), 2);
 }
 
@@ -78,7 +78,7 @@ async fn query_of_a_profile_is_in_no_log_and_no_list(place: Place) {
     }
 }
 
-async fn all_but_the_last_are_delivered(place: &Place) {
+async fn wait_until_all_but_the_last_are_delivered(place: &Place) {
     until("the last message has failed once and the others are delivered", || async {
         let messages = messages(place);
         let (last, others) = messages.split_last()?;

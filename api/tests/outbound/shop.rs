@@ -93,14 +93,14 @@ impl Shop {
         self.server.post(&complete_path(checkout), &card(token)).key(key)
     }
 
-    pub async fn read(&self, checkout: &Value) -> Value {
+    pub async fn read_checkout(&self, checkout: &Value) -> Value {
         self.server.get(&checkout_path(checkout)).await.body(200)
     }
 
     /// Waits until the outcome of the payment is known. Returns the checkout.
-    pub async fn settled(&self, checkout: &Value) -> Value {
+    pub async fn wait_until_settled(&self, checkout: &Value) -> Value {
         until("the payment is settled", || async {
-            let now = self.read(checkout).await;
+            let now = self.read_checkout(checkout).await;
             (now["status"] != "complete_in_progress").then_some(now)
         })
         .await
@@ -113,7 +113,7 @@ impl Shop {
     }
 
     /// Waits for the first log line with this message.
-    pub async fn logged(&self, message: &str) -> Value {
+    pub async fn wait_for_log_line(&self, message: &str) -> Value {
         until(&format!("{message:?} is logged"), || async {
             self.server.log().into_iter().find(|line| line["msg"] == message)
         })

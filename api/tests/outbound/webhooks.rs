@@ -50,7 +50,7 @@ pub async fn attempt_logged(server: &Server, result: &str) -> Value {
     .await
 }
 
-fn kinds(arrivals: &[Arrival]) -> Vec<&str> {
+fn event_types(arrivals: &[Arrival]) -> Vec<&str> {
     arrivals.iter().map(|arrival| arrival.header("x-event-type")).collect()
 }
 
@@ -59,7 +59,7 @@ pub fn messages(place: &Place) -> Vec<[String; 3]> {
     Database::open(place).rows(["state", "attempts", "last_error"], "FROM delivery ORDER BY id")
 }
 
-pub async fn all_are(place: &Place, state: &str) {
+pub async fn wait_until_all_are(place: &Place, state: &str) {
     until(&format!("every message is {state}"), || async {
         let messages = messages(place);
         (!messages.is_empty() && messages.iter().all(|[is, ..]| is == state)).then_some(())
@@ -93,7 +93,7 @@ async fn order_webhook_is_complete_and_signed_with_a_published_key(place: Place)
         (&json!("order_placed"), &order["id"], &json!(1))
     );
     assert_eq!(line["delivery_id"], arrival.header("webhook-id"));
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
 
     let profile = server.get("/.well-known/ucp").await.body(200);
     assert!(profile["ucp"]["capabilities"]["dev.ucp.shopping.order"].is_array(), "the capability is advertised");
@@ -118,7 +118,7 @@ async fn webhook_answered_500_is_retried_within_five_seconds(place: Place) {
     assert_ne!(arrivals[0].header("signature"), arrivals[1].header("signature"));
     let line = attempt_logged(&server, "retry").await;
     assert_eq!((&line["reason"], &line["level"]), (&json!("answered 500"), &json!("warning")));
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (2, 1), "the profile was cached");
     let profile = server.get("/.well-known/ucp").await.body(200);
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
@@ -162,9 +162,9 @@ async fn events_of_an_order_arrive_in_order_if_the_first_fails(place: Place) {
     let adjusted = adjust(&platform, &placed).await;
     let shipped = ship(&platform, &placed).await;
     let arrivals = receiver.wait_for(4).await;
-    assert_eq!(kinds(&arrivals), ["order_placed", "order_placed", "order_updated", "order_shipped"]);
+    assert_eq!(event_types(&arrivals), ["order_placed", "order_placed", "order_updated", "order_shipped"]);
     assert_eq!([&arrivals[1], &arrivals[2], &arrivals[3]].map(Arrival::order), [placed, adjusted, shipped]);
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     assert_eq!(receiver.arrivals().len(), 4);
 }
 
@@ -180,7 +180,7 @@ async fn receiver_that_was_down_gets_the_webhook_after_its_return(place: Place) 
     assert_eq!(attempt_logged(&server, "retry").await["reason"], "unreachable");
     let receiver = Receiver::on(&port).await;
     assert_eq!(receiver.wait_for(1).await[0].order(), order);
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
 }
 
 /// WH2. The connection breaks before an answer or within it.
@@ -199,7 +199,7 @@ async fn broken_connection_is_retried(place: Place) {
         assert!(line["reason"] == "broken" || line["reason"] == "unreachable", "{fault:?}: {line}");
         assert_eq!(line["order_id"], order["id"]);
         proxy.set(Fault::Pass);
-        all_are(&place, "delivered").await;
+        wait_until_all_are(&place, "delivered").await;
         assert_eq!(receiver.arrivals().last().map(Arrival::order), Some(order), "{fault:?}");
     }
 }
@@ -225,7 +225,7 @@ async fn hanging_receiver_times_out_and_is_retried(place: Place) {
         cause.is_some_and(|cause| cause["route"].as_str().is_some_and(|route| route.ends_with("/complete"))),
         "{line}"
     );
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
 }
 
 /// WH4. A redirect is a failure, wherever it leads.
@@ -234,7 +234,7 @@ async fn redirect_is_not_followed(place: Place) {
     let receiver = Receiver::answering(|number| Reply::Status(if number == 0 { 307 } else { 200 })).await;
     let _ = buy(&server.as_platform(&receiver.profile())).await;
     assert_eq!(attempt_logged(&server, "retry").await["reason"], "redirect 307");
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     assert_eq!(receiver.arrivals().len(), 2);
 }
 
@@ -250,9 +250,9 @@ async fn receiver_answering_410_is_disabled_until_an_operator_enables_it(place: 
         (&line["given_up"], &attempt_logged(&server, "dead").await["msg"]),
         (&json!(1), &json!("message given up"))
     );
-    all_are(&place, "dead").await;
+    wait_until_all_are(&place, "dead").await;
     let second = buy(&platform).await;
-    all_are(&place, "dead").await;
+    wait_until_all_are(&place, "dead").await;
     assert_eq!(receiver.arrivals().len(), 1, "nothing was sent to a disabled destination");
 
     // The operator's commands run beside the server.
@@ -275,7 +275,7 @@ async fn receiver_answering_410_is_disabled_until_an_operator_enables_it(place: 
     );
     let orders: Vec<Value> = receiver.wait_for(3).await[1..].iter().map(Arrival::order).collect();
     assert!(orders.contains(&first) && orders.contains(&second), "{orders:?}");
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     let third = buy(&platform).await;
     assert_eq!(receiver.wait_for(4).await[3].order(), third);
 }
@@ -287,7 +287,7 @@ async fn kill_between_receipt_and_record_repeats_the_webhook_with_the_same_id(pl
     let receiver = Receiver::answering(|number| if number == 0 { Reply::Hold } else { Reply::Status(200) }).await;
     let order = buy(&server.as_platform(&receiver.profile())).await;
     let _ = receiver.wait_for(1).await;
-    let _ = server.kill9();
+    let _ = server.kill_and_wait();
     receiver.release();
     assert_eq!(
         messages(&place),
@@ -304,7 +304,7 @@ async fn kill_between_receipt_and_record_repeats_the_webhook_with_the_same_id(pl
     }
     assert_eq!((arrivals[1].order(), &arrivals[0].body()), (order, &arrivals[1].body()));
     assert_eq!(attempt_logged(&server, "delivered").await["attempt"], 2);
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
 }
 
 /// WH6. Of an answer without an end the status counts, and only a bounded part of the body is read.
@@ -320,7 +320,7 @@ async fn endless_answer_counts_by_its_status(place: Place) {
     let (retried, done) = (attempt_logged(&server, "retry").await, attempt_logged(&server, "delivered").await);
     assert_eq!((&retried["reason"], &done["attempt"]), (&json!("answered 500"), &json!(2)));
     assert_eq!(done["order_id"], order["id"]);
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     let endless_bytes_sent = until("both endless bodies were cut off", || async {
         Some(receiver.endless_bytes_sent()).filter(|taken| taken.len() == 2)
     });
@@ -345,7 +345,7 @@ async fn reconciled_order_is_sent_as_a_webhook(place: Place) {
     let done = platform.get(&checkout_path(&checkout)).await.body(200);
     assert_eq!((arrival.header("x-event-type"), &done["status"]), ("order_placed", &json!("completed")));
     assert_eq!(arrival.order(), platform.get(&order_path(&done)).await.body(200));
-    all_are(&place, "delivered").await;
+    wait_until_all_are(&place, "delivered").await;
     assert_eq!(receiver.arrivals().len(), 1);
 }
 

@@ -15,7 +15,7 @@ fn create(server: &Server, body: impl Into<Vec<u8>>) -> Request {
 }
 
 /// Waits for the log lines of the refusals. Asserts that nothing was stored and that the shop still sells.
-async fn refused(place: &Place, server: &Server, status: u16, times: usize) {
+async fn assert_refusals_logged(place: &Place, server: &Server, status: u16, times: usize) {
     let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == status && line["outcome"] == "refused";
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == times).then_some(()) })
         .await;
@@ -29,7 +29,7 @@ async fn body_declared_too_large_is_not_read(place: Place) {
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "content-length: 4097\r\n").as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    refused(&place, &server, 413, 1).await;
+    assert_refusals_logged(&place, &server, 413, 1).await;
 }
 
 async fn body_that_grows_too_large_is_refused(place: Place) {
@@ -39,7 +39,7 @@ async fn body_that_grows_too_large_is_refused(place: Place) {
     // One byte more than the limit, and no end of the body.
     raw.send(format!("1001\r\n{}", " ".repeat(0x1001)).as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    refused(&place, &server, 413, 1).await;
+    assert_refusals_logged(&place, &server, 413, 1).await;
 }
 
 async fn body_of_the_largest_size_is_read(place: Place) {
@@ -60,7 +60,7 @@ async fn trickling_body_is_refused_by_the_deadline(place: Place) {
         }
         raw.trickle().await.problem(408, "body_timeout");
     }
-    refused(&place, &server, 408, 2).await;
+    assert_refusals_logged(&place, &server, 408, 2).await;
 }
 
 async fn document_of_any_depth_is_survived(place: Place) {
@@ -80,7 +80,7 @@ async fn document_of_any_depth_is_survived(place: Place) {
         assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
         assert_eq!(answer.json["code"], "malformed_body", "{shown}");
     }
-    refused(&place, &server, 400, 6).await;
+    assert_refusals_logged(&place, &server, 400, 6).await;
 }
 
 async fn duplicate_member_is_refused(place: Place) {
@@ -98,7 +98,7 @@ async fn duplicate_member_is_refused(place: Place) {
         let content = answer.json["content"].as_str().unwrap_or_default();
         assert!(content.contains("duplicate") && content.contains(member), "{content}");
     }
-    refused(&place, &server, 400, 6).await;
+    assert_refusals_logged(&place, &server, 400, 6).await;
 }
 
 /// A value of the wrong type is named by its path.
@@ -235,7 +235,7 @@ async fn body_that_is_not_a_json_object_is_refused(place: Place) {
     ] {
         create(&server, body).await.problem(400, "malformed_body");
     }
-    refused(&place, &server, 400, 11).await;
+    assert_refusals_logged(&place, &server, 400, 11).await;
 }
 
 /// The values of an object's members in the order of the struct are not an object. A derived `Deserialize` would read a
@@ -265,7 +265,7 @@ async fn text_that_is_not_utf8_is_refused(place: Place) {
         let body = format!(r#"{{"line_items":[{{"item":{{"id":"{escaped}"}},"quantity":1}}]}}"#);
         create(&server, body).await.problem(400, "malformed_body");
     }
-    refused(&place, &server, 400, 7).await;
+    assert_refusals_logged(&place, &server, 400, 7).await;
 }
 
 async fn only_json_is_read(place: Place) {

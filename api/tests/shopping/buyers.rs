@@ -6,7 +6,7 @@ use crate::kit::basket::{address, basket, deliverable};
 use crate::kit::{Place, Server};
 
 /// The ids and streets that a registered platform is offered for this buyer.
-async fn offered(server: &Server, email: &str) -> Vec<(String, String)> {
+async fn offered_addresses(server: &Server, email: &str) -> Vec<(String, String)> {
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": email});
     wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
@@ -17,7 +17,7 @@ async fn offered(server: &Server, email: &str) -> Vec<(String, String)> {
 }
 
 /// A basket of this buyer with this street as its destination, under an id that the platform chose.
-fn to(email: &str, id: &str, street: &str) -> Value {
+fn basket_delivered_to(email: &str, id: &str, street: &str) -> Value {
     let mut wanted = deliverable(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": email});
     let method = &mut wanted["fulfillment"]["methods"][0];
@@ -30,21 +30,21 @@ fn to(email: &str, id: &str, street: &str) -> Value {
 async fn addresses_are_kept_once_an_order_is_placed_and_the_newest_wins(place: Place) {
     let server = place.serve().await;
     let email = "eve@example.com";
-    let ready = server.post("/checkout-sessions", &to(email, "home", "1 A St")).await.body(201);
-    assert_eq!(offered(&server, email).await, [], "an address was stored before a purchase");
+    let ready = server.post("/checkout-sessions", &basket_delivered_to(email, "home", "1 A St")).await.body(201);
+    assert_eq!(offered_addresses(&server, email).await, [], "an address was stored before a purchase");
     let _ = server.complete(&ready, "fail_token").await.body(402);
-    assert_eq!(offered(&server, email).await, [], "an address was stored before a payment");
+    assert_eq!(offered_addresses(&server, email).await, [], "an address was stored before a payment");
 
     for street in ["1 A St", "2 B St"] {
-        let ready = server.post("/checkout-sessions", &to(email, "home", street)).await.body(201);
+        let ready = server.post("/checkout-sessions", &basket_delivered_to(email, "home", street)).await.body(201);
         let _ = server.complete(&ready, "success_token").await.body(200);
-        assert_eq!(offered(&server, email).await, [("home".to_owned(), street.to_owned())]);
+        assert_eq!(offered_addresses(&server, email).await, [("home".to_owned(), street.to_owned())]);
     }
     // A platform that may not read the stored addresses does not add to them.
     let stranger = server.as_platform("https://stranger.example/profile.json");
-    let ready = stranger.post("/checkout-sessions", &to(email, "trap", "9 Z St")).await.body(201);
+    let ready = stranger.post("/checkout-sessions", &basket_delivered_to(email, "trap", "9 Z St")).await.body(201);
     let _ = stranger.complete(&ready, "success_token").await.body(200);
-    assert_eq!(offered(&server, email).await, [("home".to_owned(), "2 B St".to_owned())]);
+    assert_eq!(offered_addresses(&server, email).await, [("home".to_owned(), "2 B St".to_owned())]);
 }
 
 /// The address of the last order is stored, also when the list is full.
@@ -52,11 +52,11 @@ async fn address_book_is_bounded(place: Place) {
     let server = place.serve().await;
     let before = place.count("address");
     for number in 0..22 {
-        let wanted = to("eve@example.com", &format!("home_{number:02}"), &format!("{number} A St"));
+        let wanted = basket_delivered_to("eve@example.com", &format!("home_{number:02}"), &format!("{number} A St"));
         let ready = server.post("/checkout-sessions", &wanted).await.body(201);
         let _ = server.complete(&ready, "success_token").await.body(200);
     }
-    let book = offered(&server, "eve@example.com").await;
+    let book = offered_addresses(&server, "eve@example.com").await;
     assert_eq!((book.len(), book.last()), (20, Some(&("home_21".to_owned(), "21 A St".to_owned()))));
     assert_eq!(place.count("address") - before, 20, "more addresses are stored than are offered");
 }

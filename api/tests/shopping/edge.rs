@@ -85,7 +85,7 @@ async fn pipelined_requests_are_answered_in_order_wherever_they_are_cut(place: P
         raw.send(&text.as_bytes()[..at]).await;
         raw.until_read_by_peer().await;
         raw.send(&text.as_bytes()[at..]).await;
-        let answers = raw.rest().await;
+        let answers = raw.read_to_end().await;
         let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
         assert_eq!(statuses, ["201", "200", "201", "404"], "cut at {at}: {answers}");
     }
@@ -112,7 +112,7 @@ async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connectio
             raw.send(&text.as_bytes()[..text.len() - cut]).await;
             raw.until_read_by_peer().await;
             raw.send(format!("{}{GET}", &text[text.len() - cut..]).as_bytes()).await;
-            let answers = raw.rest().await;
+            let answers = raw.read_to_end().await;
             let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
             assert_eq!(statuses, ["400"], "{rest:?}: {answers}");
         }
@@ -151,7 +151,7 @@ async fn refusal_decided_by_the_head_comes_without_100_continue(place: Place) {
         assert_eq!(refused.header("connection"), Some("close"), "{head}");
         let identity = (code == "unsupported_content_encoding").then_some("identity");
         assert_eq!(refused.header("accept-encoding"), identity, "{head}");
-        assert_eq!(raw.rest().await, "", "{head}");
+        assert_eq!(raw.read_to_end().await, "", "{head}");
     }
     let body = basket(&[("gift_card", 1)]).to_string();
     for framing in ["content-length", "transfer-encoding"] {
@@ -162,7 +162,7 @@ async fn refusal_decided_by_the_head_comes_without_100_continue(place: Place) {
         let mut raw = Raw::connect(server.address()).await;
         raw.send(head(CHECKOUTS, &more).as_bytes()).await;
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-        assert_eq!(raw.exactly(interim.len()).await, interim);
+        assert_eq!(raw.read_exactly(interim.len()).await, interim);
         raw.send(sent.as_bytes()).await;
         assert_eq!(raw.receive().await.status, 201, "{framing}");
     }
@@ -220,8 +220,9 @@ async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
         // The client has not seen the end of the connection yet and sends more.
         raw.send(b"more").await;
         raw.finish().await;
-        assert_eq!(raw.rest().await, "", "{case}");
-        until("the shop has closed the connection", async || (open(&server).await == 1).then_some(())).await;
+        assert_eq!(raw.read_to_end().await, "", "{case}");
+        until("the shop has closed the connection", async || (open_connections(&server).await == 1).then_some(()))
+            .await;
         reset.extend(raw.was_reset().then_some(case));
     }
     assert_eq!(reset, [""; 0]);
@@ -238,19 +239,20 @@ async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
     let answer = raw.receive().await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     raw.finish().await;
-    assert_eq!(raw.rest().await, "");
+    assert_eq!(raw.read_to_end().await, "");
     drop(idle);
-    until("the shop has closed every idle connection", async || (open(&server).await == 1).then_some(())).await;
+    until("the shop has closed every idle connection", async || (open_connections(&server).await == 1).then_some(()))
+        .await;
     assert!(!raw.was_reset());
 }
 
 /// The open connections of the shop, including the one of this request. Every call uses a new connection, because a
 /// client may keep several.
-async fn open(server: &Server) -> Value {
+async fn open_connections(server: &Server) -> Value {
     server.get("/statusz").without("ucp-agent").header("connection", "close").await.json["connections"]["open"].clone()
 }
 
-async fn held(server: &Server) -> Value {
+async fn held_bytes(server: &Server) -> Value {
     server.get("/statusz").without("ucp-agent").await.json["connections"]["held_bytes"].clone()
 }
 
@@ -268,7 +270,7 @@ async fn small_body_is_read_while_large_bodies_fill_the_buffer(place: Place) {
         large.push(raw);
     }
     let full = json!(1_048_576);
-    until("the buffer is full", async || (held(&server).await == full).then_some(())).await;
+    until("the buffer is full", async || (held_bytes(&server).await == full).then_some(())).await;
     let body = basket(&[("gift_card", 1)]).to_string();
     let padded = format!("{body}{}", " ".repeat(8_192 - body.len()));
     for framing in ["content-length", "transfer-encoding"] {
@@ -282,9 +284,9 @@ async fn small_body_is_read_while_large_bodies_fill_the_buffer(place: Place) {
         raw.send(request.as_bytes()).await;
         assert_eq!(raw.receive().await.status, 201, "{framing}");
     }
-    assert_eq!(held(&server).await, full, "the buffer was not full all the time");
+    assert_eq!(held_bytes(&server).await, full, "the buffer was not full all the time");
     drop(large);
-    until("the buffer is empty", async || (held(&server).await == 0).then_some(())).await;
+    until("the buffer is empty", async || (held_bytes(&server).await == 0).then_some(())).await;
 }
 
 crate::on_sqlite!(

@@ -9,7 +9,7 @@ use crate::kit::client::{OTHER_PLATFORM, fresh_key};
 use crate::kit::{Answer, Place, Request, until};
 
 /// Sends the request twice. The second answer equals the first byte for byte and is marked as a replay.
-async fn repeated(request: Request, status: u16) -> Answer {
+async fn send_twice(request: Request, status: u16) -> Answer {
     let first = request.clone().await.expect(status);
     assert!(!first.is_replay());
     let second = request.await;
@@ -18,7 +18,7 @@ async fn repeated(request: Request, status: u16) -> Answer {
     first
 }
 
-fn charges(place: &Place) -> usize {
+fn count_charges(place: &Place) -> usize {
     let entries = Ledger::read(place.ledger_path()).expect("a ledger");
     entries.iter().filter(|entry| entry.entry == EntryKind::Charged).count()
 }
@@ -43,20 +43,20 @@ async fn every_write_needs_a_key(place: Place) {
 
 async fn repeated_write_is_answered_like_the_first(place: Place) {
     let server = place.serve().await;
-    let created = repeated(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
+    let created = send_twice(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
     let update = server.put(&checkout_path(&created), &deliverable(&[("eraser", 2)]));
-    let updated = repeated(update.clone(), 200).await;
-    let declined = repeated(server.post(&complete_path(&created), &pay("fail_token")), 402).await;
+    let updated = send_twice(update.clone(), 200).await;
+    let declined = send_twice(server.post(&complete_path(&created), &pay("fail_token")), 402).await;
     assert_eq!(declined.json["status"], "ready_for_complete");
     let complete = server.post(&complete_path(&created), &pay("success_token"));
-    let completed = repeated(complete, 200).await.json;
+    let completed = send_twice(complete, 200).await.json;
     assert_eq!(completed["status"], "completed");
-    assert_eq!(charges(&place), 1);
+    assert_eq!(count_charges(&place), 1);
     // A replay ignores later changes.
     assert_eq!(update.await.text(), updated.text());
 
     let other = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = repeated(server.post_empty(&cancel_path(&other)), 200).await.json;
+    let cancelled = send_twice(server.post_empty(&cancel_path(&other)), 200).await.json;
     assert_eq!(cancelled["status"], "canceled");
 }
 
@@ -74,7 +74,7 @@ async fn replay_changes_nothing(place: Place) {
 
 async fn in_band_refusal_is_replayed(place: Place) {
     let server = place.serve().await;
-    let refused = repeated(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
+    let refused = send_twice(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
     assert_eq!(refused.json["ucp"]["status"], "error");
 }
 
@@ -95,7 +95,7 @@ async fn key_with_another_request_is_refused(place: Place) {
     let done = complete.clone().await.body(200);
     complete.json(&pay("fail_token")).await.problem(409, "idempotency_key_reused");
     assert_eq!(server.get(&checkout_path(&created)).await.body(200), done);
-    assert_eq!((place.count("checkout"), place.count("orders"), charges(&place)), (1, 1, 1));
+    assert_eq!((place.count("checkout"), place.count("orders"), count_charges(&place)), (1, 1, 1));
     let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == 409 && line["outcome"] == "refused";
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == 4).then_some(()) }).await;
 }
@@ -138,7 +138,7 @@ async fn key_of_one_checkout_is_refused_for_another(place: Place) {
         let own = write(&second).await.expect(200);
         assert!(!own.is_replay(), "{}", own.text());
     }
-    assert_eq!((place.count("orders"), charges(&place)), (2, 2));
+    assert_eq!((place.count("orders"), count_charges(&place)), (2, 2));
 }
 
 /// Two checkouts are completed at once with one key. Exactly one is paid, whichever comes first.
@@ -153,7 +153,7 @@ async fn two_checkouts_completed_at_once_with_one_key_pay_one(place: Place) {
     let mut statuses: Vec<u16> = calls.join_all().await.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
-    assert_eq!((place.count("orders"), charges(&place)), (1, 1));
+    assert_eq!((place.count("orders"), count_charges(&place)), (1, 1));
 }
 
 /// A request that was invalid or not ready has no outcome to replay.
@@ -196,7 +196,7 @@ async fn recorded_answers_survive_a_restart(place: Place) {
         assert_eq!((again.status, again.text()), (first.status, first.text()));
     }
     assert_eq!(server.order(&completed.json).await, order);
-    assert_eq!(charges(&place), 1);
+    assert_eq!(count_charges(&place), 1);
 }
 
 async fn outage_of_the_idempotency_records_refuses_every_write(place: Place) {
@@ -249,7 +249,7 @@ async fn sixteen_completions_with_one_key_complete_once(place: Place) {
     }
     assert_eq!(answers[0].json["status"], "completed");
     assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "not exactly one request was executed");
-    assert_eq!(charges(&place), 1);
+    assert_eq!(count_charges(&place), 1);
     // One scarf of three is sold, not sixteen.
     let rest = server.buy(&[("school_scarf", 2)]).await;
     assert_eq!(total(&rest, "subtotal"), Some(4800));

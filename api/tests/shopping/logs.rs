@@ -68,10 +68,10 @@ async fn access_line_names_peer_client_and_platform(place: Place) {
     let platform = "http://localhost:9999/profiles/test.json?key=of-the-platform-that-asks";
     for (proxies, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
         let server = place.serve_with(&[("TUCKSHOP_HTTP_TRUSTED_PROXIES", proxies)]).await;
-        let asker = server.as_platform(platform);
+        let sender = server.as_platform(platform);
         for (request, id, platform) in [
-            (asker.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
-            (asker.get("/livez"), "unnamed", "none"),
+            (sender.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
+            (sender.get("/livez"), "unnamed", "none"),
         ] {
             let _ = request.header("request-id", id).header("x-forwarded-for", "192.0.2.1, 198.51.100.7").await;
             let line = until("the access line is logged", || async {

@@ -68,7 +68,7 @@ async fn models_refuse_a_broken_order_and_a_broken_refusal(place: Place) {
 #[should_panic(expected = "a secret was logged")]
 fn secret_in_the_log_is_detected() {
     let record = Record::default();
-    record.logged(vec![r#"{"msg":"payment answered","token":"success_token"}"#.to_owned()]);
+    record.record_log(vec![r#"{"msg":"payment answered","token":"success_token"}"#.to_owned()]);
     record.check();
 }
 

@@ -6,7 +6,7 @@ use crate::kit::basket::{basket, complete_path, deliverable, id, pay, total};
 use crate::kit::{Place, Server};
 
 /// A shop with a free item.
-async fn with_a_gift(place: &Place) -> Server {
+async fn serve_with_gift(place: &Place) -> Server {
     let directory = place.directory().join("gifts");
     std::fs::create_dir(&directory).expect("a directory");
     let products = "id,title,price,image_url,requires_shipping\nleaflet,Leaflet,0,,false\n";
@@ -19,7 +19,7 @@ async fn with_a_gift(place: &Place) -> Server {
 }
 
 async fn free_checkout_completes_without_an_instrument(place: Place) {
-    let server = with_a_gift(&place).await;
+    let server = serve_with_gift(&place).await;
     for payment in [json!({}), json!({"instruments": []}), pay("fail_token")["payment"].clone()] {
         let free = server.post("/checkout-sessions", &basket(&[("leaflet", 1)])).await.body(201);
         assert_eq!((total(&free, "total"), &free["status"]), (Some(0), &json!("ready_for_complete")));

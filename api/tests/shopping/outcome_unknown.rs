@@ -31,7 +31,7 @@ fn ledger(place: &Place) -> HashMap<EntryKind, usize> {
     count
 }
 
-async fn once_settled(server: &Server, checkout: &Value) -> Value {
+async fn wait_until_settled(server: &Server, checkout: &Value) -> Value {
     until("the payment is settled", || async {
         let now = server.get(&checkout_path(checkout)).await.body(200);
         (now["status"] != "complete_in_progress").then_some(now)
@@ -46,7 +46,7 @@ async fn charge_with_a_lost_answer_becomes_an_order(place: Place) {
     let unknown = complete.clone().await.body(200);
     assert_eq!((&unknown["status"], &unknown["order"]), (&json!("complete_in_progress"), &Value::Null));
 
-    let settled = once_settled(&server, &ready).await;
+    let settled = wait_until_settled(&server, &ready).await;
     assert_eq!(settled["status"], "completed", "{settled}");
     assert_eq!(server.order(&settled).await["checkout_id"], ready["id"]);
     let replayed = complete.await.expect(200);
@@ -62,7 +62,7 @@ async fn unanswered_payment_is_cancelled_and_can_be_retried(place: Place) {
     let unknown = complete.clone().await.body(200);
     assert_eq!(unknown["status"], "complete_in_progress");
 
-    let settled = once_settled(&server, &ready).await;
+    let settled = wait_until_settled(&server, &ready).await;
     assert_eq!((&settled["status"], codes(&settled)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
     assert_eq!(ledger(&place), HashMap::from([(EntryKind::Opened, 1), (EntryKind::Cancelled, 1)]));
 
@@ -105,7 +105,7 @@ async fn late_answer_completes_without_its_caller(place: Place) {
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("slow_token")).header("request-timeout-ms", "1000");
     assert_eq!(complete.clone().await.body(200)["status"], "complete_in_progress");
-    let settled = once_settled(&server, &ready).await;
+    let settled = wait_until_settled(&server, &ready).await;
     assert_eq!(settled["status"], "completed");
     let replayed = complete.await.expect(200);
     assert!(replayed.is_replay());

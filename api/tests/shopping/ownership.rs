@@ -8,7 +8,7 @@ use crate::kit::basket::{
 use crate::kit::client::{OTHER_PLATFORM, STRANGER};
 use crate::kit::{Answer, Client, Place};
 
-fn is_not_found(answer: Answer) {
+fn assert_not_found(answer: Answer) {
     let messages = answer.refused_in_band();
     assert_eq!(messages.len(), 1);
     assert_eq!((&messages[0]["code"], &messages[0]["severity"]), (&json!("not_found"), &json!("unrecoverable")));
@@ -19,10 +19,10 @@ async fn foreign_checkout_is_not_found(place: Place) {
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     for profile in [OTHER_PLATFORM, STRANGER] {
         let other = server.as_platform(profile);
-        is_not_found(other.get(&checkout_path(&ready)).await);
-        is_not_found(other.put(&checkout_path(&ready), &deliverable(&[("eraser", 9)])).await);
-        is_not_found(other.post(&complete_path(&ready), &pay("success_token")).await);
-        is_not_found(other.post_empty(&cancel_path(&ready)).await);
+        assert_not_found(other.get(&checkout_path(&ready)).await);
+        assert_not_found(other.put(&checkout_path(&ready), &deliverable(&[("eraser", 9)])).await);
+        assert_not_found(other.post(&complete_path(&ready), &pay("success_token")).await);
+        assert_not_found(other.post_empty(&cancel_path(&ready)).await);
     }
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
@@ -37,9 +37,9 @@ async fn foreign_and_missing_checkout_are_answered_alike(place: Place) {
         [format!("/checkout-sessions/chk_{}", uuid::Uuid::new_v4().simple()), "/checkout-sessions/nonsense".to_owned()]
     {
         assert_eq!(other.get(&path).await.text(), foreign.text());
-        is_not_found(server.put(&path, &basket(&[("eraser", 1)])).await);
-        is_not_found(server.post(&format!("{path}/complete"), &pay("success_token")).await);
-        is_not_found(server.post_empty(&format!("{path}/cancel")).await);
+        assert_not_found(server.put(&path, &basket(&[("eraser", 1)])).await);
+        assert_not_found(server.post(&format!("{path}/complete"), &pay("success_token")).await);
+        assert_not_found(server.post_empty(&format!("{path}/cancel")).await);
     }
 }
 
@@ -59,14 +59,14 @@ async fn order_is_readable_by_its_creator_or_by_anyone_as_configured(place: Plac
             } else {
                 let none = format!("/orders/ord_{}", uuid::Uuid::new_v4().simple());
                 assert_eq!(answer.text(), server.get(&none).await.text());
-                is_not_found(answer);
+                assert_not_found(answer);
             }
         }
     }
 }
 
 /// The stored addresses that a platform is offered for this buyer if it sends no address.
-async fn offered(client: &Client, email: &str) -> Vec<Value> {
+async fn offered_addresses(client: &Client, email: &str) -> Vec<Value> {
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": email});
     wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
@@ -76,14 +76,14 @@ async fn offered(client: &Client, email: &str) -> Vec<Value> {
 
 async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place) {
     let server = place.serve().await;
-    let known = offered(&server, "ada.barley@example.com").await;
+    let known = offered_addresses(&server, "ada.barley@example.com").await;
     let ids: Vec<&Value> = known.iter().map(|destination| &destination["id"]).collect();
     assert_eq!(ids, ["addr_ada_home", "addr_ada_school"]);
     assert_eq!(known[0]["street_address"], "12 Orchard Street");
-    assert_eq!(offered(&server, " ADA.Barley@Example.com").await, known, "the spelling of the email matters");
-    assert_eq!(offered(&server, "unknown@example.com").await, Vec::<Value>::new());
+    assert_eq!(offered_addresses(&server, " ADA.Barley@Example.com").await, known, "the spelling of the email matters");
+    assert_eq!(offered_addresses(&server, "unknown@example.com").await, Vec::<Value>::new());
     let stranger = server.as_platform(STRANGER);
-    assert_eq!(offered(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
+    assert_eq!(offered_addresses(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
 }
 
 async fn stored_address_can_be_chosen_by_its_id(place: Place) {

@@ -10,7 +10,7 @@ use crate::kit::{Answer, Place, Server};
 const EMAIL: &str = "ada@example.com";
 
 /// Fetches the page at an address of this server.
-async fn page(server: &Server, url: &Value) -> Answer {
+async fn fetch_page(server: &Server, url: &Value) -> Answer {
     let url = url.as_str().unwrap_or_else(|| panic!("not a url: {url}"));
     let path = url.strip_prefix(&server.url()).unwrap_or_else(|| panic!("{url} is not at {}", server.url()));
     server.get(path).without("ucp-agent").await
@@ -84,9 +84,9 @@ async fn buyer_pages_show_the_purchase_and_nothing_sensitive(place: Place) {
     let mut wanted = deliverable(&[("chocolate_bar", 2)]);
     wanted["buyer"] = json!({"first_name": "Ada", "email": EMAIL, "phone_number": "+1 555 0100"});
     let ready = server.post("/checkout-sessions", &wanted).await.body(201);
-    let before = page(&server, &ready["continue_url"]).await;
+    let before = fetch_page(&server, &ready["continue_url"]).await;
     let done = server.complete(&ready, "success_token").await.body(200);
-    let after = page(&server, &done["order"]["permalink_url"]).await;
+    let after = fetch_page(&server, &done["order"]["permalink_url"]).await;
     for page in [before, after] {
         let page = page.expect(200);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));

@@ -10,14 +10,14 @@ async fn ship(server: &Server, order: &Value) -> Answer {
     server.post_empty(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
 }
 
-async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
+async fn buy(server: &Server, items: &[(&str, i64)]) -> Value {
     let done = server.buy(items).await;
     server.order(&done).await
 }
 
 async fn simulated_shipping_needs_the_secret(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
+    let order = buy(&server, &[("eraser", 2)]).await;
     let request = server.post_empty(&format!("/testing/simulate-shipping/{}", id(&order)));
     request.clone().await.problem(403, "wrong_simulation_secret");
     for wrong in ["", "guess", &SECRET.to_uppercase(), &format!("{SECRET} ")[..SECRET.len() - 1]] {
@@ -28,7 +28,7 @@ async fn simulated_shipping_needs_the_secret(place: Place) {
 
 async fn simulated_shipping_fulfils_the_open_units(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2), ("flapjack", 1)]).await;
+    let order = buy(&server, &[("eraser", 2), ("flapjack", 1)]).await;
     let shipped = ship(&server, &order).await.body(200);
     for line in shipped["line_items"].as_array().expect("lines") {
         assert_eq!(
@@ -50,14 +50,14 @@ async fn simulated_shipping_fulfils_the_open_units(place: Place) {
 
 async fn fulfil_affordance_needs_no_secret(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
+    let order = buy(&server, &[("eraser", 2)]).await;
     let shipped = server.post_empty(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
     assert_eq!(shipped["line_items"][0]["status"], "fulfilled");
 }
 
 async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
     let line = &order["line_items"][0];
     let path = format!("/testing/orders/{}/adjust", id(&order));
     let refund = |quantity: i64| json!({"line_item_id": line["id"], "quantity": quantity, "type": "refund"});
@@ -88,7 +88,7 @@ async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
 /// A refund returns units. It cannot add units that were not bought, nor return a negative number.
 async fn adjustment_below_one_is_refused(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
+    let order = buy(&server, &[("eraser", 2)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
     for quantity in [-1, 0, 3, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64] {
         let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": quantity, "type": "refund"});
@@ -99,7 +99,7 @@ async fn adjustment_below_one_is_refused(place: Place) {
 
 async fn put_order_keeps_its_events_and_adjustments(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let mut put = order.clone();
@@ -131,7 +131,7 @@ async fn put_order_keeps_its_events_and_adjustments(place: Place) {
 
 async fn invalid_put_of_an_order_changes_nothing(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let adjustment = json!({
@@ -170,7 +170,7 @@ async fn invalid_put_of_an_order_changes_nothing(place: Place) {
 /// The events and adjustments of one put order, each refused for one member.
 async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let event = json!({
@@ -219,7 +219,7 @@ async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
 /// Each change sees the result of the changes before it.
 async fn concurrent_changes_are_all_applied(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 5)]).await;
+    let order = buy(&server, &[("chocolate_bar", 5)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
     let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": 1});
     let mut requests = tokio::task::JoinSet::new();

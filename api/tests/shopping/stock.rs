@@ -28,9 +28,9 @@ async fn partly_available_basket_can_be_corrected(place: Place) {
     assert_eq!((&message["type"], &message["severity"]), (&json!("error"), &json!("recoverable")));
     assert!(message["content"].as_str().is_some_and(|text| text.contains("Only 3")), "{message}");
 
-    let mended = server.put(&checkout_path(&checkout), &deliverable(&[("eraser", 1), ("school_scarf", 3)])).await;
-    let mended = mended.body(200);
-    assert_eq!((&mended["status"], codes(&mended)), (&json!("ready_for_complete"), vec![]));
+    let corrected = server.put(&checkout_path(&checkout), &deliverable(&[("eraser", 1), ("school_scarf", 3)])).await;
+    let corrected = corrected.body(200);
+    assert_eq!((&corrected["status"], codes(&corrected)), (&json!("ready_for_complete"), vec![]));
 }
 
 async fn sold_out_item_is_reported_beside_an_available_one(place: Place) {
