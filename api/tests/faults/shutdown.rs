@@ -144,7 +144,7 @@ async fn readiness_fails_before_listening_stops(place: Place) {
         let (ready, live) = (ask("/readyz").expect("an answer"), ask("/livez").expect("an answer"));
         assert_eq!((ready.status, live.status), (503, 200));
         assert_eq!(ready.json["reason"], "stopping");
-        // A client with a kept connection is checks to close it.
+        // The answer asks the client to close its connection.
         assert!(ready.closes && live.closes);
         checks += 1;
     }

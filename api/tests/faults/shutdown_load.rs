@@ -128,7 +128,7 @@ fn send_until_refused(address: SocketAddr, keeps: bool, mut chance: Chance, seen
     }
 }
 
-/// Reads, creates a checkout, or reads or completes it.
+/// The next request: it creates a checkout, and reads or completes the last one.
 fn next(checkout: &mut Option<String>, chance: &mut Chance) -> Call {
     match (checkout.take(), chance.between(0, 4)) {
         (Some(id), 0) => Call::get(&format!("/checkout-sessions/{id}")),

@@ -87,7 +87,7 @@ fn unreadable_values_are_reported_with_the_expected_form() {
         ("TUCKSHOP_MAIL_PORT", "99999", "must be a whole number within reason."),
         ("TUCKSHOP_MAIL_PORT", "0", "must be between 1 and 65535. The port of the relay."),
         ("TUCKSHOP_SIMULATION_SLOW_MS", "60001", "must be at most 60000. How long"),
-        ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", LONG, "must have between 1 and 64 characters. The version"),
+        ("TUCKSHOP_PAYMENT_GATEWAY_VERSION", LONG, "must have between 1 and 64 characters. The requested version"),
         ("TUCKSHOP_SHOP_TERMS_URL", "terms", "must be a URL. The terms of service"),
         ("TUCKSHOP_SHOP_CURRENCY", "usd", "cannot be read. The ISO 4217 code of all prices, in capital letters"),
         ("TUCKSHOP_LOG_LEVEL", "warn", "must be one of `trace`, `debug`, `info`, `warning`, `error`, `critical`."),
