@@ -14,7 +14,7 @@ use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderStore};
 
-use crate::http::{Routes, fault_problem};
+use crate::http::{Problem, Routes, fault_problem};
 
 #[derive(Clone)]
 pub struct Pages {
@@ -73,7 +73,7 @@ struct Missing<'a> {
     shop: &'a str,
 }
 
-async fn home(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>) -> HttpResponse {
+async fn home(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>) -> Result<HttpResponse, Problem> {
     page(&ctx, StatusCode::OK, &pages.home)
 }
 
@@ -81,24 +81,26 @@ async fn checkout(
     pages: web::Data<Pages>,
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
     let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
-    match pages.checkouts.read_page(&ctx, token).await {
-        Ok(Some(checkout)) => {
+    match pages.checkouts.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
+        Some(checkout) => {
             let checkout = checkout.as_of(pages.clock.now());
             page(&ctx, StatusCode::OK, &checkout_receipt(&pages.shop, &checkout))
         }
-        Ok(None) => missing(&pages, &ctx),
-        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
+        None => missing(&pages, &ctx),
     }
 }
 
-async fn order(pages: web::Data<Pages>, ctx: web::ReqData<RequestContext>, token: web::Path<String>) -> HttpResponse {
+async fn order(
+    pages: web::Data<Pages>,
+    ctx: web::ReqData<RequestContext>,
+    token: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
-    match pages.orders.read_page(&ctx, token).await {
-        Ok(Some(order)) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
-        Ok(None) => missing(&pages, &ctx),
-        Err(fault) => fault_problem(&ctx, &fault).respond(Some(ctx.request_id().as_str())),
+    match pages.orders.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
+        Some(order) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
+        None => missing(&pages, &ctx),
     }
 }
 
@@ -162,19 +164,17 @@ fn money(amount: Amount, currency: Currency) -> Money {
     Money { amount, currency }
 }
 
-fn missing(pages: &Pages, ctx: &RequestContext) -> HttpResponse {
+fn missing(pages: &Pages, ctx: &RequestContext) -> Result<HttpResponse, Problem> {
     page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
 }
 
 /// Renders the page. A page that cannot be rendered is 500 and not an empty page.
-fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> HttpResponse {
-    match page.render() {
-        Ok(text) => html(status, text),
-        Err(error) => {
-            let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
-            fault_problem(ctx, &fault).respond(Some(ctx.request_id().as_str()))
-        }
-    }
+fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
+    let text = page.render().map_err(|error| {
+        let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
+        fault_problem(ctx, &fault)
+    })?;
+    Ok(html(status, text))
 }
 
 /// The page as a response. No cache may keep it, and no other site may learn its address: the address grants access.
@@ -192,40 +192,5 @@ fn html(status: StatusCode, page: String) -> HttpResponse {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use domain::context::{Deadline, TraceContext};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::log::Kept;
-
-    struct Unwritable;
-
-    impl std::fmt::Display for Unwritable {
-        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            Err(std::fmt::Error)
-        }
-    }
-
-    #[derive(Template)]
-    #[template(source = "{{ value }}", ext = "txt")]
-    struct Broken {
-        value: Unwritable,
-    }
-
-    #[test]
-    fn page_that_cannot_be_rendered_is_500_and_not_empty() {
-        let log = Kept::default();
-        let deadline = Deadline::after(Duration::from_secs(1));
-        let ctx =
-            RequestContext::for_task(&log.logger(), "page", TraceContext::start(), deadline, CancellationToken::new());
-        assert_eq!(
-            page(&ctx, StatusCode::OK, &Broken { value: Unwritable }).status(),
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
-        assert!(log.lines().iter().any(|line| line["op"] == "page.render" && line["error_code"] == "internal"));
-        assert_eq!(page(&ctx, StatusCode::OK, &Missing { shop: "Shop" }).status(), StatusCode::OK);
-    }
-}
+#[path = "buyer_pages_tests.rs"]
+mod tests;

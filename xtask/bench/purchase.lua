@@ -1,5 +1,5 @@
--- One purchase after another: create, update, complete. wrk runs as many threads as connections, so that each thread
--- follows one connection and can tell which answer belongs to which request.
+-- Makes one purchase after another: create, update, complete. wrk runs one thread for each connection, so that each answer
+-- belongs to the last request of its thread.
 local address = [[{"street_address":"1 Bench St","address_locality":"Springfield","address_region":"IL","postal_code":"62704","address_country":"US"}]]
 local pay = [[{"payment":{"instruments":[{"id":"card","handler_id":"mock_payment_handler","type":"card","selected":true,"credential":{"type":"token","token":"success_token"}}]}}]]
 local threads, next_thread = {}, 1

@@ -1,7 +1,7 @@
--- The statements that the shop sends for one purchase (create, update, complete), as bare as the engine can take them:
--- the same rows, indexes and commits, no program around them. What the shop does on its own afterwards, such as claiming and
--- recording the webhook, is not in it. Run by pgbench on Postgres and by sqlite_engine.py on
--- SQLite; `:doc` is a document of the size that a checkout has. One line, one statement.
+-- The statements that the shop sends for one purchase (create, update, complete), with the same rows, indexes and commits,
+-- but without a program around them. They are the fastest purchase that the engine allows. Background work of the shop, such
+-- as sending the webhook, is not included. pgbench runs this file on Postgres, and sqlite_engine.py on SQLite. `:doc` is a
+-- text of the size of a checkout document. Each statement is one line.
 \set n random(1, 1000000000000000)
 \set s random(1, 20)
 -- checkout.create

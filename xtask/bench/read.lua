@@ -1,4 +1,4 @@
--- Reads of one checkout.
+-- Reads one checkout again and again.
 function init(args)
   wrk.headers["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]]
   line = wrk.format("GET", "/checkout-sessions/" .. args[1])

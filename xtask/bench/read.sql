@@ -1,4 +1,4 @@
--- The statements that the shop sends for one read of a checkout. See purchase.sql; `:id` is a checkout that exists.
+-- The statements that the shop sends to read one checkout. `:id` is a checkout that exists. See purchase.sql.
 BEGIN READ ONLY;
 SELECT * FROM checkout WHERE id = :id LIMIT 1;
 COMMIT;

@@ -4,8 +4,8 @@
 //! The solution of cargo (`trim-paths`) is not stable, and `--remap-path-prefix` needs absolute paths, which differ on each
 //! machine.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -22,12 +22,8 @@ pub fn run(args: &Args) -> Result<()> {
     let (places, target) = (places()?, process::root().join("target/dist"));
     let mut build = process::cargo(&["build", "--release", "--locked", "--package", "api", "--bin", "tuckshop"]);
     build.arg("--target-dir").arg(&target).args(args.features.iter().flat_map(|features| ["--features", features]));
-    match rust_flags(&places, |name| std::env::var_os(name)) {
-        RustFlags::Environment(flags) => build.env(ENCODED, flags),
-        RustFlags::Configuration(setting) => build.arg("--config").arg(setting),
-    };
-    // SQLite, libpq and the crypto backend are C.
-    build.env("CFLAGS", c_flags(&places, std::env::var("CFLAGS").ok()));
+    let users = |name: &str| std::env::var(name).ok();
+    add_flags(&mut build, &places, users("RUSTFLAGS"), users("CFLAGS"));
     process::run(&mut build)?;
 
     let binary = target.join("release/tuckshop");
@@ -35,8 +31,8 @@ pub fn run(args: &Args) -> Result<()> {
     let named: Vec<String> = places.iter().filter_map(|place| first_naming(&bytes, place)).collect();
     if !named.is_empty() {
         bail!(
-            "the binary contains directories of this machine: {}. If cargo's configuration has `target.*.rustflags` here, \
-             or the environment has `CFLAGS_*`, they replace those of xtask: use RUSTFLAGS and CFLAGS instead",
+            "the binary contains directories of this machine: {}. `target.*.rustflags` in cargo's configuration, \
+             `CARGO_ENCODED_RUSTFLAGS` and `CFLAGS_*` replace the flags of xtask: use RUSTFLAGS and CFLAGS instead",
             named.join(", ")
         );
     }
@@ -55,10 +51,9 @@ fn places() -> Result<Vec<Place>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| home.as_ref().map(|home| home.join(".cargo")));
-    let of = |path: Option<PathBuf>, name| path.map(|path| (path, name));
-    let known = [of(home, "/home"), of(cargo, "/cargo"), of(Some(process::root()), "/tuckshop")];
+    let known = [(home, "/home"), (cargo, "/cargo"), (Some(process::root()), "/tuckshop")];
     let mut places = Vec::new();
-    for (path, name) in known.into_iter().flatten() {
+    for (path, name) in known.into_iter().filter_map(|(path, name)| Some((path?, name))) {
         let path = path.into_os_string().into_string().ok().context("the name of a directory is not UTF-8")?;
         if path.contains(|character: char| character.is_whitespace() || "='".contains(character)) {
             bail!("the compilers cannot replace {path:?}: build in a directory without white space, `=` and `'`");
@@ -68,35 +63,19 @@ fn places() -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// The variable with flags of rustc, and the separator between them.
-const ENCODED: &str = "CARGO_ENCODED_RUSTFLAGS";
-const SEPARATOR: &str = "\u{1f}";
-
-/// How cargo gets the flags of rustc. Cargo uses only one source, so the flags of xtask are added to those of the user.
-#[derive(Debug, PartialEq, Eq)]
-enum RustFlags {
-    /// In [`ENCODED`], which has precedence.
-    Environment(OsString),
-    /// As a setting, which cargo appends to those in configuration files.
-    Configuration(String),
-}
-
-fn rust_flags(places: &[Place], environment: impl Fn(&str) -> Option<OsString>) -> RustFlags {
-    let ours = places.iter().map(|Place { path, name }| format!("--remap-path-prefix={path}={name}"));
-    let plain =
-        || Some(environment("RUSTFLAGS")?.to_string_lossy().split_whitespace().collect::<Vec<_>>().join(SEPARATOR));
-    let Some(users) = environment(ENCODED).or_else(|| plain().map(OsString::from)) else {
-        let quoted: Vec<String> = ours.map(|flag| format!("'{flag}'")).collect();
-        return RustFlags::Configuration(format!("build.rustflags=[{}]", quoted.join(", ")));
+/// Makes the compilers replace every place, and keeps the flags of the user.
+fn add_flags(build: &mut Command, places: &[Place], rust: Option<String>, c: Option<String>) {
+    let flags =
+        |flag: &str| places.iter().map(|Place { path, name }| format!("{flag}={path}={name}")).collect::<Vec<_>>();
+    let ours = flags("--remap-path-prefix");
+    match rust {
+        // Cargo then ignores the flags in its configuration.
+        Some(users) => build.env("RUSTFLAGS", format!("{users} {}", ours.join(" "))),
+        None => build.arg("--config").arg(format!("build.rustflags=['{}']", ours.join("', '"))),
     };
-    let all: Vec<OsString> =
-        Some(users).filter(|users| !users.is_empty()).into_iter().chain(ours.map(OsString::from)).collect();
-    RustFlags::Environment(all.join(SEPARATOR.as_ref()))
-}
-
-fn c_flags(places: &[Place], before: Option<String>) -> String {
-    let maps = places.iter().map(|Place { path, name }| format!("-ffile-prefix-map={path}={name}"));
-    before.into_iter().chain(maps).collect::<Vec<_>>().join(" ")
+    // SQLite, libpq and the crypto backend are C.
+    let c = c.into_iter().chain(flags("-ffile-prefix-map"));
+    build.env("CFLAGS", c.collect::<Vec<_>>().join(" "));
 }
 
 /// The first text of the binary that is a path in this directory.
@@ -110,11 +89,11 @@ fn first_naming(bytes: &[u8], Place { path, name }: &Place) -> Option<String> {
     let (inside, directory) = (format!("{path}/"), Path::new(path));
     let is_unmistakable = directory.components().count() > 2;
     let found = bytes.windows(inside.len()).enumerate().filter(|(_, window)| *window == inside.as_bytes());
-    let texts = found.map(|(at, _)| {
+    let mut texts = found.map(|(at, _)| {
         let text = bytes[at..].iter().take(200).take_while(|byte| byte.is_ascii_graphic());
         text.map(|byte| char::from(*byte)).collect::<String>()
     });
-    texts.into_iter().find(|text| {
+    texts.find(|text| {
         let rest = text.get(inside.len()..).unwrap_or_default();
         let beginning = rest.splitn(3, '/').take(2).collect::<PathBuf>();
         is_unmistakable || (!rest.is_empty() && directory.join(beginning).exists())
@@ -122,56 +101,5 @@ fn first_naming(bytes: &[u8], Place { path, name }: &Place) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places() -> Vec<Place> {
-        [("/users/ann", "/home"), ("/users/ann/.cargo", "/cargo")]
-            .map(|(path, name)| Place { path: path.to_owned(), name })
-            .into()
-    }
-
-    #[test]
-    fn compilers_get_every_directory_and_keep_the_flags_of_the_user() {
-        let mapped = "--remap-path-prefix=/users/ann=/home\u{1f}--remap-path-prefix=/users/ann/.cargo=/cargo";
-        let flags = |set: &[(&str, &str)]| {
-            rust_flags(&places(), |name| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-            })
-        };
-        let environment = |flags: String| RustFlags::Environment(flags.into());
-        let configuration =
-            "build.rustflags=['--remap-path-prefix=/users/ann=/home', '--remap-path-prefix=/users/ann/.cargo=/cargo']";
-        assert_eq!(flags(&[]), RustFlags::Configuration(configuration.to_owned()));
-        assert_eq!(flags(&[(ENCODED, "-Cx=a b")]), environment(format!("-Cx=a b\u{1f}{mapped}")));
-        assert_eq!(flags(&[("RUSTFLAGS", " -C  x ")]), environment(format!("-C\u{1f}x\u{1f}{mapped}")));
-        assert_eq!(flags(&[("RUSTFLAGS", "-Cy"), (ENCODED, "-Cx")]), environment(format!("-Cx\u{1f}{mapped}")));
-        // An empty variable has precedence too.
-        for name in ["RUSTFLAGS", ENCODED] {
-            assert_eq!(flags(&[(name, "")]), environment(mapped.to_owned()));
-        }
-        let mapped = "-ffile-prefix-map=/users/ann=/home -ffile-prefix-map=/users/ann/.cargo=/cargo";
-        assert_eq!(c_flags(&places(), None), mapped);
-        assert_eq!(c_flags(&places(), Some("-O3".to_owned())), format!("-O3 {mapped}"));
-    }
-
-    #[test]
-    fn binary_with_a_directory_of_the_builder_is_refused() {
-        let ann = &places()[0];
-        let binary = b"\0panicked at \0/users/ann/.cargo/registry/src/x.rs\0/users/annabel/y.rs";
-        assert_eq!(first_naming(binary, ann).as_deref(), Some("/users/ann/.cargo/registry/src/x.rs"));
-        assert_eq!(first_naming(b"\0/cargo/registry/src/x.rs\0/users/annabel/y.rs", ann), None);
-    }
-
-    #[test]
-    fn top_level_directory_is_distinguished_from_the_middle_of_other_paths() {
-        // This directory has the same name in the binary.
-        let tuckshop = Place { path: "/tuckshop".to_owned(), name: "/tuckshop" };
-        assert_eq!(first_naming(b"/tuckshop/api/src/main.rs", &tuckshop), None);
-        let etc = Place { path: "/etc".to_owned(), name: "/tuckshop" };
-        for other in ["/cargo/etc/index-1/mod.rs", "api/etc/main.rs", "/cargo/x/etc/", "/etc"] {
-            assert_eq!(first_naming(other.as_bytes(), &etc), None, "{other}");
-        }
-        assert_eq!(first_naming(b"api/etc/main.rs/etc/passwd", &etc).as_deref(), Some("/etc/passwd"));
-    }
-}
+#[path = "dist_tests.rs"]
+mod tests;

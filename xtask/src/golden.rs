@@ -4,12 +4,9 @@ use anyhow::Result;
 
 use crate::process;
 
-const SETS: &str = "persistence/tests/golden";
-const TEST: &str = "golden::shape";
-
 /// Runs the test that compares stored documents with the newest set, and makes the test write a new set first. The test does
 /// not overwrite an existing set.
 pub fn run() -> Result<()> {
-    let mut test = process::cargo(&["test", "--quiet", "--workspace", "--test", "storage", TEST]);
-    process::run(test.env("XTASK_GOLDEN", process::root().join(SETS)))
+    let mut test = process::cargo(&["test", "--quiet", "--workspace", "--test", "storage", "golden::shape"]);
+    process::run(test.env("XTASK_GOLDEN", process::root().join("persistence/tests/golden")))
 }

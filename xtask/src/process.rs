@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 pub fn root() -> PathBuf {
@@ -39,6 +39,10 @@ pub fn metadata() -> Result<Metadata> {
 /// Runs a command with the terminal of the caller.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+    must_succeed(command, status)
+}
+
+fn must_succeed(command: &Command, status: ExitStatus) -> Result<()> {
     if !status.success() {
         bail!("{} failed ({status})", shown(command));
     }
@@ -70,20 +74,14 @@ pub fn run_with_lines(command: &mut Command, mut read: impl FnMut(&str)) -> Resu
             Err(_) => break,
         }
     }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("{} failed ({status})", shown(command));
-    }
-    Ok(())
+    must_succeed(command, child.wait()?)
 }
 
 /// Runs a command and returns its stdout. Its stderr becomes the error.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {}", shown(command)))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("{} failed ({}): {}", shown(command), output.status, stderr.trim());
-    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    must_succeed(command, output.status).map_err(|failure| anyhow!("{failure}: {}", stderr.trim()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -95,18 +93,5 @@ pub fn shown(command: &Command) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_read_until_the_command_ends_even_if_a_child_keeps_stdout_open() {
-        let mut lines = Vec::new();
-        let began = std::time::Instant::now();
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo one; sleep 1.3; echo two; sleep 20 & exit 3"]);
-        let failure = run_with_lines(&mut command, |line| lines.push(line.to_owned())).expect_err("exit code 3");
-        assert!(failure.to_string().contains("exit status: 3"), "{failure}");
-        assert_eq!(lines, ["one\n", "two\n"]);
-        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    }
-}
+#[path = "process_tests.rs"]
+mod tests;

@@ -7,12 +7,11 @@ use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 use crate::install::Install;
-use crate::postgres::{Durability, Postgres, Programs};
-use crate::process;
+use crate::postgres::{self, Postgres, Programs};
 use crate::provided::{self, Provided};
-use crate::python::{JUDGES, Python};
-use crate::summary::{Given, Record, Results, Summary};
+use crate::summary::{self, Given, Results, Summary};
 use crate::tools::TOOLS;
+use crate::{process, python};
 
 #[derive(clap::Args, Default)]
 pub struct Options {
@@ -36,73 +35,64 @@ pub struct Provision {
     _programs: Option<Programs>,
 }
 
+const NOT_INSTALLED: &str = "not installed; `cargo xtask test --install` installs what is missing";
+const NOT_INSTALLABLE: &str = "it cannot be installed here";
+
 impl Provision {
     /// Fails where the tests cannot run, and where Postgres or Python cannot be installed although that is permitted.
     pub fn new(options: &Options) -> Result<Provision> {
         must_be_linux(std::env::consts::OS)?;
         let installer = options.install.permission();
         let installer = installer.as_ref();
+        let missing = if installer.is_some() { NOT_INSTALLABLE } else { NOT_INSTALLED };
+
+        let why = if options.without_postgres { "--without-postgres" } else { missing };
+        let programs = provide(options.without_postgres, why, || Programs::provide(installer))?;
+        let find = || Postgres::provide(programs.as_ref().ok(), postgres::FAST);
+        let postgres = provide(options.without_postgres, why, find)?;
+        let why = if options.without_python { "--without-python" } else { missing };
+        let python = provide(options.without_python, why, || python::provide(installer))?;
+
         let record = tempfile::Builder::new().prefix("tuckshop-record-").tempfile()?;
         let (given, variables) = (Vec::new(), Vec::new());
         let mut provision = Provision { given, variables, record, postgres: None, _programs: None };
-
-        let missing = if installer.is_some() { NOT_INSTALLABLE } else { NOT_INSTALLED };
-        let left_out = options.without_postgres.then_some("--without-postgres");
-        let programs = if left_out.is_some() { Ok(None) } else { Programs::provide(installer) };
-        let postgres = provide(left_out.ok_or(missing), || Postgres::provide(&programs, Durability::Fast))?;
-        provision.give(provided::POSTGRES, &postgres, |postgres| {
+        let url = |postgres: &Postgres| {
             (postgres.url.clone().into(), format!("{}; from {}", postgres.version, postgres.origin))
-        });
-        // A server in XTASK_POSTGRES_URL needs no programs.
-        let programs =
-            provide(left_out.ok_or(missing), || programs).unwrap_or_else(|failure| Err(format!("{failure:#}")));
-        provision.give(provided::POSTGRES_PROGRAMS, &programs, |programs| {
-            (programs.bin.clone().into(), format!("programs from {}", programs.origin))
-        });
-        (provision.postgres, provision._programs) = (postgres.ok(), programs.ok());
-
-        let left_out = options.without_python.then_some("--without-python");
-        let python = provide(left_out.ok_or(missing), || Python::provide(installer))?;
-        let version = python.as_ref().map_or_else(|_| Ok(String::new()), Python::version)?;
-        for judge in &JUDGES {
-            let describe =
-                |python: &Python| (python.executable().into(), format!("{} on {version}", judge.requirement));
-            provision.give(judge.what, &python, describe);
-        }
-        if let Some(packages) = python.as_ref().ok().and_then(Python::packages) {
-            provision.variables.push(("PYTHONPATH", Some(packages.into())));
+        };
+        provision.give(provided::POSTGRES, postgres.as_ref().map(url));
+        let bin = |programs: &Programs| (programs.bin.clone().into(), format!("programs from {}", programs.origin));
+        provision.give(provided::POSTGRES_PROGRAMS, programs.as_ref().map(bin));
+        for judge in &python::JUDGES {
+            provision.give(judge.what, python.as_ref().map(|python| (python.into(), judge.requirement.to_owned())));
         }
         for tool in &TOOLS {
-            let path = provide(Err(missing), || Ok(tool.provide(installer)))?;
-            provision.give(tool.what, &path, |path| (path.into(), path.display().to_string()));
+            let path = tool.provide(installer).ok_or_else(|| missing.to_owned());
+            provision.give(tool.what, path.as_ref().map(|path| (path.into(), path.display().to_string())));
         }
+        provision.given.push(Given { name: summary::SQLITE, is: Ok(summary::sqlite_version()?) });
+        (provision.postgres, provision._programs) = (postgres.ok(), programs.ok());
         provision.report_missing();
         Ok(provision)
     }
 
-    fn give<T>(&mut self, what: Provided, found: &Result<T, String>, describe: impl Fn(&T) -> (OsString, String)) {
-        let (value, is) = match found {
-            Ok(found) => {
-                let (value, is) = describe(found);
-                (Some(value), Ok(is))
-            }
-            Err(why) => (None, Err(why.clone())),
-        };
+    /// Passes a value to the tests, with its description in the summary.
+    fn give(&mut self, what: Provided, found: Result<(OsString, String), &String>) {
+        let (value, is) = found.map_or_else(|why| (None, Err(why.clone())), |(value, is)| (Some(value), Ok(is)));
         self.variables.push((what.variable, value));
-        self.given.push(Given { what, is });
+        self.given.push(Given { name: what.name, is });
     }
 
     fn report_missing(&self) {
-        let missing =
-            self.given.iter().filter(|given| given.is.as_ref().is_err_and(|why| why == NOT_INSTALLED)).map(Given::name);
-        let missing: Vec<&str> = missing.collect();
+        let missing = self.given.iter().filter(|given| given.is.as_ref().is_err_and(|why| why == NOT_INSTALLED));
+        let missing: Vec<&str> = missing.map(|given| given.name).collect();
         if !missing.is_empty() {
             eprintln!("xtask: not checked: {}: {NOT_INSTALLED}", missing.join(", "));
         }
     }
 
-    /// Runs tests with everything that is provided. Returns their outcome, and the summary of what they checked.
-    pub fn run(&self, tests: &mut Command) -> Result<(Result<()>, Summary)> {
+    /// Runs tests with everything that is provided, and prints what they checked, after `adjust`. Fails if a test fails, and
+    /// if no test used something that was provided.
+    pub fn run(&self, tests: &mut Command, adjust: impl FnOnce(&mut Summary)) -> Result<()> {
         for (variable, value) in &self.variables {
             match value {
                 Some(value) => tests.env(variable, value),
@@ -113,24 +103,22 @@ impl Provision {
         let mut results = Results::default();
         let outcome = process::run_with_lines(tests, |line| results.add(line));
         let record = std::fs::read_to_string(self.record.path()).context("the record of the tests is gone")?;
-        let mut summary = Summary::of(&self.given, &Record::parse(&record), &results);
+        let mut summary = Summary::of(&self.given, &record, &results);
         if self.postgres.is_none() {
             // Its tests run several instances, which needs Postgres.
             summary.need_not_use(provided::HAPROXY);
         }
-        Ok((outcome, summary))
+        adjust(&mut summary);
+        summary.print();
+        outcome?;
+        summary.everything_was_used()
     }
 }
 
-const NOT_INSTALLED: &str = "not installed; `cargo xtask test --install` installs what is missing";
-const NOT_INSTALLABLE: &str = "it cannot be installed here";
-
-/// What `find` returns, or the reason why there is nothing: the option that leaves it out, or, as error, why it is missing.
-fn provide<T>(left_out: Result<&str, &str>, find: impl FnOnce() -> Result<Option<T>>) -> Result<Result<T, String>> {
-    Ok(match left_out {
-        Ok(option) => Err(option.to_owned()),
-        Err(missing) => find()?.ok_or_else(|| missing.to_owned()),
-    })
+/// What `find` returns, or the reason why there is nothing.
+fn provide<T>(is_left_out: bool, why: &str, find: impl FnOnce() -> Result<Option<T>>) -> Result<Result<T, String>> {
+    let found = if is_left_out { None } else { find()? };
+    Ok(found.ok_or_else(|| why.to_owned()))
 }
 
 /// Fails on a system where the tests and the benchmark cannot run.
@@ -145,25 +133,5 @@ pub fn must_be_linux(system: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn system_other_than_linux_is_refused_by_name() {
-        must_be_linux("linux").expect("accepted");
-        for system in ["macos", "freebsd"] {
-            let refused = must_be_linux(system).expect_err("refused").to_string();
-            assert!(refused.contains("need Linux") && refused.contains(system), "{refused}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_reported_with_the_reason_and_the_command() {
-        let reason = |left_out, found: Option<()>| provide(left_out, || Ok(found)).expect("no failure");
-        assert_eq!(reason(Err(NOT_INSTALLED), Some(())), Ok(()));
-        assert_eq!(reason(Ok("--without-postgres"), Some(())), Err("--without-postgres".to_owned()));
-        assert_eq!(reason(Err(NOT_INSTALLED), None), Err(NOT_INSTALLED.to_owned()));
-        assert!(NOT_INSTALLED.contains("cargo xtask test --install"));
-        provide::<()>(Err(NOT_INSTALLED), || bail!("apt-get failed")).expect_err("a failed installation is a failure");
-    }
-}
+#[path = "provision_tests.rs"]
+mod tests;

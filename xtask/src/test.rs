@@ -48,41 +48,15 @@ pub fn run(args: &Args) -> Result<()> {
     let provision = Provision::new(&args.options)?;
     let mut tests = args.command();
     tests.env(faults::EXTENT, faults::QUICK);
-    let (outcome, mut summary) = provision.run(&mut tests)?;
-    summary.checked("Faults", "quick; `cargo xtask faults` runs all of them".to_owned());
-    if !args.is_everything() {
-        summary.is_of_a_part(&format!("the tests that {} leaves out", process::shown(&tests)));
-    }
-    summary.print();
-    outcome?;
-    summary.everything_was_used()
+    let left_out = format!("the tests that {} leaves out", process::shown(&tests));
+    provision.run(&mut tests, |summary| {
+        summary.checked("Faults", "quick; `cargo xtask faults` runs all of them".to_owned());
+        if !args.is_everything() {
+            summary.is_of_a_part(left_out);
+        }
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    #[test]
-    fn name_is_passed_to_cargo_and_further_arguments_to_the_test_binaries() {
-        for (given, expected, is_everything) in [
-            ("", "`cargo test --workspace`", true),
-            ("--install", "`cargo test --workspace`", true),
-            ("declined", "`cargo test --workspace declined`", false),
-            ("-- --nocapture", "`cargo test --workspace -- --nocapture`", false),
-            ("declined -- --exact", "`cargo test --workspace declined -- --exact`", false),
-            ("-p api -p domain x", "`cargo test --package api --package domain x`", false),
-        ] {
-            let words = std::iter::once("test").chain(given.split_whitespace());
-            let Line { args } = Line::try_parse_from(words).expect("valid");
-            assert_eq!(process::shown(&args.command()), expected);
-            assert_eq!(args.is_everything(), is_everything, "{given}");
-        }
-    }
-}
+#[path = "test_tests.rs"]
+mod tests;

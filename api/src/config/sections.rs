@@ -92,7 +92,7 @@ section! {
 
 section! {
     pub struct CheckoutConfig("TUCKSHOP_CHECKOUT_", "Checkout") {
-        /// How long an open checkout stays open.
+        /// How long a checkout stays open, from its creation. An update does not extend the time.
         #[validate(range(min = 1, max = 10_080))]
         expires_after_minutes: u64 = 6 * 60,
         /// How long a finished checkout is kept. Orders are kept for ever.

@@ -1,8 +1,8 @@
-"""Validates the answers of the shop against the official models of the protocol (ucp-sdk).
+"""Validates responses of the shop with the official models of the protocol (ucp-sdk).
 
-Reads JSON lines: {"kind": ..., "from": ..., "body": ...}. An empty line ends a batch. The reply to a batch is one line,
-a JSON list of complaints. A checkout is validated as the official conformance suite does: with the checkout model and
-the extensions that the shop advertises. Checks also the rules of totals that JSON Schema cannot express.
+Reads JSON lines: {"kind": ..., "from": ..., "body": ...}. An empty line ends a batch. For each batch it prints one line, a
+JSON list of complaints. As in the official conformance suite, a checkout is the checkout model with the extensions that
+the shop advertises. It also checks the rules of totals that JSON Schema cannot express.
 """
 
 import json
@@ -15,7 +15,7 @@ from ucp_sdk.models.schemas.shopping.types import error_response
 
 
 class Checkout(fulfillment.Checkout, discount.Checkout, buyer_consent.Checkout):
-    """A checkout with every extension of the shop; `ucp` as checkouts have it, not as any document may."""
+    """A checkout with every extension of the shop. Its `ucp` is the one of checkouts, which is stricter."""
 
     ucp: ucp.ResponseCheckoutSchema
 
@@ -34,7 +34,7 @@ class Profile(BaseModel):
 
 
 class Problem(BaseModel):
-    """A protocol error. It has no published model; the specification wants these two members."""
+    """A protocol error. No model of it is published; the specification requires these two members."""
 
     model_config = ConfigDict(extra="allow")
     code: str
@@ -71,9 +71,9 @@ def check_document(body):
         assert not allocated or sum(allocated) == one["amount"], f"$.discounts.applied[{index}]: allocations"
     if applied:
         taken = -amount(body["totals"], "discount") - amount(body["totals"], "items_discount")
-        assert sum(one["amount"] for one in applied) == taken, "$.discounts.applied: not what the totals take off"
+        assert sum(one["amount"] for one in applied) == taken, "$.discounts.applied: differs from the discounts in the totals"
     if body.get("status") in ("completed", "canceled"):
-        assert "continue_url" not in body, "$.continue_url: on a checkout that is over"
+        assert "continue_url" not in body, "$.continue_url: on a checkout that has ended"
     if body.get("status") == "requires_escalation":
         assert "continue_url" in body, "$.continue_url: missing where the buyer must act"
 
@@ -84,7 +84,7 @@ def complaints(batch):
             MODELS[entry["kind"]].model_validate(entry["body"])
             if entry["kind"] in ("checkout", "order"):
                 check_document(entry["body"])
-        except Exception as error:  # Whatever it is, the answer is not what it should be.
+        except Exception as error:  # Every exception means that the response is wrong.
             yield f"{entry['from']} ({entry['kind']}): {error}\n{json.dumps(entry['body'])}"
 
 

@@ -111,7 +111,7 @@ impl Receiver {
             profile,
         });
         let serve = shared.clone();
-        let server = Server::start_at(address, move |visit| serve.clone().visit(visit)).await.expect("a port");
+        let server = Server::start(address, move |visit| serve.clone().visit(visit)).await.expect("a port");
         Self { shared, server }
     }
 

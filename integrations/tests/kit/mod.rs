@@ -24,7 +24,7 @@ impl Server {
         F: Fn(Visit) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        Self(faultkit::Server::start(serve).await.expect("a port"))
+        Self(faultkit::Server::start(([127, 0, 0, 1], 0).into(), serve).await.expect("a port"))
     }
 
     /// In small letters, so that the case of a header's name does not matter.

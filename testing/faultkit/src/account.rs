@@ -9,11 +9,11 @@ pub fn is_root() -> bool {
     id("-u", None).is_ok_and(|id| id == 0)
 }
 
-/// The account that runs a database server: the current one, unless it is root, which Postgres refuses.
+/// The account that runs a database server. It is the current one, unless that is root: Postgres refuses to run as root.
 pub struct Account(Option<(u32, u32)>);
 
 impl Account {
-    /// Fails on a machine where we are root and no other account is known.
+    /// Fails if the process runs as root and the machine has no other known account.
     pub fn for_servers() -> Result<Self> {
         if !is_root() {
             return Ok(Self(None));
@@ -26,7 +26,7 @@ impl Account {
         Err(Error::other("Postgres does not run as root, and there is no account `postgres` or `nobody` to run it as"))
     }
 
-    /// A command that runs as this account, in `directory`: the account may not be allowed to be where we are.
+    /// A command that runs as this account in `directory`. The account may have no access to the current directory.
     pub fn command(&self, program: impl AsRef<Path>, directory: &Path) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(directory);

@@ -1,8 +1,8 @@
-//! Postgres servers of a test's own: a primary, its standby, a promotion, and the loss of either. `xtask` includes this file
-//! by its path, for the server that all tests share.
+//! Postgres servers that one test starts: a primary, its standby, a promotion, and the loss of either. `xtask` includes this
+//! file by its path, for the server that all tests share.
 
 use std::io::{Error, Result};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,43 +11,39 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::account::Account;
+use crate::port::Port;
 
 /// Longer than a server takes to start or to be promoted, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until its standard input ends, which is when the test drops the server or dies, and stops the server.
+/// Waits until its standard input ends, because the test drops the server or dies. Then it stops the server and deletes its
+/// directory.
 const KEEPER: &str = r#"read _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1""#;
 
-/// What Postgres logs then, in the messages of the locale `C`.
-const PORT_IS_TAKEN: &str = "could not bind IPv4 address \"127.0.0.1\": Address already in use";
-
-/// How many ports are tried.
-const PORTS_TRIED: usize = 5;
-
-/// A running server. It is stopped at once, as by a crash of its machine, when it is dropped.
+/// A running server. Dropping it stops it at once, as by a crash of its machine.
 pub struct PostgresServer {
-    address: SocketAddr,
+    port: Port,
     bin: PathBuf,
     keeper: Child,
     directory: TempDir,
 }
 
 impl PostgresServer {
-    /// A new, empty server with the programs in `bin`. Its only user is `postgres`, who needs no password.
+    /// A new, empty server with the programs in `bin`. Its only user is `postgres`, without a password.
     pub fn create(bin: &Path) -> Self {
         must(Self::create_with(bin, ""))
     }
 
-    /// The same; it also copies its write-ahead log to `archive`, segment by segment.
+    /// The same. The server also copies each segment of its write-ahead log to `archive`.
     pub fn create_archiving(bin: &Path, archive: &Path) -> Self {
         Account::for_servers().and_then(|account| account.give(archive)).expect("an archive");
         let copy = format!("test ! -f {0}/%f && cp %p {0}/%f", archive.display());
         must(Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n")))
     }
 
-    /// A server from a base backup, with what is in the archive since. Returns when it takes writes.
+    /// A server from a base backup and the archive of the log since then. Returns when it accepts writes.
     pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
-        let (account, directory) = must(home());
+        let (account, directory) = must(new_directory());
         let data = directory.path().join("data");
         must(output(account.command("cp", Path::new("/")).arg("-R").arg(base).arg(&data)));
         must(output(account.command("touch", Path::new("/")).arg(data.join("recovery.signal"))));
@@ -57,7 +53,7 @@ impl PostgresServer {
         server
     }
 
-    /// A base backup of the whole server, in a directory that does not exist yet, of a parent that the server may write.
+    /// Makes a base backup of the whole server in a new directory. The server must be able to write to its parent.
     pub fn back_up(&self, to: &Path) {
         self.run("pg_basebackup", &["--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata", &shown(to)]);
     }
@@ -70,7 +66,7 @@ impl PostgresServer {
 
     /// The same as [`Self::create`] with more settings, which take precedence. Fails if the server does not start.
     pub fn create_with(bin: &Path, more: &str) -> Result<Self> {
-        let (account, directory) = home()?;
+        let (account, directory) = new_directory()?;
         let data = directory.path().join("data");
         let mut initdb = account.command(bin.join("initdb"), directory.path());
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]);
@@ -78,42 +74,42 @@ impl PostgresServer {
         Self::start(bin, &account, directory, more)
     }
 
-    /// A copy that follows this server, and answers reads.
+    /// A copy that follows this server, and accepts only reads.
     pub fn standby(&self) -> Self {
-        let (account, directory) = must(home());
+        let (account, directory) = must(new_directory());
         let mut copy = account.command(self.bin.join("pg_basebackup"), directory.path());
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata"]);
         must(output(copy.arg(directory.path().join("data"))));
         must(Self::start(&self.bin, &account, directory, "synchronous_standby_names = ''\n"))
     }
 
-    /// Returns when each commit waits for a standby that is there.
+    /// Makes each commit wait for the standby. Returns when the standby takes part.
     pub fn wait_for_standby(&self) {
         self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'");
         self.execute("SELECT pg_reload_conf()");
         self.wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", "1");
     }
 
-    /// Makes a standby a primary. Returns when it takes writes.
+    /// Makes a standby a primary. Returns when it accepts writes.
     pub fn promote(&self) {
         let (data, timeout) = (shown(&self.directory.path().join("data")), PATIENCE.as_secs().to_string());
         self.run("pg_ctl", &["promote", "--wait", "--silent", "--timeout", &timeout, "--pgdata", &data]);
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://postgres@{}/postgres", self.address)
+        format!("postgres://postgres@{}/postgres", self.address())
     }
 
-    /// Runs one statement; returns what it selects, as text.
+    /// Runs one statement, and returns the rows as text.
     pub fn execute(&self, sql: &str) -> String {
         self.run("psql", &["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", &self.url()])
     }
 
-    /// Runs one of Postgres' programs to its end, in the server's own directory; returns what it prints.
+    /// Runs a program of Postgres in the directory of the server, and returns what it prints.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let account = Account::for_servers().expect("an account, as there was one before");
         must(output(account.command(self.bin.join(program), self.directory.path()).args(arguments)))
@@ -122,43 +118,36 @@ impl PostgresServer {
     fn wait_for(&self, select: &str, expected: &str) {
         let began = Instant::now();
         while self.execute(select) != expected {
-            assert!(began.elapsed() < PATIENCE, "waited in vain until {select} is {expected}");
+            assert!(began.elapsed() < PATIENCE, "timed out: {select} is not {expected}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     fn start(bin: &Path, account: &Account, directory: TempDir, more: &str) -> Result<Self> {
-        let (pg_ctl, data, log) = (bin.join("pg_ctl"), directory.path().join("data"), directory.path().join("log"));
+        let (port, pg_ctl) = (Port::keep(), bin.join("pg_ctl"));
+        let (data, log) = (directory.path().join("data"), directory.path().join("log"));
         let file = data.join("postgresql.auto.conf");
-        // What comes later counts: a copy brings the settings of its original.
+        // A copy has the settings of its original. Later settings take precedence.
         let before = std::fs::read_to_string(&file).unwrap_or_default();
         let settings = format!(
-            "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
              max_connections = 100\nshared_buffers = '32MB'\nfsync = off\nwal_keep_size = '256MB'\n",
+            port.address().port(),
             directory.path().display()
         );
-        // Before the server: there is no moment at which it would be left behind.
+        std::fs::write(&file, [&before, &settings, more].concat())?;
+        account.give(&file)?;
+        // The keeper starts first, so that a test that dies never leaves a server.
         let keeper = keep(account, &pg_ctl, directory.path())?;
-        let address = free_address()?;
-        let mut server = Self { address, bin: bin.to_owned(), keeper, directory };
-        for left in (0..PORTS_TRIED).rev() {
-            let port = format!("port = {}\n", server.address.port());
-            std::fs::write(&file, [&before, &settings, &port, more].concat())?;
-            account.give(&file)?;
-            let _ = std::fs::remove_file(&log);
-            let mut start = account.command(&pg_ctl, server.directory.path());
-            start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
-            start.arg(&log).arg("--pgdata").arg(&data);
-            if start.stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-                return Ok(server);
-            }
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            if left == 0 || !log.contains(PORT_IS_TAKEN) {
-                return Err(Error::other(format!("Postgres does not start:\n{log}")));
-            }
-            server.address = free_address()?;
+        let server = Self { port, bin: bin.to_owned(), keeper, directory };
+        let mut start = account.command(&pg_ctl, server.directory.path());
+        start.args(["start", "--wait", "--silent", "--timeout", &PATIENCE.as_secs().to_string(), "--log"]);
+        start.arg(&log).arg("--pgdata").arg(&data);
+        if start.stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+            return Ok(server);
         }
-        unreachable!("the last failure is reported")
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        Err(Error::other(format!("Postgres does not start:\n{log}")))
     }
 }
 
@@ -170,24 +159,19 @@ impl Drop for PostgresServer {
 }
 
 /// A directory that belongs to the account.
-fn home() -> Result<(Account, TempDir)> {
+fn new_directory() -> Result<(Account, TempDir)> {
     let account = Account::for_servers()?;
     let directory = tempfile::Builder::new().prefix("tuckshop-postgres-").tempdir()?;
     account.give(directory.path())?;
     Ok((account, directory))
 }
 
-/// In a process group of its own: Ctrl-C ends the test, and the keeper cleans up after it.
+/// Starts the keeper in a new process group, so that it survives Ctrl-C and cleans up after the test.
 fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Result<Child> {
     let mut shell = account.command("sh", Path::new("/"));
     shell.args(["-c", KEEPER]).arg(pg_ctl).arg(directory).process_group(0);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     shell.spawn()
-}
-
-/// Free now. Postgres makes its own socket, so that the port cannot be kept for it. Another process may take it first.
-fn free_address() -> Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn shown(path: &Path) -> String {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A file system of a few megabytes; unmounted when dropped.
+/// A file system of a few megabytes. Dropping it unmounts it.
 pub struct SmallDisk {
     pub path: PathBuf,
 }
 
 impl SmallDisk {
-    /// `None` where nobody may mount one: only root may.
+    /// None without root, who alone may mount a file system.
     pub fn mount(path: PathBuf, megabytes: u32) -> Option<Self> {
         std::fs::create_dir_all(&path).expect("a directory");
         let size = format!("size={megabytes}m");
@@ -17,7 +17,7 @@ impl SmallDisk {
         done.is_ok_and(|done| done.status.success()).then_some(Self { path })
     }
 
-    /// Writes a file until there is no room for more; without that file there is room again.
+    /// Writes a file until the disk is full. Deleting the file makes room again.
     pub fn fill(&self) -> PathBuf {
         let ballast = self.path.join("ballast");
         let mut file = std::fs::File::create(&ballast).expect("a file");

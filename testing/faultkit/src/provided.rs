@@ -1,6 +1,7 @@
-//! What `cargo xtask test` provides to the tests (a database server, interpreters, tools of others), and a record of its
-//! use. `xtask` includes this file by its path: both sides use the same names. The summary of a run shows the tests that
-//! passed because something was absent, and what no test used.
+//! What `cargo xtask test` provides to the tests (a database server, interpreters, other programs), and a record of its use.
+//!
+//! The summary of a run shows the tests that were skipped because something was missing, and what no test used. `xtask`
+//! includes this file by its path, so that both sides use the same names.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,9 +21,9 @@ const fn provided(name: &'static str, variable: &'static str) -> Provided {
     Provided { name, variable }
 }
 
-/// The admin url of a server in which tests make databases of their own.
+/// The admin url of a server on which tests create databases.
 pub const POSTGRES: Provided = provided("Postgres", "XTASK_POSTGRES_URL");
-/// The directory of Postgres' programs, for tests that start servers of their own.
+/// The directory of the programs of Postgres, for tests that start servers.
 pub const POSTGRES_PROGRAMS: Provided = provided("Postgres clusters", "XTASK_POSTGRES_BIN");
 pub const UCP_MODELS: Provided = provided("UCP models", PYTHON);
 pub const STRIPE: Provided = provided("Stripe", PYTHON);
@@ -36,7 +37,7 @@ pub const STRACE: Provided = provided("strace", "XTASK_STRACE");
 const PYTHON: &str = "XTASK_PYTHON";
 
 impl Provided {
-    /// The value of its variable. Without one, the test that asks is reported as skipped.
+    /// The value of the variable. Without a value, the calling test is reported as skipped.
     pub fn get(self) -> Option<String> {
         let value = std::env::var(self.variable).ok();
         if value.is_none() {
@@ -45,7 +46,7 @@ impl Provided {
         value
     }
 
-    /// The same for a test that goes on without it: a part of the test is reported as not checked.
+    /// The same for a test that continues without it: a part of the test is reported as skipped.
     pub fn get_for_part(self) -> Option<String> {
         let value = std::env::var(self.variable).ok();
         if value.is_none() {
@@ -61,13 +62,13 @@ impl Provided {
         record("skipped", self.name);
     }
 
-    /// Records that the test has used it: the server was reached, the judge has answered.
+    /// Records that the test used it: the server was reached, or the judge answered.
     pub fn used(self) {
         record("used", self.name);
     }
 }
 
-/// Records that the test has used something that needs no provision, such as SQLite.
+/// Records that the test used something that is always there, such as SQLite.
 pub fn used(name: &str) {
     record("used", name);
 }
@@ -78,7 +79,7 @@ pub fn not_checked(what: &str) {
     record("not checked", what);
 }
 
-/// On standard error itself: the test harness captures `eprintln!`, and prints `ok` for a test that returns early.
+/// Writes to standard error directly, because the test harness captures `eprintln!`, and prints `ok` for a skipped test.
 fn report(verdict: &str, what: &str) {
     let _ = writeln!(std::io::stderr(), "{verdict} {}: {what}", test());
 }
@@ -88,7 +89,7 @@ fn record(kind: &str, what: &str) {
     append(Path::new(&file), kind, what, &test()).unwrap_or_else(|error| panic!("{RECORD}={file}: {error}"));
 }
 
-/// One line in one write, so that lines of several processes do not mix.
+/// Appends a line in one write, so that lines of several processes do not mix.
 fn append(file: &Path, kind: &str, what: &str, test: &str) -> std::io::Result<()> {
     let line = format!("{kind}\t{}\t{test}\n", what.replace(['\t', '\n'], " "));
     std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())
@@ -105,22 +106,5 @@ fn test() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn test_is_named_by_its_binary_and_its_path() {
-        let name = concat!(env!("CARGO_PKG_NAME"), "::provided::tests::test_is_named_by_its_binary_and_its_path");
-        assert_eq!(test(), name);
-    }
-
-    #[test]
-    fn record_gains_one_line_for_each_use() {
-        let file = std::env::temp_dir().join(format!("{}-record-{}", env!("CARGO_PKG_NAME"), std::process::id()));
-        append(&file, "used", "Postgres", "api::a").expect("written");
-        append(&file, "not checked", "a\tdisk\n(why)", "api::b").expect("written");
-        let text = std::fs::read_to_string(&file).expect("readable");
-        std::fs::remove_file(&file).expect("removed");
-        assert_eq!(text, "used\tPostgres\tapi::a\nnot checked\ta disk (why)\tapi::b\n");
-    }
-}
+#[path = "provided_tests.rs"]
+mod tests;

@@ -1,46 +1,35 @@
-//! The proxy: a listener that comes and goes, and the connections it has accepted.
+//! The proxy: a listener that can be closed and opened again, and the connections that it accepted.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc as commands, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::Fault;
+use crate::fault::Fault;
 use crate::port::Port;
-use crate::relay::{Relay, reset};
+use crate::relay::{Counts, Relay, resets_when_dropped};
 
-/// Sits between a client and `upstream`, on a port of its own.
+/// Passes connections on to a server, and breaks them on request.
+///
+/// It runs on a separate thread, so a test that blocks does not stop it. Dropping it resets all connections.
 pub struct Proxy {
     address: SocketAddr,
+    upstream: Arc<Mutex<SocketAddr>>,
     counts: Arc<Counts>,
-    commands: Option<commands::UnboundedSender<Command>>,
+    commands: UnboundedSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
 
 enum Command {
-    /// And tell when it is so.
+    /// Applies a fault, and then confirms it.
     Set(Fault, mpsc::Sender<()>),
-    /// And tell when it is so.
-    Upstream(SocketAddr, mpsc::Sender<()>),
     Stop,
-}
-
-/// What happened so far.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    accepted: AtomicU64,
-    open: AtomicUsize,
-    /// Commits that fit the fault, and faults that happened, since it was set.
-    pub(crate) commits: AtomicU64,
-    pub(crate) fired: AtomicU64,
-    /// Grows each time that open connections are forgotten.
-    pub(crate) age: AtomicU64,
 }
 
 impl Proxy {
@@ -48,16 +37,17 @@ impl Proxy {
     pub fn start(upstream: SocketAddr) -> Self {
         let port = Port::keep();
         let (address, counts) = (port.address(), Arc::<Counts>::default());
-        let (sender, receiver) = commands::unbounded_channel();
+        let upstream = Arc::new(Mutex::new(upstream));
+        let (commands, received) = unbounded_channel();
         let serve = {
-            let counts = counts.clone();
+            let (upstream, counts) = (upstream.clone(), counts.clone());
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                runtime.block_on(serve(port, upstream, counts, receiver));
+                runtime.block_on(serve(port, &upstream, counts, received));
             }
         };
         let thread = std::thread::Builder::new().name("faultkit-proxy".into()).spawn(serve).expect("a thread");
-        let proxy = Self { address, counts, commands: Some(sender), thread: Some(thread) };
+        let proxy = Self { address, upstream, counts, commands, thread: Some(thread) };
         proxy.set(Fault::Pass);
         proxy
     }
@@ -66,34 +56,29 @@ impl Proxy {
         self.address
     }
 
-    /// When this returns, it is so.
+    /// Returns when the fault applies.
     pub fn set(&self, fault: Fault) {
-        self.command(|done| Command::Set(fault, done));
-    }
-
-    /// New connections go to another server from now on. Those that are open stay where they are.
-    pub fn set_upstream(&self, upstream: SocketAddr) {
-        self.command(|done| Command::Upstream(upstream, done));
-    }
-
-    fn command(&self, command: impl FnOnce(mpsc::Sender<()>) -> Command) {
         let (done, is_done) = mpsc::channel();
-        let commands = self.commands.as_ref().expect("until it is dropped");
-        commands.send(command(done)).expect("the proxy lives");
-        is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy does as it is told");
+        self.commands.send(Command::Set(fault, done)).expect("the proxy runs");
+        is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy applies the fault");
     }
 
-    /// Connections that were accepted, ever.
+    /// Sends new connections to another server. Open connections stay where they are.
+    pub fn set_upstream(&self, upstream: SocketAddr) {
+        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
+    }
+
+    /// The number of connections that were accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.counts.accepted.load(Ordering::Acquire)
     }
 
-    /// Connections that are open now.
+    /// The number of connections that are open now.
     pub fn open(&self) -> usize {
         self.counts.open.load(Ordering::Acquire)
     }
 
-    /// How often a fault that waits for its moment (a commit, a length) has happened since it was set.
+    /// How often a fault that waits for a commit or a length has happened since it was set.
     pub fn fired(&self) -> u64 {
         self.counts.fired.load(Ordering::Acquire)
     }
@@ -101,74 +86,59 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            let _ = commands.send(Command::Stop);
-        }
+        let _ = self.commands.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn listen(port: &Port) -> TcpListener {
-    TcpListener::from_std(port.listen()).expect("a listener")
-}
-
 async fn serve(
     port: Port,
-    mut upstream: SocketAddr,
+    upstream: &Mutex<SocketAddr>,
     counts: Arc<Counts>,
-    mut commands: commands::UnboundedReceiver<Command>,
+    mut commands: UnboundedReceiver<Command>,
 ) {
-    let (tell, fault) = watch::channel(Fault::Pass);
-    let (dying, mut deaths) = commands::unbounded_channel();
-    let mut listener = Some(listen(&port));
+    let listen = || TcpListener::from_std(port.listen()).expect("a listener");
+    let (applied, fault) = watch::channel(Fault::Pass);
+    let (dying, mut deaths) = unbounded_channel();
+    let mut listener = Some(listen());
     let mut relays = JoinSet::new();
     loop {
+        counts.open.store(relays.len(), Ordering::Release);
         tokio::select! {
             biased;
             Some(()) = deaths.recv() => {
                 listener = None;
-                tell.send_replace(Fault::Refuse);
+                applied.send_replace(Fault::Refuse);
                 relays.shutdown().await;
             }
             command = commands.recv() => {
-                let (fault, done) = match command {
-                    Some(Command::Set(fault, done)) => (fault, done),
-                    Some(Command::Upstream(address, done)) => {
-                        upstream = address;
-                        let _ = done.send(());
-                        continue;
-                    }
-                    Some(Command::Stop) | None => break,
-                };
+                let Some(Command::Set(fault, done)) = command else { break };
                 if matches!(fault, Fault::Refuse | Fault::Reset) {
                     relays.shutdown().await;
+                    counts.open.store(0, Ordering::Release);
                 }
                 match fault {
                     Fault::Refuse => listener = None,
-                    _ if listener.is_none() => listener = Some(listen(&port)),
+                    _ if listener.is_none() => listener = Some(listen()),
                     _ => {}
                 }
                 counts.commits.store(0, Ordering::Release);
                 counts.fired.store(0, Ordering::Release);
                 counts.age.fetch_add(u64::from(fault == Fault::Forget), Ordering::AcqRel);
-                tell.send_replace(fault);
+                applied.send_replace(fault);
                 let _ = done.send(());
             }
             accepted = accept(listener.as_ref()) => {
                 let Ok((client, _)) = accepted else { continue };
                 counts.accepted.fetch_add(1, Ordering::AcqRel);
                 if *fault.borrow() == Fault::Reset {
-                    reset(&client);
+                    resets_when_dropped(&client, true);
                     continue;
                 }
-                let relay = Relay::new(fault.clone(), counts.clone(), dying.clone());
-                let open = Open::new(counts.clone());
-                relays.spawn(async move {
-                    relay.run(client, upstream).await;
-                    drop(open);
-                });
+                let upstream = *upstream.lock().unwrap_or_else(PoisonError::into_inner);
+                relays.spawn(Relay::new(fault.clone(), counts.clone(), dying.clone()).run(client, upstream));
             }
             Some(_) = relays.join_next() => {}
         }
@@ -176,25 +146,9 @@ async fn serve(
     relays.shutdown().await;
 }
 
-async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(tokio::net::TcpStream, SocketAddr)> {
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
     match listener {
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Counts a connection for as long as it lives, however it ends.
-struct Open(Arc<Counts>);
-
-impl Open {
-    fn new(counts: Arc<Counts>) -> Self {
-        counts.open.fetch_add(1, Ordering::AcqRel);
-        Self(counts)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
 }

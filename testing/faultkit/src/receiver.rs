@@ -1,4 +1,4 @@
-//! Whoever the shop calls over HTTP: a server that does whatever a test says with each request, and remembers them all.
+//! An HTTP server for the calls of the shop. It records every request, and a test decides how to answer.
 
 use std::future::Future;
 use std::io;
@@ -10,22 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Reads each request whole, keeps it, and leaves the rest to the test. Ends, with all its connections, when it is
-/// dropped.
+/// Reads and records each request, and passes it to the function of the test. Dropping it closes all connections.
 pub struct Server {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     _serving: JoinSet<()>,
 }
 
-/// One request, as it was sent.
+/// A request as text, and the time of its arrival.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub at: Instant,
     pub text: String,
 }
 
-/// One request: the connection it came over, and how many came before it.
+/// A request to answer: its connection, and the number of requests before it.
 pub struct Visit {
     pub stream: TcpStream,
     pub number: usize,
@@ -39,10 +38,11 @@ impl Received {
     }
 
     pub fn headers(&self) -> Vec<(&str, &str)> {
-        self.head().split("\r\n").filter_map(|line| line.split_once(": ")).collect()
+        let (head, _) = self.text.split_once("\r\n\r\n").unwrap_or((&self.text, ""));
+        head.split("\r\n").filter_map(|line| line.split_once(": ")).collect()
     }
 
-    /// The first of this name, in whatever case.
+    /// The first header with this name, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = self.headers().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value)
@@ -52,11 +52,7 @@ impl Received {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
-    fn head(&self) -> &str {
-        self.text.split_once("\r\n\r\n").map_or(self.text.as_str(), |(head, _)| head)
-    }
-
-    /// The same with other words, as if somebody on the way had changed it.
+    /// The same request with another text, as if it had been changed on the way.
     #[must_use]
     pub fn changed(&self, from: &str, to: &str) -> Self {
         Self { text: self.text.replace(from, to), ..self.clone() }
@@ -64,19 +60,19 @@ impl Received {
 }
 
 impl Visit {
-    /// Sends `text`; fails when the client is gone.
+    /// Sends `text`. Fails if the client has disconnected.
     pub async fn send(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(text.as_ref()).await
     }
 
-    /// Answers, whether or not anybody listens any more.
+    /// Answers. It does not matter whether the client is still connected.
     pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
         let _ = self.send(head + body).await;
         let _ = self.stream.shutdown().await;
     }
 
-    /// A status, and a body without end; how much of it was taken until the client left.
+    /// Answers with an endless body. Returns the number of bytes that were sent until the client disconnected.
     pub async fn pour(mut self, status: &str) -> usize {
         let (mut taken, piece) = (0, vec![b'x'; 16 * 1024]);
         if self.send(format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n")).await.is_ok() {
@@ -87,9 +83,9 @@ impl Visit {
         taken
     }
 
-    /// Closes with a reset instead of an orderly end.
+    /// Closes the connection with a reset.
     pub fn reset(self) {
-        // It fails on a connection that is gone already.
+        // It fails on a connection that has ended already.
         let _ = self.stream.set_zero_linger();
     }
 
@@ -99,16 +95,8 @@ impl Visit {
 }
 
 impl Server {
-    /// On a port of its own.
-    pub async fn start<F, Fut>(serve: F) -> io::Result<Self>
-    where
-        F: Fn(Visit) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), serve).await
-    }
-
-    pub async fn start_at<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
+    /// Starts at an address. With port 0 the system chooses the port.
+    pub async fn start<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
     where
         F: Fn(Visit) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -150,7 +138,7 @@ where
     serve(Visit { stream, number, request }).await;
 }
 
-/// The head, and as much of a body as it announces. `None` when the client leaves before.
+/// The head, and a body of the announced length. None if the client disconnects before the end.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

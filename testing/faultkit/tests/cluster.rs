@@ -1,4 +1,4 @@
-//! Postgres servers that follow, are promoted, are lost and come back from an archive.
+//! Postgres servers with a standby, a promotion, a loss, and a recovery from an archive.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ fn run(server: &PostgresServer, sql: &str) -> QueryResult<()> {
 }
 
 #[test]
-fn standby_has_every_commit_refuses_writes_and_takes_them_once_promoted() {
+fn standby_has_every_commit_and_accepts_writes_only_after_its_promotion() {
     let Some(bin) = programs() else { return };
     let primary = PostgresServer::create(&bin);
     run(&primary, "CREATE TABLE t (id INT PRIMARY KEY)").expect("done");
@@ -30,13 +30,13 @@ fn standby_has_every_commit_refuses_writes_and_takes_them_once_promoted() {
     for id in 0..20 {
         run(&primary, &format!("INSERT INTO t VALUES ({id})")).expect("done");
     }
-    let refused = run(&standby, "INSERT INTO t VALUES (100)").expect_err("a standby takes no writes").to_string();
+    let refused = run(&standby, "INSERT INTO t VALUES (100)").expect_err("a standby accepts no writes").to_string();
     assert!(refused.contains("read-only"), "{refused}");
     let address = primary.url();
     drop(primary);
     assert!(PgConnection::establish(&address).is_err(), "the primary is gone");
     standby.promote();
-    run(&standby, "INSERT INTO t VALUES (100)").expect("a primary takes writes, also without a standby");
+    run(&standby, "INSERT INTO t VALUES (100)").expect("a primary accepts writes without a standby");
     assert_eq!(standby.execute("SELECT count(*) FROM t"), "21");
     POSTGRES_PROGRAMS.used();
 }
@@ -55,6 +55,6 @@ fn server_recovered_from_an_archive_has_what_was_archived() {
     drop(server);
     let recovered = PostgresServer::recover(&bin, &base, archive.path());
     assert_eq!(recovered.execute("SELECT string_agg(id::text, ',' ORDER BY id) FROM t"), "1,2");
-    run(&recovered, "INSERT INTO t VALUES (4)").expect("it takes writes");
+    run(&recovered, "INSERT INTO t VALUES (4)").expect("it accepts writes");
     POSTGRES_PROGRAMS.used();
 }

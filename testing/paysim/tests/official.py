@@ -1,4 +1,7 @@
-"""Stripe's own library against the simulator: python official.py URL KEY. Silent, or it says what was wrong."""
+"""Runs Stripe's official library against the simulator. Fails with an exception if a result is wrong.
+
+Usage: python official.py URL KEY
+"""
 
 import http.server
 import json
@@ -39,7 +42,7 @@ def refused(kind, call, **expected):
 
 
 def webhooks():
-    """Every delivery, as its payload and its signature."""
+    """A queue of the payload and the signature of each delivery."""
     received = queue.Queue()
 
     class Receiver(http.server.BaseHTTPRequestHandler):
@@ -136,20 +139,20 @@ def wrong_in_other_ways():
     refused(stripe.RateLimitError, lambda: intents.list(), http_status=429)
     broken = {**BASKET, "payment_method": "pm_sim_charge_then_500", "confirm": True}
     refused(stripe.APIError, lambda: intents.create(broken), http_status=500)
-    # What the library repeats by itself: a key in use and an error in between are none of the caller's business.
+    # The library repeats a request whose key is in use. Its caller does not see that.
     patient = stripe.StripeClient(KEY, base_addresses={"api": URL}, max_network_retries=2)
     sim("faults", {"operation": "intent.create", "next": 2, "fault": "in_use"})
     assert patient.v1.payment_intents.create(BASKET, keyed("patient")).status == "requires_payment_method"
 
 
 def events(received):
-    told = {}
+    objects = {}
     refunded = set()
     for _ in range(4):
         payload, signature = received.get(timeout=20)
         for secret in SECRETS:
             event = stripe.Webhook.construct_event(payload, signature, secret)
-        told[event.type] = event.data.object
+        objects[event.type] = event.data.object
         if event.type == "charge.refunded":
             refunded.add(event.data.object.amount_refunded)
         for broken in [(payload + b" ", signature, SECRETS[0]), (payload, signature, "whsec_other")]:
@@ -158,9 +161,9 @@ def events(received):
             except stripe.SignatureVerificationError:
                 continue
             raise AssertionError("a forged event was taken")
-    assert isinstance(told["payment_intent.succeeded"], stripe.PaymentIntent)
-    assert told["payment_intent.payment_failed"].last_payment_error.code == "card_declined"
-    # Two deliveries at once may overtake each other.
+    assert isinstance(objects["payment_intent.succeeded"], stripe.PaymentIntent)
+    assert objects["payment_intent.payment_failed"].last_payment_error.code == "card_declined"
+    # The order of two concurrent deliveries is undefined.
     assert refunded == {500, 1200}, refunded
 
 

@@ -9,12 +9,11 @@ mod report;
 mod shop;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::install::{Install, Installer, program};
-use crate::postgres::{Durability, Postgres, Programs};
+use crate::postgres::{self, Postgres, Programs};
 use crate::process;
 use crate::provision::must_be_linux;
 use engine::Engine;
@@ -56,15 +55,15 @@ impl Flow {
     }
 }
 
-/// The result of one measurement.
-#[derive(Clone, Copy, Debug, Default)]
+/// The result of one measurement of the shop.
 pub struct Sample {
     pub per_second: f64,
-    pub p50: Duration,
-    pub p99: Duration,
-    /// CPU time of the shop's process; zero for an engine.
-    pub cpu: Duration,
-    pub failed: u64,
+    /// Milliseconds of a request: the median, and the 99th percentile.
+    pub p50: f64,
+    pub p99: f64,
+    /// Seconds of CPU time of the shop.
+    pub cpu: f64,
+    pub failed: f64,
 }
 
 /// All runs of one flow at one number of connections on one engine.
@@ -73,7 +72,8 @@ pub struct Cell {
     pub flow: Flow,
     pub connections: usize,
     pub shop: Vec<Sample>,
-    pub bare: Vec<Sample>,
+    /// Rates of the bare engine.
+    pub bare: Vec<f64>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -81,31 +81,30 @@ pub fn run(args: &Args) -> Result<()> {
     let installer = args.install.permission();
     let wrk = tool("wrk", installer.as_ref())?;
     tool("python3", installer.as_ref())?;
-    let programs = Programs::provide(installer.as_ref());
-    let postgres = Postgres::provide(&programs, Durability::Real)?;
-    let (Some(postgres), Some(programs)) = (postgres, programs?) else {
+    let programs = Programs::provide(installer.as_ref())?;
+    let postgres = Postgres::provide(programs.as_ref(), postgres::DURABLE)?;
+    let (Some(postgres), Some(programs)) = (postgres, programs) else {
         bail!("Postgres is not installed. `cargo xtask bench --install` installs it")
     };
     process::run(&mut process::cargo(&["build", "--release", "-p", "api", "--bin", "tuckshop"]))?;
     let mut cells = Vec::new();
     let mut shops = Vec::new();
-    for engine in [Engine::sqlite()?, Engine::postgres(&postgres, programs.pgbench())?] {
-        let shop = Shop::open(&engine)?;
-        let name = engine.name;
+    for engine in [Engine::new(None)?, Engine::new(Some((postgres.url.clone(), programs.pgbench())))?] {
+        let (shop, name) = (Shop::open(&engine)?, engine.name);
         let cell = |flow, connections| Cell { engine: name, flow, connections, shop: Vec::new(), bare: Vec::new() };
         let mut table: Vec<Cell> = Flow::ALL.into_iter().flat_map(|flow| CONNECTIONS.map(|n| cell(flow, n))).collect();
         for _ in 0..args.runs {
             for cell in &mut table {
                 let ours = shop.measure(&wrk, cell.flow, cell.connections, args.seconds)?;
-                let bare = engine.measure(&shop, cell.flow, cell.connections, args.seconds)?;
-                let (flow, rates) = (cell.flow.name(), [ours.per_second, bare.per_second]);
-                println!("{name} {flow} {}: {:.0}/s, bare {:.0}/s", cell.connections, rates[0], rates[1]);
+                let bare = engine.measure(&shop.checkout, cell.flow, cell.connections, args.seconds)?;
+                let (flow, rate) = (cell.flow.name(), ours.per_second);
+                println!("{name} {flow} {}: {rate:.0}/s, bare {bare:.0}/s", cell.connections);
                 cell.shop.push(ours);
                 cell.bare.push(bare);
             }
         }
         cells.append(&mut table);
-        shops.push((name, shop.close()?));
+        shops.push((name, shop.footprint()?));
     }
     let text = report::markdown(&cells, &shops, args, &postgres.version)?;
     if args.print {
@@ -120,14 +119,10 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// A program in PATH, installed if that is permitted.
 fn tool(name: &str, installer: Option<&Installer>) -> Result<PathBuf> {
-    if let Some(found) = program(name) {
-        return Ok(found);
+    if let (None, Some(installer)) = (program(name), installer) {
+        installer.apt(name)?;
     }
-    let Some(installer) = installer else {
-        bail!("{name} is not installed. `cargo xtask bench --install` installs it");
-    };
-    installer.apt(name)?;
-    program(name).with_context(|| format!("{name} is missing, and cannot be installed here"))
+    program(name).with_context(|| format!("{name} is not installed. `cargo xtask bench --install` installs it as root"))
 }
 
 /// Parses the line `RESULT done=.. failed=.. seconds=..` that every load generator prints.
@@ -138,12 +133,11 @@ fn sample(output: &str) -> Result<Sample> {
         let field = line.split_whitespace().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         field.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     };
-    let micros = |name: &str| Duration::from_micros(number(name) as u64);
     Ok(Sample {
         per_second: number("done") / number("seconds").max(0.001),
-        p50: micros("p50_us"),
-        p99: micros("p99_us"),
-        cpu: Duration::ZERO,
-        failed: number("failed") as u64,
+        p50: number("p50_us") / 1000.0,
+        p99: number("p99_us") / 1000.0,
+        cpu: 0.0,
+        failed: number("failed"),
     })
 }

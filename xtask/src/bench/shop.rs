@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,6 @@ const PLATFORM: &str = "http://localhost/bench-agent.json";
 pub struct Shop {
     process: Child,
     address: String,
-    directory: PathBuf,
     /// From the start of the process to its first answer.
     started_in: Duration,
     /// A checkout that exists, for reads.
@@ -34,15 +33,12 @@ pub struct Footprint {
 
 impl Shop {
     pub fn open(engine: &Engine) -> Result<Shop> {
-        let directory = engine.directory.path().to_path_buf();
         let catalogue = process::root().join("xtask/bench/catalogue");
-        let import = process::output(tuckshop(engine, &directory).arg("import").arg(catalogue));
-        import.context("the benchmark's catalogue could not be imported")?;
-        let pin = ["platforms", "add", PLATFORM, "--webhook-url", &receiver()?];
-        process::output(tuckshop(engine, &directory).args(pin)).context("the platform could not be pinned")?;
+        process::output(tuckshop(engine).arg("import").arg(catalogue))?;
+        process::output(tuckshop(engine).args(["platforms", "add", PLATFORM, "--webhook-url", &receiver()?]))?;
 
         let started = Instant::now();
-        let mut process = tuckshop(engine, &directory).arg("serve").stdout(Stdio::piped()).spawn()?;
+        let mut process = tuckshop(engine).arg("serve").stdout(Stdio::piped()).spawn()?;
         let stdout = process.stdout.take().context("the shop has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
@@ -57,7 +53,7 @@ impl Shop {
         let answer = request(&address, "POST", "/checkout-sessions", body)?;
         let checkout = after(&answer, "\"id\":\"chk_").context("the shop made no checkout")?;
         let checkout = format!("chk_{checkout}");
-        Ok(Shop { process, address, directory, started_in, checkout })
+        Ok(Shop { process, address, started_in, checkout })
     }
 
     pub fn measure(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
@@ -77,38 +73,25 @@ impl Shop {
                 .arg(format!("http://{}", self.address))
                 .args(["--", &argument]),
         )?;
-        let sample = Sample { cpu: self.cpu()?.saturating_sub(before), ..sample(&output)? };
-        if sample.failed > 0 {
+        let sample = Sample { cpu: self.cpu()? - before, ..sample(&output)? };
+        if sample.failed > 0.0 {
             println!("  {} of these failed", sample.failed);
         }
         Ok(sample)
     }
 
-    /// User and system time of the process so far.
-    fn cpu(&self) -> Result<Duration> {
+    /// Seconds of user and system time of the process so far.
+    fn cpu(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         // The unit on Linux is 10 ms.
-        Ok(Duration::from_millis(ticks * 10))
+        let ticks = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<f64>().ok());
+        Ok(ticks.sum::<f64>() / 100.0)
     }
 
-    /// A consistent copy of the SQLite file, made with the schema and rows that the shop has now.
-    pub fn copy_of_database(&self) -> Result<PathBuf> {
-        let (from, to) = (self.directory.join("shop.db"), self.directory.join("bare.db"));
-        for end in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(format!("{}{end}", to.display()));
-        }
-        let program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))";
-        process::output(Command::new("python3").args(["-c", program]).args([&from, &to]))?;
-        Ok(to)
-    }
-
-    pub fn close(mut self) -> Result<Footprint> {
+    pub fn footprint(&self) -> Result<Footprint> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-        self.process.kill()?;
-        self.process.wait()?;
         Ok(Footprint { started_in: self.started_in, peak_memory_kib: peak.unwrap_or(0) })
     }
 }
@@ -133,23 +116,20 @@ fn receiver() -> Result<String> {
 }
 
 /// Reads one request and answers it.
-fn take(mut stream: TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn take(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
     let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
+    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        } else if line == "\r\n" || line.is_empty() {
-            break;
+            length = value.trim().parse().unwrap_or(0);
         }
     }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
-    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").ok()
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
 }
 
-fn tuckshop(engine: &Engine, directory: &Path) -> Command {
+fn tuckshop(engine: &Engine) -> Command {
+    let directory = engine.directory.path();
     let mut command = Command::new(process::root().join("target/release/tuckshop"));
     command.env("TUCKSHOP_DATABASE_URL", &engine.url).env("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0");
     command.env("TUCKSHOP_SIMULATION_LEDGER_PATH", directory.join("payments.ledger"));

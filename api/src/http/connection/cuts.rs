@@ -7,11 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use slog::{Logger, warn};
+use strum::{IntoStaticStr, VariantArray};
 
 use super::limits::Limits;
 
 /// Why the server ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Cut {
     /// The peer sent nothing.
     Silent,
@@ -27,22 +29,6 @@ pub enum Cut {
     SlowReader,
 }
 
-impl Cut {
-    pub const ALL: [Self; 6] =
-        [Self::Silent, Self::SlowHead, Self::LargeHead, Self::SlowBody, Self::UnreadBody, Self::SlowReader];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::SlowHead => "slow_head",
-            Self::LargeHead => "large_head",
-            Self::SlowBody => "slow_body",
-            Self::UnreadBody => "unread_body",
-            Self::SlowReader => "slow_reader",
-        }
-    }
-}
-
 #[derive(Default)]
 struct Reason {
     cut: AtomicU64,
@@ -54,7 +40,7 @@ struct Reason {
 pub struct Connections {
     listener: &'static str,
     pub(super) limits: Limits,
-    reasons: [Reason; Cut::ALL.len()],
+    reasons: [Reason; Cut::VARIANTS.len()],
     pub(super) open: AtomicUsize,
     /// The bytes that large bodies and responses hold.
     pub(super) held: AtomicUsize,
@@ -86,25 +72,25 @@ impl Connections {
 
     /// The state for `/statusz`: open connections, held bytes, and cut connections by reason since the start.
     pub fn status(&self) -> Value {
-        let cut = Cut::ALL.map(|cut| (cut.as_str(), self.reasons[cut as usize].cut.load(Ordering::Relaxed).into()));
+        let count = |cut: &Cut| Value::from(self.reasons[*cut as usize].cut.load(Ordering::Relaxed));
         json!({
             "open": self.open.load(Ordering::Relaxed),
             "held_bytes": self.held.load(Ordering::Relaxed),
-            "cut": Map::from_iter(cut.map(|(reason, count): (&str, Value)| (reason.to_owned(), count))),
+            "cut": Map::from_iter(Cut::VARIANTS.iter().map(|cut| (cut.into_str().to_owned(), count(cut)))),
         })
     }
 
     /// Logs one line for each reason that occurred since the last report, and one while connections are at their limit.
     /// The server calls it once a second.
     pub fn report(&self, log: &Logger) {
-        for cut in Cut::ALL {
-            let reason = &self.reasons[cut as usize];
+        for cut in Cut::VARIANTS {
+            let reason = &self.reasons[*cut as usize];
             let total = reason.cut.load(Ordering::Relaxed);
             let new = total - reason.reported.swap(total, Ordering::Relaxed);
             if new > 0 {
                 let peer = *reason.last.lock().unwrap_or_else(PoisonError::into_inner);
                 let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-                warn!(log, "connections cut"; "op" => "http.connection", "listener" => self.listener, "reason" => cut.as_str(), "count" => new,
+                warn!(log, "connections cut"; "op" => "http.connection", "listener" => self.listener, "reason" => cut.into_str(), "count" => new,
                     "total" => total, "last_peer" => peer);
             }
         }

@@ -1,8 +1,8 @@
-"""A mail server (aiosmtpd) that protects its connections as told, and says what it received.
+"""A mail server (aiosmtpd) with a choice of TLS and replies. It prints what it receives.
 
-Arguments: the kind of TLS ("none", "starttls", "implicit"), whether a login is needed ("login", "open"), and what it
-answers to: "" for nothing special, or "RCPT 550 5.1.1 ..." and the like. Its first line names its port and its
-certificate; then one line for each letter, as Python's own mail parser reads it.
+Arguments: the kind of TLS ("none", "starttls", "implicit"), whether it requires a login ("login", "open"), and a reply to
+one SMTP command, such as "RCPT 550 5.1.1 ...", or "" for the usual replies. The first line that it prints has its port and
+its certificate. Each further line is one email message, as the mail parser of Python reads it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-# What it thinks of broken connections and of plain logins is beside the point.
+# aiosmtpd warns of broken connections and of logins without TLS. The tests cause both on purpose.
 logging.disable()
 warnings.simplefilter("ignore")
 
@@ -49,7 +49,7 @@ def signed(name, key, issuer, issuer_key, *extensions):
 
 
 def certificate():
-    """An authority of its own, and a context that shows what it signed for 127.0.0.1."""
+    """A TLS context with a certificate for 127.0.0.1, and the new certificate authority that signed it."""
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = signed("authority", authority, "authority", authority, x509.BasicConstraints(ca=True, path_length=0))
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
@@ -119,7 +119,7 @@ async def main(tls, login, answer):
     loop = asyncio.get_running_loop()
     server = await loop.create_server(connection, "127.0.0.1", 0, ssl=context if tls == "implicit" else None)
     say({"port": server.sockets[0].getsockname()[1], "certificate": pem})
-    # Whoever started this closes its standard input when done.
+    # The parent process closes the standard input to stop the server.
     await loop.run_in_executor(None, sys.stdin.read)
 
 

@@ -1,7 +1,7 @@
-"""Verifies signed requests as a platform would, with the http-message-signatures library (RFC 9421).
+"""Verifies signed requests like a platform, with the http-message-signatures library (RFC 9421).
 
 Reads JSON lines: {"method", "url", "headers": [[name, value]], "body", "keys": [JWK], "covers": [component]}.
-Answers each with one line: null, or what is wrong with it.
+Prints one line for each: null, or the reason why it is wrong.
 """
 
 import base64
@@ -45,7 +45,7 @@ def verify(question):
     body = question["body"].encode()
     verifier = HTTPMessageVerifier(signature_algorithm=algorithms.ECDSA_P256_SHA256, key_resolver=Profile(question["keys"]))
     verifier.verify(request, max_age=None, require_components=question["covers"], body=body)
-    # Once more by hand: the library would also accept another algorithm.
+    # The digest is compared again, because the library accepts other algorithms too.
     expected = "sha-256=:" + base64.b64encode(hashlib.sha256(body).digest()).decode() + ":"
     assert {name.lower(): value for name, value in question["headers"]}["content-digest"] == expected, "other digest"
 

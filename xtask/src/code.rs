@@ -18,9 +18,9 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
     Ok(tokens)
 }
 
-/// The `#[cfg(test)]` of `mod tests;` is in another file, and directories of tests have none.
+/// Whether the path is of a test: in a directory `tests`, `tests.rs`, or `FILE_tests.rs` beside `FILE.rs`.
 pub fn is_test_file(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs")
+    path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
 }
 
 /// The tokens of a pattern such as `Pool::` or `.transaction(`, which is no complete Rust.

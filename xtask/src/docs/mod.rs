@@ -1,0 +1,88 @@
+//! `cargo xtask docs`: writes the generated document, and checks that all documents name what exists.
+
+mod coverage;
+mod symbols;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+use crate::sources::{self, Source};
+use symbols::{FAILURES, Symbols};
+
+const CONFIGURATION: &str = "docs/CONFIGURATION.md";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Write and build nothing. A test of the api compares docs/CONFIGURATION.md with the settings.
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    if !args.check {
+        let page = process::output(tuckshop()?.args(["config", "--markdown"]))?;
+        std::fs::write(process::root().join(CONFIGURATION), page + "\n")?;
+        println!("wrote {CONFIGURATION}");
+    }
+    check()
+}
+
+/// The binary that `cargo test --workspace` builds. Cargo selects features by the packages and targets of a command, so
+/// another command would build the api and its dependencies a second time.
+fn tuckshop() -> Result<Command> {
+    process::run(&mut process::cargo(&["test", "--quiet", "--workspace", "--test", "operator", "--no-run"]))?;
+    Ok(Command::new(process::metadata()?.target_directory.join("debug/tuckshop")))
+}
+
+pub fn check() -> Result<()> {
+    let documents = sources::with_extension("md")?;
+    let code = sources::rust()?;
+    let symbols = Symbols::of(code);
+    let mut mistakes = coverage::missing(code, &documents);
+    for document in documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/")) {
+        mistakes.extend(symbols.missing(document));
+        mistakes.extend(dead_links(document));
+        if document.path == FAILURES {
+            mistakes.extend(faults_without_test(document));
+        }
+    }
+    for mistake in &mistakes {
+        println!("{mistake}");
+    }
+    if !mistakes.is_empty() {
+        bail!("{} mistakes in the documents: correct each, or add what it names", mistakes.len());
+    }
+    Ok(())
+}
+
+/// Sections of the page of faults that name no test. The heading of a section begins with the id of the fault: `### PG1: …`.
+fn faults_without_test(document: &Source) -> Vec<String> {
+    let sections = document.text.split("\n### ").skip(1).filter_map(|rest| rest.split("\n## ").next());
+    let untested = sections.filter(|section| !section.contains(".rs::")).filter_map(fault_id);
+    untested.map(|id| format!("{}: {id} names no test: name the test that provokes it", document.path)).collect()
+}
+
+/// Capital letters and a number, before a colon.
+fn fault_id(heading: &str) -> Option<&str> {
+    let (id, _) = heading.split_once(':')?;
+    (id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric)).then_some(id)
+}
+
+/// Relative links to files that do not exist.
+fn dead_links(document: &Source) -> Vec<String> {
+    let folder = process::root().join(&document.path).with_file_name("");
+    let links = document.prose().flat_map(|(line, prose)| relative_links(prose).map(move |link| (line, link)));
+    let dead = links.filter(|(_, link)| !folder.join(link).exists());
+    dead.map(|(line, link)| format!("{}:{line}: no file {link}", document.path)).collect()
+}
+
+fn relative_links(line: &str) -> impl Iterator<Item = &str> {
+    let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+    let inside = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
+    inside.filter_map(|target| target.split('#').next()).filter(|path| !path.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! Tests of `test.rs`.
+
+use super::*;
+use clap::Parser;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+#[test]
+fn name_is_passed_to_cargo_and_further_arguments_to_the_test_binaries() {
+    for (given, expected, is_everything) in [
+        ("", "`cargo test --workspace`", true),
+        ("--install", "`cargo test --workspace`", true),
+        ("declined", "`cargo test --workspace declined`", false),
+        ("-- --nocapture", "`cargo test --workspace -- --nocapture`", false),
+        ("declined -- --exact", "`cargo test --workspace declined -- --exact`", false),
+        ("-p api -p domain x", "`cargo test --package api --package domain x`", false),
+    ] {
+        let words = std::iter::once("test").chain(given.split_whitespace());
+        let Line { args } = Line::try_parse_from(words).expect("valid");
+        assert_eq!(process::shown(&args.command()), expected);
+        assert_eq!(args.is_everything(), is_everything, "{given}");
+    }
+}
