@@ -22,7 +22,7 @@ pub fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<
         if let Some(found) = ask() {
             return found;
         }
-        assert!(began.elapsed() < patience, "waited {patience:?}, but not: {what}");
+        assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(15));
     }
 }

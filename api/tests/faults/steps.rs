@@ -56,7 +56,7 @@ struct Cell {
     provoke: Provoked,
 }
 
-/// Faults that are impossible on SQLite. A reference is recorded twice only after a commit with an unknown outcome, and
+/// Faults that are impossible on SQLite. A reference is recorded twice only after an unknown commit, and
 /// SQLite has no network to its file. Two reconcilers need two processes, and an SQLite file has one.
 const NEVER_TWICE_ON_SQLITE: [(&str, What); 2] = [("record_reference", Twice), ("reconcile", Twice)];
 
@@ -82,14 +82,14 @@ fn cells() -> Vec<Cell> {
         ),
         cell(
             Killed,
-            "begin_completion, after its commit; open, before its effect at the gateway",
+            "begin_completion, after its commit; open, before the gateway acts",
             Both,
             Paid,
             killed_while(create, Fault::HangWithoutEffect),
         ),
         cell(
             Killed,
-            "open, after its effect at the gateway; record_reference, before it began",
+            "open, after the gateway acted; record_reference, before it began",
             Both,
             Paid,
             killed_while(create, Fault::HangAfterEffect),
@@ -135,7 +135,7 @@ fn cells() -> Vec<Cell> {
         cell(Killed, "settle, after its commit; answer, before it was read", Both, Paid, killed_after_the_settlement()),
         cell(
             Killed,
-            "reconcile, before the lookup of the charge",
+            "reconcile, before its lookup",
             Both,
             Paid,
             killed_while_reconciling(Fault::HangAfterEffect, Operation::IntentRetrieve, Fault::HangWithoutEffect),
@@ -170,34 +170,10 @@ fn cells() -> Vec<Cell> {
             Paid,
             fails_at(By::Key(1), Net::ResetAfterCommit, &[503]),
         ),
-        cell(
-            Fails,
-            "open, before its effect at the gateway",
-            Both,
-            Paid,
-            fails_while(create, Fault::HangWithoutEffect, 503),
-        ),
-        cell(
-            Fails,
-            "open, before its effect at the gateway",
-            Both,
-            Paid,
-            fails_while(create, Fault::ErrorWithoutEffect, 503),
-        ),
-        cell(
-            Fails,
-            "open, after its effect at the gateway",
-            Both,
-            Paid,
-            fails_while(create, Fault::HangAfterEffect, 503),
-        ),
-        cell(
-            Fails,
-            "open, after its effect at the gateway",
-            Both,
-            Paid,
-            fails_while(create, Fault::ErrorAfterEffect, 503),
-        ),
+        cell(Fails, "open, before the gateway acts", Both, Paid, fails_while(create, Fault::HangWithoutEffect, 503)),
+        cell(Fails, "open, before the gateway acts", Both, Paid, fails_while(create, Fault::ErrorWithoutEffect, 503)),
+        cell(Fails, "open, after the gateway acted", Both, Paid, fails_while(create, Fault::HangAfterEffect, 503)),
+        cell(Fails, "open, after the gateway acted", Both, Paid, fails_while(create, Fault::ErrorAfterEffect, 503)),
         cell(Fails, "record_reference, before its commit", Sqlite, Paid, left_to_the_reconciler_after(create)),
         cell(
             Fails,
@@ -221,26 +197,14 @@ fn cells() -> Vec<Cell> {
         cell(Fails, "settle, before its commit", Postgres, Paid, fails_at(By::Key(2), Net::ResetBeforeCommit, &[200])),
         cell(Fails, "settle, after its commit", Postgres, Paid, fails_at(By::Key(2), Net::ResetAfterCommit, &[200])),
         cell(Fails, "answer, its caller has left", Both, Paid, left_by_its_caller()),
-        cell(Fails, "reconcile, before the lookup of the charge", Both, Paid, reconciling_fails()),
+        cell(Fails, "reconcile, before its lookup", Both, Paid, reconciling_fails()),
         // The step runs twice.
         cell(Twice, "begin_completion, by sixteen callers", Both, Paid, sixteen_callers()),
-        cell(
-            Twice,
-            "begin_completion, after a commit with an unknown outcome",
-            Postgres,
-            Paid,
-            repeated_at(By::Key(1)),
-        ),
+        cell(Twice, "begin_completion, after an unknown commit", Postgres, Paid, repeated_at(By::Key(1))),
         cell(Twice, "open", Both, Paid, repeated_while(create, Fault::ResetAfterEffect)),
-        cell(
-            Twice,
-            "record_reference, after a commit with an unknown outcome",
-            Postgres,
-            Paid,
-            repeated_at(By::Reference),
-        ),
+        cell(Twice, "record_reference, after an unknown commit", Postgres, Paid, repeated_at(By::Reference)),
         cell(Twice, "confirm", Both, Paid, repeated_while(confirm, Fault::ResetAfterEffect)),
-        cell(Twice, "settle, after a commit with an unknown outcome", Postgres, Paid, repeated_at(By::Key(2))),
+        cell(Twice, "settle, after an unknown commit", Postgres, Paid, repeated_at(By::Key(2))),
         cell(Twice, "settle, by the reconciler and then by its owner", Both, Paid, overtaken(Fault::Late { ms: 800 })),
         cell(
             Twice,
@@ -280,13 +244,7 @@ fn cells() -> Vec<Cell> {
             Refused,
             killed_while(confirm, Fault::HangAfterEffect),
         ),
-        cell(
-            Twice,
-            "settle of a refusal, after a commit with an unknown outcome",
-            Postgres,
-            Refused,
-            repeated_at(By::Key(2)),
-        ),
+        cell(Twice, "settle of a refusal, after an unknown commit", Postgres, Refused, repeated_at(By::Key(2))),
         cell(
             Twice,
             "settle of a refusal, by the reconciler and then by its owner",
