@@ -129,12 +129,12 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
 
     let market = Market {
         addresses: [0, 1].map(|index| servers[index].address()),
-        over: AtomicBool::new(false),
+        done: AtomicBool::new(false),
         seen: Mutex::default(),
     };
     let mut complaints = Vec::new();
     std::thread::scope(|scope| {
-        let over = StopOnDrop(&market.over);
+        let done = StopOnDrop(&market.done);
         for buyer in 0..BUYERS {
             let market = &market;
             scope.spawn(move || market.buy(buyer));
@@ -145,7 +145,7 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
             // The new primary gets a standby too, so that the roles alternate.
             cluster.pair();
         }
-        drop(over);
+        drop(done);
     });
 
     let mut database = cluster.database();
@@ -329,7 +329,7 @@ struct Seen {
 /// The buyers and their observations.
 struct Market {
     addresses: [SocketAddr; 2],
-    over: AtomicBool,
+    done: AtomicBool,
     seen: Mutex<Seen>,
 }
 
@@ -350,7 +350,7 @@ impl Market {
     fn buy(&self, buyer: u64) {
         let mut chance = Chance::of(SEED << 8 | buyer);
         let mut platforms: BTreeMap<SocketAddr, Platform> = BTreeMap::new();
-        while !self.over.load(Ordering::SeqCst) {
+        while !self.done.load(Ordering::SeqCst) {
             let address = *chance.one_of(&self.addresses);
             let platform = platforms.entry(address).or_insert_with(|| Platform::at(address));
             let created = self.retry_until_definite(

@@ -93,17 +93,17 @@ fn scenario(place: &Place, mut method: impl Method) {
     let open_call = Call::pay(&open, &key, VISA);
     let reply = platform.reply_to(&open_call).expect(200);
     assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
-    let over = AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (address, over) = (server.address(), &over);
+        let (address, done) = (server.address(), &done);
         scope.spawn(move || {
             let mut platform = Platform::at(address);
-            while !over.load(Ordering::SeqCst) {
+            while !done.load(Ordering::SeqCst) {
                 platform.checkout("bun", 1);
             }
         });
         method.back_up();
-        over.store(true, Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     });
     gateway.clear_faults();
     let settled =

@@ -86,15 +86,15 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
         });
     }
 
-    let (seen, over) = (Mutex::new(Seen::default()), AtomicBool::new(false));
+    let (seen, done) = (Mutex::new(Seen::default()), AtomicBool::new(false));
     let began = Instant::now();
     let mut restarts = 0;
     std::thread::scope(|scope| {
         for client in 0..extent(8, 16) {
-            let (seen, over) = (&seen, &over);
+            let (seen, done) = (&seen, &done);
             scope.spawn(move || {
-                while !over.load(Ordering::SeqCst) {
-                    ask(front, client, seen, over);
+                while !done.load(Ordering::SeqCst) {
+                    ask(front, client, seen, done);
                 }
             });
         }
@@ -105,7 +105,7 @@ async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
             until("haproxy uses the restarted instance", PATIENCE, || serves_requests(&servers[index]).then_some(()));
             restarts += 1;
         }
-        over.store(true, Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     });
     HAPROXY.used();
     let seen = seen.into_inner().expect("clients do not panic");
@@ -133,7 +133,7 @@ fn serves_requests(server: &Server) -> bool {
 }
 
 /// Buys and reads, on one connection or on a new one for each request.
-fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
+fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, done: &AtomicBool) {
     let mut chance = Chance::of(client);
     let mut kept = Platform::at(front);
     let mut must = |call: &Call, status: u16| -> Option<Reply> {
@@ -150,7 +150,7 @@ fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
             }
         }
     };
-    while !over.load(Ordering::SeqCst) {
+    while !done.load(Ordering::SeqCst) {
         let Some(created) = must(&Call::create(&fresh_key(), "bun", 1), 201) else { continue };
         let id = created.id();
         for _ in 0..chance.between(1, 4) {

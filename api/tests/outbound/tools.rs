@@ -76,7 +76,7 @@ async fn key_is_published_before_it_signs_and_stays_published_after(place: Place
     assert_eq!(published(&server).await, BTreeSet::from([first.clone(), second.clone()]));
     assert_eq!(signer(&server, &receiver).await, first, "the new key does not sign yet");
     let listed = run(&place, &["keys", "list"]);
-    let signs_from = rotated.out.split_whitespace().nth(3).expect("an instant");
+    let signs_from = rotated.out.trim_end().trim_end_matches('.').split_whitespace().nth(3).expect("an instant");
     assert!(state(&listed.out, &first).starts_with("signs      since "), "{}", listed.out);
     assert!(state(&listed.out, &first).ends_with(&format!(", until {signs_from}")), "{}", listed.out);
     assert_eq!(state(&listed.out, &second), format!("published  signs from {signs_from}"));
@@ -109,7 +109,7 @@ async fn revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
     assert!(revoked.out.starts_with(&format!("{stolen} is revoked: ")), "{}", revoked.out);
     assert!(revoked.out.contains("Receivers cannot verify webhooks in transit that it signed."), "{}", revoked.out);
     let made = key_of(revoked.out.lines().last().expect("a line"));
-    assert!(revoked.out.ends_with(&format!("{made} signs in its place; receivers must read the profile again.")));
+    assert!(revoked.out.ends_with(&format!("{made} signs instead; receivers must read the profile again.")));
     // The shop caches its keys for a minute; a new process reads them at once.
     drop(server);
     let server = serve(&place, &[]).await;
@@ -122,7 +122,7 @@ async fn revoked_key_is_withdrawn_at_once_and_another_signs(place: Place) {
     // The next key replaces the revoked key before its time, and no older key returns.
     let next = key_of(&run(&place, &["keys", "rotate"]).out);
     let revoked = run(&place, &["keys", "revoke", &made]);
-    assert!(revoked.out.contains(&format!("{next} signs in its place")), "{}", revoked.out);
+    assert!(revoked.out.contains(&format!("{next} signs instead; receivers")), "{}", revoked.out);
     let listed = run(&place, &["keys", "list"]).out;
     assert_eq!(state(&listed, &next), "signs      instead of a revoked key");
     let again = run(&place, &["keys", "revoke", &stolen]);
@@ -150,8 +150,8 @@ async fn keys_of_a_file_are_replaced_in_the_file(place: Place) {
     let id = key_of(&listed.out);
     assert_eq!(listed.out, format!("{id}  signs\n1 key(s), from the file in TUCKSHOP_WEBHOOK_KEYS_PATH."));
     for (arguments, advice) in [
-        (&["keys", "rotate"][..], "put a new one into it, and restart"),
-        (&["keys", "revoke", &id], "take this one out of it, and restart every instance"),
+        (&["keys", "rotate"][..], "add a new one to it, and restart"),
+        (&["keys", "revoke", &id], "remove this one from it, and restart every instance"),
     ] {
         let refused = keys(arguments);
         assert_eq!((refused.code, refused.err.contains(advice)), (1, true), "{arguments:?}: {}", refused.err);
@@ -298,8 +298,8 @@ async fn impossible_commands_exit_with_1(place: Place) {
         (&["platforms", "add", "http://platform.example/", "--webhook-url", platform], "must be an https URL"),
         (&["keys", "revoke", "-another"], "there is no key -another"),
         (&["deliveries", "retry", "nonsense"], "is not the id of a message"),
-        (&["deliveries", "retry", unknown], "there is no such delivery"),
-        (&["deliveries", "drop", unknown], "there is no such delivery"),
+        (&["deliveries", "retry", unknown], "there is no such message"),
+        (&["deliveries", "drop", unknown], "there is no such message"),
         (&["deliveries", "list", "--destination", elsewhere], elsewhere),
         (&["deliveries", "retry", "--destination", elsewhere], elsewhere),
         (&["deliveries", "drop", "--destination", elsewhere], elsewhere),
