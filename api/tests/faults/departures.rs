@@ -86,8 +86,5 @@ fn assert_client_gone_logged(server: &Server) {
     let line = until("the request is logged", PATIENCE, || {
         server.log().into_iter().find(|line| line["msg"] == "request" && line["route"] == route)
     });
-    assert_eq!(
-        (&line["outcome"], &line["status"]),
-        (&serde_json::json!("assert_client_gone_logged"), &serde_json::json!(0))
-    );
+    assert_eq!((&line["outcome"], &line["status"]), (&serde_json::json!("client_gone"), &serde_json::json!(0)));
 }

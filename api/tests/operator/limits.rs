@@ -59,7 +59,7 @@ async fn write_beyond_the_file_size_limit_is_refused_and_the_shop_goes_on(place:
             break;
         }
     }
-    let refused = refused.expect("a database of a bounded size takes no more in the end");
+    let refused = refused.expect("a database of a bounded size reaches the limit");
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(REFUSED.iter().any(|code| refused.json["code"] == *code), "{}", refused.text());
     assert_eq!(server.get("/livez").await.status, 200);
