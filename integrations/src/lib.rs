@@ -1,15 +1,14 @@
-//! Outbound adapters: the ports that the shop's domain has on the world outside, each filled with one technology.
+//! Outbound adapters: they implement the ports of the domain for systems outside the shop.
 //!
-//! - [`outbound`] is the one way to the network: every HTTP call goes through it.
-//! - [`stripe`] is the payment gateway, in Stripe's shapes.
-//! - [`mock_payment_handler`] is a payment provider that runs inside the process. It lets the whole path of a purchase be
-//!   developed and tested, lost answers included, without an account anywhere.
-//! - [`webhook`] tells platforms about their orders, at the address that [`platform_profile`] finds and signed by
+//! - [`outbound`] sends every HTTP call.
+//! - [`stripe`] is the payment gateway, with Stripe's API.
+//! - [`mock_gateway`] is a payment gateway inside the process, for development and tests without an account.
+//! - [`webhooks`] sends webhooks about orders to platforms, to the address that [`platform_profile`] finds, signed by
 //!   [`signatures`].
-//! - [`mail`] hands letters to a relay, over SMTP.
+//! - [`email`] sends email messages to a relay, over SMTP.
 //!
-//! **Architecture Invariant:** this crate knows the domain and nothing of the database or of the HTTP surface. Only the
-//! composition root names it.
+//! **Invariant:** this crate depends on the domain, and not on the database or the HTTP server. Only the composition root
+//! names it.
 
 pub mod email;
 pub mod mock_gateway;

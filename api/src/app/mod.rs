@@ -298,10 +298,10 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 
 /// The client of every outbound HTTP call.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
-    let mut outbound = OutboundConfig::new(settings::given_policy(config));
+    let mut outbound = OutboundConfig::new(settings::untrusted_policy(config));
     // Every message that a dispatcher claims finds a place in the bulkhead of its endpoint.
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
-    outbound.bulkheads.concurrent = outbound.bulkheads.concurrent.max(at_once);
+    outbound.bulkheads.concurrency = outbound.bulkheads.concurrency.max(at_once);
     Ok(Outbound::new(outbound)?)
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::payment::{HandlerId, PaymentHandler};
 use domain::secret::Secret;
 use integrations::email::{self, EmailConfig, EmailCredentials, EmailSender, EmailTls};
-use integrations::outbound::GivenPolicy;
+use integrations::outbound::UntrustedPolicy;
 use integrations::signatures::FixedKeys;
 use integrations::stripe::{self, CaptureMethod, StripeConfig};
 use persistence::{DatabaseUrl, OpenError};
@@ -136,10 +136,10 @@ fn mistake(variable: &str, error: impl ToString) -> Mistake {
 }
 
 /// The destinations that platforms may name: public ones, and in development those on this machine too.
-pub(super) fn given_policy(config: &Config) -> GivenPolicy {
+pub(super) fn untrusted_policy(config: &Config) -> UntrustedPolicy {
     match config.mode {
-        Mode::Development => GivenPolicy::DevelopmentLoopback,
-        Mode::Production => GivenPolicy::Public,
+        Mode::Development => UntrustedPolicy::DevelopmentLoopback,
+        Mode::Production => UntrustedPolicy::Public,
     }
 }
 

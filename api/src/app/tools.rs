@@ -6,7 +6,7 @@ use domain::clock::Clock;
 use domain::outbox::OutboxStore;
 use domain::platform::PlatformStore;
 use domain::signing::KeyStore;
-use integrations::outbound::{Destination, GivenPolicy};
+use integrations::outbound::{Destination, UntrustedPolicy};
 use integrations::platform_profile::validate_profile;
 use integrations::signatures::Signer;
 use persistence::{Database, SqlOutboxStore, SqlPlatformStore};
@@ -29,7 +29,7 @@ pub struct Tools {
     pub keys_are_configured: bool,
     pub signer: Signer,
     pub clock: Arc<dyn Clock>,
-    given: GivenPolicy,
+    policy: UntrustedPolicy,
     agents: AgentPolicy,
 }
 
@@ -48,7 +48,7 @@ impl Tools {
             keys,
             keys_are_configured: config.webhook.keys_path.is_some(),
             clock,
-            given: settings::given_policy(config),
+            policy: settings::untrusted_policy(config),
             agents: AgentPolicy { trust_loopback: config.simulation() },
         })
     }
@@ -63,7 +63,7 @@ impl Tools {
     pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
         let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
         let never = |blocked| format!("no webhook could be sent to its webhook_url: {blocked}");
-        Destination::given(url.as_str(), self.given).map_err(never)?;
+        Destination::untrusted(url.as_str(), self.policy).map_err(never)?;
         Ok(Some(url.into()))
     }
 }

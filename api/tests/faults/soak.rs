@@ -153,7 +153,7 @@ fn fault_mix() -> Mix {
         share(10, Fault::HangAfterEffect),
         share(10, Fault::HangWithoutEffect),
     ];
-    Mix { seed: SEED, operations: vec![Operation::IntentConfirm], shares }
+    Mix { seed: SEED, operation: Operation::IntentConfirm, shares }
 }
 
 /// The unfinished work of a stopped process; empty if it ended cleanly.

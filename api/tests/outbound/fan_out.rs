@@ -164,7 +164,7 @@ async fn assert_one_id_per_event_and_valid_signatures(server: &Server, receivers
     let mut verifier = Script::start("verify.py", &[]);
     for (receiver, orders) in receivers.iter().zip(orders) {
         if let (Some(verifier), Some(sample)) = (&mut verifier, receiver.arrivals().pop()) {
-            assert_eq!(verifier.on_webhook(&sample, &profile["signing_keys"]), Value::Null);
+            assert_eq!(verifier.verify_webhook(&sample, &profile["signing_keys"]), Value::Null);
         }
         let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for arrival in receiver.arrivals() {

@@ -215,12 +215,12 @@ async fn pay_while_another_client_uses_the_key(shop: &Shop, place: &Place, check
         assert_eq!(request.send().await.expect("an answer").status().as_u16(), 200);
     };
     let (answer, ()) = tokio::join!(shop.pay(checkout, "pm_card_visa"), rival);
-    let line = shop.wait_for_log_line("gateway knows the key for another request").await;
+    let line = shop.wait_for_log_line("gateway used the idempotency key for another request").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_mismatch")));
     answer
 }
 
-/// PAY5. The gateway knows the key for another request. The shop logs an error, and nothing is charged.
+/// PAY5. The gateway used the idempotency key for another request. The shop logs an error, and nothing is charged.
 async fn gateway_key_of_another_request_charges_nothing(place: Place) {
     let shop = Shop::open(&place, &[]).await;
     let checkout = shop.checkout().await;

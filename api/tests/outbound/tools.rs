@@ -42,7 +42,7 @@ async fn signer(server: &Server, receiver: &Receiver) -> String {
     let (arrival, key) = webhook_of_a_purchase(server, receiver).await;
     let profile = server.get("/.well-known/ucp").await.body(200);
     if let Some(mut verifier) = Script::start("verify.py", &[]) {
-        assert_eq!(verifier.on_webhook(&arrival, &profile["signing_keys"]), Value::Null);
+        assert_eq!(verifier.verify_webhook(&arrival, &profile["signing_keys"]), Value::Null);
     }
     key
 }
@@ -189,13 +189,13 @@ async fn webhooks_across_a_rotation_can_be_verified(place: Place) {
     let Some(mut verifier) = Script::start("verify.py", &[]) else { return };
     for profile in [&kept, &now] {
         for arrival in [&first, &second, &third, &fourth] {
-            assert_eq!(verifier.on_webhook(arrival, &profile["signing_keys"]), Value::Null);
+            assert_eq!(verifier.verify_webhook(arrival, &profile["signing_keys"]), Value::Null);
         }
     }
     // The verifier detects a missing key.
     let mut others = now["signing_keys"].clone();
     others.as_array_mut().expect("keys").retain(|key| key["kid"] != signs.as_str());
-    assert!(verifier.on_webhook(&fourth, &others).is_string());
+    assert!(verifier.verify_webhook(&fourth, &others).is_string());
 }
 
 /// A file without usable keys is reported before anything is opened.

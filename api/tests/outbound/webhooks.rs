@@ -98,9 +98,9 @@ async fn order_webhook_is_complete_and_signed_with_a_published_key(place: Place)
     let profile = server.get("/.well-known/ucp").await.body(200);
     assert!(profile["ucp"]["capabilities"]["dev.ucp.shopping.order"].is_array(), "the capability is advertised");
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&arrival, &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&arrival, &profile["signing_keys"]), Value::Null);
     let forged = arrival.changed("sample", "bundle");
-    assert!(judge.on_webhook(&forged, &profile["signing_keys"]).is_string());
+    assert!(judge.verify_webhook(&forged, &profile["signing_keys"]).is_string());
 }
 
 /// WH2. The first answer is 500. The webhook is soon sent again, and only its signature differs.
@@ -122,7 +122,7 @@ async fn webhook_answered_500_is_retried_within_five_seconds(place: Place) {
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (2, 1), "the profile was cached");
     let profile = server.get("/.well-known/ucp").await.body(200);
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
-    assert_eq!(judge.on_webhook(&arrivals[1], &profile["signing_keys"]), Value::Null);
+    assert_eq!(judge.verify_webhook(&arrivals[1], &profile["signing_keys"]), Value::Null);
 }
 
 /// WH2. The last attempt of the schedule fails too, and the message becomes a dead letter. The test does not wait for

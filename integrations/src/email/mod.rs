@@ -1,13 +1,13 @@
-//! Letters to buyers, through the shop's mail relay (SMTP, RFC 5321).
+//! Email to buyers, through the shop's mail relay (SMTP, RFC 5321).
 //!
-//! One connection for each letter: confirmations are few, and a pool would need a task of its own to look after it. A
-//! letter arrives at least once: when the relay's answer to the whole letter is lost it is sent again, under the same
-//! `Message-ID`, by which mailboxes tell a repetition.
+//! Each email message has its own connection, because there are few of them and a pool would need a background task. A
+//! message is delivered at least once: if the relay's last response is lost, the message is sent again with the same
+//! `Message-ID`, by which mailboxes recognise duplicates.
 //!
 //! ```text
-//!   message.rs what is sent: headers, two renderings of one text
-//!   relay.rs   how it is sent, and what the relay's answers mean
-//!   stream.rs  the connection, which bounds how much the relay may say
+//!   message.rs the email message: headers, text and HTML
+//!   relay.rs   the SMTP session, and the meaning of the relay's responses
+//!   stream.rs  the connection, which bounds how much the relay may send
 //! ```
 
 mod message;
@@ -31,11 +31,11 @@ use relay::Relay;
 /// How the connection to the relay is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailTls {
-    /// From the first byte on, usually on port 465. To be preferred (RFC 8314).
+    /// TLS from the first byte on, usually on port 465. Preferred (RFC 8314).
     Implicit,
-    /// From STARTTLS on, usually on port 587. A relay that does not offer it is not used.
+    /// TLS after STARTTLS, usually on port 587. A relay that does not offer it is not used.
     StartTls,
-    /// Not at all: for a relay on this machine only.
+    /// No TLS, for a relay on this machine only.
     None,
 }
 
@@ -45,9 +45,9 @@ pub struct EmailConfig {
     pub port: u16,
     pub tls: EmailTls,
     pub credentials: Option<EmailCredentials>,
-    /// Who writes, such as `Sweets <orders@sweets.example>`. Also where mailboxes send what they cannot take.
+    /// The sender, such as `Sweets <orders@sweets.example>`. Bounces go to this address too.
     pub from: String,
-    /// Certificates in PEM that are trusted besides those of the operating system.
+    /// Certificates in PEM that are trusted in addition to those of the operating system.
     pub extra_roots: Option<String>,
 }
 
@@ -57,16 +57,16 @@ pub struct EmailCredentials {
     pub password: Secret,
 }
 
-/// What of a [`EmailConfig`] cannot be.
+/// What is wrong with an [`EmailConfig`].
 #[derive(Debug, thiserror::Error)]
 pub enum EmailConfigError {
     #[error("not a mail address in ASCII, such as `Sweets <orders@sweets.example>`")]
     From,
     #[error("not a host: a name or an address, without scheme or port")]
     Host,
-    #[error("mail goes without TLS to localhost, 127.0.0.1 and ::1 only")]
+    #[error("mail without TLS is allowed only to localhost, 127.0.0.1 and ::1")]
     Unprotected,
-    #[error("a password would go over a connection without TLS")]
+    #[error("a password would be sent without TLS")]
     UnprotectedPassword,
     #[error("not certificates in PEM")]
     Roots,
@@ -74,17 +74,17 @@ pub enum EmailConfigError {
     Tls(#[source] lettre::transport::smtp::Error),
 }
 
-/// Hands letters to the relay.
+/// Sends email messages to the relay.
 #[derive(Clone)]
-pub struct EmailSender(Arc<Office>);
+pub struct EmailSender(Arc<Mailer>);
 
-struct Office {
+struct Mailer {
     from: Mailbox,
     relay: Relay,
 }
 
 impl EmailSender {
-    /// Does not connect yet: the relay need not be up when the shop starts.
+    /// Does not connect yet, so that the shop can start while the relay is down.
     pub fn new(config: EmailConfig) -> Result<Self, EmailConfigError> {
         let from = sender(&config.from)?;
         check_host(&config.host)?;
@@ -94,21 +94,20 @@ impl EmailSender {
             EmailTls::Implicit | EmailTls::StartTls => Some(tls(&config.host, config.extra_roots.as_deref())?),
         };
         let relay = Relay::new(config, from.email.domain().to_owned(), tls);
-        Ok(Self(Arc::new(Office { from, relay })))
+        Ok(Self(Arc::new(Mailer { from, relay })))
     }
 }
 
 impl Sender for EmailSender {
     fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> PortFuture<Receipt, SendError> {
         let (this, ctx) = (Arc::clone(&self.0), ctx.clone());
-        let letter = match &message.content {
-            Content::Mail(letter) => compose(&this.from, message, letter),
-            Content::Webhook { .. } => Err("not a letter"),
+        let email = match &message.content {
+            Content::Mail(email) => compose(&this.from, message, email),
+            Content::Webhook { .. } => Err("not an email message"),
         };
         Box::pin(async move {
-            let letter =
-                letter.map_err(|reason| SendError { reason: reason.to_owned(), finality: Finality::Refused })?;
-            let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &letter));
+            let email = email.map_err(|reason| SendError { reason: reason.to_owned(), finality: Finality::Refused })?;
+            let sent = tokio::time::timeout(ctx.deadline().remaining(), this.relay.send(&ctx, &email));
             tokio::select! {
                 biased;
                 () = ctx.cancellation().cancelled() => Err(SendError::local("cancelled")),
@@ -118,19 +117,18 @@ impl Sender for EmailSender {
     }
 }
 
-/// Whether letters can come from there. Each of these checks concerns one setting, so that all that is wrong can be told
-/// at once, setting by setting.
+/// Checks the sender's address. Each check concerns one setting, so that all wrong settings can be reported at once.
 pub fn check_sender(from: &str) -> Result<(), EmailConfigError> {
     sender(from).map(drop)
 }
 
-/// Whether it can be the relay's host.
+/// Checks the host of the relay.
 pub fn check_host(host: &str) -> Result<(), EmailConfigError> {
     let is_host = Host::parse(host).is_ok() || host.parse::<Ipv6Addr>().is_ok();
     if is_host { Ok(()) } else { Err(EmailConfigError::Host) }
 }
 
-/// Whether letters, and perhaps a password, may go to that host so protected.
+/// Checks that messages, and possibly a password, may be sent to this host with this protection.
 pub fn check_protection(tls: EmailTls, host: &str, has_password: bool) -> Result<(), EmailConfigError> {
     match tls {
         EmailTls::None if !is_this_machine(host) => Err(EmailConfigError::Unprotected),
@@ -139,10 +137,10 @@ pub fn check_protection(tls: EmailTls, host: &str, has_password: bool) -> Result
     }
 }
 
-/// Whether these are certificates that can be trusted.
+/// Checks certificates in PEM.
 pub fn check_roots(pem: &str) -> Result<(), EmailConfigError> {
-    let alone = TlsParameters::builder(String::new()).certificate_store(CertificateStore::None);
-    alone.add_root_certificate(root(pem)?).build_rustls().map(drop).map_err(|_| EmailConfigError::Roots)
+    let roots = TlsParameters::builder(String::new()).certificate_store(CertificateStore::None);
+    roots.add_root_certificate(root(pem)?).build_rustls().map(drop).map_err(|_| EmailConfigError::Roots)
 }
 
 fn sender(from: &str) -> Result<Mailbox, EmailConfigError> {
@@ -159,7 +157,7 @@ fn tls(host: &str, extra_roots: Option<&str>) -> Result<TlsParameters, EmailConf
 }
 
 fn root(pem: &str) -> Result<Certificate, EmailConfigError> {
-    // No certificate at all is no error to the library, and would be a surprise to the operator.
+    // The library accepts a text without certificates, which would surprise the operator.
     let has_any = pem.contains("-----BEGIN CERTIFICATE-----");
     Certificate::from_pem(pem.as_bytes()).ok().filter(|_| has_any).ok_or(EmailConfigError::Roots)
 }
@@ -169,55 +167,7 @@ fn is_this_machine(host: &str) -> bool {
         Ok(Host::Domain(name)) => name == "localhost",
         Ok(Host::Ipv4(address)) => address.is_loopback(),
         Ok(Host::Ipv6(address)) => address.is_loopback(),
-        // The parser knows IPv6 in brackets only.
+        // The parser accepts IPv6 only in brackets.
         Err(_) => host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(host: &str, tls: EmailTls) -> EmailConfig {
-        let from = "Sweets <orders@sweets.example>".to_owned();
-        EmailConfig { host: host.to_owned(), port: 25, tls, credentials: None, from, extra_roots: None }
-    }
-
-    #[test]
-    fn mail_goes_without_tls_to_this_machine_only() {
-        for (host, is_allowed) in [
-            ("localhost", true),
-            ("127.0.0.1", true),
-            ("::1", true),
-            ("[::1]", true),
-            ("relay.example", false),
-            ("10.0.0.1", false),
-            ("localhost.example", false),
-        ] {
-            assert_eq!(EmailSender::new(config(host, EmailTls::None)).is_ok(), is_allowed, "{host}");
-            assert!(EmailSender::new(config(host, EmailTls::Implicit)).is_ok(), "{host}");
-        }
-        let password = Secret::new("word");
-        let credentials = Some(EmailCredentials { username: "shop".to_owned(), password });
-        let open = EmailSender::new(EmailConfig { credentials, ..config("localhost", EmailTls::None) });
-        assert!(matches!(open.err(), Some(EmailConfigError::UnprotectedPassword)));
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_at_start() {
-        for from in ["", "orders", "orders@", "Sweets <orders@sweets.example", "ordérs@sweets.example"] {
-            let config = EmailConfig { from: from.to_owned(), ..config("localhost", EmailTls::None) };
-            assert!(matches!(EmailSender::new(config).err(), Some(EmailConfigError::From)), "{from:?}");
-        }
-        for roots in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            let extra_roots = Some(roots.to_owned());
-            let config = EmailConfig { extra_roots, ..config("relay.example", EmailTls::StartTls) };
-            assert!(EmailSender::new(config).is_err(), "{roots:?}");
-            assert!(matches!(check_roots(roots), Err(EmailConfigError::Roots)), "{roots:?}");
-        }
-        for host in ["", "relay.example:587", "smtps://relay.example", "relay example", "::1:25:"] {
-            let refused = EmailSender::new(config(host, EmailTls::Implicit));
-            assert!(matches!(refused.err(), Some(EmailConfigError::Host)), "{host:?}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! One conversation with the relay, and what its answers mean for the letter.
+//! One SMTP session with the relay, and what its responses mean for the email message.
 
 use std::error::Error as _;
 use std::io;
@@ -14,13 +14,13 @@ use lettre::transport::smtp::extension::ClientId;
 use slog::error;
 
 use super::message::Composed;
-use super::stream::{self, HeardTooMuch};
+use super::stream::{self, ResponseTooLong};
 use super::{EmailConfig, EmailTls};
 
-/// For one address of the relay; what is left of the deadline bounds them all.
-const CONNECT: Duration = Duration::from_secs(5);
-/// The letter is accepted or refused by then: taking leave is courtesy.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// For one address of the relay. The deadline bounds all of them.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For QUIT, which is optional: the message is accepted or refused before.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
 
 pub(super) struct Relay {
@@ -32,19 +32,20 @@ pub(super) struct Relay {
     name: ClientId,
 }
 
-/// How far the conversation came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The stages of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 enum Stage {
     Connect,
     StartTls,
     Login,
     Sender,
     Recipient,
-    EmailMessage,
+    Message,
 }
 
 impl Relay {
-    /// `name` is what the shop calls itself there.
+    /// `name` is the shop's name in EHLO.
     pub(super) fn new(config: EmailConfig, name: String, tls: Option<TlsParameters>) -> Self {
         let is_implicit = config.tls == EmailTls::Implicit;
         let credentials = config.credentials.map(|known| {
@@ -55,27 +56,27 @@ impl Relay {
         Self { host, port: config.port, tls, is_implicit, credentials, name: ClientId::Domain(name) }
     }
 
-    /// Takes until the relay has taken responsibility for the letter. The caller sets the deadline.
-    pub(super) async fn send(&self, ctx: &RequestContext, letter: &Composed) -> Result<(), SendError> {
-        let told = |(stage, error): (Stage, Trouble)| {
-            if stage.is_operators_to_mend(&error) {
-                error!(ctx.log(), "the mail relay refuses the shop itself: see its configuration";
+    /// Returns when the relay has accepted the message. The caller sets the deadline.
+    pub(super) async fn send(&self, ctx: &RequestContext, email: &Composed) -> Result<(), SendError> {
+        let reported = |(stage, error): (Stage, SessionError)| {
+            if stage.needs_operator(&error) {
+                error!(ctx.log(), "mail relay refused the shop: check the mail settings";
                     "op" => "mail.send", "host" => &self.host, "error_code" => "mail_relay_refuses",
                     "stage" => stage.as_str(), "status" => error.status());
             }
             failure(stage, &error)
         };
-        let mut connection = self.connect().await.map_err(told)?;
-        let outcome = converse(&mut connection, letter).await;
+        let mut connection = self.connect().await.map_err(reported)?;
+        let outcome = transmit(&mut connection, email).await;
         if outcome.as_ref().map_or_else(|(_, error)| error.status().is_some(), |()| true) {
-            let _ = tokio::time::timeout(FAREWELL, connection.quit()).await;
+            let _ = tokio::time::timeout(QUIT_TIMEOUT, connection.quit()).await;
         }
-        outcome.map_err(told)
+        outcome.map_err(reported)
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, (Stage, Trouble)> {
-        let stream = stream::connect(&self.host, self.port, CONNECT).await;
-        let stream = stream.map_err(|error| (Stage::Connect, Trouble::Network(error)))?;
+    async fn connect(&self) -> Result<AsyncSmtpConnection, (Stage, SessionError)> {
+        let stream = stream::connect(&self.host, self.port, CONNECT_TIMEOUT).await;
+        let stream = stream.map_err(|error| (Stage::Connect, SessionError::Network(error)))?;
         let implicit = self.tls.clone().filter(|_| self.is_implicit);
         let stream: Box<dyn AsyncTokioStream> = match implicit {
             Some(tls) => Box::new(stream.with_tls(tls).await.map_err(|error| (Stage::Connect, error.into()))?),
@@ -93,30 +94,30 @@ impl Relay {
     }
 }
 
-async fn converse(connection: &mut AsyncSmtpConnection, letter: &Composed) -> Result<(), (Stage, Trouble)> {
-    let sender = Mail::new(Some(letter.from.clone()), Vec::new());
+async fn transmit(connection: &mut AsyncSmtpConnection, email: &Composed) -> Result<(), (Stage, SessionError)> {
+    let sender = Mail::new(Some(email.from.clone()), Vec::new());
     connection.command(sender).await.map_err(|error| (Stage::Sender, error.into()))?;
-    let recipient = Rcpt::new(letter.to.clone(), Vec::new());
+    let recipient = Rcpt::new(email.to.clone(), Vec::new());
     connection.command(recipient).await.map_err(|error| (Stage::Recipient, error.into()))?;
-    connection.command(Data).await.map_err(|error| (Stage::EmailMessage, error.into()))?;
-    connection.message(&letter.bytes).await.map_err(|error| (Stage::EmailMessage, error.into()))?;
+    connection.command(Data).await.map_err(|error| (Stage::Message, error.into()))?;
+    connection.message(&email.bytes).await.map_err(|error| (Stage::Message, error.into()))?;
     Ok(())
 }
 
-/// Why the conversation ended early.
-enum Trouble {
+/// Why the session failed.
+enum SessionError {
     Network(io::Error),
     Smtp(Error),
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for SessionError {
     fn from(error: Error) -> Self {
         Self::Smtp(error)
     }
 }
 
-impl Trouble {
-    /// The code of the relay's answer, if it answered.
+impl SessionError {
+    /// The code of the relay's response, if there is one.
     fn status(&self) -> Option<u16> {
         match self {
             Self::Network(_) => None,
@@ -130,40 +131,34 @@ impl Trouble {
 }
 
 impl Stage {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::StartTls => "starttls",
-            Self::Login => "login",
-            Self::Sender => "sender",
-            Self::Recipient => "recipient",
-            Self::EmailMessage => "letter",
-        }
+    fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// A refusal before the recipient is named says nothing of the letter: every other one would be refused too. So do
-    /// 530 and 535, which ask for a login (RFC 4954, section 6), whenever they come.
-    fn is_operators_to_mend(self, error: &Trouble) -> bool {
-        let is_about_letter = matches!(self, Self::Recipient | Self::EmailMessage);
+    /// A permanent refusal before the recipient is named concerns every message, as do 530 and 535, which ask for a login
+    /// (RFC 4954, section 6). The operator must correct the configuration.
+    fn needs_operator(self, error: &SessionError) -> bool {
+        let is_about_message = matches!(self, Self::Recipient | Self::Message);
         let asks_for_login = matches!(error.status(), Some(530 | 535));
-        error.is_permanent() && (!is_about_letter || asks_for_login)
+        error.is_permanent() && (!is_about_message || asks_for_login)
     }
 }
 
-/// For good only if the relay refuses this recipient or this letter for good; anything else may be mended.
-fn failure(stage: Stage, error: &Trouble) -> SendError {
-    let is_refused = error.is_permanent() && !stage.is_operators_to_mend(error);
+/// Permanent only if the relay refuses this recipient or this message permanently.
+fn failure(stage: Stage, error: &SessionError) -> SendError {
+    let is_refused = error.is_permanent() && !stage.needs_operator(error);
     let finality = if is_refused { Finality::Refused } else { Finality::Again { after: None } };
     SendError { reason: format!("{}: {}", stage.as_str(), cause(error)), finality }
 }
 
-/// In one or two words. The relay's own words may hold the buyer's address, so only their number is told.
-fn cause(trouble: &Trouble) -> String {
-    let error = match trouble {
-        Trouble::Network(error) => return word_for(error).to_owned(),
-        Trouble::Smtp(error) => error,
+/// One or two words. The text of the relay may contain the buyer's address, so only its codes are used.
+fn cause(error: &SessionError) -> String {
+    let status = error.status();
+    let error = match error {
+        SessionError::Network(error) => return word_for(error).to_owned(),
+        SessionError::Smtp(error) => error,
     };
-    if let Some(code) = trouble.status() {
+    if let Some(code) = status {
         let text = error.source().map(ToString::to_string);
         let detail = text.as_deref().and_then(|text| text.split_whitespace().next());
         return match detail.filter(|word| is_enhanced_status(word)) {
@@ -171,12 +166,9 @@ fn cause(trouble: &Trouble) -> String {
             None => code.to_string(),
         };
     }
-    let mut next = error.source();
-    while let Some(source) = next {
-        if let Some(error) = source.downcast_ref::<io::Error>() {
-            return word_for(error).to_owned();
-        }
-        next = source.source();
+    let mut sources = std::iter::successors(error.source(), |&error| error.source());
+    if let Some(error) = sources.find_map(|source| source.downcast_ref::<io::Error>()) {
+        return word_for(error).to_owned();
     }
     let word = if error.is_tls() {
         "tls"
@@ -191,12 +183,12 @@ fn cause(trouble: &Trouble) -> String {
 }
 
 fn word_for(error: &io::Error) -> &'static str {
-    if error.get_ref().is_some_and(|inner| inner.is::<HeardTooMuch>()) {
+    if error.get_ref().is_some_and(|inner| inner.is::<ResponseTooLong>()) {
         return "answer_too_long";
     }
     match error.kind() {
         io::ErrorKind::TimedOut => "timeout",
-        // How rustls tells of a certificate that it does not trust.
+        // The error of rustls for a certificate that is not trusted.
         io::ErrorKind::InvalidData => "tls",
         io::ErrorKind::ConnectionRefused => "unreachable",
         _ => "connection_lost",

@@ -1,11 +1,11 @@
-//! The evidence: an append-only file that says what was opened, charged, declined and cancelled, and when.
+//! The ledger of the mock gateway: an append-only file of what was opened, charged, declined and cancelled, and when.
 //!
-//! One JSON object per line, written with one call and never changed. The file is the only state: it is read at start,
-//! and before every decision the lines that other processes appended meanwhile are read too. An exclusive lock on the
-//! file makes "read, decide, append" one step for all of them.
+//! Each line is a JSON object, written with one call and never changed. The file is the only state. It is read at start,
+//! and before every decision the lines of other processes are read too. An exclusive lock on the file makes "read, decide,
+//! append" atomic for all processes.
 //!
-//! An entry outlives the process that wrote it, however that process ends. It is not synced to the disk, so it need not
-//! outlive a power cut.
+//! An entry survives the end of the process that wrote it. It is not synced to the disk, so it may not survive a power
+//! failure.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -21,30 +21,31 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
 
-/// Bytes of a ledger. It is held in memory; a million purchases fit.
-const LARGEST: u64 = 512 * 1_024 * 1_024;
+/// In bytes. The ledger is kept in memory; a million purchases fit.
+const MAX_SIZE: u64 = 512 * 1_024 * 1_024;
 
-/// One line of the ledger. A payment is what its last entry says.
+/// One line of the ledger. The last entry of a payment is its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     #[serde(with = "time::serde::rfc3339")]
     pub at: Timestamp,
     pub entry: EntryKind,
-    /// What the gateway calls the payment: `mock_` and 32 hexadecimal digits.
+    /// The gateway's id of the payment: `mock_` and 32 hexadecimal digits.
     pub reference: String,
     pub attempt: AttemptId,
-    /// The idempotency key of the call. A cancellation has none: it names the payment, and can be repeated as it is.
+    /// The idempotency key of the call. A cancellation has none, because it can be repeated without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub amount: Amount,
     pub currency: Currency,
-    /// Why it was declined, for the buyer.
+    /// The reason of a decline, for the buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EntryKind {
     Opened,
     Charged,
@@ -54,18 +55,13 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// The word in the file and in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Charged => "charged",
-            Self::Declined => "declined",
-            Self::Cancelled => "cancelled",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 impl LedgerEntry {
-    /// The state of a payment whose last entry this is.
+    /// The state of a payment with this last entry.
     pub fn state(&self) -> GatewayState {
         match self.entry {
             EntryKind::Opened => GatewayState::Opened,
@@ -76,7 +72,7 @@ impl LedgerEntry {
     }
 }
 
-/// The payments as of the last line read.
+/// The payments, as of the last line that was read.
 #[derive(Default)]
 pub(super) struct Payments {
     last_entries: HashMap<String, LedgerEntry>,
@@ -102,74 +98,55 @@ impl Payments {
     }
 }
 
-/// What to do about a call, decided while no other process can write.
-pub(super) enum Decision {
-    /// Nothing changes; this entry is the answer.
-    Echo(LedgerEntry),
-    /// This entry is written, and is the answer.
-    Append(LedgerEntry),
-}
-
-/// The ledger of one payment handler. Several, in this process or in others, may share one file.
+/// The ledger of one gateway. Several gateways, in this process or in others, may share one file.
 pub struct Ledger {
     file: File,
-    /// How many bytes of the file are in `payments`.
+    /// The bytes of the file that are in `payments`.
     read_to: u64,
     payments: Payments,
     log: Logger,
 }
 
 impl Ledger {
-    /// All entries of the file at `path`, oldest first, for a test to judge by. Lines that are no entry are left out, as
-    /// they are when a handler reads them.
+    /// All entries of the file, oldest first, for tests. Unreadable lines are left out.
     pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<LedgerEntry>> {
         let file = regular(OpenOptions::new().read(true), path.as_ref())?;
-        // Waits for an append that is under way; the lock goes with the file.
+        // Waits for an append in progress. Closing the file releases the lock.
         file.lock_shared()?;
-        let bytes = rest(&file, LARGEST)?;
+        let bytes = rest(&file, MAX_SIZE)?;
         Ok(lines(&bytes).filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
-    /// Opens the file, or creates it, and reads what it says. Its folder must exist.
+    /// Opens or creates the file, and reads it. The folder must exist.
     pub(super) fn open(path: &Path, log: &Logger) -> io::Result<Self> {
-        // Whose it is and what was paid is nothing for other users of the machine.
+        // Other users of the machine may not read it.
         let file = regular(OpenOptions::new().read(true).append(true).create(true).mode(0o600), path)?;
         let mut ledger = Self { file, read_to: 0, payments: Payments::default(), log: log.clone() };
         ledger.locked(Self::catch_up)??;
         Ok(ledger)
     }
 
-    /// Reads what is new, decides, and writes the decision, as one step for all who share the file. Answers the entry
-    /// that the decision names. `Unavailable` when nothing was written, `OutcomeUnknown` when perhaps something was.
-    pub(super) fn update(
+    /// Reads new lines, decides, and appends the entry of the decision, if any. This is atomic for all processes that share
+    /// the file. Returns the result of the decision.
+    ///
+    /// # Errors
+    /// `Unavailable` if nothing was written, `OutcomeUnknown` if something may have been written.
+    pub(super) fn update<T>(
         &mut self,
         operation: &'static str,
-        decide: impl FnOnce(&Payments) -> Result<Decision, Fault>,
-    ) -> Result<LedgerEntry, Fault> {
+        decide: impl FnOnce(&Payments) -> Result<(T, Option<LedgerEntry>), Fault>,
+    ) -> Result<T, Fault> {
         let fault = |kind| move |error: io::Error| Fault::new(kind, operation).caused_by(error);
         let updated = self.locked(|ledger| {
             ledger.catch_up().map_err(fault(FaultKind::Unavailable))?;
-            match decide(&ledger.payments)? {
-                Decision::Echo(entry) => Ok(entry),
-                Decision::Append(entry) => {
-                    ledger.append(&entry).map_err(fault(FaultKind::OutcomeUnknown))?;
-                    Ok(entry)
-                }
-            }
+            let (result, entry) = decide(&ledger.payments)?;
+            entry.map_or(Ok(()), |entry| ledger.append(entry)).map_err(fault(FaultKind::OutcomeUnknown))?;
+            Ok(result)
         });
         updated.map_err(fault(FaultKind::Unavailable))?
     }
 
-    /// The reference of the payment that was opened with this key, by whichever process.
-    pub(super) fn find(&mut self, operation: &'static str, key: &str) -> Result<Option<String>, Fault> {
-        let found = self.locked(|ledger| {
-            ledger.catch_up()?;
-            Ok(ledger.payments.opened_with(key).map(|entry| entry.reference.clone()))
-        });
-        found.and_then(|found| found).map_err(|error| Fault::new(FaultKind::Unavailable, operation).caused_by(error))
-    }
-
-    /// Runs `work` while nobody else holds the file. The outer error means that it did not run.
+    /// Runs `work` with the file locked. The outer error means that it did not run.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         self.file.lock()?;
         let done = work(self);
@@ -181,35 +158,35 @@ impl Ledger {
 
     fn catch_up(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.read_to))?;
-        let mut news = rest(&self.file, LARGEST.saturating_sub(self.read_to))?;
-        if news.last().is_some_and(|byte| *byte != b'\n') {
-            // We hold the lock, so whoever wrote half a line is dead. Ending the line for them settles for everyone
-            // whether it counts, and keeps the next entry from being glued to it.
+        let mut new = rest(&self.file, MAX_SIZE.saturating_sub(self.read_to))?;
+        if new.last().is_some_and(|byte| *byte != b'\n') {
+            // The file is locked, so the process that wrote half a line has ended. The line feed decides for all processes
+            // whether the line counts, and separates the next entry from it.
             self.file.write_all(b"\n")?;
-            news.push(b'\n');
+            new.push(b'\n');
         }
-        for line in lines(&news) {
+        for line in lines(&new) {
             match serde_json::from_slice(line) {
                 Ok(entry) => self.payments.apply(entry),
                 Err(error) => warn!(self.log, "payment ledger has an unreadable line"; "op" => "payment.ledger",
                     "after_byte" => self.read_to, "error" => %error),
             }
         }
-        self.read_to += news.len() as u64;
+        self.read_to += new.len() as u64;
         Ok(())
     }
 
-    fn append(&mut self, entry: &LedgerEntry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
+    fn append(&mut self, entry: LedgerEntry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.read_to += line.len() as u64;
-        self.payments.apply(entry.clone());
+        self.payments.apply(entry);
         Ok(())
     }
 }
 
-/// Opens a regular file. A pipe, a device or a folder is an error, without waiting and without a byte read.
+/// Opens a regular file. A pipe, a device or a folder is an error; it is not waited for and not read.
 fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -218,12 +195,12 @@ fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// All that is left to read, if it is at most so many bytes.
+/// Reads the rest of the file, at most `most` bytes.
 fn rest(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let error = format!("is larger than {LARGEST} bytes; stop the shop and put another file in its place");
+        let error = format!("is larger than {MAX_SIZE} bytes; stop the shop and put another file in its place");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
     }
     Ok(bytes)

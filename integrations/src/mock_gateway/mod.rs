@@ -1,12 +1,12 @@
-//! A payment provider that runs inside the process: an honest simulator, for development and tests only.
+//! A payment gateway inside the process, for development and tests only. The composition root refuses it in production.
 //!
-//! It moves no money, but it keeps a provider's promises: the attempt's keys make a repeated call an echo of the first, a
-//! payment is charged at most once, a cancelled one never, and what was charged is on file even if the process is killed
-//! before it can answer. The composition root refuses it in production.
+//! It moves no money, but it keeps the guarantees of a gateway: a repeated call with the same key returns the first result,
+//! a payment is charged at most once and not after it was cancelled, and a charge is stored even if the process is killed
+//! before it responds.
 //!
-//! The token of the credential chooses what a confirmation does:
+//! The token of the credential selects what a confirmation does:
 //!
-//! | token                    | charges | answers                                            |
+//! | token                    | charges | response                                           |
 //! |--------------------------|---------|----------------------------------------------------|
 //! | `success_token`          | yes     | confirmed                                          |
 //! | `fail_token`             | no      | declined                                           |
@@ -15,10 +15,9 @@
 //! | `charge_then_fail_token` | yes     | like a 500: a fault of kind `OutcomeUnknown`       |
 //! | any other                | no      | declined                                           |
 //!
-//! `tokens.rs` is that table, `ledger.rs` is the file that remembers.
+//! `ledger.rs` is the file that stores the payments.
 
 mod ledger;
-mod tokens;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,22 +35,21 @@ use domain::payment::{
 use slog::{Logger, debug};
 use uuid::Uuid;
 
-use ledger::{Decision, Payments};
+use ledger::Payments;
 pub use ledger::{EntryKind, Ledger, LedgerEntry};
-use tokens::Behaviour;
 
 #[derive(Clone, Debug)]
 pub struct MockConfig {
-    /// The file of the ledger. Processes that share it act as one provider. Its folder must exist.
+    /// The file of the ledger. Processes that share it act as one gateway. The folder must exist.
     pub ledger_path: PathBuf,
-    /// How late `slow_token` answers.
+    /// The delay of `slow_token`.
     pub slow: Duration,
 }
 
-/// Finds the credential of an instrument on file. A provider would keep these itself; the simulator is lent them.
+/// Finds the credential of a stored instrument. A real gateway stores the instruments itself.
 pub type OnFile = Arc<dyn Fn(&RequestContext, &PaymentChoice) -> PortFuture<Option<Credential>, Fault> + Send + Sync>;
 
-/// The simulated provider. Clones share one ledger.
+/// The simulated gateway. Clones share one ledger.
 #[derive(Clone)]
 pub struct MockPaymentHandler {
     ledger: Arc<Mutex<Ledger>>,
@@ -61,8 +59,10 @@ pub struct MockPaymentHandler {
 }
 
 impl MockPaymentHandler {
-    /// Opens the ledger, creating it if need be, and takes up where it ends. Fails, naming the file, when it cannot be
-    /// read or written.
+    /// Opens or creates the ledger.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written; the error names the file.
     pub fn open(config: MockConfig, on_file: OnFile, clock: Arc<dyn Clock>, log: &Logger) -> io::Result<Self> {
         let path = &config.ledger_path;
         let ledger = Ledger::open(path, log)
@@ -70,21 +70,21 @@ impl MockPaymentHandler {
         Ok(Self { ledger: Arc::new(Mutex::new(ledger)), slow: config.slow, on_file, clock })
     }
 
-    /// One step on the ledger.
+    /// One atomic step on the ledger.
     ///
-    /// The file is locked, read and written inline, on the runtime's own thread: that is microseconds, in a simulator
-    /// for development, and nothing is awaited while a lock is held. A process that is stopped just then keeps the others
-    /// waiting, past their deadlines; one that is killed does not, since its lock goes with it.
-    fn update(
+    /// The file is locked, read and written on a thread of the runtime. That takes microseconds, and nothing is awaited
+    /// meanwhile. A process that is suspended at this point blocks the others beyond their deadlines; a process that is
+    /// killed releases its lock.
+    fn update<T>(
         &self,
         operation: &'static str,
-        decide: impl FnOnce(&Payments) -> Result<Decision, Fault>,
-    ) -> Result<LedgerEntry, Fault> {
-        // A panic leaves nothing half done that matters: the file is the state.
+        decide: impl FnOnce(&Payments) -> Result<(T, Option<LedgerEntry>), Fault>,
+    ) -> Result<T, Fault> {
+        // After a panic the state in memory is still valid: it is read from the file.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).update(operation, decide)
     }
 
-    /// Appends `next`, if there is one and the payment is still open; answers what the payment then is.
+    /// Appends `next`, if there is one and the payment is still open. Returns the last entry of the payment.
     fn advance(
         &self,
         operation: &'static str,
@@ -96,12 +96,15 @@ impl MockPaymentHandler {
                 let what = format!("the mock payment handler has no payment {}", reference.0);
                 return Err(Fault::internal(operation, what));
             };
-            Ok(match next {
-                Some(Next { entry, key, reason }) if last.entry == EntryKind::Opened => {
-                    Decision::Append(LedgerEntry { at: self.clock.now(), entry, key, reason, ..last.clone() })
-                }
-                _ => Decision::Echo(last.clone()),
-            })
+            let next = next.filter(|_| last.entry == EntryKind::Opened);
+            let next = next.map(|Next { entry, key, reason }| LedgerEntry {
+                at: self.clock.now(),
+                entry,
+                key,
+                reason,
+                ..last.clone()
+            });
+            Ok((next.as_ref().unwrap_or(last).clone(), next))
         })
     }
 
@@ -111,38 +114,42 @@ impl MockPaymentHandler {
             Some(known) if (known.amount, known.currency) != (attempt.money.amount, attempt.money.currency) => {
                 Err(Fault::internal(OPEN, format!("key {key} was used before, for another amount")))
             }
-            Some(known) => Ok(Decision::Echo(known.clone())),
-            None => Ok(Decision::Append(LedgerEntry {
-                at: self.clock.now(),
-                entry: EntryKind::Opened,
-                reference: format!("mock_{}", Uuid::new_v4().simple()),
-                attempt: attempt.id.clone(),
-                key: Some(key.clone()),
-                amount: attempt.money.amount,
-                currency: attempt.money.currency,
-                reason: None,
-            })),
+            Some(known) => Ok((known.clone(), None)),
+            None => {
+                let entry = LedgerEntry {
+                    at: self.clock.now(),
+                    entry: EntryKind::Opened,
+                    reference: format!("mock_{}", Uuid::new_v4().simple()),
+                    attempt: attempt.id.clone(),
+                    key: Some(key.clone()),
+                    amount: attempt.money.amount,
+                    currency: attempt.money.currency,
+                    reason: None,
+                };
+                Ok((entry.clone(), Some(entry)))
+            }
         })
     }
 
-    /// The same token answers the same way each time it is repeated, late and lost answers included.
+    /// A repeated call with the same token behaves like the first, including late and lost responses.
     async fn confirm_once(
         &self,
         attempt: &Attempt,
         reference: &PaymentReference,
         credential: &Credential,
     ) -> Result<LedgerEntry, Fault> {
-        let behaviour = Behaviour::of(&credential.token);
-        let (entry, reason) = match behaviour {
-            Behaviour::Charge | Behaviour::ChargeAndAnswerLate | Behaviour::ChargeAndFail => (EntryKind::Charged, None),
-            Behaviour::Decline(reason) => (EntryKind::Declined, Some(reason.to_owned())),
-            Behaviour::Hang => return std::future::pending().await,
+        let token = credential.token.expose();
+        let (entry, reason) = match token {
+            "success_token" | "slow_token" | "charge_then_fail_token" => (EntryKind::Charged, None),
+            "fail_token" => (EntryKind::Declined, Some("The card was declined")),
+            "hang_token" => return std::future::pending().await,
+            _ => (EntryKind::Declined, Some("The token is not known to the mock payment handler")),
         };
-        let next = Next { entry, key: Some(attempt.confirm_key()), reason };
+        let next = Next { entry, key: Some(attempt.confirm_key()), reason: reason.map(str::to_owned) };
         let payment = self.advance(CONFIRM, reference, Some(next))?;
-        match (behaviour, payment.entry) {
-            (Behaviour::ChargeAndAnswerLate, EntryKind::Charged) => tokio::time::sleep(self.slow).await,
-            (Behaviour::ChargeAndFail, EntryKind::Charged) => {
+        match (token, payment.entry) {
+            ("slow_token", EntryKind::Charged) => tokio::time::sleep(self.slow).await,
+            ("charge_then_fail_token", EntryKind::Charged) => {
                 return Err(Fault::new(FaultKind::OutcomeUnknown, CONFIRM).caused_by("the gateway answered 500"));
             }
             _ => {}
@@ -151,7 +158,7 @@ impl MockPaymentHandler {
     }
 }
 
-/// How an open payment ends.
+/// The end of an open payment.
 struct Next {
     entry: EntryKind,
     key: Option<String>,
@@ -180,7 +187,7 @@ impl PaymentGateway for MockPaymentHandler {
 
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         let (this, ctx, choice) = (self.clone(), ctx.clone(), choice.clone());
-        // Not measured or logged as the gateway's: the shop's own storage answers, and accounts for its own time.
+        // Not measured or logged as a call of the gateway, because the shop's database serves it.
         Box::pin(async move {
             ctx.check(ON_FILE)?;
             in_time(&ctx, ON_FILE, FaultKind::DeadlineExceeded, (this.on_file)(&ctx, &choice)).await
@@ -215,8 +222,8 @@ impl PaymentGateway for MockPaymentHandler {
         let (this, ctx, key) = (self.clone(), ctx.clone(), attempt.open_key());
         Box::pin(async move {
             ctx.check(FIND)?;
-            let found = this.ledger.lock().unwrap_or_else(PoisonError::into_inner).find(FIND, &key)?;
-            Ok(found.map(PaymentReference))
+            let reference = |entry: &LedgerEntry| PaymentReference(entry.reference.clone());
+            this.update(FIND, |payments| Ok((payments.opened_with(&key).map(reference), None)))
         })
     }
 
@@ -237,7 +244,7 @@ impl PaymentGateway for MockPaymentHandler {
         })
     }
 
-    /// Everything is charged at once here, so that this only looks.
+    /// Only looks, because a confirmation charges at once.
     fn capture(
         &self,
         ctx: &RequestContext,
@@ -247,9 +254,9 @@ impl PaymentGateway for MockPaymentHandler {
         self.look_up(ctx, reference)
     }
 
-    /// The ledger knows no refunds: each is refused.
+    /// Refunds are not supported: each fails.
     fn refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<RefundState, Fault> {
-        Box::pin(async { Ok(RefundState::Failed("the mock payment handler gives nothing back".to_owned())) })
+        Box::pin(async { Ok(RefundState::Failed("the mock payment handler refunds nothing".to_owned())) })
     }
 
     fn look_up_refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<Option<RefundState>, Fault> {
@@ -257,7 +264,7 @@ impl PaymentGateway for MockPaymentHandler {
     }
 }
 
-/// One call of the gateway: not begun for a caller who is gone or out of time, ended at the deadline, measured, logged.
+/// One call of the gateway: it does not begin after cancellation or deadline, ends at the deadline, is measured and logged.
 async fn call(
     ctx: &RequestContext,
     operation: &'static str,
@@ -271,13 +278,13 @@ async fn call(
     match &answer {
         Ok(payment) => debug!(ctx.log(), "gateway answered"; "op" => operation, "attempt_id" => %payment.attempt,
             "gateway_state" => payment.entry.as_str(), "elapsed_us" => watch.elapsed_us()),
-        Err(fault) => debug!(ctx.log(), "gateway gave no answer"; "op" => operation,
+        Err(fault) => debug!(ctx.log(), "gateway did not respond"; "op" => operation,
             "fault" => fault.kind().as_str(), "elapsed_us" => watch.elapsed_us()),
     }
     answer
 }
 
-/// Waits for `work` until the context's deadline, and then gives it up with a fault of kind `when_late`.
+/// Waits for `work` until the deadline of the context. Then it fails with a fault of kind `when_late`.
 async fn in_time<T>(
     ctx: &RequestContext,
     operation: &'static str,

@@ -1,4 +1,4 @@
-//! Why a call has no answer, and the one thing that its caller must know: whether it may have had an effect.
+//! Why a call has no response, and whether it may have had an effect.
 
 use std::error::Error;
 use std::fmt;
@@ -7,70 +7,62 @@ use domain::fault::{Fault, FaultKind, chain};
 
 use super::guard::Blocked;
 
-/// A call without an answer.
+/// A call without a response.
 #[derive(Debug)]
 pub struct CallError {
     pub(super) operation: &'static str,
-    pub(super) effect: Effect,
-    pub(super) reason: Reason,
+    pub effect: Effect,
+    pub reason: Reason,
     pub(super) source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a call without an answer may have done at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a call without a response may have done on the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Effect {
     /// Nothing: the call only reads, or no attempt was sent.
     None,
-    /// The request, or part of it, may have been read.
+    /// The other side may have read the request or a part of it.
     Unknown,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// The destination may not be called.
     Blocked(Blocked),
-    /// The request itself cannot be sent: a header with a line break, for instance. A bug.
+    /// The request cannot be sent, for example because of a line break in a header. A bug.
     BadRequest,
-    /// No connection: name not found, refused, not in time, or no agreement on TLS.
+    /// No connection: the name was not found, or the connection or TLS failed or took too long.
     Unreachable,
-    /// The destination has as many calls as it may have.
+    /// The bulkhead of the destination is full.
     Busy,
-    /// No whole answer before the deadline.
+    /// No complete response before the deadline.
     Deadline,
-    /// The caller left, or the process is stopping.
+    /// The caller cancelled, or the process is stopping.
     Cancelled,
-    /// The connection broke, or what came over it is not HTTP.
+    /// The connection broke, or the response is not HTTP.
     Broken,
-    /// The answer is longer than this call allows.
+    /// The response is longer than the call allows.
     TooLarge,
-    /// The answer is not of the kind that was asked for: a page of a proxy, for instance.
+    /// The response is not of the expected format, for example a page of a proxy.
     Unreadable,
 }
 
 impl Effect {
     /// The stable word for logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Unknown => "unknown",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 impl Reason {
     /// The stable word for logs.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Blocked(blocked) => blocked.as_str(),
-            Self::BadRequest => "bad_request",
-            Self::Unreachable => "unreachable",
-            Self::Busy => "busy",
-            Self::Deadline => "deadline",
-            Self::Cancelled => "cancelled",
-            Self::Broken => "broken",
-            Self::TooLarge => "too_large",
-            Self::Unreadable => "unreadable",
+            other => other.into(),
         }
     }
 }
@@ -80,22 +72,14 @@ impl CallError {
         Self { operation, effect: Effect::None, reason, source: None }
     }
 
-    pub fn effect(&self) -> Effect {
-        self.effect
-    }
-
-    pub fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// The whole chain on one line, for the log.
+    /// The error and its sources on one line, for the log.
     pub(super) fn chain(&self) -> String {
         chain(self)
     }
 }
 
 impl From<CallError> for Fault {
-    /// What it means to a port: an effect that may have happened outranks the reason for not knowing.
+    /// An effect that may have happened takes precedence over the reason.
     fn from(error: CallError) -> Self {
         let kind = match (error.effect, error.reason) {
             (Effect::Unknown, _) => FaultKind::OutcomeUnknown,

@@ -1,21 +1,23 @@
-//! The one place from which the shop calls the network: the second choke point, after the database's.
+//! Every outbound HTTP call of the shop goes through [`Outbound::send`].
 //!
-//! Whatever is called, and by whom: the call ends by its deadline, connection and whole body included; it reads a
-//! bounded answer; it follows no redirect, uses no proxy and keeps no cookie; it takes its place in the bulkhead of its
-//! destination; it is repeated only if that is harmless, within the destination's retry budget; it says nothing of the
-//! shop's own trace or deadline, since it only goes to others; it writes one log line. And it says of every call without an answer whether it
-//! [may have had an effect](Effect).
+//! - A call ends at its deadline, which includes the connection and the whole body.
+//! - It reads a bounded response, follows no redirect, uses no proxy and keeps no cookie.
+//! - It needs a permit from the bulkhead of its destination.
+//! - It is repeated only if that is harmless, within the retry budget of the destination.
+//! - It does not send the trace or the deadline of the shop, because destinations belong to others.
+//! - It writes one log line.
+//! - Without a response, it returns whether it [may have had an effect](Effect).
 //!
 //! ```text
-//!   URL -> guard.rs -> Destination        (given by others: https, public addresses only)
+//!   URL -> guard.rs -> Destination        (untrusted: https and public addresses only)
 //!   Call -> mod.rs: bulkhead.rs, retry.rs
 //!            `-> exchange.rs: one attempt
-//!                 `-> resolver.rs, address.rs: the addresses that are connected to
+//!                 `-> resolver.rs, address.rs: the addresses to connect to
 //!   -> Reply (any status) | CallError (error.rs)
 //! ```
 //!
-//! There is no circuit breaker: deadlines bound what a dead destination costs a caller, bulkheads what it costs the
-//! others, and the budget what it is asked again.
+//! There is no circuit breaker. Deadlines bound the cost of a dead destination to its callers, bulkheads the cost to other
+//! destinations, and the retry budget the number of retries.
 
 mod address;
 mod bulkhead;
@@ -37,20 +39,20 @@ use slog::{info, warn};
 use bulkhead::{Bulkhead, Bulkheads};
 use guard::Trust;
 use resolver::CheckedResolver;
-use retry::{MOST_ATTEMPTS, SHORTEST_ATTEMPT};
+use retry::{MAX_ATTEMPTS, MIN_ATTEMPT};
 
 pub use bulkhead::BulkheadLimits;
-pub use call::{AnswerLimit, BodyEnd, Call, Limits, Method, Repeat, Reply};
+pub use call::{BodyLimit, Call, Limits, Method, Repeat, Reply};
 pub use error::{CallError, Effect, Reason};
-pub use guard::{Blocked, Destination, GivenPolicy, LONGEST_URL};
-pub use resolver::{Found, Lookup, SystemLookup};
+pub use guard::{Blocked, Destination, MAX_URL_LENGTH, UntrustedPolicy};
+pub use resolver::{Lookup, LookupFuture, SystemLookup};
 pub use retry::{Jitter, random_jitter};
 
 #[derive(Clone)]
 pub struct OutboundConfig {
-    pub given: GivenPolicy,
-    /// For name, connection and TLS together. A server on the other side of the world that speaks TLS 1.2 needs five
-    /// round trips and an answer of its name server, and a lost packet costs another second.
+    pub untrusted: UntrustedPolicy,
+    /// For name resolution, connection and TLS together. A distant server with TLS 1.2 needs five round trips and a
+    /// response of its name server, and a lost packet costs another second.
     pub connect_timeout: Duration,
     pub bulkheads: BulkheadLimits,
     pub lookup: Arc<dyn Lookup>,
@@ -58,10 +60,10 @@ pub struct OutboundConfig {
 }
 
 impl OutboundConfig {
-    /// What production uses, but for the policy, which is the operator's.
-    pub fn new(given: GivenPolicy) -> Self {
+    /// The values of production, with this policy.
+    pub fn new(untrusted: UntrustedPolicy) -> Self {
         Self {
-            given,
+            untrusted,
             connect_timeout: Duration::from_secs(5),
             bulkheads: BulkheadLimits::default(),
             lookup: Arc::new(SystemLookup),
@@ -70,21 +72,20 @@ impl OutboundConfig {
     }
 }
 
-/// The shop's way out. Clones share connections, bulkheads and budgets.
+/// Sends outbound calls. Clones share connections, bulkheads and budgets.
 #[derive(Clone)]
 pub struct Outbound(Arc<Shared>);
 
 struct Shared {
-    given_policy: GivenPolicy,
+    policy: UntrustedPolicy,
     jitter: Jitter,
     bulkheads: Bulkheads,
-    /// The two kinds of destination share no connection: one that was made because the operator named the host is not
-    /// for others to use.
+    /// The two kinds of destination share no connection: an untrusted call must not use one to a trusted host.
     trusted: Client,
-    given: Client,
+    untrusted: Client,
 }
 
-/// The HTTP client could not be set up: usually a machine without any trusted certificates.
+/// The HTTP client could not be set up. The usual cause is a machine without trusted certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up")]
 pub struct OutboundError(#[from] reqwest::Error);
@@ -92,43 +93,38 @@ pub struct OutboundError(#[from] reqwest::Error);
 impl Outbound {
     pub fn new(config: OutboundConfig) -> Result<Self, OutboundError> {
         Ok(Self(Arc::new(Shared {
-            given_policy: config.given,
+            policy: config.untrusted,
             trusted: client(&config, Trust::Trusted)?,
-            given: client(&config, Trust::Given)?,
+            untrusted: client(&config, Trust::Untrusted)?,
             jitter: config.jitter,
             bulkheads: Bulkheads::new(config.bulkheads),
         })))
     }
 
-    /// A destination that the operator configured: https to any address, http to this machine only.
-    pub fn trusted(&self, url: &str) -> Result<Destination, Blocked> {
-        Destination::trusted(url)
+    /// Accepts a URL that somebody else named. Its addresses are checked again for each connection.
+    pub fn untrusted(&self, url: &str) -> Result<Destination, Blocked> {
+        Destination::untrusted(url, self.0.policy)
     }
 
-    /// A destination that somebody else named: see [`GivenPolicy`]. Its addresses are checked again on each connection.
-    pub fn given(&self, url: &str) -> Result<Destination, Blocked> {
-        Destination::given(url, self.0.given_policy)
-    }
-
-    /// Makes the call. Any status is an answer.
+    /// Sends the call. A response of any status is `Ok`.
     pub async fn send(&self, ctx: &RequestContext, call: Call) -> Result<Reply, CallError> {
         let ctx = ctx.at_most(call.limits.total);
         let watch = Stopwatch::start();
-        let (outcome, attempts) = self.until_answered(&ctx, &call).await;
+        let (outcome, attempts) = self.send_repeatedly(&ctx, &call).await;
         report(&ctx, &call, &outcome, attempts, watch);
         outcome
     }
 
-    /// Attempts until there is an answer worth keeping, or no reason or time for another. Also says how many.
-    async fn until_answered(&self, ctx: &RequestContext, call: &Call) -> (Result<Reply, CallError>, u32) {
-        let bulkhead = match self.0.bulkheads.named(call.to.bulkhead(), call.concurrent) {
+    /// Repeats the call as far as it may be repeated. Also returns the number of attempts.
+    async fn send_repeatedly(&self, ctx: &RequestContext, call: &Call) -> (Result<Reply, CallError>, u32) {
+        let bulkhead = match self.0.bulkheads.named(call.to.bulkhead(), call.concurrency) {
             Ok(bulkhead) => bulkhead,
             Err(reason) => return (Err(CallError::without_effect(call.operation, reason)), 0),
         };
         bulkhead.count_call();
         let (mut attempts, mut in_doubt) = (1, false);
         let mut outcome = self.attempt(ctx, call, &bulkhead).await;
-        while attempts < MOST_ATTEMPTS && self.waits_to_repeat(ctx, call, &bulkhead, attempts, &outcome).await {
+        while attempts < MAX_ATTEMPTS && self.backs_off(ctx, call, &bulkhead, attempts, &outcome).await {
             in_doubt |= leaves_doubt(call, &outcome);
             attempts += 1;
             outcome = self.attempt(ctx, call, &bulkhead).await;
@@ -150,16 +146,16 @@ impl Outbound {
             FaultKind::Cancelled => refused(Reason::Cancelled),
             _ => refused(Reason::Deadline),
         })?;
-        let _place = bulkhead.enter(ctx).await.map_err(refused)?;
+        let _permit = bulkhead.enter(ctx).await.map_err(refused)?;
         let client = match call.to.trust() {
             Trust::Trusted => &self.0.trusted,
-            Trust::Given => &self.0.given,
+            Trust::Untrusted => &self.0.untrusted,
         };
         exchange::attempt(client, ctx, call).await
     }
 
-    /// Pauses before the next attempt; `false` at once when there must not be one.
-    async fn waits_to_repeat(
+    /// Waits before the next attempt. Returns `false` at once if there must not be one.
+    async fn backs_off(
         &self,
         ctx: &RequestContext,
         call: &Call,
@@ -170,8 +166,8 @@ impl Outbound {
         if !retry::may_repeat(call, outcome) {
             return false;
         }
-        let pause = retry::pause(&self.0.jitter, attempts, outcome);
-        if pause + SHORTEST_ATTEMPT > ctx.deadline().remaining() {
+        let backoff = retry::backoff(&self.0.jitter, attempts, outcome);
+        if backoff + MIN_ATTEMPT > ctx.deadline().remaining() {
             return false;
         }
         if !bulkhead.take_retry() {
@@ -182,12 +178,12 @@ impl Outbound {
         tokio::select! {
             biased;
             () = ctx.cancellation().cancelled() => false,
-            () = tokio::time::sleep(pause) => true,
+            () = tokio::time::sleep(backoff) => true,
         }
     }
 }
 
-/// Whether an attempt that is about to be repeated may have had an effect. 429 is said before anything is done.
+/// Whether an attempt that is about to be repeated may have had an effect. 429 is sent before any effect.
 fn leaves_doubt(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
     match outcome {
         Ok(reply) => call.method == Method::Post && reply.status != 429,
@@ -196,12 +192,11 @@ fn leaves_doubt(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
 }
 
 fn client(config: &OutboundConfig, trust: Trust) -> Result<Client, reqwest::Error> {
-    // Look-ups that may be under way at once for this kind of destination.
-    const MOST_LOOKUPS: usize = 64;
-    const MOST_IDLE: usize = 64;
-    const LONGEST_IDLE: Duration = Duration::from_secs(30);
+    const MAX_LOOKUPS: usize = 64;
+    const MAX_IDLE: usize = 64;
+    const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
     let lookup = Arc::clone(&config.lookup);
-    let resolver = CheckedResolver::new(trust, config.given, lookup, config.connect_timeout, MOST_LOOKUPS);
+    let resolver = CheckedResolver::new(trust, config.untrusted, lookup, config.connect_timeout, MAX_LOOKUPS);
     let client = Client::builder()
         .user_agent(concat!("tuckshop/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
@@ -212,26 +207,26 @@ fn client(config: &OutboundConfig, trust: Trust) -> Result<Client, reqwest::Erro
         .http1_only()
         .dns_resolver(Arc::new(resolver));
     match trust {
-        // Idle connections go before the other end closes them, or it might do so just as one is used.
-        Trust::Trusted => client.pool_max_idle_per_host(MOST_IDLE).pool_idle_timeout(LONGEST_IDLE),
-        // No connection is kept: each call looks the name up and checks it again.
-        Trust::Given => client.pool_max_idle_per_host(0).https_only(config.given == GivenPolicy::Public),
+        // Idle connections are closed before the other side closes them, possibly just when one is used.
+        Trust::Trusted => client.pool_max_idle_per_host(MAX_IDLE).pool_idle_timeout(MAX_IDLE_TIME),
+        // No connection is kept, so that each call looks the name up and checks it again.
+        Trust::Untrusted => client.pool_max_idle_per_host(0).https_only(config.untrusted == UntrustedPolicy::Public),
     }
     .build()
 }
 
-/// The one line of a call. No path and no query: either may hold a secret.
+/// Writes the log line of a call, without path and query, which may contain secrets.
 fn report(ctx: &RequestContext, call: &Call, outcome: &Result<Reply, CallError>, attempts: u32, watch: Stopwatch) {
     let log = ctx.log().new(slog::o!("op" => call.operation, "host" => call.to.authority(), "attempts" => attempts,
         "elapsed_ms" => watch.elapsed_us() / 1000));
     match outcome {
         Ok(reply) => {
-            // What the other end calls the request: its support asks for it.
+            // The support of the other side asks for this id.
             let log = log.new(slog::o!("outcome" => "answered", "status" => reply.status,
                 "their_request_id" => reply.request_id().map(str::to_owned)));
             if reply.status < 500 { info!(log, "outbound call") } else { warn!(log, "outbound call") }
         }
-        Err(error) => warn!(log, "outbound call"; "outcome" => error.reason().as_str(),
-            "effect" => error.effect().as_str(), "error" => error.chain()),
+        Err(error) => warn!(log, "outbound call"; "outcome" => error.reason.as_str(),
+            "effect" => error.effect.as_str(), "error" => error.chain()),
     }
 }

@@ -1,5 +1,6 @@
-//! Which key signs, which are published, and how one follows another.
+//! The key that signs, the published keys, and their rotation and revocation.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,38 +14,38 @@ use slog::{info, warn};
 use super::key::{KeyError, KeyPair};
 use super::request::{SignatureHeaders, SignedRequest};
 
-/// How long keys are remembered: after this, a key that another instance made or revoked is known here. Far less than
-/// the time for which a new key is published before it signs.
-const REMEMBERED: Duration = Duration::from_secs(60);
-/// How long they are remembered while the store does not answer: one of them may have been revoked meanwhile.
-const REMEMBERED_AT_MOST: Duration = Duration::from_secs(10 * 60);
-/// Others may add a key at the same time, but not again and again.
+/// How long keys are cached. After this time, the instance knows the keys that others made or revoked. It is much shorter
+/// than the time for which a new key is published before it signs.
+const CACHED: Duration = Duration::from_secs(60);
+/// How long keys are cached while the store fails. One of them may have been revoked in the meantime.
+const CACHED_AT_MOST: Duration = Duration::from_secs(10 * 60);
+/// Another instance may add a key at the same time, but not repeatedly.
 const ADD_ATTEMPTS: u32 = 5;
 
-/// Signs with the shop's current key, and makes one when there is none.
+/// Signs with the shop's current key. Makes a key if there is none.
 pub struct Signer {
     store: Arc<dyn KeyStore>,
     clock: Arc<dyn Clock>,
-    remembered: Mutex<Option<Arc<Keys>>>,
+    cache: Mutex<Option<Arc<Keys>>>,
 }
 
 struct Keys {
     read_at: Timestamp,
     stored: Vec<SigningKey>,
-    /// In the same order.
-    pairs: Vec<KeyPair>,
+    /// By the id of the key.
+    pairs: HashMap<String, KeyPair>,
 }
 
-/// What a revocation came to.
+/// The result of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// The key that signs now.
     pub signs: String,
-    /// Whether it does so in the place of the revoked one.
+    /// Whether it replaced the revoked key.
     pub took_over: bool,
 }
 
-/// A key that was made to follow the others.
+/// A new key that follows the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
     pub id: String,
@@ -53,10 +54,10 @@ pub struct Rotated {
 
 impl Signer {
     pub fn new(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, remembered: Mutex::default() }
+        Self { store, clock, cache: Mutex::default() }
     }
 
-    /// Signs the request with the key that signs now.
+    /// Signs the request with the current key.
     pub async fn sign(&self, ctx: &RequestContext, request: SignedRequest<'_>) -> Result<SignatureHeaders, Fault> {
         let keys = self.keys(ctx, "signing.sign").await?;
         let now = self.clock.now();
@@ -70,8 +71,8 @@ impl Signer {
         Ok(keys.published_at(self.clock.now()))
     }
 
-    /// Makes a key that follows the present one: once everyone can know it, or at once because the present one must not
-    /// be used any more. Whoever cached the profile then cannot verify what is signed until they read it again.
+    /// Makes a key that follows the current one: when all receivers can know it, or at once. If at once, a receiver that
+    /// has cached the profile cannot verify signatures until it reads the profile again.
     pub async fn rotate(&self, ctx: &RequestContext, at_once: bool) -> Result<Rotated, Fault> {
         const OPERATION: &str = "signing.rotate";
         let pair = KeyPair::generate().map_err(|error| fault(OPERATION, error))?;
@@ -83,7 +84,7 @@ impl Signer {
             let key = stored(&pair, now, now + wait).map_err(|error| fault(OPERATION, error))?;
             let rotated = Rotated { id: key.id.clone(), signs_from: key.signs_from };
             if self.store.add(ctx, key, present.len()).await? {
-                *self.remembered() = None;
+                *self.cached() = None;
                 info!(ctx.log(), "signing key made"; "op" => OPERATION, "key_id" => &rotated.id);
                 return Ok(rotated);
             }
@@ -91,9 +92,8 @@ impl Signer {
         Err(Fault::new(FaultKind::Contention, OPERATION))
     }
 
-    /// Withdraws a key at once: it is published no longer and signs nothing any more. If it was the one that signs, the
-    /// next that was to come signs, or one that is made. `None` if there is no such key. Other instances go on with what
-    /// they remember, for [`REMEMBERED`].
+    /// Revokes a key at once: it is no longer published and no longer signs. If it was the current one, the next key signs,
+    /// or a new one. Returns `None` if there is no such key. Other instances use their cached keys for up to [`CACHED`].
     pub async fn revoke(&self, ctx: &RequestContext, id: &str) -> Result<Option<Revoked>, Fault> {
         const OPERATION: &str = "signing.revoke";
         let present = self.store.keys(ctx).await?;
@@ -105,27 +105,26 @@ impl Signer {
         if self.store.revoke(ctx, id.to_owned(), now).await? {
             warn!(ctx.log(), "signing key revoked"; "op" => OPERATION, "key_id" => id);
         }
-        *self.remembered() = None;
+        *self.cached() = None;
         let keys = self.read(ctx, OPERATION).await?;
         let (signs, _) = keys.signing_at(self.clock.now()).ok_or_else(|| fault(OPERATION, KeyError::Missing))?;
         Ok(Some(Revoked { signs: signs.to_owned(), took_over: signed.as_deref() == Some(id) }))
     }
 
-    /// What is remembered, or else what is stored. A store that does not answer leaves what was known last: signing and
-    /// the profile then outlive it for a while.
+    /// The cached keys, or else the stored ones. While the store fails, the last known keys are used for a limited time.
     async fn keys(&self, ctx: &RequestContext, operation: &'static str) -> Result<Arc<Keys>, Fault> {
-        let known = self.remembered().clone();
-        if let Some(keys) = known.as_ref().filter(|keys| keys.is_known_at(self.clock.now(), REMEMBERED)) {
+        let known = self.cached().clone();
+        if let Some(keys) = known.as_ref().filter(|keys| keys.is_known_at(self.clock.now(), CACHED)) {
             return Ok(Arc::clone(keys));
         }
         match (self.read(ctx, operation).await, known) {
             (Ok(keys), _) => {
                 let keys = Arc::new(keys);
-                *self.remembered() = Some(Arc::clone(&keys));
+                *self.cached() = Some(Arc::clone(&keys));
                 Ok(keys)
             }
-            (Err(fault), Some(known)) if known.is_known_at(self.clock.now(), REMEMBERED_AT_MOST) => {
-                warn!(ctx.log(), "signing keys not read: those known are used"; "op" => operation,
+            (Err(fault), Some(known)) if known.is_known_at(self.clock.now(), CACHED_AT_MOST) => {
+                warn!(ctx.log(), "signing keys could not be read: the cached keys are used"; "op" => operation,
                     "error_code" => fault.kind().as_str(), "error" => fault.chain());
                 Ok(known)
             }
@@ -143,7 +142,7 @@ impl Signer {
             let made = KeyPair::generate().and_then(|pair| self::stored(&pair, now, now));
             let made = made.map_err(|error| fault(operation, error))?;
             let key_id = made.id.clone();
-            // Read again either way: what counts is what is stored, and another instance may have been first.
+            // Read again in any case, because another instance may have added a key first.
             if self.store.add(ctx, made, stored.len()).await? {
                 info!(ctx.log(), "signing key made"; "op" => operation, "key_id" => key_id);
             }
@@ -151,35 +150,31 @@ impl Signer {
         Err(fault(operation, KeyError::Missing))
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, Option<Arc<Keys>>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> std::sync::MutexGuard<'_, Option<Arc<Keys>>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Keys {
     fn parse(stored: Vec<SigningKey>, read_at: Timestamp) -> Result<Self, KeyError> {
-        let pairs = stored.iter().map(|key| KeyPair::from_pem(&key.private)).collect::<Result<_, _>>()?;
+        let pairs = stored.iter().map(|key| Ok((key.id.clone(), KeyPair::from_pem(&key.private)?)));
+        let pairs = pairs.collect::<Result<_, _>>()?;
         Ok(Self { read_at, stored, pairs })
     }
 
-    /// A clock that was set back makes them old too.
+    /// A clock that was set back makes the keys old too.
     fn is_known_at(&self, now: Timestamp, lasts: Duration) -> bool {
         (self.read_at..self.read_at + lasts).contains(&now)
     }
 
     fn signing_at(&self, now: Timestamp) -> Option<(&str, &KeyPair)> {
-        let key = signing_at(&self.stored, now)?;
-        self.with_pairs().find(|(stored, _)| stored.id == key.id).map(|(stored, pair)| (stored.id.as_str(), pair))
+        let id = &signing_at(&self.stored, now)?.id;
+        Some((id, self.pairs.get(id)?))
     }
 
     fn published_at(&self, now: Timestamp) -> Vec<Value> {
-        let published = published_at(&self.stored, now);
-        let is_published = |key: &SigningKey| published.iter().any(|other| other.id == key.id);
-        self.with_pairs().filter(|(key, _)| is_published(key)).map(|(key, pair)| pair.jwk(&key.id)).collect()
-    }
-
-    fn with_pairs(&self) -> impl Iterator<Item = (&SigningKey, &KeyPair)> {
-        self.stored.iter().zip(&self.pairs)
+        let published = published_at(&self.stored, now).into_iter();
+        published.filter_map(|key| Some(self.pairs.get(&key.id)?.jwk(&key.id))).collect()
     }
 }
 

@@ -1,18 +1,18 @@
-//! From what came back to what it means: an object, a refusal, or a fault that says whether anything happened.
+//! What a response of Stripe means: an object, a refusal, or a fault whose kind states whether there was an effect.
 //!
-//! | came back               | means                                                                       |
+//! | response                | meaning                                                                     |
 //! |-------------------------|-----------------------------------------------------------------------------|
-//! | no answer               | what the way out says: no effect, or `OutcomeUnknown`                       |
+//! | none                    | the effect of the call error: none, or `OutcomeUnknown`                     |
 //! | 2xx                     | the object                                                                  |
 //! | 400 `idempotency_error` | a bug, one key for two requests: `Internal`, logged `payment.key_mismatch`  |
-//! | 400, 402, 404           | a refusal; definite, as the key would have brought an earlier answer        |
-//! | 401, 403                | our own key is wrong: `Internal`, logged `payment.key_refused`              |
+//! | 400, 402, 404           | a refusal; definite, because the key would replay an earlier response       |
+//! | 401, 403                | the shop's API key is wrong: `Internal`, logged `payment.key_refused`       |
 //! | 409                     | an earlier request with this key is still running: `OutcomeUnknown`         |
-//! | 429                     | nothing happened: `Unavailable`                                             |
-//! | 5xx, or anything else   | `OutcomeUnknown`; `Unavailable` for a question                              |
+//! | 429                     | no effect: `Unavailable`                                                    |
+//! | 5xx, or another         | `OutcomeUnknown`; `Unavailable` for a read                                  |
 //!
-//! 401, 403 and 429 are said before the key is looked at. After an earlier attempt without an answer they are silent
-//! about it, so the outcome is unknown then.
+//! Stripe sends 401, 403 and 429 before it looks at the idempotency key. After an earlier attempt without a response, they
+//! do not state the effect of that attempt, and the outcome is unknown.
 
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
@@ -22,7 +22,7 @@ use slog::error;
 use super::wire::{ErrorBody, Refusal};
 use crate::outbound::{CallError, Reply};
 
-/// The gateway understood and answered: yes or no.
+/// A definite response.
 pub(super) enum Answer<T> {
     Object(T),
     Refused(Refused),
@@ -33,15 +33,15 @@ pub(super) struct Refused {
     pub refusal: Refusal,
 }
 
-/// What was asked, for the mapping and for the log.
+/// The call that was made.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
-    pub operation: &'static str,
-    /// A question changes nothing, whatever comes back.
-    pub is_question: bool,
+pub(super) struct Operation {
+    pub name: &'static str,
+    /// A read has no effect, whatever the response.
+    pub is_read: bool,
 }
 
-impl Asked {
+impl Operation {
     pub fn read<T: DeserializeOwned>(
         self,
         ctx: &RequestContext,
@@ -53,41 +53,41 @@ impl Asked {
             return object.map(Answer::Object).map_err(|error| self.unclear().caused_by(error));
         }
         let refusal = serde_json::from_slice::<ErrorBody>(&reply.body).ok().map(|body| body.error);
-        let said = refusal.as_ref().map_or_else(|| "-".to_owned(), Refusal::for_the_log);
-        let said = format!("{said}, request {}", reply.request_id().unwrap_or("-"));
-        let told = |fault: Fault| fault.caused_by(format!("the gateway answered {}: {said}", reply.status));
-        let before_the_key = |kind| if reply.in_doubt { self.unclear() } else { Fault::new(kind, self.operation) };
+        let detail = refusal.as_ref().map_or_else(|| "-".to_owned(), Refusal::for_the_log);
+        let detail = format!("{detail}, request {}", reply.request_id().unwrap_or("-"));
+        let caused = |fault: Fault| fault.caused_by(format!("the gateway answered {}: {detail}", reply.status));
+        let before_the_key = |kind| if reply.in_doubt { self.unclear() } else { Fault::new(kind, self.name) };
         match (reply.status, refusal) {
             (400, Some(refusal)) if refusal.kind.as_deref() == Some("idempotency_error") => {
-                error!(ctx.log(), "gateway knows the key for another request"; "op" => self.operation,
-                    "error_code" => "payment.key_mismatch", "error" => &said);
-                Err(told(Fault::new(FaultKind::Internal, self.operation)))
+                error!(ctx.log(), "gateway used the idempotency key for another request"; "op" => self.name,
+                    "error_code" => "payment.key_mismatch", "error" => &detail);
+                Err(caused(Fault::new(FaultKind::Internal, self.name)))
             }
             (400 | 402 | 404, Some(refusal)) => Ok(Answer::Refused(Refused { status: reply.status, refusal })),
             (401 | 403, _) => {
-                error!(ctx.log(), "gateway refuses the shop's key"; "op" => self.operation,
+                error!(ctx.log(), "gateway refused the API key"; "op" => self.name,
                     "error_code" => "payment.key_refused", "status" => reply.status);
-                Err(told(before_the_key(FaultKind::Internal)))
+                Err(caused(before_the_key(FaultKind::Internal)))
             }
-            (429, _) => Err(told(before_the_key(FaultKind::Unavailable))),
-            _ => Err(told(self.unclear())),
+            (429, _) => Err(caused(before_the_key(FaultKind::Unavailable))),
+            _ => Err(caused(self.unclear())),
         }
     }
 
-    /// The outcome is not known, unless there could be none.
+    /// The outcome is not known; a read has none.
     pub fn unclear(self) -> Fault {
-        let kind = if self.is_question { FaultKind::Unavailable } else { FaultKind::OutcomeUnknown };
-        Fault::new(kind, self.operation)
+        let kind = if self.is_read { FaultKind::Unavailable } else { FaultKind::OutcomeUnknown };
+        Fault::new(kind, self.name)
     }
 
-    /// A refusal that has no meaning to the shop: it asked for something impossible.
-    pub fn impossible(self, refused: &Refused) -> Fault {
-        let said = refused.refusal.for_the_log();
-        Fault::internal(self.operation, format!("the gateway refused with {}: {said}", refused.status))
+    /// The fault of a refusal that is no outcome of this operation.
+    pub fn unexpected(self, refused: &Refused) -> Fault {
+        let detail = refused.refusal.for_the_log();
+        Fault::internal(self.name, format!("the gateway refused with {}: {detail}", refused.status))
     }
 }
 
-/// Whether it can have come from the gateway at all.
+/// Whether a body can be the gateway's.
 pub(super) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }

@@ -1,11 +1,11 @@
-//! Tells platforms about their orders: one signed POST for each try.
+//! Sends webhooks about orders to platforms: one signed POST for each attempt.
 //!
-//! The body is what was stored with the change, byte for byte. What identifies the event is the same on every try
-//! (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`), and the signature is fresh. The protocol asks every signed
-//! POST for an `Idempotency-Key`, so the event's id is sent under that name too. Whatever a receiver may act on is
-//! signed: nobody can send an old snapshot of an order as a new event.
+//! The body is the document that was stored with the change, byte for byte. The headers that identify the event are the
+//! same for every attempt (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`); the signature is new. The protocol
+//! requires an `Idempotency-Key` on every signed POST, so the id of the event is sent under that name too. Every value that
+//! a receiver may act on is signed, so that an old snapshot of an order cannot be replayed as a new event.
 //!
-//! When to try again is the delivery schedule's to say; nothing is repeated here.
+//! The outbox schedules the retries; nothing is repeated here.
 
 mod answer;
 
@@ -32,12 +32,12 @@ struct Shared {
     profiles: Arc<PlatformProfiles>,
     signer: Arc<Signer>,
     clock: Arc<dyn Clock>,
-    /// The value of `UCP-Agent`: who tells.
+    /// The value of `UCP-Agent`, which names the shop.
     agent: String,
 }
 
 impl WebhookSender {
-    /// `profile` is the address of the shop's own profile, in which receivers find its keys.
+    /// `profile` is the address of the shop's profile, where receivers find its keys.
     pub fn new(
         outbound: Outbound,
         profiles: Arc<PlatformProfiles>,
@@ -67,7 +67,7 @@ impl Shared {
         let Some(url) = self.profiles.webhook_url(ctx, platform).await.map_err(without_profile)? else {
             return Ok(Receipt::Unwanted);
         };
-        let to = self.outbound.given(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
+        let to = self.outbound.untrusted(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
         let to = to.in_bulkhead(message.content.endpoint().0);
         let call = self.call(ctx, message, to, document).await?;
         if ctx.deadline().remaining().is_zero() {
@@ -75,10 +75,10 @@ impl Shared {
         }
         match self.outbound.send(ctx, call).await {
             Ok(reply) => answer::outcome(&reply, self.clock.now()),
-            Err(error) => Err(match error.reason() {
+            Err(error) => Err(match error.reason {
                 Reason::Blocked(blocked) => blocked_for(blocked, ""),
                 Reason::Deadline => SendError::again("timeout"),
-                // A header that cannot be written will not be written later either.
+                // A header that is invalid now stays invalid.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
                 Reason::Busy => SendError::no_permit(Reason::Busy.as_str()),
                 Reason::Cancelled => SendError::local(Reason::Cancelled.as_str()),
@@ -97,12 +97,12 @@ impl Shared {
         document: &str,
     ) -> Result<Call, SendError> {
         let digest = content_digest(document.as_bytes());
-        let happened_at = message.occurred_at.unix_timestamp().to_string();
+        let occurred_at = message.occurred_at.unix_timestamp().to_string();
         let fields = [
             ("ucp-agent", self.agent.as_str()),
             ("idempotency-key", message.id.as_str()),
             ("webhook-id", message.id.as_str()),
-            ("webhook-timestamp", happened_at.as_str()),
+            ("webhook-timestamp", occurred_at.as_str()),
             ("x-event-type", message.event.as_str()),
             ("content-digest", digest.as_str()),
             ("content-type", JSON),
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-/// RFC 8941, section 3.2: a dictionary with one text in it.
+/// A dictionary with one member (RFC 8941, section 3.2).
 fn agent(profile: &Url) -> Result<String, NotAnAgent> {
     let mut field = DictSerializer::new();
     field.bare_item(KeyRef::constant("profile"), StringRef::from_str(profile.as_str()).map_err(|_| NotAnAgent)?);
@@ -124,22 +124,21 @@ fn agent(profile: &Url) -> Result<String, NotAnAgent> {
 
 /// The address of the shop's profile cannot be sent in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the address of the shop's own profile cannot be sent in a header")]
+#[error("the address of the shop's profile cannot be sent in a header")]
 pub struct NotAnAgent;
 
 fn without_profile(error: ProfileError) -> SendError {
     match error {
         ProfileError::Blocked(blocked) => blocked_for(blocked, "profile: "),
-        ProfileError::NotAsked(_) => SendError::local(format!("profile: {error}")),
+        ProfileError::NotFetched(_) => SendError::local(format!("profile: {error}")),
         ProfileError::Busy => SendError::no_permit("profile: busy"),
-        ProfileError::NotHeard | ProfileError::Unusable(_) => SendError::again(format!("profile: {error}")),
+        ProfileError::Timeout | ProfileError::Unusable(_) => SendError::again(format!("profile: {error}")),
     }
 }
 
-/// An address may become a public one: names are pointed elsewhere, and a profile may be mended. What is no https URL
-/// was never fit to be called.
-fn blocked_for(blocked: Blocked, whose: &str) -> SendError {
-    let reason = format!("{whose}{}", blocked.as_str());
+/// A blocked address may be corrected, by a change of the name or of the profile. A URL that is not https stays wrong.
+fn blocked_for(blocked: Blocked, prefix: &str) -> SendError {
+    let reason = format!("{prefix}{}", blocked.as_str());
     match blocked {
         Blocked::Address(_) => SendError::again(reason),
         Blocked::Malformed | Blocked::Scheme | Blocked::UserInfo | Blocked::Host => refused(reason),
@@ -151,12 +150,4 @@ fn refused(reason: impl Into<String>) -> SendError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shop_is_named_as_the_protocol_asks() {
-        let profile = Url::parse("https://shop.example/.well-known/ucp").expect("a url");
-        assert_eq!(agent(&profile).as_deref(), Ok(r#"profile="https://shop.example/.well-known/ucp""#));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! What the tests of several adapters share: a server that does whatever a test says, a log that is kept, a context.
+//! Shared by the tests of several adapters: a server that a test controls, a recorded log, a context.
 
-#![allow(dead_code, reason = "each test binary uses its part of the kit")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use slog::{Drain, KV, Logger, OwnedKVList, Record, o};
 use tokio_util::sync::CancellationToken;
 
 pub const AMPLE: Duration = Duration::from_secs(30);
-/// Far longer than anything here may take, far shorter than what it would take if a limit did not hold.
+/// Much longer than any test here needs, and much shorter than a test with a broken limit would take.
 pub const SOON: Duration = Duration::from_secs(5);
 
-/// Whoever is called, on a port of its own.
+/// A server on a free port.
 pub struct Server(faultkit::Server);
 
 impl Server {
@@ -27,7 +27,7 @@ impl Server {
         Self(faultkit::Server::start(([127, 0, 0, 1], 0).into(), serve).await.expect("a port"))
     }
 
-    /// In small letters, so that the case of a header's name does not matter.
+    /// In lower case, because the names of headers are case-insensitive.
     pub fn requests(&self) -> Vec<String> {
         self.as_sent().iter().map(|request| request.to_lowercase()).collect()
     }
@@ -36,7 +36,7 @@ impl Server {
         self.0.received().into_iter().map(|request| request.text).collect()
     }
 
-    /// With a path and a query that no log may show.
+    /// With a path and a query that must not be logged.
     pub fn url(&self) -> String {
         format!("http://{}/hook?token=hidden", self.0.address)
     }
@@ -49,7 +49,7 @@ impl Deref for Server {
     }
 }
 
-/// Keeps every log line, with its fields, as text.
+/// Records every log line, with its fields, as text.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Mutex<Vec<String>>>);
 

@@ -1,11 +1,11 @@
-//! What others name is looked up once, checked, and connected to as it was checked.
+//! The name of an untrusted destination is looked up once for each call, and the connection goes to a checked address.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use domain::fault::{Fault, FaultKind};
-use integrations::outbound::{Blocked, Effect, GivenPolicy, Lookup, Outbound, OutboundConfig, Reason};
+use integrations::outbound::{Blocked, Destination, Effect, Lookup, Outbound, OutboundConfig, Reason, UntrustedPolicy};
 use tokio::net::TcpListener;
 
 use crate::kit::{AMPLE, Lines, Names, Server, Visit, WHOLE, config, ctx, ctx_with, limits, outbound, post};
@@ -40,32 +40,32 @@ const REFUSED: [&str; 18] = [
 ];
 
 #[tokio::test]
-async fn a_name_with_an_address_that_is_not_public_is_refused() {
+async fn name_with_a_private_address_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let refused = REFUSED.map(ip);
-    // A public address beside it does not make it better, first or last.
+    // A public address before or after it makes no difference.
     let answers = move |address| [vec![address], vec![ip("1.1.1.1"), address], vec![address, ip("1.1.1.1")]];
     let answers: Vec<_> = refused.into_iter().flat_map(answers).collect();
     let names = Arc::new(Names(move |asked: usize| Ok(answers[asked].clone()), Mutex::default()));
     let outbound = with_names(names.clone());
     for address in refused.into_iter().flat_map(|address| [address; 3]) {
         let lines = Lines::default();
-        let to = outbound.given(&format!("https://hooks.example:{port}/")).expect("a name");
+        let to = outbound.untrusted(&format!("https://hooks.example:{port}/")).expect("a name");
         let outcome = outbound.send(&ctx_with(&lines, AMPLE), post(to, limits(AMPLE, WHOLE))).await;
         let error = outcome.expect_err("blocked");
-        assert_eq!((error.reason(), error.effect()), (Reason::Blocked(Blocked::Address(address)), Effect::None));
+        assert_eq!((error.reason, error.effect), (Reason::Blocked(Blocked::Address(address)), Effect::None));
         assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
         let [line] = lines.all().try_into().expect("one line");
         assert!(line.contains("outcome=blocked_address") && line.contains("effect=none"), "{line}");
     }
     assert_eq!(names.1.lock().expect("sound").len(), REFUSED.len() * 3, "one look-up a call");
     let visited = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept()).await;
-    assert!(visited.is_err(), "somebody connected");
+    assert!(visited.is_err(), "there was a connection");
 }
 
 #[tokio::test]
-async fn a_name_that_changes_between_calls_is_checked_on_each() {
+async fn name_that_changes_between_calls_is_checked_each_time() {
     let names = Arc::new(Names(
         |asked| match asked {
             0 => Err(io::Error::other("not yet")),
@@ -74,43 +74,43 @@ async fn a_name_that_changes_between_calls_is_checked_on_each() {
         Mutex::default(),
     ));
     let outbound = with_names(names.clone());
-    let to = outbound.given("https://hooks.example/").expect("a name");
+    let to = outbound.untrusted("https://hooks.example/").expect("a name");
     for expected in [Reason::Unreachable, Reason::Blocked(Blocked::Address(ip("127.0.0.1")))] {
         let error = outbound.send(&ctx(AMPLE), post(to.clone(), limits(AMPLE, WHOLE))).await.expect_err("refused");
-        assert_eq!((error.reason(), error.effect()), (expected, Effect::None));
+        assert_eq!((error.reason, error.effect), (expected, Effect::None));
     }
     assert_eq!(names.1.lock().expect("sound").len(), 2);
 }
 
 #[tokio::test]
-async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
-    // Asked a second time, the name would lead to the other server.
+async fn connection_goes_to_the_checked_address() {
+    // A second look-up would return the other server.
     let first = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let port = first.address.port();
     let second = TcpListener::bind(("127.0.0.2", port)).await.expect("the same port");
     let names =
         Arc::new(Names(|asked| Ok(vec![ip(if asked == 0 { "127.0.0.1" } else { "127.0.0.2" })]), Mutex::default()));
     let outbound = with_names(names.clone());
-    let to = outbound.trusted(&format!("https://gateway.internal:{port}/")).expect("allowed");
+    let to = Destination::trusted(&format!("https://gateway.internal:{port}/")).expect("allowed");
     let error = outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect_err("no TLS there");
-    assert_eq!(error.reason(), Reason::Unreachable);
+    assert_eq!(error.reason, Reason::Unreachable);
     assert_eq!(names.1.lock().expect("sound").len(), 1);
     let visited = tokio::time::timeout(std::time::Duration::from_millis(50), second.accept()).await;
-    assert!(visited.is_err(), "somebody connected");
+    assert!(visited.is_err(), "there was a connection");
 }
 
 #[tokio::test]
-async fn in_production_this_machine_cannot_be_given_and_in_development_it_can() {
+async fn loopback_is_allowed_only_in_development() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let port = server.address.port();
-    let production = Outbound::new(OutboundConfig::new(GivenPolicy::Public)).expect("a client");
+    let production = Outbound::new(OutboundConfig::new(UntrustedPolicy::Public)).expect("a client");
     for host in ["127.0.0.1", "localhost", "[::1]", "2130706433"] {
-        assert!(production.given(&format!("http://{host}:{port}/")).is_err(), "{host}");
-        assert!(production.given(&format!("https://{host}:{port}/")).is_err(), "{host}");
+        assert!(production.untrusted(&format!("http://{host}:{port}/")).is_err(), "{host}");
+        assert!(production.untrusted(&format!("https://{host}:{port}/")).is_err(), "{host}");
     }
     let development = outbound();
     for host in ["127.0.0.1", "localhost", "LocalHost", "2130706433"] {
-        let to = development.given(&format!("http://{host}:{port}/")).expect("allowed");
+        let to = development.untrusted(&format!("http://{host}:{port}/")).expect("allowed");
         let reply = development.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect("an answer");
         assert_eq!(reply.status, 200, "{host}");
     }
@@ -118,7 +118,7 @@ async fn in_production_this_machine_cannot_be_given_and_in_development_it_can() 
 }
 
 #[tokio::test]
-async fn a_connection_to_what_others_named_is_not_kept() {
+async fn connection_to_untrusted_destination_is_not_reused() {
     let server = Server::start(|mut visit: Visit| async move {
         let _ = visit.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         visit.hang().await;
@@ -126,9 +126,9 @@ async fn a_connection_to_what_others_named_is_not_kept() {
     .await;
     let outbound = outbound();
     for _ in 0..2 {
-        let to = outbound.given(&server.url()).expect("allowed");
+        let to = outbound.untrusted(&server.url()).expect("allowed");
         outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect("an answer");
     }
-    // This server reads one request of each connection: a second on the first would have had no answer.
+    // This server answers one request for each connection.
     assert_eq!(server.requests().len(), 2);
 }

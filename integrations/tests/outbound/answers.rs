@@ -1,24 +1,24 @@
-//! What comes back is bounded, is never followed, and is told apart from no answer.
+//! Responses are bounded, redirects are not followed, and a missing response has a reason and an effect.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use domain::secret::Secret;
-use integrations::outbound::{AnswerLimit, BodyEnd, Call, Effect, Outbound, OutboundConfig, Reason, Reply};
+use integrations::outbound::{BodyLimit, Call, Destination, Effect, Outbound, OutboundConfig, Reason, Reply};
 
 use crate::kit::{
     AMPLE, Lines, Names, STATUS, Server, Visit, WHOLE, config, ctx, ctx_with, given, limits, outbound, post,
 };
 
-async fn send(server: &Server, answer: AnswerLimit) -> Result<Reply, (Reason, Effect)> {
+async fn send(server: &Server, body: BodyLimit) -> Result<Reply, (Reason, Effect)> {
     let outbound = outbound();
-    let call = post(given(&outbound, server), limits(AMPLE, answer));
-    outbound.send(&ctx(AMPLE), call).await.map_err(|error| (error.reason(), error.effect()))
+    let call = post(given(&outbound, server), limits(AMPLE, body));
+    outbound.send(&ctx(AMPLE), call).await.map_err(|error| (error.reason, error.effect))
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_never_followed() {
+async fn redirect_is_a_response_and_is_never_followed() {
     let elsewhere = Server::start(|visit: Visit| visit.answer("200 OK", "", "secrets")).await;
     for location in [format!("http://{}/", elsewhere.address), "http://169.254.169.254/latest/meta-data/".to_owned()] {
         for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
@@ -38,7 +38,7 @@ async fn a_redirect_is_an_answer_and_is_never_followed() {
     assert!(elsewhere.requests().is_empty());
 }
 
-/// A server that sends for ever, and how many bytes it got rid of.
+/// A server that sends without end, and the number of bytes that it sent.
 async fn endless(head: &'static str) -> (Server, Arc<AtomicUsize>) {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
@@ -57,29 +57,29 @@ async fn endless(head: &'static str) -> (Server, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_read_up_to_the_limit() {
+async fn endless_body_is_read_up_to_the_limit() {
     const UNBOUNDED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
     const ANNOUNCED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
-    // What the sockets of both ends may hold besides.
+    // For the buffers of both sockets.
     const BUFFERS: usize = 32 * 1024 * 1024;
     for (head, read) in [(UNBOUNDED, 1000), (ANNOUNCED, 0)] {
         let (server, written) = endless(head).await;
         let reply = send(&server, STATUS).await.expect("a status");
-        assert_eq!((reply.status, reply.body_end, reply.body.len()), (200, BodyEnd::TooLarge, read));
+        assert_eq!((reply.status, reply.body.len()), (200, read));
         assert_eq!(send(&server, WHOLE).await.expect_err("too large"), (Reason::TooLarge, Effect::Unknown));
         assert!(written.load(Ordering::Relaxed) < BUFFERS);
     }
 }
 
 #[tokio::test]
-async fn a_body_of_just_the_limit_is_whole() {
+async fn body_of_exactly_the_limit_is_complete() {
     let server = Server::start(|visit: Visit| async move { visit.answer("200 OK", "", &"x".repeat(1000)).await }).await;
     let reply = send(&server, WHOLE).await.expect("an answer");
-    assert_eq!((reply.body.len(), reply.body_end), (1000, BodyEnd::Complete));
+    assert_eq!(reply.body.len(), 1000);
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_none_unless_the_status_is_enough() {
+async fn broken_body_fails_unless_only_the_status_is_needed() {
     const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
     let cut = Server::start(|mut visit: Visit| async move {
         let _ = visit.send(HALF).await;
@@ -93,9 +93,9 @@ async fn an_answer_that_breaks_off_is_none_unless_the_status_is_enough() {
     for server in [cut, reset] {
         assert_eq!(send(&server, WHOLE).await.expect_err("half"), (Reason::Broken, Effect::Unknown));
         let outcome = send(&server, STATUS).await;
-        // A reset may overtake the bytes before it; then there is no status either.
+        // A reset may discard the bytes before it, and the status with them.
         let is_expected = match &outcome {
-            Ok(reply) => reply.status == 200 && reply.body_end == BodyEnd::Broken,
+            Ok(reply) => reply.status == 200 && reply.body == b"half",
             Err(failure) => *failure == (Reason::Broken, Effect::Unknown),
         };
         assert!(is_expected, "{outcome:?}");
@@ -103,7 +103,7 @@ async fn an_answer_that_breaks_off_is_none_unless_the_status_is_enough() {
 }
 
 #[tokio::test]
-async fn whoever_read_the_request_and_gave_no_answer_may_have_acted() {
+async fn request_without_response_may_have_had_an_effect() {
     let closed = Server::start(|_| async {}).await;
     let reset = Server::start(|visit: Visit| async { visit.reset() }).await;
     let garbage = Server::start(|mut visit: Visit| async move {
@@ -117,33 +117,33 @@ async fn whoever_read_the_request_and_gave_no_answer_may_have_acted() {
 }
 
 #[tokio::test]
-async fn whoever_could_not_be_reached_did_nothing() {
+async fn unreachable_destination_has_no_effect() {
     let nowhere = Arc::new(Names(|_| Err(io::Error::other("no such name")), Mutex::default()));
     let outbound = Outbound::new(OutboundConfig { lookup: nowhere, ..config() }).expect("a client");
     let closed = faultkit::Port::keep();
-    let refused = outbound.given(&format!("http://{}/", closed.address())).expect("allowed");
+    let refused = outbound.untrusted(&format!("http://{}/", closed.address())).expect("allowed");
     let plain = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
-    let no_tls = outbound.given(&format!("https://{}/", plain.address)).expect("allowed");
-    let hopeless = outbound.trusted("https://gateway.internal/").expect("allowed");
+    let no_tls = outbound.untrusted(&format!("https://{}/", plain.address)).expect("allowed");
+    let hopeless = Destination::trusted("https://gateway.internal/").expect("allowed");
     for to in [refused, no_tls, hopeless] {
         let error = outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect_err("unreachable");
-        assert_eq!((error.reason(), error.effect()), (Reason::Unreachable, Effect::None));
+        assert_eq!((error.reason, error.effect), (Reason::Unreachable, Effect::None));
     }
     assert!(plain.requests().is_empty());
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_refused_before_anything_is_sent() {
+async fn invalid_header_is_refused_before_sending() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let outbound = outbound();
     let call = post(given(&outbound, &server), limits(AMPLE, WHOLE)).header("webhook-id", "one\r\nx-other: two");
     let error = outbound.send(&ctx(AMPLE), call).await.expect_err("no header");
-    assert_eq!((error.reason(), error.effect()), (Reason::BadRequest, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::BadRequest, Effect::None));
     assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
-async fn the_trace_the_remaining_time_and_the_name_of_the_shop_go_out_and_nothing_is_kept() {
+async fn request_has_no_trace_no_deadline_and_no_cookie() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "set-cookie: a=b\r\n", "")).await;
     let outbound = outbound();
     let ctx = ctx(AMPLE);
@@ -163,7 +163,7 @@ async fn the_trace_the_remaining_time_and_the_name_of_the_shop_go_out_and_nothin
         assert_eq!(header("user-agent"), [format!("tuckshop/{}", env!("CARGO_PKG_VERSION"))]);
         assert_eq!(header("content-length"), ["6"]);
         assert_eq!(header("webhook-id"), ["evt_1"]);
-        // What concerns the shop's own processes goes to no one else.
+        // Internal headers are not sent to others.
         for absent in
             ["traceparent", "tracestate", "request-timeout-ms", "request-id", "cookie", "referer", "transfer-encoding"]
         {
@@ -173,14 +173,14 @@ async fn the_trace_the_remaining_time_and_the_name_of_the_shop_go_out_and_nothin
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_given_as_it_came() {
+async fn compressed_body_is_returned_as_received() {
     let server =
         Server::start(|visit: Visit| visit.answer("200 OK", "content-encoding: gzip\r\n", "not gzip at all")).await;
     assert_eq!(send(&server, WHOLE).await.expect("an answer").body, b"not gzip at all");
 }
 
 #[tokio::test]
-async fn a_call_writes_one_line_without_secrets() {
+async fn call_writes_one_log_line_without_secrets() {
     let server = Server::start(|visit: Visit| async move {
         match visit.number {
             0 => visit.answer("200 OK", "", "private").await,
@@ -214,16 +214,16 @@ async fn a_call_writes_one_line_without_secrets() {
 
 /// Run again by the next test, with proxies in its environment.
 #[tokio::test]
-async fn a_call_goes_straight_to_its_destination() {
+async fn call_connects_directly_to_its_destination() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     assert_eq!(send(&server, WHOLE).await.expect("an answer").status, 200);
-    assert!(server.requests()[0].starts_with("post /hook?token=hidden "), "in the form that a proxy is sent");
+    assert!(server.requests()[0].starts_with("post /hook?token=hidden "), "the request is in the form for proxies");
 }
 
 #[test]
-fn proxies_in_the_environment_are_not_used() {
+fn proxies_of_the_environment_are_not_used() {
     let mut again = std::process::Command::new(std::env::current_exe().expect("this test"));
-    again.args(["--exact", "answers::a_call_goes_straight_to_its_destination"]);
+    again.args(["--exact", "answers::call_connects_directly_to_its_destination"]);
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         again.env(name, "http://127.0.0.1:1");
     }

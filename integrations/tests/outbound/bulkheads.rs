@@ -1,4 +1,4 @@
-//! A destination that hangs costs the others nothing.
+//! A destination that hangs does not affect other destinations.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kit::{AMPLE, Server, Visit, WHOLE, ctx, given, limits, outbound_with,
 
 const WAIT: Duration = Duration::from_millis(400);
 const LIMITS: BulkheadLimits =
-    BulkheadLimits { concurrent: 2, waiting: 1, wait: WAIT, retry_floor: 10, destinations: 10 };
+    BulkheadLimits { concurrency: 2, waiting: 1, wait: WAIT, retries_per_second: 1, destinations: 10 };
 
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
@@ -20,7 +20,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_hung_destination_holds_its_own_places_and_nobody_elses() {
+async fn hanging_destination_uses_up_only_its_own_permits() {
     let hung = Server::start(Visit::hang).await;
     let healthy = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let outbound = outbound_with(LIMITS);
@@ -40,11 +40,11 @@ async fn a_hung_destination_holds_its_own_places_and_nobody_elses() {
     });
     let (refused, at) = refused;
     for outcome in [waited, refused] {
-        let error = outcome.expect_err("no place");
-        assert_eq!((error.reason(), error.effect()), (Reason::Busy, Effect::None));
+        let error = outcome.expect_err("no permit");
+        assert_eq!((error.reason, error.effect), (Reason::Busy, Effect::None));
         assert_eq!(Fault::from(error).kind(), FaultKind::Unavailable);
     }
-    assert!(at < WAIT && watch.elapsed() >= WAIT, "one waited, the other was refused at once");
+    assert!(at < WAIT && watch.elapsed() >= WAIT, "one call waited, the other was refused at once");
 
     let reply = outbound.send(&ctx(AMPLE), post(given(&outbound, &healthy), limits(AMPLE, WHOLE))).await;
     assert_eq!(reply.expect("an answer").status, 200);
@@ -52,13 +52,13 @@ async fn a_hung_destination_holds_its_own_places_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_place_that_becomes_free_goes_to_whoever_waits() {
+async fn free_permit_goes_to_a_waiting_call() {
     let server = Server::start(|visit: Visit| async move {
         tokio::time::sleep(Duration::from_millis(50)).await;
         visit.answer("200 OK", "", "").await;
     })
     .await;
-    let outbound = outbound_with(BulkheadLimits { concurrent: 1, waiting: 10, wait: AMPLE, ..LIMITS });
+    let outbound = outbound_with(BulkheadLimits { concurrency: 1, waiting: 10, wait: AMPLE, ..LIMITS });
     let mut calls = JoinSet::new();
     for _ in 0..5 {
         let (outbound, call) = (outbound.clone(), post(given(&outbound, &server), limits(AMPLE, WHOLE)));
@@ -68,9 +68,9 @@ async fn a_place_that_becomes_free_goes_to_whoever_waits() {
 }
 
 #[tokio::test]
-async fn nobody_waits_past_the_deadline_or_after_leaving() {
+async fn wait_for_a_permit_ends_at_deadline_or_cancellation() {
     let hung = Server::start(Visit::hang).await;
-    let outbound = outbound_with(BulkheadLimits { concurrent: 1, waiting: 10, wait: AMPLE, ..LIMITS });
+    let outbound = outbound_with(BulkheadLimits { concurrency: 1, waiting: 10, wait: AMPLE, ..LIMITS });
     let mut calls = JoinSet::new();
     let (first, call) = (outbound.clone(), post(given(&outbound, &hung), limits(AMPLE, WHOLE)));
     calls.spawn(async move { first.send(&ctx(AMPLE), call).await });
@@ -78,18 +78,18 @@ async fn nobody_waits_past_the_deadline_or_after_leaving() {
 
     let call = || post(given(&outbound, &hung), limits(AMPLE, WHOLE));
     let error = outbound.send(&ctx(Duration::from_millis(200)), call()).await.expect_err("late");
-    assert_eq!((error.reason(), error.effect()), (Reason::Deadline, Effect::None));
+    assert_eq!((error.reason, error.effect), (Reason::Deadline, Effect::None));
     let gone = ctx(AMPLE);
     let leave = async {
         tokio::task::yield_now().await;
         gone.cancellation().cancel();
     };
     let (outcome, ()) = tokio::join!(outbound.send(&gone, call()), leave);
-    assert_eq!(outcome.expect_err("gone").reason(), Reason::Cancelled);
+    assert_eq!(outcome.expect_err("gone").reason, Reason::Cancelled);
 }
 
 #[tokio::test]
-async fn destinations_may_share_a_host_and_not_its_places() {
+async fn destinations_of_one_host_can_have_separate_permits() {
     let server = Server::start(|visit: Visit| async move {
         match visit.number {
             0 => visit.hang().await,
@@ -100,10 +100,10 @@ async fn destinations_may_share_a_host_and_not_its_places() {
     let outbound = outbound_with(LIMITS);
     let to = |name: &str| given(&outbound, &server).in_bulkhead(name);
     let mut calls = JoinSet::new();
-    let (first, call) = (outbound.clone(), post(to("one"), limits(AMPLE, WHOLE)).concurrent(1));
+    let (first, call) = (outbound.clone(), post(to("one"), limits(AMPLE, WHOLE)).concurrency(1));
     calls.spawn(async move { first.send(&ctx(AMPLE), call).await });
     until(|| !server.requests().is_empty()).await;
     let full = outbound.send(&ctx(AMPLE), post(to("one"), limits(AMPLE, WHOLE))).await;
-    assert_eq!(full.expect_err("no place").reason(), Reason::Busy);
+    assert_eq!(full.expect_err("no permit").reason, Reason::Busy);
     assert!(outbound.send(&ctx(AMPLE), post(to("two"), limits(AMPLE, WHOLE))).await.is_ok());
 }

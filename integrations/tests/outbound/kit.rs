@@ -1,4 +1,4 @@
-//! A shop's way out, as the tests want it.
+//! `Outbound` with the settings of the tests.
 
 use std::io;
 use std::net::IpAddr;
@@ -6,26 +6,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use integrations::outbound::{
-    AnswerLimit, BulkheadLimits, Call, Destination, Found, GivenPolicy, Limits, Lookup, Outbound, OutboundConfig,
+    BodyLimit, BulkheadLimits, Call, Destination, Limits, Lookup, LookupFuture, Outbound, OutboundConfig,
+    UntrustedPolicy,
 };
 
 pub use crate::shared::{AMPLE, Lines, SOON, Server, Visit, ctx, ctx_with};
 
-/// Answers what it is told to, and counts.
+/// Returns chosen addresses, and records the look-ups.
 pub struct Names<F>(pub F, pub Mutex<Vec<String>>);
 
 impl<F: Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync> Lookup for Names<F> {
-    fn look_up(&self, host: String) -> Found {
+    fn look_up(&self, host: String) -> LookupFuture {
         let mut asked = self.1.lock().expect("sound");
         let answer = self.0(asked.len());
         asked.push(host);
-        Box::pin(async { answer })
+        Box::pin(async { answer.map_err(Arc::new) })
     }
 }
 
-/// A way out in development, whose pauses between attempts are as short as they can be.
+/// The configuration of development, without backoff.
 pub fn config() -> OutboundConfig {
-    OutboundConfig { jitter: Arc::new(|_| Duration::ZERO), ..OutboundConfig::new(GivenPolicy::DevelopmentLoopback) }
+    OutboundConfig { jitter: Arc::new(|_| Duration::ZERO), ..OutboundConfig::new(UntrustedPolicy::DevelopmentLoopback) }
 }
 
 pub fn outbound() -> Outbound {
@@ -37,16 +38,16 @@ pub fn outbound_with(bulkheads: BulkheadLimits) -> Outbound {
 }
 
 pub fn given(outbound: &Outbound, server: &Server) -> Destination {
-    outbound.given(&server.url()).expect("allowed")
+    outbound.untrusted(&server.url()).expect("allowed")
 }
 
-/// Limits of the usual kind, at most `attempt` long.
-pub fn limits(attempt: Duration, answer: AnswerLimit) -> Limits {
-    Limits { total: AMPLE, attempt, answer }
+/// Limits with this time for one attempt.
+pub fn limits(attempt: Duration, body: BodyLimit) -> Limits {
+    Limits { total: AMPLE, attempt, body }
 }
 
-pub const WHOLE: AnswerLimit = AnswerLimit::Whole { bytes: 1000 };
-pub const STATUS: AnswerLimit = AnswerLimit::StatusOnly { bytes: 1000 };
+pub const WHOLE: BodyLimit = BodyLimit::Whole { bytes: 1000 };
+pub const STATUS: BodyLimit = BodyLimit::StatusOnly { bytes: 1000 };
 
 pub fn post(to: Destination, limits: Limits) -> Call {
     Call::post("test.post", to, limits).body("text/plain", "a body")

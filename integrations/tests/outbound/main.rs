@@ -1,9 +1,10 @@
-//! The way out keeps its promises over real sockets: against servers that hang, drip, lie, break and point elsewhere.
+//! `Outbound` over real sockets, with servers that hang, send slowly, break the connection or redirect.
 
 mod addresses;
 mod answers;
 mod bulkheads;
 mod deadlines;
+mod destinations;
 mod kit;
 mod retries;
 

@@ -1,4 +1,4 @@
-//! Letters, handed to a real mail server (aiosmtpd) and read back by Python's own mail parser; and to servers that fail.
+//! Email messages to a real mail server (aiosmtpd), read back by Python's mail parser, and to servers that fail.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::kit::python::Script;
-use crate::kit::{delivery, failed};
+use crate::kit::{failed, outbox_message};
 use crate::network::{AMPLE, Lines, SOON, ctx, ctx_with};
 
 const TO: &str = "ann@buyers.example";
 const WORD: &str = "relay word";
 
-fn letter() -> OutboxMessage {
-    delivery(Content::Mail(EmailMessage {
+fn email() -> OutboxMessage {
+    outbox_message(Content::Mail(EmailMessage {
         to: TO.to_owned(),
         subject: "Deine Bestellung: Süßes für 12 €".to_owned(),
         text: "Hallo Ann,\n\n.\n2 × Gummibärchen\n".to_owned(),
@@ -37,10 +37,10 @@ fn credentials(word: &str) -> Option<EmailCredentials> {
 }
 
 fn sender(config: EmailConfig) -> EmailSender {
-    EmailSender::new(config).expect("a courier")
+    EmailSender::new(config).expect("a sender")
 }
 
-/// A mail server, and how it is reached.
+/// A mail server, and the configuration for it.
 fn server(tls: EmailTls, login: &str, answer: &str) -> Option<(Script, EmailConfig)> {
     let name = match tls {
         EmailTls::None => "none",
@@ -60,13 +60,13 @@ fn header<'a>(received: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_letter_arrives_as_it_was_written_over_every_kind_of_connection() {
+async fn message_arrives_unchanged_over_each_kind_of_connection() {
     for (tls, login) in [(EmailTls::None, false), (EmailTls::StartTls, true), (EmailTls::Implicit, false)] {
         let Some((mut server, config)) = server(tls, if login { "login" } else { "open" }, "") else { return };
         let sender = sender(EmailConfig { credentials: credentials(WORD).filter(|_| login), ..config });
-        let delivery = letter();
+        let message = email();
         for _ in 0..2 {
-            assert_eq!(sender.send(&ctx(AMPLE), &delivery).await, Ok(Receipt::Accepted), "{tls:?}");
+            assert_eq!(sender.send(&ctx(AMPLE), &message).await, Ok(Receipt::Accepted), "{tls:?}");
             let received = server.next();
             assert_eq!(received["from"], "orders@sweets.example");
             assert_eq!(received["to"], json!([TO]));
@@ -82,7 +82,7 @@ async fn a_letter_arrives_as_it_was_written_over_every_kind_of_connection() {
                 ("To", TO),
                 ("Date", "Wed, 08 Apr 2026 12:00:00 +0000"),
                 ("Auto-Submitted", "auto-generated"),
-                ("Message-ID", &format!("<{}@sweets.example>", delivery.id)),
+                ("Message-ID", &format!("<{}@sweets.example>", message.id)),
             ] {
                 assert_eq!(header(&received, name), Some(expected), "{name}");
             }
@@ -91,7 +91,7 @@ async fn a_letter_arrives_as_it_was_written_over_every_kind_of_connection() {
 }
 
 #[tokio::test]
-async fn what_the_relay_refuses_is_refused_or_tried_again() {
+async fn refusal_of_the_relay_is_permanent_or_retried() {
     for (answer, reason, finality) in [
         ("RCPT 550 5.1.1 no ann@buyers.example here", "recipient: 550 5.1.1", Finality::Refused),
         ("RCPT 550 no such user", "recipient: 550", Finality::Refused),
@@ -100,57 +100,57 @@ async fn what_the_relay_refuses_is_refused_or_tried_again() {
         ("RCPT 530 5.7.0 log in first", "recipient: 530 5.7.0", Finality::Again { after: None }),
         ("MAIL 553 5.1.8 who are you", "sender: 553 5.1.8", Finality::Again { after: None }),
         ("MAIL 452 4.3.1 full", "sender: 452 4.3.1", Finality::Again { after: None }),
-        ("DATA 554 5.7.1 spam", "letter: 554 5.7.1", Finality::Refused),
-        ("DATA 452 4.2.2 full", "letter: 452 4.2.2", Finality::Again { after: None }),
+        ("DATA 554 5.7.1 spam", "message: 554 5.7.1", Finality::Refused),
+        ("DATA 452 4.2.2 full", "message: 452 4.2.2", Finality::Again { after: None }),
     ] {
         let Some((_server, config)) = server(EmailTls::None, "open", answer) else { return };
-        let outcome = sender(config).send(&ctx(AMPLE), &letter()).await;
+        let outcome = sender(config).send(&ctx(AMPLE), &email()).await;
         assert_eq!(outcome, Err(SendError { reason: reason.to_owned(), finality }), "{answer}");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_the_operators_to_mend_and_is_not_logged() {
+async fn wrong_password_is_retried_and_not_logged() {
     let Some((_server, config)) = server(EmailTls::Implicit, "login", "") else { return };
     let lines = Lines::default();
     let refused = sender(EmailConfig { credentials: credentials("wrong word"), ..config.clone() });
-    assert_eq!(failed(refused.send(&ctx_with(&lines, AMPLE), &letter()).await), "login: 535 5.7.8");
+    assert_eq!(failed(refused.send(&ctx_with(&lines, AMPLE), &email()).await), "login: 535 5.7.8");
     let logged = lines.all().join("\n");
     assert!(logged.contains("error_code=mail_relay_refuses"), "{logged}");
     assert!(!logged.contains("wrong word") && !logged.contains(TO), "{logged}");
     let open = sender(EmailConfig { credentials: None, ..config });
-    assert_eq!(failed(open.send(&ctx(AMPLE), &letter()).await), "sender: 530 5.7.0");
+    assert_eq!(failed(open.send(&ctx(AMPLE), &email()).await), "sender: 530 5.7.0");
 }
 
 #[tokio::test]
-async fn a_relay_that_cannot_be_trusted_hears_nothing_of_the_letter() {
+async fn untrusted_relay_receives_nothing() {
     for tls in [EmailTls::Implicit, EmailTls::StartTls] {
         let Some((_server, config)) = server(tls, "open", "") else { return };
         let stranger = sender(EmailConfig { extra_roots: None, ..config.clone() });
-        let reason = failed(stranger.send(&ctx(AMPLE), &letter()).await);
+        let reason = failed(stranger.send(&ctx(AMPLE), &email()).await);
         assert!(reason.ends_with(": tls"), "{reason}");
         let misnamed = sender(EmailConfig { host: "localhost".to_owned(), ..config });
-        let reason = failed(misnamed.send(&ctx(AMPLE), &letter()).await);
+        let reason = failed(misnamed.send(&ctx(AMPLE), &email()).await);
         assert!(reason.ends_with(": tls"), "{reason}");
     }
-    // A relay, or somebody in between, that does not offer STARTTLS.
+    // A relay, or an attacker in between, that does not offer STARTTLS.
     let Some((_server, config)) = server(EmailTls::None, "open", "") else { return };
     let downgraded = sender(EmailConfig { tls: EmailTls::StartTls, ..config });
-    assert_eq!(failed(downgraded.send(&ctx(AMPLE), &letter()).await), "starttls: not_offered");
+    assert_eq!(failed(downgraded.send(&ctx(AMPLE), &email()).await), "starttls: not_offered");
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_refused_without_a_connection() {
+async fn invalid_address_is_refused_without_a_connection() {
     let sender = sender(config(1, EmailTls::None));
     for to in ["", "ann", "ann@buyers.example\r\nRCPT TO:<x@evil.example>", "a@b.example, c@d.example"] {
-        let Content::Mail(letter) = letter().content else { unreachable!("a letter") };
-        let delivery = delivery(Content::Mail(EmailMessage { to: to.to_owned(), ..letter }));
-        let failure = sender.send(&ctx(AMPLE), &delivery).await.expect_err("no address");
+        let Content::Mail(email) = email().content else { unreachable!("an email message") };
+        let message = outbox_message(Content::Mail(EmailMessage { to: to.to_owned(), ..email }));
+        let failure = sender.send(&ctx(AMPLE), &message).await.expect_err("no address");
         assert_eq!(failure, SendError { reason: "not a mail address".to_owned(), finality: Finality::Refused }, "{to}");
     }
 }
 
-/// Reads lines, answers each with the next of `answers`, and then does as told.
+/// Answers the connection and each line with the next of `answers`. Then it closes the connection or hangs.
 async fn scripted(answers: &'static [&'static str], then_hangs: bool) -> (EmailConfig, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -160,8 +160,8 @@ async fn scripted(answers: &'static [&'static str], then_hangs: bool) -> (EmailC
             let mut stream = BufReader::new(stream);
             for (number, answer) in answers.iter().enumerate() {
                 let mut line = String::new();
-                let is_spoken_to = number == 0 || stream.read_line(&mut line).await.is_ok_and(|length| length > 0);
-                if !is_spoken_to || stream.write_all(answer.as_bytes()).await.is_err() {
+                let is_connected = number == 0 || stream.read_line(&mut line).await.is_ok_and(|length| length > 0);
+                if !is_connected || stream.write_all(answer.as_bytes()).await.is_err() {
                     break;
                 }
             }
@@ -178,45 +178,45 @@ const HELLO: &str = "250 relay\r\n";
 const OK: &str = "250 ok\r\n";
 
 #[tokio::test]
-async fn a_relay_that_hangs_is_left_at_the_deadline_wherever_it_hangs() {
+async fn hanging_relay_ends_at_the_deadline() {
     let steps: [&[&str]; 5] =
         [&[], &[GREETING], &[GREETING, HELLO], &[GREETING, HELLO, OK, OK], &[GREETING, HELLO, OK, OK, "354 go on\r\n"]];
     for answers in steps {
         let (config, _serving) = scripted(answers, true).await;
         let watch = Stopwatch::start();
-        let outcome = sender(config).send(&ctx(Duration::from_millis(300)), &letter()).await;
+        let outcome = sender(config).send(&ctx(Duration::from_millis(300)), &email()).await;
         assert_eq!(failed(outcome), "timeout", "{answers:?}");
         assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
     }
 }
 
 #[tokio::test]
-async fn a_relay_that_drops_the_connection_or_talks_nonsense_is_tried_again() {
+async fn broken_connection_or_protocol_is_retried() {
     let cases: [(&[&str], &str); 6] = [
         (&[], "connect: not_understood"),
         (&["HTTP/1.1 400 Bad Request\r\n"], "connect: not_understood"),
         (&["554 go away\r\n"], "connect: 554"),
         (&[GREETING, HELLO, OK], "recipient: not_understood"),
-        (&[GREETING, HELLO, OK, OK, "354 go on\r\n"], "letter: not_understood"),
+        (&[GREETING, HELLO, OK, OK, "354 go on\r\n"], "message: not_understood"),
         (&[GREETING, HELLO, "250 "], "sender: not_understood"),
     ];
     for (answers, expected) in cases {
         let (config, _serving) = scripted(answers, false).await;
-        let reason = failed(sender(config).send(&ctx(SOON), &letter()).await);
-        // Whether a reset or an end is seen first is up to the system.
+        let reason = failed(sender(config).send(&ctx(SOON), &email()).await);
+        // The system decides whether a reset or an end of the stream is seen first.
         let lost = expected.replace("not_understood", "connection_lost");
         assert!(reason == expected || reason == lost, "{answers:?}: {reason}");
     }
-    let unheard = faultkit::Port::keep();
-    let closed = sender(config(unheard.address().port(), EmailTls::None));
-    assert_eq!(failed(closed.send(&ctx(SOON), &letter()).await), "connect: unreachable");
+    let unused = faultkit::Port::keep();
+    let closed = sender(config(unused.address().port(), EmailTls::None));
+    assert_eq!(failed(closed.send(&ctx(SOON), &email()).await), "connect: unreachable");
 }
 
-/// What the relay gets rid of before the shop hangs up: what the shop takes, and what fits into the sockets.
-const MOST_POURED: usize = 16 * 1024 * 1024;
+/// What the relay can send before the shop closes the connection, with the buffers of the sockets.
+const MAX_SENT: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
-async fn relay_that_says_a_line_without_end_is_left_at_once() {
+async fn endless_response_ends_the_session_at_once() {
     let steps: [&'static [&'static str]; 4] =
         [&[], &[GREETING], &[GREETING, HELLO, OK], &[GREETING, HELLO, OK, OK, "354 go on\r\n"]];
     for (tls, endless) in [(EmailTls::None, "x"), (EmailTls::None, "250-x\r\n"), (EmailTls::Implicit, "x")] {
@@ -225,7 +225,7 @@ async fn relay_that_says_a_line_without_end_is_left_at_once() {
             let port = listener.local_addr().expect("bound").port();
             let mut serving = JoinSet::new();
             serving.spawn(async move {
-                let (stream, _) = listener.accept().await.expect("a caller");
+                let (stream, _) = listener.accept().await.expect("a connection");
                 let mut stream = BufReader::new(stream);
                 for (number, answer) in answers.iter().enumerate() {
                     let mut line = String::new();
@@ -234,31 +234,30 @@ async fn relay_that_says_a_line_without_end_is_left_at_once() {
                     }
                     let _ = stream.write_all(answer.as_bytes()).await;
                 }
-                let (mut poured, piece) = (0, endless.repeat(16 * 1024));
-                // No more than this: the test must not take the memory of the machine when it fails.
-                while poured < 4 * MOST_POURED && stream.write_all(piece.as_bytes()).await.is_ok() {
-                    poured += piece.len();
+                let (mut sent, piece) = (0, endless.repeat(16 * 1024));
+                // The bound protects the memory of the machine if the test fails.
+                while sent < 4 * MAX_SENT && stream.write_all(piece.as_bytes()).await.is_ok() {
+                    sent += piece.len();
                 }
-                poured
+                sent
             });
-            let outcome = sender(config(port, tls)).send(&ctx(AMPLE), &letter()).await;
+            let outcome = sender(config(port, tls)).send(&ctx(AMPLE), &email()).await;
             let reason = failed(outcome);
             assert!(!reason.ends_with("timeout"), "{tls:?} {answers:?}: {reason}");
-            let poured = serving.join_next().await.expect("one").expect("it ended");
-            assert!(poured < MOST_POURED, "{tls:?} {answers:?}: {poured} bytes were taken");
+            let sent = serving.join_next().await.expect("one").expect("it ended");
+            assert!(sent < MAX_SENT, "{tls:?} {answers:?}: {sent} bytes were received");
         }
     }
 }
 
 #[tokio::test]
-async fn a_letter_is_taken_even_if_the_relay_does_not_take_leave() {
-    // The letter's lines are read one by one: enough answers for all of them would be a guess, so the relay answers the
-    // last one only, which it knows by its dot.
+async fn message_is_accepted_even_if_quit_is_not_answered() {
+    // The relay answers the commands, and of the message only the last line, which is a dot.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let mut serving = JoinSet::new();
     serving.spawn(async move {
-        let (stream, _) = listener.accept().await.expect("a caller");
+        let (stream, _) = listener.accept().await.expect("a connection");
         let mut stream = BufReader::new(stream);
         let mut has_begun = false;
         stream.write_all(GREETING.as_bytes()).await.expect("sent");
@@ -278,15 +277,15 @@ async fn a_letter_is_taken_even_if_the_relay_does_not_take_leave() {
         }
         std::future::pending::<()>().await;
     });
-    let outcome = sender(config(port, EmailTls::None)).send(&ctx(AMPLE), &letter()).await;
+    let outcome = sender(config(port, EmailTls::None)).send(&ctx(AMPLE), &email()).await;
     assert_eq!(outcome, Ok(Receipt::Accepted));
 }
 
 #[tokio::test]
-async fn a_process_that_stops_waits_for_no_relay() {
+async fn cancellation_ends_the_session() {
     let (config, _serving) = scripted(&[GREETING], true).await;
-    let (sender, ctx, delivery) = (sender(config), ctx(AMPLE), letter());
-    let sending = sender.send(&ctx, &delivery);
+    let (sender, ctx, message) = (sender(config), ctx(AMPLE), email());
+    let sending = sender.send(&ctx, &message);
     ctx.cancellation().cancel();
     assert_eq!(sending.await, Err(SendError::local("cancelled")));
 }

@@ -1,36 +1,36 @@
-//! Where a platform wants to be told: from the registry, from its profile, and from memory.
+//! The webhook address of a platform: from a pinned profile, from a fetched profile, and from the cache.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::context::{PlatformId, RequestContext};
-use integrations::outbound::{Blocked, GivenPolicy, Outbound, OutboundConfig};
+use integrations::outbound::{Blocked, Outbound, OutboundConfig, UntrustedPolicy};
 use integrations::platform_profile::{PlatformProfiles, ProfileError};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::kit::{DAY, NOON, Registry, TestClock, answer, profile};
+use crate::kit::{DAY, NOON, Platforms, TestClock, answer, profile};
 use crate::network::{AMPLE, Server, Visit, ctx, outbound};
 
 const HOOK: &str = "https://platform.example/hook?tenant=7";
 const SECOND: Duration = Duration::from_secs(1);
 
-struct Stand {
+struct Fixture {
     profiles: Arc<PlatformProfiles>,
     clock: TestClock,
 }
 
-fn stand() -> Stand {
-    stand_with(Registry::default(), outbound())
+fn fixture() -> Fixture {
+    fixture_with(Platforms::default(), outbound())
 }
 
-fn stand_with(registry: Registry, outbound: Outbound) -> Stand {
+fn fixture_with(platforms: Platforms, outbound: Outbound) -> Fixture {
     let clock = TestClock::at(NOON);
-    let profiles = PlatformProfiles::new(Arc::new(registry), outbound, Arc::new(clock.clone()));
-    Stand { profiles: Arc::new(profiles), clock }
+    let profiles = PlatformProfiles::new(Arc::new(platforms), outbound, Arc::new(clock.clone()));
+    Fixture { profiles: Arc::new(profiles), clock }
 }
 
-impl Stand {
+impl Fixture {
     async fn ask(&self, platform: &PlatformId) -> Result<Option<String>, ProfileError> {
         self.ask_as(&ctx(AMPLE), platform).await
     }
@@ -52,21 +52,21 @@ async fn publishing(headers: &'static str) -> Server {
 }
 
 #[tokio::test]
-async fn a_pinned_profile_counts_and_the_network_is_not_asked() {
+async fn pinned_profile_is_used_without_the_network() {
     let server = Server::start(Visit::hang).await;
-    let pinned = stand_with(Registry::with(&platform(&server), &profile(HOOK)), outbound());
+    let pinned = fixture_with(Platforms::with(&platform(&server), &profile(HOOK)), outbound());
     assert_eq!(pinned.ask(&platform(&server)).await, known());
     let silent = json!({"ucp": {"version": "2026-04-08", "capabilities": {}}}).to_string();
-    let silent = stand_with(Registry::with(&platform(&server), &silent), outbound());
+    let silent = fixture_with(Platforms::with(&platform(&server), &silent), outbound());
     assert_eq!(silent.ask(&platform(&server)).await, Ok(None));
-    let broken = stand_with(Registry::with(&platform(&server), "{}"), outbound());
+    let broken = fixture_with(Platforms::with(&platform(&server), "{}"), outbound());
     let malformed = ProfileError::Unusable("malformed: ucp is missing".to_owned());
     assert_eq!(broken.ask(&platform(&server)).await, Err(malformed));
     assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn a_profile_is_remembered_for_as_long_as_it_says_within_bounds() {
+async fn profile_is_cached_for_its_max_age_within_bounds() {
     let minutes = |minutes: u64| SECOND * 60 * u32::try_from(minutes).expect("few");
     for (headers, lasts) in [
         ("cache-control: public, max-age=600\r\n", minutes(10)),
@@ -74,10 +74,10 @@ async fn a_profile_is_remembered_for_as_long_as_it_says_within_bounds() {
         ("", minutes(1)),
         ("cache-control: max-age=31536000\r\n", DAY),
     ] {
-        let (server, stand) = (publishing(headers).await, stand());
+        let (server, fixture) = (publishing(headers).await, fixture());
         for (after, requests) in [(Duration::ZERO, 1), (lasts - SECOND, 1), (SECOND, 2)] {
-            stand.clock.advance(after);
-            assert_eq!(stand.ask(&platform(&server)).await, known());
+            fixture.clock.advance(after);
+            assert_eq!(fixture.ask(&platform(&server)).await, known());
             assert_eq!(server.requests().len(), requests, "{headers} {after:?}");
         }
         assert!(server.requests()[0].starts_with("get /hook?token=hidden "), "{}", server.requests()[0]);
@@ -85,26 +85,26 @@ async fn a_profile_is_remembered_for_as_long_as_it_says_within_bounds() {
 }
 
 #[tokio::test]
-async fn a_failure_is_remembered_for_a_second_only() {
+async fn failure_is_cached_for_a_second() {
     let server = Server::start(async |visit: Visit| match visit.number {
         0 => visit.answer("404 Not Found", "", "").await,
         _ => visit.answer("200 OK", "", &profile(HOOK)).await,
     });
-    let (server, stand) = (server.await, stand());
+    let (server, fixture) = (server.await, fixture());
     let missing = Err(ProfileError::Unusable("answered 404".to_owned()));
-    assert_eq!(stand.ask(&platform(&server)).await, missing);
-    assert_eq!(stand.ask(&platform(&server)).await, missing);
+    assert_eq!(fixture.ask(&platform(&server)).await, missing);
+    assert_eq!(fixture.ask(&platform(&server)).await, missing);
     assert_eq!(server.requests().len(), 1);
-    stand.clock.advance(SECOND);
-    assert_eq!(stand.ask(&platform(&server)).await, known());
+    fixture.clock.advance(SECOND);
+    assert_eq!(fixture.ask(&platform(&server)).await, known());
 }
 
 #[tokio::test]
-async fn many_that_ask_at_once_ask_once() {
-    let (server, stand) = (publishing("").await, stand());
+async fn concurrent_callers_fetch_once() {
+    let (server, fixture) = (publishing("").await, fixture());
     let mut asking = JoinSet::new();
     for _ in 0..50 {
-        let (profiles, platform) = (Arc::clone(&stand.profiles), platform(&server));
+        let (profiles, platform) = (Arc::clone(&fixture.profiles), platform(&server));
         asking
             .spawn(async move { profiles.webhook_url(&ctx(AMPLE), &platform).await.map(|url| url.map(String::from)) });
     }
@@ -115,19 +115,19 @@ async fn many_that_ask_at_once_ask_once() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_keeps_callers_until_their_deadline_and_no_other_platform() {
-    let (hanging, healthy, stand) = (Server::start(Visit::hang).await, publishing("").await, stand());
-    let late = Err(ProfileError::NotHeard);
-    let not_asked = Err(ProfileError::Busy);
+async fn hanging_platform_delays_only_its_own_callers() {
+    let (hanging, healthy, fixture) = (Server::start(Visit::hang).await, publishing("").await, fixture());
+    let late = Err(ProfileError::Timeout);
+    let not_fetched = Err(ProfileError::Busy);
     let (short, shorter) = (ctx(Duration::from_millis(400)), ctx(Duration::from_millis(200)));
     let (slow, fast) = (platform(&hanging), platform(&healthy));
     let (first, waiting, other) =
-        tokio::join!(stand.ask_as(&short, &slow), stand.ask_as(&shorter, &slow), stand.ask(&fast));
-    assert_eq!((first, waiting, other), (late, not_asked, known()));
+        tokio::join!(fixture.ask_as(&short, &slow), fixture.ask_as(&shorter, &slow), fixture.ask(&fast));
+    assert_eq!((first, waiting, other), (late, not_fetched, known()));
 }
 
 #[tokio::test]
-async fn what_is_no_profile_is_named() {
+async fn error_names_what_is_wrong_with_a_profile() {
     let big = format!("{{\"ucp\": \"{}\"}}", "x".repeat(300 * 1024));
     for (status, headers, body, reason) in [
         ("302 Found", "location: http://127.0.0.1:1/\r\n", String::new(), "answered 302"),
@@ -138,15 +138,15 @@ async fn what_is_no_profile_is_named() {
         ("200 OK", "", "{}".to_owned(), "malformed: ucp is missing"),
     ] {
         let server = Server::start(move |visit: Visit| answer(visit, status, headers, body.clone())).await;
-        let outcome = stand().ask(&platform(&server)).await;
+        let outcome = fixture().ask(&platform(&server)).await;
         assert_eq!(outcome, Err(ProfileError::Unusable(reason.to_owned())), "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_platform_of_which_no_profile_may_be_fetched() {
-    let public = Outbound::new(OutboundConfig::new(GivenPolicy::Public)).expect("a client");
-    let stand = stand_with(Registry::default(), public);
+async fn profile_of_a_forbidden_address_is_not_fetched() {
+    let public = Outbound::new(OutboundConfig::new(UntrustedPolicy::Public)).expect("a client");
+    let fixture = fixture_with(Platforms::default(), public);
     let server = publishing("").await;
     for (id, word) in [
         (server.url().as_str(), "blocked_scheme"),
@@ -154,7 +154,7 @@ async fn a_platform_of_which_no_profile_may_be_fetched() {
         ("https://localhost/profile", "blocked_host"),
         ("platform", "malformed_url"),
     ] {
-        let error = stand.ask(&PlatformId(id.to_owned())).await.expect_err("blocked");
+        let error = fixture.ask(&PlatformId(id.to_owned())).await.expect_err("blocked");
         assert!(matches!(&error, ProfileError::Blocked(blocked) if blocked.as_str() == word), "{id}: {error}");
     }
     assert_eq!(server.requests().len(), 0);
@@ -162,18 +162,18 @@ async fn a_platform_of_which_no_profile_may_be_fetched() {
 }
 
 #[tokio::test]
-async fn a_thousand_platforms_are_remembered_and_the_one_asked_about_longest_ago_is_forgotten() {
-    let (server, stand) = (publishing("cache-control: max-age=600\r\n").await, stand());
+async fn least_recently_used_profile_is_removed_from_the_cache() {
+    let (server, fixture) = (publishing("cache-control: max-age=600\r\n").await, fixture());
     let platform = |number: u32| PlatformId(format!("{}&platform={number}", server.url()));
     for number in 0..1_000 {
-        assert_eq!(stand.ask(&platform(number)).await, known());
+        assert_eq!(fixture.ask(&platform(number)).await, known());
     }
-    // The first is asked about again, so the second is now the oldest.
-    stand.ask(&platform(0)).await.expect("known");
-    stand.ask(&platform(1_000)).await.expect("known");
+    // The first one is used again, so the second is now the least recently used.
+    fixture.ask(&platform(0)).await.expect("known");
+    fixture.ask(&platform(1_000)).await.expect("known");
     let before = server.requests().len();
-    stand.ask(&platform(0)).await.expect("known");
-    assert_eq!(server.requests().len(), before, "it was still remembered");
-    stand.ask(&platform(1)).await.expect("known");
-    assert_eq!(server.requests().len(), before + 1, "it was forgotten");
+    fixture.ask(&platform(0)).await.expect("known");
+    assert_eq!(server.requests().len(), before, "it was still in the cache");
+    fixture.ask(&platform(1)).await.expect("known");
+    assert_eq!(server.requests().len(), before + 1, "it was removed");
 }

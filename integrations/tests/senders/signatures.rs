@@ -1,10 +1,11 @@
-//! Signatures, judged by an implementation of RFC 9421 that others wrote; and one key following another.
+//! Signatures, verified by an independent implementation of RFC 9421, and the rotation of keys.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::fault::FaultKind;
+use domain::secret::Secret;
 use domain::signing::{PUBLISHED_AFTER, PUBLISHED_BEFORE, SigningKey};
 use integrations::signatures::{FixedKeys, KeyError, KeyPair, SignedRequest, Signer, content_digest};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn signer(keys: &Keys, clock: &TestClock) -> Signer {
     Signer::new(Arc::new(keys.clone()), Arc::new(clock.clone()))
 }
 
-/// A request like those of the webhooks, signed, as the verifying script wants to hear of it.
+/// A signed request like a webhook, in the format of the verifying script.
 async fn signed(signer: &Signer, url: &str) -> Value {
     let digest = content_digest(BODY.as_bytes());
     let agent = r#"profile="https://shop.example/.well-known/ucp""#;
@@ -41,7 +42,7 @@ async fn signed(signer: &Signer, url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn others_verify_what_is_signed_and_notice_what_was_changed() {
+async fn independent_implementation_verifies_signatures_and_detects_changes() {
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
     let signer = signer(&Keys::default(), &TestClock::at(NOON));
     for url in [HOOK, "https://platform.example/", "http://127.0.0.1:9000/hook", "https://platform.example/h?"] {
@@ -70,12 +71,12 @@ async fn others_verify_what_is_signed_and_notice_what_was_changed() {
         let mut changed = good.clone();
         *changed.pointer_mut(pointer).expect("there") = value;
         assert_ne!(changed, good, "{pointer}");
-        assert!(judge.ask(&changed).is_string(), "nobody noticed: {changed}");
+        assert!(judge.ask(&changed).is_string(), "not detected: {changed}");
     }
 }
 
 #[tokio::test]
-async fn a_shop_without_a_key_makes_one_and_keeps_it() {
+async fn first_key_is_made_and_stored() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let signer = signer(&keys, &clock);
     let first = signer.published(&ctx(AMPLE)).await.expect("published");
@@ -90,7 +91,7 @@ async fn a_shop_without_a_key_makes_one_and_keeps_it() {
 }
 
 #[tokio::test]
-async fn of_two_that_make_the_first_key_at_once_both_sign_with_the_same() {
+async fn concurrent_instances_sign_with_the_same_first_key() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let rival = KeyPair::generate().expect("a key");
     let private = rival.to_pem().expect("a text");
@@ -101,7 +102,7 @@ async fn of_two_that_make_the_first_key_at_once_both_sign_with_the_same() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_known_before_it_signs_and_the_old_one_after_it_signed() {
+async fn new_key_is_published_before_it_signs_and_old_key_after() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let (here, elsewhere) = (signer(&keys, &clock), signer(&keys, &clock));
     let old = published(&elsewhere).await.remove(0);
@@ -109,7 +110,7 @@ async fn a_new_key_is_known_before_it_signs_and_the_old_one_after_it_signed() {
     assert_eq!(rotated.signs_from, NOON + PUBLISHED_BEFORE);
     let new = rotated.id;
     assert_eq!((published(&here).await, signing(&here).await), (vec![old.clone(), new.clone()], old.clone()));
-    assert_eq!(published(&elsewhere).await, std::slice::from_ref(&old), "remembered");
+    assert_eq!(published(&elsewhere).await, std::slice::from_ref(&old), "cached");
     clock.advance(MINUTE);
     assert_eq!(published(&elsewhere).await, [old.clone(), new.clone()]);
     clock.advance(PUBLISHED_BEFORE);
@@ -135,7 +136,7 @@ async fn signing(signer: &Signer) -> String {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_gone_here_at_once_and_elsewhere_within_a_minute() {
+async fn revoked_key_is_withdrawn_at_once_here_and_within_a_minute_elsewhere() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let (here, elsewhere) = (signer(&keys, &clock), signer(&keys, &clock));
     let stolen = signing(&elsewhere).await;
@@ -145,17 +146,17 @@ async fn a_revoked_key_is_gone_here_at_once_and_elsewhere_within_a_minute() {
     assert_eq!((published(&here).await, signing(&here).await), (vec![revoked.signs.clone()], revoked.signs.clone()));
 
     clock.advance(MINUTE - Duration::from_secs(1));
-    assert_eq!(signing(&elsewhere).await, stolen, "remembered");
+    assert_eq!(signing(&elsewhere).await, stolen, "cached");
     clock.advance(Duration::from_secs(1));
     let after = (published(&elsewhere).await, signing(&elsewhere).await);
     assert_eq!(after, (vec![revoked.signs.clone()], revoked.signs.clone()));
 
-    // Asked for again it changes nothing, and makes no other key.
+    // A second revocation changes nothing.
     let again = here.revoke(&ctx(AMPLE), &stolen).await.expect("asked").expect("there");
     assert_eq!((again.signs, again.took_over), (revoked.signs.clone(), false));
     assert_eq!(keys.stored.lock().expect("sound").len(), 2);
 
-    // One that was to come takes over before its time.
+    // The next key replaces the revoked one before its time.
     let next = here.rotate(&ctx(AMPLE), false).await.expect("rotated").id;
     let revoked = here.revoke(&ctx(AMPLE), &revoked.signs).await.expect("revoked").expect("there");
     assert_eq!((revoked.signs.as_str(), revoked.took_over), (next.as_str(), true));
@@ -163,10 +164,10 @@ async fn a_revoked_key_is_gone_here_at_once_and_elsewhere_within_a_minute() {
 }
 
 #[tokio::test]
-async fn whoever_finds_no_key_that_may_sign_makes_one() {
+async fn missing_signing_key_is_replaced() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let stolen = signing(&signer(&keys, &clock)).await;
-    // The process that revoked it died before it made another.
+    // The process that revoked it ended before it made another.
     keys.stored.lock().expect("sound")[0].revoked_at = Some(NOON);
     let made = signing(&signer(&keys, &clock)).await;
     assert_ne!(made, stolen);
@@ -174,7 +175,7 @@ async fn whoever_finds_no_key_that_may_sign_makes_one() {
 }
 
 #[tokio::test]
-async fn keys_are_remembered_for_a_minute_and_longer_only_if_the_store_is_down() {
+async fn keys_are_cached_for_a_minute_and_longer_while_the_store_fails() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let signer = signer(&keys, &clock);
     *keys.is_down.lock().expect("sound") = true;
@@ -190,7 +191,7 @@ async fn keys_are_remembered_for_a_minute_and_longer_only_if_the_store_is_down()
     *keys.is_down.lock().expect("sound") = true;
     assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
     assert_eq!(*keys.reads.lock().expect("sound"), reads + 1);
-    // One of them may have been revoked meanwhile, so not for ever.
+    // Not without limit, because one of them may have been revoked in the meantime.
     clock.advance(MINUTE * 9 - Duration::from_secs(1));
     assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
     clock.advance(Duration::from_secs(1));
@@ -201,24 +202,24 @@ async fn keys_are_remembered_for_a_minute_and_longer_only_if_the_store_is_down()
 }
 
 #[tokio::test]
-async fn of_configured_keys_the_first_signs_and_all_are_published() {
+async fn first_configured_key_signs_and_all_are_published() {
     let pairs = [(); 3].map(|()| KeyPair::generate().expect("a key"));
     let pems: Vec<_> = pairs.iter().map(|pair| pair.to_pem().expect("a text")).collect();
-    let fixed = FixedKeys::new(&pems).expect("keys");
+    let joined = |pems: &[&Secret]| pems.iter().map(|pem| pem.expose()).collect::<String>();
+    let fixed = FixedKeys::read(&joined(&[&pems[0], &pems[1], &pems[2]])).expect("keys");
     let signer = Signer::new(Arc::new(fixed), Arc::new(TestClock::at(NOON)));
     let published = signer.published(&ctx(AMPLE)).await.expect("published");
     assert_eq!(published, pairs.iter().map(|pair| pair.jwk(pair.id())).collect::<Vec<_>>());
     let request = signed(&signer, HOOK).await;
     assert!(request["headers"][3][1].as_str().expect("text").contains(pairs[0].id()));
-    assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "they are replaced where they are configured");
-    assert!(signer.revoke(&ctx(AMPLE), pairs[0].id()).await.is_err(), "and withdrawn there");
-    assert!(FixedKeys::new(&[]).is_err());
-    let again = [pems[0].clone(), pems[1].clone(), pems[0].clone()];
-    assert_eq!(FixedKeys::new(&again).err(), Some(KeyError::Twice));
+    assert!(signer.rotate(&ctx(AMPLE), true).await.is_err(), "configured keys cannot be replaced");
+    assert!(signer.revoke(&ctx(AMPLE), pairs[0].id()).await.is_err(), "configured keys cannot be revoked");
+    let again = joined(&[&pems[0], &pems[1], &pems[0]]);
+    assert_eq!(FixedKeys::read(&again).err(), Some(KeyError::Twice));
 }
 
 #[tokio::test]
-async fn a_file_of_keys_may_hold_either_kind_and_comments_and_no_key_is_passed_over() {
+async fn key_file_may_contain_both_formats_and_comments() {
     // RFC 9421, appendix B.1.3, as OpenSSL writes it.
     const OF_OPENSSL: &str = "-----BEGIN EC PARAMETERS-----\n\
         BggqhkjOPQMBBw==\n\

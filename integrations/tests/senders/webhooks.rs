@@ -1,4 +1,4 @@
-//! Events, sent to receivers on real sockets that take them, refuse them, hang, drip and lie.
+//! Webhooks to receivers on real sockets that accept, refuse, hang, send slowly or break the connection.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -18,53 +18,53 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::kit::python::Script;
-use crate::kit::{Keys, NOON, Registry, TestClock, answer, delivery, failed, profile};
+use crate::kit::{Keys, NOON, Platforms, TestClock, answer, failed, outbox_message, profile};
 use crate::network::{AMPLE, Lines, Names, SOON, Server, Visit, config, ctx, ctx_with, outbound};
 
 const SHOP: &str = "https://shop.example/.well-known/ucp";
 const PLATFORM: &str = "https://platform.example/profile";
 const DOCUMENT: &str = "{\"id\":\"order_1\",  \"title\":\"Gummibärchen\"}\n";
 
-/// A courier for one platform, whose profile is pinned.
-struct Stand {
+/// A sender for one platform, whose profile is pinned.
+struct Fixture {
     sender: WebhookSender,
     signer: Arc<Signer>,
     clock: TestClock,
 }
 
-fn stand(hook: &str) -> Stand {
-    stand_with(&profile(hook), outbound())
+fn fixture(hook: &str) -> Fixture {
+    fixture_with(&profile(hook), outbound())
 }
 
-fn stand_with(profile: &str, outbound: Outbound) -> Stand {
+fn fixture_with(profile: &str, outbound: Outbound) -> Fixture {
     let clock = TestClock::at(NOON);
-    let registry = Registry::with(&PlatformId(PLATFORM.to_owned()), profile);
+    let platforms = Platforms::with(&PlatformId(PLATFORM.to_owned()), profile);
     let signer = Arc::new(Signer::new(Arc::new(Keys::default()), Arc::new(clock.clone())));
-    let profiles = PlatformProfiles::new(Arc::new(registry), outbound.clone(), Arc::new(clock.clone()));
+    let profiles = PlatformProfiles::new(Arc::new(platforms), outbound.clone(), Arc::new(clock.clone()));
     let shop = Url::parse(SHOP).expect("a url");
     let sender = WebhookSender::new(outbound, Arc::new(profiles), Arc::clone(&signer), Arc::new(clock.clone()), &shop);
     let sender = sender.expect("a profile");
-    Stand { sender, signer, clock }
+    Fixture { sender, signer, clock }
 }
 
-impl Stand {
-    async fn tell(&self) -> Result<Receipt, SendError> {
+impl Fixture {
+    async fn send(&self) -> Result<Receipt, SendError> {
         self.sender.send(&ctx(AMPLE), &event()).await
     }
 }
 
 fn event() -> OutboxMessage {
-    delivery(Content::Webhook { platform: PlatformId(PLATFORM.to_owned()), document: DOCUMENT.to_owned() })
+    outbox_message(Content::Webhook { platform: PlatformId(PLATFORM.to_owned()), document: DOCUMENT.to_owned() })
 }
 
 #[tokio::test]
-async fn an_event_arrives_as_it_was_stored_with_the_same_identity_each_time_and_a_fresh_signature() {
+async fn webhook_keeps_body_and_id_and_gets_a_new_signature_for_each_attempt() {
     let server = Server::start(async |visit: Visit| visit.answer("204 No Content", "", "").await).await;
-    let stand = stand(&server.url());
+    let fixture = fixture(&server.url());
     let event = event();
     for _ in 0..2 {
-        assert_eq!(stand.sender.send(&ctx(AMPLE), &event).await, Ok(Receipt::Accepted));
-        stand.clock.advance(Duration::from_secs(30));
+        assert_eq!(fixture.sender.send(&ctx(AMPLE), &event).await, Ok(Receipt::Accepted));
+        fixture.clock.advance(Duration::from_secs(30));
     }
     let requests = server.received();
     assert_eq!(requests.len(), 2);
@@ -88,14 +88,14 @@ async fn an_event_arrives_as_it_was_stored_with_the_same_identity_each_time_and_
 }
 
 #[tokio::test]
-async fn a_receiver_can_verify_what_arrived_and_notices_what_was_changed_on_the_way() {
+async fn receiver_verifies_the_signature_and_detects_changes() {
     let Some(mut judge) = Script::start("verify.py", &[]) else { return };
     let server = Server::start(async |visit: Visit| visit.answer("200 OK", "", "{}").await).await;
-    let stand = stand(&server.url());
-    assert_eq!(stand.tell().await, Ok(Receipt::Accepted));
-    let keys = json!(stand.signer.published(&ctx(AMPLE)).await.expect("published"));
+    let fixture = fixture(&server.url());
+    assert_eq!(fixture.send().await, Ok(Receipt::Accepted));
+    let keys = json!(fixture.signer.published(&ctx(AMPLE)).await.expect("published"));
     let request = server.received().remove(0);
-    assert_eq!(judge.on_webhook(&request, &keys), Value::Null);
+    assert_eq!(judge.verify_webhook(&request, &keys), Value::Null);
     let id = request.header("webhook-id").expect("an id").to_owned();
     for (from, to) in [
         ("token=hidden", "token=found"),
@@ -109,12 +109,12 @@ async fn a_receiver_can_verify_what_arrived_and_notices_what_was_changed_on_the_
     ] {
         let changed = request.changed(from, to);
         assert_ne!(changed.text, request.text, "{from}");
-        assert!(judge.on_webhook(&changed, &keys).is_string(), "nobody noticed {to}");
+        assert!(judge.verify_webhook(&changed, &keys).is_string(), "{to} was not detected");
     }
 }
 
 #[tokio::test]
-async fn what_a_receiver_answers_decides_whether_it_is_told_again() {
+async fn response_of_the_receiver_decides_about_the_retry() {
     let again = |after: Option<u64>| Finality::Again { after: after.map(Duration::from_secs) };
     for (status, headers, reason, finality) in [
         ("500 Broken", "", "answered 500", again(None)),
@@ -129,23 +129,23 @@ async fn what_a_receiver_answers_decides_whether_it_is_told_again() {
         ("304 Known", "", "redirect 304", again(None)),
     ] {
         let server = Server::start(move |visit: Visit| answer(visit, status, headers, String::new())).await;
-        let outcome = stand(&server.url()).tell().await;
+        let outcome = fixture(&server.url()).send().await;
         assert_eq!(outcome, Err(SendError { reason: reason.to_owned(), finality }), "{status} {headers}");
-        assert_eq!(server.requests().len(), 1, "{status}: one try is one call");
+        assert_eq!(server.requests().len(), 1, "{status}: one attempt is one call");
     }
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_or_drips_is_left_at_the_deadline() {
+async fn hanging_or_dripping_receiver_ends_at_the_deadline() {
     let drip = async |mut visit: Visit| {
-        let _ = visit.send("HTTP/1.1 200 OK\r\nx-patience: ").await;
+        let _ = visit.send("HTTP/1.1 200 OK\r\nx-slow: ").await;
         while visit.send("a").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     for server in [Server::start(Visit::hang).await, Server::start(drip).await] {
-        let (stand, watch) = (stand(&server.url()), Stopwatch::start());
-        let outcome = stand.sender.send(&ctx(Duration::from_secs(1)), &event()).await;
+        let (fixture, watch) = (fixture(&server.url()), Stopwatch::start());
+        let outcome = fixture.sender.send(&ctx(Duration::from_secs(1)), &event()).await;
         assert_eq!(failed(outcome), "timeout");
         assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
         assert_eq!(server.requests().len(), 1);
@@ -153,7 +153,7 @@ async fn a_receiver_that_hangs_or_drips_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn of_an_answer_only_the_status_counts_however_long_or_broken_the_rest_is() {
+async fn long_or_broken_body_does_not_change_the_result() {
     let endless = async |mut visit: Visit| {
         let _ = visit.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").await;
         let piece = "x".repeat(64 * 1024);
@@ -169,43 +169,43 @@ async fn of_an_answer_only_the_status_counts_however_long_or_broken_the_rest_is(
     };
     let servers = [Server::start(endless).await, Server::start(chunked).await, Server::start(cut).await];
     for server in servers {
-        assert_eq!(stand(&server.url()).tell().await, Ok(Receipt::Accepted));
+        assert_eq!(fixture(&server.url()).send().await, Ok(Receipt::Accepted));
     }
     let stalled = async |mut visit: Visit| {
         let _ = visit.send("HTTP/1.1 500 Broken\r\ncontent-length: 10\r\n\r\nhalf").await;
         visit.hang().await;
     };
     let server = Server::start(stalled).await;
-    let outcome = stand(&server.url()).sender.send(&ctx(Duration::from_secs(1)), &event()).await;
+    let outcome = fixture(&server.url()).sender.send(&ctx(Duration::from_secs(1)), &event()).await;
     assert_eq!(failed(outcome), "answered 500");
 }
 
 #[tokio::test]
 async fn empty_webhook_is_never_sent() {
     let server = Server::start(async |visit: Visit| visit.answer("200 OK", "", "").await).await;
-    let stand = stand(&server.url());
+    let fixture = fixture(&server.url());
     let content = Content::Webhook { platform: PlatformId(PLATFORM.to_owned()), document: String::new() };
-    let refused = stand.sender.send(&ctx(AMPLE), &OutboxMessage { content, ..event() }).await;
+    let refused = fixture.sender.send(&ctx(AMPLE), &OutboxMessage { content, ..event() }).await;
     assert_eq!(refused, Err(SendError { reason: "empty".to_owned(), finality: Finality::Refused }));
     assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_or_breaks_the_connection_is_told_again() {
+async fn unreachable_receiver_is_retried() {
     let reset = Server::start(async |visit: Visit| visit.reset()).await;
-    assert_eq!(failed(stand(&reset.url()).tell().await), "broken");
+    assert_eq!(failed(fixture(&reset.url()).send().await), "broken");
     let nonsense = Server::start(async |mut visit: Visit| drop(visit.send("SSH-2.0-OpenSSH_9.6\r\n").await)).await;
-    assert_eq!(failed(stand(&nonsense.url()).tell().await), "broken");
+    assert_eq!(failed(fixture(&nonsense.url()).send().await), "broken");
     let closed = { Server::start(Visit::hang).await.url() };
-    assert_eq!(failed(stand(&closed).tell().await), "unreachable");
+    assert_eq!(failed(fixture(&closed).send().await), "unreachable");
     let plain = Server::start(Visit::hang).await;
-    assert_eq!(failed(stand(&plain.url().replace("http:", "https:")).tell().await), "unreachable");
+    assert_eq!(failed(fixture(&plain.url().replace("http:", "https:")).send().await), "unreachable");
 }
 
-/// Who reads nothing but refusals.
-struct Shut;
+/// A store that always fails.
+struct Broken;
 
-impl PlatformStore for Shut {
+impl PlatformStore for Broken {
     fn find(&self, _: &RequestContext, _: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
         Box::pin(async { Err(Fault::new(FaultKind::Unavailable, "platform.find")) })
     }
@@ -221,76 +221,76 @@ impl PlatformStore for Shut {
 }
 
 #[tokio::test]
-async fn what_the_shop_itself_cannot_do_is_no_fault_of_the_receiver() {
+async fn local_failure_does_not_count_against_the_receiver() {
     let server = Server::start(async |visit: Visit| visit.answer("200 OK", "", "").await).await;
-    let pinned = || Arc::new(Registry::with(&PlatformId(PLATFORM.to_owned()), &profile(&server.url())));
+    let pinned = || Arc::new(Platforms::with(&PlatformId(PLATFORM.to_owned()), &profile(&server.url())));
     let (up, down) = (Keys::default(), Keys::default());
     *down.is_down.lock().expect("sound") = true;
-    let bulkheads = BulkheadLimits { concurrent: 0, waiting: 0, ..BulkheadLimits::default() };
+    let bulkheads = BulkheadLimits { concurrency: 0, waiting: 0, ..BulkheadLimits::default() };
     let full = Outbound::new(OutboundConfig { bulkheads, ..config() }).expect("a client");
-    let registries: [Arc<dyn PlatformStore>; 3] = [Arc::new(Shut), pinned(), pinned()];
-    let stands = [
+    let stores: [Arc<dyn PlatformStore>; 3] = [Arc::new(Broken), pinned(), pinned()];
+    let fixtures = [
         (up.clone(), outbound(), Finality::LocalFault),
         (down, outbound(), Finality::LocalFault),
         (up, full, Finality::NoPermit),
     ];
-    for (registry, (keys, outbound, finality)) in registries.into_iter().zip(stands) {
+    for (platforms, (keys, outbound, finality)) in stores.into_iter().zip(fixtures) {
         let clock: Arc<dyn Clock> = Arc::new(TestClock::at(NOON));
         let signer = Arc::new(Signer::new(Arc::new(keys), clock.clone()));
-        let profiles = Arc::new(PlatformProfiles::new(registry, outbound.clone(), clock.clone()));
+        let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
         let sender = WebhookSender::new(outbound, profiles, signer, clock, &Url::parse(SHOP).expect("a url"));
         let sender = sender.expect("a profile");
         let failure = sender.send(&ctx(AMPLE), &event()).await.expect_err("not sent");
         assert_eq!(failure.finality, finality, "{}", failure.reason);
     }
     assert_eq!(server.requests().len(), 0);
-    let late = stand(&server.url()).sender.send(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");
+    let late = fixture(&server.url()).sender.send(&ctx(Duration::ZERO), &event()).await.expect_err("not sent");
     assert_eq!(late, SendError::local("no time left"));
     assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn a_platform_that_asked_for_nothing_is_told_nothing() {
+async fn platform_without_webhook_address_gets_no_webhook() {
     let server = Server::start(Visit::hang).await;
     let silent = json!({"ucp": {"version": "2026-04-08", "capabilities": {}}}).to_string();
-    assert_eq!(stand_with(&silent, outbound()).tell().await, Ok(Receipt::Unwanted));
+    assert_eq!(fixture_with(&silent, outbound()).send().await, Ok(Receipt::Unwanted));
     let silent = json!({"ucp": {"version": "2026-04-08", "capabilities":
         {"dev.ucp.shopping.order": [{"version": "2026-04-08"}]}}});
-    assert_eq!(stand_with(&silent.to_string(), outbound()).tell().await, Ok(Receipt::Unwanted));
+    assert_eq!(fixture_with(&silent.to_string(), outbound()).send().await, Ok(Receipt::Unwanted));
     assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn an_address_inside_is_not_called_now_and_what_is_no_https_never() {
+async fn private_address_is_retried_and_other_scheme_is_refused() {
     let private: Vec<IpAddr> = vec!["93.184.215.14".parse().expect("ip"), "10.0.0.7".parse().expect("ip")];
     let names = Names(move |_| Ok(private.clone()), Mutex::default());
     let rebound = Outbound::new(OutboundConfig { lookup: Arc::new(names), ..config() }).expect("a client");
-    let outcome = stand_with(&profile("https://rebound.example/hook"), rebound).tell().await;
+    let outcome = fixture_with(&profile("https://rebound.example/hook"), rebound).send().await;
     assert_eq!(failed(outcome), "blocked_address");
     for hook in ["https://10.0.0.7/hook", "https://[::ffff:127.0.0.1]/hook", "https://0x7f000002.1/"] {
-        let outcome = stand(hook).tell().await;
+        let outcome = fixture(hook).send().await;
         assert!(outcome.is_err(), "{hook}");
     }
-    assert_eq!(failed(stand("https://169.254.169.254/latest/meta-data").tell().await), "blocked_address");
+    assert_eq!(failed(fixture("https://169.254.169.254/latest/meta-data").send().await), "blocked_address");
     for (hook, reason) in [
         ("http://platform.example/hook", "blocked_scheme"),
         ("https://user:word@platform.example/hook", "blocked_userinfo"),
         ("https://platform.example./hook", "blocked_host"),
     ] {
-        let failure = stand(hook).tell().await.expect_err("refused");
+        let failure = fixture(hook).send().await.expect_err("refused");
         assert_eq!(failure, SendError { reason: reason.to_owned(), finality: Finality::Refused }, "{hook}");
     }
 }
 
 #[tokio::test]
-async fn a_platform_whose_profile_cannot_be_read_is_told_later() {
-    let outcome = stand_with("{}", outbound()).tell().await;
+async fn unreadable_profile_is_retried() {
+    let outcome = fixture_with("{}", outbound()).send().await;
     assert_eq!(failed(outcome), "profile: malformed: ucp is missing");
-    let stand = stand("https://platform.example/");
+    let fixture = fixture("https://platform.example/");
     let down = Server::start(async |visit: Visit| visit.answer("500 Broken", "", "").await).await;
     for (platform, reason) in [(down.url(), Some("profile: answered 500")), ("ftp://platform.example".into(), None)] {
         let content = Content::Webhook { platform: PlatformId(platform), document: DOCUMENT.to_owned() };
-        let outcome = stand.sender.send(&ctx(AMPLE), &delivery(content)).await;
+        let outcome = fixture.sender.send(&ctx(AMPLE), &outbox_message(content)).await;
         match reason {
             Some(reason) => assert_eq!(failed(outcome), reason),
             None => assert_eq!(outcome.expect_err("no").finality, Finality::Refused),
@@ -299,17 +299,17 @@ async fn a_platform_whose_profile_cannot_be_read_is_told_later() {
 }
 
 #[tokio::test]
-async fn a_process_that_stops_waits_for_no_receiver_and_logs_no_secret() {
+async fn cancellation_ends_the_webhook_and_logs_no_secret() {
     let lines = Lines::default();
     let ctx = ctx_with(&lines, AMPLE);
     let cancellation = ctx.cancellation().clone();
-    // The process is told to stop once the event is with its receiver.
+    // The process stops when the receiver has the webhook.
     let server = Server::start(move |visit: Visit| {
         cancellation.cancel();
         visit.hang()
     });
     let server = server.await;
-    let outcome = stand(&server.url()).sender.send(&ctx, &event()).await;
+    let outcome = fixture(&server.url()).sender.send(&ctx, &event()).await;
     assert_eq!(outcome, Err(SendError::local("cancelled")));
     let logged = lines.all().join("\n");
     assert!(logged.contains("op=webhook.send"), "{logged}");

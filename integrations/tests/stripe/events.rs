@@ -1,4 +1,4 @@
-//! Events as the simulator sends them, which Stripe's own library accepts: each is believed, and nothing else is.
+//! Events of the simulator, which Stripe's library accepts: their signatures are verified, and changes are detected.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use domain::secret::Secret;
 use integrations::stripe::{SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
 use paysim::Webhooks;
 
-use crate::place::Place;
+use crate::fixture::Fixture;
 use crate::shared::{Server, Visit};
 
 struct Delivered {
@@ -16,7 +16,7 @@ struct Delivered {
     payload: String,
 }
 
-/// Everything that was delivered once `number` were.
+/// All deliveries, as soon as there are `number`.
 async fn delivered(server: &Server, number: usize) -> Vec<Delivered> {
     while server.requests().len() < number {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -30,16 +30,16 @@ async fn delivered(server: &Server, number: usize) -> Vec<Delivered> {
 }
 
 #[tokio::test]
-async fn an_event_is_believed_by_its_signature_and_known_by_its_id() {
+async fn event_is_accepted_by_its_signature_and_identified_by_its_id() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
-    let place = Place::new();
+    let fixture = Fixture::new();
     let secrets = vec!["whsec_new".to_owned(), "whsec_old".to_owned()];
-    let webhooks = Webhooks { most_copies: 3, seed: 7, secrets, ..Webhooks::to(server.url(), "") };
-    place.sim.send_webhooks(Some(webhooks));
-    let opened = place.opened().await;
-    place.confirm(&opened, "pm_card_visa").await.expect("an answer");
-    // Each of ours knows one of the two secrets, as before and after a rotation.
-    let now = Timestamp::from_unix_timestamp(place.sim.now()).expect("a time");
+    let webhooks = Webhooks { copies: 3, seed: 7, secrets, ..Webhooks::to(server.url(), "") };
+    fixture.sim.send_webhooks(Some(webhooks));
+    let opened = fixture.opened().await;
+    fixture.confirm(&opened, "pm_card_visa").await.expect("an answer");
+    // Each receiver knows one of the two secrets, as before and after a rotation.
+    let now = Timestamp::from_unix_timestamp(fixture.sim.now()).expect("a time");
     let check = |delivered: &Delivered, payload: &str, secret: &str| {
         let secrets = [Secret::new("whsec_another"), Secret::new(secret)];
         verify_signature(payload.as_bytes(), &delivered.signature, &secrets, now, SIGNATURE_TOLERANCE)
@@ -60,6 +60,6 @@ async fn an_event_is_believed_by_its_signature_and_known_by_its_id() {
         // Copies of one event have its id.
         assert_eq!(event.id, events[0].id);
     }
-    let heeded = GatewayEvent::from(events[0].clone());
-    assert_eq!(heeded, GatewayEvent { id: events[0].id.clone(), reference: Some(opened.1) });
+    let event = GatewayEvent::from(events[0].clone());
+    assert_eq!(event, GatewayEvent { id: events[0].id.clone(), reference: Some(opened.1) });
 }

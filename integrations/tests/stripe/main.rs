@@ -1,9 +1,11 @@
-//! The gateway over HTTP, against a simulator of it whose ledger is the judge.
+//! The gateway adapter against a simulator, whose ledger is the evidence.
 
+mod currencies;
 mod events;
 mod faults;
-mod place;
+mod fixture;
 mod requests;
+mod signatures;
 mod states;
 
 #[path = "../kit/mod.rs"]

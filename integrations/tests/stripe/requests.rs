@@ -1,4 +1,4 @@
-//! The requests as they leave, byte for byte where it matters; and what is refused before any leaves.
+//! The requests to the gateway, byte for byte where it matters, and what is refused before a request is sent.
 
 use domain::fault::{Failure, FaultKind};
 use domain::money::Currency;
@@ -6,14 +6,14 @@ use domain::payment::{PaymentGateway, PaymentReference};
 use domain::secret::Secret;
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig, StripeConfigError};
 
-use crate::place::{CALL, attempt_in, card, config, outbound, refund};
+use crate::fixture::{CALL, attempt_in, card, config, outbound, refund};
 use crate::shared::{Lines, Server, Visit, ctx_with};
 
 fn gateway(config: StripeConfig) -> Result<HttpPaymentGateway, StripeConfigError> {
     HttpPaymentGateway::new(outbound(), config)
 }
 
-/// Request line, the headers that are ours, and the body.
+/// The request line, the headers of the adapter, and the body.
 fn essence(request: &str) -> String {
     let (head, body) = request.split_once("\r\n\r\n").expect("a whole request");
     let (line, headers) = head.split_once("\r\n").expect("headers");
@@ -25,7 +25,7 @@ fn essence(request: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_call_is_one_request_in_stripes_shape() {
+async fn each_call_is_one_request_in_stripes_format() {
     let server = Server::start(|visit: Visit| {
         visit.answer("200 OK", "", r#"{"id": "pi_1", "status": "succeeded", "data": [], "has_more": false}"#)
     })
@@ -46,28 +46,28 @@ async fn each_call_is_one_request_in_stripes_shape() {
     gateway.refund(&ctx(), &refund).await.expect("an answer");
 
     let (id, checkout, refund_id) = (&attempt.id, &attempt.checkout, &refund.id);
-    let asking = "authorization: Bearer sk_test_paysim";
+    let authorization = "authorization: Bearer sk_test_paysim";
     let version = "stripe-version: 2026-10-28.endive";
     let form = "content-type: application/x-www-form-urlencoded";
     let intent = "/gateway/v1/payment_intents/pi_1%2F..%2F..%2Fx%3Fy";
     let expected = [
         format!(
-            "POST /gateway/v1/payment_intents HTTP/1.1\n{asking}\n{form}\nidempotency-key: {id}-open\n{version}\n\n\
+            "POST /gateway/v1/payment_intents HTTP/1.1\n{authorization}\n{form}\nidempotency-key: {id}-open\n{version}\n\n\
              amount=3500\ncurrency=jpy\ncapture_method=manual\npayment_method_types%5B%5D=card\n\
              metadata%5Battempt_id%5D={id}\nmetadata%5Bcheckout_id%5D={checkout}"
         ),
         format!(
-            "POST {intent}/confirm HTTP/1.1\n{asking}\n{form}\nidempotency-key: {id}-confirm\n{version}\n\n\
+            "POST {intent}/confirm HTTP/1.1\n{authorization}\n{form}\nidempotency-key: {id}-confirm\n{version}\n\n\
              payment_method=pm_1%26amount%3D1"
         ),
-        format!("GET {intent} HTTP/1.1\n{asking}\n{version}\n\n"),
-        format!("POST {intent}/capture HTTP/1.1\n{asking}\n{form}\n{version}\n\namount_to_capture=3500"),
-        format!("POST {intent}/cancel HTTP/1.1\n{asking}\n{form}\n{version}\n\ncancellation_reason=abandoned"),
+        format!("GET {intent} HTTP/1.1\n{authorization}\n{version}\n\n"),
+        format!("POST {intent}/capture HTTP/1.1\n{authorization}\n{form}\n{version}\n\namount_to_capture=3500"),
+        format!("POST {intent}/cancel HTTP/1.1\n{authorization}\n{form}\n{version}\n\ncancellation_reason=abandoned"),
         format!(
-            "GET /gateway/v1/refunds?payment_intent=pi_1%2F..%2F..%2Fx%3Fy&limit=100 HTTP/1.1\n{asking}\n{version}\n\n"
+            "GET /gateway/v1/refunds?payment_intent=pi_1%2F..%2F..%2Fx%3Fy&limit=100 HTTP/1.1\n{authorization}\n{version}\n\n"
         ),
         format!(
-            "POST /gateway/v1/refunds HTTP/1.1\n{asking}\n{form}\nidempotency-key: {refund_id}\n{version}\n\n\
+            "POST /gateway/v1/refunds HTTP/1.1\n{authorization}\n{form}\nidempotency-key: {refund_id}\n{version}\n\n\
              payment_intent=pi_1%2F..%2F..%2Fx%3Fy\namount=700\nmetadata%5Brefund_id%5D={refund_id}\n\
              metadata%5Battempt_id%5D={id}"
         ),
@@ -80,7 +80,7 @@ async fn each_call_is_one_request_in_stripes_shape() {
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_refused_at_the_start() {
+fn wrong_configuration_is_refused() {
     let base = || config("https://api.stripe.com".to_owned());
     assert!(gateway(base()).is_ok());
     for url in ["http://api.stripe.com", "api.stripe.com", "https://key@api.stripe.com"] {
@@ -96,7 +96,7 @@ fn a_configuration_that_cannot_work_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_currency_that_stripe_counts_otherwise_never_leaves() {
+async fn currency_with_other_minor_units_is_not_sent() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "{}")).await;
     let gateway = gateway(config(format!("http://{}", server.address))).expect("configured");
     let attempt = attempt_in(Currency::parse("ISK").expect("a currency"));
@@ -106,7 +106,7 @@ async fn a_currency_that_stripe_counts_otherwise_never_leaves() {
 }
 
 #[tokio::test]
-async fn the_handler_is_announced_as_configured_and_keeps_nothing_on_file() {
+async fn handler_is_the_configured_one_and_stores_no_instruments() {
     let gateway = gateway(config("https://api.stripe.com".to_owned())).expect("configured");
     assert_eq!(gateway.handler(), config(String::new()).handler);
     let instrument = domain::payment::Instrument {

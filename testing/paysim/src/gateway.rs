@@ -1,263 +1,184 @@
-//! One call from its parameters to its answer: key, fault, effect, answer. How the answer leaves is told to `wire`.
+//! One call from its parameters to its reply: idempotency key, fault, effect, response. `wire` sends the reply.
 
-use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
-use crate::Options;
-use crate::books::{Books, Outcome};
-use crate::clock::Clock;
-use crate::command::Command;
-use crate::faults::{Fault, Faults, Mix, Operation, Script};
-use crate::form::Parameters;
-use crate::idempotency::{Kept, LONGEST_KEY};
-use crate::ledger::Ledger;
-use crate::refusal::Refusal;
-use crate::webhooks::{Deliveries, Event, Webhooks};
-
-/// Something to do later, whether or not its caller still waits.
-pub(crate) struct Job {
-    pub due: Instant,
-    pub work: Box<dyn FnOnce() + Send>,
-}
-
-/// Events and late effects that wait; more are dropped and counted, or done at once.
-pub(crate) const LONGEST_QUEUE: usize = 100_000;
+use crate::account::Account;
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::faults::{Fault, Faults};
+use crate::idempotency::{Keys, Stored};
+use crate::webhooks::{self, Deliveries, Webhooks};
 
 pub(crate) struct Gateway {
     pub api_key: String,
-    clock: Clock,
-    books: Mutex<Books>,
-    faults: Mutex<Faults>,
-    webhooks: Mutex<Option<Webhooks>>,
-    deliveries: Mutex<Deliveries>,
-    events: mpsc::Sender<Event>,
-    jobs: mpsc::Sender<Job>,
+    pub http: reqwest::Client,
+    /// Runs late effects and the delivery of events, at most one task for each call and copy. It ends with the
+    /// simulator, and its tasks with it.
+    runtime: Handle,
+    state: Mutex<State>,
 }
 
-/// Recognised, but not yet read.
-pub(crate) struct Call {
-    pub operation: Operation,
-    pub id: Option<String>,
-    pub parameters: Parameters,
-    /// Of a call that changes something.
-    pub key: Option<String>,
-    pub fingerprint: String,
+/// One lock around all of it makes each call atomic.
+#[derive(Default)]
+pub(crate) struct State {
+    pub account: Account,
+    pub faults: Faults,
+    pub keys: Keys,
+    pub deliveries: Deliveries,
+    webhooks: Option<(Webhooks, fastrand::Rng)>,
 }
 
-/// An answer and the way in which it is to be sent, or not.
-pub(crate) struct Sent {
+/// A response, and the fault on its way, if any.
+pub(crate) struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
     pub fault: Option<Fault>,
 }
 
-impl Sent {
-    pub fn refusal(refusal: &Refusal) -> Self {
-        let body = refusal.body().to_string();
-        Self { status: refusal.status, headers: refusal.headers.clone(), body, fault: None }
+impl Reply {
+    fn ok(body: String, fault: Option<Fault>) -> Self {
+        Self { status: 200, headers: Vec::new(), body, fault }
+    }
+
+    pub fn error(error: &ApiError) -> Self {
+        let headers = error.retry_after_seconds.map(|seconds| ("Retry-After", seconds.to_string()));
+        let headers = headers.into_iter().collect();
+        Self { status: error.status, headers, ..Self::ok(error.body().to_string(), None) }
     }
 }
 
-/// A panic in the middle of a change would have been a bug here; what was written stays readable.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    pub fn send_webhooks(&mut self, webhooks: Option<Webhooks>) {
+        self.webhooks = webhooks.map(|webhooks| {
+            let random = fastrand::Rng::with_seed(webhooks.seed);
+            (webhooks, random)
+        });
+    }
 }
 
 impl Gateway {
-    pub fn new(options: &Options, events: mpsc::Sender<Event>, jobs: mpsc::Sender<Job>) -> Self {
-        Self {
-            api_key: options.api_key.clone(),
-            clock: Clock::default(),
-            books: Mutex::new(Books::new(options.authorisations_last, options.search_lags_by)),
-            faults: Mutex::default(),
-            webhooks: Mutex::new(options.webhooks.clone()),
-            deliveries: Mutex::default(),
-            events,
-            jobs,
-        }
+    /// Must be called on the runtime that serves the gateway.
+    pub fn new(api_key: String) -> io::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let http = http.build().map_err(io::Error::other)?;
+        Ok(Self { api_key, http, runtime: Handle::current(), state: Mutex::default() })
     }
 
-    /// Keys are looked at before the parameters, and the parameters are checked before anything is done.
-    pub async fn answer(self: Arc<Self>, call: Call) -> Sent {
-        if call.key.as_ref().is_some_and(|key| key.chars().count() > LONGEST_KEY) {
-            let message = format!("Idempotency keys may be at most {LONGEST_KEY} characters long.");
-            return Sent::refusal(&Refusal::invalid(message));
-        }
-        let fault = locked(&self.faults).draw(call.operation, call.key.as_deref());
-        if let Some(sent) = self.kept_off(fault, call.key.as_deref()) {
-            return sent;
-        }
-        if let Some(key) = &call.key {
-            let now = self.clock.now();
-            match locked(&self.books).keys.begin(key, &call.fingerprint, now) {
-                Err(refusal) => return Sent::refusal(&refusal),
-                Ok(Some(kept)) => return self.replay(kept, fault),
-                Ok(None) => {}
-            }
-        }
-        let command = match Command::read(call.operation, call.id, call.parameters) {
-            Ok(command) => command,
-            Err(refusal) => {
-                if let Some(key) = &call.key {
-                    locked(&self.books).keys.release(key);
-                }
-                return Sent::refusal(&refusal);
-            }
-        };
-        let fault = fault.or_else(|| locked(&self.books).card(&command)?.fault());
-        if matches!(fault, Some(Fault::HangWithoutEffect | Fault::ResetWithoutEffect)) {
-            if let Some(key) = &call.key {
-                locked(&self.books).keys.release(key);
-            }
-            return self.nothing(fault);
-        }
-        match fault {
-            Some(Fault::LateEffect { ms }) => self.execute_late(command, call.key, ms).await,
-            fault => self.execute(command, call.key.as_deref(), fault),
-        }
+    /// After a panic the state stays readable.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What goes wrong before the gateway has looked at the call.
-    fn kept_off(&self, fault: Option<Fault>, key: Option<&str>) -> Option<Sent> {
-        let refusal = match fault? {
-            Fault::InUse => Refusal::key_in_use(key.unwrap_or_default()),
-            Fault::RateLimited { retry_after_seconds } => Refusal::rate_limited(retry_after_seconds),
-            Fault::HangWithoutEffect | Fault::ResetWithoutEffect => return Some(self.nothing(fault)),
-            _ => return None,
-        };
-        self.note(fault);
-        Some(Sent::refusal(&refusal))
-    }
-
-    fn nothing(&self, fault: Option<Fault>) -> Sent {
-        self.note(fault);
-        Sent { status: 500, headers: Vec::new(), body: String::new(), fault }
-    }
-
-    /// The first answer again. It can be lost again on its way, but it cannot become another one.
-    fn replay(&self, kept: Kept, fault: Option<Fault>) -> Sent {
-        let of_the_effect = |fault: &Fault| {
-            matches!(fault, Fault::ErrorAfterEffect | Fault::ErrorWithoutEffect | Fault::LateEffect { .. })
-        };
-        let fault = fault.filter(|fault| !of_the_effect(fault));
-        self.note(fault);
-        let headers = vec![("Idempotent-Replayed", "true".to_owned())];
-        Sent { status: kept.status, headers, body: kept.body, fault }
-    }
-
-    fn execute(&self, command: Command, key: Option<&str>, fault: Option<Fault>) -> Sent {
-        self.note(fault);
-        let mut books = locked(&self.books);
-        books.pass_time(self.clock.now());
-        let result = match fault {
-            Some(Fault::ErrorWithoutEffect) => Err(Refusal::internal()),
-            _ => books.execute(command),
-        };
-        let mut sent = match (result, fault) {
-            (_, Some(Fault::ErrorAfterEffect)) => Sent::refusal(&Refusal::internal()),
-            (Ok(object), _) => Sent { status: 200, headers: Vec::new(), body: object.to_string(), fault: None },
-            (Err(refusal), _) => Sent::refusal(&refusal),
-        };
-        sent.fault = fault;
-        if let Some(key) = key {
-            let in_use_until = match fault {
-                Some(Fault::Late { ms }) => Some(Instant::now() + Duration::from_millis(ms)),
-                _ => None,
-            };
-            books.keys.keep(key, Kept { status: sent.status, body: sent.body.clone() }, in_use_until);
-        }
-        self.publish(&mut books);
-        sent
-    }
-
-    async fn execute_late(self: Arc<Self>, command: Command, key: Option<String>, ms: u64) -> Sent {
-        self.note(Some(Fault::LateEffect { ms }));
-        let (done, result) = oneshot::channel();
-        let gateway = Arc::clone(&self);
-        let work = Box::new(move || {
-            let sent = gateway.execute(command, key.as_deref(), None);
-            // The caller may have gone, which is the point.
-            let _ = done.send(sent);
-        });
-        let job = Job { due: Instant::now() + Duration::from_millis(ms), work };
-        if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(job) {
-            (job.work)();
-        }
-        result.await.unwrap_or_else(|_| Sent::refusal(&Refusal::internal()))
-    }
-
-    fn note(&self, fault: Option<Fault>) {
-        if let Some(fault) = fault {
-            locked(&self.faults).note(fault);
-        }
-    }
-
-    fn publish(&self, books: &mut Books) {
-        for event in books.events.drain(..) {
-            if locked(&self.webhooks).is_some() && self.events.try_send(event).is_err() {
-                self.delivery(|counts| counts.dropped += 1);
-            }
-        }
-    }
-
-    pub fn now(&self) -> i64 {
-        self.clock.now()
-    }
-
-    pub fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-        let mut books = locked(&self.books);
-        books.pass_time(self.clock.now());
-        self.publish(&mut books);
-    }
-
-    pub fn settle(&self, intent: &str, outcome: Outcome) -> Result<Value, Refusal> {
-        let mut books = locked(&self.books);
-        books.pass_time(self.clock.now());
-        let result = books.settle(intent, outcome);
-        self.publish(&mut books);
+    /// Changes the account and sends the events of the change.
+    pub fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut Account) -> T) -> T {
+        let mut state = self.state();
+        let result = change(&mut state.account);
+        self.publish(&mut state);
         result
     }
 
-    pub fn ledger(&self) -> Ledger {
-        locked(&self.books).ledger.clone()
+    pub async fn answer(self: Arc<Self>, call: Call) -> Reply {
+        let fault = match self.begin(&call) {
+            Ok(fault) => fault,
+            Err(reply) => return reply,
+        };
+        let Some(Fault::LateEffect { ms }) = fault else { return self.execute(&call, fault) };
+        let executed = self.runtime.spawn({
+            let gateway = Arc::clone(&self);
+            async move {
+                sleep(Duration::from_millis(ms)).await;
+                gateway.execute(&call, None)
+            }
+        });
+        executed.await.unwrap_or_else(|_| Reply::error(&ApiError::internal()))
     }
 
-    pub fn script(&self, script: Script) {
-        locked(&self.faults).script(script);
+    /// The fault with which the call is to be executed, or the reply of a call that is not executed.
+    fn begin(&self, call: &Call) -> Result<Option<Fault>, Reply> {
+        let mut state = self.state();
+        let fault = state.faults.draw(call.operation);
+        refuse(&mut state, fault, call)?;
+        let now = state.account.journal.now();
+        if let Some(stored) = state.keys.find(call, now).map_err(|error| Reply::error(&error))? {
+            return Err(replay(&mut state, stored, fault));
+        }
+        let fault = fault.or_else(|| state.account.card(call)?.fault());
+        refuse(&mut state, fault, call)?;
+        state.faults.count(fault);
+        state.keys.begin(call, now);
+        Ok(fault)
     }
 
-    pub fn mix(&self, mix: Mix) {
-        locked(&self.faults).mix(mix);
+    fn execute(self: &Arc<Self>, call: &Call, fault: Option<Fault>) -> Reply {
+        let mut state = self.state();
+        let result = match fault {
+            Some(Fault::ErrorWithoutEffect) => Err(ApiError::internal()),
+            _ => state.account.execute(call.operation, &call.id, call.parameters.clone()),
+        };
+        self.publish(&mut state);
+        let result = match result {
+            Err(error) if error.is_before_effect => {
+                state.keys.release(call);
+                return Reply::error(&error);
+            }
+            _ if fault == Some(Fault::ErrorAfterEffect) => Err(ApiError::internal()),
+            result => result,
+        };
+        let reply = match result {
+            Ok(object) => Reply::ok(object.to_string(), fault),
+            Err(error) => Reply { fault, ..Reply::error(&error) },
+        };
+        let in_use_until = match fault {
+            Some(Fault::Late { ms }) => Some(Instant::now() + Duration::from_millis(ms)),
+            _ => None,
+        };
+        let stored = Stored { status: reply.status, body: reply.body.clone() };
+        state.keys.store(call, stored, in_use_until);
+        reply
     }
 
-    pub fn clear_faults(&self) {
-        locked(&self.faults).clear();
+    fn publish(self: &Arc<Self>, state: &mut State) {
+        for event in state.account.journal.events.drain(..) {
+            let Some((webhooks, random)) = &mut state.webhooks else { continue };
+            for _ in 0..webhooks.copies {
+                let delay = Duration::from_millis(random.u64(0..=webhooks.shuffle_ms));
+                state.deliveries.pending += 1;
+                let (gateway, webhooks, payload) = (Arc::clone(self), webhooks.clone(), event.to_string());
+                self.runtime.spawn(async move {
+                    sleep(delay).await;
+                    let now = gateway.state().account.journal.now();
+                    let is_delivered = webhooks::post(&gateway.http, &webhooks, payload, now).await;
+                    gateway.state().deliveries.count(is_delivered);
+                });
+            }
+        }
     }
+}
 
-    pub fn faults_dealt(&self) -> BTreeMap<&'static str, u64> {
-        locked(&self.faults).dealt()
-    }
+/// Faults that happen before the effect, and before the idempotency key is used.
+fn refuse(state: &mut State, fault: Option<Fault>, call: &Call) -> Result<(), Reply> {
+    let reply = match fault {
+        Some(Fault::InUse) => Reply::error(&ApiError::key_in_use(call.key.as_deref().unwrap_or_default())),
+        Some(Fault::RateLimited { retry_after_seconds }) => Reply::error(&ApiError::rate_limited(retry_after_seconds)),
+        Some(Fault::HangWithoutEffect | Fault::ResetWithoutEffect) => Reply::ok(String::new(), fault),
+        _ => return Ok(()),
+    };
+    state.faults.count(fault);
+    Err(reply)
+}
 
-    pub fn webhooks(&self) -> Option<Webhooks> {
-        locked(&self.webhooks).clone()
-    }
-
-    pub fn send_webhooks(&self, webhooks: Option<Webhooks>) {
-        *locked(&self.webhooks) = webhooks;
-    }
-
-    pub fn deliveries(&self) -> Deliveries {
-        *locked(&self.deliveries)
-    }
-
-    pub fn delivery(&self, count: impl FnOnce(&mut Deliveries)) {
-        count(&mut locked(&self.deliveries));
-    }
+/// The stored response. Its way can be faulty, but the response itself does not change.
+fn replay(state: &mut State, stored: Stored, fault: Option<Fault>) -> Reply {
+    let is_of_effect =
+        |fault: &Fault| matches!(fault, Fault::ErrorAfterEffect | Fault::ErrorWithoutEffect | Fault::LateEffect { .. });
+    let fault = fault.filter(|fault| !is_of_effect(fault));
+    state.faults.count(fault);
+    let headers = vec![("Idempotent-Replayed", "true".to_owned())];
+    Reply { status: stored.status, headers, body: stored.body, fault }
 }

@@ -1,82 +1,75 @@
 //! Idempotency keys as Stripe documents them (<https://docs.stripe.com/api/idempotent_requests>).
 //!
-//! The first answer of a call that began to execute is kept, whatever it was, and given again for the same key. A call
-//! that was refused before it began leaves its key free. Keys are forgotten after a day of the simulator's clock.
+//! The first response of a call that began is stored, errors included, and replayed for the same key. A call that was
+//! refused before it began leaves its key free. Keys expire after a day of the simulator's clock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use crate::refusal::Refusal;
+use crate::call::Call;
+use crate::error::ApiError;
 
-pub(crate) const LONGEST_KEY: usize = 255;
+pub(crate) const MAX_KEY_LENGTH: usize = 255;
 const LIFETIME_SECONDS: i64 = 24 * 60 * 60;
 
-/// A status and the text of a body, to be sent again byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+/// A response without its headers, to be sent again byte for byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
     pub status: u16,
     pub body: String,
 }
 
 struct Record {
     fingerprint: String,
+    expires: i64,
     /// `None` while the call executes.
-    kept: Option<Kept>,
-    /// The call is not over before its answer has left.
+    response: Option<Stored>,
+    /// A call is in progress until its response has been sent.
     in_use_until: Option<Instant>,
 }
 
 #[derive(Default)]
-pub(crate) struct Keys {
-    records: HashMap<String, Record>,
-    /// Oldest first, with when they are forgotten.
-    ages: VecDeque<(i64, String)>,
-}
+pub(crate) struct Keys(HashMap<String, Record>);
 
 impl Keys {
-    /// What the key already answers, or `None` if the call is the first and may begin.
-    pub fn begin(&mut self, key: &str, fingerprint: &str, now: i64) -> Result<Option<Kept>, Refusal> {
-        self.forget_old(now);
-        if let Some(record) = self.records.get(key) {
-            if record.fingerprint != fingerprint {
-                return Err(Refusal::other_request(key));
-            }
-            let busy = record.in_use_until.is_some_and(|until| Instant::now() < until);
-            return match &record.kept {
-                Some(kept) if !busy => Ok(Some(kept.clone())),
-                _ => Err(Refusal::key_in_use(key)),
-            };
+    /// The response of an earlier call with this key, or `None` if this call is the first.
+    pub fn find(&self, call: &Call, now: i64) -> Result<Option<Stored>, ApiError> {
+        let Some(key) = &call.key else { return Ok(None) };
+        if key.chars().count() > MAX_KEY_LENGTH {
+            let message = format!("Idempotency keys may be at most {MAX_KEY_LENGTH} characters long.");
+            return Err(ApiError::invalid(message));
         }
-        let record = Record { fingerprint: fingerprint.to_owned(), kept: None, in_use_until: None };
-        self.records.insert(key.to_owned(), record);
-        self.ages.push_back((now.saturating_add(LIFETIME_SECONDS), key.to_owned()));
-        Ok(None)
+        let Some(record) = self.0.get(key).filter(|record| now < record.expires) else { return Ok(None) };
+        if record.fingerprint != call.fingerprint {
+            return Err(ApiError::key_of_other_request(key));
+        }
+        let is_in_use = record.in_use_until.is_some_and(|until| Instant::now() < until);
+        match &record.response {
+            Some(response) if !is_in_use => Ok(Some(response.clone())),
+            _ => Err(ApiError::key_in_use(key)),
+        }
     }
 
-    pub fn keep(&mut self, key: &str, kept: Kept, in_use_until: Option<Instant>) {
-        if let Some(record) = self.records.get_mut(key) {
-            record.kept = Some(kept);
+    /// The call has begun: its key is in use until its response is stored.
+    pub fn begin(&mut self, call: &Call, now: i64) {
+        if let Some(key) = call.key.clone() {
+            let (fingerprint, expires) = (call.fingerprint.clone(), now.saturating_add(LIFETIME_SECONDS));
+            self.0.insert(key, Record { fingerprint, expires, response: None, in_use_until: None });
+        }
+    }
+
+    pub fn store(&mut self, call: &Call, response: Stored, in_use_until: Option<Instant>) {
+        if let Some(record) = call.key.as_ref().and_then(|key| self.0.get_mut(key)) {
+            record.response = Some(response);
             record.in_use_until = in_use_until;
         }
     }
 
-    /// The call did not begin after all.
-    pub fn release(&mut self, key: &str) {
-        self.records.remove(key);
-        // The key may be used again at once, and must not be forgotten for its first, void use.
-        if self.ages.back().is_some_and(|(_, last)| last == key) {
-            self.ages.pop_back();
-        } else {
-            self.ages.retain(|(_, other)| other != key);
-        }
-    }
-
-    fn forget_old(&mut self, now: i64) {
-        while self.ages.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, key)) = self.ages.pop_front() {
-                self.records.remove(&key);
-            }
+    /// The call was refused before it began.
+    pub fn release(&mut self, call: &Call) {
+        if let Some(key) = &call.key {
+            self.0.remove(key);
         }
     }
 }

@@ -1,10 +1,25 @@
-//! A PaymentIntent: what it knows, and how it is written (<https://docs.stripe.com/api/payment_intents/object>).
+//! The state machine of a PaymentIntent (<https://docs.stripe.com/api/payment_intents/object>) and its refunds.
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::call::new_id;
+use crate::cards::Card;
+use crate::error::ApiError;
+use crate::ledger::{Entry, Journal, Movement};
+
+/// How a payment that waits for its buyer or its bank ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Status {
     RequiresPaymentMethod,
     RequiresConfirmation,
@@ -15,149 +30,215 @@ pub(crate) enum Status {
     Succeeded,
 }
 
-impl Status {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RequiresPaymentMethod => "requires_payment_method",
-            Self::RequiresConfirmation => "requires_confirmation",
-            Self::RequiresAction => "requires_action",
-            Self::Processing => "processing",
-            Self::RequiresCapture => "requires_capture",
-            Self::Canceled => "canceled",
-            Self::Succeeded => "succeeded",
-        }
-    }
-}
-
 /// Amounts are in minor units, times in seconds since 1970.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Intent {
     pub id: String,
-    pub amount: i64,
-    pub currency: String,
-    pub status: Status,
-    pub capturable: i64,
-    pub received: i64,
-    pub refunded: i64,
-    pub manual_capture: bool,
-    /// As the capture was asked for; `automatic` and `automatic_async` are charged alike.
-    pub capture_method: &'static str,
-    pub payment_method: Option<String>,
-    /// A buyer may be sent elsewhere, so that a confirmation has to say where to come back to.
-    pub redirects: bool,
-    pub automatic_payment_methods: Option<&'static str>,
-    pub payment_method_types: Vec<String>,
-    pub charge: Option<String>,
-    pub last_payment_error: Option<Value>,
-    pub next_action: Option<Value>,
+    object: &'static str,
+    amount: i64,
+    amount_capturable: i64,
+    amount_received: i64,
+    canceled_at: Option<i64>,
+    cancellation_reason: Option<String>,
+    capture_method: &'static str,
+    created: i64,
+    currency: String,
+    last_payment_error: Option<Value>,
+    latest_charge: Option<String>,
     pub metadata: BTreeMap<String, String>,
-    pub description: Option<String>,
-    pub created: i64,
-    pub canceled_at: Option<i64>,
-    pub cancellation_reason: Option<&'static str>,
+    next_action: Option<Value>,
+    pub payment_method: Option<String>,
+    pub status: Status,
+    #[serde(skip)]
+    pub authorised_at: i64,
+    #[serde(skip)]
+    refunded: i64,
 }
 
 impl Intent {
-    pub fn object(&self) -> Value {
-        let automatic = self.automatic_payment_methods;
-        json!({
-            "id": self.id,
-            "object": "payment_intent",
-            "amount": self.amount,
-            "amount_capturable": self.capturable,
-            "amount_details": {"tip": {}},
-            "amount_received": self.received,
-            "application": null,
-            "application_fee_amount": null,
-            "automatic_payment_methods": automatic.map(|it| json!({"allow_redirects": it, "enabled": true})),
-            "canceled_at": self.canceled_at,
-            "cancellation_reason": self.cancellation_reason,
-            "capture_method": self.capture_method,
-            "client_secret": format!("{}_secret_{}", self.id, self.id.trim_start_matches("pi_")),
-            "confirmation_method": "automatic",
-            "created": self.created,
-            "currency": self.currency,
-            "customer": null,
-            "description": self.description,
-            "last_payment_error": self.last_payment_error,
-            "latest_charge": self.charge,
-            "livemode": false,
-            "metadata": self.metadata,
-            "next_action": self.next_action,
-            "for_caller": null,
-            "payment_method": self.payment_method,
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": self.payment_method_types,
-            "processing": null,
-            "receipt_email": null,
-            "review": null,
-            "setup_future_usage": null,
-            "shipping": null,
-            "statement_descriptor": null,
-            "statement_descriptor_suffix": null,
-            "status": self.status.name(),
-            "transfer_data": null,
-            "transfer_group": null,
-        })
+    pub fn new(
+        amount: i64,
+        currency: String,
+        is_manual: bool,
+        payment_method: Option<String>,
+        metadata: BTreeMap<String, String>,
+        now: i64,
+    ) -> Self {
+        let has_method = payment_method.is_some();
+        Self {
+            id: new_id("pi"),
+            object: "payment_intent",
+            amount,
+            amount_capturable: 0,
+            amount_received: 0,
+            canceled_at: None,
+            cancellation_reason: None,
+            capture_method: if is_manual { "manual" } else { "automatic" },
+            created: now,
+            currency,
+            last_payment_error: None,
+            latest_charge: None,
+            metadata,
+            next_action: None,
+            payment_method,
+            status: if has_method { Status::RequiresConfirmation } else { Status::RequiresPaymentMethod },
+            authorised_at: now,
+            refunded: 0,
+        }
     }
 
-    /// The charge, as events about refunds carry it.
-    pub fn charge_object(&self) -> Value {
-        json!({
-            "id": self.charge,
-            "object": "charge",
-            "amount": self.amount,
-            "amount_captured": self.received,
-            "amount_refunded": self.refunded,
-            "captured": self.received > 0,
-            "created": self.created,
-            "currency": self.currency,
-            "description": self.description,
-            "livemode": false,
-            "metadata": self.metadata,
-            "paid": true,
-            "payment_intent": self.id,
-            "payment_method": self.payment_method,
-            "refunded": self.received > 0 && self.refunded == self.received,
-            "status": "succeeded",
-        })
+    pub fn confirm(&mut self, payment_method: Option<String>, journal: &mut Journal) -> Result<(), ApiError> {
+        use Status::{RequiresAction, RequiresConfirmation, RequiresPaymentMethod};
+        let payment_method = payment_method.or_else(|| self.payment_method.clone());
+        let card = payment_method.as_deref().and_then(Card::named);
+        let is_confirmable = matches!(self.status, RequiresPaymentMethod | RequiresConfirmation | RequiresAction);
+        let Some(card) = card.filter(|_| is_confirmable) else { return Err(self.unexpected("confirm")) };
+        self.payment_method = payment_method;
+        self.last_payment_error = None;
+        self.next_action = None;
+        match card {
+            Card::Charges | Card::Faulty(_) => self.charge(journal),
+            Card::Processing => self.status = Status::Processing,
+            Card::NeedsAction => {
+                self.status = Status::RequiresAction;
+                self.next_action = Some(json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}}));
+                journal.event("payment_intent.requires_action", json!(self));
+            }
+            Card::Declined { code, decline_code, message } => {
+                let error = ApiError::new(402, "card_error", message).with("code", code);
+                let error = decline_code.into_iter().fold(error, |error, code| error.with("decline_code", code));
+                self.fail(&error, journal);
+                return Err(error.with("payment_intent", json!(self)));
+            }
+        }
+        Ok(())
     }
 
-    pub fn refundable(&self) -> i64 {
-        self.received - self.refunded
+    /// Ends a wait for the buyer or the bank.
+    pub fn settle(&mut self, outcome: Outcome, journal: &mut Journal) -> Result<(), ApiError> {
+        let error = match self.status {
+            Status::RequiresAction => ApiError::new(402, "card_error", "Authentication has failed.")
+                .with("code", "payment_intent_authentication_failure"),
+            Status::Processing => {
+                ApiError::new(402, "card_error", "Your card was declined.").with("code", "card_declined")
+            }
+            _ => return Err(self.unexpected("settle")),
+        };
+        self.next_action = None;
+        match outcome {
+            Outcome::Succeeded => self.charge(journal),
+            Outcome::Failed => self.fail(&error, journal),
+        }
+        Ok(())
     }
-}
 
-/// A refund; ours succeed at once.
-#[derive(Clone, Debug)]
-pub(crate) struct Refund {
-    pub id: String,
-    pub amount: i64,
-    pub currency: String,
-    pub intent: String,
-    pub charge: Option<String>,
-    pub metadata: BTreeMap<String, String>,
-    pub reason: Option<&'static str>,
-    pub created: i64,
-}
+    /// Captures the amount, or authorises it.
+    fn charge(&mut self, journal: &mut Journal) {
+        self.move_money(Movement::Authorised, self.amount, journal);
+        self.latest_charge = Some(new_id("ch"));
+        if self.capture_method == "manual" {
+            self.status = Status::RequiresCapture;
+            self.amount_capturable = self.amount;
+            self.authorised_at = journal.now();
+            journal.event("payment_intent.amount_capturable_updated", json!(self));
+        } else {
+            self.succeed(self.amount, journal);
+        }
+    }
 
-impl Refund {
-    pub fn object(&self) -> Value {
-        json!({
-            "id": self.id,
-            "object": "refund",
-            "amount": self.amount,
-            "balance_transaction": null,
-            "charge": self.charge,
-            "created": self.created,
-            "currency": self.currency,
-            "metadata": self.metadata,
-            "payment_intent": self.intent,
-            "reason": self.reason,
-            "receipt_number": null,
-            "source_transfer_reversal": null,
-            "status": "succeeded",
-            "transfer_reversal": null,
-        })
+    fn succeed(&mut self, captured: i64, journal: &mut Journal) {
+        self.status = Status::Succeeded;
+        self.amount_received = captured;
+        self.amount_capturable = 0;
+        self.move_money(Movement::Captured, captured, journal);
+        if captured < self.amount {
+            self.move_money(Movement::Voided, self.amount - captured, journal);
+        }
+        journal.event("payment_intent.succeeded", json!(self));
+    }
+
+    fn fail(&mut self, error: &ApiError, journal: &mut Journal) {
+        self.status = Status::RequiresPaymentMethod;
+        self.payment_method = None;
+        self.last_payment_error = Some(error.body()["error"].take());
+        journal.event("payment_intent.payment_failed", json!(self));
+    }
+
+    /// Captures this amount, or all of it, and releases the rest.
+    pub fn capture(&mut self, amount: Option<i64>, journal: &mut Journal) -> Result<(), ApiError> {
+        if self.status != Status::RequiresCapture {
+            return Err(self.unexpected("capture"));
+        }
+        let amount = amount.unwrap_or(self.amount_capturable);
+        if amount > self.amount_capturable {
+            let message = "The amount to capture is greater than the remaining amount that may be captured.";
+            return Err(ApiError::invalid(message).with("code", "amount_too_large").with("param", "amount_to_capture"));
+        }
+        self.succeed(amount, journal);
+        Ok(())
+    }
+
+    pub fn cancel(&mut self, reason: Option<String>, journal: &mut Journal) -> Result<(), ApiError> {
+        if matches!(self.status, Status::Succeeded | Status::Canceled | Status::Processing) {
+            return Err(self.unexpected("cancel"));
+        }
+        self.end(reason, journal);
+        Ok(())
+    }
+
+    /// Cancels without a check of the status.
+    pub fn end(&mut self, reason: Option<String>, journal: &mut Journal) {
+        if self.amount_capturable > 0 {
+            self.move_money(Movement::Voided, self.amount_capturable, journal);
+        }
+        self.status = Status::Canceled;
+        self.amount_capturable = 0;
+        self.next_action = None;
+        self.canceled_at = Some(journal.now());
+        self.cancellation_reason = reason;
+        journal.event("payment_intent.canceled", json!(self));
+    }
+
+    /// Refunds this amount, or all that is left. Returns the refund, which succeeds at once.
+    pub fn refund(
+        &mut self,
+        amount: Option<i64>,
+        metadata: BTreeMap<String, String>,
+        journal: &mut Journal,
+    ) -> Result<Value, ApiError> {
+        let left = self.amount_received - self.refunded;
+        if self.amount_received == 0 {
+            let message = format!("This PaymentIntent ({}) does not have a successful charge to refund.", self.id);
+            return Err(ApiError::invalid(message));
+        }
+        if left == 0 {
+            let error = ApiError::invalid("The charge has already been refunded.");
+            return Err(error.with("code", "charge_already_refunded"));
+        }
+        let amount = amount.unwrap_or(left);
+        if amount > left {
+            let message = format!("Refund amount ({amount}) is greater than unrefunded amount on charge ({left})");
+            return Err(ApiError::invalid(message).with("param", "amount"));
+        }
+        self.refunded += amount;
+        self.move_money(Movement::Refunded, amount, journal);
+        let charge = json!({"id": self.latest_charge, "object": "charge", "payment_intent": self.id,
+            "amount_captured": self.amount_received, "amount_refunded": self.refunded});
+        journal.event("charge.refunded", charge);
+        Ok(json!({"id": new_id("re"), "object": "refund", "amount": amount, "charge": self.latest_charge,
+            "created": journal.now(), "currency": self.currency, "metadata": metadata, "payment_intent": self.id,
+            "status": "succeeded"}))
+    }
+
+    fn move_money(&self, kind: Movement, amount: i64, journal: &mut Journal) {
+        let (intent, metadata) = (self.id.clone(), self.metadata.clone());
+        journal.ledger.entries.push(Entry { kind, intent, amount, metadata });
+    }
+
+    /// The status does not allow the operation. The error contains the intent.
+    fn unexpected(&self, verb: &str) -> ApiError {
+        let message = format!("You cannot {verb} this PaymentIntent because it has a status of {}.", self.status);
+        let error = ApiError::invalid(message).with("code", "payment_intent_unexpected_state");
+        error.with("payment_intent", json!(self))
     }
 }

@@ -1,84 +1,70 @@
-//! The judge: every movement of money, in the order in which it happened, and nothing else.
+//! The ledger: every movement of money, in order. It is the evidence of what was charged.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::call::new_id;
+
+const API_VERSION: &str = "2026-10-28.endive";
 
 /// What happened to the money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Movement {
-    /// Held on the card, not taken. Every charge begins so, even one that is captured at once.
+    /// Held on the card. Every charge begins so, even one that is captured at once.
     Authorised,
-    /// Taken, out of what was held.
+    /// Taken, out of the authorised amount.
     Captured,
-    /// A hold, or the rest of one, was let go.
+    /// An authorisation, or the rest of one, was released.
     Voided,
-    /// Given back.
     Refunded,
 }
 
 /// One movement. Amounts are in minor units and always positive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// From one, without gaps.
-    pub sequence: u64,
     pub kind: Movement,
     pub intent: String,
-    /// Of a refund, its id.
-    pub refund: Option<String>,
     pub amount: i64,
-    pub currency: String,
-    /// The intent's, whatever moved.
+    /// The metadata of the intent.
     pub metadata: BTreeMap<String, String>,
-    /// Seconds since 1970, by the simulator's clock.
-    pub at: i64,
 }
 
-/// What moved for all intents that share something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The sums of some entries, in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How often money was taken: more than one is a customer who paid twice.
+    /// How often money was taken. More than one for one purchase means that the customer paid twice.
     pub captures: u64,
     pub captured: i64,
     pub refunded: i64,
-    /// Held and neither taken nor let go.
+    /// Authorised, and neither captured nor voided.
     pub held: i64,
 }
 
-/// A copy of the ledger as it stood when it was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub entries: Vec<Entry>,
 }
 
 impl Ledger {
-    pub(crate) fn append(&mut self, mut entry: Entry) {
-        entry.sequence = self.entries.len() as u64 + 1;
-        self.entries.push(entry);
-    }
-
-    /// Of everything.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         self.entries.iter().for_each(|entry| totals.add(entry));
         totals
     }
 
-    /// Of one intent.
+    /// The totals of one intent.
     pub fn of_intent(&self, intent: &str) -> Totals {
-        self.totals_by(|entry| Some(&entry.intent)).remove(intent).unwrap_or_default()
+        let mut totals = Totals::default();
+        self.entries.iter().filter(|entry| entry.intent == intent).for_each(|entry| totals.add(entry));
+        totals
     }
 
-    /// By the value of one key of the metadata, such as `attempt_id`. Intents without the key are left out.
+    /// The totals by the value of one metadata key, such as `attempt_id`. Intents without the key are left out.
     pub fn by_metadata(&self, key: &str) -> BTreeMap<String, Totals> {
-        self.totals_by(|entry| entry.metadata.get(key))
-    }
-
-    fn totals_by<'a>(&'a self, group: impl Fn(&'a Entry) -> Option<&'a String>) -> BTreeMap<String, Totals> {
         let mut groups: BTreeMap<String, Totals> = BTreeMap::new();
         for entry in &self.entries {
-            if let Some(value) = group(entry) {
+            if let Some(value) = entry.metadata.get(key) {
                 groups.entry(value.clone()).or_default().add(entry);
             }
         }
@@ -98,5 +84,35 @@ impl Totals {
                 self.captured += entry.amount;
             }
         }
+    }
+}
+
+/// What a change of an intent is recorded in: the ledger and the events, with the simulator's clock.
+#[derive(Default)]
+pub(crate) struct Journal {
+    pub ledger: Ledger,
+    /// Events that are not yet sent.
+    pub events: Vec<Value>,
+    pub advanced_seconds: i64,
+}
+
+impl Journal {
+    /// Seconds since 1970: the machine's clock and what it was advanced by.
+    #[expect(clippy::disallowed_methods, reason = "this is the simulator's clock")]
+    pub fn now(&self) -> i64 {
+        time::OffsetDateTime::now_utc().unix_timestamp().saturating_add(self.advanced_seconds)
+    }
+
+    /// Records an event (<https://docs.stripe.com/api/events/object>).
+    pub fn event(&mut self, kind: &str, object: Value) {
+        self.events.push(json!({
+            "id": new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": self.now(),
+            "data": {"object": object},
+            "livemode": false,
+            "type": kind,
+        }));
     }
 }

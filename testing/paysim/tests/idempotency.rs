@@ -1,4 +1,4 @@
-//! Idempotency keys as Stripe documents them.
+//! Idempotency keys, as Stripe documents them.
 
 mod kit;
 
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kit::{PATIENCE, Shop, now};
-use paysim::{Fault, Operation, Script};
+use paysim::{Fault, Operation};
 use serde_json::json;
 
 const INTENTS: &str = "/v1/payment_intents";
 const INTENT: [(&str, &str); 3] = [("amount", "1200"), ("currency", "gbp"), ("metadata[attempt_id]", "a")];
 
 #[actix_web::test]
-async fn the_first_answer_is_given_again_byte_for_byte() {
+async fn first_response_is_replayed_byte_for_byte() {
     let shop = Shop::open();
     let first = shop.post(INTENTS, Some("key"), &INTENT).await;
     assert!(!first.replayed);
-    // The order of parameters is no difference.
+    // The order of the parameters makes no difference.
     let shuffled = [INTENT[2], INTENT[0], INTENT[1]];
     let second = shop.post(INTENTS, Some("key"), &shuffled).await;
     assert!(second.replayed);
@@ -28,7 +28,7 @@ async fn the_first_answer_is_given_again_byte_for_byte() {
 }
 
 #[actix_web::test]
-async fn one_key_charges_once_however_often_it_is_used() {
+async fn one_key_charges_once() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
     let answers = join_all((0..50).map(|_| shop.confirm(&id, Some("key")))).await;
@@ -38,7 +38,7 @@ async fn one_key_charges_once_however_often_it_is_used() {
 }
 
 #[actix_web::test]
-async fn other_parameters_or_another_endpoint_are_an_error() {
+async fn key_with_other_parameters_or_endpoint_is_refused() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
     let first = shop.post(INTENTS, Some("key"), &INTENT).await.id();
@@ -56,7 +56,7 @@ async fn other_parameters_or_another_endpoint_are_an_error() {
 }
 
 #[actix_web::test]
-async fn errors_are_kept_from_the_moment_a_call_began() {
+async fn errors_of_calls_that_began_are_replayed() {
     let shop = Shop::open();
     let id = shop.create("pm_card_chargeDeclined", &[]).await;
     let declined = shop.confirm(&id, Some("declined")).await;
@@ -70,26 +70,23 @@ async fn errors_are_kept_from_the_moment_a_call_began() {
         let again = shop.confirm(&id, Some(card)).await;
         assert_eq!((again.status.as_u16(), again.replayed), (500, true));
         assert_eq!(shop.gateway.ledger().of_intent(&id).captures, captures);
-        // The truth is in the object.
         let status = if captures == 1 { "succeeded" } else { "requires_confirmation" };
         assert_eq!(shop.status(&id).await, status);
     }
 }
 
 #[actix_web::test]
-async fn what_is_refused_before_it_began_leaves_the_key_free() {
+async fn call_refused_before_it_began_leaves_key_free() {
     let shop = Shop::open();
     shop.post(INTENTS, Some("key"), &[("amount", "nothing")]).await.error(400);
     let first = shop.post(INTENTS, Some("key"), &INTENT).await;
     assert!(!first.replayed);
     first.object();
 
-    let script = |fault| Script { operation: None, key: Some("second".to_owned()), next: 1, fault };
-    shop.gateway.script(script(Fault::InUse));
-    shop.gateway.script(script(Fault::RateLimited { retry_after_seconds: 7 }));
+    shop.gateway.fail_next(Operation::IntentCreate, 1, Fault::InUse);
+    shop.gateway.fail_next(Operation::IntentCreate, 1, Fault::RateLimited { retry_after_seconds: 7 });
     let in_use = shop.post(INTENTS, Some("second"), &INTENT).await;
     assert_eq!(in_use.error(409)["code"], "idempotency_key_in_use");
-    assert_eq!(in_use.headers["stripe-should-retry"], "true");
     let limited = shop.post(INTENTS, Some("second"), &INTENT).await;
     assert_eq!(limited.error(429)["code"], "rate_limit");
     assert_eq!(limited.headers["retry-after"], "7");
@@ -98,7 +95,7 @@ async fn what_is_refused_before_it_began_leaves_the_key_free() {
 }
 
 #[actix_web::test]
-async fn a_key_is_in_use_until_its_call_is_over() {
+async fn key_is_in_use_until_its_response_is_sent() {
     let shop = Shop::open();
     for fault in [Fault::Late { ms: 1_500 }, Fault::LateEffect { ms: 1_500 }] {
         let id = shop.create("pm_card_visa", &[]).await;
@@ -125,9 +122,9 @@ async fn a_key_is_in_use_until_its_call_is_over() {
     }
 }
 
-/// The hold-up that a shop fears most: it looked, saw nothing, and then the charge came. Cancelling first is the cure.
+/// A shop that looks before a late charge sees none. Only a cancelled intent is safe from it.
 #[actix_web::test]
-async fn a_charge_that_is_late_finds_a_cancelled_intent_closed() {
+async fn late_charge_of_cancelled_intent_is_refused() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
     shop.gateway.fail_next(Operation::IntentConfirm, 1, Fault::LateEffect { ms: 1_500 });
@@ -149,7 +146,7 @@ async fn a_charge_that_is_late_finds_a_cancelled_intent_closed() {
 }
 
 #[actix_web::test]
-async fn a_key_is_forgotten_after_a_day() {
+async fn key_expires_after_a_day() {
     let shop = Shop::open();
     let first = shop.post(INTENTS, Some("key"), &INTENT).await.id();
     shop.gateway.advance(Duration::from_secs(24 * 3600 - 60));
@@ -161,7 +158,7 @@ async fn a_key_is_forgotten_after_a_day() {
 }
 
 #[actix_web::test]
-async fn a_key_is_at_most_255_characters_long() {
+async fn key_longer_than_255_characters_is_refused() {
     let shop = Shop::open();
     shop.post(INTENTS, Some(&"k".repeat(255)), &INTENT).await.object();
     let refused = shop.post(INTENTS, Some(&"k".repeat(256)), &INTENT).await;

@@ -1,11 +1,11 @@
-//! The state machine of intents and refunds, and the ledger that goes with it.
+//! The state machine of intents and refunds, and the entries of the ledger.
 
 mod kit;
 
 use std::time::Duration;
 
 use kit::{Shop, text};
-use paysim::{Movement, Options, Outcome, Totals};
+use paysim::{Movement, Outcome, Totals};
 use serde_json::{Value, json};
 
 const AT_ONCE: Totals = Totals { captures: 1, captured: 1200, refunded: 0, held: 0 };
@@ -15,9 +15,9 @@ fn moved(shop: &Shop) -> Vec<(Movement, i64)> {
 }
 
 #[actix_web::test]
-async fn a_card_is_charged_when_the_intent_is_confirmed() {
+async fn confirmed_intent_charges_card() {
     let shop = Shop::open();
-    let id = shop.create("pm_card_visa", &[("description", "sweets")]).await;
+    let id = shop.create("pm_card_visa", &[]).await;
     let before = shop.get(&format!("/v1/payment_intents/{id}")).await.object();
     assert_eq!(before["status"], "requires_confirmation");
     assert_eq!(before["metadata"], json!({"attempt_id": "attempt-1"}));
@@ -32,12 +32,10 @@ async fn a_card_is_charged_when_the_intent_is_confirmed() {
     let ledger = shop.gateway.ledger();
     assert_eq!(ledger.by_metadata("attempt_id")["attempt-1"], AT_ONCE);
     assert_eq!(ledger.of_intent(&id), AT_ONCE);
-    assert_eq!(ledger.entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 2]);
 }
 
-/// The judge can also find somebody guilty.
 #[actix_web::test]
-async fn an_attempt_that_is_charged_twice_is_seen_in_the_ledger() {
+async fn attempt_charged_twice_appears_in_ledger() {
     let shop = Shop::open();
     for _ in 0..2 {
         let id = shop.create("pm_card_visa", &[]).await;
@@ -45,13 +43,10 @@ async fn an_attempt_that_is_charged_twice_is_seen_in_the_ledger() {
     }
     let twice = Totals { captures: 2, captured: 2400, ..Totals::default() };
     assert_eq!(shop.gateway.ledger().by_metadata("attempt_id")["attempt-1"], twice);
-    let told = shop.get("/_sim/ledger?by=attempt_id").await.object();
-    assert_eq!(told["groups"]["attempt-1"], json!(twice));
-    assert_eq!(told["entries"].as_array().map(Vec::len), Some(4));
 }
 
 #[actix_web::test]
-async fn a_decline_is_402_and_leaves_an_intent_that_can_be_tried_again() {
+async fn declined_intent_answers_402_and_can_be_confirmed_again() {
     for (card, code, decline_code) in [
         ("pm_card_chargeDeclined", "card_declined", json!("generic_decline")),
         ("pm_card_chargeDeclinedInsufficientFunds", "card_declined", json!("insufficient_funds")),
@@ -75,7 +70,7 @@ async fn a_decline_is_402_and_leaves_an_intent_that_can_be_tried_again() {
 }
 
 #[actix_web::test]
-async fn a_hold_is_captured_once_and_the_rest_is_let_go() {
+async fn authorisation_is_captured_once_and_rest_is_voided() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[("capture_method", "manual")]).await;
     let held = shop.confirm(&id, None).await.object();
@@ -91,13 +86,13 @@ async fn a_hold_is_captured_once_and_the_rest_is_let_go() {
 }
 
 #[actix_web::test]
-async fn a_hold_that_nobody_captures_ends_by_itself() {
+async fn uncaptured_authorisation_expires() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[("capture_method", "manual")]).await;
     shop.confirm(&id, None).await.object();
     shop.gateway.advance(Duration::from_secs(7 * 24 * 3600 - 60));
     assert_eq!(shop.status(&id).await, "requires_capture");
-    shop.sim("/_sim/clock", &json!({"advance_seconds": 120})).await.object();
+    shop.gateway.advance(Duration::from_secs(120));
     let ended = shop.get(&format!("/v1/payment_intents/{id}")).await.object();
     assert_eq!((&ended["status"], &ended["cancellation_reason"]), (&json!("canceled"), &json!("automatic")));
     assert_eq!(shop.gateway.ledger().totals(), Totals::default());
@@ -105,9 +100,9 @@ async fn a_hold_that_nobody_captures_ends_by_itself() {
     assert_eq!(refused.error(400)["payment_intent"]["status"], "canceled");
 }
 
-/// Every step from every state: what is allowed, and where it leads.
+/// Every step from every state: the state that it leads to, or a refusal.
 #[actix_web::test]
-async fn the_state_machine_is_the_documented_one() {
+async fn steps_are_allowed_as_documented() {
     let manual = [("capture_method", "manual")];
     for (state, card, capture, [confirm, capture_to, cancel]) in [
         ("requires_confirmation", "pm_card_visa", &[][..], ["succeeded", "", "canceled"]),
@@ -141,7 +136,7 @@ async fn the_state_machine_is_the_documented_one() {
 }
 
 #[actix_web::test]
-async fn what_waits_for_buyer_or_bank_is_settled_from_outside() {
+async fn intent_that_waits_for_buyer_or_bank_is_settled() {
     for (card, outcome, status, captured) in [
         ("pm_card_threeDSecure2Required", Outcome::Succeeded, "succeeded", 1200),
         ("pm_card_threeDSecure2Required", Outcome::Failed, "requires_payment_method", 0),
@@ -160,7 +155,7 @@ async fn what_waits_for_buyer_or_bank_is_settled_from_outside() {
 }
 
 #[actix_web::test]
-async fn no_more_is_refunded_than_was_captured() {
+async fn refunds_never_exceed_captured_amount() {
     let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
     let intent = [("payment_intent", id.as_str())];
@@ -168,7 +163,7 @@ async fn no_more_is_refunded_than_was_captured() {
     assert!(text(&early["message"]).contains("does not have a successful charge"));
     shop.confirm(&id, None).await.object();
 
-    let part = [intent[0], ("amount", "500"), ("metadata[why]", "stale"), ("reason", "requested_by_customer")];
+    let part = [intent[0], ("amount", "500"), ("metadata[why]", "stale")];
     let refund = shop.post("/v1/refunds", None, &part).await.object();
     assert_eq!((&refund["object"], &refund["status"]), (&json!("refund"), &json!("succeeded")));
     assert_eq!(refund["metadata"], json!({"why": "stale"}));
@@ -180,33 +175,25 @@ async fn no_more_is_refunded_than_was_captured() {
     let listed = shop.get(&format!("/v1/refunds?payment_intent={id}&limit=1")).await.object();
     assert_eq!((&listed["has_more"], &listed["data"][0]["amount"]), (&json!(true), &json!(700)));
     let last = text(&listed["data"][0]["id"]);
-    let listed = shop.get(&format!("/v1/refunds?limit=1&starting_after={last}")).await.object();
+    let listed = shop.get(&format!("/v1/refunds?payment_intent={id}&limit=1&starting_after={last}")).await.object();
     assert_eq!((&listed["has_more"], &listed["data"][0]["id"]), (&json!(false), &refund["id"]));
-    let one = shop.get(&format!("/v1/refunds/{}", text(&refund["id"]))).await.object();
-    assert_eq!(one, refund);
 }
 
 #[actix_web::test]
-async fn intents_are_found_by_metadata_once_the_index_has_caught_up() {
-    let shop = Shop::with(Options { search_lags_by: Duration::from_secs(60), ..Options::default() });
+async fn intents_are_found_by_metadata() {
+    let shop = Shop::open();
     let id = shop.create("pm_card_visa", &[]).await;
-    let search = "/v1/payment_intents/search?query=metadata%5B'attempt_id'%5D:'attempt-1'%20AND%20status:'succeeded'";
-    shop.confirm(&id, None).await.object();
-    assert_eq!(shop.get(search).await.object()["data"], json!([]));
-    shop.gateway.advance(Duration::from_secs(60));
+    let search = "/v1/payment_intents/search?query=metadata%5B'attempt_id'%5D:'attempt-1'";
     let found = shop.get(search).await.object();
     assert_eq!((&found["object"], &found["data"][0]["id"]), (&json!("search_result"), &json!(id)));
     let other = search.replace("attempt-1", "attempt-2");
     assert_eq!(shop.get(&other).await.object()["data"], json!([]));
     let bad = shop.get("/v1/payment_intents/search?query=nonsense").await.error(400);
     assert_eq!(bad["param"], "query");
-    let since = shop.gateway.now() - 30;
-    let listed = shop.get(&format!("/v1/payment_intents?created[gte]={since}")).await.object();
-    assert_eq!((&listed["object"], &listed["data"]), (&json!("list"), &json!([])));
 }
 
 #[actix_web::test]
-async fn what_is_wrong_is_refused_in_the_shape_of_stripe() {
+async fn wrong_requests_are_refused_in_the_shape_of_stripe() {
     let shop = Shop::open();
     let good = [("amount", "1200"), ("currency", "gbp")];
     for (form, code, param) in [
@@ -222,25 +209,24 @@ async fn what_is_wrong_is_refused_in_the_shape_of_stripe() {
         assert_eq!((&error["code"], &error["param"]), (&json!(code), &json!(param)));
         assert_eq!(error["type"], "invalid_request_error");
     }
-    let redirecting = [good[0], good[1], ("confirm", "true"), ("payment_method", "pm_card_visa")];
-    assert_eq!(shop.post("/v1/payment_intents", None, &redirecting).await.error(400)["param"], "return_url");
     assert_eq!(shop.get("/v1/payment_intents/pi_none").await.error(404)["code"], "resource_missing");
     assert_eq!(shop.get("/v1/customers").await.error(404)["type"], "invalid_request_error");
     assert_eq!(moved(&shop), []);
 }
 
 #[actix_web::test]
-async fn nobody_gets_in_without_the_key_and_every_answer_says_which_it_is() {
+async fn calls_need_the_api_key_and_responses_have_a_request_id() {
     let shop = Shop::open();
-    let url = format!("{}/v1/payment_intents", shop.gateway.url());
+    let url = format!("{}/v1/payment_intents/search?query=metadata['a']:'b'", shop.gateway.url());
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let with = |request: reqwest::RequestBuilder| async move { request.send().await.expect("an answer") };
-    assert_eq!(with(client.get(&url)).await.status(), 401);
-    assert_eq!(with(client.get(&url).bearer_auth("sk_test_other")).await.status(), 401);
-    // What reqwest makes of a user without a password.
-    let answer =
-        with(client.get(&url).basic_auth("sk_test_paysim", Some("")).header("Stripe-Version", "2020-01-01")).await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["stripe-version"], "2020-01-01");
-    assert!(answer.headers()["request-id"].to_str().expect("text").starts_with("req_"));
+    let request = client.get(&url);
+    for (request, status) in [
+        (request.try_clone().expect("no body"), 401),
+        (request.try_clone().expect("no body").bearer_auth("sk_test_other"), 401),
+        (request.bearer_auth("sk_test_paysim"), 200),
+    ] {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status);
+        assert!(answer.headers()["request-id"].to_str().expect("text").starts_with("req_"));
+    }
 }

@@ -1,23 +1,34 @@
-//! The official Python library of Stripe as judge: what it cannot read, or takes for something else, is not Stripe's.
+//! Stripe's official Python library as the judge: what it cannot read is not Stripe's format.
 
 mod kit;
 
 use std::process::Command;
 
+use faultkit::Port;
 use faultkit::provided::STRIPE;
 use kit::Shop;
+use paysim::{Fault, Movement, Operation, Webhooks};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/official.py");
 
 #[test]
-fn the_official_library_takes_it_for_stripe() {
+fn official_library_accepts_the_simulator() {
     let Some(python) = STRIPE.get() else { return };
-    let shop = Shop::open();
+    let (shop, webhooks) = (Shop::open(), Port::keep());
+    let secrets = vec!["whsec_new".to_owned(), "whsec_old".to_owned()];
+    let url = format!("http://{}/", webhooks.address());
+    shop.gateway.send_webhooks(Some(Webhooks { secrets, ..Webhooks::to(url, "") }));
+    shop.gateway.fail_next(Operation::RefundList, 1, Fault::RateLimited { retry_after_seconds: 1 });
+    shop.gateway.fail_next(Operation::IntentCancel, 2, Fault::InUse);
     let mut script = Command::new(&python);
     script.arg(SCRIPT).args([shop.gateway.url().as_str(), shop.gateway.api_key()]);
-    let said = script.output().unwrap_or_else(|error| panic!("{}={python}: {error}", STRIPE.variable));
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    // A script that did nothing would be silent too.
-    assert!(shop.gateway.ledger().totals().captured > 0);
+    let output = script.arg(webhooks.address().port().to_string()).output();
+    let output = output.unwrap_or_else(|error| panic!("{}={python}: {error}", STRIPE.variable));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let paid = String::from_utf8(output.stdout).expect("the id of an intent");
+    let entries = shop.gateway.ledger().entries.into_iter().filter(|entry| entry.intent == paid.trim());
+    let moved: Vec<_> = entries.map(|entry| (entry.kind, entry.amount)).collect();
+    let refunds = [(Movement::Refunded, 500), (Movement::Refunded, 700)];
+    assert_eq!(moved, [(Movement::Authorised, 1200), (Movement::Captured, 1200), refunds[0], refunds[1]]);
     STRIPE.used();
 }

@@ -1,4 +1,4 @@
-//! What the couriers stand on: a clock, a store of keys, a registry of platforms, and Python with its judges.
+//! For the tests of the senders: a clock, a store of keys, a store of platforms, and Python with its judges.
 
 pub mod python;
 
@@ -21,7 +21,7 @@ use crate::shared::Visit;
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Stands still until it is set.
+/// Does not advance by itself.
 #[derive(Clone)]
 pub struct TestClock(Arc<Mutex<Timestamp>>);
 
@@ -44,7 +44,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A store of keys in memory, that can be down, and that another instance may write to at the worst moment.
+/// A store of keys in memory. It can fail, and another instance can add a key just before this one.
 #[derive(Clone, Default)]
 pub struct Keys {
     pub stored: Arc<Mutex<Vec<SigningKey>>>,
@@ -87,16 +87,16 @@ impl KeyStore for Keys {
 }
 
 #[derive(Clone, Default)]
-pub struct Registry(pub Arc<Mutex<Vec<PinnedPlatform>>>);
+pub struct Platforms(pub Arc<Mutex<Vec<PinnedPlatform>>>);
 
-impl Registry {
+impl Platforms {
     pub fn with(id: &PlatformId, profile: &str) -> Self {
         let platform = PinnedPlatform { id: id.clone(), profile: profile.to_owned(), pinned_at: NOON };
         Self(Arc::new(Mutex::new(vec![platform])))
     }
 }
 
-impl PlatformStore for Registry {
+impl PlatformStore for Platforms {
     fn find(&self, _: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
         let found = self.0.lock().expect("sound").iter().find(|platform| platform.id == *id).cloned();
         Box::pin(async { Ok(found) })
@@ -115,7 +115,7 @@ impl PlatformStore for Registry {
     }
 }
 
-pub fn delivery(content: Content) -> OutboxMessage {
+pub fn outbox_message(content: Content) -> OutboxMessage {
     OutboxMessage {
         id: OutboxMessageId::generate(NOON),
         order: OrderId::generate(NOON),
@@ -129,20 +129,20 @@ pub fn delivery(content: Content) -> OutboxMessage {
     }
 }
 
-/// The reason of a failure that is to be tried again.
+/// The reason of a failure that is retried.
 pub fn failed(outcome: Result<Receipt, SendError>) -> String {
     let failure = outcome.expect_err("a failure");
     assert_eq!(failure.finality, Finality::Again { after: None }, "{}", failure.reason);
     failure.reason
 }
 
-/// A platform that wants to be told about its orders there.
+/// The profile of a platform with this webhook address.
 pub fn profile(webhook_url: &str) -> String {
     let order = json!([{"version": "2026-04-08", "config": {"webhook_url": webhook_url}}]);
     json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}}).to_string()
 }
 
-/// As [`Visit::answer`], with a body that the answer keeps.
+/// Like [`Visit::answer`], with an owned body.
 pub async fn answer(visit: Visit, status: &str, headers: &str, body: String) {
     visit.answer(status, headers, &body).await;
 }

@@ -1,4 +1,4 @@
-//! Python, with libraries that others wrote for the protocols that are spoken here.
+//! Python scripts with independent implementations of the protocols.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,7 +7,7 @@ use faultkit::Received;
 use faultkit::provided::{MAIL, Provided, SIGNATURES};
 use serde_json::{Value, json};
 
-/// What is covered by the signature of a webhook whose address has a query.
+/// The signed components of a webhook whose address has a query.
 const COVERED: [&str; 11] = [
     "@method",
     "@authority",
@@ -22,7 +22,7 @@ const COVERED: [&str; 11] = [
     "content-type",
 ];
 
-/// A script that speaks in JSON lines. It ends when its standard input does, which is when this is dropped.
+/// A script with JSON lines as input and output. It ends when this value is dropped, which closes its input.
 pub struct Script {
     judge: Provided,
     child: Child,
@@ -31,7 +31,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// `None`, and the test is reported as skipped, when there is no Python to run it.
+    /// Returns `None`, and reports the test as skipped, if there is no Python.
     pub fn start(name: &str, arguments: &[&str]) -> Option<Self> {
         let judge = match name {
             "verify.py" => SIGNATURES,
@@ -48,24 +48,24 @@ impl Script {
     }
 
     pub fn ask(&mut self, question: &Value) -> Value {
-        writeln!(self.to.as_mut().expect("open"), "{question}").expect("it listens");
+        writeln!(self.to.as_mut().expect("open"), "{question}").expect("it reads");
         self.next()
     }
 
-    /// What `verify.py` says against the signature of a webhook, given these keys: nothing, if all is well.
-    pub fn on_webhook(&mut self, webhook: &Received, keys: &Value) -> Value {
+    /// The objection of `verify.py` to the signature of a webhook with these keys; null if there is none.
+    pub fn verify_webhook(&mut self, webhook: &Received, keys: &Value) -> Value {
         let url = format!("http://{}{}", webhook.header("host").expect("a host"), webhook.target());
         self.ask(&json!({"method": "POST", "url": url, "headers": webhook.headers(), "body": webhook.body(),
             "keys": keys, "covers": COVERED}))
     }
 
-    /// The next line that it says.
+    /// The next line of its output.
     pub fn next(&mut self) -> Value {
         let mut line = String::new();
         self.from.read_line(&mut line).expect("it answers");
-        let said = serde_json::from_str(&line).unwrap_or_else(|error| panic!("it said {line:?}: {error}"));
+        let value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("it wrote {line:?}: {error}"));
         self.judge.used();
-        said
+        value
     }
 }
 

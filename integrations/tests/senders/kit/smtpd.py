@@ -83,16 +83,16 @@ class Handler:
     async def handle_DATA(self, server, session, envelope):
         if self.verb == "DATA":
             return self.answer
-        letter = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         say({
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "is_encrypted": server.transport.get_extra_info("ssl_object") is not None,
             "login": session.auth_data.login.decode() if session.auth_data else None,
-            "headers": [[name, str(value)] for name, value in letter.items()],
-            "kind": letter.get_content_type(),
-            "parts": [[part.get_content_type(), part.get_content().replace("\r\n", "\n")] for part in letter.iter_parts()],
-            "defects": [str(defect) for part in letter.walk() for defect in part.defects],
+            "headers": [[name, str(value)] for name, value in message.items()],
+            "kind": message.get_content_type(),
+            "parts": [[part.get_content_type(), part.get_content().replace("\r\n", "\n")] for part in message.iter_parts()],
+            "defects": [str(defect) for part in message.walk() for defect in part.defects],
         })
         return "250 2.0.0 taken"
 

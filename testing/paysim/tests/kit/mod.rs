@@ -1,10 +1,9 @@
-//! A shop's side of the wire: a simulator, a client that speaks forms, and an address that takes webhooks.
-#![allow(dead_code, reason = "each test binary uses its own part of it")]
+//! A simulator, a client that sends forms, and a server that receives webhooks.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use paysim::{Options, Paysim};
@@ -33,14 +32,14 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// The object, which must have come with 200.
+    /// The object of a response with 200.
     #[track_caller]
     pub fn object(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.body()
     }
 
-    /// The error, which must have come with this status.
+    /// The error of a response with this status.
     #[track_caller]
     pub fn error(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
@@ -91,16 +90,12 @@ impl Shop {
         answer(self.request(Method::GET, path)).await.expect("an answer")
     }
 
-    pub async fn sim(&self, path: &str, body: &Value) -> Answer {
-        answer(self.request(Method::POST, path).json(body)).await.expect("an answer")
-    }
-
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.gateway.url());
         self.client.request(method, url).bearer_auth(self.gateway.api_key())
     }
 
-    /// An intent of 12.00 with a card that is confirmed later.
+    /// Creates an intent of 12.00 with this card, to be confirmed later.
     pub async fn create(&self, card: &str, more: &[(&str, &str)]) -> String {
         let mut form = vec![
             ("amount", "1200"),
@@ -129,7 +124,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Err
     Ok(Answer { status, replayed, headers, text: response.text().await? })
 }
 
-/// A connection without a client library: what comes, byte for byte, and how it ends.
+/// What a connection without a client library receives, byte for byte, and how it ends.
 pub struct Raw {
     pub head: String,
     pub body: Vec<u8>,
@@ -159,27 +154,24 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// An address that takes webhooks: each as its signature and its payload.
+/// Receives webhooks, each as its signature and its payload.
 pub struct Receiving {
     pub url: String,
     pub received: Receiver<(String, String)>,
 }
 
 impl Receiving {
-    /// Answers with these statuses in turn, then with 200.
-    pub fn answering(statuses: &[u16]) -> Self {
+    /// Answers the first with this status, and the others with 200.
+    pub fn answering(first: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/webhooks", listener.local_addr().expect("bound"));
         let (sender, received) = channel();
-        let statuses = Arc::new(Mutex::new(statuses.to_vec()));
         // Ends with the process: nothing waits for it and it holds nothing.
         std::thread::Builder::new()
             .name("webhooks".to_owned())
             .spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let mut statuses = statuses.lock().expect("not poisoned");
-                    let status = if statuses.is_empty() { 200 } else { statuses.remove(0) };
-                    drop(statuses);
+                let statuses = std::iter::once(first).chain(std::iter::repeat(200));
+                for (stream, status) in listener.incoming().flatten().zip(statuses) {
                     if take(stream, status, &sender).is_none() {
                         return;
                     }
@@ -209,7 +201,7 @@ fn take(mut stream: TcpStream, status: u16, to: &Sender<(String, String)>) -> Op
             let wanted = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             if body.len() >= wanted {
                 let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                // A sender that has hung up will try again.
+                // The sender may have hung up.
                 let _ = stream.write_all(answer.as_bytes());
                 return to.send((header("stripe-signature").unwrap_or_default(), body.to_owned())).ok();
             }

@@ -1,4 +1,4 @@
-//! A simulated gateway, the adapter to it, and payments to try.
+//! A simulated gateway, its adapter, and sample payments.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use domain::payment::{
     PaymentReference, Refund, RefundId, RefundState,
 };
 use domain::secret::Secret;
-use integrations::outbound::{GivenPolicy, Outbound, OutboundConfig};
+use integrations::outbound::{Outbound, OutboundConfig, UntrustedPolicy};
 use integrations::stripe::{CaptureMethod, HttpPaymentGateway, StripeConfig};
 use paysim::{Operation, Options, Paysim};
 use time::macros::datetime;
@@ -21,9 +21,9 @@ use time::macros::datetime;
 use crate::shared::{Lines, ctx_with};
 
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
-/// Of one attempt of a call.
+/// The deadline of one attempt of a call.
 pub const ATTEMPT: Duration = Duration::from_millis(500);
-/// Of a call: enough for two attempts that hang, and the pauses.
+/// The deadline of a call: enough for two attempts that hang, and the backoff.
 pub const CALL: Duration = Duration::from_millis(2000);
 
 pub fn config(base_url: String) -> StripeConfig {
@@ -46,30 +46,30 @@ pub fn config(base_url: String) -> StripeConfig {
     }
 }
 
-/// With the longest pauses that there can be: a key that is in use has time to become free. Shared by the tests, since
-/// each calls a gateway of its own and reading the machine's certificates takes a while.
+/// With the longest backoff, so that a key in use has time to become free. Shared by the tests, because reading the
+/// certificates of the machine takes a while.
 pub fn outbound() -> Outbound {
     static OUTBOUND: LazyLock<Outbound> = LazyLock::new(|| with_jitter(|most| most));
     OUTBOUND.clone()
 }
 
-/// With no pauses.
+/// Without backoff.
 pub fn impatient() -> Outbound {
     with_jitter(|_| Duration::ZERO)
 }
 
 fn with_jitter(jitter: fn(Duration) -> Duration) -> Outbound {
-    let config = OutboundConfig { jitter: Arc::new(jitter), ..OutboundConfig::new(GivenPolicy::Public) };
+    let config = OutboundConfig { jitter: Arc::new(jitter), ..OutboundConfig::new(UntrustedPolicy::Public) };
     Outbound::new(config).expect("a client")
 }
 
-pub struct Place {
+pub struct Fixture {
     pub sim: Paysim,
     pub gateway: HttpPaymentGateway,
     pub lines: Lines,
 }
 
-impl Place {
+impl Fixture {
     pub fn new() -> Self {
         Self::with(CaptureMethod::Automatic)
     }
@@ -111,12 +111,12 @@ impl Place {
         self.gateway.refund(&self.ctx(), refund).await
     }
 
-    /// The next calls of an operation go wrong.
+    /// Makes the next calls of an operation fail.
     pub fn fail(&self, operation: Operation, calls: u64, fault: paysim::Fault) {
         self.sim.fail_next(operation, calls, fault);
     }
 
-    /// How often money was taken, and how much.
+    /// The number of captures, and the captured amount.
     pub fn captured(&self) -> (u64, i64) {
         let totals = self.sim.ledger().totals();
         (totals.captures, totals.captured)
