@@ -21,6 +21,7 @@ pub mod import;
 pub mod money;
 pub mod order;
 pub mod outbox;
+pub mod page;
 pub mod payment;
 pub mod platform;
 pub mod promotion;

@@ -5,6 +5,7 @@ use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::{PlatformId, RequestContext};
 use crate::fault::Fault;
+use crate::page::{Cursor, Limit, Page};
 
 /// A platform and its profile, as pinned by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,13 @@ pub trait PlatformStore: Send + Sync {
     /// Adds the platform, or replaces the one with the same id. Idempotent.
     fn pin(&self, ctx: &RequestContext, platform: PinnedPlatform) -> PortFuture<(), Fault>;
 
-    /// The platforms in the order of their ids, at most `limit`.
-    fn list(&self, ctx: &RequestContext, limit: u32) -> PortFuture<Vec<PinnedPlatform>, Fault>;
+    /// A page of the platforms in the order of their ids. Its cursor is an id.
+    fn list(
+        &self,
+        ctx: &RequestContext,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<PinnedPlatform>, Fault>;
 
     /// Removes the platform with this id. Returns whether it existed. Idempotent.
     fn remove(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault>;

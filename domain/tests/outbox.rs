@@ -14,6 +14,7 @@ use domain::outbox::{
     OutboxMessageId, OutboxPurge, OutboxStore, Purged, Receipt, Recorded, Selection, SendError, SendOutcome, Sender,
     StaleClaim, Step, step,
 };
+use domain::page::{Cursor, Limit, Page};
 use domain::task::{BackgroundTask, Progress};
 use slog::{Drain, KV};
 use time::macros::datetime;
@@ -86,10 +87,19 @@ impl OutboxStore for Script {
         let recorded = self.recorded.clone();
         Box::pin(async move { Ok(recorded) })
     }
-    fn list(&self, _: &RequestContext, _: MessageFilter, _: u32) -> PortFuture<Vec<MessageSummary>, Fault> {
+    fn list(
+        &self,
+        _: &RequestContext,
+        _: MessageFilter,
+        _: Option<Cursor>,
+        _: Limit,
+    ) -> PortFuture<Page<MessageSummary>, Fault> {
         never()
     }
-    fn endpoints(&self, _: &RequestContext, _: Option<Endpoint>, _: u32) -> PortFuture<Vec<EndpointSummary>, Fault> {
+    fn endpoint(&self, _: &RequestContext, _: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
+        never()
+    }
+    fn endpoints(&self, _: &RequestContext, _: Option<Cursor>, _: Limit) -> PortFuture<Page<EndpointSummary>, Fault> {
         never()
     }
     fn retry(&self, _: &RequestContext, _: Selection, _: Timestamp, _: u32) -> PortFuture<u32, Fault> {

@@ -13,7 +13,7 @@ use crate::stored::{malformed, storable};
 type Row = (String, String, Option<String>, i64, bool, Option<i64>, Option<i64>);
 
 /// The variants that a request names, at prices in `currency`, each with its stock level if it has one.
-pub(crate) fn wanted(
+pub(crate) fn requested_variants(
     tx: &mut Tx<'_>,
     request: &CheckoutRequest,
     currency: Currency,

@@ -4,43 +4,40 @@ use diesel::prelude::*;
 use domain::PortFuture;
 use domain::context::{PlatformId, RequestContext};
 use domain::fault::Fault;
+use domain::page::{Cursor, Limit, Page};
 use domain::platform::{PinnedPlatform, PlatformStore};
 
 use crate::database::{Database, Operation, Tx, bytewise, execute, first, load};
 use crate::schema::platform;
-use crate::stored::{instant, millis};
+use crate::stored::{instant, millis, one_more_than};
 
-pub struct SqlPlatformStore {
-    database: Database,
-}
-
-impl SqlPlatformStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`PlatformStore`] in the database.
+pub struct SqlPlatformStore(pub Database);
 
 impl PlatformStore for SqlPlatformStore {
     fn find(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault> {
         let id = id.clone();
-        self.database.run(ctx, Operation::read("platform.find"), move |tx| Ok(find(tx, &id)?))
+        self.0.run(ctx, Operation::read("platform.find"), move |tx| Ok(find(tx, &id)?))
     }
 
     fn pin(&self, ctx: &RequestContext, pinned: PinnedPlatform) -> PortFuture<(), Fault> {
-        self.database.run(
-            ctx,
-            Operation::repeatable_write("platform.pin", "it sets what it would set again"),
-            move |tx| Ok(pin(tx, &pinned)?),
-        )
+        self.0.run(ctx, Operation::repeatable_write("platform.pin", "it sets what it would set again"), move |tx| {
+            Ok(pin(tx, &pinned)?)
+        })
     }
 
-    fn list(&self, ctx: &RequestContext, limit: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {
-        self.database.run(ctx, Operation::read("platform.list"), move |tx| Ok(list(tx, limit)?))
+    fn list(
+        &self,
+        ctx: &RequestContext,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<PinnedPlatform>, Fault> {
+        self.0.run(ctx, Operation::read("platform.list"), move |tx| Ok(list(tx, after.as_ref(), limit)?))
     }
 
     fn remove(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault> {
         let id = id.clone();
-        self.database.run(ctx, Operation::write("platform.remove"), move |tx| Ok(remove(tx, &id)?))
+        self.0.run(ctx, Operation::write("platform.remove"), move |tx| Ok(remove(tx, &id)?))
     }
 }
 
@@ -62,10 +59,13 @@ fn pin(tx: &mut Tx<'_>, pinned: &PinnedPlatform) -> QueryResult<()> {
     execute!(tx, insert).map(drop)
 }
 
-fn list(tx: &mut Tx<'_>, limit: u32) -> QueryResult<Vec<PinnedPlatform>> {
-    let query = platform::table.order(bytewise(tx, "id")).limit(i64::from(limit));
+fn list(tx: &mut Tx<'_>, after: Option<&Cursor>, limit: Limit) -> QueryResult<Page<PinnedPlatform>> {
+    let id = bytewise(tx, "id");
+    let after = after.map_or("", |cursor| cursor.0.as_str());
+    let query = platform::table.filter(id.clone().gt(after)).order(id).limit(one_more_than(limit.get()));
     let rows: Vec<Row> = load!(tx, query)?;
-    rows.into_iter().map(pinned).collect()
+    let platforms = rows.into_iter().map(pinned).collect::<QueryResult<_>>()?;
+    Ok(Page::of(platforms, limit, |platform| platform.id.0.clone()))
 }
 
 fn remove(tx: &mut Tx<'_>, id: &PlatformId) -> QueryResult<bool> {

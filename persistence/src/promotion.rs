@@ -11,7 +11,7 @@ use crate::schema::discount;
 use crate::stored::{from_text, malformed, storable};
 
 /// The discounts that a request's codes name.
-pub(crate) fn named(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> QueryResult<Vec<Discount>> {
+pub(crate) fn discounts_of(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> QueryResult<Vec<Discount>> {
     type Row = (String, String, i64, Option<String>, String);
     let codes: Vec<Code> = codes.iter().filter(|code| storable(code)).map(|code| Code::new(code)).collect();
     let query = discount::table

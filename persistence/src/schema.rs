@@ -261,11 +261,6 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
-diesel::table! {
-    schema_floor (version) {
-        version -> Text,
-    }
-}
 
 diesel::joinable!(stock -> variant (sku));
 diesel::allow_tables_to_appear_in_same_query!(variant, stock);
@@ -273,3 +268,4 @@ diesel::joinable!(address -> customer (customer_id));
 diesel::allow_tables_to_appear_in_same_query!(customer, address);
 diesel::allow_tables_to_appear_in_same_query!(orders, order_line);
 diesel::allow_tables_to_appear_in_same_query!(idempotency_key, idempotency_binding);
+diesel::allow_tables_to_appear_in_same_query!(delivery, destination);

@@ -15,27 +15,20 @@ use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 /// A century of keys at four rotations a year.
 const MAX_KEYS: usize = 400;
 
-pub struct SqlKeyStore {
-    database: Database,
-}
-
-impl SqlKeyStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`KeyStore`] in the database.
+pub struct SqlKeyStore(pub Database);
 
 impl KeyStore for SqlKeyStore {
     fn keys(&self, ctx: &RequestContext) -> PortFuture<Vec<SigningKey>, Fault> {
-        self.database.run(ctx, Operation::read("signing.keys"), |tx| Ok(keys(tx)?))
+        self.0.run(ctx, Operation::read("signing.keys"), |tx| Ok(keys(tx)?))
     }
 
     fn add(&self, ctx: &RequestContext, key: SigningKey, seen: usize) -> PortFuture<bool, Fault> {
-        self.database.run(ctx, Operation::write("signing.add"), move |tx| Ok(add(tx, &key, seen)?))
+        self.0.run(ctx, Operation::write("signing.add"), move |tx| Ok(add(tx, &key, seen)?))
     }
 
     fn revoke(&self, ctx: &RequestContext, id: String, now: Timestamp) -> PortFuture<bool, Fault> {
-        self.database.run(ctx, Operation::write("signing.revoke"), move |tx| Ok(revoke(tx, &id, now)?))
+        self.0.run(ctx, Operation::write("signing.revoke"), move |tx| Ok(revoke(tx, &id, now)?))
     }
 }
 

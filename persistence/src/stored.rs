@@ -42,7 +42,7 @@ pub(crate) fn id<T: Named>(text: &str) -> Result<Id<T>, Error> {
     Id::parse(text).ok_or_else(|| malformed(format!("{text:?} is no {} id", T::PREFIX)))
 }
 
-pub(crate) fn page(text: &str) -> Result<PageToken, Error> {
+pub(crate) fn page_token(text: &str) -> Result<PageToken, Error> {
     PageToken::parse(text).ok_or_else(|| malformed("a page token has another shape"))
 }
 

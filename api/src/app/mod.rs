@@ -141,11 +141,11 @@ impl App {
 
         let checkouts: Arc<dyn CheckoutStore> = Arc::new(SqlCheckoutStore::new(database.clone(), composer.clone()));
         let orders: Arc<dyn OrderStore> = Arc::new(SqlOrderStore::new(database.clone(), composer));
-        let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore::new(database.clone()));
-        let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore::new(database.clone()));
-        let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore::new(database.clone()));
-        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore::new(database.clone()));
-        let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore::new(database.clone()));
+        let attempts: Arc<dyn AttemptStore> = Arc::new(SqlAttemptStore(database.clone()));
+        let refunds: Arc<dyn RefundStore> = Arc::new(SqlRefundStore(database.clone()));
+        let records: Arc<dyn IdempotencyStore> = Arc::new(SqlIdempotencyStore(database.clone()));
+        let outbox: Arc<dyn OutboxStore> = Arc::new(SqlOutboxStore(database.clone()));
+        let platforms: Arc<dyn PlatformStore> = Arc::new(SqlPlatformStore(database.clone()));
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
@@ -293,7 +293,7 @@ pub fn migrate(config: &Config, log: &Logger, runtime: &Handle) -> Result<usize,
 
 /// The import, on a database with the current schema. Blocks.
 pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<dyn Import>, StartError> {
-    Ok(Arc::new(SqlImport::new(current_database(config, log, runtime)?)))
+    Ok(Arc::new(SqlImport(current_database(config, log, runtime)?)))
 }
 
 /// The client of every outbound HTTP call.
@@ -336,7 +336,7 @@ fn mock_handler(
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     }
     let slow = config.simulated_slowness();
-    let instruments = SqlStoredInstruments::new(database.clone());
+    let instruments = SqlStoredInstruments(database.clone());
     let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
     let mock = MockConfig { ledger_path: ledger_path.clone(), slow };
     MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
@@ -360,7 +360,7 @@ fn gateway_events(config: &Config) -> Option<ReadEvent> {
 fn key_store(config: &Config, database: &Database) -> Result<Arc<dyn KeyStore>, StartError> {
     Ok(match settings::keys(config)? {
         Some(keys) => Arc::new(keys),
-        None => Arc::new(SqlKeyStore::new(database.clone())),
+        None => Arc::new(SqlKeyStore(database.clone())),
     })
 }
 

@@ -41,8 +41,8 @@ impl Tools {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = key_store(config, &database)?;
         Ok(Self {
-            platforms: Arc::new(SqlPlatformStore::new(database.clone())),
-            outbox: Arc::new(SqlOutboxStore::new(database)),
+            platforms: Arc::new(SqlPlatformStore(database.clone())),
+            outbox: Arc::new(SqlOutboxStore(database)),
             has_mail_relay: config.mail.host.is_some(),
             signer: Signer::new(keys.clone(), clock.clone()),
             keys,

@@ -9,6 +9,7 @@ use domain::fault::Fault;
 use domain::outbox::{
     Channel, Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, OutboxMessageId, Selection,
 };
+use domain::page::{Limit, Page};
 
 use super::output::say;
 use super::tools::Session;
@@ -74,9 +75,7 @@ pub(super) enum State {
     Dead,
 }
 
-/// The most destinations that are counted.
-const MOST_DESTINATIONS: u32 = 10_000;
-/// The most rows that one transaction changes.
+/// The most rows that one transaction reads or changes.
 const BATCH: u32 = 500;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
@@ -107,28 +106,45 @@ fn selected(session: &Session<'_>, id: Option<String>, destination: Option<Strin
 /// The destination of this name, whole or shortened as in the list. An unknown name is an error.
 fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
     let to = Endpoint(name);
-    let ask = |one, most| {
-        let found = session.wait(session.tools.outbox.endpoints(&session.ctx, one, most));
-        found.map_err(|fault| fault.chain())
-    };
-    if !ask(Some(to.clone()), 1)?.is_empty() {
+    if endpoint(session, &to)?.is_some() {
         return Ok(to);
     }
-    let shown = ask(None, MOST_DESTINATIONS)?.into_iter().find(|known| known.id.to_string() == to.0);
-    shown
-        .map(|known| known.id)
-        .ok_or_else(|| format!("\"{to}\" is not a known destination: see tuckshop deliveries destinations"))
+    let mut known = None;
+    each_endpoint(session, |endpoint| {
+        if endpoint.id.to_string() == to.0 {
+            known = Some(endpoint.id);
+        }
+    })?;
+    known.ok_or_else(|| format!("\"{to}\" is not a known destination: see tuckshop deliveries destinations"))
+}
+
+fn endpoint(session: &Session<'_>, name: &Endpoint) -> Result<Option<EndpointSummary>, String> {
+    let found = session.wait(session.tools.outbox.endpoint(&session.ctx, name.clone()));
+    found.map_err(|fault| fault.chain())
+}
+
+/// Visits all endpoints, page by page.
+fn each_endpoint(session: &Session<'_>, mut visit: impl FnMut(EndpointSummary)) -> Result<(), String> {
+    let mut after = None;
+    loop {
+        let page = session.wait(session.tools.outbox.endpoints(&session.ctx, after, Limit::new(BATCH)));
+        let page = page.map_err(|fault| fault.chain())?;
+        page.items.into_iter().for_each(&mut visit);
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 fn list(session: &Session<'_>, state: Option<State>, to: Option<String>, limit: u32) -> Result<(), String> {
     let destination = to.map(|to| known(session, to)).transpose()?;
     let filter = MessageFilter { state: state.map(State::of), endpoint: destination };
-    let found = session.wait(session.tools.outbox.list(&session.ctx, filter, limit + 1));
-    let found = found.map_err(|fault| fault.chain())?;
+    let page = session.wait(session.tools.outbox.list(&session.ctx, filter, None, Limit::new(limit)));
+    let page = page.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
-    let shown = found.get(..limit as usize).unwrap_or(&found);
-    shown.iter().for_each(|delivery| print(delivery, now));
-    say!("{}", summary(shown.len(), found.len()));
+    page.items.iter().for_each(|delivery| print(delivery, now));
+    say!("{}", summary(&page));
     Ok(())
 }
 
@@ -154,19 +170,19 @@ fn print(delivery: &MessageSummary, now: Timestamp) {
 }
 
 fn destinations(session: &Session<'_>, limit: u32) -> Result<(), String> {
-    let found = session.wait(session.tools.outbox.endpoints(&session.ctx, None, limit + 1));
-    let found = found.map_err(|fault| fault.chain())?;
+    let page = session.wait(session.tools.outbox.endpoints(&session.ctx, None, Limit::new(limit)));
+    let page = page.map_err(|fault| fault.chain())?;
     let now = session.tools.clock.now();
-    let shown = found.get(..limit as usize).unwrap_or(&found);
-    shown.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
-    say!("{}", summary(shown.len(), found.len()));
+    page.items.iter().for_each(|destination| print_destination(destination, now, session.tools.has_mail_relay));
+    say!("{}", summary(&page));
     Ok(())
 }
 
-fn summary(shown: usize, found: usize) -> String {
-    match found > shown {
-        true => format!("{shown} shown; there are more, see --limit."),
-        false => format!("{shown} shown."),
+fn summary<T>(page: &Page<T>) -> String {
+    let shown = page.items.len();
+    match page.next {
+        Some(_) => format!("{shown} shown; there are more, see --limit."),
+        None => format!("{shown} shown."),
     }
 }
 
@@ -225,17 +241,16 @@ fn give_up(session: &Session<'_>, which: &Selection) -> Result<(), String> {
 
 /// The number of selected messages: dead letters and pending ones.
 fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
-    let one = match which {
-        Selection::One(_) => return Ok(1),
-        Selection::Of(to) => Some(to.clone()),
-        Selection::All => None,
-    };
-    let found = session.wait(session.tools.outbox.endpoints(&session.ctx, one, MOST_DESTINATIONS + 1));
-    let found = found.map_err(|fault| fault.chain())?;
-    if found.len() > MOST_DESTINATIONS as usize {
-        return Err(format!("there are more than {MOST_DESTINATIONS} destinations: name one"));
+    let of_one = |endpoint: &EndpointSummary| endpoint.dead.saturating_add(endpoint.pending);
+    match which {
+        Selection::One(_) => Ok(1),
+        Selection::Of(to) => Ok(endpoint(session, to)?.as_ref().map_or(0, of_one)),
+        Selection::All => {
+            let mut all = 0_u32;
+            each_endpoint(session, |endpoint| all = all.saturating_add(of_one(&endpoint)))?;
+            Ok(all)
+        }
     }
-    Ok(found.iter().map(|it| it.dead.saturating_add(it.pending)).fold(0, u32::saturating_add))
 }
 
 /// Repeats `batch` until it changes nothing, or until `most` rows are changed. A batch that is not full is no sign of the

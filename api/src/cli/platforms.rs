@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use domain::context::PlatformId;
 use domain::outbox::shown;
+use domain::page::Limit;
 use domain::platform::PinnedPlatform;
 use serde_json::json;
 use url::Url;
@@ -82,16 +83,15 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
 }
 
 fn list(session: &Session<'_>) -> Outcome {
-    match session.wait(session.tools.platforms.list(&session.ctx, MOST + 1)) {
-        Ok(platforms) => {
-            let first = platforms.get(..MOST as usize).unwrap_or(&platforms);
-            for platform in first {
+    match session.wait(session.tools.platforms.list(&session.ctx, None, Limit::new(MOST))) {
+        Ok(page) => {
+            for platform in &page.items {
                 let url = session.tools.webhook_url(&platform.profile).map(|url| url.map(|url| shown(&url)));
                 say!("{}  {}", shown(&platform.id.0), webhooks(url));
             }
-            match platforms.len() > first.len() {
-                true => say!("The first {MOST} are shown; there are more."),
-                false => say!("{} pinned.", first.len()),
+            match page.next {
+                Some(_) => say!("The first {MOST} are shown; there are more."),
+                None => say!("{} pinned.", page.items.len()),
             }
             DONE
         }

@@ -94,9 +94,9 @@ async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
 async fn warn_of_waiting_mail(outbox: &dyn OutboxStore, log: &Logger) {
     let (deadline, mail) = (Deadline::after(MAIL_CHECK), Endpoint("mail".to_owned()));
     let ctx = RequestContext::for_task(log, "app.build", TraceContext::start(), deadline, CancellationToken::new());
-    match outbox.endpoints(&ctx, Some(mail), 1).await {
+    match outbox.endpoint(&ctx, mail).await {
         Ok(known) => {
-            if let Some(waiting) = known.first().filter(|mail| mail.pending > 0) {
+            if let Some(waiting) = known.filter(|mail| mail.pending > 0) {
                 warn!(log, "email messages wait, and no mail relay is configured"; "op" => "app.build",
                     "pending" => waiting.pending);
             }

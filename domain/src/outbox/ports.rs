@@ -9,6 +9,7 @@ use crate::PortFuture;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::fault::Fault;
+use crate::page::{Cursor, Limit, Page};
 
 /// Sends messages of one channel. `send` makes one attempt: one network call, plus the calls that find the address. It
 /// ends within the context's deadline. It is not idempotent: the receiver recognizes a repetition by the message id.
@@ -105,17 +106,25 @@ pub trait OutboxStore: Send + Sync {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault>;
 
-    /// The messages that match `filter`, newest first, at most `limit`.
-    fn list(&self, ctx: &RequestContext, filter: MessageFilter, limit: u32) -> PortFuture<Vec<MessageSummary>, Fault>;
+    /// A page of the messages that match `filter`, newest first. Its cursor is the id of a message.
+    fn list(
+        &self,
+        ctx: &RequestContext,
+        filter: MessageFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<MessageSummary>, Fault>;
 
-    /// One endpoint, or all endpoints in the order of their names, at most `limit`. An unknown endpoint gives an empty
-    /// list.
+    /// The endpoint with this name, or `None` if nothing was ever sent to it.
+    fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault>;
+
+    /// A page of the endpoints in the order of their names. Its cursor is a name.
     fn endpoints(
         &self,
         ctx: &RequestContext,
-        one: Option<Endpoint>,
-        limit: u32,
-    ) -> PortFuture<Vec<EndpointSummary>, Fault>;
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<EndpointSummary>, Fault>;
 
     /// Makes at most `limit` messages due now with all their attempts. These are dead letters and, unless `which` is
     /// all, messages without a lease that wait for a retry. Older messages of the same order are included and sent

@@ -9,6 +9,7 @@ use domain::clock::Clock;
 use domain::context::{PlatformId, RequestContext, Stopwatch};
 use domain::fault::{Fault, FaultKind};
 use domain::outbox::{Content, Finality, OutboxMessage, Receipt, SendError, Sender};
+use domain::page::{Cursor, Limit, Page};
 use domain::platform::{PinnedPlatform, PlatformStore};
 use integrations::outbound::{BulkheadLimits, Outbound, OutboundConfig};
 use integrations::platform_profile::PlatformProfiles;
@@ -212,7 +213,7 @@ impl PlatformStore for Broken {
     fn pin(&self, _: &RequestContext, _: PinnedPlatform) -> PortFuture<(), Fault> {
         unreachable!()
     }
-    fn list(&self, _: &RequestContext, _: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {
+    fn list(&self, _: &RequestContext, _: Option<Cursor>, _: Limit) -> PortFuture<Page<PinnedPlatform>, Fault> {
         unreachable!()
     }
     fn remove(&self, _: &RequestContext, _: &PlatformId) -> PortFuture<bool, Fault> {

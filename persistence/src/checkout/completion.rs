@@ -11,7 +11,7 @@ use domain::checkout::{
     shortages,
 };
 use domain::context::TraceContext;
-use domain::fault::{Failure, Fault};
+use domain::fault::Fault;
 use domain::id::PageToken;
 use domain::idempotency::KeyClaim;
 use domain::money::Money;
@@ -21,16 +21,12 @@ use domain::payment::{Attempt, AttemptState, HandlerId, PaymentOutcome, capture_
 use domain::stock::{Demand, StockLevel, hold, release, take};
 
 use super::{CallingPlatform, queries, refuse, remember_destination};
-use crate::database::{Tx, TxError};
+use crate::database::{Decided, Tx, TxError};
 use crate::idempotency::{self, Claimed, KeyId};
 use crate::stored::{from_text, malformed, to_text};
 use crate::{order as orders, outbox, payment, stock};
 
-pub(super) fn begin(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+pub(super) fn begin(tx: &mut Tx<'_>, caller: &CallingPlatform, begin: &Begin) -> Decided<Begun, CheckoutRefusal> {
     let (claim, now) = (&begin.write.claim, begin.write.now);
     match idempotency::claim(tx, claim, now)? {
         Claimed::New => {}
@@ -38,7 +34,7 @@ pub(super) fn begin(
         Claimed::InProgress => return own_or_in_progress(tx, caller, begin),
         Claimed::Refused(refusal) => return Err(refuse(CheckoutRefusal::Key(refusal))),
     }
-    let checkout = caller.own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
+    let checkout = caller.must_own(queries::lock(tx, &begin.checkout)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     checkout.must_be_complete().map_err(refuse)?;
 
@@ -105,11 +101,11 @@ pub(super) fn state(
     caller: &CallingPlatform,
     claim: &KeyClaim,
     id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+) -> Decided<Begun, CheckoutRefusal> {
     match idempotency::state(tx, claim)? {
         Claimed::Answered(outcome) => Ok(Begun::Answered(Answer { outcome: *outcome, replayed: true })),
         Claimed::New => {
-            caller.own(queries::find(tx, id)?)?;
+            caller.must_own(queries::find(tx, id)?)?;
             Ok(Begun::Free)
         }
         Claimed::InProgress => in_progress(tx, caller, id),
@@ -119,26 +115,18 @@ pub(super) fn state(
 
 /// A claim that an earlier run of the same command committed belongs to this command. Treated as another caller's, it
 /// would leave the gateway uncalled.
-fn own_or_in_progress(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    begin: &Begin,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
+fn own_or_in_progress(tx: &mut Tx<'_>, caller: &CallingPlatform, begin: &Begin) -> Decided<Begun, CheckoutRefusal> {
     match payment::lock(tx, &begin.attempt)? {
         Some((attempt, _)) if attempt.state == AttemptState::Opened => {
-            let checkout = caller.own(queries::find(tx, &begin.checkout)?)?;
+            let checkout = caller.must_own(queries::find(tx, &begin.checkout)?)?;
             Ok(Begun::Claimed { checkout, attempt })
         }
         _ => in_progress(tx, caller, &begin.checkout),
     }
 }
 
-fn in_progress(
-    tx: &mut Tx<'_>,
-    caller: &CallingPlatform,
-    id: &CheckoutId,
-) -> Result<Begun, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::find(tx, id)?)?;
+fn in_progress(tx: &mut Tx<'_>, caller: &CallingPlatform, id: &CheckoutId) -> Decided<Begun, CheckoutRefusal> {
+    let checkout = caller.must_own(queries::find(tx, id)?)?;
     let state = match &checkout.attempt {
         Some(attempt) => payment::state(tx, attempt)?,
         None => None,
@@ -169,8 +157,8 @@ pub(super) fn settle(
 
     let now = settlement.now;
     let demand = demand_of(&checkout.details.lines);
-    type Leave = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
-    let (state, leave, outcome): (_, Leave, _) = match &settlement.outcome {
+    type StockChange = fn(&Demand, &[StockLevel]) -> Vec<StockLevel>;
+    let (state, change_stock, outcome): (_, StockChange, _) = match &settlement.outcome {
         PaymentOutcome::Confirmed | PaymentOutcome::Authorized => {
             let state = match settlement.outcome {
                 PaymentOutcome::Authorized => AttemptState::Authorized,
@@ -208,6 +196,6 @@ pub(super) fn settle(
         idempotency::set_outcome(tx, key, &to_text(&outcome)?)?;
     }
     let levels = stock::lock(tx, &demand)?;
-    stock::write(tx, &leave(&demand, &levels))?;
+    stock::write(tx, &change_stock(&demand, &levels))?;
     Ok(outcome)
 }

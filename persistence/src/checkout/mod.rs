@@ -1,8 +1,8 @@
-//! Checkouts: priced, held and settled in one transaction each.
+//! Checkouts. Each change is one transaction; a completion is two.
 
 mod completion;
 mod queries;
-pub(crate) mod rows;
+mod rows;
 
 use std::sync::Arc;
 
@@ -20,17 +20,18 @@ use domain::idempotency::{KeyClaim, Write};
 use domain::money::Currency;
 use domain::outbox::NotificationComposer;
 
-use crate::database::{Database, Operation, Tx, TxError, refuse};
+use crate::database::{Database, Decided, Operation, Tx, refuse};
 use crate::stored::count;
 use crate::{catalog, customer, fulfillment, idempotency, promotion};
 
+/// The [`CheckoutStore`] in the database.
 pub struct SqlCheckoutStore {
     database: Database,
     composer: Arc<dyn NotificationComposer>,
 }
 
 impl SqlCheckoutStore {
-    /// `composer` decides which notifications an order that is placed here causes.
+    /// `composer` decides which messages a new order causes.
     pub fn new(database: Database, composer: Arc<dyn NotificationComposer>) -> Self {
         Self { database, composer }
     }
@@ -51,7 +52,7 @@ impl CheckoutStore for SqlCheckoutStore {
 
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>> {
         let caller = CallingPlatform::of(ctx);
-        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.own(queries::find(tx, &id)?))
+        self.database.run(ctx, Operation::read("checkout.read"), move |tx| caller.must_own(queries::find(tx, &id)?))
     }
 
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault> {
@@ -134,7 +135,7 @@ impl CallingPlatform {
     }
 
     /// The checkout, if it belongs to the caller. For other callers it does not exist.
-    fn own(&self, found: Option<Checkout>) -> Result<Checkout, TxError<Failure<CheckoutRefusal>>> {
+    fn must_own(&self, found: Option<Checkout>) -> Decided<Checkout, CheckoutRefusal> {
         found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
     }
 }
@@ -144,7 +145,7 @@ fn create(
     caller: &CallingPlatform,
     now: Timestamp,
     new: &NewCheckout,
-) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
+) -> Decided<Outcome, CheckoutRefusal> {
     let facts = facts(tx, caller, &new.request, new.currency)?;
     let outcome = match price(&new.request, None, &facts) {
         Err(NothingToSell(messages)) => Outcome::NothingToSell(messages),
@@ -176,8 +177,8 @@ fn update(
     now: Timestamp,
     id: &CheckoutId,
     request: &CheckoutRequest,
-) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
+) -> Decided<Outcome, CheckoutRefusal> {
+    let checkout = caller.must_own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let facts = facts(tx, caller, request, checkout.currency)?;
     let outcome = match price(request, Some(&checkout.details), &facts) {
@@ -196,8 +197,8 @@ fn cancel(
     caller: &CallingPlatform,
     now: Timestamp,
     id: &CheckoutId,
-) -> Result<Outcome, TxError<Failure<CheckoutRefusal>>> {
-    let checkout = caller.own(queries::lock(tx, id)?)?.as_of(now);
+) -> Decided<Outcome, CheckoutRefusal> {
+    let checkout = caller.must_own(queries::lock(tx, id)?)?.as_of(now);
     checkout.must_be_open().map_err(refuse)?;
     let checkout = checkout.canceled(now);
     queries::save(tx, &checkout)?;
@@ -211,10 +212,10 @@ fn facts(
     request: &CheckoutRequest,
     currency: Currency,
 ) -> Result<Facts, diesel::result::Error> {
-    let (variants, stock) = catalog::wanted(tx, request, currency)?;
+    let (variants, stock) = catalog::requested_variants(tx, request, currency)?;
     let discounts = match request.codes.as_deref() {
         None | Some([]) => Vec::new(),
-        Some(codes) => promotion::named(tx, codes, currency)?,
+        Some(codes) => promotion::discounts_of(tx, codes, currency)?,
     };
     let mut delivery = FulfillmentFacts::default();
     if request.fulfillment.is_some() {

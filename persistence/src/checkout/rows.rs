@@ -5,7 +5,7 @@ use domain::checkout::{Checkout, OrderLink, Status};
 use domain::context::PlatformId;
 
 use crate::schema::checkout;
-use crate::stored::{currency, from_text, id, instant, millis, page, to_text, word};
+use crate::stored::{currency, from_text, id, instant, millis, page_token, to_text, word};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = checkout, treat_none_as_null = true)]
@@ -50,7 +50,7 @@ impl TryFrom<CheckoutRow> for Checkout {
 
     fn try_from(row: CheckoutRow) -> QueryResult<Self> {
         let order = match (row.order_id, row.order_page) {
-            (Some(order), Some(token)) => Some(OrderLink { id: id(&order)?, page: page(&token)? }),
+            (Some(order), Some(token)) => Some(OrderLink { id: id(&order)?, page: page_token(&token)? }),
             _ => None,
         };
         Ok(Self {
@@ -59,7 +59,7 @@ impl TryFrom<CheckoutRow> for Checkout {
             status: word(&row.status)?,
             version: row.version,
             currency: currency(&row.currency)?,
-            page: page(&row.page)?,
+            page: page_token(&row.page)?,
             created_at: instant(row.created_at)?,
             updated_at: instant(row.updated_at)?,
             expires_at: instant(row.expires_at)?,

@@ -7,11 +7,10 @@ use std::time::Duration;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::r2d2::R2D2Connection;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::Text;
 
 use super::DatabaseUrl;
 use super::constant::{Constant, constant};
-use super::postgres_url::with_parameters;
 
 /// A connection to the engine that the URL names.
 pub(super) enum Conn {
@@ -149,16 +148,6 @@ fn existing_file(path: &Path) -> String {
     uri + "?mode=rw"
 }
 
-/// Removes secrets from an error: the client library may repeat parts of the address.
-fn without_secrets(address: &DatabaseUrl, error: ConnectionError) -> ConnectionError {
-    match error {
-        ConnectionError::BadConnection(message) => ConnectionError::BadConnection(address.without_secrets(message)),
-        // The message contains the whole address.
-        ConnectionError::InvalidConnectionUrl(_) => ConnectionError::BadConnection("the address cannot be read".into()),
-        other => other,
-    }
-}
-
 impl Conn {
     pub(super) fn open(address: &DatabaseUrl) -> ConnectionResult<Self> {
         match address {
@@ -168,9 +157,14 @@ impl Conn {
                 Ok(Self::Sqlite(conn))
             }
             DatabaseUrl::Postgres(url) => {
-                let with_options = with_parameters(url.expose(), &POSTGRES_OPTIONS);
-                let mut conn =
-                    PgConnection::establish(&with_options).map_err(|error| without_secrets(address, error))?;
+                let mut url = url.clone();
+                POSTGRES_OPTIONS.iter().for_each(|(name, value)| url.or_set(name, value));
+                // The client library may repeat settings.
+                let without_secrets = |error| match error {
+                    ConnectionError::BadConnection(why) => ConnectionError::BadConnection(url.without_secrets(why)),
+                    other => other,
+                };
+                let mut conn = PgConnection::establish(&url.to_conninfo()).map_err(without_secrets)?;
                 conn.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 // Faults are classified by message, so messages are requested in English. Only a privileged user may
                 // request it; a server whose messages are in English needs no request.
@@ -216,62 +210,20 @@ impl Conn {
         }
     }
 
-    /// A number that grows when the open transaction changes a row. On Postgres the session's statistics count rows;
-    /// a transaction id or a log position also advances for a lock.
-    pub(super) fn changes(&mut self) -> QueryResult<i64> {
-        const ROWS: &str = "(SELECT CAST(coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) AS BIGINT) \
-             FROM pg_stat_xact_user_tables)";
-        let count = |changes: &'static str| diesel::select(constant::<BigInt>(changes));
-        match self {
-            Self::Sqlite(conn) => count("total_changes()").get_result(conn),
-            Self::Postgres(conn) => count(ROWS).get_result(conn),
-        }
-    }
-
     pub(super) fn commit(&mut self) -> QueryResult<()> {
-        match self {
-            Self::Sqlite(conn) => AnsiTransactionManager::commit_transaction(conn),
-            Self::Postgres(conn) => AnsiTransactionManager::commit_transaction(conn),
-        }
+        on_backend!(self.tx(), |conn| AnsiTransactionManager::commit_transaction(conn))
     }
 
     /// If the rollback fails, the connection is marked as broken and the pool drops it, which rolls back too.
     pub(super) fn roll_back(&mut self) {
-        let _ = match self {
-            Self::Sqlite(conn) => AnsiTransactionManager::rollback_transaction(conn),
-            Self::Postgres(conn) => AnsiTransactionManager::rollback_transaction(conn),
-        };
+        let _ = on_backend!(self.tx(), |conn| AnsiTransactionManager::rollback_transaction(conn));
     }
 
     pub(super) fn ping(&mut self) -> QueryResult<()> {
-        match self {
-            Self::Sqlite(conn) => conn.ping(),
-            Self::Postgres(conn) => conn.ping(),
-        }
+        on_backend!(self.tx(), |conn| conn.ping())
     }
 
     pub(super) fn is_broken(&mut self) -> bool {
-        match self {
-            Self::Sqlite(conn) => conn.is_broken(),
-            Self::Postgres(conn) => conn.is_broken(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connection_attempts_are_bounded_and_the_url_wins() {
-        let with_options = |url| with_parameters(url, &POSTGRES_OPTIONS);
-        let patient = with_options("postgres://me:p%40ss@localhost:5433,localhost:5434/shop");
-        let expected = "postgres://me:p%40ss@localhost:5433,localhost:5434/shop\
-            ?target_session_attrs=read-write&connect_timeout=2&keepalives_idle=15";
-        assert!(patient.starts_with(expected), "{patient}");
-        let impatient = with_options("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");
-        let expected = "postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9&target_session_attrs=read-write&keepalives";
-        assert!(impatient.starts_with(expected), "{impatient}");
-        assert_eq!(impatient.matches("connect_timeout").count(), 1, "{impatient}");
+        on_backend!(self.tx(), |conn| conn.is_broken())
     }
 }

@@ -40,10 +40,10 @@ pub(super) fn refused_commit(error: &Error) -> bool {
 }
 
 /// Whether the connection must not be used again after this error: its server takes no writes, or is gone.
-pub(super) fn spoils_connection(error: &Error) -> bool {
+pub(super) fn makes_connection_unusable(error: &Error) -> bool {
     match root(error) {
         Error::DatabaseError(Kind::ClosedConnection | Kind::ReadOnlyTransaction, _) => true,
-        Error::DatabaseError(_, info) => SPOILED.iter().any(|known| info.message().contains(known)),
+        Error::DatabaseError(_, info) => UNUSABLE_CONNECTION.iter().any(|known| info.message().contains(known)),
         _ => false,
     }
 }
@@ -63,7 +63,7 @@ fn root(error: &Error) -> &Error {
 
 const SQLITE_FULL: &str = "database or disk is full";
 
-const SPOILED: &[&str] = &[
+const UNUSABLE_CONNECTION: &[&str] = &[
     "cannot execute",
     "cannot set transaction read-write mode",
     "terminating connection",
@@ -100,7 +100,7 @@ fn by_message(message: &str) -> FaultKind {
         FaultKind::Contention
     } else if says(STORAGE_FULL) && !message.contains(NO_DISK) {
         FaultKind::StorageFull
-    } else if says(UNAVAILABLE) || says(SPOILED) || message.contains(NO_DISK) {
+    } else if says(UNAVAILABLE) || says(UNUSABLE_CONNECTION) || message.contains(NO_DISK) {
         FaultKind::Unavailable
     } else {
         FaultKind::Internal

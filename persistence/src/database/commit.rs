@@ -13,11 +13,10 @@ use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 
 use super::backend::{Limits, Mode};
-use super::classify::{classify, conflict, refused_commit, spoils_connection};
+use super::classify::{classify, conflict, makes_connection_unusable, refused_commit};
 use super::job::Stage;
 use super::pool::PooledConn;
-use super::room::Room;
-use super::{Operation, Shared, Tx, TxError};
+use super::{Database, Operation, Tx, TxError};
 
 /// Why one run of a transaction did not succeed.
 pub(super) enum RunError<E> {
@@ -46,95 +45,95 @@ impl<E: From<Fault>> RunError<E> {
     }
 }
 
-pub(super) fn transaction<T, E: From<Fault>>(
-    conn: &mut PooledConn,
-    ctx: &RequestContext,
-    operation: Operation,
-    limits: Limits,
-    stage: &Stage,
-    storage: &Shared,
-    work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<T, RunError<E>> {
-    let op = operation.name;
-    let room = &storage.room;
-    let (file, log) = (storage.file.get().filter(|_| operation.mode == Mode::Write), conn.log());
-    let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
-    ctx.check(op)?;
-    if let Err(error) = conn.begin(operation.mode, limits) {
-        return Err(before_commit(conn, ctx, op, error));
-    }
-    let ended = body(conn, ctx, op, room, work).and_then(|ended| {
-        intact()?;
-        stage.begin_commit().then_some(ended).ok_or_else(|| Fault::new(FaultKind::Cancelled, op).into())
-    });
-    let (value, needs_room) = match ended {
-        Ok(ended) => ended,
-        Err(failure) => {
-            conn.roll_back();
-            return Err(failure);
-        }
-    };
-    let committed = {
-        let _under_way = (operation.mode == Mode::Write).then(|| storage.commits.begin());
-        conn.commit()
-    };
-    match committed {
-        Ok(()) => {
-            if needs_room {
-                room.was_found();
-            }
-            // Checked again after the commit: an acknowledged write is in the file at the configured path, and not in
-            // a file that was just deleted.
-            match intact() {
-                Ok(()) => Ok(value),
-                Err(lost) => Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(lost))),
-            }
-        }
-        // A read has no effect that could be unknown.
-        Err(error) if operation.mode == Mode::Read => Err(before_commit(conn, ctx, op, error)),
-        Err(error) if refused_commit(&error) => Err(before_commit(conn, ctx, op, error)),
-        Err(error) => {
-            conn.spoil();
-            Err(RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(classify(op, error))))
-        }
-    }
+/// A transaction that a blocking thread runs for a caller, once or several times.
+pub(super) struct Transaction<'t, T, E> {
+    pub(super) database: &'t Database,
+    pub(super) ctx: &'t RequestContext,
+    pub(super) operation: Operation,
+    pub(super) work: &'t dyn Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
 }
 
-/// Runs everything between begin and commit. Also returns whether the commit needs disk space, which matters only
-/// while the disk is full.
-fn body<T, E: From<Fault>>(
-    conn: &mut PooledConn,
-    ctx: &RequestContext,
-    op: &'static str,
-    room: &Room,
-    work: &impl Fn(&mut Tx<'_>) -> Result<T, TxError<E>>,
-) -> Result<(T, bool), RunError<E>> {
-    // BEGIN can take long on a bad connection.
-    ctx.check(op)?;
-    let is_out = room.is_out();
-    let changes = |conn: &mut PooledConn| match is_out {
-        true => conn.changes().map_err(|error| before_commit(conn, ctx, op, error)),
-        false => Ok(0),
-    };
-    let before = changes(conn)?;
-    let value = work(&mut conn.tx()).map_err(|error| match error {
-        TxError::Refused(refusal) => RunError::Refused(refusal),
-        TxError::Sql(error) => before_commit(conn, ctx, op, error),
-    })?;
-    let needs_room = changes(conn)? != before;
-    ctx.check(op)?;
-    Ok((value, needs_room))
-}
-
-/// The meaning of an error while nothing is committed.
-fn before_commit<E>(conn: &mut PooledConn, ctx: &RequestContext, op: &'static str, error: Error) -> RunError<E> {
-    if spoils_connection(&error) {
-        conn.spoil();
+impl<T, E: From<Fault>> Transaction<'_, T, E> {
+    /// Runs the work once, and commits it unless it refuses or the caller is gone or out of time.
+    pub(super) fn attempt(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
+        let outcome = self.begin_and_commit(conn, stage);
+        // A read that lacks space to sort says nothing about writes.
+        if let Err(RunError::Failed(fault)) = &outcome
+            && self.operation.mode == Mode::Write
+            && fault.kind() == FaultKind::StorageFull
+        {
+            self.database.0.room.ran_out(fault);
+        }
+        outcome
     }
-    // A deadline that has passed outranks the message.
-    match (ctx.check(op), conflict(&error)) {
-        (Err(fault), _) => RunError::Failed(fault.caused_by(error)),
-        (Ok(()), Some(reason)) => RunError::Conflict(reason, classify(op, error)),
-        (Ok(()), None) => RunError::Failed(classify(op, error)),
+
+    fn begin_and_commit(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
+        let (ctx, op, mode, storage) = (self.ctx, self.operation.name, self.operation.mode, &self.database.0);
+        let (file, log) = (storage.file.0.as_ref().filter(|_| mode == Mode::Write), conn.log);
+        let intact = || file.map_or(Ok(()), |file| file.must_be_intact(op, log));
+        let (remaining, config) = (ctx.deadline().remaining(), &storage.config);
+        let limits =
+            Limits { statement: remaining.min(config.statement_timeout), lock: remaining.min(config.lock_timeout) };
+        ctx.check(op)?;
+        if let Err(error) = conn.begin(mode, limits) {
+            return Err(self.before_commit(conn, error));
+        }
+        let mut ready_to_commit = || {
+            // BEGIN can take long on a bad connection.
+            ctx.check(op)?;
+            let value = (self.work)(&mut conn.tx()).map_err(|error| match error {
+                TxError::Refused(refusal) => RunError::Refused(refusal),
+                TxError::Sql(error) => self.before_commit(conn, error),
+            })?;
+            ctx.check(op)?;
+            intact()?;
+            match stage.begin_commit() {
+                true => Ok(value),
+                false => Err(Fault::new(FaultKind::Cancelled, op).into()),
+            }
+        };
+        let value = match ready_to_commit() {
+            Ok(value) => value,
+            Err(failure) => {
+                conn.roll_back();
+                return Err(failure);
+            }
+        };
+        let committed = {
+            let _under_way = (mode == Mode::Write).then(|| storage.commits.begin());
+            conn.commit()
+        };
+        let unknown = |cause| RunError::Unknown(Fault::new(FaultKind::OutcomeUnknown, op).caused_by(cause));
+        match committed {
+            Ok(()) => {
+                if self.operation.repeatable.is_some() {
+                    storage.room.was_found();
+                }
+                // Checked again after the commit: an acknowledged write is in the file at the configured path, and
+                // not in a file that was just deleted.
+                intact().map_err(unknown)?;
+                Ok(value)
+            }
+            // A read has no effect that could be unknown.
+            Err(error) if mode == Mode::Read || refused_commit(&error) => Err(self.before_commit(conn, error)),
+            Err(error) => {
+                conn.do_not_reuse = true;
+                Err(unknown(classify(op, error)))
+            }
+        }
+    }
+
+    /// The meaning of an error while nothing is committed.
+    fn before_commit(&self, conn: &mut PooledConn, error: Error) -> RunError<E> {
+        let op = self.operation.name;
+        if makes_connection_unusable(&error) {
+            conn.do_not_reuse = true;
+        }
+        // A deadline that has passed outranks the message.
+        match (self.ctx.check(op), conflict(&error)) {
+            (Err(fault), _) => RunError::Failed(fault.caused_by(error)),
+            (Ok(()), Some(reason)) => RunError::Conflict(reason, classify(op, error)),
+            (Ok(()), None) => RunError::Failed(classify(op, error)),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The commits under way, and their age.
 //!
-//! A commit has no time limit: on Postgres it waits for a synchronous standby for as long as that is silent, and its
-//! caller gets `OutcomeUnknown`. The age of the oldest commit shows that nothing is acknowledged.
+//! A commit has no time limit: on Postgres it waits until a synchronous standby answers. Its caller gets
+//! `OutcomeUnknown` meanwhile. The age of the oldest commit shows an operator that no write is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::context::Stopwatch;
 use slog::{Logger, info, o, warn};
 
-/// A commit that takes longer is not explained by a slow disk.
+/// A commit that takes longer has another cause than a slow disk.
 const LONG: Duration = Duration::from_secs(2);
 
 pub(super) struct Commits {

@@ -1,9 +1,9 @@
 //! Hand-written SQL whose text is constant. Each connection prepares it once.
 //!
-//! `diesel::sql_query` and `diesel::dsl::sql` are prepared for every run, because the number of their texts is
-//! unbounded. The engine then parses and plans each time, which costs Postgres a second round trip. Both are only for
-//! statements that run seldom. A connection keeps each text of this module prepared for as long as it lives: build
-//! texts from constants only, and pass everything else as a value.
+//! Diesel prepares a `diesel::sql_query` or a `diesel::dsl::sql` again for every run, because the number of their texts
+//! is unbounded. That costs Postgres a second round trip, so both are only for statements that run seldom. A connection
+//! keeps each text of this module prepared until it is closed. So a text is built from constants only; everything else
+//! is passed as a value.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -14,9 +14,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Integer, SingleValue, Text};
-
-use super::lease::EngineTime;
+use diesel::sql_types::{BigInt, HasSqlType, SingleValue, Text};
 
 /// An expression of SQL type `ST`, for use in a diesel query.
 #[derive(Clone, Debug)]
@@ -25,7 +23,7 @@ pub(crate) struct Constant<ST> {
     sql_type: PhantomData<ST>,
 }
 
-/// The type is not checked against the text.
+/// An expression with this text. The compiler does not check that its type is `ST`.
 pub(crate) fn constant<ST>(text: impl Into<Cow<'static, str>>) -> Constant<ST> {
     Constant { text: text.into(), sql_type: PhantomData }
 }
@@ -50,8 +48,8 @@ impl<ST, GroupBy> ValidGrouping<GroupBy> for Constant<ST> {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// A whole statement, whose columns have the SQL types `ST`. `$1` in its text is the first of its values, as often as it
-/// appears.
+/// A whole statement, whose columns have the SQL types `ST`. `$1` in its text means the first of its values, and may
+/// appear more than once.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement<ST> {
     text: Cow<'static, str>,
@@ -62,12 +60,11 @@ pub(crate) struct Statement<ST> {
 #[derive(Clone, Debug)]
 enum Value {
     Text(String),
-    Integer(i32),
     BigInt(i64),
 }
 
 impl<ST> Statement<ST> {
-    /// The types are not checked against the text.
+    /// A statement with this text. The compiler does not check that its columns have the types `ST`.
     pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.into(), values: Vec::new(), columns: PhantomData }
     }
@@ -77,26 +74,16 @@ impl<ST> Statement<ST> {
         self
     }
 
-    pub(crate) fn integer(mut self, value: i32) -> Self {
-        self.values.push(Value::Integer(value));
+    pub(crate) fn bigint(mut self, value: impl Into<i64>) -> Self {
+        self.values.push(Value::BigInt(value.into()));
         self
-    }
-
-    pub(crate) fn bigint(mut self, value: i64) -> Self {
-        self.values.push(Value::BigInt(value));
-        self
-    }
-
-    pub(crate) fn engine_time(self, value: EngineTime) -> Self {
-        self.bigint(value.millis())
     }
 }
 
 impl<ST, DB> QueryFragment<DB> for Statement<ST>
 where
-    DB: Backend + HasSqlType<Text> + HasSqlType<Integer> + HasSqlType<BigInt>,
+    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
     String: ToSql<Text, DB>,
-    i32: ToSql<Integer, DB>,
     i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -107,7 +94,6 @@ where
             let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
             match place.and_then(|place| self.values.get(place)) {
                 Some(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
-                Some(Value::Integer(value)) => out.push_bind_param::<Integer, _>(value)?,
                 Some(Value::BigInt(value)) => out.push_bind_param::<BigInt, _>(value)?,
                 None => return Err(Error::QueryBuilderError(format!("no value for ${number}").into())),
             }

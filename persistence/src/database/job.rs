@@ -73,12 +73,12 @@ impl Job {
 
 /// The thread's side. When the job ends, in any way, it releases the permit and subtracts the job from the abandoned
 /// ones.
-pub(super) struct JobEnd {
+pub(super) struct RunningJob {
     pub(super) database: Database,
     pub(super) job: Arc<Job>,
 }
 
-impl Drop for JobEnd {
+impl Drop for RunningJob {
     fn drop(&mut self) {
         if self.job.stage.end() {
             self.database.count_abandoned(-1);
@@ -88,14 +88,14 @@ impl Drop for JobEnd {
 }
 
 /// The caller's side. Dropping it before the job has ended gives up, for instance when the client disconnects.
-pub(super) struct Wait<'a> {
+pub(super) struct WaitingCaller<'a> {
     pub(super) database: &'a Database,
     pub(super) ctx: &'a RequestContext,
     pub(super) operation: Operation,
     pub(super) job: Arc<Job>,
 }
 
-impl Wait<'_> {
+impl WaitingCaller<'_> {
     /// True if the transaction now has no effect.
     pub(super) fn abandon(&self) -> bool {
         let abandoned = self.job.stage.abandon();
@@ -118,7 +118,7 @@ impl Wait<'_> {
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for WaitingCaller<'_> {
     fn drop(&mut self) {
         if !self.abandon() && self.job.stage.leave() {
             self.report_abandoned();

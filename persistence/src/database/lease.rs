@@ -20,8 +20,8 @@ use super::backend::Tx;
 use super::constant::constant;
 use crate::stored::nearest_instant;
 
-/// The SQL type of a column with a time of the database's clock. Stored as BIGINT, but not comparable with one. Public,
-/// since `diesel::table!` makes public columns of it; the module is not.
+/// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, and cannot be compared with
+/// one. It is public because `diesel::table!` makes public columns of it; its module is private.
 #[derive(Clone, Copy, Debug, SqlType, QueryId)]
 #[diesel(sqlite_type(name = "Long"))]
 #[diesel(postgres_type(oid = 20, array_oid = 1016))]
@@ -37,14 +37,16 @@ pub(crate) struct EngineTime(i64);
 pub(crate) const NO_LEASE: Option<EngineTime> = None;
 
 impl EngineTime {
-    /// For [`Statement`](super::Statement), whose values have no type of their own.
-    pub(super) fn millis(self) -> i64 {
-        self.0
-    }
-
     /// The same time for an operator to read. The two clocks may differ.
     pub(crate) fn for_display(self) -> Timestamp {
         nearest_instant(self.0)
+    }
+}
+
+/// For [`Statement`](super::Statement), whose values have the types of columns.
+impl From<EngineTime> for i64 {
+    fn from(at: EngineTime) -> Self {
+        at.0
     }
 }
 
@@ -67,7 +69,7 @@ where
 }
 
 const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
-/// `now()` is the begin of the transaction. With it a wait for a lock would shorten the lease.
+/// Not `now()`, which is the begin of the transaction: a wait for a lock would then shorten the lease.
 const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {

@@ -1,9 +1,9 @@
-//! One process per SQLite file, and one file per process.
+//! One process for each SQLite file, and a check that the open file is still at its path.
 //!
-//! Two names of one file (a hard link, a symbolic link, a mount) have two write-ahead logs, and two processes that
-//! use one each destroy the file. So the lock is on the file itself: its device and inode. The file must have one
-//! name, and while the file is open its path must lead to it: what is written to a file without a name is lost with
-//! the process.
+//! SQLite keeps its write-ahead log beside the name by which a file was opened. Two processes that open one file by two
+//! names (hard links, symbolic links, mounts) would have two logs and destroy the file. So the lock is on the file
+//! itself, and the file must have one name. While the file is open, its path must lead to it: what is written to a
+//! file without a name is lost when the process ends.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use domain::context::Stopwatch;
 use domain::fault::{Fault, FaultKind};
+use rustix::fs::AtFlags;
 use slog::{Logger, crit, info, o, warn};
 
 use super::OpenError;
@@ -37,7 +38,7 @@ pub(super) struct LockFile {
     /// The configured path, made absolute.
     named: PathBuf,
     /// The path without symbolic links. SQLite puts its log beside this path.
-    real: PathBuf,
+    pub(super) real: PathBuf,
     identity: Identity,
     changed: AtomicBool,
     /// A connection writes to a log that the path does not lead to. Only a restart ends this.
@@ -52,21 +53,11 @@ type Identity = (u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFiles([Identity; 2]);
 
-/// The database's own share. It is dropped last, so that the next to open the file, in this process too, finds the
-/// file free.
-pub(super) struct Held(Option<Arc<LockFile>>);
+/// The share of the [`Database`](super::Database). It is dropped last. After the drop the file is free for the next
+/// process, and for the next database in this process.
+pub(super) struct FileShare(pub(super) Option<Arc<LockFile>>);
 
-impl Held {
-    pub(super) fn new(file: Option<Arc<LockFile>>) -> Self {
-        Self(file)
-    }
-
-    pub(super) fn get(&self) -> Option<&Arc<LockFile>> {
-        self.0.as_ref()
-    }
-}
-
-impl Drop for Held {
+impl Drop for FileShare {
     /// Waits for a connection that the pool was opening when it was closed.
     fn drop(&mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
@@ -123,15 +114,10 @@ impl LockFile {
             real,
         };
         for suffix in ["", ".lock", "-wal", "-shm"] {
-            locked.close_to_others(&sibling(&locked.real, suffix));
+            locked.make_private(&sibling(&locked.real, suffix));
         }
         locked.same_file().map_err(|why| failed(io::Error::other(why)))?;
         Ok(locked)
-    }
-
-    /// The path of the database, without symbolic links.
-    pub(super) fn path(&self) -> &Path {
-        &self.real
     }
 
     /// Whether the last check found the file deleted, replaced or linked.
@@ -162,7 +148,7 @@ impl LockFile {
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
-            let found = look(path, Links::Followed)
+            let found = inspect(path, AtFlags::empty())
                 .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))?;
             if found.identity != self.identity {
                 return Err(format!("{} is another file than the one that is open", path.display()));
@@ -178,10 +164,10 @@ impl LockFile {
     pub(super) fn log_files(&self) -> Result<LogFiles, String> {
         let find = |suffix| {
             let path = sibling(&self.real, suffix);
-            let found = look(&path, Links::Seen);
-            found
-                .map(|found| found.identity)
-                .map_err(|error| format!("{} was deleted or moved: {error}", path.display()))
+            match inspect(&path, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => Ok(found.identity),
+                Err(error) => Err(format!("{} was deleted or moved: {error}", path.display())),
+            }
         };
         Ok(LogFiles([find("-wal")?, find("-shm")?]))
     }
@@ -190,18 +176,16 @@ impl LockFile {
         if self.log_lost.load(Ordering::Acquire) {
             return Err("the log was deleted or moved while the shop ran: the shop must be restarted".to_owned());
         }
-        let found = self.log_files();
-        let differs = |found: &LogFiles| opened.is_some_and(|opened| opened != *found);
-        let why = match found {
-            Ok(found) if differs(&found) => "the log was deleted or moved, and another one is in its place".to_owned(),
-            Ok(_) => return Ok(()),
+        let why = match self.log_files() {
+            Ok(found) if opened.is_none_or(|opened| opened == found) => return Ok(()),
+            Ok(_) => "the log was deleted or moved, and another one is in its place".to_owned(),
             Err(why) => why,
         };
         self.log_lost.store(true, Ordering::Release);
         Err(why)
     }
 
-    fn close_to_others(&self, path: &Path) {
+    fn make_private(&self, path: &Path) {
         let Ok(found) = std::fs::metadata(path) else { return };
         let mode = found.permissions().mode();
         if mode & OTHERS == 0 {
@@ -251,23 +235,15 @@ struct Found {
     names: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Links {
-    Followed,
-    /// A symbolic link is not followed.
-    Seen,
-}
-
-/// Reads the identity of a file and nothing else. Reading its times too would make the next write record a finer time
-/// (Linux 6.13 and later), and every commit write the inode.
+/// Reads the identity and the number of names of a file, and nothing else. On Linux 6.13 and later a look at the times
+/// of a file makes its next write store a finer time, so that every commit would write the inode too.
 #[cfg(target_os = "linux")]
-fn look(path: &Path, links: Links) -> io::Result<Found> {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+fn inspect(path: &Path, flags: AtFlags) -> io::Result<Found> {
+    use rustix::fs::{CWD, StatxFlags, makedev, statx};
     use rustix::io::Errno;
-    let flags = if links == Links::Seen { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
     let found = match statx(CWD, path, flags, StatxFlags::INO | StatxFlags::NLINK) {
         // Some sandboxes lack `statx`.
-        Err(Errno::NOSYS | Errno::PERM) => return look_at_all(path, links),
+        Err(Errno::NOSYS | Errno::PERM) => return inspect_with_times(path, flags),
         found => found?,
     };
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
@@ -275,10 +251,13 @@ fn look(path: &Path, links: Links) -> io::Result<Found> {
 }
 
 #[cfg(not(target_os = "linux"))]
-use look_at_all as look;
+use inspect_with_times as inspect;
 
-fn look_at_all(path: &Path, links: Links) -> io::Result<Found> {
-    let found = if links == Links::Seen { std::fs::symlink_metadata(path) } else { std::fs::metadata(path) }?;
+fn inspect_with_times(path: &Path, flags: AtFlags) -> io::Result<Found> {
+    let found = match flags.contains(AtFlags::SYMLINK_NOFOLLOW) {
+        true => std::fs::symlink_metadata(path)?,
+        false => std::fs::metadata(path)?,
+    };
     Ok(Found { identity: identity(&found), names: found.nlink() })
 }
 

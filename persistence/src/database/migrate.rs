@@ -7,51 +7,51 @@ use std::path::Path;
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
-use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::Bool;
 use diesel::sqlite::Sqlite;
-use diesel_migrations::{FileBasedMigrations, MigrationHarness};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
 
 use super::backend::{Conn, Tx, on_backend};
+use super::constant::Statement;
 use super::lock_file::must_have_one_name;
-use super::steps::{Embedded, STEPS, Step};
-use super::{DatabaseConfig, DatabaseUrl, Engine, OpenError};
+use super::{DatabaseConfig, DatabaseUrl, OpenError};
 use crate::database::load;
-use crate::schema::schema_floor;
+use crate::stored::malformed;
+
+/// The steps in `persistence/migrations`, which both engines run. A released step is never changed.
+const STEPS: EmbeddedMigrations = embed_migrations!();
 
 /// The advisory lock of the instance that migrates: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
 /// How long an instance waits for the one that migrates.
 const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
-/// How long a step waits for a table. All later transactions on the table wait with it, and so do those that wait for
-/// their rows. Far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails, and
-/// shorter than the default of `deadlock_timeout`, so that the step gives way and not a purchase.
+/// How long a step waits for a table. Every later transaction on the table queues behind the step. So the wait is far
+/// shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails. It is also shorter than
+/// the default of `deadlock_timeout`, so that in a deadlock the step fails and not a purchase.
 const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
-/// How often a step is tried. Between two attempts it pauses, so that the waiting transactions can finish.
+/// How often a step is tried. The migration pauses between two attempts, so that waiting transactions can finish.
 const ATTEMPTS: u32 = 60;
 const PAUSE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
 
 /// Applies the missing steps and returns their number.
 pub(super) fn apply(config: &DatabaseConfig) -> Result<usize, OpenError> {
-    apply_from(config, Embedded(Engine::Sqlite), Embedded(Engine::Postgres))
+    apply_steps(config, STEPS)
 }
 
 /// Applies the steps of a directory in which each step is a folder with an `up.sql`.
 pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Result<usize, OpenError> {
-    let source = || FileBasedMigrations::from_path(directory).map_err(failed);
-    apply_from(config, source()?, source()?)
+    apply_steps(config, FileBasedMigrations::from_path(directory).map_err(failed)?)
 }
 
-/// On Postgres under an advisory lock. On SQLite the lock on the file already excludes others.
-fn apply_from(
-    config: &DatabaseConfig,
-    sqlite: impl MigrationSource<Sqlite>,
-    postgres: impl MigrationSource<Pg>,
-) -> Result<usize, OpenError> {
+/// Excludes other instances: on Postgres by an advisory lock, on SQLite by the lock on the file.
+fn apply_steps<S>(config: &DatabaseConfig, steps: S) -> Result<usize, OpenError>
+where
+    S: MigrationSource<Sqlite> + MigrationSource<Pg>,
+{
     let mut conn = connect(&config.url)?;
     if let Conn::Postgres(conn) = &mut conn {
         let lock = format!("{LOCK_WAIT}; SELECT pg_advisory_lock({ADVISORY_LOCK}); {TABLE_WAIT}");
@@ -60,24 +60,22 @@ fn apply_from(
     pending(&mut conn)?;
     // The lock ends with the connection.
     match &mut conn {
-        Conn::Sqlite(conn) => run(sqlite, conn, 1, |_| Ok(())),
-        Conn::Postgres(conn) => run(postgres, conn, ATTEMPTS, |conn| conn.batch_execute(PAUSE)),
+        Conn::Sqlite(conn) => run(steps, conn),
+        Conn::Postgres(conn) => run(steps, conn),
     }
     .map_err(failed)
 }
 
-/// Each step is a transaction: a step that found a table in use has changed nothing.
-fn run<DB: Backend, C: MigrationHarness<DB>>(
-    source: impl MigrationSource<DB>,
-    conn: &mut C,
-    attempts: u32,
-    pause: impl Fn(&mut C) -> QueryResult<()>,
+/// Each step is a transaction: a step that found a table in use has changed nothing, and is tried again.
+fn run<DB: Backend>(
+    steps: impl MigrationSource<DB>,
+    conn: &mut (impl MigrationHarness<DB> + SimpleConnection),
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let mut applied = 0;
-    for step in conn.pending_migrations(source)? {
-        for left in (0..attempts).rev() {
+    for step in conn.pending_migrations(steps)? {
+        for left in (0..ATTEMPTS).rev() {
             match conn.run_migration(&step) {
-                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => pause(conn)?,
+                Err(error) if left > 0 && error.to_string().contains(TABLE_IN_USE) => conn.batch_execute(PAUSE)?,
                 ended => {
                     drop(ended?);
                     break;
@@ -117,14 +115,14 @@ fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
 
 /// Whether this program can run on the schema.
 pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
-    let (applied, known) = (applied(tx)?, known());
+    let (applied, known) = (applied(tx)?, known()?);
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
 /// The number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     let tx = &mut conn.tx();
-    let (applied, known) = (applied(tx).map_err(failed)?, known());
+    let (applied, known) = (applied(tx).map_err(failed)?, known().map_err(failed)?);
     match too_new(tx, &known).map_err(failed)? {
         Some(floor) => Err(OpenError::SchemaNewer(floor)),
         None => Ok(known.iter().filter(|step| !applied.contains(step)).count()),
@@ -146,8 +144,13 @@ diesel::table! {
         version -> Text,
     }
 }
+diesel::table! {
+    schema_floor (version) {
+        version -> Text,
+    }
+}
 
-/// More than there will ever be.
+/// More migrations than there will ever be.
 const MAX_MIGRATIONS: i64 = 10_000;
 
 /// The versions of the applied steps. Diesel's own query would first create the table: a check that writes, and that
@@ -161,19 +164,17 @@ fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     load!(tx, all)
 }
 
-#[expect(clippy::disallowed_methods, reason = "it runs seldom, and takes a value in its middle")]
-fn exists(tx: &mut Tx<'_>, table: &'static str) -> QueryResult<bool> {
-    let exists = sql::<Bool>(match tx {
-        Tx::Sqlite(_) => "EXISTS (SELECT 1 FROM sqlite_master WHERE name = ",
-        Tx::Postgres(_) => "(to_regclass(",
+fn exists(tx: &mut Tx<'_>, table: &str) -> QueryResult<bool> {
+    let exists = Statement::<Bool>::new(match tx {
+        Tx::Sqlite(_) => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = $1)",
+        Tx::Postgres(_) => "SELECT to_regclass($1) IS NOT NULL",
     });
-    let exists = exists.bind::<Text, _>(table).sql(match tx {
-        Tx::Sqlite(_) => ")",
-        Tx::Postgres(_) => ") IS NOT NULL)",
-    });
-    on_backend!(tx, |conn| diesel::select(exists).get_result(*conn))
+    let exists = exists.text(table);
+    on_backend!(tx, |conn| exists.get_result(*conn))
 }
 
-fn known() -> Vec<String> {
-    STEPS.iter().map(Step::version).collect()
+/// The versions of the steps that this program knows.
+fn known() -> QueryResult<Vec<String>> {
+    let steps = MigrationSource::<Sqlite>::migrations(&STEPS).map_err(|error| malformed(error.to_string()))?;
+    Ok(steps.iter().map(|step| step.name().version().to_string()).collect())
 }

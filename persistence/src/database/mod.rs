@@ -17,7 +17,6 @@ mod pool;
 mod postgres_url;
 mod rerun;
 mod room;
-mod steps;
 mod url;
 
 use std::sync::Arc;
@@ -34,11 +33,12 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::url::{DatabaseUrl, Engine, UrlError};
 use backend::Mode;
 pub(crate) use backend::{Tx, bytewise, execute, first, load, lock, lock_all, lock_free, on_backend};
+use commit::Transaction;
 use commits::Commits;
 pub(crate) use constant::{Statement, constant};
-use job::{Job, JobEnd, Wait};
+use job::{Job, RunningJob, WaitingCaller};
 pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, lease_queue, leases};
-use lock_file::{Held, LockFile};
+use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;
 
@@ -71,7 +71,7 @@ struct Shared {
     room: Room,
     commits: Commits,
     /// Excludes other processes from an SQLite file. Declared after the pool, so that it is dropped after the pool.
-    file: Held,
+    file: FileShare,
 }
 
 /// The database cannot be used as configured. Start-up fails.
@@ -165,6 +165,9 @@ impl<E> From<diesel::result::Error> for TxError<E> {
     }
 }
 
+/// What the body of a transaction decides: a result, or a refusal `R` of a rule.
+pub(crate) type Decided<T, R> = Result<T, TxError<Failure<R>>>;
+
 /// A rule refuses the operation; its transaction is rolled back.
 pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
     TxError::Refused(Failure::Refused(refusal))
@@ -180,7 +183,7 @@ impl Database {
             DatabaseUrl::Postgres(_) => None,
         };
         if let Some(file) = &file {
-            config.url = DatabaseUrl::Sqlite(file.path().to_owned());
+            config.url = DatabaseUrl::Sqlite(file.real.clone());
         }
         Ok(Self::with_file(config, runtime, log, file.map(Arc::new)))
     }
@@ -201,7 +204,7 @@ impl Database {
             disk_failed: AtomicBool::new(false),
             room: Room::new(log),
             commits: Commits::new(log),
-            file: Held::new(file),
+            file: FileShare(file),
         }))
     }
 
@@ -248,10 +251,7 @@ impl Database {
         const NAME: &str = "database.ready";
         /// A writer in another process that takes longer than this is at work.
         const LOCK_WAIT: Duration = Duration::from_millis(100);
-        if let Err(fault) = self.takes_writes(NAME) {
-            return Box::pin(async { Err(fault) });
-        }
-        let file = self.0.file.get().cloned();
+        let file = self.0.file.0.clone();
         let check = move |tx: &mut Tx<'_>| {
             if !migrate::is_usable(tx)? {
                 return Err(TxError::Refused(Fault::new(FaultKind::Unavailable, NAME).caused_by("schema mismatch")));
@@ -263,6 +263,7 @@ impl Database {
         }
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
+            database.takes_writes(NAME)?;
             // Another writer shows that writes work. Waiting for the only write permit would make a busy shop
             // unready.
             if database.0.pool.is_idle_for_writes() {
@@ -275,9 +276,9 @@ impl Database {
         })
     }
 
-    /// What does not work although the database is ready. With a full disk writes fail and reads work: reported from
-    /// the first write that fails for lack of space until the next commit. While a commit takes long, no write is
-    /// acknowledged.
+    /// What does not work although the database is ready. A full disk, on which writes fail and reads work, is reported
+    /// from the first write that fails for lack of room until the next repeatable write is committed. While a commit
+    /// takes long, no write is acknowledged.
     pub fn degraded(&self) -> Option<Degraded> {
         if self.0.room.is_out() {
             return Some(Degraded::StorageFull);
@@ -291,12 +292,10 @@ impl Database {
     }
 
     fn takes_writes(&self, operation: &'static str) -> Result<(), Fault> {
-        match self.disk_failed() {
-            false => Ok(()),
-            true => {
-                Err(Fault::new(FaultKind::Unavailable, operation).caused_by("the disk failed in an earlier commit"))
-            }
+        if self.disk_failed() {
+            return Err(Fault::new(FaultKind::Unavailable, operation).caused_by("the disk failed in an earlier commit"));
         }
+        Ok(())
     }
 
     /// Runs `work` in one transaction and commits it, unless `work` refuses or the caller is gone or out of time.
@@ -317,15 +316,16 @@ impl Database {
                 database.takes_writes(operation.name)?;
             }
             let pool_wait = || ctx.at_most(database.0.config.pool_wait).deadline();
-            let in_line = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
-            let job = Job::new(database.permit(&ctx, operation, in_line).await?);
-            let shed = if ctx.is_past_no_return() { pool_wait() } else { in_line };
-            let wait = Wait { database: &database, ctx: &ctx, operation, job: job.clone() };
+            let permit_until = if ctx.is_past_no_return() { ctx.deadline() } else { pool_wait() };
+            let job = Job::new(database.permit(&ctx, operation, permit_until).await?);
+            let connection_until = if ctx.is_past_no_return() { pool_wait() } else { permit_until };
+            let wait = WaitingCaller { database: &database, ctx: &ctx, operation, job: job.clone() };
             let work = {
                 let (database, ctx) = (database.clone(), ctx.clone());
                 move || {
-                    let end = JobEnd { database, job };
-                    end.database.transact(&ctx, operation, shed, &end.job.stage, &work)
+                    let end = RunningJob { database, job };
+                    let transaction = Transaction { database: &end.database, ctx: &ctx, operation, work: &work };
+                    transaction.run(connection_until, &end.job.stage)
                 }
             };
             let running = database.0.runtime.spawn_blocking(work);
@@ -333,19 +333,19 @@ impl Database {
         })
     }
 
-    /// Waits for a free connection until `shed`: within the deadline, and not longer than `pool_wait` unless the
+    /// Waits for a free connection until `connection_until`: within the deadline, and not longer than `pool_wait` unless the
     /// caller is past its point of no return.
     async fn permit(
         &self,
         ctx: &RequestContext,
         operation: Operation,
-        shed: Deadline,
+        connection_until: Deadline,
     ) -> Result<OwnedSemaphorePermit, Fault> {
         ctx.check(operation.name)?;
         let watch = Stopwatch::start();
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
-            () = tokio::time::sleep_until(shed.instant().into()) => {
+            () = tokio::time::sleep_until(connection_until.instant().into()) => {
                 // The caller's deadline, or load shedding?
                 ctx.check(operation.name)?;
                 Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by("no free connection"))
@@ -360,7 +360,7 @@ impl Database {
     /// caller waits for its result a little longer.
     async fn wait<T, E: From<Fault>>(
         &self,
-        wait: &Wait<'_>,
+        wait: &WaitingCaller<'_>,
         mut running: tokio::task::JoinHandle<Result<T, E>>,
     ) -> Result<T, E> {
         let (ctx, op) = (wait.ctx, wait.operation.name);

@@ -1,6 +1,5 @@
 //! The connection pool, and the permits in front of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,27 +82,16 @@ pub(super) struct Manager {
     reachable: Arc<Reachable>,
 }
 
-/// A connection and when it was last known to work.
+/// A connection, and the time at which it last worked.
 pub(super) struct Tracked {
     conn: Conn,
     /// For an SQLite file: the log that this connection writes to.
-    log: Option<LogFiles>,
+    pub(super) log: Option<LogFiles>,
     seen: Stopwatch,
-    spoilt: bool,
+    /// The server is gone or takes no writes, or the effect of a commit is unknown: the pool drops the connection.
+    pub(super) do_not_reuse: bool,
     /// Dropped after the connection: see [`LockFile`].
     _file: Option<Arc<LockFile>>,
-}
-
-impl Tracked {
-    pub(super) fn log(&self) -> Option<LogFiles> {
-        self.log
-    }
-
-    /// The connection is not used again: its server is gone or takes no writes, or the effect of its commit is
-    /// unknown.
-    pub(super) fn spoil(&mut self) {
-        self.spoilt = true;
-    }
 }
 
 impl std::ops::Deref for Tracked {
@@ -131,7 +119,7 @@ impl ManageConnection for Manager {
         }
         let log = self.file.as_ref().map(|file| file.log_files()).transpose().map_err(bad)?;
         self.reachable.works();
-        Ok(Tracked { conn, log, seen: Stopwatch::start(), spoilt: false, _file: self.file.clone() })
+        Ok(Tracked { conn, log, seen: Stopwatch::start(), do_not_reuse: false, _file: self.file.clone() })
     }
 
     fn is_valid(&self, tracked: &mut Tracked) -> Result<(), Self::Error> {
@@ -145,7 +133,7 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, tracked: &mut Tracked) -> bool {
         // A panic in a transaction body leaves the transaction open; the connection must not be used again.
-        let broken = std::thread::panicking() || tracked.spoilt || tracked.conn.is_broken();
+        let broken = std::thread::panicking() || tracked.do_not_reuse || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
         if !broken {
             self.reachable.works();
@@ -154,25 +142,23 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Logs once that the database cannot be reached, and once that it can be reached again. During a failover attempts
-/// succeed and fail in turn: the database is reached again when no attempt has failed for some time.
+/// Logs once that the database cannot be reached, and once that it is reached again. During a failover some attempts
+/// succeed and others fail, so an outage ends when no attempt has failed for [`LASTS`].
 #[derive(Debug)]
 struct Reachable {
     log: Logger,
     /// Time since the last failed attempt, while the outage that was logged lasts.
     failing: Mutex<Option<Stopwatch>>,
-    /// The same without a lock, for the usual case.
-    down: AtomicBool,
     lasts: Duration,
 }
 
-/// How long no attempt may have failed.
+/// The time without a failed attempt after which an outage has ended.
 const LASTS: Duration = Duration::from_secs(5);
 
 impl Reachable {
     fn new(log: &Logger) -> Self {
         let log = log.new(o!("op" => "database.connect"));
-        Self { log, failing: Mutex::new(None), down: AtomicBool::new(false), lasts: LASTS }
+        Self { log, failing: Mutex::new(None), lasts: LASTS }
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Stopwatch>> {
@@ -181,21 +167,15 @@ impl Reachable {
 
     /// A connection was opened or used.
     fn works(&self) {
-        if !self.down.load(Ordering::Acquire) {
-            return;
-        }
         let mut failing = self.failing();
         if failing.as_ref().is_some_and(|last| last.elapsed() >= self.lasts) {
             *failing = None;
-            self.down.store(false, Ordering::Release);
             info!(self.log, "the database is reached again");
         }
     }
 
     fn fails(&self, error: &dyn std::fmt::Display) {
-        let before = self.failing().replace(Stopwatch::start());
-        self.down.store(true, Ordering::Release);
-        if before.is_none() {
+        if self.failing().replace(Stopwatch::start()).is_none() {
             warn!(self.log, "the database cannot be reached"; "error" => %error);
         }
     }
@@ -229,7 +209,6 @@ mod tests {
         value: String,
     }
 
-    /// Two at once, so that the second is not the first again.
     #[test]
     fn every_connection_of_the_pool_is_durable() {
         let directory = tempfile::tempdir().expect("a directory");

@@ -1,215 +1,212 @@
-//! A Postgres address, read as the client library reads it: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
+//! A Postgres URL as the settings of the client library: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
 //!
-//! It is parsed here to check each of its hosts, and to report errors without repeating any part: in a mistyped
-//! address the password can be anywhere.
+//! The URL is parsed here, and the library gets the parsed settings, so that the host that is checked is the host that
+//! is used. Errors repeat no part of the URL: in a mistyped one the password can be anywhere.
 //!
-//! The library takes what an address lacks from the environment and from a service file that the environment names.
-//! `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to an unchecked host, so the address that it gets always says
-//! where to connect to; see [`with_parameters`].
+//! The library takes a missing setting from the environment and from a service file that the environment names.
+//! `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to an unchecked host, so `host` and `hostaddr` are always set.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::UrlError;
+use percent_encoding::percent_decode_str;
 
-/// The parameters that the client library knows.
+/// The parameters that the client library knows in a URL.
 const PARAMETERS: &str = "application_name channel_binding client_encoding connect_timeout dbname \
     fallback_application_name gssdelegation gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle \
     keepalives_interval krbsrvname load_balance_hosts max_protocol_version min_protocol_version options passfile password \
-    port require_auth requirepeer service servicefile ssl ssl_max_protocol_version ssl_min_protocol_version sslcert \
+    port require_auth requirepeer service servicefile ssl_max_protocol_version ssl_min_protocol_version sslcert \
     sslcertmode sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslpassword sslrootcert sslsni \
     target_session_attrs tcp_user_timeout user";
 /// The parameters whose values are never shown.
 const HIDDEN: [&str; 3] = ["options", "password", "sslpassword"];
+/// A shorter secret is not removed from messages: it would match in ordinary words.
+const SHORTEST_SECRET: usize = 4;
 
-/// An address whose parts are where the client library looks for them. Parts are as written.
-pub(super) struct PostgresUrl<'u> {
-    scheme: &'u str,
-    user: Option<&'u str>,
-    password: Option<&'u str>,
-    hosts: &'u str,
-    database: &'u str,
-    parameters: Vec<(&'u str, &'u str)>,
+const ENCODE: &str = "`@`, `/`, `?`, `#` and `%` in a user name or password must be percent-encoded";
+const BAD_HOST: &str = "has a host that cannot be read";
+
+/// A parsed and checked URL. `Display` and `Debug` show it without secrets.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    settings: BTreeMap<&'static str, String>,
+    shown: String,
+    /// The values that must never be shown, as written and decoded.
+    secrets: Vec<String>,
 }
 
-const ENCODE: UrlError =
-    UrlError::Malformed("`@`, `/`, `?`, `#` and `%` in a user name or password must be percent-encoded");
-
-impl<'u> PostgresUrl<'u> {
-    pub(super) fn parse(text: &'u str) -> Result<Self, UrlError> {
-        let malformed = |why| Err(UrlError::Malformed(why));
-        let Some((scheme @ ("postgres" | "postgresql"), rest)) = text.split_once("://") else {
-            return Err(UrlError::Scheme);
-        };
+impl PostgresUrl {
+    /// The error says what is wrong and repeats no part of the URL.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = text.split_once("://").ok_or("has no scheme")?;
         if rest.contains(|c: char| c.is_control() || c.is_whitespace()) {
-            return malformed("has a blank, a line end or another control character");
+            return Err("has a blank, a line end or another control character");
         }
-        if !is_percent_encoded(rest) {
-            return malformed("has a `%` that is not followed by two hexadecimal digits");
+        if !rest.split('%').skip(1).all(|after| is_escape(after) && !after.starts_with("00")) {
+            return Err("has a `%` that is not followed by two hexadecimal digits");
         }
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
-        if database.contains(['@', '/', '#']) || authority.contains('#') {
-            return Err(ENCODE);
+        let mut url = Self { settings: BTreeMap::new(), shown: format!("{scheme}://"), secrets: Vec::new() };
+        url.read_address(address)?;
+        url.read_parameters(query)?;
+        url.check_ports()?;
+        // A service file, which is read later, may name a host.
+        if !url.settings.contains_key("service") {
+            url.or_set("host", "");
+            url.or_set("hostaddr", "");
         }
-        let (user_info, hosts) = match authority.split_once('@') {
-            Some((user_info, hosts)) => (Some(user_info), hosts),
-            None => (None, authority),
-        };
-        let (user, password) = match user_info.map(|info| info.split_once(':').ok_or(info)) {
-            None => (None, None),
-            Some(Ok((user, password))) => (Some(user), Some(password)),
-            Some(Err(user)) => (Some(user), None),
-        };
-        if hosts.contains('@') {
-            return Err(ENCODE);
-        }
-        let mut parameters = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some((name, value)) if is_known(name) && !value.contains('=') => {
-                    parameters.push((name, value));
-                }
-                _ => return malformed("has a parameter that the client library does not know"),
-            }
-        }
-        let url = Self { scheme, user, password, hosts, database, parameters };
-        url.check_hosts()?;
         Ok(url)
     }
 
-    fn check_hosts(&self) -> Result<(), UrlError> {
-        for host in self.hosts.split(',') {
-            let (name, port) = split_port(host).ok_or(UrlError::Malformed("has a host that cannot be read"))?;
-            if name.contains([':', '[', ']']) && !host.starts_with('[') {
-                return Err(UrlError::Malformed("has a host that cannot be read"));
+    /// Reads `user:password@host:port,host:port/database`.
+    fn read_address(&mut self, address: &str) -> Result<(), &'static str> {
+        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
+        let (user_info, hosts) =
+            authority.split_once('@').map_or((None, authority), |(info, hosts)| (Some(info), hosts));
+        // A separator in a password ends the authority too early.
+        if database.contains(['@', '/']) || hosts.contains('@') || address.contains('#') {
+            return Err(ENCODE);
+        }
+        let named = hosts.split(',').map(split_port).collect::<Option<Vec<_>>>().ok_or(BAD_HOST)?;
+        let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+        let ports: Vec<&str> = named.iter().map(|(_, port)| *port).collect();
+        if let Some(info) = user_info {
+            let (user, password) = info.split_once(':').map_or((info, None), |(user, password)| (user, Some(password)));
+            self.shown += user;
+            self.shown += password.map_or("@", |_| ":***@");
+            self.set_unless_empty("user", user)?;
+            self.set_unless_empty("password", password.unwrap_or_default())?;
+        }
+        self.shown += &format!("{hosts}/{database}");
+        self.set_unless_empty("dbname", database)?;
+        // A list of hosts without any name, and one of ports without any number, say nothing.
+        for (name, list) in [("host", names), ("port", ports)] {
+            if list.iter().any(|part| !part.is_empty()) {
+                self.set(name, &list.join(","))?;
             }
-            check_port(port)?;
         }
-        let Some(ports) = self.parameter("port") else { return Ok(()) };
-        let ports: Vec<&str> = ports.split(',').collect();
-        ports.iter().try_for_each(|port| check_port(port))?;
-        match ports.len() {
-            1 => Ok(()),
-            ports if ports == self.targets().len() => Ok(()),
-            _ => Err(UrlError::Malformed("has neither one port nor one for each host")),
-        }
+        Ok(())
     }
 
-    /// The last parameter of a name counts.
-    fn parameter(&self, wanted: &str) -> Option<Cow<'u, str>> {
-        self.parameters.iter().rfind(|(name, _)| *name == wanted).map(|(_, value)| decoded(value))
+    /// Reads `name=value&name=value`.
+    fn read_parameters(&mut self, query: &str) -> Result<(), &'static str> {
+        let mut separator = '?';
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let known = pair.split_once('=').and_then(|(name, value)| match (name, value) {
+                // As the JDBC driver writes it.
+                ("ssl", "true") => Some(("sslmode", "require")),
+                (_, value) if value.contains('=') => None,
+                _ => PARAMETERS.split(' ').find(|known| *known == name).map(|name| (name, value)),
+            });
+            let (name, value) = known.ok_or("has a parameter that the client library does not know")?;
+            let shown = if HIDDEN.contains(&name) { "***" } else { value };
+            self.shown += &format!("{separator}{name}={shown}");
+            separator = '&';
+            self.set(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The client library ignores an empty part of the address.
+    fn set_unless_empty(&mut self, name: &'static str, value: &str) -> Result<(), &'static str> {
+        if value.is_empty() { Ok(()) } else { self.set(name, value) }
+    }
+
+    /// Sets a setting to a percent-encoded value. The last value of a name counts.
+    fn set(&mut self, name: &'static str, value: &str) -> Result<(), &'static str> {
+        let decoded = percent_decode_str(value).decode_utf8().map_err(|_| "is no UTF-8")?;
+        if HIDDEN.contains(&name) {
+            self.secrets.extend([value.to_owned(), decoded.clone().into_owned()]);
+        }
+        self.settings.insert(name, decoded.into_owned());
+        Ok(())
+    }
+
+    /// Sets a setting that the URL lacks.
+    pub(super) fn or_set(&mut self, name: &'static str, value: &str) {
+        self.settings.entry(name).or_insert_with(|| value.to_owned());
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    fn check_ports(&self) -> Result<(), &'static str> {
+        let Some(ports) = self.get("port") else { return Ok(()) };
+        let ports: Vec<&str> = ports.split(',').collect();
+        if !ports.iter().all(|port| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err("has a port that is no number from 1 to 65535");
+        }
+        match ports.len() == 1 || ports.len() == self.targets().len() {
+            true => Ok(()),
+            false => Err("has neither one port nor one for each host"),
+        }
     }
 
     /// Each host that may be connected to: its address if there is one, else its name.
-    fn targets(&self) -> Vec<String> {
-        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-        let named = match self.parameter("host") {
-            Some(hosts) => list(&hosts),
-            None => {
-                let names = self.hosts.split(',').filter_map(split_port);
-                names.map(|(name, _)| decoded(name).into_owned()).collect()
-            }
-        };
-        match self.parameter("hostaddr").filter(|addresses| !addresses.is_empty()) {
+    fn targets(&self) -> Vec<&str> {
+        let names = self.get("host").unwrap_or_default().split(',');
+        match self.get("hostaddr").filter(|addresses| !addresses.is_empty()) {
             Some(addresses) => {
-                let addresses = list(&addresses);
-                let names = named.into_iter().chain(std::iter::repeat(String::new()));
-                let both = addresses.into_iter().zip(names);
+                let both = addresses.split(',').zip(names.chain(std::iter::repeat("")));
                 both.map(|(address, name)| if address.is_empty() { name } else { address }).collect()
             }
-            None => named,
+            None => names.collect(),
         }
-    }
-
-    /// Whether there is a host before the path. A port alone is none.
-    fn names_a_host(&self) -> bool {
-        self.hosts.contains(',') || split_port(self.hosts).is_some_and(|(name, _)| !name.is_empty())
     }
 
     /// Whether every host is on this machine. The content of a service file is not known here.
     pub(super) fn is_local(&self) -> bool {
-        let elsewhere = ["service", "servicefile"].iter().any(|name| self.parameter(name).is_some());
-        !elsewhere && self.targets().iter().all(|host| is_local(host))
+        let elsewhere = ["service", "servicefile"].iter().any(|name| self.get(name).is_some());
+        !elsewhere && self.targets().into_iter().all(is_local)
     }
 
     /// Whether the client library refuses a connection without TLS.
     pub(super) fn is_encrypted(&self) -> bool {
-        let mode = self.parameter("sslmode");
-        let by_mode = matches!(mode.as_deref(), Some("require" | "verify-ca" | "verify-full"));
-        by_mode || (mode.is_none() && self.parameter("ssl").as_deref() == Some("true"))
+        matches!(self.get("sslmode"), Some("require" | "verify-ca" | "verify-full"))
     }
 
-    /// The values that must never be shown, as written and decoded.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        let hidden = self.parameters.iter().filter(|(name, _)| HIDDEN.contains(name)).map(|(_, value)| *value);
-        let written = self.password.into_iter().chain(hidden);
-        written.flat_map(|secret| [secret.to_owned(), decoded(secret).into_owned()]).collect()
+    /// The settings as the client library reads them: `name='value'`, separated by blanks. Contains secrets.
+    pub(super) fn to_conninfo(&self) -> String {
+        let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+        let settings = self.settings.iter().map(|(name, value)| format!("{name}='{}'", quoted(value)));
+        settings.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Removes secrets from a message.
+    pub(super) fn without_secrets(&self, message: String) -> String {
+        let secrets = self.secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
+        secrets.fold(message, |message, secret| message.replace(secret, "***"))
     }
 }
 
-impl fmt::Display for PostgresUrl<'_> {
+impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.user.unwrap_or_default())?;
-        if self.password.is_some() {
-            f.write_str(":***")?;
-        }
-        if self.user.is_some() {
-            f.write_str("@")?;
-        }
-        write!(f, "{}/{}", self.hosts, self.database)?;
-        for (at, (name, value)) in self.parameters.iter().enumerate() {
-            let value = if HIDDEN.contains(name) { "***" } else { value };
-            write!(f, "{}{name}={value}", if at == 0 { '?' } else { '&' })?;
-        }
-        Ok(())
+        f.write_str(&self.shown)
     }
 }
 
-/// The parameters that say where to connect to, and their values when the address lacks them: empty, which the
-/// library reads as the default socket of this machine, and as no address beside the host.
-const WHERE: [(&str, &str); 2] = [("host", ""), ("hostaddr", "")];
-
-/// Appends the parameters that the address lacks. Every result says where to connect to, so that neither the
-/// environment nor a service file that it names can. An address with a service leaves this to the service, and is
-/// checked as such.
-pub(super) fn with_parameters(text: &str, wanted: &[(&str, &str)]) -> String {
-    let Ok(url) = PostgresUrl::parse(text) else { return text.to_owned() };
-    let mut extended = text.to_owned();
-    let pinned = WHERE.iter().filter(|(name, _)| match *name {
-        _ if url.parameter("service").is_some() => false,
-        "host" => !url.names_a_host(),
-        _ => true,
-    });
-    for (name, value) in wanted.iter().chain(pinned).filter(|(name, _)| url.parameter(name).is_none()) {
-        extended.push(if extended.contains('?') { '&' } else { '?' });
-        extended.push_str(&format!("{name}={value}"));
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
     }
-    extended
 }
 
-fn is_known(name: &str) -> bool {
-    PARAMETERS.split(' ').any(|known| known == name)
+/// Whether the text after a `%` makes it a percent-encoded byte.
+pub(super) fn is_escape(after: &str) -> bool {
+    matches!(after.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// `name:port`, `[address]:port`, and both without a port.
+/// Splits `name:port` and `[address]:port`, each with or without the port.
 fn split_port(host: &str) -> Option<(&str, &str)> {
-    match host.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']')?;
-            let port = if after.is_empty() { "" } else { after.strip_prefix(':')? };
-            Some((address, port))
-        }
-        None => Some(host.split_once(':').unwrap_or((host, ""))),
-    }
-}
-
-fn check_port(port: &str) -> Result<(), UrlError> {
-    match port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0) {
-        true => Ok(()),
-        false => Err(UrlError::Malformed("has a port that is no number from 1 to 65535")),
-    }
+    let (name, after) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let port = if after.is_empty() { "" } else { after.strip_prefix(':')? };
+    let is_read = host.starts_with('[') || !name.contains([':', '[', ']']);
+    is_read.then_some((name, port))
 }
 
 fn is_local(host: &str) -> bool {
@@ -220,55 +217,72 @@ fn is_local(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn is_percent_encoded(text: &str) -> bool {
-    let hexadecimal = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = text.as_bytes();
-    let mut percents = (0..bytes.len()).filter(|at| bytes[*at] == b'%');
-    percents
-        .all(|at| hexadecimal(bytes.get(at + 1)) && hexadecimal(bytes.get(at + 2)) && bytes[at + 1..at + 3] != *b"00")
-}
-
-fn decoded(text: &str) -> Cow<'_, str> {
-    // The parser of forms decodes percent-encoding; a plus is a plus here.
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let pairs = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    Cow::Owned(url::form_urlencoded::parse(pairs.as_bytes()).map(|(name, _)| name.into_owned()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The address leaves nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
+    fn parse(text: &str) -> PostgresUrl {
+        PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    /// The settings leave nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
     #[test]
-    fn address_overrides_hosts_of_the_environment() {
+    fn url_overrides_hosts_of_the_environment() {
         for (text, expected) in [
-            ("postgres:///shop", "postgres:///shop?host=&hostaddr="),
-            ("postgres://", "postgres://?host=&hostaddr="),
-            ("postgres://me@:5433/shop", "postgres://me@:5433/shop?host=&hostaddr="),
-            ("postgres://me@localhost/shop", "postgres://me@localhost/shop?hostaddr="),
-            ("postgres://me@[::1]:5433/shop", "postgres://me@[::1]:5433/shop?hostaddr="),
-            ("postgres://one,two/shop?user=me", "postgres://one,two/shop?user=me&hostaddr="),
-            ("postgres:///shop?host=/run/pg", "postgres:///shop?host=/run/pg&hostaddr="),
-            ("postgres://db/shop?hostaddr=127.0.0.1", "postgres://db/shop?hostaddr=127.0.0.1"),
-            ("postgres:///shop?hostaddr=127.0.0.1", "postgres:///shop?hostaddr=127.0.0.1&host="),
+            ("postgres:///shop", "dbname='shop' host='' hostaddr=''"),
+            ("postgres://", "host='' hostaddr=''"),
+            ("postgres://me@:5433/shop", "dbname='shop' host='' hostaddr='' port='5433' user='me'"),
+            ("postgres://me@localhost/shop", "dbname='shop' host='localhost' hostaddr='' user='me'"),
+            ("postgres://me@[::1]:5433/shop", "dbname='shop' host='::1' hostaddr='' port='5433' user='me'"),
+            ("postgres://one,two:2/shop?user=me", "dbname='shop' host='one,two' hostaddr='' port=',2' user='me'"),
+            ("postgres:///shop?host=/run/pg", "dbname='shop' host='/run/pg' hostaddr=''"),
+            ("postgres://db/shop?hostaddr=127.0.0.1", "dbname='shop' host='db' hostaddr='127.0.0.1'"),
+            ("postgres:///shop?hostaddr=127.0.0.1", "dbname='shop' host='' hostaddr='127.0.0.1'"),
             // The service decides.
-            ("postgres:///shop?service=shop", "postgres:///shop?service=shop"),
+            ("postgres:///shop?service=shop", "dbname='shop' service='shop'"),
         ] {
-            assert_eq!(with_parameters(text, &[]), expected);
-            let again = PostgresUrl::parse(expected).unwrap_or_else(|error| panic!("{expected}: {error}"));
-            let first = PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(again.is_local(), first.is_local(), "{text}");
+            assert_eq!(parse(text).to_conninfo(), expected, "{text}");
         }
     }
 
     #[test]
+    fn values_are_decoded_and_quoted() {
+        let url = parse(r"postgres://me:p%40ss%27%5C+%20x@localhost/shop?application_name=a%26b&ssl=true");
+        let expected = r"application_name='a&b' dbname='shop' host='localhost' hostaddr='' password='p@ss\'\\+ x'";
+        assert_eq!(url.to_conninfo(), format!("{expected} sslmode='require' user='me'"));
+        let commas = "dbname='shop' host='localhost' hostaddr='' password=',,' user='me'";
+        assert_eq!(parse("postgres://me:,,@localhost/shop").to_conninfo(), commas);
+    }
+
+    #[test]
+    fn setting_of_the_url_wins_over_a_default() {
+        let mut url = parse("postgres:///shop?host=%2Frun%2Fpg&connect_timeout=9");
+        for (name, value) in [("connect_timeout", "2"), ("keepalives_idle", "15")] {
+            url.or_set(name, value);
+        }
+        let expected = "connect_timeout='9' dbname='shop' host='/run/pg' hostaddr='' keepalives_idle='15'";
+        assert_eq!(url.to_conninfo(), expected);
+    }
+
+    #[test]
     fn empty_host_address_hides_no_host() {
-        let is_local = |text| PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).is_local();
-        assert!(!is_local("postgres://localhost,db.example/shop?hostaddr="));
-        assert!(!is_local("postgres://db.example/shop?hostaddr="));
-        assert!(is_local("postgres://localhost/shop?hostaddr="));
+        assert!(!parse("postgres://localhost,db.example/shop?hostaddr=").is_local());
+        assert!(!parse("postgres://db.example/shop?hostaddr=").is_local());
+        assert!(parse("postgres://localhost/shop?hostaddr=").is_local());
+    }
+
+    #[test]
+    fn message_of_the_client_library_is_shown_without_secrets() {
+        for text in [
+            "postgres://me:hunter2@localhost/shop",
+            "postgres://me:hunter2:x@localhost/shop",
+            "postgres://me:hunter%32@one:1,two:2/shop",
+            "postgres://me@localhost/shop?password=hunter2&sslpassword=hunter2",
+            "postgres://localhost/shop?user=me&password=hunter2&options=-c%20x.y%3Dhunter2",
+        ] {
+            let url = parse(text);
+            let shown = url.without_secrets(format!("{text} or {} is wrong", url.to_conninfo()));
+            assert!(!shown.contains("hunter") && shown.contains("***"), "{shown}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the database's disk has space, as found by the last writes.
+//! Whether the disk of the database has room, as the last writes found.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,8 +28,8 @@ impl Room {
         }
     }
 
-    /// A write that needed space was committed. A write that changes nothing needs none: background tasks commit such
-    /// writes all the time.
+    /// A repeatable write was committed, which changes rows. Other writes prove nothing: background tasks commit
+    /// claims that find no row all the time.
     pub(super) fn was_found(&self) {
         if self.out.swap(false, Ordering::AcqRel) {
             info!(self.log, "the disk of the database has room again");

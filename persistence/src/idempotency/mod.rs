@@ -18,8 +18,8 @@ use domain::idempotency::{Answer, IdempotencyStore, KeyClaim, KeyRefusal, RETENT
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::database::{Database, Operation, Tx, TxError, refuse};
-use crate::stored::{from_text, millis, to_text};
+use crate::database::{Database, Decided, Operation, Tx, refuse};
+use crate::stored::{count, from_text, millis, to_text};
 
 /// The result of a claim.
 pub(crate) enum Claimed<O> {
@@ -40,7 +40,7 @@ pub(crate) fn once<O, R>(
     ctx: &RequestContext,
     operation: &'static str,
     write: Write,
-    body: impl Fn(&mut Tx<'_>, Timestamp) -> Result<O, TxError<Failure<R>>> + Send + 'static,
+    body: impl Fn(&mut Tx<'_>, Timestamp) -> Decided<O, R> + Send + 'static,
 ) -> PortFuture<Answer<O>, Failure<R>>
 where
     O: Serialize + DeserializeOwned + Send + 'static,
@@ -62,14 +62,13 @@ where
 /// Claims a key, or reports its state. Waits for a claim of a transaction that is still open, within the engine's
 /// lock timeout. A transaction whose claim is refused must be rolled back.
 pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
-    let outlived = now - RETENTION;
     if queries::insert_once(tx, claim, now)? {
-        return bound(tx, claim, outlived, now);
+        return claimed_if_bound(tx, claim, now);
     }
     match queries::find(tx, claim)? {
-        Some(found) if found.outcome.is_some() && found.created_at <= millis(outlived) => {
-            if queries::renew(tx, claim, outlived, now)? {
-                return bound(tx, claim, outlived, now);
+        Some(found) if found.outcome.is_some() && found.created_at <= millis(now - RETENTION) => {
+            if queries::renew(tx, claim, now)? {
+                return claimed_if_bound(tx, claim, now);
             }
             // Another claim was faster; its result counts.
             match state_of(queries::find(tx, claim)?, claim)? {
@@ -77,19 +76,15 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
                 state => Ok(state),
             }
         }
-        Some(found) if !found.bound && !claim.resource.is_empty() => {
-            binding::bind_late(tx, claim, found.created_at)?;
-            state_of(Some(found), claim)
-        }
         // The key was released between the insert and this read.
-        None if queries::insert_once(tx, claim, now)? => bound(tx, claim, outlived, now),
+        None if queries::insert_once(tx, claim, now)? => claimed_if_bound(tx, claim, now),
         None => Ok(Claimed::InProgress),
         found => state_of(found, claim),
     }
 }
 
-fn bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<Claimed<O>> {
-    Ok(match binding::bind(tx, claim, outlived, now)? {
+fn claimed_if_bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<Claimed<O>> {
+    Ok(match binding::bind(tx, claim, now)? {
         true => Claimed::New,
         false => Claimed::Refused(KeyRefusal::Reused),
     })
@@ -116,28 +111,32 @@ pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O
     queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
-pub(crate) use queries::{KeyId, forget, set_outcome, stored_outcome};
-
-pub struct SqlIdempotencyStore {
-    database: Database,
-}
-
-impl SqlIdempotencyStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
+/// Deletes old keys with their bindings. A key without an outcome is kept at any age.
+fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
+    let old = queries::lock_old(tx, before, limit)?;
+    for (principal, operation, resource, key) in &old {
+        forget(tx, KeyId { principal, operation, resource, key })?;
     }
+    Ok(count(old.len()))
 }
+
+/// Frees the key of a write that will have no outcome.
+pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+    queries::delete(tx, id)?;
+    binding::delete(tx, id)
+}
+
+pub(crate) use queries::{KeyId, set_outcome, stored_outcome};
+
+/// The [`IdempotencyStore`] in the database.
+pub struct SqlIdempotencyStore(pub Database);
 
 impl IdempotencyStore for SqlIdempotencyStore {
     fn purge(&self, ctx: &RequestContext, before: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.purge"), move |tx| {
-            let keys = queries::purge(tx, before, limit)?;
-            // The two differ while an older release runs beside this one.
-            Ok(keys.max(binding::purge(tx, before, limit)?))
-        })
+        self.0.run(ctx, Operation::write("idempotency.purge"), move |tx| Ok(purge(tx, before, limit)?))
     }
 
     fn age(&self, ctx: &RequestContext, key: String, hours: u32) -> PortFuture<u32, Fault> {
-        self.database.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
+        self.0.run(ctx, Operation::write("idempotency.age"), move |tx| Ok(queries::age(tx, &key, hours)?))
     }
 }

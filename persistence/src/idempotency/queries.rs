@@ -3,11 +3,10 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use domain::clock::Timestamp;
-use domain::idempotency::KeyClaim;
+use domain::idempotency::{KeyClaim, RETENTION};
 
-use super::binding;
 use crate::database::{Tx, execute, first, lock_free, on_backend};
-use crate::schema::{idempotency_binding as bindings, idempotency_key as keys};
+use crate::schema::idempotency_key as keys;
 use crate::stored::{count, malformed, millis};
 
 /// The primary key of the row of an idempotency key.
@@ -34,8 +33,6 @@ pub(super) struct Found {
     pub(super) fingerprint: String,
     pub(super) outcome: Option<String>,
     pub(super) created_at: i64,
-    /// Whether the key is bound to a resource, to this or to another.
-    pub(super) bound: bool,
 }
 
 /// Claims a free key; false if it is not free. Never causes a unique violation, which would abort the transaction on
@@ -57,31 +54,26 @@ pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> 
 }
 
 pub(super) fn find(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Option<Found>> {
-    let bound = bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str()));
-    let query = keys::table.find(KeyId::of(claim).columns()).select((
-        keys::fingerprint,
-        keys::outcome,
-        keys::created_at,
-        exists(bound),
-    ));
-    let row: Option<(String, Option<String>, i64, bool)> = first!(tx, query)?;
-    Ok(row.map(|(fingerprint, outcome, created_at, bound)| Found { fingerprint, outcome, created_at, bound }))
+    let query =
+        keys::table.find(KeyId::of(claim).columns()).select((keys::fingerprint, keys::outcome, keys::created_at));
+    let row: Option<(String, Option<String>, i64)> = first!(tx, query)?;
+    Ok(row.map(|(fingerprint, outcome, created_at)| Found { fingerprint, outcome, created_at }))
 }
 
 /// Whether the key has no outcome yet, or an outcome that may still be replayed.
-pub(super) fn counts(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, outlived: Timestamp) -> QueryResult<bool> {
+pub(super) fn is_in_use(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, now: Timestamp) -> QueryResult<bool> {
     let key = keys::table
         .find(KeyId { resource, ..KeyId::of(claim) }.columns())
-        .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(outlived))));
+        .filter(keys::outcome.is_null().or(keys::created_at.gt(millis(now - RETENTION))));
     let query = diesel::select(exists(key));
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
 /// Takes over a key whose outcome may not be replayed any more. True for exactly one of several concurrent attempts.
-pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, outlived: Timestamp, now: Timestamp) -> QueryResult<bool> {
+pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
         .find(KeyId::of(claim).columns())
-        .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(outlived))));
+        .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(now - RETENTION))));
     let update = diesel::update(target).set((
         keys::fingerprint.eq(&claim.fingerprint.0),
         keys::outcome.eq(None::<String>),
@@ -105,29 +97,23 @@ pub(crate) fn stored_outcome(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<Opti
     Ok(row.flatten())
 }
 
-/// Frees the key of a write that will have no outcome.
-pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
-    delete(tx, id)?;
-    binding::delete(tx, id)
-}
-
-fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
+pub(super) fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     execute!(tx, diesel::delete(keys::table.find(id.columns()))).map(drop)
 }
 
-/// Deletes keys with an outcome, the oldest first, by their primary key. A key without an outcome is kept at any age.
-pub(super) fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
-    type Row = (String, String, String, String);
+/// The primary keys of keys with an outcome that are older than `before`, the oldest first. Locks the rows, and skips
+/// locked ones.
+pub(super) fn lock_old(
+    tx: &mut Tx<'_>,
+    before: Timestamp,
+    limit: u32,
+) -> QueryResult<Vec<(String, String, String, String)>> {
     let query = keys::table
         .filter(keys::created_at.lt(millis(before)).and(keys::outcome.is_not_null()))
         .order(keys::created_at)
         .select((keys::principal, keys::operation, keys::resource, keys::key))
         .limit(i64::from(limit));
-    let old: Vec<Row> = lock_free!(tx, query)?;
-    for (principal, operation, resource, key) in &old {
-        delete(tx, KeyId { principal, operation, resource, key })?;
-    }
-    Ok(count(old.len()))
+    lock_free!(tx, query)
 }
 
 pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {

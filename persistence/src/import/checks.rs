@@ -1,19 +1,22 @@
 //! The limits of an import, checked against the shop inside the import's transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use domain::customer::Country;
-use domain::fault::Failure;
+use domain::fulfillment::{OptionId, ShippingRate};
 use domain::import::{Batch, ImportRefusal, StockBelowHeld};
 
-use super::{CHUNK, duplicates};
-use crate::customer::{MAX_BOOK, MAX_IMPORTED};
-use crate::database::{Statement, Tx, TxError, bytewise, first, load, refuse};
+use super::CHUNK;
+use crate::customer::{MAX_BOOK, MAX_IMPORTED, learned_id};
+use crate::database::{Decided, Statement, Tx, bytewise, first, load, lock_all, refuse};
 use crate::fulfillment::{MAX_PROMOTIONS, MAX_RATES, MAX_RATES_OF_COUNTRY};
 use crate::schema::{address, customer, free_shipping, product, shipping_rate, stock, variant};
 use crate::stored::one_more_than;
+
+type Checked = Decided<(), ImportRefusal>;
 
 pub(super) fn has_no_products(tx: &mut Tx<'_>) -> QueryResult<bool> {
     let query = product::table.select(product::id).limit(1);
@@ -29,13 +32,12 @@ pub(super) enum Locked {
 }
 
 /// Checks a whole batch before it is stored, except for stock.
-pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
+pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     not_too_many(tx, batch)?;
-    not_too_many_of_one_country(tx, batch)?;
-    everything_named_is_known(tx, batch)?;
-    duplicates::none_of_rates(tx, batch)?;
-    duplicates::none_of_emails(tx, batch)?;
-    books_are_not_overfull(tx, batch)
+    references_are_known(tx, batch)?;
+    rates_fit(tx, batch)?;
+    emails_are_free(tx, batch)?;
+    address_books_have_room(tx, batch)
 }
 
 /// Excludes other imports from the tables with a limit until the transaction ends: two imports would each count what
@@ -49,10 +51,10 @@ pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
 }
 
 /// Checks the limits of the tables that every checkout reads whole.
-pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
+pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     if !rates.is_empty() {
-        let stored = stored_rates(tx, batch)?.into_iter().map(|(id, ..)| id);
+        let stored = stored_rates(tx, batch)?.into_iter().map(|(id, _)| id);
         fits(rates, stored, MAX_RATES, "shipping rates")?;
     }
     let promotions: HashSet<&str> = batch.free_shipping.iter().map(|promotion| promotion.id.as_str()).collect();
@@ -67,12 +69,7 @@ pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError
 }
 
 /// Rows of the batch replace stored rows with the same id.
-fn fits(
-    ids: HashSet<&str>,
-    stored: impl IntoIterator<Item = String>,
-    limit: usize,
-    what: &'static str,
-) -> Result<(), TxError<Failure<ImportRefusal>>> {
+fn fits(ids: HashSet<&str>, stored: impl IntoIterator<Item = String>, limit: usize, what: &'static str) -> Checked {
     let others = stored.into_iter().filter(|id| !ids.contains(id.as_str())).count();
     match ids.len() + others > limit {
         true => Err(refuse(ImportRefusal::TooMany { what, limit })),
@@ -80,42 +77,82 @@ fn fits(
     }
 }
 
-/// The stored rates of the batch's currency: id, country and service level. Earlier programs stored a country as the
-/// import spelled it.
-pub(super) fn stored_rates(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<Vec<(String, Option<Country>, String)>> {
+/// Where a rate applies, and its service level. A destination gets one rate for each service level.
+type Service = (Option<Country>, String);
+
+/// The stored rates of the batch's currency, by id. Earlier programs stored a country as the import spelled it.
+fn stored_rates(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<Vec<(String, Service)>> {
     type Row = (String, Option<String>, String);
     let query = shipping_rate::table
         .filter(shipping_rate::currency.eq(batch.currency.code()))
         .select((shipping_rate::id, shipping_rate::country, shipping_rate::service_level))
         .limit(one_more_than(MAX_RATES));
     let rows: Vec<Row> = load!(tx, query)?;
-    Ok(rows.into_iter().map(|(id, country, level)| (id, country.map(Country::from), level)).collect())
+    Ok(rows.into_iter().map(|(id, country, level)| (id, (country.map(Country::from), level))).collect())
 }
 
-/// Only for a whole batch: one part may move rates to a country before the next part moves others away from it.
-fn not_too_many_of_one_country(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    let rates = batch.shipping_rates.iter().map(|rate| (rate.id.0.clone(), rate.country.clone()));
-    let mut by_id: HashMap<String, Option<Country>> = rates.collect();
-    if by_id.is_empty() {
+/// Checks that no country has too many rates, and no rate is for the same service as another. Only for a whole batch:
+/// one part may move rates to a country before the next part moves others away from it.
+fn rates_fit(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
+    if batch.shipping_rates.is_empty() {
         return Ok(());
     }
-    for (id, country, _) in stored_rates(tx, batch)? {
+    let service = |rate: &ShippingRate| (rate.country.clone(), rate.service_level.0.clone());
+    let rates: Vec<_> = batch.shipping_rates.iter().map(|rate| (rate.id.0.as_str(), service(rate))).collect();
+    let stored = stored_rates(tx, batch)?;
+    let mut by_id: HashMap<&str, &Option<Country>> = rates.iter().map(|(id, (country, _))| (*id, country)).collect();
+    for (id, (country, _)) in &stored {
         by_id.entry(id).or_insert(country);
     }
     let mut counts = HashMap::<&Option<Country>, usize>::new();
-    for country in by_id.values() {
-        let count = counts.entry(country).or_default();
-        *count += 1;
-        if *count > MAX_RATES_OF_COUNTRY {
-            let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
-            return Err(refuse(ImportRefusal::TooMany { what, limit }));
-        }
+    by_id.into_values().for_each(|country| *counts.entry(country).or_default() += 1);
+    if counts.into_values().any(|count| count > MAX_RATES_OF_COUNTRY) {
+        let (what, limit) = ("shipping rates of one country", MAX_RATES_OF_COUNTRY);
+        return Err(refuse(ImportRefusal::TooMany { what, limit }));
     }
-    Ok(())
+    match first_taken(&rates, stored) {
+        Some((row, id)) => Err(refuse(ImportRefusal::SameRate { row, id: OptionId(id) })),
+        None => Ok(()),
+    }
+}
+
+/// Checks that no other customer has the email address of a row: orders find a customer by it. A customer that was
+/// created from an order does not count: the address book offers both, and no purchase may block an import.
+fn emails_are_free(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
+    /// Customers with one email address, from before this check.
+    const COPIES: usize = 10;
+    let customers: Vec<_> = batch.customers.iter().map(|row| (row.id.as_str(), row.email.key())).collect();
+    let mut stored = Vec::<(String, String)>::new();
+    for chunk in customers.chunks(CHUNK) {
+        let query = customer::table
+            .filter(customer::email.eq_any(chunk.iter().map(|(_, email)| email)))
+            .select((customer::id, customer::email))
+            .limit((CHUNK * COPIES) as i64);
+        let of_chunk: Vec<(String, String)> = load!(tx, query)?;
+        stored.extend(of_chunk);
+    }
+    let named: HashSet<&str> = customers.iter().map(|(id, _)| *id).collect();
+    stored.retain(|(id, email)| named.contains(id.as_str()) || *id != learned_id(email));
+    match first_taken(&customers, stored) {
+        Some((row, id)) => Err(refuse(ImportRefusal::SameEmail { row, id })),
+        None => Ok(()),
+    }
+}
+
+/// The number of the first row whose unique value the shop has under another id, and that id. A batch replaces the rows
+/// that it names, so only other rows count. A duplicate from before this check may be stored again as it is, so that an
+/// import can be repeated.
+fn first_taken<V: Hash + Eq>(rows: &[(&str, V)], stored: Vec<(String, V)>) -> Option<(usize, String)> {
+    let named: HashSet<&str> = rows.iter().map(|(id, _)| *id).collect();
+    let (same, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|(id, _)| named.contains(id.as_str()));
+    let same: HashSet<(&str, &V)> = same.iter().map(|(id, value)| (id.as_str(), value)).collect();
+    let mut others: HashMap<V, String> = others.into_iter().map(|(id, value)| (value, id)).collect();
+    let row = rows.iter().position(|(id, value)| others.contains_key(value) && !same.contains(&(*id, value)))?;
+    others.remove(&rows[row].1).map(|id| (row, id))
 }
 
 /// Refuses an address that exceeds the limit of its customer. A stored address counts once.
-fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
+fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
         let customers: HashSet<&str> = chunk.iter().map(|row| row.customer.as_str()).collect();
@@ -150,39 +187,45 @@ fn books_are_not_overfull(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<
 }
 
 /// Checks that stock rows name products, and addresses name customers, of the batch or of the shop.
-pub(super) fn everything_named_is_known(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), TxError<Failure<ImportRefusal>>> {
-    let mut skus: HashSet<String> = batch.products.iter().map(|row| row.variant.sku.as_str().to_owned()).collect();
-    let missing: Vec<&str> =
-        batch.stock.iter().map(|row| row.sku.as_str()).filter(|sku| !skus.contains(*sku)).collect();
-    for chunk in missing.chunks(CHUNK) {
+pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
+    let own = batch.products.iter().map(|row| row.variant.sku.as_str()).collect();
+    let named: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
+    let unknown = first_unknown(own, &named, |chunk| {
         let query = variant::table.filter(variant::sku.eq_any(chunk)).select(variant::sku).limit(CHUNK as i64);
-        let known: Vec<String> = load!(tx, query)?;
-        skus.extend(known);
-    }
-    if let Some(row) = batch.stock.iter().position(|row| !skus.contains(row.sku.as_str())) {
+        load!(tx, query)
+    })?;
+    if let Some(row) = unknown {
         return Err(refuse(ImportRefusal::UnknownProduct(row)));
     }
-
-    let mut customers: HashSet<String> = batch.customers.iter().map(|row| row.id.clone()).collect();
-    let missing: Vec<&str> =
-        batch.addresses.iter().map(|row| row.customer.as_str()).filter(|id| !customers.contains(*id)).collect();
-    for chunk in missing.chunks(CHUNK) {
+    let own = batch.customers.iter().map(|row| row.id.as_str()).collect();
+    let named: Vec<&str> = batch.addresses.iter().map(|row| row.customer.as_str()).collect();
+    let unknown = first_unknown(own, &named, |chunk| {
         let query = customer::table.filter(customer::id.eq_any(chunk)).select(customer::id).limit(CHUNK as i64);
-        let known: Vec<String> = load!(tx, query)?;
-        customers.extend(known);
-    }
-    match batch.addresses.iter().position(|row| !customers.contains(&row.customer)) {
+        load!(tx, query)
+    })?;
+    match unknown {
         Some(row) => Err(refuse(ImportRefusal::UnknownCustomer(row))),
         None => Ok(()),
     }
 }
 
+/// The position of the first of the `named` that neither the batch has (`own`) nor the shop: `stored` returns which of
+/// the given names the shop has.
+fn first_unknown(
+    own: HashSet<&str>,
+    named: &[&str],
+    mut stored: impl FnMut(&[&str]) -> QueryResult<Vec<String>>,
+) -> QueryResult<Option<usize>> {
+    let missing: Vec<&str> = named.iter().copied().filter(|name| !own.contains(name)).collect();
+    let mut found = HashSet::new();
+    for chunk in missing.chunks(CHUNK) {
+        found.extend(stored(chunk)?);
+    }
+    Ok(named.iter().position(|name| !own.contains(name) && !found.contains(*name)))
+}
+
 /// Held stock is promised to a buyer whose payment is under way; an import cannot remove it.
-pub(super) fn no_stock_below_held(
-    tx: &mut Tx<'_>,
-    batch: &Batch,
-    locked: Locked,
-) -> Result<(), TxError<Failure<ImportRefusal>>> {
+pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Checked {
     let mut wanted: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     wanted.sort_unstable();
     let mut held = HashMap::<String, i64>::new();
@@ -190,10 +233,9 @@ pub(super) fn no_stock_below_held(
         // In SKU order, like every lock on stock.
         let of_chunk = stock::table.filter(stock::sku.eq_any(chunk)).order(bytewise(tx, "sku"));
         let query = of_chunk.select((stock::sku, stock::held));
-        let rows: Vec<(String, i64)> = match tx {
-            Tx::Postgres(conn) if locked == Locked::Yes => query.for_update().load(*conn)?,
-            Tx::Postgres(conn) => query.load(*conn)?,
-            Tx::Sqlite(conn) => query.load(*conn)?,
+        let rows: Vec<(String, i64)> = match locked {
+            Locked::Yes => lock_all!(tx, query)?,
+            Locked::No => load!(tx, query)?,
         };
         held.extend(rows);
     }

@@ -5,7 +5,6 @@
 //! again changes nothing.
 
 mod checks;
-mod duplicates;
 mod parts;
 mod store;
 
@@ -22,15 +21,8 @@ use crate::database::{Database, Operation, Tx};
 /// Rows in one statement, where the engine takes many. Bounded by Postgres's 65 535 parameters.
 const CHUNK: usize = 500;
 
-pub struct SqlImport {
-    database: Database,
-}
-
-impl SqlImport {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`Import`] in the database.
+pub struct SqlImport(pub Database);
 
 impl Import for SqlImport {
     fn import(
@@ -39,7 +31,7 @@ impl Import for SqlImport {
         batch: Batch,
         progress: Progress,
     ) -> PortFuture<Imported, Failure<ImportRefusal>> {
-        let (database, ctx) = (self.database.clone(), ctx.clone());
+        let (database, ctx) = (self.0.clone(), ctx.clone());
         Box::pin(async move {
             let rows = batch.rows();
             if rows > Batch::ATOMIC_ROWS {
@@ -63,7 +55,7 @@ impl Import for SqlImport {
                         // The whole was checked. This sees what was added to the shop since then.
                         false => {
                             checks::not_too_many(tx, &this.batch)?;
-                            checks::everything_named_is_known(tx, &this.batch)?;
+                            checks::references_are_known(tx, &this.batch)?;
                         }
                     }
                     store::store(tx, &this.batch, &|rows| progress(stored + rows))
@@ -79,6 +71,6 @@ impl Import for SqlImport {
     }
 
     fn is_empty(&self, ctx: &RequestContext) -> PortFuture<bool, domain::fault::Fault> {
-        self.database.run(ctx, Operation::read("import.is_empty"), |tx| Ok(checks::has_no_products(tx)?))
+        self.0.run(ctx, Operation::read("import.is_empty"), |tx| Ok(checks::has_no_products(tx)?))
     }
 }

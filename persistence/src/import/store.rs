@@ -6,13 +6,12 @@ use std::hash::Hash;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use domain::customer::Country;
-use domain::fault::Failure;
 use domain::import::{Batch, ImportRefusal};
 use domain::promotion::{DiscountScope, DiscountValue};
 
 use super::CHUNK;
 use super::checks::{self, Locked};
-use crate::database::{Tx, TxError};
+use crate::database::{Decided, Tx};
 use crate::schema::{
     address, customer, discount, free_shipping, payment_instrument, product, shipping_rate, stock, variant,
 };
@@ -46,11 +45,7 @@ macro_rules! upsert {
 }
 
 /// Stores a batch, and reports after each statement how many of its rows are stored.
-pub(super) fn store(
-    tx: &mut Tx<'_>,
-    batch: &Batch,
-    progress: &dyn Fn(usize),
-) -> Result<(), TxError<Failure<ImportRefusal>>> {
+pub(super) fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) -> Decided<(), ImportRefusal> {
     let mut stored = 0;
     let mut report = |rows: usize| {
         stored += rows;

@@ -15,11 +15,12 @@ use domain::order::{
 };
 use domain::outbox::NotificationComposer;
 
-use crate::database::{Database, Operation, Tx, TxError, refuse};
+use crate::database::{Database, Decided, Operation, Tx, TxError, refuse};
 use crate::{outbox, payment};
 
 pub(crate) use queries::insert;
 
+/// The [`OrderStore`] in the database.
 pub struct SqlOrderStore {
     database: Database,
     composer: Arc<dyn NotificationComposer>,
@@ -63,7 +64,7 @@ fn append(
     changes: &[OrderChange],
     trace: TraceContext,
     now: Timestamp,
-) -> Result<Order, TxError<Failure<OrderRefusal>>> {
+) -> Decided<Order, OrderRefusal> {
     let mut order = queries::lock(tx, id)?.ok_or_else(|| refuse(OrderRefusal::NotFound))?;
     let known = order.events.len();
     let mut appended = known;

@@ -8,7 +8,7 @@ use domain::order::{Adjustment, Order, OrderEvent, OrderEventKind, OrderLine, Sh
 
 use crate::catalog::sku;
 use crate::schema::{order_event, order_line, orders};
-use crate::stored::{currency, exact_millis, from_text, id, instant, malformed, page, to_text};
+use crate::stored::{currency, exact_millis, from_text, id, instant, malformed, page_token, to_text};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = orders)]
@@ -111,7 +111,7 @@ pub(super) fn order(row: OrderRow, lines: Vec<LineRow>, events: Vec<EventRow>) -
         id: id(&row.id)?,
         checkout: id(&row.checkout_id)?,
         owner: PlatformId(row.owner),
-        page: page(&row.page)?,
+        page: page_token(&row.page)?,
         currency: currency(&row.currency)?,
         lines: lines.into_iter().map(line).collect::<QueryResult<_>>()?,
         expectations: from_text(&row.expectations)?,

@@ -18,6 +18,7 @@ use domain::outbox::{
     MessageState, MessageSummary, NotificationComposer, OutboxMessage, OutboxStore, Purged, Receipt, Recorded,
     Selection, SendOutcome, Step, endpoint_backoff, step,
 };
+use domain::page::{Cursor, Limit, Page};
 
 use crate::database::{Database, Operation, Tx, TxError, engine_now};
 use crate::stored::{malformed, millis};
@@ -28,20 +29,13 @@ const ENDED_AT_ONCE: u32 = 500;
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
 
-pub struct SqlOutboxStore {
-    database: Database,
-}
-
-impl SqlOutboxStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`OutboxStore`] in the database.
+pub struct SqlOutboxStore(pub Database);
 
 impl OutboxStore for SqlOutboxStore {
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault> {
         let op = Operation::write("outbox.claim");
-        self.database.run(ctx, op, move |tx| claim(tx, channel, terms))
+        self.0.run(ctx, op, move |tx| claim(tx, channel, terms))
     }
 
     fn record(
@@ -52,31 +46,42 @@ impl OutboxStore for SqlOutboxStore {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault> {
         let message = message.clone();
-        self.database.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
+        self.0.run(ctx, Operation::write("outbox.record"), move |tx| record(tx, &message, &outcome, now))
     }
 
-    fn list(&self, ctx: &RequestContext, filter: MessageFilter, limit: u32) -> PortFuture<Vec<MessageSummary>, Fault> {
-        self.database.run(ctx, Operation::read("outbox.list"), move |tx| Ok(operators::list(tx, &filter, limit)?))
+    fn list(
+        &self,
+        ctx: &RequestContext,
+        filter: MessageFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<MessageSummary>, Fault> {
+        let op = Operation::read("outbox.list");
+        self.0.run(ctx, op, move |tx| Ok(operators::list(tx, &filter, after.as_ref(), limit)?))
+    }
+
+    fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault> {
+        self.0.run(ctx, Operation::read("outbox.endpoint"), move |tx| Ok(operators::endpoint(tx, &name)?))
     }
 
     fn endpoints(
         &self,
         ctx: &RequestContext,
-        one: Option<Endpoint>,
-        limit: u32,
-    ) -> PortFuture<Vec<EndpointSummary>, Fault> {
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> PortFuture<Page<EndpointSummary>, Fault> {
         let op = Operation::read("outbox.endpoints");
-        self.database.run(ctx, op, move |tx| Ok(operators::endpoints(tx, one.as_ref(), limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::endpoints(tx, after.as_ref(), limit)?))
     }
 
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.retry");
-        self.database.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::retry(tx, &which, now, limit)?))
     }
 
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault> {
         let op = Operation::write("outbox.give_up");
-        self.database.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(operators::give_up(tx, &which, now, limit)?))
     }
 
     fn forget(
@@ -87,7 +92,7 @@ impl OutboxStore for SqlOutboxStore {
         limit: u32,
     ) -> PortFuture<Purged, Fault> {
         let op = Operation::write("outbox.purge");
-        self.database.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(purge(tx, before, dead_before, limit)?))
     }
 }
 
@@ -109,8 +114,9 @@ pub(crate) fn enqueue(
         let disabled = queries::endpoint_disabled(tx, &endpoint, notification.content.channel())?;
         // No message overtakes an older message of the same order that is waiting for its next attempt.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &endpoint)? };
-        let row = rows::new(order, sequence, event.occurred_at, &notification, caused_by)?;
-        queries::insert(tx, row.due(now, older).dead_if(disabled, now))?;
+        let due_at = older.unwrap_or(i64::MIN).max(millis(now));
+        let row = rows::new(order, sequence, &notification, caused_by, due_at)?;
+        queries::insert(tx, if disabled { row.dead(DISABLED, now) } else { row })?;
     }
     Ok(())
 }
@@ -127,15 +133,15 @@ fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32)
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed, TxError<Fault>> {
-    /// A message whose attempts all ended the process becomes a dead letter here, and a choice that another instance
-    /// took first is repeated. More than this many are left for the next pass.
+    /// How many endpoints and messages one claim considers. It skips an endpoint that another instance took first, and
+    /// makes a message without attempts left a dead letter. The next pass continues.
     const MOST_CHOICES: usize = 10;
     let mut claim = Claimed::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
         let Some(chosen) = queries::next_endpoint(tx, channel, &terms, at)? else { break };
         // Counted again under the lock: the choice was based on what was visible before it.
-        if queries::leases(tx, &chosen.id, at)? >= chosen.leases(&terms) {
+        if queries::count_leases(tx, &chosen.id, at)? >= chosen.max_leases(&terms) {
             continue;
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };

@@ -1,17 +1,16 @@
 //! SQL for what operators see and do.
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use domain::clock::Timestamp;
 use domain::outbox::{Endpoint, EndpointSummary, MessageFilter, MessageState, MessageSummary, Next, Selection};
+use domain::page::{Cursor, Limit, Page};
 
 use super::queries::{self, IS_PENDING};
-use super::rows::{DeliveryRow, DestinationRow, Ended};
+use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
-use crate::stored::{count, millis, nearest_instant, word};
+use crate::stored::{count, millis, nearest_instant, one_more_than, word};
 
 /// The predicate of the index on dead letters, in the same words.
 const IS_DEAD: &str = "state = 'dead'";
@@ -44,36 +43,37 @@ struct Known {
 }
 
 /// Newest first: ids sort by the time of their events. Each state is read from the end of its index.
-pub(super) fn list(tx: &mut Tx<'_>, filter: &MessageFilter, limit: u32) -> QueryResult<Vec<MessageSummary>> {
+pub(super) fn list(
+    tx: &mut Tx<'_>,
+    filter: &MessageFilter,
+    after: Option<&Cursor>,
+    limit: Limit,
+) -> QueryResult<Page<MessageSummary>> {
+    /// Sorts after every id of a message.
+    const NEWEST: &str = "zz";
+    let after = after.map_or(NEWEST, |cursor| cursor.0.as_str());
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
-    let mut rows: Vec<DeliveryRow> = Vec::new();
+    let mut rows = Vec::<(DeliveryRow, Option<DestinationRow>)>::new();
     for state in filter.state.map_or(MessageState::ALL.to_vec(), |state| vec![state]) {
         let query = messages::table
+            .left_join(endpoints::table.on(endpoints::id.eq(messages::destination)))
             .filter(messages::state.eq(state.into_str()))
             .filter(messages::destination.eq(to).or(to.is_empty().into_sql::<Bool>()))
+            .filter(messages::id.lt(after))
             .order(messages::id.desc())
-            .limit(i64::from(limit));
-        let of_state: Vec<DeliveryRow> = load!(tx, query.select(DeliveryRow::as_select()))?;
+            .limit(one_more_than(limit.get()));
+        let of_state: Vec<(DeliveryRow, Option<DestinationRow>)> =
+            load!(tx, query.select((DeliveryRow::as_select(), Option::<DestinationRow>::as_select())))?;
         rows.extend(of_state);
     }
-    rows.sort_unstable_by(|one, other| other.id.cmp(&one.id));
-    rows.truncate(limit as usize);
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-
-    let mut names: Vec<_> = rows.iter().map(|row| row.destination.clone()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let query = endpoints::table.filter(endpoints::id.eq_any(names));
-    let known: Vec<DestinationRow> = load!(tx, query.select(DestinationRow::as_select()))?;
-    let known: BTreeMap<_, _> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
+    rows.sort_unstable_by(|(one, _), (other, _)| other.id.cmp(&one.id));
+    let Page { items: rows, next: next_page } = Page::of(rows, limit, |(row, _)| row.id.clone());
     let at = engine_now(tx)?;
-    let summaries = rows.into_iter().map(|row| {
-        let next = next(&row, known.get(&row.destination), at);
+    let summaries = rows.into_iter().map(|(row, endpoint)| {
+        let next = next(&row, endpoint.as_ref(), at);
         Ok(row.summary()?.map(|summary| MessageSummary { next, ..summary }))
     });
-    summaries.filter_map(Result::transpose).collect()
+    Ok(Page { items: summaries.filter_map(Result::transpose).collect::<QueryResult<_>>()?, next: next_page })
 }
 
 fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) -> Option<Next> {
@@ -90,11 +90,20 @@ fn next(row: &DeliveryRow, endpoint: Option<&DestinationRow>, at: EngineTime) ->
     Some(Next::At(nearest_instant(row.due_at.max(rest))))
 }
 
-pub(super) fn endpoints(tx: &mut Tx<'_>, one: Option<&Endpoint>, limit: u32) -> QueryResult<Vec<EndpointSummary>> {
+pub(super) fn endpoint(tx: &mut Tx<'_>, name: &Endpoint) -> QueryResult<Option<EndpointSummary>> {
+    Ok(known(tx, "=", &name.0, 1)?.pop())
+}
+
+pub(super) fn endpoints(tx: &mut Tx<'_>, after: Option<&Cursor>, limit: Limit) -> QueryResult<Page<EndpointSummary>> {
+    let after = after.map_or("", |cursor| cursor.0.as_str());
+    Ok(Page::of(known(tx, ">", after, one_more_than(limit.get()))?, limit, |endpoint| endpoint.id.0.clone()))
+}
+
+/// The endpoints whose name compares like this with `name`, in the order of their names.
+fn known(tx: &mut Tx<'_>, compared: &'static str, name: &str, limit: i64) -> QueryResult<Vec<EndpointSummary>> {
     let at = engine_now(tx)?;
-    let (compared, name) = one.map_or((">", ""), |one| ("=", one.0.as_str()));
     let query = Statement::<Columns>::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
-    let query = query.engine_time(at).text(name).bigint(i64::from(limit));
+    let query = query.bigint(at).text(name).bigint(limit);
     let known: Vec<Known> = load!(tx, query)?;
     known.into_iter().map(Known::summary).collect()
 }
@@ -134,14 +143,8 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         return Ok(0);
     }
 
-    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints))).set((
-        endpoints::disabled_at.eq(None::<i64>),
-        endpoints::failing_since.eq(None::<i64>),
-        endpoints::failed_at.eq(None::<i64>),
-        endpoints::failures.eq(0),
-        endpoints::rest_until.eq(0),
-        endpoints::asked_until.eq(0),
-    ));
+    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
+        .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
     execute!(tx, update)?;
     // Only if still dead or waiting: another transaction may have changed the message while this one waited for the
     // endpoint.

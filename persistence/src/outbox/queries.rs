@@ -12,7 +12,7 @@ use domain::outbox::{
     PROBE_PAUSE, StaleClaim,
 };
 
-use super::rows::{DeliveryRow, DestinationRow, Ended};
+use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
 use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, malformed, millis, word};
@@ -23,7 +23,7 @@ leases!(messages, attempts, claims);
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Selects the least recently served endpoint that is not backing off, has a due message without a lease and without
-/// an older pending message of its order, has fewer leases than [`Chosen::leases`], and whose health is within reach.
+/// an older pending message of its order, has fewer leases than [`NextEndpoint::max_leases`], and whose health is within reach.
 /// $1 channel, $2 the worst health within reach, $3 business time, $4 later than any backoff that begins now ends, $5
 /// the latest failure after which a new event is a reason for an attempt, $6 engine time, $7 leases.
 ///
@@ -75,20 +75,20 @@ const DISABLED_WITH_PENDING: &str = "\
 
 /// The endpoint that is served next.
 #[derive(Queryable)]
-pub(super) struct Chosen {
+pub(super) struct NextEndpoint {
     pub id: String,
     failures: i32,
     answered_at: Option<i64>,
 }
 
-impl Chosen {
+impl NextEndpoint {
     pub(super) fn health(&self) -> EndpointHealth {
         EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
     }
 
     /// How many leases the endpoint may have: one after a failure, so that a hanging endpoint does not use up the
     /// concurrency.
-    pub(super) fn leases(&self, terms: &ClaimTerms) -> i64 {
+    pub(super) fn max_leases(&self, terms: &ClaimTerms) -> i64 {
         if self.failures > 0 { 1 } else { i64::from(terms.per_endpoint) }
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
     execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
 }
 
-/// Whether the endpoint is disabled. Creates the endpoint if needed, without waiting for its lock.
+/// Whether the endpoint is disabled. Creates the endpoint if there is none, without waiting for its lock.
 pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
     let known: Option<Option<i64>> = first!(tx, query)?;
@@ -118,13 +118,13 @@ pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> Que
     on_backend!(tx, |conn| query.first(*conn))
 }
 
-/// The next endpoint, locked until the transaction ends. Other instances skip it meanwhile.
+/// The endpoint that is served next, locked until the transaction ends. Other instances skip it.
 pub(super) fn next_endpoint(
     tx: &mut Tx<'_>,
     channel: Channel,
     terms: &ClaimTerms,
     at: EngineTime,
-) -> QueryResult<Option<Chosen>> {
+) -> QueryResult<Option<NextEndpoint>> {
     // Without the hint SQLite reads and sorts all pending messages.
     static SQLITE: LazyLock<String> =
         LazyLock::new(|| NEXT_DESTINATION.replace("delivery p ", "delivery p INDEXED BY delivery_due "));
@@ -135,17 +135,17 @@ pub(super) fn next_endpoint(
     };
     let query = Statement::<(Text, Integer, Nullable<BigInt>)>::new(text)
         .text(channel.into_str())
-        .integer(rank(terms.reach))
+        .bigint(rank(terms.reach))
         .bigint(millis(terms.now))
         .bigint(millis(terms.now + MAX_ENDPOINT_BACKOFF))
         .bigint(millis(terms.now - PROBE_PAUSE))
-        .engine_time(at)
-        .bigint(i64::from(terms.per_endpoint));
+        .bigint(at)
+        .bigint(terms.per_endpoint);
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
 /// The health as [`NEXT_DESTINATION`] counts it.
-fn rank(health: EndpointHealth) -> i32 {
+fn rank(health: EndpointHealth) -> i64 {
     match health {
         EndpointHealth::Proven => 0,
         EndpointHealth::New => 1,
@@ -153,7 +153,7 @@ fn rank(health: EndpointHealth) -> i32 {
     }
 }
 
-pub(super) fn leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
+pub(super) fn count_leases(tx: &mut Tx<'_>, to: &str, at: EngineTime) -> QueryResult<i64> {
     let query = messages::table.filter(messages::destination.eq(to).and(messages::leased_until.gt(at))).count();
     on_backend!(tx, |conn| query.get_result(*conn))
 }
@@ -164,7 +164,7 @@ pub(super) fn next_message(
     now: Timestamp,
     at: EngineTime,
 ) -> QueryResult<Option<DeliveryRow>> {
-    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).engine_time(at);
+    let query = Statement::<Text>::new(NEXT_DELIVERY).text(to).bigint(millis(now)).bigint(at);
     let next: Option<String> = on_backend!(tx, |conn| query.get_result(*conn).optional())?;
     let Some(next) = next else { return Ok(None) };
     let query = messages::table.find(next);
@@ -225,13 +225,13 @@ pub(super) fn retry_at(
     execute!(tx, update).map(drop)
 }
 
-/// Newer messages of the order wait with this one, so that no claim reads them without need.
+/// Postpones newer messages of the order until this one is due: before that, a claim would read and skip them.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
-/// Newer messages of the order become due, unless an attempt of their own failed.
+/// Makes the newer messages of the order due that have no failed attempt.
 pub(super) fn release_newer(tx: &mut Tx<'_>, id: &str, order: &str, endpoint: &str, now: Timestamp) -> QueryResult<()> {
     move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, endpoint), now)
 }
@@ -281,14 +281,8 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
 
 /// The endpoint took a message.
 pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(endpoints::table.find(to)).set((
-        endpoints::failures.eq(0),
-        endpoints::failing_since.eq(None::<i64>),
-        endpoints::failed_at.eq(None::<i64>),
-        endpoints::rest_until.eq(0),
-        endpoints::asked_until.eq(0),
-        endpoints::answered_at.eq(millis(now)),
-    ));
+    let update =
+        diesel::update(endpoints::table.find(to)).set((Failures::default(), endpoints::answered_at.eq(millis(now))));
     execute!(tx, update).map(drop)
 }
 
@@ -301,14 +295,14 @@ pub(super) fn set_failing(
     (rest, asked): (Duration, Duration),
 ) -> QueryResult<()> {
     let until = |wait: Duration| if wait.is_zero() { 0 } else { millis(streak.last + wait) };
-    let update = diesel::update(endpoints::table.find(to)).set((
-        endpoints::failures.eq(i32::try_from(streak.failures).unwrap_or(i32::MAX)),
-        endpoints::failing_since.eq(millis(streak.first)),
-        endpoints::failed_at.eq(millis(streak.last)),
-        endpoints::rest_until.eq(until(rest)),
-        endpoints::asked_until.eq(until(asked)),
-    ));
-    execute!(tx, update).map(drop)
+    let failures = Failures {
+        failures: i32::try_from(streak.failures).unwrap_or(i32::MAX),
+        failing_since: Some(millis(streak.first)),
+        failed_at: Some(millis(streak.last)),
+        rest_until: until(rest),
+        asked_until: until(asked),
+    };
+    execute!(tx, diesel::update(endpoints::table.find(to)).set(failures)).map(drop)
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

@@ -65,6 +65,17 @@ pub(super) struct DestinationRow {
     pub asked_until: i64,
 }
 
+/// The failures of an endpoint since the last success, and its backoff. The default is an endpoint without failures.
+#[derive(AsChangeset, Default)]
+#[diesel(table_name = destination, treat_none_as_null = true)]
+pub(super) struct Failures {
+    pub failures: i32,
+    pub failing_since: Option<i64>,
+    pub failed_at: Option<i64>,
+    pub rest_until: i64,
+    pub asked_until: i64,
+}
+
 impl DestinationRow {
     /// An endpoint without any attempt.
     pub(super) fn new(to: &Endpoint, channel: Channel) -> Self {
@@ -79,14 +90,15 @@ impl DestinationRow {
     }
 }
 
-/// A message about the order's event number `sequence`, due at the time of the event.
+/// A pending message about the order's event number `sequence`.
 pub(super) fn new(
     order: &Order,
     sequence: usize,
-    occurred_at: Timestamp,
     notification: &Notification,
     caused_by: TraceContext,
+    due_at: i64,
 ) -> QueryResult<DeliveryRow> {
+    let occurred_at = order.events[sequence].occurred_at;
     Ok(DeliveryRow {
         id: OutboxMessageId::generate(occurred_at).to_string(),
         channel: notification.content.channel().into_str().to_owned(),
@@ -100,30 +112,17 @@ pub(super) fn new(
         },
         state: MessageState::Pending.into_str().to_owned(),
         occurred_at: exact_millis(occurred_at)?,
-        due_at: millis(occurred_at),
+        due_at,
         caused_by: Some(caused_by.to_string()),
         ..DeliveryRow::default()
     })
 }
 
 impl DeliveryRow {
-    /// Due at once, or with the older message that it must not overtake.
-    pub(super) fn due(self, now: Timestamp, older: Option<i64>) -> Self {
-        let due_at = older.map_or(millis(now), |older| older.max(millis(now)));
-        Self { due_at, ..self }
-    }
-
-    /// With `disabled`, a dead letter, which an operator can retry later.
-    pub(super) fn dead_if(self, disabled: bool, now: Timestamp) -> Self {
-        if !disabled {
-            return self;
-        }
-        Self {
-            state: MessageState::Dead.into_str().to_owned(),
-            ended_at: Some(millis(now)),
-            last_error: Some(super::DISABLED.to_owned()),
-            ..self
-        }
+    /// The message as a dead letter, which an operator can retry later.
+    pub(super) fn dead(self, error: &str, now: Timestamp) -> Self {
+        let state = MessageState::Dead.into_str().to_owned();
+        Self { state, ended_at: Some(millis(now)), last_error: Some(error.to_owned()), ..self }
     }
 
     pub(super) fn attempts(&self) -> u32 {

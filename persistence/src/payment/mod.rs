@@ -15,20 +15,12 @@ use domain::payment::{
 };
 
 use crate::database::{Database, Operation, Tx};
-use queries::Due;
 
 pub(crate) use queries::{capture_now, discard, insert, lock, state, transition};
 pub use refund::SqlRefundStore;
 
-pub struct SqlAttemptStore {
-    database: Database,
-}
-
-impl SqlAttemptStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`AttemptStore`] in the database.
+pub struct SqlAttemptStore(pub Database);
 
 impl AttemptStore for SqlAttemptStore {
     fn record_reference(
@@ -38,12 +30,12 @@ impl AttemptStore for SqlAttemptStore {
         reference: PaymentReference,
     ) -> PortFuture<(), Fault> {
         let op = Operation::repeatable_write("payment.record_reference", "it sets what it would set again");
-        self.database.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::set_reference(tx, &id, &reference)?))
     }
 
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault> {
         let op = Operation::repeatable_write("payment.record_unknown", "it sets what it would set again");
-        self.database.run(ctx, op, move |tx| {
+        self.0.run(ctx, op, move |tx| {
             // The owner gives up the attempt. An attempt that was settled meanwhile stays settled.
             let change = (AttemptState::Opened, AttemptState::Unknown);
             Ok(queries::transition(tx, &id, change, Some(now))?)
@@ -58,13 +50,13 @@ impl AttemptStore for SqlAttemptStore {
         limit: u32,
     ) -> PortFuture<Vec<Attempt>, Fault> {
         let op = Operation::write("payment.claim_due");
-        self.database.run(ctx, op, move |tx| Ok(queries::claim(tx, Due::Unsettled, now, lease, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::claim_unsettled(tx, now, lease, limit)?))
     }
 
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
         let op = Operation::repeatable_write("payment.postpone", "it sets what it would set again");
-        self.database.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::postpone(tx, &claimed, at)?))
     }
 
     fn claim_authorized(
@@ -75,22 +67,22 @@ impl AttemptStore for SqlAttemptStore {
         limit: u32,
     ) -> PortFuture<Vec<Held>, Fault> {
         let op = Operation::write("payment.claim_held");
-        self.database.run(ctx, op, move |tx| Ok(claim_authorized(tx, now, lease, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(claim_authorized(tx, now, lease, limit)?))
     }
 
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault> {
         let state = if captured { AttemptState::Confirmed } else { AttemptState::Released };
         let op = Operation::repeatable_write("payment.record_captured", "it ends only what is held");
-        self.database.run(ctx, op, move |tx| Ok(queries::transition(tx, &id, (AttemptState::Authorized, state), None)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::transition(tx, &id, (AttemptState::Authorized, state), None)?))
     }
 
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault> {
-        self.database.run(ctx, Operation::write("payment.record_event"), move |tx| Ok(record_event(tx, &event, now)?))
+        self.0.run(ctx, Operation::write("payment.record_event"), move |tx| Ok(record_event(tx, &event, now)?))
     }
 }
 
 fn claim_authorized(tx: &mut Tx<'_>, now: Timestamp, lease: Duration, limit: u32) -> QueryResult<Vec<Held>> {
-    let attempts = queries::claim(tx, Due::Held, now, lease, limit)?;
+    let attempts = queries::claim_held(tx, now, lease, limit)?;
     let held = |attempt: Attempt| {
         let wanted = queries::wanted(tx, &attempt.checkout)?;
         Ok(Held { attempt, wanted })
@@ -114,19 +106,13 @@ fn record_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryR
 
 /// The imported instruments of the simulated payment handler. A real gateway has its own vault.
 #[derive(Clone)]
-pub struct SqlStoredInstruments {
-    database: Database,
-}
+pub struct SqlStoredInstruments(pub Database);
 
 impl SqlStoredInstruments {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-
     /// The credential of the instrument that `choice` names, if it is stored under the same handler.
     pub fn credential(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         let (id, handler) = (choice.instrument.id.clone(), choice.instrument.handler.0.clone());
         let op = Operation::read("payment.stored_credential");
-        self.database.run(ctx, op, move |tx| Ok(queries::stored_credential(tx, &id, &handler)?))
+        self.0.run(ctx, op, move |tx| Ok(queries::stored_credential(tx, &id, &handler)?))
     }
 }

@@ -124,30 +124,21 @@ pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &Payment
     execute!(tx, update).map(drop)
 }
 
-/// The attempts that a background task claims.
-#[derive(Clone, Copy)]
-pub(super) enum Due {
-    Unsettled,
-    Held,
-}
-
-pub(super) fn claim(
+pub(super) fn claim_unsettled(
     tx: &mut Tx<'_>,
-    due: Due,
     now: Timestamp,
     length: Duration,
     limit: u32,
 ) -> QueryResult<Vec<Attempt>> {
-    let is_due = match due {
-        Due::Unsettled => {
-            // Checking a payment too early has no cost.
-            bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
-            IS_UNSETTLED
-        }
-        // A capture cannot be undone, and this clock may be the wrong one: a hold keeps its due time.
-        Due::Held => IS_HELD,
-    };
-    let rows = claim_due(tx, is_due, now, length, limit)?;
+    // Checking a payment too early has no cost.
+    bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
+    let rows = claim_due(tx, IS_UNSETTLED, now, length, limit)?;
+    rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
+}
+
+/// A capture cannot be undone, and this clock may be the wrong one: a hold keeps its due time.
+pub(super) fn claim_held(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Attempt>> {
+    let rows = claim_due(tx, IS_HELD, now, length, limit)?;
     rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
 }
 

@@ -16,24 +16,17 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, NO_LEASE, Operation, Tx, TxError, constant, execute, first, lease_queue, on_backend, refuse,
+    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, refuse,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
 
-pub struct SqlRefundStore {
-    database: Database,
-}
-
-impl SqlRefundStore {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-}
+/// The [`RefundStore`] in the database.
+pub struct SqlRefundStore(pub Database);
 
 impl RefundStore for SqlRefundStore {
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>> {
-        self.database.run(
+        self.0.run(
             ctx,
             Operation::repeatable_write("refund.request", "it locks the attempt, and returns a refund that is there"),
             move |tx| request(tx, &wanted),
@@ -48,7 +41,7 @@ impl RefundStore for SqlRefundStore {
         limit: u32,
     ) -> PortFuture<Vec<Refund>, Fault> {
         let op = Operation::write("refund.claim_due");
-        self.database.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
+        self.0.run(ctx, op, move |tx| Ok(claim(tx, now, lease, limit)?))
     }
 
     fn record(
@@ -59,11 +52,9 @@ impl RefundStore for SqlRefundStore {
         at: Timestamp,
     ) -> PortFuture<(), Fault> {
         let claimed = claimed.clone();
-        self.database.run(
-            ctx,
-            Operation::repeatable_write("refund.record", "it sets what it would set again"),
-            move |tx| Ok(record(tx, &claimed, &state, at)?),
-        )
+        self.0.run(ctx, Operation::repeatable_write("refund.record", "it sets what it would set again"), move |tx| {
+            Ok(record(tx, &claimed, &state, at)?)
+        })
     }
 }
 
@@ -72,7 +63,7 @@ lease_queue!(refund as RefundRow, tries);
 /// The predicate of the index on due refunds, in the same words.
 const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = refund)]
 struct RefundRow {
     id: String,
@@ -85,7 +76,7 @@ struct RefundRow {
     created_at: i64,
 }
 
-fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Failure<RefundRefusal>>> {
+fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Decided<Refund, RefundRefusal> {
     let (attempt, _) = queries::lock(tx, &wanted.attempt)?.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
     let reference = attempt.reference.filter(|_| attempt.state == AttemptState::Confirmed);
     let reference = reference.ok_or_else(|| refuse(RefundRefusal::NotCaptured))?;
@@ -98,26 +89,19 @@ fn request(tx: &mut Tx<'_>, wanted: &RefundWanted) -> Result<Refund, TxError<Fai
         return Ok(row.into_refund(reference)?);
     }
     may_refund(attempt.money.amount, refunded(tx, wanted)?, wanted.amount).map_err(refuse)?;
-    let values = (
-        refund::id.eq(wanted.id.as_str()),
-        refund::attempt_id.eq(wanted.attempt.as_str()),
-        refund::amount.eq(wanted.amount.minor()),
-        refund::currency.eq(attempt.money.currency.code()),
-        refund::state.eq("requested"),
-        refund::tries.eq(0),
-        refund::created_at.eq(millis(wanted.now)),
-        refund::due_at.eq(millis(wanted.now)),
-    );
-    execute!(tx, diesel::insert_into(refund::table).values(values))?;
-    Ok(Refund {
-        id: wanted.id.clone(),
-        attempt: wanted.attempt.clone(),
-        reference,
-        money: Money { amount: wanted.amount, currency: attempt.money.currency },
-        state: RefundState::Requested,
+    let row = RefundRow {
+        id: wanted.id.to_string(),
+        attempt_id: wanted.attempt.to_string(),
+        amount: wanted.amount.minor(),
+        currency: attempt.money.currency.code().to_owned(),
+        state: "requested".to_owned(),
+        reason: None,
         tries: 0,
-        created_at: wanted.now,
-    })
+        created_at: millis(wanted.now),
+    };
+    let due = refund::due_at.eq(millis(wanted.now));
+    execute!(tx, diesel::insert_into(refund::table).values((&row, due)))?;
+    Ok(row.into_refund(reference)?)
 }
 
 /// The sum of the payment's refunds that have succeeded or may still succeed.

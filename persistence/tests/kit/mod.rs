@@ -222,16 +222,16 @@ impl Shop {
     pub fn on(database: Database) -> Self {
         let composer: Arc<dyn NotificationComposer> = Arc::new(data::Announce);
         Self {
-            deliveries: SqlOutboxStore::new(database.clone()),
-            refunds: SqlRefundStore::new(database.clone()),
-            platforms: SqlPlatformStore::new(database.clone()),
-            signing: SqlKeyStore::new(database.clone()),
+            deliveries: SqlOutboxStore(database.clone()),
+            refunds: SqlRefundStore(database.clone()),
+            platforms: SqlPlatformStore(database.clone()),
+            signing: SqlKeyStore(database.clone()),
             checkouts: SqlCheckoutStore::new(database.clone(), composer.clone()),
             orders: SqlOrderStore::new(database.clone(), composer),
-            attempts: SqlAttemptStore::new(database.clone()),
-            instruments: SqlStoredInstruments::new(database.clone()),
-            keys: SqlIdempotencyStore::new(database.clone()),
-            import: SqlImport::new(database.clone()),
+            attempts: SqlAttemptStore(database.clone()),
+            instruments: SqlStoredInstruments(database.clone()),
+            keys: SqlIdempotencyStore(database.clone()),
+            import: SqlImport(database.clone()),
             database,
         }
     }

@@ -30,7 +30,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("free_shipping", "a few rows that are all wanted"),
     ("shipping_rate", "all rates of one currency, of which there is a limit"),
     ("product", "any one row: it stops at the first"),
-    ("platform", "as many rows as the operator approved, in the order of the key"),
+    ("platform", "a page of those that the operator approved, sorted by bytes: only SQLite has an index for that"),
     ("signing_key", "a few rows, for ever"),
     ("schema_floor", "a few rows, for ever"),
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
@@ -45,7 +45,6 @@ const MAY_COST: &[(&str, &str)] = &[
     ("FROM destination d", "one look for each destination, of an operator"),
     ("WITH RECURSIVE waiting", "one look for each destination with a pending message"),
     ("UPDATE idempotency_key SET created_at", "a simulation ages a key, production never does"),
-    ("(idempotency_binding.created_at <", "one look for each that is old, to see that its key is gone"),
     ("FROM (address INNER JOIN customer", "the copies of a customer are many with one address"),
     ("FROM shipping_rate", "all rates of one currency, of which there is a limit"),
     ("FROM free_shipping", "a few rows that are all wanted"),
@@ -53,12 +52,11 @@ const MAY_COST: &[(&str, &str)] = &[
 ];
 
 /// Indexes without which the planner finds no statement expensive, ordered by name, and why they exist.
-const MAY_BE_MISSED: [(&str, &str); 7] = [
+const MAY_BE_MISSED: [(&str, &str); 6] = [
     ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
     ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
     ("delivery_by_age", "delivery_by_state begins with the state too; an operator's look"),
     ("delivery_dead", "for an operator's look at one destination, where many are dead"),
-    ("idempotency_binding_by_age", "for the purge, which may cost more by what else it looks at"),
     ("payment_attempt_by_reference", "for one payment among many that are unsettled"),
     ("variant_by_product", "for the reference of a product, when one is deleted by hand"),
 ];
@@ -141,7 +139,7 @@ fn judge(place: &Place, statements: &[String], logs: &Logs) {
     }
     assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
     // An exception that is no longer needed is removed. On Postgres, which is kept from scanning, fewer are needed.
-    let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what)).collect();
+    let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what) && *what != "platform").collect();
     assert!(unused.is_empty() || place.engine() == Engine::Postgres, "{unused:?}");
 }
 

@@ -18,6 +18,7 @@ use domain::outbox::{
     Channel, ClaimTerms, Endpoint, EndpointHealth, Finality, MessageFilter, MessageState, OutboxStore, Receipt,
     Selection, SendError, SendOutcome,
 };
+use domain::page::Limit;
 use domain::payment::{
     AttemptStore, GatewayEvent, PaymentChoice, PaymentOutcome, PaymentReference, RefundId, RefundState, RefundStore,
     RefundWanted,
@@ -59,14 +60,13 @@ async fn deliver(shop: &Shop) {
     for destination in [None, Some(Endpoint("mail".into()))] {
         for state in [None, Some(MessageState::Dead)] {
             let filter = MessageFilter { state, endpoint: destination.clone() };
-            book.list(&ctx, filter, 10).await.expect("listed");
+            book.list(&ctx, filter, None, Limit::new(10)).await.expect("listed");
         }
     }
-    for one in [None, Some(Endpoint("mail".into()))] {
-        book.endpoints(&ctx, one, 10).await.expect("listed");
-    }
+    book.endpoint(&ctx, Endpoint("mail".into())).await.expect("found");
+    book.endpoints(&ctx, None, Limit::new(10)).await.expect("listed");
     let waiting = MessageFilter { state: Some(MessageState::Pending), endpoint: None };
-    let waiting = book.list(&ctx, waiting, 1).await.expect("listed").remove(0).id;
+    let waiting = book.list(&ctx, waiting, None, Limit::new(1)).await.expect("listed").items.remove(0).id;
     let one = Selection::One(waiting);
     for which in [one, Selection::Of(Endpoint("mail".into())), Selection::All] {
         book.give_up(&ctx, which.clone(), now, 10).await.expect("given up");
@@ -108,7 +108,7 @@ async fn approve_and_sign(shop: &Shop) {
     let pinned = PinnedPlatform { id: id.clone(), profile: "{}".into(), pinned_at: noon() };
     shop.platforms.pin(&ctx, pinned).await.expect("pinned");
     shop.platforms.find(&ctx, &id).await.expect("found");
-    shop.platforms.list(&ctx, 10).await.expect("listed");
+    shop.platforms.list(&ctx, None, Limit::new(10)).await.expect("listed");
     assert!(shop.platforms.remove(&ctx, &id).await.expect("removed"));
     let private = Secret::new("x");
     let key = SigningKey { id: "k".into(), private, created_at: noon(), signs_from: noon(), revoked_at: None };

@@ -5,6 +5,7 @@
 mod catalog;
 mod choke_point;
 mod contract;
+mod database_url;
 mod golden;
 #[path = "../kit/mod.rs"]
 mod kit;

@@ -117,9 +117,7 @@ mod several_instances {
         let steps = std::fs::read_dir(own).expect("the steps").map(|entry| {
             let path = entry.expect("a step").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            let of_engine = path.join("up.postgres.sql");
-            let file = if of_engine.exists() { of_engine } else { path.join("up.sql") };
-            (name, std::fs::read_to_string(file).expect("a step"))
+            (name, std::fs::read_to_string(path.join("up.sql")).expect("a step"))
         });
         steps.collect()
     }

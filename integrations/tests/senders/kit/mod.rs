@@ -11,6 +11,7 @@ use domain::context::{PlatformId, RequestContext};
 use domain::fault::{Fault, FaultKind};
 use domain::order::OrderId;
 use domain::outbox::{Content, EndpointHealth, Finality, OutboxMessage, OutboxMessageId, Receipt, SendError};
+use domain::page::{Cursor, Limit, Page};
 use domain::platform::{PinnedPlatform, PlatformStore};
 use domain::signing::{KeyStore, SigningKey};
 use serde_json::json;
@@ -105,9 +106,9 @@ impl PlatformStore for Platforms {
         self.0.lock().expect("sound").push(platform);
         Box::pin(async { Ok(()) })
     }
-    fn list(&self, _: &RequestContext, _: u32) -> PortFuture<Vec<PinnedPlatform>, Fault> {
+    fn list(&self, _: &RequestContext, _: Option<Cursor>, _: Limit) -> PortFuture<Page<PinnedPlatform>, Fault> {
         let all = self.0.lock().expect("sound").clone();
-        Box::pin(async { Ok(all) })
+        Box::pin(async { Ok(Page { items: all, next: None }) })
     }
     fn remove(&self, _: &RequestContext, id: &PlatformId) -> PortFuture<bool, Fault> {
         self.0.lock().expect("sound").retain(|platform| platform.id != *id);

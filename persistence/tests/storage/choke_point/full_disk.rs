@@ -6,6 +6,7 @@ use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
 use domain::idempotency::IdempotencyStore;
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, MessageFilter, OutboxStore, Receipt, Recorded, SendOutcome};
+use domain::page::Limit;
 use faultkit::SmallDisk;
 use persistence::{Database, Degraded};
 use tokio::runtime::Handle;
@@ -44,7 +45,11 @@ mod postgres_says {
         let sorting = "could not write to file \"base/pgsql_tmp/pgsql_tmp1.0\": No space left on device";
         for (message, kind) in [(shared, FaultKind::Unavailable), (sorting, FaultKind::StorageFull)] {
             refuse(&mut raw, message);
-            let fault = shop.deliveries.list(&task(), MessageFilter::default(), 9).await.expect_err("refused");
+            let fault = shop
+                .deliveries
+                .list(&task(), MessageFilter::default(), None, Limit::new(9))
+                .await
+                .expect_err("refused");
             super::super::faults::says(&fault, kind, "no space left on device");
             assert_eq!(shop.database.degraded(), None);
         }

@@ -25,7 +25,6 @@ on_both_engines!(
     keys_are_separate_for_operations_and_platforms,
     a_key_without_an_outcome_is_free_for_another_resource,
     expired_key_is_free_for_another_resource,
-    key_of_an_older_release_is_bound_when_it_is_used,
     binding_without_its_key_does_not_count,
     a_refused_write_leaves_its_key_free,
     expired_key_is_claimed_again,
@@ -184,29 +183,7 @@ async fn expired_key_is_free_for_another_resource(place: Place) {
     assert_eq!(refusal(write(&shop, "complete", &second, "k2").await), REUSED);
 }
 
-/// The previous release claims keys without binding them.
-async fn key_of_an_older_release_is_bound_when_it_is_used(place: Place) {
-    let shop = place.shop().await;
-    let [first, second] = two(&shop, "k").await;
-    write(&shop, "update", &first, "k1").await.expect("done");
-    shop.keys.age(&task(), "k1".into(), 5).await.expect("aged");
-    let claimed = "SELECT resource || created_at AS value FROM idempotency_key WHERE operation = 'checkout.update'";
-    let claimed = place.raw().texts(claimed);
-    place.raw().execute("DELETE FROM idempotency_binding");
-    assert!(write(&shop, "update", &first, "k1").await.expect("repeated"));
-    assert_eq!(place.raw().texts("SELECT resource || created_at AS value FROM idempotency_binding"), claimed);
-    assert_eq!(refusal(write(&shop, "update", &second, "k1").await), REUSED);
-
-    // It stored outcomes for one key and two resources; both are replayed.
-    write(&shop, "update", &second, "k2").await.expect("done");
-    place.raw().execute("UPDATE idempotency_key SET idempotency_key = 'k1' WHERE idempotency_key = 'k2'");
-    place.raw().execute("UPDATE idempotency_key SET fingerprint = 'fingerprint of k1'");
-    for id in [&first, &second] {
-        assert!(write(&shop, "update", id, "k1").await.expect("repeated"));
-    }
-}
-
-/// The previous release releases keys, and purges them, without their bindings.
+/// A key may be deleted by hand.
 async fn binding_without_its_key_does_not_count(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;

@@ -11,6 +11,7 @@ use domain::fault::Failure;
 use domain::fulfillment::{OptionId, ServiceLevel, ShippingRate};
 use domain::import::{Batch, Import, ImportRefusal, Imported, ImportedAddress, StockBelowHeld};
 use domain::money::Amount;
+use domain::page::Limit;
 use domain::payment::PaymentOutcome;
 
 use crate::kit::data::{
@@ -254,7 +255,7 @@ mod order {
             shop.platforms.pin(&task(), pinned).await.expect("pinned");
         }
         import(&shop, batch).await.expect("imported");
-        let pinned = shop.platforms.list(&task(), 10).await.expect("listed");
+        let pinned = shop.platforms.list(&task(), None, Limit::new(10)).await.expect("listed").items;
         assert_eq!(pinned.iter().map(|platform| platform.id.0.as_str()).collect::<Vec<_>>(), NAMES);
         let mut wanted = rich_request();
         wanted.fulfillment.as_mut().expect("wanted").destinations.clear();

@@ -18,6 +18,7 @@ use domain::outbox::{
     Channel, ClaimTerms, EndpointHealth, Finality, MessageFilter, MessageSummary, OutboxMessage, OutboxStore, Receipt,
     Recorded, SendError, SendOutcome,
 };
+use domain::page::Limit;
 
 use crate::kit::Shop;
 use crate::kit::data::{ALICE, hours, noon, task};
@@ -111,7 +112,7 @@ impl Shop {
 
     /// All messages, the newest first.
     async fn listed(&self) -> Vec<MessageSummary> {
-        self.deliveries.list(&task(), MessageFilter::default(), 1_000).await.expect("listed")
+        self.deliveries.list(&task(), MessageFilter::default(), None, Limit::new(1_000)).await.expect("listed").items
     }
 }
 

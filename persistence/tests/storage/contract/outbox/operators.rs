@@ -5,6 +5,7 @@ use domain::outbox::{
     Channel, ClaimTerms, Endpoint, Finality, MessageFilter, MessageState, Next, OutboxMessageId, OutboxStore, Purged,
     Receipt, Recorded, Selection,
 };
+use domain::page::Limit;
 
 use super::{ACCEPTED, HOUR, ILL, WELL, again, at, failed, health, lapsing, seed, states};
 use crate::kit::data::{hours, noon, task};
@@ -99,15 +100,26 @@ async fn messages_are_listed_newest_first_by_state_and_endpoint(place: Place) {
         let filter = MessageFilter { state, endpoint: destination.map(|to| Endpoint(to.to_owned())) };
         let (shop, ctx) = (&shop, task());
         async move {
-            let listed = shop.deliveries.list(&ctx, filter, limit).await.expect("listed");
-            listed.iter().map(|message| message.id.as_str()[28..].to_owned()).collect::<Vec<_>>()
+            let (mut listed, mut after) = (Vec::new(), None);
+            for _ in 0..9 {
+                let page = shop.deliveries.list(&ctx, filter.clone(), after, Limit::new(limit)).await.expect("listed");
+                assert!(page.items.len() <= limit as usize);
+                listed.extend(page.items.iter().map(|message| message.id.as_str()[28..].to_owned()));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            listed
         }
     };
     assert_eq!(list(None, None, 9).await, ["02000002", "02000001", "01000003", "01000002", "01000001"]);
-    assert_eq!(list(None, None, 2).await, ["02000002", "02000001"]);
+    for limit in 1..=5 {
+        assert_eq!(list(None, None, limit).await, list(None, None, 9).await, "in pages of {limit}");
+    }
     assert_eq!(list(Some(MessageState::Dead), None, 9).await, ["01000001"]);
     assert_eq!(list(Some(MessageState::Pending), Some(ILL), 9).await, ["01000003", "01000002"]);
-    assert_eq!(list(None, Some(WELL), 1).await, ["02000002"]);
+    assert_eq!(list(None, Some(WELL), 1).await, ["02000002", "02000001"]);
     assert!(list(Some(MessageState::Delivered), None, 9).await.is_empty());
     assert!(list(None, Some("webhook:https://nobody.example/"), 9).await.is_empty());
 }
@@ -204,7 +216,7 @@ async fn waiting_message_is_retried_after_the_older_ones_of_its_order(place: Pla
     for id in ids {
         let claimed = shop.claimed(at(noon())).await;
         assert_eq!((claimed.id.clone(), claimed.attempts), (id, 1));
-        assert_eq!(retry(&shop, Selection::One(claimed.id.clone()), 10).await, 0, "someone has it in hand");
+        assert_eq!(retry(&shop, Selection::One(claimed.id.clone()), 10).await, 0, "it is leased");
         shop.record(&claimed, ACCEPTED, noon()).await;
     }
 }
@@ -242,7 +254,7 @@ async fn operator_ends_a_waiting_message(place: Place) {
     seed(&mut place.raw(), WELL, 2, 1);
     place.raw().execute(&format!("UPDATE destination SET served_at = 1 WHERE id = '{WELL}'"));
     let under_way = shop.claimed(at(noon())).await;
-    assert_eq!(give_up(&shop, Selection::One(under_way.id.clone()), 10).await, 0, "someone has it in hand");
+    assert_eq!(give_up(&shop, Selection::One(under_way.id.clone()), 10).await, 0, "it is leased");
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 2);
     assert_eq!(give_up(&shop, Selection::Of(Endpoint(ILL.to_owned())), 2).await, 1);
     assert_eq!(states(&mut place.raw(), ILL), ["dead 3", "pending 1"]);
@@ -266,11 +278,12 @@ async fn operator_ends_a_waiting_message(place: Place) {
 
 async fn endpoints_are_listed_with_their_health(place: Place) {
     let shop = place.shop().await;
-    let list = async |one: Option<&str>, limit| {
-        let one = one.map(|one| Endpoint(one.to_owned()));
-        shop.deliveries.endpoints(&task(), one, limit).await.expect("listed")
+    let list = async |after, limit| {
+        let page = shop.deliveries.endpoints(&task(), after, Limit::new(limit)).await.expect("listed");
+        (page.items, page.next)
     };
-    assert_eq!(list(None, 9).await, []);
+    let find = async |name: &str| shop.deliveries.endpoint(&task(), Endpoint(name.to_owned())).await.expect("found");
+    assert_eq!(list(None, 9).await, (vec![], None));
     seed(&mut place.raw(), ILL, 1, 5);
     dead(&shop, 1).await;
     let claimed = shop.claimed(at(noon())).await;
@@ -280,7 +293,8 @@ async fn endpoints_are_listed_with_their_health(place: Place) {
     place.raw().execute(&format!("UPDATE destination SET disabled_at = 1000 WHERE id = '{WELL}'"));
 
     let fares = |it: &domain::outbox::EndpointSummary| (it.pending, it.dead, it.leased);
-    let listed = list(None, 9).await;
+    let (listed, next) = list(None, 9).await;
+    assert_eq!(next, None);
     assert_eq!(listed.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>(), [ILL, WELL]);
     assert_eq!(listed.iter().map(fares).collect::<Vec<_>>(), [(4, 1, 0), (2, 0, 1)]);
     let (ill, well) = (&listed[0], &listed[1]);
@@ -289,9 +303,11 @@ async fn endpoints_are_listed_with_their_health(place: Place) {
     assert_eq!(well.disabled_at.map(Timestamp::unix_timestamp), Some(1));
     // Seeded messages have events one millisecond apart, the last of them at noon.
     assert_eq!(ill.oldest_pending, Some(noon() - std::time::Duration::from_millis(3)));
-    assert_eq!(list(None, 1).await, listed[..1]);
-    assert_eq!(list(Some(WELL), 9).await, listed[1..]);
-    assert_eq!(list(Some("webhook:https://nobody.example/"), 9).await, []);
+    let (first, next) = list(None, 1).await;
+    assert_eq!(first, listed[..1]);
+    assert_eq!(list(next, 1).await, (listed[1..].to_vec(), None));
+    assert_eq!(find(WELL).await.as_ref(), listed.last());
+    assert_eq!(find("webhook:https://nobody.example/").await, None);
 }
 
 async fn next_step_of_a_message_shows_backoff_and_lease(place: Place) {

@@ -1,6 +1,7 @@
 //! A stored message that cannot be read costs itself and no other.
 
 use domain::outbox::{Channel, MessageState, OutboxStore};
+use domain::page::Limit;
 
 use super::{WELL, at, seed, states};
 use crate::kit::Place;
@@ -36,7 +37,7 @@ async fn unreadable_message_is_given_up_and_the_others_are_claimed_and_listed(pl
         if let Some(dead) = dead {
             assert_eq!(dead.last_error.as_ref(), Some(&reasons[0]));
         }
-        let endpoints = shop.deliveries.endpoints(&task(), None, 10).await.expect("listed");
+        let endpoints = shop.deliveries.endpoints(&task(), None, Limit::new(10)).await.expect("listed").items;
         assert_eq!((endpoints[0].pending, endpoints[0].dead), (1, 1), "{damage}");
     }
 }

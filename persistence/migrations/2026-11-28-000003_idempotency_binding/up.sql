@@ -7,4 +7,3 @@ CREATE TABLE idempotency_binding (
   created_at BIGINT NOT NULL,
   PRIMARY KEY (principal, operation, idempotency_key)
 );
-CREATE INDEX idempotency_binding_by_age ON idempotency_binding (created_at);
