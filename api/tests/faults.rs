@@ -1,16 +1,16 @@
-//! What breaks, breaks here on purpose: processes are killed, locks are held, clients leave, and hundreds want the last
-//! ten units. Afterwards every promise of the shop is checked against its database and the ledger of its payments.
+//! Fault injection: the tests kill processes, hold locks, disconnect clients, and let hundreds of buyers compete for
+//! the last ten units. Afterwards every promise of the shop is checked against its database and the ledger of its
+//! payments.
 //!
-//! `XTASK_FAULTS=quick` (the default) tries a few times, `full` many times. The tests block: they drive threads, sockets
-//! and processes of their own, as the outside does.
+//! `XTASK_FAULTS=quick` (the default) repeats a test a few times, `full` many times. The tests block, because they drive their own threads, sockets and processes, as external clients do.
 
 #![allow(clippy::disallowed_methods, reason = "these tests own threads, clocks and processes, and read their extent")]
-#![allow(clippy::print_stdout, reason = "seeds and numbers of a run, for whoever must repeat it")]
+#![allow(clippy::print_stdout, reason = "seeds and numbers of a run, for repeating it")]
 
-#[path = "faults/books.rs"]
-mod books;
 #[path = "faults/clocks.rs"]
 mod clocks;
+#[path = "faults/database.rs"]
+mod database;
 #[path = "faults/database_down.rs"]
 mod database_down;
 #[path = "faults/deadlines.rs"]
@@ -38,10 +38,10 @@ mod kills;
 #[allow(unused_imports, reason = "the kit serves every test binary")]
 #[path = "kit/mod.rs"]
 mod kit;
-#[path = "faults/memory.rs"]
-mod memory;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/outcomes.rs"]
+mod outcomes;
 #[path = "faults/panics.rs"]
 mod panics;
 #[path = "faults/platform.rs"]

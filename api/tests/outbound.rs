@@ -1,14 +1,14 @@
-//! What the shop does to others and what others do to it: a payment gateway that fails in every way it can, platforms
-//! that are told of their orders, buyers who are written to. The real binary, real sockets, and judges of others' making.
+//! Tests of outbound calls and inbound events: a payment gateway with every kind of failure, webhooks to platforms, and
+//! email to buyers. The tests use the real binary, real sockets, and independent programs that verify the results.
 //!
-//! `XTASK_FAULTS=full` makes the crowd of receivers as large as it is meant to be.
+//! `XTASK_FAULTS=full` raises the number of receivers.
 
 #![allow(clippy::disallowed_methods, reason = "these tests own threads, clocks and processes, and read their extent")]
 #![allow(clippy::print_stdout, reason = "the numbers of a run")]
 
 #[allow(dead_code, reason = "the faults use more of it")]
-#[path = "faults/books.rs"]
-mod books;
+#[path = "faults/database.rs"]
+mod database;
 #[allow(dead_code, reason = "the faults use more of it")]
 #[path = "faults/extent.rs"]
 mod extent;
@@ -17,7 +17,7 @@ mod invariants;
 #[allow(unused_imports, reason = "the kit serves every test binary")]
 #[path = "kit/mod.rs"]
 mod kit;
-#[allow(dead_code, reason = "the couriers use more of it")]
+#[allow(dead_code, reason = "the sender tests use more of it")]
 #[path = "../../integrations/tests/senders/kit/python.rs"]
 mod python;
 #[path = "outbound/receiver.rs"]
@@ -43,6 +43,8 @@ mod hostile;
 mod leases;
 #[path = "outbound/mail.rs"]
 mod mail;
+#[path = "outbound/platforms.rs"]
+mod platforms;
 #[path = "outbound/production.rs"]
 mod production;
 #[path = "outbound/refunds.rs"]

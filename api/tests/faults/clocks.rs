@@ -1,12 +1,11 @@
-//! Time that is not what it was: the machine's clock jumps, or a process is halted for longer than it may have what it
-//! works on.
+//! Wrong clocks: the clock of a machine jumps, or a process is suspended for longer than its leases last.
 
 use std::path::PathBuf;
 
 use faultkit::provided::FAKETIME;
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -15,14 +14,14 @@ use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, connect, receive, send};
 
 crate::on_both_engines!(
-    a_clock_that_jumps_stops_nothing_and_charges_nobody_twice,
-    what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again,
-    what_is_held_is_not_captured_early_because_a_clock_was_behind,
+    clock_jump_stops_no_task_and_charges_no_payment_twice,
+    work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected,
+    slow_clock_captures_no_held_payment_early,
 );
 
 mod instances {
-    crate::on_postgres!(an_instance_that_was_halted_finds_its_payments_settled);
-    use super::an_instance_that_was_halted_finds_its_payments_settled;
+    crate::on_postgres!(suspended_instance_finds_its_payments_settled_by_another);
+    use super::suspended_instance_finds_its_payments_settled_by_another;
 }
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
@@ -32,11 +31,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_CHECKOUT_COMPLETION_GRACE_MS", "3000"),
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
 ];
-/// A minute, in microseconds: nothing here takes as long, unless a jump of the clock is taken for a duration.
+/// A minute in microseconds. No operation takes as long, unless a jump of the clock is taken for a duration.
 const MINUTE_US: u64 = 60_000_000;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 
-/// The clock of one process, set by hand while it runs. What it measures durations with goes on as ever.
+/// The clock of one process, which the test sets while the process runs. Durations are measured with the real clock.
 struct FakeClock {
     library: String,
     file: PathBuf,
@@ -60,7 +59,7 @@ impl FakeClock {
     }
 
     fn set(&self, offset: &str) {
-        // In one step: it is read all the time.
+        // The file is replaced atomically, because the process reads it all the time.
         let new = self.file.with_extension("new");
         std::fs::write(&new, offset).expect("written");
         std::fs::rename(&new, &self.file).expect("renamed");
@@ -68,87 +67,88 @@ impl FakeClock {
     }
 }
 
-async fn a_clock_that_jumps_stops_nothing_and_charges_nobody_twice(place: Place) {
+async fn clock_jump_stops_no_task_and_charges_no_payment_twice(place: Place) {
     let Some(clock) = FakeClock::of(&place) else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     for jump in ["+1d", "-1h"] {
         println!("the clock jumps by {jump}");
         clock.set("+0");
         let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
         let mut platform = Platform::at(server.address());
         let before = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        let bought = platform.must(&before).expect(200);
+        let bought = platform.reply_to(&before).expect(200);
         assert_eq!(bought.checkout_status(), "completed");
 
-        // It jumps while a payment is under way whose answer will be lost.
+        // The clock jumps during a payment whose answer will be lost.
         let meanwhile = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
         let mut caller = connect(server.address()).expect("a connection");
-        let dealt = count(&gateway);
+        let dealt = count_faults_dealt(&gateway);
         gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
         send(&mut caller, &meanwhile).expect("sent");
-        until("it is charged", PATIENCE, || (count(&gateway) > dealt).then_some(()));
+        until("the payment is charged", PATIENCE, || (count_faults_dealt(&gateway) > dealt).then_some(()));
         clock.set(jump);
         let reply = receive(&mut caller).expect("an answer").expect(200);
         assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
-        let found_out = platform.insist(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
-        assert_eq!((found_out.status, found_out.checkout_status()), (200, "completed"), "{found_out:?}");
+        let reconciled = platform.retry_until_definite(&meanwhile, &mut Chance::of(1), PATIENCE).expect("an answer");
+        assert_eq!((reconciled.status, reconciled.checkout_status()), (200, "completed"), "{reconciled:?}");
 
-        // What was answered is answered again, and the shop sells.
-        assert_eq!(platform.must(&before).expect(200).body, bought.body);
+        // Recorded answers are replayed, and the shop sells.
+        assert_eq!(platform.reply_to(&before).expect(200).body, bought.body);
         let after = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        assert_eq!(platform.must(&after).expect(200).checkout_status(), "completed");
-        until("it is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+        assert_eq!(platform.reply_to(&after).expect(200).checkout_status(), "completed");
+        until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
         let stopped = server.stop();
         assert!(stopped.status.success());
         let took = stopped.log.iter().filter_map(|line| line["elapsed_us"].as_u64()).max();
         assert!(took.is_some_and(|took| took < MINUTE_US), "{took:?} us");
-        assert!(jumped(&stopped.log), "its clock did not jump");
+        assert!(has_time_jump(&stopped.log), "the clock did not jump");
     }
-    end_well(&place, &mut books, &gateway, 6);
+    assert_sound(&place, &mut database, &gateway, 6);
 }
 
-/// A day ahead, the gateway says nothing, and the next look is put off until tomorrow. Today it is made all the same.
-async fn what_a_clock_that_was_ahead_put_off_is_done_when_it_is_right_again(place: Place) {
+/// The clock is a day ahead and the gateway does not answer, so the next lookup is scheduled for tomorrow. After the
+/// correction the lookup happens today.
+async fn work_scheduled_by_a_fast_clock_runs_after_the_clock_is_corrected(place: Place) {
     let Some(clock) = FakeClock::of(&place) else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
     clock.set("+1d");
     let server = Server::launch(&place, &[gateway::beside(&own, SETTINGS), clock.settings()].concat());
-    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    let (mut platform, mut database) = (Platform::at(server.address()), Database::open(&place));
     gateway.fail_next(Operation::IntentConfirm, 1, Fault::HangAfterEffect);
     gateway.fail_next(Operation::IntentRetrieve, 1_000, Fault::ErrorWithoutEffect);
     let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-    let reply = platform.must(&call).expect(200);
+    let reply = platform.reply_to(&call).expect(200);
     assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
-    until("the next look is put off", PATIENCE, || {
+    until("the next lookup is postponed", PATIENCE, || {
         let mut log = server.log().into_iter();
         log.find(|line| line["msg"] == "payment attempt could not be reconciled")
     });
 
-    // Both at one time: the gateway answers again, and the clock is right.
+    // The gateway recovers and the clock is corrected at the same time.
     server.suspend();
     let put_off = "FROM payment_attempt WHERE state = 'unknown' AND leased_until IS NULL";
-    let resting = books.rows(["due_at"], put_off);
+    let resting = database.rows(["due_at"], put_off);
     clock.set("+0");
     gateway.clear_faults();
     server.resume();
     if let [[due_at]] = resting.as_slice() {
         assert!(due_at.parse::<i64>().expect("a number") > now_ms() + HOUR_MS, "{due_at} is not tomorrow");
     }
-    until("it is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
     let stopped = server.stop();
     assert!(stopped.status.success());
-    assert!(jumped(&stopped.log), "its clock did not jump");
-    end_well(&place, &mut books, &gateway, 1);
+    assert!(has_time_jump(&stopped.log), "the clock did not jump");
+    assert_sound(&place, &mut database, &gateway, 1);
 }
 
-/// A machine may start with a clock that is far behind, and look at what is held before that is set.
-async fn what_is_held_is_not_captured_early_because_a_clock_was_behind(place: Place) {
+/// A machine may start with a clock that is far behind, and read held payments before the clock is corrected.
+async fn slow_clock_captures_no_held_payment_early(place: Place) {
     const SIX_DAYS_MS: i64 = 6 * 24 * HOUR_MS;
     const DUE_NOW: &str = "UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized' AND due_at";
     let Some(clock) = FakeClock::of(&place) else { return };
@@ -159,36 +159,38 @@ async fn what_is_held_is_not_captured_early_because_a_clock_was_behind(place: Pl
     let manual = [("TUCKSHOP_PAYMENT_CAPTURE", "manual"), ("TUCKSHOP_TASKS_PAYMENT_CAPTURE_MS", "100")];
     let settings = [gateway::beside(&own, SETTINGS), manual.to_vec(), clock.settings()].concat();
     let server = Server::launch(&place, &settings);
-    let (mut platform, mut books) = (Platform::at(server.address()), Books::open(&place));
+    let (mut platform, mut database) = (Platform::at(server.address()), Database::open(&place));
     let mut buy = || {
         let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        assert_eq!(platform.must(&call).expect(200).checkout_status(), "completed");
+        assert_eq!(platform.reply_to(&call).expect(200).checkout_status(), "completed");
     };
-    let captured =
-        |count| until("it is captured", PATIENCE, || (gateway.ledger().totals().captures == count).then_some(()));
+    let captured = |count| {
+        until("the payment is captured", PATIENCE, || (gateway.ledger().totals().captures == count).then_some(()))
+    };
     buy();
-    let due_at = books.number("due_at", "FROM payment_attempt");
-    assert!(due_at > now_ms() + SIX_DAYS_MS - HOUR_MS, "it is due too early");
+    let due_at = database.number("due_at", "FROM payment_attempt");
+    assert!(due_at > now_ms() + SIX_DAYS_MS - HOUR_MS, "the capture is due too early");
 
-    // That something else is captured shows that it is looked for what is due: while the clock is wrong, and after.
+    // The capture of another payment shows that the task looks for due payments, with the wrong clock and after the
+    // correction.
     clock.set("-30d");
     buy();
-    books.execute(&format!("{DUE_NOW} <> {due_at}"));
+    database.execute(&format!("{DUE_NOW} <> {due_at}"));
     captured(1);
     clock.set("+0");
     buy();
-    books.execute(&format!("{DUE_NOW} > {due_at}"));
+    database.execute(&format!("{DUE_NOW} > {due_at}"));
     captured(2);
     let as_it_was = format!("FROM payment_attempt WHERE state = 'authorized' AND due_at = {due_at}");
-    assert_eq!(books.number("count(*)", &as_it_was), 1);
-    books.execute(&format!("{DUE_NOW} = {due_at}"));
+    assert_eq!(database.number("count(*)", &as_it_was), 1);
+    database.execute(&format!("{DUE_NOW} = {due_at}"));
     captured(3);
     let confirmed = "FROM payment_attempt WHERE state = 'confirmed'";
-    until("it is written down", PATIENCE, || (books.number("count(*)", confirmed) == 3).then_some(()));
+    until("the captures are recorded", PATIENCE, || (database.number("count(*)", confirmed) == 3).then_some(()));
     let stopped = server.stop();
     assert!(stopped.status.success());
-    assert!(jumped(&stopped.log), "its clock did not jump");
-    end_well(&place, &mut books, &gateway, 3);
+    assert!(has_time_jump(&stopped.log), "the clock did not jump");
+    assert_sound(&place, &mut database, &gateway, 3);
 }
 
 fn now_ms() -> i64 {
@@ -196,55 +198,55 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("before the year 292278994")
 }
 
-/// Whether two lines of the log that follow each other are half an hour or more apart.
-fn jumped(log: &[serde_json::Value]) -> bool {
+/// Whether two consecutive log lines are half an hour or more apart.
+fn has_time_jump(log: &[serde_json::Value]) -> bool {
     let hours = |line: &serde_json::Value| Some(line["at"].as_str()?.get(..13)?.to_owned());
     let hours: std::collections::BTreeSet<_> = log.iter().filter_map(hours).collect();
     hours.len() > 1
 }
 
-fn count(gateway: &Paysim) -> u64 {
+fn count_faults_dealt(gateway: &Paysim) -> u64 {
     gateway.faults_dealt().values().sum()
 }
 
-fn end_well(place: &Place, books: &mut Books, gateway: &Paysim, orders: usize) {
-    let state = State { charges: gateway::charges(gateway), ..books.state(place, ITEMS) };
+fn assert_sound(place: &Place, database: &mut Database, gateway: &Paysim, orders: usize) {
+    let state = State { charges: gateway::charges(gateway), ..database.state(place, ITEMS) };
     assert_eq!((state.orders.len(), violations(&state)), (orders, Vec::new()));
 }
 
-async fn an_instance_that_was_halted_finds_its_payments_settled(place: Place) {
+async fn suspended_instance_finds_its_payments_settled_by_another(place: Place) {
     stock(&place, ITEMS);
     let gateway = gateway::start();
     let own = gateway::settings(&gateway);
     let settings = gateway::beside(&own, SETTINGS);
-    let (halted, other) = (Server::launch(&place, &settings), Server::launch(&place, &settings));
-    let (mut platform, mut books) = (Platform::at(other.address()), Books::open(&place));
-    // Charged before its answer was read, charged only later, and never.
+    let (suspended, other) = (Server::launch(&place, &settings), Server::launch(&place, &settings));
+    let (mut platform, mut database) = (Platform::at(other.address()), Database::open(&place));
+    // The gateway charges before its answer is read, charges only later, and never charges.
     let faults = [Fault::Late { ms: 400 }, Fault::LateEffect { ms: 60_000 }, Fault::HangWithoutEffect];
     for fault in faults {
         println!("{fault:?}");
         let call = Call::pay(&platform.checkout("bun", 1), &fresh_key(), VISA);
-        let mut caller = connect(halted.address()).expect("a connection");
-        let dealt = count(&gateway);
+        let mut caller = connect(suspended.address()).expect("a connection");
+        let dealt = count_faults_dealt(&gateway);
         gateway.fail_next(Operation::IntentConfirm, 1, fault);
         send(&mut caller, &call).expect("sent");
-        until("the gateway has it", PATIENCE, || (count(&gateway) > dealt).then_some(()));
-        halted.suspend();
-        // Not before its time with the payment is over; it still believes that it has it.
-        until("the other has settled it", PATIENCE, || (books.undecided() == 0).then_some(()));
-        // What was never charged was not attempted: the same key pays for it now.
-        let told = platform.must(&call).expect(200);
-        halted.resume();
+        until("the gateway has the request", PATIENCE, || (count_faults_dealt(&gateway) > dealt).then_some(()));
+        suspended.suspend();
+        // This happens after the suspended instance has lost its lease. The instance still assumes that it holds it.
+        until("the other instance has settled the payment", PATIENCE, || (database.undecided() == 0).then_some(()));
+        // A payment that was not charged counts as not attempted: the same key pays for it now.
+        let settled = platform.reply_to(&call).expect(200);
+        suspended.resume();
         let late = receive(&mut caller).expect("an answer");
         assert!(matches!(late.status, 200 | 503), "{late:?}");
-        for server in [&halted, &other] {
+        for server in [&suspended, &other] {
             let mut platform = Platform::at(server.address());
-            until("nobody works any more", PATIENCE, || crate::deadlines::at_rest(&mut platform).then_some(()));
-            assert_eq!(platform.must(&call).expect(200).body, told.body);
+            until("the instance is idle", PATIENCE, || crate::deadlines::is_idle(&mut platform).then_some(()));
+            assert_eq!(platform.reply_to(&call).expect(200).body, settled.body);
         }
     }
-    end_well(&place, &mut books, &gateway, 3);
-    for server in [halted, other] {
+    assert_sound(&place, &mut database, &gateway, 3);
+    for server in [suspended, other] {
         assert!(server.stop().status.success());
     }
 }

@@ -1,11 +1,11 @@
-//! A database that is not there when the shop opens.
+//! A database that is unreachable when the shop starts.
 
 use faultkit::Port;
 
 use crate::kit::command::tuckshop;
 
 #[test]
-fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
+fn unreachable_database_at_start_is_reported_in_one_line_without_password() {
     let port = Port::keep();
     let url = format!("postgres://shop:an-open-secret@{}/shop", port.address());
     for mode in ["development", "production"] {
@@ -22,11 +22,11 @@ fn a_database_that_is_down_at_start_is_told_in_one_line_without_its_password() {
             ],
         );
         assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);
-        let told: Vec<&str> = finished.err.lines().filter(|line| line.contains("cannot reach the database")).collect();
-        assert_eq!(told.len(), 1, "{}", finished.err);
-        assert!(told[0].starts_with("tuckshop: ") && told[0].contains("refused"), "{}", told[0]);
-        for said in [&finished.out, &finished.err] {
-            assert!(!said.contains("an-open-secret"), "{said}");
+        let lines: Vec<&str> = finished.err.lines().filter(|line| line.contains("cannot reach the database")).collect();
+        assert_eq!(lines.len(), 1, "{}", finished.err);
+        assert!(lines[0].starts_with("tuckshop: ") && lines[0].contains("refused"), "{}", lines[0]);
+        for output in [&finished.out, &finished.err] {
+            assert!(!output.contains("an-open-secret"), "{output}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The demo's answer to its webhook is slow to be written: the demo ends after it.
+//! The demo's answer to its webhook is written slowly. The demo ends only after the write.
 
 use std::process::Command;
 
@@ -7,7 +7,8 @@ use crate::kit::process::{Process, TUCKSHOP};
 use crate::kit::{PATIENCE, Place, until};
 use crate::recording::strace;
 
-/// Each write to a socket begins this much later, in microseconds. A process that does not wait for it ends long before.
+/// Delays each write to a socket by this many microseconds. A process that does not wait for the write ends long
+/// before.
 const WRITES_LATE: &str = "inject=sendto:delay_enter=200000";
 
 async fn demo_ends_after_its_answer_to_the_webhook_is_written(place: Place) {
@@ -21,8 +22,8 @@ async fn demo_ends_after_its_answer_to_the_webhook_is_written(place: Place) {
             .env_clear(),
     );
     let status = demo.wait(PATIENCE);
-    assert!(status.success(), "{}", demo.said());
-    until("nothing waits to be delivered", async || {
+    assert!(status.success(), "{}", demo.output());
+    until("no message is pending", async || {
         let waiting = tuckshop_at(&place, &["deliveries", "list", "--state", "pending"], &[]);
         (waiting.out == "0 shown.").then_some(())
     })

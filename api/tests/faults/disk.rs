@@ -1,17 +1,17 @@
-//! What a power cut leaves of a directory whose history is recorded.
+//! The state that a power cut leaves of a directory whose history is recorded.
 //!
-//! The model of the disk, no kinder than what POSIX promises:
+//! The model of the disk, which guarantees no more than POSIX:
 //!
-//! - What was written to a file survives when a sync of that file began after it had ended, and has ended itself. All
-//!   else may survive: whole, torn at a sector, or not at all, each write by itself and in no order. The same goes for a
-//!   change of the file's size.
-//! - That a file was made or removed survives when the directory was synced after it. Later changes may survive up to any
-//!   moment, in their order, as in the journal of a file system.
-//! - A write changes no byte around it, and a sync that has ended is true. SQLite builds on the same (its "powersafe
-//!   overwrite"); a disk that lies is not modelled.
-//! - What is written through a mapping is not seen. SQLite maps only its index of the log (`-shm`), which need not
-//!   survive and is left out. So is the lock file.
-//! - The ledger of the simulated payments stands for somebody else's: it keeps all that it was ever told.
+//! - A write survives if a sync of its file began after the write had ended, and if that sync has ended. Every other
+//!   write may survive whole, torn at a sector, or not at all, independently of the others. The same applies to changes
+//!   of the file size.
+//! - The creation or removal of a file survives if the directory was synced after it. Later changes survive up to an
+//!   arbitrary moment and in their order, as in the journal of a file system.
+//! - A write changes no byte outside its range, and a sync that has ended is durable. SQLite assumes the same (its
+//!   "powersafe overwrite"). A disk that violates this is not modelled.
+//! - Writes through a memory mapping are not recorded. SQLite maps only the index of its log (`-shm`), which need not
+//!   survive and is left out, as is the lock file.
+//! - The ledger of the simulated payments represents an external gateway: it keeps everything that was written to it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,16 +25,16 @@ const LEDGER: &str = "payments.ledger";
 const KEPT: [&str; 4] = [DATABASE, LOG, "shop.db-journal", LEDGER];
 const SECTOR: usize = 512;
 
-/// What is found when the power is back: files by name.
+/// The files after the power cut, by name.
 pub type Image = BTreeMap<String, Vec<u8>>;
 
-/// The files of a directory and everything that was done to them since.
+/// The files of a directory and every recorded change.
 pub struct Disk {
-    /// The files that there ever were, two of one name among them, and what was done to each.
+    /// Every file that ever existed, with its changes. Two of them may have had the same name.
     files: Vec<File>,
-    /// What was done to the directory itself: from then on the name is of that file, or of none.
+    /// The changes of the directory: from a moment on a name refers to this file or to none.
     names: Vec<(usize, String, Option<usize>)>,
-    /// Syncs of the directory: began, ended.
+    /// The syncs of the directory: start and end.
     syncs: Vec<Span>,
 }
 
@@ -53,17 +53,17 @@ enum Change {
     Truncate(usize),
 }
 
-/// What becomes of what was never synced.
+/// The treatment of changes that were never synced.
 pub enum Unsynced<'a> {
     Lost,
-    /// Some of it survives.
+    /// A random part survives.
     Random(&'a mut Chance),
 }
 
 impl Disk {
-    /// `before` is the directory as it was, all of it on the disk, when the recording began.
+    /// `before` is the content of the directory when the recording started. All of it is durable.
     pub fn new(before: Image, events: &[Event]) -> Self {
-        // Nothing is recorded before moment 1.
+        // The recording starts at moment 1.
         let mut disk = Self { files: Vec::new(), names: Vec::new(), syncs: vec![(1, 1)] };
         let mut there: BTreeMap<String, usize> = BTreeMap::new();
         for (name, before) in before {
@@ -102,10 +102,10 @@ impl Disk {
         }
     }
 
-    /// The same disk under an engine that syncs its log only for its own sake, when it begins anew and before it is
-    /// carried over to the database. That is what SQLite does with `synchronous=NORMAL`.
+    /// The same disk under an engine that syncs its log only when it restarts it and before a checkpoint. SQLite does
+    /// so with `synchronous=NORMAL`.
     pub fn with_synchronous_normal(mut self) -> Self {
-        let of_database: Vec<usize> = self.began(DATABASE).collect();
+        let of_database: Vec<usize> = self.write_starts(DATABASE).collect();
         for log in self.files.iter_mut().filter(|file| file.name == LOG) {
             let changes = &log.changes;
             log.syncs.retain(|(began, ended)| {
@@ -120,15 +120,15 @@ impl Disk {
         self
     }
 
-    /// When each write to the files of this name began.
-    pub fn began<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    /// The starts of all writes to the files of this name.
+    pub fn write_starts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let files = self.files.iter().filter(move |file| file.name == name);
         files.flat_map(|file| file.changes.iter().map(|((began, _), _)| *began))
     }
 
-    /// What a power cut at this moment leaves, and how many changes were not synced by then.
+    /// The files after a power cut at this moment, and the number of changes that were not synced by then.
     pub fn after_power_cut(&self, moment: usize, mut unsynced: Unsynced<'_>) -> (Image, usize) {
-        let durable = covered(&self.syncs, moment);
+        let durable = durable_before(&self.syncs, moment);
         let mut names: Vec<_> = self.names.iter().take_while(|(ended, ..)| *ended < moment).collect();
         let sure = names.iter().filter(|(ended, ..)| *ended < durable).count();
         names.truncate(match &mut unsynced {
@@ -152,8 +152,8 @@ impl Disk {
     }
 }
 
-/// The moment before which all is durable: when the last sync began that had ended by then.
-fn covered(syncs: &[Span], moment: usize) -> usize {
+/// The moment before which every change is durable: the start of the last sync that had ended.
+fn durable_before(syncs: &[Span], moment: usize) -> usize {
     syncs.iter().filter(|(_, ended)| *ended < moment).map(|(began, _)| *began).max().unwrap_or(0)
 }
 
@@ -163,7 +163,7 @@ fn index(number: u64) -> usize {
 
 impl File {
     fn after_power_cut(&self, moment: usize, unsynced: &mut Unsynced<'_>) -> (Vec<u8>, usize) {
-        let durable = if self.name == LEDGER { moment } else { covered(&self.syncs, moment) };
+        let durable = if self.name == LEDGER { moment } else { durable_before(&self.syncs, moment) };
         let (mut bytes, mut open) = (self.before.clone(), 0);
         for ((began, ended), change) in &self.changes {
             if *began >= moment {
@@ -172,13 +172,13 @@ impl File {
             let is_sure = *ended < durable;
             open += usize::from(!is_sure);
             match (is_sure, &mut *unsynced) {
-                (true, _) => change.make(&mut bytes, usize::MAX),
+                (true, _) => change.apply(&mut bytes, usize::MAX),
                 (false, Unsynced::Lost) => {}
-                // Half of it whole, and some of it torn.
+                // Half of the changes survive whole, and some are torn.
                 (false, Unsynced::Random(chance)) => match chance.between(0, 4) {
                     0 => {}
-                    1 => change.make(&mut bytes, index(chance.between(1, 9))),
-                    _ => change.make(&mut bytes, usize::MAX),
+                    1 => change.apply(&mut bytes, index(chance.between(1, 9))),
+                    _ => change.apply(&mut bytes, usize::MAX),
                 },
             }
         }
@@ -187,8 +187,8 @@ impl File {
 }
 
 impl Change {
-    /// Of a write, so many sectors at most.
-    fn make(&self, file: &mut Vec<u8>, sectors: usize) {
+    /// Applies a write up to this many sectors.
+    fn apply(&self, file: &mut Vec<u8>, sectors: usize) {
         match self {
             Self::Truncate(size) => file.resize(*size, 0),
             Self::Write { at, bytes } => {
@@ -202,13 +202,13 @@ impl Change {
     }
 }
 
-/// The files of a directory that a power cut is about.
+/// Reads the files that are subject to the power cut.
 pub fn image(directory: &Path) -> Image {
     let files = KEPT.iter().filter_map(|name| Some(((*name).to_owned(), std::fs::read(directory.join(name)).ok()?)));
     files.collect()
 }
 
-/// Puts them into another directory.
+/// Writes the files into another directory.
 pub fn restore(image: &Image, directory: &Path) {
     for (name, bytes) in image {
         std::fs::write(directory.join(name), bytes).expect("written");

@@ -1,8 +1,8 @@
-//! How much is tried, and chance that can be repeated.
+//! The size of a test run, and repeatable random choices.
 
 use std::time::{Duration, Instant};
 
-/// `quick`, unless `XTASK_FAULTS` asks for `full`.
+/// Returns `quick`, or `full` if `XTASK_FAULTS` says so.
 pub fn extent<T>(quick: T, full: T) -> T {
     match std::env::var("XTASK_FAULTS").as_deref() {
         Ok("full") => full,
@@ -11,10 +11,10 @@ pub fn extent<T>(quick: T, full: T) -> T {
     }
 }
 
-/// How long anything may take that is about to happen. It only keeps a broken test from hanging.
+/// The deadline of a wait. It only keeps a broken test from hanging.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value, and returns the value.
 #[track_caller]
 pub fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -22,12 +22,12 @@ pub fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<
         if let Some(found) = ask() {
             return found;
         }
-        assert!(began.elapsed() < patience, "waited in vain until {what}");
+        assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(15));
     }
 }
 
-/// Chance from a seed (SplitMix64): the same seed, the same choices.
+/// A random number generator with a seed (SplitMix64). The same seed makes the same choices.
 pub struct Chance(u64);
 
 impl Chance {
@@ -43,7 +43,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// At least `from`, less than `to`.
+    /// A number from `from` up to, but not including, `to`.
     pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from)
     }

@@ -1,9 +1,9 @@
 //! A failover under load: the primary of a synchronous pair of Postgres servers is lost, and its standby is promoted.
 //!
-//! Two instances sell through one proxy, as through the address of a cluster. A failover begins at a commit: the proxy
-//! lets it happen or not, and resets every connection. Then the old primary is gone for good, and the address leads to
-//! the standby, which takes no writes yet. At that moment the gateway has opened payments and has charged others, and
-//! the shop has recorded neither.
+//! Two instances sell through one proxy, which represents the address of a cluster. A failover starts at a commit: the
+//! proxy forwards or drops it and resets every connection. The old primary does not return. The address then leads to
+//! the standby, which is still read-only. At that moment some payments are opened at the gateway and others are
+//! charged, and the shop has recorded neither.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use faultkit::provided::POSTGRES_PROGRAMS;
 use faultkit::{Commit, Fault as Net, PostgresServer, Proxy};
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock_with};
+use crate::database::{Database, Item, stock_with};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -28,17 +28,17 @@ use crate::platform::{Call, Platform, Reply};
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
 const BUYERS: u64 = 6;
 const SEED: u64 = 0xfa11_04e4;
-/// How long the process works on a purchase past its point of no return.
+/// The grace period of a completion after its point of no return.
 const GRACE_MS: i64 = 10_000;
-/// A purchase that is caught by a failover is an order, or its key is free, by then.
+/// By then a purchase that was hit by a failover is an order, or its key is free.
 const LIMIT_MS: i64 = GRACE_MS + 1_000;
-/// One look of the reconciler, and a busy machine: for a purchase whose first commit was lost, which has no owner.
+/// One pass of the reconciler on a busy machine, for a purchase without an owner because its first commit was lost.
 const LOOK_MS: i64 = 2_000;
-/// The gateway answers so late that the database is gone by then, and well before the call times out.
+/// The delay of the gateway's answers. The database is down by then, and the call has not timed out.
 const LATE_MS: u64 = 1_500;
-/// For how long nothing can be written. Longer than the gateway is late.
+/// The time without a writable database. It is longer than the delay of the gateway.
 const OUTAGE: Duration = Duration::from_millis(2_500);
-/// Background tasks work again so soon after the database takes writes.
+/// Background tasks run again this soon after the database is writable.
 const AWAKE: Duration = Duration::from_secs(3);
 const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
@@ -48,11 +48,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "500"),
 ];
 
-/// Breaks a commit, before or after the server has done it.
+/// Breaks a commit before or after the server has executed it.
 type Broken = fn(Commit) -> Net;
 
-/// Where a failover begins: at this commit among those that name the key of a purchase (the first begins it, the second
-/// settles it).
+/// The start of each failover: the first or the second commit that names the key of a purchase. The first begins the
+/// completion, the second settles it.
 const BEGINNINGS: [(u64, Broken); 4] =
     [(1, Net::ResetAfterCommit), (2, Net::ResetBeforeCommit), (1, Net::ResetBeforeCommit), (2, Net::ResetAfterCommit)];
 
@@ -93,25 +93,27 @@ async fn new_primary_is_found_in_a_list_of_servers(place: Place, bin: PathBuf) {
     POSTGRES_PROGRAMS.used();
     let mut platform = Platform::at(server.address());
     let buy = |platform: &mut Platform| {
-        let created = platform.insist(&Call::create(&fresh_key(), "bun", 1), &mut Chance::of(SEED), PATIENCE);
+        let created =
+            platform.retry_until_definite(&Call::create(&fresh_key(), "bun", 1), &mut Chance::of(SEED), PATIENCE);
         let checkout = created.expect("an answer").expect(201).id();
         let call = Call::complete(&checkout, &fresh_key(), "success_token");
-        let paid = platform.insist(&call, &mut Chance::of(SEED), PATIENCE).expect("an answer").expect(200);
+        let paid =
+            platform.retry_until_definite(&call, &mut Chance::of(SEED), PATIENCE).expect("an answer").expect(200);
         paid.order().expect("an order")
     };
     let before = buy(&mut platform);
     drop(primary);
-    let refused = platform.must(&Call::create(&fresh_key(), "bun", 1)).expect(503);
-    assert!(refused.says("unavailable"), "a server that takes no writes is passed over: {refused:?}");
+    let refused = platform.reply_to(&Call::create(&fresh_key(), "bun", 1)).expect(503);
+    assert!(refused.has_code("unavailable"), "a read-only server was used: {refused:?}");
     standby.promote();
     let after = buy(&mut platform);
     for order in [&before, &after] {
-        let shown = platform.must(&Call::get(&format!("/orders/{order}"))).expect(200);
+        let shown = platform.reply_to(&Call::get(&format!("/orders/{order}"))).expect(200);
         assert_eq!(shown.json["id"], order.as_str());
     }
-    let mut books = Books::Postgres(PgConnection::establish(&standby.url()).expect("a connection"));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
-    drop(books);
+    let mut database = Database::Postgres(PgConnection::establish(&standby.url()).expect("a connection"));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
+    drop(database);
     assert!(server.stop().status.success());
 }
 
@@ -127,12 +129,12 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
 
     let market = Market {
         addresses: [0, 1].map(|index| servers[index].address()),
-        over: AtomicBool::new(false),
+        done: AtomicBool::new(false),
         seen: Mutex::default(),
     };
     let mut complaints = Vec::new();
     std::thread::scope(|scope| {
-        let over = Over(&market.over);
+        let done = StopOnDrop(&market.done);
         for buyer in 0..BUYERS {
             let market = &market;
             scope.spawn(move || market.buy(buyer));
@@ -140,17 +142,17 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
         for round in 0..extent(1, 6) {
             until("the buyers buy", PATIENCE, || (market.acknowledged() > 20 * (round + 1)).then_some(()));
             complaints.extend(fail_over(&mut cluster, &gateway, &market, round));
-            // Another standby, so that the roles alternate.
+            // The new primary gets a standby too, so that the roles alternate.
             cluster.pair();
         }
-        drop(over);
+        drop(done);
     });
 
-    let mut books = cluster.books();
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    let mut database = cluster.database();
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     let seen = market.seen.into_inner().expect("buyers do not panic");
     let state =
-        State { charges: gateway::charges(&gateway), acknowledged: seen.acknowledged, ..books.state(&place, ITEMS) };
+        State { charges: gateway::charges(&gateway), acknowledged: seen.acknowledged, ..database.state(&place, ITEMS) };
     complaints.extend(seen.complaints);
     complaints.extend(violations(&state));
     if state.acknowledged.len() != state.orders.len() {
@@ -172,9 +174,9 @@ async fn failover_loses_no_order_and_refuses_no_good_card(place: Place, bin: Pat
     }
 }
 
-/// Provokes one failover; returns what came later than it must.
+/// Causes one failover. Returns the complaints about everything that was late.
 fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u64) -> Vec<String> {
-    // Two purchases wait to record that they were opened, and two that they were charged.
+    // Two purchases wait to record their opened payment, and two to record their charge.
     let late = || gateway.faults_dealt().get("late").copied().unwrap_or(0);
     let before = late();
     gateway.fail_next(Operation::IntentCreate, 2, Fault::Late { ms: LATE_MS });
@@ -188,16 +190,16 @@ fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u6
     std::thread::scope(|scope| {
         let (checkout, call) = (&checkout, Call::pay(&checkout, &key, VISA));
         scope.spawn(move || {
-            let reply = market.insist(&mut platform, &call, &mut Chance::of(SEED + round));
-            market.remember(checkout, reply);
+            let reply = market.retry_until_definite(&mut platform, &call, &mut Chance::of(SEED + round));
+            market.record(checkout, reply);
         });
         until("the failover begins", PATIENCE, || (cluster.proxy.fired() == 1).then_some(()));
         let began = Instant::now();
         cluster.promote_standby(began);
         let (promoted, took) = (Instant::now(), began.elapsed());
-        let asleep = market.addresses.map(|address| scope.spawn(move || asleep(address)));
-        let mut books = cluster.books();
-        let caught: Vec<Caught> = undecided(&mut books).into_values().collect();
+        let late_background_tasks = market.addresses.map(|address| scope.spawn(move || late_background_tasks(address)));
+        let mut database = cluster.database();
+        let caught: Vec<Caught> = undecided(&mut database).into_values().collect();
         let acknowledged = market.acknowledged();
         until("an order is acknowledged", PATIENCE, || (market.acknowledged() > acknowledged).then_some(()));
         println!(
@@ -208,22 +210,26 @@ fn fail_over(cluster: &mut Cluster, gateway: &Paysim, market: &Market, round: u6
         );
         // A purchase whose first commit was lost has no owner: the reconciler ends it.
         let limit = |caught: &Caught| LIMIT_MS + if nth == 1 && caught.checkout == *checkout { LOOK_MS } else { 0 };
-        let mut late = late_ends(&mut books, caught, limit);
-        late.extend(asleep.into_iter().filter_map(|asleep| asleep.join().expect("an answer")));
+        let mut late = late_ends(&mut database, caught, limit);
+        late.extend(
+            late_background_tasks
+                .into_iter()
+                .filter_map(|late_background_tasks| late_background_tasks.join().expect("an answer")),
+        );
         late
     })
 }
 
-/// An attempt to pay that was under way when its database was lost.
+/// A payment that was under way when the database was lost.
 struct Caught {
     id: String,
     checkout: String,
     created_at_ms: i64,
 }
 
-fn undecided(books: &mut Books) -> BTreeMap<String, Caught> {
+fn undecided(database: &mut Database) -> BTreeMap<String, Caught> {
     let of = "FROM payment_attempt WHERE state IN ('opened', 'unknown')";
-    let rows = books.rows(["id", "checkout_id", "created_at"], of).into_iter();
+    let rows = database.rows(["id", "checkout_id", "created_at"], of).into_iter();
     let caught = rows.map(|[id, checkout, created_at]| Caught {
         created_at_ms: created_at.parse().expect("a number"),
         checkout,
@@ -232,11 +238,11 @@ fn undecided(books: &mut Books) -> BTreeMap<String, Caught> {
     caught.map(|caught| (caught.id.clone(), caught)).collect()
 }
 
-/// Waits until all of them are settled; returns those that were open for longer than they may be.
-fn late_ends(books: &mut Books, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caught) -> i64) -> Vec<String> {
+/// Waits until all of them are settled. Returns complaints about those that were undecided for too long.
+fn late_ends(database: &mut Database, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caught) -> i64) -> Vec<String> {
     let mut late = Vec::new();
-    until("what was caught is settled", 2 * PATIENCE, || {
-        let (open, now) = (undecided(books), now_ms());
+    until("every caught payment is settled", 2 * PATIENCE, || {
+        let (open, now) = (undecided(database), now_ms());
         let (still, settled): (Vec<_>, Vec<_>) = caught.drain(..).partition(|caught| open.contains_key(&caught.id));
         for attempt in settled {
             let took = now - attempt.created_at_ms;
@@ -251,30 +257,30 @@ fn late_ends(books: &mut Books, mut caught: Vec<Caught>, limit_ms: impl Fn(&Caug
     late
 }
 
-/// By the clock that the instances have.
+/// The time according to the clock of the instances.
 fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     now.as_millis().try_into().expect("before the year 292278994")
 }
 
-/// A complaint if background tasks still rest after a failure a while after the database takes writes.
-fn asleep(address: SocketAddr) -> Option<String> {
+/// A complaint if background tasks still back off a while after the database is writable.
+fn late_background_tasks(address: SocketAddr) -> Option<String> {
     let (mut platform, began) = (Platform::at(address), Instant::now());
     loop {
-        let status = platform.must(&Call::get("/statusz")).expect(200).json;
+        let status = platform.reply_to(&Call::get("/statusz")).expect(200).json;
         let tasks = status["tasks"].as_object().expect("tasks");
         let failing: Vec<_> = tasks.iter().filter(|(_, task)| task["failing_for"] != 0).map(|(name, _)| name).collect();
         if failing.is_empty() {
             return None;
         }
         if began.elapsed() > AWAKE {
-            return Some(format!("{failing:?} of {address} rest for more than {AWAKE:?}"));
+            return Some(format!("{failing:?} of {address} back off for more than {AWAKE:?}"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// A primary, its synchronous standby, and the address by which the shop knows whichever is the primary.
+/// A primary, its synchronous standby, and the address that leads to the current primary.
 struct Cluster {
     primary: PostgresServer,
     standby: Option<PostgresServer>,
@@ -290,14 +296,14 @@ impl Cluster {
         cluster
     }
 
-    /// Gives the primary a standby that has every commit before it is acknowledged.
+    /// Adds a standby that has every commit before the commit is acknowledged.
     fn pair(&mut self) {
         self.standby = Some(self.primary.standby());
         self.primary.wait_for_standby();
     }
 
-    /// Loses the primary, whose connections are reset already, and promotes the standby at the end of the outage. Before
-    /// that the shop is let in, and finds a server that takes no writes.
+    /// Stops the primary, whose connections are reset already. Lets the shop connect to the read-only standby, and
+    /// promotes the standby at the end of the outage.
     fn promote_standby(&mut self, began: Instant) {
         let standby = self.standby.take().expect("a pair");
         drop(std::mem::replace(&mut self.primary, standby));
@@ -305,12 +311,12 @@ impl Cluster {
         let before = self.proxy.accepted();
         self.proxy.set(Net::Pass);
         until("the shop has met the standby", PATIENCE, || (self.proxy.accepted() > before + 1).then_some(()));
-        until("the outage is over", PATIENCE, || (began.elapsed() >= OUTAGE).then_some(()));
+        until("the outage has lasted long enough", PATIENCE, || (began.elapsed() >= OUTAGE).then_some(()));
         self.primary.promote();
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.primary.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.primary.url()).expect("a connection"))
     }
 }
 
@@ -320,17 +326,17 @@ struct Seen {
     complaints: Vec<String>,
 }
 
-/// The buyers, and what they saw.
+/// The buyers and their observations.
 struct Market {
     addresses: [SocketAddr; 2],
-    over: AtomicBool,
+    done: AtomicBool,
     seen: Mutex<Seen>,
 }
 
-/// Ends the buying, also when the test fails: its threads are waited for.
-struct Over<'a>(&'a AtomicBool);
+/// Ends the purchases when dropped, also when the test fails, because its threads are joined.
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -344,34 +350,40 @@ impl Market {
     fn buy(&self, buyer: u64) {
         let mut chance = Chance::of(SEED << 8 | buyer);
         let mut platforms: BTreeMap<SocketAddr, Platform> = BTreeMap::new();
-        while !self.over.load(Ordering::SeqCst) {
+        while !self.done.load(Ordering::SeqCst) {
             let address = *chance.one_of(&self.addresses);
             let platform = platforms.entry(address).or_insert_with(|| Platform::at(address));
-            let created = self.insist(platform, &Call::create(&fresh_key(), "bun", chance.between(1, 4)), &mut chance);
+            let created = self.retry_until_definite(
+                platform,
+                &Call::create(&fresh_key(), "bun", chance.between(1, 4)),
+                &mut chance,
+            );
             if created.status != 201 {
                 self.complain(format!("a checkout is not created: {created:?}"));
                 continue;
             }
             let call = Call::pay(&created.id(), &fresh_key(), VISA);
-            let reply = self.insist(platform, &call, &mut chance);
-            self.remember(&created.id(), reply);
+            let reply = self.retry_until_definite(platform, &call, &mut chance);
+            self.record(&created.id(), reply);
         }
     }
 
-    /// Repeats a call with its key until its answer is definite. Only some answers may be a reason to repeat it.
-    fn insist(&self, platform: &mut Platform, call: &Call, chance: &mut Chance) -> Reply {
-        platform.insist(call, chance, 2 * PATIENCE).expect("an instance answers, whatever its database does")
+    /// Repeats a call with its key until the answer is definite. Panics at an answer that is no reason to repeat.
+    fn retry_until_definite(&self, platform: &mut Platform, call: &Call, chance: &mut Chance) -> Reply {
+        platform
+            .retry_until_definite(call, chance, 2 * PATIENCE)
+            .expect("an instance answers, whatever its database does")
     }
 
-    /// A good card is charged, and its buyer has an order. Nothing else is right.
-    fn remember(&self, checkout: &str, reply: Reply) {
+    /// Asserts that the good card was charged and that the buyer has an order.
+    fn record(&self, checkout: &str, reply: Reply) {
         match (reply.status, reply.checkout_status(), reply.order()) {
             (200, "completed", Some(order)) => {
                 self.seen.lock().expect("seen").acknowledged.push((checkout.to_owned(), order));
             }
             _ => {
-                let (status, said) = (reply.status, &reply.json["messages"]);
-                self.complain(format!("{checkout}: a good card is answered with {status}, {said}"));
+                let (status, messages) = (reply.status, &reply.json["messages"]);
+                self.complain(format!("{checkout}: a good card is answered with {status}, {messages}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A shop whose payments go over HTTP to the gateway simulator: its ledger, not the shop's, says who was charged.
+//! A shop that uses the gateway simulator over HTTP. The ledger of the simulator shows all charges.
 
 use paysim::{Movement, Options, Paysim};
 
@@ -13,12 +13,12 @@ pub fn start() -> Paysim {
     Paysim::start(Options::default()).expect("a free port")
 }
 
-/// The settings of a shop that is paid through it.
+/// The settings of a shop that uses this gateway.
 pub fn settings(gateway: &Paysim) -> [(&'static str, String); 2] {
     [("TUCKSHOP_PAYMENT_GATEWAY_URL", gateway.url()), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", gateway.api_key().to_owned())]
 }
 
-/// These settings beside others.
+/// These settings followed by others.
 pub fn beside<'a>(
     own: &'a [(&'static str, String)],
     others: &[(&'static str, &'a str)],
@@ -26,7 +26,7 @@ pub fn beside<'a>(
     own.iter().map(|(name, value)| (*name, value.as_str())).chain(others.iter().copied()).collect()
 }
 
-/// Everything that was taken from anybody, by attempt.
+/// Every captured amount, by payment attempt.
 pub fn charges(gateway: &Paysim) -> Vec<Charge> {
     let entries = gateway.ledger().entries.into_iter();
     let taken = entries.filter(|entry| entry.kind == Movement::Captured);

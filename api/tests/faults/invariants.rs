@@ -1,5 +1,5 @@
-//! The promises that hold after any fault, checked on what the books say and on what the buyers were told. Pure, so that
-//! each check can be shown a broken shop and be seen to notice.
+//! The promises that hold after any fault, checked on the stored state and on what the buyers observed. The checks are
+//! pure functions, so that a test can show each of them a broken state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub struct Order {
     pub id: String,
     pub checkout: String,
     pub total: i64,
-    /// Item and units, line by line.
+    /// The item and the units of each line.
     pub sold: Vec<(String, i64)>,
 }
 
@@ -28,12 +28,11 @@ pub struct Attempt {
 pub struct Checkout {
     pub id: String,
     pub status: String,
-    /// Empty when it became none.
+    /// Empty if the attempt did not become an order.
     pub order: String,
 }
 
-/// Something that happened to an order, and how far the word of it has come: the state of its delivery, empty when there
-/// is none.
+/// An event of an order and the state of its webhook message, which is empty if there is no message.
 pub struct Event {
     pub order: String,
     pub sequence: i64,
@@ -46,10 +45,10 @@ pub struct Charge {
     pub amount: i64,
 }
 
-/// A shop at rest: what is stored, what was charged, and what buyers were told.
+/// An idle shop: its stored state, its charges, and the observations of its buyers.
 #[derive(Default)]
 pub struct State {
-    /// Units on hand before anything was sold.
+    /// The units on hand before the first sale.
     pub initial: BTreeMap<String, i64>,
     pub stock: Vec<Stock>,
     pub orders: Vec<Order>,
@@ -57,37 +56,37 @@ pub struct State {
     pub checkouts: Vec<Checkout>,
     pub charges: Vec<Charge>,
     pub events: Vec<Event>,
-    /// For how long something was left undecided at most, and for how long it may be. Both 0 when nobody looked.
+    /// The longest time without a decision, and the limit for it. Both are 0 if a test does not measure.
     pub longest_undecided_ms: i64,
     pub window_ms: i64,
-    /// What each process that was asked to stop left behind; empty when that was nothing.
+    /// The unfinished work of each process that was stopped; empty if there is none.
     pub left_at_shutdown: Vec<String>,
-    /// Checkout and order of every "completed" that a buyer was told.
+    /// The checkout and the order of every completion that a buyer saw.
     pub acknowledged: Vec<(String, String)>,
-    /// Checkouts of which a buyer was told that nothing came of it.
+    /// The checkouts that a buyer saw refused.
     pub refused: Vec<String>,
-    /// Acknowledged orders that the shop does not show when asked.
+    /// Acknowledged orders that the shop does not show.
     pub unreadable: Vec<String>,
 }
 
-/// What breaks one promise.
+/// Returns the violations of one promise.
 type Check = fn(&State) -> Vec<String>;
 
-/// What is wrong, each with the name of the promise that it breaks. Empty when all is well.
+/// All violations, each with the name of its promise. Empty if every promise holds.
 pub fn violations(state: &State) -> Vec<String> {
     let checks: [(&str, Check); 13] = [
         ("acknowledged orders are there", acknowledged_orders_are_there),
         ("acknowledged orders are readable", |state| state.unreadable.clone()),
-        ("what was refused did not happen", what_was_refused_did_not_happen),
+        ("refused checkouts have no order", refused_checkouts_have_no_order),
         ("units add up", units_add_up),
         ("nothing is held at rest", nothing_is_held_at_rest),
         ("no attempt is charged twice", no_attempt_is_charged_twice),
         ("every charge has its order", every_charge_has_its_order),
         ("every order is paid once", every_order_is_paid_once),
-        ("the ledger equals the orders", the_ledger_equals_the_orders),
+        ("the ledger equals the orders", ledger_equals_the_orders),
         ("everything is settled", everything_is_settled),
         ("nothing is undecided for long", nothing_is_undecided_for_long),
-        ("every event is told or about to be", every_event_is_told_or_about_to_be),
+        ("every event is delivered or pending", every_event_is_delivered_or_pending),
         ("nothing outlives a shutdown", nothing_outlives_a_shutdown),
     ];
     let broken = checks
@@ -98,13 +97,14 @@ pub fn violations(state: &State) -> Vec<String> {
 
 fn acknowledged_orders_are_there(state: &State) -> Vec<String> {
     let there: BTreeSet<_> = state.orders.iter().map(|order| (&order.checkout, &order.id)).collect();
-    let told = state.acknowledged.iter();
-    told.filter(|(checkout, order)| !there.contains(&(checkout, order)))
+    let acknowledged = state.acknowledged.iter();
+    acknowledged
+        .filter(|(checkout, order)| !there.contains(&(checkout, order)))
         .map(|(checkout, order)| format!("{order} of {checkout} is gone"))
         .collect()
 }
 
-fn what_was_refused_did_not_happen(state: &State) -> Vec<String> {
+fn refused_checkouts_have_no_order(state: &State) -> Vec<String> {
     let ordered: BTreeSet<_> = state.orders.iter().map(|order| &order.checkout).collect();
     state.refused.iter().filter(|id| ordered.contains(id)).map(|id| format!("{id} has an order")).collect()
 }
@@ -125,7 +125,7 @@ fn units_add_up(state: &State) -> Vec<String> {
 
 fn nothing_is_held_at_rest(state: &State) -> Vec<String> {
     let held = state.stock.iter().filter(|stock| stock.held != 0);
-    held.map(|stock| format!("{} of {} are held for nobody", stock.held, stock.sku)).collect()
+    held.map(|stock| format!("{} of {} are held without a checkout", stock.held, stock.sku)).collect()
 }
 
 fn no_attempt_is_charged_twice(state: &State) -> Vec<String> {
@@ -173,7 +173,7 @@ fn every_order_is_paid_once(state: &State) -> Vec<String> {
     wrong.collect()
 }
 
-fn the_ledger_equals_the_orders(state: &State) -> Vec<String> {
+fn ledger_equals_the_orders(state: &State) -> Vec<String> {
     let charged: i64 = state.charges.iter().map(|charge| charge.amount).sum();
     let ordered: i64 = state.orders.iter().map(|order| order.total).sum();
     if charged == ordered { Vec::new() } else { vec![format!("{charged} was charged for orders over {ordered}")] }
@@ -184,9 +184,9 @@ fn nothing_is_undecided_for_long(state: &State) -> Vec<String> {
     if longest <= window { Vec::new() } else { vec![format!("{longest} ms, and {window} ms are allowed")] }
 }
 
-fn every_event_is_told_or_about_to_be(state: &State) -> Vec<String> {
-    let told: BTreeSet<_> = state.events.iter().map(|event| &event.order).collect();
-    let silent = state.orders.iter().filter(|order| !told.contains(&order.id));
+fn every_event_is_delivered_or_pending(state: &State) -> Vec<String> {
+    let with_events: BTreeSet<_> = state.events.iter().map(|event| &event.order).collect();
+    let silent = state.orders.iter().filter(|order| !with_events.contains(&order.id));
     let silent = silent.map(|order| format!("{} has no event", order.id));
     let lost = state.events.iter().filter(|event| !matches!(event.delivery.as_str(), "pending" | "delivered"));
     silent.chain(lost.map(|event| format!("{} of {}: {:?}", event.sequence, event.order, event.delivery))).collect()
@@ -220,11 +220,11 @@ fn everything_is_settled(state: &State) -> Vec<String> {
 }
 
 mod negative_controls {
-    //! A check that cannot fail checks nothing: each is shown a shop that breaks its promise, and only that.
+    //! Each check gets a state that breaks its promise, to prove that it detects the violation.
 
     use super::*;
 
-    /// One order of two units, one declined attempt, ten units to begin with.
+    /// One order of two units, one declined attempt, and ten initial units.
     fn sound() -> State {
         let text = str::to_owned;
         let attempt =
@@ -246,15 +246,15 @@ mod negative_controls {
     }
 
     #[track_caller]
-    fn is_noticed(promise: &str, doctor: impl FnOnce(&mut State)) {
+    fn assert_violation(promise: &str, corrupt: impl FnOnce(&mut State)) {
         let mut state = sound();
-        doctor(&mut state);
+        corrupt(&mut state);
         let found = violations(&state);
         assert!(found.iter().any(|violation| violation.starts_with(promise)), "{promise:?} is not among {found:?}");
     }
 
     #[test]
-    fn a_sound_shop_breaks_no_promise() {
+    fn sound_state_has_no_violation() {
         assert_eq!(violations(&sound()), Vec::<String>::new());
         let free =
             State { orders: vec![Order { total: 0, ..sound().orders[0].clone() }], charges: Vec::new(), ..sound() };
@@ -262,90 +262,94 @@ mod negative_controls {
     }
 
     #[test]
-    fn a_lost_order_is_noticed() {
-        is_noticed("acknowledged orders are there", |state| state.orders.clear());
-        is_noticed("acknowledged orders are there", |state| state.acknowledged[0].1 = "o2".to_owned());
+    fn lost_order_is_a_violation() {
+        assert_violation("acknowledged orders are there", |state| state.orders.clear());
+        assert_violation("acknowledged orders are there", |state| state.acknowledged[0].1 = "o2".to_owned());
     }
 
     #[test]
-    fn an_unreadable_order_is_noticed() {
-        is_noticed("acknowledged orders are readable", |state| state.unreadable.push("o1".to_owned()));
+    fn unreadable_order_is_a_violation() {
+        assert_violation("acknowledged orders are readable", |state| state.unreadable.push("o1".to_owned()));
     }
 
     #[test]
-    fn an_order_after_a_refusal_is_noticed() {
-        is_noticed("what was refused did not happen", |state| state.refused.push("c1".to_owned()));
+    fn order_after_a_refusal_is_a_violation() {
+        assert_violation("refused checkouts have no order", |state| state.refused.push("c1".to_owned()));
     }
 
     #[test]
-    fn units_that_were_sold_twice_or_lost_are_noticed() {
-        is_noticed("units add up", |state| state.stock[0].on_hand = 9);
-        is_noticed("units add up", |state| state.stock[0].on_hand = 7);
-        is_noticed("units add up", |state| {
+    fn units_sold_twice_or_lost_are_a_violation() {
+        assert_violation("units add up", |state| state.stock[0].on_hand = 9);
+        assert_violation("units add up", |state| state.stock[0].on_hand = 7);
+        assert_violation("units add up", |state| {
             state.initial.insert("bun".to_owned(), 1);
             state.stock[0].on_hand = -1;
         });
-        is_noticed("units add up", |state| state.stock.clear());
+        assert_violation("units add up", |state| state.stock.clear());
     }
 
     #[test]
-    fn units_held_for_nobody_are_noticed() {
-        is_noticed("nothing is held at rest", |state| state.stock[0].held = 1);
+    fn units_reserved_without_a_checkout_are_a_violation() {
+        assert_violation("nothing is held at rest", |state| state.stock[0].held = 1);
     }
 
     #[test]
-    fn a_second_charge_is_noticed() {
-        is_noticed("no attempt is charged twice", |state| state.charges.push(state.charges[0].clone()));
+    fn second_charge_is_a_violation() {
+        assert_violation("no attempt is charged twice", |state| state.charges.push(state.charges[0].clone()));
     }
 
     #[test]
-    fn a_charge_without_its_order_is_noticed() {
-        is_noticed("every charge has its order", |state| state.orders.clear());
-        is_noticed("every charge has its order", |state| state.attempts.clear());
-        is_noticed("every charge has its order", |state| state.charges[0].amount = 499);
-        is_noticed("every charge has its order", |state| state.attempts[0].state = "declined".to_owned());
-        is_noticed("every charge has its order", |state| state.orders.push(state.orders[0].clone()));
+    fn charge_without_an_order_is_a_violation() {
+        assert_violation("every charge has its order", |state| state.orders.clear());
+        assert_violation("every charge has its order", |state| state.attempts.clear());
+        assert_violation("every charge has its order", |state| state.charges[0].amount = 499);
+        assert_violation("every charge has its order", |state| state.attempts[0].state = "declined".to_owned());
+        assert_violation("every charge has its order", |state| state.orders.push(state.orders[0].clone()));
     }
 
     #[test]
-    fn an_order_that_is_unpaid_or_paid_twice_is_noticed() {
-        is_noticed("every order is paid once", |state| state.charges.clear());
-        is_noticed("every order is paid once", |state| {
+    fn order_unpaid_or_paid_twice_is_a_violation() {
+        assert_violation("every order is paid once", |state| state.charges.clear());
+        assert_violation("every order is paid once", |state| {
             state.attempts[1].checkout = "c1".to_owned();
             state.charges.push(Charge { attempt: "a2".to_owned(), amount: 500 });
         });
-        is_noticed("every order is paid once", |state| state.orders[0].total = 0);
+        assert_violation("every order is paid once", |state| state.orders[0].total = 0);
     }
 
     #[test]
-    fn a_ledger_that_is_a_cent_off_is_noticed() {
-        is_noticed("the ledger equals the orders", |state| state.charges[0].amount = 501);
-        is_noticed("the ledger equals the orders", |state| state.charges.clear());
+    fn ledger_off_by_one_cent_is_a_violation() {
+        assert_violation("the ledger equals the orders", |state| state.charges[0].amount = 501);
+        assert_violation("the ledger equals the orders", |state| state.charges.clear());
     }
 
     #[test]
-    fn what_was_undecided_for_too_long_is_noticed() {
-        is_noticed("nothing is undecided for long", |state| state.longest_undecided_ms = 1);
+    fn payment_undecided_for_too_long_is_a_violation() {
+        assert_violation("nothing is undecided for long", |state| state.longest_undecided_ms = 1);
     }
 
     #[test]
-    fn an_event_of_which_nobody_hears_is_noticed() {
-        is_noticed("every event is told or about to be", |state| state.events.clear());
-        is_noticed("every event is told or about to be", |state| state.events[0].delivery.clear());
-        is_noticed("every event is told or about to be", |state| state.events[0].delivery = "dead".to_owned());
+    fn event_without_a_message_is_a_violation() {
+        assert_violation("every event is delivered or pending", |state| state.events.clear());
+        assert_violation("every event is delivered or pending", |state| state.events[0].delivery.clear());
+        assert_violation("every event is delivered or pending", |state| state.events[0].delivery = "dead".to_owned());
     }
 
     #[test]
-    fn work_that_was_left_at_a_shutdown_is_noticed() {
-        is_noticed("nothing outlives a shutdown", |state| state.left_at_shutdown.push("checkout.complete".to_owned()));
+    fn work_left_by_a_shutdown_is_a_violation() {
+        assert_violation("nothing outlives a shutdown", |state| {
+            state.left_at_shutdown.push("checkout.complete".to_owned())
+        });
     }
 
     #[test]
-    fn what_is_left_undecided_is_noticed() {
-        is_noticed("everything is settled", |state| state.attempts[1].state = "unknown".to_owned());
-        is_noticed("everything is settled", |state| state.attempts[1].state = "opened".to_owned());
-        is_noticed("everything is settled", |state| state.checkouts[1].status = "complete_in_progress".to_owned());
-        is_noticed("everything is settled", |state| state.checkouts[0].status = "ready_for_complete".to_owned());
-        is_noticed("everything is settled", |state| state.checkouts[1].status = "completed".to_owned());
+    fn payment_left_undecided_is_a_violation() {
+        assert_violation("everything is settled", |state| state.attempts[1].state = "unknown".to_owned());
+        assert_violation("everything is settled", |state| state.attempts[1].state = "opened".to_owned());
+        assert_violation("everything is settled", |state| {
+            state.checkouts[1].status = "complete_in_progress".to_owned()
+        });
+        assert_violation("everything is settled", |state| state.checkouts[0].status = "ready_for_complete".to_owned());
+        assert_violation("everything is settled", |state| state.checkouts[1].status = "completed".to_owned());
     }
 }

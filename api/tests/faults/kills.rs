@@ -1,18 +1,18 @@
-//! The process is killed at random moments, again and again, and nothing is lost.
+//! The process is killed repeatedly at random moments, and no acknowledged purchase is lost.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
-use crate::memory::Memory;
+use crate::outcomes::Outcomes;
 use crate::platform::{Call, Platform};
 
-/// Plenty of one, too few of another, and one that costs nothing and so is never brought to the gateway.
+/// A plentiful item, a scarce item, and a free item, which needs no gateway.
 const ITEMS: &[Item] = &[("bun", 250, 100_000), ("rare_bun", 900, 25), ("sample", 0, 100_000)];
 const TOKENS: [&str; 6] =
     ["success_token", "success_token", "fail_token", "slow_token", "hang_token", "charge_then_fail_token"];
@@ -24,14 +24,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_SIMULATION_SLOW_MS", "100"),
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "100"),
 ];
-/// A pass that was killed keeps what it had claimed for a minute.
+/// The lease of a killed pass lasts a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-crate::on_both_engines!(killed_at_random_moments_nothing_is_lost);
+crate::on_both_engines!(kills_at_random_moments_lose_nothing);
 
-async fn killed_at_random_moments_nothing_is_lost(place: Place) {
+async fn kills_at_random_moments_lose_nothing(place: Place) {
     stock(&place, ITEMS);
-    let memory = Mutex::new(Memory::default());
+    let outcomes = Mutex::new(Outcomes::default());
     for round in 0..extent(3, 20) {
         let seed = 0x7c5_0000 + round;
         let mut chance = Chance::of(seed);
@@ -41,44 +41,44 @@ async fn killed_at_random_moments_nothing_is_lost(place: Place) {
         let address = server.address();
         std::thread::scope(|scope| {
             for buyer in 0..BUYERS {
-                let (memory, chance) = (&memory, Chance::of(seed << 8 | buyer));
-                scope.spawn(move || buy_until_it_is_gone(address, chance, memory));
+                let (outcomes, chance) = (&outcomes, Chance::of(seed << 8 | buyer));
+                scope.spawn(move || buy_until_the_server_is_gone(address, chance, outcomes));
             }
-            // Not a wait for anything: the moment is the fault.
+            // Not a wait for a condition: the moment is the fault.
             std::thread::sleep(Duration::from_millis(moment));
-            server.kill9();
+            server.kill_and_wait();
         });
     }
     if extent(true, false) {
-        // The claims of dead passes run out after a minute. Nobody lives here now, so that minute may as well be over.
-        Books::open(&place).end_leases();
+        // The leases of killed passes would last a minute. No process is running, so the test ends them.
+        Database::open(&place).end_leases();
     }
 
     let server = Server::launch(&place, SETTINGS);
-    let mut memory = memory.into_inner().expect("buyers do not panic");
+    let mut outcomes = outcomes.into_inner().expect("buyers do not panic");
     let (mut platform, mut chance) = (Platform::at(server.address()), Chance::of(0));
-    let open = std::mem::take(&mut memory.open);
-    println!("{} acknowledged, {} refused, {} open", memory.acknowledged.len(), memory.refused.len(), open.len());
-    // A gateway that never answers decides nothing: such a purchase ends with a free key, and a repetition hangs again.
+    let open = std::mem::take(&mut outcomes.open);
+    println!("{} acknowledged, {} refused, {} open", outcomes.acknowledged.len(), outcomes.refused.len(), open.len());
+    // A gateway that never answers decides nothing. Such a purchase ends with a free key, and a retry hangs again.
     let (hanging, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, call)| call.mentions("hang_token"));
     for (checkout, call) in open {
-        let reply = platform.insist(&call, &mut chance, PATIENCE).expect("an answer");
-        memory.remember(checkout, call, Some(reply));
+        let reply = platform.retry_until_definite(&call, &mut chance, PATIENCE).expect("an answer");
+        outcomes.record(checkout, call, Some(reply));
     }
-    assert!(memory.open.is_empty(), "undecided: {:?}", memory.open);
-    let mut books = Books::open(&place);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    assert!(outcomes.open.is_empty(), "undecided: {:?}", outcomes.open);
+    let mut database = Database::open(&place);
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     for (checkout, _) in hanging {
         assert_ne!(platform.read(&checkout).checkout_status(), "complete_in_progress", "{checkout}");
     }
 
-    let mut state = books.state(&place, ITEMS);
-    let unreadable = memory.acknowledged.iter().filter(|(_, order)| {
-        let shown = platform.must(&Call::get(&format!("/orders/{order}")));
+    let mut state = database.state(&place, ITEMS);
+    let unreadable = outcomes.acknowledged.iter().filter(|(_, order)| {
+        let shown = platform.reply_to(&Call::get(&format!("/orders/{order}")));
         (shown.status, shown.json["id"].as_str()) != (200, Some(order))
     });
     state.unreadable = unreadable.map(|(_, order)| order.clone()).collect();
-    (state.acknowledged, state.refused) = (memory.acknowledged, memory.refused);
+    (state.acknowledged, state.refused) = (outcomes.acknowledged, outcomes.refused);
     println!(
         "in the end {} orders, {} acknowledged, {} refused, {} attempts, {} charges",
         state.orders.len(),
@@ -87,16 +87,17 @@ async fn killed_at_random_moments_nothing_is_lost(place: Place) {
         state.attempts.len(),
         state.charges.len()
     );
-    assert!(!state.acknowledged.is_empty() && !state.refused.is_empty(), "the load did nothing");
+    assert!(!state.acknowledged.is_empty() && !state.refused.is_empty(), "the load had no effect");
     assert_eq!(violations(&state), Vec::<String>::new());
     assert!(server.stop().status.success());
 }
 
-/// Buys, one thing after the other, and now and then asks again about something that was left open.
-fn buy_until_it_is_gone(address: SocketAddr, mut chance: Chance, memory: &Mutex<Memory>) {
+/// Buys repeatedly until the server is gone. Sometimes repeats a completion without a definite answer.
+fn buy_until_the_server_is_gone(address: SocketAddr, mut chance: Chance, outcomes: &Mutex<Outcomes>) {
     let mut platform = Platform::at(address);
     loop {
-        let left_open = (chance.between(0, 3) == 0).then(|| memory.lock().expect("memory").open.pop_front()).flatten();
+        let left_open =
+            (chance.between(0, 3) == 0).then(|| outcomes.lock().expect("outcomes").open.pop_front()).flatten();
         let (checkout, call) = match left_open {
             Some(open) => open,
             None => {
@@ -104,7 +105,7 @@ fn buy_until_it_is_gone(address: SocketAddr, mut chance: Chance, memory: &Mutex<
                 let create = Call::create(&fresh_key(), sku, chance.between(1, 4));
                 match platform.ask(&create) {
                     Err(_) => return,
-                    // Sold out before it began, or nobody had time for it: there is nothing to complete.
+                    // The item is sold out, or the shop sheds load: there is no checkout to complete.
                     Ok(reply) if reply.status != 201 => continue,
                     Ok(reply) => {
                         let id = reply.id();
@@ -117,7 +118,7 @@ fn buy_until_it_is_gone(address: SocketAddr, mut chance: Chance, memory: &Mutex<
         };
         let reply = platform.ask(&call).ok();
         let is_gone = reply.is_none();
-        memory.lock().expect("memory").remember(checkout, call, reply);
+        outcomes.lock().expect("outcomes").record(checkout, call, reply);
         if is_gone {
             return;
         }

@@ -1,4 +1,4 @@
-//! A platform on a bare socket: it can leave in the middle of a sentence, and it sees exactly what arrives.
+//! A platform on a plain socket. It can disconnect at any byte and sees exactly the bytes that arrive.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use crate::kit::client::{PLATFORM, agent, fresh_key};
 /// The longest wait for a connection or for the next bytes of an answer.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// One request. It can be sent again as it is.
+/// A request that can be sent repeatedly.
 #[derive(Clone, Debug)]
 pub struct Call {
     method: &'static str,
@@ -35,7 +35,7 @@ impl Call {
         Self { method, path, headers, body: body.to_string() }
     }
 
-    /// A checkout of so many units of one item.
+    /// Creates a checkout with this quantity of one item.
     pub fn create(key: &str, sku: &str, quantity: u64) -> Self {
         Self::write("POST", "/checkout-sessions".to_owned(), key, &basket(sku, quantity))
     }
@@ -44,12 +44,12 @@ impl Call {
         Self::write("PUT", format!("/checkout-sessions/{id}"), key, &basket(sku, quantity))
     }
 
-    /// Pays with a card that has this token, simulated by the shop.
+    /// Completes with a card that the shop simulates.
     pub fn complete(id: &str, key: &str, token: &str) -> Self {
         Self::complete_with("mock_payment_handler", id, key, token)
     }
 
-    /// Pays with a card of the gateway.
+    /// Completes with a card of the gateway.
     pub fn pay(id: &str, key: &str, card: &str) -> Self {
         Self::complete_with("card", id, key, card)
     }
@@ -82,7 +82,7 @@ fn basket(sku: &str, quantity: u64) -> Value {
     json!({"line_items": [{"item": {"id": sku}, "quantity": quantity}]})
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
@@ -93,7 +93,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The status of the checkout that it shows; empty when it shows none.
+    /// The status of the checkout in the answer; empty if there is none.
     pub fn checkout_status(&self) -> &str {
         self.json["status"].as_str().unwrap_or_default()
     }
@@ -106,7 +106,7 @@ impl Reply {
         self.json["order"]["id"].as_str().map(str::to_owned)
     }
 
-    pub fn says(&self, code: &str) -> bool {
+    pub fn has_code(&self, code: &str) -> bool {
         let messages = self.json["messages"].as_array().into_iter().flatten();
         self.json["code"] == code || messages.into_iter().any(|message| message["code"] == code)
     }
@@ -127,12 +127,12 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Writes a request, whole.
+/// Writes a whole request.
 pub fn send(stream: &mut TcpStream, call: &Call) -> io::Result<()> {
     stream.write_all(&call.bytes())
 }
 
-/// Reads an answer: status line, headers, and as much of a body as they announce.
+/// Reads an answer: the status line, the headers, and the announced length of the body.
 pub fn receive(stream: &mut TcpStream) -> io::Result<Reply> {
     let ended = |what: &str| io::Error::new(io::ErrorKind::UnexpectedEof, format!("the connection ended {what}"));
     let strange = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
@@ -165,8 +165,7 @@ pub fn receive(stream: &mut TcpStream) -> io::Result<Reply> {
     Ok(Reply { status, closes: header("connection") == Some("close"), body, json })
 }
 
-/// A platform that keeps its connection as long as the server does.
-/// No background task has a second pass before the test is over: for tests that count connections or lines.
+/// Settings under which no background task has a second pass during a test, for tests that count connections or lines.
 pub const STILL: &[(&str, &str)] = &[
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "600000"),
     ("TUCKSHOP_TASKS_PAYMENT_CAPTURE_MS", "600000"),
@@ -178,7 +177,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("TUCKSHOP_WEBHOOK_AT_ONCE", "1"),
 ];
 
-/// Whether the other side has closed it, as far as is known here.
+/// Whether the other side has closed the connection, as far as the local socket shows.
 pub fn is_closed(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
     let mut stream = stream;
@@ -197,9 +196,9 @@ impl Platform {
         Self { address, kept: None }
     }
 
-    /// One request, one answer.
+    /// Sends one request and reads its answer.
     pub fn ask(&mut self, call: &Call) -> io::Result<Reply> {
-        // The server closes what is idle for long.
+        // The server closes idle connections.
         let mut stream = match self.kept.take().filter(|stream| !is_closed(stream)) {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -213,18 +212,18 @@ impl Platform {
     }
 
     #[track_caller]
-    pub fn must(&mut self, call: &Call) -> Reply {
+    pub fn reply_to(&mut self, call: &Call) -> Reply {
         self.ask(call).unwrap_or_else(|error| panic!("{call:?}: {error}"))
     }
 
-    /// Repeats the same request, with growing pauses, while the answer is that it should be repeated: 503, 504, a key
-    /// that is at work, a checkout in progress. A client's pause, not a wait for anything.
-    pub fn insist(&mut self, call: &Call, chance: &mut Chance, patience: Duration) -> io::Result<Reply> {
+    /// Repeats the request with growing pauses while the answer is not definite: 503, 504, a key in progress, or a
+    /// checkout in progress. The pauses are those of a client, not waits for a condition.
+    pub fn retry_until_definite(&mut self, call: &Call, chance: &mut Chance, patience: Duration) -> io::Result<Reply> {
         let (began, mut pause) = (Instant::now(), 20);
         loop {
             let reply = self.ask(call)?;
             let undecided = matches!(reply.status, 503 | 504)
-                || reply.status == 409 && reply.says("idempotency_in_progress")
+                || reply.status == 409 && reply.has_code("idempotency_in_progress")
                 || reply.status == 200 && reply.checkout_status() == "complete_in_progress";
             if !undecided {
                 return Ok(reply);
@@ -235,29 +234,29 @@ impl Platform {
         }
     }
 
-    /// A new checkout, ready to be completed or not; its id.
+    /// Creates a checkout, which may not be ready to be completed. Returns its id.
     #[track_caller]
     pub fn checkout(&mut self, sku: &str, quantity: u64) -> String {
-        self.must(&Call::create(&fresh_key(), sku, quantity)).expect(201).id()
+        self.reply_to(&Call::create(&fresh_key(), sku, quantity)).expect(201).id()
     }
 
     pub fn read(&mut self, id: &str) -> Reply {
-        self.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
+        self.reply_to(&Call::get(&format!("/checkout-sessions/{id}"))).expect(200)
     }
 
-    /// Waits until every background task has had its first pass: with [`STILL`], its last.
-    pub fn wait_for_quiet(&mut self) {
+    /// Waits until every background task has had its first pass, which is its last under [`STILL`].
+    pub fn wait_for_first_passes(&mut self) {
         until("every task has had a pass", PATIENCE, || {
-            let reply = self.must(&Call::get("/statusz")).expect(200);
+            let reply = self.reply_to(&Call::get("/statusz")).expect(200);
             let tasks = reply.json["tasks"].as_object().expect("tasks");
             let rests = |task: &Value| task["passes"].as_u64() >= Some(1) && task["running"] == 0;
             tasks.values().all(rests).then_some(())
         });
     }
 
-    /// One number of `/statusz`.
+    /// A number of `/statusz`.
     pub fn status_number(&mut self, name: &str) -> u64 {
-        let reply = self.must(&Call::get("/statusz")).expect(200);
+        let reply = self.reply_to(&Call::get("/statusz")).expect(200);
         reply.json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {reply:?}"))
     }
 }

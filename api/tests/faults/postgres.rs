@@ -1,4 +1,5 @@
-//! Postgres itself: in each other's way, full, read-only, out of connections, or of another time.
+//! Faults of Postgres: lock contention, a full disk, a read-only server, exhausted connections, and a schema of another
+//! version.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use faultkit::SmallDisk;
 use faultkit::provided::not_checked;
 use serde_json::json;
 
-use crate::books::{Books, Item, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{PATIENCE, until};
 use crate::invariants::violations;
 use crate::kit::basket::basket;
@@ -22,16 +23,16 @@ const ITEMS: &[Item] = &[("bun", 250, 1_000)];
 
 mod both {
     use super::*;
-    crate::on_both_engines!(a_lock_that_is_held_for_long_is_answered_503_contention);
+    crate::on_both_engines!(long_held_lock_answers_503_contention);
 
-    async fn a_lock_that_is_held_for_long_is_answered_503_contention(place: Place) {
+    async fn long_held_lock_answers_503_contention(place: Place) {
         stock(&place, ITEMS);
         let server = Server::launch(&place, &[("TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS", "300")]);
         let mut platform = Platform::at(server.address());
         let (id, key) = (platform.checkout("bun", 1), fresh_key());
-        let mut books = Books::open(&place);
-        let before = books.everything();
-        books.hold(&id);
+        let mut database = Database::open(&place);
+        let before = database.snapshot();
+        database.lock_checkout(&id);
         let complete =
             server.post(&format!("/checkout-sessions/{id}/complete"), &crate::kit::basket::pay("success_token"));
         let complete = complete.key(&key);
@@ -40,26 +41,26 @@ mod both {
         let waited = began.elapsed();
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
-        books.release();
-        assert_eq!(books.everything(), before);
-        let told = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
-        until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 1).then_some(()));
+        database.unlock();
+        assert_eq!(database.snapshot(), before);
+        let refused = |line: &&serde_json::Value| line["error_code"] == "contention" && line["msg"] == "request failed";
+        until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 1).then_some(()));
         assert_eq!(complete.await.body(200)["status"], "completed");
-        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+        assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     }
 }
 
 crate::on_postgres!(
-    a_serialization_failure_is_run_again_and_nobody_notices,
-    without_a_free_connection_it_sheds_and_stays_watchable,
-    a_full_disk_is_503_for_writes_and_reads_go_on,
-    a_read_only_server_is_left_and_not_written_to,
-    too_many_connections_are_503_and_not_the_end,
-    a_stranger_is_refused_at_start_without_the_password,
-    a_schema_without_what_is_needed_is_refused_at_start_and_makes_a_running_instance_unready,
+    serialization_failure_is_retried_unseen_by_the_caller,
+    exhausted_pool_sheds_load_and_status_stays_served,
+    full_disk_answers_503_to_writes_and_serves_reads,
+    read_only_server_is_left_and_not_written_to,
+    connection_limit_of_the_server_answers_503_and_recovers,
+    rejected_login_ends_the_start_without_showing_the_password,
+    incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unready,
 );
 
-async fn a_serialization_failure_is_run_again_and_nobody_notices(place: Place) {
+async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
@@ -74,17 +75,17 @@ async fn a_serialization_failure_is_run_again_and_nobody_notices(place: Place) {
          CREATE TRIGGER unlucky AFTER INSERT OR UPDATE ON checkout FOR EACH ROW EXECUTE FUNCTION be_unlucky();",
     );
     let id = platform.checkout("bun", 2);
-    let bought = platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    let bought = platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
     assert_eq!(bought.checkout_status(), "completed");
     let retried = |line: &&serde_json::Value| line["msg"] == "tx retried" && line["reason"] == "serialization";
-    // To create, to begin and to settle.
-    until("it is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
-    let state = Books::open(&place).state(&place, ITEMS);
-    assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "charged once, whatever was run twice");
+    // One retry each for the creation, the start and the settlement.
+    until("the line is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
+    let state = Database::open(&place).state(&place, ITEMS);
+    assert_eq!((state.orders.len(), state.charges.len()), (1, 1), "a retried transaction has charged twice");
     assert_eq!(violations(&state), Vec::<String>::new());
 }
 
-async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
+async fn exhausted_pool_sheds_load_and_status_stays_served(place: Place) {
     stock(&place, ITEMS);
     let settings = [
         ("TUCKSHOP_DATABASE_POOL_SIZE", "2"),
@@ -94,70 +95,70 @@ async fn without_a_free_connection_it_sheds_and_stays_watchable(place: Place) {
     ];
     let server = Server::launch(&place, &[STILL, &settings].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    let (mut books, address) = (Books::open(&place), server.address());
-    books.hold(&id);
+    let (mut database, address) = (Database::open(&place), server.address());
+    database.lock_checkout(&id);
     let waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let mut observer = Books::open(&place);
+    let mut observer = Database::open(&place);
     std::thread::scope(|scope| {
         let updates = [1, 2].map(|units| {
             let call = Call::update(&id, &fresh_key(), "bun", units);
-            scope.spawn(move || Platform::at(address).must(&call))
+            scope.spawn(move || Platform::at(address).reply_to(&call))
         });
         until("both connections are taken", PATIENCE, || (observer.number("count(*)", waiting) == 2).then_some(()));
         for _ in 0..3 {
             let began = Instant::now();
-            let reply = platform.must(&Call::get(&format!("/checkout-sessions/{id}"))).expect(503);
+            let reply = platform.reply_to(&Call::get(&format!("/checkout-sessions/{id}"))).expect(503);
             let took = began.elapsed();
-            assert!(reply.says("unavailable") && took < Duration::from_secs(2), "{took:?} {reply:?}");
+            assert!(reply.has_code("unavailable") && took < Duration::from_secs(2), "{took:?} {reply:?}");
         }
-        platform.must(&Call::get("/livez")).expect(200);
-        platform.must(&Call::get("/statusz")).expect(200);
-        platform.must(&Call::get("/readyz")).expect(503);
-        books.release();
+        platform.reply_to(&Call::get("/livez")).expect(200);
+        platform.reply_to(&Call::get("/statusz")).expect(200);
+        platform.reply_to(&Call::get("/readyz")).expect(503);
+        database.unlock();
         for update in updates {
             update.join().expect("an answer").expect(200);
         }
     });
-    let told = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
-    until("it is logged", PATIENCE, || (server.log().iter().filter(told).count() == 3).then_some(()));
-    platform.must(&Call::get("/readyz")).expect(200);
-    until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    let refused = |line: &&serde_json::Value| line["error_code"] == "unavailable" && line["msg"] == "request failed";
+    until("the line is logged", PATIENCE, || (server.log().iter().filter(refused).count() == 3).then_some(()));
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }
 
-/// Checks a shop that was just refused a write for want of room. The log names the cause once for each time the room
-/// ran out, however many writes are refused, and readiness is degraded. After a write that needs room is committed, the
-/// log says so once for each of these times, and the shop is ready.
-pub async fn is_degraded_until(server: &Server, cause: &str, it_has_room: impl FnOnce(&mut Platform)) {
+/// Checks a shop that has just refused a write because the disk is full. The log names the cause once for each time the
+/// disk became full, whatever the number of refused writes, and readiness is degraded. After the next committed write
+/// that needs space, the log reports the recovery once for each of these times, and the shop is ready.
+pub async fn assert_degraded_until(server: &Server, cause: &str, free_space: impl FnOnce(&mut Platform)) {
     let mut platform = Platform::at(server.address());
-    let told = |what: &str| {
+    let logged = |what: &str| {
         let lines = server.log().into_iter().filter(|line| line["msg"] == what);
         lines.map(|line| (line["error_code"].to_string(), line["error"].to_string())).collect::<Vec<_>>()
     };
     let refused =
-        || told("request failed").iter().any(|(code, error)| code == r#""storage_full""# && error.contains(cause));
-    until("it is logged", PATIENCE, || refused().then_some(()));
-    let full = told("the disk of the database is full");
+        || logged("request failed").iter().any(|(code, error)| code == r#""storage_full""# && error.contains(cause));
+    until("the line is logged", PATIENCE, || refused().then_some(()));
+    let full = logged("the disk of the database is full");
     let is_named = |(code, error): &(String, String)| code == r#""storage_full""# && error.contains(cause);
     assert!(!full.is_empty() && full.iter().all(is_named), "{full:?}");
     let refused = server.post("/checkout-sessions", &basket(&[("bun", 1)])).await.problem(503, "storage_full");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    let is_ready = |platform: &mut Platform| platform.must(&Call::get("/readyz")).expect(200).json;
+    let is_ready = |platform: &mut Platform| platform.reply_to(&Call::get("/readyz")).expect(200).json;
     assert_eq!(is_ready(&mut platform), json!({"status": "degraded", "reason": "storage_full"}));
-    platform.must(&Call::get("/livez")).expect(200);
-    it_has_room(&mut platform);
+    platform.reply_to(&Call::get("/livez")).expect(200);
+    free_space(&mut platform);
     assert_eq!(is_ready(&mut platform), json!({"status": "ok"}));
-    let has_room = || told("the disk of the database has room again").len();
-    until("it is logged", PATIENCE, || (has_room() == full.len()).then_some(()));
-    assert_eq!(told("the disk of the database is full").len(), full.len());
+    let recovered = || logged("the disk of the database has room again").len();
+    until("the line is logged", PATIENCE, || (recovered() == full.len()).then_some(()));
+    assert_eq!(logged("the disk of the database is full").len(), full.len());
 }
 
-async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
-    // The server must live on this machine, and own what it is given.
-    let mut books = Books::open(&place);
-    let data = PathBuf::from(books.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
+async fn full_disk_answers_503_to_writes_and_serves_reads(place: Place) {
+    // The test needs a server on this machine with access to its files.
+    let mut database = Database::open(&place);
+    let data = PathBuf::from(database.text("SELECT setting AS value FROM pg_settings WHERE name = 'data_directory'"));
     let Ok(owner) = std::fs::metadata(&data).map(|data| data.uid()) else {
         return not_checked("a full disk below Postgres (its server is elsewhere)");
     };
@@ -167,164 +168,164 @@ async fn a_full_disk_is_503_for_writes_and_reads_go_on(place: Place) {
     };
     std::os::unix::fs::chown(&disk.path, Some(owner), None).expect("root may");
     let space = format!("full_{}", uuid::Uuid::new_v4().simple());
-    books.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
-    books.execute(&format!("CREATE TABLE ballast (filler TEXT) TABLESPACE {space}"));
-    books.execute("ALTER TABLE ballast ALTER filler SET STORAGE EXTERNAL");
+    database.execute(&format!("CREATE TABLESPACE {space} LOCATION '{}'", disk.path.display()));
+    database.execute(&format!("CREATE TABLE ballast (filler TEXT) TABLESPACE {space}"));
+    database.execute("ALTER TABLE ballast ALTER filler SET STORAGE EXTERNAL");
     stock(&place, ITEMS);
     for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
-        books.execute(&format!("ALTER TABLE {table} SET TABLESPACE {space}"));
+        database.execute(&format!("ALTER TABLE {table} SET TABLESPACE {space}"));
     }
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
     let id = platform.checkout("bun", 1);
-    books.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
+    database.fill("INSERT INTO ballast SELECT repeat('x', 8000) FROM generate_series(1, 100)");
 
-    // The pages have some room left, and each connection knows of other pages: the room is used up when writes are
-    // refused many times in a row.
+    // The pages have some free space, and each connection knows other pages. The space is used up when many consecutive
+    // writes are refused.
     let mut in_a_row = 0;
     let refused = until("the disk is full", PATIENCE, || {
-        let reply = platform.must(&Call::create(&fresh_key(), "bun", 1));
+        let reply = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
         in_a_row = if reply.status == 201 { 0 } else { in_a_row + 1 };
         (in_a_row == 50).then_some(reply)
     });
-    assert!(refused.clone().expect(503).says("storage_full"), "{refused:?}");
-    is_degraded_until(&server, "No space left on device", |platform| {
+    assert!(refused.clone().expect(503).has_code("storage_full"), "{refused:?}");
+    assert_degraded_until(&server, "No space left on device", |platform| {
         platform.read(&id);
-        assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
-        books.execute("DROP TABLE ballast");
-        let bought = until("there is room again", PATIENCE, || {
-            let id = platform.must(&Call::create(&fresh_key(), "bun", 1));
-            (id.status == 201).then(|| platform.must(&Call::complete(&id.id(), &fresh_key(), "success_token")))
+        assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
+        database.execute("DROP TABLE ballast");
+        let bought = until("the resource is available again", PATIENCE, || {
+            let id = platform.reply_to(&Call::create(&fresh_key(), "bun", 1));
+            (id.status == 201).then(|| platform.reply_to(&Call::complete(&id.id(), &fresh_key(), "success_token")))
         });
         assert_eq!(bought.expect(200).checkout_status(), "completed");
     })
     .await;
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
     for table in ["checkout", "idempotency_key", "payment_attempt", "orders", "order_line", "order_event", "stock"] {
-        books.execute(&format!("DROP TABLE {table} CASCADE"));
+        database.execute(&format!("DROP TABLE {table} CASCADE"));
     }
-    books.execute(&format!("DROP TABLESPACE {space}"));
+    database.execute(&format!("DROP TABLESPACE {space}"));
 }
 
-async fn a_read_only_server_is_left_and_not_written_to(place: Place) {
+async fn read_only_server_is_left_and_not_written_to(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[STILL, &[("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")]].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    let mut books = Books::open(&place);
-    let before = books.everything();
-    // As after a switch of roles: sessions end, and new ones only read.
-    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
-    books.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
-    end_other_sessions(&mut books);
+    let mut database = Database::open(&place);
+    let before = database.snapshot();
+    // As after a switchover: sessions end, and new sessions are read-only.
+    let name = database.text("SELECT CAST(current_database() AS TEXT) AS value");
+    database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    end_other_sessions(&mut database);
     let refused = |platform: &mut Platform| {
-        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 5));
-        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+        let reply = platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 5));
+        assert!(reply.clone().expect(503).has_code("unavailable"), "{reply:?}");
     };
-    let told = told_once(&server, || refused(&mut platform));
-    assert!(told.contains("read-only"), "{told}");
-    assert_eq!(books.everything(), before);
-    books.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
-    until("it is found again", PATIENCE, || {
-        (platform.must(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
+    let loss = logged_loss(&server, || refused(&mut platform));
+    assert!(loss.contains("read-only"), "{loss}");
+    assert_eq!(database.snapshot(), before);
+    database.execute(&format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
+    until("the database accepts writes again", PATIENCE, || {
+        (platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 5)).status == 200).then_some(())
     });
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }
 
-/// Asks in vain until the loss of the database is told, and then some more: it is told once. Connections that are dead
-/// and were not used since are found out first.
-fn told_once(server: &Server, mut ask: impl FnMut()) -> String {
-    let told = || {
+/// Sends failing requests until the loss of the database is logged, and some more. Asserts that the loss is logged
+/// once. Requests may first meet pooled connections that are dead.
+fn logged_loss(server: &Server, mut ask: impl FnMut()) -> String {
+    let losses = || {
         let lines = server.log().into_iter().filter(|line| line["msg"] == "the database cannot be reached");
         lines.map(|line| line["error"].to_string()).collect::<Vec<_>>()
     };
-    until("it is told", PATIENCE, || {
+    until("the loss is logged", PATIENCE, || {
         ask();
-        (!told().is_empty()).then_some(())
+        (!losses().is_empty()).then_some(())
     });
     (0..5).for_each(|_| ask());
-    let told = told();
-    assert_eq!(told.len(), 1, "{told:?}");
-    told.concat()
+    let losses = losses();
+    assert_eq!(losses.len(), 1, "{losses:?}");
+    losses.concat()
 }
 
-fn end_other_sessions(books: &mut Books) {
-    books.execute(
+fn end_other_sessions(database: &mut Database) {
+    database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
 }
 
-async fn too_many_connections_are_503_and_not_the_end(place: Place) {
+async fn connection_limit_of_the_server_answers_503_and_recovers(place: Place) {
     stock(&place, ITEMS);
-    let mut books = Books::open(&place);
-    let name = books.text("SELECT CAST(current_database() AS TEXT) AS value");
+    let mut database = Database::open(&place);
+    let name = database.text("SELECT CAST(current_database() AS TEXT) AS value");
     let role = format!("few_{}", uuid::Uuid::new_v4().simple());
-    books.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'an-open-secret'"));
-    books.execute(&format!("GRANT ALL ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}"));
-    books.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
+    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'an-open-secret'"));
+    database.execute(&format!("GRANT ALL ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}"));
+    database.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
     let mut url = url::Url::parse(&place.database_url()).expect("a url");
     url.set_username(&role).expect("a name");
     url.set_password(Some("an-open-secret")).expect("a password");
     let settings = [("TUCKSHOP_DATABASE_URL", url.as_str()), ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "500")];
     let server = Server::launch(&place, &[STILL, &settings].concat());
     let mut platform = Platform::at(server.address());
-    platform.wait_for_quiet();
+    platform.wait_for_first_passes();
     let id = platform.checkout("bun", 1);
-    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));
-    end_other_sessions(&mut books);
+    database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));
+    end_other_sessions(&mut database);
     let refused = |platform: &mut Platform| {
-        let reply = platform.must(&Call::update(&id, &fresh_key(), "bun", 2));
-        assert!(reply.clone().expect(503).says("unavailable"), "{reply:?}");
+        let reply = platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 2));
+        assert!(reply.clone().expect(503).has_code("unavailable"), "{reply:?}");
     };
-    let told = told_once(&server, || refused(&mut platform));
-    assert!(told.contains("too many"), "{told}");
-    books.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
-    until("there is room again", PATIENCE, || {
-        (platform.must(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
+    let loss = logged_loss(&server, || refused(&mut platform));
+    assert!(loss.contains("too many"), "{loss}");
+    database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 20"));
+    until("the resource is available again", PATIENCE, || {
+        (platform.reply_to(&Call::update(&id, &fresh_key(), "bun", 2)).status == 200).then_some(())
     });
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     let stopped = server.stop();
     assert!(stopped.status.success());
     assert!(stopped.log.iter().all(|line| !line.to_string().contains("an-open-secret")));
-    books.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
-async fn a_stranger_is_refused_at_start_without_the_password(place: Place) {
+async fn rejected_login_ends_the_start_without_showing_the_password(place: Place) {
     let mut url = url::Url::parse(&place.database_url()).expect("a url");
-    url.set_username("nobody_of_this_name").expect("a name");
+    url.set_username("missing_user").expect("a name");
     url.set_password(Some("an-open-secret")).expect("a password");
     let began = Instant::now();
     let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_URL", url.as_str())]);
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(finished.code, 1, "{}\n{}", finished.out, finished.err);
-    let told = finished.err.lines().filter(|line| line.contains("cannot reach the database"));
-    let told: Vec<&str> = told.collect();
-    assert!(told.len() == 1 && told[0].contains("nobody_of_this_name"), "{}", finished.err);
+    let lines = finished.err.lines().filter(|line| line.contains("cannot reach the database"));
+    let lines: Vec<&str> = lines.collect();
+    assert!(lines.len() == 1 && lines[0].contains("missing_user"), "{}", finished.err);
     assert!(!format!("{}{}", finished.out, finished.err).contains("an-open-secret"), "{}", finished.err);
 }
 
-async fn a_schema_without_what_is_needed_is_refused_at_start_and_makes_a_running_instance_unready(place: Place) {
+async fn incomplete_schema_is_refused_at_start_and_makes_a_running_instance_unready(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[]);
     let mut platform = Platform::at(server.address());
-    platform.must(&Call::get("/readyz")).expect(200);
-    let mut books = Books::open(&place);
-    // What a later release adds is no obstacle; what it takes away is.
-    books.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
-    platform.must(&Call::get("/readyz")).expect(200);
-    books.execute("INSERT INTO schema_floor (version) VALUES ('99991231000000')");
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    let mut database = Database::open(&place);
+    // An additional migration of a later release is accepted. A missing one is not.
+    database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231000000')");
+    platform.reply_to(&Call::get("/readyz")).expect(200);
+    database.execute("INSERT INTO schema_floor (version) VALUES ('99991231000000')");
     for migrate in ["apply", "refuse"] {
         let finished = tuckshop_at(&place, &["serve"], &[("TUCKSHOP_DATABASE_MIGRATE", migrate)]);
         assert_eq!(finished.code, 1, "{}", finished.out);
         assert!(finished.err.contains("newer than this program"), "{}", finished.err);
     }
-    // The instance that is already there is told to the load balancer, and finishes what it has.
-    let ready = platform.must(&Call::get("/readyz")).expect(503);
+    // The running instance reports to the load balancer that it is not ready, and finishes its requests.
+    let ready = platform.reply_to(&Call::get("/readyz")).expect(503);
     assert_eq!(ready.json["reason"], "unavailable");
     let id = platform.checkout("bun", 1);
-    platform.must(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
 }

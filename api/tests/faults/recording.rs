@@ -1,8 +1,8 @@
-//! What a process did to its files, and what it sent, in the order in which it happened: read from the output of
-//! strace.
+//! The file changes and the socket writes of a process, in the order in which they happened. They are read from the
+//! output of strace.
 //!
-//! strace halts a thread when a call begins and when it has ended, and writes a line each time. So when one thread did
-//! something because another had done something, their lines are in that order.
+//! strace stops a thread at the start and at the end of a call and writes a line each time. If a call of one thread
+//! depends on a call of another thread, their lines are in that order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use faultkit::provided::STRACE;
 
-/// Everything by which a file, its name, or a socket can be written to. `-xx` shows every string in hexadecimal digits,
-/// so that no comma, quote or bracket comes from one; `-y` shows the name of the file behind a number.
+/// Every call that can write to a file, to its name, or to a socket. `-xx` prints strings in hexadecimal digits, so
+/// that they contain no comma, quote or bracket. `-y` prints the name of the file behind a descriptor.
 const OPTIONS: [&str; 9] = [
     "-f",
     "-y",
@@ -25,31 +25,31 @@ const OPTIONS: [&str; 9] = [
      unlink,unlinkat,rename,renameat,renameat2,link,linkat,sendto,sendmsg",
 ];
 
-/// strace, if it is here and may be used. If not, the test is reported as skipped.
+/// The path of strace, if it is installed and permitted. Otherwise the test is reported as skipped.
 pub fn strace(what: &str) -> Option<String> {
     let strace = STRACE.get()?;
-    let tried = Command::new(&strace).args(["-f", "/bin/true"]).stderr(Stdio::null()).status();
-    if !tried.is_ok_and(|tried| tried.success()) {
-        STRACE.skip(&format!("{what} (no process may be traced here)"));
+    let status = Command::new(&strace).args(["-f", "/bin/true"]).stderr(Stdio::null()).status();
+    if !status.is_ok_and(|status| status.success()) {
+        STRACE.skip(&format!("{what} (tracing is not permitted)"));
         return None;
     }
     STRACE.used();
     Some(strace)
 }
 
-/// The words before the command whose calls are to be recorded in this file.
+/// The command prefix that records the calls of a process in this file.
 pub fn recorder<'a>(strace: &'a str, file: &'a str) -> Vec<&'a str> {
     [&[strace, "-o", file], OPTIONS.as_slice()].concat()
 }
 
-/// Files are named within the directory; its own name there is empty.
+/// A recorded call. Files are named relative to the directory, whose own name is empty.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
-    /// The file is made if it is not there.
+    /// Creates the file if it is missing.
     Open {
         file: String,
     },
-    /// At its end, if no place is given.
+    /// Appends if there is no offset.
     Write {
         file: String,
         at: Option<usize>,
@@ -72,14 +72,14 @@ pub enum Call {
 
 #[derive(Debug)]
 pub struct Event {
-    /// When: numbers of lines, from 1.
+    /// The line numbers of the start and the end, counted from 1.
     pub began: usize,
-    /// `usize::MAX` when it never did.
+    /// `usize::MAX` if the call never ended.
     pub ended: usize,
     pub call: Call,
 }
 
-/// What happened in this directory and on all sockets, by when it began. Calls that failed are left out.
+/// The calls in this directory and on all sockets, by their start. Failed calls are left out.
 pub fn read(recorded: &Path, directory: &Path) -> Vec<Event> {
     let text = std::fs::read_to_string(recorded).expect("a recording");
     let mut open: BTreeMap<&str, (usize, String)> = BTreeMap::new();
@@ -93,7 +93,7 @@ pub fn read(recorded: &Path, directory: &Path) -> Vec<Event> {
         if let Some(begun) = line.strip_suffix(" <unfinished ...>") {
             open.insert(thread, (number, begun.to_owned()));
         } else if let Some(resumed) = line.strip_prefix("<... ") {
-            let (began, begun) = open.remove(thread).expect("it began");
+            let (began, begun) = open.remove(thread).expect("the start of the call");
             let rest = resumed.split_once(" resumed>").expect("the rest of the call").1;
             keep(began, number, &(begun + rest));
         } else {
@@ -107,7 +107,7 @@ pub fn read(recorded: &Path, directory: &Path) -> Vec<Event> {
     events
 }
 
-/// `None` for what failed, and for what is elsewhere.
+/// `None` for failed calls and for files elsewhere.
 fn parse(line: &str, directory: &Path) -> Option<Call> {
     // `+++ exited with 0 +++`
     let (name, rest) = line.split_once('(').filter(|_| !line.starts_with('+'))?;
@@ -118,13 +118,13 @@ fn parse(line: &str, directory: &Path) -> Option<Call> {
         return None;
     }
     let number = |index: usize| arguments[index].parse::<usize>().expect("a number");
-    // As much as was accepted; of a call that never ended, perhaps all.
+    // The accepted part of the bytes. A call that never ended may have written all of them.
     let bytes = || {
         let mut bytes = unquoted(arguments[1]);
         bytes.truncate(result.parse().unwrap_or(usize::MAX));
         bytes
     };
-    let behind = |argument: &str| within(&described(argument)?, directory);
+    let behind = |argument: &str| within(&path_of_descriptor(argument)?, directory);
     Some(match name {
         "openat" if arguments[2].contains("O_CREAT") => {
             Call::Open { file: within(&unquoted(arguments[1]), directory)? }
@@ -139,7 +139,7 @@ fn parse(line: &str, directory: &Path) -> Option<Call> {
         other => {
             let paths = arguments.iter().filter(|argument| argument.contains('"') || argument.contains('<'));
             let ours = paths.clone().any(|argument| {
-                let named = described(argument).unwrap_or_else(|| unquoted(argument));
+                let named = path_of_descriptor(argument).unwrap_or_else(|| unquoted(argument));
                 within(&named, directory).is_some_and(|file| !file.is_empty())
             });
             assert!(!ours, "{other} of a file is not understood here: {line}");
@@ -154,8 +154,8 @@ fn within(path: &[u8], directory: &Path) -> Option<String> {
     Some(path.strip_prefix(directory).ok()?.to_str()?.to_owned())
 }
 
-/// The name behind a number: `7<\x2f\x74>`.
-fn described(argument: &str) -> Option<Vec<u8>> {
+/// The name behind a descriptor: `7<\x2f\x74>`.
+fn path_of_descriptor(argument: &str) -> Option<Vec<u8>> {
     Some(hexadecimal(argument.split_once('<')?.1.strip_suffix('>')?))
 }
 
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_strace_are_understood() {
+    fn strace_lines_are_parsed() {
         let recorded = tempfile::NamedTempFile::new().expect("a file");
         let lines = [
             r#"7 openat(AT_FDCWD<\x2f>, "\x2f\x64\x2f\x61", O_RDWR|O_CREAT|O_CLOEXEC, 0644) = 3<\x2f\x64\x2f\x61>"#,

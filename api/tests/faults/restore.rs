@@ -1,5 +1,5 @@
-//! Backups of a shop that is selling, taken by the procedures of docs/OPERATIONS.md, and a shop that is restored from
-//! each. What the restored shop does not know, the comparison with the gateway finds.
+//! Backups of a running shop, taken by the procedures of docs/OPERATIONS.md, and a shop restored from each. A
+//! comparison with the gateway finds the payments that the restored shop lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use faultkit::PostgresServer;
 use faultkit::provided::POSTGRES_PROGRAMS;
 use paysim::{Fault, Operation, Paysim};
 
-use crate::books::{Books, Item, stock_with};
+use crate::database::{Database, Item, stock_with};
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -27,20 +27,20 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_TASKS_PAYMENT_RECONCILE_MS", "200"),
 ];
 
-/// A way to back up a database and to restore it. Addresses are database urls.
+/// A method of backup and restore. Addresses are database URLs.
 trait Method {
     fn url(&self) -> String;
     fn back_up(&mut self);
-    /// What is kept continuously is kept by now: true if there is such a thing.
+    /// Waits until a continuous archive has caught up. Returns whether the method has one.
     fn follow(&mut self) -> bool;
-    /// The database is lost with everything in it. What comes back is at the same url or at another.
+    /// Destroys the database and restores it, at the same URL or at another.
     fn lose_and_restore(&mut self);
-    fn books(&self) -> Books;
+    fn database(&self) -> Database;
 }
 
-crate::on_sqlite!(shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later);
+crate::on_sqlite!(shop_restored_from_online_copy_settles_open_payments_and_lacks_later_orders);
 
-async fn shop_restored_from_online_copy_settles_what_was_open_and_knows_nothing_later(place: Place) {
+async fn shop_restored_from_online_copy_settles_open_payments_and_lacks_later_orders(place: Place) {
     let directory = place.directory().to_owned();
     scenario(&place, OnlineCopy { directory });
 }
@@ -49,13 +49,13 @@ mod postgres {
     use super::{Archive, Dump, Place, programs, scenario};
 
     #[test]
-    fn shop_restored_from_dump_settles_what_was_open_and_knows_nothing_later() {
+    fn shop_restored_from_dump_settles_open_payments_and_lacks_later_orders() {
         let Some(bin) = programs(&["pg_dump", "pg_restore"]) else { return };
         crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Dump::of(&bin)) });
     }
 
     #[test]
-    fn shop_restored_from_archive_knows_everything_that_was_archived() {
+    fn shop_restored_from_archive_has_every_archived_order() {
         let Some(bin) = programs(&["pg_basebackup"]) else { return };
         crate::kit::run(Place::directory_only(), |place| async move { scenario(&place, Archive::of(bin)) });
     }
@@ -86,71 +86,73 @@ fn scenario(place: &Place, mut method: impl Method) {
     let before = buy(&mut platform);
     let open_in_backup = platform.checkout("bun", 3);
 
-    // One purchase is under way, and its outcome is unknown, while the backup is taken. Others buy.
+    // One purchase is under way with an unknown outcome during the backup. Other buyers complete theirs.
     gateway.fail_next(Operation::IntentConfirm, MANY, Fault::HangAfterEffect);
     gateway.fail_next(Operation::IntentRetrieve, MANY, Fault::HangWithoutEffect);
     let (open, key) = (platform.checkout("bun", 1), fresh_key());
     let open_call = Call::pay(&open, &key, VISA);
-    let reply = platform.must(&open_call).expect(200);
+    let reply = platform.reply_to(&open_call).expect(200);
     assert_eq!(reply.checkout_status(), "complete_in_progress", "{reply:?}");
-    let over = AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (address, over) = (server.address(), &over);
+        let (address, done) = (server.address(), &done);
         scope.spawn(move || {
             let mut platform = Platform::at(address);
-            while !over.load(Ordering::SeqCst) {
+            while !done.load(Ordering::SeqCst) {
                 platform.checkout("bun", 1);
             }
         });
         method.back_up();
-        over.store(true, Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     });
     gateway.clear_faults();
-    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    let settled =
+        platform.retry_until_definite(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
     assert_eq!(settled.checkout_status(), "completed", "{settled:?}");
     let between = buy(&mut platform);
     let follows = method.follow();
     let after = pay(&mut platform, open_in_backup);
-    let _ = server.kill9();
+    let _ = server.kill_and_wait();
 
-    // The shop stays closed until the two books are compared.
+    // The shop stays down until its payments are compared with those of the gateway.
     method.lose_and_restore();
-    let mut books = method.books();
+    let mut database = method.database();
     let lost: &[&Bought] = if follows { &[&after] } else { &[&between, &after] };
-    let unknown = charged_and_not_recorded(&gateway, &mut books);
+    let unknown = charged_and_not_recorded(&gateway, &mut database);
     let checkouts: BTreeSet<&String> = unknown.values().collect();
     assert_eq!(checkouts, lost.iter().map(|bought| &bought.checkout).collect());
 
-    // A pass may have claimed the open payment for a minute. A real restore takes longer.
-    books.end_leases();
+    // A pass may have leased the open payment for a minute. A real restore takes longer.
+    database.end_leases();
     let server = launch(&method.url(), true);
     let mut platform = Platform::at(server.address());
-    platform.must(&Call::get("/readyz")).expect(200);
+    platform.reply_to(&Call::get("/readyz")).expect(200);
     for known in [&before, &between].into_iter().filter(|bought| !checkouts.contains(&bought.checkout)) {
-        let order = platform.must(&Call::get(&format!("/orders/{}", known.order))).expect(200);
+        let order = platform.reply_to(&Call::get(&format!("/orders/{}", known.order))).expect(200);
         assert_eq!(order.json["id"], known.order.as_str());
-        let again = platform.must(&known.call).expect(200);
-        assert_eq!(again.order().as_ref(), Some(&known.order), "its key is still answered");
+        let again = platform.reply_to(&known.call).expect(200);
+        assert_eq!(again.order().as_ref(), Some(&known.order), "the key does not replay the answer");
     }
     for lost in lost {
-        let order = platform.must(&Call::get(&format!("/orders/{}", lost.order)));
-        assert!(order.says("not_found"), "{order:?}");
+        let order = platform.reply_to(&Call::get(&format!("/orders/{}", lost.order)));
+        assert!(order.has_code("not_found"), "{order:?}");
     }
-    let settled = platform.insist(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
-    assert_eq!(settled.checkout_status(), "completed", "the reconciler finds the charge: {settled:?}");
+    let settled =
+        platform.retry_until_definite(&open_call, &mut Chance::of(1), PATIENCE).expect("an answer").expect(200);
+    assert_eq!(settled.checkout_status(), "completed", "the reconciler did not find the charge: {settled:?}");
     buy(&mut platform);
-    // Why the comparison comes first: what was paid after the backup can be paid once more.
+    // The comparison comes first, because a purchase made after the backup can be charged again.
     let again = pay(&mut platform, after.checkout.clone());
     assert_ne!(again.order, after.order);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
     let charges = gateway::charges(&gateway).into_iter().filter(|charge| !unknown.contains_key(&charge.attempt));
-    let state = State { charges: charges.collect(), ..books.state(place, ITEMS) };
+    let state = State { charges: charges.collect(), ..database.state(place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
-    drop(books);
+    drop(database);
     assert!(server.stop().status.success());
 }
 
-/// A purchase that was acknowledged.
+/// An acknowledged purchase.
 struct Bought {
     checkout: String,
     call: Call,
@@ -164,13 +166,14 @@ fn buy(platform: &mut Platform) -> Bought {
 
 fn pay(platform: &mut Platform, checkout: String) -> Bought {
     let call = Call::pay(&checkout, &fresh_key(), VISA);
-    let reply = platform.insist(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
+    let reply = platform.retry_until_definite(&call, &mut Chance::of(2), PATIENCE).expect("an answer").expect(200);
     Bought { order: reply.order().expect("an order"), checkout, call }
 }
 
-/// The comparison of the two books: attempts that the gateway has and the shop does not know, with their checkouts.
-fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<String, String> {
-    let recorded: BTreeSet<String> = books.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
+/// Compares the payments: the attempts that were charged at the gateway and are missing in the shop, with their
+/// checkouts.
+fn charged_and_not_recorded(gateway: &Paysim, database: &mut Database) -> BTreeMap<String, String> {
+    let recorded: BTreeSet<String> = database.rows(["id"], "FROM payment_attempt").into_iter().flatten().collect();
     let entries = gateway.ledger().entries.into_iter();
     let named = entries.filter_map(|entry| {
         Some((entry.metadata.get("attempt_id")?.clone(), entry.metadata.get("checkout_id")?.clone()))
@@ -178,7 +181,7 @@ fn charged_and_not_recorded(gateway: &Paysim, books: &mut Books) -> BTreeMap<Str
     named.filter(|(attempt, _)| !recorded.contains(attempt)).collect()
 }
 
-/// SQLite: `VACUUM INTO`, from a connection of its own.
+/// SQLite: `VACUUM INTO` over a separate connection.
 struct OnlineCopy {
     directory: PathBuf,
 }
@@ -196,8 +199,8 @@ impl Method for OnlineCopy {
 
     fn back_up(&mut self) {
         let copy = self.directory.join("copy.db");
-        Books::at(&self.file()).execute(&format!("VACUUM INTO '{}'", copy.display()));
-        let mut copy = Books::at(&copy);
+        Database::at(&self.file()).execute(&format!("VACUUM INTO '{}'", copy.display()));
+        let mut copy = Database::at(&copy);
         assert_eq!(copy.text("SELECT integrity_check AS value FROM pragma_integrity_check"), "ok");
     }
 
@@ -212,12 +215,12 @@ impl Method for OnlineCopy {
         std::fs::copy(self.directory.join("copy.db"), self.file()).expect("restored");
     }
 
-    fn books(&self) -> Books {
-        Books::at(&self.file())
+    fn database(&self) -> Database {
+        Database::at(&self.file())
     }
 }
 
-/// Postgres: `pg_dump` and `pg_restore` into an empty database.
+/// Postgres: `pg_dump`, and `pg_restore` into an empty database.
 struct Dump {
     server: PostgresServer,
     database: &'static str,
@@ -249,12 +252,12 @@ impl Method for Dump {
         self.server.run("pg_restore", &options);
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
     }
 }
 
-/// Postgres: a base backup, and an archive of the write-ahead log since.
+/// Postgres: a base backup and an archive of the later write-ahead log.
 struct Archive {
     bin: PathBuf,
     server: Option<PostgresServer>,
@@ -269,7 +272,7 @@ impl Archive {
     }
 
     fn server(&self) -> &PostgresServer {
-        self.server.as_ref().expect("it runs")
+        self.server.as_ref().expect("the server runs")
     }
 }
 
@@ -293,7 +296,7 @@ impl Method for Archive {
         self.server = Some(recovered);
     }
 
-    fn books(&self) -> Books {
-        Books::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
+    fn database(&self) -> Database {
+        Database::Postgres(PgConnection::establish(&self.url()).expect("a connection"))
     }
 }

@@ -1,4 +1,4 @@
-//! Three instances behind haproxy are restarted one after the other under load, and nobody notices.
+//! Three instances behind haproxy are restarted one after the other under load, and no request fails.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use faultkit::provided::HAPROXY;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::gateway::{self, VISA};
 use crate::invariants::{State, violations};
@@ -17,17 +17,17 @@ use crate::kit::process::Process;
 use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply};
 
-crate::on_postgres!(a_rolling_restart_of_three_fails_no_request);
+crate::on_postgres!(rolling_restart_of_three_instances_fails_no_request);
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000_000)];
-/// haproxy asks for readiness so often, and two refusals are enough for it. It waits longer for an answer: an instance
-/// that is busy is not one that stops.
+/// The interval of haproxy's readiness checks. Two failed checks remove an instance. The check timeout is longer, so
+/// that a busy instance is not removed.
 const CHECK_MS: u64 = 200;
-/// How long a stopping instance goes on listening: long enough for haproxy to hear that it is not ready.
+/// How long a stopping instance goes on listening: long enough for haproxy to see that it is not ready.
 const LISTEN_MS: &str = "1500";
 const FIRST_PORT: u16 = 8_101;
 
-/// An address of this machine that only this process uses, so that the ports of whoever is restarted stay free.
+/// A loopback address that only this process uses, so that the ports of restarted instances stay free.
 pub fn own_address(port: u16) -> SocketAddr {
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     (Ipv4Addr::new(127, 44, high, low.clamp(1, 254)), port).into()
@@ -47,7 +47,7 @@ fn config(front: SocketAddr, instances: &[SocketAddr]) -> String {
     )
 }
 
-/// What the clients saw, together.
+/// The observations of all clients.
 #[derive(Default)]
 struct Seen {
     answered: u64,
@@ -55,7 +55,7 @@ struct Seen {
     failed: Vec<String>,
 }
 
-async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
+async fn rolling_restart_of_three_instances_fails_no_request(place: Place) {
     let Some(haproxy) = HAPROXY.get() else { return };
     stock(&place, ITEMS);
     let gateway = gateway::start();
@@ -75,26 +75,26 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
     let file = place.directory().join("haproxy.cfg");
     std::fs::write(&file, config(front, &addresses)).expect("written");
     let mut proxy = Process::start(Command::new(&haproxy).args(["-db", "-f"]).arg(&file));
-    until("haproxy passes something on", PATIENCE, || {
-        assert_eq!(proxy.ended(), None, "{}", proxy.said());
+    until("haproxy forwards a request", PATIENCE, || {
+        assert_eq!(proxy.exit_status(), None, "{}", proxy.output());
         Platform::at(front).ask(&Call::get("/livez")).ok().filter(|reply| reply.status == 200)
     });
     for server in &servers {
-        until("haproxy uses all of them", PATIENCE, || {
+        until("haproxy uses every instance", PATIENCE, || {
             Platform::at(front).ask(&Call::get("/livez")).expect("an answer");
-            serves(server).then_some(())
+            serves_requests(server).then_some(())
         });
     }
 
-    let (seen, over) = (Mutex::new(Seen::default()), AtomicBool::new(false));
+    let (seen, done) = (Mutex::new(Seen::default()), AtomicBool::new(false));
     let began = Instant::now();
     let mut restarts = 0;
     std::thread::scope(|scope| {
         for client in 0..extent(8, 16) {
-            let (seen, over) = (&seen, &over);
+            let (seen, done) = (&seen, &done);
             scope.spawn(move || {
-                while !over.load(Ordering::SeqCst) {
-                    ask(front, client, seen, over);
+                while !done.load(Ordering::SeqCst) {
+                    ask(front, client, seen, done);
                 }
             });
         }
@@ -102,10 +102,10 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
             let stopped = servers.remove(index).stop();
             assert_eq!(stopped.status.code(), Some(0));
             servers.insert(index, launch(&addresses[index]));
-            until("haproxy uses it again", PATIENCE, || serves(&servers[index]).then_some(()));
+            until("haproxy uses the restarted instance", PATIENCE, || serves_requests(&servers[index]).then_some(()));
             restarts += 1;
         }
-        over.store(true, Ordering::SeqCst);
+        done.store(true, Ordering::SeqCst);
     });
     HAPROXY.used();
     let seen = seen.into_inner().expect("clients do not panic");
@@ -117,23 +117,23 @@ async fn a_rolling_restart_of_three_fails_no_request(place: Place) {
         seen.failed.len()
     );
     assert!(seen.failed.is_empty(), "{:?}", seen.failed);
-    assert!(seen.orders > 10 && seen.answered > 100, "the load did nothing");
-    let mut books = Books::open(&place);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    let state = State { charges: gateway::charges(&gateway), ..books.state(&place, ITEMS) };
+    assert!(seen.orders > 10 && seen.answered > 100, "the load had no effect");
+    let mut database = Database::open(&place);
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    let state = State { charges: gateway::charges(&gateway), ..database.state(&place, ITEMS) };
     assert_eq!(violations(&state), Vec::<String>::new());
     for server in servers {
         assert!(server.stop().status.success());
     }
 }
 
-/// Whether anything but a question after its readiness has reached it.
-fn serves(server: &Server) -> bool {
+/// Whether the instance got a request other than readiness checks.
+fn serves_requests(server: &Server) -> bool {
     server.log().iter().any(|line| line["op"] == "http.request" && line["route"] != "/readyz")
 }
 
-/// Buys and looks, on one connection or on a new one for each request.
-fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
+/// Buys and reads, on one connection or on a new one for each request.
+fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, done: &AtomicBool) {
     let mut chance = Chance::of(client);
     let mut kept = Platform::at(front);
     let mut must = |call: &Call, status: u16| -> Option<Reply> {
@@ -150,7 +150,7 @@ fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
             }
         }
     };
-    while !over.load(Ordering::SeqCst) {
+    while !done.load(Ordering::SeqCst) {
         let Some(created) = must(&Call::create(&fresh_key(), "bun", 1), 201) else { continue };
         let id = created.id();
         for _ in 0..chance.between(1, 4) {
@@ -160,7 +160,7 @@ fn ask(front: SocketAddr, client: u64, seen: &Mutex<Seen>, over: &AtomicBool) {
         if paid.is_some_and(|reply| reply.checkout_status() == "completed") {
             seen.lock().expect("seen").orders += 1;
         }
-        // A client that idles now and then, so that kept connections are used again after a while.
+        // The client pauses at times, so that idle connections are reused.
         std::thread::sleep(Duration::from_millis(chance.between(0, 120)));
     }
 }

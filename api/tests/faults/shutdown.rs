@@ -1,11 +1,11 @@
-//! The way down, step by step: readiness first, a second signal last.
+//! The steps of a graceful shutdown: readiness fails first, and a second signal forces the exit.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{PATIENCE, until};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, Server};
@@ -14,29 +14,29 @@ use crate::platform::{Call, Platform, connect, receive, send};
 const ITEMS: &[Item] = &[("bun", 250, 100)];
 
 crate::on_both_engines!(
-    a_second_signal_forces_and_names_what_was_left,
+    second_signal_forces_the_exit_and_logs_unfinished_work,
     second_signal_after_http_has_drained_ends_the_process_at_once,
-    what_is_under_way_is_finished_and_answered,
+    requests_under_way_at_shutdown_are_finished_and_answered,
 );
 
 mod any_engine {
     crate::on_sqlite!(
-        readiness_fails_first_while_listening_goes_on,
-        an_idle_connection_does_not_hold_up_a_stop,
+        readiness_fails_before_listening_stops,
+        idle_connection_does_not_delay_shutdown,
         hangup_and_user_signals_are_ignored
     );
     use super::{
-        an_idle_connection_does_not_hold_up_a_stop, hangup_and_user_signals_are_ignored,
-        readiness_fails_first_while_listening_goes_on,
+        hangup_and_user_signals_are_ignored, idle_connection_does_not_delay_shutdown,
+        readiness_fails_before_listening_stops,
     };
 }
 
-/// The log line of this operation, once it is there.
+/// The first log line of this operation.
 pub fn logged(log: &[Value], op: &str) -> Option<Value> {
     log.iter().find(|line| line["op"] == op).cloned()
 }
 
-async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
+async fn second_signal_forces_the_exit_and_logs_unfinished_work(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(
         &place,
@@ -57,18 +57,18 @@ async fn a_second_signal_forces_and_names_what_was_left(place: Place) {
     let stopped = server.wait(PATIENCE);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(stopped.status.code(), Some(1));
-    let forced = logged(&stopped.log, "shutdown.forced").expect("a word about it");
+    let forced = logged(&stopped.log, "shutdown.forced").expect("the log line");
     assert_eq!((forced["level"].as_str(), forced["error_code"].as_str()), (Some("error"), Some("forced")), "{forced}");
     assert!(forced["left"].as_str().is_some_and(|left| left.contains("checkout.complete of ")), "{forced}");
-    // Whoever still gets an answer is told how it stands, never that it failed.
+    // A caller that still gets an answer sees the payment in progress, never as failed.
     if let Ok(reply) = receive(&mut waiting) {
         assert_eq!(reply.expect(200).checkout_status(), "complete_in_progress");
     }
-    // What was left is on the books, for whoever comes next.
-    assert_eq!((Books::open(&place).level("bun"), Books::open(&place).undecided()), ((100, 1), 2));
+    // The unfinished work is stored for the next process.
+    assert_eq!((Database::open(&place).level("bun"), Database::open(&place).undecided()), ((100, 1), 2));
 }
 
-/// The client is gone, so HTTP has nothing to wait for; the command goes on.
+/// The client has disconnected, so HTTP has no request to wait for. The command goes on.
 async fn second_signal_after_http_has_drained_ends_the_process_at_once(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(
@@ -90,7 +90,7 @@ async fn second_signal_after_http_has_drained_ends_the_process_at_once(place: Pl
     drop(platform);
 
     server.terminate();
-    until("nothing listens", PATIENCE, || std::net::TcpStream::connect(server.address()).err());
+    until("the server stops listening", PATIENCE, || std::net::TcpStream::connect(server.address()).err());
     let began = Instant::now();
     server.terminate();
     let stopped = server.wait(PATIENCE);
@@ -104,13 +104,13 @@ async fn hangup_and_user_signals_are_ignored(place: Place) {
     let server = Server::launch(&place, &[]);
     for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")] {
         server.signal(signal);
-        until("it is logged", PATIENCE, || server.log().into_iter().find(|line| line["signal"] == name));
-        assert_eq!(Platform::at(server.address()).must(&Call::get("/livez")).status, 200, "{name}");
+        until("the signal is logged", PATIENCE, || server.log().into_iter().find(|line| line["signal"] == name));
+        assert_eq!(Platform::at(server.address()).reply_to(&Call::get("/livez")).status, 200, "{name}");
     }
     assert_eq!(server.stop().status.code(), Some(0));
 }
 
-async fn what_is_under_way_is_finished_and_answered(place: Place) {
+async fn requests_under_way_at_shutdown_are_finished_and_answered(place: Place) {
     stock(&place, ITEMS);
     let server = Server::launch(&place, &[("TUCKSHOP_SIMULATION_SLOW_MS", "1500")]);
     let mut platform = Platform::at(server.address());
@@ -125,43 +125,43 @@ async fn what_is_under_way_is_finished_and_answered(place: Place) {
     assert_eq!((reply.checkout_status(), reply.closes), ("completed", true), "{reply:?}");
     let stopped = server.wait(PATIENCE);
     assert_eq!(stopped.status.code(), Some(0));
-    let drained = logged(&stopped.log, "shutdown.drained").expect("a word about it");
+    let drained = logged(&stopped.log, "shutdown.drained").expect("the log line");
     assert_eq!(drained["left"], "", "{drained}");
-    assert_eq!(Books::open(&place).level("bun"), (99, 0));
+    assert_eq!(Database::open(&place).level("bun"), (99, 0));
 }
 
-async fn readiness_fails_first_while_listening_goes_on(place: Place) {
+async fn readiness_fails_before_listening_stops(place: Place) {
     const WINDOW: Duration = Duration::from_millis(1_500);
     let server = Server::launch(&place, &[("TUCKSHOP_SHUTDOWN_LISTEN_MS", "1500")]);
     let ask = |path| Platform::at(server.address()).ask(&Call::get(path));
     assert_eq!(ask("/readyz").expect("an answer").status, 200);
     let began = Instant::now();
     server.terminate();
-    until("it is not ready any more", WINDOW, || (ask("/readyz").expect("it listens").status == 503).then_some(()));
-    let mut asked = 0;
-    // Well within the window, so that a slow machine does not take its end for a fault.
+    until("readiness fails", WINDOW, || (ask("/readyz").expect("an answer").status == 503).then_some(()));
+    let mut checks = 0;
+    // Half of the window, so that a slow machine does not fail the test.
     while began.elapsed() < WINDOW / 2 {
-        let (ready, live) = (ask("/readyz").expect("it listens"), ask("/livez").expect("it listens"));
+        let (ready, live) = (ask("/readyz").expect("an answer"), ask("/livez").expect("an answer"));
         assert_eq!((ready.status, live.status), (503, 200));
         assert_eq!(ready.json["reason"], "stopping");
-        // Whoever keeps connections is asked to open them elsewhere.
+        // The answer asks the client to close its connection.
         assert!(ready.closes && live.closes);
-        asked += 1;
+        checks += 1;
     }
-    assert!(asked > 0);
+    assert!(checks > 0);
     let stopped = server.wait(PATIENCE);
     assert!(began.elapsed() >= WINDOW, "{:?}", began.elapsed());
     assert_eq!(stopped.status.code(), Some(0));
 }
 
-async fn an_idle_connection_does_not_hold_up_a_stop(place: Place) {
+async fn idle_connection_does_not_delay_shutdown(place: Place) {
     let server = Server::launch(&place, &[]);
     let mut idle = Platform::at(server.address());
-    assert_eq!(idle.must(&Call::get("/livez")).status, 200);
+    assert_eq!(idle.reply_to(&Call::get("/livez")).status, 200);
     let began = Instant::now();
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    let drained = logged(&stopped.log, "shutdown.drained").expect("a word about it");
+    let drained = logged(&stopped.log, "shutdown.drained").expect("the log line");
     assert_eq!(drained["left"], "", "{drained}");
 }

@@ -1,11 +1,11 @@
-//! SIGTERM under load: whoever got through to the server is answered.
+//! SIGTERM under load: every request that reached the server is answered.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::books::{Books, Item, stock};
+use crate::database::{Database, Item, stock};
 use crate::extent::{Chance, PATIENCE, extent, until};
 use crate::invariants::violations;
 use crate::kit::client::fresh_key;
@@ -15,21 +15,21 @@ use crate::shutdown::logged;
 
 const ITEMS: &[Item] = &[("bun", 250, 100_000)];
 const CLIENTS: u64 = 12;
-/// As set below.
+/// The value of the setting below.
 const LISTEN: Duration = Duration::from_millis(300);
 const SETTINGS: &[(&str, &str)] = &[("TUCKSHOP_SHUTDOWN_LISTEN_MS", "300"), ("TUCKSHOP_SIMULATION_SLOW_MS", "400")];
-/// A connection that was idle for longer than this may have been closed by the stopping server, rightly.
+/// The server may have closed a connection that was idle for longer than this.
 const FRESH: Duration = Duration::from_millis(200);
 
 crate::on_both_engines!(sigterm_under_load_answers_every_request_whose_head_was_sent);
 
-/// What the clients saw, together.
+/// The observations of all clients.
 #[derive(Default)]
 struct Seen {
     answered: u64,
-    /// When a request without a whole answer was sent, and what came instead.
+    /// When a request without a complete answer was sent, and what happened instead.
     unanswered: Vec<(Instant, String)>,
-    /// When the first connection was refused: from then on nobody listened.
+    /// When the first connection was refused: from then on the server did not listen.
     closed: Option<Instant>,
 }
 
@@ -43,24 +43,24 @@ async fn sigterm_under_load_answers_every_request_whose_head_was_sent(place: Pla
         let stopped = std::thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let (seen, chance) = (&seen, Chance::of(seed << 8 | client));
-                scope.spawn(move || ask_until_nobody_listens(address, client % 2 == 0, chance, seen));
+                scope.spawn(move || send_until_refused(address, client % 2 == 0, chance, seen));
             }
-            // Not a wait for anything: the moment is the fault.
+            // Not a wait for a condition: the moment is the fault.
             std::thread::sleep(Duration::from_millis(moment));
             server.terminate();
             if round % 2 == 1 {
-                halt_while_it_closes(&server, Chance::of(seed));
+                suspend_around_the_close(&server, Chance::of(seed));
             }
             server.wait(PATIENCE)
         });
         let Seen { answered, unanswered, closed } = seen.into_inner().expect("clients do not panic");
-        let closed = closed.expect("it closed");
+        let closed = closed.expect("a refused connection");
         println!("round {round}: seed {seed:#x}, stopped after {moment} ms, {answered} answered");
         let before = unanswered.into_iter().filter(|(sent, _)| *sent < closed);
         let cut_off: Vec<_> =
             before.map(|(sent, what)| format!("{:?} before the first refusal: {what}", closed - sent)).collect();
         assert!(cut_off.is_empty(), "{} of {answered}: {cut_off:?}", cut_off.len());
-        assert!(answered > 20, "the load did nothing");
+        assert!(answered > 20, "the load had no effect");
 
         assert_eq!(stopped.status.code(), Some(0));
         let line = |op| logged(&stopped.log, op).unwrap_or_else(|| panic!("no line {op}"));
@@ -71,15 +71,15 @@ async fn sigterm_under_load_answers_every_request_whose_head_was_sent(place: Pla
         assert!(drained["refused"].is_u64() && drained["left"] == "", "{drained}");
         assert_eq!(line("shutdown.done")["drained"], true);
     }
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let server = Server::launch(&place, SETTINGS);
-    until("everything is settled", PATIENCE, || (books.undecided() == 0).then_some(()));
-    assert_eq!(violations(&books.state(&place, ITEMS)), Vec::<String>::new());
+    until("every payment is settled", PATIENCE, || (database.undecided() == 0).then_some(()));
+    assert_eq!(violations(&database.state(&place, ITEMS)), Vec::<String>::new());
     assert!(server.stop().status.success());
 }
 
-/// The process stands still for longer than each of its pauses, around the moment at which it ceases to accept.
-fn halt_while_it_closes(server: &Server, mut chance: Chance) {
+/// Suspends the process for longer than each of its pauses, around the moment at which it stops accepting.
+fn suspend_around_the_close(server: &Server, mut chance: Chance) {
     std::thread::sleep(
         LISTEN.saturating_sub(Duration::from_millis(10)) + Duration::from_millis(chance.between(0, 130)),
     );
@@ -88,8 +88,8 @@ fn halt_while_it_closes(server: &Server, mut chance: Chance) {
     server.resume();
 }
 
-/// Asks one thing after the other; on one connection for as long as the server keeps it, or on a new one each time.
-fn ask_until_nobody_listens(address: SocketAddr, keeps: bool, mut chance: Chance, seen: &Mutex<Seen>) {
+/// Sends requests one after the other, on one connection for as long as the server keeps it, or on a new one for each.
+fn send_until_refused(address: SocketAddr, keeps: bool, mut chance: Chance, seen: &Mutex<Seen>) {
     let mut kept: Option<(TcpStream, Instant)> = None;
     let mut checkout: Option<String> = None;
     loop {
@@ -100,7 +100,7 @@ fn ask_until_nobody_listens(address: SocketAddr, keeps: bool, mut chance: Chance
             Some((stream, _)) => stream,
             None => match connect(address) {
                 Ok(stream) => stream,
-                // Refused, or reset before it was a connection: nobody listens any more.
+                // Refused, or reset before it was established: the server no longer listens.
                 Err(error) => {
                     let gone = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset];
                     assert!(gone.contains(&error.kind()), "connecting: {error}");
@@ -122,13 +122,13 @@ fn ask_until_nobody_listens(address: SocketAddr, keeps: bool, mut chance: Chance
                 let what = format!("{error} ({:?} after it was sent): {call:?}", sent.elapsed());
                 seen.lock().expect("seen").unanswered.push((sent, what));
             }
-            // The server may close what is idle; that this request crossed with it is the client's bad luck.
+            // The server may close an idle connection at the moment of a request. The client must expect that.
             Err(_) => {}
         }
     }
 }
 
-/// Looks, makes a checkout, reads it or completes it.
+/// The next request: it creates a checkout, and reads or completes the last one.
 fn next(checkout: &mut Option<String>, chance: &mut Chance) -> Call {
     match (checkout.take(), chance.between(0, 4)) {
         (Some(id), 0) => Call::get(&format!("/checkout-sessions/{id}")),

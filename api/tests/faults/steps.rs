@@ -1,9 +1,10 @@
-//! Every step of a completion x {the process is killed there, the step fails, the step runs twice}: afterwards the
-//! order is paid once, or refused and never charged. The gateway's ledger is the judge.
+//! A table of every step of a completion and three faults: the process is killed at the step, the step fails, or the
+//! step runs twice. Afterwards the order is paid once, or it is refused and never charged. The ledger of the gateway is
+//! the evidence.
 //!
-//! Nothing in the shop helps. It stops where what it waits for does not come: at the gateway, which hangs or answers
-//! late; on Postgres at a commit, which the network breaks; on SQLite at the writers' lock, which somebody else holds.
-//! Between two neighbouring points of one row nothing happens that could be lost. [`cells`] is the table.
+//! The shop contains no code for this test. It is stopped while it waits: for the gateway, which hangs or answers late;
+//! on Postgres for a commit, which the network breaks; on SQLite for the write lock, which the test holds. Two
+//! neighbouring points in one row have no effect between them that could be lost. [`cells`] is the table.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -16,10 +17,9 @@ use crate::kit::Place;
 use crate::steps_provoked::*;
 use crate::steps_shop::Shop;
 
-crate::on_both_engines!(at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused);
+crate::on_both_engines!(fault_at_every_step_pays_once_or_refuses);
 
-/// The steps, each as it is called in the code and the logs.
-/// The last is what is left to do when an earlier one was not done.
+/// The steps, with their names in the code and the logs. The last step does what an earlier one left undone.
 const STEPS: [&str; 7] = ["begin_completion", "open", "record_reference", "confirm", "settle", "answer", "reconcile"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ enum On {
 }
 use On::{Both, Postgres, Sqlite};
 
-/// What the buyer is told in the end.
+/// The definite answer to the buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Paid,
@@ -48,7 +48,7 @@ use End::{Paid, Refused};
 
 struct Cell {
     what: What,
-    /// Where: steps, and how far they came; neighbours with nothing between them are one row.
+    /// The steps and how far they came. Neighbouring points without an effect between them are one row.
     at: &'static str,
     on: On,
     card: &'static str,
@@ -56,8 +56,8 @@ struct Cell {
     provoke: Provoked,
 }
 
-/// What cannot happen on SQLite. Only a commit of which the shop does not hear makes it record a reference again, and no
-/// network is between it and its file; and one file has one process, with one reconciler.
+/// Faults that are impossible on SQLite. A reference is recorded twice only after an unknown commit, and
+/// SQLite has no network to its file. Two reconcilers need two processes, and an SQLite file has one.
 const NEVER_TWICE_ON_SQLITE: [(&str, What); 2] = [("record_reference", Twice), ("reconcile", Twice)];
 
 fn cells() -> Vec<Cell> {
@@ -82,14 +82,14 @@ fn cells() -> Vec<Cell> {
         ),
         cell(
             Killed,
-            "begin_completion, after its commit; open, before the gateway did it",
+            "begin_completion, after its commit; open, before the gateway acts",
             Both,
             Paid,
             killed_while(create, Fault::HangWithoutEffect),
         ),
         cell(
             Killed,
-            "open, after the gateway did it; record_reference, before it began",
+            "open, after the gateway acted; record_reference, before it began",
             Both,
             Paid,
             killed_while(create, Fault::HangAfterEffect),
@@ -132,10 +132,10 @@ fn cells() -> Vec<Cell> {
         cell(Killed, "settle, before its commit", Sqlite, Paid, killed_at_the_lock_after(confirm, "payment answered")),
         cell(Killed, "settle, before its commit", Postgres, Paid, killed_at(By::Key(2), Net::ResetBeforeCommit)),
         cell(Killed, "settle, after its commit", Postgres, Paid, killed_at(By::Key(2), Net::ResetAfterCommit)),
-        cell(Killed, "settle, after its commit; answer, before it was read", Both, Paid, killed_when_it_is_settled()),
+        cell(Killed, "settle, after its commit; answer, before it was read", Both, Paid, killed_after_the_settlement()),
         cell(
             Killed,
-            "reconcile, before it heard of the charge",
+            "reconcile, before its lookup",
             Both,
             Paid,
             killed_while_reconciling(Fault::HangAfterEffect, Operation::IntentRetrieve, Fault::HangWithoutEffect),
@@ -170,10 +170,10 @@ fn cells() -> Vec<Cell> {
             Paid,
             fails_at(By::Key(1), Net::ResetAfterCommit, &[503]),
         ),
-        cell(Fails, "open, before the gateway did it", Both, Paid, fails_while(create, Fault::HangWithoutEffect, 503)),
-        cell(Fails, "open, before the gateway did it", Both, Paid, fails_while(create, Fault::ErrorWithoutEffect, 503)),
-        cell(Fails, "open, after the gateway did it", Both, Paid, fails_while(create, Fault::HangAfterEffect, 503)),
-        cell(Fails, "open, after the gateway did it", Both, Paid, fails_while(create, Fault::ErrorAfterEffect, 503)),
+        cell(Fails, "open, before the gateway acts", Both, Paid, fails_while(create, Fault::HangWithoutEffect, 503)),
+        cell(Fails, "open, before the gateway acts", Both, Paid, fails_while(create, Fault::ErrorWithoutEffect, 503)),
+        cell(Fails, "open, after the gateway acted", Both, Paid, fails_while(create, Fault::HangAfterEffect, 503)),
+        cell(Fails, "open, after the gateway acted", Both, Paid, fails_while(create, Fault::ErrorAfterEffect, 503)),
         cell(Fails, "record_reference, before its commit", Sqlite, Paid, left_to_the_reconciler_after(create)),
         cell(
             Fails,
@@ -197,14 +197,14 @@ fn cells() -> Vec<Cell> {
         cell(Fails, "settle, before its commit", Postgres, Paid, fails_at(By::Key(2), Net::ResetBeforeCommit, &[200])),
         cell(Fails, "settle, after its commit", Postgres, Paid, fails_at(By::Key(2), Net::ResetAfterCommit, &[200])),
         cell(Fails, "answer, its caller has left", Both, Paid, left_by_its_caller()),
-        cell(Fails, "reconcile, before it heard of the charge", Both, Paid, reconciling_fails()),
+        cell(Fails, "reconcile, before its lookup", Both, Paid, reconciling_fails()),
         // The step runs twice.
         cell(Twice, "begin_completion, by sixteen callers", Both, Paid, sixteen_callers()),
-        cell(Twice, "begin_completion, after a commit unheard of", Postgres, Paid, again_at(By::Key(1))),
-        cell(Twice, "open", Both, Paid, again_while(create, Fault::ResetAfterEffect)),
-        cell(Twice, "record_reference, after a commit unheard of", Postgres, Paid, again_at(By::Reference)),
-        cell(Twice, "confirm", Both, Paid, again_while(confirm, Fault::ResetAfterEffect)),
-        cell(Twice, "settle, after a commit unheard of", Postgres, Paid, again_at(By::Key(2))),
+        cell(Twice, "begin_completion, after an unknown commit", Postgres, Paid, repeated_at(By::Key(1))),
+        cell(Twice, "open", Both, Paid, repeated_while(create, Fault::ResetAfterEffect)),
+        cell(Twice, "record_reference, after an unknown commit", Postgres, Paid, repeated_at(By::Reference)),
+        cell(Twice, "confirm", Both, Paid, repeated_while(confirm, Fault::ResetAfterEffect)),
+        cell(Twice, "settle, after an unknown commit", Postgres, Paid, repeated_at(By::Key(2))),
         cell(Twice, "settle, by the reconciler and then by its owner", Both, Paid, overtaken(Fault::Late { ms: 800 })),
         cell(
             Twice,
@@ -213,7 +213,13 @@ fn cells() -> Vec<Cell> {
             Paid,
             overtaken(Fault::LateEffect { ms: 800 }),
         ),
-        cell(Twice, "answer, to whoever asks again; open; confirm", Both, Paid, again_while(confirm, Fault::Truncated)),
+        cell(
+            Twice,
+            "answer, to a repeated request; open; confirm",
+            Both,
+            Paid,
+            repeated_while(confirm, Fault::Truncated),
+        ),
         cell(Twice, "reconcile, by two instances", Postgres, Paid, two_reconcilers()),
     ];
     let declined = [
@@ -238,7 +244,7 @@ fn cells() -> Vec<Cell> {
             Refused,
             killed_while(confirm, Fault::HangAfterEffect),
         ),
-        cell(Twice, "settle of a refusal, after a commit unheard of", Postgres, Refused, again_at(By::Key(2))),
+        cell(Twice, "settle of a refusal, after an unknown commit", Postgres, Refused, repeated_at(By::Key(2))),
         cell(
             Twice,
             "settle of a refusal, by the reconciler and then by its owner",
@@ -251,7 +257,7 @@ fn cells() -> Vec<Cell> {
     cells
 }
 
-async fn at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused(place: Place) {
+async fn fault_at_every_step_pays_once_or_refuses(place: Place) {
     let mut shop = Shop::open(&place);
     let here = if place.is_postgres() { Postgres } else { Sqlite };
     let mut seen = BTreeSet::new();
@@ -260,7 +266,7 @@ async fn at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused(place:
         let named = Named(format!("{:?}: {} ({:?})", cell.what, cell.at, cell.ends));
         let purchase = shop.begin(cell.card);
         (cell.provoke)(&mut shop, &purchase);
-        let reply = shop.heal_and_insist(&purchase);
+        let reply = shop.heal_and_retry(&purchase);
         let ended = match (reply.status, reply.checkout_status()) {
             (200, "completed") => Paid,
             (402, "ready_for_complete") => Refused,
@@ -275,17 +281,17 @@ async fn at_every_step_killed_failing_or_twice_it_is_paid_once_or_refused(place:
     let all = STEPS.iter().flat_map(|step| [Killed, Fails, Twice].map(|what| (*step, what)));
     let left_out: Vec<_> = all.filter(|wanted| !seen.contains(wanted)).collect();
     let never: &[_] = if here == Sqlite { &NEVER_TWICE_ON_SQLITE } else { &[] };
-    assert_eq!(left_out, never, "cells that nothing provokes");
+    assert_eq!(left_out, never, "no cell provokes these faults");
     shop.close();
 }
 
-/// Says which cell it was when a test fails within it.
+/// Prints the cell if a test fails within it.
 struct Named(String);
 
 impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("--- it was the cell {}", self.0);
+            println!("--- failed in the cell {}", self.0);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The shop of the completion steps: its gateway, the network to its database, and its one process, which may be dead.
+//! The shop of the table of steps: its gateway, the network to its database, and its one process, which may be dead.
 
 use std::net::{TcpStream, ToSocketAddrs};
 
 use faultkit::{Fault as Net, Proxy};
 use paysim::{Operation, Paysim};
 
-use crate::books::{Books, Item, stock};
-use crate::deadlines::at_rest;
+use crate::database::{Database, Item, stock};
+use crate::deadlines::is_idle;
 use crate::extent::{Chance, PATIENCE, until};
 use crate::gateway;
 use crate::invariants::{State, violations};
@@ -15,7 +15,7 @@ use crate::kit::{Place, Server};
 use crate::platform::{Call, Platform, Reply, connect, send};
 
 const ITEMS: &[Item] = &[("bun", 250, 1_000)];
-/// Calls are given time enough that a slow machine does not lose an answer by itself.
+/// Timeouts long enough that a slow machine loses no answer by itself.
 const SETTINGS: &[(&str, &str)] = &[
     ("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example"),
     ("TUCKSHOP_DATABASE_POOL_WAIT_MS", "2000"),
@@ -35,13 +35,13 @@ pub struct Purchase {
 pub struct Shop<'a> {
     place: &'a Place,
     pub gateway: Paysim,
-    /// Between it and Postgres.
+    /// The proxy between the shop and Postgres.
     pub proxy: Option<Proxy>,
     server: Option<Server>,
-    pub books: Books,
-    /// Whether the books hold a lock.
+    pub database: Database,
+    /// Whether the test holds a lock.
     holds: bool,
-    /// Faults that the gateway was asked for.
+    /// The number of faults that the gateway was given.
     scripted: u64,
 }
 
@@ -53,13 +53,13 @@ impl<'a> Shop<'a> {
             let upstream = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
             Proxy::start(upstream.to_socket_addrs().expect("resolves").next().expect("an address"))
         });
-        let (gateway, books) = (gateway::start(), Books::open(place));
-        let mut shop = Self { place, gateway, proxy, server: None, books, holds: false, scripted: 0 };
+        let (gateway, database) = (gateway::start(), Database::open(place));
+        let mut shop = Self { place, gateway, proxy, server: None, database, holds: false, scripted: 0 };
         shop.server = Some(shop.launch());
         shop
     }
 
-    /// A process of the shop, on its database and its gateway.
+    /// Starts a process of the shop on its database and its gateway.
     pub fn launch(&self) -> Server {
         let mut url = url::Url::parse(&self.place.database_url()).expect("a url");
         if let Some(proxy) = &self.proxy {
@@ -73,11 +73,11 @@ impl<'a> Shop<'a> {
     }
 
     pub fn server(&self) -> &Server {
-        self.server.as_ref().expect("it runs")
+        self.server.as_ref().expect("the server runs")
     }
 
     pub fn kill(&mut self) {
-        self.server.take().expect("it runs").kill9();
+        self.server.take().expect("the server runs").kill_and_wait();
     }
 
     pub fn platform(&self) -> Platform {
@@ -86,22 +86,22 @@ impl<'a> Shop<'a> {
 
     pub fn begin(&mut self, card: &str) -> Purchase {
         let mut platform = self.platform();
-        until("it sells", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
+        until("the shop is ready", PATIENCE, || (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(()));
         let (checkout, key) = (platform.checkout("bun", 2), fresh_key());
         let call = Call::pay(&checkout, &key, card);
         Purchase { checkout, key, call }
     }
 
-    /// Asks, without waiting for the answer.
+    /// Sends the completion without waiting for the answer.
     pub fn ask(&self, purchase: &Purchase) -> TcpStream {
         let mut caller = connect(self.server().address()).expect("a connection");
         send(&mut caller, &purchase.call).expect("sent");
         caller
     }
 
-    /// The gateway deals this fault to the next such call. Waits, once `meanwhile` has made the call, until it has dealt
-    /// all that it was asked for.
-    pub fn dealt<T>(
+    /// Makes the next call of this operation fail with this fault. Runs `meanwhile`, which makes the call, and waits
+    /// until the gateway has dealt every fault it was given.
+    pub fn with_fault<T>(
         &mut self,
         operation: Operation,
         fault: paysim::Fault,
@@ -115,36 +115,36 @@ impl<'a> Shop<'a> {
         done
     }
 
-    /// How many lines of the log have this message.
-    pub fn said(&self, message: &str) -> usize {
+    /// The number of log lines with this message.
+    pub fn count_logged(&self, message: &str) -> usize {
         self.server().log().iter().filter(|line| line["msg"] == message).count()
     }
 
     /// Takes the lock that every write of this checkout needs.
-    pub fn hold(&mut self, purchase: &Purchase) {
-        self.books.hold(&purchase.checkout);
+    pub fn lock_checkout(&mut self, purchase: &Purchase) {
+        self.database.lock_checkout(&purchase.checkout);
         self.holds = true;
     }
 
     pub fn release(&mut self) {
         if std::mem::take(&mut self.holds) {
-            self.books.release();
+            self.database.unlock();
         }
     }
 
-    /// The state of the latest attempt to pay for it; empty when there is none.
+    /// The state of the latest payment attempt of the checkout; empty if there is none.
     pub fn attempt(&mut self, purchase: &Purchase) -> String {
         let latest = format!(
             "SELECT coalesce((SELECT state FROM payment_attempt WHERE checkout_id = '{}' \
              ORDER BY created_at DESC LIMIT 1), '') AS value",
             purchase.checkout
         );
-        self.books.text(&latest)
+        self.database.text(&latest)
     }
 
-    /// Nothing is broken any more, and who was killed is started again. Then the buyer insists, and is told the same
-    /// when asking once more.
-    pub fn heal_and_insist(&mut self, purchase: &Purchase) -> Reply {
+    /// Removes every fault and starts the process again if it was killed. Then the buyer repeats the call until the
+    /// answer is definite, and once more to see the same answer.
+    pub fn heal_and_retry(&mut self, purchase: &Purchase) -> Reply {
         self.release();
         if let Some(proxy) = &self.proxy {
             proxy.set(Net::Pass);
@@ -154,28 +154,28 @@ impl<'a> Shop<'a> {
             self.server = Some(self.launch());
         }
         let mut platform = self.platform();
-        until("it is ready", PATIENCE, || (platform.must(&Call::get("/readyz")).status == 200).then_some(()));
-        until("nobody works any more", PATIENCE, || at_rest(&mut platform).then_some(()));
-        // Whoever had it is dead, or has given up: the rest of its time may as well be over.
-        self.books.end_leases();
+        until("the shop is ready", PATIENCE, || (platform.reply_to(&Call::get("/readyz")).status == 200).then_some(()));
+        until("the shop is idle", PATIENCE, || is_idle(&mut platform).then_some(()));
+        // The holder of the lease is dead or has given up, so the test ends the lease.
+        self.database.end_leases();
         let mut chance = Chance::of(1);
-        let reply = platform.insist(&purchase.call, &mut chance, PATIENCE).expect("an answer");
-        let again = platform.must(&purchase.call);
-        assert_eq!((reply.status, &reply.body), (again.status, &again.body), "asked again, it says something else");
-        until("it is settled", PATIENCE, || (self.books.undecided() == 0).then_some(()));
+        let reply = platform.retry_until_definite(&purchase.call, &mut chance, PATIENCE).expect("an answer");
+        let again = platform.reply_to(&purchase.call);
+        assert_eq!((reply.status, &reply.body), (again.status, &again.body), "a repeated call has another answer");
+        until("every payment is settled", PATIENCE, || (self.database.undecided() == 0).then_some(()));
         reply
     }
 
     pub fn violations(&mut self) -> Vec<String> {
-        let state = State { charges: gateway::charges(&self.gateway), ..self.books.state(self.place, ITEMS) };
+        let state = State { charges: gateway::charges(&self.gateway), ..self.database.state(self.place, ITEMS) };
         let held = self.gateway.ledger().totals().held;
         let mut broken = violations(&state);
-        broken.extend((held != 0).then(|| format!("the gateway holds {held} for nobody")));
+        broken.extend((held != 0).then(|| format!("the gateway still holds {held}")));
         broken
     }
 
     pub fn close(mut self) {
-        let stopped = self.server.take().expect("it runs").stop();
+        let stopped = self.server.take().expect("the server runs").stop();
         assert!(stopped.status.success());
     }
 }

@@ -1,20 +1,20 @@
-//! Request bodies, for the catalogue of the demo that an empty shop fills itself with.
+//! Request bodies for the demo catalogue, which an empty shop imports by itself.
 
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
 
-/// Ships to the United States for 450 (standard) or 1200 (express).
+/// A street in the United States, where standard delivery costs 450 and express delivery 1200.
 pub const US_STREET: &str = "12 School Lane";
 
-/// Lines of these items: id and quantity.
+/// A body with one line for each id and quantity.
 pub fn basket(items: &[(&str, i64)]) -> Value {
     let lines: Vec<Value> =
         items.iter().map(|(id, quantity)| json!({"item": {"id": id}, "quantity": quantity})).collect();
     json!({"line_items": lines})
 }
 
-/// A basket with an address, and with a delivery option chosen.
+/// A basket with an address and a selected delivery option.
 pub fn deliverable(items: &[(&str, i64)]) -> Value {
     let mut body = basket(items);
     body["fulfillment"] = json!({"methods": [{
@@ -31,7 +31,7 @@ pub fn address() -> Value {
     })
 }
 
-/// The body of complete: one card with this token.
+/// The body of a completion: one card with this token.
 pub fn pay(token: &str) -> Value {
     json!({"payment": {"instruments": [{
         "id": "card_1", "handler_id": "mock_payment_handler", "type": "card", "selected": true,
@@ -46,7 +46,7 @@ pub fn id(document: &Value) -> &str {
     document["id"].as_str().unwrap_or_else(|| panic!("no id: {document}"))
 }
 
-/// The address of a checkout, and of what can be done with it: `complete`, `cancel`.
+/// The path of a checkout. The paths of its operations are [`complete_path`] and [`cancel_path`].
 pub fn checkout_path(checkout: &Value) -> String {
     format!("/checkout-sessions/{}", id(checkout))
 }
@@ -72,19 +72,19 @@ pub fn codes(document: &Value) -> Vec<&str> {
 }
 
 impl Client {
-    /// A new checkout, ready to be completed.
+    /// Creates a checkout that is ready to be completed.
     pub async fn ready_checkout(&self, items: &[(&str, i64)]) -> Value {
         let checkout = self.post("/checkout-sessions", &deliverable(items)).await.body(201);
         assert_eq!(checkout["status"], "ready_for_complete", "{checkout}");
         checkout
     }
 
-    /// Completes with a token.
+    /// Completes a checkout with this token.
     pub async fn complete(&self, checkout: &Value, token: &str) -> Answer {
         self.post(&complete_path(checkout), &pay(token)).await
     }
 
-    /// A completed checkout.
+    /// Creates and completes a checkout.
     pub async fn buy(&self, items: &[(&str, i64)]) -> Value {
         let checkout = self.ready_checkout(items).await;
         let bought = self.complete(&checkout, "success_token").await.body(200);
@@ -98,7 +98,7 @@ impl Client {
     }
 }
 
-/// The address of the order of a completed checkout.
+/// The path of the order of a completed checkout.
 #[track_caller]
 pub fn order_path(checkout: &Value) -> String {
     format!("/orders/{}", id(&checkout["order"]))

@@ -1,4 +1,5 @@
-//! A platform: speaks HTTP with the headers of the protocol and remembers every answer for the official models.
+//! An HTTP client that sends the headers of the protocol as a platform and records every answer for the official
+//! models.
 
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
@@ -12,11 +13,11 @@ use serde_json::Value;
 
 use super::logs::Record;
 
-/// On this machine: the shop takes it for registered.
+/// A profile on this machine. The shop treats the platform as registered.
 pub const PLATFORM: &str = "http://localhost:9999/profiles/test.json";
-/// Another one on this machine.
+/// Another profile on this machine.
 pub const OTHER_PLATFORM: &str = "http://localhost:9998/profiles/other.json";
-/// Somewhere else: not registered.
+/// A profile on another machine. The platform is not registered.
 pub const STRANGER: &str = "https://platform.example/profile.json";
 
 #[derive(Clone)]
@@ -44,17 +45,17 @@ impl Client {
         self.request(Method::GET, path)
     }
 
-    /// With a fresh idempotency key and no body.
-    pub fn post_nothing(&self, path: &str) -> Request {
+    /// A POST with a fresh idempotency key and no body.
+    pub fn post_empty(&self, path: &str) -> Request {
         self.request(Method::POST, path).key(&fresh_key())
     }
 
-    /// With a fresh idempotency key.
+    /// A POST with a fresh idempotency key.
     pub fn post(&self, path: &str, body: &Value) -> Request {
-        self.post_nothing(path).json(body)
+        self.post_empty(path).json(body)
     }
 
-    /// With a fresh idempotency key.
+    /// A PUT with a fresh idempotency key.
     pub fn put(&self, path: &str, body: &Value) -> Request {
         self.request(Method::PUT, path).key(&fresh_key()).json(body)
     }
@@ -75,7 +76,7 @@ pub fn fresh_key() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Awaiting it sends it.
+/// A request that is sent when it is awaited.
 #[derive(Clone)]
 pub struct Request {
     client: Client,
@@ -86,10 +87,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// This idempotency key instead of a fresh one.
+    /// Sends this idempotency key instead of a fresh one.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
-        self.client.record.secret(key);
+        self.client.record.add_secret(key);
         self.header("idempotency-key", key)
     }
 
@@ -101,7 +102,7 @@ impl Request {
         self
     }
 
-    /// Adds a header beside those of the same name.
+    /// Adds a header and keeps those of the same name.
     #[must_use]
     pub fn and_header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header value");
@@ -120,7 +121,7 @@ impl Request {
         self.header("content-type", "application/json").raw(body.to_string())
     }
 
-    /// These bytes, whatever they are.
+    /// Sends these bytes as they are.
     #[must_use]
     pub fn raw(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -132,7 +133,7 @@ impl Request {
         self.try_send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"))
     }
 
-    /// Fails when no whole answer arrives.
+    /// Returns an error if no complete answer arrives.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let url = format!("{}{}", self.client.url, self.path);
         let mut request = self.client.http.request(self.method.clone(), url).headers(self.headers);
@@ -144,7 +145,7 @@ impl Request {
         let bytes = response.bytes().await?.to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let answer = Answer { status, headers, bytes, json };
-        self.client.record.answered(&format!("{} {}", self.method, self.path), &answer);
+        self.client.record.record_answer(&format!("{} {}", self.method, self.path), &answer);
         Ok(answer)
     }
 }
@@ -162,12 +163,12 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub bytes: Vec<u8>,
-    /// `null` when it was not JSON.
+    /// `null` if the body is not JSON.
     pub json: Value,
 }
 
 impl Answer {
-    /// Itself, if it has this status.
+    /// Returns the answer if it has this status.
     #[track_caller]
     #[must_use]
     pub fn expect(self, status: u16) -> Self {
@@ -175,13 +176,14 @@ impl Answer {
         self
     }
 
-    /// The document, if the answer has this status.
+    /// The JSON body, if the answer has this status.
     #[track_caller]
     pub fn body(self, status: u16) -> Value {
         self.expect(status).json
     }
 
-    /// Itself, if it is a problem with this status and code, whole: `code`, `content`, `detail`, and the request it was.
+    /// Returns the answer if it is a complete problem document with this status and code: it has `code`, `content` and
+    /// `detail`, and the request id of its header.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Self {
         let answer = self.expect(status);
@@ -192,7 +194,7 @@ impl Answer {
         answer
     }
 
-    /// The messages, if it is 200 without a resource.
+    /// The messages, if the answer is 200 without a resource.
     #[track_caller]
     pub fn refused_in_band(self) -> Vec<Value> {
         let answer = self.expect(200);

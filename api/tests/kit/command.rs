@@ -1,4 +1,4 @@
-//! The command line: run to its end, with what it said and how it ended.
+//! Runs the command line to its end and returns its output and exit code.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ pub struct Finished {
     pub err: String,
 }
 
-/// Runs `tuckshop` with these arguments and this environment, nothing else.
+/// Runs `tuckshop` with these arguments and only this environment.
 pub fn tuckshop(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     finish(Process::tuckshop(arguments, &environment.collect::<Vec<_>>()))
 }
 
-/// The same on the database and with the settings of a place.
+/// Runs `tuckshop` on the database and with the settings of a place.
 pub fn tuckshop_at(place: &Place, arguments: &[&str], more: &[(&str, &str)]) -> Finished {
     let mut environment = place.settings();
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

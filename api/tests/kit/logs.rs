@@ -1,4 +1,4 @@
-//! What a test leaves behind: every answer, for the official models, and every line that was logged, for secrets.
+//! Records every answer for the official models and every log line for the search for secrets.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::client::Answer;
 use super::{models, server};
 
-/// Nothing that the shop logs may contain one of these: the tokens of the payments, the secrets of the simulation and of
-/// the gateway, the private half of a key, and the domain of every e-mail address that a test uses.
+/// No log line may contain one of these: payment tokens, the secrets of the simulation and of the gateway, the private
+/// half of a key, and the domain of every email address that a test uses.
 pub const SECRETS: [&str; 14] = [
     "success_token",
     "fail_token",
@@ -27,7 +27,8 @@ pub const SECRETS: [&str; 14] = [
     server::SECRET,
 ];
 
-/// What a test sends as a key is often a word; those of the kit and page tokens are longer.
+/// Shorter secrets are not searched for: a test often uses a plain word as an idempotency key. The keys of the kit and
+/// the page tokens are longer.
 const SHORTEST: usize = 24;
 
 #[derive(Default)]
@@ -38,16 +39,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// Something that was sent or answered and that must not be logged.
-    pub fn secret(&self, secret: &str) {
-        // A short one would be found everywhere.
+    /// Adds a text that was sent or answered and that must not be logged.
+    pub fn add_secret(&self, secret: &str) {
         if secret.len() >= SHORTEST {
             self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.to_owned());
         }
     }
 
-    /// Keeps what belongs to the shopping surface, with what it is meant to be.
-    pub(super) fn answered(&self, request: &str, answer: &Answer) {
+    /// Records an answer of the shopping surface together with the kind of document it must be.
+    pub(super) fn record_answer(&self, request: &str, answer: &Answer) {
         self.page_tokens(&answer.json);
         if let Some(kind) = kind(request, answer) {
             let entry = json!({"kind": kind, "from": format!("{request} -> {}", answer.status), "body": answer.json});
@@ -55,12 +55,12 @@ impl Record {
         }
     }
 
-    /// The address of a page grants access to what it shows.
+    /// Adds the token of every page address as a secret: the address grants access to the page.
     fn page_tokens(&self, value: &Value) {
         match value {
             Value::String(text) => {
                 if let Some((_, page)) = text.split_once("/pages/") {
-                    self.secret(page.rsplit('/').next().unwrap_or_default());
+                    self.add_secret(page.rsplit('/').next().unwrap_or_default());
                 }
             }
             Value::Array(list) => list.iter().for_each(|value| self.page_tokens(value)),
@@ -69,18 +69,18 @@ impl Record {
         }
     }
 
-    pub fn logged(&self, lines: Vec<String>) {
+    pub fn record_log(&self, lines: Vec<String>) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
     }
 
-    /// Panics if an answer does not fit the official models, or if a secret was logged.
-    pub fn judge(&self) {
+    /// Panics if an answer does not fit the official models or if a secret was logged.
+    pub fn check(&self) {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for line in self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let told = SECRETS.into_iter().find(|secret| line.contains(secret));
-            assert_eq!(told, None, "a secret was logged: {line}");
-            let told = secrets.iter().find(|secret| line.contains(secret.as_str()));
-            assert_eq!(told, None, "a page token or an idempotency key was logged: {line}");
+            let leaked = SECRETS.into_iter().find(|secret| line.contains(secret));
+            assert_eq!(leaked, None, "a secret was logged: {line}");
+            let leaked = secrets.iter().find(|secret| line.contains(secret.as_str()));
+            assert_eq!(leaked, None, "a page token or an idempotency key was logged: {line}");
         }
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(complaints) = models::validate(&answers) {

@@ -1,9 +1,9 @@
-//! What every test of the api stands on: the real binary on a port of its own, a database of its own on either engine,
-//! a client that speaks as a platform, and the official models that judge what the shop answers.
+//! The kit of every api test: the real binary on a free port, a database of its own on either engine, a client that
+//! sends requests as a platform, and the official models that validate the answers.
 //!
-//! A test is an `async fn(Place)`; [`on_both_engines!`](crate::on_both_engines) makes `sqlite::name` and
-//! `postgres::name` of it. When it returns, everything it was answered is validated and everything that was logged is
-//! searched for secrets.
+//! A test is an `async fn(Place)`. [`on_both_engines!`](crate::on_both_engines) turns it into the tests `sqlite::name`
+//! and `postgres::name`. After a test has returned, the kit validates every answer and searches every log line for
+//! secrets.
 
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 
@@ -26,7 +26,7 @@ pub use place::Place;
 #[allow(unused_imports, reason = "not every test binary names them all")]
 pub use server::{Server, Stopped};
 
-/// Makes a `sqlite::name` and a `postgres::name` test of every named `async fn(Place)`.
+/// Makes the tests `sqlite::name` and `postgres::name` of every given `async fn(Place)`.
 #[macro_export]
 macro_rules! on_both_engines {
     ($($test:ident),+ $(,)?) => {
@@ -35,7 +35,7 @@ macro_rules! on_both_engines {
     };
 }
 
-/// For what only a server can do.
+/// Makes tests on Postgres only, for behaviour that needs a database server.
 #[macro_export]
 macro_rules! on_postgres {
     ($($test:ident),+ $(,)?) => {
@@ -49,7 +49,7 @@ macro_rules! on_postgres {
     };
 }
 
-/// For what does not depend on the engine.
+/// Makes tests on SQLite only, for behaviour that does not depend on the engine.
 #[macro_export]
 macro_rules! on_sqlite {
     ($($test:ident),+ $(,)?) => {
@@ -59,27 +59,27 @@ macro_rules! on_sqlite {
     };
 }
 
-/// Runs one test on a runtime of its own, and then judges what the shop answered and logged meanwhile.
+/// Runs one test on its own runtime. Then checks the recorded answers and log lines.
 pub fn run<F: Future<Output = ()>>(place: Place, test: impl FnOnce(Place) -> F) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let record = place.record().clone();
     runtime.block_on(test(place));
     runtime.shutdown_timeout(Duration::from_secs(10));
-    record.judge();
+    record.check();
 }
 
-/// How long anything that is about to happen may take. Generous: it only keeps a broken test from hanging.
+/// The deadline of every wait. It is long, because it only keeps a broken test from hanging.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks until the answer is there, and returns it.
+/// Calls `ask` until it returns a value, and returns the value. Panics after [`PATIENCE`].
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

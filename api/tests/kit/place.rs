@@ -1,4 +1,4 @@
-//! Where a shop keeps what it knows: a directory and a database that exist for one test.
+//! A directory and a database for one test.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use faultkit::provided::{self, POSTGRES};
 use super::logs::Record;
 use super::server::Server;
 
-/// Outlives the servers that are started on it.
+/// Servers are started on it. It must outlive them.
 pub struct Place {
     directory: tempfile::TempDir,
     database: Option<Database>,
     record: Arc<Record>,
 }
 
-/// A Postgres database of our own.
+/// A Postgres database that is created for one test and dropped after it.
 struct Database {
     admin: String,
     name: String,
@@ -30,12 +30,12 @@ impl Place {
         Self::directory_only()
     }
 
-    /// A directory, for a test whose database is somewhere else.
+    /// Only a directory, for a test that uses another database.
     pub fn directory_only() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory"), database: None, record: Arc::default() }
     }
 
-    /// `None`, and the test is reported as skipped, when no server was given to test with.
+    /// `None` if no Postgres server is configured. The test is then reported as skipped.
     pub fn postgres() -> Option<Self> {
         let admin = POSTGRES.get()?;
         let name = format!("shop_{}", uuid::Uuid::new_v4().simple());
@@ -66,28 +66,27 @@ impl Place {
         self.directory().join("shop.db")
     }
 
-    /// The ledger of the simulated payments; `integrations::mock_gateway::Ledger` reads it.
+    /// The ledger of the simulated payments. `integrations::mock_gateway::Ledger` reads it.
     pub fn ledger_path(&self) -> PathBuf {
         self.directory().join("payments.ledger")
     }
 
-    /// What was answered and logged so far, by all servers of this place.
+    /// Every answer and log line so far, of all servers of this place.
     pub fn record(&self) -> &Arc<Record> {
         &self.record
     }
 
-    /// A server with the settings of the kit.
+    /// Starts a server with the settings of the kit.
     pub async fn serve(&self) -> Server {
         Server::start(self, &[]).await
     }
 
-    /// A server with other settings: pairs of variable and value, which come after those of the kit.
+    /// Starts a server with the settings of the kit and these pairs of variable and value, which take precedence.
     pub async fn serve_with(&self, settings: &[(&str, &str)]) -> Server {
         Server::start(self, settings).await
     }
 
-    /// The environment of a server here. Patient where a test does not ask for haste, so that a slow machine fails no
-    /// test.
+    /// The environment of a server. The waits are long, so that a slow machine fails no test.
     pub fn settings(&self) -> Vec<(String, String)> {
         let settings = [
             ("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0".to_owned()),
@@ -102,7 +101,7 @@ impl Place {
         settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// How many rows this table has.
+    /// The number of rows of a table.
     pub fn count(&self, table: &str) -> i64 {
         let counted = diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("SELECT COUNT(*) FROM {table}"));
         let count = match &self.database {
@@ -115,7 +114,7 @@ impl Place {
         count.unwrap_or_else(|error| panic!("{table}: {error}"))
     }
 
-    /// Statements of the test's own, beside the shop's.
+    /// Runs SQL statements over a connection of the test.
     pub fn execute(&self, sql: &str) {
         let Some(database) = &self.database else {
             let file = self.sqlite_path().display().to_string();

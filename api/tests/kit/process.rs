@@ -1,4 +1,5 @@
-//! Child processes: started with nothing but what they are given, read while they run, ended by their own id only.
+//! Child processes. A child gets only the given environment, its output is read while it runs, and it is ended by its
+//! process id.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The binary under test.
 pub const TUCKSHOP: &str = env!("CARGO_BIN_EXE_tuckshop");
 
-/// A child and the lines it has written. Killed and reaped when dropped.
+/// A child process and the lines it has written. It is killed and reaped when dropped.
 pub struct Process {
     child: Child,
     pub out: Arc<Lines>,
@@ -29,14 +30,14 @@ impl Process {
         Self { child, out, err, readers: vec![reads_out, reads_err] }
     }
 
-    /// The binary, with these arguments and this environment only.
+    /// Starts the binary with these arguments and only this environment.
     pub fn tuckshop(arguments: &[&str], environment: &[(String, String)]) -> Self {
-        Self::tuckshop_by(&[], arguments, environment)
+        Self::tuckshop_under(&[], arguments, environment)
     }
 
-    /// The same, started by another program: `by` is that program and what it is told before the command.
-    pub fn tuckshop_by(by: &[&str], arguments: &[&str], environment: &[(String, String)]) -> Self {
-        let words = [by, &[TUCKSHOP], arguments].concat();
+    /// Starts the binary through another program. `wrapper` is that program and its arguments before the command.
+    pub fn tuckshop_under(wrapper: &[&str], arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let words = [wrapper, &[TUCKSHOP], arguments].concat();
         let environment = environment.iter().map(|(name, value)| (name, value));
         Self::start(Command::new(words[0]).args(&words[1..]).env_clear().envs(environment))
     }
@@ -50,19 +51,19 @@ impl Process {
         kill_process(id, signal).unwrap_or_else(|error| panic!("{id:?}: {error}"));
     }
 
-    /// Whether it has ended, and how.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, if the process has ended.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child")
     }
 
-    /// Waits until it ends and everything it wrote is read.
+    /// Waits until the process has ended and all its output is read.
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let began = Instant::now();
         let status = loop {
-            if let Some(status) = self.ended() {
+            if let Some(status) = self.exit_status() {
                 break status;
             }
-            assert!(began.elapsed() < patience, "process {} does not end; it said:\n{}", self.id(), self.said());
+            assert!(began.elapsed() < patience, "process {} does not end; its output:\n{}", self.id(), self.output());
             std::thread::sleep(Duration::from_millis(5));
         };
         for reader in self.readers.drain(..) {
@@ -71,8 +72,8 @@ impl Process {
         status
     }
 
-    /// Everything it wrote so far.
-    pub fn said(&self) -> String {
+    /// All output so far.
+    pub fn output(&self) -> String {
         let mut lines = self.out.all();
         lines.extend(self.err.all());
         lines.join("\n")
@@ -81,7 +82,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Does nothing to one that has ended and was waited for.
+        // Has no effect on a process that has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
@@ -90,14 +91,14 @@ impl Drop for Process {
     }
 }
 
-/// Where a process listens on IPv4, as the kernel has it. For a process that cannot say so itself.
-pub fn listens_at(process: u32) -> Option<SocketAddr> {
+/// The IPv4 address at which a process listens, from the kernel's table. For a process that does not report it.
+pub fn listening_address(process: u32) -> Option<SocketAddr> {
     const LISTENING: &str = "0A";
-    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it lives");
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("the process runs");
     let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
     let sockets: Vec<String> = links.map(|link| link.display().to_string()).collect();
     let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).expect("Linux");
-    // Each row has a local address, a remote address and a state, and as its tenth the number of the socket.
+    // Each row has a local address, a remote address and a state, and as its tenth column the inode of the socket.
     table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find_map(|row| {
         let is_ours = row.get(3) == Some(&LISTENING) && sockets.contains(&format!("socket:[{}]", row.get(9)?));
         let (host, port) = row[1].split_once(':').filter(|_| is_ours)?;
@@ -106,7 +107,7 @@ pub fn listens_at(process: u32) -> Option<SocketAddr> {
     })
 }
 
-/// Lines that are still arriving.
+/// The output of a process, line by line, while it arrives.
 #[derive(Default)]
 pub struct Lines {
     lines: Mutex<(Vec<String>, bool)>,
@@ -118,7 +119,7 @@ impl Lines {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// The first line of which `find` makes something. `None` when the output ended, or patience did, without it.
+    /// The first value that `find` makes of a line. `None` if the output ends or the deadline passes before.
     pub fn first<T>(&self, patience: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let until = Instant::now() + patience;
         let (mut seen, mut state) = (0, self.lines.lock().unwrap_or_else(PoisonError::into_inner));
@@ -141,7 +142,7 @@ impl Lines {
     }
 }
 
-/// Reads on a thread of its own, so that a child which says much is never kept waiting.
+/// Reads on its own thread, so that a full pipe never blocks the child.
 fn read(from: impl Read + Send + 'static) -> (Arc<Lines>, JoinHandle<()>) {
     let lines = Arc::new(Lines::default());
     let reader = {

@@ -1,4 +1,4 @@
-//! HTTP by hand, for what a well-behaved client cannot do: half a body, a slow body, too much of a body.
+//! Handwritten HTTP for requests that a client library cannot send: half a body, a slow body, a body that is too long.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub struct Raw {
     stream: TcpStream,
 }
 
-/// The head of a POST with the headers of the protocol and these in addition, each ended by `\r\n`.
+/// The head of a POST with the headers of the protocol and additional headers, each of which ends with
+/// `\r\n`.
 pub fn post(path: &str, more: &str) -> String {
     let (agent, key) = (agent(PLATFORM), fresh_key());
     format!(
@@ -29,48 +30,48 @@ impl Raw {
         Self { stream: TcpStream::connect(address).await.expect("a connection") }
     }
 
-    /// What cannot be sent because the other side has closed is what the answer tells about.
+    /// Ignores a write error: the caller reads the answer of a peer that has closed.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// The next bytes, as many as this.
-    pub async fn exactly(&mut self, count: usize) -> Vec<u8> {
+    /// Reads exactly this many bytes.
+    pub async fn read_exactly(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let read = tokio::time::timeout(PATIENCE, self.stream.read_exact(&mut bytes)).await.expect("bytes in time");
         read.expect("bytes");
         bytes
     }
 
-    /// Everything until the other side closes.
-    pub async fn rest(&mut self) -> String {
+    /// Reads until the other side closes.
+    pub async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
         let read = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("an end in time");
-        // A reset is an end too.
+        // A reset ends the stream too.
         drop(read);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Says that nothing more is sent. What the other side sends can still be read.
+    /// Closes the sending direction. The answer can still be read.
     pub async fn finish(&mut self) {
-        // A connection that was reset cannot be shut down: see `was_reset`.
+        // Shutting down a reset connection fails; see `was_reset`.
         let _ = self.stream.shutdown().await;
     }
 
-    /// Whether the other side has reset the connection. The kernel reports that once.
+    /// Whether the other side has reset the connection. The kernel reports a reset once.
     pub fn was_reset(&self) -> bool {
         self.stream.take_error().expect("a socket").is_some()
     }
 
-    /// Waits until the other side has read all that was sent, as the kernel's table of sockets has it.
-    pub async fn until_taken(&self) {
+    /// Waits until the other side has read everything that was sent, according to the kernel's table of sockets.
+    pub async fn until_read_by_peer(&self) {
         let hex = |address: SocketAddr| format!(":{:04X}", address.port());
         let here = hex(self.stream.local_addr().expect("an address"));
         let there = hex(self.stream.peer_addr().expect("an address"));
-        until("what was sent is taken", async || {
+        until("the peer has read what was sent", async || {
             let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
             let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-            // Each row has a local address, a remote address, a state, and `what is sent:what is not read`.
+            // Each row has a local address, a remote address, a state, and `unsent bytes:unread bytes`.
             let empty = rows.filter(|row| row.len() > 4).filter_map(|row| match row[4].split_once(':')? {
                 (unsent, _) if row[1].ends_with(&here) && row[2].ends_with(&there) => Some(unsent == "00000000"),
                 (_, unread) if row[1].ends_with(&there) && row[2].ends_with(&here) => Some(unread == "00000000"),
@@ -82,12 +83,12 @@ impl Raw {
         .await;
     }
 
-    /// One answer that says its length.
+    /// Reads one answer that has a `content-length`.
     pub async fn receive(&mut self) -> Answer {
         tokio::time::timeout(PATIENCE, self.until_whole(Vec::new())).await.expect("an answer in time")
     }
 
-    /// Sends a byte now and then until there is an answer.
+    /// Sends a byte every 20 milliseconds until an answer arrives.
     pub async fn trickle(&mut self) -> Answer {
         let (mut read, mut write) = self.stream.split();
         let mut bytes = Vec::new();
@@ -118,7 +119,7 @@ impl Raw {
     }
 }
 
-/// `None` until all of it is there.
+/// `None` until the answer is complete.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");

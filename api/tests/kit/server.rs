@@ -1,4 +1,4 @@
-//! A running shop: the binary itself, on a port that the machine chose.
+//! A running shop: the real binary on a port that the system picks.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -15,10 +15,10 @@ use super::place::Place;
 use super::process::Process;
 use super::{PATIENCE, until};
 
-/// What `Simulation-Secret` must say.
+/// The value of the `Simulation-Secret` header.
 pub const SECRET: &str = "simulation-secret-of-the-tests";
 
-/// Killed, by its own process id, when it is dropped.
+/// A server process. It is killed by its process id when dropped.
 pub struct Server {
     process: Process,
     address: SocketAddr,
@@ -26,14 +26,14 @@ pub struct Server {
     record: Arc<Record>,
 }
 
-/// How a server ended, and everything it logged.
+/// How a server ended, and its whole log.
 pub struct Stopped {
     pub status: ExitStatus,
     pub log: Vec<Value>,
 }
 
 impl Server {
-    /// Starts one and waits until it is ready.
+    /// Starts a server and waits until it is ready.
     pub async fn start(place: &Place, settings: &[(&str, &str)]) -> Self {
         let server = Self::launch(place, settings);
         until("the server is ready", || async {
@@ -44,21 +44,22 @@ impl Server {
         server
     }
 
-    /// Starts one and waits until it listens; its database need not answer.
+    /// Starts a server and waits until it listens. The database need not answer.
     pub fn launch(place: &Place, settings: &[(&str, &str)]) -> Self {
-        Self::launch_by(&[], place, settings)
+        Self::launch_under(&[], place, settings)
     }
 
-    /// The same, started by another program; that one gets the signals.
-    pub fn launch_by(by: &[&str], place: &Place, settings: &[(&str, &str)]) -> Self {
+    /// Starts a server through another program, which then gets the signals.
+    pub fn launch_under(wrapper: &[&str], place: &Place, settings: &[(&str, &str)]) -> Self {
         let mut environment = place.settings();
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let process = Process::tuckshop_by(by, &["serve"], &environment);
+        let process = Process::tuckshop_under(wrapper, &["serve"], &environment);
         let address = process.out.first(PATIENCE, |line| {
             let line: Value = serde_json::from_str(line).ok()?;
             (line["msg"] == "listening").then(|| line["address"].as_str()?.parse::<SocketAddr>().ok())?
         });
-        let address = address.unwrap_or_else(|| panic!("it does not listen; it said:\n{}", process.said()));
+        let address =
+            address.unwrap_or_else(|| panic!("the server does not listen; its output:\n{}", process.output()));
         let client = Client::new(address, place.record().clone());
         Self { process, address, client, record: place.record().clone() }
     }
@@ -79,19 +80,19 @@ impl Server {
         self.process.id()
     }
 
-    /// The most memory it has had so far.
+    /// The peak of its resident memory so far.
     pub fn peak_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("it lives");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("the server runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
         peak.unwrap_or_else(|| panic!("no VmHWM in {status}"))
     }
 
-    /// What it logged so far, as JSON. Other lines of standard output are left out.
+    /// The log so far, as JSON. Other lines of standard output are left out.
     pub fn log(&self) -> Vec<Value> {
         json_lines(&self.process)
     }
 
-    /// Asks it to stop. It goes on meanwhile; see [`Server::ended`] and [`Server::wait`].
+    /// Sends SIGTERM and returns at once; see [`Server::exit_status`] and [`Server::wait`].
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
@@ -100,34 +101,34 @@ impl Server {
         self.process.signal(signal);
     }
 
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.process.ended()
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.process.exit_status()
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has ended.
     pub fn wait(mut self, patience: Duration) -> Stopped {
         let status = self.process.wait(patience);
         Stopped { status, log: json_lines(&self.process) }
     }
 
-    /// Stops it in order.
+    /// Stops the server gracefully.
     pub fn stop(self) -> Stopped {
         self.terminate();
         self.wait(PATIENCE)
     }
 
-    /// Ends it without a word, as a power cut would.
-    pub fn kill9(self) -> Stopped {
+    /// Kills the server with SIGKILL, as a power cut would end it.
+    pub fn kill_and_wait(self) -> Stopped {
         self.process.signal(Signal::KILL);
         self.wait(PATIENCE)
     }
 
-    /// As [`Server::kill9`], for whoever still has use for what it logged.
+    /// Kills the server with SIGKILL and keeps its log readable.
     pub fn kill(&self) {
         self.process.signal(Signal::KILL);
     }
 
-    /// Halts it, without its connections being closed; [`Server::resume`] lets it go on.
+    /// Suspends the process and keeps its connections open. [`Server::resume`] continues it.
     pub fn suspend(&self) {
         self.process.signal(Signal::STOP);
     }
@@ -137,7 +138,7 @@ impl Server {
     }
 }
 
-/// A server is asked like its client.
+/// Gives a server the methods of its client.
 impl Deref for Server {
     type Target = Client;
     fn deref(&self) -> &Client {
@@ -153,7 +154,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             println!("--- the log of the server at {} ---\n{}", self.address, lines.join("\n"));
         }
-        self.record.logged(lines);
+        self.record.record_log(lines);
     }
 }
 

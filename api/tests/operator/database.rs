@@ -1,10 +1,10 @@
-//! The database as configured: which one, whose, and how old its schema is.
+//! The configured database: its address, its exclusive use, and the version of its schema.
 
 use crate::kit::Place;
 use crate::kit::command::{tuckshop, tuckshop_at};
 
 #[test]
-fn a_mistyped_url_does_not_become_a_new_file() {
+fn mistyped_url_creates_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("shop.db").display().to_string();
     for url in
@@ -20,7 +20,7 @@ fn a_mistyped_url_does_not_become_a_new_file() {
 }
 
 #[test]
-fn a_remote_server_without_encryption_is_refused() {
+fn remote_server_without_encryption_is_refused() {
     let url = ("TUCKSHOP_DATABASE_URL", "postgres://shop@db.example/shop");
     let finished = tuckshop(&["config"], &[url]);
     assert_eq!(finished.code, 2);
@@ -28,9 +28,9 @@ fn a_remote_server_without_encryption_is_refused() {
     assert_eq!(tuckshop(&["config"], &[url, ("TUCKSHOP_DATABASE_ALLOW_PLAINTEXT", "true")]).code, 0);
 }
 
-/// The client library would take from the environment what the address does not say, and send the password in the clear
-/// to a host that was not judged. 192.0.2.1 is the address of no host.
-async fn environment_of_the_client_library_does_not_say_where_the_database_is(place: Place) {
+/// The client library would read missing parts of the address from the environment. It would then send the password
+/// unencrypted to a host that was not checked. 192.0.2.1 is the address of no host.
+async fn environment_of_the_client_library_does_not_choose_the_database(place: Place) {
     let services = place.directory().join("services.conf");
     std::fs::write(&services, "[elsewhere]\nhost=192.0.2.1\nhostaddr=192.0.2.1\n").expect("a file");
     let services = services.display().to_string();
@@ -44,7 +44,7 @@ async fn environment_of_the_client_library_does_not_say_where_the_database_is(pl
         assert_eq!(migrated.code, 0, "{environment:?}: {}", migrated.err);
     }
 
-    // An address without a host means this machine, also where the environment knows a server that is there.
+    // An address without a host means this machine, also if the environment names a running server.
     let url = place.database_url();
     let (_, rest) = url.split_once("://").expect("an address");
     let (authority, name) = rest.split_once('/').expect("a database");
@@ -57,7 +57,7 @@ async fn environment_of_the_client_library_does_not_say_where_the_database_is(pl
     assert!(refused.err.contains("socket"), "{}", refused.err);
 }
 
-async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
+async fn second_process_on_one_file_is_refused_by_path(place: Place) {
     let server = place.serve().await;
     let file = place.sqlite_path().display().to_string();
     let directory = place.directory().join("csv");
@@ -68,13 +68,13 @@ async fn a_second_process_on_one_file_is_refused_by_name(place: Place) {
         assert_eq!(finished.code, 1, "{command:?}: {}", finished.out);
         assert!(finished.err.contains(&file) && finished.err.contains("in use by another process"), "{}", finished.err);
     }
-    // Whoever was first goes on, and whoever comes after it is let in.
+    // The first process goes on, and after it another may start.
     server.buy(&[("eraser", 1)]).await;
-    let _ = server.kill9();
-    assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock ends with its process");
+    let _ = server.kill_and_wait();
+    assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0, "the lock has outlived its process");
 }
 
-async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
+async fn outdated_schema_is_migrated_or_refused(place: Place) {
     let refuse = [("TUCKSHOP_DATABASE_MIGRATE", "refuse")];
     let too_old = tuckshop_at(&place, &["serve"], &refuse);
     assert_eq!(too_old.code, 1, "{}", too_old.out);
@@ -89,7 +89,7 @@ async fn a_schema_is_brought_up_to_date_or_refused(place: Place) {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_named_and_not_made() {
+fn missing_database_is_named_and_not_created() {
     let directory = tempfile::tempdir().expect("a directory");
     for file in ["shop.db", "nowhere/shop.db"] {
         let file = directory.path().join(file).display().to_string();
@@ -97,8 +97,8 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
         for command in ["deliveries", "platforms", "keys"] {
             let finished = tuckshop(&[command, "list"], &[(url.0, &url.1)]);
             assert_eq!(finished.code, 1, "{}", finished.err);
-            let told = format!("there is no database at {file}. ");
-            assert!(finished.err.contains(&told), "{}", finished.err);
+            let expected = format!("there is no database at {file}. ");
+            assert!(finished.err.contains(&expected), "{}", finished.err);
         }
     }
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
@@ -106,7 +106,7 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
     let no_file = directory.path().join("directory");
     std::fs::create_dir(&no_file).expect("a directory");
     let no_file = no_file.display();
-    for (url, told) in [
+    for (url, expected) in [
         (format!("sqlite://{no_file}"), format!("{no_file} is no regular file")),
         (
             "postgres://me:hunter2@127.0.0.1:1/shop".to_owned(),
@@ -115,12 +115,12 @@ fn a_database_that_is_not_there_is_named_and_not_made() {
     ] {
         let finished = tuckshop(&["migrate"], &[("TUCKSHOP_DATABASE_URL", &url)]);
         assert_eq!(finished.code, 1, "{}", finished.err);
-        assert!(finished.err.contains(&told), "{}", finished.err);
+        assert!(finished.err.contains(&expected), "{}", finished.err);
         assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
     }
 }
 
-async fn an_address_that_is_taken_is_told(place: Place) {
+async fn address_in_use_is_reported(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for variable in ["TUCKSHOP_HTTP_ADDRESS", "TUCKSHOP_OPERATIONS_ADDRESS"] {
@@ -136,7 +136,7 @@ async fn an_address_that_is_taken_is_told(place: Place) {
     }
 }
 
-/// The log is written by a thread of its own. Why a start failed comes after its last line, and in a line of its own.
+/// A separate thread writes the log. The reason of a failed start is printed after the last log line, on its own line.
 async fn reason_of_a_failed_start_is_the_last_line(place: Place) {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -153,7 +153,7 @@ async fn reason_of_a_failed_start_is_the_last_line(place: Place) {
     }
 }
 
-async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
+async fn stopped_server_exits_with_0(place: Place) {
     let server = place.serve().await;
     server.buy(&[("eraser", 1)]).await;
     let stopped = server.stop();
@@ -163,21 +163,21 @@ async fn a_server_that_is_asked_to_stop_ends_in_order(place: Place) {
     assert_eq!(ending, ["shutdown begins", "shutdown drained", "shutdown done"]);
 }
 
-mod on_a_file {
+mod sqlite_only {
     use super::{
-        a_second_process_on_one_file_is_refused_by_name, an_address_that_is_taken_is_told,
-        reason_of_a_failed_start_is_the_last_line,
+        address_in_use_is_reported, reason_of_a_failed_start_is_the_last_line,
+        second_process_on_one_file_is_refused_by_path,
     };
     crate::on_sqlite!(
-        a_second_process_on_one_file_is_refused_by_name,
-        an_address_that_is_taken_is_told,
+        second_process_on_one_file_is_refused_by_path,
+        address_in_use_is_reported,
         reason_of_a_failed_start_is_the_last_line,
     );
 }
 
 mod on_a_server {
-    use super::environment_of_the_client_library_does_not_say_where_the_database_is;
-    crate::on_postgres!(environment_of_the_client_library_does_not_say_where_the_database_is);
+    use super::environment_of_the_client_library_does_not_choose_the_database;
+    crate::on_postgres!(environment_of_the_client_library_does_not_choose_the_database);
 }
 
-crate::on_both_engines!(a_schema_is_brought_up_to_date_or_refused, a_server_that_is_asked_to_stop_ends_in_order);
+crate::on_both_engines!(outdated_schema_is_migrated_or_refused, stopped_server_exits_with_0);

@@ -1,13 +1,13 @@
-//! `tuckshop demo`: a platform that buys something, is told of it, and ends.
+//! `tuckshop demo`: a platform that buys something, receives the webhook, and ends.
 
 use crate::kit::command::{tuckshop, tuckshop_at};
 use crate::kit::process::Process;
 use crate::kit::{PATIENCE, Place, until};
 
-/// Enough for one that ends too early to be seen.
+/// Enough runs to detect a demo that ends too early.
 const RUNS: usize = 10;
 
-/// A demo that ends before it has answered leaves the shop with a webhook for an address where nothing listens.
+/// If the demo ended before it answered the webhook, the shop would keep a webhook for an address without a server.
 async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
     let server = place.serve().await;
     for _ in 0..RUNS {
@@ -15,7 +15,7 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
         assert_eq!(finished.code, 0, "{}", finished.err);
         assert!(finished.out.contains("The platform received a webhook: order_placed"), "{}", finished.out);
     }
-    until("nothing waits to be delivered", async || {
+    until("no message is pending", async || {
         let waiting = tuckshop_at(&place, &["deliveries", "list", "--state", "pending"], &[]);
         (waiting.out == "0 shown.").then_some(())
     })
@@ -28,17 +28,17 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
     assert!(broken.is_empty(), "{broken:?}");
 }
 
-/// What another call of the demo cannot mend has no hint at its options.
-async fn refusal_is_told_with_the_option_that_helps(place: Place) {
+/// A refusal that no option of the demo can avoid has no hint at its options.
+async fn refusal_names_the_option_that_helps(place: Place) {
     let server = place.serve().await;
     let url = server.url();
-    for (arguments, told, hint) in [
-        (&["--token", "fail_token"][..], "/complete was refused: ", "(`--token TOKEN` pays otherwise"),
+    for (arguments, reason, hint) in [
+        (&["--token", "fail_token"][..], "/complete was refused: ", "(`--token TOKEN` pays with another token: "),
         (&["--item", "geometry_set"], "/checkout-sessions was refused: ", "(`--item SKU` buys something else.)"),
     ] {
         let finished = tuckshop_at(&place, &[&["demo", "--url", &url], arguments].concat(), &[]);
         assert_eq!(finished.code, 1, "{}", finished.err);
-        assert!(finished.err.contains(told) && finished.err.contains(hint), "{}", finished.err);
+        assert!(finished.err.contains(reason) && finished.err.contains(hint), "{}", finished.err);
     }
     let outage = server.post("/testing/idempotency/outage", &serde_json::json!({"enabled": true}));
     let _ = outage.await.expect(200);
@@ -47,7 +47,7 @@ async fn refusal_is_told_with_the_option_that_helps(place: Place) {
     assert!(finished.err.contains("was refused: ") && !finished.err.contains("--"), "{}", finished.err);
 }
 
-/// The line can be copied as it is, also where the demo's own token would be declined.
+/// The printed line can be copied as it is, also if the default token of the demo would be declined.
 async fn banner_says_how_to_buy(place: Place) {
     let gateway = [
         ("TUCKSHOP_PAYMENT_GATEWAY_URL", "http://127.0.0.1:12111"),
@@ -59,7 +59,7 @@ async fn banner_says_how_to_buy(place: Place) {
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let shop = Process::tuckshop(&["serve"], &environment);
         let line = shop.out.first(PATIENCE, |line| line.contains("Buy something:").then(|| line.to_owned()));
-        let line = line.unwrap_or_else(|| panic!("no banner; it said:\n{}", shop.said()));
+        let line = line.unwrap_or_else(|| panic!("no banner; its output:\n{}", shop.output()));
         assert_eq!(line.contains(" --token pm_card_visa "), token, "{line}");
     }
 }
@@ -81,5 +81,5 @@ fn demo_with_the_configuration_of_production_needs_the_address_of_another_shop()
 crate::on_sqlite!(
     banner_says_how_to_buy,
     webhook_of_the_demo_is_delivered_when_it_ends,
-    refusal_is_told_with_the_option_that_helps
+    refusal_names_the_option_that_helps
 );

@@ -1,4 +1,4 @@
-//! `tuckshop import DIR`: all of it or nothing, and what is wrong by file and line.
+//! `tuckshop import DIR`: it imports everything or nothing, and names errors by file and line.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::kit::command::{Finished, tuckshop_at};
 
 const PRODUCTS: &str = "id,title,price,image_url,requires_shipping\n";
 
-/// Imports these files; the name and the text of each.
+/// Imports these files, given as name and text.
 fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, text) in files {
@@ -17,8 +17,8 @@ fn import(place: &Place, files: &[(&str, &str)]) -> Finished {
     tuckshop_at(place, &["import", directory.path().to_str().expect("text")], &[])
 }
 
-/// Two products, one of which is in stock.
-fn a_small_shop(place: &Place) {
+/// Imports two products, one of which is in stock.
+fn import_two_products(place: &Place) {
     let products = format!("{PRODUCTS}apple,Apple,50,,false\npear,Pear,70,,false\n");
     let finished =
         import(place, &[("products.csv", &products), ("inventory.csv", "product_id,quantity\napple,3\npear,0\n")]);
@@ -28,43 +28,43 @@ fn a_small_shop(place: &Place) {
     }
 }
 
-/// What a checkout of one apple says of it.
-async fn apple(place: &Place) -> Value {
+/// The item of the apple, as a checkout shows it.
+async fn apple_item(place: &Place) -> Value {
     let server = place.serve().await;
     server.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201)["line_items"][0]["item"].clone()
 }
 
-async fn what_was_imported_is_sold(place: Place) {
-    a_small_shop(&place);
+async fn imported_catalog_is_sold(place: Place) {
+    import_two_products(&place);
     let server = place.serve().await;
     let checkout = server.post("/checkout-sessions", &basket(&[("apple", 3), ("pear", 1)])).await.body(201);
     assert_eq!(checkout["line_items"][0]["item"]["title"], "Apple");
     assert_eq!(checkout["line_items"][0]["item"]["price"], 50);
     assert_eq!(codes(&checkout), ["out_of_stock"]);
     let demo = server.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
-    assert_eq!(demo[0]["code"], "item_unavailable", "a shop that was filled is not filled with the demo");
+    assert_eq!(demo[0]["code"], "item_unavailable", "the demo catalogue was added to an imported one");
 }
 
-async fn an_import_replaces_what_it_names(place: Place) {
-    a_small_shop(&place);
+async fn import_replaces_existing_rows(place: Place) {
+    import_two_products(&place);
     let products = format!("{PRODUCTS}apple,Big Apple,80,https://shop.example/apple.jpg,false\n");
     assert_eq!(import(&place, &[("products.csv", &products)]).code, 0);
-    let apple = apple(&place).await;
+    let apple = apple_item(&place).await;
     assert_eq!((&apple["title"], &apple["price"]), (&"Big Apple".into(), &80.into()));
     assert_eq!(apple["image_url"], "https://shop.example/apple.jpg");
 }
 
-/// Good rows before, after and beside the bad ones.
-async fn a_bad_row_is_named_and_nothing_is_changed(place: Place) {
-    a_small_shop(&place);
-    let before = apple(&place).await;
+/// Valid rows before, after and beside the invalid ones.
+async fn bad_row_is_named_and_nothing_is_changed(place: Place) {
+    import_two_products(&place);
+    let before = apple_item(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\npear,Pear,7.5,,false\nplum,,9,,false\n");
     let finished = import(
         &place,
         &[
             ("products.csv", &products),
             ("inventory.csv", "product_id,quantity\napple,99\npear,-1\n"),
-            ("customers.csv", "id,name,email\nc1,C,nobody\n"),
+            ("customers.csv", "id,name,email\nc1,C,nowhere\n"),
         ],
     );
     assert_eq!(finished.code, 1, "{}", finished.out);
@@ -77,27 +77,27 @@ async fn a_bad_row_is_named_and_nothing_is_changed(place: Place) {
     ] {
         assert!(finished.err.contains(named), "no {named} in\n{}", finished.err);
     }
-    assert_eq!(apple(&place).await, before);
+    assert_eq!(apple_item(&place).await, before);
 }
 
-/// What only the database can know is told by its line as well.
-async fn a_row_that_the_shop_refuses_is_named_and_nothing_is_changed(place: Place) {
-    a_small_shop(&place);
-    let before = apple(&place).await;
+/// Errors that only the database detects are reported by line too.
+async fn refused_row_is_named_and_nothing_is_changed(place: Place) {
+    import_two_products(&place);
+    let before = apple_item(&place).await;
     let products = format!("{PRODUCTS}apple,Poisoned,1,,false\n");
     let stock = "product_id,quantity\napple,99\nunicorn,5\n";
     let finished = import(&place, &[("products.csv", &products), ("inventory.csv", stock)]);
     assert_eq!(finished.code, 1, "{}", finished.out);
     assert!(finished.err.contains("inventory.csv:3: product_id: "), "{}", finished.err);
-    assert_eq!(apple(&place).await, before);
+    assert_eq!(apple_item(&place).await, before);
 
-    let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,nobody,1 High St,,,,US\n";
+    let stranger = "id,customer_id,street_address,city,state,postal_code,country\nhome,missing,1 High St,,,,US\n";
     let finished = import(&place, &[("addresses.csv", stranger)]);
     assert!(finished.code == 1 && finished.err.contains("addresses.csv:2: customer_id: "), "{}", finished.err);
 }
 
-/// A rate or an e-mail address that the shop has under another id.
-async fn what_the_shop_has_already_is_named_by_line(place: Place) {
+/// A rate or an email address that is already stored under another id.
+async fn conflict_with_existing_data_is_named_by_line(place: Place) {
     let rates = |row: &str| format!("id,country_code,service_level,price,title\n{row}\n");
     let customers = |row: &str| format!("id,name,email\n{row}\n");
     let (us, ada) = (rates("us,US,standard,5,US"), customers("ada,Ada,ada@example.com"));
@@ -123,7 +123,7 @@ async fn what_the_shop_has_already_is_named_by_line(place: Place) {
     assert_eq!(again.code, 0, "{}", again.err);
 }
 
-async fn a_directory_without_anything_to_import_is_refused(place: Place) {
+async fn directory_without_known_files_is_refused(place: Place) {
     let nothing = import(&place, &[("readme.txt", "hello")]);
     assert!(nothing.code == 1 && nothing.err.contains("none of the files"), "{}", nothing.err);
     let misspelt = import(&place, &[("product.csv", PRODUCTS)]);
@@ -132,22 +132,22 @@ async fn a_directory_without_anything_to_import_is_refused(place: Place) {
     assert!(nowhere.code == 1 && nowhere.err.contains("/nowhere/at/all"), "{}", nowhere.err);
 }
 
-async fn a_token_is_never_shown(place: Place) {
+async fn import_never_shows_a_token(place: Place) {
     let header = "id,type,brand,last_digits,token,handler_id\n";
     let bad = format!("{header}i1,card,Visa,4242,on_file_token,mock_payment_handler,extra\n,card,,x,on_file_token,\n");
     let finished = import(&place, &[("payment_instruments.csv", &bad)]);
     assert_eq!(finished.code, 1);
     assert!(finished.err.contains("payment_instruments.csv:2: "), "{}", finished.err);
-    let said = format!("{}{}", finished.err, finished.out);
-    assert!(!said.contains("on_file_token"), "{said}");
+    let shown = format!("{}{}", finished.err, finished.out);
+    assert!(!shown.contains("on_file_token"), "{shown}");
 }
 
 crate::on_both_engines!(
-    what_was_imported_is_sold,
-    an_import_replaces_what_it_names,
-    a_bad_row_is_named_and_nothing_is_changed,
-    a_row_that_the_shop_refuses_is_named_and_nothing_is_changed,
-    what_the_shop_has_already_is_named_by_line,
-    a_directory_without_anything_to_import_is_refused,
-    a_token_is_never_shown,
+    imported_catalog_is_sold,
+    import_replaces_existing_rows,
+    bad_row_is_named_and_nothing_is_changed,
+    refused_row_is_named_and_nothing_is_changed,
+    conflict_with_existing_data_is_named_by_line,
+    directory_without_known_files_is_refused,
+    import_never_shows_a_token,
 );

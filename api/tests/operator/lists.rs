@@ -1,23 +1,23 @@
-//! Lists of the command line are bounded, and say so when there is more.
+//! Lists of the command line are bounded and say when there is more.
 
 use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
 
 const ORDER: &str = "ord_01900000000070008000000000000000";
 
-/// As many rows as `count`, in one statement that both engines read.
+/// A query for the numbers up to `count`, in SQL that both engines accept.
 fn numbers(count: u32) -> String {
     format!("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})")
 }
 
-/// The last line that a command says.
+/// The last line of a command's output.
 fn last_line(place: &Place, arguments: &[&str]) -> String {
     let finished = tuckshop_at(place, arguments, &[]);
     assert_eq!(finished.code, 0, "{arguments:?}: {}", finished.err);
     finished.out.lines().last().unwrap_or_default().to_owned()
 }
 
-async fn a_list_that_is_cut_says_that_there_is_more(place: Place) {
+async fn truncated_list_says_that_there_is_more(place: Place) {
     assert_eq!(tuckshop_at(&place, &["migrate"], &[]).code, 0);
     let platforms = ["platforms", "list"];
     let destinations = ["deliveries", "destinations", "--limit", "3"];
@@ -78,4 +78,4 @@ async fn a_list_that_is_cut_says_that_there_is_more(place: Place) {
     assert!(retried.out.contains("1 to be retried"), "{}", retried.out);
 }
 
-crate::on_both_engines!(a_list_that_is_cut_says_that_there_is_more);
+crate::on_both_engines!(truncated_list_says_that_there_is_more);

@@ -1,4 +1,4 @@
-//! The shop as its operator meets it: settings, the command line, imports, and what production mode leaves out.
+//! Tests of the operator's side: settings, the command line, imports, and the limits of production mode.
 
 #![allow(clippy::disallowed_methods, reason = "tests read the environment, the clock, and use threads of their own")]
 
@@ -6,6 +6,7 @@
 mod kit;
 
 mod config;
+mod config_values;
 mod database;
 mod demo;
 mod import;

@@ -1,4 +1,4 @@
-//! The operator's own listener.
+//! The operations listener.
 
 use serde_json::{Value, json};
 
@@ -14,10 +14,10 @@ const PRODUCTION: [(&str, &str); 5] = [
     ("TUCKSHOP_SHOP_PRIVACY_URL", "https://shop.example/privacy"),
 ];
 
-/// The client of the operator's listener.
-fn operator(server: &Server, place: &Place) -> Client {
+/// A client of the operations listener.
+fn operations_client(server: &Server, place: &Place) -> Client {
     let log = server.log();
-    let line = log.iter().find(|line| line["msg"] == "listening for operations").expect("it listens");
+    let line = log.iter().find(|line| line["msg"] == "listening for operations").expect("the operations listener");
     let address = line["operations_address"].as_str().expect("an address").parse().expect("an address");
     Client::new(address, place.record().clone())
 }
@@ -26,9 +26,9 @@ async fn status_is_served_to_the_operator_alone(place: Place) {
     let address = ("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0");
     for mode in [&[][..], &PRODUCTION] {
         let server = Server::start(&place, &[mode, &[address]].concat()).await;
-        let operator = operator(&server, &place);
+        let operator = operations_client(&server, &place);
         for path in ["/livez", "/readyz"] {
-            assert_eq!(server.get(path).await.body(200), json!({"status": "ok"}), "for a load balancer");
+            assert_eq!(server.get(path).await.body(200), json!({"status": "ok"}), "load balancers need it");
             assert_eq!(operator.get(path).await.body(200), json!({"status": "ok"}));
         }
         server.get("/statusz").await.problem(404, "no_such_route");
@@ -40,7 +40,7 @@ async fn status_is_served_to_the_operator_alone(place: Place) {
     }
 }
 
-async fn without_a_listener_production_serves_no_status(place: Place) {
+async fn production_without_an_operations_listener_serves_no_status(place: Place) {
     for (mode, status) in [(&[][..], 200), (&PRODUCTION, 404)] {
         let server = Server::start(&place, mode).await;
         assert_eq!(server.get("/statusz").await.status, status);
@@ -48,25 +48,25 @@ async fn without_a_listener_production_serves_no_status(place: Place) {
     }
 }
 
-/// An operator sees how the shutdown goes after the shop's own address is closed.
-async fn operator_is_answered_while_the_shop_closes(place: Place) {
+/// The operations listener shows the progress of a shutdown after the shop's address is closed.
+async fn operations_listener_answers_during_shutdown(place: Place) {
     let settings = [("TUCKSHOP_OPERATIONS_ADDRESS", "127.0.0.1:0"), ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "60000")];
     let server = Server::start(&place, &settings).await;
-    let operator = operator(&server, &place);
+    let operator = operations_client(&server, &place);
     server.terminate();
-    until("it is not ready any more", || async {
+    until("the shop is no longer ready", || async {
         let ready = operator.get("/readyz").await;
         (ready.status == 503).then_some(())
     })
     .await;
     assert_eq!(operator.get("/statusz").await.body(200)["stopping"], true);
-    // The second signal, since the first one waits a minute. 1 if a task has a pass under way at this moment.
+    // The first signal waits a minute. The second ends the process, with 1 if a pass of a task is running.
     server.terminate();
     assert!(matches!(server.wait(PATIENCE).status.code(), Some(0 | 1)));
 }
 
 #[test]
-fn address_that_strangers_reach_is_refused_in_development() {
+fn public_address_is_refused_in_development() {
     for (address, code) in [("0.0.0.0:8081", 2), ("nonsense", 2), ("127.0.0.1:8081", 0)] {
         let finished = tuckshop(&["config"], &[("TUCKSHOP_OPERATIONS_ADDRESS", address)]);
         assert_eq!(finished.code, code, "{address}: {}", finished.err);
@@ -75,6 +75,6 @@ fn address_that_strangers_reach_is_refused_in_development() {
 
 crate::on_sqlite!(
     status_is_served_to_the_operator_alone,
-    without_a_listener_production_serves_no_status,
-    operator_is_answered_while_the_shop_closes,
+    production_without_an_operations_listener_serves_no_status,
+    operations_listener_answers_during_shutdown,
 );

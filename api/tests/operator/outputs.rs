@@ -1,4 +1,4 @@
-//! What the program writes to cannot be written: a closed pipe, a full device.
+//! Output that cannot be written: a closed pipe and a full device.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
@@ -9,10 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::kit::client::Client;
-use crate::kit::process::{TUCKSHOP, listens_at};
+use crate::kit::process::{TUCKSHOP, listening_address};
 use crate::kit::{PATIENCE, Place, until};
 
-/// Killed and reaped when it is dropped.
+/// A process that is killed and reaped when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -25,25 +25,25 @@ impl Drop for Running {
 fn serve(place: &Place, settings: &[(&str, &str)], out: Stdio, err: Stdio) -> Running {
     let mut command = Command::new(TUCKSHOP);
     command.arg("serve").env_clear().envs(place.settings()).envs(settings.iter().copied());
-    Running(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("it starts"))
+    Running(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("the program starts"))
 }
 
-/// A pipe that has no reader.
-fn closed() -> Stdio {
+/// A pipe without a reader.
+fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-fn full() -> Stdio {
+fn full_device() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("a device").into()
 }
 
-async fn ready(running: &mut Running, place: &Place) -> Client {
-    // What it says of its address cannot be read.
-    let address = until("it listens", async || listens_at(running.0.id())).await;
+async fn wait_until_ready(running: &mut Running, place: &Place) -> Client {
+    // The address cannot be read from the log, which is lost.
+    let address = until("the shop listens", async || listening_address(running.0.id())).await;
     let client = Client::new(address, place.record().clone());
-    until("it is ready", || async {
+    until("the shop is ready", || async {
         let answer = client.get("/readyz").try_send().await.ok();
         answer.filter(|answer| answer.status == 200)
     })
@@ -52,53 +52,58 @@ async fn ready(running: &mut Running, place: &Place) -> Client {
     client
 }
 
-fn stops_in_order(mut running: Running) {
+fn assert_graceful_stop(mut running: Running) {
     kill_process(Pid::from_child(&running.0), Signal::TERM).expect("signalled");
     let began = Instant::now();
     let status = loop {
         if let Some(status) = running.0.try_wait().expect("our own child") {
             break status;
         }
-        assert!(began.elapsed() < PATIENCE, "it does not end");
+        assert!(began.elapsed() < PATIENCE, "the process does not end");
         std::thread::sleep(std::time::Duration::from_millis(5));
     };
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
-async fn a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on(place: Place) {
-    for output in [closed as fn() -> Stdio, full] {
+async fn unwritable_log_is_counted_and_the_shop_goes_on(place: Place) {
+    for output in [closed_pipe as fn() -> Stdio, full_device] {
         let mut running = serve(&place, &[], output(), Stdio::piped());
-        let client = ready(&mut running, &place).await;
+        let client = wait_until_ready(&mut running, &place).await;
         let lost = || async {
             let status = client.get("/statusz").await.body(200);
             status["log_lines_lost"].as_u64().expect("a count")
         };
-        // Each line is tried: the count grows with every request, not once.
+        // The count grows with every lost line.
         let before = lost().await;
         until("more lines are lost", || async { (lost().await > before + 3).then_some(()) }).await;
         let err = running.0.stderr.take().expect("piped");
-        stops_in_order(running);
-        let said: Vec<String> = BufReader::new(err).lines().map_while(Result::ok).collect();
-        assert!(!said.iter().any(|line| line.contains("panicked")), "{said:?}");
+        assert_graceful_stop(running);
+        let stderr: Vec<String> = BufReader::new(err).lines().map_while(Result::ok).collect();
+        assert!(!stderr.iter().any(|line| line.contains("panicked")), "{stderr:?}");
     }
 }
 
-async fn a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop(place: Place) {
-    let cases = [(closed(), Stdio::piped()), (full(), Stdio::piped()), (closed(), closed()), (full(), full())];
+async fn unwritable_banner_or_terminal_log_does_not_end_the_shop(place: Place) {
+    let cases = [
+        (closed_pipe(), Stdio::piped()),
+        (full_device(), Stdio::piped()),
+        (closed_pipe(), closed_pipe()),
+        (full_device(), full_device()),
+    ];
     for (out, err) in cases {
         let mut running = serve(&place, &[("TUCKSHOP_LOG_FORMAT", "terminal")], out, err);
-        let client = ready(&mut running, &place).await;
+        let client = wait_until_ready(&mut running, &place).await;
         let _: Value = client.get("/livez").await.body(200);
         let err = running.0.stderr.take();
-        stops_in_order(running);
-        let said: Vec<String> =
+        assert_graceful_stop(running);
+        let stderr: Vec<String> =
             err.into_iter().flat_map(|err| BufReader::new(err).lines().map_while(Result::ok)).collect();
-        assert!(!said.iter().any(|line| line.contains("panicked")), "{said:?}");
+        assert!(!stderr.iter().any(|line| line.contains("panicked")), "{stderr:?}");
     }
 }
 
-/// The work is done whatever becomes of the words about it, and the exit code says so.
-async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Place) {
+/// The command does its work although its output is lost, and the exit code reports the loss.
+async fn command_with_lost_output_does_its_work_and_exits_with_3(place: Place) {
     let rows = tempfile::tempdir().expect("a directory");
     std::fs::write(
         rows.path().join("products.csv"),
@@ -119,27 +124,33 @@ async fn a_command_whose_output_is_lost_does_its_work_and_ends_with_3(place: Pla
         &["keys", "rotate"],
         &["keys", "list"],
     ] {
-        for output in [closed as fn() -> Stdio, full] {
+        for output in [closed_pipe as fn() -> Stdio, full_device] {
             let mut command = Command::new(TUCKSHOP);
             command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(output());
-            let ended = command.stderr(Stdio::piped()).output().expect("it runs");
-            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-            assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
-            assert!(said.contains("the output could not be written"), "{arguments:?}: {said}");
+            let ended = command.stderr(Stdio::piped()).output().expect("the command runs");
+            let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {stderr}");
+            assert!(stderr.contains("the output could not be written"), "{arguments:?}: {stderr}");
         }
-        // Complaints that cannot be written change nothing either.
+        // A lost error message changes nothing either.
         let mut command = Command::new(TUCKSHOP);
-        command.args(arguments).env_clear().envs(place.settings()).stdin(Stdio::null()).stdout(full()).stderr(full());
-        assert_eq!(command.status().expect("it runs").code(), Some(3), "{arguments:?}");
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(place.settings())
+            .stdin(Stdio::null())
+            .stdout(full_device())
+            .stderr(full_device());
+        assert_eq!(command.status().expect("the command runs").code(), Some(3), "{arguments:?}");
     }
     assert_eq!((place.count("product"), place.count("signing_key") >= 3), (1, true));
     let mut command = Command::new(TUCKSHOP);
-    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full()).stderr(full());
-    assert_eq!(command.status().expect("it runs").code(), Some(1));
+    command.args(["import", "/nowhere"]).env_clear().envs(place.settings()).stdout(full_device()).stderr(full_device());
+    assert_eq!(command.status().expect("the command runs").code(), Some(1));
 }
 
 crate::on_sqlite!(
-    a_command_whose_output_is_lost_does_its_work_and_ends_with_3,
-    a_log_that_cannot_be_written_is_counted_and_the_shop_goes_on,
-    a_banner_or_terminal_log_that_cannot_be_written_does_not_end_the_shop,
+    command_with_lost_output_does_its_work_and_exits_with_3,
+    unwritable_log_is_counted_and_the_shop_goes_on,
+    unwritable_banner_or_terminal_log_does_not_end_the_shop,
 );

@@ -1,4 +1,4 @@
-//! Other users of the machine read nothing of the shop and change nothing that it trusts.
+//! File permissions: other users of the machine can read no data of the shop and change no file that it trusts.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_file_of_secrets_that_anyone_can_write_is_refused() {
+fn world_writable_secret_file_is_refused() {
     let place = Place::sqlite();
     for (variable, name) in [("TUCKSHOP_WEBHOOK_KEYS_PATH", "keys.pem"), ("TUCKSHOP_MAIL_CA_PATH", "roots.pem")] {
         let path = place.directory().join(name);
@@ -41,7 +41,7 @@ fn a_file_of_secrets_that_anyone_can_write_is_refused() {
 }
 
 #[test]
-fn file_of_a_setting_that_is_no_file_is_refused_at_once() {
+fn setting_file_that_is_not_a_regular_file_is_refused_at_once() {
     let place = Place::sqlite();
     let pipe = place.directory().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a pipe");
@@ -63,9 +63,9 @@ fn file_of_a_setting_that_is_no_file_is_refused_at_once() {
     }
 }
 
-/// The files have no blocks on the disk, whatever their size.
+/// The files are sparse: they use no blocks on the disk.
 #[test]
-fn file_of_a_setting_that_is_too_large_is_refused() {
+fn setting_file_that_is_too_large_is_refused() {
     let place = Place::sqlite();
     let path = place.directory().join("large");
     File::create(&path).and_then(|file| file.set_len(1 << 32)).expect("a file");
@@ -79,11 +79,11 @@ fn file_of_a_setting_that_is_too_large_is_refused() {
     ] {
         let mut settings = place.settings();
         settings.extend((!variable.is_empty()).then(|| (variable.to_owned(), path.clone())));
-        let mut process = Process::tuckshop_by(&bounded, command, &settings);
+        let mut process = Process::tuckshop_under(&bounded, command, &settings);
         let status = process.wait(Duration::from_secs(60));
         assert!(matches!(status.code(), Some(1 | 2)), "{variable}: {status}");
-        let said = process.err.all().join("\n");
-        assert!(said.contains("is larger than"), "{variable}: {said}");
+        let output = process.err.all().join("\n");
+        assert!(output.contains("is larger than"), "{variable}: {output}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Production mode: no simulation, no test affordances, nobody is trusted for being near.
+//! Production mode: no simulation, no test affordances, and no trust in local platforms.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ const PRODUCTION: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn it_needs_an_https_address_of_its_own() {
+fn production_needs_a_public_https_url() {
     for (public_url, code) in
         [("", 2), ("http://shop.example", 2), ("https://shop.example/", 2), ("https://shop.example", 0)]
     {
@@ -27,20 +27,20 @@ fn it_needs_an_https_address_of_its_own() {
     }
 }
 
-/// Signatures are not verified yet, and an operator must know what follows from that.
+/// Signatures are not verified yet. The operator must accept the consequence explicitly.
 #[test]
-fn it_needs_a_word_that_platforms_are_believed() {
+fn production_needs_an_explicit_trust_decision() {
     for (value, code) in [("", 2), ("false", 2), ("yes", 2), ("true", 0)] {
         let trust = ("TUCKSHOP_HTTP_TRUST_UCP_AGENT", value);
         let finished = tuckshop(&["config"], &[&PRODUCTION[..], &[trust]].concat());
         assert_eq!(finished.code, code, "{value}: {}", finished.err);
         assert_eq!(finished.err.contains("TUCKSHOP_HTTP_TRUST_UCP_AGENT: "), code == 2, "{}", finished.err);
     }
-    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no such word");
+    assert_eq!(tuckshop(&["config"], &[]).code, 0, "development needs no trust decision");
 }
 
 #[test]
-fn it_needs_a_database_that_is_kept() {
+fn production_needs_a_persistent_database() {
     for (url, code) in [
         ("sqlite://:memory:", 2),
         ("sqlite:///:memory:", 2),
@@ -61,20 +61,21 @@ fn it_needs_a_database_that_is_kept() {
 }
 
 #[test]
-fn it_refuses_simulation() {
+fn production_refuses_simulation() {
     let simulation = ("TUCKSHOP_SIMULATION_ENABLED", "true");
     let finished = tuckshop(&["serve"], &[&PRODUCTION[..], &[simulation]].concat());
     assert_eq!(finished.code, 2);
     assert!(finished.err.contains("TUCKSHOP_SIMULATION_ENABLED: simulation is refused"), "{}", finished.err);
 }
 
-/// What platforms are told of the handler is theirs to check, so an example or another's domain is a mistake.
+/// Platforms verify what the shop publishes about its handler, so an example value or a name in another domain is an
+/// error.
 #[test]
-fn it_needs_words_of_its_own_for_the_payment_handler() {
+fn production_needs_its_own_payment_handler_names() {
     let gateway =
         [("TUCKSHOP_PAYMENT_GATEWAY_URL", "https://gateway.example"), ("TUCKSHOP_PAYMENT_GATEWAY_KEY", "sk_1")];
     let [name, spec, schema] = ["NAME", "SPEC", "SCHEMA"].map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}"));
-    for (values, blamed) in [
+    for (values, expected) in [
         (["", "", ""], &["NAME", "SPEC", "SCHEMA"][..]),
         (["card", "https://example.com/card", "https://example.com/card.json"], &["NAME", "SPEC", "SCHEMA"]),
         (["com.example.card", "https://example.com/card", "https://schemas.example.com/card.json"], &[]),
@@ -83,22 +84,23 @@ fn it_needs_words_of_its_own_for_the_payment_handler() {
         (["com.example.card", "https://example.com.example.org/card", "https://10.0.0.1/card"], &["SPEC", "SCHEMA"]),
         (["example.tuckshop.cards", "", "https://tuckshop.example/cards.json"], &["SPEC"]),
     ] {
-        let words = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
-        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &words].concat());
-        let told: Vec<&str> = finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(it, _)| it).collect();
-        let blamed: Vec<String> = blamed.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
-        assert_eq!(told, blamed, "{values:?}: {}", finished.err);
+        let handler = [(name.as_str(), values[0]), (spec.as_str(), values[1]), (schema.as_str(), values[2])];
+        let finished = tuckshop(&["config"], &[&PRODUCTION[..], &gateway, &handler].concat());
+        let reported: Vec<&str> =
+            finished.err.lines().filter_map(|line| line.split_once(": ")).map(|(variable, _)| variable).collect();
+        let expected: Vec<String> = expected.iter().map(|it| format!("TUCKSHOP_PAYMENT_HANDLER_{it}")).collect();
+        assert_eq!(reported, expected, "{values:?}: {}", finished.err);
     }
 }
 
 #[test]
-fn it_may_listen_to_everyone() {
+fn production_may_listen_on_all_interfaces() {
     let everyone = ("TUCKSHOP_HTTP_ADDRESS", "0.0.0.0:8080");
     assert_eq!(tuckshop(&["config"], &[&PRODUCTION[..], &[everyone]].concat()).code, 0);
 }
 
-/// A shop in production, with one thing to sell.
-async fn shop(place: &Place) -> Server {
+/// A shop in production mode with one item.
+async fn serve_production(place: &Place) -> Server {
     let directory = tempfile::tempdir().expect("a directory");
     for (file, text) in [
         ("products.csv", "id,title,price,image_url,requires_shipping\napple,Apple,50,,false\n"),
@@ -114,8 +116,8 @@ async fn shop(place: &Place) -> Server {
     place.serve_with(&PRODUCTION).await
 }
 
-async fn the_test_affordances_do_not_exist(place: Place) {
-    let server = shop(&place).await;
+async fn test_affordances_do_not_exist(place: Place) {
+    let server = serve_production(&place).await;
     for path in [
         "/testing/simulate-shipping/x",
         "/testing/orders/x/fulfill",
@@ -131,15 +133,15 @@ async fn the_test_affordances_do_not_exist(place: Place) {
     server.get("/statusz").await.problem(404, "no_such_route");
 }
 
-async fn an_empty_shop_stays_empty(place: Place) {
+async fn empty_shop_stays_empty(place: Place) {
     let server = place.serve_with(&PRODUCTION).await;
     let platform = server.as_platform(STRANGER);
     let refused = platform.post("/checkout-sessions", &basket(&[("eraser", 1)])).await.refused_in_band();
     assert_eq!(refused[0]["code"], "item_unavailable");
 }
 
-async fn nobody_is_trusted_for_being_near(place: Place) {
-    let server = shop(&place).await;
+async fn local_platform_is_not_trusted(place: Place) {
+    let server = serve_production(&place).await;
     let body = basket(&[("apple", 1)]);
     server.post("/checkout-sessions", &body).await.problem(400, "invalid_profile_url");
     let near = server.as_platform("https://localhost/profile.json");
@@ -150,9 +152,9 @@ async fn nobody_is_trusted_for_being_near(place: Place) {
     assert!(!checkout.to_string().contains("High St"), "{checkout}");
 }
 
-/// There is no way to be paid yet, and the shop says so instead of pretending.
-async fn without_a_payment_handler_nothing_is_completed(place: Place) {
-    let server = shop(&place).await;
+/// Without a payment handler a completion is refused.
+async fn completion_without_a_payment_handler_is_refused(place: Place) {
+    let server = serve_production(&place).await;
     let platform = server.as_platform(STRANGER);
     let checkout = platform.post("/checkout-sessions", &basket(&[("apple", 1)])).await.body(201);
     assert_eq!(checkout["ucp"]["payment_handlers"], json!({}));
@@ -165,12 +167,15 @@ async fn without_a_payment_handler_nothing_is_completed(place: Place) {
     assert_eq!(platform.get(&checkout_path(&checkout)).await.body(200), checkout);
     assert!(!place.ledger_path().exists());
     let log = server.stop().log;
-    assert!(log.iter().any(|line| line["level"] == "warning" && line["op"] == "app.build"), "it was said at start");
+    assert!(
+        log.iter().any(|line| line["level"] == "warning" && line["op"] == "app.build"),
+        "the start logged no warning"
+    );
 }
 
 crate::on_both_engines!(
-    the_test_affordances_do_not_exist,
-    an_empty_shop_stays_empty,
-    nobody_is_trusted_for_being_near,
-    without_a_payment_handler_nothing_is_completed,
+    test_affordances_do_not_exist,
+    empty_shop_stays_empty,
+    local_platform_is_not_trusted,
+    completion_without_a_payment_handler_is_refused,
 );

@@ -1,11 +1,11 @@
-//! The page of all settings is what the program says of them.
+//! The page of all settings equals the reference that the program prints.
 
 use crate::kit::command::tuckshop;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIGURATION.md");
 
 #[test]
-fn page_of_all_settings_is_what_the_program_prints() {
+fn settings_page_equals_the_printed_reference() {
     let finished = tuckshop(&["config", "--markdown"], &[]);
     assert_eq!(finished.code, 0, "{}", finished.err);
     let page = std::fs::read_to_string(PAGE).expect("docs/CONFIGURATION.md");

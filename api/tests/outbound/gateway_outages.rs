@@ -1,103 +1,104 @@
-//! The process is killed in the middle of a payment, the gateway is away for long, and keys grow old.
+//! The process is killed during a payment, the gateway is away for long, or idempotency keys expire.
 
 use std::time::{Duration, Instant};
 
 use paysim::{Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::{basket, checkout_path, codes};
 use crate::kit::client::fresh_key;
 use crate::kit::{Place, until};
 use crate::shop::{HASTY, PRICE, Shop, UNITS};
 
 const ALWAYS: u64 = 10_000;
-/// Far more than a healthy answer takes, far less than a gateway that hangs is waited for.
+/// Far more than a healthy answer takes, and far less than the wait for a hanging gateway.
 const QUICK: Duration = Duration::from_secs(2);
 
-/// Begins to pay, waits for the moment, and kills the process. The key is the one to come back with.
-async fn killed_when(shop: &Shop, checkout: &Value, token: &str, key: &str, moment: impl Fn() -> bool) {
+/// Starts a payment, waits for the moment, and kills the process. The caller can come back with the same key.
+async fn kill_when(shop: &Shop, checkout: &Value, token: &str, key: &str, moment: impl Fn() -> bool) {
     let paying = shop.payment(checkout, token, key).try_send();
     let killing = async {
-        until("the moment to kill it", || async { moment().then_some(()) }).await;
+        until("the moment for the kill", || async { moment().then_some(()) }).await;
         shop.server.kill();
     };
     let (answer, ()) = tokio::join!(paying, killing);
-    assert!(answer.is_err(), "it was answered before it was killed");
+    assert!(answer.is_err(), "the answer came before the kill");
 }
 
-/// PAY11. Killed after the charge and before anything was written down about it.
-async fn killed_after_the_charge_the_order_is_placed_after_the_restart(place: Place) {
+/// PAY11. The process is killed after the charge and before its outcome is recorded.
+async fn kill_after_the_charge_places_the_order_after_the_restart(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
-    killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
-    assert_eq!(Books::open(&place).level("bun"), (100, UNITS), "held until it is known");
+    kill_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
+    assert_eq!(Database::open(&place).level("bun"), (100, UNITS), "held while the outcome is unknown");
 
     let shop = shop.reopen(&place).await;
-    let done = shop.settled(&checkout).await;
+    let done = shop.wait_until_settled(&checkout).await;
     assert_eq!(done["status"], "completed");
-    assert_eq!(shop.logged("payment attempt reconciled").await["checkout_id"], checkout["id"]);
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
+    assert_eq!(shop.wait_for_log_line("payment attempt reconciled").await["checkout_id"], checkout["id"]);
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100 - UNITS, 0)));
     let again = shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await;
     assert!(again.is_replay());
     assert_eq!(again.body(200), done);
-    shop.must_be_sound(&place, &[&done], &[]);
+    shop.assert_sound(&place, &[&done], &[]);
 }
 
-/// PAY11. Killed before the charge, with the payment opened at the gateway: it is cancelled there, and then released.
-async fn killed_before_the_charge_the_goods_are_released_after_the_restart(place: Place) {
+/// PAY11. The process is killed before the charge, after the payment was created at the gateway. The payment is
+/// cancelled there before stock is released.
+async fn kill_before_the_charge_releases_stock_after_the_restart(place: Place) {
     for operation in [Operation::IntentCreate, Operation::IntentConfirm] {
         let shop = Shop::open(&place, HASTY).await;
         let checkout = shop.checkout().await;
         shop.gateway.fail_next(operation, ALWAYS, Fault::HangWithoutEffect);
         let hangs = || shop.gateway.faults_dealt().contains_key("hang_without_effect");
-        killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), hangs).await;
+        kill_when(&shop, &checkout, "pm_card_visa", &fresh_key(), hangs).await;
         shop.gateway.clear_faults();
 
         let shop = shop.reopen(&place).await;
-        let refused = shop.settled(&checkout).await;
+        let refused = shop.wait_until_settled(&checkout).await;
         assert_eq!(
             (&refused["status"], codes(&refused)),
             (&json!("ready_for_complete"), vec!["payment_not_attempted"])
         );
-        let line = shop.logged("payment attempt reconciled").await;
+        let line = shop.wait_for_log_line("payment attempt reconciled").await;
         assert_eq!((&line["checkout_id"], &line["payment"]), (&checkout["id"], &json!("not_attempted")));
-        // Recorded before the shop was killed, or found after.
+        // The reference was recorded before the kill or found after it.
         assert!(line["reference"].as_str().is_some_and(|reference| reference.starts_with("pi_")), "{line}");
-        assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
-        shop.must_be_sound(&place, &[], &[&checkout]);
+        assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((0, 0), (100, 0)), "{operation:?}");
+        shop.assert_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();
     }
 }
 
-/// Killed at that moment and restarted a day later, when the gateway has forgotten the key of the opening.
-async fn a_day_later(place: &Place, fault: Fault) -> (Shop, Value) {
+/// Kills the shop during the creation of a payment and restarts it a day later, when the gateway has dropped the key.
+async fn restarted_a_day_later(place: &Place, fault: Fault) -> (Shop, Value) {
     let shop = Shop::open(place, HASTY).await;
     let checkout = shop.checkout().await;
     shop.gateway.fail_next(Operation::IntentCreate, ALWAYS, fault);
-    killed_when(&shop, &checkout, "pm_card_visa", &fresh_key(), || !shop.gateway.faults_dealt().is_empty()).await;
+    kill_when(&shop, &checkout, "pm_card_visa", &fresh_key(), || !shop.gateway.faults_dealt().is_empty()).await;
     shop.gateway.clear_faults();
-    make_old(place, &shop);
+    age_by_a_day(place, &shop);
     (shop.reopen(place).await, checkout)
 }
 
-/// Every attempt and the gateway's keys are a day older.
-fn make_old(place: &Place, shop: &Shop) {
+/// Ages every attempt and the keys of the gateway by a day.
+fn age_by_a_day(place: &Place, shop: &Shop) {
     let day = 24 * 60 * 60 * 1_000;
     let aged = format!("UPDATE payment_attempt SET created_at = created_at - {day}, due_at = due_at - {day}");
-    Books::open(place).execute(&aged);
+    Database::open(place).execute(&aged);
     shop.gateway.advance(Duration::from_secs(24 * 60 * 60 + 1));
 }
 
-/// What the shop asked of the gateway since it was started.
-fn asked(shop: &Shop) -> Vec<Value> {
+/// The operations that the shop has called since its start.
+fn operations_called(shop: &Shop) -> Vec<Value> {
     let calls = shop.server.log().into_iter().filter(|line| line["msg"] == "outbound call");
     calls.map(|line| line["op"].clone()).collect()
 }
 
-/// PAY14. An attempt without a reference, whose key the gateway may have forgotten: it is looked for, and never opened
-/// again.
-async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
+/// PAY14. An attempt has no reference, and the gateway may have dropped its key. The payment is looked up and never
+/// created again.
+async fn day_old_gateway_key_is_never_reused(place: Place) {
     for (fault, message, calls) in [
         (
             Fault::HangWithoutEffect,
@@ -110,44 +111,44 @@ async fn a_key_that_is_a_day_old_is_never_used_again(place: Place) {
             vec!["payment.find", "payment.look_up", "payment.cancel"],
         ),
     ] {
-        let (shop, checkout) = a_day_later(&place, fault).await;
-        let free = shop.settled(&checkout).await;
+        let (shop, checkout) = restarted_a_day_later(&place, fault).await;
+        let free = shop.wait_until_settled(&checkout).await;
         assert_eq!((&free["status"], codes(&free)), (&json!("ready_for_complete"), vec!["payment_not_attempted"]));
-        let line = shop.logged(message).await;
+        let line = shop.wait_for_log_line(message).await;
         assert_eq!(line["checkout_id"], checkout["id"], "{fault:?}");
-        assert_eq!(asked(&shop), calls, "{fault:?}");
-        shop.must_be_sound(&place, &[], &[&checkout]);
+        assert_eq!(operations_called(&shop), calls, "{fault:?}");
+        shop.assert_sound(&place, &[], &[&checkout]);
         let _ = shop.server.stop();
     }
 }
 
-/// PAY19. The database is that of a backup, made between the opening of a payment and the record of its reference. The
-/// payment was charged since. A day later its key is forgotten, and the gateway still has it.
-async fn charge_that_a_restored_backup_does_not_know_is_found_a_day_later(place: Place) {
+/// PAY19. The database is a backup from between the creation of a payment and the record of its reference. The payment
+/// was charged since. A day later the key has expired, and the gateway still has the payment.
+async fn charge_missing_from_a_restored_backup_is_found_a_day_later(place: Place) {
     let shop = Shop::open(&place, HASTY).await;
     let (checkout, key) = (shop.checkout().await, fresh_key());
-    killed_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
-    Books::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
-    make_old(&place, &shop);
+    kill_when(&shop, &checkout, "pm_sim_charge_then_hang", &key, || shop.captured() == (1, PRICE)).await;
+    Database::open(&place).execute("UPDATE payment_attempt SET reference = NULL");
+    age_by_a_day(&place, &shop);
     shop.gateway.fail_next(Operation::IntentSearch, ALWAYS, Fault::RateLimited { retry_after_seconds: 0 });
 
     let shop = shop.reopen(&place).await;
-    // While the gateway does not say, nothing is released and nothing is charged.
-    let line = shop.logged("payment is a day old and cannot be looked for: it stays undecided").await;
+    // While the lookup fails, nothing is released and nothing is charged.
+    let line = shop.wait_for_log_line("payment is a day old and cannot be looked for: it stays undecided").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
     assert_eq!(line["checkout_id"], checkout["id"]);
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((1, PRICE), (100, UNITS)));
     shop.gateway.clear_faults();
 
-    let done = shop.settled(&checkout).await;
+    let done = shop.wait_until_settled(&checkout).await;
     assert_eq!(done["status"], "completed");
     assert_eq!(shop.captured(), (1, PRICE));
     assert_eq!(shop.payment(&checkout, "pm_sim_charge_then_hang", &key).await.body(200), done);
-    shop.must_be_sound(&place, &[&done], &[]);
+    shop.assert_sound(&place, &[&done], &[]);
 }
 
-/// PAY12. Everybody who buys waits for a gateway that hangs; everybody else is served as if nothing were wrong.
-async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
+/// PAY12. Completions wait for a gateway that hangs. Every other request is served as usual.
+async fn hanging_gateway_delays_nothing_else(place: Place) {
     const BUYERS: usize = 30;
     let shop = Shop::open(&place, &[("TUCKSHOP_PAYMENT_CALL_TIMEOUT_MS", "4000")]).await;
     let mut checkouts = Vec::new();
@@ -158,7 +159,7 @@ async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
     let paying = futures_util::future::join_all(checkouts.iter().map(|checkout| shop.pay(checkout, "pm_card_visa")));
     let others = async {
         let dealt = || shop.gateway.faults_dealt().get("hang_without_effect").copied().unwrap_or(0);
-        until("all of them hang", || async { (dealt() == BUYERS as u64).then_some(()) }).await;
+        until("every payment hangs", || async { (dealt() == BUYERS as u64).then_some(()) }).await;
         let mut slowest = Duration::ZERO;
         for _ in 0..5 {
             for path in ["/readyz", "/livez", "/.well-known/ucp", &checkout_path(&checkouts[0])] {
@@ -169,7 +170,7 @@ async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
             let began = Instant::now();
             let free = shop.server.post("/checkout-sessions", &basket(&[("sample", 1)])).await.body(201);
             let done = shop.pay(&free, "pm_card_visa").await.body(200);
-            assert_eq!(done["status"], "completed", "what costs nothing needs no gateway");
+            assert_eq!(done["status"], "completed", "a free checkout needs no gateway");
             slowest = slowest.max(began.elapsed());
         }
         assert!(slowest < QUICK, "{slowest:?}");
@@ -182,14 +183,14 @@ async fn while_the_gateway_hangs_everything_else_is_quick(place: Place) {
     for answer in answers {
         let _ = answer.problem(503, "unavailable");
     }
-    assert_eq!((shop.captured(), Books::open(&place).level("bun")), ((0, 0), (100, 0)));
-    shop.must_be_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
+    assert_eq!((shop.captured(), Database::open(&place).level("bun")), ((0, 0), (100, 0)));
+    shop.assert_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
     shop.gateway.clear_faults();
     assert_eq!(shop.pay(&checkouts[0], "pm_card_visa").await.body(200)["status"], "completed");
 }
 
-/// PAY12. While the gateway is away, calls are made again within a budget: its trouble is not multiplied.
-async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
+/// PAY12. While the gateway is unreachable, a budget limits the retries.
+async fn unreachable_gateway_is_not_flooded_with_retries(place: Place) {
     const BUYERS: u64 = 40;
     let shop = Shop::open(&place, &[]).await.without_gateway();
     let mut checkouts = Vec::new();
@@ -209,27 +210,24 @@ async fn a_gateway_that_is_away_is_not_stormed_with_retries(place: Place) {
     let calls = calls.await;
     let attempts: u64 = calls.iter().filter_map(|call| call["attempts"].as_u64()).sum();
     assert!(calls.iter().all(|call| call["effect"] == "none"), "{calls:?}");
-    let spent = shop.logged("retry budget used up").await;
+    let spent = shop.wait_for_log_line("retry budget used up").await;
     assert_eq!((&spent["outcome"], &spent["level"]), (&json!("retry_budget_exhausted"), &json!("warning")));
-    // A fifth of the calls, and a floor of ten which a second refills by one.
+    // A fifth of the calls, and ten more, of which one is refilled every second.
     let allowed = BUYERS + BUYERS / 5 + 10 + began.elapsed().as_secs() + 1;
     assert!(attempts <= allowed, "{attempts} attempts for {BUYERS} calls");
-    assert!(attempts > BUYERS, "nothing was tried again");
-    assert_eq!(Books::open(&place).level("bun"), (100, 0));
-    shop.must_be_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
+    assert!(attempts > BUYERS, "nothing was retried");
+    assert_eq!(Database::open(&place).level("bun"), (100, 0));
+    shop.assert_sound(&place, &[], &checkouts.iter().collect::<Vec<_>>());
 }
 
-crate::on_both_engines!(
-    killed_after_the_charge_the_order_is_placed_after_the_restart,
-    while_the_gateway_hangs_everything_else_is_quick,
-);
+crate::on_both_engines!(kill_after_the_charge_places_the_order_after_the_restart, hanging_gateway_delays_nothing_else,);
 
-mod on_a_file {
+mod sqlite_only {
     use super::*;
     crate::on_sqlite!(
-        killed_before_the_charge_the_goods_are_released_after_the_restart,
-        a_key_that_is_a_day_old_is_never_used_again,
-        charge_that_a_restored_backup_does_not_know_is_found_a_day_later,
-        a_gateway_that_is_away_is_not_stormed_with_retries,
+        kill_before_the_charge_releases_stock_after_the_restart,
+        day_old_gateway_key_is_never_reused,
+        charge_missing_from_a_restored_backup_is_found_a_day_later,
+        unreachable_gateway_is_not_flooded_with_retries,
     );
 }

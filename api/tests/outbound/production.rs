@@ -1,8 +1,9 @@
-//! In production the shop calls nobody inside, whoever asks it to, and is paid through the configured gateway only.
+//! In production mode the shop calls no internal address for a platform, and payments go through the configured gateway
+//! only.
 
 use serde_json::json;
 
-use crate::books::Books;
+use crate::database::Database;
 use crate::kit::basket::{basket, complete_path};
 use crate::kit::command::tuckshop_at;
 use crate::kit::{Place, Server, until};
@@ -21,14 +22,14 @@ const PRODUCTION: &[(&str, &str)] = &[
     ("TUCKSHOP_SHUTDOWN_LISTEN_MS", "0"),
 ];
 
-/// The reason for which the shop gave up, or will try again, to tell this platform of an order.
-async fn told(server: &Server, platform: &str) -> (String, String) {
+/// The result and the reason of the first attempt to send an order of this platform.
+async fn first_attempt(server: &Server, platform: &str) -> (String, String) {
     let client = server.as_platform(platform);
     let checkout = client.post("/checkout-sessions", &basket(&[("sample", 1)])).await.body(201);
     let done = client.post(&complete_path(&checkout), &card("pm_card_visa")).await.body(200);
     assert_eq!(done["status"], "completed");
     let destination = format!("webhook:{platform}");
-    until("it was tried", || async {
+    until("an attempt has ended", || async {
         let log = server.log();
         let line = log.iter().find(|line| line["op"] == "outbox.send" && line["destination"] == destination)?;
         Some((line["result"].as_str()?.to_owned(), line["reason"].as_str()?.to_owned()))
@@ -36,8 +37,8 @@ async fn told(server: &Server, platform: &str) -> (String, String) {
     .await
 }
 
-/// WH5. Neither a pinned profile nor one that names an address inside leads there.
-async fn receivers_inside_are_not_called(place: Place) {
+/// WH5. Neither a pinned profile nor a fetched one makes the shop call an internal address.
+async fn receivers_in_the_internal_network_are_not_called(place: Place) {
     let shop = Shop::open(&place, PRODUCTION).await;
     let receiver = Receiver::start().await;
     let port = receiver.address().port();
@@ -53,29 +54,29 @@ async fn receivers_inside_are_not_called(place: Place) {
     .enumerate()
     {
         let platform = format!("https://platform.example/{number}");
-        // It is refused where it is pinned, and again where it is called: whoever pinned it, and however.
+        // The address is refused when it is pinned, and again when it is called.
         let pinned = tuckshop_at(&place, &["platforms", "add", &platform, "--webhook-url", &hook], PRODUCTION);
         assert_eq!((pinned.code, pinned.out.as_str()), (1, ""), "{hook}");
         assert!(pinned.err.contains("no webhook could be sent to its webhook_url: "), "{}", pinned.err);
         let order = json!([{"version": "2026-04-08", "config": {"webhook_url": hook}}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-        Books::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
+        Database::open(&place).execute(&format!("INSERT INTO platform VALUES ('{platform}', '{profile}', 0)"));
         let listed = tuckshop_at(&place, &["platforms", "list"], PRODUCTION);
         assert!(listed.out.contains(&format!("{platform}  it cannot get webhooks: ")), "{}", listed.out);
-        assert_eq!(told(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
+        assert_eq!(first_attempt(&shop.server, &platform).await, (result.to_owned(), reason.to_owned()), "{hook}");
     }
-    // Nor is a profile fetched from inside.
+    // A profile is not fetched from an internal address either.
     let inside = format!("https://127.0.0.1:{port}/profile.json");
-    assert_eq!(told(&shop.server, &inside).await, ("retry".to_owned(), "profile: blocked_address".to_owned()));
+    assert_eq!(first_attempt(&shop.server, &inside).await, ("retry".to_owned(), "profile: blocked_address".to_owned()));
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 0));
-    let mut books = Books::open(&place);
+    let mut database = Database::open(&place);
     let states =
-        ["pending", "dead"].map(|state| books.number("count(*)", &format!("FROM delivery WHERE state = '{state}'")));
+        ["pending", "dead"].map(|state| database.number("count(*)", &format!("FROM delivery WHERE state = '{state}'")));
     assert_eq!(states, [5, 2]);
 }
 
-/// The gateway is the operator's own choice, and so may be near. It is announced under its configured name.
-async fn the_configured_gateway_is_offered_and_charged(place: Place) {
+/// The operator chooses the gateway, which may therefore be internal. It is offered under its configured name.
+async fn configured_gateway_is_offered_and_charged(place: Place) {
     let shop = Shop::open(&place, PRODUCTION).await;
     let client = shop.server.as_platform("https://platform.example/profile.json");
     let checkout = client.post("/checkout-sessions", &basket(&[("bun", 2)])).await.body(201);
@@ -84,7 +85,7 @@ async fn the_configured_gateway_is_offered_and_charged(place: Place) {
     client.post(&complete_path(&checkout), &simulated).await.problem(400, "unknown_payment_handler");
     let done = client.post(&complete_path(&checkout), &card("pm_card_visa")).await.body(200);
     assert_eq!((&done["status"], shop.captured()), (&json!("completed"), (1, 500)));
-    shop.must_be_sound(&place, &[&done], &[]);
+    shop.assert_sound(&place, &[&done], &[]);
 }
 
-crate::on_sqlite!(receivers_inside_are_not_called, the_configured_gateway_is_offered_and_charged);
+crate::on_sqlite!(receivers_in_the_internal_network_are_not_called, configured_gateway_is_offered_and_charged);

@@ -1,4 +1,4 @@
-//! A platform of the tests: it serves its profile, is told of its orders, and answers as the test says.
+//! A platform of the tests. It serves its profile, receives webhooks, and answers them as the test decides.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::kit::until;
 
-/// One webhook as it arrived.
+/// A webhook that has arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival(Received);
 
@@ -32,23 +32,23 @@ impl Deref for Arrival {
     }
 }
 
-/// What is answered to a webhook.
+/// The answer to a webhook.
 #[derive(Clone, Copy, Debug)]
-pub enum Say {
+pub enum Reply {
     Status(u16),
-    /// Nothing, until the test lets go; then 200.
+    /// Nothing until [`Receiver::release`]; then 200.
     Hold,
-    /// This, and a body without end.
+    /// This status and a body without an end.
     Endless(u16),
 }
 
-/// Decides by the number of the webhook, the first being 0.
-type Decide = Arc<dyn Fn(usize) -> Say + Send + Sync>;
+/// Chooses the answer by the number of the webhook, which starts at 0.
+type Decide = Arc<dyn Fn(usize) -> Reply + Send + Sync>;
 
-/// What it says of itself.
+/// The profile that a receiver serves.
 enum Profile {
     Usual,
-    /// The usual one; the first to ask waits for it until the test lets go.
+    /// The usual profile. The first request for it waits for [`Receiver::release`].
     HeldOnce,
     Other(Value),
 }
@@ -57,48 +57,48 @@ struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     profiles_served: Mutex<usize>,
     decide: Decide,
-    let_go: watch::Sender<bool>,
-    /// How much was taken of each body without end, once nobody took any more.
-    poured: Mutex<Vec<usize>>,
+    released: watch::Sender<bool>,
+    /// The bytes sent of each endless body until its connection closed.
+    endless_bytes_sent: Mutex<Vec<usize>>,
     profile: Profile,
 }
 
-/// Ends, with all its connections, when it is dropped.
+/// A running receiver. Dropping it closes all its connections.
 pub struct Receiver {
     shared: Arc<Shared>,
     server: Server,
 }
 
 impl Receiver {
-    /// Says 200 to everything.
+    /// Answers 200 to every webhook.
     pub async fn start() -> Self {
-        Self::saying(|_| Say::Status(200)).await
+        Self::answering(|_| Reply::Status(200)).await
     }
 
-    /// Keeps whoever asks for its profile first waiting until the test lets go.
+    /// Answers the first request for its profile only after [`Receiver::release`].
     pub async fn holding_its_profile() -> Self {
-        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::HeldOnce).await
+        Self::at(any(), Arc::new(|_| Reply::Status(200)), Profile::HeldOnce).await
     }
 
-    pub async fn saying(decide: impl Fn(usize) -> Say + Send + Sync + 'static) -> Self {
+    pub async fn answering(decide: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::at(any(), Arc::new(decide), Profile::Usual).await
     }
 
-    /// Never answers a webhook. At an address of its own, as a server of its own would be.
+    /// Never answers a webhook. Has its own address, as a separate server would.
     pub async fn hanging_at(last: u8) -> Self {
-        Self::at(SocketAddr::from(([127, 0, 9, last], 0)), Arc::new(|_| Say::Hold), Profile::Usual).await
+        Self::at(SocketAddr::from(([127, 0, 9, last], 0)), Arc::new(|_| Reply::Hold), Profile::Usual).await
     }
 
-    /// One that names no address for webhooks.
+    /// Serves a profile without an address for webhooks.
     pub async fn without_webhooks() -> Self {
         let order = json!([{"version": "2026-04-08"}]);
         let profile = json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}});
-        Self::at(any(), Arc::new(|_| Say::Status(200)), Profile::Other(profile)).await
+        Self::at(any(), Arc::new(|_| Reply::Status(200)), Profile::Other(profile)).await
     }
 
-    /// On a port that is kept, so that another can follow it there.
+    /// Listens on a reserved port, so that a later receiver can listen there too.
     pub async fn on(port: &Port) -> Self {
-        Self::at(port.address(), Arc::new(|_| Say::Status(200)), Profile::Usual).await
+        Self::at(port.address(), Arc::new(|_| Reply::Status(200)), Profile::Usual).await
     }
 
     async fn at(address: SocketAddr, decide: Decide, profile: Profile) -> Self {
@@ -106,8 +106,8 @@ impl Receiver {
             arrivals: Mutex::default(),
             profiles_served: Mutex::default(),
             decide,
-            let_go: watch::Sender::new(false),
-            poured: Mutex::default(),
+            released: watch::Sender::new(false),
+            endless_bytes_sent: Mutex::default(),
             profile,
         });
         let serve = shared.clone();
@@ -119,12 +119,12 @@ impl Receiver {
         self.server.address
     }
 
-    /// Where its profile is, as it names it in `UCP-Agent`.
+    /// The address of its profile, for `UCP-Agent`.
     pub fn profile(&self) -> String {
         format!("http://{}/profiles/agent.json", self.server.address)
     }
 
-    /// Where it is told of its orders.
+    /// The address to which its webhooks are sent.
     pub fn hook(&self) -> String {
         format!("http://{}{HOOK}", self.server.address)
     }
@@ -133,23 +133,23 @@ impl Receiver {
         self.shared.arrivals.lock().expect("sound").clone()
     }
 
-    /// How often its profile was asked for, in vain or not.
+    /// The number of requests for its profile, answered or not.
     pub fn profiles_served(&self) -> usize {
         *self.shared.profiles_served.lock().expect("sound")
     }
 
-    /// How many bytes were taken of each body without end, once nobody took any more.
-    pub fn poured(&self) -> Vec<usize> {
-        self.shared.poured.lock().expect("sound").clone()
+    /// The bytes sent of each endless body until its connection closed.
+    pub fn endless_bytes_sent(&self) -> Vec<usize> {
+        self.shared.endless_bytes_sent.lock().expect("sound").clone()
     }
 
-    /// Answers what is held, and what comes from now on.
-    pub fn let_go(&self) {
-        self.shared.let_go.send_replace(true);
+    /// Answers held requests and every later one.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
     }
 
-    /// The webhooks so far, as soon as there are so many.
-    pub async fn told(&self, count: usize) -> Vec<Arrival> {
+    /// Waits until this many webhooks have arrived. Returns all webhooks so far.
+    pub async fn wait_for(&self, count: usize) -> Vec<Arrival> {
         until(&format!("{count} webhooks have arrived"), || async {
             let arrivals = self.arrivals();
             (arrivals.len() >= count).then_some(arrivals)
@@ -167,7 +167,7 @@ fn any() -> SocketAddr {
 impl Shared {
     async fn visit(self: Arc<Self>, visit: Visit) {
         if !visit.request.target().starts_with("/hook") {
-            return self.present(visit).await;
+            return self.serve_profile(visit).await;
         }
         let number = {
             let mut arrivals = self.arrivals.lock().expect("sound");
@@ -175,21 +175,21 @@ impl Shared {
             arrivals.len() - 1
         };
         match (self.decide)(number) {
-            Say::Status(status) => visit.answer(&format!("{status} As told"), "", "").await,
-            Say::Hold => {
+            Reply::Status(status) => visit.answer(&format!("{status} As Chosen"), "", "").await,
+            Reply::Hold => {
                 if self.held().await.is_some() {
-                    visit.answer("200 At last", "", "").await;
+                    visit.answer("200 Released", "", "").await;
                 }
             }
-            Say::Endless(status) => {
-                let taken = visit.pour(&format!("{status} As told")).await;
-                self.poured.lock().expect("sound").push(taken);
+            Reply::Endless(status) => {
+                let taken = visit.pour(&format!("{status} As Chosen")).await;
+                self.endless_bytes_sent.lock().expect("sound").push(taken);
             }
         }
     }
 
-    /// Answers with its profile.
-    async fn present(&self, visit: Visit) {
+    /// Answers with the profile.
+    async fn serve_profile(&self, visit: Visit) {
         let before = {
             let mut served = self.profiles_served.lock().expect("sound");
             *served += 1;
@@ -208,8 +208,8 @@ impl Shared {
         }
     }
 
-    /// Until the test lets go; `None` when it never will.
+    /// Waits for [`Receiver::release`]. `None` if the receiver is dropped first.
     async fn held(&self) -> Option<()> {
-        self.let_go.subscribe().wait_for(|may| *may).await.ok().map(drop)
+        self.released.subscribe().wait_for(|may| *may).await.ok().map(drop)
     }
 }

@@ -1,9 +1,9 @@
-//! Bodies that are too large, too slow, too deep, or not what they should be. Each is refused by name, and the shop
-//! goes on.
+//! Request bodies that are too large, too slow, too deep or malformed. Each is refused with its error code, and the
+//! shop goes on.
 
 use serde_json::{Value, json};
 
-use crate::kit::basket::{address, basket, deliverable};
+use crate::kit::basket::{address, basket};
 use crate::kit::client::fresh_key;
 use crate::kit::raw::{Raw, post};
 use crate::kit::{Place, Request, Server, until};
@@ -14,8 +14,8 @@ fn create(server: &Server, body: impl Into<Vec<u8>>) -> Request {
     server.post(CHECKOUTS, &json!({})).raw(body)
 }
 
-/// Each refusal left a line and nothing else, and the shop sells.
-async fn refused(place: &Place, server: &Server, status: u16, times: usize) {
+/// Waits for the log lines of the refusals. Asserts that nothing was stored and that the shop still sells.
+async fn assert_refusals_logged(place: &Place, server: &Server, status: u16, times: usize) {
     let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == status && line["outcome"] == "refused";
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == times).then_some(()) })
         .await;
@@ -24,25 +24,25 @@ async fn refused(place: &Place, server: &Server, status: u16, times: usize) {
     assert_eq!(checkout["status"], "ready_for_complete");
 }
 
-async fn a_body_that_says_it_is_too_large_is_not_read(place: Place) {
+async fn body_declared_too_large_is_not_read(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "content-length: 4097\r\n").as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    refused(&place, &server, 413, 1).await;
+    assert_refusals_logged(&place, &server, 413, 1).await;
 }
 
-async fn a_body_that_turns_out_too_large_is_given_up(place: Place) {
+async fn body_that_grows_too_large_is_refused(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let mut raw = Raw::connect(server.address()).await;
     raw.send(post(CHECKOUTS, "transfer-encoding: chunked\r\n").as_bytes()).await;
-    // One byte more than the limit, and no end.
+    // One byte more than the limit, and no end of the body.
     raw.send(format!("1001\r\n{}", " ".repeat(0x1001)).as_bytes()).await;
     raw.receive().await.problem(413, "body_too_large");
-    refused(&place, &server, 413, 1).await;
+    assert_refusals_logged(&place, &server, 413, 1).await;
 }
 
-async fn a_body_of_the_largest_size_is_read(place: Place) {
+async fn body_of_the_largest_size_is_read(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_MAX_BODY_BYTES", "4096")]).await;
     let body = basket(&[("gift_card", 1)]).to_string();
     let padded = format!("{body}{}", " ".repeat(4096 - body.len()));
@@ -50,7 +50,7 @@ async fn a_body_of_the_largest_size_is_read(place: Place) {
     let _ = create(&server, padded).await.expect(201);
 }
 
-async fn a_body_that_trickles_is_not_waited_for(place: Place) {
+async fn trickling_body_is_refused_by_the_deadline(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "300")]).await;
     for more in ["content-length: 100000\r\n", "transfer-encoding: chunked\r\n"] {
         let mut raw = Raw::connect(server.address()).await;
@@ -60,10 +60,10 @@ async fn a_body_that_trickles_is_not_waited_for(place: Place) {
         }
         raw.trickle().await.problem(408, "body_timeout");
     }
-    refused(&place, &server, 408, 2).await;
+    assert_refusals_logged(&place, &server, 408, 2).await;
 }
 
-async fn a_document_of_any_depth_is_survived(place: Place) {
+async fn document_of_any_depth_is_survived(place: Place) {
     let server = place.serve().await;
     let depth = 100_000;
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
@@ -80,10 +80,10 @@ async fn a_document_of_any_depth_is_survived(place: Place) {
         assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
         assert_eq!(answer.json["code"], "malformed_body", "{shown}");
     }
-    refused(&place, &server, 400, 6).await;
+    assert_refusals_logged(&place, &server, 400, 6).await;
 }
 
-async fn a_member_that_stands_twice_is_refused(place: Place) {
+async fn duplicate_member_is_refused(place: Place) {
     let server = place.serve().await;
     let line = r#"{"item":{"id":"gift_card"},"quantity":1}"#;
     for (body, member) in [
@@ -98,11 +98,11 @@ async fn a_member_that_stands_twice_is_refused(place: Place) {
         let content = answer.json["content"].as_str().unwrap_or_default();
         assert!(content.contains("duplicate") && content.contains(member), "{content}");
     }
-    refused(&place, &server, 400, 6).await;
+    assert_refusals_logged(&place, &server, 400, 6).await;
 }
 
-/// A value of the wrong type is named by where it stands.
-async fn what_is_wrong_is_named(place: Place) {
+/// A value of the wrong type is named by its path.
+async fn invalid_members_are_named(place: Place) {
     let server = place.serve().await;
     let with = |pointer: &str, value: Value| {
         let mut body = basket(&[("gift_card", 1)]);
@@ -146,102 +146,7 @@ async fn what_is_wrong_is_named(place: Place) {
     let _ = server.post(CHECKOUTS, &with("/discounts/codes", json!([]))).await.expect(201);
 }
 
-/// What the protocol permits and the shop does not sell is an outcome: nothing is made, and the key is free.
-async fn quantity_above_the_bound_of_the_shop_is_an_outcome(place: Place) {
-    let server = place.serve().await;
-    let made = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
-    let path = format!("{CHECKOUTS}/{}", made["id"].as_str().expect("an id"));
-    for quantity in [10_001, 4_294_967_296, 9_007_199_254_740_991] {
-        let wanted = basket(&[("gift_card", 1), ("eraser", quantity)]);
-        for request in [server.post(CHECKOUTS, &wanted), server.put(&path, &wanted)] {
-            let messages = request.await.refused_in_band();
-            assert_eq!(
-                (&messages[0]["code"], &messages[0]["path"]),
-                (&json!("out_of_stock"), &json!("$.line_items[1]"))
-            );
-        }
-    }
-    assert_eq!(server.get(&path).await.body(200), made);
-    assert_eq!(place.count("checkout"), 1);
-}
-
-/// The protocol has none of these limits, so that a request beyond one is in order and is answered in-band.
-async fn request_beyond_a_limit_of_the_shop_is_an_outcome(place: Place) {
-    let server = place.serve().await;
-    let made = server.post(CHECKOUTS, &basket(&[("gift_card", 1)])).await.body(201);
-    let path = format!("{CHECKOUTS}/{}", made["id"].as_str().expect("an id"));
-    let line = json!({"item": {"id": "gift_card"}, "quantity": 1});
-    let instrument = json!({"id": "i", "handler_id": "mock_payment_handler", "type": "card"});
-    let attribution = |count: usize| Value::Object((0..count).map(|n| (format!("name{n}"), json!("x"))).collect());
-    let claims =
-        |count: usize| json!({"eligibility": (0..count).map(|n| format!("com.example.club{n}")).collect::<Vec<_>>()});
-    let shipping = |destinations: Value| json!({"methods": [{"type": "shipping", "destinations": destinations}]});
-    for (member, most, beyond, at) in [
-        ("line_items", json!(vec![&line; 100]), json!(vec![&line; 101]), "$.line_items"),
-        ("discounts", json!({"codes": vec!["X"; 20]}), json!({"codes": vec!["X"; 21]}), "$.discounts.codes"),
-        ("context", claims(20), claims(21), "$.context.eligibility"),
-        ("attribution", attribution(50), attribution(51), "$.attribution"),
-        ("attribution", json!({"x".repeat(100): "x"}), json!({"x".repeat(101): "x"}), "$.attribution"),
-        (
-            "fulfillment",
-            json!({"methods": vec![json!({"type": "shipping"}); 10]}),
-            json!({"methods": vec![json!({"type": "shipping"}); 11]}),
-            "$.fulfillment.methods",
-        ),
-        (
-            "fulfillment",
-            shipping(json!(vec![address(); 20])),
-            shipping(json!(vec![address(); 21])),
-            "$.fulfillment.methods[0].destinations",
-        ),
-        (
-            "payment",
-            json!({"instruments": vec![&instrument; 10]}),
-            json!({"instruments": vec![&instrument; 11]}),
-            "$.payment.instruments",
-        ),
-        ("buyer", json!({"first_name": "x".repeat(200)}), json!({"first_name": "x".repeat(201)}), "$.buyer.first_name"),
-    ] {
-        let with = |value: Value| {
-            let mut wanted = basket(&[("gift_card", 1)]);
-            wanted[member] = value;
-            wanted
-        };
-        let _ = server.post(CHECKOUTS, &with(most)).await.expect(201);
-        let (stored, wanted) = (place.count("checkout"), with(beyond));
-        for request in [server.post(CHECKOUTS, &wanted), server.put(&path, &wanted)] {
-            let messages = request.await.refused_in_band();
-            let seen = (&messages[0]["code"], &messages[0]["severity"], &messages[0]["path"]);
-            assert_eq!(seen, (&json!("limit_exceeded"), &json!("unrecoverable"), &json!(at)));
-        }
-        assert_eq!(place.count("checkout"), stored, "{at}");
-    }
-    let wanted = json!({"payment": {"instruments": vec![&instrument; 11]}});
-    let messages = server.post(&format!("{path}/complete"), &wanted).await.refused_in_band();
-    assert_eq!(messages[0]["code"], "limit_exceeded");
-    assert_eq!(server.get(&path).await.body(200), made, "nothing was changed");
-}
-
-/// A name that is longer than any name of the shop is answered like every other name that is unknown.
-async fn name_longer_than_any_of_the_shop_names_nothing(place: Place) {
-    let server = place.serve().await;
-    let long = "x".repeat(20_000);
-    let unsold = server.post(CHECKOUTS, &basket(&[(&long, 1)])).await.refused_in_band();
-    assert_eq!((unsold[0]["code"].as_str(), unsold.len()), (Some("item_unavailable"), 1));
-    let mut wanted = deliverable(&[("eraser", 1), (&long, 1)]);
-    // The blanks at the ends of a code do not count.
-    wanted["discounts"] = json!({"codes": [long, format!("10OFF{}X", " ".repeat(60))]});
-    wanted["fulfillment"]["methods"][0]["selected_destination_id"] = json!(long);
-    let made = server.post(CHECKOUTS, &wanted).await.expect(201);
-    assert!(made.bytes.len() < 10_000, "{} bytes", made.bytes.len());
-    let messages = made.json["messages"].as_array().expect("messages");
-    let mut seen: Vec<_> = messages.iter().map(|message| message["code"].as_str().expect("a code")).collect();
-    seen.sort_unstable();
-    let expected = ["discount_code_invalid", "discount_code_invalid", "item_unavailable", "unknown_selection"];
-    assert_eq!(seen, expected, "{messages:?}");
-}
-
-/// JSON has numbers, and no types of numbers; text rules look at the text.
+/// JSON has numbers without types, and rules about text apply to the decoded text.
 async fn numbers_and_texts_are_read_by_their_value(place: Place) {
     let server = place.serve().await;
     for (quantity, expected) in [("1.0", 1), ("2e0", 2), ("30e-1", 3)] {
@@ -276,8 +181,8 @@ async fn empty_optional_text_is_absent(place: Place) {
     );
 }
 
-/// Neither kept nor shown: a shop that stores one has to be protected like a bank.
-async fn card_number_in_what_is_shown_is_refused(place: Place) {
+/// A card number is neither stored nor echoed: a shop that stores card numbers falls under PCI DSS.
+async fn card_number_in_display_is_refused(place: Place) {
     let server = place.serve().await;
     for (member, text, is_good) in [
         ("last_digits", "4242", true),
@@ -298,7 +203,7 @@ async fn card_number_in_what_is_shown_is_refused(place: Place) {
     }
 }
 
-async fn what_is_missing_is_named(place: Place) {
+async fn missing_members_are_named(place: Place) {
     let server = place.serve().await;
     for (body, named) in [
         (json!({}), "line_items"),
@@ -312,7 +217,7 @@ async fn what_is_missing_is_named(place: Place) {
     }
 }
 
-async fn what_is_not_a_json_object_is_refused(place: Place) {
+async fn body_that_is_not_a_json_object_is_refused(place: Place) {
     let server = place.serve().await;
     let good = basket(&[("gift_card", 1)]).to_string();
     for body in [
@@ -330,13 +235,12 @@ async fn what_is_not_a_json_object_is_refused(place: Place) {
     ] {
         create(&server, body).await.problem(400, "malformed_body");
     }
-    refused(&place, &server, 400, 11).await;
+    assert_refusals_logged(&place, &server, 400, 11).await;
 }
 
-/// The fields of an object in the order of the program are not an object.
-///
-/// A derived `Deserialize` would read a struct from an array too.
-async fn an_array_is_not_taken_for_an_object(place: Place) {
+/// The values of an object's members in the order of the struct are not an object. A derived `Deserialize` would read a
+/// struct from an array too.
+async fn array_in_place_of_an_object_is_refused(place: Place) {
     let server = place.serve().await;
     for body in [
         json!([[{"item": {"id": "gift_card"}, "quantity": 1}], null, null, null, null, null, null]),
@@ -356,12 +260,12 @@ async fn text_that_is_not_utf8_is_refused(place: Place) {
         body.splice(position..position, wrong.iter().copied());
         create(&server, body).await.problem(400, "malformed_body");
     }
-    // Half a pair, and what Postgres cannot store.
+    // Half a surrogate pair, and a NUL character, which Postgres cannot store.
     for escaped in ["\\ud800", "\\u0000", "gift\\u0000card"] {
         let body = format!(r#"{{"line_items":[{{"item":{{"id":"{escaped}"}},"quantity":1}}]}}"#);
         create(&server, body).await.problem(400, "malformed_body");
     }
-    refused(&place, &server, 400, 7).await;
+    assert_refusals_logged(&place, &server, 400, 7).await;
 }
 
 async fn only_json_is_read(place: Place) {
@@ -375,8 +279,8 @@ async fn only_json_is_read(place: Place) {
     }
 }
 
-/// What a caller sends is not repeated at length.
-async fn a_refusal_is_short(place: Place) {
+/// A refusal quotes only a short part of the input.
+async fn refusal_is_short(place: Place) {
     let server = place.serve().await;
     let long = "x".repeat(50_000);
     let line = |item: Value| json!({"line_items": [{"item": item, "quantity": 1}]});
@@ -392,23 +296,20 @@ async fn a_refusal_is_short(place: Place) {
 }
 
 crate::on_sqlite!(
-    a_body_that_says_it_is_too_large_is_not_read,
-    a_body_that_turns_out_too_large_is_given_up,
-    a_body_of_the_largest_size_is_read,
-    a_body_that_trickles_is_not_waited_for,
-    a_document_of_any_depth_is_survived,
-    a_member_that_stands_twice_is_refused,
-    what_is_wrong_is_named,
-    quantity_above_the_bound_of_the_shop_is_an_outcome,
-    request_beyond_a_limit_of_the_shop_is_an_outcome,
-    name_longer_than_any_of_the_shop_names_nothing,
+    body_declared_too_large_is_not_read,
+    body_that_grows_too_large_is_refused,
+    body_of_the_largest_size_is_read,
+    trickling_body_is_refused_by_the_deadline,
+    document_of_any_depth_is_survived,
+    duplicate_member_is_refused,
+    invalid_members_are_named,
     numbers_and_texts_are_read_by_their_value,
     empty_optional_text_is_absent,
-    card_number_in_what_is_shown_is_refused,
-    what_is_missing_is_named,
-    what_is_not_a_json_object_is_refused,
-    an_array_is_not_taken_for_an_object,
+    card_number_in_display_is_refused,
+    missing_members_are_named,
+    body_that_is_not_a_json_object_is_refused,
+    array_in_place_of_an_object_is_refused,
     text_that_is_not_utf8_is_refused,
     only_json_is_read,
-    a_refusal_is_short,
+    refusal_is_short
 );

@@ -1,17 +1,17 @@
-//! What a checkout must know before it can be delivered, and what its delivery applies to.
+//! The requirements of a delivery, and the items to which a delivery applies.
 
 use serde_json::{Value, json};
 
 use crate::kit::basket::{address, basket, checkout_path, codes, deliverable, total};
 use crate::kit::{Place, Server};
 
-/// The codes of the messages that keep the checkout from being completed.
-fn errors(checkout: &Value) -> Vec<&str> {
+/// The codes of the messages that prevent completion.
+fn blocking_codes(checkout: &Value) -> Vec<&str> {
     let messages = checkout["messages"].as_array().into_iter().flatten();
     messages.filter(|message| message["type"] == "error").filter_map(|message| message["code"].as_str()).collect()
 }
 
-async fn to(server: &Server, destination: Value) -> Value {
+async fn delivered_to(server: &Server, destination: Value) -> Value {
     let mut wanted = deliverable(&[("chocolate_bar", 1)]);
     let method = &mut wanted["fulfillment"]["methods"][0];
     method["destinations"] = json!([destination]);
@@ -29,9 +29,9 @@ async fn address_without_country_is_not_ready_and_is_not_paid(place: Place) {
         json!({"id": "home", "first_name": "Ada", "phone_number": "+1 555 0100"}),
         json!({}),
     ] {
-        let checkout = to(&server, destination.clone()).await;
+        let checkout = delivered_to(&server, destination.clone()).await;
         assert_eq!(checkout["status"], "incomplete", "{destination}");
-        assert_eq!(errors(&checkout), ["missing"], "{destination}");
+        assert_eq!(blocking_codes(&checkout), ["missing"], "{destination}");
         let path = "$.fulfillment.methods[0].destinations[0].address_country";
         assert_eq!(checkout["messages"][0]["path"], path, "{destination}");
         assert_eq!(total(&checkout, "fulfillment"), None, "{destination}");
@@ -44,7 +44,7 @@ async fn country_costs_the_same_however_it_is_spelled(place: Place) {
     for spelling in ["US", "us", "usa", "USA", "United States", "U.S.A.", " us "] {
         let mut destination = address();
         destination["address_country"] = json!(spelling);
-        let checkout = to(&server, destination).await;
+        let checkout = delivered_to(&server, destination).await;
         assert_eq!(checkout["status"], "ready_for_complete", "{spelling}");
         let method = &checkout["fulfillment"]["methods"][0];
         let options = method["groups"][0]["options"].as_array().expect("options");
@@ -55,8 +55,8 @@ async fn country_costs_the_same_however_it_is_spelled(place: Place) {
     for unreadable in ["XX", "Narnia", "840", "u"] {
         let mut destination = address();
         destination["address_country"] = json!(unreadable);
-        let checkout = to(&server, destination).await;
-        assert_eq!((&checkout["status"], errors(&checkout)), (&json!("incomplete"), vec!["unknown_country"]));
+        let checkout = delivered_to(&server, destination).await;
+        assert_eq!((&checkout["status"], blocking_codes(&checkout)), (&json!("incomplete"), vec!["unknown_country"]));
         assert_eq!(total(&checkout, "fulfillment"), None, "{unreadable}");
         let method = &checkout["fulfillment"]["methods"][0];
         assert_eq!(method["destinations"][0]["address_country"], unreadable);
@@ -81,11 +81,11 @@ async fn delivery_applies_to_the_items_that_need_it(place: Place) {
     assert_eq!(sent["fulfillment"]["events"][0]["line_items"], json!([{"id": shipped, "quantity": 2}]));
     assert_eq!(sent["line_items"][0]["quantity"]["fulfilled"], 0);
     assert_eq!(sent["line_items"][1]["status"], "fulfilled");
-    // Everything that was promised is on its way: nothing more is shipped.
+    // All units are shipped: a repeated request ships nothing more.
     assert_eq!(server.post(&path, &json!({})).await.body(200), sent);
 }
 
-async fn goods_that_need_no_delivery_pay_none_and_stand_in_no_group(place: Place) {
+async fn goods_without_delivery_pay_none_and_belong_to_no_group(place: Place) {
     let server = place.serve().await;
     for methods in [
         json!([]),
@@ -103,7 +103,7 @@ async fn goods_that_need_no_delivery_pay_none_and_stand_in_no_group(place: Place
         assert_eq!((total(&card, "fulfillment"), total(&card, "total")), (None, Some(1000)), "{methods}");
         for method in card["fulfillment"]["methods"].as_array().into_iter().flatten() {
             assert_eq!(method["line_item_ids"], json!([]), "{methods}");
-            // A price that is shown and not charged is wrong too.
+            // A price that is shown must be a price that is charged.
             for option in method["groups"][0]["options"].as_array().into_iter().flatten() {
                 assert_eq!(total(option, "total"), Some(0), "{methods}: {option}");
             }
@@ -120,5 +120,5 @@ crate::on_both_engines!(
     address_without_country_is_not_ready_and_is_not_paid,
     country_costs_the_same_however_it_is_spelled,
     delivery_applies_to_the_items_that_need_it,
-    goods_that_need_no_delivery_pay_none_and_stand_in_no_group,
+    goods_without_delivery_pay_none_and_belong_to_no_group,
 );

@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::kit::{Answer, Place, Server};
 
 async fn profile(server: &Server) -> Answer {
-    // Whoever discovers has no profile to name yet.
+    // A client that discovers the shop has no profile to name yet.
     server.get("/.well-known/ucp").without("ucp-agent").await.expect(200)
 }
 
-async fn the_profile_may_be_cached_by_anyone_for_a_minute_or_more(place: Place) {
+async fn profile_may_be_cached_by_anyone_for_a_minute_or_more(place: Place) {
     let server = place.serve().await;
     let answer = profile(&server).await;
     let cache = answer.header("cache-control").expect("a Cache-Control").to_owned();
@@ -23,7 +23,7 @@ async fn the_profile_may_be_cached_by_anyone_for_a_minute_or_more(place: Place) 
     assert_eq!(answer.header("content-type"), Some("application/json"));
 }
 
-async fn only_what_is_served_is_advertised(place: Place) {
+async fn only_served_capabilities_are_advertised(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;
     assert_eq!(profile["ucp"]["version"], "2026-04-08");
@@ -49,7 +49,7 @@ async fn only_what_is_served_is_advertised(place: Place) {
     assert_eq!(services["dev.ucp.shopping"][0]["transport"], "rest");
 }
 
-async fn the_endpoint_is_where_the_shop_answers(place: Place) {
+async fn endpoint_is_where_the_shop_answers(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;
     let endpoint = profile["ucp"]["services"]["dev.ucp.shopping"][0]["endpoint"].as_str().expect("an endpoint");
@@ -62,7 +62,7 @@ async fn the_endpoint_is_where_the_shop_answers(place: Place) {
     assert_eq!(profile["ucp"]["services"]["dev.ucp.shopping"][0]["endpoint"], "https://shop.example");
 }
 
-/// Every entry tells where its specification and its schema are, and for `dev.ucp.*` that is at ucp.dev.
+/// Every entry names its specification and its schema. For `dev.ucp.*` both are at ucp.dev.
 async fn specifications_are_at_the_authority_of_their_names(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;
@@ -85,7 +85,7 @@ async fn specifications_are_at_the_authority_of_their_names(place: Place) {
     assert_eq!(checked, 2 * (1 + 5 + 1));
 }
 
-async fn the_simulated_payments_are_offered_by_name(place: Place) {
+async fn simulated_payments_are_offered_by_name(place: Place) {
     let server = place.serve().await;
     let profile = profile(&server).await.json;
     let handler = &profile["ucp"]["payment_handlers"]["example.tuckshop.mock_payment_handler"][0];
@@ -94,9 +94,9 @@ async fn the_simulated_payments_are_offered_by_name(place: Place) {
 }
 
 crate::on_sqlite!(
-    the_profile_may_be_cached_by_anyone_for_a_minute_or_more,
-    only_what_is_served_is_advertised,
-    the_endpoint_is_where_the_shop_answers,
+    profile_may_be_cached_by_anyone_for_a_minute_or_more,
+    only_served_capabilities_are_advertised,
+    endpoint_is_where_the_shop_answers,
     specifications_are_at_the_authority_of_their_names,
-    the_simulated_payments_are_offered_by_name,
+    simulated_payments_are_offered_by_name,
 );

@@ -1,5 +1,5 @@
-//! The connection of a client: heads that are too slow, too large or not HTTP, requests sent ahead, bodies that wait to
-//! be asked for.
+//! Client connections: heads that are slow, too large or not HTTP, pipelined requests, and bodies that wait for `100
+//! Continue`.
 
 use serde_json::{Value, json};
 
@@ -10,19 +10,19 @@ use crate::kit::{Place, Server, until};
 const GET: &str = "GET /livez HTTP/1.1\r\nhost: shop\r\n\r\n";
 const CHECKOUTS: &str = "/checkout-sessions";
 
-/// Answers before the application is reached carry a status and nothing else to go by.
+/// The status of an answer from below the application, which has nothing else to compare.
 async fn status_of(raw: &mut Raw) -> u16 {
     raw.receive().await.status
 }
 
-async fn a_head_that_trickles_is_not_waited_for(place: Place) {
-    // A connection that is taken for idle is kept for longer than the test waits.
+async fn trickling_head_is_refused_by_the_deadline(place: Place) {
+    // An idle connection is kept for longer than the test waits.
     let settings = [("TUCKSHOP_HTTP_HEADER_TIMEOUT_MS", "500"), ("TUCKSHOP_HTTP_KEEP_ALIVE_MS", "600000")];
     let server = place.serve_with(&settings).await;
     let mut slow = Vec::new();
     for number in 0..50 {
         let mut raw = Raw::connect(server.address()).await;
-        // The second head of a connection has the deadline of the first.
+        // The second head of a connection has the same deadline as the first.
         if number % 2 == 1 {
             raw.send(GET.as_bytes()).await;
             assert_eq!(status_of(&mut raw).await, 200);
@@ -37,7 +37,7 @@ async fn a_head_that_trickles_is_not_waited_for(place: Place) {
     }
 }
 
-async fn a_head_of_too_many_or_too_large_headers_is_refused(place: Place) {
+async fn head_with_too_many_or_too_large_headers_is_refused(place: Place) {
     let server = place.serve().await;
     let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
     let large = format!("x-large: {}\r\n", "y".repeat(1_000_000));
@@ -49,7 +49,7 @@ async fn a_head_of_too_many_or_too_large_headers_is_refused(place: Place) {
     server.get("/livez").without("ucp-agent").await.body(200);
 }
 
-async fn what_could_be_read_in_two_ways_is_refused(place: Place) {
+async fn ambiguous_framing_is_refused(place: Place) {
     let server = place.serve().await;
     for headers in [
         "content-length: 2\r\ntransfer-encoding: chunked\r\n",
@@ -64,7 +64,7 @@ async fn what_could_be_read_in_two_ways_is_refused(place: Place) {
     server.get("/livez").without("ucp-agent").await.body(200);
 }
 
-/// A write whose head has these headers in addition, and these bytes as its body.
+/// A write with these additional headers in its head and these bytes as its body.
 fn create(headers: &str, body: &str) -> String {
     post(CHECKOUTS, &format!("{headers}content-length: {}\r\n", body.len())) + body
 }
@@ -79,19 +79,19 @@ async fn pipelined_requests_are_answered_in_order_wherever_they_are_cut(place: P
     let chunks = format!("{:x}\r\n{one}\r\n{:x};x=y\r\n{two}\r\n0\r\nx-sum: 1\r\n\r\n", one.len(), two.len());
     let text = format!("{first}{GET}{chunked}{chunks}{last}");
     for at in (1..text.len()).step_by(31) {
-        // Each write of a platform has a key of its own.
+        // Each write needs its own key.
         let text = text.replace("idempotency-key: ", &format!("idempotency-key: cut{at:04}"));
         let mut raw = Raw::connect(server.address()).await;
         raw.send(&text.as_bytes()[..at]).await;
-        raw.until_taken().await;
+        raw.until_read_by_peer().await;
         raw.send(&text.as_bytes()[at..]).await;
-        let answers = raw.rest().await;
+        let answers = raw.read_to_end().await;
         let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
         assert_eq!(statuses, ["201", "200", "201", "404"], "cut at {at}: {answers}");
     }
 }
 
-/// RFC 9112, section 7.1: the parser of the HTTP library lets such trailers pass.
+/// RFC 9112, section 7.1. The parser of the HTTP library accepts such trailers.
 async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection(place: Place) {
     let server = place.serve().await;
     let body = basket(&[("gift_card", 1)]).to_string();
@@ -110,16 +110,16 @@ async fn chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connectio
             let mut raw = Raw::connect(server.address()).await;
             let text = format!("{chunked}{chunk}{rest}");
             raw.send(&text.as_bytes()[..text.len() - cut]).await;
-            raw.until_taken().await;
+            raw.until_read_by_peer().await;
             raw.send(format!("{}{GET}", &text[text.len() - cut..]).as_bytes()).await;
-            let answers = raw.rest().await;
+            let answers = raw.read_to_end().await;
             let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
             assert_eq!(statuses, ["400"], "{rest:?}: {answers}");
         }
     }
 }
 
-async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) {
+async fn refusal_decided_by_the_head_comes_without_100_continue(place: Place) {
     let server = place.serve().await;
     let head = |path: &str, more: &str| post(path, &format!("expect: 100-continue\r\n{more}"));
     let body = "content-length: 5\r\n";
@@ -151,7 +151,7 @@ async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) 
         assert_eq!(refused.header("connection"), Some("close"), "{head}");
         let identity = (code == "unsupported_content_encoding").then_some("identity");
         assert_eq!(refused.header("accept-encoding"), identity, "{head}");
-        assert_eq!(raw.rest().await, "", "{head}");
+        assert_eq!(raw.read_to_end().await, "", "{head}");
     }
     let body = basket(&[("gift_card", 1)]).to_string();
     for framing in ["content-length", "transfer-encoding"] {
@@ -162,7 +162,7 @@ async fn refusal_that_the_head_decides_comes_without_100_continue(place: Place) 
         let mut raw = Raw::connect(server.address()).await;
         raw.send(head(CHECKOUTS, &more).as_bytes()).await;
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-        assert_eq!(raw.exactly(interim.len()).await, interim);
+        assert_eq!(raw.read_exactly(interim.len()).await, interim);
         raw.send(sent.as_bytes()).await;
         assert_eq!(raw.receive().await.status, 201, "{framing}");
     }
@@ -172,14 +172,14 @@ async fn body_in_a_content_coding_is_refused(place: Place) {
     let server = place.serve().await;
     let body = basket(&[("gift_card", 1)]);
     for coding in ["gzip", "br", "deflate", "zstd", "identity, gzip", "x-unknown"] {
-        let asked = server.post(CHECKOUTS, &body).header("content-encoding", coding);
-        let refused = asked.await.problem(415, "unsupported_content_encoding");
+        let request = server.post(CHECKOUTS, &body).header("content-encoding", coding);
+        let refused = request.await.problem(415, "unsupported_content_encoding");
         assert_eq!(refused.header("accept-encoding"), Some("identity"), "{coding}");
     }
     let _ = server.post(CHECKOUTS, &body).header("content-encoding", "identity").await.expect(201);
 }
 
-/// A socket that is closed with unread bytes resets its connection, and the client may lose the answer.
+/// Closing a socket with unread bytes resets its connection, and the client may lose the answer.
 async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
     let settings = [
         ("TUCKSHOP_HTTP_HEADER_TIMEOUT_MS", "500"),
@@ -217,15 +217,16 @@ async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
             assert_eq!(status_of(&mut raw).await, 200, "{case}");
         }
         assert_eq!(status_of(&mut raw).await, status, "{case}");
-        // The client has not seen the end yet and sends more.
+        // The client has not seen the end of the connection yet and sends more.
         raw.send(b"more").await;
         raw.finish().await;
-        assert_eq!(raw.rest().await, "", "{case}");
-        until("the shop has closed it", async || (open(&server).await == 1).then_some(())).await;
+        assert_eq!(raw.read_to_end().await, "", "{case}");
+        until("the shop has closed the connection", async || (open_connections(&server).await == 1).then_some(()))
+            .await;
         reset.extend(raw.was_reset().then_some(case));
     }
     assert_eq!(reset, [""; 0]);
-    // The shop closes connections because few are left.
+    // The shop closes idle connections when few are left.
     let mut idle = Vec::new();
     for _ in 0..13 {
         let mut raw = Raw::connect(server.address()).await;
@@ -238,35 +239,38 @@ async fn closing_answer_is_not_followed_by_a_reset(place: Place) {
     let answer = raw.receive().await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     raw.finish().await;
-    assert_eq!(raw.rest().await, "");
+    assert_eq!(raw.read_to_end().await, "");
     drop(idle);
-    until("the shop has closed all", async || (open(&server).await == 1).then_some(())).await;
+    until("the shop has closed every idle connection", async || (open_connections(&server).await == 1).then_some(()))
+        .await;
     assert!(!raw.was_reset());
 }
 
-/// Connections of the shop, with the one that asks. That one is new each time: a client may keep more than one.
-async fn open(server: &Server) -> Value {
+/// The open connections of the shop, including the one of this request. Every call uses a new connection, because a
+/// client may keep several.
+async fn open_connections(server: &Server) -> Value {
     server.get("/statusz").without("ucp-agent").header("connection", "close").await.json["connections"]["open"].clone()
 }
 
-async fn held(server: &Server) -> Value {
+async fn held_bytes(server: &Server) -> Value {
     server.get("/statusz").without("ucp-agent").await.json["connections"]["held_bytes"].clone()
 }
 
-/// Bodies of up to 8 KiB need no room, so that a client with large ones cannot keep ordinary ones out.
-async fn small_body_is_read_while_large_ones_hold_all_the_room(place: Place) {
+/// Bodies of up to 8 KiB are not counted against the buffer, so that a client with large bodies cannot keep small ones
+/// out.
+async fn small_body_is_read_while_large_bodies_fill_the_buffer(place: Place) {
     let settings = [("TUCKSHOP_HTTP_HELD_BYTES", "1048576"), ("TUCKSHOP_HTTP_BODY_TIMEOUT_MS", "20000")];
     let server = place.serve_with(&settings).await;
     let mut large = Vec::new();
     for _ in 0..6 {
         let mut raw = Raw::connect(server.address()).await;
         raw.send(post(CHECKOUTS, "content-length: 262144\r\n").as_bytes()).await;
-        // Not all is taken once the room is used up; the kernels hold the rest.
+        // The shop stops reading when the buffer is full. The kernels hold the rest.
         raw.send(" ".repeat(220_000).as_bytes()).await;
         large.push(raw);
     }
     let full = json!(1_048_576);
-    until("all room is held", async || (held(&server).await == full).then_some(())).await;
+    until("the buffer is full", async || (held_bytes(&server).await == full).then_some(())).await;
     let body = basket(&[("gift_card", 1)]).to_string();
     let padded = format!("{body}{}", " ".repeat(8_192 - body.len()));
     for framing in ["content-length", "transfer-encoding"] {
@@ -280,19 +284,19 @@ async fn small_body_is_read_while_large_ones_hold_all_the_room(place: Place) {
         raw.send(request.as_bytes()).await;
         assert_eq!(raw.receive().await.status, 201, "{framing}");
     }
-    assert_eq!(held(&server).await, full, "it was held all the time");
+    assert_eq!(held_bytes(&server).await, full, "the buffer was not full all the time");
     drop(large);
-    until("the room is free", async || (held(&server).await == 0).then_some(())).await;
+    until("the buffer is empty", async || (held_bytes(&server).await == 0).then_some(())).await;
 }
 
 crate::on_sqlite!(
-    a_head_that_trickles_is_not_waited_for,
-    a_head_of_too_many_or_too_large_headers_is_refused,
-    what_could_be_read_in_two_ways_is_refused,
+    trickling_head_is_refused_by_the_deadline,
+    head_with_too_many_or_too_large_headers_is_refused,
+    ambiguous_framing_is_refused,
     pipelined_requests_are_answered_in_order_wherever_they_are_cut,
     chunked_body_that_is_malformed_is_refused_and_the_last_of_its_connection,
-    refusal_that_the_head_decides_comes_without_100_continue,
+    refusal_decided_by_the_head_comes_without_100_continue,
     body_in_a_content_coding_is_refused,
     closing_answer_is_not_followed_by_a_reset,
-    small_body_is_read_while_large_ones_hold_all_the_room,
+    small_body_is_read_while_large_bodies_fill_the_buffer,
 );

@@ -1,4 +1,4 @@
-//! The headers: who asks, which request this is, how long it may take.
+//! Request headers: the caller, the request id, the trace context and the time limit.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::kit::Place;
 use crate::kit::basket::{basket, checkout_path, id};
 use crate::kit::server::SECRET;
 
-async fn whoever_asks_must_say_who_they_are(place: Place) {
+async fn request_without_ucp_agent_is_refused(place: Place) {
     let server = place.serve().await;
     let body = basket(&[("gift_card", 1)]);
     let path = format!("/checkout-sessions/chk_{}", uuid::Uuid::new_v4().simple());
@@ -15,7 +15,7 @@ async fn whoever_asks_must_say_who_they_are(place: Place) {
         server.get(&path),
         server.put(&path, &body),
         server.post(&format!("{path}/complete"), &json!({})),
-        server.post_nothing(&format!("{path}/cancel")),
+        server.post_empty(&format!("{path}/cancel")),
         server.get("/orders/x"),
     ] {
         request.clone().without("ucp-agent").await.problem(400, "invalid_profile_url");
@@ -35,8 +35,8 @@ async fn whoever_asks_must_say_who_they_are(place: Place) {
     }
 }
 
-/// A proxy may read the one and the shop the other.
-async fn header_that_is_there_twice_is_refused_or_ignored(place: Place) {
+/// A proxy may read one of two equal headers and the shop the other.
+async fn duplicate_header_is_refused_or_ignored(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
     let profile = "profile=\"http://localhost:9999/profiles/test.json\"";
@@ -50,11 +50,11 @@ async fn header_that_is_there_twice_is_refused_or_ignored(place: Place) {
     ] {
         create.clone().header(name, first).and_header(name, second).await.problem(status, code);
     }
-    let shipping = server.post_nothing("/testing/simulate-shipping/x").header("simulation-secret", SECRET);
+    let shipping = server.post_empty("/testing/simulate-shipping/x").header("simulation-secret", SECRET);
     shipping.clone().await.problem(404, "not_found");
     shipping.and_header("simulation-secret", SECRET).await.problem(403, "wrong_simulation_secret");
 
-    // What is only carried along counts as not given.
+    // A duplicate of an informational header counts as absent.
     let answer = server.get("/livez").header("request-id", "one").and_header("request-id", "two").await.expect(200);
     assert!(answer.header("request-id").is_some_and(|id| id != "one" && id != "two"));
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -63,7 +63,7 @@ async fn header_that_is_there_twice_is_refused_or_ignored(place: Place) {
     assert!(answer.expect(200).header("traceparent").is_some_and(|started| !started.contains(trace)));
 }
 
-async fn a_version_that_is_not_served_is_refused(place: Place) {
+async fn unsupported_version_is_refused(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
     let profile = "profile=\"http://localhost:9999/p.json\"";
@@ -75,7 +75,7 @@ async fn a_version_that_is_not_served_is_refused(place: Place) {
     assert_eq!(create.header("ucp-agent", &ours).await.body(201)["ucp"]["version"], "2026-04-08");
 }
 
-async fn a_request_id_is_echoed_or_made(place: Place) {
+async fn request_id_is_echoed_or_created(place: Place) {
     let server = place.serve().await;
     let read = server.get("/checkout-sessions/x");
     let echoed = read.clone().header("request-id", "my-request.1").await;
@@ -92,7 +92,7 @@ async fn a_request_id_is_echoed_or_made(place: Place) {
     }
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), made.len(), "each its own");
+    assert_eq!(ids.len(), made.len(), "created ids repeat");
 }
 
 async fn every_kind_of_answer_carries_the_request_id(place: Place) {
@@ -107,7 +107,7 @@ async fn every_kind_of_answer_carries_the_request_id(place: Place) {
         ("page", server.get("/pages/orders/x"), 404),
         ("operations", server.get("/livez"), 200),
         ("timeout", server.get("/livez").header("request-timeout-ms", "soon"), 400),
-        ("testing", server.post_nothing("/testing/simulate-shipping/x"), 403),
+        ("testing", server.post_empty("/testing/simulate-shipping/x"), 403),
     ] {
         let answer = request.header("request-id", name).await.expect(status);
         assert_eq!(answer.header("request-id"), Some(name));
@@ -115,14 +115,14 @@ async fn every_kind_of_answer_carries_the_request_id(place: Place) {
     }
 }
 
-async fn a_trace_goes_on(place: Place) {
+async fn trace_context_is_continued(place: Place) {
     let server = place.serve().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let given = format!("00-{trace}-00f067aa0ba902b7-01");
     let answer = server.get("/livez").header("traceparent", &given).await;
     let parts: Vec<String> = answer.header("traceparent").expect("one").split('-').map(str::to_owned).collect();
     assert_eq!((parts[0].as_str(), parts[1].as_str(), parts[3].as_str()), ("00", trace, "01"));
-    assert!(parts[2].len() == 16 && parts[2] != "00f067aa0ba902b7", "a span of its own: {parts:?}");
+    assert!(parts[2].len() == 16 && parts[2] != "00f067aa0ba902b7", "the span id is not new: {parts:?}");
 
     for malformed in ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
         let answer = server.get("/livez").header("traceparent", malformed).await;
@@ -131,18 +131,18 @@ async fn a_trace_goes_on(place: Place) {
     }
 }
 
-async fn a_time_limit_must_be_a_number_above_zero(place: Place) {
+async fn time_limit_must_be_a_number_above_zero(place: Place) {
     let server = place.serve().await;
     for malformed in ["", "0", "-5", "+5", "1.5", "1s", "soon", "99999999999999999999"] {
         let refused = server.get("/checkout-sessions/x").header("request-timeout-ms", malformed).await;
         refused.problem(400, "invalid_request_timeout");
     }
-    // More than the shop gives is not refused; it is not granted either.
+    // A limit above the shop's own is accepted, but not granted.
     let generous = server.get("/livez").header("request-timeout-ms", "86400000").await;
     let _ = generous.expect(200);
 }
 
-/// The legacy header of older clients means nothing.
+/// A legacy header of older clients has no effect.
 async fn unknown_headers_are_ignored(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)]));
@@ -151,7 +151,7 @@ async fn unknown_headers_are_ignored(place: Place) {
     let _ = server.get(&checkout_path(&created)).header("x-unknown", "1").await.expect(200);
 }
 
-async fn an_unknown_route_is_told_in_json(place: Place) {
+async fn unknown_route_is_answered_in_json(place: Place) {
     let server = place.serve().await;
     for request in [
         server.get("/checkout-sessions/a/b/c"),
@@ -164,7 +164,7 @@ async fn an_unknown_route_is_told_in_json(place: Place) {
     }
 }
 
-async fn an_operator_can_ask_how_it_fares(place: Place) {
+async fn status_pages_are_served(place: Place) {
     let server = place.serve().await;
     for path in ["/livez", "/readyz"] {
         assert_eq!(server.get(path).without("ucp-agent").await.body(200), json!({"status": "ok"}));
@@ -189,14 +189,14 @@ async fn an_operator_can_ask_how_it_fares(place: Place) {
 }
 
 crate::on_sqlite!(
-    whoever_asks_must_say_who_they_are,
-    header_that_is_there_twice_is_refused_or_ignored,
-    a_version_that_is_not_served_is_refused,
-    a_request_id_is_echoed_or_made,
+    request_without_ucp_agent_is_refused,
+    duplicate_header_is_refused_or_ignored,
+    unsupported_version_is_refused,
+    request_id_is_echoed_or_created,
     every_kind_of_answer_carries_the_request_id,
-    a_trace_goes_on,
-    a_time_limit_must_be_a_number_above_zero,
+    trace_context_is_continued,
+    time_limit_must_be_a_number_above_zero,
     unknown_headers_are_ignored,
-    an_unknown_route_is_told_in_json,
-    an_operator_can_ask_how_it_fares,
+    unknown_route_is_answered_in_json,
+    status_pages_are_served,
 );

@@ -1,4 +1,5 @@
-//! The same key asks for the same thing once, however often, however many at once, and whoever restarted meanwhile.
+//! Idempotency keys: the same key applies a request once, also for repeated and concurrent requests and across a
+//! restart.
 
 use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
@@ -7,8 +8,8 @@ use crate::kit::basket::{basket, cancel_path, checkout_path, complete_path, deli
 use crate::kit::client::{OTHER_PLATFORM, fresh_key};
 use crate::kit::{Answer, Place, Request, until};
 
-/// Asks twice; the second answer is the first one again, byte for byte, and says so.
-async fn repeated(request: Request, status: u16) -> Answer {
+/// Sends the request twice. The second answer equals the first byte for byte and is marked as a replay.
+async fn send_twice(request: Request, status: u16) -> Answer {
     let first = request.clone().await.expect(status);
     assert!(!first.is_replay());
     let second = request.await;
@@ -17,7 +18,7 @@ async fn repeated(request: Request, status: u16) -> Answer {
     first
 }
 
-fn charges(place: &Place) -> usize {
+fn count_charges(place: &Place) -> usize {
     let entries = Ledger::read(place.ledger_path()).expect("a ledger");
     entries.iter().filter(|entry| entry.entry == EntryKind::Charged).count()
 }
@@ -31,35 +32,35 @@ async fn every_write_needs_a_key(place: Place) {
         server.post("/checkout-sessions", &body),
         server.put(&checkout_path(&ready), &body),
         server.post(&complete_path(&ready), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ready)),
+        server.post_empty(&cancel_path(&ready)),
     ] {
         write.clone().without("idempotency-key").await.problem(400, "missing_idempotency_key");
         write.clone().key("").await.problem(400, "invalid_idempotency_key");
         write.key(&too_long).await.problem(400, "invalid_idempotency_key");
     }
-    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "nothing happened");
+    assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready, "the checkout has changed");
 }
 
-async fn a_repeated_write_is_answered_like_the_first(place: Place) {
+async fn repeated_write_is_answered_like_the_first(place: Place) {
     let server = place.serve().await;
-    let created = repeated(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
+    let created = send_twice(server.post("/checkout-sessions", &deliverable(&[("eraser", 1)])), 201).await.json;
     let update = server.put(&checkout_path(&created), &deliverable(&[("eraser", 2)]));
-    let updated = repeated(update.clone(), 200).await;
-    let declined = repeated(server.post(&complete_path(&created), &pay("fail_token")), 402).await;
+    let updated = send_twice(update.clone(), 200).await;
+    let declined = send_twice(server.post(&complete_path(&created), &pay("fail_token")), 402).await;
     assert_eq!(declined.json["status"], "ready_for_complete");
     let complete = server.post(&complete_path(&created), &pay("success_token"));
-    let completed = repeated(complete, 200).await.json;
+    let completed = send_twice(complete, 200).await.json;
     assert_eq!(completed["status"], "completed");
-    assert_eq!(charges(&place), 1);
-    // Even when the world has moved on.
+    assert_eq!(count_charges(&place), 1);
+    // A replay ignores later changes.
     assert_eq!(update.await.text(), updated.text());
 
     let other = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = repeated(server.post_nothing(&cancel_path(&other)), 200).await.json;
+    let cancelled = send_twice(server.post_empty(&cancel_path(&other)), 200).await.json;
     assert_eq!(cancelled["status"], "canceled");
 }
 
-async fn a_replay_changes_nothing(place: Place) {
+async fn replay_changes_nothing(place: Place) {
     let server = place.serve().await;
     let first = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
     let created = first.clone().await.body(201);
@@ -71,14 +72,14 @@ async fn a_replay_changes_nothing(place: Place) {
     assert_eq!(server.get(&checkout_path(&created)).await.body(200), three);
 }
 
-async fn an_in_band_refusal_is_replayed_too(place: Place) {
+async fn in_band_refusal_is_replayed(place: Place) {
     let server = place.serve().await;
-    let refused = repeated(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
+    let refused = send_twice(server.post("/checkout-sessions", &basket(&[("geometry_set", 1)])), 200).await;
     assert_eq!(refused.json["ucp"]["status"], "error");
 }
 
-/// Compared are the raw bytes: another spelling of the same document is another request.
-async fn a_key_with_another_request_is_refused(place: Place) {
+/// The raw bytes are compared: another spelling of the same document is another request.
+async fn key_with_another_request_is_refused(place: Place) {
     let server = place.serve().await;
     let body = deliverable(&[("eraser", 1)]);
     let create = server.post("/checkout-sessions", &body);
@@ -94,13 +95,13 @@ async fn a_key_with_another_request_is_refused(place: Place) {
     let done = complete.clone().await.body(200);
     complete.json(&pay("fail_token")).await.problem(409, "idempotency_key_reused");
     assert_eq!(server.get(&checkout_path(&created)).await.body(200), done);
-    assert_eq!((place.count("checkout"), place.count("orders"), charges(&place)), (1, 1, 1));
+    assert_eq!((place.count("checkout"), place.count("orders"), count_charges(&place)), (1, 1, 1));
     let is_it = |line: &&Value| line["msg"] == "request" && line["status"] == 409 && line["outcome"] == "refused";
     until("every refusal is logged", || async { (server.log().iter().filter(is_it).count() == 4).then_some(()) }).await;
 }
 
-/// The protocol: a key is unique per client and per type of operation.
-async fn platforms_and_operations_have_keys_of_their_own(place: Place) {
+/// The protocol requires that a key is unique per client and type of operation.
+async fn keys_are_scoped_by_platform_and_operation(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let body = deliverable(&[("eraser", 1)]);
@@ -113,35 +114,35 @@ async fn platforms_and_operations_have_keys_of_their_own(place: Place) {
     for request in [
         server.put(&checkout_path(&ours), &body),
         server.post(&complete_path(&second), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ours)),
+        server.post_empty(&cancel_path(&ours)),
     ] {
         let answer = request.key(&key).await.expect(200);
         assert!(!answer.is_replay(), "{}", answer.text());
     }
 }
 
-async fn a_key_used_for_one_checkout_is_refused_for_another(place: Place) {
+async fn key_of_one_checkout_is_refused_for_another(place: Place) {
     let server = place.serve().await;
     let body = deliverable(&[("eraser", 2)]);
     let update = |checkout: &Value| server.put(&checkout_path(checkout), &body);
     let complete = |checkout: &Value| server.post(&complete_path(checkout), &pay("success_token"));
-    let cancel = |checkout: &Value| server.post_nothing(&cancel_path(checkout));
+    let cancel = |checkout: &Value| server.post_empty(&cancel_path(checkout));
     for write in [&update as &dyn Fn(&Value) -> Request, &complete, &cancel] {
         let (key, first, second) =
             (fresh_key(), server.ready_checkout(&[("eraser", 1)]).await, server.ready_checkout(&[("eraser", 1)]).await);
         let done = write(&first).key(&key).await.expect(200);
         assert!(!done.is_replay(), "{}", done.text());
         write(&second).key(&key).await.problem(409, "idempotency_key_reused");
-        assert_eq!(server.get(&checkout_path(&second)).await.body(200), second, "nothing happened");
+        assert_eq!(server.get(&checkout_path(&second)).await.body(200), second, "the checkout has changed");
         assert!(write(&first).key(&key).await.expect(200).is_replay());
         let own = write(&second).await.expect(200);
         assert!(!own.is_replay(), "{}", own.text());
     }
-    assert_eq!((place.count("orders"), charges(&place)), (2, 2));
+    assert_eq!((place.count("orders"), count_charges(&place)), (2, 2));
 }
 
-/// Two completions at once with one key: one is paid, whichever it is.
-async fn of_two_checkouts_completed_at_once_with_one_key_one_is_paid(place: Place) {
+/// Two checkouts are completed at once with one key. Exactly one is paid, whichever comes first.
+async fn two_checkouts_completed_at_once_with_one_key_pay_one(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let mut calls = tokio::task::JoinSet::new();
@@ -152,11 +153,11 @@ async fn of_two_checkouts_completed_at_once_with_one_key_one_is_paid(place: Plac
     let mut statuses: Vec<u16> = calls.join_all().await.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
-    assert_eq!((place.count("orders"), charges(&place)), (1, 1));
+    assert_eq!((place.count("orders"), count_charges(&place)), (1, 1));
 }
 
-/// A request that was never understood, or that was not ready, has no outcome to repeat.
-async fn a_refused_request_leaves_its_key_free(place: Place) {
+/// A request that was invalid or not ready has no outcome to replay.
+async fn refused_request_leaves_its_key_free(place: Place) {
     let server = place.serve().await;
     let key = fresh_key();
     let create = server.post("/checkout-sessions", &json!({"line_items": 5})).key(&key);
@@ -172,7 +173,7 @@ async fn a_refused_request_leaves_its_key_free(place: Place) {
     assert!(!completed.is_replay() && completed.json["status"] == "completed", "{}", completed.text());
 }
 
-async fn answers_outlive_the_process(place: Place) {
+async fn recorded_answers_survive_a_restart(place: Place) {
     let settings = [("TUCKSHOP_HTTP_PUBLIC_URL", "http://shop.example")];
     let server = place.serve_with(&settings).await;
     let (create_key, decline_key, complete_key) = (fresh_key(), fresh_key(), fresh_key());
@@ -195,10 +196,10 @@ async fn answers_outlive_the_process(place: Place) {
         assert_eq!((again.status, again.text()), (first.status, first.text()));
     }
     assert_eq!(server.order(&completed.json).await, order);
-    assert_eq!(charges(&place), 1);
+    assert_eq!(count_charges(&place), 1);
 }
 
-async fn an_outage_of_the_records_refuses_every_write(place: Place) {
+async fn outage_of_the_idempotency_records_refuses_every_write(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let switch = |on: bool| server.post("/testing/idempotency/outage", &json!({"enabled": on}));
@@ -207,7 +208,7 @@ async fn an_outage_of_the_records_refuses_every_write(place: Place) {
         server.post("/checkout-sessions", &basket(&[("gift_card", 1)])),
         server.put(&checkout_path(&ready), &deliverable(&[("eraser", 2)])),
         server.post(&complete_path(&ready), &pay("success_token")),
-        server.post_nothing(&cancel_path(&ready)),
+        server.post_empty(&cancel_path(&ready)),
     ];
     for write in &writes {
         let refused = write.clone().await.problem(503, "idempotency_unavailable");
@@ -219,7 +220,7 @@ async fn an_outage_of_the_records_refuses_every_write(place: Place) {
     assert!(!done.is_replay() && done.json["status"] == "completed");
 }
 
-async fn a_key_is_kept_for_forty_eight_hours(place: Place) {
+async fn key_is_kept_for_forty_eight_hours(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).key("aged");
     let first = create.clone().await.body(201);
@@ -234,7 +235,7 @@ async fn a_key_is_kept_for_forty_eight_hours(place: Place) {
     assert_eq!(unknown.body(200), json!({"aged": 0}));
 }
 
-async fn sixteen_completions_with_one_key_are_one(place: Place) {
+async fn sixteen_completions_with_one_key_complete_once(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("school_scarf", 1)]).await;
     let complete = server.post(&complete_path(&ready), &pay("success_token"));
@@ -247,14 +248,14 @@ async fn sixteen_completions_with_one_key_are_one(place: Place) {
         assert_eq!((answer.status, answer.text()), (200, answers[0].text()));
     }
     assert_eq!(answers[0].json["status"], "completed");
-    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "one of them did it");
-    assert_eq!(charges(&place), 1);
-    // One scarf of three is gone, not sixteen.
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1, "not exactly one request was executed");
+    assert_eq!(count_charges(&place), 1);
+    // One scarf of three is sold, not sixteen.
     let rest = server.buy(&[("school_scarf", 2)]).await;
     assert_eq!(total(&rest, "subtotal"), Some(4800));
 }
 
-async fn sixteen_creations_with_one_key_are_one(place: Place) {
+async fn sixteen_creations_with_one_key_create_once(place: Place) {
     let server = place.serve().await;
     let create = server.post("/checkout-sessions", &deliverable(&[("eraser", 1)]));
     let mut calls = tokio::task::JoinSet::new();
@@ -270,17 +271,17 @@ async fn sixteen_creations_with_one_key_are_one(place: Place) {
 
 crate::on_both_engines!(
     every_write_needs_a_key,
-    a_repeated_write_is_answered_like_the_first,
-    a_replay_changes_nothing,
-    an_in_band_refusal_is_replayed_too,
-    a_key_with_another_request_is_refused,
-    platforms_and_operations_have_keys_of_their_own,
-    a_key_used_for_one_checkout_is_refused_for_another,
-    of_two_checkouts_completed_at_once_with_one_key_one_is_paid,
-    a_refused_request_leaves_its_key_free,
-    answers_outlive_the_process,
-    an_outage_of_the_records_refuses_every_write,
-    a_key_is_kept_for_forty_eight_hours,
-    sixteen_completions_with_one_key_are_one,
-    sixteen_creations_with_one_key_are_one,
+    repeated_write_is_answered_like_the_first,
+    replay_changes_nothing,
+    in_band_refusal_is_replayed,
+    key_with_another_request_is_refused,
+    keys_are_scoped_by_platform_and_operation,
+    key_of_one_checkout_is_refused_for_another,
+    two_checkouts_completed_at_once_with_one_key_pay_one,
+    refused_request_leaves_its_key_free,
+    recorded_answers_survive_a_restart,
+    outage_of_the_idempotency_records_refuses_every_write,
+    key_is_kept_for_forty_eight_hours,
+    sixteen_completions_with_one_key_complete_once,
+    sixteen_creations_with_one_key_create_once,
 );

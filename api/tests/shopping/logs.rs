@@ -1,4 +1,4 @@
-//! What is logged of a request: one access line with its times, and nothing that must stay secret.
+//! The log of a request: one access line with timings, and no secret.
 
 use std::collections::HashMap;
 
@@ -24,8 +24,8 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
         (server.put(&path, &deliverable(&[("eraser", 1)])), 200, "/checkout-sessions/{id}", "ok"),
         (server.post(&complete_path(&ready), &pay("fail_token")), 402, "/checkout-sessions/{id}/complete", "refused"),
         (server.post(&complete_path(&ready), &pay("success_token")), 200, "/checkout-sessions/{id}/complete", "ok"),
-        (server.post_nothing(&cancel_path(&other)), 200, "/checkout-sessions/{id}/cancel", "ok"),
-        (server.post_nothing(&cancel_path(&other)), 409, "/checkout-sessions/{id}/cancel", "refused"),
+        (server.post_empty(&cancel_path(&other)), 200, "/checkout-sessions/{id}/cancel", "ok"),
+        (server.post_empty(&cancel_path(&other)), 409, "/checkout-sessions/{id}/cancel", "refused"),
         (server.post("/checkout-sessions", &json!(5)), 400, "/checkout-sessions", "refused"),
         (server.get(&path).without("ucp-agent"), 400, "/checkout-sessions/{id}", "refused"),
         (server.get("/livez"), 200, "/livez", "ok"),
@@ -38,7 +38,7 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
     }
     let completion = server.post(&complete_path(&ready), &pay("success_token")).header("request-id", "the-last").await;
     completion.problem(409, "checkout_not_modifiable");
-    until("the last line is written", || async {
+    until("the last access line is logged", || async {
         server.log().iter().any(|line| line["request_id"] == "the-last" && line["msg"] == "request").then_some(())
     })
     .await;
@@ -63,18 +63,18 @@ async fn every_answer_has_exactly_one_access_line(place: Place) {
     }
 }
 
-/// Whose request it was: the socket's other end, the address that a trusted proxy gives, and the platform.
+/// The access line has the peer of the socket, the address that a trusted proxy reports, and the platform.
 async fn access_line_names_peer_client_and_platform(place: Place) {
     let platform = "http://localhost:9999/profiles/test.json?key=of-the-platform-that-asks";
     for (proxies, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.7")] {
         let server = place.serve_with(&[("TUCKSHOP_HTTP_TRUSTED_PROXIES", proxies)]).await;
-        let asker = server.as_platform(platform);
+        let sender = server.as_platform(platform);
         for (request, id, platform) in [
-            (asker.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
-            (asker.get("/livez"), "unnamed", "none"),
+            (sender.get("/checkout-sessions/x"), "named", "http://localhost:9999/profiles/test.json"),
+            (sender.get("/livez"), "unnamed", "none"),
         ] {
             let _ = request.header("request-id", id).header("x-forwarded-for", "192.0.2.1, 198.51.100.7").await;
-            let line = until("it is logged", || async {
+            let line = until("the access line is logged", || async {
                 server.log().into_iter().find(|line| line["request_id"] == id && line["msg"] == "request")
             })
             .await;
@@ -85,8 +85,8 @@ async fn access_line_names_peer_client_and_platform(place: Place) {
     }
 }
 
-/// Every line of a request can be found by the id that its caller knows.
-async fn a_purchase_can_be_followed_by_its_request_id(place: Place) {
+/// Every line of a request has the request id that its caller knows.
+async fn purchase_can_be_followed_by_its_request_id(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -99,7 +99,7 @@ async fn a_purchase_can_be_followed_by_its_request_id(place: Place) {
     assert!(mine.iter().all(|line| line["trace_id"] == trace), "{mine:?}");
 }
 
-/// With the log at its most talkative.
+/// The log level is debug, the most verbose one.
 async fn no_secret_is_logged(place: Place) {
     let settings = [
         ("TUCKSHOP_LOG_LEVEL", "trace"),
@@ -114,23 +114,23 @@ async fn no_secret_is_logged(place: Place) {
     for token in ["success_token", "fail_token", "slow_token", "charge_then_fail_token", "hang_token"] {
         let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
         let _ = server.complete(&checkout, token).await;
-        let settled = until("it is settled", || async {
+        let settled = until("the payment is settled", || async {
             let now = server.get(&checkout_path(&checkout)).await.body(200);
             (now["status"] != "complete_in_progress").then_some(now)
         })
         .await;
         if token == "success_token" {
-            let shipped = server.post_nothing(&format!("/testing/simulate-shipping/{}", &order_path(&settled)[8..]));
+            let shipped = server.post_empty(&format!("/testing/simulate-shipping/{}", &order_path(&settled)[8..]));
             let _ = shipped.header("simulation-secret", crate::kit::server::SECRET).await.expect(200);
         }
     }
-    // Mistakes are logged too, and might quote what they are about.
+    // Errors are logged too and might quote their input.
     wanted["buyer"]["email"] = json!("ada @example.com");
     let _ = server.post("/checkout-sessions", &wanted).await.expect(400);
     let _ = server.post("/checkout-sessions", &pay("success_token")).await.expect(400);
 
     let log = server.stop().log;
-    assert!(log.iter().any(|line| line["level"] == "debug"), "it was talkative");
+    assert!(log.iter().any(|line| line["level"] == "debug"), "no debug line was logged");
     let personal = ["Ada", "555 0100", "School Lane", "Springfield"];
     for line in log {
         let text = line.to_string();
@@ -140,40 +140,40 @@ async fn no_secret_is_logged(place: Place) {
     }
 }
 
-/// The address of a page is the permission to read it.
-async fn page_address_is_not_logged_whatever_is_done_with_it(place: Place) {
+/// The address of a page grants access to it.
+async fn page_token_is_never_logged(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_LOG_LEVEL", "trace")]).await;
     let bought = server.buy(&[("eraser", 1)]).await;
     let open = server.ready_checkout(&[("eraser", 1)]).await;
     let path = |url: &Value| url::Url::parse(url.as_str().expect("a url")).expect("a url").path().to_owned();
     let pages = [path(&open["continue_url"]), path(&bought["order"]["permalink_url"])];
-    let mut asked = 0;
+    let mut requests = 0;
     for page in &pages {
         for (address, status) in [
             (page.clone(), 200),
             (format!("{page}?from=mail"), 200),
-            // Wrong addresses are permissions too: only their spelling is wrong.
+            // A misspelled page address still contains the token.
             (format!("{page}/"), 404),
             (format!("{page}x"), 404),
             (format!("/x{page}"), 404),
             (page.to_uppercase(), 404),
         ] {
             let _ = server.get(&address).await.expect(status);
-            asked += 1;
+            requests += 1;
         }
     }
     let log = server.stop().log;
     let routes = access_lines(&log).into_iter().filter(|line| line["route"] == "/pages/orders/{token}").count();
-    assert!(routes >= 2 && access_lines(&log).len() >= asked, "{log:?}");
+    assert!(routes >= 2 && access_lines(&log).len() >= requests, "{log:?}");
     for page in pages {
         let token = page.rsplit('/').next().expect("a token");
         assert!(token.len() >= 16, "{token}");
-        let told = log.iter().find(|line| line.to_string().to_lowercase().contains(&token.to_lowercase()));
-        assert_eq!(told, None);
+        let leak = log.iter().find(|line| line.to_string().to_lowercase().contains(&token.to_lowercase()));
+        assert_eq!(leak, None);
     }
 }
 
-async fn every_line_says_when_how_grave_and_what(place: Place) {
+async fn every_line_has_time_level_and_message(place: Place) {
     let server = place.serve().await;
     let _ = server.buy(&[("eraser", 1)]).await;
     let stopped = server.stop();
@@ -195,8 +195,8 @@ mod any_engine {
 
 crate::on_both_engines!(
     every_answer_has_exactly_one_access_line,
-    a_purchase_can_be_followed_by_its_request_id,
+    purchase_can_be_followed_by_its_request_id,
     no_secret_is_logged,
-    page_address_is_not_logged_whatever_is_done_with_it,
-    every_line_says_when_how_grave_and_what,
+    page_token_is_never_logged,
+    every_line_has_time_level_and_message,
 );

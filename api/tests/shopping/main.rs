@@ -1,4 +1,4 @@
-//! The shopping surface as a platform meets it: over HTTP, against the binary, on both engines.
+//! Tests of the shopping API: HTTP requests to the real binary, on both engines.
 
 #![allow(clippy::disallowed_methods, reason = "tests read the environment, the clock, and use threads of their own")]
 
@@ -12,6 +12,7 @@ mod discovery;
 mod edge;
 mod headers;
 mod idempotency;
+mod limits;
 mod logs;
 mod methods;
 mod models;

@@ -1,4 +1,4 @@
-//! The methods of an address, how an address is written, and who may keep an answer.
+//! HTTP methods, the encoding of paths, and caching of answers.
 
 use reqwest::Method;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::kit::basket::{basket, checkout_path, deliverable, order_path};
 use crate::kit::client::STRANGER;
 use crate::kit::server::SECRET;
 
-async fn head_is_answered_wherever_get_is_and_has_no_body(place: Place) {
+async fn head_is_answered_like_get_without_a_body(place: Place) {
     let server = place.serve().await;
     let bought = server.buy(&[("eraser", 1)]).await;
     let page = bought["order"]["permalink_url"].as_str().expect("a page");
@@ -35,7 +35,7 @@ async fn head_is_answered_wherever_get_is_and_has_no_body(place: Place) {
             assert_eq!(head.header("content-length"), Some(get.bytes.len().to_string().as_str()), "{path}");
         }
     }
-    // The connection goes on with the next answer, not with a body.
+    // The next answer follows on the connection, without a body before it.
     let mut stream = BufReader::new(TcpStream::connect(server.address()).await.expect("a connection"));
     for path in ["/nowhere", "/livez", "/nowhere"] {
         let head = format!("HEAD {path} HTTP/1.1\r\nhost: shop\r\n\r\n");
@@ -75,7 +75,7 @@ async fn wrong_method_is_405_with_the_methods_of_the_address(place: Place) {
     server.request(Method::DELETE, "/no/such").await.problem(404, "no_such_route");
 }
 
-async fn root_says_what_this_is(place: Place) {
+async fn root_describes_the_service(place: Place) {
     for (simulation, words) in [("true", "are simulated."), ("false", "are off.")] {
         let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", simulation)]).await;
         let home = server.get("/").without("ucp-agent").await.expect(200);
@@ -87,19 +87,19 @@ async fn root_says_what_this_is(place: Place) {
     }
 }
 
-/// A rule of a proxy for the plain address must not be passed by.
-async fn encoded_address_is_not_the_plain_one(place: Place) {
+/// A proxy rule for the plain path must not be bypassed.
+async fn percent_encoded_path_is_another_path(place: Place) {
     let server = place.serve().await;
     for path in ["/%73tatusz", "/statu%73z", "/%6Civez", "/checkout%2Dsessions/x", "/%70ages/orders/x"] {
         server.get(path).await.problem(404, "no_such_route");
     }
     let bought = server.buy(&[("eraser", 1)]).await;
-    // An id may be written in either way.
+    // An id may be percent-encoded.
     let encoded = checkout_path(&bought).replace('_', "%5F");
     assert_eq!(server.get(&encoded).await.body(200), server.get(&checkout_path(&bought)).await.body(200));
 }
 
-async fn answer_that_depends_on_who_asks_is_kept_by_no_cache(place: Place) {
+async fn caller_dependent_answer_is_not_cacheable(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     for (request, varies) in [
@@ -123,7 +123,7 @@ async fn answer_that_depends_on_who_asks_is_kept_by_no_cache(place: Place) {
     assert_eq!(profile.header("vary"), None);
 }
 
-/// A browser sends to this machine what any page asks for.
+/// A browser sends requests from any page to this machine.
 async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
     let server = place.serve().await;
     let own = server.url();
@@ -134,7 +134,7 @@ async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
         "/testing/idempotency/age",
         "/testing/idempotency/outage",
     ] {
-        let asked = server.post(path, &json!({})).header("simulation-secret", SECRET);
+        let request = server.post(path, &json!({})).header("simulation-secret", SECRET);
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),
@@ -142,10 +142,10 @@ async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
         ] {
-            asked.clone().header(name, value).await.problem(403, "cross_origin_request");
+            request.clone().header(name, value).await.problem(403, "cross_origin_request");
         }
-        asked.clone().without("content-type").await.problem(415, "unsupported_media_type");
-        let allowed = asked.header("origin", &own).header("sec-fetch-site", "same-origin").await;
+        request.clone().without("content-type").await.problem(415, "unsupported_media_type");
+        let allowed = request.header("origin", &own).header("sec-fetch-site", "same-origin").await;
         assert!(![403, 415].contains(&allowed.status), "{path}: {}", allowed.text());
     }
     let put = server.put("/orders/x", &json!({}));
@@ -153,10 +153,10 @@ async fn test_affordances_are_refused_to_pages_of_another_origin(place: Place) {
 }
 
 crate::on_sqlite!(
-    head_is_answered_wherever_get_is_and_has_no_body,
+    head_is_answered_like_get_without_a_body,
     wrong_method_is_405_with_the_methods_of_the_address,
-    root_says_what_this_is,
-    encoded_address_is_not_the_plain_one,
-    answer_that_depends_on_who_asks_is_kept_by_no_cache,
+    root_describes_the_service,
+    percent_encoded_path_is_another_path,
+    caller_dependent_answer_is_not_cacheable,
     test_affordances_are_refused_to_pages_of_another_origin,
 );

@@ -1,4 +1,4 @@
-//! The judges are judged: official models that accepted anything would prove nothing.
+//! Tests of the validators: official models that accepted every document would prove nothing.
 
 use serde_json::{Value, json};
 
@@ -6,12 +6,12 @@ use crate::kit::basket::basket;
 use crate::kit::logs::Record;
 use crate::kit::{Place, models};
 
-/// The complaints about one document; `None` where the models are not at hand.
+/// The complaints about one document. `None` if the models are not available.
 fn complaints(kind: &str, body: &Value) -> Option<Vec<String>> {
     models::validate(&[json!({"kind": kind, "from": "negative control", "body": body})])
 }
 
-async fn the_models_refuse_a_checkout_that_was_broken(place: Place) {
+async fn models_refuse_a_broken_checkout(place: Place) {
     let server = place.serve().await;
     let mut wanted = basket(&[("chocolate_bar", 2), ("cola_bottles", 1)]);
     wanted["discounts"] = json!({"codes": ["10OFF", "SWEETS20"]});
@@ -41,7 +41,7 @@ async fn the_models_refuse_a_checkout_that_was_broken(place: Place) {
     }
 }
 
-async fn the_models_refuse_an_order_and_a_refusal_that_were_broken(place: Place) {
+async fn models_refuse_a_broken_order_and_a_broken_refusal(place: Place) {
     let server = place.serve().await;
     let bought = server.buy(&[("chocolate_bar", 1)]).await;
     let order = server.order(&bought).await;
@@ -63,16 +63,13 @@ async fn the_models_refuse_an_order_and_a_refusal_that_were_broken(place: Place)
     }
 }
 
-/// Every test ends with this search; here it must find something.
+/// Every test ends with this search. Here it must find a secret.
 #[test]
 #[should_panic(expected = "a secret was logged")]
-fn a_secret_in_the_log_is_noticed() {
+fn secret_in_the_log_is_detected() {
     let record = Record::default();
-    record.logged(vec![r#"{"msg":"payment answered","token":"success_token"}"#.to_owned()]);
-    record.judge();
+    record.record_log(vec![r#"{"msg":"payment answered","token":"success_token"}"#.to_owned()]);
+    record.check();
 }
 
-crate::on_sqlite!(
-    the_models_refuse_a_checkout_that_was_broken,
-    the_models_refuse_an_order_and_a_refusal_that_were_broken,
-);
+crate::on_sqlite!(models_refuse_a_broken_checkout, models_refuse_a_broken_order_and_a_broken_refusal,);

@@ -1,12 +1,12 @@
-//! Nothing to pay, and money that goes back.
+//! Free checkouts and refunds.
 
 use serde_json::{Value, json};
 
 use crate::kit::basket::{basket, complete_path, deliverable, id, pay, total};
 use crate::kit::{Place, Server};
 
-/// A shop that has something for nothing.
-async fn with_a_gift(place: &Place) -> Server {
+/// A shop with a free item.
+async fn serve_with_gift(place: &Place) -> Server {
     let directory = place.directory().join("gifts");
     std::fs::create_dir(&directory).expect("a directory");
     let products = "id,title,price,image_url,requires_shipping\nleaflet,Leaflet,0,,false\n";
@@ -18,8 +18,8 @@ async fn with_a_gift(place: &Place) -> Server {
     place.serve().await
 }
 
-async fn what_costs_nothing_is_completed_without_an_instrument(place: Place) {
-    let server = with_a_gift(&place).await;
+async fn free_checkout_completes_without_an_instrument(place: Place) {
+    let server = serve_with_gift(&place).await;
     for payment in [json!({}), json!({"instruments": []}), pay("fail_token")["payment"].clone()] {
         let free = server.post("/checkout-sessions", &basket(&[("leaflet", 1)])).await.body(201);
         assert_eq!((total(&free, "total"), &free["status"]), (Some(0), &json!("ready_for_complete")));
@@ -27,7 +27,7 @@ async fn what_costs_nothing_is_completed_without_an_instrument(place: Place) {
         assert_eq!(done["status"], "completed", "{payment}");
         assert_eq!(server.order(&done).await["checkout_id"], done["id"], "{payment}");
     }
-    // What costs something is not.
+    // An item with a price still needs an instrument.
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     server.post(&complete_path(&ready), &json!({"payment": {}})).await.problem(400, "invalid_request");
     let mut blank = pay("success_token");
@@ -35,7 +35,7 @@ async fn what_costs_nothing_is_completed_without_an_instrument(place: Place) {
     server.post(&complete_path(&ready), &blank).await.problem(400, "unknown_payment_instrument");
 }
 
-async fn money_that_goes_back_is_what_was_paid(place: Place) {
+async fn refund_equals_the_amount_paid(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("gift_card", 1), ("sherbet_lemons", 3)]);
     wanted["discounts"] = json!({"codes": ["SWEETS20", "10OFF"]});
@@ -51,14 +51,14 @@ async fn money_that_goes_back_is_what_was_paid(place: Place) {
         let last = adjusted["adjustments"].as_array().and_then(|all| all.last().cloned()).unwrap_or(Value::Null);
         back.push(last["totals"][0]["amount"].as_i64().expect("an amount"));
     }
-    // 1000 and 432 are left of the lines, and 10 % of it, 143, are shared out.
+    // Discounts leave 1000 and 432 of the lines. The order discount of 10 %, 143, is allocated to the lines.
     assert_eq!(back, [-900, -129, -129, -131]);
     let of_goods = total(&done, "total").expect("a total") - total(&done, "fulfillment").unwrap_or(0);
     assert_eq!(-back.iter().sum::<i64>(), of_goods);
 }
 
-/// Readers of JSON that hold numbers as doubles would lose cents of a greater total.
-async fn goods_that_cost_more_than_every_reader_reads_are_refused_in_band(place: Place) {
+/// Readers that hold JSON numbers as doubles would lose cents of a larger total.
+async fn total_beyond_the_safe_integer_range_is_refused_in_band(place: Place) {
     let directory = place.directory().join("dear");
     std::fs::create_dir(&directory).expect("a directory");
     let products = "id,title,price,image_url,requires_shipping\nisland,Island,1000000000000,,false\n";
@@ -80,7 +80,7 @@ async fn goods_that_cost_more_than_every_reader_reads_are_refused_in_band(place:
 }
 
 crate::on_both_engines!(
-    goods_that_cost_more_than_every_reader_reads_are_refused_in_band,
-    what_costs_nothing_is_completed_without_an_instrument,
-    money_that_goes_back_is_what_was_paid,
+    total_beyond_the_safe_integer_range_is_refused_in_band,
+    free_checkout_completes_without_an_instrument,
+    refund_equals_the_amount_paid,
 );

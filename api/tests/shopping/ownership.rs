@@ -1,4 +1,4 @@
-//! Whose checkout, whose order, whose address book.
+//! Access to checkouts, orders and stored addresses by their owner and by others.
 
 use serde_json::{Value, json};
 
@@ -8,27 +8,27 @@ use crate::kit::basket::{
 use crate::kit::client::{OTHER_PLATFORM, STRANGER};
 use crate::kit::{Answer, Client, Place};
 
-fn is_not_found(answer: Answer) {
+fn assert_not_found(answer: Answer) {
     let messages = answer.refused_in_band();
     assert_eq!(messages.len(), 1);
     assert_eq!((&messages[0]["code"], &messages[0]["severity"]), (&json!("not_found"), &json!("unrecoverable")));
 }
 
-async fn another_platform_finds_no_such_checkout(place: Place) {
+async fn foreign_checkout_is_not_found(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     for profile in [OTHER_PLATFORM, STRANGER] {
         let other = server.as_platform(profile);
-        is_not_found(other.get(&checkout_path(&ready)).await);
-        is_not_found(other.put(&checkout_path(&ready), &deliverable(&[("eraser", 9)])).await);
-        is_not_found(other.post(&complete_path(&ready), &pay("success_token")).await);
-        is_not_found(other.post_nothing(&cancel_path(&ready)).await);
+        assert_not_found(other.get(&checkout_path(&ready)).await);
+        assert_not_found(other.put(&checkout_path(&ready), &deliverable(&[("eraser", 9)])).await);
+        assert_not_found(other.post(&complete_path(&ready), &pay("success_token")).await);
+        assert_not_found(other.post_empty(&cancel_path(&ready)).await);
     }
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-/// What exists for someone else is answered like what does not exist at all.
-async fn a_foreign_checkout_and_none_look_the_same(place: Place) {
+/// A checkout of another platform is answered like a missing one.
+async fn foreign_and_missing_checkout_are_answered_alike(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let other = server.as_platform(OTHER_PLATFORM);
@@ -37,13 +37,13 @@ async fn a_foreign_checkout_and_none_look_the_same(place: Place) {
         [format!("/checkout-sessions/chk_{}", uuid::Uuid::new_v4().simple()), "/checkout-sessions/nonsense".to_owned()]
     {
         assert_eq!(other.get(&path).await.text(), foreign.text());
-        is_not_found(server.put(&path, &basket(&[("eraser", 1)])).await);
-        is_not_found(server.post(&format!("{path}/complete"), &pay("success_token")).await);
-        is_not_found(server.post_nothing(&format!("{path}/cancel")).await);
+        assert_not_found(server.put(&path, &basket(&[("eraser", 1)])).await);
+        assert_not_found(server.post(&format!("{path}/complete"), &pay("success_token")).await);
+        assert_not_found(server.post_empty(&format!("{path}/cancel")).await);
     }
 }
 
-async fn an_order_is_read_by_its_creator_or_by_anyone_as_configured(place: Place) {
+async fn order_is_readable_by_its_creator_or_by_anyone_as_configured(place: Place) {
     let mut order = String::new();
     for (access, open) in [("creator", false), ("open", true)] {
         let server = place.serve_with(&[("TUCKSHOP_ORDER_READ_ACCESS", access)]).await;
@@ -59,14 +59,14 @@ async fn an_order_is_read_by_its_creator_or_by_anyone_as_configured(place: Place
             } else {
                 let none = format!("/orders/ord_{}", uuid::Uuid::new_v4().simple());
                 assert_eq!(answer.text(), server.get(&none).await.text());
-                is_not_found(answer);
+                assert_not_found(answer);
             }
         }
     }
 }
 
-/// What a platform is offered for this buyer, if it brings no address of its own.
-async fn offered(client: &Client, email: &str) -> Vec<Value> {
+/// The stored addresses that a platform is offered for this buyer if it sends no address.
+async fn offered_addresses(client: &Client, email: &str) -> Vec<Value> {
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": email});
     wanted["fulfillment"] = json!({"methods": [{"type": "shipping"}]});
@@ -76,17 +76,17 @@ async fn offered(client: &Client, email: &str) -> Vec<Value> {
 
 async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place) {
     let server = place.serve().await;
-    let known = offered(&server, "ada.barley@example.com").await;
+    let known = offered_addresses(&server, "ada.barley@example.com").await;
     let ids: Vec<&Value> = known.iter().map(|destination| &destination["id"]).collect();
     assert_eq!(ids, ["addr_ada_home", "addr_ada_school"]);
     assert_eq!(known[0]["street_address"], "12 Orchard Street");
-    assert_eq!(offered(&server, " ADA.Barley@Example.com").await, known, "whatever the spelling");
-    assert_eq!(offered(&server, "nobody@example.com").await, Vec::<Value>::new());
+    assert_eq!(offered_addresses(&server, " ADA.Barley@Example.com").await, known, "the spelling of the email matters");
+    assert_eq!(offered_addresses(&server, "unknown@example.com").await, Vec::<Value>::new());
     let stranger = server.as_platform(STRANGER);
-    assert_eq!(offered(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
+    assert_eq!(offered_addresses(&stranger, "ada.barley@example.com").await, Vec::<Value>::new());
 }
 
-async fn a_stored_address_can_be_chosen_by_its_id(place: Place) {
+async fn stored_address_can_be_chosen_by_its_id(place: Place) {
     let server = place.serve().await;
     let mut wanted = basket(&[("eraser", 1)]);
     wanted["buyer"] = json!({"email": "ada.barley@example.com"});
@@ -100,14 +100,14 @@ async fn a_stored_address_can_be_chosen_by_its_id(place: Place) {
     let order = server.order(&done).await;
     assert_eq!(order["fulfillment"]["expectations"][0]["destination"]["street_address"], "400 College Avenue");
 
-    // Not by a platform that was not offered it.
+    // A platform that was not offered the address cannot choose it.
     let stranger = server.as_platform(STRANGER);
     let checkout = stranger.post("/checkout-sessions", &wanted).await.body(201);
     assert_eq!(checkout["messages"][0]["code"], "unknown_selection");
     assert!(!checkout.to_string().contains("400 College Avenue"), "{checkout}");
 }
 
-async fn the_same_address_keeps_the_same_id(place: Place) {
+async fn same_address_keeps_the_same_id(place: Place) {
     let server = place.serve().await;
     let with = |address: Value| {
         let mut wanted = basket(&[("eraser", 1)]);
@@ -134,8 +134,8 @@ async fn the_same_address_keeps_the_same_id(place: Place) {
     assert_eq!(checkout["fulfillment"]["methods"][0]["destinations"][0]["id"], "addr_ada_home");
 }
 
-/// A platform that chooses ids cannot reach into another session with one.
-async fn an_id_that_the_client_sends_is_ignored(place: Place) {
+/// A platform cannot reach into another session with an id of its choice.
+async fn client_sent_id_is_ignored(place: Place) {
     let server = place.serve().await;
     let first = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = deliverable(&[("chocolate_bar", 5)]);
@@ -150,11 +150,11 @@ async fn an_id_that_the_client_sends_is_ignored(place: Place) {
 }
 
 crate::on_both_engines!(
-    another_platform_finds_no_such_checkout,
-    a_foreign_checkout_and_none_look_the_same,
-    an_order_is_read_by_its_creator_or_by_anyone_as_configured,
+    foreign_checkout_is_not_found,
+    foreign_and_missing_checkout_are_answered_alike,
+    order_is_readable_by_its_creator_or_by_anyone_as_configured,
     stored_addresses_are_offered_to_registered_platforms_only,
-    a_stored_address_can_be_chosen_by_its_id,
-    the_same_address_keeps_the_same_id,
-    an_id_that_the_client_sends_is_ignored,
+    stored_address_can_be_chosen_by_its_id,
+    same_address_keeps_the_same_id,
+    client_sent_id_is_ignored,
 );

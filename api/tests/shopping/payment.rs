@@ -1,4 +1,4 @@
-//! Paying: what is declined, what is missing, and who is paid.
+//! Payments: declined ones, incomplete ones, and the choice of handler and instrument.
 
 use integrations::mock_gateway::{EntryKind, Ledger};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::kit::basket::{address, basket, checkout_path, codes, complete_path, deliverable, pay, total};
 use crate::kit::{Place, Server};
 
-async fn a_declined_payment_can_be_tried_with_another_instrument(place: Place) {
+async fn declined_payment_can_be_retried_with_another_instrument(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;
     let declined = server.complete(&ready, "fail_token").await.body(402);
@@ -24,8 +24,8 @@ async fn a_declined_payment_can_be_tried_with_another_instrument(place: Place) {
     assert_eq!(charged, [700]);
 }
 
-/// There are three scarves. Whoever was declined keeps none of them back.
-async fn a_declined_payment_holds_no_stock(place: Place) {
+/// There are three scarves. A declined payment keeps none of them.
+async fn declined_payment_holds_no_stock(place: Place) {
     let server = place.serve().await;
     let declined = server.ready_checkout(&[("school_scarf", 3)]).await;
     let _ = server.complete(&declined, "fail_token").await.body(402);
@@ -37,14 +37,14 @@ async fn a_declined_payment_holds_no_stock(place: Place) {
     assert_eq!(entries.iter().filter(|entry| entry.entry == EntryKind::Charged).count(), 1);
 }
 
-async fn a_token_that_nobody_knows_is_declined(place: Place) {
+async fn unknown_token_is_declined(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let declined = server.complete(&ready, "made up").await.body(402);
     assert_eq!(codes(&declined), ["payment_failed"]);
 }
 
-async fn nothing_is_completed_without_address_and_option(place: Place) {
+async fn completion_without_address_or_option_is_refused(place: Place) {
     let server = place.serve().await;
     let needed = "Fulfillment address and option must be selected";
     let bare = server.post("/checkout-sessions", &basket(&[("chocolate_bar", 1)])).await.body(201);
@@ -65,10 +65,10 @@ async fn nothing_is_completed_without_address_and_option(place: Place) {
         assert_eq!(incomplete["status"], "incomplete", "{methods}");
         server.complete(&incomplete, "success_token").await.problem(400, "checkout_not_ready");
     }
-    assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was never asked");
+    assert_eq!(Ledger::read(place.ledger_path()).expect("a ledger"), [], "the gateway was called");
 }
 
-async fn what_is_not_shipped_needs_no_address(place: Place) {
+async fn goods_without_shipping_need_no_address(place: Place) {
     let server = place.serve().await;
     let card = server.post("/checkout-sessions", &basket(&[("gift_card", 1)])).await.body(201);
     assert_eq!(card["status"], "ready_for_complete");
@@ -76,12 +76,12 @@ async fn what_is_not_shipped_needs_no_address(place: Place) {
     assert_eq!((&done["status"], total(&done, "fulfillment")), (&json!("completed"), None));
     assert_eq!(server.order(&done).await["fulfillment"]["expectations"], json!([]));
 
-    // It may be asked for all the same, and costs nothing.
-    let asked = server.ready_checkout(&[("gift_card", 1)]).await;
-    assert_eq!(total(&asked, "fulfillment"), None);
+    // A delivery may still be requested and costs nothing.
+    let ready = server.ready_checkout(&[("gift_card", 1)]).await;
+    assert_eq!(total(&ready, "fulfillment"), None);
 }
 
-async fn a_handler_that_is_not_offered_is_refused(place: Place) {
+async fn unoffered_handler_is_refused(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("success_token");
@@ -90,7 +90,7 @@ async fn a_handler_that_is_not_offered_is_refused(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-async fn the_only_handler_need_not_be_named(place: Place) {
+async fn only_handler_need_not_be_named(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("success_token");
@@ -101,7 +101,7 @@ async fn the_only_handler_need_not_be_named(place: Place) {
     assert_eq!(done["payment"]["instruments"][0]["handler_id"], "mock_payment_handler");
 }
 
-async fn an_instrument_on_file_needs_no_credential(place: Place) {
+async fn instrument_on_file_needs_no_credential(place: Place) {
     let server = place.serve().await;
     for (instrument, status) in [("instr_visa", 200), ("instr_declined", 402)] {
         let ready = server.ready_checkout(&[("eraser", 1)]).await;
@@ -111,11 +111,11 @@ async fn an_instrument_on_file_needs_no_credential(place: Place) {
         let _ = server.post(&complete_path(&ready), &wanted).await.expect(status);
     }
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let nobodys = json!({"payment": {"instruments": [{"id": "instr_x", "handler_id": "mock_payment_handler"}]}});
-    server.post(&complete_path(&ready), &nobodys).await.problem(400, "unknown_payment_instrument");
+    let unknown = json!({"payment": {"instruments": [{"id": "instr_x", "handler_id": "mock_payment_handler"}]}});
+    server.post(&complete_path(&ready), &unknown).await.problem(400, "unknown_payment_instrument");
 }
 
-async fn the_selected_instrument_is_charged(place: Place) {
+async fn selected_instrument_is_charged(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let mut wanted = pay("fail_token");
@@ -127,7 +127,7 @@ async fn the_selected_instrument_is_charged(place: Place) {
     assert_eq!(done["payment"]["instruments"][0]["id"], "card_2");
 }
 
-async fn a_completion_without_instruments_is_malformed(place: Place) {
+async fn completion_without_instruments_is_malformed(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let complete = |body: Value| server.post(&complete_path(&ready), &body);
@@ -137,8 +137,8 @@ async fn a_completion_without_instruments_is_malformed(place: Place) {
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), ready);
 }
 
-/// The price that was shown is the price that is charged, even if it changed meanwhile.
-async fn the_price_that_was_shown_is_charged(place: Place) {
+/// The price that was shown is charged, even if the price has changed since.
+async fn charged_price_is_the_price_shown(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("chocolate_bar", 1)]).await;
     drop(server);
@@ -157,15 +157,15 @@ async fn the_price_that_was_shown_is_charged(place: Place) {
 }
 
 crate::on_both_engines!(
-    a_declined_payment_can_be_tried_with_another_instrument,
-    a_declined_payment_holds_no_stock,
-    a_token_that_nobody_knows_is_declined,
-    nothing_is_completed_without_address_and_option,
-    what_is_not_shipped_needs_no_address,
-    a_handler_that_is_not_offered_is_refused,
-    the_only_handler_need_not_be_named,
-    an_instrument_on_file_needs_no_credential,
-    the_selected_instrument_is_charged,
-    a_completion_without_instruments_is_malformed,
-    the_price_that_was_shown_is_charged,
+    declined_payment_can_be_retried_with_another_instrument,
+    declined_payment_holds_no_stock,
+    unknown_token_is_declined,
+    completion_without_address_or_option_is_refused,
+    goods_without_shipping_need_no_address,
+    unoffered_handler_is_refused,
+    only_handler_need_not_be_named,
+    instrument_on_file_needs_no_credential,
+    selected_instrument_is_charged,
+    completion_without_instruments_is_malformed,
+    charged_price_is_the_price_shown,
 );

@@ -1,4 +1,4 @@
-//! A purchase from the first basket to the buyer's page of the order, and what a checkout's content may be.
+//! A purchase from the first basket to the order page, and the content of a checkout.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use crate::kit::{Answer, Place, Server};
 
 const EMAIL: &str = "ada@example.com";
 
-/// The page behind a url of this server.
-async fn page(server: &Server, url: &Value) -> Answer {
+/// Fetches the page at an address of this server.
+async fn fetch_page(server: &Server, url: &Value) -> Answer {
     let url = url.as_str().unwrap_or_else(|| panic!("not a url: {url}"));
     let path = url.strip_prefix(&server.url()).unwrap_or_else(|| panic!("{url} is not at {}", server.url()));
     server.get(path).without("ucp-agent").await
 }
 
-async fn a_purchase_goes_from_basket_to_order(place: Place) {
+async fn purchase_leads_from_basket_to_order(place: Place) {
     let server = place.serve().await;
     let mut wanted = basket(&[("chocolate_bar", 2), ("cola_bottles", 1)]);
     let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
@@ -39,7 +39,7 @@ async fn a_purchase_goes_from_basket_to_order(place: Place) {
     assert_eq!((&checkout["status"], codes(&checkout)), (&json!("incomplete"), vec!["missing"]));
     assert_eq!(checkout["buyer"]["email"], EMAIL);
     assert_eq!(checkout["buyer"]["consent"], consent);
-    // The sweets first: 20 % of 160; then 10 % of the 628 that are left, rounded half up.
+    // Sweets first: 20 % of 160. Then 10 % of the remaining 628, rounded half up.
     assert_eq!((total(&checkout, "items_discount"), total(&checkout, "discount")), (Some(-32), Some(-63)));
     assert_eq!((total(&checkout, "fulfillment"), total(&checkout, "total")), (None, Some(565)));
     let method = &checkout["fulfillment"]["methods"][0];
@@ -79,14 +79,14 @@ async fn a_purchase_goes_from_basket_to_order(place: Place) {
     assert_eq!(expectation["line_items"].as_array().map(Vec::len), Some(2));
 }
 
-async fn the_buyers_pages_show_what_is_bought_and_nothing_sensitive(place: Place) {
+async fn buyer_pages_show_the_purchase_and_nothing_sensitive(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 2)]);
     wanted["buyer"] = json!({"first_name": "Ada", "email": EMAIL, "phone_number": "+1 555 0100"});
     let ready = server.post("/checkout-sessions", &wanted).await.body(201);
-    let before = page(&server, &ready["continue_url"]).await;
+    let before = fetch_page(&server, &ready["continue_url"]).await;
     let done = server.complete(&ready, "success_token").await.body(200);
-    let after = page(&server, &done["order"]["permalink_url"]).await;
+    let after = fetch_page(&server, &done["order"]["permalink_url"]).await;
     for page in [before, after] {
         let page = page.expect(200);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -102,7 +102,7 @@ async fn the_buyers_pages_show_what_is_bought_and_nothing_sensitive(place: Place
     }
 }
 
-async fn a_page_is_found_by_its_token_only(place: Place) {
+async fn page_is_found_by_its_token_only(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let done = server.complete(&ready, "success_token").await.body(200);
@@ -155,7 +155,7 @@ async fn credentials_are_never_echoed(place: Place) {
     }
 }
 
-async fn an_update_replaces_everything(place: Place) {
+async fn update_replaces_everything(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 1), ("eraser", 2)]);
     wanted["buyer"] = json!({"email": EMAIL});
@@ -189,7 +189,7 @@ async fn codes_are_replaced_cleared_and_explained(place: Place) {
         assert_eq!(message["type"], "warning");
         assert_eq!(message["path"], format!("$.discounts.codes[{index}]"));
     }
-    assert_eq!(checkout["status"], "ready_for_complete", "warnings block nothing");
+    assert_eq!(checkout["status"], "ready_for_complete", "a warning blocks the checkout");
 
     let path = checkout_path(&checkout);
     wanted["discounts"] = json!({"codes": ["FIXED500"]});
@@ -201,7 +201,7 @@ async fn codes_are_replaced_cleared_and_explained(place: Place) {
     assert_eq!((total(&cleared, "discount"), total(&cleared, "total")), (None, Some(1450)));
 }
 
-async fn standard_delivery_is_free_where_a_promotion_says_so(place: Place) {
+async fn standard_delivery_is_free_under_a_promotion(place: Place) {
     let server = place.serve().await;
     for (items, price) in
         [([("chocolate_bar", 20)], Some(0)), ([("chocolate_bar", 19)], Some(450)), ([("school_scarf", 1)], Some(0))]
@@ -215,8 +215,8 @@ async fn standard_delivery_is_free_where_a_promotion_says_so(place: Place) {
     }
 }
 
-/// A sticker for 1.00 and a code for 5.00 off.
-async fn what_costs_nothing_is_ordered_without_a_charge(place: Place) {
+/// A sticker for 1.00 with a code for 5.00 off.
+async fn free_order_makes_no_charge(place: Place) {
     for (file, text) in [
         ("products.csv", "id,title,price,image_url,requires_shipping\nsticker,Sticker,100,,false\n"),
         ("inventory.csv", "product_id,quantity\nsticker,5\n"),
@@ -232,15 +232,15 @@ async fn what_costs_nothing_is_ordered_without_a_charge(place: Place) {
     let mut wanted = basket(&[("sticker", 1)]);
     wanted["discounts"] = json!({"codes": ["FIXED500"]});
     let free = server.post("/checkout-sessions", &wanted).await.body(201);
-    assert_eq!((total(&free, "discount"), total(&free, "total")), (Some(-100), Some(0)), "never below zero");
+    assert_eq!((total(&free, "discount"), total(&free, "total")), (Some(-100), Some(0)), "the total is below zero");
     let done = server.complete(&free, "fail_token").await.body(200);
     assert_eq!((&done["status"], total(&server.order(&done).await, "total")), (&json!("completed"), Some(0)));
     let entries = integrations::mock_gateway::Ledger::read(place.ledger_path()).expect("a ledger");
-    assert_eq!(entries, [], "the gateway was never asked");
+    assert_eq!(entries, [], "the gateway was called");
 }
 
-/// The members that belong to the shop may be sent; they change nothing.
-async fn what_the_shop_owns_is_ignored_when_it_is_sent(place: Place) {
+/// A request may contain the members that only the shop sets. They have no effect.
+async fn read_only_members_are_ignored(place: Place) {
     let server = place.serve().await;
     let mut wanted = deliverable(&[("chocolate_bar", 1)]);
     wanted["status"] = json!("completed");
@@ -259,7 +259,7 @@ async fn what_the_shop_owns_is_ignored_when_it_is_sent(place: Place) {
     }
 }
 
-async fn a_line_keeps_its_id_when_it_is_named(place: Place) {
+async fn named_line_keeps_its_id(place: Place) {
     let server = place.serve().await;
     let checkout = server.post("/checkout-sessions", &basket(&[("eraser", 1), ("flapjack", 2)])).await.body(201);
     let flapjack = checkout["line_items"][1]["id"].clone();
@@ -271,42 +271,42 @@ async fn a_line_keeps_its_id_when_it_is_named(place: Place) {
     assert!(*new != flapjack && *new != checkout["line_items"][0]["id"], "{updated}");
 }
 
-async fn a_cancelled_checkout_is_over(place: Place) {
+async fn cancelled_checkout_is_final(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = server.post_nothing(&cancel_path(&ready)).await.body(200);
+    let cancelled = server.post_empty(&cancel_path(&ready)).await.body(200);
     assert_eq!((&cancelled["status"], &cancelled["continue_url"]), (&json!("canceled"), &Value::Null));
     assert_eq!(server.get(&checkout_path(&ready)).await.body(200), cancelled);
 }
 
-/// Whatever is tried, under a new key, with what is over.
-async fn what_is_over_cannot_be_changed(place: Place) {
+/// Every change of a final checkout is refused, each under a new key.
+async fn final_checkout_cannot_be_changed(place: Place) {
     let server = place.serve().await;
     let completed = server.buy(&[("eraser", 1)]).await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
-    let cancelled = server.post_nothing(&cancel_path(&ready)).await.body(200);
+    let cancelled = server.post_empty(&cancel_path(&ready)).await.body(200);
     for over in [completed, cancelled] {
         let update = server.put(&checkout_path(&over), &deliverable(&[("eraser", 2)])).await;
         update.problem(409, "checkout_not_modifiable");
         let complete = server.post(&complete_path(&over), &pay("success_token")).await;
         complete.problem(409, "checkout_not_modifiable");
-        let cancel = server.post_nothing(&cancel_path(&over)).await;
+        let cancel = server.post_empty(&cancel_path(&over)).await;
         cancel.problem(409, "checkout_not_modifiable");
         assert_eq!(server.get(&checkout_path(&over)).await.body(200), over);
     }
 }
 
 crate::on_both_engines!(
-    a_purchase_goes_from_basket_to_order,
-    the_buyers_pages_show_what_is_bought_and_nothing_sensitive,
-    a_page_is_found_by_its_token_only,
+    purchase_leads_from_basket_to_order,
+    buyer_pages_show_the_purchase_and_nothing_sensitive,
+    page_is_found_by_its_token_only,
     credentials_are_never_echoed,
-    an_update_replaces_everything,
+    update_replaces_everything,
     codes_are_replaced_cleared_and_explained,
-    standard_delivery_is_free_where_a_promotion_says_so,
-    what_costs_nothing_is_ordered_without_a_charge,
-    what_the_shop_owns_is_ignored_when_it_is_sent,
-    a_line_keeps_its_id_when_it_is_named,
-    a_cancelled_checkout_is_over,
-    what_is_over_cannot_be_changed,
+    standard_delivery_is_free_under_a_promotion,
+    free_order_makes_no_charge,
+    read_only_members_are_ignored,
+    named_line_keeps_its_id,
+    cancelled_checkout_is_final,
+    final_checkout_cannot_be_changed,
 );

@@ -7,18 +7,18 @@ use crate::kit::server::SECRET;
 use crate::kit::{Answer, Place, Server};
 
 async fn ship(server: &Server, order: &Value) -> Answer {
-    server.post_nothing(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
+    server.post_empty(&format!("/testing/simulate-shipping/{}", id(order))).header("simulation-secret", SECRET).await
 }
 
-async fn bought(server: &Server, items: &[(&str, i64)]) -> Value {
+async fn buy(server: &Server, items: &[(&str, i64)]) -> Value {
     let done = server.buy(items).await;
     server.order(&done).await
 }
 
-async fn shipping_needs_the_secret(place: Place) {
+async fn simulated_shipping_needs_the_secret(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
-    let request = server.post_nothing(&format!("/testing/simulate-shipping/{}", id(&order)));
+    let order = buy(&server, &[("eraser", 2)]).await;
+    let request = server.post_empty(&format!("/testing/simulate-shipping/{}", id(&order)));
     request.clone().await.problem(403, "wrong_simulation_secret");
     for wrong in ["", "guess", &SECRET.to_uppercase(), &format!("{SECRET} ")[..SECRET.len() - 1]] {
         request.clone().header("simulation-secret", wrong).await.problem(403, "wrong_simulation_secret");
@@ -26,9 +26,9 @@ async fn shipping_needs_the_secret(place: Place) {
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
 }
 
-async fn shipping_fulfils_what_is_left(place: Place) {
+async fn simulated_shipping_fulfils_the_open_units(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2), ("flapjack", 1)]).await;
+    let order = buy(&server, &[("eraser", 2), ("flapjack", 1)]).await;
     let shipped = ship(&server, &order).await.body(200);
     for line in shipped["line_items"].as_array().expect("lines") {
         assert_eq!(
@@ -45,19 +45,19 @@ async fn shipping_fulfils_what_is_left(place: Place) {
     assert_eq!(units, [&json!(2), &json!(1)]);
     let path = order_path(&json!({"order": order}));
     assert_eq!(server.get(&path).await.body(200), shipped);
-    assert_eq!(ship(&server, &order).await.body(200), shipped, "there is nothing left to ship");
+    assert_eq!(ship(&server, &order).await.body(200), shipped, "a second shipment has changed the order");
 }
 
-async fn an_order_can_be_fulfilled_without_the_secret_too(place: Place) {
+async fn fulfil_affordance_needs_no_secret(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
-    let shipped = server.post_nothing(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
+    let order = buy(&server, &[("eraser", 2)]).await;
+    let shipped = server.post_empty(&format!("/testing/orders/{}/fulfill", id(&order))).await.body(200);
     assert_eq!(shipped["line_items"][0]["status"], "fulfilled");
 }
 
-async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
+async fn adjustment_is_negative_and_keeps_its_line(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2), ("eraser", 1)]).await;
     let line = &order["line_items"][0];
     let path = format!("/testing/orders/{}/adjust", id(&order));
     let refund = |quantity: i64| json!({"line_item_id": line["id"], "quantity": quantity, "type": "refund"});
@@ -66,7 +66,7 @@ async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
     assert_eq!(partly["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 0}));
     assert_eq!(partly["line_items"][0]["status"], "processing");
     let whole = server.post(&path, &refund(1)).await.body(200);
-    assert_eq!(whole["line_items"].as_array().map(Vec::len), Some(2), "lines never disappear");
+    assert_eq!(whole["line_items"].as_array().map(Vec::len), Some(2), "a line has disappeared");
     assert_eq!(whole["line_items"][0]["quantity"], json!({"original": 2, "total": 0, "fulfilled": 0}));
     assert_eq!(whole["line_items"][0]["status"], "removed");
     assert_eq!(whole["line_items"][1], order["line_items"][1]);
@@ -80,15 +80,15 @@ async fn an_adjustment_is_negative_and_keeps_its_line(place: Place) {
     }
 
     server.post(&path, &refund(1)).await.problem(422, "order_change_refused");
-    let nobodys = json!({"line_item_id": "li_99", "quantity": 1, "type": "refund"});
-    server.post(&path, &nobodys).await.problem(422, "order_change_refused");
+    let unknown = json!({"line_item_id": "li_99", "quantity": 1, "type": "refund"});
+    server.post(&path, &unknown).await.problem(422, "order_change_refused");
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), whole);
 }
 
-/// A refund gives units back; it cannot add what was never bought, or take a negative number of them.
-async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
+/// A refund returns units. It cannot add units that were not bought, nor return a negative number.
+async fn adjustment_below_one_is_refused(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("eraser", 2)]).await;
+    let order = buy(&server, &[("eraser", 2)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
     for quantity in [-1, 0, 3, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64] {
         let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": quantity, "type": "refund"});
@@ -97,9 +97,9 @@ async fn an_adjustment_of_nothing_or_less_is_refused(place: Place) {
     assert_eq!(server.get(&order_path(&json!({"order": order}))).await.body(200), order);
 }
 
-async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
+async fn put_order_keeps_its_events_and_adjustments(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let mut put = order.clone();
@@ -120,18 +120,18 @@ async fn an_order_that_is_put_keeps_its_events_and_adjustments(place: Place) {
         (&kept["adjustments"][0]["id"], &kept["adjustments"][0]["status"]),
         (&json!("adj_1"), &json!("completed"))
     );
-    // What the schema names, and nothing else.
+    // Only the members of the schema are kept.
     assert_eq!(kept["adjustments"][0]["totals"][0]["amount"], -250);
     assert_eq!(kept["adjustments"][0]["amount"], Value::Null);
     assert_eq!(kept["line_items"][0]["quantity"], json!({"original": 2, "total": 1, "fulfilled": 1}));
-    assert_eq!(kept["totals"], order["totals"], "money is not the merchant's to rewrite here");
+    assert_eq!(kept["totals"], order["totals"], "a put has changed the totals");
     assert_eq!(server.get(&path).await.body(200), kept);
-    assert_eq!(server.put(&path, &put).await.body(200), kept, "the same entries again change nothing");
+    assert_eq!(server.put(&path, &put).await.body(200), kept, "a repeated put has changed the order");
 }
 
-async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
+async fn invalid_put_of_an_order_changes_nothing(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let adjustment = json!({
@@ -167,10 +167,10 @@ async fn an_order_that_is_put_wrongly_is_refused_whole(place: Place) {
     assert_eq!(server.get(&path).await.body(200), order);
 }
 
-/// Events and adjustments of one order that is put, each of them refused for one member.
-async fn member_that_is_out_of_range_is_refused_and_stops_no_webhook(place: Place) {
+/// The events and adjustments of one put order, each refused for one member.
+async fn out_of_range_member_is_refused_and_stops_no_webhook(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 2)]).await;
+    let order = buy(&server, &[("chocolate_bar", 2)]).await;
     let path = order_path(&json!({"order": order}));
     let line = order["line_items"][0]["id"].clone();
     let event = json!({
@@ -216,18 +216,18 @@ async fn member_that_is_out_of_range_is_refused_and_stops_no_webhook(place: Plac
     assert_eq!(kept.body(200)["fulfillment"]["events"][0]["occurred_at"], "2026-04-08T10:00:00Z");
 }
 
-/// Each is decided on what the others before it left.
-async fn changes_at_once_each_count(place: Place) {
+/// Each change sees the result of the changes before it.
+async fn concurrent_changes_are_all_applied(place: Place) {
     let server = place.serve().await;
-    let order = bought(&server, &[("chocolate_bar", 5)]).await;
+    let order = buy(&server, &[("chocolate_bar", 5)]).await;
     let path = format!("/testing/orders/{}/adjust", id(&order));
     let body = json!({"line_item_id": order["line_items"][0]["id"], "quantity": 1});
-    let mut asked = tokio::task::JoinSet::new();
+    let mut requests = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let request = server.post(&path, &body);
-        asked.spawn(async move { request.await });
+        requests.spawn(async move { request.await });
     }
-    let mut statuses: Vec<u16> = asked.join_all().await.iter().map(|answer: &Answer| answer.status).collect();
+    let mut statuses: Vec<u16> = requests.join_all().await.iter().map(|answer: &Answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 422, 422, 422]);
     let after = server.get(&order_path(&json!({"order": order}))).await.body(200);
@@ -235,7 +235,7 @@ async fn changes_at_once_each_count(place: Place) {
     assert_eq!(after["adjustments"].as_array().map(Vec::len), Some(5));
 }
 
-async fn an_order_that_does_not_exist_is_not_found(place: Place) {
+async fn missing_order_is_not_found(place: Place) {
     let server = place.serve().await;
     let missing = json!({"id": format!("ord_{}", uuid::Uuid::new_v4().simple())});
     ship(&server, &missing).await.problem(404, "not_found");
@@ -244,7 +244,7 @@ async fn an_order_that_does_not_exist_is_not_found(place: Place) {
     server.put(&format!("/orders/{}", id(&missing)), &json!({})).await.problem(404, "not_found");
 }
 
-async fn without_simulation_the_affordances_do_not_exist(place: Place) {
+async fn affordances_without_simulation_do_not_exist(place: Place) {
     let server = place.serve_with(&[("TUCKSHOP_SIMULATION_ENABLED", "false")]).await;
     let body = deliverable(&[("eraser", 1)]);
     for path in [
@@ -256,20 +256,20 @@ async fn without_simulation_the_affordances_do_not_exist(place: Place) {
     ] {
         server.post(path, &body).header("simulation-secret", SECRET).await.problem(404, "no_such_route");
     }
-    // The address exists, for reading.
+    // The route exists for reading.
     server.put("/orders/x", &body).header("simulation-secret", SECRET).await.problem(405, "method_not_allowed");
 }
 
 crate::on_both_engines!(
-    shipping_needs_the_secret,
-    shipping_fulfils_what_is_left,
-    an_order_can_be_fulfilled_without_the_secret_too,
-    an_adjustment_is_negative_and_keeps_its_line,
-    an_adjustment_of_nothing_or_less_is_refused,
-    an_order_that_is_put_keeps_its_events_and_adjustments,
-    an_order_that_is_put_wrongly_is_refused_whole,
-    member_that_is_out_of_range_is_refused_and_stops_no_webhook,
-    changes_at_once_each_count,
-    an_order_that_does_not_exist_is_not_found,
-    without_simulation_the_affordances_do_not_exist,
+    simulated_shipping_needs_the_secret,
+    simulated_shipping_fulfils_the_open_units,
+    fulfil_affordance_needs_no_secret,
+    adjustment_is_negative_and_keeps_its_line,
+    adjustment_below_one_is_refused,
+    put_order_keeps_its_events_and_adjustments,
+    invalid_put_of_an_order_changes_nothing,
+    out_of_range_member_is_refused_and_stops_no_webhook,
+    concurrent_changes_are_all_applied,
+    missing_order_is_not_found,
+    affordances_without_simulation_do_not_exist,
 );

@@ -1,24 +1,24 @@
-//! What is there, what is short, and what is not sold here. The demo has three scarves and no geometry set.
+//! Items that are available, short or not sold. The demo has three scarves and no geometry set.
 
 use serde_json::{Value, json};
 
 use crate::kit::basket::{basket, checkout_path, codes, complete_path, deliverable, pay, total};
 use crate::kit::{Place, Request};
 
-async fn nothing_available_is_a_refusal_without_a_resource(place: Place) {
+async fn basket_without_available_items_is_refused_without_a_resource(place: Place) {
     let server = place.serve().await;
     for items in [&[("geometry_set", 1)][..], &[("unicorn", 1)], &[("geometry_set", 1), ("unicorn", 2)]] {
         let messages = server.post("/checkout-sessions", &basket(items)).await.refused_in_band();
         assert_eq!(messages.len(), items.len());
         for (name, _) in items {
             let code = if *name == "unicorn" { "item_unavailable" } else { "out_of_stock" };
-            let message = messages.iter().find(|message| message["code"] == code).expect("told");
+            let message = messages.iter().find(|message| message["code"] == code).expect("a message with the code");
             assert_eq!(message["severity"], "unrecoverable", "{message}");
         }
     }
 }
 
-async fn what_is_partly_there_can_be_mended(place: Place) {
+async fn partly_available_basket_can_be_corrected(place: Place) {
     let server = place.serve().await;
     let wanted = deliverable(&[("eraser", 1), ("school_scarf", 4)]);
     let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
@@ -28,12 +28,12 @@ async fn what_is_partly_there_can_be_mended(place: Place) {
     assert_eq!((&message["type"], &message["severity"]), (&json!("error"), &json!("recoverable")));
     assert!(message["content"].as_str().is_some_and(|text| text.contains("Only 3")), "{message}");
 
-    let mended = server.put(&checkout_path(&checkout), &deliverable(&[("eraser", 1), ("school_scarf", 3)])).await;
-    let mended = mended.body(200);
-    assert_eq!((&mended["status"], codes(&mended)), (&json!("ready_for_complete"), vec![]));
+    let corrected = server.put(&checkout_path(&checkout), &deliverable(&[("eraser", 1), ("school_scarf", 3)])).await;
+    let corrected = corrected.body(200);
+    assert_eq!((&corrected["status"], codes(&corrected)), (&json!("ready_for_complete"), vec![]));
 }
 
-async fn an_item_that_is_sold_out_is_told_beside_one_that_is_not(place: Place) {
+async fn sold_out_item_is_reported_beside_an_available_one(place: Place) {
     let server = place.serve().await;
     let wanted = deliverable(&[("geometry_set", 1), ("eraser", 1)]);
     let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
@@ -41,7 +41,7 @@ async fn an_item_that_is_sold_out_is_told_beside_one_that_is_not(place: Place) {
     assert_eq!(checkout["messages"][0]["path"], "$.line_items[0]");
 }
 
-async fn an_unknown_item_is_left_out_and_told(place: Place) {
+async fn unknown_item_is_left_out_and_reported(place: Place) {
     let server = place.serve().await;
     let wanted = deliverable(&[("unicorn", 1), ("eraser", 1)]);
     let checkout = server.post("/checkout-sessions", &wanted).await.body(201);
@@ -51,7 +51,7 @@ async fn an_unknown_item_is_left_out_and_told(place: Place) {
     assert_eq!(total(&checkout, "subtotal"), Some(90));
 }
 
-async fn an_update_to_nothing_leaves_the_checkout_as_it_was(place: Place) {
+async fn update_to_an_empty_basket_leaves_the_checkout_unchanged(place: Place) {
     let server = place.serve().await;
     let ready = server.ready_checkout(&[("eraser", 1)]).await;
     let messages = server.put(&checkout_path(&ready), &basket(&[("unicorn", 1)])).await.refused_in_band();
@@ -69,8 +69,8 @@ async fn lines_of_one_item_are_counted_together(place: Place) {
     assert_eq!((&refused["status"], &refused["order"]), (&json!("incomplete"), &Value::Null));
 }
 
-/// An open checkout holds nothing; who completes first gets it.
-async fn the_last_ones_go_to_who_completes_first(place: Place) {
+/// An open checkout reserves nothing. The first completion gets the stock.
+async fn last_units_go_to_the_first_completion(place: Place) {
     let server = place.serve().await;
     let slow = server.ready_checkout(&[("school_scarf", 2)]).await;
     let quick = server.ready_checkout(&[("school_scarf", 2)]).await;
@@ -82,8 +82,8 @@ async fn the_last_ones_go_to_who_completes_first(place: Place) {
     assert_eq!(server.complete(&fewer, "success_token").await.body(200)["status"], "completed");
 }
 
-/// Eight buyers, three scarves, one each: three orders, whatever the order of things.
-async fn no_more_is_sold_than_is_there(place: Place) {
+/// Eight buyers want one each of three scarves: three orders, whatever the order of requests.
+async fn sales_do_not_exceed_stock(place: Place) {
     let server = place.serve().await;
     let mut buyers: Vec<Request> = Vec::new();
     for _ in 0..8 {
@@ -108,12 +108,12 @@ async fn no_more_is_sold_than_is_there(place: Place) {
 }
 
 crate::on_both_engines!(
-    nothing_available_is_a_refusal_without_a_resource,
-    what_is_partly_there_can_be_mended,
-    an_item_that_is_sold_out_is_told_beside_one_that_is_not,
-    an_unknown_item_is_left_out_and_told,
-    an_update_to_nothing_leaves_the_checkout_as_it_was,
+    basket_without_available_items_is_refused_without_a_resource,
+    partly_available_basket_can_be_corrected,
+    sold_out_item_is_reported_beside_an_available_one,
+    unknown_item_is_left_out_and_reported,
+    update_to_an_empty_basket_leaves_the_checkout_unchanged,
     lines_of_one_item_are_counted_together,
-    the_last_ones_go_to_who_completes_first,
-    no_more_is_sold_than_is_there,
+    last_units_go_to_the_first_completion,
+    sales_do_not_exceed_stock,
 );

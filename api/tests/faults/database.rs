@@ -1,4 +1,4 @@
-//! The shop's books, read and locked from outside: its database, beside its own connections, and the payment ledger.
+//! Direct access to the database of a shop, over a connection of the test, and to the ledger of its payments.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::invariants::{Attempt, Charge, Checkout, Event, Order, State, Stock};
 use crate::kit::Place;
 use crate::kit::command::tuckshop_at;
 
-/// A connection that is not the shop's.
-pub enum Books {
+/// A connection of the test, separate from those of the shop.
+pub enum Database {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
@@ -26,12 +26,12 @@ struct Row {
 /// An item that needs no delivery: sku, price in minor units, units on hand.
 pub type Item = (&'static str, i64, i64);
 
-/// Stocks a shop with nothing but these, before it is opened for the first time.
+/// Imports only these items, before the shop is started for the first time.
 pub fn stock(place: &Place, items: &[Item]) {
     stock_with(place, &[], items);
 }
 
-/// The same with other settings, such as another database.
+/// Imports with other settings, such as another database.
 pub fn stock_with(place: &Place, settings: &[(&str, &str)], items: &[Item]) {
     let directory = place.directory().join("goods");
     std::fs::create_dir_all(&directory).expect("a directory");
@@ -47,7 +47,7 @@ pub fn stock_with(place: &Place, settings: &[(&str, &str)], items: &[Item]) {
     assert_eq!(finished.code, 0, "{}\n{}", finished.out, finished.err);
 }
 
-impl Books {
+impl Database {
     pub fn open(place: &Place) -> Self {
         if place.is_postgres() {
             return Self::Postgres(PgConnection::establish(&place.database_url()).expect("a connection"));
@@ -55,7 +55,7 @@ impl Books {
         Self::at(&place.sqlite_path())
     }
 
-    /// Those of an SQLite file.
+    /// Opens an SQLite file.
     pub fn at(file: &std::path::Path) -> Self {
         let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("a connection");
         conn.batch_execute("PRAGMA busy_timeout = 20000").expect("a pragma");
@@ -70,13 +70,13 @@ impl Books {
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Repeats this until there is no room for more.
+    /// Repeats the statement until the disk is full.
     pub fn fill(&mut self, insert: &str) {
         let Self::Postgres(conn) = self else { panic!("not on Postgres") };
         while conn.batch_execute(insert).is_ok() {}
     }
 
-    /// The column `value` of the one row that this selects.
+    /// The column `value` of the single row of this query.
     pub fn text(&mut self, select: &str) -> String {
         let row: QueryResult<Row> = match self {
             Self::Sqlite(conn) => diesel::sql_query(select).get_result(conn),
@@ -85,7 +85,7 @@ impl Books {
         row.unwrap_or_else(|error| panic!("{select}: {error}")).value
     }
 
-    /// The rows of a query whose columns are all shown as text.
+    /// The rows of a query, with every column as text.
     pub fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
         let shown = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), '')"));
         let sql = format!("SELECT {} AS value {rest}", shown.join(" || '\u{1f}' || "));
@@ -103,19 +103,19 @@ impl Books {
         value.parse().expect("a number")
     }
 
-    /// Units on hand and units held.
+    /// The units on hand and the units held.
     pub fn level(&mut self, sku: &str) -> (i64, i64) {
         let rest = format!("FROM stock WHERE sku = '{sku}'");
         (self.number("on_hand", &rest), self.number("held", &rest))
     }
 
-    /// Completions that are not over: checkouts being completed and attempts that are not settled.
+    /// The number of unfinished completions: checkouts in progress and attempts that are not settled.
     pub fn undecided(&mut self) -> i64 {
         self.number("count(*)", "FROM checkout WHERE status = 'complete_in_progress'")
             + self.number("count(*)", "FROM payment_attempt WHERE state IN ('opened', 'unknown')")
     }
 
-    /// For how long the oldest of them has been undecided, in milliseconds; 0 when there is none.
+    /// The age of the oldest unsettled attempt in milliseconds; 0 if there is none.
     pub fn undecided_for(&mut self) -> i64 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
         let now = i64::try_from(now).expect("before the year 292278994");
@@ -123,13 +123,13 @@ impl Books {
         now - self.number(&since, "FROM payment_attempt WHERE state IN ('opened', 'unknown')")
     }
 
-    /// Whoever worked on an undecided payment is dead, and its lease may as well be over.
+    /// Ends the leases of undecided payments. Their holders are dead.
     pub fn end_leases(&mut self) {
         self.execute("UPDATE payment_attempt SET leased_until = NULL, due_at = 0 WHERE state IN ('opened', 'unknown')");
     }
 
-    /// All that could have happened to a shop. Equal before and after means that nothing did.
-    pub fn everything(&mut self) -> Vec<String> {
+    /// Everything that a request could change. Two equal snapshots mean that no request had an effect.
+    pub fn snapshot(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         all.extend(self.rows(["sku", "on_hand", "held"], "FROM stock ORDER BY sku").map_to_text("stock"));
         let checkout = ["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"];
@@ -142,8 +142,8 @@ impl Books {
         all
     }
 
-    /// Takes the lock that a change of this checkout needs: the writers' on SQLite, the row's on Postgres.
-    pub fn hold(&mut self, checkout: &str) {
+    /// Takes the lock that a change of this checkout needs: the write lock on SQLite, the row lock on Postgres.
+    pub fn lock_checkout(&mut self, checkout: &str) {
         match self {
             Self::Sqlite(_) => self.execute("BEGIN IMMEDIATE"),
             Self::Postgres(_) => {
@@ -152,11 +152,11 @@ impl Books {
         }
     }
 
-    pub fn release(&mut self) {
+    pub fn unlock(&mut self) {
         self.execute("ROLLBACK");
     }
 
-    /// What the books say, for the checker. Only what they say: nobody's memory of it.
+    /// The stored state for the invariants. It contains nothing that clients observed.
     pub fn state(&mut self, place: &Place, items: &[Item]) -> State {
         let number = |text: &str| text.parse::<i64>().expect("a number");
         let stock = self.rows(["sku", "on_hand", "held"], "FROM stock");
@@ -174,9 +174,9 @@ impl Books {
         });
         let attempts = self.rows(["id", "checkout_id", "amount", "state"], "FROM payment_attempt").into_iter();
         let checkouts = self.rows(["id", "status", "order_id"], "FROM checkout").into_iter();
-        let told = "FROM order_event e LEFT JOIN delivery d \
+        let events = "FROM order_event e LEFT JOIN delivery d \
             ON d.order_id = e.order_id AND d.sequence = e.sequence AND d.channel = 'webhook'";
-        let events = self.rows(["e.order_id", "e.sequence", "d.state"], told).into_iter();
+        let events = self.rows(["e.order_id", "e.sequence", "d.state"], events).into_iter();
         State {
             initial: items.iter().map(|(sku, _, units)| ((*sku).to_owned(), *units)).collect(),
             stock: stock
@@ -197,17 +197,17 @@ impl Books {
     }
 }
 
-/// The total of a receipt, as it is stored.
-fn total(receipt: &str) -> i64 {
-    let lines: serde_json::Value = serde_json::from_str(receipt).expect("a receipt");
-    // Under `d`, beside the format of the document.
+/// The stored total of an order.
+fn total(totals: &str) -> i64 {
+    let lines: serde_json::Value = serde_json::from_str(totals).expect("a totals");
+    // The document is under `d`, beside its format.
     let lines = &lines["d"];
     let total =
         lines.as_array().and_then(|lines| lines.iter().find(|line| line["kind"] == "Total")?["amount"].as_i64());
-    total.unwrap_or_else(|| panic!("no total in {receipt}"))
+    total.unwrap_or_else(|| panic!("no total in {totals}"))
 }
 
-/// Every charge on the ledger, also those that should not be.
+/// Every charge in the ledger, including wrong ones.
 pub fn charges(place: &Place) -> Vec<Charge> {
     if !place.ledger_path().exists() {
         return Vec::new();
