@@ -123,46 +123,5 @@ pub(crate) fn malformed(what: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn every_stored_time_is_read_back() {
-        for (at, stored) in [
-            (datetime!(2026-11-22 12:00:00.123 UTC), true),
-            (datetime!(2026-11-22 12:00 +5:30), true),
-            (datetime!(0000-01-01 00:00 UTC), true),
-            (datetime!(9999-12-31 23:59:59.999 UTC), true),
-            // Year 10000 and year -1 in UTC.
-            (datetime!(9999-12-31 23:59:59 -23:59), false),
-            (datetime!(0000-01-01 00:00 +23:59), false),
-            (datetime!(-9999-01-01 00:00 UTC), false),
-        ] {
-            assert_eq!(exact_millis(at).and_then(instant).ok(), stored.then_some(at), "{at}");
-            assert!(instant(millis(at)).is_ok(), "{at}");
-        }
-        for millis in [i64::MIN, FIRST - 1, LAST + 1, i64::MAX] {
-            assert!((0..=9999).contains(&nearest_instant(millis).year()), "{millis}");
-        }
-    }
-
-    #[test]
-    fn documents_of_every_format_are_read() {
-        let map = |text: &str| from_text::<BTreeMap<String, String>>(text).map_err(|error| error.to_string());
-        let one = |name: &str, value: &str| Ok(BTreeMap::from([(name.to_owned(), value.to_owned())]));
-        for (text, expected) in [
-            (r#"{"a":"b"}"#, one("a", "b")),
-            (r#"{"v":"1"}"#, one("v", "1")),
-            (r#"{"v":1,"d":{"v":"1"}}"#, one("v", "1")),
-            (r#"{"v":2,"d":{"a":"b"},"later":true}"#, one("a", "b")),
-            ("{}", Ok(BTreeMap::new())),
-        ] {
-            assert_eq!(map(text), expected, "{text}");
-        }
-        assert!(map(r#"{"v":1}"#).is_err());
-        assert_eq!(from_text::<Vec<i64>>("[1]").expect("read"), [1]);
-        assert_eq!(from_text::<Vec<i64>>(&to_text(&[1]).expect("written")).expect("read"), [1]);
-    }
-}
+#[path = "stored_tests.rs"]
+mod tests;

@@ -77,7 +77,7 @@ async fn serialization_failure_is_retried_unseen_by_the_caller(place: Place) {
     let id = platform.checkout("bun", 2);
     let bought = platform.reply_to(&Call::complete(&id, &fresh_key(), "success_token")).expect(200);
     assert_eq!(bought.checkout_status(), "completed");
-    let retried = |line: &&serde_json::Value| line["msg"] == "tx retried" && line["reason"] == "serialization";
+    let retried = |line: &&serde_json::Value| line["msg"] == "transaction retried" && line["reason"] == "serialization";
     // One retry each for the creation, the start and the settlement.
     until("the line is logged", PATIENCE, || (server.log().iter().filter(retried).count() == 3).then_some(()));
     let state = Database::open(&place).state(&place, ITEMS);

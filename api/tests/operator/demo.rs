@@ -24,7 +24,7 @@ async fn webhook_of_the_demo_is_delivered_when_it_ends(place: Place) {
     let once = delivered.out.lines().filter(|line| line.ends_with("attempts 1")).count();
     assert_eq!(once, RUNS, "{}", delivered.out);
     let log = server.stop().log;
-    let broken: Vec<_> = log.iter().filter(|line| line["msg"] == "message not handed over").collect();
+    let broken: Vec<_> = log.iter().filter(|line| line["msg"] == "message not sent").collect();
     assert!(broken.is_empty(), "{broken:?}");
 }
 

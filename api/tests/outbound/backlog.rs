@@ -99,7 +99,7 @@ async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
     hung.release();
     let line = until("one of the backlog is handed over", || async {
         let of_backlog = |line: &Value| line["destination"] == format!("webhook:{}", hung.profile());
-        server.log().into_iter().find(|line| line["msg"] == "message handed over" && of_backlog(line))
+        server.log().into_iter().find(|line| line["msg"] == "message sent" && of_backlog(line))
     });
     let age = line.await["age_s"].as_u64();
     assert!(age >= Some(AGE.as_secs()), "{age:?}");

@@ -80,7 +80,7 @@ async fn expiring_authorization_is_released_if_the_order_has_no_open_units(place
     Database::open(&place).execute("UPDATE payment_attempt SET due_at = 0 WHERE state = 'authorized'");
     until("the authorization is released", || async { (state(&place) == "released").then_some(()) }).await;
     assert_eq!(totals(&shop), RELEASED);
-    let _ = shop.wait_for_log_line("payment let go: its order wants nothing any more").await;
+    let _ = shop.wait_for_log_line("payment released: its order has no units left").await;
 }
 
 crate::on_both_engines!(first_shipment_captures_the_whole_amount_and_the_second_nothing);

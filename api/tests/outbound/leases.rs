@@ -116,17 +116,11 @@ async fn message_that_kills_the_process_each_time_is_dead_and_others_are_deliver
     let line = attempt_logged(&server, "dead").await;
     assert_eq!(
         (&line["msg"], &line["level"], &line["reason"], &line["attempt"], &line["order_id"]),
-        (
-            &json!("message given up"),
-            &json!("warning"),
-            &json!("no try came to an end"),
-            &json!(ATTEMPTS),
-            &order["id"]
-        )
+        (&json!("message given up"), &json!("warning"), &json!("no attempt ended"), &json!(ATTEMPTS), &order["id"])
     );
     let listed = tuckshop_at(&place, &["deliveries", "list", "--state", "dead"], &[]);
     assert_eq!(listed.code, 0, "{}", listed.err);
-    for part in [id(&order), line["delivery_id"].as_str().expect("an id"), "no try came to an end", "1 shown."] {
+    for part in [id(&order), line["delivery_id"].as_str().expect("an id"), "no attempt ended", "1 shown."] {
         assert!(listed.out.contains(part), "no {part} in\n{}", listed.out);
     }
 

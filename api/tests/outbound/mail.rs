@@ -106,7 +106,7 @@ async fn email_waits_for_an_unreachable_relay(place: Place) {
     let server = open(&place, proxy.address().port(), &[("TUCKSHOP_MAIL_TLS", "none")]).await;
     let order = buy(&server, Some(TO)).await;
     until("an attempt has failed", || async {
-        let line = |line: &Value| line["msg"] == "message not handed over" && line["destination"] == "mail";
+        let line = |line: &Value| line["msg"] == "message not sent" && line["destination"] == "mail";
         server.log().iter().any(line).then_some(())
     })
     .await;

@@ -13,7 +13,7 @@ use crate::webhooks::{attempt_logged, buy, messages, open, wait_until_all_are};
 async fn platform_without_a_webhook_url_gets_no_webhook(place: Place) {
     let (server, receiver) = (open(&place).await, Receiver::without_webhooks().await);
     let _ = buy(&server.as_platform(&receiver.profile())).await;
-    assert_eq!(attempt_logged(&server, "unwanted").await["msg"], "message handed over");
+    assert_eq!(attempt_logged(&server, "unwanted").await["msg"], "message sent");
     wait_until_all_are(&place, "unwanted").await;
     assert_eq!((receiver.arrivals().len(), receiver.profiles_served()), (0, 1));
 }

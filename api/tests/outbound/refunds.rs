@@ -131,8 +131,7 @@ async fn day_old_refund_is_looked_up_and_not_repeated(place: Place) {
 
     let never = request(&place, 100, DAY_MS);
     let line =
-        last_line(&shop, &never, "refund is a day old and the gateway does not have it: it is not asked for again")
-            .await;
+        last_line(&shop, &never, "refund is a day old and the gateway does not have it: it is not retried").await;
     assert_eq!((&line["level"], &line["error_code"]), (&json!("error"), &json!("payment.key_expired")));
     wait_for_state(&place, &never, ["requested", "1", ""]).await;
     assert_eq!(refunded(&shop), 200);

@@ -206,7 +206,7 @@ async fn broken_connection_is_retried(place: Place) {
 
 /// The log lines of attempts that will be repeated.
 fn retries(server: &Server) -> Vec<Value> {
-    server.log().into_iter().filter(|line| line["msg"] == "message not handed over").collect()
+    server.log().into_iter().filter(|line| line["msg"] == "message not sent").collect()
 }
 
 /// WH1. The receiver accepts the connection and never answers. The attempt ends at the deadline and is repeated.

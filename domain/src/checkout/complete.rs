@@ -217,7 +217,7 @@ impl AttemptOwner<'_> {
     async fn release_lease(&self) {
         let (ctx, now) = (self.ctx.must_finish(LEASE_MARGIN), self.use_case.clock.now());
         if let Err(fault) = self.use_case.attempts.postpone(&ctx, &self.attempt, now).await {
-            warn!(ctx.log(), "attempt keeps its owner until the ownership is over"; "op" => fault.operation(),
+            warn!(ctx.log(), "attempt keeps its lease until the lease expires"; "op" => fault.operation(),
                 "attempt_id" => %self.attempt.id, "error_code" => fault.kind().into_str(), "error" => fault.chain());
         }
     }

@@ -125,7 +125,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
             warn!(log, "message given up"; "result" => "dead", "reason" => reason);
         }
         Recorded::Ended(_) => {
-            info!(log, "message handed over"; "result" => outcome_word(outcome));
+            info!(log, "message sent"; "result" => outcome_word(outcome));
         }
         Recorded::Again(at) => {
             let due_at = at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string());
@@ -135,7 +135,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
                 }
                 _ => "retry",
             };
-            warn!(log, "message not handed over"; "result" => result, "due_at" => due_at, "reason" => reason);
+            warn!(log, "message not sent"; "result" => result, "due_at" => due_at, "reason" => reason);
         }
         Recorded::Disabled { others } => {
             warn!(log, "message given up"; "result" => "dead", "reason" => reason);
@@ -144,7 +144,9 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
         Recorded::Stale(meanwhile) => {
             let log = log.new(slog::o!("came_of_it" => outcome_word(outcome), "reason" => reason.to_owned()));
             match meanwhile {
-                StaleClaim::Reclaimed => warn!(log, "lease lost: someone else delivers it"; "result" => "lease_lost"),
+                StaleClaim::Reclaimed => {
+                    warn!(log, "lease lost: another worker has the message"; "result" => "lease_lost")
+                }
                 StaleClaim::Ended(state) => {
                     warn!(log, "not recorded: the message had ended"; "result" => "too_late",
                         "state" => state.into_str());
@@ -152,7 +154,7 @@ fn log_attempt(log: &Logger, outcome: &SendOutcome, recorded: &Recorded) {
                 StaleClaim::MadeDue => {
                     warn!(log, "not recorded: the message was made due again"; "result" => "too_late");
                 }
-                StaleClaim::Forgotten => warn!(log, "not recorded: the message is forgotten"; "result" => "too_late"),
+                StaleClaim::Forgotten => warn!(log, "not recorded: the message was deleted"; "result" => "too_late"),
             }
         }
     }

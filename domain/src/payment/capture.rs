@@ -49,7 +49,7 @@ impl PaymentCapture {
             Ok(None) => return Ok(()),
             Ok(Some(wait)) => wait,
             Err(fault) => {
-                warn!(ctx.log(), "payment is still held"; "op" => "payment.capture",
+                warn!(ctx.log(), "payment is not captured yet"; "op" => "payment.capture",
                     "attempt_id" => %held.attempt.id, "error_code" => fault.kind().into_str(),
                     "error" => fault.chain());
                 WAIT_AFTER_FAULT
@@ -93,7 +93,7 @@ impl PaymentCapture {
         };
         match (wanted, captured) {
             (_, true) => info!(log, "payment captured"),
-            (false, false) => info!(log, "payment let go: its order wants nothing any more"),
+            (false, false) => info!(log, "payment released: its order has no units left"),
             (true, false) => error!(log, "payment lapsed before it was captured: its order is not paid";
                 "error_code" => "payment.lapsed"),
         }

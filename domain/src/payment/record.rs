@@ -35,7 +35,7 @@ pub(crate) async fn until_recorded<T>(
             return Err(fault);
         }
         if retries == 0 {
-            warn!(ctx.log(), "write is tried again until it is recorded"; "op" => fault.operation(),
+            warn!(ctx.log(), "write is retried until it is recorded"; "op" => fault.operation(),
                 "error_code" => fault.kind().into_str(), "error" => fault.chain());
         }
         if clock.pause(ctx, pause).await.is_err() {

@@ -58,7 +58,7 @@ impl PaymentRefunder {
         };
         match answer {
             Ok(None) => {
-                error!(log, "refund is a day old and the gateway does not have it: it is not asked for again";
+                error!(log, "refund is a day old and the gateway does not have it: it is not retried";
                     "error_code" => "payment.key_expired");
                 (refund.state.clone(), LONGEST_WAIT_REFUND)
             }

@@ -112,18 +112,22 @@ async fn attempt_interrupted_by_shutdown_is_no_failure_of_the_endpoint() {
 #[tokio::test]
 async fn each_result_of_an_attempt_is_logged() {
     for (sent, recorded, expected) in [
-        (Ok(Receipt::Accepted), Recorded::Ended(MessageState::Delivered), vec!["message handed over: delivered"]),
-        (Ok(Receipt::Unwanted), Recorded::Ended(MessageState::Unwanted), vec!["message handed over: unwanted"]),
+        (Ok(Receipt::Accepted), Recorded::Ended(MessageState::Delivered), vec!["message sent: delivered"]),
+        (Ok(Receipt::Unwanted), Recorded::Ended(MessageState::Unwanted), vec!["message sent: unwanted"]),
         (Err(AGAIN), Recorded::Ended(MessageState::Dead), vec!["message given up: dead"]),
-        (Err(AGAIN), Recorded::Again(NOW), vec!["message not handed over: retry"]),
-        (Err(Finality::LocalFault), Recorded::Again(NOW), vec!["message not handed over: own_fault"]),
-        (Err(Finality::NoPermit), Recorded::Again(NOW), vec!["message not handed over: own_fault"]),
+        (Err(AGAIN), Recorded::Again(NOW), vec!["message not sent: retry"]),
+        (Err(Finality::LocalFault), Recorded::Again(NOW), vec!["message not sent: own_fault"]),
+        (Err(Finality::NoPermit), Recorded::Again(NOW), vec!["message not sent: own_fault"]),
         (
             Err(Finality::Gone),
             Recorded::Disabled { others: 2 },
             vec!["message given up: dead", "destination disabled: disabled"],
         ),
-        (Err(AGAIN), Recorded::Stale(StaleClaim::Reclaimed), vec!["lease lost: someone else delivers it: lease_lost"]),
+        (
+            Err(AGAIN),
+            Recorded::Stale(StaleClaim::Reclaimed),
+            vec!["lease lost: another worker has the message: lease_lost"],
+        ),
     ] {
         let ports = Arc::new(ports(Channel::Webhook, sent, recorded));
         let (_, lines) = pass(&dispatcher(Channel::Webhook, &ports)).await;

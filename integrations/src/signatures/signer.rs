@@ -85,7 +85,7 @@ impl Signer {
             let rotated = Rotated { id: key.id.clone(), signs_from: key.signs_from };
             if self.store.add(ctx, key, present.len()).await? {
                 *self.cached() = None;
-                info!(ctx.log(), "signing key made"; "op" => OPERATION, "key_id" => &rotated.id);
+                info!(ctx.log(), "signing key created"; "op" => OPERATION, "key_id" => &rotated.id);
                 return Ok(rotated);
             }
         }
@@ -144,7 +144,7 @@ impl Signer {
             let key_id = made.id.clone();
             // Read again in any case, because another instance may have added a key first.
             if self.store.add(ctx, made, stored.len()).await? {
-                info!(ctx.log(), "signing key made"; "op" => operation, "key_id" => key_id);
+                info!(ctx.log(), "signing key created"; "op" => operation, "key_id" => key_id);
             }
         }
         Err(fault(operation, KeyError::Missing))

@@ -54,10 +54,10 @@ impl Commits {
         let long = oldest.is_some_and(|age| age >= LONG);
         match (self.stalled.swap(long, Ordering::AcqRel), oldest) {
             (false, Some(age)) if long => {
-                warn!(self.log, "a commit takes long: nothing that is written is acknowledged";
+                warn!(self.log, "a commit takes long: writes are not acknowledged";
                     "oldest_ms" => u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
             }
-            (true, _) if !long => info!(self.log, "commits are done in time again"),
+            (true, _) if !long => info!(self.log, "commits are in time again"),
             _ => {}
         }
         long

@@ -193,7 +193,7 @@ impl LockFile {
         }
         match std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & !OTHERS)) {
             Ok(()) => {
-                warn!(self.log, "a file of the database was open to every user of the machine and is not any more";
+                warn!(self.log, "a file of the database was open to every user of the machine: the permission was removed";
                 "path" => path.display().to_string())
             }
             Err(error) => warn!(self.log, "a file of the database is open to every user of the machine";

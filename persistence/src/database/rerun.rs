@@ -59,7 +59,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             if self.operation.mode == Mode::Read || attempt > MAX_RERUNS || !stage.begin_again() {
                 return Err(fault.into());
             }
-            info!(self.ctx.log(), "tx retried"; "op" => self.operation.name, "reason" => reason,
+            info!(self.ctx.log(), "transaction retried"; "op" => self.operation.name, "reason" => reason,
                 "attempt" => attempt);
             self.pause(attempt);
         }

@@ -146,7 +146,7 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
         }
         let Some(found) = queries::next_message(tx, &chosen.id, terms.now, at)? else { continue };
         let error = if found.attempts() >= MAX_ATTEMPTS {
-            found.last_error.clone().unwrap_or_else(|| "no try came to an end".to_owned())
+            found.last_error.clone().unwrap_or_else(|| "no attempt ended".to_owned())
         } else {
             match found.clone().claimed(chosen.health()) {
                 Ok(message) => {

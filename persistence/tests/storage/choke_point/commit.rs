@@ -202,7 +202,7 @@ async fn long_commit_degrades_the_shop_until_it_ends(place: Place) {
     let (created, ()) = tokio::join!(committing, watching);
     created.expect("created");
     assert_eq!((shop.database.oldest_commit(), shop.database.degraded()), (None, None));
-    for line in ["a commit takes long", "commits are done in time again"] {
+    for line in ["a commit takes long", "commits are in time again"] {
         assert_eq!(logs.count(line), 1, "{line}: {:?}", logs.lines());
     }
 }

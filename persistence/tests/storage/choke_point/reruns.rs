@@ -70,7 +70,7 @@ async fn succeeds_the_third_time(place: Place, when: &str) {
     let created = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await;
     assert!(!created.expect("created").replayed);
     assert_eq!(place.raw().count("checkout"), 1);
-    assert_eq!(logs.count("tx retried"), 2, "{logs:?}");
+    assert_eq!(logs.count("transaction retried"), 2, "{logs:?}");
     assert_eq!(logs.count("tx retried attempt=2 reason=serialization op=checkout.create"), 1, "{logs:?}");
 }
 
@@ -82,7 +82,7 @@ async fn repeated_serialization_failure_is_contention(place: Place) {
     let fault = shop.checkouts.create(&ctx, create("k1"), new_checkout(request(&[("song", 1)]))).await.fault();
     assert_eq!(fault.kind(), FaultKind::Contention, "{}", fault.chain());
     assert_eq!(place.raw().number("SELECT last_value FROM attempts"), 4);
-    assert_eq!(logs.count("tx retried"), 3, "{logs:?}");
+    assert_eq!(logs.count("transaction retried"), 3, "{logs:?}");
     assert_eq!(place.raw().state(), before);
 }
 
@@ -94,6 +94,6 @@ async fn lock_timeout_is_not_run_again(place: Place) {
     let (ctx, logs) = recorded(ALICE, PATIENCE);
     let fault = shop.checkouts.begin_completion(&ctx, begin(&id, "k2")).await.fault();
     assert_eq!(fault.kind(), FaultKind::Contention, "{}", fault.chain());
-    assert_eq!(logs.count("tx retried"), 0, "{logs:?}");
+    assert_eq!(logs.count("transaction retried"), 0, "{logs:?}");
     other.release();
 }

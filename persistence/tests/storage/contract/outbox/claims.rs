@@ -247,6 +247,6 @@ async fn message_whose_attempts_never_end_becomes_a_dead_letter(place: Place) {
     let given_up = shop.listed().await.into_iter().find(|message| message.state == MessageState::Dead).expect("dead");
     let messages = claim.given_up.iter().map(|message| (&message.id, &message.last_error)).collect::<Vec<_>>();
     assert_eq!(messages, [(&given_up.id, &given_up.last_error)]);
-    assert_eq!((given_up.attempts, given_up.last_error.as_deref()), (MAX_ATTEMPTS, Some("no try came to an end")));
+    assert_eq!((given_up.attempts, given_up.last_error.as_deref()), (MAX_ATTEMPTS, Some("no attempt ended")));
     assert_eq!(health(&mut place.raw(), ILL), "0 - -");
 }
