@@ -2,7 +2,7 @@
 
 use super::dependencies::{self, Dependency, broken, direct, far_from_domain, line_of, linked};
 use super::violation::Violation;
-use super::{check, check_file, reach};
+use super::{MOST_LINES, check, check_file, reach};
 use crate::process;
 use crate::sources::{self, Source};
 
@@ -78,6 +78,7 @@ fn forbidden_code_is_reported_once() {
         ("api/src/lib.rs", "fn f() { connection.transaction(|c| c); }", "choke point", ".transaction("),
         ("api/src/lib.rs", "#[ignore = \"slow\"] fn f() {}", "unfinished", "#[ignore"),
         ("api/tests/kit/mod.rs", "fn f() { todo!() }", "unfinished", "todo!"),
+        ("domain/src/money.rs", "#[cfg(test)] mod tests { fn f() {} }", "tests beside", "mod tests {"),
         ("domain/src/lib.rs", "#[cfg(test)] fn a() {} fn b() { t.spawn(); }", "owned tasks", "spawn"),
     ] {
         let found_by = of_file(file, &format!("//! A purpose.\n\n{line}\n"));
@@ -107,8 +108,8 @@ fn file_without_purpose_too_long_or_not_rust_is_reported() {
     for (text, rule) in [
         (format!("use std::fmt;\n{opening}"), Some("story")),
         (String::new(), Some("story")),
-        (opening.to_owned() + &"\n".repeat(499), None),
-        (opening.to_owned() + &"\n".repeat(500), Some("length")),
+        (opening.to_owned() + &"\n".repeat(MOST_LINES - 1), None),
+        (opening.to_owned() + &"\n".repeat(MOST_LINES), Some("length")),
         (opening.to_owned() + "fn f( {\n", Some("syntax")),
     ] {
         let violations = check_file(&Source::new("domain/src/money.rs", text));

@@ -34,7 +34,7 @@ async fn a_deadlock_is_run_again(place: Place) {
     let (begun, ()) = tokio::join!(shop.checkouts.begin_completion(&ctx, begin(&id, "k2")), meanwhile);
     begun.expect("begun, by the second run");
     assert_eq!(place.raw().level("song"), (10, 1));
-    assert_eq!(logs.count("tx retried attempt=1 reason=deadlock op=checkout.begin_completion"), 1, "{logs:?}");
+    assert_eq!(logs.count("transaction retried attempt=1 reason=deadlock op=checkout.begin_completion"), 1, "{logs:?}");
 }
 
 /// The first `failures` attempts to insert a checkout fail. A sequence counts them, because it is not rolled back.
@@ -71,7 +71,7 @@ async fn succeeds_the_third_time(place: Place, when: &str) {
     assert!(!created.expect("created").replayed);
     assert_eq!(place.raw().count("checkout"), 1);
     assert_eq!(logs.count("transaction retried"), 2, "{logs:?}");
-    assert_eq!(logs.count("tx retried attempt=2 reason=serialization op=checkout.create"), 1, "{logs:?}");
+    assert_eq!(logs.count("transaction retried attempt=2 reason=serialization op=checkout.create"), 1, "{logs:?}");
 }
 
 async fn repeated_serialization_failure_is_contention(place: Place) {
