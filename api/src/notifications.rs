@@ -10,13 +10,13 @@ use domain::order::{Order, OrderEvent, OrderEventKind};
 use domain::outbox::{ComposeError, Content, EmailMessage, Notification, NotificationComposer};
 
 use crate::buyer_pages;
-use crate::shopping::v2026_04_08::{Surface, render_order};
+use crate::shopping::v2026_04_08::{ShoppingSettings, render_order};
 
 /// The composer for one version of the protocol.
 #[derive(Clone)]
 pub struct Notifications {
     pub shop: String,
-    pub surface: Surface,
+    pub settings: ShoppingSettings,
     /// Whether a mail relay is configured. Without one, no email message is composed.
     pub mail: bool,
 }
@@ -77,7 +77,7 @@ struct ConfirmationOf<'a> {
 
 impl Notifications {
     fn webhook(&self, order: &Order) -> Result<Content, serde_json::Error> {
-        let document = serde_json::to_string(&render_order(order, &self.surface))?;
+        let document = serde_json::to_string(&render_order(order, &self.settings))?;
         Ok(Content::Webhook { platform: order.owner.clone(), document })
     }
 
@@ -87,7 +87,7 @@ impl Notifications {
         let of = ConfirmationOf {
             shop: &self.shop,
             id: order.id.as_str(),
-            link: format!("{}{}{}", self.surface.public_url, buyer_pages::ORDER_PATH, order.page.as_str()),
+            link: format!("{}{}{}", self.settings.public_url, buyer_pages::ORDER_PATH, order.page.as_str()),
             lines: lines.collect(),
             totals: order.totals.iter().map(|total| (total.label.as_str(), money(total.amount))).collect(),
             delivery: order.expectations.first().map(|expectation| expectation.description.as_str()),

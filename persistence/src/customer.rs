@@ -11,7 +11,7 @@ use crate::stored::storable;
 pub(crate) const MAX_IMPORTED: usize = 50;
 /// Addresses from orders that are kept for one buyer.
 const MAX_LEARNED: usize = 20;
-/// Addresses of one email address: all of the above.
+/// The most postal addresses that are read for one email address: imported ones and those from orders.
 pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
 /// Customers with one email address: an imported one, and one that was created from an order. Earlier releases
 /// imported more than one.
@@ -74,8 +74,8 @@ pub(crate) fn learned_id(key: &str) -> String {
     format!("cust_{key}")
 }
 
-/// The stored addresses of the customers with this email address. Addresses from orders come first under the limit:
-/// before imports had a limit, a customer could have more imported addresses than fit.
+/// Returns the stored addresses of the customers with this email address, at most [`MAX_BOOK`]. If there are more, the
+/// addresses from orders are selected first. Earlier releases imported addresses without a limit.
 pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<Destination>> {
     let key = email.key();
     if !storable(&key) {
@@ -140,8 +140,8 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
     execute!(tx, insert.do_nothing()).map(drop)
 }
 
-/// Deletes learned addresses until one more fits. Both engines delete the same ones; the choice does not follow their
-/// age, which is not stored.
+/// Deletes addresses from orders until the customer has room for one more. The addresses with the smallest ids, in byte
+/// order, are deleted. The age of an address is not stored.
 fn make_room(tx: &mut Tx<'_>, customer: &str) -> QueryResult<()> {
     let of_customer = address::table.filter(address::customer_id.eq(customer));
     let query = of_customer.order(bytewise(tx, "id")).select(address::id).limit(MAX_BOOK as i64);

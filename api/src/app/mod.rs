@@ -50,7 +50,7 @@ use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, Surface};
+use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, ShoppingSettings};
 use crate::simulation::Simulation;
 
 pub use listener::bind;
@@ -126,7 +126,7 @@ impl App {
         let gateway = gateway(config, &outbound, &database, &clock, log)?;
 
         let simulated = config.simulation();
-        let surface = Surface {
+        let shopping_settings = ShoppingSettings {
             public_url: config.public_url(listener.local_addr()?),
             terms_url: config.shop.terms_url.clone(),
             privacy_url: config.shop.privacy_url.clone(),
@@ -136,8 +136,11 @@ impl App {
             outage: Outage::default(),
         };
         let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
-        let composer: Arc<dyn NotificationComposer> =
-            Arc::new(Notifications { shop: config.shop.name.clone(), surface: surface.clone(), mail: mail.is_some() });
+        let composer: Arc<dyn NotificationComposer> = Arc::new(Notifications {
+            shop: config.shop.name.clone(),
+            settings: shopping_settings.clone(),
+            mail: mail.is_some(),
+        });
 
         let checkouts: Arc<dyn CheckoutStore> = Arc::new(SqlCheckoutStore::new(database.clone(), composer.clone()));
         let orders: Arc<dyn OrderStore> = Arc::new(SqlOrderStore::new(database.clone(), composer));
@@ -149,7 +152,7 @@ impl App {
         settings::warn_of_readable_keys(config, log);
         let signer = Arc::new(Signer::new(key_store(config, &database)?, clock.clone()));
         let profiles = Arc::new(PlatformProfiles::new(platforms, outbound.clone(), clock.clone()));
-        let own_profile = Url::parse(&format!("{}/.well-known/ucp", surface.public_url))?;
+        let own_profile = Url::parse(&format!("{}/.well-known/ucp", shopping_settings.public_url))?;
         let webhooks = WebhookSender::new(outbound, profiles, signer.clone(), clock.clone(), &own_profile)?;
 
         let tasks = &config.tasks;
@@ -223,7 +226,7 @@ impl App {
             clock: clock.clone(),
             commands: commands.clone(),
             supervisor: supervisor.clone(),
-            surface: surface.clone(),
+            settings: shopping_settings.clone(),
             signing_keys: published(signer),
         };
         let simulation = simulated.then(|| Simulation {
@@ -232,8 +235,8 @@ impl App {
             records,
             clock: clock.clone(),
             supervisor: supervisor.clone(),
-            outage: surface.outage.clone(),
-            surface,
+            outage: shopping_settings.outage.clone(),
+            settings: shopping_settings,
         });
         let home = Home {
             shop: config.shop.name.clone(),

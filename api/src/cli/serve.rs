@@ -49,7 +49,7 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     if let Some(operations) = &operations {
         info!(log, "listening for operations"; "op" => "http.listen", "operations_address" => operations.local_addr()?);
     }
-    if app.shopping.surface.handlers.is_empty() {
+    if app.shopping.settings.handlers.is_empty() {
         warn!(log, "no payment handler is configured: only checkouts that cost nothing can be completed";
             "op" => "app.build");
     }

@@ -171,8 +171,8 @@ fn is_reversed_domain(name: &str) -> bool {
     name.split('.').count() > 2 && name.split('.').all(is_label)
 }
 
-/// Whether the host is in the domain that the name reverses: `docs.example.com` and `example.com` are, for
-/// `com.example.card`.
+/// Whether the last two labels of `host` are the first two labels of `name` in reverse order. `example.com` and
+/// `docs.example.com` match `com.example.card`.
 fn has_authority(host: &str, name: &str) -> bool {
     host.split('.').count() > 1 && host.rsplit('.').take(2).eq(name.split('.').take(2))
 }

@@ -40,16 +40,12 @@ pub struct FileRows {
     pub rows: usize,
 }
 
-/// The line of each row of a batch that the shop may refuse.
+/// The lines in the files of those rows of a [`Batch`] that the shop may refuse, in the order of the rows.
 #[derive(Clone, Debug)]
 pub struct Positions {
-    /// By index in [`Batch::stock`].
     stock: Vec<u64>,
-    /// By index in [`Batch::addresses`].
     addresses: Vec<u64>,
-    /// By index in [`Batch::customers`].
     customers: Vec<u64>,
-    /// By index in [`Batch::shipping_rates`].
     shipping_rates: Vec<u64>,
 }
 

@@ -22,7 +22,7 @@ impl FromRequest for LocalProgram {
         let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no simulation");
         let simulation = req.app_data::<web::Data<Simulation>>().ok_or_else(internal);
         ready(simulation.and_then(|simulation| {
-            check(req.headers(), &simulation.surface.public_url)?;
+            check(req.headers(), &simulation.settings.public_url)?;
             Ok(Self(simulation.clone()))
         }))
     }

@@ -25,7 +25,7 @@ use validator::Validate;
 use crate::http::validation::violations;
 use crate::http::{Body, Field, Problem, Routes, fault_problem, json};
 use crate::runtime::Supervisor;
-use crate::shopping::v2026_04_08::{Outage, Surface, render_order};
+use crate::shopping::v2026_04_08::{Outage, ShoppingSettings, render_order};
 use local_program::LocalProgram;
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Simulation {
     pub records: Arc<dyn IdempotencyStore>,
     pub clock: Arc<dyn Clock>,
     pub supervisor: Supervisor,
-    pub surface: Surface,
+    pub settings: ShoppingSettings,
     pub outage: Outage,
 }
 
@@ -165,7 +165,7 @@ async fn append(
 }
 
 fn answer(simulation: &Simulation, order: &Order) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(render_order(order, &simulation.surface)))
+    Ok(HttpResponse::Ok().json(render_order(order, &simulation.settings)))
 }
 
 /// The response to a change that the order refuses.

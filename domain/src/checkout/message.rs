@@ -14,13 +14,13 @@ pub struct Message {
 /// The severity. Each severity but `Warning` is an error that blocks the completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
-    /// The platform can fix it with an update.
+    /// The platform can fix the problem with an update.
     Recoverable,
     /// The buyer must provide something on the shop's page.
     RequiresBuyerInput,
-    /// The buyer must review and accept it on the shop's page.
+    /// The buyer must review and accept the checkout on the shop's page.
     RequiresBuyerReview,
-    /// It cannot be fixed; the platform must create another checkout.
+    /// The problem cannot be fixed; the platform must create another checkout.
     Unrecoverable,
     /// The result differs from the request; the platform should inform the buyer.
     Warning,

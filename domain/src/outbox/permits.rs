@@ -32,7 +32,8 @@ struct Taken {
 }
 
 impl Permits {
-    /// The permits for this many concurrent passes. Each limit is at least one.
+    /// Creates the permits for this many concurrent passes. The limit for failing endpoints, and the limit for failing and
+    /// new endpoints together, are at least one.
     pub(super) fn of(passes: u32) -> Self {
         let (failing, unproven) = ((passes / 4).max(1), (passes / 2).max(1));
         Self { failing, unproven, taken: Mutex::default() }

@@ -186,7 +186,7 @@ pub enum StaleClaim {
     Reclaimed,
     /// The message has ended: another process delivered it, its endpoint was disabled, or an operator gave it up.
     Ended(MessageState),
-    /// Due again without a lease: an operator retries it, or the record was made before.
+    /// The message is pending and has no lease: an operator retried it, or an earlier record made it due again.
     MadeDue,
     /// The message was deleted.
     Forgotten,

@@ -61,7 +61,7 @@ impl PaymentReconciler {
     /// Finds the outcome of an attempt and settles the attempt. The caller holds the lease, so no other process works
     /// on it.
     async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
-        let outcome = self.find_outcome(ctx, attempt).await?;
+        let outcome = self.conclude_payment(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
             "checkout_id" => %attempt.checkout, "reference" => reference_of(attempt), "payment" => outcome.into_str(),
             "detail" => outcome.detail());
@@ -70,8 +70,9 @@ impl PaymentReconciler {
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
-    /// Stores a reference that it finds in `attempt`, so that later log lines contain it.
-    async fn find_outcome(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
+    /// Asks the gateway for the outcome. Opens the payment first if the attempt has no reference, stores the reference, and
+    /// cancels a payment that is still open. Sets the reference of `attempt`, so that later log lines contain it.
+    async fn conclude_payment(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
         // A zero amount is not sent to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);

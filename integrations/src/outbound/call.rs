@@ -47,7 +47,7 @@ impl Limits {
         attempt: Duration::from_secs(4),
         body: BodyLimit::Whole { bytes: 256 * 1024 },
     };
-    /// A webhook, of whose response only the status is used.
+    /// The limits of a call that delivers a webhook. Only the status of the response is used.
     pub const WEBHOOK: Self = Self {
         total: Duration::from_secs(15),
         attempt: Duration::from_secs(15),

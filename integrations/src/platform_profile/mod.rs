@@ -23,8 +23,8 @@ pub use document::{ProfileSummary, validate_profile};
 
 /// Cached profiles. The least recently used one is removed first.
 const MAX_CACHED: usize = 1_000;
-/// Long enough for callers that waited for the same profile, and shorter than the first backoff of a message, so that the
-/// second attempt fetches again.
+/// How long a failed fetch stays in the cache. Callers that waited for the same profile get the cached failure. The time is
+/// shorter than the first wait of the retry schedule, so the second attempt of a message fetches again.
 const FAILURE_CACHED: Duration = Duration::from_secs(1);
 
 pub struct PlatformProfiles {

@@ -45,7 +45,7 @@ pub struct Revoked {
     pub took_over: bool,
 }
 
-/// A new key that follows the others.
+/// The result of a rotation: the id of the new key, and the time from which it signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
     pub id: String,

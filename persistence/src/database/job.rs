@@ -105,9 +105,9 @@ impl WaitingCaller<'_> {
         abandoned
     }
 
-    /// Counts the job as abandoned. A thread that reads from a network that drops everything may never return: the
-    /// client library has no read timeout. So that such threads cannot use up the pool, the same number of
-    /// replacements is permitted. SQLite waits for no network, and has one writer.
+    /// Counts the job as abandoned. On Postgres it also releases the permit of the job, while at most `pool_size` jobs are
+    /// abandoned: a thread that waits for a silent server may never return, because the client library has no read
+    /// timeout. The next caller opens a new connection. On SQLite the job keeps its permit until it ends.
     fn report_abandoned(&self) {
         let abandoned = self.database.count_abandoned(1);
         if self.database.engine() == Engine::Postgres && abandoned <= i64::from(self.database.0.config.pool_size) {

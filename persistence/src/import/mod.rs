@@ -55,9 +55,11 @@ impl Import for SqlImport {
                     }
                     store::store(tx, &this.batch, &|rows| progress(stored + rows))
                 };
-                database.run(&ctx, op, store).await.map_err(|error| match (part.in_batch(error), stored) {
-                    (cause, 0) => cause,
-                    (cause, stored) => ImportRefusal::Interrupted { stored, cause: Box::new(cause) }.into(),
+                database.run(&ctx, op, store).await.map_err(|error| {
+                    match (part.renumber_for_batch(error), stored) {
+                        (cause, 0) => cause,
+                        (cause, stored) => ImportRefusal::Interrupted { stored, cause: Box::new(cause) }.into(),
+                    }
                 })?;
                 stored += part.batch.rows();
             }

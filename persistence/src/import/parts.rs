@@ -40,7 +40,7 @@ pub(super) fn of(batch: Batch) -> Vec<Part> {
 
 impl Part {
     /// The error, with row numbers of the whole batch.
-    pub(super) fn in_batch(&self, failure: Failure<ImportRefusal>) -> Failure<ImportRefusal> {
+    pub(super) fn renumber_for_batch(&self, failure: Failure<ImportRefusal>) -> Failure<ImportRefusal> {
         let Failure::Refused(refusal) = failure else { return failure };
         Failure::Refused(match refusal {
             ImportRefusal::UnknownProduct(row) => ImportRefusal::UnknownProduct(self.stock + row),

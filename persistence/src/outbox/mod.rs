@@ -23,8 +23,8 @@ use domain::page::{Cursor, Limit, Page};
 use crate::database::{Database, Operation, Tx, TxError, engine_now};
 use crate::stored::{malformed, millis};
 
-/// Messages that end in the transaction that disables their endpoint: a long transaction would delay every purchase.
-/// The purge ends the rest.
+/// The most pending messages that become dead letters in the transaction that disables their endpoint. A longer
+/// transaction would delay purchases. The purge makes the other pending messages dead letters.
 const ENDED_AT_ONCE: u32 = 500;
 /// The error of messages to a disabled endpoint.
 const DISABLED: &str = "the destination is disabled";
@@ -111,7 +111,7 @@ pub(crate) fn enqueue(
     let notifications = composer.compose(order, event, buyer).map_err(|error| malformed(error.to_string()))?;
     for notification in notifications {
         let endpoint = notification.content.endpoint();
-        let disabled = queries::endpoint_disabled(tx, &endpoint, notification.content.channel())?;
+        let disabled = queries::ensure_endpoint(tx, &endpoint, notification.content.channel())?;
         // No message overtakes an older message of the same order that is waiting for its next attempt.
         let older = if sequence == 0 { None } else { queries::latest_due(tx, &order.id, &endpoint)? };
         let due_at = older.unwrap_or(i64::MIN).max(millis(now));

@@ -98,7 +98,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
 }
 
 /// Whether the endpoint is disabled. Creates the endpoint if there is none, without waiting for its lock.
-pub(super) fn endpoint_disabled(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
+pub(super) fn ensure_endpoint(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
     let known: Option<Option<i64>> = first!(tx, query)?;
     if known.is_none() {

@@ -169,7 +169,8 @@ pub(super) fn insert_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp
     Ok(execute!(tx, insert)? == 1)
 }
 
-/// Deletes a few of the oldest: more than can be added at the same time, so that events do not accumulate.
+/// Deletes at most ten events that were received before `before`. Each insert of one event is followed by a call, so old
+/// events do not accumulate.
 pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
     const AT_ONCE: i64 = 10;
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);

@@ -70,7 +70,7 @@ impl Relay {
         }
     }
 
-    /// Waits until the connection may pass anything on. Returns the fault of that time.
+    /// Waits while a fault holds back the bytes of the connection. Returns the fault that is set when the wait ends.
     async fn passable(&mut self) -> Fault {
         let (age, counts) = (self.age, self.counts.clone());
         let passes = |fault: &Fault| *fault != Fault::Blackhole && counts.age.load(Ordering::Acquire) == age;

@@ -29,7 +29,7 @@ const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head><b
 /// A second handle of the connection's socket.
 struct Connection(Socket);
 
-/// Called by the server for each connection.
+/// Stores a second handle of the socket with each new connection. A fault uses the handle to reset the connection.
 pub(crate) fn keep_socket(connection: &dyn std::any::Any, data: &mut Extensions) {
     let stream = connection.downcast_ref::<TcpStream>();
     if let Some(socket) = stream.and_then(|stream| SockRef::from(stream).try_clone().ok()) {

@@ -88,7 +88,8 @@ impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
     }
 }
 
-/// The body of a request with `Expect: 100-continue`. Notes that the handler reads it.
+/// The body of a request with `Expect: 100-continue`. When the handler begins to read the body, the exchange learns that the
+/// interim response is wanted.
 struct Wanted {
     payload: Payload<BoxedPayloadStream>,
     exchange: Rc<Exchange>,

@@ -26,7 +26,7 @@ pub struct Deadlines {
     pub read: Option<Instant>,
     /// When the peer must have read some of the response.
     pub write: Option<Instant>,
-    /// When a body that found no room tries again.
+    /// When the guard checks again whether the shared budget has room for the next piece of a body.
     pub again: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }

@@ -35,7 +35,7 @@ pub const BODY_GRACE: Duration = Duration::from_secs(1);
 pub const LINGER: Duration = Duration::from_secs(1);
 /// A whole response may take this many times [`Limits::write_time`].
 pub const WHOLE_ANSWER: u32 = 6;
-/// How often a body that found no room tries again.
+/// How often the guard checks whether the shared budget has room for the next piece of a body.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Limits {

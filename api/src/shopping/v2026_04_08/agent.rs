@@ -42,7 +42,7 @@ pub(super) fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
         Field::Repeated => return Err(invalid("UCP-Agent must be given once")),
         Field::Missing => return Err(invalid("The header UCP-Agent is required")),
     };
-    let platform = parse(header, shopping.surface.agents)?;
+    let platform = parse(header, shopping.settings.agents)?;
     NamedPlatform::note(&req.extensions(), &platform.id);
     Ok(Agent(ctx.for_caller(Caller::Platform(platform))))
 }

@@ -14,7 +14,7 @@ pub(super) async fn profile(
     shopping: web::Data<Shopping>,
     ctx: web::ReqData<RequestContext>,
 ) -> Result<HttpResponse, Problem> {
-    let surface = &shopping.surface;
+    let settings = &shopping.settings;
     let keys = (shopping.signing_keys)(&ctx).await.map_err(|fault| fault_problem(&ctx, &fault))?;
     let extension = |name: &str| {
         let mut entry = entry(name);
@@ -32,7 +32,7 @@ pub(super) async fn profile(
                     "spec": format!("https://ucp.dev/{VERSION}/specification/overview"),
                     "transport": "rest",
                     "schema": format!("https://ucp.dev/{VERSION}/services/shopping/rest.openapi.json"),
-                    "endpoint": surface.public_url,
+                    "endpoint": settings.public_url,
                 }],
             },
             "capabilities": {
@@ -42,7 +42,7 @@ pub(super) async fn profile(
                 BUYER_CONSENT: extension("buyer_consent"),
                 ORDER: [entry("order")],
             },
-            "payment_handlers": by_name(&surface.handlers),
+            "payment_handlers": by_name(&settings.handlers),
         },
         "signing_keys": keys,
     });

@@ -13,13 +13,13 @@ use super::message::MessageDto;
 pub(super) struct Envelope {
     pub version: &'static str,
     pub status: &'static str,
-    pub capabilities: BTreeMap<&'static str, Vec<Versioned>>,
+    pub capabilities: BTreeMap<&'static str, Vec<CapabilityDto>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_handlers: Option<BTreeMap<String, Vec<HandlerDto>>>,
 }
 
 #[derive(Clone, Serialize)]
-pub(super) struct Versioned {
+pub(super) struct CapabilityDto {
     pub version: &'static str,
 }
 
@@ -64,8 +64,8 @@ pub(super) fn of_order() -> Envelope {
     Envelope { version: VERSION, status: "success", capabilities: named(&[ORDER]), payment_handlers: None }
 }
 
-fn named(names: &[&'static str]) -> BTreeMap<&'static str, Vec<Versioned>> {
-    names.iter().map(|name| (*name, vec![Versioned { version: VERSION }])).collect()
+fn named(names: &[&'static str]) -> BTreeMap<&'static str, Vec<CapabilityDto>> {
+    names.iter().map(|name| (*name, vec![CapabilityDto { version: VERSION }])).collect()
 }
 
 /// The handlers by name, as the protocol groups them.

@@ -48,16 +48,16 @@ pub struct Shopping {
     pub clock: Arc<dyn Clock>,
     pub commands: Commands,
     pub supervisor: Supervisor,
-    pub surface: Surface,
+    pub settings: ShoppingSettings,
     pub signing_keys: PublishedKeys,
 }
 
 /// The public halves of the keys that the shop signs with, as JSON Web Keys (RFC 7517).
 pub type PublishedKeys = Arc<dyn Fn(&RequestContext) -> PortFuture<Vec<serde_json::Value>, Fault> + Send + Sync>;
 
-/// The public description of the shop, and who may read what.
+/// The settings of the shopping API: the public description of the shop, and who may read what.
 #[derive(Clone)]
-pub struct Surface {
+pub struct ShoppingSettings {
     /// Scheme, host and port, without a slash at the end.
     pub public_url: String,
     pub terms_url: String,

@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Refused, key_refused};
-use super::{Shopping, Surface, agent};
+use super::{Shopping, ShoppingSettings, agent};
 use crate::http::{Body, Field, Problem};
 
 /// Whether a test simulates an outage of the idempotency records.
@@ -73,7 +73,7 @@ impl KeyedWrite {
         R: Send + 'static,
         F: Future<Output = Result<T, Failure<R>>> + Send + 'static,
     {
-        let (claim, request) = self.read(&shopping.surface, operation, resource, parse)?;
+        let (claim, request) = self.read(&shopping.settings, operation, resource, parse)?;
         let write = Write { claim, now: shopping.clock.now() };
         let outcome = shopping.commands.run(&self.ctx, operation, |ctx| command(&ctx, write, request)).await;
         Ok(outcome.unwrap_or_else(|fault| Err(Failure::Fault(fault))))
@@ -82,12 +82,12 @@ impl KeyedWrite {
     /// Returns the claim of the key, and the body as `parse` reads it. No other code creates a claim.
     pub(super) fn read<C>(
         &self,
-        surface: &Surface,
+        settings: &ShoppingSettings,
         operation: &'static str,
         resource: &str,
         parse: impl FnOnce(&[u8]) -> Result<C, Refused>,
     ) -> Result<(KeyClaim, C), Refused> {
-        if surface.outage.is_on() {
+        if settings.outage.is_on() {
             return Err(key_refused(KeyRefusal::Unavailable).into());
         }
         let Caller::Platform(platform) = self.ctx.caller() else {

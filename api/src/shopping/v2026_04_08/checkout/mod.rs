@@ -24,7 +24,7 @@ use super::envelope::in_band_refusal;
 use super::message::message;
 use super::problem::{Refused, checkout_refused, no_such_checkout};
 use super::write::KeyedWrite;
-use super::{Shopping, Surface};
+use super::{Shopping, ShoppingSettings};
 use crate::http::Routes;
 
 pub(super) fn routes(routes: &mut Routes) {
@@ -42,14 +42,14 @@ async fn create(shopping: web::Data<Shopping>, write: KeyedWrite) -> Result<Http
         shopping.checkouts.create(ctx, write, new)
     };
     let outcome = write.run(&shopping, ("checkout.create", ""), parse, command).await?;
-    respond(&write.ctx, &shopping.surface, StatusCode::CREATED, outcome)
+    respond(&write.ctx, &shopping.settings, StatusCode::CREATED, outcome)
 }
 
 async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> Result<HttpResponse, Refused> {
     let ctx = agent.0;
     let checkout = shopping.checkouts.read(&ctx, existing(&id)?).await;
     let checkout = checkout.map_err(|failure| checkout_refused(&ctx, failure))?.as_of(shopping.clock.now());
-    Ok(HttpResponse::Ok().json(response::checkout(&checkout, &shopping.surface)))
+    Ok(HttpResponse::Ok().json(response::checkout(&checkout, &shopping.settings)))
 }
 
 async fn update(
@@ -60,7 +60,7 @@ async fn update(
     let parse = |body: &[u8]| Ok((request::read(body).and_then(CheckoutBody::parse)?, existing(&id)?));
     let command = |ctx: &RequestContext, write, (request, id)| shopping.checkouts.update(ctx, write, id, request);
     let outcome = write.run(&shopping, ("checkout.update", &id), parse, command).await?;
-    respond(&write.ctx, &shopping.surface, StatusCode::OK, outcome)
+    respond(&write.ctx, &shopping.settings, StatusCode::OK, outcome)
 }
 
 async fn cancel(
@@ -70,7 +70,7 @@ async fn cancel(
 ) -> Result<HttpResponse, Refused> {
     let command = |ctx: &RequestContext, write, id| shopping.checkouts.cancel(ctx, write, id);
     let outcome = write.run(&shopping, ("checkout.cancel", &id), |_| existing(&id), command).await?;
-    respond(&write.ctx, &shopping.surface, StatusCode::OK, outcome)
+    respond(&write.ctx, &shopping.settings, StatusCode::OK, outcome)
 }
 
 /// Parses the id of a checkout. A text that cannot be an id names no checkout.
@@ -86,10 +86,10 @@ async fn complete(
     write: KeyedWrite,
 ) -> Result<HttpResponse, Refused> {
     let parse = |body: &[u8]| {
-        let choice = request::read(body).and_then(|body: CompleteBody| body.parse(&shopping.surface.handlers))?;
+        let choice = request::read(body).and_then(|body: CompleteBody| body.parse(&shopping.settings.handlers))?;
         Ok((choice, existing(&id)?))
     };
-    let (claim, (choice, id)) = write.read(&shopping.surface, COMPLETE, &id, parse)?;
+    let (claim, (choice, id)) = write.read(&shopping.settings, COMPLETE, &id, parse)?;
     let ctx = write.ctx;
 
     let (note_begun, begun) = watch::channel(None);
@@ -121,7 +121,7 @@ async fn complete(
     if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::CompleteInProgress)) {
         shopping.supervisor.wake("payment_reconciler");
     }
-    respond(&ctx, &shopping.surface, StatusCode::OK, answer)
+    respond(&ctx, &shopping.settings, StatusCode::OK, answer)
 }
 
 fn status_of(answer: &Answer) -> Option<Status> {
@@ -147,16 +147,16 @@ async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Check
 /// response.
 fn respond(
     ctx: &RequestContext,
-    surface: &Surface,
+    settings: &ShoppingSettings,
     success: StatusCode,
     outcome: Result<Answer, Failure<CheckoutRefusal>>,
 ) -> Result<HttpResponse, Refused> {
     let Answer { outcome, replayed } = outcome.map_err(|failure| checkout_refused(ctx, failure))?;
     let mut response = match &outcome {
-        Outcome::Checkout(checkout) => HttpResponse::build(success).json(response::checkout(checkout, surface)),
+        Outcome::Checkout(checkout) => HttpResponse::build(success).json(response::checkout(checkout, settings)),
         // A business outcome in the specification; platforms expect this status.
         Outcome::Declined(checkout) => {
-            HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, surface))
+            HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, settings))
         }
         Outcome::NothingToSell(messages) => in_band_refusal(messages.iter().map(message).collect()),
     };

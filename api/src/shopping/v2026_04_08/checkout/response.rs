@@ -9,7 +9,7 @@ use domain::promotion::AppliedDiscount;
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
-use super::super::Surface;
+use super::super::ShoppingSettings;
 use super::super::envelope::{Envelope, of_checkout};
 use super::super::message::{MessageDto, message};
 use super::super::total::{TotalDto, line_totals, single, totals};
@@ -136,14 +136,14 @@ struct OrderLinkDto {
     permalink_url: String,
 }
 
-/// The checkout as a document. The result depends on the checkout and the surface alone.
-pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
+/// The checkout as a document. The result depends on the checkout and the settings alone.
+pub(super) fn checkout(checkout: &Checkout, settings: &ShoppingSettings) -> CheckoutDto {
     let details = &checkout.details;
     let line_ids: Vec<String> = details.delivered_lines().map(|line| line.id.0.clone()).collect();
-    let page = |path: &str, token: &str| format!("{}{path}{token}", surface.public_url);
+    let page = |path: &str, token: &str| format!("{}{path}{token}", settings.public_url);
     let is_open = !checkout.status.is_final();
     CheckoutDto {
-        ucp: of_checkout(&surface.handlers),
+        ucp: of_checkout(&settings.handlers),
         id: checkout.id.to_string(),
         status: checkout.status.into_str(),
         currency: checkout.currency.code(),
@@ -159,8 +159,8 @@ pub(super) fn checkout(checkout: &Checkout, surface: &Surface) -> CheckoutDto {
         totals: totals(&details.totals),
         messages: details.messages.iter().map(message).collect(),
         links: [
-            LinkDto { kind: "terms_of_service", url: surface.terms_url.clone() },
-            LinkDto { kind: "privacy_policy", url: surface.privacy_url.clone() },
+            LinkDto { kind: "terms_of_service", url: settings.terms_url.clone() },
+            LinkDto { kind: "privacy_policy", url: settings.privacy_url.clone() },
         ],
         payment: PaymentDto { instruments: details.instruments.iter().map(instrument).collect() },
         expires_at: rfc3339(checkout.expires_at),

@@ -6,7 +6,7 @@ use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, LineStatus, Orde
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
-use super::super::Surface;
+use super::super::ShoppingSettings;
 use super::super::envelope::{Envelope, of_order};
 use super::super::total::{TotalDto, line_totals, single, totals};
 use super::super::wire::{AddressDto, ItemDto};
@@ -94,8 +94,8 @@ struct AdjustmentDto {
     description: Option<String>,
 }
 
-/// The order as a document. The result depends on the order and the surface alone.
-pub fn order(order: &Order, surface: &Surface) -> OrderDto {
+/// The order as a document. The result depends on the order and the settings alone.
+pub fn order(order: &Order, settings: &ShoppingSettings) -> OrderDto {
     let expectations = order.expectations.iter().map(|expectation| ExpectationDto {
         id: expectation.id.clone(),
         line_items: units(&expectation.lines),
@@ -107,7 +107,7 @@ pub fn order(order: &Order, surface: &Surface) -> OrderDto {
         ucp: of_order(),
         id: order.id.to_string(),
         checkout_id: order.checkout.to_string(),
-        permalink_url: format!("{}{}{}", surface.public_url, buyer_pages::ORDER_PATH, order.page.as_str()),
+        permalink_url: format!("{}{}{}", settings.public_url, buyer_pages::ORDER_PATH, order.page.as_str()),
         line_items: order.lines.iter().map(line).collect(),
         fulfillment: FulfillmentDto {
             expectations: expectations.collect(),

@@ -9,7 +9,7 @@ use domain::order::{Order, OrderId};
 
 use super::agent::Agent;
 use super::problem::Refused;
-use super::{Shopping, Surface};
+use super::{Shopping, ShoppingSettings};
 use crate::http::{Routes, fault_problem};
 
 pub(super) fn routes(routes: &mut Routes) {
@@ -22,12 +22,12 @@ async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>
     let id = OrderId::parse(&id).ok_or_else(not_found)?;
     let order = shopping.orders.read(&ctx, id).await.map_err(|fault| fault_problem(&ctx, &fault))?;
     // The response does not show whether an order of another platform exists.
-    let order = order.filter(|order| may_read(&ctx, &shopping.surface, order)).ok_or_else(not_found)?;
-    Ok(HttpResponse::Ok().json(dto::order(&order, &shopping.surface)))
+    let order = order.filter(|order| may_read(&ctx, &shopping.settings, order)).ok_or_else(not_found)?;
+    Ok(HttpResponse::Ok().json(dto::order(&order, &shopping.settings)))
 }
 
-fn may_read(ctx: &RequestContext, surface: &Surface, order: &Order) -> bool {
-    surface.open_orders
+fn may_read(ctx: &RequestContext, settings: &ShoppingSettings, order: &Order) -> bool {
+    settings.open_orders
         || match ctx.caller() {
             Caller::Platform(platform) => platform.id == order.owner,
             Caller::Anonymous | Caller::Task(_) => false,
