@@ -1,5 +1,5 @@
-//! Isolates text of others in plain text, so that right-to-left text does not reverse a price or an address next to it
-//! (Unicode Standard Annex 9). HTML templates use `<bdi>` instead.
+//! Encloses texts in Unicode isolate characters, for plain-text email messages. Right-to-left characters in such a text then
+//! do not reorder a price or an address next to the text (Unicode Standard Annex 9). HTML templates use `<bdi>` instead.
 
 use std::borrow::Cow;
 

@@ -15,9 +15,10 @@ pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
-/// The levels of every SKU in `demand`, locked until the transaction ends. SQLite already holds its only write lock.
+/// Returns the stock levels of every SKU in `demand`. On Postgres the rows are locked until the transaction ends; on SQLite
+/// the transaction already holds the only write lock.
 ///
-/// Locked last before a commit: stock rows are the most contended, and each transaction waits for the one before it.
+/// A caller locks stock rows as late as possible before its commit: many transactions wait for the same rows.
 pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus: Vec<&str> = demand.keys().map(|sku| sku.as_str()).collect();
     let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((

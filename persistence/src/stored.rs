@@ -11,26 +11,26 @@ use serde::{Deserialize, Serialize};
 use time::macros::datetime;
 
 /// The first and the last millisecond of the years 0 to 9999 in UTC, which RFC 3339 can write.
-const FIRST: i64 = datetime!(0000-01-01 00:00 UTC).unix_timestamp() * 1_000;
-const LAST: i64 = datetime!(9999-12-31 23:59:59 UTC).unix_timestamp() * 1_000 + 999;
+const FIRST_MILLIS: i64 = datetime!(0000-01-01 00:00 UTC).unix_timestamp() * 1_000;
+const LAST_MILLIS: i64 = datetime!(9999-12-31 23:59:59 UTC).unix_timestamp() * 1_000 + 999;
 
 /// Milliseconds since 1970 in UTC. A time outside of the years 0 to 9999 becomes the nearest one within, so that every
 /// result can be read. For times from a caller, see [`exact_millis`].
 pub(crate) fn millis(at: Timestamp) -> i64 {
     let millis = at.unix_timestamp_nanos() / 1_000_000;
-    i64::try_from(millis.clamp(FIRST.into(), LAST.into())).unwrap_or(LAST)
+    i64::try_from(millis.clamp(FIRST_MILLIS.into(), LAST_MILLIS.into())).unwrap_or(LAST_MILLIS)
 }
 
 /// As [`millis`], but fails where that would change the time.
 pub(crate) fn exact_millis(at: Timestamp) -> Result<i64, Error> {
     let millis = at.unix_timestamp_nanos() / 1_000_000;
-    let millis = i64::try_from(millis).ok().filter(|millis| (FIRST..=LAST).contains(millis));
+    let millis = i64::try_from(millis).ok().filter(|millis| (FIRST_MILLIS..=LAST_MILLIS).contains(millis));
     millis.ok_or_else(|| Error::SerializationError(format!("{at} is not within the years 0 to 9999").into()))
 }
 
 /// The time, or the nearest one that can be shown. For values that only inform a person.
 pub(crate) fn nearest_instant(millis: i64) -> Timestamp {
-    instant(millis.clamp(FIRST, LAST)).unwrap_or(Timestamp::UNIX_EPOCH)
+    instant(millis.clamp(FIRST_MILLIS, LAST_MILLIS)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 pub(crate) fn instant(millis: i64) -> Result<Timestamp, Error> {

@@ -19,7 +19,7 @@ fn every_stored_time_is_read_back() {
         assert_eq!(exact_millis(at).and_then(instant).ok(), stored.then_some(at), "{at}");
         assert!(instant(millis(at)).is_ok(), "{at}");
     }
-    for millis in [i64::MIN, FIRST - 1, LAST + 1, i64::MAX] {
+    for millis in [i64::MIN, FIRST_MILLIS - 1, LAST_MILLIS + 1, i64::MAX] {
         assert!((0..=9999).contains(&nearest_instant(millis).year()), "{millis}");
     }
 }

@@ -90,8 +90,8 @@ impl Provision {
         }
     }
 
-    /// Runs tests with everything that is provided, and prints what they checked, after `adjust`. Fails if a test fails, and
-    /// if no test used something that was provided.
+    /// Runs tests with everything that is provided, and prints a summary of what they checked. `adjust` may change the
+    /// summary first. Fails if a test fails, or if something is provided and no test used it.
     pub fn run(&self, tests: &mut Command, adjust: impl FnOnce(&mut Summary)) -> Result<()> {
         for (variable, value) in &self.variables {
             match value {

@@ -23,7 +23,7 @@ pub(super) enum Command {
         /// The address of the profile, as the platform names it in `UCP-Agent`.
         platform: Url,
         #[command(flatten)]
-        pinned: Pinned,
+        pinned: ProfileOrUrl,
     },
     /// List the pinned platforms and where their webhooks go.
     List,
@@ -33,7 +33,7 @@ pub(super) enum Command {
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Pinned {
+pub(super) struct ProfileOrUrl {
     /// The profile, as a JSON file.
     #[arg(long)]
     profile: Option<PathBuf>,
@@ -50,7 +50,7 @@ const LARGEST_PROFILE: u64 = 256 * 1_024;
 
 pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     match command {
-        Command::Add { platform, pinned: Pinned { profile, webhook_url } } => {
+        Command::Add { platform, pinned: ProfileOrUrl { profile, webhook_url } } => {
             if let Err(why) = session.tools.check_platform(platform.as_str()) {
                 return failed(&format!("no request can name that platform: {why}"));
             }

@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The first problems by file and line, and the number of further ones. Each problem is shown on a line.
+/// At most [`Problems::MAX`] problems, and the number of further ones. `none_or` sorts them by file and line.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub kept: Vec<Problem>,

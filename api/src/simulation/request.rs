@@ -52,7 +52,7 @@ pub(super) struct OutageBody {
     _object: ObjectOnly,
 }
 
-/// The members of an order that a test can report.
+/// The members of an order that the simulation accepts: fulfillment events and adjustments.
 #[derive(Serialize, Deserialize, Validate)]
 #[serde(expecting = "an object")]
 pub(super) struct OrderBody {

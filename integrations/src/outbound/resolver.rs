@@ -44,8 +44,8 @@ impl Lookup for SystemLookup {
 
 const MAX_ADDRESSES: usize = 64;
 
-/// The resolver for one kind of destination. Slow names of untrusted destinations do not use up the look-ups of trusted
-/// ones.
+/// The resolver for trusted or for untrusted destinations. Each of the two has its own limit of concurrent look-ups, so slow
+/// look-ups for untrusted destinations do not block those for trusted destinations.
 #[derive(Clone)]
 pub(super) struct CheckedResolver(Arc<Resolver>);
 

@@ -19,7 +19,7 @@ use super::request::{SignatureHeaders, SignedRequest};
 const CACHED: Duration = Duration::from_secs(60);
 /// How long keys are cached while the store fails. One of them may have been revoked in the meantime.
 const CACHED_AT_MOST: Duration = Duration::from_secs(10 * 60);
-/// Another instance may add a key at the same time, but not repeatedly.
+/// How often an instance tries to add a key. A try fails if another instance has added a key in the meantime.
 const ADD_ATTEMPTS: u32 = 5;
 
 /// Signs with the shop's current key. Makes a key if there is none.

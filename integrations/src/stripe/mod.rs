@@ -220,7 +220,8 @@ impl PaymentGateway for HttpPaymentGateway {
         Box::pin(async move { this.change(&ctx, CONFIRM, call).await })
     }
 
-    /// A payment is in the search a minute after it was opened, or an hour after it if Stripe has an outage.
+    /// Stripe's search finds a payment about a minute after the payment was opened, and up to an hour after it during an
+    /// outage of Stripe. Before that time the result is `None`.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
         let (this, ctx) = (self.clone(), ctx.clone());
         let query = format!("metadata['attempt_id']:'{}'", attempt.id);

@@ -124,7 +124,7 @@ impl CheckoutStore for SqlCheckoutStore {
     }
 }
 
-/// The caller, and whether it may see the shop's data about its customers.
+/// The platform that calls. `registered` says whether the platform may read the customer data of the shop.
 struct CallingPlatform {
     id: PlatformId,
     registered: bool,

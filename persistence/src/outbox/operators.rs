@@ -12,10 +12,10 @@ use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now,
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, nearest_instant, one_more_than, word};
 
-/// The predicate of the index on dead letters, in the same words.
+/// The predicate of the partial index on dead letters. The text is equal to that of the migration.
 const IS_DEAD: &str = "state = 'dead'";
 /// The error of messages that an operator ends.
-const BY_HAND: &str = "given up by hand";
+const GIVEN_UP_BY_HAND: &str = "given up by hand";
 
 /// $1 engine time, $2 an endpoint id, $3 a limit.
 const DESTINATIONS: &str = "\
@@ -172,7 +172,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     let Some((_, to)) = chosen.first() else { return Ok(0) };
     queries::lock_endpoint(tx, to)?;
     let ids = chosen.iter().map(|(id, _)| id.as_str());
-    let dead = Ended::new(MessageState::Dead, Some(BY_HAND), millis(now));
+    let dead = Ended::new(MessageState::Dead, Some(GIVEN_UP_BY_HAND), millis(now));
     let update = diesel::update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
     let given_up = execute!(tx, update)?;
     if let Selection::One(id) = which {

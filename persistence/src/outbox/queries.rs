@@ -19,7 +19,8 @@ use crate::stored::{count, malformed, millis, word};
 
 leases!(messages, attempts, claims);
 
-/// The predicate of the index on due messages, in the same words, so that both engines use the index.
+/// The predicate of the partial index on due messages. The text is equal to that of the migration, so both engines use the
+/// index.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
 /// Selects the least recently served endpoint that is not backing off, has a due message without a lease and without

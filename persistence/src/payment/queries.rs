@@ -20,7 +20,8 @@ use crate::stored::{currency, id, instant, malformed, millis, word};
 
 lease_queue!(attempts as AttemptRow, checks);
 
-/// The predicates of the indexes on due attempts, in the same words.
+/// The predicates of the partial indexes on due attempts. The text is equal to that of the migration, so both engines use
+/// the index.
 const IS_UNSETTLED: &str = "state IN ('opened', 'unknown')";
 const IS_HELD: &str = "state = 'authorized'";
 

@@ -60,7 +60,7 @@ impl RefundStore for SqlRefundStore {
 
 lease_queue!(refund as RefundRow, tries);
 
-/// The predicate of the index on due refunds, in the same words.
+/// The predicate of the partial index on due refunds. The text is equal to that of the migration.
 const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
 
 #[derive(Queryable, Selectable, Insertable)]

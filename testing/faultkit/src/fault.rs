@@ -16,11 +16,12 @@ pub enum Fault {
     /// Open connections are acknowledged and never passed on again, whatever fault follows except a reset, as by a firewall
     /// that lost its state. New connections pass.
     Forget,
-    /// Everything arrives this much later, in each direction.
+    /// All bytes arrive with this delay, in each direction.
     Latency(Duration),
-    /// What the server sends arrives in pieces of so many bytes, with this pause after each.
+    /// Bytes from the server arrive in pieces of this size, with this pause after each piece.
     Drip { bytes: usize, every: Duration },
-    /// On each connection, so many bytes from the server arrive. Then it ends in order.
+    /// On each connection, the client receives this many bytes from the server. Then the proxy ends the stream without a
+    /// reset.
     CutAfter(u64),
     /// Resets both sides when Postgres is asked for this commit, before Postgres receives it.
     ResetBeforeCommit(Commit),

@@ -3,7 +3,7 @@
 /// The most bytes that are kept of a transaction: enough to find a key or an id in.
 const REMEMBERED: usize = 256 * 1024;
 
-/// The bytes of one direction, as messages.
+/// Splits the bytes of one direction of a connection into Postgres messages. Keeps the bytes of an incomplete message.
 #[derive(Default)]
 pub(crate) struct Messages(Vec<u8>);
 

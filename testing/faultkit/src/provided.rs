@@ -62,7 +62,7 @@ impl Provided {
         record("skipped", self.name);
     }
 
-    /// Records that the test used it: the server was reached, or the judge answered.
+    /// Records that the test used the provided program. A test calls this after the server was reached or the judge answered.
     pub fn used(self) {
         record("used", self.name);
     }

@@ -10,7 +10,7 @@ use crate::cards::Card;
 use crate::error::ApiError;
 use crate::faults::Operation;
 use crate::intent::{Intent, Outcome, Status};
-use crate::ledger::Journal;
+use crate::ledger::Records;
 
 /// How long an authorisation lasts that is not captured. At Stripe, seven days for most cards.
 const AUTHORISATION_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -20,7 +20,7 @@ const MIN_AMOUNT: i64 = 30;
 
 #[derive(Default)]
 pub(crate) struct Account {
-    pub journal: Journal,
+    pub journal: Records,
     intents: HashMap<String, Intent>,
     /// Oldest first.
     refunds: Vec<Value>,
@@ -83,7 +83,7 @@ impl Account {
     fn change(
         &mut self,
         id: &str,
-        change: impl FnOnce(&mut Intent, &mut Journal) -> Result<(), ApiError>,
+        change: impl FnOnce(&mut Intent, &mut Records) -> Result<(), ApiError>,
     ) -> Result<Value, ApiError> {
         let intent = self.intents.get_mut(id).ok_or_else(|| ApiError::no_such_intent(id))?;
         change(intent, &mut self.journal)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::call::new_id;
 use crate::cards::Card;
 use crate::error::ApiError;
-use crate::ledger::{Entry, Journal, Movement};
+use crate::ledger::{Entry, Movement, Records};
 
 /// How a payment that waits for its buyer or its bank ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Intent {
         }
     }
 
-    pub fn confirm(&mut self, payment_method: Option<String>, journal: &mut Journal) -> Result<(), ApiError> {
+    pub fn confirm(&mut self, payment_method: Option<String>, journal: &mut Records) -> Result<(), ApiError> {
         use Status::{RequiresAction, RequiresConfirmation, RequiresPaymentMethod};
         let payment_method = payment_method.or_else(|| self.payment_method.clone());
         let card = payment_method.as_deref().and_then(Card::named);
@@ -115,7 +115,7 @@ impl Intent {
     }
 
     /// Ends a wait for the buyer or the bank.
-    pub fn settle(&mut self, outcome: Outcome, journal: &mut Journal) -> Result<(), ApiError> {
+    pub fn settle(&mut self, outcome: Outcome, journal: &mut Records) -> Result<(), ApiError> {
         let error = match self.status {
             Status::RequiresAction => ApiError::new(402, "card_error", "Authentication has failed.")
                 .with("code", "payment_intent_authentication_failure"),
@@ -133,7 +133,7 @@ impl Intent {
     }
 
     /// Captures the amount, or authorises it.
-    fn charge(&mut self, journal: &mut Journal) {
+    fn charge(&mut self, journal: &mut Records) {
         self.move_money(Movement::Authorised, self.amount, journal);
         self.latest_charge = Some(new_id("ch"));
         if self.capture_method == "manual" {
@@ -146,7 +146,7 @@ impl Intent {
         }
     }
 
-    fn succeed(&mut self, captured: i64, journal: &mut Journal) {
+    fn succeed(&mut self, captured: i64, journal: &mut Records) {
         self.status = Status::Succeeded;
         self.amount_received = captured;
         self.amount_capturable = 0;
@@ -157,7 +157,7 @@ impl Intent {
         journal.event("payment_intent.succeeded", json!(self));
     }
 
-    fn fail(&mut self, error: &ApiError, journal: &mut Journal) {
+    fn fail(&mut self, error: &ApiError, journal: &mut Records) {
         self.status = Status::RequiresPaymentMethod;
         self.payment_method = None;
         self.last_payment_error = Some(error.body()["error"].take());
@@ -165,7 +165,7 @@ impl Intent {
     }
 
     /// Captures this amount, or all of it, and releases the rest.
-    pub fn capture(&mut self, amount: Option<i64>, journal: &mut Journal) -> Result<(), ApiError> {
+    pub fn capture(&mut self, amount: Option<i64>, journal: &mut Records) -> Result<(), ApiError> {
         if self.status != Status::RequiresCapture {
             return Err(self.unexpected("capture"));
         }
@@ -178,7 +178,7 @@ impl Intent {
         Ok(())
     }
 
-    pub fn cancel(&mut self, reason: Option<String>, journal: &mut Journal) -> Result<(), ApiError> {
+    pub fn cancel(&mut self, reason: Option<String>, journal: &mut Records) -> Result<(), ApiError> {
         if matches!(self.status, Status::Succeeded | Status::Canceled | Status::Processing) {
             return Err(self.unexpected("cancel"));
         }
@@ -187,7 +187,7 @@ impl Intent {
     }
 
     /// Cancels without a check of the status.
-    pub fn end(&mut self, reason: Option<String>, journal: &mut Journal) {
+    pub fn end(&mut self, reason: Option<String>, journal: &mut Records) {
         if self.amount_capturable > 0 {
             self.move_money(Movement::Voided, self.amount_capturable, journal);
         }
@@ -204,7 +204,7 @@ impl Intent {
         &mut self,
         amount: Option<i64>,
         metadata: BTreeMap<String, String>,
-        journal: &mut Journal,
+        journal: &mut Records,
     ) -> Result<Value, ApiError> {
         let left = self.amount_received - self.refunded;
         if self.amount_received == 0 {
@@ -230,7 +230,7 @@ impl Intent {
             "status": "succeeded"}))
     }
 
-    fn move_money(&self, kind: Movement, amount: i64, journal: &mut Journal) {
+    fn move_money(&self, kind: Movement, amount: i64, journal: &mut Records) {
         let (intent, metadata) = (self.id.clone(), self.metadata.clone());
         journal.ledger.entries.push(Entry { kind, intent, amount, metadata });
     }

@@ -89,14 +89,14 @@ impl Totals {
 
 /// What a change of an intent is recorded in: the ledger and the events, with the simulator's clock.
 #[derive(Default)]
-pub(crate) struct Journal {
+pub(crate) struct Records {
     pub ledger: Ledger,
     /// Events that are not yet sent.
     pub events: Vec<Value>,
     pub advanced_seconds: i64,
 }
 
-impl Journal {
+impl Records {
     /// Seconds since 1970: the machine's clock and what it was advanced by.
     #[expect(clippy::disallowed_methods, reason = "this is the simulator's clock")]
     pub fn now(&self) -> i64 {

@@ -19,7 +19,7 @@ use crate::gateway::Reply;
 const PIECE: usize = 10;
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 const HUGE: usize = 10 * 1024 * 1024;
-/// The end of a hang for a caller without a deadline.
+/// The longest time for which the simulator hangs. A caller usually closes the connection earlier.
 const LONGEST_HANG: Duration = Duration::from_secs(600);
 const HANG_UP_POLL: Duration = Duration::from_millis(100);
 /// Long enough for earlier bytes to be sent.

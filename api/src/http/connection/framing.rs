@@ -157,12 +157,12 @@ impl Body {
             at += match self {
                 Self::Whole | Self::Doubtful => return at,
                 Self::Length(left) => {
-                    let taken = at_most(*left, bytes.len() - at);
+                    let taken = bytes_to_take(*left, bytes.len() - at);
                     *self = if taken as u64 == *left { Self::Whole } else { Self::Length(*left - taken as u64) };
                     taken
                 }
                 Self::Chunked(Chunk::Data(left)) => {
-                    let taken = at_most(*left, bytes.len() - at);
+                    let taken = bytes_to_take(*left, bytes.len() - at);
                     let next = if taken as u64 == *left { Chunk::DataCr } else { Chunk::Data(*left - taken as u64) };
                     *self = Self::Chunked(next);
                     taken
@@ -177,7 +177,7 @@ impl Body {
     }
 }
 
-fn at_most(left: u64, here: usize) -> usize {
+fn bytes_to_take(left: u64, here: usize) -> usize {
     usize::try_from(left).map_or(here, |left| left.min(here))
 }
 

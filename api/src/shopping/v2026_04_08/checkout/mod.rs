@@ -134,7 +134,7 @@ fn status_of(answer: &Answer) -> Option<Status> {
 /// The time before the deadline that is reserved for the response.
 const RESERVE: Duration = Duration::from_millis(50);
 
-/// Returns at the deadline if the point of no return was passed before. Otherwise never returns.
+/// Returns shortly before the deadline, or after it once the point of no return is passed. Before that point, never returns.
 async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Checkout>>) -> Fault {
     if begun.wait_for(Option::is_some).await.is_err() {
         return std::future::pending().await;
