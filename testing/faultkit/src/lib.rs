@@ -1,6 +1,11 @@
-//! Tools of tests that break things on purpose: a TCP proxy that refuses, resets, hangs and drips, and that recognises a
-//! COMMIT of Postgres; an HTTP server that answers as a test says; a disk that is soon full; and Postgres servers that fail
-//! over. [`provided`] says what a test may use, and records what it used.
+//! Tools for tests that break things on purpose.
+//!
+//! - [`Proxy`] is a TCP proxy that refuses, resets, delays or cuts connections. It also recognises a `COMMIT` of
+//!   Postgres.
+//! - [`Server`] is an HTTP server that answers as the test decides.
+//! - [`SmallDisk`] is a small file system that a test can fill.
+//! - [`PostgresServer`] is a Postgres server that can have a standby and be promoted.
+//! - [`provided`] names what `cargo xtask test` provides to the tests, and records what they used.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
