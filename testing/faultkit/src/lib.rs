@@ -12,7 +12,7 @@
 //! let proxy = Proxy::start("127.0.0.1:5432".parse().expect("an address"));
 //! // ... let the program under test connect to proxy.address(), then:
 //! proxy.set(Fault::ResetAfterCommit(Commit::naming("key-1")));
-//! // ... and after the request that commits under this key:
+//! // ... let the program commit a transaction that contains "key-1", then:
 //! assert_eq!(proxy.fired(), 1);
 //! ```
 

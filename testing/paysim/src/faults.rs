@@ -44,7 +44,7 @@ pub enum Fault {
     Truncated,
     /// Responds with 200 and a page of HTML.
     Html,
-    /// Responds with 10 MB of JSON that contain the correct response.
+    /// Responds with more than 10 MB of JSON. The JSON contains the correct response.
     Huge,
     /// Has no effect, and responds with 409 as if the key were in use. The key stays free.
     InUse,

@@ -13,7 +13,7 @@ pub struct Webhooks {
     pub url: String,
     /// The secrets that sign each event. There are two while a secret is rotated, and each makes one signature.
     pub secrets: Vec<String>,
-    /// How often each event is sent.
+    /// How many copies of each event are sent.
     pub copies: u32,
     /// Each copy is delayed by a random time of up to this many milliseconds.
     pub shuffle_ms: u64,
@@ -28,7 +28,7 @@ impl Webhooks {
     }
 }
 
-/// How many copies of events were sent so far, by their result.
+/// The number of copies of events so far, by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deliveries {
     /// Copies that the receiver answered with 2xx.

@@ -21,7 +21,7 @@ const PIECE: usize = 10;
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 /// The number of bytes that the fault `Huge` adds to the body.
 const HUGE: usize = 10 * 1024 * 1024;
-/// The longest time for which the simulator hangs. A caller usually closes the connection earlier.
+/// The longest time for which a call hangs. A caller usually closes the connection earlier.
 const LONGEST_HANG: Duration = Duration::from_secs(600);
 /// How often the simulator checks whether the caller of a hanging call has closed the connection.
 const HANG_UP_POLL: Duration = Duration::from_millis(100);

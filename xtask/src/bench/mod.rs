@@ -23,7 +23,7 @@ use shop::Shop;
 pub struct Args {
     #[command(flatten)]
     install: Install,
-    /// How often each measurement is repeated. The report shows the median.
+    /// How many times each measurement is made. The report shows the median.
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// How many seconds each measurement takes.

@@ -31,8 +31,8 @@ fn is_root(path: &str) -> bool {
     )
 }
 
-/// The possible paths of the modules that a file declares. If the declaration is inside an inline module, it is treated
-/// as if it were outside.
+/// The possible paths of the modules that a file declares. A declaration inside an inline module is treated as if it
+/// were outside.
 fn modules(source: &Source) -> Vec<String> {
     let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = file.trim_end_matches(".rs");
