@@ -1,9 +1,9 @@
 """Measures SQLite alone: runs the statements of a pgbench script on several connections.
 
 Usage: sqlite_engine.py SCRIPT DATABASE CONNECTIONS SECONDS [NAME=VALUE ...]
-Prints RESULT done=N failed=N seconds=S. It runs on a copy, because the shop locks its file. The sqlite3 module prepares
-each statement once. Commits are as durable as those of the shop (WAL, synchronous=FULL). Only one connection at a time
-runs a script that writes, as SQLite requires.
+Prints RESULT done=N failed=N seconds=S. The statements run on a copy of DATABASE, because the shop locks the original.
+The sqlite3 module prepares each statement once. Commits are as durable as those of the shop (WAL, synchronous=FULL).
+If the script writes, only one connection at a time runs it, because SQLite allows only one writer.
 """
 
 import os
@@ -17,7 +17,7 @@ import time
 
 
 def statements(path):
-    """The statements of a script, and its `\\set` lines as name, lowest and highest value."""
+    """Returns the statements of a script, and the name, lowest value and highest value of each `\\set` line."""
     script, sets = [], []
     for line in open(path, encoding="utf-8"):
         line = line.strip()

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: everything that must hold before a merge, with a verdict and a time for each step.
+//! `cargo xtask check`: runs every check that must succeed before a merge, and prints a verdict and a time for each.
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A Rust file as a flat list of tokens, without comments. Tokens of tests are marked.
+//! Splits a Rust file into a flat list of tokens, without comments. Tokens of tests are marked.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -6,11 +6,11 @@ pub struct Token {
     pub text: String,
     pub line: usize,
     pub is_word: bool,
-    /// Inside an item with `#[cfg(test)]`.
+    /// Whether the token is inside an item with `#[cfg(test)]`.
     pub is_test: bool,
 }
 
-/// The error is the line with the first syntax error.
+/// Splits the text of a Rust file into tokens. The error is the line with the first syntax error.
 pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
     let stream: TokenStream = text.parse().map_err(|error: proc_macro2::LexError| error.span().start().line)?;
     let mut tokens = Vec::new();
@@ -18,12 +18,12 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
     Ok(tokens)
 }
 
-/// Whether the path is of a test: in a directory `tests`, `tests.rs`, or `FILE_tests.rs` beside `FILE.rs`.
+/// Whether this is the path of a test: a file in a directory `tests`, a file `tests.rs`, or a file `*_tests.rs`.
 pub fn is_test_file(path: &str) -> bool {
     path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
 }
 
-/// The tokens of a pattern such as `Pool::` or `.transaction(`, which is no complete Rust.
+/// Splits a pattern such as `Pool::` or `.transaction(` into tokens. A pattern need not be complete Rust code.
 pub fn pattern(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut in_word = false;

@@ -1,8 +1,9 @@
-//! `cargo xtask dist`: builds the binary to install elsewhere. It contains no directory of the machine that built it.
+//! `cargo xtask dist`: builds a binary for other machines. The binary does not contain the path of any directory of the
+//! machine that built it.
 //!
 //! After a plain `cargo build --release`, panic messages and debug information contain the paths of all dependencies.
-//! The solution of cargo (`trim-paths`) is not stable, and `--remap-path-prefix` needs absolute paths, which differ on each
-//! machine.
+//! Cargo's option against this (`trim-paths`) is not stable. The option `--remap-path-prefix` of the compiler needs
+//! absolute paths, which differ on each machine, so this command determines them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,7 +47,8 @@ struct Place {
     name: &'static str,
 }
 
-/// Nested directories come later: the compilers use the last one that matches.
+/// Returns the directories to replace. A directory comes after the directory that contains it, because the compilers
+/// use the last replacement that matches a path.
 fn places() -> Result<Vec<Place>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -63,25 +65,26 @@ fn places() -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Makes the compilers replace every place, and keeps the flags of the user.
+/// Adds flags that make the compilers replace the path of every place. Keeps the flags of the user.
 fn add_flags(build: &mut Command, places: &[Place], rust: Option<String>, c: Option<String>) {
     let flags =
         |flag: &str| places.iter().map(|Place { path, name }| format!("{flag}={path}={name}")).collect::<Vec<_>>();
     let ours = flags("--remap-path-prefix");
     match rust {
-        // Cargo then ignores the flags in its configuration.
+        // Cargo ignores the flags in its configuration if RUSTFLAGS is set, so all flags are put there.
         Some(users) => build.env("RUSTFLAGS", format!("{users} {}", ours.join(" "))),
         None => build.arg("--config").arg(format!("build.rustflags=['{}']", ours.join("', '"))),
     };
-    // SQLite, libpq and the crypto backend are C.
+    // The C compiler builds SQLite, libpq and the crypto backend.
     let c = c.into_iter().chain(flags("-ffile-prefix-map"));
     build.env("CFLAGS", c.collect::<Vec<_>>().join(" "));
 }
 
-/// The first text of the binary that is a path in this directory.
+/// Finds the first text in the binary that is a path inside this directory.
 ///
-/// A directory at the top level, such as `/src`, can also be the middle of another path. Then a text counts only if it is the
-/// path of an existing file or directory. The text before it does not help: texts follow each other without a separator.
+/// The path of a directory at the top level, such as `/src`, can also be the middle of another path. For such a
+/// directory, a text counts only if it begins with the path of an existing file or directory. The bytes before the text
+/// cannot decide this, because texts in a binary follow each other without a separator.
 fn first_naming(bytes: &[u8], Place { path, name }: &Place) -> Option<String> {
     if path == name {
         return None;

@@ -28,9 +28,9 @@ fn binary_with_a_directory_of_the_builder_is_refused() {
     for (text, place, expected) in [
         ("\0panicked at \0/users/ann/.cargo/x.rs\0/users/annabel/y.rs", &ann, Some("/users/ann/.cargo/x.rs")),
         ("\0/cargo/registry/src/x.rs\0/users/annabel/y.rs", &ann, None),
-        // The directory has the same name in the binary.
+        // The directory and its replacement have the same name.
         ("/tuckshop/api/src/main.rs", &place("/tuckshop", "/tuckshop"), None),
-        // A directory at the top level, and the middle of another path.
+        // A directory at the top level, whose path is also the middle of other paths.
         ("/cargo/etc/index-1/mod.rs", &etc, None),
         ("api/etc/main.rs", &etc, None),
         ("/cargo/x/etc/", &etc, None),

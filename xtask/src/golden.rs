@@ -1,4 +1,4 @@
-//! `cargo xtask golden`: stores the golden set of the current document format.
+//! `cargo xtask golden`: stores a golden set, which is a sample of documents in the current format.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! What xtask may install, and how. Without [`Installer`] no other part of xtask can install or download anything.
+//! Installs programs and packages. The other parts of xtask need an [`Installer`] to install or download anything.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ pub struct Install {
     install: bool,
 }
 
-/// The permission to install.
+/// Installs packages. A value of this type exists only if the user or CI permits installations.
 pub struct Installer(());
 
 impl Install {
@@ -38,7 +38,8 @@ impl Installer {
         let apt_get = |arguments: &[&str]| {
             process::output(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
         };
-        // The update fails if one of many lists is unreachable. The package may be in another list.
+        // The update fails if one of many package lists is unreachable. The package may be in another list, so its
+        // installation is tried anyway.
         if let Err(failure) = apt_get(&["update", "-qq"]) {
             eprintln!("xtask: {failure:#}");
         }
@@ -59,7 +60,7 @@ pub fn directory_with(programs: &[&str]) -> Option<PathBuf> {
     std::env::split_paths(&path).find(|directory| programs.iter().all(|program| directory.join(program).is_file()))
 }
 
-/// A program in PATH.
+/// The path of a program, if PATH has it.
 pub fn program(name: &str) -> Option<PathBuf> {
     directory_with(&[name]).map(|directory| directory.join(name))
 }

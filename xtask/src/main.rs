@@ -1,5 +1,5 @@
-//! `cargo xtask <command>`: the development commands, one file or folder each. `cargo xtask check` runs everything that a
-//! merge needs.
+//! `cargo xtask <command>`: the development commands, each in one file or folder. `cargo xtask check` runs everything
+//! that must succeed before a merge.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints its results")]
 #![allow(clippy::disallowed_methods, reason = "xtask serves no request: it may read its environment")]
 
@@ -69,7 +69,8 @@ fn main() -> ExitCode {
         Task::Dist(args) => dist::run(&args),
         Task::Docs(args) => docs::run(&args),
     };
-    // Printed here: with RUST_BACKTRACE, `main` would print a backtrace after the message.
+    // The failure is printed here. If `main` returned it and RUST_BACKTRACE were set, a backtrace would follow the
+    // message.
     outcome.map_or_else(
         |failure| {
             eprintln!("xtask: {failure:#}");

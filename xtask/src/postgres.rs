@@ -1,4 +1,4 @@
-//! A Postgres for the tests: the server in `XTASK_POSTGRES_URL`, or a temporary one that is removed at the end.
+//! A Postgres server for the tests: the server in `XTASK_POSTGRES_URL`, or a temporary one that is removed at the end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,12 +18,12 @@ const PROGRAMS: &[&str] = &["pg_ctl", "initdb", "postgres", "psql"];
 const ALTERNATIVES: &str = "install PostgreSQL, set XTASK_POSTGRES_URL to the admin url of a server, \
                             or pass --without-postgres to leave its tests out";
 
-/// Settings of a server that may lose commits in a power cut. No test cuts the power.
+/// Settings for fast tests. The server may lose commits in a power cut, but no test cuts the power.
 pub const FAST: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
-/// Settings of a server whose commits are as durable as in production, for measurements.
+/// Settings for measurements. The commits of the server are as durable as in production.
 pub const DURABLE: &str = "fsync = on\n";
 
-/// Reachable for as long as this value lives.
+/// A Postgres server that is reachable for as long as this value lives.
 pub struct Postgres {
     pub url: String,
     pub version: String,
@@ -32,7 +32,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// None without programs, unless `XTASK_POSTGRES_URL` is set.
+    /// Returns the server in `XTASK_POSTGRES_URL`. If the variable is not set, starts a temporary server with
+    /// `programs`. Returns `None` if there are no programs either.
     pub fn provide(programs: Option<&Programs>, settings: &str) -> Result<Option<Postgres>> {
         const VERSION: &str = "select version()";
         if let Ok(url) = std::env::var(URL) {
@@ -55,16 +56,18 @@ fn start(programs: &Programs, settings: &str) -> Result<PostgresServer> {
     PostgresServer::create_with(&programs.bin, &settings).context(ALTERNATIVES)
 }
 
-/// The programs of a Postgres server, where the account that runs servers may execute them.
+/// The programs of a Postgres server. The account that runs servers is able to execute them.
 pub struct Programs {
+    /// The directory of the programs.
     pub bin: PathBuf,
     pub origin: String,
-    /// A copy of the programs, if the account cannot reach the original.
+    /// The directory with a copy of the programs. `None` if the account can execute the original.
     _directory: Option<TempDir>,
 }
 
 impl Programs {
-    /// None if they are not on this machine and there is no installer.
+    /// Finds the programs on this machine, or installs them if there is an installer. Returns `None` if there are no
+    /// programs and there is no installer.
     pub fn provide(installer: Option<&Installer>) -> Result<Option<Programs>> {
         let (bin, origin) = match (installed().or(unpacked()?), installer) {
             (Some(found), _) => found,
@@ -78,7 +81,8 @@ impl Programs {
         if can_run(&bin) {
             return Ok(Some(Programs { bin, origin, _directory: None }));
         }
-        // For example in the home directory of root. The wheel can be copied; an installed Postgres cannot.
+        // The account has no access, for example because the programs are in the home directory of root. A copy of the
+        // wheel works in another directory. A copy of an installed Postgres does not.
         if let Ok(inside) = bin.strip_prefix(&tree) {
             let directory = tempfile::Builder::new().prefix("tuckshop-programs-").tempdir()?;
             account.give(directory.path())?;
@@ -91,7 +95,7 @@ impl Programs {
         bail!("the account for servers cannot run the Postgres in {}", bin.display())
     }
 
-    /// The load generator of Postgres.
+    /// The path of `pgbench`, the load generator of Postgres.
     pub fn pgbench(&self) -> PathBuf {
         program("pgbench").unwrap_or_else(|| self.bin.join("pgbench"))
     }
@@ -121,7 +125,8 @@ fn install(installer: &Installer) -> Result<Found> {
         Ok(None) => {}
         Err(failure) => eprintln!("xtask: {failure:#}; trying {WHEEL}"),
     }
-    // Installed in a temporary directory and then renamed, so that an interrupted run leaves nothing that looks complete.
+    // The wheel is installed in a temporary directory, which is then renamed. So an interrupted run leaves nothing that
+    // looks complete.
     let directory = tempfile::tempdir_in(process::cache()?)?;
     let tree = directory.path().join("tree");
     let python = python::prepare(installer)?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 pub fn root() -> PathBuf {
-    // The value at run time, since several checkouts may share a target directory.
+    // The variable is read at run time, because several checkouts may share a target directory and so this binary.
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&xtask).parent().expect("xtask is in the workspace").to_path_buf()
 }
@@ -22,21 +22,21 @@ pub fn cache() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// The cargo that started xtask, so that `cargo +toolchain xtask` keeps the toolchain.
+/// A command of the cargo that started xtask, so that `cargo +toolchain xtask` uses the same toolchain for it.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// The dependency graph of this platform. Cargo has downloaded its packages already, to build xtask.
+/// Returns the dependency graph for this platform only, so that cargo needs no packages for other platforms.
 pub fn metadata() -> Result<Metadata> {
     let mut command = MetadataCommand::new();
     command.current_dir(root()).other_options(["--filter-platform", "host-tuple"].map(str::to_owned));
     command.exec().context("cargo metadata failed")
 }
 
-/// Runs a command with the terminal of the caller.
+/// Runs a command that uses the standard input and output of xtask. Returns an error if the command fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
     must_succeed(command, status)
@@ -49,7 +49,8 @@ fn must_succeed(command: &Command, status: ExitStatus) -> Result<()> {
     Ok(())
 }
 
-/// The same, and passes each line of stdout to `read`, after it is printed.
+/// Runs a command. Prints each line of its stdout, and then passes the line to `read`. Returns an error if the command
+/// fails.
 pub fn run_with_lines(command: &mut Command, mut read: impl FnMut(&str)) -> Result<()> {
     let child = command.stdout(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("cannot start {}", shown(command)))?;
@@ -65,7 +66,8 @@ pub fn run_with_lines(command: &mut Command, mut read: impl FnMut(&str)) -> Resu
             line.clear();
         }
     });
-    // A process that the command leaves behind may keep stdout open. Then the last line is the one before a pause.
+    // A process that the command leaves behind may keep stdout open. So, after the command has ended, reading stops at
+    // the first pause of a second.
     let mut has_ended = false;
     loop {
         match lines.recv_timeout(Duration::from_secs(1)) {
@@ -77,7 +79,7 @@ pub fn run_with_lines(command: &mut Command, mut read: impl FnMut(&str)) -> Resu
     must_succeed(command, child.wait()?)
 }
 
-/// Runs a command and returns its stdout. Its stderr becomes the error.
+/// Runs a command and returns its stdout. If the command fails, returns its stderr as the error.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {}", shown(command)))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -85,7 +87,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The command as in a shell, without the directory of the program.
+/// The command as a user types it in a shell, without the directory of the program.
 pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());

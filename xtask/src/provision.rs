@@ -1,4 +1,4 @@
-//! What the tests need from a machine: found or installed, passed to the tests, and held until they end.
+//! Finds or installs what the tests need from a machine, passes it to the tests, and keeps it until they end.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -27,9 +27,10 @@ pub struct Options {
 
 pub struct Provision {
     given: Vec<Given>,
-    /// A variable without a value is removed: the tests would use an inherited value that the summary does not know.
+    /// The environment variables of the tests. A variable without a value is removed, because the tests would otherwise
+    /// use an inherited value that the summary does not show.
     variables: Vec<(&'static str, Option<OsString>)>,
-    /// Where the tests record what they used.
+    /// The file in which the tests record what they used.
     record: NamedTempFile,
     postgres: Option<Postgres>,
     _programs: Option<Programs>,
@@ -39,7 +40,8 @@ const NOT_INSTALLED: &str = "not installed; `cargo xtask test --install` install
 const NOT_INSTALLABLE: &str = "it cannot be installed here";
 
 impl Provision {
-    /// Fails where the tests cannot run, and where Postgres or Python cannot be installed although that is permitted.
+    /// Finds what the tests need, and installs what is missing if the options permit it. Fails on a system other than
+    /// Linux, and if the installation of Postgres or Python fails.
     pub fn new(options: &Options) -> Result<Provision> {
         must_be_linux(std::env::consts::OS)?;
         let installer = options.install.permission();
@@ -75,7 +77,7 @@ impl Provision {
         Ok(provision)
     }
 
-    /// Passes a value to the tests, with its description in the summary.
+    /// Adds a value for the tests and its description in the summary, or the reason why the value is missing.
     fn give(&mut self, what: Provided, found: Result<(OsString, String), &String>) {
         let (value, is) = found.map_or_else(|why| (None, Err(why.clone())), |(value, is)| (Some(value), Ok(is)));
         self.variables.push((what.variable, value));
@@ -105,7 +107,7 @@ impl Provision {
         let record = std::fs::read_to_string(self.record.path()).context("the record of the tests is gone")?;
         let mut summary = Summary::of(&self.given, &record, &results);
         if self.postgres.is_none() {
-            // Its tests run several instances, which needs Postgres.
+            // The tests with haproxy run several instances of the shop, which need Postgres.
             summary.need_not_use(provided::HAPROXY);
         }
         adjust(&mut summary);
@@ -115,7 +117,8 @@ impl Provision {
     }
 }
 
-/// What `find` returns, or the reason why there is nothing.
+/// Calls `find`, unless `is_left_out` is set, and returns what it found. Returns `why` if there is nothing. Fails if
+/// `find` fails.
 fn provide<T>(is_left_out: bool, why: &str, find: impl FnOnce() -> Result<Option<T>>) -> Result<Result<T, String>> {
     let found = if is_left_out { None } else { find()? };
     Ok(found.ok_or_else(|| why.to_owned()))

@@ -9,7 +9,7 @@ use crate::install::Installer;
 use crate::process;
 use crate::provided::{self, Provided};
 
-/// An official library, as judge of one part of the shop.
+/// An official library that the tests use to check one part of the shop.
 pub struct Judge {
     pub what: Provided,
     pub requirement: &'static str,
@@ -29,7 +29,8 @@ pub const JUDGES: [Judge; 4] = [
 
 const ALTERNATIVES: &str = "install Python 3 with venv, or pass --without-python to leave its tests out";
 
-/// Fails if a judge, given as `name==version module`, has another version or cannot be imported.
+/// A Python script that fails if a library has another version than required, or cannot be imported. Each argument has
+/// the form `name==version module`.
 const CHECK: &str = "
 import importlib, importlib.metadata, sys
 for judge in sys.argv[1:]:
@@ -38,7 +39,8 @@ for judge in sys.argv[1:]:
     assert importlib.metadata.version(name) == version, judge
     importlib.import_module(module)";
 
-/// A Python that has all judges. None if there is none and no installer.
+/// Returns the path of a Python with the libraries of all judges. An installer installs them if they are missing.
+/// Returns `None` if they are missing and there is no installer.
 pub fn provide(installer: Option<&Installer>) -> Result<Option<PathBuf>> {
     let Some(installer) = installer else {
         let known = [venv_python()?, "python3".into()];
@@ -53,13 +55,14 @@ pub fn provide(installer: Option<&Installer>) -> Result<Option<PathBuf>> {
     Ok(Some(python))
 }
 
-/// A Python with pip, in a virtual environment, but not necessarily with any package.
+/// Returns the path of a Python with pip, in a virtual environment that is created if needed. The environment may have
+/// no other packages.
 pub fn prepare(installer: &Installer) -> Result<PathBuf> {
     let python = venv_python()?;
     if process::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
         create()
             .or_else(|failure| {
-                // The python3 of Debian has no venv.
+                // On Debian, the package python3 does not contain venv.
                 if installer.apt("python3-venv")? { create() } else { Err(failure) }
             })
             .context(ALTERNATIVES)?;
@@ -76,7 +79,8 @@ fn venv_python() -> Result<PathBuf> {
     Ok(process::cache()?.join("venv/bin/python"))
 }
 
-/// Makes the environment anew: a failed attempt leaves a directory that looks like one.
+/// Creates the virtual environment. Clears an existing directory, because a failed attempt leaves a directory that
+/// looks like an environment.
 fn create() -> Result<()> {
     process::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(process::cache()?.join("venv")))
         .map(drop)

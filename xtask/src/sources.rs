@@ -1,4 +1,4 @@
-//! The files of the workspace, each read and parsed once in a process.
+//! Reads the files of the workspace, and splits Rust files into tokens.
 
 use std::sync::LazyLock;
 
@@ -9,12 +9,12 @@ use crate::code::{self, Token};
 use crate::process;
 
 pub struct Source {
-    /// From the root of the workspace, with `/` between its parts.
+    /// The path from the root of the workspace, with `/` between its parts.
     pub path: String,
     pub text: String,
-    /// The tokens of a Rust file without syntax errors.
+    /// The tokens of a Rust file. Empty for other files, and for a file with a syntax error.
     pub tokens: Vec<Token>,
-    /// The line of the first syntax error of a Rust file.
+    /// The line of the first syntax error of a Rust file. `None` if there is no syntax error.
     pub syntax_error: Option<usize>,
 }
 
@@ -38,13 +38,14 @@ impl Source {
     }
 }
 
-/// Every Rust file of the workspace. All checks of a process share one copy, since parsing takes most of their time.
+/// Returns every Rust file of the workspace. All checks in one process share the result, because parsing takes most of
+/// their time.
 pub fn rust() -> Result<&'static [Source]> {
     static RUST: LazyLock<Result<Vec<Source>>> = LazyLock::new(|| with_extension("rs"));
     RUST.as_deref().map_err(|failure| anyhow!("{failure:#}"))
 }
 
-/// Every file of the workspace with this extension, ordered by path, without hidden directories and `target`.
+/// Reads every file of the workspace with this extension, ordered by path. Skips hidden directories and `target`.
 pub fn with_extension(extension: &str) -> Result<Vec<Source>> {
     let root = process::root();
     let files = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {

@@ -7,13 +7,15 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::provided::Provided;
 
-/// Something that the tests can use: its name in the record, and its description or the reason why there is none.
+/// Something that the tests can use, such as a server or a program.
 pub struct Given {
+    /// The name in the record.
     pub name: &'static str,
+    /// A description, or the reason why this is missing.
     pub is: Result<String, String>,
 }
 
-/// The results that the test harness printed.
+/// How many tests passed and failed, as the test harness printed it.
 #[derive(Default)]
 pub struct Results {
     passed: usize,
@@ -21,7 +23,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Counts a line such as `test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; ...`.
+    /// Adds the counts of a line such as `test result: ok. 27 passed; 0 failed; 0 ignored; ...`. Ignores other lines.
     pub fn add(&mut self, line: &str) {
         let Some(counts) = line.strip_prefix("test result: ") else { return };
         let words: Vec<&str> = counts.split_whitespace().collect();
@@ -38,16 +40,16 @@ pub struct Summary {
     unused: Vec<&'static str>,
 }
 
-/// The name of SQLite in the record.
+/// The name that SQLite has in the record.
 pub const SQLITE: &str = "SQLite";
 
 impl Summary {
-    /// The record has a line for each use: a kind (`used`, `skipped`, `in part`, `not checked`), a name and a test, separated
-    /// by tabs.
+    /// Makes the summary. Each line of the record is one use: a kind (`used`, `skipped`, `in part`, `not checked`), a
+    /// name and a test, separated by tabs.
     pub fn of(given: &[Given], record: &str, results: &Results) -> Summary {
         let record: BTreeSet<(&str, &str, &str)> = record.lines().filter_map(fields).collect();
         let count = |kind: &str, name: &str| record.iter().filter(|line| (line.0, line.1) == (kind, name)).count();
-        // These tests returned early. The harness counts them as passed.
+        // Skipped tests returned early. The harness counts them as passed.
         let skipped = record.iter().filter(|(kind, ..)| ["skipped", "not checked"].contains(kind));
         let skipped = skipped.map(|(.., test)| test).collect::<BTreeSet<_>>().len();
         let passed = results.passed.saturating_sub(skipped);
@@ -58,7 +60,7 @@ impl Summary {
             let mut shortfall = String::new();
             match is {
                 Ok(is) if used > 0 => summary.checked(name, format!("{is}; used by {}", tests(used))),
-                // A test that cannot use it on this machine records that it was skipped.
+                // No test used this, and no test recorded that it was skipped.
                 Ok(_) if skipped + in_part == 0 => summary.unused.push(name),
                 Ok(_) => {}
                 Err(why) => shortfall = format!(" ({why})"),
@@ -83,18 +85,20 @@ impl Summary {
         self.checked.push((what, how));
     }
 
-    /// Accepts that a part of the tests does not use everything.
+    /// Marks this as the summary of a part of the tests, which need not use everything. `left_out` describes the other
+    /// tests.
     pub fn is_of_a_part(&mut self, left_out: String) {
         self.unused.clear();
         self.not_checked.push(left_out);
     }
 
-    /// Removes something that the tests of this run are not expected to use.
+    /// Accepts that no test of this run used `what`.
     pub fn need_not_use(&mut self, what: Provided) {
         self.unused.retain(|name| *name != what.name);
     }
 
-    /// Fails if something was provided and no test used it: then the tests that need it are gone or return early.
+    /// Fails if something was provided and no test used it, because then the tests that need it are gone or return
+    /// early.
     pub fn everything_was_used(&self) -> Result<()> {
         if !self.unused.is_empty() {
             bail!("provided, and used by no test: {}", self.unused.join(", "));
@@ -128,7 +132,7 @@ fn tests(count: usize) -> String {
     if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
 }
 
-/// The version in the header of the SQLite that is built from source.
+/// The version of the SQLite that is built from source, read from its header file.
 pub fn sqlite_version() -> Result<String> {
     let metadata = process::metadata()?;
     let package = metadata.packages.iter().find(|package| package.name == "libsqlite3-sys");

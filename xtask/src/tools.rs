@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::install::Installer;
 use crate::provided::{self, Provided};
 
-/// A Debian package, and the file of the package that the tests need.
+/// A program or library that some tests need, the Debian package that contains it, and the paths that it can have.
 pub struct Tool {
     pub what: Provided,
     package: &'static str,
@@ -30,7 +30,8 @@ pub const TOOLS: [Tool; 3] = [
 ];
 
 impl Tool {
-    /// The path of the file. None if there is none, or if it cannot be installed.
+    /// Returns the path of the file. If the file is missing, an installer installs the package first. Returns `None` if
+    /// the file is still missing.
     pub fn provide(&self, installer: Option<&Installer>) -> Option<PathBuf> {
         let present = || self.files.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
         present().or_else(|| {

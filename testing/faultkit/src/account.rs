@@ -1,4 +1,5 @@
-//! The account that runs database servers. `xtask` includes this file by its path.
+//! The operating-system account that runs the database servers of the tests. `xtask` compiles this file too, by its
+//! path.
 
 use std::io::{Error, Result};
 use std::os::unix::process::CommandExt;
@@ -9,11 +10,13 @@ pub fn is_root() -> bool {
     id("-u", None).is_ok_and(|id| id == 0)
 }
 
-/// The account that runs a database server. It is the current one, unless that is root: Postgres refuses to run as root.
+/// The user id and the group id of the account that runs a database server. `None` means the account of this process.
+/// Another account is needed only if this process runs as root, because Postgres refuses to run as root.
 pub struct Account(Option<(u32, u32)>);
 
 impl Account {
-    /// Fails if the process runs as root and the machine has no other known account.
+    /// Chooses the account of this process, or `postgres` or `nobody` if this process runs as root. Fails if this
+    /// process runs as root and neither account exists.
     pub fn for_servers() -> Result<Self> {
         if !is_root() {
             return Ok(Self(None));
@@ -26,7 +29,8 @@ impl Account {
         Err(Error::other("Postgres does not run as root, and there is no account `postgres` or `nobody` to run it as"))
     }
 
-    /// A command that runs as this account in `directory`. The account may have no access to the current directory.
+    /// Returns a command that runs as this account in `directory`. The account may have no access to the working
+    /// directory of this process.
     pub fn command(&self, program: impl AsRef<Path>, directory: &Path) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(directory);

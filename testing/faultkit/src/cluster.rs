@@ -1,5 +1,5 @@
-//! Postgres servers that one test starts: a primary, its standby, a promotion, and the loss of either. `xtask` includes this
-//! file by its path, for the server that all tests share.
+//! Starts Postgres servers for a test: a primary, a standby, or a server that is recovered from a backup.
+//! `xtask` compiles this file too, by its path, and uses it to start the server that all tests share.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -13,14 +13,16 @@ use tempfile::TempDir;
 use crate::account::Account;
 use crate::port::Port;
 
-/// Longer than a server takes to start or to be promoted, on a busy machine.
+/// The longest wait for a server to start, to be promoted, or to reach an expected state. It allows for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until its standard input ends, because the test drops the server or dies. Then it stops the server and deletes its
-/// directory.
+/// A shell script that removes a server. The script waits until its standard input ends, which happens if the test
+/// drops the server or if the process of the test dies. Then the script stops the server and deletes the directory of
+/// the server.
 const KEEPER: &str = r#"read _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1""#;
 
-/// A running server. Dropping it stops it at once, as by a crash of its machine.
+/// A running Postgres server. Dropping this value stops the server at once, like a crash of its machine, and deletes
+/// its data.
 pub struct PostgresServer {
     port: Port,
     bin: PathBuf,
@@ -29,19 +31,22 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// A new, empty server with the programs in `bin`. Its only user is `postgres`, without a password.
+    /// Starts a new, empty server with the Postgres programs in the directory `bin`. Its only user is `postgres`,
+    /// without a password.
     pub fn create(bin: &Path) -> Self {
         must(Self::create_with(bin, ""))
     }
 
-    /// The same. The server also copies each segment of its write-ahead log to `archive`.
+    /// Starts a server as [`Self::create`] does. The server also copies each segment of its write-ahead log to the
+    /// directory `archive`.
     pub fn create_archiving(bin: &Path, archive: &Path) -> Self {
         Account::for_servers().and_then(|account| account.give(archive)).expect("an archive");
         let copy = format!("test ! -f {0}/%f && cp %p {0}/%f", archive.display());
         must(Self::create_with(bin, &format!("archive_mode = on\narchive_command = '{copy}'\n")))
     }
 
-    /// A server from a base backup and the archive of the log since then. Returns when it accepts writes.
+    /// Starts a server from the base backup in `base`, and replays the write-ahead log in `archive`. Returns when the
+    /// server accepts writes.
     pub fn recover(bin: &Path, base: &Path, archive: &Path) -> Self {
         let (account, directory) = must(new_directory());
         let data = directory.path().join("data");
@@ -53,18 +58,21 @@ impl PostgresServer {
         server
     }
 
-    /// Makes a base backup of the whole server in a new directory. The server must be able to write to its parent.
+    /// Makes a base backup of the whole server in the new directory `to`. The account of the server needs write access
+    /// to the parent directory of `to`.
     pub fn back_up(&self, to: &Path) {
         self.run("pg_basebackup", &["--checkpoint=fast", "--no-sync", "--dbname", &self.url(), "--pgdata", &shown(to)]);
     }
 
-    /// Returns when everything that was committed is in the archive.
+    /// Archives the current segment of the write-ahead log. Returns when the archive contains everything that was
+    /// committed before this call.
     pub fn archive_log(&self) {
         let segment = self.execute("SELECT pg_walfile_name(pg_switch_wal())");
         self.wait_for(&format!("SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver"), "t");
     }
 
-    /// The same as [`Self::create`] with more settings, which take precedence. Fails if the server does not start.
+    /// Starts a server as [`Self::create`] does, with the additional settings in `more`. If a setting has two values,
+    /// that in `more` wins. Returns an error if the server does not start.
     pub fn create_with(bin: &Path, more: &str) -> Result<Self> {
         let (account, directory) = new_directory()?;
         let data = directory.path().join("data");
@@ -74,7 +82,7 @@ impl PostgresServer {
         Self::start(bin, &account, directory, more)
     }
 
-    /// A copy that follows this server, and accepts only reads.
+    /// Starts a standby: a copy of this server that receives all later changes and accepts only reads.
     pub fn standby(&self) -> Self {
         let (account, directory) = must(new_directory());
         let mut copy = account.command(self.bin.join("pg_basebackup"), directory.path());
@@ -83,14 +91,14 @@ impl PostgresServer {
         must(Self::start(&self.bin, &account, directory, "synchronous_standby_names = ''\n"))
     }
 
-    /// Makes each commit wait for the standby. Returns when the standby takes part.
+    /// Makes each later commit on this server wait for the standby. Returns when the standby takes part.
     pub fn wait_for_standby(&self) {
         self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'");
         self.execute("SELECT pg_reload_conf()");
         self.wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", "1");
     }
 
-    /// Makes a standby a primary. Returns when it accepts writes.
+    /// Makes this standby a primary. Returns when the server accepts writes.
     pub fn promote(&self) {
         let (data, timeout) = (shown(&self.directory.path().join("data")), PATIENCE.as_secs().to_string());
         self.run("pg_ctl", &["promote", "--wait", "--silent", "--timeout", &timeout, "--pgdata", &data]);
@@ -127,7 +135,8 @@ impl PostgresServer {
         let (port, pg_ctl) = (Port::keep(), bin.join("pg_ctl"));
         let (data, log) = (directory.path().join("data"), directory.path().join("log"));
         let file = data.join("postgresql.auto.conf");
-        // A copy has the settings of its original. Later settings take precedence.
+        // A standby and a recovered server have copied the settings of their original. Postgres uses the last value of
+        // a setting, so the new settings are written after the copied ones.
         let before = std::fs::read_to_string(&file).unwrap_or_default();
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nlc_messages = 'C'\n\
@@ -137,7 +146,7 @@ impl PostgresServer {
         );
         std::fs::write(&file, [&before, &settings, more].concat())?;
         account.give(&file)?;
-        // The keeper starts first, so that a test that dies never leaves a server.
+        // The keeper starts before the server, so that no server remains if the process of the test dies.
         let keeper = keep(account, &pg_ctl, directory.path())?;
         let server = Self { port, bin: bin.to_owned(), keeper, directory };
         let mut start = account.command(&pg_ctl, server.directory.path());
@@ -158,7 +167,7 @@ impl Drop for PostgresServer {
     }
 }
 
-/// A directory that belongs to the account.
+/// Creates a temporary directory. Returns the account for servers, and the directory, which belongs to this account.
 fn new_directory() -> Result<(Account, TempDir)> {
     let account = Account::for_servers()?;
     let directory = tempfile::Builder::new().prefix("tuckshop-postgres-").tempdir()?;
@@ -166,7 +175,7 @@ fn new_directory() -> Result<(Account, TempDir)> {
     Ok((account, directory))
 }
 
-/// Starts the keeper in a new process group, so that it survives Ctrl-C and cleans up after the test.
+/// Starts the keeper in a new process group, so that Ctrl-C does not end the keeper before it has removed the server.
 fn keep(account: &Account, pg_ctl: &Path, directory: &Path) -> Result<Child> {
     let mut shell = account.command("sh", Path::new("/"));
     shell.args(["-c", KEEPER]).arg(pg_ctl).arg(directory).process_group(0);

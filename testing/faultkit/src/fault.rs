@@ -2,36 +2,41 @@
 
 use std::time::Duration;
 
-/// What the network does. A fault applies at once, also to connections that are open.
+/// What a proxy does to connections and bytes. A new fault applies at once, also to connections that are open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: every byte is passed on at once.
+    /// No fault: every byte is passed on at once.
     Pass,
-    /// The server has died: open connections are reset, and new ones are refused.
+    /// Open connections are reset and new ones are refused, as if the server had died.
     Refuse,
     /// Open connections are reset, and new ones are accepted and then reset.
     Reset,
-    /// Everything is accepted and acknowledged, and held back until another fault is set.
+    /// Connections and bytes are accepted, but no byte is passed on until another fault is set.
     Blackhole,
-    /// Open connections are acknowledged and never passed on again, whatever fault follows except a reset, as by a firewall
-    /// that lost its state. New connections pass.
+    /// Bytes on the connections that are open now are accepted but never passed on, as if a firewall had lost its
+    /// state. Later faults do not change this, except `Reset` and `Refuse`, which reset these connections. New
+    /// connections pass.
     Forget,
     /// All bytes arrive with this delay, in each direction.
     Latency(Duration),
-    /// Bytes from the server arrive in pieces of this size, with this pause after each piece.
+    /// Bytes from the server are passed on in pieces of size `bytes`. After each piece, the proxy waits for the time
+    /// `every`.
     Drip { bytes: usize, every: Duration },
     /// On each connection, the client receives this many bytes from the server. Then the proxy ends the stream without a
     /// reset.
     CutAfter(u64),
-    /// Resets both sides when Postgres is asked for this commit, before Postgres receives it.
+    /// When the client sends this `COMMIT`, both sides of the connection are reset. Postgres does not receive the
+    /// `COMMIT`.
     ResetBeforeCommit(Commit),
-    /// Lets Postgres commit, and resets both sides before the client receives the answer.
+    /// Postgres receives this `COMMIT` and commits. Both sides of the connection are reset before the client receives
+    /// the answer.
     ResetAfterCommit(Commit),
 }
 
-/// One commit of a transaction that may write (`BEGIN` without `READ ONLY`), sent as a simple query.
+/// Selects one `COMMIT` that a client sends as a simple query. Only transactions that may write count, which are those
+/// that begin with `BEGIN` but without `READ ONLY`.
 ///
-/// The commits of all connections are counted, beginning when the fault is set. The fault happens once.
+/// The matching commits of all connections are counted from the time at which the fault is set. The fault happens once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub(crate) nth: u64,
@@ -40,18 +45,19 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The first of the transactions whose statements or parameters contain this text. An empty text fits all.
+    /// Selects the first commit of a transaction whose statements or parameters contain this text. Every transaction
+    /// contains the empty text.
     pub fn naming(text: &str) -> Self {
         Self { nth: 1, naming: text.to_owned(), dies: false }
     }
 
-    /// The `nth` instead of the first.
+    /// Selects the `nth` matching commit instead of the first. The first has the number 1.
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         Self { nth, ..self }
     }
 
-    /// The server dies with the commit: [`Fault::Refuse`] follows.
+    /// After the commit, the proxy applies [`Fault::Refuse`], as if the server had died.
     #[must_use]
     pub fn and_die(self) -> Self {
         Self { dies: true, ..self }

@@ -1,13 +1,18 @@
-//! Tools of tests that break things on purpose: a TCP proxy that refuses, resets, hangs and drips, and that recognises a
-//! COMMIT of Postgres; an HTTP server that answers as a test says; a disk that is soon full; and Postgres servers that fail
-//! over. [`provided`] says what a test may use, and records what it used.
+//! Tools for tests that break things on purpose.
+//!
+//! - [`Proxy`] is a TCP proxy that refuses, resets, delays or cuts connections. It also recognises a `COMMIT` of
+//!   Postgres.
+//! - [`Server`] is an HTTP server that answers as the test decides.
+//! - [`SmallDisk`] is a small file system that a test can fill.
+//! - [`PostgresServer`] is a Postgres server that can have a standby and be promoted.
+//! - [`provided`] names what `cargo xtask test` provides to the tests, and records what they used.
 //!
 //! ```no_run
 //! # use faultkit::{Commit, Fault, Proxy};
 //! let proxy = Proxy::start("127.0.0.1:5432".parse().expect("an address"));
 //! // ... let the program under test connect to proxy.address(), then:
 //! proxy.set(Fault::ResetAfterCommit(Commit::naming("key-1")));
-//! // ... and after the request that commits under this key:
+//! // ... let the program commit a transaction that contains "key-1", then:
 //! assert_eq!(proxy.fired(), 1);
 //! ```
 

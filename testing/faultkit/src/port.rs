@@ -1,20 +1,22 @@
-//! A port that no other process gets, whether or not something listens on it. `xtask` includes this file by its path.
+//! Reserves a port, so that no other process gets it even while nothing listens on it. `xtask` compiles this file too,
+//! by its path.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// Keeps a port of loopback. A connection is refused while nothing listens, and no other process gets the port.
+/// A reserved port of loopback. While nothing listens on the port, connections to it are refused, but no other process
+/// gets the port.
 ///
-/// A listener with `SO_REUSEADDR` can be bound to the address while the port is kept. The listeners of the standard library,
-/// of tokio and of Postgres have this option.
+/// A listener with the option `SO_REUSEADDR` can be bound to the port while it is reserved. The listeners of the
+/// standard library, of tokio and of Postgres have this option.
 pub struct Port {
     _socket: Socket,
     address: SocketAddr,
 }
 
 impl Port {
-    /// Keeps a port that the system chooses.
+    /// Reserves a free port that the system chooses.
     pub fn keep() -> Self {
         let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
         let address = socket.local_addr().expect("bound").as_socket().expect("an IP address");
@@ -25,7 +27,7 @@ impl Port {
         self.address
     }
 
-    /// A listener on the port. It does not block.
+    /// Returns a non-blocking listener on the port.
     pub fn listen(&self) -> std::net::TcpListener {
         let socket = bound(self.address);
         socket.listen(128).expect("listens");

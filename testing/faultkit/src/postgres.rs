@@ -1,6 +1,6 @@
 //! The part of the Postgres protocol (version 3, without TLS) that is needed to recognise a commit.
 
-/// The most bytes that are kept of a transaction: enough to find a key or an id in.
+/// The most bytes of one transaction that are kept. They are enough to find a key or an id in them.
 const REMEMBERED: usize = 256 * 1024;
 
 /// Splits the bytes of one direction of a connection into Postgres messages. Keeps the bytes of an incomplete message.
@@ -8,7 +8,8 @@ const REMEMBERED: usize = 256 * 1024;
 pub(crate) struct Messages(Vec<u8>);
 
 impl Messages {
-    /// Whether the server is ready for the next query, after these bytes.
+    /// Adds bytes from the server. Returns whether a message in these bytes says that the server is ready for the next
+    /// query.
     pub(crate) fn end_with(&mut self, bytes: &[u8]) -> bool {
         self.0.extend_from_slice(bytes);
         while let Some(message) = self.next() {
@@ -19,9 +20,11 @@ impl Messages {
         false
     }
 
-    /// The next complete message: a byte of type, and the length of the rest, which includes the length.
+    /// Removes and returns the next message, or returns `None` if it is not complete. A message has a byte for its
+    /// type, four bytes for its length, and a body. The length counts the four bytes and the body.
     fn next(&mut self) -> Option<Vec<u8>> {
-        // The first messages of a client have no type. Each begins with a zero, the first byte of its length.
+        // The first messages of a client have no byte for the type. They begin with the length, whose first byte is
+        // zero.
         let typed = usize::from(*self.0.first()? != 0);
         let length = self.0.get(typed..typed + 4)?.try_into().ok().map(u32::from_be_bytes)?;
         let length = typed + (length as usize).max(4);
@@ -29,21 +32,22 @@ impl Messages {
     }
 }
 
-/// Reads what a client sends.
+/// Finds the commits in the bytes that a client sends.
 #[derive(Default)]
 pub(crate) struct Requests {
     messages: Messages,
-    /// What was sent since `BEGIN`; none outside of a transaction that may write.
+    /// The bytes that were sent since `BEGIN`. `None` outside of a transaction that may write.
     transaction: Option<Vec<u8>>,
 }
 
 impl Requests {
-    /// The commits in the next bytes of a client, each as everything that its transaction sent before.
+    /// Reads the next bytes of a client. Returns one entry for each `COMMIT` in these bytes: what the transaction sent
+    /// before the `COMMIT`, up to [`REMEMBERED`] bytes.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.messages.0.extend_from_slice(bytes);
         let mut commits = Vec::new();
         while let Some(message) = self.messages.next() {
-            // A simple query ends with a zero.
+            // The text of a simple query ends with a zero byte.
             match message.strip_prefix(b"Q").and_then(|rest| rest[4..].strip_suffix(b"\0")) {
                 Some(query) if query.starts_with(b"BEGIN") => {
                     let may_write = !query.windows(9).any(|window| window == b"READ ONLY");
@@ -63,7 +67,7 @@ impl Requests {
     }
 }
 
-/// Whether a transaction that sent this contains `text`.
+/// Whether `sent`, the bytes of one transaction, contains `text`.
 pub(crate) fn names(sent: &[u8], text: &str) -> bool {
     text.is_empty() || sent.windows(text.len()).any(|window| window == text.as_bytes())
 }

@@ -11,7 +11,8 @@ fn query(sql: &str) -> Vec<u8> {
     message(b'Q', format!("{sql}\0").as_bytes())
 }
 
-/// A request for encryption, and the start, which have no type.
+/// The first two messages of a client: the request for encryption and the startup message. They have no byte for the
+/// type.
 fn start() -> Vec<u8> {
     let messages: [&[u8]; 2] = [&80_877_103_i32.to_be_bytes(), &[0, 3, 0, 0, b'u', 0]];
     messages.iter().flat_map(|body| message(b'-', body).split_off(1)).collect()

@@ -17,7 +17,8 @@ use crate::relay::{Counts, Relay, resets_when_dropped};
 
 /// Passes connections on to a server, and breaks them on request.
 ///
-/// It runs on a separate thread, so a test that blocks does not stop it. Dropping it resets all connections.
+/// The proxy runs on a separate thread, so it also works while the test blocks. Dropping the proxy resets all
+/// connections.
 pub struct Proxy {
     address: SocketAddr,
     upstream: Arc<Mutex<SocketAddr>>,
@@ -27,13 +28,13 @@ pub struct Proxy {
 }
 
 enum Command {
-    /// Applies a fault, and then confirms it.
+    /// Applies the fault, and then sends a confirmation through the sender.
     Set(Fault, mpsc::Sender<()>),
     Stop,
 }
 
 impl Proxy {
-    /// Listens on loopback and passes everything on.
+    /// Starts a proxy on a free port of loopback. It passes everything on to `upstream` until a fault is set.
     pub fn start(upstream: SocketAddr) -> Self {
         let port = Port::keep();
         let (address, counts) = (port.address(), Arc::<Counts>::default());
@@ -56,14 +57,14 @@ impl Proxy {
         self.address
     }
 
-    /// Returns when the fault applies.
+    /// Replaces the current fault. Returns when the new fault applies.
     pub fn set(&self, fault: Fault) {
         let (done, is_done) = mpsc::channel();
         self.commands.send(Command::Set(fault, done)).expect("the proxy runs");
         is_done.recv_timeout(Duration::from_secs(10)).expect("the proxy applies the fault");
     }
 
-    /// Sends new connections to another server. Open connections stay where they are.
+    /// Connects new connections to another server. Open connections keep their server.
     pub fn set_upstream(&self, upstream: SocketAddr) {
         *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
@@ -78,7 +79,8 @@ impl Proxy {
         self.counts.open.load(Ordering::Acquire)
     }
 
-    /// How often a fault that waits for a commit or a length has happened since it was set.
+    /// How often a fault has happened since the last [`Self::set`]. Only faults that wait for a commit or for a number
+    /// of bytes are counted.
     pub fn fired(&self) -> u64 {
         self.counts.fired.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! An HTTP server for the calls of the shop. It records every request, and a test decides how to answer.
+//! An HTTP server that receives the calls of the shop. It records every request, and a test decides how to answer.
 
 use std::future::Future;
 use std::io;
@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Reads and records each request, and passes it to the function of the test. Dropping it closes all connections.
+/// Records each request and passes it to a function of the test, which answers. Dropping the server closes all
+/// connections.
 pub struct Server {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
@@ -24,7 +25,7 @@ pub struct Received {
     pub text: String,
 }
 
-/// A request to answer: its connection, and the number of requests before it.
+/// A request that the test answers on `stream`. `number` is the number of requests that the server received before.
 pub struct Visit {
     pub stream: TcpStream,
     pub number: usize,
@@ -32,7 +33,7 @@ pub struct Visit {
 }
 
 impl Received {
-    /// Path and query.
+    /// The path and the query of the request.
     pub fn target(&self) -> &str {
         self.text.split(' ').nth(1).unwrap_or_default()
     }
@@ -42,7 +43,7 @@ impl Received {
         head.split("\r\n").filter_map(|line| line.split_once(": ")).collect()
     }
 
-    /// The first header with this name, in upper or lower case.
+    /// The value of the first header with this name. Upper and lower case make no difference.
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = self.headers().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value)
@@ -52,7 +53,7 @@ impl Received {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
-    /// The same request with another text, as if it had been changed on the way.
+    /// Returns a copy of the request in which `to` replaces each `from`, as if the request had been changed on the way.
     #[must_use]
     pub fn changed(&self, from: &str, to: &str) -> Self {
         Self { text: self.text.replace(from, to), ..self.clone() }
@@ -65,7 +66,8 @@ impl Visit {
         self.stream.write_all(text.as_ref()).await
     }
 
-    /// Answers. It does not matter whether the client is still connected.
+    /// Sends a response and closes the connection. Each line of `headers` ends with `\r\n`. Errors are ignored, because
+    /// the client may have disconnected.
     pub async fn answer(mut self, status: &str, headers: &str, body: &str) {
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
         let _ = self.send(head + body).await;
@@ -85,7 +87,7 @@ impl Visit {
 
     /// Closes the connection with a reset.
     pub fn reset(self) {
-        // It fails on a connection that has ended already.
+        // The call fails if the connection has already ended.
         let _ = self.stream.set_zero_linger();
     }
 
@@ -95,7 +97,7 @@ impl Visit {
 }
 
 impl Server {
-    /// Starts at an address. With port 0 the system chooses the port.
+    /// Starts a server that calls `serve` for each request. If the port of `address` is 0, the system chooses a port.
     pub async fn start<F, Fut>(address: SocketAddr, serve: F) -> io::Result<Self>
     where
         F: Fn(Visit) -> Fut + Send + Sync + 'static,
@@ -138,7 +140,8 @@ where
     serve(Visit { stream, number, request }).await;
 }
 
-/// The head, and a body of the announced length. None if the client disconnects before the end.
+/// Reads one request: the head, and a body of the length that the head states. Returns `None` if the client disconnects
+/// before the end, or if the length is not a number.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

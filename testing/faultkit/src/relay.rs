@@ -1,4 +1,4 @@
-//! One connection through the proxy: two directions, each of which reads the fault before it passes anything on.
+//! One connection through the proxy. Each of its two directions looks at the current fault before it passes bytes on.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -16,16 +16,17 @@ use tokio::sync::watch;
 use crate::fault::{Commit, Fault};
 use crate::postgres::{Messages, Requests, names};
 
-/// What happened so far.
+/// Counters that the proxy shares with all its connections.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicUsize,
-    /// Commits that fit the fault since it was set.
+    /// How many commits have matched the fault since it was set.
     pub(crate) commits: AtomicU64,
-    /// Faults that happened since the fault was set.
+    /// How often the fault has happened since it was set.
     pub(crate) fired: AtomicU64,
-    /// Grows each time that open connections are forgotten.
+    /// How often [`Fault::Forget`] was set. No bytes are passed on for a connection that was accepted before the last
+    /// time.
     pub(crate) age: AtomicU64,
 }
 
@@ -34,13 +35,13 @@ pub(crate) struct Relay {
     fault: watch::Receiver<Fault>,
     counts: Arc<Counts>,
     dying: UnboundedSender<()>,
-    /// The age at which the connection was accepted.
+    /// The value of [`Counts::age`] at the time at which the connection was accepted.
     age: u64,
 }
 
-/// Chooses whether dropping this socket resets the connection, or ends it in order.
+/// Chooses what dropping this socket does: it resets the connection, or ends the connection in order.
 pub(crate) fn resets_when_dropped(socket: &TcpStream, resets: bool) {
-    // It fails on a connection that has ended already.
+    // The call fails if the connection has already ended.
     let _ = SockRef::from(socket).set_linger(resets.then_some(Duration::ZERO));
 }
 
@@ -50,7 +51,8 @@ impl Relay {
         Self { fault, counts, dying, age }
     }
 
-    /// Passes everything on between a client and a server. Unless both end in order, both are reset.
+    /// Passes bytes on between `client` and the server at `upstream`. Unless both directions end without an error, both
+    /// connections are reset.
     pub(crate) async fn run(mut self, mut client: TcpStream, upstream: SocketAddr) {
         resets_when_dropped(&client, true);
         self.passable().await;
@@ -75,7 +77,7 @@ impl Relay {
         let (age, counts) = (self.age, self.counts.clone());
         let passes = |fault: &Fault| *fault != Fault::Blackhole && counts.age.load(Ordering::Acquire) == age;
         let fault = self.fault.wait_for(passes).await.map(|fault| fault.clone());
-        // It fails only when the proxy ends, which also ends this task.
+        // The wait fails only if the proxy ends, which also ends this task.
         fault.unwrap_or(Fault::Pass)
     }
 
@@ -142,7 +144,7 @@ impl Relay {
         }
     }
 
-    /// Resets both sides, by an error.
+    /// Counts the fault. Returns an error, so that [`Self::run`] resets both sides of the connection.
     async fn fire(&self, commit: &Commit) -> Result<()> {
         self.counts.fired.fetch_add(1, Ordering::AcqRel);
         if commit.dies && self.dying.send(()).is_ok() {
@@ -152,7 +154,9 @@ impl Relay {
         Err(Error::other("broken on purpose"))
     }
 
-    /// Whether the commit that the fault waits for is one of these, given by what their transactions sent.
+    /// Counts the matching commits among `commits`, and returns whether the commit that the fault waits for is one of
+    /// them.
+    /// Each entry of `commits` has the bytes that the transaction sent before its `COMMIT`.
     fn reaches(&self, commit: &Commit, commits: &[Vec<u8>]) -> bool {
         let fits = commits.iter().filter(|sent| names(sent, &commit.naming)).count() as u64;
         let before = self.counts.commits.fetch_add(fits, Ordering::AcqRel);

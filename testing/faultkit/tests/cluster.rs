@@ -1,4 +1,4 @@
-//! Postgres servers with a standby, a promotion, a loss, and a recovery from an archive.
+//! Tests of `PostgresServer`: a standby that is promoted after the loss of its primary, and a recovery from an archive.
 
 use std::path::PathBuf;
 

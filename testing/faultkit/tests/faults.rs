@@ -1,4 +1,5 @@
-//! Each fault, with an echo server or a Postgres behind the proxy, and the same requests without the fault.
+//! Tests of each fault of the proxy. An echo server or Postgres is behind the proxy. Most tests also send requests
+//! without the fault.
 
 #![allow(clippy::disallowed_methods, reason = "tests own threads, measure time, and read where Postgres is")]
 
@@ -11,8 +12,9 @@ use diesel::prelude::*;
 use faultkit::provided::POSTGRES;
 use faultkit::{Commit, Fault, Proxy};
 
-/// Longer than every expected event takes.
+/// The longest wait for an expected event.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits before it concludes that nothing arrives. It is also the delay of the fault `Latency`.
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// A server that sends everything back that it receives.
@@ -174,7 +176,7 @@ impl Postgres {
         Some(Self { proxy, direct, through, table })
     }
 
-    /// Stores a name in a transaction on a new connection.
+    /// Stores a name in a transaction, on a new connection through the proxy.
     fn store(&self, name: &str) -> QueryResult<()> {
         let mut conn = PgConnection::establish(&self.through).expect("a connection");
         let insert = format!("INSERT INTO {} VALUES ($1)", self.table);

@@ -1,4 +1,4 @@
-//! The account: its intents and refunds, and what each operation does with them.
+//! The merchant's account at the gateway: its payment intents and refunds, and the operations on them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,22 +12,24 @@ use crate::faults::Operation;
 use crate::intent::{Intent, Outcome, Status};
 use crate::ledger::Records;
 
-/// How long an authorisation lasts that is not captured. At Stripe, seven days for most cards.
+/// How long an authorisation lasts if it is not captured. Stripe has the same value for most cards.
 const AUTHORISATION_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// The highest `limit` of a search or a list.
 const MAX_PAGE: i64 = 100;
-/// In pence and the like; Stripe has a minimum for each currency.
+/// The lowest amount of an intent, in minor units. Stripe has a different minimum for each currency.
 const MIN_AMOUNT: i64 = 30;
 
 #[derive(Default)]
 pub(crate) struct Account {
     pub journal: Records,
     intents: HashMap<String, Intent>,
-    /// Oldest first.
+    /// All refunds, oldest first.
     refunds: Vec<Value>,
 }
 
 impl Account {
-    /// Reads and checks all parameters before anything is changed.
+    /// Executes one operation and returns the resulting object. Checks all parameters before it changes anything. `id`
+    /// is the id in the path.
     pub fn execute(&mut self, operation: Operation, id: &str, mut from: Parameters) -> Result<Value, ApiError> {
         match operation {
             Operation::IntentCreate => self.create(from),
@@ -56,14 +58,15 @@ impl Account {
         }
     }
 
-    /// The card that the call would be confirmed with.
+    /// The card that a confirmation would charge: the card in the call, or otherwise that of the intent. `None` for any
+    /// other operation, and for an unknown card.
     pub fn card(&self, call: &Call) -> Option<Card> {
         let saved = || self.intents.get(&call.id)?.payment_method.as_deref();
         let is_confirm = call.operation == Operation::IntentConfirm;
         Card::named(call.parameters.get("payment_method").or_else(saved).filter(|_| is_confirm)?)
     }
 
-    /// The buyer or the bank has decided.
+    /// Ends a payment that waits for its buyer or its bank. Returns the intent after the change.
     pub fn settle(&mut self, id: &str, outcome: Outcome) -> Result<Value, ApiError> {
         self.change(id, |intent, journal| intent.settle(outcome, journal))
     }
@@ -79,7 +82,7 @@ impl Account {
         }
     }
 
-    /// Returns the intent as it is after the change.
+    /// Applies `change` to the intent with this id. Returns the intent after the change.
     fn change(
         &mut self,
         id: &str,
@@ -108,7 +111,8 @@ impl Account {
         Ok(object)
     }
 
-    /// The one form of query that the shop sends: `metadata['key']:'value'`.
+    /// Finds intents by metadata. The only supported query is `metadata['key']:'value'`, because the shop sends no
+    /// other.
     fn search(&self, mut from: Parameters) -> Result<Value, ApiError> {
         let query = from.required("query")?;
         let limit = limit(&mut from)?;
@@ -135,7 +139,7 @@ impl Account {
         Ok(refund)
     }
 
-    /// Newest first.
+    /// Lists the refunds of one intent, newest first.
     fn list_refunds(&self, mut from: Parameters) -> Result<Value, ApiError> {
         let (intent, after) = (from.required("payment_intent")?, from.take("starting_after"));
         let limit = limit(&mut from)?;
@@ -149,7 +153,7 @@ impl Account {
     }
 }
 
-/// The payment method, which must be one of the known cards.
+/// Takes out the payment method, which must be a known card. Returns `None` if the parameter is missing.
 fn card(from: &mut Parameters) -> Result<Option<String>, ApiError> {
     let Some(token) = from.take("payment_method") else { return Ok(None) };
     if Card::named(&token).is_none() {

@@ -1,4 +1,4 @@
-//! A call, with parameters as Stripe takes them: `a=1&metadata[b]=2`, in a body or in a query.
+//! One call of the API. Its parameters have Stripe's format, `a=1&metadata[b]=2`, in the body or in the query.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::faults::Operation;
 
-/// Stripe takes at most eight digits.
+/// The highest amount. Stripe accepts amounts of at most eight digits.
 const MAX_AMOUNT: i64 = 99_999_999;
 
 pub(crate) struct Call {
     pub operation: Operation,
-    /// Empty if the path has none.
+    /// The id in the path. Empty if the path has no id.
     pub id: String,
     pub parameters: Parameters,
-    /// The idempotency key of a POST.
+    /// The idempotency key. `None` for a GET, and for a POST without a key.
     pub key: Option<String>,
-    /// Path and parameters, as the idempotency key is bound to them.
+    /// The path and the parameters. Calls with the same idempotency key must have the same fingerprint.
     pub fingerprint: String,
 }
 
@@ -26,8 +26,8 @@ pub(crate) fn new_id(prefix: &str) -> String {
     format!("{prefix}_{}", Uuid::new_v4().simple())
 }
 
-/// Each operation takes its parameters out by name; [`finish`](Self::finish) refuses the rest. The order in which they
-/// were sent makes no difference.
+/// The parameters of a call by name, so their order makes no difference. Each operation takes out the parameters that
+/// it knows. Then [`finish`](Self::finish) returns an error if a parameter is left.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
@@ -40,7 +40,7 @@ impl Parameters {
         self.0.get(name).map(String::as_str)
     }
 
-    /// An empty value means that the parameter is not set.
+    /// Takes out one parameter. Returns `None` if the parameter is missing or its value is empty.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|value| !value.is_empty())
     }
@@ -49,7 +49,7 @@ impl Parameters {
         self.take(name).ok_or_else(|| missing(name))
     }
 
-    /// A number from 1 to `most`.
+    /// Takes out a whole number from 1 to `most`. Returns an error if the value is anything else.
     pub fn integer(&mut self, name: &str, most: i64) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.take(name) else { return Ok(None) };
         match text.parse() {
@@ -61,12 +61,12 @@ impl Parameters {
         }
     }
 
-    /// In minor units.
+    /// Takes out an amount in minor units.
     pub fn amount(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
         self.integer(name, MAX_AMOUNT)
     }
 
-    /// The entries `metadata[key]=value`.
+    /// Takes out all parameters `metadata[key]=value`. Returns each value by its key.
     pub fn metadata(&mut self) -> BTreeMap<String, String> {
         let key = |name: &str| Some(name.strip_prefix("metadata[")?.strip_suffix(']')?.to_owned());
         let taken = self.0.extract_if(.., |name, _| key(name).is_some());

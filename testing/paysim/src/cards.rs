@@ -1,4 +1,4 @@
-//! What each payment method does: Stripe's test cards, and cards with which the gateway fails.
+//! The payment methods and what they do: Stripe's test cards, and cards with which the gateway fails.
 
 use crate::faults::Fault;
 
@@ -15,7 +15,7 @@ pub(crate) enum Card {
     NeedsAction,
     /// Waits for the bank.
     Processing,
-    /// The call fails. The fault says whether the card is charged.
+    /// The call fails with this fault. Whether the card is charged depends on the fault.
     Faulty(Fault),
 }
 
@@ -24,7 +24,8 @@ const NO_FUNDS: &str = "Your card has insufficient funds.";
 const EXPIRED: &str = "Your card has expired.";
 const WRONG_CVC: &str = "Your card's security code is incorrect.";
 
-/// Those that begin with `pm_card_` are Stripe's (<https://docs.stripe.com/testing>).
+/// The known payment methods. Names that begin with `pm_card_` are Stripe's (<https://docs.stripe.com/testing>), and
+/// names that begin with `pm_sim_` exist only in this simulator.
 const CARDS: &[(&str, Card)] = &[
     ("pm_card_visa", Card::Charges),
     ("pm_card_mastercard", Card::Charges),

@@ -1,13 +1,13 @@
-//! Errors in the shape of Stripe's (<https://docs.stripe.com/api/errors>).
+//! Errors in the format of Stripe (<https://docs.stripe.com/api/errors>).
 
 use serde_json::{Map, Value, json};
 
-/// A status and the `error` of the body.
+/// An error response: its status, its header `Retry-After` if it has one, and the object `error` in its body.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub status: u16,
     pub retry_after_seconds: Option<u64>,
-    /// The call was refused before it began: its idempotency key stays free.
+    /// Whether the call was refused before it began. If so, its idempotency key stays free.
     pub is_before_effect: bool,
     error: Map<String, Value>,
 }
@@ -22,7 +22,7 @@ impl ApiError {
         Self::new(400, "invalid_request_error", message)
     }
 
-    /// A parameter has a wrong value, is missing or unknown.
+    /// A parameter is missing, is unknown or has a wrong value.
     pub fn parameter(code: &str, name: &str, message: impl Into<String>) -> Self {
         Self { is_before_effect: true, ..Self::invalid(message).with("code", code).with("param", name) }
     }

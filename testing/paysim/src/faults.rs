@@ -1,4 +1,5 @@
-//! Faults: which call fails, and how. A script fails the next calls of an operation, a mix fails a share of all calls.
+//! Decides which calls fail, and how. A script makes the next calls of an operation fail. A mix makes a random share of
+//! the calls of an operation fail.
 
 use std::collections::BTreeMap;
 
@@ -15,53 +16,56 @@ pub enum Operation {
     RefundList,
 }
 
-/// One way to fail. The effect happens unless the name says otherwise.
+/// How a call fails. Unless a variant says otherwise, the call has its effect, and its idempotency key replays the
+/// response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Fault {
-    /// The effect at once, the response after `ms`; until then the key is in use.
+    /// Has the effect at once, and responds after `ms`. Until the response, the idempotency key is in use.
     Late { ms: u64 },
-    /// The effect after `ms`, even if the caller has gone; then the response. Until then the key is in use.
+    /// Waits for `ms`, then has the effect and responds. The effect happens even if the caller has disconnected before.
+    /// Until the effect, the idempotency key is in use.
     LateEffect { ms: u64 },
-    /// Responds with 500, which the key replays.
+    /// Has the effect, but responds with 500. The key replays the 500.
     ErrorAfterEffect,
-    /// Responds with 500, which the key replays; no effect.
+    /// Has no effect, and responds with 500. The key replays the 500.
     ErrorWithoutEffect,
-    /// Never responds; the key replays the lost response.
+    /// Has the effect, but never responds. The key replays the lost response.
     HangAfterEffect,
-    /// Never responds; no effect, and the key stays free.
+    /// Has no effect, and never responds. The key stays free.
     HangWithoutEffect,
-    /// Closes the connection with a TCP reset; the key replays the lost response.
+    /// Has the effect, but closes the connection with a TCP reset. The key replays the lost response.
     ResetAfterEffect,
-    /// Closes the connection with a TCP reset; no effect, and the key stays free.
+    /// Has no effect, and closes the connection with a TCP reset. The key stays free.
     ResetWithoutEffect,
-    /// Sends the body in pieces of 10 bytes, one every 20 ms.
+    /// Sends the body in pieces of 10 bytes, with one piece every 20 ms.
     Drip,
     /// Sends half of the body and closes the connection.
     Truncated,
     /// Responds with 200 and a page of HTML.
     Html,
-    /// Responds with 10 MB of JSON that contain the correct response.
+    /// Responds with more than 10 MB of JSON. The JSON contains the correct response.
     Huge,
-    /// Responds with 409 as if the key were in use; no effect, and the key stays free.
+    /// Has no effect, and responds with 409 as if the key were in use. The key stays free.
     InUse,
-    /// Responds with 429 and `Retry-After`; no effect, and the key stays free.
+    /// Has no effect, and responds with 429 and `Retry-After`. The key stays free.
     RateLimited { retry_after_seconds: u64 },
 }
 
 impl Fault {
-    /// Its name in counts, in snake case.
+    /// The name of the fault in [`Paysim::faults_dealt`](crate::Paysim::faults_dealt), in snake case.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// Makes a share of the calls of one operation fail. The same seed chooses the same calls of the same sequence.
+/// Makes a random share of the calls of one operation fail. In equal sequences of calls, equal seeds make the same
+/// calls fail.
 #[derive(Clone, Debug)]
 pub struct Mix {
     pub seed: u64,
     pub operation: Operation,
-    /// At most 1,000 per mille in total.
+    /// The faults, each with its share of the calls. The shares are at most 1,000 per mille in total.
     pub shares: Vec<Share>,
 }
 
@@ -106,7 +110,8 @@ impl Faults {
         }
     }
 
-    /// The fault of the next call of this operation. Scripts go before the mix.
+    /// Chooses the fault of the next call of this operation. Uses the oldest script with calls left. If there is none,
+    /// uses the mix.
     pub fn draw(&mut self, operation: Operation) -> Option<Fault> {
         let matches = |script: &&mut Script| script.operation == operation && script.calls_left > 0;
         if let Some(script) = self.scripts.iter_mut().find(matches) {

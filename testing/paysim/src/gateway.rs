@@ -1,4 +1,5 @@
-//! One call from its parameters to its reply: idempotency key, fault, effect, response. `wire` sends the reply.
+//! Executes one call: chooses its fault, checks its idempotency key, changes the account and makes the reply. `wire`
+//! sends the reply.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +18,13 @@ use crate::webhooks::{self, Deliveries, Webhooks};
 pub(crate) struct Gateway {
     pub api_key: String,
     pub http: reqwest::Client,
-    /// Runs late effects and the delivery of events, at most one task for each call and copy. It ends with the
-    /// simulator, and its tasks with it.
+    /// Runs one task for each late effect and for each copy of an event. The runtime and its tasks end with the
+    /// simulator.
     runtime: Handle,
     state: Mutex<State>,
 }
 
-/// One lock around all of it makes each call atomic.
+/// The state of the simulator. One lock protects all of it, so each call is atomic.
 #[derive(Default)]
 pub(crate) struct State {
     pub account: Account,
@@ -33,7 +34,7 @@ pub(crate) struct State {
     webhooks: Option<(Webhooks, fastrand::Rng)>,
 }
 
-/// A response, and the fault on its way, if any.
+/// A response, and the fault with which it is sent, if any.
 pub(crate) struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
@@ -70,7 +71,7 @@ impl Gateway {
         Ok(Self { api_key, http, runtime: Handle::current(), state: Mutex::default() })
     }
 
-    /// After a panic the state stays readable.
+    /// Locks the state. The lock can be used even after a panic of another holder.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +100,8 @@ impl Gateway {
         executed.await.unwrap_or_else(|_| Reply::error(&ApiError::internal()))
     }
 
-    /// The fault with which the call is to be executed, or the reply of a call that is not executed.
+    /// Decides whether the call is executed. If so, marks its idempotency key as in use and returns its fault.
+    /// Otherwise returns the reply as the error.
     fn begin(&self, call: &Call) -> Result<Option<Fault>, Reply> {
         let mut state = self.state();
         let fault = state.faults.draw(call.operation);
@@ -161,7 +163,7 @@ impl Gateway {
     }
 }
 
-/// Faults that happen before the effect, and before the idempotency key is used.
+/// Returns the reply as the error if the fault happens before the effect and before the use of the idempotency key.
 fn refuse(state: &mut State, fault: Option<Fault>, call: &Call) -> Result<(), Reply> {
     let reply = match fault {
         Some(Fault::InUse) => Reply::error(&ApiError::key_in_use(call.key.as_deref().unwrap_or_default())),
@@ -173,7 +175,8 @@ fn refuse(state: &mut State, fault: Option<Fault>, call: &Call) -> Result<(), Re
     Err(reply)
 }
 
-/// The stored response. Its way can be faulty, but the response itself does not change.
+/// Returns the stored response to a repeated call. A fault can change how the response is sent. A fault of the effect
+/// is ignored, because a repeated call has no effect.
 fn replay(state: &mut State, stored: Stored, fault: Option<Fault>) -> Reply {
     let is_of_effect =
         |fault: &Fault| matches!(fault, Fault::ErrorAfterEffect | Fault::ErrorWithoutEffect | Fault::LateEffect { .. });

@@ -1,7 +1,7 @@
 //! Idempotency keys as Stripe documents them (<https://docs.stripe.com/api/idempotent_requests>).
 //!
-//! The first response of a call that began is stored, errors included, and replayed for the same key. A call that was
-//! refused before it began leaves its key free. Keys expire after a day of the simulator's clock.
+//! The response to the first call with a key is stored, even if it is an error, and replayed to later calls with the
+//! key. A call that is refused before it begins leaves its key free. Keys expire after a day of the simulator's clock.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::error::ApiError;
 pub(crate) const MAX_KEY_LENGTH: usize = 255;
 const LIFETIME_SECONDS: i64 = 24 * 60 * 60;
 
-/// A response without its headers, to be sent again byte for byte.
+/// A stored response, without headers. The body is replayed byte for byte.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub status: u16,
@@ -23,9 +23,10 @@ pub(crate) struct Stored {
 struct Record {
     fingerprint: String,
     expires: i64,
-    /// `None` while the call executes.
+    /// The response to the call. `None` while the call executes.
     response: Option<Stored>,
-    /// A call is in progress until its response has been sent.
+    /// The time at which a delayed response is sent, or `None` if the response is not delayed. The key is in use until
+    /// then.
     in_use_until: Option<Instant>,
 }
 
@@ -33,7 +34,8 @@ struct Record {
 pub(crate) struct Keys(HashMap<String, Record>);
 
 impl Keys {
-    /// The response of an earlier call with this key, or `None` if this call is the first.
+    /// Returns the response to an earlier call with this key, or `None` if this call is the first or has no key.
+    /// Returns an error if the key is too long, is in use, or belongs to a different request.
     pub fn find(&self, call: &Call, now: i64) -> Result<Option<Stored>, ApiError> {
         let Some(key) = &call.key else { return Ok(None) };
         if key.chars().count() > MAX_KEY_LENGTH {
@@ -51,7 +53,7 @@ impl Keys {
         }
     }
 
-    /// The call has begun: its key is in use until its response is stored.
+    /// Marks the key of a call that begins. The key is in use until the response is stored.
     pub fn begin(&mut self, call: &Call, now: i64) {
         if let Some(key) = call.key.clone() {
             let (fingerprint, expires) = (call.fingerprint.clone(), now.saturating_add(LIFETIME_SECONDS));
@@ -66,7 +68,7 @@ impl Keys {
         }
     }
 
-    /// The call was refused before it began.
+    /// Frees the key of a call that was refused before it began.
     pub fn release(&mut self, call: &Call) {
         if let Some(key) = &call.key {
             self.0.remove(key);

@@ -30,7 +30,7 @@ pub(crate) enum Status {
     Succeeded,
 }
 
-/// Amounts are in minor units, times in seconds since 1970.
+/// A PaymentIntent. Amounts are in minor units, times in seconds since 1970.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Intent {
     pub id: String,
@@ -114,7 +114,7 @@ impl Intent {
         Ok(())
     }
 
-    /// Ends a wait for the buyer or the bank.
+    /// Ends the wait of an intent for its buyer or its bank. Returns an error if the intent does not wait.
     pub fn settle(&mut self, outcome: Outcome, journal: &mut Records) -> Result<(), ApiError> {
         let error = match self.status {
             Status::RequiresAction => ApiError::new(402, "card_error", "Authentication has failed.")
@@ -132,7 +132,7 @@ impl Intent {
         Ok(())
     }
 
-    /// Captures the amount, or authorises it.
+    /// Authorises the amount. Also captures it, unless the capture method is manual.
     fn charge(&mut self, journal: &mut Records) {
         self.move_money(Movement::Authorised, self.amount, journal);
         self.latest_charge = Some(new_id("ch"));
@@ -164,7 +164,7 @@ impl Intent {
         journal.event("payment_intent.payment_failed", json!(self));
     }
 
-    /// Captures this amount, or all of it, and releases the rest.
+    /// Captures `amount`, or everything if `amount` is `None`. Releases the rest of the authorisation.
     pub fn capture(&mut self, amount: Option<i64>, journal: &mut Records) -> Result<(), ApiError> {
         if self.status != Status::RequiresCapture {
             return Err(self.unexpected("capture"));
@@ -199,7 +199,7 @@ impl Intent {
         journal.event("payment_intent.canceled", json!(self));
     }
 
-    /// Refunds this amount, or all that is left. Returns the refund, which succeeds at once.
+    /// Refunds `amount`, or everything that is left if `amount` is `None`. Returns the refund, which succeeds at once.
     pub fn refund(
         &mut self,
         amount: Option<i64>,
@@ -235,7 +235,7 @@ impl Intent {
         journal.ledger.entries.push(Entry { kind, intent, amount, metadata });
     }
 
-    /// The status does not allow the operation. The error contains the intent.
+    /// Returns the error of an operation that the status does not allow. The error contains the intent.
     fn unexpected(&self, verb: &str) -> ApiError {
         let message = format!("You cannot {verb} this PaymentIntent because it has a status of {}.", self.status);
         let error = ApiError::invalid(message).with("code", "payment_intent_unexpected_state");

@@ -1,4 +1,4 @@
-//! The ledger: every movement of money, in order. It is the evidence of what was charged.
+//! The ledger: every movement of money, in order. Tests read in it what was charged.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ const API_VERSION: &str = "2026-10-28.endive";
 /// What happened to the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Movement {
-    /// Held on the card. Every charge begins so, even one that is captured at once.
+    /// Held on the card. Every charge begins with an authorisation, even if it is captured at once.
     Authorised,
-    /// Taken, out of the authorised amount.
+    /// Taken from the card. The amount was authorised before.
     Captured,
-    /// An authorisation, or the rest of one, was released.
+    /// Released: a whole authorisation, or the part of it that was not captured.
     Voided,
     Refunded,
 }
@@ -30,14 +30,14 @@ pub struct Entry {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The sums of some entries, in minor units.
+/// The sums over several entries. Amounts are in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How often money was taken. More than one for one purchase means that the customer paid twice.
+    /// The number of captures. If there are two for one purchase, the customer paid twice.
     pub captures: u64,
     pub captured: i64,
     pub refunded: i64,
-    /// Authorised, and neither captured nor voided.
+    /// The amount that is authorised, and neither captured nor voided.
     pub held: i64,
 }
 
@@ -60,7 +60,7 @@ impl Ledger {
         totals
     }
 
-    /// The totals by the value of one metadata key, such as `attempt_id`. Intents without the key are left out.
+    /// The totals for each value of one metadata key, such as `attempt_id`. Intents without the key are left out.
     pub fn by_metadata(&self, key: &str) -> BTreeMap<String, Totals> {
         let mut groups: BTreeMap<String, Totals> = BTreeMap::new();
         for entry in &self.entries {
@@ -87,17 +87,18 @@ impl Totals {
     }
 }
 
-/// What a change of an intent is recorded in: the ledger and the events, with the simulator's clock.
+/// The records of all changes of intents: the ledger and the events. Also contains the simulator's clock.
 #[derive(Default)]
 pub(crate) struct Records {
     pub ledger: Ledger,
-    /// Events that are not yet sent.
+    /// The events that are not yet sent.
     pub events: Vec<Value>,
+    /// By how many seconds tests have advanced the simulator's clock.
     pub advanced_seconds: i64,
 }
 
 impl Records {
-    /// Seconds since 1970: the machine's clock and what it was advanced by.
+    /// The time of the simulator in seconds since 1970: the machine's clock plus `advanced_seconds`.
     #[expect(clippy::disallowed_methods, reason = "this is the simulator's clock")]
     pub fn now(&self) -> i64 {
         time::OffsetDateTime::now_utc().unix_timestamp().saturating_add(self.advanced_seconds)

@@ -1,7 +1,7 @@
 //! A payment gateway for tests, with Stripe's API, a ledger of every movement of money, and faults on demand.
 //!
-//! It listens on loopback, keeps everything in memory and ends when it is dropped. No money moves. Whatever happens to
-//! a response, the [`Ledger`] shows what was done.
+//! The simulator listens on loopback, keeps everything in memory and ends when it is dropped. No real money moves. The
+//! [`Ledger`] shows the effect of every call, even if the response is lost.
 //!
 //! ```no_run
 //! let gateway = paysim::Paysim::start(paysim::Options::default()).expect("a free port");
@@ -43,7 +43,7 @@ use gateway::Gateway;
 /// How the simulator starts.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port 0 selects a free port.
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
     pub api_key: String,
 }
@@ -54,7 +54,8 @@ impl Default for Options {
     }
 }
 
-/// A running simulator. It owns a thread and a runtime; dropping it closes every connection and ends both.
+/// A running simulator with a thread and a runtime. Dropping it closes every connection, and ends the thread and the
+/// runtime.
 pub struct Paysim {
     address: SocketAddr,
     gateway: Arc<Gateway>,
@@ -63,7 +64,7 @@ pub struct Paysim {
 }
 
 impl Paysim {
-    /// Returns when the simulator accepts connections.
+    /// Starts a simulator. Returns when it accepts connections.
     ///
     /// # Errors
     /// The address is not available, or no thread could be started.
@@ -90,7 +91,7 @@ impl Paysim {
         self.address
     }
 
-    /// The base URL, in place of `https://api.stripe.com`.
+    /// The base URL of the API. A shop uses it in place of `https://api.stripe.com`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -99,22 +100,23 @@ impl Paysim {
         &self.gateway.api_key
     }
 
-    /// A copy of every movement so far.
+    /// Returns a copy of the ledger, with every movement of money so far.
     pub fn ledger(&self) -> Ledger {
         self.gateway.state().account.journal.ledger.clone()
     }
 
-    /// Makes the next calls of an operation fail. Faults of one operation are used up in the order of these calls.
+    /// Makes the next `calls` calls of an operation fail. If several faults are set for an operation, they happen in
+    /// the order in which they were set.
     pub fn fail_next(&self, operation: Operation, calls: u64, fault: Fault) {
         self.gateway.state().faults.fail_next(operation, calls, fault);
     }
 
-    /// Makes a share of all calls fail from now on. Replaces an earlier mix.
+    /// Makes a share of the calls of one operation fail from now on. Replaces an earlier mix.
     pub fn mix(&self, mix: Mix) {
         self.gateway.state().faults.set_mix(mix);
     }
 
-    /// Removes the faults of `fail_next` and `mix`. The faults of the cards remain.
+    /// Removes the faults of `fail_next` and `mix`. Faults that a card causes remain.
     pub fn clear_faults(&self) {
         self.gateway.state().faults.clear();
     }
@@ -129,12 +131,13 @@ impl Paysim {
         self.gateway.state().account.journal.now()
     }
 
-    /// Advances the simulator's clock. Keys expire after 24 hours, authorisations after seven days.
+    /// Advances the simulator's clock. Idempotency keys expire after 24 hours, and authorisations after seven days.
     pub fn advance(&self, by: Duration) {
         self.gateway.change(|account| account.advance(by));
     }
 
-    /// Ends a payment that is `requires_action` or `processing`, as the buyer or the bank does.
+    /// Ends a payment that is `requires_action` or `processing`, as its buyer or its bank would. Returns the intent
+    /// after the change.
     ///
     /// # Errors
     /// Stripe's error, if there is no such intent or the intent has another status.
@@ -142,7 +145,7 @@ impl Paysim {
         self.gateway.change(|account| account.settle(intent, outcome)).map_err(|error| error.body())
     }
 
-    /// Sends events there from now on; `None` stops them.
+    /// Sends all events from now on as `webhooks` says. `None` means that no events are sent.
     pub fn send_webhooks(&self, webhooks: Option<Webhooks>) {
         self.gateway.state().send_webhooks(webhooks);
     }
@@ -151,7 +154,7 @@ impl Paysim {
         self.gateway.state().deliveries
     }
 
-    /// Serves until the server ends.
+    /// Waits until the server ends.
     ///
     /// # Errors
     /// The error that ended the server.
@@ -162,10 +165,11 @@ impl Paysim {
 
 impl Drop for Paysim {
     fn drop(&mut self) {
-        // `stop` sends its command before it returns the future; the end is awaited by joining the thread.
+        // `stop` sends its command before it returns a future, so the future is not awaited. The end of the thread is
+        // awaited instead.
         drop(self.server.stop(false));
         if let Some(thread) = self.thread.take() {
-            // An error of a server that is no longer needed is of no use.
+            // The error is ignored, because the server is no longer needed.
             let _ = joined(thread);
         }
     }

@@ -13,7 +13,7 @@ struct Arguments {
     listen: SocketAddr,
     #[arg(long, default_value = "sk_test_paysim")]
     api_key: String,
-    /// Signs the events. Give it twice to try the rotation of a secret.
+    /// The secret that signs the events. Give it twice to try the rotation of a secret.
     #[arg(long, default_value = "whsec_paysim")]
     webhook_secret: Vec<String>,
     /// The address that receives events. Without it, no events are sent.

@@ -15,8 +15,9 @@ use crate::faults::Operation;
 use crate::gateway::{Gateway, Reply};
 use crate::wire;
 
-/// Longer than callers keep idle connections in their pools.
+/// How long the server keeps an idle connection open. Callers drop idle connections earlier.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// The most bytes that the body of a call may have.
 const MAX_BODY: usize = 64 * 1024;
 
 pub(crate) fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> io::Result<Server> {
@@ -64,7 +65,8 @@ fn read(request: &HttpRequest, body: &str, api_key: &str) -> Result<Call, ApiErr
     Ok(Call { operation, id: id.to_owned(), parameters, key, fingerprint })
 }
 
-/// The operation and the id in the path; an empty id if there is none.
+/// Returns the operation and the id in the path, or `None` if there is no such operation. The id is empty if the path
+/// has none.
 fn operation<'a>(method: &str, path: &'a str) -> Option<(Operation, &'a str)> {
     use Operation::*;
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();

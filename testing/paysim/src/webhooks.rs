@@ -1,4 +1,5 @@
-//! Events to the shop, with Stripe's envelope and signature. Events can be sent in several copies and out of order.
+//! Sends events to the shop, with Stripe's envelope and signature. Events can be sent in several copies and out of
+//! order.
 
 use std::time::Duration;
 
@@ -10,30 +11,31 @@ const SEND_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Webhooks {
     pub url: String,
-    /// Two while a secret is rotated; each makes one signature.
+    /// The secrets that sign each event. There are two while a secret is rotated, and each makes one signature.
     pub secrets: Vec<String>,
-    /// How often each event is sent.
+    /// How many copies of each event are sent.
     pub copies: u32,
     /// Each copy is delayed by a random time of up to this many milliseconds.
     pub shuffle_ms: u64,
-    /// Of the random delays.
+    /// The seed of the random delays.
     pub seed: u64,
 }
 
 impl Webhooks {
-    /// Each event once, at once.
+    /// Sends each event once and without delay, signed with one secret.
     pub fn to(url: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { url: url.into(), secrets: vec![secret.into()], copies: 1, shuffle_ms: 0, seed: 0 }
     }
 }
 
-/// How many copies of events were sent so far.
+/// The number of copies of events so far, by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deliveries {
-    /// Answered with 2xx.
+    /// Copies that the receiver answered with 2xx.
     pub delivered: u64,
-    /// Not answered, or answered with another status. A copy is sent only once.
+    /// Copies that were not answered, or answered with another status. They are not sent again.
     pub failed: u64,
+    /// Copies that still wait for their delay or for an answer.
     pub pending: u64,
 }
 
@@ -48,7 +50,8 @@ impl Deliveries {
     }
 }
 
-/// The value of `Stripe-Signature` (<https://docs.stripe.com/webhooks#verify-manually>); `at` in seconds since 1970.
+/// Returns the value of the header `Stripe-Signature` (<https://docs.stripe.com/webhooks#verify-manually>). `at` is the
+/// time of the signature in seconds since 1970.
 pub fn signature(secrets: &[String], at: i64, payload: &str) -> String {
     let mut header = format!("t={at}");
     for secret in secrets {

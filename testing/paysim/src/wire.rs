@@ -16,14 +16,18 @@ use tokio::time::{Instant, sleep};
 use crate::faults::Fault;
 use crate::gateway::Reply;
 
+/// The size of a piece of the fault `Drip`, in bytes.
 const PIECE: usize = 10;
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+/// The number of bytes that the fault `Huge` adds to the body.
 const HUGE: usize = 10 * 1024 * 1024;
-/// The longest time for which the simulator hangs. A caller usually closes the connection earlier.
+/// The longest time for which a call hangs. A caller usually closes the connection earlier.
 const LONGEST_HANG: Duration = Duration::from_secs(600);
+/// How often the simulator checks whether the caller of a hanging call has closed the connection.
 const HANG_UP_POLL: Duration = Duration::from_millis(100);
-/// Long enough for earlier bytes to be sent.
+/// The pause before a connection is cut, so that the bytes before the cut are sent.
 const BEFORE_CUT: Duration = Duration::from_millis(50);
+/// The body of the fault `Html`.
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>It works!</body></html>\n";
 
 /// A second handle of the connection's socket.
@@ -67,7 +71,8 @@ pub(crate) async fn send(request: &HttpRequest, reply: Reply) -> HttpResponse {
     response.body(body)
 }
 
-/// Waits until the caller hangs up. The server does not notice that while it writes nothing.
+/// Waits until the caller closes the connection, but at most for `LONGEST_HANG`. Polls the socket, because the server
+/// does not notice a closed connection while it writes nothing.
 async fn hang(request: &HttpRequest) {
     let until = Instant::now() + LONGEST_HANG;
     while Instant::now() < until && !has_hung_up(request) {
@@ -83,23 +88,24 @@ fn has_hung_up(request: &HttpRequest) -> bool {
     }
 }
 
-/// Without a linger time, closing a socket sends RST instead of FIN.
+/// Returns a response that closes the connection with a TCP reset. With a linger time of zero, closing a socket sends
+/// RST instead of FIN.
 fn reset(request: &HttpRequest, response: HttpResponseBuilder) -> HttpResponse {
     if let Some(Connection(socket)) = request.conn_data::<Connection>() {
-        // If it fails, the connection is closed without a reset.
+        // If the socket option cannot be set, the connection is closed without a reset.
         let _ = socket.set_linger(Some(Duration::ZERO));
     }
     cut(response, 1, Bytes::new())
 }
 
-/// A body that fails after its first piece, upon which the server closes the connection. Without a first piece it closes
-/// the connection before the head is sent.
+/// Returns a response whose body fails after the piece `first`, so that the server closes the connection. If `first` is
+/// empty, the server closes the connection before it sends the head. `promised` is the length that the head states.
 fn cut(mut response: HttpResponseBuilder, promised: usize, first: Bytes) -> HttpResponse {
     let cut = || std::io::Error::other("cut on purpose");
     let pieces = stream::unfold(Some(first), move |piece| async move {
         match piece {
             Some(piece) if !piece.is_empty() => Some((Ok(piece), None)),
-            // Time for the first piece to be sent.
+            // Gives the server time to send the first piece.
             None => {
                 sleep(BEFORE_CUT).await;
                 Some((Err(cut()), Some(Bytes::new())))

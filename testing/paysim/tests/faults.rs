@@ -162,7 +162,7 @@ async fn mix_with_the_same_seed_fails_the_same_calls() {
     assert_ne!(runs[0], runs[2]);
 }
 
-/// Otherwise the test that ends the simulator would hang.
+/// If the simulator waited for calls that hang, a test could not drop it.
 #[actix_web::test]
 async fn simulator_ends_while_calls_hang() {
     let shop = Shop::open();

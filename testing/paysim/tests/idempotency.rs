@@ -122,7 +122,8 @@ async fn key_is_in_use_until_its_response_is_sent() {
     }
 }
 
-/// A shop that looks before a late charge sees none. Only a cancelled intent is safe from it.
+/// A shop that looks for the charge before it happens finds none. So the shop must cancel the intent to prevent a late
+/// charge.
 #[actix_web::test]
 async fn late_charge_of_cancelled_intent_is_refused() {
     let shop = Shop::open();

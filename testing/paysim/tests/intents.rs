@@ -100,7 +100,8 @@ async fn uncaptured_authorisation_expires() {
     assert_eq!(refused.error(400)["payment_intent"]["status"], "canceled");
 }
 
-/// Every step from every state: the state that it leads to, or a refusal.
+/// Tries every step from every state. The table has the state that the step leads to, or an empty text if the step is
+/// refused.
 #[actix_web::test]
 async fn steps_are_allowed_as_documented() {
     let manual = [("capture_method", "manual")];

@@ -2,8 +2,8 @@
 
 Usage: python official.py URL KEY WEBHOOK_PORT. Prints the id of a paid intent.
 
-The caller has arranged that events go to the port, that the first list of refunds is rate limited, and that the first
-two cancellations find their key in use.
+Before the start, the caller sets up the simulator: it sends events to WEBHOOK_PORT, answers the first list of refunds
+with 429, and answers the first two cancellations with 409 (key in use).
 """
 
 import http.server
@@ -36,7 +36,7 @@ def refused(kind, call, **expected):
 
 
 def receive_webhooks():
-    """Returns a queue of every delivery, as its payload and its signature."""
+    """Starts a server for events. Returns a queue with the payload and the signature of each event that arrives."""
     received = queue.Queue()
 
     class Receiver(http.server.BaseHTTPRequestHandler):
@@ -104,7 +104,7 @@ def hold_capture_and_cancel():
     first, second = (intents.confirm(intents.create(held).id) for _ in range(2))
     assert (first.status, first.amount_capturable) == ("requires_capture", 1200)
     assert intents.capture(first.id, {"amount_to_capture": 1000}).amount_received == 1000
-    # The library repeats by itself what finds its key in use.
+    # The library repeats a call by itself if the response is 409 (key in use).
     patient = stripe.StripeClient(KEY, base_addresses={"api": URL}, max_network_retries=2).v1.payment_intents
     gone = patient.cancel(second.id, {"cancellation_reason": "abandoned"}, keyed("cancel"))
     assert (gone.status, gone.cancellation_reason) == ("canceled", "abandoned") and gone.canceled_at
@@ -139,7 +139,7 @@ def events(received):
             raise AssertionError("a forged event was accepted")
     assert isinstance(objects["payment_intent.succeeded"], stripe.PaymentIntent)
     assert objects["payment_intent.payment_failed"].last_payment_error.code == "card_declined"
-    # Concurrent deliveries may arrive in any order.
+    # Events are sent concurrently, so they may arrive in any order.
     assert refunded == {500, 1200}, refunded
 
 

@@ -1,4 +1,5 @@
-//! Stripe's official Python library as the judge: what it cannot read is not Stripe's format.
+//! Runs Stripe's official Python library against the simulator. A response that the library cannot read is not in
+//! Stripe's format.
 
 mod kit;
 

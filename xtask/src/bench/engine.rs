@@ -1,4 +1,4 @@
-//! The bare engine: the same statements, rows and commits, without the shop.
+//! Measures the bare engine: it runs the same statements, rows and commits as the shop, but without the shop.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use super::{Flow, sample};
 use crate::process;
 
-/// The size of the document of a checkout with one line, an address and two options.
+/// The size in bytes of the document of a checkout with one line, an address and two options.
 const DOCUMENT: usize = 1_500;
-/// The database file of SQLite.
+/// The name of the database file of SQLite.
 const FILE: &str = "shop.db";
 
 pub struct Engine {
@@ -23,9 +23,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// SQLite, or the Postgres with this url.
+    /// Returns Postgres, if its url and the path of pgbench are given, and otherwise SQLite.
     pub fn new(postgres: Option<(String, PathBuf)>) -> Result<Engine> {
-        // Not in /tmp, which may be in memory, where a commit costs nothing.
+        // The directory is not in /tmp, because /tmp may be in memory, and there a commit costs nothing.
         let directory = tempfile::tempdir_in(process::cache()?)?;
         Ok(match postgres {
             Some((url, pgbench)) => Engine { name: "Postgres", url, directory, pgbench: Some(pgbench) },
@@ -36,7 +36,8 @@ impl Engine {
         })
     }
 
-    /// Runs the statements of a flow, and returns how often each second. Reads are of `checkout`, which exists.
+    /// Runs the statements of a flow repeatedly, and returns how often they ran per second. `checkout` is the id of an
+    /// existing checkout, which the flow `Read` reads.
     pub fn measure(&self, checkout: &str, flow: Flow, connections: usize, seconds: u64) -> Result<f64> {
         let script = process::root().join(format!("xtask/bench/{}.sql", flow.name()));
         let (document, id) = (format!("doc={}", "x".repeat(DOCUMENT)), format!("id={checkout}"));

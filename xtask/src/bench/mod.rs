@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: compares the shop with its bare database engine, in one run.
 //!
-//! A rate depends on the machine as much as on the program. Therefore each measurement of the shop is followed by one of
-//! the bare engine with the same statements. The result is the ratio, as median of interleaved runs. No check
-//! depends on the ratio.
+//! A rate depends on the machine as much as on the program. Therefore each measurement of the shop is followed by one
+//! of the bare engine with the same statements. The result is the ratio of the two rates, as the median over several
+//! runs. No check depends on the ratio.
 
 mod engine;
 mod report;
@@ -23,10 +23,10 @@ use shop::Shop;
 pub struct Args {
     #[command(flatten)]
     install: Install,
-    /// Interleaved runs; the median counts.
+    /// How many times each measurement is made. The report shows the median.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Seconds of each measurement.
+    /// How many seconds each measurement takes.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// Print the report instead of writing docs/BENCHMARKS.md.
@@ -34,11 +34,12 @@ pub struct Args {
     print: bool,
 }
 
+/// The numbers of connections with which each flow is measured.
 const CONNECTIONS: [usize; 3] = [1, 8, 64];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Create, update, complete.
+    /// Create, update and complete a checkout.
     Purchase,
     /// Read one checkout.
     Read,
@@ -57,11 +58,13 @@ impl Flow {
 
 /// The result of one measurement of the shop.
 pub struct Sample {
+    /// How many purchases or reads succeeded per second.
     pub per_second: f64,
-    /// Milliseconds of a request: the median, and the 99th percentile.
+    /// The median latency of a request in milliseconds.
     pub p50: f64,
+    /// The 99th percentile of the latency in milliseconds.
     pub p99: f64,
-    /// Seconds of CPU time of the shop.
+    /// The CPU time of the shop in seconds.
     pub cpu: f64,
     pub failed: f64,
 }
@@ -72,7 +75,7 @@ pub struct Cell {
     pub flow: Flow,
     pub connections: usize,
     pub shop: Vec<Sample>,
-    /// Rates of the bare engine.
+    /// The rate of the bare engine in each run.
     pub bare: Vec<f64>,
 }
 
@@ -117,7 +120,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A program in PATH, installed if that is permitted.
+/// Returns the path of a program. Installs the program if PATH does not have it and there is an installer.
 fn tool(name: &str, installer: Option<&Installer>) -> Result<PathBuf> {
     if let (None, Some(installer)) = (program(name), installer) {
         installer.apt(name)?;

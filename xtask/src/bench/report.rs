@@ -1,4 +1,4 @@
-//! `docs/BENCHMARKS.md`.
+//! Writes the text of `docs/BENCHMARKS.md`.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -9,8 +9,9 @@ use super::shop::Footprint;
 use super::{Args, Cell, Flow, Sample};
 use crate::process;
 
-/// The goals of the project: this share of the rate of bare Postgres, with this many connections.
+/// The goals of the project: for each flow, the lowest ratio of the rate of the shop to the rate of bare Postgres.
 const GOAL: [(Flow, f64); 2] = [(Flow::Purchase, 0.50), (Flow::Read, 0.25)];
+/// The number of connections for which the goals are set.
 const GOAL_CONNECTIONS: usize = 8;
 
 pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgres: &str) -> Result<String> {
@@ -74,7 +75,8 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
     Ok(text)
 }
 
-/// The median of the ratios of runs that followed each other.
+/// The median ratio of the shop to the bare engine. Each run of the shop is compared with the run of the engine that
+/// followed it.
 fn ratio(cell: &Cell) -> f64 {
     let pairs = cell.shop.iter().zip(&cell.bare);
     middle(pairs.map(|(shop, bare)| shop.per_second / bare.max(0.001)).collect())

@@ -12,15 +12,15 @@ use super::engine::Engine;
 use super::{Flow, Sample, sample};
 use crate::process;
 
-/// The buyer. Its webhooks go to a receiver in this process.
+/// The profile of the platform that buys. Its webhooks go to a receiver in this process.
 const PLATFORM: &str = "http://localhost/bench-agent.json";
 
 pub struct Shop {
     process: Child,
     address: String,
-    /// From the start of the process to its first answer.
+    /// The time from the start of the process to its first answer.
     started_in: Duration,
-    /// A checkout that exists, for reads.
+    /// The id of an existing checkout, for the flow `Read`.
     pub checkout: String,
 }
 
@@ -58,7 +58,7 @@ impl Shop {
 
     pub fn measure(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
         let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
-        // For purchases as many threads as connections: see purchase.lua.
+        // Purchases need as many threads as connections. The comment in purchase.lua gives the reason.
         let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
         let argument = match flow {
             Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
@@ -80,11 +80,11 @@ impl Shop {
         Ok(sample)
     }
 
-    /// Seconds of user and system time of the process so far.
+    /// The CPU time (user and system) that the process has used so far, in seconds.
     fn cpu(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        // The unit on Linux is 10 ms.
+        // Linux counts CPU time in units of 10 ms.
         let ticks = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<f64>().ok());
         Ok(ticks.sum::<f64>() / 100.0)
     }

@@ -1,4 +1,5 @@
-//! The permitted dependencies of each crate, direct and transitive, with the reasons. Tests may depend on anything.
+//! Which dependencies each crate may have, with the reasons. For the domain, indirect dependencies are checked too.
+//! Tests may depend on anything.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ pub struct Dependency<'a> {
     pub is_optional: bool,
 }
 
-/// The only direct dependencies of the domain. `tokio` is one too if it is optional.
+/// The direct dependencies that the domain may have. `tokio` is also permitted, but only as an optional dependency.
 const DOMAIN: &[&str] = &[
     "celes",
     "email_address",
@@ -69,7 +70,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// A `*` at the end of a pattern stands for anything.
+/// Whether the name matches one of the patterns. A `*` at the end of a pattern matches any text.
 fn is_any_of(name: &str, patterns: &[&str]) -> bool {
     patterns.iter().any(|pattern| pattern.strip_suffix('*').map_or(name == *pattern, |start| name.starts_with(start)))
 }
@@ -105,7 +106,7 @@ pub fn broken(package: &str, dependencies: &[Dependency<'_>]) -> Vec<Broken> {
     rules.flat_map(broken).collect()
 }
 
-/// The packages that the domain must not contain, although it depends on none of them directly.
+/// Returns the packages in `linked` that the domain must not contain, not even indirectly.
 pub fn far_from_domain(linked: &BTreeSet<String>) -> Vec<Broken> {
     let reason =
         "the domain does no input or output, not even indirectly; `cargo tree -p domain -i CRATE` shows the path";
@@ -119,14 +120,14 @@ pub fn direct(package: &Package) -> Vec<Dependency<'_>> {
     shipped.map(|to| Dependency { name: &to.name, is_optional: to.optional }).collect()
 }
 
-/// Every package that a binary with this package contains.
+/// Returns every package that a binary contains if it uses this package with all its features.
 pub fn linked(package: &str) -> Result<BTreeSet<String>> {
     let tree = ["tree", "--package", package, "--all-features", "--edges", "normal", "--prefix", "none"];
     let tree = process::output(&mut process::cargo(&tree))?;
     Ok(tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
-/// The line of a manifest that begins with this dependency; 1 if none does.
+/// The number of the line of a manifest that begins with this dependency, or 1 if there is no such line.
 pub fn line_of(dependency: &str, manifest: &str) -> usize {
     let names = |line: &str| line.split(['.', ' ', '=']).next() == Some(dependency);
     manifest.lines().position(names).map_or(1, |index| index + 1)

@@ -34,12 +34,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Every rule about files, applied to all of them.
+/// Applies every rule about files to all files.
 fn check(sources: &[Source]) -> BTreeSet<Violation> {
     sources.iter().flat_map(check_file).chain(reach::check(sources)).collect()
 }
 
-/// Every rule that looks at one file at a time.
+/// Applies every rule that looks at one file at a time.
 fn check_file(source: &Source) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut report = |line, rule, found: String, reason| {

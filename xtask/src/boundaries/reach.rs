@@ -1,4 +1,4 @@
-//! Files that no crate compiles: a test in such a file is never run, and no other check reports it.
+//! Finds files that no crate compiles. A test in such a file never runs, and no other check reports the file.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,8 @@ fn is_root(path: &str) -> bool {
     )
 }
 
-/// The possible paths of the modules that a file declares. A module in an inline module is treated as one of the file.
+/// The possible paths of the modules that a file declares. A declaration inside an inline module is treated as if it
+/// were outside.
 fn modules(source: &Source) -> Vec<String> {
     let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = file.trim_end_matches(".rs");
@@ -50,7 +51,8 @@ fn modules(source: &Source) -> Vec<String> {
     found
 }
 
-/// The path in the workspace of a file that is named from `folder`, such as `../kit/mod.rs`.
+/// Resolves a path such as `../kit/mod.rs` that is relative to `folder`. Returns the path from the root of the
+/// workspace.
 fn resolved(folder: &str, relative: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').collect();
     parts.truncate(parts.len().saturating_sub(relative.matches("../").count()));

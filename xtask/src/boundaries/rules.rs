@@ -1,4 +1,5 @@
-//! The code that is forbidden, where, and why. An exception is an entry here with a reason, not a comment in the code.
+//! Which code is forbidden, where, and why. To permit an exception, add it here with a reason. A comment in the code
+//! has no effect.
 
 use crate::code;
 use crate::sources::Source;
@@ -6,9 +7,9 @@ use crate::sources::Source;
 pub struct Rule {
     pub name: &'static str,
     pub reason: &'static str,
-    /// Directories, which end in `/`, and files.
+    /// The directories and files to which the rule applies. The path of a directory ends in `/`.
     within: &'static [&'static str],
-    /// Directories and files that may contain the code, each with the reason.
+    /// The directories and files to which the rule does not apply, each with the reason.
     except: &'static [(&'static str, &'static str)],
     /// Whether the rule applies to tests too.
     tests_too: bool,
@@ -16,15 +17,15 @@ pub struct Rule {
 }
 
 enum Forbids {
-    /// Sequences of tokens; white space between tokens is ignored.
+    /// Sequences of tokens. White space between tokens is ignored.
     Code(&'static [&'static str]),
-    /// Identifiers that contain one of these words, in any case.
+    /// Words that an identifier must not contain, in upper or lower case.
     Words(&'static [&'static str]),
 }
 
 use Forbids::{Code, Words};
 
-/// The most lines of a file.
+/// The most lines that a file may have.
 pub const MOST_LINES: usize = 400;
 
 const SHOP: &[&str] = &["domain/src/", "persistence/src/", "integrations/src/", "api/src/"];
@@ -142,7 +143,7 @@ impl Rule {
         self.within.iter().any(|place| covers(place)) && !self.except.iter().any(|(place, _)| covers(place))
     }
 
-    /// The forbidden code in a file, with its lines.
+    /// Returns each piece of forbidden code in a file, with its line.
     pub fn search(&self, source: &Source) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         if !self.tests_too && code::is_test_file(&source.path) {

@@ -1,4 +1,5 @@
-//! A negative control for each rule. Rules for files are tested on texts, rules for dependencies on lists of dependencies.
+//! Tests that each rule reports what it forbids. Rules for files are applied to texts, and rules for dependencies to
+//! lists of dependencies.
 
 use super::dependencies::{self, Dependency, broken, direct, far_from_domain, line_of, linked};
 use super::violation::Violation;

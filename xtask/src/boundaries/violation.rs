@@ -1,8 +1,8 @@
-//! A broken rule, with the place and the reason.
+//! A broken rule, with the place at which it is broken and the reason for the rule.
 
 use std::fmt;
 
-/// Ordered by file and line.
+/// One place that breaks a rule. Violations are ordered by file and then by line.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
     pub file: String,

@@ -1,4 +1,5 @@
-//! Entries that the documents must have: each module in the code map, each error code in the table of errors.
+//! Checks that the documents have an entry for each module (in the code map) and each error code (in the table of
+//! errors).
 
 use std::collections::BTreeSet;
 
@@ -9,10 +10,11 @@ const CODE_MAP: &str = "docs/ARCHITECTURE.md";
 const ERRORS: &str = "docs/ERRORS.md";
 /// Crates whose modules the code map lists.
 const MAPPED: [&str; 4] = ["domain/src/", "persistence/src/", "integrations/src/", "api/src/"];
-/// Functions whose first string literal is an error code.
+/// Functions that are called with an error code. The code is the first string literal of the call that has the form of
+/// one.
 const MAKERS: [&str; 3] = ["conflict", "bad_request", "Problem::new"];
 
-/// The entries that are missing, each with the remedy.
+/// Returns the missing entries. Each text also says how to correct the document.
 pub fn missing(code: &[Source], documents: &[Source]) -> Vec<String> {
     let text = |path: &str| documents.iter().find(|source| source.path == path).map_or("", |source| &source.text);
     let modules = code.iter().filter_map(|source| module(&source.path)).collect::<BTreeSet<_>>().into_iter();
@@ -24,7 +26,8 @@ pub fn missing(code: &[Source], documents: &[Source]) -> Vec<String> {
     unmapped.chain(unlisted.map(|code| format!("{ERRORS}: does not name the error code `{code}`: add a row"))).collect()
 }
 
-/// The top-level module of a file: a folder with a `/` at the end, or the file.
+/// The top-level module that contains a file: a folder with a `/` at the end, or the file itself. `None` if the code
+/// map need not list the file.
 fn module(path: &str) -> Option<String> {
     let start = MAPPED.into_iter().find(|start| path.starts_with(start))?;
     let inside = &path[start.len()..];

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: writes the generated document, and checks that all documents name what exists.
+//! `cargo xtask docs`: writes docs/CONFIGURATION.md, and checks that what the documents name exists.
 
 mod coverage;
 mod symbols;
@@ -29,8 +29,8 @@ pub fn run(args: &Args) -> Result<()> {
     check()
 }
 
-/// The binary that `cargo test --workspace` builds. Cargo selects features by the packages and targets of a command, so
-/// another command would build the api and its dependencies a second time.
+/// Builds the binary as `cargo test --workspace` does, and returns a command that runs it. Cargo selects features by
+/// the packages and targets of a command, so any other build would compile the api and its dependencies a second time.
 fn tuckshop() -> Result<Command> {
     process::run(&mut process::cargo(&["test", "--quiet", "--workspace", "--test", "operator", "--no-run"]))?;
     Ok(Command::new(process::metadata()?.target_directory.join("debug/tuckshop")))
@@ -57,20 +57,22 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Sections of the page of faults that name no test. The heading of a section begins with the id of the fault: `### PG1: …`.
+/// Reports the sections of the page of faults that name no test. The heading of a section begins with the id of the
+/// fault: `### PG1: …`.
 fn faults_without_test(document: &Source) -> Vec<String> {
     let sections = document.text.split("\n### ").skip(1).filter_map(|rest| rest.split("\n## ").next());
     let untested = sections.filter(|section| !section.contains(".rs::")).filter_map(fault_id);
     untested.map(|id| format!("{}: {id} names no test: name the test that provokes it", document.path)).collect()
 }
 
-/// Capital letters and a number, before a colon.
+/// The id of the fault in a heading: the text before the colon, which begins with a capital letter and ends with a
+/// digit.
 fn fault_id(heading: &str) -> Option<&str> {
     let (id, _) = heading.split_once(':')?;
     (id.starts_with(|first: char| first.is_ascii_uppercase()) && id.ends_with(char::is_numeric)).then_some(id)
 }
 
-/// Relative links to files that do not exist.
+/// Reports the relative links to files that do not exist.
 fn dead_links(document: &Source) -> Vec<String> {
     let folder = process::root().join(&document.path).with_file_name("");
     let links = document.prose().flat_map(|(line, prose)| relative_links(prose).map(move |link| (line, link)));

@@ -1,4 +1,4 @@
-//! Names of files, functions, types and tests in the documents. Each must exist in the code.
+//! Checks that the files, functions, types and tests that the documents name exist in the code.
 //!
 //! `` `path.rs` `` names a file. `` `path.rs::name` ``, `` `path.rs`, `name` ``, `` `path.rs` (`name`) `` and
 //! `` `name` in `path.rs` `` (with or without a comma) name a definition in that file. `` `Type::name` `` names a definition
@@ -28,7 +28,7 @@ struct Defined {
 const DEFINING: [&str; 10] =
     ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "union", "macro_rules"];
 const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
-/// The macros of the test kits that make a test of each function in their argument.
+/// The macros of the test kits that are called with a list of functions, and make a test of each.
 const TEST_LISTS: [&str; 4] = ["on_both_engines", "on_sqlite", "on_postgres", "on_collated_postgres"];
 
 impl Symbols {
@@ -122,7 +122,7 @@ impl Defined {
 struct Span<'a> {
     line: usize,
     text: &'a str,
-    /// The text between the span before and this one.
+    /// The text between the previous span and this one.
     gap: String,
 }
 
@@ -144,7 +144,8 @@ fn is_path(text: &str) -> bool {
     text.ends_with(".rs") && text.contains('/') && !text.contains(['<', '*', '{', ' '])
 }
 
-/// A name, or a type and a name: `settle`, `Database::run`, `Operation::write("module.verb")`, `on_backend!`.
+/// Returns the name that a text such as `settle`, `Database::run`, `Operation::write("module.verb")` or `on_backend!`
+/// begins with. `None` if the text is no name, or if the name is a path into another crate.
 fn symbol(text: &str) -> Option<&str> {
     let name = text.split('(').next().unwrap_or(text).trim_end_matches('!');
     let is_word = |part: &str| {

@@ -10,7 +10,7 @@ use paysim::{Options, Paysim};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-/// Longer than anything here should take.
+/// The longest wait for a response or an event.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Shop {
@@ -32,14 +32,14 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// The object of a response with 200.
+    /// Returns the object in the body, if the status is 200. Panics otherwise.
     #[track_caller]
     pub fn object(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.body()
     }
 
-    /// The error of a response with this status.
+    /// Returns the error in the body, if the response has this status. Panics otherwise.
     #[track_caller]
     pub fn error(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
@@ -95,7 +95,7 @@ impl Shop {
         self.client.request(method, url).bearer_auth(self.gateway.api_key())
     }
 
-    /// Creates an intent of 12.00 with this card, to be confirmed later.
+    /// Creates an intent of 12.00 GBP with this card, and returns its id. The intent is not confirmed.
     pub async fn create(&self, card: &str, more: &[(&str, &str)]) -> String {
         let mut form = vec![
             ("amount", "1200"),
@@ -124,7 +124,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Err
     Ok(Answer { status, replayed, headers, text: response.text().await? })
 }
 
-/// What a connection without a client library receives, byte for byte, and how it ends.
+/// The bytes that a plain TCP connection received in response to a call, and how the connection ended.
 pub struct Raw {
     pub head: String,
     pub body: Vec<u8>,
@@ -154,19 +154,19 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Receives webhooks, each as its signature and its payload.
+/// A server that receives webhooks. Keeps the signature and the payload of each webhook.
 pub struct Receiving {
     pub url: String,
     pub received: Receiver<(String, String)>,
 }
 
 impl Receiving {
-    /// Answers the first with this status, and the others with 200.
+    /// Starts a server that answers the first webhook with the status `first`, and all others with 200.
     pub fn answering(first: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/webhooks", listener.local_addr().expect("bound"));
         let (sender, received) = channel();
-        // Ends with the process: nothing waits for it and it holds nothing.
+        // The thread ends with the process. Nothing waits for the thread, and it holds nothing that must be released.
         std::thread::Builder::new()
             .name("webhooks".to_owned())
             .spawn(move || {
@@ -201,7 +201,7 @@ fn take(mut stream: TcpStream, status: u16, to: &Sender<(String, String)>) -> Op
             let wanted = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             if body.len() >= wanted {
                 let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                // The sender may have hung up.
+                // An error is ignored, because the sender may have closed the connection.
                 let _ = stream.write_all(answer.as_bytes());
                 return to.send((header("stripe-signature").unwrap_or_default(), body.to_owned())).ok();
             }
