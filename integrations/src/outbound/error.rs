@@ -7,7 +7,7 @@ use domain::fault::{Fault, FaultKind, chain};
 
 use super::guard::Blocked;
 
-/// A call without a response.
+/// The error of a call that has no response.
 #[derive(Debug)]
 pub struct CallError {
     pub(super) operation: &'static str,
@@ -32,7 +32,7 @@ pub enum Effect {
 pub enum Reason {
     /// The destination may not be called.
     Blocked(Blocked),
-    /// The request cannot be sent, for example because of a line break in a header. A bug.
+    /// The request cannot be sent, for example because of a line break in a header. This is a bug of the shop.
     BadRequest,
     /// No connection: the name was not found, or the connection or TLS failed or took too long.
     Unreachable,
@@ -79,7 +79,7 @@ impl CallError {
 }
 
 impl From<CallError> for Fault {
-    /// An effect that may have happened takes precedence over the reason.
+    /// If the call may have had an effect, the fault is `OutcomeUnknown`, whatever the reason is.
     fn from(error: CallError) -> Self {
         let kind = match (error.effect, error.reason) {
             (Effect::Unknown, _) => FaultKind::OutcomeUnknown,
