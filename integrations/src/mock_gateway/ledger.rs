@@ -1,7 +1,7 @@
 //! The ledger of the mock gateway: an append-only file that records when each payment was opened, charged, declined or
 //! cancelled.
 //!
-//! Each line is a JSON object. A line is written at once and never changed. The file is the only stored state. A
+//! Each line is a JSON object. It is appended with one write and never changed. The file is the only stored state. A
 //! process reads the file at start. Before every decision, the process also reads the lines that other processes have
 //! added. An exclusive lock on the file makes "read, decide, append" atomic for all processes.
 //!

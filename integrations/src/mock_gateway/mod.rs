@@ -132,8 +132,8 @@ impl MockPaymentHandler {
         })
     }
 
-    /// Confirms the payment as the table of tokens says. A repeated call with the same token behaves like the first
-    /// call, also if the response is late or lost.
+    /// Confirms the payment. The token selects what happens; see the table of this module. A repeated call with the
+    /// same token behaves like the first call, also if the response is late or lost.
     async fn confirm_once(
         &self,
         attempt: &Attempt,
@@ -256,7 +256,7 @@ impl PaymentGateway for MockPaymentHandler {
         self.look_up(ctx, reference)
     }
 
-    /// Fails for every refund, because refunds are not supported.
+    /// Every refund gets the state `Failed`, because refunds are not supported.
     fn refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<RefundState, Fault> {
         Box::pin(async { Ok(RefundState::Failed("the mock payment handler refunds nothing".to_owned())) })
     }

@@ -76,15 +76,15 @@ impl Bulkheads {
 
 pub(super) struct Bulkhead {
     wait: Duration,
-    /// One for each running or waiting call. A call that gets no admission is refused at once.
+    /// One admission for each running or waiting call. A call that gets no admission is refused at once.
     admissions: Arc<Semaphore>,
-    /// One for each running call.
+    /// One permit for each running call.
     permits: Arc<Semaphore>,
     used: Mutex<Stopwatch>,
     retries: TpsBudget,
 }
 
-/// What a running call holds. Dropping it ends the use of the bulkhead.
+/// The permit of a running call. Dropping this value releases the permit.
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     _admission: OwnedSemaphorePermit,

@@ -45,7 +45,8 @@ struct Cache {
 
 struct Entry {
     used: u64,
-    /// `None` until a first outcome is cached. A caller locks it while it fetches the profile.
+    /// The last outcome that was cached, or `None` before the first. A caller holds the lock while it fetches the
+    /// profile.
     profile: Arc<tokio::sync::Mutex<Option<CachedProfile>>>,
 }
 
@@ -58,7 +59,7 @@ struct CachedProfile {
 /// Why the webhook address of a platform is not known. Contains no text from the network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// The id of the platform is not an address that the shop may call.
+    /// The id of the platform is not a URL that the shop may call.
     #[error("{}", .0.as_str())]
     Blocked(Blocked),
     /// There was no response, or the response is not a profile. The platform may correct this.

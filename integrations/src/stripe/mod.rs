@@ -18,8 +18,8 @@
 //! harm, because Stripe stores a 500 for its key for a day.
 //!
 //! Keys expire after 24 hours, so the shop does not rely on older keys. It finds a payment by the id of its attempt in
-//! the metadata. Before it requests a refund again, it looks for the refund among the refunds of the payment (`GET
-//! /v1/refunds`).
+//! the metadata. Before it requests a refund again, it reads the refunds of the payment (`GET /v1/refunds`) and looks
+//! for the refund among them.
 
 mod answer;
 mod config;
@@ -167,7 +167,8 @@ impl HttpPaymentGateway {
     }
 }
 
-/// Returns the state of the payment. Fails while the bank decides, and the reconciler looks the payment up again later.
+/// Returns the state of the payment. Fails while the bank decides and for an unknown status. The reconciler then looks
+/// the payment up again later.
 fn state(operation: Operation, intent: &Intent) -> Result<GatewayState, Fault> {
     let unclear = || operation.unclear().caused_by(format!("the payment is {:?} at the gateway", intent.status));
     intent.state().ok_or_else(unclear)
@@ -279,8 +280,8 @@ impl PaymentGateway for HttpPaymentGateway {
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault> {
         let (this, ctx, refund) = (self.clone(), ctx.clone(), refund.clone());
         Box::pin(async move {
-            // An earlier attempt may have made the refund, and its key may have expired. The gateway keeps the refund
-            // longer than the key.
+            // An earlier attempt may have made the refund, and its key may have expired. So the shop looks for the
+            // refund before it requests the refund again.
             if refund.tries > 1
                 && let Some(earlier) = this.find_refund(&ctx, &refund).await?
             {

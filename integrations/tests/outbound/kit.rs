@@ -12,7 +12,8 @@ use integrations::outbound::{
 
 pub use crate::shared::{AMPLE, Lines, SOON, Server, Visit, ctx, ctx_with};
 
-/// A lookup with chosen addresses. It calls the function with the number of earlier look-ups, and records the hosts.
+/// A lookup for tests. The function gets the number of earlier look-ups and returns the addresses. The list records the
+/// hosts.
 pub struct Names<F>(pub F, pub Mutex<Vec<String>>);
 
 impl<F: Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync> Lookup for Names<F> {

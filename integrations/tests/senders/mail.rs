@@ -213,7 +213,8 @@ async fn broken_connection_or_protocol_is_retried() {
     assert_eq!(failed(closed.send(&ctx(SOON), &email()).await), "connect: unreachable");
 }
 
-/// The most bytes that the relay can send before the shop closes the connection, with the buffers of the sockets.
+/// The most bytes that the relay can send before the shop closes the connection, including those in the buffers of the
+/// sockets.
 const MAX_SENT: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
