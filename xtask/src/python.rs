@@ -41,7 +41,7 @@ for judge in sys.argv[1:]:
 /// A Python that has all judges. None if there is none and no installer.
 pub fn provide(installer: Option<&Installer>) -> Result<Option<PathBuf>> {
     let Some(installer) = installer else {
-        let known = [environment()?, "python3".into()];
+        let known = [venv_python()?, "python3".into()];
         return Ok(known.into_iter().find(|python| check(python).is_ok()));
     };
     let python = prepare(installer)?;
@@ -55,7 +55,7 @@ pub fn provide(installer: Option<&Installer>) -> Result<Option<PathBuf>> {
 
 /// A Python with pip, in a virtual environment, but not necessarily with any package.
 pub fn prepare(installer: &Installer) -> Result<PathBuf> {
-    let python = environment()?;
+    let python = venv_python()?;
     if process::output(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
         create()
             .or_else(|failure| {
@@ -72,7 +72,7 @@ fn check(python: &Path) -> Result<String> {
     process::output(Command::new(python).args(["-c", CHECK]).args(judges))
 }
 
-fn environment() -> Result<PathBuf> {
+fn venv_python() -> Result<PathBuf> {
     Ok(process::cache()?.join("venv/bin/python"))
 }
 

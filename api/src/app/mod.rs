@@ -50,7 +50,7 @@ use crate::http::{BodyLimits, Scope};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, Outage, PublishedKeys, Shopping, ShoppingSettings};
+use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, ShoppingSettings, SimulatedKeyOutage};
 use crate::simulation::Simulation;
 
 pub use listener::bind;
@@ -133,7 +133,7 @@ impl App {
             handlers: gateway.iter().map(|gateway| gateway.handler()).collect(),
             agents: AgentPolicy { trust_loopback: simulated },
             open_orders: config.order_read_access() == ReadAccess::Open,
-            outage: Outage::default(),
+            outage: SimulatedKeyOutage::default(),
         };
         let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
         let composer: Arc<dyn NotificationComposer> = Arc::new(Notifications {

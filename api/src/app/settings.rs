@@ -21,8 +21,8 @@ use crate::config::{Capture, Config, EmailProtection, Environment, Mistake, Mist
 use crate::file;
 use crate::http::connection::Limits;
 
-const MAIL_CA_PATH: &str = "TUCKSHOP_MAIL_CA_PATH";
-const KEYS_PATH: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
+const MAIL_CA_VARIABLE: &str = "TUCKSHOP_MAIL_CA_PATH";
+const KEYS_VARIABLE: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
 /// Bytes of a file of keys or certificates; the certificates of all public authorities are a tenth of it.
 const LARGEST_FILE: u64 = 4 * 1_024 * 1_024;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
@@ -111,8 +111,8 @@ fn mistakes(config: &Config) -> Vec<Mistake> {
         found.note("TUCKSHOP_MAIL_FROM", email::check_sender(from));
     }
     if let Some(path) = &relay.ca_path {
-        let roots = read(MAIL_CA_PATH, path);
-        found.extend(roots.and_then(|pem| email::check_roots(&pem).map_err(|error| mistake(MAIL_CA_PATH, error))));
+        let roots = read(MAIL_CA_VARIABLE, path);
+        found.extend(roots.and_then(|pem| email::check_roots(&pem).map_err(|error| mistake(MAIL_CA_VARIABLE, error))));
     }
     found.extend(keys(config));
     found.0
@@ -176,7 +176,7 @@ pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
         (Some(username), Some(password)) => Some(EmailCredentials { username, password }),
         _ => None,
     };
-    let extra_roots = mail.ca_path.as_deref().map(|path| read(MAIL_CA_PATH, path)).transpose()?;
+    let extra_roots = mail.ca_path.as_deref().map(|path| read(MAIL_CA_VARIABLE, path)).transpose()?;
     let settings = EmailConfig { host, port: mail.port(), tls: mail_tls(mail.tls), credentials, from, extra_roots };
     EmailSender::new(settings).map(Some).map_err(|error| mistake("TUCKSHOP_MAIL_HOST", error))
 }
@@ -192,7 +192,7 @@ fn mail_tls(protection: EmailProtection) -> EmailTls {
 /// The signing keys of the configured file. `None` without one.
 pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
     let Some(path) = &config.webhook.keys_path else { return Ok(None) };
-    FixedKeys::read(&read(KEYS_PATH, path)?).map(Some).map_err(|error| mistake(KEYS_PATH, error))
+    FixedKeys::read(&read(KEYS_VARIABLE, path)?).map(Some).map_err(|error| mistake(KEYS_VARIABLE, error))
 }
 
 /// Reads the file that a setting names. The message does not repeat the path: a secret may be in the wrong setting.
@@ -214,6 +214,6 @@ pub(super) fn warn_of_readable_keys(config: &Config, log: &Logger) {
         std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READABLE_BY_OTHERS != 0)
     };
     if config.webhook.keys_path.as_ref().is_some_and(readable) {
-        warn!(log, "every user of the machine can read the signing keys"; "op" => "start", "variable" => KEYS_PATH);
+        warn!(log, "every user of the machine can read the signing keys"; "op" => "start", "variable" => KEYS_VARIABLE);
     }
 }

@@ -16,7 +16,7 @@ use crate::config::{Config, LogFormat, Mode};
 use crate::csv;
 use crate::log::LostLines;
 use crate::runtime::limits;
-use crate::runtime::{IgnoredSignals, ignored_signals, stop_signal};
+use crate::runtime::{IgnoredSignals, listen_for_ignored_signals, listen_for_stop_signals};
 use crate::server::{self, Ending, Listeners};
 
 /// The longest the import of the demo catalogue may take.
@@ -34,8 +34,8 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
     // First, so that no signal is missed.
-    let (mut first, mut second) = (stop_signal()?, stop_signal()?);
-    let ignored = ignored_signals()?;
+    let (mut first, mut second) = (listen_for_stop_signals()?, listen_for_stop_signals()?);
+    let ignored = listen_for_ignored_signals()?;
     limits::raise_open_files(config, log);
     // Before the database is opened: a start that fails here has changed nothing.
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;

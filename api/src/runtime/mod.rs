@@ -9,5 +9,7 @@ mod shutdown;
 mod supervisor;
 
 pub use commands::Commands;
-pub use shutdown::{IgnoredSignals, Shutdown, ignored_signals, refuse_connections, settle, stop_signal};
+pub use shutdown::{
+    IgnoredSignals, Shutdown, listen_for_ignored_signals, listen_for_stop_signals, refuse_connections, settle,
+};
 pub use supervisor::{Probe, Schedule, Supervisor, TaskStatus};

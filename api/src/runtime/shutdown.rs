@@ -34,7 +34,7 @@ pub struct StopSignal {
     hup: Option<Signal>,
 }
 
-pub fn stop_signal() -> io::Result<StopSignal> {
+pub fn listen_for_stop_signals() -> io::Result<StopSignal> {
     let hup = if has_terminal() { Some(signal(SignalKind::hangup())?) } else { None };
     Ok(StopSignal { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup })
 }
@@ -63,7 +63,7 @@ pub struct IgnoredSignals {
     usr2: Signal,
 }
 
-pub fn ignored_signals() -> io::Result<IgnoredSignals> {
+pub fn listen_for_ignored_signals() -> io::Result<IgnoredSignals> {
     let hup = if has_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     // After this registration the signal never has its default effect again.
     drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);

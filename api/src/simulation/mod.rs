@@ -25,7 +25,7 @@ use validator::Validate;
 use crate::http::validation::violations;
 use crate::http::{Body, Field, Problem, Routes, fault_problem, json};
 use crate::runtime::Supervisor;
-use crate::shopping::v2026_04_08::{Outage, ShoppingSettings, render_order};
+use crate::shopping::v2026_04_08::{ShoppingSettings, SimulatedKeyOutage, render_order};
 use local_program::LocalProgram;
 
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub struct Simulation {
     pub clock: Arc<dyn Clock>,
     pub supervisor: Supervisor,
     pub settings: ShoppingSettings,
-    pub outage: Outage,
+    pub outage: SimulatedKeyOutage,
 }
 
 pub fn routes(routes: &mut Routes) {

@@ -70,7 +70,7 @@ impl Shared {
         };
         let to = self.outbound.untrusted(url.as_str()).map_err(|blocked| blocked_for(blocked, ""))?;
         let to = to.in_bulkhead(message.content.endpoint().0);
-        let call = self.call(ctx, message, to, document).await?;
+        let call = self.signed_call(ctx, message, to, document).await?;
         if ctx.deadline().remaining().is_zero() {
             return Err(SendError::local("no time left"));
         }
@@ -90,7 +90,7 @@ impl Shared {
         }
     }
 
-    async fn call(
+    async fn signed_call(
         &self,
         ctx: &RequestContext,
         message: &OutboxMessage,

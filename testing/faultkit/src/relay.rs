@@ -89,10 +89,10 @@ impl Relay {
             }
             let commits = requests.read(&buffer[..read]);
             match &fault {
-                Fault::ResetBeforeCommit(commit) if self.is_due(commit, &commits) => {
+                Fault::ResetBeforeCommit(commit) if self.reaches(commit, &commits) => {
                     return self.fire(commit).await;
                 }
-                Fault::ResetAfterCommit(commit) if self.is_due(commit, &commits) => {
+                Fault::ResetAfterCommit(commit) if self.reaches(commit, &commits) => {
                     committing.store(true, Ordering::Release)
                 }
                 Fault::Latency(pause) => tokio::time::sleep(*pause).await,
@@ -153,7 +153,7 @@ impl Relay {
     }
 
     /// Whether the commit that the fault waits for is one of these, given by what their transactions sent.
-    fn is_due(&self, commit: &Commit, commits: &[Vec<u8>]) -> bool {
+    fn reaches(&self, commit: &Commit, commits: &[Vec<u8>]) -> bool {
         let fits = commits.iter().filter(|sent| names(sent, &commit.naming)).count() as u64;
         let before = self.counts.commits.fetch_add(fits, Ordering::AcqRel);
         (before + 1..=before + fits).contains(&commit.nth)

@@ -30,7 +30,7 @@ use crate::runtime::{Commands, Supervisor};
 
 pub use agent::{AgentPolicy, platform};
 pub use order::dto::order as render_order;
-pub use write::Outage;
+pub use write::SimulatedKeyOutage;
 
 /// The version of the protocol, in every response.
 pub const VERSION: &str = "2026-04-08";
@@ -68,7 +68,7 @@ pub struct ShoppingSettings {
     /// Whether every caller that knows the id may read an order, or only the platform that placed the order.
     pub open_orders: bool,
     /// A simulated outage of the idempotency records. Never on in production.
-    pub outage: Outage,
+    pub outage: SimulatedKeyOutage,
 }
 
 pub fn routes(routes: &mut Routes) {

@@ -20,9 +20,9 @@ use crate::http::{Body, Field, Problem};
 
 /// Whether a test simulates an outage of the idempotency records.
 #[derive(Clone, Debug, Default)]
-pub struct Outage(Arc<AtomicBool>);
+pub struct SimulatedKeyOutage(Arc<AtomicBool>);
 
-impl Outage {
+impl SimulatedKeyOutage {
     pub fn set(&self, on: bool) {
         self.0.store(on, Ordering::Release);
     }
