@@ -31,7 +31,7 @@ use relay::Relay;
 /// How the connection to the relay is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailTls {
-    /// TLS from the first byte on, usually on port 465. Preferred (RFC 8314).
+    /// TLS from the first byte on, usually on port 465. RFC 8314 recommends this kind.
     Implicit,
     /// TLS after STARTTLS, usually on port 587. A relay that does not offer STARTTLS gets no message.
     StartTls,

@@ -15,7 +15,7 @@
 //! | `charge_then_fail_token` | yes     | like a 500: a fault of kind `OutcomeUnknown`       |
 //! | any other                | no      | declined                                           |
 //!
-//! `ledger.rs` is the file that stores the payments.
+//! `ledger.rs` reads and writes the file that stores the payments.
 
 mod ledger;
 

@@ -20,7 +20,7 @@ pub struct CallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Effect {
-    /// Nothing: the call only reads, or no attempt was sent.
+    /// The call had no effect, because it only reads or because no attempt was sent.
     None,
     /// The other side may have read the request or a part of it.
     Unknown,
@@ -34,7 +34,8 @@ pub enum Reason {
     Blocked(Blocked),
     /// The request cannot be sent, for example because of a line break in a header. This is a bug of the shop.
     BadRequest,
-    /// No connection: the name was not found, or the connection or TLS failed or took too long.
+    /// There was no connection, because the name was not found, or because the connection or TLS failed or took too
+    /// long.
     Unreachable,
     /// The bulkhead of the destination is full.
     Busy,

@@ -1,4 +1,4 @@
-//! One attempt of a call: connection, request, status and body, before one deadline.
+//! One attempt of a call: connection, request, status and body. One deadline covers all of them.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -45,7 +45,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Accepts a URL that the operator configured: https to any address, http to this machine only.
+    /// Checks a URL that the operator configured. https is allowed to any address, and http only to this machine.
     pub fn trusted(text: &str) -> Result<Self, Blocked> {
         let url = parse(text)?;
         check_scheme(&url, is_this_machine(&url))?;

@@ -1,4 +1,5 @@
-//! When a call is repeated: only if that is harmless, only before its deadline, and after a random backoff.
+//! The rules for retries: a call is repeated only if that does no harm, only before its deadline, and after a random
+//! backoff.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -47,7 +47,7 @@ impl SignedRequest<'_> {
         Ok(SignatureHeaders { input: format!("{LABEL}={parameters}"), signature })
     }
 
-    /// The names and values to be signed, in order. The query is included if there is one.
+    /// The names and values of the components that are signed, in order. The query is included if the URL has one.
     fn components(&self) -> Result<Vec<(&'static str, String)>, KeyError> {
         let query = self.url.query().map(|query| ("@query", format!("?{query}")));
         let derived = [("@method", self.method.to_owned()), ("@authority", authority(self.url)?)];

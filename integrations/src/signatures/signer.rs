@@ -14,8 +14,9 @@ use slog::{info, warn};
 use super::key::{KeyError, KeyPair};
 use super::request::{SignatureHeaders, SignedRequest};
 
-/// How long keys are cached. After this time, the instance reads the keys that other instances have created or revoked.
-/// The time is much shorter than the time for which a new key is published before it signs.
+/// How long keys are cached. After this time, the instance reads the keys again, and so learns which keys other
+/// instances have created or revoked. The time is much shorter than the time for which a new key is published before it
+/// signs.
 const CACHED: Duration = Duration::from_secs(60);
 /// How long cached keys are used while the store fails. The time is limited, because a key may have been revoked in the
 /// meantime.

@@ -34,7 +34,7 @@ pub enum CaptureMethod {
     Manual,
 }
 
-/// Why the shop cannot use this gateway.
+/// What is wrong with a [`StripeConfig`].
 #[derive(Debug, thiserror::Error)]
 pub enum StripeConfigError {
     #[error(transparent)]

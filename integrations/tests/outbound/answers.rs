@@ -1,4 +1,5 @@
-//! Responses are bounded, redirects are not followed, and a missing response has a reason and an effect.
+//! The size of responses is limited, and redirects are not followed. A call without a response reports the reason and
+//! the possible effect.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Email messages to a real mail server (aiosmtpd), read back by Python's mail parser, and to servers that fail.
+//! Sends email messages to a real mail server (aiosmtpd) and to servers that fail. Python's mail parser reads the
+//! messages that arrive at the real server.
 
 use std::time::Duration;
 
