@@ -15,7 +15,8 @@ pub(super) struct Composed {
     pub bytes: Vec<u8>,
 }
 
-/// Composes the message. The same outbox message always has the same headers. An error is permanent.
+/// Composes the message. Each attempt of an outbox message has the same headers, except for the random boundary of the
+/// parts. An error is permanent.
 pub(super) fn compose(from: &Mailbox, message: &OutboxMessage, email: &EmailMessage) -> Result<Composed, &'static str> {
     let to = address(&email.to).ok_or("not a mail address")?;
     let message_id = format!("<{}@{}>", message.id, from.email.domain());
@@ -31,8 +32,8 @@ pub(super) fn compose(from: &Mailbox, message: &OutboxMessage, email: &EmailMess
     Ok(Composed { from: from.email.clone(), to, bytes: composed.formatted() })
 }
 
-/// The address in ASCII, for relays without SMTPUTF8. An international domain has a form in ASCII; an international local
-/// part has none and is refused.
+/// Converts the address to ASCII, for relays without SMTPUTF8. An international domain is converted. An international
+/// local part has no form in ASCII, so the address is refused.
 fn address(text: &str) -> Option<Address> {
     let address: Address = text.parse().ok()?;
     let address = match Host::parse(address.domain()) {
@@ -43,8 +44,8 @@ fn address(text: &str) -> Option<Address> {
     text.is_ascii().then_some(address)
 }
 
-/// One line of limited length, whatever the names of the products. A long word cannot be folded, and relays refuse lines
-/// of more than 998 bytes.
+/// Makes one line of limited length, so that names of products cannot break the subject. A long word cannot be folded,
+/// and relays refuse lines of more than 998 bytes.
 fn one_line(text: &str) -> String {
     const MAX_CHARACTERS: usize = 200;
     let characters = text.chars().take(MAX_CHARACTERS);

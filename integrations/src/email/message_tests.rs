@@ -66,7 +66,7 @@ fn accepted_address_keeps_its_local_part() {
         let written = written("orders@sweets.example", &email(accepted.as_str(), "Your order")).expect("written");
         assert!(headers(&written).contains(&format!("To: {mailed}").as_str()), "{written}");
     }
-    // An address without a form in ASCII is refused when it is entered and when it is mailed.
+    // An address that has no form in ASCII is refused when the buyer enters it and when it is mailed.
     assert_eq!(Email::parse("ädä@example.com"), None);
     assert!(written("orders@sweets.example", &email("ädä@example.com", "Your order")).is_err());
 }
@@ -105,7 +105,7 @@ fn line_break_adds_no_header() {
 
 #[test]
 fn lines_are_at_most_998_bytes_long() {
-    // RFC 5322, section 2.1.1. A list of products may be one line of markup.
+    // The limit is from RFC 5322, section 2.1.1. A list of products may be one long line of HTML.
     for text in ["x".repeat(5_000), "ü".repeat(5_000), "a b ".repeat(2_000)] {
         let mut email = email("ann@buyers.example", &format!("Your order {}", &text[..2_000]));
         (email.text, email.html) = (text.clone(), format!("<p>{text}</p>"));

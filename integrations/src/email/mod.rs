@@ -1,8 +1,8 @@
 //! Email to buyers, through the shop's mail relay (SMTP, RFC 5321).
 //!
-//! Each email message has its own connection, because there are few of them and a pool would need a background task. A
-//! message is delivered at least once: if the relay's last response is lost, the message is sent again with the same
-//! `Message-ID`, by which mailboxes recognise duplicates.
+//! Each email message is sent over a new connection, because there are few messages and a pool would need a background
+//! task. A message is delivered at least once: if the relay's last response is lost, the message is sent again with the
+//! same `Message-ID`, by which mailboxes recognise duplicates.
 //!
 //! ```text
 //!   message.rs the email message: headers, text and HTML
@@ -31,9 +31,9 @@ use relay::Relay;
 /// How the connection to the relay is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailTls {
-    /// TLS from the first byte on, usually on port 465. Preferred (RFC 8314).
+    /// TLS from the first byte on, usually on port 465. RFC 8314 recommends this kind.
     Implicit,
-    /// TLS after STARTTLS, usually on port 587. A relay that does not offer it is not used.
+    /// TLS after STARTTLS, usually on port 587. A relay that does not offer STARTTLS gets no message.
     StartTls,
     /// No TLS, for a relay on this machine only.
     None,
@@ -84,7 +84,7 @@ struct Mailer {
 }
 
 impl EmailSender {
-    /// Does not connect yet, so that the shop can start while the relay is down.
+    /// Checks the configuration. Does not connect, so that the shop can start while the relay is down.
     pub fn new(config: EmailConfig) -> Result<Self, EmailConfigError> {
         let from = sender(&config.from)?;
         check_host(&config.host)?;
@@ -117,7 +117,8 @@ impl Sender for EmailSender {
     }
 }
 
-/// Checks the sender's address. Each check concerns one setting, so that all wrong settings can be reported at once.
+/// Checks the sender's address. There is one check function for each setting, so that all wrong settings can be
+/// reported at once.
 pub fn check_sender(from: &str) -> Result<(), EmailConfigError> {
     sender(from).map(drop)
 }
@@ -167,7 +168,7 @@ fn is_this_machine(host: &str) -> bool {
         Ok(Host::Domain(name)) => name == "localhost",
         Ok(Host::Ipv4(address)) => address.is_loopback(),
         Ok(Host::Ipv6(address)) => address.is_loopback(),
-        // The parser accepts IPv6 only in brackets.
+        // The URL parser accepts an IPv6 address only in brackets.
         Err(_) => host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
     }
 }

@@ -17,9 +17,10 @@ use super::message::Composed;
 use super::stream::{self, ResponseTooLong};
 use super::{EmailConfig, EmailTls};
 
-/// For one address of the relay. The deadline bounds all of them.
+/// The longest time to connect to one address of the relay. The deadline of the call limits the time for all addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For QUIT, which is optional: the message is accepted or refused before.
+/// The longest time for QUIT. The response to QUIT does not matter, because the relay has already accepted or refused
+/// the message.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
 
@@ -45,18 +46,19 @@ enum Stage {
 }
 
 impl Relay {
-    /// `name` is the shop's name in EHLO.
+    /// `name` is the name of the shop in EHLO.
     pub(super) fn new(config: EmailConfig, name: String, tls: Option<TlsParameters>) -> Self {
         let is_implicit = config.tls == EmailTls::Implicit;
         let credentials = config.credentials.map(|known| {
             Credentials::new(known.username, known.password.expose().to_owned()) //
         });
-        // Host names are resolved without the brackets of an IPv6 address.
+        // A configured IPv6 address may have brackets, but the resolver accepts it only without them.
         let host = config.host.trim_matches(['[', ']']).to_owned();
         Self { host, port: config.port, tls, is_implicit, credentials, name: ClientId::Domain(name) }
     }
 
-    /// Returns when the relay has accepted the message. The caller sets the deadline.
+    /// Sends the message in a new session. `Ok` means that the relay has accepted the message. The caller sets the
+    /// deadline.
     pub(super) async fn send(&self, ctx: &RequestContext, email: &Composed) -> Result<(), SendError> {
         let reported = |(stage, error): (Stage, SessionError)| {
             if stage.needs_operator(&error) {
@@ -117,7 +119,7 @@ impl From<Error> for SessionError {
 }
 
 impl SessionError {
-    /// The code of the relay's response, if there is one.
+    /// The status code of the relay's response. `None` if there was no response.
     fn status(&self) -> Option<u16> {
         match self {
             Self::Network(_) => None,
@@ -135,8 +137,9 @@ impl Stage {
         self.into()
     }
 
-    /// A permanent refusal before the recipient is named concerns every message, as do 530 and 535, which ask for a login
-    /// (RFC 4954, section 6). The operator must correct the configuration.
+    /// Whether the operator must correct the configuration, because the relay would refuse every message. That is the
+    /// case if the relay refuses permanently before the recipient is named. It is also the case after 530 and 535,
+    /// which ask for a login (RFC 4954, section 6).
     fn needs_operator(self, error: &SessionError) -> bool {
         let is_about_message = matches!(self, Self::Recipient | Self::Message);
         let asks_for_login = matches!(error.status(), Some(530 | 535));
@@ -144,14 +147,16 @@ impl Stage {
     }
 }
 
-/// Permanent only if the relay refuses this recipient or this message permanently.
+/// Returns the error for the outbox. It is permanent only if the relay permanently refuses this recipient or this
+/// message.
 fn failure(stage: Stage, error: &SessionError) -> SendError {
     let is_refused = error.is_permanent() && !stage.needs_operator(error);
     let finality = if is_refused { Finality::Refused } else { Finality::Again { after: None } };
     SendError { reason: format!("{}: {}", stage.as_str(), cause(error)), finality }
 }
 
-/// One or two words. The text of the relay may contain the buyer's address, so only its codes are used.
+/// Describes the cause in one or two words. The text of the relay may contain the buyer's address, so only the codes in
+/// the text are used.
 fn cause(error: &SessionError) -> String {
     let status = error.status();
     let error = match error {
@@ -188,14 +193,14 @@ fn word_for(error: &io::Error) -> &'static str {
     }
     match error.kind() {
         io::ErrorKind::TimedOut => "timeout",
-        // The error of rustls for a certificate that is not trusted.
+        // rustls uses this kind for a certificate that is not trusted.
         io::ErrorKind::InvalidData => "tls",
         io::ErrorKind::ConnectionRefused => "unreachable",
         _ => "connection_lost",
     }
 }
 
-/// Such as `5.1.1` (RFC 3463).
+/// Whether the word is an enhanced status code, such as `5.1.1` (RFC 3463).
 fn is_enhanced_status(word: &str) -> bool {
     let parts: Vec<_> = word.split('.').collect();
     let is_number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! The connection of an SMTP session. It bounds how much the relay may send, because the SMTP client of lettre 0.11 reads a
-//! whole line before it looks at its length.
+//! The connection of an SMTP session, with a limit on how much the relay may send. The SMTP client of lettre 0.11 needs
+//! this limit, because it reads a whole line before it checks the length of the line.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,17 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
-/// What a relay may send between two writes of the shop, TLS included. A line has at most 512 bytes (RFC 5321, section
-/// 4.5.3.1.5), and a response has a few lines. A chain of certificates is the longest message.
+/// The most bytes that a relay may send between two writes of the shop, TLS included. A line has at most 512 bytes (RFC
+/// 5321, section 4.5.3.1.5), and a response has a few lines. A chain of certificates is the longest message.
 const MAX_BYTES: usize = 32 * 1024;
-/// lettre parses a response again with every line. Encrypted data has fewer line feeds.
+/// The most line feeds that a relay may send between two writes of the shop. More lines would take long, because lettre
+/// parses the whole response again after each line. Encrypted data has fewer line feeds.
 const MAX_LINES: usize = 512;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the relay sent more than {MAX_BYTES} bytes or {MAX_LINES} lines at once")]
 pub(super) struct ResponseTooLong;
 
-/// Connects to the first address that accepts, within `limit` for each address.
+/// Connects to the first address of the host that accepts. Waits at most `limit` for each address.
 pub(super) async fn connect(host: &str, port: u16, limit: Duration) -> io::Result<Bounded<TcpStream>> {
     let mut last = io::Error::other("the name has no address");
     for address in tokio::net::lookup_host((host, port)).await? {
@@ -41,13 +42,13 @@ pub(super) async fn connect(host: &str, port: u16, limit: Duration) -> io::Resul
 pub(super) struct Bounded<S> {
     stream: S,
     peer: SocketAddr,
-    /// Received since the last write.
+    /// The bytes that were received since the last write. `lines` counts the line feeds among them.
     bytes: usize,
     lines: usize,
 }
 
 impl Bounded<TcpStream> {
-    /// The same connection under TLS, for a relay with TLS from the first byte on.
+    /// Puts the connection under TLS, for a relay with TLS from the first byte on.
     #[allow(deprecated, reason = "see above")]
     pub(super) async fn with_tls(
         self,

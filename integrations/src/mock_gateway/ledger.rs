@@ -1,8 +1,9 @@
-//! The ledger of the mock gateway: an append-only file of what was opened, charged, declined and cancelled, and when.
+//! The ledger of the mock gateway: an append-only file that records when each payment was opened, charged, declined or
+//! cancelled.
 //!
-//! Each line is a JSON object, written with one call and never changed. The file is the only state. It is read at start,
-//! and before every decision the lines of other processes are read too. An exclusive lock on the file makes "read, decide,
-//! append" atomic for all processes.
+//! Each line is a JSON object. It is appended with one write and never changed. The file is the only stored state. A
+//! process reads the file at start. Before every decision, the process also reads the lines that other processes have
+//! added. An exclusive lock on the file makes "read, decide, append" atomic for all processes.
 //!
 //! An entry survives the end of the process that wrote it. It is not synced to the disk, so it may not survive a power
 //! failure.
@@ -21,10 +22,10 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
 
-/// In bytes. The ledger is kept in memory; a million purchases fit.
+/// The largest ledger, in bytes. There is a limit because the payments are kept in memory. A million purchases fit.
 const MAX_SIZE: u64 = 512 * 1_024 * 1_024;
 
-/// One line of the ledger. The last entry of a payment is its state.
+/// One line of the ledger. The last entry of a payment tells the state of the payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     #[serde(with = "time::serde::rfc3339")]
@@ -33,7 +34,7 @@ pub struct LedgerEntry {
     /// The gateway's id of the payment: `mock_` and 32 hexadecimal digits.
     pub reference: String,
     pub attempt: AttemptId,
-    /// The idempotency key of the call. A cancellation has none, because it can be repeated without one.
+    /// The idempotency key of the call. A cancellation has no key, because it can be repeated without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub amount: Amount,
@@ -61,7 +62,7 @@ impl EntryKind {
 }
 
 impl LedgerEntry {
-    /// The state of a payment with this last entry.
+    /// The state of the payment if this is its last entry.
     pub fn state(&self) -> GatewayState {
         match self.entry {
             EntryKind::Opened => GatewayState::Opened,
@@ -72,7 +73,7 @@ impl LedgerEntry {
     }
 }
 
-/// The payments, as of the last line that was read.
+/// The payments, according to the lines that have been read so far.
 #[derive(Default)]
 pub(super) struct Payments {
     last_entries: HashMap<String, LedgerEntry>,
@@ -101,7 +102,7 @@ impl Payments {
 /// The ledger of one gateway. Several gateways, in this process or in others, may share one file.
 pub struct Ledger {
     file: File,
-    /// The bytes of the file that are in `payments`.
+    /// How many bytes of the file have been read into `payments`.
     read_to: u64,
     payments: Payments,
     log: Logger,
@@ -111,7 +112,7 @@ impl Ledger {
     /// All entries of the file, oldest first, for tests. Unreadable lines are left out.
     pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<LedgerEntry>> {
         let file = regular(OpenOptions::new().read(true), path.as_ref())?;
-        // Waits for an append in progress. Closing the file releases the lock.
+        // Waits until no process writes. Closing the file releases the lock.
         file.lock_shared()?;
         let bytes = rest(&file, MAX_SIZE)?;
         Ok(lines(&bytes).filter_map(|line| serde_json::from_slice(line).ok()).collect())
@@ -119,15 +120,15 @@ impl Ledger {
 
     /// Opens or creates the file, and reads it. The folder must exist.
     pub(super) fn open(path: &Path, log: &Logger) -> io::Result<Self> {
-        // Other users of the machine may not read it.
+        // With this mode, other users of the machine cannot read the file.
         let file = regular(OpenOptions::new().read(true).append(true).create(true).mode(0o600), path)?;
         let mut ledger = Self { file, read_to: 0, payments: Payments::default(), log: log.clone() };
         ledger.locked(Self::catch_up)??;
         Ok(ledger)
     }
 
-    /// Reads new lines, decides, and appends the entry of the decision, if any. This is atomic for all processes that share
-    /// the file. Returns the result of the decision.
+    /// Reads the new lines, calls `decide`, and appends the entry that it returns, if any. This is atomic for all
+    /// processes that share the file. Returns the result of `decide`.
     ///
     /// # Errors
     /// `Unavailable` if nothing was written, `OutcomeUnknown` if something may have been written.
@@ -146,7 +147,8 @@ impl Ledger {
         updated.map_err(fault(FaultKind::Unavailable))?
     }
 
-    /// Runs `work` with the file locked. The outer error means that it did not run.
+    /// Runs `work` with the file locked, and returns its result. An `Err` of this function means that `work` did not
+    /// run.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         self.file.lock()?;
         let done = work(self);
@@ -160,8 +162,9 @@ impl Ledger {
         self.file.seek(SeekFrom::Start(self.read_to))?;
         let mut new = rest(&self.file, MAX_SIZE.saturating_sub(self.read_to))?;
         if new.last().is_some_and(|byte| *byte != b'\n') {
-            // The file is locked, so the process that wrote half a line has ended. The line feed decides for all processes
-            // whether the line counts, and separates the next entry from it.
+            // This process has the lock, so the process that wrote an incomplete line has ended. The line feed ends
+            // that line. Then all processes agree whether the line is readable, and the next entry begins on a new
+            // line.
             self.file.write_all(b"\n")?;
             new.push(b'\n');
         }
@@ -186,7 +189,8 @@ impl Ledger {
     }
 }
 
-/// Opens a regular file. A pipe, a device or a folder is an error; it is not waited for and not read.
+/// Opens a regular file. A pipe, a device or a folder is an error. The function does not wait for it and does not read
+/// it.
 fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -195,7 +199,7 @@ fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the rest of the file, at most `most` bytes.
+/// Reads the rest of the file. Fails if the rest is longer than `most` bytes.
 fn rest(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;

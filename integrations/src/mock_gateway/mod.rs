@@ -1,8 +1,8 @@
 //! A payment gateway inside the process, for development and tests only. The composition root refuses it in production.
 //!
-//! It moves no money, but it keeps the guarantees of a gateway: a repeated call with the same key returns the first result,
-//! a payment is charged at most once and not after it was cancelled, and a charge is stored even if the process is killed
-//! before it responds.
+//! It moves no money, but it keeps the guarantees of a gateway. A repeated call with the same key returns the first
+//! result. A payment is charged at most once, and not after it was cancelled. A charge is stored even if the process is
+//! killed before it responds.
 //!
 //! The token of the credential selects what a confirmation does:
 //!
@@ -15,7 +15,7 @@
 //! | `charge_then_fail_token` | yes     | like a 500: a fault of kind `OutcomeUnknown`       |
 //! | any other                | no      | declined                                           |
 //!
-//! `ledger.rs` is the file that stores the payments.
+//! `ledger.rs` reads and writes the file that stores the payments.
 
 mod ledger;
 
@@ -40,13 +40,14 @@ pub use ledger::{EntryKind, Ledger, LedgerEntry};
 
 #[derive(Clone, Debug)]
 pub struct MockConfig {
-    /// The file of the ledger. Processes that share it act as one gateway. The folder must exist.
+    /// The file of the ledger. Processes with the same file act as one gateway. The folder must exist.
     pub ledger_path: PathBuf,
-    /// The delay of `slow_token`.
+    /// How late the response to `slow_token` is.
     pub slow: Duration,
 }
 
-/// Finds the credential of a stored instrument. A real gateway stores the instruments itself.
+/// Finds the credential of a stored instrument. Only the mock gateway needs this, because a real gateway stores the
+/// instruments.
 pub type OnFile = Arc<dyn Fn(&RequestContext, &PaymentChoice) -> PortFuture<Option<Credential>, Fault> + Send + Sync>;
 
 /// The simulated gateway. Clones share one ledger.
@@ -70,21 +71,21 @@ impl MockPaymentHandler {
         Ok(Self { ledger: Arc::new(Mutex::new(ledger)), slow: config.slow, on_file, clock })
     }
 
-    /// One atomic step on the ledger.
+    /// Calls `decide` with the present payments, and appends the entry that it returns. This is one atomic step.
     ///
-    /// The file is locked, read and written on a thread of the runtime. That takes microseconds, and nothing is awaited
-    /// meanwhile. A process that is suspended at this point blocks the others beyond their deadlines; a process that is
-    /// killed releases its lock.
+    /// The file is locked, read and written on a thread of the async runtime. That takes microseconds, and nothing is
+    /// awaited in this time. If a process is suspended while it holds the lock, it blocks the other processes beyond
+    /// their deadlines. If a process is killed, its lock is released.
     fn update<T>(
         &self,
         operation: &'static str,
         decide: impl FnOnce(&Payments) -> Result<(T, Option<LedgerEntry>), Fault>,
     ) -> Result<T, Fault> {
-        // After a panic the state in memory is still valid: it is read from the file.
+        // After a panic the payments in memory are still valid, because they were read from the file.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).update(operation, decide)
     }
 
-    /// Appends `next`, if there is one and the payment is still open. Returns the last entry of the payment.
+    /// Appends `next` if it is given and the payment is still open. Returns the last entry of the payment.
     fn advance(
         &self,
         operation: &'static str,
@@ -131,7 +132,8 @@ impl MockPaymentHandler {
         })
     }
 
-    /// A repeated call with the same token behaves like the first, including late and lost responses.
+    /// Confirms the payment. The token selects what happens; see the table of this module. A repeated call with the
+    /// same token behaves like the first call, also if the response is late or lost.
     async fn confirm_once(
         &self,
         attempt: &Attempt,
@@ -158,7 +160,7 @@ impl MockPaymentHandler {
     }
 }
 
-/// The end of an open payment.
+/// The entry that ends an open payment.
 struct Next {
     entry: EntryKind,
     key: Option<String>,
@@ -187,7 +189,7 @@ impl PaymentGateway for MockPaymentHandler {
 
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         let (this, ctx, choice) = (self.clone(), ctx.clone(), choice.clone());
-        // Not measured or logged as a call of the gateway, because the shop's database serves it.
+        // This is not measured or logged as a call of the gateway, because the shop's database has the answer.
         Box::pin(async move {
             ctx.check(ON_FILE)?;
             in_time(&ctx, ON_FILE, FaultKind::DeadlineExceeded, (this.on_file)(&ctx, &choice)).await
@@ -244,7 +246,7 @@ impl PaymentGateway for MockPaymentHandler {
         })
     }
 
-    /// Only looks, because a confirmation charges at once.
+    /// Returns the state of the payment and captures nothing, because a confirmation already charges.
     fn capture(
         &self,
         ctx: &RequestContext,
@@ -254,7 +256,7 @@ impl PaymentGateway for MockPaymentHandler {
         self.look_up(ctx, reference)
     }
 
-    /// Refunds are not supported: each fails.
+    /// Every refund gets the state `Failed`, because refunds are not supported.
     fn refund(&self, _ctx: &RequestContext, _refund: &Refund) -> PortFuture<RefundState, Fault> {
         Box::pin(async { Ok(RefundState::Failed("the mock payment handler refunds nothing".to_owned())) })
     }
@@ -264,7 +266,8 @@ impl PaymentGateway for MockPaymentHandler {
     }
 }
 
-/// One call of the gateway: it does not begin after cancellation or deadline, ends at the deadline, is measured and logged.
+/// Runs `work` as a call of the gateway. The call does not begin after a cancellation or after the deadline. It ends at
+/// the deadline. It is measured and logged.
 async fn call(
     ctx: &RequestContext,
     operation: &'static str,
@@ -284,7 +287,7 @@ async fn call(
     answer
 }
 
-/// Waits for `work` until the deadline of the context. Then it fails with a fault of kind `when_late`.
+/// Waits for `work` until the deadline of the context. Fails with a fault of kind `when_late` if `work` takes longer.
 async fn in_time<T>(
     ctx: &RequestContext,
     operation: &'static str,

@@ -1,11 +1,12 @@
 //! Which addresses are on the public internet.
 //!
-//! From the IANA special-purpose address registries (RFC 6890 and its updates). For IPv6 only global unicast space,
-//! `2000::/3`, is public at all. That rule refuses loopback, link-local, unique local, the former site-local
-//! `fec0::/10`, multicast, and every notation that contains an IPv4 address (`::/96`, `::ffff:0:0/96`, `64:ff9b::/96`,
-//! `64:ff9b:1::/48`), including future ones.
+//! The tables follow the IANA special-purpose address registries (RFC 6890 and its updates). In IPv6, only addresses in
+//! the global unicast space `2000::/3` can be public. This rule refuses loopback, link-local, unique local, the former
+//! site-local `fec0::/10`, multicast, and every notation that contains an IPv4 address (`::/96`, `::ffff:0:0/96`,
+//! `64:ff9b::/96`, `64:ff9b:1::/48`), including future ones.
 //!
-//! The `http-acl` crate is not used: it allows multicast and `fec0::/10`. The tests compare the two.
+//! The `http-acl` crate is not used, because it allows multicast and `fec0::/10`. A test checks that this module
+//! refuses the addresses that the crate refuses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

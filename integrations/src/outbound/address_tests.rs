@@ -82,7 +82,8 @@ fn addresses_refused_by_an_independent_table_are_refused() {
             assert!(!is_public(address), "{address} is public only here");
         }
     };
-    // Both ends of every /16, which reaches the large ranges of the registry. The table above has the small ones.
+    // Checks both ends of every /16, which covers the large ranges of the registry. The tables of the other tests have
+    // the small ranges.
     for high in 0..=u32::from(u16::MAX) {
         agrees(Ipv4Addr::from_bits(high << 16).into());
         agrees(Ipv4Addr::from_bits(high << 16 | 0xffff).into());

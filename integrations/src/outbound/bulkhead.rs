@@ -1,7 +1,7 @@
 //! Bulkheads: the calls to one destination share permits and a retry budget.
 //!
-//! A destination that hangs uses up only its own permits. Everything here is bounded: concurrent calls, waiting calls,
-//! and the destinations that are kept.
+//! A destination that hangs uses up only the permits of its bulkhead. There are limits for concurrent calls, for
+//! waiting calls and for the number of bulkheads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,16 @@ use super::error::Reason;
 /// The limits of one destination.
 #[derive(Clone, Copy, Debug)]
 pub struct BulkheadLimits {
-    /// Concurrent calls.
+    /// The most concurrent calls.
     pub concurrency: usize,
-    /// Calls that may wait for a permit. More are refused at once.
+    /// The most calls that may wait for a permit. Further calls are refused at once.
     pub waiting: usize,
-    /// How long a call waits for a permit, at most.
+    /// The longest time that a call waits for a permit.
     pub wait: Duration,
-    /// The retries per second that a destination may always have, even with few calls.
+    /// The retries per second that are always allowed, even after few calls.
     pub retries_per_second: u32,
-    /// Destinations that are kept. The one that has been idle for the longest time is removed first.
+    /// The most destinations that are kept. When a further one is added, the destination that has been idle for the
+    /// longest time is removed.
     pub destinations: usize,
 }
 
@@ -35,10 +36,10 @@ impl Default for BulkheadLimits {
     }
 }
 
-/// Retries are bounded over this period.
+/// The period over which calls and retries are counted for the retry budget.
 const RETRY_PERIOD: Duration = Duration::from_secs(10);
-/// The retries in proportion to the calls of the period. If all calls fail, the load on the destination grows by a fifth
-/// and not by a multiple.
+/// The retries that each call of the period adds to the budget: five calls allow one retry. If all calls fail, the load
+/// on the destination grows only by a fifth, and not by a multiple.
 const RETRY_SHARE: f32 = 0.2;
 
 /// The bulkheads of all destinations, by name.
@@ -52,10 +53,11 @@ impl Bulkheads {
         Self { limits, by_name: Mutex::default() }
     }
 
-    /// The bulkhead of this name. Only the first call sets its `concurrency`.
+    /// Returns the bulkhead of this name, and creates it if needed. `concurrency` has no effect on an existing
+    /// bulkhead.
     ///
     /// # Errors
-    /// `Busy` if there is no room for one more because all others are in use.
+    /// `Busy` if there is no room for a new bulkhead, because all existing bulkheads are in use.
     pub(super) fn named(&self, name: &str, concurrency: Option<usize>) -> Result<Arc<Bulkhead>, Reason> {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bulkhead) = by_name.get(name) {
@@ -74,15 +76,15 @@ impl Bulkheads {
 
 pub(super) struct Bulkhead {
     wait: Duration,
-    /// For running and waiting calls. A call that gets none is refused at once.
+    /// One admission for each running or waiting call. A call that gets no admission is refused at once.
     admissions: Arc<Semaphore>,
-    /// For running calls.
+    /// One permit for each running call.
     permits: Arc<Semaphore>,
     used: Mutex<Stopwatch>,
     retries: TpsBudget,
 }
 
-/// Held by a running call.
+/// The permit of a running call. Dropping this value releases the permit.
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     _admission: OwnedSemaphorePermit,
@@ -99,7 +101,8 @@ impl Bulkhead {
         }
     }
 
-    /// Waits for a permit until the deadline, the limit or the cancellation.
+    /// Waits for a permit. Fails at once if too many calls are waiting. Fails later at the deadline, at the limit of
+    /// the wait, or if the call is cancelled.
     pub(super) async fn enter(&self, ctx: &RequestContext) -> Result<Permit, Reason> {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Stopwatch::start();
         let admission = Arc::clone(&self.admissions).try_acquire_owned().map_err(|_| Reason::Busy)?;

@@ -15,7 +15,7 @@ pub struct Call {
     pub(super) operation: &'static str,
     pub(super) method: Method,
     pub(super) to: Destination,
-    /// `None` if a header had a forbidden character: the call is then refused.
+    /// `None` if a header had a forbidden character. The call then fails with [`BadRequest`](super::error::Reason).
     pub(super) headers: Option<HeaderMap>,
     pub(super) body: Bytes,
     pub(super) limits: Limits,
@@ -33,15 +33,16 @@ pub enum Method {
 /// How long a call may take, and how much of the response is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For the whole call, with retries and backoff. The deadline of the context may be earlier.
+    /// The longest time for the whole call, with retries and backoff. The call ends earlier if the deadline of the
+    /// context is earlier.
     pub total: Duration,
-    /// For one attempt: connection, request, headers and the whole body.
+    /// The longest time for one attempt: connection, request, headers and the whole body.
     pub attempt: Duration,
     pub body: BodyLimit,
 }
 
 impl Limits {
-    /// A call to the payment gateway.
+    /// The limits of a call to the payment gateway.
     pub const PAYMENT: Self = Self {
         total: Duration::from_secs(15),
         attempt: Duration::from_secs(4),
@@ -53,7 +54,7 @@ impl Limits {
         attempt: Duration::from_secs(15),
         body: BodyLimit::StatusOnly { bytes: 16 * 1024 },
     };
-    /// The profile of a platform.
+    /// The limits of a call that fetches the profile of a platform.
     pub const PROFILE: Self = Self {
         total: Duration::from_secs(5),
         attempt: Duration::from_secs(5),
@@ -61,7 +62,7 @@ impl Limits {
     };
 }
 
-/// How much of a body is read, and what a longer one means.
+/// How many bytes of a response body are read, and what happens if the body is longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLimit {
     /// The body is needed. If it is longer, broken or late, the call fails.
@@ -73,10 +74,12 @@ pub enum BodyLimit {
 /// Whether a call may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// A second call could have a second effect, or the caller schedules the retries.
+    /// The call is not repeated, because a second call could have a second effect or because the caller schedules the
+    /// retries.
     Never,
-    /// The call only reads, or has an idempotency key. It is repeated if there was no response, and after these statuses.
-    /// A `Stripe-Should-Retry` in the response takes precedence over them.
+    /// The call may be repeated, because it only reads or has an idempotency key. It is repeated if there was no
+    /// response, and after a response with one of these statuses. A `Stripe-Should-Retry` header in the response takes
+    /// precedence over the statuses.
     After(&'static [u16]),
 }
 
@@ -100,7 +103,7 @@ impl Call {
         }
     }
 
-    /// Is not repeated, unless [`Call::repeat`] allows it.
+    /// Creates a POST request. It is not repeated, unless [`Call::repeat`] allows it.
     pub fn post(operation: &'static str, to: Destination, limits: Limits) -> Self {
         Self { method: Method::Post, repeat: Repeat::Never, ..Self::get(operation, to, limits) }
     }
@@ -134,14 +137,16 @@ impl Call {
         self
     }
 
-    /// A successful response whose body fails this test counts as no response: a proxy in between sent it.
+    /// Sets a test for the body of a successful response. A body that fails the test counts as no response, because it
+    /// must come from a proxy on the way.
     #[must_use]
     pub fn readable_if(mut self, is_readable: fn(&[u8]) -> bool) -> Self {
         self.is_readable = is_readable;
         self
     }
 
-    /// The concurrency of its bulkhead, in place of the default. Only the first call to a destination sets it.
+    /// Sets the concurrency of the call's bulkhead in place of the default. Only the first call in a bulkhead sets it.
+    /// Values of later calls are ignored.
     #[must_use]
     pub fn concurrency(mut self, most: usize) -> Self {
         self.concurrency = Some(most);
@@ -175,8 +180,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The number of attempts, including the one that returned this response.
     pub attempts: u32,
-    /// An earlier attempt had no response, or one that does not state its effect. That attempt may have had an effect,
-    /// whatever this response states about the last one.
+    /// Whether an earlier attempt may have had an effect, because it had no response or an unclear response. This
+    /// response describes only the last attempt.
     pub in_doubt: bool,
 }
 
@@ -198,20 +203,21 @@ impl Reply {
         (300..400).contains(&self.status)
     }
 
-    /// The first header of this name, if it is text.
+    /// The value of the first header with this name, if the value is visible ASCII text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The `Request-Id` that the other side gave this request, if it is fit for a log.
+    /// The `Request-Id` header of the response. `None` if it is missing, too long, or has characters that a log should
+    /// not contain.
     pub fn request_id(&self) -> Option<&str> {
         let is_fit =
             |id: &&str| id.len() <= 100 && id.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it));
         self.header("request-id").filter(is_fit)
     }
 
-    /// `Retry-After` in whole seconds (RFC 9110, section 10.2.3), at most a day. A caller with a clock reads the form of a
-    /// date.
+    /// The `Retry-After` header, if it is a number of seconds (RFC 9110, section 10.2.3). At most a day. `None` for a
+    /// header with a date, which only a caller with a clock can read.
     pub fn retry_after(&self) -> Option<Duration> {
         const DAY: u64 = 24 * 60 * 60;
         let seconds: u64 = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;

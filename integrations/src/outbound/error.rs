@@ -7,7 +7,7 @@ use domain::fault::{Fault, FaultKind, chain};
 
 use super::guard::Blocked;
 
-/// A call without a response.
+/// The error of a call that has no response.
 #[derive(Debug)]
 pub struct CallError {
     pub(super) operation: &'static str,
@@ -20,7 +20,7 @@ pub struct CallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Effect {
-    /// Nothing: the call only reads, or no attempt was sent.
+    /// The call had no effect, because it only reads or because no attempt was sent.
     None,
     /// The other side may have read the request or a part of it.
     Unknown,
@@ -32,9 +32,10 @@ pub enum Effect {
 pub enum Reason {
     /// The destination may not be called.
     Blocked(Blocked),
-    /// The request cannot be sent, for example because of a line break in a header. A bug.
+    /// The request cannot be sent, for example because of a line break in a header. This is a bug of the shop.
     BadRequest,
-    /// No connection: the name was not found, or the connection or TLS failed or took too long.
+    /// There was no connection, because the name was not found, or because the connection or TLS failed or took too
+    /// long.
     Unreachable,
     /// The bulkhead of the destination is full.
     Busy,
@@ -79,7 +80,7 @@ impl CallError {
 }
 
 impl From<CallError> for Fault {
-    /// An effect that may have happened takes precedence over the reason.
+    /// If the call may have had an effect, the fault is `OutcomeUnknown`, whatever the reason is.
     fn from(error: CallError) -> Self {
         let kind = match (error.effect, error.reason) {
             (Effect::Unknown, _) => FaultKind::OutcomeUnknown,

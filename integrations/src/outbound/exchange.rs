@@ -1,4 +1,4 @@
-//! One attempt of a call: connection, request, status and body, before one deadline.
+//! One attempt of a call: connection, request, status and body. One deadline covers all of them.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -50,12 +50,13 @@ fn request(call: &Call, is_sent: &Arc<AtomicBool>) -> Option<Request> {
     };
     let mut request = Request::new(method, call.to.url().clone());
     let mut headers = call.headers.clone()?;
-    // Nothing here decompresses a response.
+    // Asks for a response without compression, because nothing here decompresses it.
     headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
     *request.headers_mut() = headers;
     if !call.body.is_empty() {
-        // The client takes the body when the connection is made, before it sends the first byte. Until then the request
-        // had no effect, whatever the error of the client: a server that has not seen the body cannot have acted on it.
+        // The client takes the body when the connection is made, before it sends the first byte. An error before that
+        // time means that the request had no effect, because a server that has not seen the body cannot have acted on
+        // it.
         let is_sent = Arc::clone(is_sent);
         let body = Full::new(call.body.clone()).inspect_frame(move |_| is_sent.store(true, Ordering::SeqCst));
         *request.body_mut() = Some(reqwest::Body::wrap(body));
@@ -63,7 +64,8 @@ fn request(call: &Call, is_sent: &Arc<AtomicBool>) -> Option<Request> {
     Some(request)
 }
 
-/// Reads at most `most` bytes. An announced length that is larger fails at once.
+/// Reads at most `most` bytes of the body. Fails at once if `Content-Length` is larger than `most`. Returns the bytes
+/// that were read, and the failure if the body is not complete.
 async fn read(in_time: &InTime<'_>, mut response: Response, most: usize) -> (Vec<u8>, Option<Failure>) {
     let mut body = Vec::new();
     if response.content_length().is_some_and(|length| length > most as u64) {
@@ -89,7 +91,7 @@ fn no_response(call: &Call, is_sent: bool, failure: Failure) -> CallError {
 
 struct Failure {
     reason: Reason,
-    /// `false` if the client reports that there was no connection.
+    /// `false` if the client reports that it sent nothing, because it had no connection or the request was invalid.
     may_be_sent: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -113,7 +115,7 @@ impl Failure {
     }
 }
 
-/// The refusal of the resolver, among the sources of the client's error.
+/// Returns the refusal of the resolver if it is among the sources of the client's error.
 fn blocked(error: &reqwest::Error) -> Option<Blocked> {
     let mut sources = std::iter::successors(error.source(), |&error| error.source());
     sources.find_map(|error| error.downcast_ref().copied())

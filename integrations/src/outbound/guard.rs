@@ -1,13 +1,13 @@
 //! Which URLs the shop may call. A [`Destination`] exists only for a URL that has passed the check.
 //!
 //! There are two kinds. A **trusted** URL comes from the operator and may have any address. An **untrusted** URL comes
-//! from somebody else (a platform's profile, or the webhook URL in it), who may try to reach the shop's own network
-//! (server-side request forgery). It must be https, without credentials, and at a public address. Any port is allowed,
-//! because some receivers use unusual ones.
+//! from outside: it is the URL of a platform's profile, or the webhook URL in the profile. Its author may try to reach
+//! the shop's internal network (server-side request forgery). An untrusted URL must be https, without credentials, and
+//! at a public address. Any port is allowed, because some receivers use unusual ports.
 //!
-//! A literal address is checked here, after the URL parser has decoded every notation of it (decimal, octal, hex, IPv4
-//! in IPv6). A name is checked by [`CheckedResolver`](super::resolver::CheckedResolver) when it is looked up. Both checks
-//! are needed: the HTTP client connects to a literal address without asking its resolver.
+//! An IP address in the URL is checked here, after the URL parser has decoded every notation of the address (decimal,
+//! octal, hex, IPv4 in IPv6). A name is checked by [`CheckedResolver`](super::resolver::CheckedResolver) when it is
+//! looked up. Both checks are needed, because the HTTP client connects to an IP address without asking the resolver.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,14 +19,15 @@ use super::address::is_public;
 /// Which untrusted destinations are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntrustedPolicy {
-    /// https to public addresses.
+    /// Only https, and only to public addresses.
     Public,
-    /// Also http and https to `localhost`, `127.0.0.0/8` and `[::1]`, for development and tests. All other private
-    /// addresses are refused.
+    /// In addition, http and https to `localhost`, `127.0.0.0/8` and `[::1]`, for development and tests. All other
+    /// private addresses are refused.
     DevelopmentLoopback,
 }
 
-/// In bytes. RFC 9110 section 4.1 asks for 8000, but no profile needs a quarter of that.
+/// The longest URL that is accepted, in bytes. RFC 9110, section 4.1, recommends at least 8000, but profiles need far
+/// less.
 pub const MAX_URL_LENGTH: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(super) enum Trust {
     Untrusted,
 }
 
-/// A URL that may be called, and the bulkhead of its calls.
+/// A URL that may be called, and the name of the bulkhead for its calls.
 #[derive(Clone)]
 pub struct Destination {
     url: Url,
@@ -44,21 +45,23 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Accepts a URL that the operator configured: https to any address, http to this machine only.
+    /// Checks a URL that the operator configured. https is allowed to any address, and http only to this machine.
     pub fn trusted(text: &str) -> Result<Self, Blocked> {
         let url = parse(text)?;
         check_scheme(&url, is_this_machine(&url))?;
         Ok(Self::new(url, Trust::Trusted))
     }
 
-    /// Accepts a URL that somebody else named, as far as it can be checked without the network.
+    /// Checks a URL that does not come from the operator. Does not use the network, so a name in the URL is not looked
+    /// up.
     pub fn untrusted(text: &str, policy: UntrustedPolicy) -> Result<Self, Blocked> {
         let url = parse(text)?;
         let is_local = policy == UntrustedPolicy::DevelopmentLoopback && is_this_machine(&url);
         check_scheme(&url, is_local)?;
         let address: IpAddr = match url.host() {
             None => return Err(Blocked::Host),
-            // A trailing dot is another name of the same host, which tables keyed by the name would miss.
+            // A name with a trailing dot means the same host as the name without the dot. It is refused, because tables
+            // with host names as keys would treat the two as different hosts.
             Some(Host::Domain(name)) if name.ends_with('.') => return Err(Blocked::Host),
             Some(Host::Domain(name)) if name.eq_ignore_ascii_case(LOCALHOST) && !is_local => return Err(Blocked::Host),
             Some(Host::Domain(_)) => return Ok(Self::new(url, Trust::Untrusted)),
@@ -78,14 +81,15 @@ impl Destination {
         Self { url, trust, bulkhead }
     }
 
-    /// The same destination in the bulkhead of this name. The default bulkhead is that of the host and port.
+    /// Returns this destination with another bulkhead. By default, the bulkhead is named after the host and port.
     #[must_use]
     pub fn in_bulkhead(mut self, name: impl Into<String>) -> Self {
         self.bulkhead = name.into();
         self
     }
 
-    /// A resource below this one. Each segment is escaped, so that no character in it can change the path around it.
+    /// Returns this destination with the segments appended to its path. Each segment is escaped, so that its characters
+    /// cannot change the rest of the path.
     #[must_use]
     pub fn at(&self, segments: &[&str]) -> Self {
         let mut there = self.clone();
@@ -95,7 +99,7 @@ impl Destination {
         there
     }
 
-    /// The same resource with this query. Names and values are escaped.
+    /// Returns this destination with the given query. Names and values are escaped.
     #[must_use]
     pub fn with_query<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         self.url.query_pairs_mut().clear().extend_pairs(pairs);
@@ -106,7 +110,7 @@ impl Destination {
         &self.url
     }
 
-    /// Host and port, for logs. Path and query may contain secrets.
+    /// The host and port, for logs. Path and query are left out, because they may contain secrets.
     pub fn authority(&self) -> String {
         authority(&self.url)
     }

@@ -1,12 +1,12 @@
 //! Every outbound HTTP call of the shop goes through [`Outbound::send`].
 //!
 //! - A call ends at its deadline, which includes the connection and the whole body.
-//! - It reads a bounded response, follows no redirect, uses no proxy and keeps no cookie.
-//! - It needs a permit from the bulkhead of its destination.
-//! - It is repeated only if that is harmless, within the retry budget of the destination.
-//! - It does not send the trace or the deadline of the shop, because destinations belong to others.
-//! - It writes one log line.
-//! - Without a response, it returns whether it [may have had an effect](Effect).
+//! - A call reads a response of limited size, follows no redirect, uses no proxy and keeps no cookie.
+//! - A call needs a permit from the bulkhead of its destination.
+//! - A call is repeated only if a second call does no harm, and within the retry budget of the destination.
+//! - A call does not send the trace or the deadline of the shop, because destinations are not part of the shop.
+//! - A call writes one log line.
+//! - A call without a response fails. The error says whether the call [may have had an effect](Effect).
 //!
 //! ```text
 //!   URL -> guard.rs -> Destination        (untrusted: https and public addresses only)
@@ -16,8 +16,9 @@
 //!   -> Reply (any status) | CallError (error.rs)
 //! ```
 //!
-//! There is no circuit breaker. Deadlines bound the cost of a dead destination to its callers, bulkheads the cost to other
-//! destinations, and the retry budget the number of retries.
+//! There is no circuit breaker, because other limits do its work. Deadlines limit how long callers wait for a dead
+//! destination. Bulkheads keep the calls to other destinations unaffected. The retry budget limits the number of
+//! retries.
 
 mod address;
 mod bulkhead;
@@ -51,8 +52,8 @@ pub use retry::{Jitter, random_jitter};
 #[derive(Clone)]
 pub struct OutboundConfig {
     pub untrusted: UntrustedPolicy,
-    /// For name resolution, connection and TLS together. A distant server with TLS 1.2 needs five round trips and a
-    /// response of its name server, and a lost packet costs another second.
+    /// The longest time for name resolution, connection and TLS together. A distant server with TLS 1.2 needs one
+    /// look-up of its name and five round trips. A lost packet costs one more second.
     pub connect_timeout: Duration,
     pub bulkheads: BulkheadLimits,
     pub lookup: Arc<dyn Lookup>,
@@ -60,7 +61,7 @@ pub struct OutboundConfig {
 }
 
 impl OutboundConfig {
-    /// The values of production, with this policy.
+    /// Returns the settings for production, with this policy for untrusted destinations.
     pub fn new(untrusted: UntrustedPolicy) -> Self {
         Self {
             untrusted,
@@ -80,7 +81,8 @@ struct Shared {
     policy: UntrustedPolicy,
     jitter: Jitter,
     bulkheads: Bulkheads,
-    /// The two kinds of destination share no connection: an untrusted call must not use one to a trusted host.
+    /// Trusted and untrusted destinations have separate clients, so that an untrusted call never uses a connection to a
+    /// trusted host.
     trusted: Client,
     untrusted: Client,
 }
@@ -101,7 +103,8 @@ impl Outbound {
         })))
     }
 
-    /// Accepts a URL that somebody else named. Its addresses are checked again for each connection.
+    /// Checks a URL that does not come from the operator. If its host is a name, the addresses of the host are checked
+    /// again for each connection.
     pub fn untrusted(&self, url: &str) -> Result<Destination, Blocked> {
         Destination::untrusted(url, self.0.policy)
     }
@@ -115,7 +118,8 @@ impl Outbound {
         outcome
     }
 
-    /// Repeats the call as far as it may be repeated. Also returns the number of attempts.
+    /// Sends the call, and repeats it while that is allowed. Returns the outcome of the last attempt and the number of
+    /// attempts.
     async fn send_repeatedly(&self, ctx: &RequestContext, call: &Call) -> (Result<Reply, CallError>, u32) {
         let bulkhead = match self.0.bulkheads.named(call.to.bulkhead(), call.concurrency) {
             Ok(bulkhead) => bulkhead,
@@ -154,7 +158,9 @@ impl Outbound {
         exchange::attempt(client, ctx, call).await
     }
 
-    /// Waits before the next attempt. Returns `false` at once if there must not be one.
+    /// Waits for the backoff before the next attempt. Returns `true` if the next attempt may begin. Returns `false`
+    /// without waiting if there must not be another attempt, and returns `false` if the call is cancelled during the
+    /// wait.
     async fn backs_off(
         &self,
         ctx: &RequestContext,
@@ -183,7 +189,8 @@ impl Outbound {
     }
 }
 
-/// Whether an attempt that is about to be repeated may have had an effect. 429 is sent before any effect.
+/// Whether an attempt that is about to be repeated may have had an effect. After a 429 it had none, because a server
+/// sends 429 before it does anything.
 fn leaves_doubt(call: &Call, outcome: &Result<Reply, CallError>) -> bool {
     match outcome {
         Ok(reply) => call.method == Method::Post && reply.status != 429,
@@ -207,9 +214,10 @@ fn client(config: &OutboundConfig, trust: Trust) -> Result<Client, reqwest::Erro
         .http1_only()
         .dns_resolver(Arc::new(resolver));
     match trust {
-        // Idle connections are closed before the other side closes them, possibly just when one is used.
+        // Closes idle connections early. Otherwise the other side could close a connection at the moment at which a
+        // call uses it.
         Trust::Trusted => client.pool_max_idle_per_host(MAX_IDLE).pool_idle_timeout(MAX_IDLE_TIME),
-        // No connection is kept, so that each call looks the name up and checks it again.
+        // Keeps no connection, so that each call looks up the name and checks the addresses again.
         Trust::Untrusted => client.pool_max_idle_per_host(0).https_only(config.untrusted == UntrustedPolicy::Public),
     }
     .build()
@@ -221,7 +229,7 @@ fn report(ctx: &RequestContext, call: &Call, outcome: &Result<Reply, CallError>,
         "elapsed_ms" => watch.elapsed_us() / 1000));
     match outcome {
         Ok(reply) => {
-            // The support of the other side asks for this id.
+            // The support team of the other side asks for this id.
             let log = log.new(slog::o!("outcome" => "answered", "status" => reply.status,
                 "their_request_id" => reply.request_id().map(str::to_owned)));
             if reply.status < 500 { info!(log, "outbound call") } else { warn!(log, "outbound call") }

@@ -1,11 +1,11 @@
 //! Name resolution. The addresses of untrusted destinations are checked here.
 //!
-//! The HTTP client asks this resolver and connects to the addresses that it returns. There is no second look-up between
-//! the check and the connection, so a name cannot change in between (DNS rebinding). One forbidden address refuses the
-//! whole name: a public name with a private address is a mistake or an attack.
+//! The HTTP client connects to the addresses that this resolver returns. There is no second look-up between the check
+//! and the connection, so a name cannot change in between (DNS rebinding). If one address of a name is forbidden, the
+//! whole name is refused, because a public name with a private address is a mistake or an attack.
 //!
-//! The look-up of the operating system blocks a thread and cannot be stopped. The number of names that are looked up is
-//! therefore bounded, and a look-up without a caller counts until it ends.
+//! A look-up by the operating system blocks a thread and cannot be stopped. So the number of concurrent look-ups is
+//! limited, and a look-up that no caller waits for any more still counts until it ends.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -22,7 +22,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::address::is_public;
 use super::guard::{Blocked, LOCALHOST, Trust, UntrustedPolicy};
 
-/// One look-up. It returns the addresses of the host.
+/// A running look-up. Its result is the addresses of the host.
 pub type LookupFuture = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Arc<io::Error>>> + Send>>;
 
 /// Looks up the addresses of a host. Production uses [`SystemLookup`]; tests choose the addresses.
@@ -30,7 +30,7 @@ pub trait Lookup: Send + Sync {
     fn look_up(&self, host: String) -> LookupFuture;
 }
 
-/// Asks the operating system.
+/// Looks up names with the resolver of the operating system.
 pub struct SystemLookup;
 
 impl Lookup for SystemLookup {
@@ -44,8 +44,8 @@ impl Lookup for SystemLookup {
 
 const MAX_ADDRESSES: usize = 64;
 
-/// The resolver for trusted or for untrusted destinations. Each of the two has its own limit of concurrent look-ups, so slow
-/// look-ups for untrusted destinations do not block those for trusted destinations.
+/// The resolver for trusted or for untrusted destinations. Each of the two resolvers has a separate limit of concurrent
+/// look-ups, so slow look-ups for untrusted destinations do not block those for trusted destinations.
 #[derive(Clone)]
 pub(super) struct CheckedResolver(Arc<Resolver>);
 
@@ -55,7 +55,7 @@ struct Resolver {
     lookup: Arc<dyn Lookup>,
     timeout: Duration,
     max_lookups: usize,
-    /// Look-ups that have not ended, by host. Callers of the same host share one.
+    /// The look-ups that have not ended, by host. Concurrent calls to the same host share one look-up.
     pending: Mutex<HashMap<String, Shared<LookupFuture>>>,
 }
 
@@ -72,7 +72,7 @@ impl CheckedResolver {
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
         if host.eq_ignore_ascii_case(LOCALHOST) {
-            // RFC 6761, section 6.3: this name is never sent to a name server.
+            // `localhost` is never sent to a name server (RFC 6761, section 6.3).
             return self.checked(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], true);
         }
         let lookup = self.pending_lookup(host).ok_or("too many names are being looked up")?;
@@ -80,7 +80,7 @@ impl CheckedResolver {
         self.checked(found.map_err(|_| "no answer from the name server")??, false)
     }
 
-    /// The look-up of this host; `None` if there are too many others.
+    /// Returns the running look-up of this host, or starts one. `None` if too many look-ups of other hosts are running.
     fn pending_lookup(&self, host: &str) -> Option<Shared<LookupFuture>> {
         let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, lookup| lookup.clone().now_or_never().is_none());

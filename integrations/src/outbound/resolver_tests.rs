@@ -4,7 +4,7 @@ use tokio::sync::Notify;
 
 use super::*;
 
-/// Answers a look-up when it is notified.
+/// Ends a look-up when the test notifies it, and records the hosts.
 struct Slow(Arc<Notify>, Mutex<Vec<String>>);
 
 impl Lookup for Slow {
@@ -29,7 +29,7 @@ async fn look_up_without_caller_counts_until_it_ends() {
     let resolver = CheckedResolver::new(Trust::Untrusted, UntrustedPolicy::Public, slow.clone(), timeout, 1);
     assert_eq!(ask(&resolver, "slow.example").await, Err("no answer from the name server".to_owned()));
     assert_eq!(ask(&resolver, "other.example").await, Err("too many names are being looked up".to_owned()));
-    // The same name waits for the first look-up.
+    // A second call for the same name waits for the first look-up.
     let (answer, ()) = tokio::join!(ask(&resolver, "slow.example"), async { slow.0.notify_one() });
     assert_eq!(answer, Ok(vec![ip("1.1.1.1")]));
     slow.0.notify_one();

@@ -14,11 +14,12 @@ const ORDER: &str = "dev.ucp.shopping.order";
 pub struct ProfileSummary {
     /// The protocol version of the platform.
     pub version: String,
-    /// Where the platform receives webhooks about its orders; `None` if it does not.
+    /// The URL to which the platform wants webhooks about its orders. `None` if it wants no webhooks.
     pub webhook_url: Option<Url>,
 }
 
-/// Reads a profile. The error names the first member that is missing or wrong. It contains no text of the profile.
+/// Reads a profile. The error names the first member that is missing or wrong. The error contains no text of the
+/// profile.
 pub fn validate_profile(document: &str) -> Result<ProfileSummary, String> {
     let document: Value = serde_json::from_str(document).map_err(|error| {
         format!("not JSON: line {}, column {}", error.line(), error.column()) //
@@ -35,14 +36,15 @@ pub fn validate_profile(document: &str) -> Result<ProfileSummary, String> {
     Ok(ProfileSummary { version: version.to_owned(), webhook_url })
 }
 
-/// The address in the entry of the shop's version, or else of the highest version below it.
+/// Returns the webhook URL from the entry with the shop's protocol version. If there is no such entry, uses the entry
+/// with the highest version below it. `None` if there is no usable entry, or if it has no webhook URL.
 fn webhook_url(entries: &[Value]) -> Result<Option<Url>, String> {
     let mut best: Option<(&str, usize, &Map<String, Value>)> = None;
     for (position, entry) in entries.iter().enumerate() {
         let at = format!("ucp.capabilities.{ORDER}[{position}]");
         let entry = entry.as_object().ok_or_else(|| format!("{at} is not an object"))?;
         let version = version(entry, &format!("{at}.version"))?;
-        // Dates of this form sort as text.
+        // Dates of the form `2026-04-08` can be compared as text.
         if version <= VERSION && best.is_none_or(|(other, ..)| other < version) {
             best = Some((version, position, entry));
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-/// The minimum of the protocol ("Profile Requirements"): a profile is not fetched more often.
+/// The shortest time for which a profile is cached. The protocol sets this minimum ("Profile Requirements").
 const MIN_AGE: Duration = Duration::from_secs(60);
-/// The shop notices a new address within a day, whatever the platform once allowed.
+/// The longest time for which a profile is cached. So the shop notices a new webhook address within a day, even if the
+/// platform allowed a longer time.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The `max-age` of `Cache-Control` (RFC 9111, section 5.2.2), within the bounds. The minimum without one.
+/// Returns the `max-age` of `Cache-Control` (RFC 9111, section 5.2.2), limited to [`MIN_AGE`] and [`MAX_AGE`]. Without
+/// a valid `max-age`, or if caching is forbidden, returns [`MIN_AGE`].
 pub(super) fn cache_time<'a>(cache_control: impl Iterator<Item = &'a str>) -> Duration {
     let directives = cache_control.flat_map(|value| value.split(','));
     let directives: Vec<_> = directives.map(|directive| directive.trim().to_ascii_lowercase()).collect();

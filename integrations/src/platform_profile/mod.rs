@@ -1,9 +1,10 @@
 //! Finds the webhook address of a platform in the platform's profile.
 //!
-//! A profile that the operator pinned is used without the network. Another is fetched from its address, which is the id of
-//! the platform, as an untrusted destination: without redirects, and within limits of time and size. It is cached for as
-//! long as its `Cache-Control` allows, between a minute and a day; a failure is cached for a second. One caller at a time
-//! fetches the profile of a platform, and the others wait for the result.
+//! If the operator pinned a profile for the platform, that profile is used without the network. Otherwise the profile
+//! is fetched. Its URL is the id of the platform, and the URL is an untrusted destination: the fetch follows no
+//! redirect and has limits of time and size. A fetched profile is cached for as long as its `Cache-Control` allows, but
+//! at least a minute and at most a day. A failure is cached for a second. Only one caller at a time fetches the profile
+//! of a platform, and the other callers wait for the result.
 
 mod document;
 mod freshness;
@@ -21,10 +22,11 @@ use crate::outbound::{Blocked, Call, Limits, Outbound, Reason, Repeat};
 
 pub use document::{ProfileSummary, validate_profile};
 
-/// Cached profiles. The least recently used one is removed first.
+/// The most profiles in the cache. The least recently used profile is removed first.
 const MAX_CACHED: usize = 1_000;
-/// How long a failed fetch stays in the cache. Callers that waited for the same profile get the cached failure. The time is
-/// shorter than the first wait of the retry schedule, so the second attempt of a message fetches again.
+/// How long a failed fetch stays in the cache. Callers that waited for the same profile get the cached failure. The
+/// time is shorter than the first wait of the outbox between two attempts, so the second attempt of a message fetches
+/// the profile again.
 const FAILURE_CACHED: Duration = Duration::from_secs(1);
 
 pub struct PlatformProfiles {
@@ -36,14 +38,15 @@ pub struct PlatformProfiles {
 
 #[derive(Default)]
 struct Cache {
-    /// Counts the uses, to find the least recently used entry.
+    /// The number of uses of the cache so far. It numbers the uses, to find the least recently used entry.
     uses: u64,
     by_platform: HashMap<PlatformId, Entry>,
 }
 
 struct Entry {
     used: u64,
-    /// Locked while it is fetched.
+    /// The last outcome that was cached, or `None` before the first. A caller holds the lock while it fetches the
+    /// profile.
     profile: Arc<tokio::sync::Mutex<Option<CachedProfile>>>,
 }
 
@@ -56,19 +59,20 @@ struct CachedProfile {
 /// Why the webhook address of a platform is not known. Contains no text from the network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// The id of the platform is not an address that the shop may call.
+    /// The id of the platform is not a URL that the shop may call.
     #[error("{}", .0.as_str())]
     Blocked(Blocked),
-    /// No response, or one that is not a profile. The platform may correct it.
+    /// There was no response, or the response is not a profile. The platform may correct this.
     #[error("{0}")]
     Unusable(String),
-    /// Not fetched: too many calls are running.
+    /// Not fetched: the bulkhead or the cache is full, or another caller was still fetching the profile at the
+    /// deadline.
     #[error("busy")]
     Busy,
-    /// The caller's deadline passed before the platform's.
+    /// The caller's deadline passed during the fetch.
     #[error("timeout")]
     Timeout,
-    /// Not fetched: the store failed, or the caller's deadline passed before.
+    /// Not fetched: the store failed, the call was cancelled, or the caller's deadline passed before the fetch.
     #[error("{0}")]
     NotFetched(String),
 }
@@ -78,7 +82,7 @@ impl PlatformProfiles {
         Self { platforms, outbound, clock, cache: Mutex::default() }
     }
 
-    /// The address for webhooks about the platform's orders; `None` if the platform wants none.
+    /// Returns the address for webhooks about the platform's orders. `None` if the platform wants no webhooks.
     pub async fn webhook_url(&self, ctx: &RequestContext, platform: &PlatformId) -> Result<Option<Url>, ProfileError> {
         let pinned = self.platforms.find(ctx, platform).await;
         if let Some(pinned) = pinned.map_err(|fault| ProfileError::NotFetched(fault.chain()))? {
@@ -115,14 +119,15 @@ impl PlatformProfiles {
         if ctx.deadline().remaining().is_zero() {
             return Err(ProfileError::NotFetched("timeout".to_owned()));
         }
-        // The outbox repeats the message that needs the profile.
+        // The call is not repeated, because the outbox retries the message that needs the profile.
         let call = Call::get("platform_profile.fetch", to, Limits::PROFILE).repeat(Repeat::Never);
         let call = call.header("accept", "application/json");
         let reply = self.outbound.send(ctx, call).await.map_err(|error| match error.reason {
             Reason::Blocked(blocked) => ProfileError::Blocked(blocked),
             Reason::Busy => ProfileError::Busy,
             Reason::Cancelled => ProfileError::NotFetched(error.reason.as_str().to_owned()),
-            // The caller's deadline may be much earlier than that of the fetch.
+            // The caller's deadline may be much earlier than the limit of the fetch. In that case the platform is not
+            // at fault.
             Reason::Deadline if ctx.deadline().remaining().is_zero() => ProfileError::Timeout,
             Reason::Deadline => ProfileError::Unusable("timeout".to_owned()),
             Reason::BadRequest | Reason::Unreachable | Reason::Broken | Reason::Unreadable | Reason::TooLarge => {
@@ -137,7 +142,8 @@ impl PlatformProfiles {
         Ok((read(document)?, freshness::cache_time(cache_control)))
     }
 
-    /// The cache entry of the platform. `None` if the cache is full of entries that are in use.
+    /// Returns the cache entry of the platform, and creates it if needed. `None` if the cache is full and all entries
+    /// are in use.
     fn entry_of(&self, platform: &PlatformId) -> Option<Arc<tokio::sync::Mutex<Option<CachedProfile>>>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.uses += 1;
@@ -158,7 +164,8 @@ impl PlatformProfiles {
 }
 
 impl CachedProfile {
-    /// A clock that was set back makes the profile old too.
+    /// Whether the cached outcome may be used at `now`. It may not if the clock was set back to a time before the
+    /// fetch.
     fn is_fresh_at(&self, now: Timestamp) -> bool {
         (self.fetched_at..self.fetched_at + self.lasts).contains(&now)
     }

@@ -1,4 +1,4 @@
-//! Keys from the configuration, for shops that keep their secrets elsewhere.
+//! Signing keys from the configuration, for shops that keep their secrets outside the database.
 
 use std::collections::HashSet;
 
@@ -14,13 +14,14 @@ use super::key::{KeyError, KeyPair};
 const LONG_AGO: Timestamp = datetime!(1970-01-01 0:00 UTC);
 const NEVER: Timestamp = datetime!(9000-01-01 0:00 UTC);
 
-/// A fixed list of keys. The first one signs, and all are published. To replace a key, configure the new one second, make
-/// it the first one after an hour, and remove the old one after eight days.
+/// A fixed list of keys. The first key signs, and all keys are published. To replace a key, add the new key in second
+/// place, move it to the first place after an hour, and remove the old key eight days later.
 pub struct FixedKeys(Vec<SigningKey>);
 
 impl FixedKeys {
-    /// Reads the keys of a PEM text, PKCS #8 or SEC 1. There must be at least one, and none twice. Text between the sections
-    /// is a comment. A section that is not a key is an error, except the curve that OpenSSL writes before some keys.
+    /// Reads the keys of a PEM text, PKCS #8 or SEC 1. There must be at least one key, and no key twice. Text between
+    /// the sections is a comment. A section that is not a private key is an error, except for the curve parameters that
+    /// OpenSSL writes before some keys.
     pub fn read(pem: &str) -> Result<Self, KeyError> {
         let sections = pem.matches("-----BEGIN ").count() - pem.matches("-----BEGIN EC PARAMETERS-----").count();
         let keys = KeyPair::all_from_pem(pem).enumerate().map(|(position, key)| {
@@ -46,12 +47,12 @@ impl KeyStore for FixedKeys {
         Box::pin(async move { Ok(keys) })
     }
 
-    /// Fails: keys are added in the configuration.
+    /// Fails, because the operator adds keys in the configuration.
     fn add(&self, _: &RequestContext, _: SigningKey, _: usize) -> PortFuture<bool, Fault> {
         Box::pin(async { Err(Fault::internal("signing.add", "configured keys are replaced in the configuration")) })
     }
 
-    /// Fails: keys are removed in the configuration.
+    /// Fails, because the operator removes keys from the configuration.
     fn revoke(&self, _: &RequestContext, _: String, _: Timestamp) -> PortFuture<bool, Fault> {
         Box::pin(async { Err(Fault::internal("signing.revoke", "configured keys are removed from the configuration")) })
     }

@@ -17,7 +17,7 @@ pub struct KeyPair {
     pair: EcdsaKeyPair,
 }
 
-/// Why a key cannot be used. Contains nothing of the key.
+/// Why a key cannot be used. The error contains no part of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("not a private key in PEM, between BEGIN PRIVATE KEY and END PRIVATE KEY")]
@@ -44,7 +44,7 @@ impl KeyPair {
         Self::all_from_pem(pem.expose()).next().unwrap_or(Err(KeyError::NotPem))
     }
 
-    /// Reads all keys of a PEM text. Sections that are no private keys are ignored, as is text between them.
+    /// Reads all private keys of a PEM text. Other sections, and text between the sections, are ignored.
     pub(super) fn all_from_pem(pem: &str) -> impl Iterator<Item = Result<Self, KeyError>> {
         PrivateKeyDer::pem_slice_iter(pem.as_bytes()).map(|key| match key.map_err(|_| KeyError::NotPem)? {
             key @ (PrivateKeyDer::Pkcs8(_) | PrivateKeyDer::Sec1(_)) => {
@@ -57,7 +57,7 @@ impl KeyPair {
 
     fn new(pair: EcdsaKeyPair) -> Self {
         let [x, y] = coordinates(&pair);
-        // RFC 7638: the required members, sorted by name.
+        // The thumbprint covers the required members, sorted by name (RFC 7638).
         let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         let id = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, members.as_bytes()));
         Self { id, pair }
@@ -68,7 +68,7 @@ impl KeyPair {
         &self.id
     }
 
-    /// PKCS #8 in PEM, with the private part.
+    /// The key pair, including the private key, as PKCS #8 in PEM.
     pub fn to_pem(&self) -> Result<Secret, KeyError> {
         let der = self.pair.to_pkcs8v1().map_err(|_| KeyError::Library)?;
         let text = STANDARD.encode(der.as_ref());
@@ -77,20 +77,21 @@ impl KeyPair {
         Ok(Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\n")))
     }
 
-    /// The public key for the profile (RFC 7517), under the given key id.
+    /// The public key as a JWK for the profile (RFC 7517), with the given key id.
     pub fn jwk(&self, id: &str) -> Value {
         let [x, y] = coordinates(&self.pair);
         json!({"kid": id, "kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "sig", "alg": "ES256"})
     }
 
-    /// Returns 64 bytes: r and s, each at full width.
+    /// Signs the message. Returns 64 bytes: r and s, with 32 bytes each.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Library)?;
         Ok(signature.as_ref().to_vec())
     }
 }
 
-/// x and y in base64url. The library returns an uncompressed point: the byte 4, x, y.
+/// The coordinates x and y of the public key, in base64url. The library returns the key as an uncompressed point: the
+/// byte 4, then x, then y.
 fn coordinates(pair: &EcdsaKeyPair) -> [String; 2] {
     let point = pair.public_key().as_ref();
     let (x, y) = point[1..].split_at((point.len() - 1) / 2);

@@ -1,8 +1,11 @@
 //! Signs outbound requests, so that the receiver can verify that the shop sent them.
 //!
-//! HTTP Message Signatures (RFC 9421) with the restrictions of the commerce protocol: ES256 only, with r and s at fixed
-//! width and not in ASN.1; a digest of the raw body (RFC 9530); `keyid` names a key in the shop's profile; `alg` is left
-//! out, because the key contains it.
+//! The signatures are HTTP Message Signatures (RFC 9421), with the restrictions of the commerce protocol:
+//!
+//! - The algorithm is ES256. The values r and s have a fixed width and are not in ASN.1.
+//! - A digest of the raw body is signed (RFC 9530).
+//! - `keyid` names a key in the shop's profile.
+//! - `alg` is left out, because the published key contains the algorithm.
 //!
 //! ```text
 //!   key.rs      one key pair: PEM in, JWK and signatures out
@@ -11,8 +14,9 @@
 //!   fixed.rs    keys from the configuration
 //! ```
 //!
-//! The `httpsig` crate is not used: it brings a second implementation of elliptic curves and reads the clock by itself.
-//! The needed part of RFC 9421 is fifty lines in `request.rs`. An independent implementation verifies it in the tests.
+//! The `httpsig` crate is not used, because it brings a second implementation of elliptic curves and reads the clock
+//! directly. The needed part of RFC 9421 takes fifty lines in `request.rs`. The tests verify the signatures with an
+//! independent implementation.
 
 mod fixed;
 mod key;

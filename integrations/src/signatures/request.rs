@@ -15,7 +15,7 @@ const LABEL: &str = "sig1";
 /// A request as its receiver sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
-    /// In capital letters, because methods are case-sensitive.
+    /// The method in capital letters, because methods are case-sensitive.
     pub method: &'static str,
     pub url: &'a Url,
     /// The header fields to be signed, in this order, with names in lower case and one value each.
@@ -47,7 +47,7 @@ impl SignedRequest<'_> {
         Ok(SignatureHeaders { input: format!("{LABEL}={parameters}"), signature })
     }
 
-    /// The names and values to be signed, in order. The query is included if there is one.
+    /// The names and values of the components that are signed, in order. The query is included if the URL has one.
     fn components(&self) -> Result<Vec<(&'static str, String)>, KeyError> {
         let query = self.url.query().map(|query| ("@query", format!("?{query}")));
         let derived = [("@method", self.method.to_owned()), ("@authority", authority(self.url)?)];
@@ -60,13 +60,15 @@ impl SignedRequest<'_> {
     }
 }
 
-/// RFC 9421, section 2.2.3: in lower case and without the default port. The URL parser ensures both.
+/// The host and the port, in lower case and without the default port (RFC 9421, section 2.2.3). The URL parser ensures
+/// both.
 fn authority(url: &Url) -> Result<String, KeyError> {
     let host = url.host_str().ok_or(KeyError::Unprintable)?;
     Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
-/// RFC 9421, section 2.3. The same text is in the signature base and, under its label, in `Signature-Input`.
+/// The signature parameters (RFC 9421, section 2.3). The same text is in the signature base and, after the label, in
+/// `Signature-Input`.
 fn parameters<'a>(names: impl Iterator<Item = &'a str>, key_id: &str, created: Timestamp) -> Result<String, KeyError> {
     let text = |text| StringRef::from_str(text).map_err(|_| KeyError::Unprintable);
     let created = Integer::try_from(created.unix_timestamp()).map_err(|_| KeyError::Unprintable)?;
@@ -79,12 +81,12 @@ fn parameters<'a>(names: impl Iterator<Item = &'a str>, key_id: &str, created: T
     field.finish().ok_or(KeyError::Unprintable)
 }
 
-/// A byte sequence (RFC 8941, section 3.3.5).
+/// Formats bytes as a byte sequence of a header field (RFC 8941, section 3.3.5).
 fn bytes(of: &[u8]) -> String {
     format!(":{}:", STANDARD.encode(of))
 }
 
-/// RFC 9421, section 2.5.
+/// The signature base, which is the text that is signed (RFC 9421, section 2.5).
 fn base(components: &[(&'static str, String)], parameters: &str) -> String {
     let lines = components.iter().map(|(name, value)| format!("\"{name}\": {value}\n"));
     lines.chain([format!("\"@signature-params\": {parameters}")]).collect()

@@ -13,7 +13,8 @@ fn values(text: &str) -> Vec<(&'static str, String)> {
 
 #[test]
 fn signature_base_equals_the_example_of_the_rfc() {
-    // Section 2.5, the request of the first example, without its query, which the shop would also sign.
+    // The request of the first example in RFC 9421, section 2.5. Its query is left out, because the shop would also
+    // sign the query.
     let digest = "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:";
     let url = url("https://EXAMPLE.com:443/foo");
     let fields = [("content-digest", digest), ("content-length", "18"), ("content-type", "application/json")];

@@ -14,15 +14,17 @@ use slog::{info, warn};
 use super::key::{KeyError, KeyPair};
 use super::request::{SignatureHeaders, SignedRequest};
 
-/// How long keys are cached. After this time, the instance knows the keys that others made or revoked. It is much shorter
-/// than the time for which a new key is published before it signs.
+/// How long keys are cached. After this time, the instance reads the keys again, and so learns which keys other
+/// instances have created or revoked. The time is much shorter than the time for which a new key is published before it
+/// signs.
 const CACHED: Duration = Duration::from_secs(60);
-/// How long keys are cached while the store fails. One of them may have been revoked in the meantime.
+/// How long cached keys are used while the store fails. The time is limited, because a key may have been revoked in the
+/// meantime.
 const CACHED_AT_MOST: Duration = Duration::from_secs(10 * 60);
-/// How often an instance tries to add a key. A try fails if another instance has added a key in the meantime.
+/// The most attempts to add a key. An attempt fails if another instance has added a key in the meantime.
 const ADD_ATTEMPTS: u32 = 5;
 
-/// Signs with the shop's current key. Makes a key if there is none.
+/// Signs with the shop's current key. Creates a key if there is none.
 pub struct Signer {
     store: Arc<dyn KeyStore>,
     clock: Arc<dyn Clock>,
@@ -32,16 +34,16 @@ pub struct Signer {
 struct Keys {
     read_at: Timestamp,
     stored: Vec<SigningKey>,
-    /// By the id of the key.
+    /// The parsed keys of `stored`, by key id.
     pairs: HashMap<String, KeyPair>,
 }
 
 /// The result of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// The key that signs now.
+    /// The id of the key that signs now.
     pub signs: String,
-    /// Whether it replaced the revoked key.
+    /// Whether the revoked key was the one that signed, so that the key in `signs` replaced it.
     pub took_over: bool,
 }
 
@@ -71,8 +73,9 @@ impl Signer {
         Ok(keys.published_at(self.clock.now()))
     }
 
-    /// Makes a key that follows the current one: when all receivers can know it, or at once. If at once, a receiver that
-    /// has cached the profile cannot verify signatures until it reads the profile again.
+    /// Creates a key that replaces the current key. If `at_once` is true or no key can sign now, the new key signs at
+    /// once. Then a receiver that has cached the profile cannot verify signatures until it reads the profile again.
+    /// Otherwise the new key signs later, when all receivers can know it.
     pub async fn rotate(&self, ctx: &RequestContext, at_once: bool) -> Result<Rotated, Fault> {
         const OPERATION: &str = "signing.rotate";
         let pair = KeyPair::generate().map_err(|error| fault(OPERATION, error))?;
@@ -92,8 +95,9 @@ impl Signer {
         Err(Fault::new(FaultKind::Contention, OPERATION))
     }
 
-    /// Revokes a key at once: it is no longer published and no longer signs. If it was the current one, the next key signs,
-    /// or a new one. Returns `None` if there is no such key. Other instances use their cached keys for up to [`CACHED`].
+    /// Revokes a key at once, so that it is no longer published and no longer signs. If the key was the current key,
+    /// the next key signs, or a new key if there is no next key. Returns `None` if no key has this id. Other instances
+    /// use their cached keys for up to [`CACHED`].
     pub async fn revoke(&self, ctx: &RequestContext, id: &str) -> Result<Option<Revoked>, Fault> {
         const OPERATION: &str = "signing.revoke";
         let present = self.store.keys(ctx).await?;
@@ -111,7 +115,8 @@ impl Signer {
         Ok(Some(Revoked { signs: signs.to_owned(), took_over: signed.as_deref() == Some(id) }))
     }
 
-    /// The cached keys, or else the stored ones. While the store fails, the last known keys are used for a limited time.
+    /// Returns the cached keys if they are fresh, or else the stored keys. While the store fails, returns the last
+    /// known keys for a limited time.
     async fn keys(&self, ctx: &RequestContext, operation: &'static str) -> Result<Arc<Keys>, Fault> {
         let known = self.cached().clone();
         if let Some(keys) = known.as_ref().filter(|keys| keys.is_known_at(self.clock.now(), CACHED)) {
@@ -142,7 +147,7 @@ impl Signer {
             let made = KeyPair::generate().and_then(|pair| self::stored(&pair, now, now));
             let made = made.map_err(|error| fault(operation, error))?;
             let key_id = made.id.clone();
-            // Read again in any case, because another instance may have added a key first.
+            // The next round reads the keys again in any case, because another instance may have added a key first.
             if self.store.add(ctx, made, stored.len()).await? {
                 info!(ctx.log(), "signing key created"; "op" => operation, "key_id" => key_id);
             }
@@ -162,7 +167,7 @@ impl Keys {
         Ok(Self { read_at, stored, pairs })
     }
 
-    /// A clock that was set back makes the keys old too.
+    /// Whether the keys may be used at `now`. They may not if the clock was set back to a time before they were read.
     fn is_known_at(&self, now: Timestamp, lasts: Duration) -> bool {
         (self.read_at..self.read_at + lasts).contains(&now)
     }

@@ -2,17 +2,17 @@
 //!
 //! | response                | meaning                                                                     |
 //! |-------------------------|-----------------------------------------------------------------------------|
-//! | none                    | the effect of the call error: none, or `OutcomeUnknown`                     |
+//! | none                    | `OutcomeUnknown` if the call may have had an effect, else another fault     |
 //! | 2xx                     | the object                                                                  |
 //! | 400 `idempotency_error` | a bug, one key for two requests: `Internal`, logged `payment.key_mismatch`  |
-//! | 400, 402, 404           | a refusal; definite, because the key would replay an earlier response       |
+//! | 400, 402, 404           | a refusal; it is final, because the key would replay an earlier success     |
 //! | 401, 403                | the shop's API key is wrong: `Internal`, logged `payment.key_refused`       |
 //! | 409                     | an earlier request with this key is still running: `OutcomeUnknown`         |
 //! | 429                     | no effect: `Unavailable`                                                    |
-//! | 5xx, or another         | `OutcomeUnknown`; `Unavailable` for a read                                  |
+//! | 5xx, or another         | `OutcomeUnknown`, or `Unavailable` if the call only reads                   |
 //!
-//! Stripe sends 401, 403 and 429 before it looks at the idempotency key. After an earlier attempt without a response, they
-//! do not state the effect of that attempt, and the outcome is unknown.
+//! Stripe sends 401, 403 and 429 before it looks at the idempotency key. So these statuses say nothing about an earlier
+//! attempt of the same call. If an earlier attempt had no response, the outcome is `OutcomeUnknown`.
 
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
@@ -22,7 +22,7 @@ use slog::error;
 use super::wire::{ErrorBody, Refusal};
 use crate::outbound::{CallError, Reply};
 
-/// A definite response.
+/// A response that says what happened.
 pub(super) enum Answer<T> {
     Object(T),
     Refused(Refused),
@@ -33,11 +33,11 @@ pub(super) struct Refused {
     pub refusal: Refusal,
 }
 
-/// The call that was made.
+/// What kind of call a response belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Operation {
     pub name: &'static str,
-    /// A read has no effect, whatever the response.
+    /// Whether the call only reads. Such a call has no effect, whatever the response is.
     pub is_read: bool,
 }
 
@@ -74,20 +74,21 @@ impl Operation {
         }
     }
 
-    /// The outcome is not known; a read has none.
+    /// Returns the fault for an unclear response: `Unavailable` for a call that only reads, and `OutcomeUnknown` for
+    /// another.
     pub fn unclear(self) -> Fault {
         let kind = if self.is_read { FaultKind::Unavailable } else { FaultKind::OutcomeUnknown };
         Fault::new(kind, self.name)
     }
 
-    /// The fault of a refusal that is no outcome of this operation.
+    /// Returns the fault for a refusal that is not a regular result of this operation.
     pub fn unexpected(self, refused: &Refused) -> Fault {
         let detail = refused.refusal.for_the_log();
         Fault::internal(self.name, format!("the gateway refused with {}: {detail}", refused.status))
     }
 }
 
-/// Whether a body can be the gateway's.
+/// Whether a body is JSON. A body that is not JSON cannot come from the gateway.
 pub(super) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }

@@ -11,30 +11,30 @@ use crate::outbound::{Blocked, Destination};
 
 #[derive(Clone, Debug)]
 pub struct StripeConfig {
-    /// `https://api.stripe.com`; http on this machine only.
+    /// The address of the API, such as `https://api.stripe.com`. http is allowed only to this machine.
     pub base_url: String,
     pub secret_key: Secret,
-    /// The API version of each call, whatever the account is set to.
+    /// The API version that each call asks for, in place of the default version of the account.
     pub api_version: String,
     pub capture: CaptureMethod,
     /// The payment handler in the shop's profile.
     pub handler: PaymentHandler,
     /// The currencies of the shop.
     pub currencies: Vec<Currency>,
-    /// For one attempt of a call, with the whole response.
+    /// The longest time for one attempt of a call, including the whole response.
     pub attempt_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum CaptureMethod {
-    /// Charged when confirmed.
+    /// The confirmation charges the payment.
     Automatic,
-    /// Authorized when confirmed, charged when captured.
+    /// The confirmation authorizes the payment, and the capture charges it.
     Manual,
 }
 
-/// Why the shop cannot use this gateway.
+/// What is wrong with a [`StripeConfig`].
 #[derive(Debug, thiserror::Error)]
 pub enum StripeConfigError {
     #[error(transparent)]
@@ -50,7 +50,7 @@ pub fn check_address(base_url: &str) -> Result<(), StripeConfigError> {
     Ok(Destination::trusted(base_url).map(drop)?)
 }
 
-/// Checks a secret key or a version, which are sent in headers.
+/// Checks that a secret key or an API version can be sent in a header.
 pub fn check_header(text: &str) -> Result<(), StripeConfigError> {
     let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_visible { Ok(()) } else { Err(StripeConfigError::Header) }

@@ -1,14 +1,15 @@
-//! The currencies whose minor units at Stripe are those of ISO 4217, which the shop uses.
+//! The currencies in which the shop can charge with Stripe: their minor units at Stripe are those of ISO 4217.
 //!
-//! From <https://docs.stripe.com/currencies>, "zero-decimal" and "special cases". Other currencies are refused when the
-//! shop starts. Amounts are never scaled, because a wrong factor would charge a hundred times too much.
+//! The lists come from <https://docs.stripe.com/currencies>, "zero-decimal" and "special cases". Other currencies are
+//! refused when the shop starts. The shop never scales an amount, because a wrong factor could charge a hundred times
+//! too much.
 
 use domain::money::Currency;
 
 /// Stripe's zero-decimal currencies.
 const WHOLE: &[&str] =
     &["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
-/// Currencies without decimals in ISO 4217 and with two at Stripe.
+/// Currencies that have no decimals in ISO 4217 but two decimals at Stripe.
 const HUNDREDTHS_AT_STRIPE: &[&str] = &["ISK", "UGX"];
 
 /// The minor units of this currency at Stripe are not those of ISO 4217.

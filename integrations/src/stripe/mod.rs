@@ -1,7 +1,8 @@
 //! The payment gateway with Stripe's API: PaymentIntents, refunds and events.
 //!
-//! A payment is created unconfirmed. It is confirmed, with another key, after its id has been stored; see
-//! [`domain::payment`]. `answer.rs` lists the meaning of each response, `wire.rs` the meaning of each status.
+//! A payment is created without confirmation. After the shop has stored the id of the payment, a second call with
+//! another idempotency key confirms the payment; see [`domain::payment`]. `answer.rs` lists the meaning of each
+//! response, `wire.rs` the meaning of each status.
 //!
 //! | call    | request                                | key                    | when repeated                |
 //! |---------|----------------------------------------|------------------------|------------------------------|
@@ -13,11 +14,12 @@
 //! | capture | `POST /v1/payment_intents/ID/capture`  | none                   | refused, with its state      |
 //! | refund  | `POST /v1/refunds`                     | `Refund::key`          | the same refund              |
 //!
-//! Cancelling and capturing need no key, because the state of the payment allows each only once. A key would do harm: it
-//! stores a 500 for a day.
+//! Cancelling and capturing need no key, because the state of the payment allows each of them only once. A key would do
+//! harm, because Stripe stores a 500 for its key for a day.
 //!
-//! Keys expire after 24 hours, and the shop uses no older one. A payment is found by the id of its attempt in the
-//! metadata. A refund that was tried before is first looked for among the refunds of its payment (`GET /v1/refunds`).
+//! Keys expire after 24 hours, so the shop does not rely on older keys. It finds a payment by the id of its attempt in
+//! the metadata. Before it requests a refund again, it reads the refunds of the payment (`GET /v1/refunds`) and looks
+//! for the refund among them.
 
 mod answer;
 mod config;
@@ -64,13 +66,14 @@ const CAPTURE: Operation = Operation { name: "payment.capture", is_read: false }
 const REFUND: Operation = Operation { name: "payment.refund", is_read: false };
 const FIND_REFUND: Operation = Operation { name: "payment.refund", is_read: true };
 
-/// Overload, temporary failures, and 409, which means that the key is in use.
+/// The statuses after which a call is repeated: overload, temporary failures, and 409, which means that an earlier
+/// request with the same key is still running.
 const REPEAT: Repeat = Repeat::After(&[409, 429, 500, 502, 503, 504]);
 
-/// Concurrent calls. One that hangs holds its permit until its attempt times out.
+/// The most concurrent calls to the gateway. A call that hangs holds its permit until its attempt times out.
 const CONCURRENCY: usize = 64;
 
-/// Pages of a hundred refunds that are read to find one.
+/// The most pages that are read to find a refund. A page has a hundred refunds.
 const MAX_REFUND_PAGES: u32 = 3;
 
 type Form = Vec<(&'static str, String)>;
@@ -85,7 +88,8 @@ impl HttpPaymentGateway {
         Ok(Self { outbound, base, config: Arc::new(config) })
     }
 
-    /// Sends a call that changes the state of a payment. If the state does not allow it, the gateway returns the state.
+    /// Sends a call that changes the state of a payment, and returns the new state. If the present state does not allow
+    /// the change, returns the present state.
     async fn change(&self, ctx: &RequestContext, operation: Operation, call: Call) -> Result<GatewayState, Fault> {
         match self.send::<Intent>(ctx, operation, call).await? {
             Answer::Object(intent) => state(operation, &intent),
@@ -101,7 +105,7 @@ impl HttpPaymentGateway {
         }
     }
 
-    /// Returns `None` only after all refunds of the payment were seen.
+    /// Looks for the refund among the refunds of its payment. Returns `None` only after it has read all of them.
     async fn find_refund(&self, ctx: &RequestContext, refund: &Refund) -> Result<Option<RefundState>, Fault> {
         let id = refund.id.to_string();
         let mut after = None;
@@ -163,7 +167,8 @@ impl HttpPaymentGateway {
     }
 }
 
-/// While the bank decides there is no state; the reconciler asks again later.
+/// Returns the state of the payment. Fails while the bank decides and for an unknown status. The reconciler then looks
+/// the payment up again later.
 fn state(operation: Operation, intent: &Intent) -> Result<GatewayState, Fault> {
     let unclear = || operation.unclear().caused_by(format!("the payment is {:?} at the gateway", intent.status));
     intent.state().ok_or_else(unclear)
@@ -174,7 +179,7 @@ impl PaymentGateway for HttpPaymentGateway {
         self.config.handler.clone()
     }
 
-    /// The shop stores no instruments with this gateway.
+    /// Returns `None`, because the shop stores no instruments with this gateway.
     fn on_file(&self, _: &RequestContext, _: &PaymentChoice) -> PortFuture<Option<Credential>, Fault> {
         Box::pin(async { Ok(None) })
     }
@@ -182,7 +187,7 @@ impl PaymentGateway for HttpPaymentGateway {
     fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>> {
         let (this, ctx, attempt) = (self.clone(), ctx.clone(), attempt.clone());
         Box::pin(async move {
-            // Checked at start for all currencies of the configuration; a catalog may have been changed since.
+            // The currencies of the configuration were checked at start, but a catalog may have been changed since.
             let Money { amount, currency } = attempt.money;
             check_currency(currency).map_err(|error| Fault::internal(OPEN.name, error.to_string()))?;
             let form = vec![
@@ -196,7 +201,7 @@ impl PaymentGateway for HttpPaymentGateway {
             let call = this.post(OPEN, &["payment_intents"], form, Some(attempt.open_key()));
             match this.send::<Intent>(&ctx, OPEN, call).await? {
                 Answer::Object(intent) => Ok(PaymentReference(intent.id)),
-                // Definite, because the key would replay the refusal.
+                // The refusal is final, because the key would replay an earlier success.
                 Answer::Refused(refused) if refused.refusal.is_about_amount() => {
                     Err(Failure::Refused(refused.refusal.decline()))
                 }
@@ -220,8 +225,8 @@ impl PaymentGateway for HttpPaymentGateway {
         Box::pin(async move { this.change(&ctx, CONFIRM, call).await })
     }
 
-    /// Stripe's search finds a payment about a minute after the payment was opened, and up to an hour after it during an
-    /// outage of Stripe. Before that time the result is `None`.
+    /// Searches for the payment with Stripe's search. A new payment appears there about a minute after it was opened,
+    /// and up to an hour after it during an outage of Stripe. Before that time the result is `None`.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault> {
         let (this, ctx) = (self.clone(), ctx.clone());
         let query = format!("metadata['attempt_id']:'{}'", attempt.id);
@@ -234,7 +239,7 @@ impl PaymentGateway for HttpPaymentGateway {
             };
             match (found.next(), found.next()) {
                 (first, None) => Ok(first.map(|intent| PaymentReference(intent.id))),
-                // A person must find out which of them was charged.
+                // A person must find out which of the payments was charged.
                 (_, Some(_)) => Err(Fault::internal(FIND.name, "the gateway has more than one payment of one attempt")),
             }
         })
@@ -265,7 +270,8 @@ impl PaymentGateway for HttpPaymentGateway {
         reference: &PaymentReference,
     ) -> PortFuture<GatewayState, Fault> {
         let (this, ctx) = (self.clone(), ctx.clone());
-        // The default is the whole amount too. An explicit amount does not depend on the state of the gateway.
+        // Without an amount, the gateway captures the whole amount that it has stored. The shop sends the amount, so
+        // that it does not depend on the gateway's data.
         let form = vec![("amount_to_capture", attempt.money.amount.minor().to_string())];
         let call = self.post(CAPTURE, &["payment_intents", &reference.0, "capture"], form, None);
         Box::pin(async move { this.change(&ctx, CAPTURE, call).await })
@@ -274,7 +280,8 @@ impl PaymentGateway for HttpPaymentGateway {
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault> {
         let (this, ctx, refund) = (self.clone(), ctx.clone(), refund.clone());
         Box::pin(async move {
-            // The key of an earlier attempt may have expired. The gateway keeps the refund itself.
+            // An earlier attempt may have made the refund, and its key may have expired. So the shop looks for the
+            // refund before it requests the refund again.
             if refund.tries > 1
                 && let Some(earlier) = this.find_refund(&ctx, &refund).await?
             {
@@ -289,7 +296,7 @@ impl PaymentGateway for HttpPaymentGateway {
             let call = this.post(REFUND, &["refunds"], form, Some(refund.key()));
             match this.send::<RefundObject>(&ctx, REFUND, call).await? {
                 Answer::Object(object) => object.state().ok_or_else(|| REFUND.unclear()),
-                // Nothing is left to refund, or nothing was captured. No money moves.
+                // The payment was not captured, or nothing is left to refund. No money moves.
                 Answer::Refused(Refused { status: 400 | 402, refusal }) => {
                     Ok(RefundState::Failed(refusal.for_the_log()))
                 }

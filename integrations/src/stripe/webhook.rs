@@ -11,13 +11,14 @@ use domain::secret::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How old a signature may be, and how far its clock may be ahead.
+/// The longest time by which the timestamp of a signature may be before or after the time of the shop.
 pub const SIGNATURE_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Further signatures of a header are ignored. Stripe sends one for each secret, of which two are valid during a rotation.
+/// The most signatures of a header that are checked. Further signatures are ignored. Stripe sends one signature for
+/// each valid secret, and two secrets are valid during a rotation.
 pub const MAX_SIGNATURES: usize = 8;
 
-/// Why the signature of an event is not accepted. The sender does not learn it.
+/// Why the signature of an event is not accepted. The response to the sender does not contain this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum SignatureError {
@@ -36,8 +37,9 @@ impl SignatureError {
     }
 }
 
-/// Checks a `Stripe-Signature` (<https://docs.stripe.com/webhooks#verify-manually>) of the body as it was received. One of
-/// its `v1` signatures must be made with one of `secrets`. There are two secrets while one replaces the other.
+/// Checks a `Stripe-Signature` header (<https://docs.stripe.com/webhooks#verify-manually>). `payload` is the body
+/// exactly as it was received. One of the `v1` signatures must be made with one of `secrets`. During a rotation there
+/// are two secrets. The signature must not be older or newer than `now` by more than `tolerance`.
 pub fn verify_signature(
     payload: &[u8],
     header: &str,
@@ -80,11 +82,11 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// The part of an event that the shop reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The same for all deliveries of the event.
+    /// The id of the event. It is the same in all deliveries of the event.
     pub id: String,
-    /// Such as `payment_intent.succeeded`.
+    /// The type of the event, such as `payment_intent.succeeded`.
     pub kind: String,
-    /// The payment of the event; `None` if it is about something else.
+    /// The payment that the event is about. `None` if the event is not about a payment.
     pub intent: Option<PaymentReference>,
 }
 
@@ -98,8 +100,8 @@ impl From<Event> for GatewayEvent {
 #[error("not an event")]
 pub struct EventError(#[from] serde_json::Error);
 
-/// Reads an event whose signature was checked. Only its id and its kind must be present: without an object that the shop
-/// knows, it names no payment.
+/// Reads an event. The caller has checked its signature. Only the id and the type must be present. If the shop does not
+/// know the object of the event, `intent` is `None`.
 pub fn parse_event(payload: &[u8]) -> Result<Event, EventError> {
     #[derive(Deserialize)]
     struct Body {
@@ -113,7 +115,7 @@ pub fn parse_event(payload: &[u8]) -> Result<Event, EventError> {
     let object = &body.data["object"];
     let intent = match object["object"].as_str() {
         Some("payment_intent") => object["id"].as_str(),
-        // Charges and refunds contain the id, or the payment itself if the account expands it.
+        // Charges and refunds contain the id of the payment, or the whole payment if the account is set to expand it.
         _ => object["payment_intent"].as_str().or_else(|| object["payment_intent"]["id"].as_str()),
     };
     let intent = intent.map(|id| PaymentReference(id.to_owned()));

@@ -3,7 +3,7 @@
 use domain::payment::{Decline, GatewayState, RefundState};
 use serde::Deserialize;
 
-/// <https://docs.stripe.com/api/payment_intents/object>
+/// A payment at Stripe: <https://docs.stripe.com/api/payment_intents/object>
 #[derive(Debug, Deserialize)]
 pub(super) struct Intent {
     pub id: String,
@@ -11,7 +11,7 @@ pub(super) struct Intent {
     pub last_payment_error: Option<Refusal>,
 }
 
-/// <https://docs.stripe.com/api/refunds/object>
+/// A refund at Stripe: <https://docs.stripe.com/api/refunds/object>
 #[derive(Debug, Deserialize)]
 pub(super) struct RefundObject {
     pub id: String,
@@ -30,7 +30,7 @@ pub(super) struct RefundMetadata {
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {
     pub data: Vec<T>,
-    /// Whether more follow after the last of these.
+    /// Whether more objects follow after the last object in `data`.
     pub has_more: bool,
 }
 
@@ -39,13 +39,13 @@ pub(super) struct ErrorBody {
     pub error: Refusal,
 }
 
-/// <https://docs.stripe.com/api/errors>
+/// An error of Stripe: <https://docs.stripe.com/api/errors>
 #[derive(Debug, Deserialize)]
 pub(super) struct Refusal {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub code: Option<String>,
-    /// The reason of the bank, for a card.
+    /// The reason that the bank gave for the decline of a card.
     pub decline_code: Option<String>,
     pub message: Option<String>,
     /// The parameter that is wrong.
@@ -53,13 +53,13 @@ pub(super) struct Refusal {
     pub payment_intent: Option<Box<Intent>>,
 }
 
-/// Of the text for the buyer, in characters.
+/// The most characters of Stripe's text that the buyer sees.
 const MAX_MESSAGE: usize = 200;
-/// Of a word for the log, in bytes.
+/// The longest word of Stripe that is logged, in bytes.
 const MAX_WORD: usize = 64;
 
 impl Refusal {
-    /// The text for the buyer. Only the `message` of a card error is written for buyers.
+    /// Returns the text for the buyer. Only the `message` of a card error is written for buyers.
     pub fn for_the_buyer(&self) -> String {
         let is_for_the_buyer = self.kind.as_deref() == Some("card_error");
         let text = self.message.as_deref().filter(|_| is_for_the_buyer).unwrap_or_default();
@@ -72,17 +72,17 @@ impl Refusal {
         }
     }
 
-    /// The amount cannot be paid this way. Any other refusal of a new payment is a bug of the shop.
+    /// Whether the amount cannot be paid this way. Any other refusal of a new payment is a bug of the shop.
     pub fn is_about_amount(&self) -> bool {
         matches!(self.code.as_deref(), Some("amount_too_small" | "amount_too_large"))
     }
 
-    /// The payment instrument was refused, and not charged.
+    /// Whether the payment instrument was refused. It was then not charged.
     pub fn is_about_instrument(&self) -> bool {
         self.kind.as_deref() == Some("card_error") || self.param.as_deref() == Some("payment_method")
     }
 
-    /// The text for the log: words of Stripe's vocabulary, and never free text.
+    /// Returns the text for the log. It has only words of Stripe's vocabulary, and never free text.
     pub fn for_the_log(&self) -> String {
         let named =
             [("type", &self.kind), ("code", &self.code), ("decline_code", &self.decline_code), ("param", &self.param)];
@@ -96,14 +96,16 @@ impl Refusal {
     }
 }
 
-/// Returns words such as `card_declined`, `payment_method` or `metadata[order]`. Other text is replaced.
+/// Returns `value` if it is a word such as `card_declined`, `payment_method` or `metadata[order]`. Otherwise returns a
+/// placeholder, because the log must not contain free text.
 fn word(value: &str) -> &str {
     let is_of_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.[]".contains(&byte);
     if (1..=MAX_WORD).contains(&value.len()) && value.bytes().all(is_of_word) { value } else { "(not a word)" }
 }
 
 impl Intent {
-    /// `None` while the bank decides, and for a status that this version of the shop does not know. Neither is final.
+    /// The state of the payment. `None` while the bank decides, and for a status that this version of the shop does not
+    /// know. In both cases the state may still change.
     pub fn state(&self) -> Option<GatewayState> {
         Some(match (self.status.as_str(), &self.last_payment_error) {
             ("requires_payment_method", Some(error)) => GatewayState::Declined(error.decline()),
@@ -118,7 +120,7 @@ impl Intent {
 }
 
 impl RefundObject {
-    /// `None` for a status that this version of the shop does not know.
+    /// The state of the refund. `None` if there is no status, or if this version of the shop does not know it.
     pub fn state(&self) -> Option<RefundState> {
         Some(match self.status.as_deref()? {
             "succeeded" => RefundState::Succeeded,

@@ -21,7 +21,8 @@ pub(super) fn outcome(reply: &Reply, now: Timestamp) -> Result<Receipt, SendErro
     Err(SendError { reason: format!("{kind} {}", reply.status), finality })
 }
 
-/// `Retry-After` in the form of a date, in its three formats (RFC 9110, section 5.6.7). Zero if the date has passed.
+/// The time from `now` to the date in a `Retry-After` header, in any of the three formats (RFC 9110, section 5.6.7).
+/// Zero if the date has passed. `None` if the text is not a date.
 fn until(date: &str, now: Timestamp) -> Option<Duration> {
     let date: Timestamp = httpdate::parse_http_date(date.trim()).ok()?.into();
     let seconds = (date - now).whole_seconds().max(0);

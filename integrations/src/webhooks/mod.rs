@@ -1,11 +1,12 @@
 //! Sends webhooks about orders to platforms: one signed POST for each attempt.
 //!
-//! The body is the document that was stored with the change, byte for byte. The headers that identify the event are the
-//! same for every attempt (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`); the signature is new. The protocol
-//! requires an `Idempotency-Key` on every signed POST, so the id of the event is sent under that name too. Every value that
-//! a receiver may act on is signed, so that an old snapshot of an order cannot be replayed as a new event.
+//! The body is the document that was stored with the change of the order, byte for byte. The headers that identify the
+//! event are the same for every attempt (Standard Webhooks: `Webhook-Id`, `Webhook-Timestamp`), but each attempt has a
+//! new signature. The protocol requires an `Idempotency-Key` on every signed POST, so the id of the event is sent under
+//! that name too. Every value that a receiver may act on is signed, so that an old snapshot of an order cannot be
+//! replayed as a new event.
 //!
-//! The outbox schedules the retries; nothing is repeated here.
+//! Nothing is repeated here, because the outbox schedules the retries.
 
 mod answer;
 
@@ -37,7 +38,7 @@ struct Shared {
 }
 
 impl WebhookSender {
-    /// `profile` is the address of the shop's profile, where receivers find its keys.
+    /// `profile` is the address of the shop's profile, where receivers find the shop's keys.
     pub fn new(
         outbound: Outbound,
         profiles: Arc<PlatformProfiles>,
@@ -78,7 +79,7 @@ impl Shared {
             Err(error) => Err(match error.reason {
                 Reason::Blocked(blocked) => blocked_for(blocked, ""),
                 Reason::Deadline => SendError::again("timeout"),
-                // A header that is invalid now stays invalid.
+                // A retry cannot succeed, because it would send the same invalid header.
                 Reason::BadRequest => refused(Reason::BadRequest.as_str()),
                 Reason::Busy => SendError::no_permit(Reason::Busy.as_str()),
                 Reason::Cancelled => SendError::local(Reason::Cancelled.as_str()),
@@ -115,7 +116,7 @@ impl Shared {
     }
 }
 
-/// A dictionary with one member (RFC 8941, section 3.2).
+/// The value of `UCP-Agent`: a dictionary with the member `profile` (RFC 8941, section 3.2).
 fn agent(profile: &Url) -> Result<String, NotAnAgent> {
     let mut field = DictSerializer::new();
     field.bare_item(KeyRef::constant("profile"), StringRef::from_str(profile.as_str()).map_err(|_| NotAnAgent)?);
@@ -136,7 +137,8 @@ fn without_profile(error: ProfileError) -> SendError {
     }
 }
 
-/// A blocked address may be corrected, by a change of the name or of the profile. A URL that is not https stays wrong.
+/// Returns the error for a blocked URL. An address that is not public is retried, because the name or the profile may
+/// be corrected. Any other blocked URL is refused, because it stays wrong.
 fn blocked_for(blocked: Blocked, prefix: &str) -> SendError {
     let reason = format!("{prefix}{}", blocked.as_str());
     match blocked {

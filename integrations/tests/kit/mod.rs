@@ -12,7 +12,8 @@ use slog::{Drain, KV, Logger, OwnedKVList, Record, o};
 use tokio_util::sync::CancellationToken;
 
 pub const AMPLE: Duration = Duration::from_secs(30);
-/// Much longer than any test here needs, and much shorter than a test with a broken limit would take.
+/// A call in a test must end within this time. A call with a working limit ends much earlier, and a call with a broken
+/// limit ends much later.
 pub const SOON: Duration = Duration::from_secs(5);
 
 /// A server on a free port.
@@ -27,7 +28,7 @@ impl Server {
         Self(faultkit::Server::start(([127, 0, 0, 1], 0).into(), serve).await.expect("a port"))
     }
 
-    /// In lower case, because the names of headers are case-insensitive.
+    /// The received requests in lower case, because the names of headers are case-insensitive.
     pub fn requests(&self) -> Vec<String> {
         self.as_sent().iter().map(|request| request.to_lowercase()).collect()
     }
@@ -36,7 +37,7 @@ impl Server {
         self.0.received().into_iter().map(|request| request.text).collect()
     }
 
-    /// With a path and a query that must not be logged.
+    /// The URL of the server, with a path and a query that must not be logged.
     pub fn url(&self) -> String {
         format!("http://{}/hook?token=hidden", self.0.address)
     }

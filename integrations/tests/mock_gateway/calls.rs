@@ -124,7 +124,7 @@ async fn call_without_response_ends_at_its_deadline() {
     assert!(hurried.timings().gateway.microseconds() >= 90_000);
     assert_eq!(handler.cancel(&ctx, &reference).await.expect("answers"), GatewayState::Cancelled);
 
-    // A charge whose response is too late is still a charge.
+    // A charge remains a charge even if its response is too late.
     let late = self::attempt();
     let reference = handler.open(&ctx, &late).await.expect("opens");
     let hurried = shop.ctx(SLOW / 2);

@@ -25,7 +25,7 @@ use crate::shared::Lines;
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 pub const SLOW: Duration = Duration::from_millis(300);
 
-/// Always noon.
+/// A clock that always shows the same time.
 pub struct FixedClock;
 
 impl Clock for FixedClock {
@@ -69,7 +69,7 @@ impl Shop {
         let mut file = OpenOptions::new().append(true).create(true).open(self.path()).expect("opens");
         file.write_all(bytes).expect("writes");
     }
-    /// A line as the handler writes it, with its line feed.
+    /// The line that the handler writes for this entry, with the line feed.
     pub fn line(&self, entry: &LedgerEntry) -> Vec<u8> {
         let mut line = serde_json::to_vec(entry).expect("serialises");
         line.push(b'\n');

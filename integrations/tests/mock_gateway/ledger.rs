@@ -74,7 +74,7 @@ fn concurrent_calls_open_and_end_a_payment_once() {
     let shop = Shop::new();
     let attempts: Vec<Attempt> = (0..ROUNDS).map(|_| attempt()).collect();
     let start = std::sync::Barrier::new(3);
-    // Each racer has its own handler on the file, like a process.
+    // Each thread has a separate handler on the file, as a separate process would have.
     let race = |racer: usize| {
         let handler = open_on(&shop.path(), &Logger::root(Discard, o!()));
         let ctx = context(&Logger::root(Discard, o!()), AMPLE);
@@ -120,7 +120,7 @@ async fn torn_line_is_ignored() {
     shop.append(&line[..line.len() / 2]);
     assert_eq!(shop.kinds(), [EntryKind::Opened]);
 
-    // One handler starts with the torn line, another reads it while it runs.
+    // `started` reads the torn line at start. `running` reads it with its next call.
     let started = shop.handler();
     for handler in [&started, &running] {
         assert_eq!(handler.look_up(&ctx, &reference).await.expect("known"), GatewayState::Opened);

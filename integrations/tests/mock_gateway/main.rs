@@ -1,4 +1,4 @@
-//! The mock gateway keeps the guarantees of a payment gateway. Its ledger is the evidence.
+//! The mock gateway keeps the guarantees of a payment gateway. The tests check this in its ledger.
 
 mod calls;
 mod kit;

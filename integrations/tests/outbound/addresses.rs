@@ -44,7 +44,7 @@ async fn name_with_a_private_address_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let refused = REFUSED.map(ip);
-    // A public address before or after it makes no difference.
+    // The name is refused even if it has a public address before or after the private address.
     let answers = move |address| [vec![address], vec![ip("1.1.1.1"), address], vec![address, ip("1.1.1.1")]];
     let answers: Vec<_> = refused.into_iter().flat_map(answers).collect();
     let names = Arc::new(Names(move |asked: usize| Ok(answers[asked].clone()), Mutex::default()));
@@ -84,7 +84,7 @@ async fn name_that_changes_between_calls_is_checked_each_time() {
 
 #[tokio::test]
 async fn connection_goes_to_the_checked_address() {
-    // A second look-up would return the other server.
+    // A second look-up would return the address of the other server.
     let first = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;
     let port = first.address.port();
     let second = TcpListener::bind(("127.0.0.2", port)).await.expect("the same port");
@@ -129,6 +129,6 @@ async fn connection_to_untrusted_destination_is_not_reused() {
         let to = outbound.untrusted(&server.url()).expect("allowed");
         outbound.send(&ctx(AMPLE), post(to, limits(AMPLE, WHOLE))).await.expect("an answer");
     }
-    // This server answers one request for each connection.
+    // The server answers only one request for each connection, so two requests mean two connections.
     assert_eq!(server.requests().len(), 2);
 }

@@ -1,4 +1,5 @@
-//! Responses are bounded, redirects are not followed, and a missing response has a reason and an effect.
+//! The size of responses is limited, and redirects are not followed. A call without a response reports the reason and
+//! the possible effect.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ async fn redirect_is_a_response_and_is_never_followed() {
     assert!(elsewhere.requests().is_empty());
 }
 
-/// A server that sends without end, and the number of bytes that it sent.
+/// Starts a server that sends without end. Also returns the count of the bytes that the server has sent.
 async fn endless(head: &'static str) -> (Server, Arc<AtomicUsize>) {
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
@@ -60,7 +61,7 @@ async fn endless(head: &'static str) -> (Server, Arc<AtomicUsize>) {
 async fn endless_body_is_read_up_to_the_limit() {
     const UNBOUNDED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
     const ANNOUNCED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
-    // For the buffers of both sockets.
+    // The most bytes that the buffers of both sockets can hold.
     const BUFFERS: usize = 32 * 1024 * 1024;
     for (head, read) in [(UNBOUNDED, 1000), (ANNOUNCED, 0)] {
         let (server, written) = endless(head).await;
@@ -93,7 +94,7 @@ async fn broken_body_fails_unless_only_the_status_is_needed() {
     for server in [cut, reset] {
         assert_eq!(send(&server, WHOLE).await.expect_err("half"), (Reason::Broken, Effect::Unknown));
         let outcome = send(&server, STATUS).await;
-        // A reset may discard the bytes before it, and the status with them.
+        // A reset may discard the bytes that were sent before it, including the status.
         let is_expected = match &outcome {
             Ok(reply) => reply.status == 200 && reply.body == b"half",
             Err(failure) => *failure == (Reason::Broken, Effect::Unknown),
@@ -163,7 +164,7 @@ async fn request_has_no_trace_no_deadline_and_no_cookie() {
         assert_eq!(header("user-agent"), [format!("tuckshop/{}", env!("CARGO_PKG_VERSION"))]);
         assert_eq!(header("content-length"), ["6"]);
         assert_eq!(header("webhook-id"), ["evt_1"]);
-        // Internal headers are not sent to others.
+        // Headers for use inside the shop are not sent to destinations.
         for absent in
             ["traceparent", "tracestate", "request-timeout-ms", "request-id", "cookie", "referer", "transfer-encoding"]
         {
@@ -212,7 +213,7 @@ async fn call_writes_one_log_line_without_secrets() {
     assert!(server.requests()[0].contains("authorization: bearer hidden"));
 }
 
-/// Run again by the next test, with proxies in its environment.
+/// The next test runs this test again, in a process whose environment has proxies.
 #[tokio::test]
 async fn call_connects_directly_to_its_destination() {
     let server = Server::start(|visit: Visit| visit.answer("200 OK", "", "")).await;

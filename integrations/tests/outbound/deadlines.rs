@@ -120,7 +120,8 @@ async fn call_after_deadline_or_cancellation_is_not_begun() {
     assert!(server.requests().is_empty());
 }
 
-/// A listener whose queue is full: it neither accepts nor refuses the next connection.
+/// Returns a listener whose queue is full, so that it neither accepts nor refuses the next connection. The connections
+/// in the queue are returned too, because they keep it full.
 async fn full_queue() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");

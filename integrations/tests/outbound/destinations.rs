@@ -1,4 +1,4 @@
-//! The check of a URL, without the network: which destinations exist at all.
+//! Which URLs are accepted as destinations. The check does not use the network.
 
 use integrations::outbound::{Blocked, Destination, MAX_URL_LENGTH, UntrustedPolicy};
 

@@ -1,4 +1,4 @@
-//! `Outbound` with the settings of the tests.
+//! Creates `Outbound` and calls with the settings of the tests.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,7 +12,8 @@ use integrations::outbound::{
 
 pub use crate::shared::{AMPLE, Lines, SOON, Server, Visit, ctx, ctx_with};
 
-/// Returns chosen addresses, and records the look-ups.
+/// A lookup for tests. The function gets the number of earlier look-ups and returns the addresses. The list records the
+/// hosts.
 pub struct Names<F>(pub F, pub Mutex<Vec<String>>);
 
 impl<F: Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync> Lookup for Names<F> {
@@ -24,7 +25,7 @@ impl<F: Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync> Lookup for Names<F> 
     }
 }
 
-/// The configuration of development, without backoff.
+/// The configuration for development, without backoff.
 pub fn config() -> OutboundConfig {
     OutboundConfig { jitter: Arc::new(|_| Duration::ZERO), ..OutboundConfig::new(UntrustedPolicy::DevelopmentLoopback) }
 }
@@ -41,7 +42,7 @@ pub fn given(outbound: &Outbound, server: &Server) -> Destination {
     outbound.untrusted(&server.url()).expect("allowed")
 }
 
-/// Limits with this time for one attempt.
+/// Limits with the given time for one attempt.
 pub fn limits(attempt: Duration, body: BodyLimit) -> Limits {
     Limits { total: AMPLE, attempt, body }
 }

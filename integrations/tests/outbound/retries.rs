@@ -127,7 +127,7 @@ async fn retries_end_before_the_deadline() {
     let (outbound, watch) = (Outbound::new(half).expect("a client"), Stopwatch::start());
     let error = outbound.send(&ctx(Duration::from_millis(700)), keyed(&outbound, &server)).await.expect_err("broken");
     assert_eq!((error.reason, error.effect), (Reason::Broken, Effect::Unknown));
-    // A backoff of 100 ms and one of 200 ms are short enough; one of 400 ms is not.
+    // The deadline leaves time for backoffs of 100 ms and 200 ms, but not for a further backoff of 400 ms.
     assert_eq!(server.requests().len(), 3);
     assert!(watch.elapsed() < Duration::from_millis(700));
 }
@@ -157,12 +157,13 @@ async fn failing_destination_gets_only_a_fifth_more_calls() {
         let reply = outbound.send(&ctx_with(&lines, AMPLE), keyed(&outbound, &server)).await.expect("an answer");
         assert_eq!(reply.status, 503);
     }
-    // 50 calls, a fifth of the calls, and one retry for each of ten seconds; more only for the time that the test took.
+    // 50 calls, 10 retries (a fifth of the calls) and 10 more retries (one for each second of the period). There are
+    // more retries only if the test is slow.
     let later = usize::try_from(2 * watch.elapsed().as_secs()).expect("small");
     let made = server.requests().len();
     assert!((70..=70 + later).contains(&made), "{made}");
     assert!(lines.all().iter().any(|line| line.contains("outcome=retry_budget_exhausted")));
-    // Each destination has its own budget.
+    // The other destination has a separate retry budget.
     let reply = outbound.send(&ctx(AMPLE), keyed(&outbound, &other)).await.expect("an answer");
     assert!(reply.attempts > 1);
 }

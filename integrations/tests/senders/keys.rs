@@ -7,7 +7,7 @@ use domain::secret::Secret;
 use integrations::signatures::{KeyError, KeyPair};
 use serde_json::json;
 
-/// RFC 9421, appendix B.1.3.
+/// The private key of RFC 9421, appendix B.1.3.
 const RFC_KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n\
     MHcCAQEEIFKbhfNZfpDsW43+0+JjUr9K+bTeuxopu653+hBaXGA7oAoGCCqGSM49\n\
     AwEHoUQDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lfw0EkjqF7xB4FivAxzic30tMM\n\
@@ -19,7 +19,7 @@ fn rfc_key() -> KeyPair {
 }
 
 fn is_signed(key: &KeyPair, message: &str, signature: &[u8]) -> bool {
-    // An uncompressed point: the byte 4, x, y.
+    // The public key as an uncompressed point: the byte 4, then x, then y.
     let jwk = key.jwk("k");
     let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect("text")).expect("base64url");
     let point = [vec![4], coordinate("x"), coordinate("y")].concat();
@@ -37,7 +37,7 @@ fn jwk_equals_the_public_key_of_the_rfc() {
 
 #[test]
 fn signature_of_the_rfc_is_valid_for_its_key() {
-    // Appendix B.2.4.
+    // The signature base of RFC 9421, appendix B.2.4.
     let base = "\"@status\": 200\n\
         \"content-type\": application/json\n\
         \"content-digest\": sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuah\

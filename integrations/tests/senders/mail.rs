@@ -1,4 +1,5 @@
-//! Email messages to a real mail server (aiosmtpd), read back by Python's mail parser, and to servers that fail.
+//! Sends email messages to a real mail server (aiosmtpd) and to servers that fail. Python's mail parser reads the
+//! messages that arrive at the real server.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ fn sender(config: EmailConfig) -> EmailSender {
     EmailSender::new(config).expect("a sender")
 }
 
-/// A mail server, and the configuration for it.
+/// Starts a mail server, and returns it with the configuration for it. `None` if there is no Python.
 fn server(tls: EmailTls, login: &str, answer: &str) -> Option<(Script, EmailConfig)> {
     let name = match tls {
         EmailTls::None => "none",
@@ -133,7 +134,7 @@ async fn untrusted_relay_receives_nothing() {
         let reason = failed(misnamed.send(&ctx(AMPLE), &email()).await);
         assert!(reason.ends_with(": tls"), "{reason}");
     }
-    // A relay, or an attacker in between, that does not offer STARTTLS.
+    // The relay, or an attacker on the way to it, does not offer STARTTLS.
     let Some((_server, config)) = server(EmailTls::None, "open", "") else { return };
     let downgraded = sender(EmailConfig { tls: EmailTls::StartTls, ..config });
     assert_eq!(failed(downgraded.send(&ctx(AMPLE), &email()).await), "starttls: not_offered");
@@ -150,7 +151,8 @@ async fn invalid_address_is_refused_without_a_connection() {
     }
 }
 
-/// Answers the connection and each line with the next of `answers`. Then it closes the connection or hangs.
+/// Starts a relay that answers each connection, and then each line, with the next of `answers`. After the last answer
+/// it closes the connection or hangs.
 async fn scripted(answers: &'static [&'static str], then_hangs: bool) -> (EmailConfig, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -203,7 +205,7 @@ async fn broken_connection_or_protocol_is_retried() {
     for (answers, expected) in cases {
         let (config, _serving) = scripted(answers, false).await;
         let reason = failed(sender(config).send(&ctx(SOON), &email()).await);
-        // The system decides whether a reset or an end of the stream is seen first.
+        // The operating system decides whether the shop sees a reset or the end of the stream first.
         let lost = expected.replace("not_understood", "connection_lost");
         assert!(reason == expected || reason == lost, "{answers:?}: {reason}");
     }
@@ -212,7 +214,8 @@ async fn broken_connection_or_protocol_is_retried() {
     assert_eq!(failed(closed.send(&ctx(SOON), &email()).await), "connect: unreachable");
 }
 
-/// What the relay can send before the shop closes the connection, with the buffers of the sockets.
+/// The most bytes that the relay can send before the shop closes the connection, including those in the buffers of the
+/// sockets.
 const MAX_SENT: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
@@ -235,7 +238,7 @@ async fn endless_response_ends_the_session_at_once() {
                     let _ = stream.write_all(answer.as_bytes()).await;
                 }
                 let (mut sent, piece) = (0, endless.repeat(16 * 1024));
-                // The bound protects the memory of the machine if the test fails.
+                // The amount is limited so that a failing test does not use up the memory of the machine.
                 while sent < 4 * MAX_SENT && stream.write_all(piece.as_bytes()).await.is_ok() {
                     sent += piece.len();
                 }
@@ -252,7 +255,8 @@ async fn endless_response_ends_the_session_at_once() {
 
 #[tokio::test]
 async fn message_is_accepted_even_if_quit_is_not_answered() {
-    // The relay answers the commands, and of the message only the last line, which is a dot.
+    // The relay answers each command before the message. It does not answer the lines of the message, except for the
+    // last line, which is a dot. After that it answers nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let mut serving = JoinSet::new();

@@ -168,7 +168,7 @@ async fn least_recently_used_profile_is_removed_from_the_cache() {
     for number in 0..1_000 {
         assert_eq!(fixture.ask(&platform(number)).await, known());
     }
-    // The first one is used again, so the second is now the least recently used.
+    // Platform 0 is used again, so the profile of platform 1 is now the least recently used.
     fixture.ask(&platform(0)).await.expect("known");
     fixture.ask(&platform(1_000)).await.expect("known");
     let before = server.requests().len();

@@ -23,7 +23,7 @@ fn signer(keys: &Keys, clock: &TestClock) -> Signer {
     Signer::new(Arc::new(keys.clone()), Arc::new(clock.clone()))
 }
 
-/// A signed request like a webhook, in the format of the verifying script.
+/// Signs a request like a webhook. Returns it in the input format of `verify.py`.
 async fn signed(signer: &Signer, url: &str) -> Value {
     let digest = content_digest(BODY.as_bytes());
     let agent = r#"profile="https://shop.example/.well-known/ucp""#;
@@ -156,7 +156,7 @@ async fn revoked_key_is_withdrawn_at_once_here_and_within_a_minute_elsewhere() {
     assert_eq!((again.signs, again.took_over), (revoked.signs.clone(), false));
     assert_eq!(keys.stored.lock().expect("sound").len(), 2);
 
-    // The next key replaces the revoked one before its time.
+    // After a revocation, the next key signs at once, before the time that was planned for it.
     let next = here.rotate(&ctx(AMPLE), false).await.expect("rotated").id;
     let revoked = here.revoke(&ctx(AMPLE), &revoked.signs).await.expect("revoked").expect("there");
     assert_eq!((revoked.signs.as_str(), revoked.took_over), (next.as_str(), true));
@@ -167,7 +167,7 @@ async fn revoked_key_is_withdrawn_at_once_here_and_within_a_minute_elsewhere() {
 async fn missing_signing_key_is_replaced() {
     let (keys, clock) = (Keys::default(), TestClock::at(NOON));
     let stolen = signing(&signer(&keys, &clock)).await;
-    // The process that revoked it ended before it made another.
+    // As if the process that revoked the key had ended before it created another key.
     keys.stored.lock().expect("sound")[0].revoked_at = Some(NOON);
     let made = signing(&signer(&keys, &clock)).await;
     assert_ne!(made, stolen);
@@ -191,7 +191,7 @@ async fn keys_are_cached_for_a_minute_and_longer_while_the_store_fails() {
     *keys.is_down.lock().expect("sound") = true;
     assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
     assert_eq!(*keys.reads.lock().expect("sound"), reads + 1);
-    // Not without limit, because one of them may have been revoked in the meantime.
+    // The cached keys are used for a limited time, because a key may have been revoked in the meantime.
     clock.advance(MINUTE * 9 - Duration::from_secs(1));
     assert_eq!(signer.published(&ctx(AMPLE)).await.expect("published"), known);
     clock.advance(Duration::from_secs(1));
@@ -220,7 +220,7 @@ async fn first_configured_key_signs_and_all_are_published() {
 
 #[tokio::test]
 async fn key_file_may_contain_both_formats_and_comments() {
-    // RFC 9421, appendix B.1.3, as OpenSSL writes it.
+    // The key of RFC 9421, appendix B.1.3, in the format of OpenSSL.
     const OF_OPENSSL: &str = "-----BEGIN EC PARAMETERS-----\n\
         BggqhkjOPQMBBw==\n\
         -----END EC PARAMETERS-----\n\

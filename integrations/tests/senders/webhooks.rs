@@ -304,7 +304,7 @@ async fn cancellation_ends_the_webhook_and_logs_no_secret() {
     let lines = Lines::default();
     let ctx = ctx_with(&lines, AMPLE);
     let cancellation = ctx.cancellation().clone();
-    // The process stops when the receiver has the webhook.
+    // The call is cancelled when the receiver has the webhook, as if the process were stopping.
     let server = Server::start(move |visit: Visit| {
         cancellation.cancel();
         visit.hang()

@@ -1,4 +1,5 @@
-//! Events of the simulator, which Stripe's library accepts: their signatures are verified, and changes are detected.
+//! The shop verifies the signatures of the simulator's events and detects changes. Stripe's library accepts these
+//! events too.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ struct Delivered {
     payload: String,
 }
 
-/// All deliveries, as soon as there are `number`.
+/// Waits until there are `number` deliveries, and returns all deliveries.
 async fn delivered(server: &Server, number: usize) -> Vec<Delivered> {
     while server.requests().len() < number {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -38,7 +39,7 @@ async fn event_is_accepted_by_its_signature_and_identified_by_its_id() {
     fixture.sim.send_webhooks(Some(webhooks));
     let opened = fixture.opened().await;
     fixture.confirm(&opened, "pm_card_visa").await.expect("an answer");
-    // Each receiver knows one of the two secrets, as before and after a rotation.
+    // Each check knows one of the two valid secrets, like a receiver before or after a rotation.
     let now = Timestamp::from_unix_timestamp(fixture.sim.now()).expect("a time");
     let check = |delivered: &Delivered, payload: &str, secret: &str| {
         let secrets = [Secret::new("whsec_another"), Secret::new(secret)];
@@ -57,7 +58,7 @@ async fn event_is_accepted_by_its_signature_and_identified_by_its_id() {
     }
     for event in &events {
         assert_eq!((event.kind.as_str(), &event.intent), ("payment_intent.succeeded", &Some(opened.1.clone())));
-        // Copies of one event have its id.
+        // All copies of one event have the same id.
         assert_eq!(event.id, events[0].id);
     }
     let event = GatewayEvent::from(events[0].clone());

@@ -1,4 +1,5 @@
-//! A gateway that is slow, fails or sends wrong responses: the result is true, and the ledger has at most one charge.
+//! The gateway is slow, fails or sends wrong responses. The shop still returns a correct result, and the gateway's
+//! ledger has at most one charge.
 
 use std::time::Duration;
 
@@ -27,10 +28,10 @@ fn kind<T: std::fmt::Debug, E: Into<Failure<Decline>> + std::fmt::Debug>(outcome
     }
 }
 
-/// PAY1.
+/// PAY1 in docs/FAILURES.md.
 #[tokio::test]
 async fn unreachable_gateway_has_charged_nothing() {
-    // A port without a listener, and one without TLS.
+    // One port has no listener, and the other port has no TLS.
     let closed = faultkit::Port::keep();
     let sim = Fixture::new().sim;
     for url in [format!("http://{}", closed.address()), format!("https://{}", sim.address())] {
@@ -44,7 +45,7 @@ async fn unreachable_gateway_has_charged_nothing() {
     }
 }
 
-/// PAY2, PAY3, PAY7, PAY8: one response is lost, and the key replays it.
+/// PAY2, PAY3, PAY7 and PAY8 in docs/FAILURES.md: one response is lost, and the retry with the same key gets it.
 #[tokio::test]
 async fn response_lost_once_is_replayed_by_the_same_key() {
     let faults = [
@@ -73,7 +74,7 @@ async fn is_lost_once(fault: paysim::Fault) {
     assert_eq!(fixture.sim.faults_dealt()[name], 1);
 }
 
-/// PAY2, PAY3, PAY7, PAY8: all responses are lost.
+/// PAY2, PAY3, PAY7 and PAY8 in docs/FAILURES.md: all responses are lost.
 #[tokio::test]
 async fn response_that_stays_lost_leaves_outcome_unknown_until_lookup() {
     let faults = [
@@ -89,7 +90,7 @@ async fn response_that_stays_lost_leaves_outcome_unknown_until_lookup() {
         (Huge, true),
         (InUse, false),
     ];
-    // Concurrently, each with its own gateway, because most of the time is waiting.
+    // The cases run concurrently, because each of them mostly waits. Each case has a separate gateway.
     join_all(faults.map(|(fault, charges)| stays_lost(fault, charges))).await;
 }
 
@@ -107,7 +108,7 @@ async fn stays_lost(fault: paysim::Fault, charges: bool) {
     assert_eq!(fixture.captured(), charged, "{name}");
 }
 
-/// PAY3: a 500 is stored for its key, so that a retry cannot succeed.
+/// PAY3 in docs/FAILURES.md: the gateway stores a 500 for its key, so a retry with this key cannot succeed.
 #[tokio::test]
 async fn replayed_500_ends_the_retries() {
     let fixture = Fixture::new();
@@ -117,7 +118,7 @@ async fn replayed_500_ends_the_retries() {
     assert!(line.contains("status=500") && line.contains("attempts=2"), "{line}");
 }
 
-/// PAY4.
+/// PAY4 in docs/FAILURES.md.
 #[tokio::test]
 async fn key_in_use_is_retried_until_it_is_free() {
     let fixture = Fixture::new();
@@ -127,7 +128,7 @@ async fn key_in_use_is_retried_until_it_is_free() {
     assert_eq!(fixture.captured(), (1, 3500));
 }
 
-/// PAY5.
+/// PAY5 in docs/FAILURES.md.
 #[tokio::test]
 async fn key_of_another_request_logs_an_error_and_charges_nothing() {
     let fixture = Fixture::new();
@@ -196,7 +197,8 @@ async fn too_small_amount_is_declined() {
 async fn other_calls_are_repeated_after_a_lost_response() {
     for fault in [ResetAfterEffect, ResetWithoutEffect, HangAfterEffect, Truncated, Html, ErrorAfterEffect] {
         let (fixture, name) = (Fixture::with(CaptureMethod::Manual), fault.name());
-        // A 500 for an open call is stored for its key. The attempt then ends without a charge.
+        // Opening a payment is not tested with a 500. The gateway stores a 500 for its key, so no retry can open the
+        // payment.
         if fault != ErrorAfterEffect {
             fixture.fail(IntentCreate, 1, fault);
         }
@@ -214,7 +216,7 @@ async fn other_calls_are_repeated_after_a_lost_response() {
     }
 }
 
-/// PAY13, PAY14.
+/// PAY13 and PAY14 in docs/FAILURES.md.
 #[tokio::test]
 async fn refund_with_lost_response_is_found_and_not_made_twice() {
     let fixture = Fixture::new();
@@ -223,7 +225,7 @@ async fn refund_with_lost_response_is_found_and_not_made_twice() {
     let mut refund = refund(&opened, 1000, 1);
     fixture.fail(RefundCreate, 1, ErrorAfterEffect);
     assert_eq!(kind(fixture.refund(&refund).await), FaultKind::OutcomeUnknown);
-    // With its key, which replays the 500, and after the key has expired.
+    // First the key still exists and would replay the 500. Later the key has expired.
     for later in [Duration::ZERO, Duration::from_secs(25 * 60 * 60)] {
         fixture.sim.advance(later);
         refund.tries += 1;
@@ -232,7 +234,7 @@ async fn refund_with_lost_response_is_found_and_not_made_twice() {
     assert_eq!(fixture.sim.ledger().totals().refunded, 1000);
 }
 
-/// PAY12, for the gateway.
+/// PAY12 in docs/FAILURES.md, for the calls of the gateway.
 #[tokio::test]
 async fn failing_gateway_gets_few_retries() {
     let fixture = Fixture::new();
@@ -242,7 +244,8 @@ async fn failing_gateway_gets_few_retries() {
     for _ in 0..20 {
         assert_eq!(kind(gateway.open(&fixture.ctx(), &attempt()).await), FaultKind::OutcomeUnknown);
     }
-    // 20 calls, 10 retries in ten seconds, a fifth of the calls, and one retry for each second of the test.
+    // 20 calls, 10 retries (one for each second of the period), 4 retries (a fifth of the calls), and one more retry
+    // for each second that the test takes.
     let most = 20 + 10 + 4 + watch.elapsed().as_secs() + 1;
     let made = fixture.sim.faults_dealt()["reset_without_effect"];
     assert!((30..=most).contains(&made), "{made}");

@@ -21,9 +21,9 @@ use time::macros::datetime;
 use crate::shared::{Lines, ctx_with};
 
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
-/// The deadline of one attempt of a call.
+/// The longest time for one attempt of a call.
 pub const ATTEMPT: Duration = Duration::from_millis(500);
-/// The deadline of a call: enough for two attempts that hang, and the backoff.
+/// The deadline of a call. It is enough for two attempts that hang, and the backoff between them.
 pub const CALL: Duration = Duration::from_millis(2000);
 
 pub fn config(base_url: String) -> StripeConfig {
@@ -46,14 +46,14 @@ pub fn config(base_url: String) -> StripeConfig {
     }
 }
 
-/// With the longest backoff, so that a key in use has time to become free. Shared by the tests, because reading the
-/// certificates of the machine takes a while.
+/// Returns an `Outbound` with the longest backoff, so that a key in use has time to become free. The tests share it,
+/// because reading the certificates of the machine takes a while.
 pub fn outbound() -> Outbound {
     static OUTBOUND: LazyLock<Outbound> = LazyLock::new(|| with_jitter(|most| most));
     OUTBOUND.clone()
 }
 
-/// Without backoff.
+/// Returns an `Outbound` without backoff.
 pub fn impatient() -> Outbound {
     with_jitter(|_| Duration::ZERO)
 }

@@ -1,4 +1,4 @@
-//! The gateway adapter against a simulator, whose ledger is the evidence.
+//! The gateway adapter with a simulated gateway. The tests check the effects in the simulator's ledger.
 
 mod currencies;
 mod events;

@@ -1,4 +1,4 @@
-//! The requests to the gateway, byte for byte where it matters, and what is refused before a request is sent.
+//! Which requests the adapter sends to the gateway, and what it refuses without sending a request.
 
 use domain::fault::{Failure, FaultKind};
 use domain::money::Currency;
@@ -13,7 +13,7 @@ fn gateway(config: StripeConfig) -> Result<HttpPaymentGateway, StripeConfigError
     HttpPaymentGateway::new(outbound(), config)
 }
 
-/// The request line, the headers of the adapter, and the body.
+/// Returns the request line, the headers of the adapter, and the body.
 fn essence(request: &str) -> String {
     let (head, body) = request.split_once("\r\n\r\n").expect("a whole request");
     let (line, headers) = head.split_once("\r\n").expect("headers");

@@ -5,7 +5,8 @@ use domain::payment::PaymentReference;
 use domain::secret::Secret;
 use integrations::stripe::{Event, MAX_SIGNATURES, SIGNATURE_TOLERANCE, SignatureError, parse_event, verify_signature};
 
-/// Signed with Python's `hmac` and `hashlib`, and accepted by the `stripe` package.
+/// The body of an event. `FIRST` and `SECOND` are signatures of it at the time `AT`. They were made with Python's
+/// `hmac` and `hashlib`, and the `stripe` package accepts them.
 const PAYLOAD: &[u8] =
     br#"{"id":"evt_1","type":"payment_intent.succeeded","data":{"object":{"object":"payment_intent","id":"pi_1"}}}"#;
 const AT: i64 = 1_775_649_600;

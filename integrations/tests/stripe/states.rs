@@ -1,4 +1,4 @@
-//! What each ending of a payment is to the shop, when nothing goes wrong on the way.
+//! Which state the shop sees for each end of a payment, if no call fails.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn payment_is_opened_confirmed_and_looked_up() {
     assert_eq!(fixture.confirm(&opened, "pm_card_visa").await.expect("an answer"), GatewayState::Confirmed);
     assert_eq!(fixture.look_up(&opened).await, GatewayState::Confirmed);
     assert_eq!(fixture.captured(), (1, 3500));
-    // The ledger can be compared with the shop's database.
+    // With the metadata, the gateway's ledger can be compared with the shop's database.
     let ledger = fixture.sim.ledger();
     assert_eq!(ledger.by_metadata("attempt_id")[&opened.0.id.to_string()].captured, 3500);
     assert_eq!(ledger.by_metadata("checkout_id")[&opened.0.checkout.to_string()].captured, 3500);
@@ -40,7 +40,7 @@ async fn repeated_calls_return_the_same_result() {
     assert_eq!(fixture.captured(), (1, 3500));
 }
 
-/// The key may have expired, and the shop may not have stored the reference.
+/// The shop finds a payment even if its key has expired and the shop has not stored its reference.
 #[tokio::test]
 async fn payment_is_found_by_its_attempt_after_its_key_expired() {
     let fixture = Fixture::new();
@@ -55,7 +55,8 @@ async fn payment_is_found_by_its_attempt_after_its_key_expired() {
     }
     assert_eq!(fixture.captured(), (1, 3500));
 
-    // Opened again with an expired key. The shop does not guess which of the two counts.
+    // The payment is opened again after its key has expired, so there are two payments. The shop does not guess which
+    // of them counts.
     fixture.gateway.open(&fixture.ctx(), &opened.0).await.expect("opens");
     fixture.sim.advance(Duration::from_secs(60 * 60));
     assert_eq!(kind(find(&opened.0).await), FaultKind::Internal);
@@ -207,7 +208,7 @@ async fn refund_is_found_on_a_later_page() {
             assert_eq!(look_up(&never_made).await.expect("an answer"), None, "{made}");
         }
     }
-    // With more refunds than the shop reads, the state is unknown.
+    // If there are more refunds than the shop reads, the state of the refund is unknown.
     assert_eq!(kind(look_up(&oldest).await), FaultKind::Unavailable);
     let again = Refund { tries: 2, ..oldest };
     assert_eq!(kind(fixture.refund(&again).await), FaultKind::Unavailable);

@@ -1,4 +1,4 @@
-//! For the tests of the senders: a clock, a store of keys, a store of platforms, and Python with its judges.
+//! Helpers for the tests of the senders: a clock, a store of keys, a store of platforms, and Python scripts.
 
 pub mod python;
 
@@ -22,7 +22,7 @@ use crate::shared::Visit;
 pub const NOON: Timestamp = datetime!(2026-04-08 12:00 UTC);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Does not advance by itself.
+/// A clock that does not advance by itself.
 #[derive(Clone)]
 pub struct TestClock(Arc<Mutex<Timestamp>>);
 
@@ -45,7 +45,8 @@ impl Clock for TestClock {
     }
 }
 
-/// A store of keys in memory. It can fail, and another instance can add a key just before this one.
+/// A store of keys in memory. If `is_down` is set, reading fails. A key from `rivals` is added just before the next
+/// added key, as if another instance had added it.
 #[derive(Clone, Default)]
 pub struct Keys {
     pub stored: Arc<Mutex<Vec<SigningKey>>>,
@@ -130,7 +131,7 @@ pub fn outbox_message(content: Content) -> OutboxMessage {
     }
 }
 
-/// The reason of a failure that is retried.
+/// Returns the reason of a failure, and checks that the failure is retried.
 pub fn failed(outcome: Result<Receipt, SendError>) -> String {
     let failure = outcome.expect_err("a failure");
     assert_eq!(failure.finality, Finality::Again { after: None }, "{}", failure.reason);
@@ -143,7 +144,7 @@ pub fn profile(webhook_url: &str) -> String {
     json!({"ucp": {"version": "2026-04-08", "capabilities": {"dev.ucp.shopping.order": order}}}).to_string()
 }
 
-/// Like [`Visit::answer`], with an owned body.
+/// Like [`Visit::answer`], but takes an owned body.
 pub async fn answer(visit: Visit, status: &str, headers: &str, body: String) {
     visit.answer(status, headers, &body).await;
 }

@@ -7,7 +7,7 @@ use faultkit::Received;
 use faultkit::provided::{MAIL, Provided, SIGNATURES};
 use serde_json::{Value, json};
 
-/// The signed components of a webhook whose address has a query.
+/// The signed components of a webhook whose URL has a query.
 const COVERED: [&str; 11] = [
     "@method",
     "@authority",
@@ -22,7 +22,8 @@ const COVERED: [&str; 11] = [
     "content-type",
 ];
 
-/// A script with JSON lines as input and output. It ends when this value is dropped, which closes its input.
+/// A running script that reads and writes JSON lines. Dropping this value closes the input of the script, so that the
+/// script ends.
 pub struct Script {
     judge: Provided,
     child: Child,
@@ -31,7 +32,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Returns `None`, and reports the test as skipped, if there is no Python.
+    /// Starts a script. Returns `None`, and reports the test as skipped, if there is no Python.
     pub fn start(name: &str, arguments: &[&str]) -> Option<Self> {
         let judge = match name {
             "verify.py" => SIGNATURES,
@@ -52,14 +53,15 @@ impl Script {
         self.next()
     }
 
-    /// The objection of `verify.py` to the signature of a webhook with these keys; null if there is none.
+    /// Asks `verify.py` whether the signature of a webhook is valid with these keys. Returns null if it is valid, or
+    /// else the reason why it is not.
     pub fn verify_webhook(&mut self, webhook: &Received, keys: &Value) -> Value {
         let url = format!("http://{}{}", webhook.header("host").expect("a host"), webhook.target());
         self.ask(&json!({"method": "POST", "url": url, "headers": webhook.headers(), "body": webhook.body(),
             "keys": keys, "covers": COVERED}))
     }
 
-    /// The next line of its output.
+    /// Reads the next line of the script's output.
     pub fn next(&mut self) -> Value {
         let mut line = String::new();
         self.from.read_line(&mut line).expect("it answers");

@@ -1,7 +1,7 @@
 """Verifies signed requests like a platform, with the http-message-signatures library (RFC 9421).
 
 Reads JSON lines: {"method", "url", "headers": [[name, value]], "body", "keys": [JWK], "covers": [component]}.
-Prints one line for each: null, or the reason why it is wrong.
+Prints one line for each request: null if the request is valid, or the reason why it is not.
 """
 
 import base64
