@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
-/// The years in UTC that a request may use. RFC 3339 has no later ones.
+/// The years in UTC that a request may use. RFC 3339 has no years after 9999.
 const YEARS: std::ops::RangeInclusive<i32> = 2000..=9999;
 
 /// Reads a timestamp of a request, converts it to UTC, and cuts it to whole milliseconds.

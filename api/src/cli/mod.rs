@@ -89,7 +89,7 @@ const FAILED: Outcome = Outcome { code: 1, why: None };
 const MISUSED: u8 = 2;
 const OUTPUT_LOST: u8 = 3;
 
-/// Runs one command to its end.
+/// Runs one command to its end and returns its exit code.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -162,7 +162,7 @@ fn run_command(
         Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
         Command::Config { .. } => DONE,
     };
-    // Does not wait for a statement that hangs.
+    // This does not wait for a database statement that hangs.
     runtime.shutdown_background();
     outcome
 }
@@ -193,7 +193,7 @@ fn failed(why: &str) -> Outcome {
     Outcome { why: Some(format!("tuckshop: {why}")), ..FAILED }
 }
 
-/// A failed start, in one line: errors of libraries contain line ends.
+/// The outcome of a failed start. The message is joined into one line, because errors of libraries contain line ends.
 fn cannot_open(error: &StartError) -> Outcome {
     failed(&one_line(&error.to_string()))
 }

@@ -37,14 +37,14 @@ section! {
         /// The largest body of a request (413).
         #[validate(range(min = 1_024, max = 16_777_216))]
         max_body_bytes: usize = 262_144,
-        /// The memory of all bodies and unread responses above 8 KiB, over all connections. A body waits for room until
-        /// its deadline. A response that finds no room is cut off.
+        /// The most memory for large bodies and large unread responses, over all connections. A body or response of up
+        /// to 8 KiB does not count. A body waits for room until its deadline. A response that finds no room is cut off.
         #[validate(range(min = 1_048_576, max = 1_073_741_824))]
         held_bytes: usize = 8_388_608,
-        /// Open connections for each worker.
+        /// The most open connections for each worker.
         #[validate(range(min = 1, max = 100_000))]
         max_connections: usize = 4_096,
-        /// Writes in progress at once. More are refused (503).
+        /// The most writes in progress at the same time. Further writes are refused (503).
         #[validate(range(min = 1, max = 100_000))]
         max_commands: usize = 512,
         /// Production does not start without `true`. It means: `UCP-Agent` is trusted without proof, because signatures
@@ -59,7 +59,7 @@ section! {
 }
 
 impl HttpConfig {
-    /// The first address that the name resolves to.
+    /// Resolves the configured address and returns the first result.
     pub fn socket_address(&self) -> io::Result<SocketAddr> {
         resolve(&self.address)
     }
@@ -74,7 +74,7 @@ section! {
 }
 
 impl OperationsConfig {
-    /// The first address that the name resolves to; `None` when there is no name.
+    /// Resolves the configured address and returns the first result. `None` if no address is configured.
     pub fn socket_address(&self) -> io::Result<Option<SocketAddr>> {
         self.address.as_deref().map(resolve).transpose()
     }
@@ -85,12 +85,12 @@ fn resolve(address: &str) -> io::Result<SocketAddr> {
     addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-/// IP addresses and networks, separated by commas.
+/// A list of IP addresses and networks. As text, they are separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// `None` when an entry is neither an address nor a network.
+    /// Reads a list with commas. `None` if an entry is neither an address nor a network.
     pub fn parse(text: &str) -> Option<Self> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parsed = entries.map(|entry| entry.parse().ok().or_else(|| Some(entry.parse::<IpAddr>().ok()?.into())));

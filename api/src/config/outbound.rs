@@ -52,7 +52,7 @@ section! {
         /// or below it.
         #[validate(url)]
         handler_spec: String = "https://tuckshop.example/specs/card".to_owned(),
-        /// The URL of the handler's schema. The same rule applies.
+        /// The URL of the handler's schema. The rule of `handler_spec` applies here too.
         #[validate(url)]
         handler_schema: String = "https://tuckshop.example/schemas/card.json".to_owned(),
         /// What platforms need to create a credential: a JSON object, published unchanged.
@@ -73,10 +73,10 @@ section! {
         /// The longest one attempt may take, response included.
         #[validate(range(min = 100, max = 15_000))]
         timeout_ms: u64 = 15_000,
-        /// Concurrent attempts of this process.
+        /// The most concurrent attempts of this process.
         #[validate(range(min = 1, max = 256))]
         at_once: u32 = 64,
-        /// Concurrent attempts to one platform, over all processes.
+        /// The most concurrent attempts to one platform, over all processes.
         #[validate(range(min = 1, max = 64))]
         at_once_per_platform: u32 = 4,
         /// A file of private keys (PEM, PKCS #8 or SEC 1, on the curve P-256), each once. The first one signs, all are
@@ -115,10 +115,10 @@ section! {
         from: Option<String> = None,
         /// Certificates (PEM) that are trusted besides those of the operating system.
         ca_path: Option<PathBuf> = None,
-        /// The longest one email message may take.
+        /// The longest that sending one email message may take.
         #[validate(range(min = 100, max = 45_000))]
         timeout_ms: u64 = 30_000,
-        /// Email messages sent at once, over all processes.
+        /// The most email messages that are sent at the same time, over all processes.
         #[validate(range(min = 1, max = 32))]
         at_once: u32 = 2,
     }

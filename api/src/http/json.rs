@@ -1,7 +1,7 @@
 //! Reads JSON documents as I-JSON (RFC 7493). The rules hold for the whole document, also for members that are not used.
 //!
-//! Refused are duplicate members, numbers beyond 2^53 - 1, and texts with a NUL, which Postgres cannot store. A number is
-//! read by its value: `1.0` is `1`. The parser bounds the depth (128).
+//! Refused are duplicate members, numbers beyond 2^53 - 1, and texts with a NUL, which Postgres cannot store. A number
+//! is read by its value: `1.0` is `1`. The parser refuses a document that is nested more than 128 levels deep.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 
 use super::Problem;
 
-/// The largest absolute value of a number: up to 2^53 - 1 a double represents every whole number.
+/// The largest absolute value of a number, 2^53 - 1. A double represents every whole number up to it.
 const LARGEST: i64 = 9_007_199_254_740_991;
 
 /// Reads a `T`. The problem names the member that is wrong.
@@ -41,7 +41,7 @@ fn named(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 }
 
 fn malformed(content: String) -> Problem {
-    // The parser's text quotes the input, so it is cut.
+    // The text is cut, because the parser quotes the input in it.
     Problem::bad_request("malformed_body", content.chars().take(300).collect::<String>())
 }
 
