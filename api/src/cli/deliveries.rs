@@ -27,13 +27,13 @@ pub(super) enum Command {
         /// Only messages to this destination, as the list shows it.
         #[arg(long)]
         destination: Option<String>,
-        /// At most this many.
+        /// List at most this many messages.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
     /// List the destinations: how many messages wait, and whether the destination fails, backs off or is disabled.
     Destinations {
-        /// At most this many.
+        /// List at most this many destinations.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },

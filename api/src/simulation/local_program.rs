@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use super::Simulation;
 use crate::http::Problem;
 
-/// The test affordances, for a caller that may use them.
+/// Extracts the test affordances from a request. Refuses a request that may not use them.
 pub(super) struct LocalProgram(pub web::Data<Simulation>);
 
 impl FromRequest for LocalProgram {

@@ -17,7 +17,7 @@ pub struct Limits {
     /// The largest body of a request, in bytes.
     pub body_bytes: usize,
     /// The most memory for large bodies and large unread responses, over all connections, in bytes. A body or response
-    /// of up to [`SMALL_BODY`] does not count.
+    /// of up to `SMALL_BODY` does not count.
     pub held_bytes: usize,
     /// The most open connections, over all workers.
     pub connections: usize,
@@ -33,7 +33,7 @@ pub const HEAD_PIECE: usize = 4 * 1024;
 pub const PIECE: usize = 8 * 1024;
 /// How long after [`Limits::body_time`] the guard cuts a connection whose body is late. The handler answers 408 before.
 pub const BODY_GRACE: Duration = Duration::from_secs(1);
-/// How long the server reads what a peer sends after its last response.
+/// The longest time in which the server reads what a peer sends after its last response.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// The longest time in which a peer must read a whole response, as a multiple of [`Limits::write_time`].
 pub const WHOLE_ANSWER: u32 = 6;

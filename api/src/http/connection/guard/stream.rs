@@ -29,7 +29,7 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes bytes to the service as far as the phase permits. Ready without a byte means the end of the stream.
+    /// Passes bytes to the service, as many as the phase permits. If it is ready without a byte, the stream has ended.
     fn read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = out.filled().len();
         loop {
@@ -155,7 +155,8 @@ impl AsyncWrite for Guarded {
         if this.exchange.take_answered() {
             this.answered(cx)?;
         } else if matches!(this.phase, Phase::Request(_)) && this.deadlines.read.is_some() {
-            // A service whose buffer is full does not read, so the read deadline is checked at its writes too.
+            // A service whose buffer is full does not read, so the read deadline is also checked when the service
+            // flushes.
             this.watch(cx)?;
             if !matches!(this.phase, Phase::Request(_)) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -51,10 +51,10 @@ const NAMES: [&str; 5] = [
 
 #[test]
 fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_cut() {
-    // These have a form of their own, which other tests check.
+    // These texts must have a special form, which other tests check.
     let formed = ["buyer.email", "payment.instruments[].display.last_digits"];
     for (path, most) in documented().into_iter().filter(|(path, _)| !formed.contains(&path.as_str())) {
-        // Characters, not bytes.
+        // The text has two bytes for each character, because the limit counts characters.
         let fits = "\u{e4}".repeat(most);
         assert!(parse(&path, &fits).is_ok(), "{path}");
         match parse(&path, &format!("{fits}xyz")) {
