@@ -1,5 +1,6 @@
-//! Encloses texts in Unicode isolate characters, for plain-text email messages. Right-to-left characters in such a text then
-//! do not reorder a price or an address next to the text (Unicode Standard Annex 9). HTML templates use `<bdi>` instead.
+//! Encloses texts in Unicode isolate characters, for plain-text email messages. Right-to-left characters in such a text
+//! then do not reorder a price or an address next to the text (Unicode Standard Annex 9). HTML templates use `<bdi>`
+//! instead.
 
 use std::borrow::Cow;
 

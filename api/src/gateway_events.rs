@@ -20,7 +20,7 @@ use crate::runtime::Supervisor;
 /// the present time.
 pub type ReadEvent = Arc<dyn Fn(&[u8], &str, Timestamp) -> Result<GatewayEvent, EventRefused> + Send + Sync>;
 
-/// Why an event is refused. The response does not repeat the text.
+/// Why an event is refused. The text of a variant is for the log; the response does not repeat it.
 #[derive(Clone, Debug)]
 pub enum EventRefused {
     /// The signature is missing, wrong or too old.

@@ -20,7 +20,8 @@ fn parse(text: &str) -> Result<Timestamp, String> {
     at.replace_millisecond(at.millisecond()).map_err(|error| error.to_string())
 }
 
-/// The text of an instant in UTC: RFC 3339 for the years 0 to 9999, without trailing zeros of the fraction. Never fails.
+/// The text of an instant in UTC: RFC 3339 for the years 0 to 9999, without trailing zeros of the fraction. Never
+/// fails.
 pub fn rfc3339(at: Timestamp) -> String {
     let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or(at);
     let fraction = format!(".{:09}", at.nanosecond());

@@ -37,8 +37,8 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let guard = self.0.take();
         let (written, wait) = mpsc::channel();
-        // The drop of the guard waits for the writing thread, without end if the output is a full pipe. So another thread
-        // drops the guard; both threads end with the process.
+        // The drop of the guard waits for the writing thread, without end if the output is a full pipe. So another
+        // thread drops the guard; both threads end with the process.
         let writing = std::thread::Builder::new().name("last lines".to_owned()).spawn(move || {
             drop(guard);
             // An error means that the receiver is gone after its timeout.

@@ -52,8 +52,8 @@ pub struct Listeners {
     pub operations: Option<TcpListener>,
 }
 
-/// Serves until `stop` completes, then shuts down gracefully. `force` ends the shutdown at any moment. A listener that ends
-/// by itself begins the same shutdown, and its error is returned at the end.
+/// Serves until `stop` completes, then shuts down gracefully. `force` ends the shutdown at any moment. A listener that
+/// ends by itself begins the same shutdown, and its error is returned at the end.
 ///
 /// 1. Readiness fails, and responses ask clients to close their connections. The server accepts connections for the
 ///    configured time.
@@ -139,9 +139,9 @@ async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallib
     }
 }
 
-/// Runs both listeners until the shutdown steps end, and returns the names of the unfinished work. A listener that ends by
-/// itself cancels `listener_ended`, which begins the shutdown; its error is returned after the steps. The end of the shop's
-/// listener is no error once the shutdown has begun.
+/// Runs both listeners until the shutdown steps end, and returns the names of the unfinished work. A listener that ends
+/// by itself cancels `listener_ended`, which begins the shutdown; its error is returned after the steps. The end of the
+/// shop's listener is no error once the shutdown has begun.
 async fn oversee(
     shop: impl Future<Output = std::io::Result<()>>,
     operations: impl Future<Output = std::io::Result<()>>,

@@ -67,7 +67,8 @@ pub struct App {
     pub gateway_events: Option<GatewayEvents>,
     pub operations: Operations,
     pub outbox: Arc<dyn OutboxStore>,
-    /// The test affordances. `None` without simulation, as always in production: their routes then do not exist.
+    /// The test affordances. `None` if payments are not simulated, as always in production. Then their routes do not
+    /// exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
     pub supervisor: Supervisor,
@@ -309,7 +310,7 @@ pub fn migrate(config: &Config, log: &Logger, runtime: &Handle) -> Result<usize,
     Ok(open_database(config, log, runtime)?.migrate()?)
 }
 
-/// Opens the database, brings its schema up to date as configured, and returns the import. Blocks.
+/// Opens the database, migrates or checks its schema as configured, and returns the import. Blocks.
 pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<dyn Import>, StartError> {
     Ok(Arc::new(SqlImport(current_database(config, log, runtime)?)))
 }

@@ -37,9 +37,9 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Retry dead letters now, with all attempts. With a message or a destination, also retry its waiting messages at once.
-    /// Enables the destination and ends its backoff. An older message of the same order goes first. A running server
-    /// begins at its next poll.
+    /// Retry dead letters now. Their attempts are counted from zero again. With a message or a destination, also retry
+    /// its waiting messages at once. Enables the destination and ends its backoff. An older message of the same order
+    /// goes first. A running server begins at its next poll.
     Retry(Which),
     /// Give up waiting messages: one, or all of a destination. A message that is being delivered stays.
     Drop(Named),

@@ -46,7 +46,7 @@ impl Platform {
     }
 
     /// Serves the platform while `purchase` runs, then waits for a webhook. Returns the webhook, or `None` if none
-    /// arrived within [`EVENT_TIMEOUT`], or the error of `purchase`. Before it returns, it answers every received
+    /// arrived within [`EVENT_TIMEOUT`], or the error of `purchase`. At the end the server still answers every received
     /// request, for at most [`LAST_ANSWERS`], because the shop repeats a webhook that got no response.
     pub(super) async fn during<T, E>(
         self,

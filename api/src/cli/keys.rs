@@ -16,8 +16,8 @@ pub(super) enum Command {
     /// Create a key that begins to sign in one hour, when receivers can know it. The present key stays published for
     /// eight days.
     Rotate {
-        /// Sign with the new key at once. Receivers cannot verify webhooks until they read the profile again. For a stolen
-        /// key use `revoke`.
+        /// Sign with the new key at once. Receivers cannot verify webhooks until they read the profile again. For a
+        /// stolen key use `revoke`.
         #[arg(long)]
         at_once: bool,
     },

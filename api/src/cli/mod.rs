@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration; 3 success, but the output could not be written.
+//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration; 3 success, but the output could not be
+//! written.
 
 mod banner;
 mod deliveries;
@@ -70,8 +71,8 @@ enum Command {
         /// The SKU of an item to buy; may be given several times. Default: two items of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
         items: Vec<String>,
-        /// A token of the shop's payment handler. Default: one that the simulated handler charges. With a test account of
-        /// Stripe, or with paysim: pm_card_visa.
+        /// A token of the shop's payment handler. Default: one that the simulated handler charges. With a test account
+        /// of Stripe, or with paysim: pm_card_visa.
         #[arg(long, default_value = "success_token")]
         token: String,
     },

@@ -12,8 +12,8 @@ section! {
     pub struct HttpConfig("TUCKSHOP_HTTP_", "HTTP") {
         /// Where to listen, `host:port`. Development mode accepts loopback addresses only.
         address: String = "127.0.0.1:8080".to_owned(),
-        /// The URL under which clients reach this server, without a slash at the end. Not set: the address, with `http`.
-        /// Production needs one, with `https`.
+        /// The URL under which clients reach this server, without a slash at the end. Not set: the address, with
+        /// `http`. Production needs one, with `https`.
         public_url: Option<String> = None,
         /// Threads that serve HTTP. Not set: one for each core.
         #[validate(range(min = 1, max = 64))]
@@ -52,8 +52,8 @@ section! {
         /// the id of its checkout or order, can read the buyer's name and address and change the checkout. Set it only
         /// where a proxy admits known platforms and checks the header. Without effect in development.
         trust_ucp_agent: bool = false,
-        /// Proxies whose `X-Forwarded-For` is trusted for the `client` of the access line: addresses and networks such as
-        /// `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
+        /// Proxies whose `X-Forwarded-For` is trusted for the `client` of the access line: addresses and networks such
+        /// as `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
         trusted_proxies: Networks = Networks::default(),
     }
 }
@@ -90,7 +90,8 @@ fn resolve(address: &str) -> io::Result<SocketAddr> {
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Reads a list with commas. `None` if an entry is neither an address nor a network.
+    /// Parses addresses and networks that are separated by commas. `None` if an entry is neither an address nor a
+    /// network.
     pub fn parse(text: &str) -> Option<Self> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parsed = entries.map(|entry| entry.parse().ok().or_else(|| Some(entry.parse::<IpAddr>().ok()?.into())));

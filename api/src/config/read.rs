@@ -1,7 +1,7 @@
 //! Reads the variables into sections, without stopping at the first mistake.
 //!
-//! `envy` stops at its first error and does not name the variable. Each variable is therefore read alone first. A message
-//! never repeats a value, because the value may be a secret.
+//! `envy` stops at its first error and does not name the variable. Each variable is therefore read alone first. A
+//! message never repeats a value, because the value may be a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -120,8 +120,8 @@ pub enum ReadAccess {
 
 section! {
     pub struct OrderConfig("TUCKSHOP_ORDER_", "Order") {
-        /// `creator`: only the platform that placed an order may read it. `open`: every caller that knows its id may. Not
-        /// set: `open` in simulation, else `creator`.
+        /// `creator`: only the platform that placed an order may read it. `open`: every caller that knows its id may.
+        /// Not set: `open` in simulation, else `creator`.
         read_access: Option<ReadAccess> = None,
     }
 }

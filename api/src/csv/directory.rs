@@ -45,7 +45,7 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
     read(&source, reading)
 }
 
-/// The bytes of a regular file.
+/// The bytes of a regular file of at most [`MAX_FILE_BYTES`].
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     file::read_at_most(file::open(path)?, MAX_FILE_BYTES)
 }

@@ -1,7 +1,7 @@
 //! Reads the CSV files of `tuckshop import DIR`, and the demo catalogue.
 //!
-//! A directory is read as a whole. If any row has a problem, nothing is imported and all problems are reported together.
-//! [`Import`](domain::import::Import) stores the rows.
+//! A directory is read as a whole. If any row has a problem, nothing is imported and all problems are reported
+//! together. [`Import`](domain::import::Import) stores the rows.
 
 mod demo;
 mod directory;

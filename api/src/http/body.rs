@@ -80,7 +80,8 @@ async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem
     Ok(body.freeze())
 }
 
-/// Whether the body has no content coding. `identity` is accepted, because it changes nothing (RFC 9110, section 8.4.1).
+/// Whether the body has no content coding. `identity` is accepted, because it changes nothing (RFC 9110, section
+/// 8.4.1).
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).all(|value| {
         value.to_str().is_ok_and(|codings| {

@@ -1,4 +1,5 @@
-//! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here, once.
+//! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here,
+//! once.
 
 use std::fmt;
 

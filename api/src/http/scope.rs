@@ -1,8 +1,8 @@
 //! The request scope: the middleware that creates the context of a request and writes its access line.
 //!
-//! The context has the request id (`Request-Id` or a new one), the trace (`traceparent` or a new one), the deadline, and a
-//! cancellation that fires when the client disconnects. The response has the request id and the trace. Every request
-//! gets one access line, also after a panic or a disconnect.
+//! The context has the request id (`Request-Id` or a new one), the trace (`traceparent` or a new one), the deadline,
+//! and a cancellation that fires when the client disconnects. The response has the request id and the trace. Every
+//! request gets one access line, also after a panic or a disconnect.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -42,7 +42,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// `proxies` are trusted to set `X-Forwarded-For`.
+    /// Creates the state. The peers in `proxies` are trusted to set `X-Forwarded-For`.
     pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown, proxies: Networks) -> Self {
         Self { log, request_timeout, shutdown, proxies, in_flight: Arc::default() }
     }

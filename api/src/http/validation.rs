@@ -12,7 +12,7 @@ pub struct Violation {
     pub path: String,
     /// What is wrong, without the value.
     pub content: String,
-    /// Whether the member is longer than the shop accepts. Such a limit is the shop's; the protocol has none.
+    /// Whether the member is longer than the shop accepts. The shop sets such limits; the protocol has none.
     pub is_limit: bool,
 }
 

@@ -41,7 +41,7 @@ impl Commands {
     /// Runs `work` to its end, even if the caller stops waiting, and returns its outcome.
     ///
     /// Fails with `Unavailable` before `work` begins if the limit is reached. Fails with `OutcomeUnknown` if `work`
-    /// panics, or if the process ends before `work`.
+    /// panics, or if the process ends before `work` ends.
     pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,

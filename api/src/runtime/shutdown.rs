@@ -1,5 +1,5 @@
-//! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs` runs the
-//! steps in order; `docs/ARCHITECTURE.md` describes them.
+//! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs`
+//! runs the steps in order; `docs/ARCHITECTURE.md` describes them.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ impl Shutdown {
     }
 }
 
-/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means that
-/// the terminal was closed.
+/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means
+/// that the terminal was closed.
 pub struct StopSignal {
     term: Signal,
     int: Signal,
@@ -103,16 +103,18 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
 
-/// Waits 200 ms for actions that end without a notification: the acceptor stops some time after it was asked to, a worker
-/// reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its way. The wait
-/// is many short pauses, because only one of them elapses while the whole process or machine is suspended.
+/// Waits 200 ms for actions that end without a notification: the acceptor stops some time after it was asked to, a
+/// worker reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its
+/// way. The wait is many short pauses, because only one of them elapses while the whole process or machine is
+/// suspended.
 pub async fn settle() {
     for _ in 0..SETTLE_PAUSES {
         tokio::time::sleep(SETTLE_PAUSE).await;
     }
 }
 
-/// Answers new connections with a 503 until `done` is cancelled and none waits. Returns the number of refused connections.
+/// Answers new connections with a 503 until `done` is cancelled and none waits. Returns the number of refused
+/// connections.
 ///
 /// The web server's acceptor would reset the connections in the kernel's queue when it closes the socket. This function
 /// shares the listening socket and empties the queue first.
@@ -134,7 +136,7 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
             () = done.cancelled() => break,
         }
     }
-    // The runtime learns of new connections late. The socket without the runtime shows the true queue.
+    // The runtime learns of new connections late, so the queue is read from the socket without the runtime.
     let listener = listener.into_std()?;
     // If this fails, a connection that arrives between the last accept and the close is reset.
     let _ = drop_new_connections(&listener);

@@ -231,14 +231,15 @@ impl Runner {
         // The passes in a row that reached their limit.
         let mut busy: u32 = 0;
         loop {
-            // This is before the pass, so that a recovery during the pass ends the backoff after it.
+            // Called before the pass, so that a recovery during the pass ends the backoff after the pass.
             recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
             busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    // The first pass of a row wakes no other, which would find nothing if there was only one item.
+                    // The first pass of the row wakes no other pass, which would find nothing if there was only one
+                    // item.
                     Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.concurrency > 1 => {
                         own.wake.notify_one();
                     }

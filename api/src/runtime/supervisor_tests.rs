@@ -185,7 +185,8 @@ fn failing(kind: FaultKind) -> Fault {
     Fault::new(kind, "counted.run")
 }
 
-/// Two tasks that fail until `up` is true. Their backoff is longer than any test.
+/// Starts two tasks that fail until `up` is true. Returns the supervisor and the passes of each task. The backoff of
+/// both tasks is longer than any test.
 fn two_failing(
     kind: FaultKind,
     up: &Arc<AtomicBool>,
@@ -204,7 +205,7 @@ fn two_failing(
     (Supervisor::start(&Handle::current(), &log, tasks, probe), [first, second])
 }
 
-/// Succeeds while `up` is true.
+/// A task whose passes succeed while `up` is true.
 struct Dependent {
     name: &'static str,
     kind: FaultKind,
@@ -338,7 +339,7 @@ async fn recovery_of_one_pass_wakes_the_others() {
     while supervisor.status()["probe.run"].failures < 2 {
         tokio::task::yield_now().await;
     }
-    // A pass that succeeds does the same.
+    // These calls do what a pass does that succeeds after a failure.
     supervisor.tasks["probe.run"].is_out_of_reach.store(false, Ordering::Relaxed);
     supervisor.recovered();
     for expected in 1..=4 {

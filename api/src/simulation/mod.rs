@@ -91,7 +91,7 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
     append(simulation, ctx, id, vec![change]).await
 }
 
-/// Returns units of a line and refunds them.
+/// Records that the buyer returns units of a line, and refunds them.
 async fn adjust(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,

@@ -90,8 +90,9 @@ impl Drop for Socket {
     }
 }
 
-/// Closes a connection whose service has ended. Reads and discards bytes before, for at most [`LINGER`] and at most
-/// [`super::Limits::linger_bytes`]. Does not wait if the peer has sent its whole request and nothing after it.
+/// Closes a connection whose service has ended. Before that, reads and discards what the peer still sends, for at most
+/// [`LINGER`] and at most [`super::Limits::linger_bytes`]. Does not wait if the peer has sent its whole request and
+/// nothing after it.
 pub async fn close(socket: Rc<Socket>) {
     let waits = match socket.to_come.get() {
         ToCome::Ignored => false,

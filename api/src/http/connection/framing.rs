@@ -95,7 +95,8 @@ pub enum Body {
     Doubtful,
 }
 
-/// The position in the chunked coding. The states accept the same bytes as those of actix-http, except in trailers.
+/// The position in the chunked coding. The states accept the same bytes as the parser of actix-http, except in
+/// trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk {
     SizeFirst,

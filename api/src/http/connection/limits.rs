@@ -27,9 +27,10 @@ pub struct Limits {
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// A body or response of up to this many bytes needs no room in [`Limits::held_bytes`].
 pub const SMALL_BODY: usize = 8 * 1024;
-/// The most bytes that one read of a head takes.
+/// The most bytes that one read from the socket takes while a head arrives.
 pub const HEAD_PIECE: usize = 4 * 1024;
-/// The most bytes of a body that the parser gets before the handler runs, so that the parser's buffer stays small.
+/// The most bytes of a body that the parser gets before the handler reads them, so that the parser's buffer stays
+/// small.
 pub const PIECE: usize = 8 * 1024;
 /// How long after [`Limits::body_time`] the guard cuts a connection whose body is late. The handler answers 408 before.
 pub const BODY_GRACE: Duration = Duration::from_secs(1);

@@ -65,7 +65,8 @@ pub struct ShoppingSettings {
     /// The payment handlers. Without one, only a checkout that costs nothing can be completed.
     pub handlers: Vec<PaymentHandler>,
     pub agents: AgentPolicy,
-    /// Whether every caller that knows the id may read an order, or only the platform that placed the order.
+    /// Whether every caller that knows the id of an order may read it. Otherwise only the platform that placed the
+    /// order may.
     pub open_orders: bool,
     /// A simulated outage of the idempotency records. Never on in production.
     pub outage: Outage,

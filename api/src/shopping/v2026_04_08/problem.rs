@@ -1,8 +1,8 @@
 //! Maps every refusal to its response. The matches have no catch-all, so a new refusal does not compile until it has a
 //! response here.
 //!
-//! A commerce outcome is answered in-band with 200 (checkout, "Error Handling"). A problem in this file is about the
-//! request itself.
+//! A refusal that is a commerce outcome is answered in-band with 200 (checkout, "Error Handling"). A problem in this
+//! file is about the request itself.
 
 use actix_web::HttpResponse;
 use actix_web::error::InternalError;

@@ -1,7 +1,8 @@
-//! The guard: the stream between a socket and the HTTP service. It passes one request at a time and enforces the deadlines.
+//! The guard: the stream between a socket and the HTTP service. It passes one request at a time and enforces the
+//! deadlines.
 //!
-//! actix-http reads ahead, queues the requests that it decodes, and has no deadline for a second head, for a body that no
-//! handler reads, or for a response that no peer reads. The guard withholds further requests until the response is
+//! actix-http reads ahead, queues the requests that it decodes, and has no deadline for a second head, for a body that
+//! no handler reads, or for a response that no peer reads. The guard withholds further requests until the response is
 //! complete, and ends a connection that exceeds a deadline.
 //!
 //! ```text

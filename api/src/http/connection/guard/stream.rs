@@ -60,8 +60,8 @@ impl Guarded {
                         self.deadlines.read = Some(after(self.limits.head_time));
                     }
                     let piece = &out.filled()[start..];
-                    // The head is parsed when its first bytes arrive, at the end of a line, and at the size limit.
-                    // Between these points nothing can end.
+                    // The head is parsed when its first bytes arrive, at the end of a line, and at the size limit. A
+                    // head cannot end between these points.
                     let is_due =
                         self.ahead.is_empty() || piece.contains(&b'\n') || self.ahead.len() + got >= HEAD_BYTES;
                     self.ahead.extend_from_slice(piece);

@@ -78,8 +78,8 @@ fn existing(id: &str) -> Result<CheckoutId, Refused> {
     CheckoutId::parse(id).ok_or_else(no_such_checkout)
 }
 
-/// Completes a checkout. If the deadline of the request passes after the point of no return, the response is the checkout
-/// in the status `complete_in_progress`, and the command continues.
+/// Completes a checkout. If the deadline of the request passes after the point of no return, the response is the
+/// checkout in the status `complete_in_progress`, and the command continues.
 async fn complete(
     shopping: web::Data<Shopping>,
     id: web::Path<String>,

@@ -1,6 +1,7 @@
 //! The bodies of checkout requests. Members that the shop owns, and unknown members, are ignored.
 //!
-//! [`read`] checks a whole body before it is converted, so the conversions here cannot fail.
+//! [`read`] checks a whole body before it is converted. After that, a conversion fails only if a quantity is too large
+//! or a payment handler is missing.
 
 use std::collections::BTreeMap;
 

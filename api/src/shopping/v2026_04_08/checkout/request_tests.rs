@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 
-/// The rows of the table: the path of a text and its limit in characters. In a path `[]` is every entry of a list and `{}`
-/// every value of an object.
+/// The rows of the table: the path of a text and its limit in characters. In a path `[]` is every entry of a list and
+/// `{}` every value of an object.
 fn documented() -> Vec<(String, usize)> {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
     let document = std::fs::read_to_string(document).expect("the document");
