@@ -1,14 +1,16 @@
-//! Encloses texts in Unicode isolate characters, for plain-text email messages. Right-to-left characters in such a text then
-//! do not reorder a price or an address next to the text (Unicode Standard Annex 9). HTML templates use `<bdi>` instead.
+//! Encloses texts in Unicode isolate characters, for plain-text email messages. Right-to-left characters in such a text
+//! then do not reorder a price or an address next to the text (Unicode Standard Annex 9). HTML templates use `<bdi>`
+//! instead.
 
 use std::borrow::Cow;
 
-/// Whether the character is an embedding, an override or an isolate.
+/// Whether the character controls the direction of text: an embedding, an override or an isolate.
 fn is_control(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text without direction controls, isolated if it may run from right to left.
+/// Removes direction controls from the text. Encloses the text in isolate characters unless it is ASCII, because other
+/// text may run from right to left.
 pub fn isolated(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);

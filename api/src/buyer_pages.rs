@@ -1,4 +1,5 @@
-//! Read-only HTML pages: the home page, and the buyer's checkout and order, each at a secret address with a page token.
+//! Read-only HTML pages: the home page, and the pages of a buyer's checkout and order. The address of a buyer's page is
+//! secret, because it contains a page token.
 
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ fn missing(pages: &Pages, ctx: &RequestContext) -> Result<HttpResponse, Problem>
     page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
 }
 
-/// Renders the page. A page that cannot be rendered is 500 and not an empty page.
+/// Renders the page. If that fails, the response is 500 and not an empty page.
 fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
     let text = page.render().map_err(|error| {
         let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);

@@ -1,4 +1,5 @@
-//! Card numbers: the import and the shopping API refuse texts that contain one, and accept only the last digits.
+//! Finds card numbers. The import and the shopping API refuse a text that contains a card number, and accept only the
+//! last digits of one.
 
 use uuid::Uuid;
 
@@ -9,9 +10,9 @@ pub fn are_last_digits(text: &str) -> bool {
 
 /// Whether the text contains a card number: 12 to 19 digits that pass the Luhn check (ISO/IEC 7812-1).
 ///
-/// Digits of every script count. Characters between digits are ignored, except letters, which end a number. In a longer
-/// group of digits the first and the last 15 and 16 are checked, because an expiry date may follow the number. A uuid is
-/// no card number. One in ten other numbers of that length passes the check too.
+/// Digits of every script count. A letter ends a number; all other characters between digits are ignored. In a group of
+/// more than 16 digits, the first and the last 15 and 16 digits are checked too, because an expiry date may follow the
+/// number. A uuid is no card number. Of other numbers with 12 to 19 digits, one in ten passes the check by chance.
 pub fn holds_card_number(text: &str) -> bool {
     if is_uuid(text) {
         return false;
@@ -40,14 +41,14 @@ fn is_card_number(digits: &str) -> bool {
     (12..=19).contains(&digits.len()) && passes_luhn(digits)
 }
 
-/// Whether a long group begins or ends with a card number of a common brand. Other lengths and first digits would match
-/// many long numbers that are no cards.
+/// Whether a group of more than 16 digits begins or ends with a card number of a common brand: 15 or 16 digits, of
+/// which the first is 2 to 6. Other lengths and first digits would match many numbers that are no card numbers.
 fn has_card_number_at_an_end(group: &str) -> bool {
     let is_one = |digits: &str| digits.starts_with(['2', '3', '4', '5', '6']) && passes_luhn(digits);
     group.len() > 16 && [15, 16].into_iter().any(|most| is_one(&group[..most]) || is_one(&group[group.len() - most..]))
 }
 
-/// The zero of each script, in the order of Unicode. The nine code points after a zero are the digits 1 to 9.
+/// The digit zero of each script, sorted by code point. The nine code points after a zero are the digits 1 to 9.
 const ZEROS: &[u32] = &[
     0x0030, 0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6,
     0x0e50, 0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40,
@@ -57,7 +58,7 @@ const ZEROS: &[u32] = &[
     0x1fbf0,
 ];
 
-/// The ASCII digit of a decimal digit of any script. Other characters are returned unchanged.
+/// Converts a decimal digit of any script to the ASCII digit. Returns other characters unchanged.
 fn in_ascii(character: char) -> char {
     let code = u32::from(character);
     let zero = ZEROS.partition_point(|zero| *zero <= code).checked_sub(1).map_or(0, |before| ZEROS[before]);

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 /// Opens a regular file for reading. Any other kind of file is an error. Does not wait and reads nothing.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Without this flag, to open a pipe waits for its writer.
+    // Without this flag, opening a pipe waits for its writer.
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
@@ -18,7 +18,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads to the end. More than `most` bytes are an error. The limit is enforced while reading, since a file may grow.
+/// Reads `from` to its end and returns the bytes. More than `most` bytes are an error. The limit is enforced while
+/// reading, since a file may grow.
 pub fn read_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = from.take(most + 1).read_to_end(&mut bytes)?;
@@ -28,7 +29,7 @@ pub fn read_at_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read_at_most`], for UTF-8.
+/// Reads `from` to its end and returns the UTF-8 text. More than `most` bytes are an error.
 pub fn text_at_most(from: impl Read, most: u64) -> io::Result<String> {
     let bytes = read_at_most(from, most)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))

@@ -1,7 +1,7 @@
 //! Events that the payment gateway sends: `POST /payments/events`.
 //!
 //! An event only makes a payment due for the reconciler, which asks the gateway for the outcome. Each event is recorded
-//! once, by its id. So events may arrive twice, late, or in any order.
+//! once, by its id. So it does no harm if events arrive twice, late, or in any order.
 
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use slog::{info, warn};
 use crate::http::{Body, Field, Problem, Routes, fault_problem};
 use crate::runtime::Supervisor;
 
-/// Verifies the signature in the given header at the given time, and reads the event.
+/// A function that verifies the signature of an event and reads the event. It takes the body, the signature header and
+/// the present time.
 pub type ReadEvent = Arc<dyn Fn(&[u8], &str, Timestamp) -> Result<GatewayEvent, EventRefused> + Send + Sync>;
 
-/// Why an event is refused. The response does not repeat the text.
+/// Why an event is refused. The text of a variant is for the log; the response does not repeat it.
 #[derive(Clone, Debug)]
 pub enum EventRefused {
     /// The signature is missing, wrong or too old.
@@ -61,7 +62,7 @@ async fn event(
     Ok(HttpResponse::Ok().json(json!({"received": true})))
 }
 
-/// Logs the reason and builds the response. Neither repeats the body: its sender may not be the gateway.
+/// Logs the reason and builds the response. Neither repeats the body, because its sender may not be the gateway.
 fn problem(ctx: &RequestContext, refused: &EventRefused) -> Problem {
     let (result, error) = match refused {
         EventRefused::Signature(error) => ("bad_signature", error),

@@ -15,13 +15,13 @@ use crate::http::{Routes, Scope};
 use crate::log::LostLines;
 use crate::runtime::{Commands, Supervisor};
 
-/// Succeeds when the database answers and has the current schema.
+/// A check that succeeds if the database answers and has the current schema.
 pub type ReadinessCheck = Arc<dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync>;
-/// What a ready shop cannot do at present, such as storing.
+/// Returns what a ready shop cannot do at present, such as storing. `None` if it can do everything.
 pub type Degradation = Arc<dyn Fn() -> Option<&'static str> + Send + Sync>;
-/// The number of transactions whose caller has stopped waiting and that still hold a connection.
+/// Returns the number of transactions that still hold a connection although their caller has stopped waiting.
 pub type AbandonedCount = Arc<dyn Fn() -> u64 + Send + Sync>;
-/// The age of the oldest commit in progress.
+/// Returns the age of the oldest commit in progress. `None` if there is none.
 pub type OldestCommit = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 #[derive(Clone)]
@@ -40,24 +40,25 @@ pub struct Operations {
 /// The longest a readiness check may take, so that a load balancer gets its response in time.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
-/// The probes of a load balancer, which every listener serves.
+/// Adds the probes of a load balancer. Every listener serves them.
 pub fn probes(routes: &mut Routes) {
     routes.on(Method::GET, "/livez", livez);
     routes.on(Method::GET, "/readyz", readyz);
 }
 
-/// The status for an operator. Strangers must not reach it.
+/// Adds the status for an operator. Strangers must not reach it.
 pub fn status(routes: &mut Routes) {
     routes.on(Method::GET, "/statusz", statusz);
 }
 
-/// 200 while the process runs. Checks nothing else: a restart does not repair a database that is down.
+/// Answers 200 while the process runs. Checks nothing else, because a failure of this probe causes a restart, and a
+/// restart does not repair a database that is down.
 async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// 200 when the process can take requests: the database answers, its schema is current, and no shutdown has begun. A full
-/// disk is `degraded` with status 200, because reads still work.
+/// Answers 200 if the process can take requests: the database answers, its schema is current, and no shutdown has
+/// begun. Otherwise answers 503. A full disk is `degraded` with status 200, because reads still work.
 async fn readyz(
     scope: web::Data<Scope>,
     operations: web::Data<Operations>,
@@ -76,7 +77,7 @@ async fn readyz(
     }
 }
 
-/// The work in progress and the state of the background tasks.
+/// Answers with the work in progress and the state of the background tasks.
 async fn statusz(scope: web::Data<Scope>, operations: web::Data<Operations>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "stopping": scope.shutdown.has_begun(),

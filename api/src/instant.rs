@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
-/// The years in UTC that a request may use. RFC 3339 has no later ones.
+/// The years in UTC that a request may use. RFC 3339 has no years after 9999.
 const YEARS: std::ops::RangeInclusive<i32> = 2000..=9999;
 
 /// Reads a timestamp of a request, converts it to UTC, and cuts it to whole milliseconds.
@@ -20,7 +20,8 @@ fn parse(text: &str) -> Result<Timestamp, String> {
     at.replace_millisecond(at.millisecond()).map_err(|error| error.to_string())
 }
 
-/// The text of an instant in UTC: RFC 3339 for the years 0 to 9999, without trailing zeros of the fraction. Never fails.
+/// The text of an instant in UTC: RFC 3339 for the years 0 to 9999, without trailing zeros of the fraction. Never
+/// fails.
 pub fn rfc3339(at: Timestamp) -> String {
     let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or(at);
     let fraction = format!(".{:09}", at.nanosecond());

@@ -1,7 +1,7 @@
 //! The HTTP surfaces and the command line of the shop.
 //!
 //! A request passes through at most six files: handler, use case, port, adapter, transaction, query.
-//! `docs/WALKTHROUGH.md` follows one.
+//! `docs/WALKTHROUGH.md` follows one request.
 //!
 //! **Architecture Invariant:** only [`app`], the composition root, names adapters. All other modules use the ports.
 

@@ -1,7 +1,8 @@
 //! Structured logs: JSON lines or a terminal format, written by a separate thread.
 //!
-//! The buffer is bounded. When the output is not read, lines are dropped instead of delaying requests, and the next written
-//! line gives their number. When a write fails (a full disk, a closed pipe), the line is lost and counted.
+//! The buffer of waiting lines is bounded. If it is full because the output is not read, new lines are dropped, so that
+//! requests are not delayed. The next written line gives the number of dropped lines. If a write fails (a full disk, a
+//! closed pipe), the line is lost and counted.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,21 +37,21 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let guard = self.0.take();
         let (written, wait) = mpsc::channel();
-        // The drop of the guard waits for the writing thread, without end if the output is a full pipe. So another thread
-        // drops the guard; both threads end with the process.
+        // The drop of the guard waits for the writing thread, without end if the output is a full pipe. So another
+        // thread drops the guard; both threads end with the process.
         let writing = std::thread::Builder::new().name("last lines".to_owned()).spawn(move || {
             drop(guard);
-            // The receiver is gone after the timeout.
+            // An error means that the receiver is gone after its timeout.
             let _ = written.send(());
         });
         if writing.is_ok() {
-            // After the timeout the process ends all the same.
+            // A timeout is ignored, because the process ends next.
             let _ = wait.recv_timeout(LAST_LINES);
         }
     }
 }
 
-/// Log lines that could not be written since the process started.
+/// The number of log lines that could not be written since the process started.
 #[derive(Clone, Debug, Default)]
 pub struct LostLines(Arc<AtomicU64>);
 
@@ -161,7 +162,8 @@ impl RecordDecorator for OneLineRecord<'_> {
     }
 }
 
-/// The warnings and errors of libraries. Lower levels would log what libraries send and receive.
+/// Passes the warnings and errors of libraries to the log. Lower levels are left out, because they contain what
+/// libraries send and receive.
 struct Libraries(Logger);
 
 /// Passes the warnings and errors that libraries report through the crates `log` and `tracing` to `log`.
@@ -200,7 +202,7 @@ impl ::log::Log for Libraries {
     fn flush(&self) {}
 }
 
-/// Counts the lines that its drain cannot write.
+/// Counts the lines that the inner drain cannot write.
 struct Counting<D> {
     drain: D,
     lost: LostLines,
@@ -223,16 +225,16 @@ struct JsonLines<W: io::Write> {
     abandoned: Arc<AtomicBool>,
 }
 
-/// The buffer of a line is reused up to this size, in bytes.
+/// The most bytes of the line buffer that are kept for the next line.
 const USUAL_LINE: usize = 16 * 1_024;
 
-/// Collects the pieces of a line. The end of the record flushes them.
+/// Collects the pieces of a line and writes them together at the end of the record.
 struct Line<W> {
     bytes: Vec<u8>,
-    /// The bytes belong to a record that could not be formatted.
+    /// Whether the collected bytes belong to a record that could not be formatted.
     abandoned: Arc<AtomicBool>,
     to: W,
-    /// The last write failed in the middle of a line.
+    /// Whether the last write failed in the middle of a line.
     cut: bool,
 }
 

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Writes as much of each piece as the script says, or fails; whole pieces once the script is over.
+/// An output with a script: each entry is the most bytes that one write accepts, or `None` for a write that fails.
+/// After the script, every write accepts all bytes.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<State>>);
 
@@ -35,7 +36,7 @@ fn lines_after_a_failed_write_are_written_whole_and_the_failed_ones_are_counted(
         (vec![None, None], 2, 1),
         // The first line is cut in the middle.
         (vec![Some(5), None], 1, 2),
-        // So is the second, which first has to end the cut line.
+        // The second line is cut too. Its first write ends the first line.
         (vec![Some(5), None, Some(1), Some(7), None], 2, 1),
         (vec![Some(5), None, None], 2, 1),
         // A short write is not a failure.

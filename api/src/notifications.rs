@@ -44,7 +44,7 @@ impl NotificationComposer for Notifications {
 /// The event name of the confirmation email.
 const CONFIRMATION: &str = "order_confirmation";
 
-/// The event name of a webhook. A change without an event name of its own is `order_updated`.
+/// The event name of a webhook. Every change that has no special name is `order_updated`.
 fn event_name(event: &OrderEvent) -> &'static str {
     match &event.kind {
         OrderEventKind::Placed => "order_placed",

@@ -27,12 +27,13 @@ use crate::{buyer_pages, gateway_events, health, shopping, simulation};
 pub enum Ending {
     /// All work in progress finished.
     Drained,
-    /// The shutdown was forced, or the drain timed out. The names of the unfinished work.
+    /// The shutdown was forced, or the drain timed out. The value is the names of the unfinished work.
     Left(Vec<String>),
 }
 
-/// The limits of the operator's listener, which has few clients.
+/// The time limit of each phase of a connection at the operator's listener.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(5);
+/// The limits of the operator's listener, which has few clients.
 const OPERATIONS_LIMITS: Limits = Limits {
     head_time: OPERATIONS_TIMEOUT,
     keep_alive: OPERATIONS_TIMEOUT,
@@ -51,8 +52,8 @@ pub struct Listeners {
     pub operations: Option<TcpListener>,
 }
 
-/// Serves until `stop` completes, then shuts down gracefully. `force` ends the shutdown at any moment. A listener that ends
-/// by itself begins the same shutdown, and its error is returned at the end.
+/// Serves until `stop` completes, then shuts down gracefully. `force` ends the shutdown at any moment. A listener that
+/// ends by itself begins the same shutdown, and its error is returned at the end.
 ///
 /// 1. Readiness fails, and responses ask clients to close their connections. The server accepts connections for the
 ///    configured time.
@@ -129,7 +130,7 @@ pub async fn serve(
     Ok(if left.is_empty() { Ending::Drained } else { Ending::Left(left) })
 }
 
-/// Logs cut connections periodically, without end.
+/// Logs cut connections periodically. Never returns.
 async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallible {
     let mut period = tokio::time::interval(REPORT_PERIOD);
     loop {
@@ -138,9 +139,9 @@ async fn report_cuts(connections: &[Arc<Connections>], log: &Logger) -> Infallib
     }
 }
 
-/// Runs both listeners until the shutdown steps end, and returns the names of the unfinished work. A listener that ends by
-/// itself cancels `listener_ended`, which begins the shutdown; its error is returned after the steps. The end of the shop's
-/// listener is no error once the shutdown has begun.
+/// Runs both listeners until the shutdown steps end, and returns the names of the unfinished work. A listener that ends
+/// by itself cancels `listener_ended`, which begins the shutdown; its error is returned after the steps. The end of the
+/// shop's listener is no error once the shutdown has begun.
 async fn oversee(
     shop: impl Future<Output = std::io::Result<()>>,
     operations: impl Future<Output = std::io::Result<()>>,
@@ -152,7 +153,7 @@ async fn oversee(
     tokio::pin!(shop, operations, shutdown_steps);
     let (mut shop_runs, mut operations_run, mut failure) = (true, true, None);
     loop {
-        // Both listeners are polled until the end: a listener that is not polled neither answers nor stops.
+        // Both listeners are polled until the end, because a listener that is not polled neither answers nor stops.
         let (listener, ended) = tokio::select! {
             left = &mut shutdown_steps => return failure.map_or(Ok(left), Err),
             ended = &mut shop, if shop_runs => {
@@ -177,7 +178,7 @@ async fn oversee(
     }
 }
 
-/// The number of requests whose clients still wait, as a name of unfinished work. `None` when there are none.
+/// The number of requests whose clients still wait, as a name of unfinished work. `None` if no client waits.
 fn unanswered(scope: &Scope) -> Option<String> {
     let waiting = scope.in_flight();
     (waiting > 0).then(|| format!("{waiting} requests"))
@@ -193,7 +194,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     let serves_status = config.serves_status();
     let application = move || {
         let mut routes = Routes::default();
-        // The router tries the patterns in this order: the most frequent routes come first.
+        // The router tries the patterns in this order, so the most frequent routes come first.
         shopping::v2026_04_08::routes(&mut routes);
         buyer_pages::routes(&mut routes);
         health::probes(&mut routes);
@@ -225,7 +226,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
     connection::listen(server, listener, connections, application)
 }
 
-/// The operator's listener: the probes and the status.
+/// Starts the operator's listener, which serves the probes and the status.
 fn start_operations(
     scope: Scope,
     operations: Operations,
@@ -244,7 +245,7 @@ fn start_operations(
     connection::listen(server, listener, connections, application)
 }
 
-/// Runs the operator's listener until it ends. Without one, never returns.
+/// Runs the operator's listener until it ends. If there is no such listener, never returns.
 async fn serve_operations(server: Option<Server>) -> std::io::Result<()> {
     match server {
         Some(server) => server.await,

@@ -7,8 +7,8 @@ use crate::log::Kept;
 
 type Ended = std::io::Result<()>;
 
-/// Shutdown steps as short as possible: they begin at a signal or when a listener ended, wait until the shop's listener
-/// has stopped, and need one more turn.
+/// The shortest possible shutdown steps. They begin at a signal or when a listener ends, wait until the shop's listener
+/// has stopped, and need one more turn of the runtime.
 async fn steps(
     shutdown: &Shutdown,
     signal: bool,
@@ -31,7 +31,8 @@ async fn until(holds: impl Fn() -> bool) {
     }
 }
 
-/// Returns what `oversee` returns, and the number of log lines. A listener that is `None` runs until it is stopped.
+/// Runs `oversee` and returns its result and the number of log lines. A listener that is `None` runs until it is
+/// stopped.
 async fn overseen(
     signal: bool,
     shop: Option<Ended>,

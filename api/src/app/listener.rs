@@ -8,14 +8,17 @@ use super::StartError;
 
 /// The length of the kernel's queue of connections that wait to be accepted. `net.core.somaxconn` may lower it.
 const BACKLOG: i32 = 4_096;
-/// The kernel's buffer of each connection and direction, in bytes. Linux doubles the value.
+/// The size of the kernel's send buffer and of its receive buffer for each connection, in bytes. Linux doubles the
+/// value.
 const SOCKET_BUFFER: usize = 64 * 1024;
 
-/// Binds the address. The start does this first, so that a port in use is reported before anything is opened.
+/// Binds the address and listens. The process does this first at start, so that it reports a port in use before it
+/// opens anything else. An error names `variable`, the setting of the address.
 pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // As in the standard library: a restart does not wait for the connections of the previous process.
+        // The standard library sets this too, so that a restart does not wait until the connections of the previous
+        // process expire.
         socket.set_reuse_address(true)?;
         // Accepted sockets inherit both sizes.
         socket.set_send_buffer_size(SOCKET_BUFFER)?;

@@ -1,5 +1,5 @@
-//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. From top to bottom it shows
-//! every part of the shop.
+//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. [`App::build`] shows every
+//! part of the shop from top to bottom.
 
 mod listener;
 mod settings;
@@ -63,11 +63,12 @@ pub struct App {
     pub body_limits: BodyLimits,
     pub shopping: Shopping,
     pub pages: Pages,
-    /// `None` without a secret that verifies the gateway's events.
+    /// `None` if no secret is configured that verifies the gateway's events.
     pub gateway_events: Option<GatewayEvents>,
     pub operations: Operations,
     pub outbox: Arc<dyn OutboxStore>,
-    /// `None` in production: its routes do not exist then.
+    /// The test affordances. `None` if payments are not simulated, as always in production. Then their routes do not
+    /// exist.
     pub simulation: Option<Simulation>,
     pub commands: Commands,
     pub supervisor: Supervisor,
@@ -93,7 +94,7 @@ pub enum StartError {
     Gateway(#[from] StripeConfigError),
     #[error("the HTTP client cannot be set up: {0}")]
     Outbound(#[from] OutboundError),
-    /// The configuration passed its checks, and a file that it names has changed since.
+    /// A file that the configuration names has changed after the configuration passed its checks.
     #[error("{0}")]
     Setting(#[from] Mistake),
     #[error("the public address is not a URL: {0}")]
@@ -107,11 +108,12 @@ const PASS_TIMEOUT: Duration = Duration::from_secs(60);
 const _: () = assert!(LONGEST_PASS.as_millis() <= PASS_TIMEOUT.as_millis(), "a payment pass would be cut off");
 /// How often the supervisor probes the database while a background task fails.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
-/// The background tasks that have work after an order was placed.
+/// The background tasks that deliver the outbox. They have work after an order was placed.
 const OUTBOX_TASKS: &[&str] = &[Channel::Webhook.task(), Channel::Mail.task()];
 
 impl App {
-    /// Builds all parts and starts the background tasks. The caller then serves `listener`, which is bound.
+    /// Builds all parts and starts the background tasks. `listener` is already bound, and the caller serves it
+    /// afterwards.
     pub fn build(
         config: &Config,
         log: &Logger,
@@ -282,7 +284,7 @@ impl App {
         })
     }
 
-    /// The secret of the test affordances, which the banner shows.
+    /// The secret of the test affordances, for the banner. `None` without simulation.
     pub fn simulation_secret(&self) -> Option<&Secret> {
         self.simulation.as_ref().map(|simulation| &simulation.secret)
     }
@@ -293,7 +295,7 @@ fn open_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Data
     Ok(Database::open(settings::database(config)?, runtime.clone(), log)?)
 }
 
-/// Opens the database. Then migrates it, or refuses a schema that is not current, as configured. Blocks.
+/// Opens the database. Then migrates it or refuses a schema that is not current, as configured. Blocks.
 fn current_database(config: &Config, log: &Logger, runtime: &Handle) -> Result<Database, StartError> {
     let database = open_database(config, log, runtime)?;
     match config.database.migrate {
@@ -308,7 +310,7 @@ pub fn migrate(config: &Config, log: &Logger, runtime: &Handle) -> Result<usize,
     Ok(open_database(config, log, runtime)?.migrate()?)
 }
 
-/// The import, on a database with the current schema. Blocks.
+/// Opens the database, migrates or checks its schema as configured, and returns the import. Blocks.
 pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<dyn Import>, StartError> {
     Ok(Arc::new(SqlImport(current_database(config, log, runtime)?)))
 }
@@ -316,14 +318,14 @@ pub fn importer(config: &Config, log: &Logger, runtime: &Handle) -> Result<Arc<d
 /// The client of every outbound HTTP call.
 fn outbound(config: &Config) -> Result<Outbound, StartError> {
     let mut outbound = OutboundConfig::new(settings::untrusted_policy(config));
-    // Every message that a dispatcher claims finds a place in the bulkhead of its endpoint.
+    // The bulkhead of an endpoint must admit every message that the dispatcher claims for the endpoint at once.
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
     outbound.bulkheads.concurrency = outbound.bulkheads.concurrency.max(at_once);
     Ok(Outbound::new(outbound)?)
 }
 
-/// The payment gateway: the configured one, or the simulator in development. Without a gateway only a checkout that costs
-/// nothing can be completed; the start logs a warning.
+/// The payment gateway: the configured one, or else the simulator if payments are simulated. `None` without both: then
+/// only a checkout that costs nothing can be completed, and the process logs a warning at start.
 fn gateway(
     config: &Config,
     outbound: &Outbound,
@@ -359,7 +361,8 @@ fn mock_handler(
     MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
 }
 
-/// Verifies and reads the events that the gateway sends. `None` without a secret that verifies them.
+/// Returns the function that verifies and reads the gateway's events. `None` if no gateway or no secret for events is
+/// configured.
 fn gateway_events(config: &Config) -> Option<ReadEvent> {
     let secrets = config.payment.event_secrets();
     (config.payment.gateway_url.is_some() && !secrets.is_empty()).then(|| {

@@ -1,7 +1,7 @@
 //! Converts the configuration into the types of the adapters, and lets the adapters check their settings.
 //!
-//! The checks belong to reading the configuration: all mistakes are reported together, before anything is opened. The
-//! checks read the files that settings name and touch nothing else.
+//! The checks are part of reading the configuration, so that all mistakes are reported together, before the process
+//! opens a socket or the database. The checks read the files that settings name and have no other effect.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::http::connection::Limits;
 
 const MAIL_CA_VARIABLE: &str = "TUCKSHOP_MAIL_CA_PATH";
 const KEYS_VARIABLE: &str = "TUCKSHOP_WEBHOOK_KEYS_PATH";
-/// Bytes of a file of keys or certificates; the certificates of all public authorities are a tenth of it.
+/// The largest file of keys or certificates, in bytes. The certificates of all public authorities need a tenth of this.
 const LARGEST_FILE: u64 = 4 * 1_024 * 1_024;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 const READABLE_BY_OTHERS: u32 = 0o004;
@@ -63,12 +63,13 @@ pub(super) fn database(config: &Config) -> Result<persistence::DatabaseConfig, S
     })
 }
 
-/// The address of the database without its secrets, even of an address that is not valid.
+/// The configured address of the database without its secrets. Secrets are also removed from an address that is not
+/// valid.
 pub fn shown_database_url(config: &Config) -> String {
     DatabaseUrl::shown(config.database.url.expose())
 }
 
-/// Every setting with its effective value, secrets masked, by full variable name.
+/// Every setting as its full variable name and its effective value, with secrets masked.
 pub fn effective(config: &Config) -> Vec<(String, String)> {
     config.effective(shown_database_url(config), ledger_path(config))
 }
@@ -76,14 +77,14 @@ pub fn effective(config: &Config) -> Vec<(String, String)> {
 /// The path of the ledger of the simulated payments.
 pub(super) fn ledger_path(config: &Config) -> PathBuf {
     let beside = match DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext) {
-        // One database file has one ledger, under whatever symbolic link the file is opened.
+        // Symbolic links are resolved, so that a database file has the same ledger under every path.
         Ok(DatabaseUrl::Sqlite(path)) => path.canonicalize().unwrap_or(path).with_extension("payments.ledger"),
         _ => PathBuf::from("data/payments.ledger"),
     };
     config.simulation.ledger_path.clone().unwrap_or(beside)
 }
 
-/// Every setting that an adapter refuses.
+/// The mistakes of all settings that an adapter refuses.
 fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut found = Found::default();
     let database = DatabaseUrl::parse(config.database.url.expose(), config.database.allow_plaintext);
@@ -135,7 +136,7 @@ fn mistake(variable: &str, error: impl ToString) -> Mistake {
     Mistake { variable: variable.to_owned(), message: error.to_string() }
 }
 
-/// The destinations that platforms may name: public ones, and in development those on this machine too.
+/// Which destinations platforms may name: public ones, and in development also those on this machine.
 pub(super) fn untrusted_policy(config: &Config) -> UntrustedPolicy {
     match config.mode {
         Mode::Development => UntrustedPolicy::DevelopmentLoopback,
@@ -168,7 +169,7 @@ pub(super) fn stripe(config: &Config, base_url: String, secret_key: Secret) -> S
     }
 }
 
-/// The sender of email messages. `None` without a configured relay: the shop writes no messages then.
+/// The sender of email messages. `None` if no relay is configured: then the shop composes no email messages.
 pub(super) fn mail(config: &Config) -> Result<Option<EmailSender>, Mistake> {
     let mail = &config.mail;
     let (Some(host), Some(from)) = (mail.host.clone(), mail.from.clone()) else { return Ok(None) };
@@ -189,13 +190,14 @@ fn mail_tls(protection: EmailProtection) -> EmailTls {
     }
 }
 
-/// The signing keys of the configured file. `None` without one.
+/// The signing keys of the configured file. `None` if no file is configured.
 pub(super) fn keys(config: &Config) -> Result<Option<FixedKeys>, Mistake> {
     let Some(path) = &config.webhook.keys_path else { return Ok(None) };
     FixedKeys::read(&read(KEYS_VARIABLE, path)?).map(Some).map_err(|error| mistake(KEYS_VARIABLE, error))
 }
 
-/// Reads the file that a setting names. The message does not repeat the path: a secret may be in the wrong setting.
+/// Reads the file that a setting names. An error does not repeat the path, because the setting may contain a secret by
+/// mistake.
 ///
 /// A file that every user of the machine can write is refused, since it holds trusted certificates or signing keys.
 fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
@@ -208,7 +210,8 @@ fn read(variable: &str, path: &Path) -> Result<String, Mistake> {
     file::text_at_most(file, LARGEST_FILE).map_err(unreadable)
 }
 
-/// Warns of signing keys that every user of the machine can read. They are not refused: some systems mount secrets so.
+/// Warns of signing keys that every user of the machine can read. Such keys are not refused, because some systems mount
+/// secrets with this permission.
 pub(super) fn warn_of_readable_keys(config: &Config, log: &Logger) {
     let readable = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READABLE_BY_OTHERS != 0)

@@ -1,4 +1,4 @@
-//! The parts of the operator's commands.
+//! Builds the parts that the operator's commands need.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::shopping::v2026_04_08::{AgentPolicy, platform};
 
-/// What the operator's commands work on. A server may run on the same database.
+/// What the operator's commands work on. A server may use the same database at the same time.
 pub struct Tools {
     pub platforms: Arc<dyn PlatformStore>,
     pub outbox: Arc<dyn OutboxStore>,
@@ -53,13 +53,13 @@ impl Tools {
         })
     }
 
-    /// Refuses the address of a profile that no request may name, with the reason.
+    /// Checks that a request may name `address` as the address of a profile. Otherwise returns the reason.
     pub fn check_platform(&self, address: &str) -> Result<(), String> {
         platform(address, self.agents).map(drop).map_err(|problem| problem.content)
     }
 
-    /// The webhook URL of a profile, or why it can never be used. The host name is not resolved here; every attempt
-    /// resolves it again.
+    /// The webhook URL of a profile, or `None` if the profile has none. An error says why the profile or its URL can
+    /// never be used. The host name is not resolved here, because every attempt resolves it again.
     pub fn webhook_url(&self, profile: &str) -> Result<Option<String>, String> {
         let Some(url) = validate_profile(profile)?.webhook_url else { return Ok(None) };
         let never = |blocked| format!("no webhook could be sent to its webhook_url: {blocked}");

@@ -8,12 +8,13 @@ use domain::secret::Secret;
 use crate::app;
 use crate::config::Config;
 
-/// The secret is shown on purpose: it guards test affordances of a shop that only this machine can reach.
+/// Prints the banner. It shows `secret` on purpose, because the secret guards only the test affordances of a shop that
+/// only this machine can reach.
 pub(super) fn print(config: &Config, address: SocketAddr, secret: Option<&Secret>) -> io::Result<()> {
     let url = config.public_url(address);
     let database = app::shown_database_url(config);
     let secret = secret.map_or("off", Secret::expose);
-    // The token that the demo pays with by itself is the simulated handler's.
+    // The default token of `tuckshop demo` is for the simulated handler. A configured gateway needs another token.
     let (payments, token) = match &config.payment.gateway_url {
         Some(_) => ("payments go to the configured gateway", " --token pm_card_visa"),
         None => ("payments are simulated", ""),

@@ -27,19 +27,19 @@ pub(super) enum Command {
         /// Only messages to this destination, as the list shows it.
         #[arg(long)]
         destination: Option<String>,
-        /// At most this many.
+        /// List at most this many messages.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
     /// List the destinations: how many messages wait, and whether the destination fails, backs off or is disabled.
     Destinations {
-        /// At most this many.
+        /// List at most this many destinations.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
-    /// Retry dead letters now, with all attempts. With a message or a destination, also retry its waiting messages at once.
-    /// Enables the destination and ends its backoff. An older message of the same order goes first. A running server
-    /// begins at its next poll.
+    /// Retry dead letters now. Their attempts are counted from zero again. With a message or a destination, also retry
+    /// its waiting messages at once. Enables the destination and ends its backoff. An older message of the same order
+    /// goes first. A running server begins at its next poll.
     Retry(Which),
     /// Give up waiting messages: one, or all of a destination. A message that is being delivered stays.
     Drop(Named),
@@ -93,7 +93,7 @@ pub(super) fn run(session: &Session<'_>, command: Command) -> Outcome {
     done.map_or_else(|why| failed(&why), |()| DONE)
 }
 
-/// The named message, or the messages of the named destination, or all.
+/// Returns what the arguments select: one message, the messages of one destination, or all messages.
 fn selected(session: &Session<'_>, id: Option<String>, destination: Option<String>) -> Result<Selection, String> {
     match (id, destination) {
         (Some(id), _) => {
@@ -104,7 +104,8 @@ fn selected(session: &Session<'_>, id: Option<String>, destination: Option<Strin
     }
 }
 
-/// The destination of this name, whole or shortened as in the list. An unknown name is an error.
+/// The destination with this name. The name may be complete, or shortened as the list shows it. An unknown name is an
+/// error.
 fn known(session: &Session<'_>, name: String) -> Result<Endpoint, String> {
     let to = Endpoint(name);
     if endpoint(session, &to)?.is_some() {
@@ -254,8 +255,8 @@ fn counted(session: &Session<'_>, which: &Selection) -> Result<u32, String> {
     }
 }
 
-/// Repeats `batch` until it changes nothing, or until `most` rows are changed. A batch that is not full is no sign of the
-/// end: a running server may have claimed some of its rows.
+/// Repeats `batch` until it changes nothing, or until `most` rows are changed. Returns the number of changed rows. A
+/// batch that changes few rows may not be the last one, because a running server may have claimed some of its rows.
 fn in_batches(ctx: &RequestContext, most: u32, mut batch: impl FnMut() -> Result<u32, Fault>) -> Result<u32, String> {
     let mut done = 0;
     loop {

@@ -134,7 +134,7 @@ impl Shopper {
     }
 }
 
-/// The option of the demo that helps after a refusal with this code.
+/// A hint that names the option of the demo that helps after a refusal with this code. Empty if no option helps.
 fn remedy(code: &str) -> &'static str {
     match code {
         "out_of_stock" | "item_unavailable" => " (`--item SKU` buys something else.)",
@@ -146,7 +146,7 @@ fn remedy(code: &str) -> &'static str {
     }
 }
 
-/// Why a completion that was not refused has no order.
+/// Explains why a completion that was not refused has no order.
 fn without_order(checkout: &Value) -> String {
     let id = checkout["id"].as_str().unwrap_or_default();
     match checkout["status"].as_str() {

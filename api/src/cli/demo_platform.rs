@@ -30,7 +30,7 @@ pub(super) struct Event {
 const MOST_EVENTS: usize = 16;
 /// How long the demo waits for a webhook after the purchase.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last responses may take.
+/// How long the server may take at its end to send its last responses.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 impl Platform {
@@ -45,8 +45,9 @@ impl Platform {
         format!("profile=\"http://{}/profile.json\"", self.address)
     }
 
-    /// Runs `purchase`, then waits for a webhook, and returns both. Before it returns, it answers every received request,
-    /// for at most [`LAST_ANSWERS`]: the shop would repeat a webhook without a response.
+    /// Serves the platform while `purchase` runs, then waits for a webhook. Returns the webhook, or `None` if none
+    /// arrived within [`EVENT_TIMEOUT`], or the error of `purchase`. At the end the server still answers every received
+    /// request, for at most [`LAST_ANSWERS`], because the shop repeats a webhook that got no response.
     pub(super) async fn during<T, E>(
         self,
         purchase: impl Future<Output = Result<T, E>>,
@@ -73,7 +74,7 @@ impl Platform {
             done = work => done,
         };
         let stop = async { tokio::join!(handle.stop(true), server) };
-        // After the timeout the process ends all the same.
+        // A timeout is ignored, because the process ends next.
         let _ = tokio::time::timeout(LAST_ANSWERS, stop).await;
         Ok(done)
     }
@@ -91,7 +92,7 @@ async fn receive(req: HttpRequest, received: web::Data<mpsc::Sender<Event>>) -> 
         id: header("webhook-id"),
         signed: req.headers().contains_key("signature") && req.headers().contains_key("content-digest"),
     };
-    // An error means that the channel is full or that the demo ends: the event is not shown.
+    // An error means that the channel is full or that the demo ends. In both cases the event is not shown.
     let _ = received.try_send(event);
     HttpResponse::NoContent().finish()
 }

@@ -57,7 +57,7 @@ pub(super) fn run(config: &Config, log: &Logger, runtime: &Runtime, directory: &
     }
 }
 
-/// Why the import failed, with the file and row where one is at fault.
+/// Why the import failed, with the file and row if a single row is at fault.
 fn explained(failure: &Failure<ImportRefusal>, positions: &Positions) -> String {
     let refusal = match failure {
         Failure::Fault(fault) => return fault.chain(),
@@ -70,7 +70,7 @@ fn explained(failure: &Failure<ImportRefusal>, positions: &Positions) -> String 
     }
 }
 
-/// Explains a limit of the whole shop, for which no single row is at fault.
+/// Explains that the import exceeds a limit of the whole shop. No single row is at fault then.
 fn too_many(what: &str, limit: usize) -> String {
     let file = if what.contains("promotion") { "promotions.csv" } else { "shipping_rates.csv" };
     format!(
@@ -79,7 +79,7 @@ fn too_many(what: &str, limit: usize) -> String {
     )
 }
 
-/// The progress bar, which only a terminal shows.
+/// The progress bar. It is hidden if standard error is not a terminal.
 fn bar(rows: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

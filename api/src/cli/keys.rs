@@ -13,10 +13,11 @@ use crate::instant::rfc3339 as at;
 pub(super) enum Command {
     /// List the keys: the key that signs, the published keys, and their times.
     List,
-    /// Create a key that signs in one hour, when receivers can know it. The present key stays published for eight days.
+    /// Create a key that begins to sign in one hour, when receivers can know it. The present key stays published for
+    /// eight days.
     Rotate {
-        /// Sign with the new key at once. Receivers cannot verify webhooks until they read the profile again. For a stolen
-        /// key use `revoke`.
+        /// Sign with the new key at once. Receivers cannot verify webhooks until they read the profile again. For a
+        /// stolen key use `revoke`.
         #[arg(long)]
         at_once: bool,
     },

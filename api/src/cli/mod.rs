@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration; 3 success, but the output could not be written.
+//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration; 3 success, but the output could not be
+//! written.
 
 mod banner;
 mod deliveries;
@@ -70,8 +71,8 @@ enum Command {
         /// The SKU of an item to buy; may be given several times. Default: two items of the demo catalogue.
         #[arg(long = "item", default_values = ["chocolate_bar", "gift_card"])]
         items: Vec<String>,
-        /// A token of the shop's payment handler. Default: one that the simulated handler charges. With a test account of
-        /// Stripe, or with paysim: pm_card_visa.
+        /// A token of the shop's payment handler. Default: one that the simulated handler charges. With a test account
+        /// of Stripe, or with paysim: pm_card_visa.
         #[arg(long, default_value = "success_token")]
         token: String,
     },
@@ -89,7 +90,7 @@ const FAILED: Outcome = Outcome { code: 1, why: None };
 const MISUSED: u8 = 2;
 const OUTPUT_LOST: u8 = 3;
 
-/// Runs one command to its end.
+/// Runs one command to its end and returns its exit code.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -162,7 +163,7 @@ fn run_command(
         Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
         Command::Config { .. } => DONE,
     };
-    // Does not wait for a statement that hangs.
+    // This does not wait for a database statement that hangs.
     runtime.shutdown_background();
     outcome
 }
@@ -193,7 +194,7 @@ fn failed(why: &str) -> Outcome {
     Outcome { why: Some(format!("tuckshop: {why}")), ..FAILED }
 }
 
-/// A failed start, in one line: errors of libraries contain line ends.
+/// The outcome of a failed start. The message is joined into one line, because errors of libraries contain line ends.
 fn cannot_open(error: &StartError) -> Outcome {
     failed(&one_line(&error.to_string()))
 }

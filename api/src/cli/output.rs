@@ -25,7 +25,7 @@ pub(super) fn to_standard(text: fmt::Arguments<'_>, end: &str) {
     note(written);
 }
 
-/// Writes a line to standard error. A failure is ignored: there is no other place to report it.
+/// Writes a line to standard error. A failure is ignored, because there is no other place to report it.
 pub(super) fn to_error(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -36,7 +36,7 @@ pub(super) fn one_line(text: &str) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// Notes the outcome of a write to standard output.
+/// Remembers if a write to standard output has failed.
 pub(super) fn note(written: io::Result<()>) {
     if written.is_err() {
         LOST.store(true, Ordering::Relaxed);

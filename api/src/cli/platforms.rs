@@ -43,7 +43,7 @@ pub(super) struct ProfileOrUrl {
     webhook_url: Option<Url>,
 }
 
-/// The most platforms that are listed. The output says when there are more.
+/// The most platforms that are listed. The output says if there are more.
 const MOST: u32 = 1_000;
 /// The largest profile, in bytes.
 const LARGEST_PROFILE: u64 = 256 * 1_024;
@@ -74,7 +74,7 @@ fn add(session: &Session<'_>, platform: Url, profile: String, webhook_url: Optio
     let pinned = PinnedPlatform { id: id.clone(), profile, pinned_at: session.tools.clock.now() };
     match session.wait(session.tools.platforms.pin(&session.ctx, pinned)) {
         Ok(()) => {
-            // Unshortened: the operator has just entered it.
+            // The URL is printed with its secrets, because the operator has just entered it.
             say!("{} is pinned; {}", id.0, webhooks(Ok(webhook_url)));
             DONE
         }
@@ -111,7 +111,7 @@ fn remove(session: &Session<'_>, platform: Url) -> Outcome {
     }
 }
 
-/// The id of the platform: its address without a fragment, as in requests.
+/// The id of the platform: the address of its profile without a fragment. Requests are identified in the same way.
 fn id_of(mut platform: Url) -> PlatformId {
     platform.set_fragment(None);
     PlatformId(platform.into())

@@ -1,4 +1,4 @@
-//! `tuckshop serve`.
+//! `tuckshop serve`: starts the shop and serves it until a signal stops it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::server::{self, Ending, Listeners};
 
 /// The longest the import of the demo catalogue may take.
 const DEMO_IMPORT: Duration = Duration::from_secs(30);
-/// The longest the check for waiting email messages may take. It delays the start.
+/// The longest the check for waiting email messages may take. The check delays the start.
 const MAIL_CHECK: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Outcome {
@@ -33,11 +33,11 @@ pub(super) fn run(config: &Config, log: &Logger, lost: LostLines, runtime: &Runt
 }
 
 async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime) -> Result<Ending, StartError> {
-    // First, so that no signal is missed.
+    // The signals are registered first, so that no signal is missed.
     let (mut first, mut second) = (listen_for_stop_signals()?, listen_for_stop_signals()?);
     let ignored = listen_for_ignored_signals()?;
     limits::raise_open_files(config, log);
-    // Before the database is opened: a start that fails here has changed nothing.
+    // The addresses are bound before the database is opened, so that a start that fails here has changed nothing.
     let listener = app::bind("TUCKSHOP_HTTP_ADDRESS", config.http.socket_address()?)?;
     let operations = config.operations.socket_address()?;
     let operations = operations.map(|address| app::bind("TUCKSHOP_OPERATIONS_ADDRESS", address)).transpose()?;
@@ -82,7 +82,7 @@ async fn serve(config: &Config, log: &Logger, lost: LostLines, runtime: &Runtime
     Ok(ending)
 }
 
-/// Logs each ignored signal, without end.
+/// Logs each ignored signal. Never returns.
 async fn log_ignored(mut signals: IgnoredSignals, log: &Logger) -> Infallible {
     loop {
         let signal = signals.next().await;
@@ -119,7 +119,8 @@ async fn import_demo_catalogue(config: &Config, log: &Logger, runtime: &Runtime)
                 info!(log, "demo catalogue imported"; "op" => "import.demo", "rows" => rows);
                 break;
             }
-            // Another instance imports at this moment. The deadline of the context ends the loop.
+            // Another instance imports at this moment, so the loop looks again. The deadline of the context ends the
+            // loop.
             Err(Failure::Fault(fault)) if fault.kind() == FaultKind::Contention => {}
             Err(error) => return Err(StartError::Demo(format!("{error:?}"))),
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{StartError, Tools};
 use crate::config::Config;
 
-/// The longest a command may take. It runs a few short transactions.
+/// The longest a command may take. A command runs a few short transactions.
 const TIME: Duration = Duration::from_secs(60);
 
 pub(super) struct Session<'r> {

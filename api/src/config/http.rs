@@ -12,8 +12,8 @@ section! {
     pub struct HttpConfig("TUCKSHOP_HTTP_", "HTTP") {
         /// Where to listen, `host:port`. Development mode accepts loopback addresses only.
         address: String = "127.0.0.1:8080".to_owned(),
-        /// The URL under which clients reach this server, without a slash at the end. Not set: the address, with `http`.
-        /// Production needs one, with `https`.
+        /// The URL under which clients reach this server, without a slash at the end. Not set: the address, with
+        /// `http`. Production needs one, with `https`.
         public_url: Option<String> = None,
         /// Threads that serve HTTP. Not set: one for each core.
         #[validate(range(min = 1, max = 64))]
@@ -37,14 +37,14 @@ section! {
         /// The largest body of a request (413).
         #[validate(range(min = 1_024, max = 16_777_216))]
         max_body_bytes: usize = 262_144,
-        /// The memory of all bodies and unread responses above 8 KiB, over all connections. A body waits for room until
-        /// its deadline. A response that finds no room is cut off.
+        /// The most memory for large bodies and large unread responses, over all connections. A body or response of up
+        /// to 8 KiB does not count. A body waits for room until its deadline. A response that finds no room is cut off.
         #[validate(range(min = 1_048_576, max = 1_073_741_824))]
         held_bytes: usize = 8_388_608,
-        /// Open connections for each worker.
+        /// The most open connections for each worker.
         #[validate(range(min = 1, max = 100_000))]
         max_connections: usize = 4_096,
-        /// Writes in progress at once. More are refused (503).
+        /// The most writes in progress at the same time. Further writes are refused (503).
         #[validate(range(min = 1, max = 100_000))]
         max_commands: usize = 512,
         /// Production does not start without `true`. It means: `UCP-Agent` is trusted without proof, because signatures
@@ -52,14 +52,14 @@ section! {
         /// the id of its checkout or order, can read the buyer's name and address and change the checkout. Set it only
         /// where a proxy admits known platforms and checks the header. Without effect in development.
         trust_ucp_agent: bool = false,
-        /// Proxies whose `X-Forwarded-For` is trusted for the `client` of the access line: addresses and networks such as
-        /// `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
+        /// Proxies whose `X-Forwarded-For` is trusted for the `client` of the access line: addresses and networks such
+        /// as `10.0.0.0/8`, separated by commas. Not set: the header is ignored, and the peer is the client.
         trusted_proxies: Networks = Networks::default(),
     }
 }
 
 impl HttpConfig {
-    /// The first address that the name resolves to.
+    /// Resolves the configured address and returns the first result.
     pub fn socket_address(&self) -> io::Result<SocketAddr> {
         resolve(&self.address)
     }
@@ -74,7 +74,7 @@ section! {
 }
 
 impl OperationsConfig {
-    /// The first address that the name resolves to; `None` when there is no name.
+    /// Resolves the configured address and returns the first result. `None` if no address is configured.
     pub fn socket_address(&self) -> io::Result<Option<SocketAddr>> {
         self.address.as_deref().map(resolve).transpose()
     }
@@ -85,12 +85,13 @@ fn resolve(address: &str) -> io::Result<SocketAddr> {
     addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }
 
-/// IP addresses and networks, separated by commas.
+/// A list of IP addresses and networks. As text, they are separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// `None` when an entry is neither an address nor a network.
+    /// Parses addresses and networks that are separated by commas. `None` if an entry is neither an address nor a
+    /// network.
     pub fn parse(text: &str) -> Option<Self> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parsed = entries.map(|entry| entry.parse().ok().or_else(|| Some(entry.parse::<IpAddr>().ok()?.into())));

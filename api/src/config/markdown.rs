@@ -1,4 +1,4 @@
-//! `docs/CONFIGURATION.md`, from the code.
+//! Generates `docs/CONFIGURATION.md` from the code.
 
 use serde::Serialize;
 
@@ -24,12 +24,12 @@ effective values with secrets masked.
 | `TUCKSHOP_MODE` | `development` | `development`: payments are simulated, test affordances are served, an empty shop gets a demo catalogue, only loopback addresses are allowed. `production`: all of that is off and refused. |
 ";
 
-/// The whole document.
+/// The whole text of `docs/CONFIGURATION.md`.
 pub fn markdown() -> String {
     INTRODUCTION.to_owned() + &super::tables()
 }
 
-/// One section.
+/// The heading and the table of one section.
 pub(super) fn table<S: Section + Default + Serialize>() -> String {
     let mut text = format!("\n## {}\n\n| variable | default | meaning |\n|---|---|---|\n", S::TITLE);
     for ((variable, default), setting) in values(&S::default()).into_iter().zip(S::SETTINGS) {

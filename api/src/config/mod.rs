@@ -26,7 +26,7 @@ pub use sections::{
     ShutdownConfig, SimulationConfig, TasksConfig, level_name,
 };
 
-/// The list of all sections: the struct, and what is done with each of them.
+/// Defines, from one list of all sections, the struct [`Config`] and the functions that visit every section.
 macro_rules! sections {
     ($($field:ident: $section:ident),* $(,)?) => {
         /// All settings, checked.
@@ -38,7 +38,7 @@ macro_rules! sections {
 
         const PREFIXES: &[&str] = &[$($section::PREFIX),*];
 
-        /// Reads every section. A setting that is wrong keeps its default, and the mistake is noted.
+        /// Reads every section. A setting that is wrong keeps its default, and the mistake is added to `mistakes`.
         fn read_sections(mode: Mode, environment: &Environment, mistakes: &mut Mistakes) -> Config {
             Config { mode, $($field: read::section(environment, mistakes),)* }
         }
@@ -74,8 +74,8 @@ sections! {
 }
 
 impl Config {
-    /// Reads and checks the environment. `adapter_mistakes` returns what the adapters find wrong: only they can judge an
-    /// address or a key.
+    /// Reads and checks the environment. `adapter_mistakes` returns the mistakes that only the adapters can find, such
+    /// as an address or a key that they cannot use.
     pub fn read(
         environment: &Environment,
         adapter_mistakes: impl FnOnce(&Self) -> Vec<Mistake>,
@@ -105,7 +105,8 @@ impl Config {
         self.order.read_access.unwrap_or(default)
     }
 
-    /// How long a stopping server accepts connections. A load balancer needs this time to notice that readiness fails.
+    /// How long a stopping server accepts connections. A load balancer needs this time to notice that the server is not
+    /// ready any more.
     pub fn listen_after_stop(&self) -> Duration {
         let default = if self.mode == Mode::Production { 3_000 } else { 0 };
         Duration::from_millis(self.shutdown.listen_ms.unwrap_or(default))
@@ -122,7 +123,7 @@ impl Config {
         self.mode == Mode::Development && self.operations.address.is_none()
     }
 
-    /// Threads that serve HTTP.
+    /// The number of threads that serve HTTP.
     pub fn workers(&self) -> usize {
         self.http.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
     }
@@ -137,8 +138,8 @@ impl Config {
         self.http.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
     }
 
-    /// Every setting with its effective value, secrets masked, by full variable name. `database_url` is the address
-    /// without its secrets.
+    /// Every setting as its full variable name and its effective value, with secrets masked. `database_url` is the
+    /// address of the database without its secrets.
     pub fn effective(&self, database_url: String, ledger_path: PathBuf) -> Vec<(String, String)> {
         read::effective(self, database_url, ledger_path)
     }

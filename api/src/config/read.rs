@@ -1,7 +1,7 @@
 //! Reads the variables into sections, without stopping at the first mistake.
 //!
-//! `envy` stops at its first error and does not name the variable. Each variable is therefore read alone first. A message
-//! never repeats a value, because the value may be a secret.
+//! `envy` stops at its first error and does not name the variable. Each variable is therefore read alone first. A
+//! message never repeats a value, because the value may be a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,8 +19,8 @@ const PREFIX: &str = "TUCKSHOP_";
 const MODE: &str = "TUCKSHOP_MODE";
 const DATABASE_URL: &str = "TUCKSHOP_DATABASE_URL";
 
-/// Whether Kubernetes sets this variable in every container, for a service called `tuckshop`. The value is checked too:
-/// a misspelled setting must not pass for a service link.
+/// Whether Kubernetes sets this variable in every container, for a service called `tuckshop`. The value is checked too,
+/// so that a misspelled setting is not taken for a service link.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = || value.parse::<u16>().is_ok();
     let is_address = || value.parse::<IpAddr>().is_ok();
@@ -48,7 +48,7 @@ fn is_protocol(text: &str) -> bool {
     ["tcp", "udp", "sctp"].contains(&text)
 }
 
-/// The variables that begin with `TUCKSHOP_`. Without `Debug`: any of them may be a secret.
+/// The variables that begin with `TUCKSHOP_`. The type has no `Debug`, because every value may be a secret.
 #[derive(Clone, Default)]
 pub struct Environment {
     ours: BTreeMap<String, String>,
@@ -58,7 +58,7 @@ pub struct Environment {
 
 impl Environment {
     /// Takes the variables that begin with `TUCKSHOP_`. Blanks and line ends around a value are removed. An empty value
-    /// counts as not set. Files of settings often contain both.
+    /// counts as not set. Files of settings often contain such blanks and empty values.
     pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in vars {
@@ -73,7 +73,7 @@ impl Environment {
         environment
     }
 
-    /// Variables that were ignored because Kubernetes made them.
+    /// Variables that were ignored because Kubernetes sets them for a service.
     pub fn service_links(&self) -> &[String] {
         &self.service_links
     }
@@ -110,7 +110,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// Reads every section. A setting that is wrong keeps its default, and the mistake is noted.
+/// Reads every section. A setting that is wrong keeps its default, and the mistake is added to `mistakes`.
 pub(super) fn sections(environment: &Environment, mistakes: &mut Mistakes) -> Config {
     for name in &environment.not_text {
         mistakes.add(name, "is not text");
@@ -168,7 +168,7 @@ fn expected(error: &str) -> String {
         _ if error.contains("too large") || error.contains("too small") => "a whole number within reason",
         _ if error.contains("digit") || error.contains("integer") => "a whole number",
         _ if error.contains("`true` or `false`") => "true or false",
-        // The rejected value precedes the form and may contain the same word.
+        // The text is split at the last `expected`, because the rejected value before it may contain the same word.
         _ => match error.rsplit_once("expected ") {
             Some((_, form)) if error.contains("unknown variant") => form,
             _ => return "cannot be read".to_owned(),
@@ -232,7 +232,7 @@ pub(super) fn effective(config: &Config, database_url: String, ledger_path: Path
     all
 }
 
-/// Full variable names and values of one section; empty for a setting that is not set.
+/// Full variable names and values of the settings of one section. The value of a setting that is not set is empty.
 pub(super) fn values<S: Section + Serialize>(section: &S) -> Vec<(String, String)> {
     let fields = serde_json::to_value(section).unwrap_or_default();
     let value = |name: &str| match &fields[name] {

@@ -1,5 +1,5 @@
-//! Rules about more than one setting, and rules that serde and validator cannot express. `app/settings.rs` adds what
-//! only an adapter can judge.
+//! Rules about more than one setting, and rules that serde and validator cannot express. `app/settings.rs` adds the
+//! checks that need an adapter.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,10 +15,11 @@ use super::{Capture, Config, EmailProtection, PaymentConfig, ShopConfig};
 const HANDLER_NAME: &str = "TUCKSHOP_PAYMENT_HANDLER_NAME";
 const ADDRESS: &str = "TUCKSHOP_HTTP_ADDRESS";
 const OPERATIONS: &str = "TUCKSHOP_OPERATIONS_ADDRESS";
-/// The most calls that one completion makes: open, confirm, and cancel what waits for the buyer.
+/// The most calls to the payment gateway in one completion: open the payment, confirm it, and cancel it if it waits for
+/// the buyer.
 const GATEWAY_CALLS: u64 = 3;
 
-/// Notes every broken rule.
+/// Adds a mistake for every broken rule.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     public_url(config, mistakes);
     if config.mode == Mode::Production && config.simulation.enabled == Some(true) {
@@ -83,12 +84,12 @@ fn is_one_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a process that listens on one address cannot listen on the other as well.
+/// Whether the two addresses exclude each other: a process that listens on one of them cannot listen on the other.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    // An unspecified address is every address of its family; one of IPv6 takes IPv4 as well.
+    // An unspecified address covers every address of its family. The unspecified IPv6 address covers IPv4 too.
     let covers = |ip: IpAddr, covered: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || covered.is_ipv4());
     let (ip, another) = (one.ip(), other.ip());
-    // The system picks a free port for 0.
+    // Two addresses with port 0 never exclude each other, because the system picks a free port for each.
     one.port() != 0 && one.port() == other.port() && (ip == another || covers(ip, another) || covers(another, ip))
 }
 
@@ -137,8 +138,8 @@ fn payment(config: &Config, mistakes: &mut Mistakes) {
     }
 }
 
-/// In production the published name, specification and schema of the handler must be configured. UCP binds the name to
-/// the domain that the name reverses, so both URLs must be at that domain.
+/// Checks for production that the published name, specification and schema of the handler are configured. UCP binds the
+/// name to the domain that the name reverses, so both URLs must be at that domain.
 fn handler_description(payment: &PaymentConfig, mistakes: &mut Mistakes) {
     let example = PaymentConfig::default();
     if payment.handler_name == example.handler_name {
@@ -212,12 +213,13 @@ fn is_special_sqlite(url: &str) -> bool {
     })
 }
 
-/// The published form of a checked address: without a default port, in small letters.
+/// The form in which the shop publishes a checked URL: without a default port, in small letters. `None` if it is not a
+/// URL.
 pub(super) fn origin(text: &str) -> Option<String> {
     Url::parse(text).ok().map(|url| url.origin().ascii_serialization())
 }
 
-/// The currency must be in use. In production the shop's terms and privacy policy must be configured.
+/// Checks that the currency is in use and that, in production, the shop's terms and privacy policy are configured.
 fn shop(config: &Config, mistakes: &mut Mistakes) {
     if !config.shop.currency.is_in_use() {
         mistakes.add("TUCKSHOP_SHOP_CURRENCY", "must be a currency that is in use");

@@ -1,11 +1,12 @@
-//! A section of the configuration, and each of its settings defined once: name, type, default, bounds and help.
+//! Defines sections of the configuration. Each setting is defined once, with its name, type, default, bounds and help.
 
 /// A section of the configuration: a flat struct whose fields are settings. [`section!`] implements it.
 pub trait Section {
-    /// The variable of a setting is the prefix and the name of its field in capitals.
+    /// The prefix of the section's variables. The variable of a setting is this prefix, followed by the name of its
+    /// field in capitals.
     const PREFIX: &'static str;
     const TITLE: &'static str;
-    /// In the order of the fields.
+    /// The settings, in the order of the fields.
     const SETTINGS: &'static [Setting];
 }
 

@@ -120,8 +120,8 @@ pub enum ReadAccess {
 
 section! {
     pub struct OrderConfig("TUCKSHOP_ORDER_", "Order") {
-        /// `creator`: only the platform that placed an order may read it. `open`: every caller that knows its id may. Not
-        /// set: `open` in simulation, else `creator`.
+        /// `creator`: only the platform that placed an order may read it. `open`: every caller that knows its id may.
+        /// Not set: `open` in simulation, else `creator`.
         read_access: Option<ReadAccess> = None,
     }
 }
@@ -206,7 +206,7 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Erro
     String::deserialize(deserializer).map(Secret::new)
 }
 
-/// The log levels in the order of their names. slog's own parser accepts other names as well.
+/// All log levels, in the order of [`LEVEL_NAMES`]. slog's parser is not used, because it accepts other names as well.
 const LEVELS: [Level; 6] = [Level::Trace, Level::Debug, Level::Info, Level::Warning, Level::Error, Level::Critical];
 const LEVEL_NAMES: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
 

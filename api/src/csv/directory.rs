@@ -25,7 +25,7 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
             continue;
         };
         let path = directory.join(file);
-        // Checked before the file is opened: to open a pipe waits for its writer.
+        // Checked before the file is opened, because opening a pipe waits for its writer.
         if !fs::metadata(&path).map_err(|error| io_error(&path, error))?.is_file() {
             reading.problems.add(whole_file(file, "is not a regular file".to_owned()));
             continue;
@@ -45,7 +45,7 @@ pub fn read_directory(directory: &Path, currency: Currency) -> Result<Read, Read
     read(&source, reading)
 }
 
-/// The bytes of a regular file.
+/// The bytes of a regular file of at most [`MAX_FILE_BYTES`].
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     file::read_at_most(file::open(path)?, MAX_FILE_BYTES)
 }
@@ -64,7 +64,7 @@ fn csv_files(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 fn whole_file(name: &str, message: String) -> Problem {
-    // A name may contain control characters.
+    // The name is escaped, because it may contain control characters.
     Problem { file: name.escape_debug().to_string(), line: 0, column: String::new(), message }
 }
 

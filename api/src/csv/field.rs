@@ -16,7 +16,7 @@ const MAX_ITEM_IDS: usize = 1000;
 /// The most characters of a refused value that a message repeats.
 const MAX_SHOWN: usize = 40;
 
-/// The text of one field, trimmed.
+/// One field of a row, with its text trimmed.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub column: &'static str,
@@ -45,7 +45,7 @@ impl Field<'_> {
         BadField { column: self.column, message: message.into() }
     }
 
-    /// The problem of a field that is not `wanted`.
+    /// The problem that the field is not `wanted`. Repeats the value unless the field is confidential.
     fn is_not(&self, wanted: &str) -> BadField {
         if self.confidential {
             return self.bad(format!("must be {wanted}"));
@@ -91,7 +91,7 @@ impl Field<'_> {
         if self.is_empty() || !self.text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.is_not(&format!("a whole number of {unit}")));
         }
-        // A number beyond 64 bits is above every limit.
+        // A number that does not fit into 64 bits is above every limit.
         let number = self.text.parse().unwrap_or(i64::MAX);
         if !(least..=most).contains(&number) {
             return Err(self.is_not(&format!("between {least} and {most} {unit}")));
@@ -127,7 +127,7 @@ impl Field<'_> {
         }
     }
 
-    /// The value of one of these words.
+    /// The value that belongs to the field's text in `words`. Any other text is refused.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
         let found = words.iter().find(|(word, _)| *word == self.text);
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -165,7 +165,7 @@ impl Field<'_> {
         if fits { Ok(self.text.to_owned()) } else { Err(self.bad("must be two to four digits, or empty")) }
     }
 
-    /// A text of a payment instrument, without a card number. The message does not repeat the value.
+    /// A text of a payment instrument, in which a card number is refused. The message does not repeat the value.
     pub fn card_text(&self, most: usize) -> Checked<Option<String>> {
         if holds_card_number(self.text) {
             return Err(self.bad("must not hold a card number"));
@@ -173,7 +173,7 @@ impl Field<'_> {
         self.optional_text(most)
     }
 
-    /// An id of a payment instrument, without a card number. The message does not repeat the value.
+    /// An id of a payment instrument, in which a card number is refused. The message does not repeat the value.
     pub fn card_id(&self) -> Checked<String> {
         self.card_text(MAX_ID)?;
         self.id()

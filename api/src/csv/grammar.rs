@@ -1,6 +1,7 @@
 //! Checks the grammar of a CSV file (RFC 4180). The csv reader is lenient and would misread a malformed file.
 //!
-//! One deviation is accepted: a quotation mark inside a field that does not begin with one is read as itself.
+//! One deviation is accepted: in a field that does not begin with a quotation mark, a quotation mark is an ordinary
+//! character.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -10,7 +11,7 @@ enum Place {
     AfterQuote,
 }
 
-/// Returns the first mistake and its line.
+/// Returns the line and the text of the first mistake. `None` if there is no mistake.
 pub(super) fn mistake(bytes: &[u8]) -> Option<(u64, String)> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let header = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.trim_ascii().is_empty())?;

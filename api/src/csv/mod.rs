@@ -1,7 +1,7 @@
 //! Reads the CSV files of `tuckshop import DIR`, and the demo catalogue.
 //!
-//! A directory is read as a whole. If any row has a problem, nothing is imported and all problems are reported together.
-//! [`Import`](domain::import::Import) stores the rows.
+//! A directory is read as a whole. If any row has a problem, nothing is imported and all problems are reported
+//! together. [`Import`](domain::import::Import) stores the rows.
 
 mod demo;
 mod directory;
@@ -40,7 +40,7 @@ pub struct FileRows {
     pub rows: usize,
 }
 
-/// The lines in the files of those rows of a [`Batch`] that the shop may refuse, in the order of the rows.
+/// The line numbers of the rows that the shop may refuse. Each list has the order of the rows in the [`Batch`].
 #[derive(Clone, Debug)]
 pub struct Positions {
     stock: Vec<u64>,
@@ -50,7 +50,7 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// The row that the shop refused, with the reason. `None` if no single row is at fault.
+    /// Describes the row that the shop refused, with the reason. `None` if no single row is at fault.
     pub fn problem(&self, refusal: &ImportRefusal) -> Option<Problem> {
         let (file, line, column, message) = match refusal {
             ImportRefusal::UnknownProduct(row) => {
@@ -92,7 +92,8 @@ impl Positions {
 /// Returns the bytes of a file by its name, or `None` if the file does not exist.
 type Source<'a> = &'a dyn Fn(&'static str) -> Result<Option<Cow<'static, [u8]>>, ReadError>;
 
-/// Reads every file of `source` in the order of their names, so that the first problems are kept.
+/// Reads every file of `source`. Returns all rows, or all problems. The files are read in the order of their names, so
+/// that the problems of the first files are kept if there are too many.
 fn read(source: Source<'_>, mut reading: Reading) -> Result<Read, ReadError> {
     let mut files = Vec::new();
     let addresses = read_file(&rows::ADDRESSES, source, &mut reading, &mut files)?;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 /// A problem of a file. Shown as `products.csv:3: price: must be ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The name without a directory.
+    /// The name of the file, without its directory.
     pub file: String,
     /// The line from 1, or 0 if the whole file is at fault.
     pub line: u64,
-    /// The column, or empty if the whole row is at fault.
+    /// The column, or empty if the whole row or file is at fault.
     pub column: String,
     pub message: String,
 }

@@ -33,7 +33,7 @@ const MAX_NAME: usize = 200;
 const MAX_ADDRESS_PART: usize = 200;
 /// The longest payment token, in characters.
 const MAX_TOKEN: usize = 500;
-/// The most units on hand. Sums of stock stay far within 64 bits.
+/// The most units of a product on hand. The limit keeps sums of stock far within 64 bits.
 const MAX_STOCK: i64 = 1_000_000_000;
 
 pub(super) const PRODUCTS: Table<ImportedProduct, 5> = Table {
@@ -81,7 +81,7 @@ pub(super) const CUSTOMERS: Table<ImportedCustomer, 3> = Table {
     },
     unique: &[
         Unique { columns: "id", of: |customer| customer.id.clone() },
-        // A checkout finds a customer by email address.
+        // Unique, because a checkout finds a customer by email address.
         Unique { columns: "email", of: |customer| customer.email.key() },
     ],
 };
@@ -92,7 +92,7 @@ pub(super) const ADDRESSES: Table<ImportedAddress, 7> = Table {
     optional: &[],
     confidential: false,
     row: address,
-    // Ids of different customers may be equal. The separator is a control character, which ids do not have.
+    // Address ids must differ only within one customer. The separator is a control character, which ids do not contain.
     unique: &[Unique { columns: "id", of: |address| format!("{}\u{1f}{}", address.customer, address.id.0) }],
 };
 
@@ -119,7 +119,7 @@ pub(super) const SHIPPING_RATES: Table<ShippingRate, 5> = Table {
     row: shipping_rate,
     unique: &[
         Unique { columns: "id", of: |rate| rate.id.0.clone() },
-        // A checkout offers one rate for each country and service level.
+        // Unique, because a checkout offers one rate for each country and service level.
         Unique { columns: COUNTRY_AND_LEVEL, of: country_and_level },
     ],
 };
@@ -166,7 +166,7 @@ fn discount(
     _: Currency,
 ) -> Result<Discount, BadField> {
     let parsed = Code::new(&code.text(Code::MAX_LENGTH)?);
-    // The capital form of some characters is longer.
+    // The length is checked again, because the capital form of some characters is longer.
     if parsed.as_str().len() > Code::MAX_LENGTH {
         return Err(code.bad(format!("must not be longer than {} bytes", Code::MAX_LENGTH)));
     }
@@ -211,7 +211,7 @@ pub(super) const INSTRUMENTS: Table<ImportedInstrument, 6> = Table {
     file: "payment_instruments.csv",
     columns: ["id", "type", "brand", "last_digits", "token", "handler_id"],
     optional: &[],
-    // A token is enough to pay.
+    // The file contains tokens, and a token is enough to pay.
     confidential: true,
     row: instrument,
     unique: &[Unique { columns: "id", of: |instrument| instrument.id.clone() }],
@@ -224,7 +224,7 @@ fn instrument(
     Ok(ImportedInstrument {
         id: id.card_id()?,
         kind: kind.card_id()?,
-        // Only cards have a brand.
+        // The field may be empty, because only cards have a brand.
         brand: brand.card_text(MAX_NAME)?.unwrap_or_default(),
         last_digits: last_digits.last_digits()?,
         token: token.text(MAX_TOKEN)?,

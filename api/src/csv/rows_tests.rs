@@ -3,7 +3,7 @@
 use super::super::table::Reading;
 use super::*;
 
-/// The first row, or the problems.
+/// Reads `text` as a file of this table. Returns the first row, or the problems.
 fn first<T, const N: usize>(table: &Table<T, N>, text: &str) -> Result<T, String> {
     let mut reading = Reading::new(Currency::parse("USD").expect("valid"));
     let rows = table.read(text.as_bytes(), &mut reading);

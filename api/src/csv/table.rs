@@ -14,7 +14,7 @@ use super::problem::{Problem, Problems};
 
 /// The description of a file: its columns, and how a row is read.
 pub(super) struct Table<T: 'static, const N: usize> {
-    /// The name without a directory.
+    /// The name of the file, without its directory.
     pub file: &'static str,
     /// The columns, in the order in which `row` takes the fields.
     pub columns: [&'static str; N],
@@ -35,7 +35,7 @@ pub(super) struct Unique<T: 'static> {
     pub of: fn(&T) -> String,
 }
 
-/// The valid rows, and the line of each.
+/// The valid rows of a file, and the line number of each.
 pub(super) struct Rows<T> {
     pub values: Vec<T>,
     pub lines: Vec<u64>,
@@ -110,7 +110,7 @@ impl<T, const N: usize> Table<T, N> {
         rows
     }
 
-    /// Notes the unique values of a row. Returns the problem if an earlier row has one of them.
+    /// Remembers the unique values of a row. Returns a problem if an earlier row has one of the values.
     fn duplicate(&self, first_lines: &mut HashMap<(usize, String), u64>, value: &T, line: u64) -> Option<BadField> {
         for (index, unique) in self.unique.iter().enumerate() {
             match first_lines.entry((index, (unique.of)(value))) {
@@ -136,7 +136,7 @@ impl<T, const N: usize> Table<T, N> {
                     wrong.push(format!("the column {name} occurs twice"));
                 }
                 Some(column) => positions[column] = Some(position),
-                // In a file without a header this is a row of data, which must not be repeated.
+                // If the file has no header, this is a row of confidential data, which a message must not repeat.
                 None if self.confidential => wrong.push(format!("column {} is unknown", position + 1)),
                 None => wrong.push(format!("the column {} is unknown", quoted(name))),
             }
@@ -183,8 +183,8 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = (u64, ByteRecord)> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut lines = Lines { bytes, position: 0, line: 1 };
     let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    // No error is lost: the csv reader fails on input errors, invalid UTF-8 and unequal lengths, and this reader has
-    // flexible rows of bytes in memory.
+    // `map_while` loses no error. The csv reader fails only on input errors, invalid UTF-8 and rows of unequal length.
+    // Here the input is in memory, and rows are bytes and may differ in length.
     let records = reader.into_byte_records().map_while(Result::ok);
     let numbered = records.map(move |record| {
         let start = record.position().map_or(0, Position::byte);
@@ -201,7 +201,8 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The line of the row that the csv reader found at the byte `start`. Calls must have ascending values of `start`.
+    /// Returns the line number of the row that the csv reader found at the byte `start`. `start` must grow with every
+    /// call.
     fn line_of(&mut self, start: usize) -> u64 {
         let rest = self.bytes.get(start..).unwrap_or_default();
         let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

@@ -51,7 +51,7 @@ impl FromRequest for Body {
             if !is_plain {
                 return Err(encoded());
             }
-            // An empty body needs no type.
+            // An empty body needs no content type. A body of unknown length is checked after it is read.
             if announced.is_some_and(|length| length > 0) && !is_json {
                 return Err(other_type());
             }
@@ -80,7 +80,8 @@ async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem
     Ok(body.freeze())
 }
 
-/// Whether the body has no content coding. `identity` is accepted, because it changes nothing (RFC 9110, section 8.4.1).
+/// Whether the body has no content coding. `identity` is accepted, because it changes nothing (RFC 9110, section
+/// 8.4.1).
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).all(|value| {
         value.to_str().is_ok_and(|codings| {
@@ -94,8 +95,8 @@ fn other_type() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", content)
 }
 
-/// A body with a content coding is refused before it is read (RFC 9110, section 15.5.16): a small compressed body can
-/// decode to a large one.
+/// The response to a body with a content coding (RFC 9110, section 15.5.16). The body is refused before it is read,
+/// because a small compressed body can decode to a large one.
 fn encoded() -> Problem {
     let content = "The body must be sent without a content coding";
     let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", content);

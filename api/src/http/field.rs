@@ -1,10 +1,11 @@
 //! Header fields that a request may have only once.
 //!
-//! A repeated field is refused: a proxy in front of the shop may read the first value and the shop the last.
+//! A repeated field is refused, because a proxy in front of the shop may read the first value and the shop the last
+//! one.
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderValue};
 
-/// A header field that may occur once.
+/// A header field that may occur at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field<'a> {
     Missing,

@@ -1,7 +1,8 @@
-//! Reads JSON documents as I-JSON (RFC 7493). The rules hold for the whole document, also for members that are not used.
+//! Reads JSON documents as I-JSON (RFC 7493). The rules hold for the whole document, also for members that are not
+//! used.
 //!
-//! Refused are duplicate members, numbers beyond 2^53 - 1, and texts with a NUL, which Postgres cannot store. A number is
-//! read by its value: `1.0` is `1`. The parser bounds the depth (128).
+//! Refused are duplicate members, numbers beyond 2^53 - 1, and texts with a NUL, which Postgres cannot store. A number
+//! is read by its value: `1.0` is `1`. The parser refuses a document that is nested more than 128 levels deep.
 
 use std::fmt;
 
@@ -11,15 +12,15 @@ use serde_json::{Map, Number, Value};
 
 use super::Problem;
 
-/// The largest absolute value of a number: up to 2^53 - 1 a double represents every whole number.
+/// The largest absolute value of a number, 2^53 - 1. A double represents every whole number up to it.
 const LARGEST: i64 = 9_007_199_254_740_991;
 
-/// Reads a `T`. The problem names the member that is wrong.
+/// Reads a `T` from a JSON body. The problem names the member that is wrong.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     typed(document(body)?)
 }
 
-/// Reads a document. The problem names the member that is wrong.
+/// Reads a JSON body as a document. The problem names the member that is wrong.
 pub fn document(body: &[u8]) -> Result<Value, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let Document(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| named(&error))?;
@@ -41,12 +42,12 @@ fn named(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
 }
 
 fn malformed(content: String) -> Problem {
-    // The parser's text quotes the input, so it is cut.
+    // The text is cut, because the parser quotes the input in it.
     Problem::bad_request("malformed_body", content.chars().take(300).collect::<String>())
 }
 
-/// As a flattened member, makes serde read the struct from an object only. Derived code would also accept an array of the
-/// members' values.
+/// As a flattened member, makes serde read the struct from an object only. Derived code would also accept an array of
+/// the members' values.
 #[derive(Default, Serialize, Deserialize)]
 pub struct ObjectOnly {}
 

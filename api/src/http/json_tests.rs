@@ -41,7 +41,7 @@ fn value_that_is_not_interoperable_is_refused_at_any_depth() {
     }
 }
 
-/// The rule is about the text, not about its escapes.
+/// The rule is about the text after its escapes are decoded. This text has a backslash and no NUL.
 #[test]
 fn escaped_backslash_before_u0000_is_not_a_nul() {
     assert_eq!(document(br#""C:\\u0000x""#).expect("valid"), json!("C:\\u0000x"));

@@ -1,4 +1,5 @@
-//! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here, once.
+//! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here,
+//! once.
 
 use std::fmt;
 
@@ -24,7 +25,8 @@ pub struct Problem {
     pub accept_encoding: Option<&'static str>,
 }
 
-/// The body. `content` is for people. `detail` repeats it, because the protocol called it so before version 2026-04-08.
+/// The body of an error response. `content` is text for people. `detail` has the same text, because the protocol used
+/// this name before version 2026-04-08.
 #[derive(Serialize)]
 struct Body<'a> {
     code: &'a str,
@@ -53,7 +55,7 @@ impl Problem {
         Self { allow: Some(methods.to_owned()), ..self }
     }
 
-    /// The response. The request id is in a header as well; see [`super::scope`].
+    /// Builds the response. The request id is in a header as well; see [`super::scope`].
     pub fn respond(&self, request_id: Option<&str>) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {

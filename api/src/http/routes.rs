@@ -23,7 +23,7 @@ struct Resource {
 }
 
 impl Routes {
-    /// Adds a handler. Each pair of path and method is added once.
+    /// Adds a handler. Each pair of path and method may be added only once.
     pub fn on<F, Args>(&mut self, method: Method, path: &'static str, handler: F)
     where
         F: Handler<Args>,
@@ -60,7 +60,8 @@ impl Routes {
     }
 }
 
-/// The pattern that the router matched. The library's own look-up would match all patterns a second time.
+/// The path pattern that the router matched for a request. It is remembered here, because the library's look-up would
+/// match all patterns a second time.
 #[derive(Clone, Default)]
 pub struct MatchedRoute(Rc<Cell<Option<&'static str>>>);
 

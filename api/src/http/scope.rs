@@ -1,8 +1,8 @@
 //! The request scope: the middleware that creates the context of a request and writes its access line.
 //!
-//! The context has the request id (`Request-Id` or a new one), the trace (`traceparent` or a new one), the deadline, and a
-//! cancellation that fires when the client disconnects. The response has the request id and the trace. Every request
-//! gets one access line, also after a panic or a disconnect.
+//! The context has the request id (`Request-Id` or a new one), the trace (`traceparent` or a new one), the deadline,
+//! and a cancellation that fires when the client disconnects. The response has the request id and the trace. Every
+//! request gets one access line, also after a panic or a disconnect.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -42,7 +42,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// `proxies` are trusted to set `X-Forwarded-For`.
+    /// Creates the state. The peers in `proxies` are trusted to set `X-Forwarded-For`.
     pub fn new(log: Logger, request_timeout: Duration, shutdown: Shutdown, proxies: Networks) -> Self {
         Self { log, request_timeout, shutdown, proxies, in_flight: Arc::default() }
     }
@@ -78,7 +78,7 @@ pub async fn request_scope(
     req.extensions_mut().insert(line.route.clone());
 
     if req.method() == Method::HEAD {
-        // The HTTP library remembers HEAD and sends the head of the response only.
+        // The handler of GET answers HEAD too. The HTTP library remembers HEAD and sends only the head of the response.
         req.head_mut().method = Method::GET;
     }
 
@@ -89,7 +89,7 @@ pub async fn request_scope(
         }
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
             Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
-            // No service below returns an error; if one does, it becomes a response.
+            // No inner service returns an error. If one does, the error becomes a response.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
                 error!(ctx.log(), "handler panicked"; "op" => "http.request", "error_code" => "panic");
@@ -140,7 +140,8 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// The timeout of the request: the header's, if it is shorter than the configured one.
+/// The timeout of the request: the one in the header if it is shorter than `ours`, else `ours`. A value that is not
+/// valid is a problem.
 fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     let field = Field::of(headers, &REQUEST_TIMEOUT);
     if field == Field::Missing {
@@ -157,8 +158,8 @@ fn timeout(headers: &HeaderMap, ours: Duration) -> Result<Duration, Problem> {
     Ok(ours.min(Duration::from_millis(millis)))
 }
 
-/// The platform that a request names, for the access line. It is shared with the request, so that the line of a request
-/// whose client disconnects has it too. The query of the platform's URL may contain a secret and is left out.
+/// The platform that a request names, for the access line. The request and its line share it, so that the line has the
+/// platform even if the client disconnects. The query of the platform's URL may contain a secret and is left out.
 #[derive(Clone, Default)]
 pub struct NamedPlatform(Arc<Named>);
 
@@ -200,8 +201,8 @@ fn text(address: Option<IpAddr>) -> String {
 /// The most addresses of `X-Forwarded-For` that are read.
 const MOST_HOPS: usize = 16;
 
-/// The address of the client: the peer, or, if the peer is a trusted proxy, the last address of `X-Forwarded-For` that is
-/// not a trusted proxy. Clients can forge the addresses before it.
+/// The address of the client: the peer, or, if the peer is a trusted proxy, the last address of `X-Forwarded-For` that
+/// is not a trusted proxy. A client can forge the addresses that are listed before that one.
 fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr {
     let values: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
     let hops = values.iter().rev().flat_map(|value| value.rsplit(',')).take(MOST_HOPS);
@@ -224,7 +225,8 @@ struct AccessLine {
     ctx: RequestContext,
     watch: Stopwatch,
     method: String,
-    /// The pattern instead of the path: the path of a page contains the token that grants access.
+    /// The matched pattern. The line does not have the path, because the path of a page contains the token that grants
+    /// access.
     route: MatchedRoute,
     /// The pattern of a request that is refused before it is routed.
     unrouted: Option<String>,
@@ -256,7 +258,7 @@ impl AccessLine {
         self.status = Some(status);
     }
 
-    /// The response to a request that ended with an error or a panic.
+    /// Builds the response to a request that ended with an error or a panic, and notes its status.
     fn failed(&mut self, problem: Option<Problem>) -> Error {
         let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
         let problem = problem.unwrap_or_else(internal);

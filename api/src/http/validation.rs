@@ -1,4 +1,5 @@
-//! The rules of request types: `validator` checks them, and each violation gets the path of its member.
+//! Checks requests against the rules of their types. `validator` checks the rules, and each violation gets the path of
+//! its member.
 
 use std::borrow::Cow;
 
@@ -11,7 +12,7 @@ pub struct Violation {
     pub path: String,
     /// What is wrong, without the value.
     pub content: String,
-    /// Whether the member is longer than the shop accepts. The protocol has no such limits.
+    /// Whether the member is longer than the shop accepts. The shop sets such limits; the protocol has none.
     pub is_limit: bool,
 }
 
@@ -27,7 +28,7 @@ pub fn violations(request: &impl Validate) -> Vec<Violation> {
 
 fn collect(path: &str, errors: &ValidationErrors, found: &mut Vec<Violation>) {
     for (member, kind) in errors.errors() {
-        // A member called `type` is a field called `kind`.
+        // The Rust field of the JSON member `type` is called `kind`.
         let member = if member == "kind" { "type" } else { member.as_ref() };
         let path = if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
         match kind {

@@ -32,7 +32,7 @@ struct Running {
 }
 
 impl Commands {
-    /// At most `limit` commands run at once.
+    /// Creates the owner of the commands. At most `limit` commands run at the same time.
     pub fn new(runtime: Handle, limit: usize) -> Self {
         let permits = Arc::new(Semaphore::new(limit));
         Self { runtime, tracker: TaskTracker::new(), permits, running: Arc::default() }
@@ -40,8 +40,8 @@ impl Commands {
 
     /// Runs `work` to its end, even if the caller stops waiting, and returns its outcome.
     ///
-    /// Fails with `Unavailable` when the limit is reached, before `work` begins. Fails with `OutcomeUnknown` when `work`
-    /// panics or the process ends first.
+    /// Fails with `Unavailable` before `work` begins if the limit is reached. Fails with `OutcomeUnknown` if `work`
+    /// panics, or if the process ends before `work` ends.
     pub async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         ctx: &RequestContext,
@@ -59,7 +59,7 @@ impl Commands {
             outcome
         };
         let joined = self.tracker.spawn_on(command, &self.runtime).await;
-        // The command panicked or the process is ending: only the database knows the outcome.
+        // The command panicked or the process is ending, so only the database knows the outcome.
         joined.map_err(|broken| Fault::new(FaultKind::OutcomeUnknown, operation).caused_by(broken))
     }
 
@@ -68,7 +68,7 @@ impl Commands {
         self.tracker.len()
     }
 
-    /// Waits until all commands end. After `grace`, returns the names of the unfinished ones.
+    /// Waits until all commands end, for at most `grace`. Returns the names of the unfinished commands.
     pub async fn drain(&self, grace: Duration) -> Vec<String> {
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
@@ -77,7 +77,7 @@ impl Commands {
         }
     }
 
-    /// The commands in progress: each operation with the id of its request.
+    /// The names of the commands in progress: each is an operation with the id of its request.
     pub fn names(&self) -> Vec<String> {
         self.running.names()
     }
@@ -95,7 +95,7 @@ impl Running {
     }
 }
 
-/// Removes the name from the list when it is dropped, also after a panic.
+/// Removes the name of a command from the list of running commands when it is dropped, also after a panic.
 struct Entry {
     number: u64,
     running: Arc<Running>,

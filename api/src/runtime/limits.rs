@@ -1,11 +1,12 @@
-//! The limit of open files. Each connection is an open file; a process at its limit accepts no connection.
+//! The limit of open files. Each connection is an open file, so a process at its limit accepts no connection.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slog::{Logger, info, warn};
 
 use crate::config::Config;
 
-/// Files other than connections: logs, outbound calls, and what libraries open.
+/// The open files that are reserved for anything but connections of clients and of the database: logs, outbound calls,
+/// and what libraries open.
 const SPARE: u64 = 256;
 
 /// Raises the soft limit to the hard limit. Warns when the configured connections can exceed it.
@@ -26,8 +27,8 @@ pub fn raise_open_files(config: &Config, log: &Logger) {
     }
 }
 
-/// The open files that the process may need. A pool may open new connections before the old ones are closed, and SQLite
-/// opens a log and an index for each.
+/// The most open files that the process may need. A connection of the pool counts three times: a pool may open new
+/// connections before the old ones are closed, and SQLite opens a log file and an index file for each.
 fn needed(workers: usize, connections: usize, pool: u32) -> u64 {
     let http = u64::try_from(workers.saturating_mul(connections)).unwrap_or(u64::MAX);
     http.saturating_add(u64::from(pool) * 3).saturating_add(SPARE)

@@ -1,7 +1,7 @@
 //! Owners of everything that runs: commands, background tasks and the graceful shutdown.
 //!
-//! **Architecture Invariant:** only this module spawns tasks. Every spawned task has an owner, a bound and a name, and is
-//! drained at shutdown.
+//! **Architecture Invariant:** only this module spawns tasks. Every spawned task has an owner, a bound and a name, and
+//! is drained at shutdown.
 
 mod commands;
 pub mod limits;

@@ -1,5 +1,5 @@
-//! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs` runs the
-//! steps in order; `docs/ARCHITECTURE.md` describes them.
+//! The parts of the graceful shutdown: signals, the shutdown flag, and the refusal of late connections. `server.rs`
+//! runs the steps in order; `docs/ARCHITECTURE.md` describes them.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the shutdown has begun. Shared by everything that then behaves differently.
+/// Whether the shutdown has begun. All parts that behave differently during the shutdown share this flag.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 
@@ -26,8 +26,8 @@ impl Shutdown {
     }
 }
 
-/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means that
-/// the terminal was closed.
+/// The signals that request a shutdown: SIGTERM, SIGINT, and SIGHUP when the process has a terminal. SIGHUP then means
+/// that the terminal was closed.
 pub struct StopSignal {
     term: Signal,
     int: Signal,
@@ -56,7 +56,7 @@ impl StopSignal {
 
 /// The ignored signals, whose default effect would end the process: SIGUSR1, SIGUSR2, and SIGHUP without a terminal.
 /// Nothing can be reloaded: the process reads settings and their files once at start. SIGXFSZ is ignored without a log
-/// line: the write that exceeds the file size limit fails, and that failure is reported.
+/// line, because the write that exceeds the file size limit fails, and that failure is reported.
 pub struct IgnoredSignals {
     hup: Option<Signal>,
     usr1: Signal,
@@ -88,7 +88,7 @@ async fn received(signal: &mut Option<Signal>) -> Option<()> {
     }
 }
 
-/// Late connections that are refused at once. More wait in the kernel's queue.
+/// The most late connections that are refused at the same time. Further ones wait in the kernel's queue.
 const MAX_REFUSALS: usize = 64;
 /// The longest one refusal may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -103,16 +103,18 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     connection: close\r\ncontent-length: 67\r\n\r\n\
     {\"code\":\"draining\",\"content\":\"The shop is closing; ask again soon\"}";
 
-/// Waits 200 ms for actions that end without a notification: the acceptor stops some time after it was asked to, a worker
-/// reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its way. The wait
-/// is many short pauses, because only one of them elapses while the whole process or machine is suspended.
+/// Waits 200 ms for actions that end without a notification: the acceptor stops some time after it was asked to, a
+/// worker reads a connection some time after the acceptor took it, and the last packet of a handshake may be on its
+/// way. The wait is many short pauses, because only one of them elapses while the whole process or machine is
+/// suspended.
 pub async fn settle() {
     for _ in 0..SETTLE_PAUSES {
         tokio::time::sleep(SETTLE_PAUSE).await;
     }
 }
 
-/// Answers new connections with a 503 until `done` is cancelled and none waits. Returns the number of refused connections.
+/// Answers new connections with a 503 until `done` is cancelled and none waits. Returns the number of refused
+/// connections.
 ///
 /// The web server's acceptor would reset the connections in the kernel's queue when it closes the socket. This function
 /// shares the listening socket and empties the queue first.
@@ -134,9 +136,9 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
             () = done.cancelled() => break,
         }
     }
-    // The runtime learns of new connections late. The blocking socket shows the true queue.
+    // The runtime learns of new connections late, so the queue is read from the socket without the runtime.
     let listener = listener.into_std()?;
-    // Without the filter, a connection that arrives between the last accept and the close is reset.
+    // If this fails, a connection that arrives between the last accept and the close is reset.
     let _ = drop_new_connections(&listener);
     settle().await;
     while let Ok((stream, _)) = listener.accept() {
@@ -150,9 +152,9 @@ pub async fn refuse_connections(listener: std::net::TcpListener, done: Cancellat
     Ok(refused)
 }
 
-/// Makes the kernel drop new connection attempts: the client retries after 1 s and is then refused, because the socket is
-/// closed. So the queue can be emptied and the socket closed without a moment in which a connection is accepted and then
-/// reset. Handshakes that have begun complete: their last packet passes the filter.
+/// Makes the kernel drop new connection attempts. The client retries after 1 s and is then refused, because the socket
+/// is closed by then. So no connection is accepted and then reset while the queue is emptied and the socket is closed.
+/// A handshake that has begun still completes, because its last packet passes the filter.
 #[cfg(target_os = "linux")]
 fn drop_new_connections(listener: &std::net::TcpListener) -> io::Result<()> {
     /// The offset of the flags in a segment (RFC 9293, section 3.1), and the flag of a connection attempt.
@@ -169,7 +171,7 @@ fn drop_new_connections(_: &std::net::TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the head of a request and answers with a 503.
+/// Reads the head of a request, answers with a 503, and discards what the client still sends, up to [`MAX_REST`].
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD {
@@ -179,7 +181,7 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     }
     stream.write_all(REFUSAL).await?;
     stream.shutdown().await?;
-    // To close a connection with unread input would reset it and lose the response.
+    // Closing a connection with unread input would reset it and lose the response.
     tokio::io::copy(&mut stream.take(MAX_REST), &mut tokio::io::sink()).await?;
     Ok(())
 }

@@ -3,11 +3,12 @@
 //! A pass runs once in each period, at once after a wake, and at once again after a pass that reached its limit. A pass
 //! has a timeout. A pass that fails or panics is logged, and the next one waits for a growing backoff.
 //!
-//! A task may run several passes at once. A pass that finds work twice in a row wakes a second one, and again after four,
-//! eight, sixteen times. So a single item costs two passes, and an idle task costs one pass in each period.
+//! A task may run several passes at once. After two passes in a row that reached their limit, the task wakes one more
+//! concurrent pass, and again after 4, 8, 16 and so on. So a single item costs two passes, and an idle task costs one
+//! pass in each period.
 //!
-//! A backoff ends early when the dependency is reached again: a task that succeeds after failures wakes the others, and
-//! while a task fails, a probe calls the dependency that all tasks share.
+//! A backoff ends early when the dependency that all tasks share is reached again. There are two signs of this: a task
+//! succeeds after failures, or a probe succeeds. The probe calls the dependency while a task fails.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -32,27 +33,27 @@ use tokio_util::task::TaskTracker;
 pub struct Schedule {
     pub period: Duration,
     pub pass_timeout: Duration,
-    /// The most passes at once.
+    /// The most passes that run at the same time.
     pub concurrency: u32,
     /// The tasks that are woken after a pass that handled items.
     pub wakes: &'static [&'static str],
 }
 
 impl Schedule {
-    /// With at most this many passes at once.
+    /// Sets the most passes that run at the same time.
     #[must_use]
     pub fn concurrently(self, concurrency: u32) -> Self {
         Self { concurrency, ..self }
     }
 
-    /// A pass that handled items wakes these tasks.
+    /// Sets the tasks that are woken after a pass that handled items.
     #[must_use]
     pub fn then_wakes(self, wakes: &'static [&'static str]) -> Self {
         Self { wakes, ..self }
     }
 }
 
-/// The longest backoff: this many periods, and at most this duration.
+/// The longest backoff is the shorter of the two: this many periods, or this duration.
 const LONGEST_BACKOFF: (u32, Duration) = (32, Duration::from_secs(300));
 
 /// The state of a task, for `/statusz`.
@@ -60,19 +61,19 @@ const LONGEST_BACKOFF: (u32, Duration) = (32, Duration::from_secs(300));
 pub struct TaskStatus {
     pub passes: u64,
     pub failures: u64,
-    /// Failures since the last success.
+    /// The number of failed passes since the last pass that succeeded.
     pub failing_for: u32,
-    /// Items handled since the process started.
+    /// The number of items that were handled since the process started.
     pub items: u64,
     pub last_pass_us: u64,
-    /// Passes in progress.
+    /// The number of passes in progress.
     pub running: u32,
 }
 
-/// Succeeds when the dependency can be reached.
+/// A call that succeeds if the dependency can be reached.
 type Reach = dyn Fn(&RequestContext) -> PortFuture<(), Fault> + Send + Sync;
 
-/// Calls the dependency of all tasks.
+/// How to call the dependency that all tasks share.
 #[derive(Clone)]
 pub struct Probe {
     pub reach: Arc<Reach>,
@@ -93,7 +94,7 @@ pub struct Supervisor {
 struct Supervised {
     wake: Notify,
     status: Mutex<TaskStatus>,
-    /// The last pass failed with a fault that may be temporary.
+    /// Whether the last pass failed with a fault that may be temporary.
     is_out_of_reach: AtomicBool,
 }
 
@@ -125,7 +126,7 @@ impl Supervisor {
         supervisor
     }
 
-    /// Requests a pass now. All wakes during a pass cause one more pass.
+    /// Requests a pass of the task `name` now. Several wakes during one pass cause only one more pass.
     pub fn wake(&self, name: &str) {
         if let Some(task) = self.tasks.get(name) {
             task.wake.notify_one();
@@ -169,7 +170,8 @@ impl Supervisor {
         self.tasks.iter().map(|(name, task)| (*name, task.status())).collect()
     }
 
-    /// Starts no new pass and waits for the running ones. After `grace`, returns the names of the tasks that still run.
+    /// Starts no new pass and waits for the running passes, for at most `grace`. Returns the names of the tasks that
+    /// still run.
     pub async fn drain(&self, grace: Duration) -> Vec<String> {
         self.stop.cancel();
         self.tracker.close();
@@ -217,25 +219,27 @@ impl Runner {
         }
     }
 
-    /// Runs one pass after another.
+    /// Runs one pass after another until the supervisor stops. Between two passes it waits for a wake or for the
+    /// backoff.
     async fn run(self) {
         let Some(own) = self.supervisor.tasks.get(self.task.name()) else { return };
         let stopped = self.supervisor.stop.cancelled();
         tokio::pin!(stopped);
         let mut recoveries = self.supervisor.recoveries.subscribe();
-        // Since a success or a recovery.
+        // The passes in a row that failed since a success or a recovery.
         let mut failures = 0;
-        // Passes in a row that reached their limit.
+        // The passes in a row that reached their limit.
         let mut busy: u32 = 0;
         loop {
-            // Before the pass: a recovery during the pass counts.
+            // Called before the pass, so that a recovery during the pass ends the backoff after the pass.
             recoveries.mark_unchanged();
             let outcome = self.pass(own).await;
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
             busy = if matches!(outcome, Ok(Progress::More(_))) { busy.saturating_add(1) } else { 0 };
             let next = async {
                 match outcome {
-                    // Not after the first pass: a second one would find nothing if there was only one item.
+                    // The first pass of the row wakes no other pass, which would find nothing if there was only one
+                    // item.
                     Ok(Progress::More(_)) if busy > 1 && busy.is_power_of_two() && self.schedule.concurrency > 1 => {
                         own.wake.notify_one();
                     }
@@ -243,7 +247,7 @@ impl Runner {
                     Ok(Progress::Idle | Progress::Done(_)) => own.wake.notified().await,
                     Err(is_temporary) => {
                         let recovery = async {
-                            // Never an error: this task holds the supervisor, which owns the sender.
+                            // This never fails, because this task holds the supervisor, which owns the sender.
                             let _ = recoveries.changed().await;
                             if !is_temporary {
                                 std::future::pending().await
@@ -264,7 +268,7 @@ impl Runner {
         }
     }
 
-    /// Runs one pass. The error says whether the fault may be temporary.
+    /// Runs one pass. The error is true if the fault may be temporary.
     async fn pass(&self, own: &Supervised) -> Result<Progress, bool> {
         own.update(|status| status.running += 1);
         let name = self.task.name();

@@ -1,4 +1,4 @@
-//! Passes, wakes, failures and recoveries of supervised tasks.
+//! Tests of `supervisor.rs`: passes, wakes, failures and recoveries of supervised tasks.
 
 use super::*;
 use crate::log::Kept;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 type Step = fn(u32) -> Result<Progress, Fault>;
 
-/// Runs the given step in each pass and reports the number of the pass.
+/// A task that calls `step` in each pass and reports the number of the pass.
 struct Counted {
     name: &'static str,
     step: Step,
@@ -84,7 +84,7 @@ async fn task_that_panics_or_fails_is_run_again() {
     assert_eq!(logged.collect::<Vec<_>>(), [(&error, &internal, &one), (&warning, &down, &two)]);
 }
 
-/// Its first passes end only when all of them run at once.
+/// A task whose first passes end only when all of them run at the same time.
 struct Crowd(Arc<tokio::sync::Barrier>);
 
 impl BackgroundTask for Crowd {
@@ -115,7 +115,8 @@ async fn task_runs_as_many_passes_at_once_as_its_concurrency() {
 
 const CONCURRENCY: u32 = 3;
 
-/// The number of passes after one wake of a task with several passes at once. The first [`CONCURRENCY`] find nothing.
+/// Starts a task with [`CONCURRENCY`] concurrent passes, wakes the task once, and returns the number of passes after
+/// the wake. The passes before the wake find nothing.
 async fn passes_after_a_wake(step: Step) -> u32 {
     let (passed, mut passes_seen) = mpsc::unbounded_channel();
     let task = Counted { name: "probe.run", step, passes: AtomicU32::new(0), passed };
@@ -127,7 +128,7 @@ async fn passes_after_a_wake(step: Step) -> u32 {
         assert_eq!(passes_seen.recv().await, Some(expected));
     }
     supervisor.wake("probe.run");
-    // This test has one thread: after these turns every pass that can run has run.
+    // This test has one thread, so after these turns every pass that can run has run.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -137,10 +138,11 @@ async fn passes_after_a_wake(step: Step) -> u32 {
 
 #[tokio::test]
 async fn one_item_costs_two_passes_and_a_backlog_wakes_the_next() {
-    // One pass finds the item, the next finds nothing.
+    // One pass finds the item, and the next pass finds nothing.
     let one: Step = |pass| Ok(if pass == CONCURRENCY + 1 { Progress::More(1) } else { Progress::Idle });
     assert_eq!(passes_after_a_wake(one).await, 2);
-    // Two passes find an item each; then this pass and the one that it wakes find nothing.
+    // Two passes find one item each, and the second one wakes a concurrent pass. Then the next pass and the woken pass
+    // find nothing.
     let two: Step =
         |pass| Ok(if (CONCURRENCY + 1..=CONCURRENCY + 2).contains(&pass) { Progress::More(1) } else { Progress::Idle });
     assert_eq!(passes_after_a_wake(two).await, 4);
@@ -183,7 +185,8 @@ fn failing(kind: FaultKind) -> Fault {
     Fault::new(kind, "counted.run")
 }
 
-/// Two tasks that fail until `up` is true. Their backoff is longer than any test.
+/// Starts two tasks that fail until `up` is true. Returns the supervisor and the passes of each task. The backoff of
+/// both tasks is longer than any test.
 fn two_failing(
     kind: FaultKind,
     up: &Arc<AtomicBool>,
@@ -202,7 +205,7 @@ fn two_failing(
     (Supervisor::start(&Handle::current(), &log, tasks, probe), [first, second])
 }
 
-/// Succeeds while `up` is true.
+/// A task whose passes succeed while `up` is true.
 struct Dependent {
     name: &'static str,
     kind: FaultKind,
@@ -222,7 +225,7 @@ impl BackgroundTask for Dependent {
     }
 }
 
-/// Succeeds while `up` is true, and counts its calls.
+/// A probe that succeeds while `up` is true, and counts its calls in `asked`.
 fn probe(up: &Arc<AtomicBool>, asked: &Arc<AtomicU32>) -> Probe {
     let (up, asked) = (up.clone(), asked.clone());
     let reach = move |_: &RequestContext| -> PortFuture<(), Fault> {
@@ -259,7 +262,7 @@ async fn recovery_of_the_shared_dependency_wakes_all_tasks() {
     }
 }
 
-/// The tasks fail for another reason: a probe that succeeds all along wakes no task.
+/// The tasks fail for another reason. The probe succeeds every time, and such a probe wakes no task.
 #[tokio::test]
 async fn dependency_that_was_never_lost_leaves_the_backoff_alone() {
     let (down, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
@@ -336,7 +339,7 @@ async fn recovery_of_one_pass_wakes_the_others() {
     while supervisor.status()["probe.run"].failures < 2 {
         tokio::task::yield_now().await;
     }
-    // As after a pass that succeeds.
+    // These calls do what a pass does that succeeds after a failure.
     supervisor.tasks["probe.run"].is_out_of_reach.store(false, Ordering::Relaxed);
     supervisor.recovered();
     for expected in 1..=4 {
@@ -357,7 +360,7 @@ async fn recovery_resets_the_backoff() {
     }
     supervisor.recovered();
     assert_eq!(passes_seen.recv().await, Some(5));
-    // The backoff after one failure, not after five.
+    // The next pass follows after the backoff of one failure, not of five.
     let next = tokio::time::timeout(backoff(PERIOD, 2), passes_seen.recv()).await;
     assert_eq!(next, Ok(Some(6)));
     supervisor.drain(Duration::from_secs(5)).await;

@@ -1,5 +1,5 @@
-//! Admits local programs to the test affordances and refuses web pages of other origins. A browser sends the requests of any
-//! page to every address that it reaches, also to this machine.
+//! Admits local programs to the test affordances and refuses web pages of other origins. A browser sends the requests
+//! of any page to every address that it reaches, also to this machine.
 
 use std::future::{Ready, ready};
 
@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use super::Simulation;
 use crate::http::Problem;
 
-/// The test affordances, for a caller that may use them.
+/// Extracts the test affordances from a request. Refuses a request that may not use them.
 pub(super) struct LocalProgram(pub web::Data<Simulation>);
 
 impl FromRequest for LocalProgram {
@@ -28,8 +28,9 @@ impl FromRequest for LocalProgram {
     }
 }
 
-/// Refuses requests of other origins (`Origin`, `Sec-Fetch-Site`). Requires a JSON content type for a body: a browser sends a
-/// body of that type to another origin only after a preflight request.
+/// Refuses requests of other origins (`Origin`, `Sec-Fetch-Site`). Requires a content type for a body, because
+/// [`crate::http::Body`] then accepts only JSON. A browser sends a JSON body to another origin only after a preflight
+/// request.
 fn check(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     let is = |name: &str, allowed: &[&str]| {
         headers.get_all(name).all(|value| value.to_str().is_ok_and(|value| allowed.contains(&value)))

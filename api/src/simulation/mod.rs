@@ -48,7 +48,7 @@ pub fn routes(routes: &mut Routes) {
     routes.on(Method::PUT, "/orders/{id}", put_order);
 }
 
-/// Ships everything that is not shipped yet. 403 unless `Simulation-Secret` is right.
+/// Ships everything that is not shipped yet. Answers 403 unless `Simulation-Secret` is right.
 async fn simulate_shipping(
     req: HttpRequest,
     LocalProgram(simulation): LocalProgram,
@@ -91,7 +91,7 @@ async fn ship_everything(simulation: &Simulation, ctx: &RequestContext, id: &str
     append(simulation, ctx, id, vec![change]).await
 }
 
-/// Returns units of a line and refunds them.
+/// Records that the buyer returns units of a line, and refunds them.
 async fn adjust(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
@@ -121,7 +121,7 @@ async fn put_order(
     append(&simulation, &ctx, &id, wanted.changes()?).await
 }
 
-/// Moves the claims of an idempotency key back in time.
+/// Moves the claims of an idempotency key back in time, by the given hours.
 async fn age(
     LocalProgram(simulation): LocalProgram,
     ctx: web::ReqData<RequestContext>,
@@ -133,7 +133,7 @@ async fn age(
     Ok(HttpResponse::Ok().json(serde_json::json!({"aged": aged})))
 }
 
-/// Simulates an outage of the idempotency records: every keyed write is refused with 503.
+/// Begins or ends a simulated outage of the idempotency records, during which every keyed write is refused with 503.
 async fn outage(LocalProgram(simulation): LocalProgram, body: Body) -> Result<HttpResponse, Problem> {
     let wanted: request::OutageBody = parse(&body.0)?;
     simulation.outage.set(wanted.enabled);

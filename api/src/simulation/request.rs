@@ -11,7 +11,7 @@ use validator::Validate;
 use crate::http::{ObjectOnly, Problem};
 use crate::instant;
 
-/// The longest texts, in characters. Every webhook contains the whole order.
+/// The longest texts of a body, in characters. They keep orders small, because every webhook contains the whole order.
 const ID: u64 = 128;
 const WORD: u64 = 200;
 const URL: u64 = 2_000;
@@ -37,7 +37,7 @@ pub(super) struct AdjustBody {
 pub(super) struct AgeBody {
     #[validate(length(max = KEY))]
     pub key: String,
-    /// At most ten years.
+    /// By how many hours the claims are moved back. At most ten years.
     #[validate(range(max = 87_840))]
     pub hours: u32,
     #[serde(flatten)]
@@ -112,7 +112,8 @@ struct AdjustmentBody {
     line_items: Option<Vec<UnitsBody>>,
     #[validate(nested)]
     totals: Option<Vec<TotalBody>>,
-    /// Not in the schema; clients of an older version send it instead of `totals`.
+    /// The amount of the adjustment. The schema does not have this member. Clients of an older version of the protocol
+    /// send it instead of `totals`.
     amount: Option<i64>,
     #[validate(length(max = SENTENCE))]
     description: Option<String>,
@@ -132,7 +133,8 @@ struct TotalBody {
 }
 
 impl AdjustmentBody {
-    /// The amount of the adjustment: the total of its totals.
+    /// The amount of the adjustment: the amount of the entry with the type `total` in `totals`, or else the member
+    /// `amount`. `None` if the body has neither.
     fn amount(&self) -> Option<Amount> {
         let total = self.totals.iter().flatten().find(|total| total.kind == "total");
         total.map(|total| total.amount).or(self.amount).map(Amount::new)
@@ -161,7 +163,7 @@ struct UnitsBody {
 const MAX_ENTRIES: usize = 100;
 
 impl OrderBody {
-    /// The changes of the order. Refuses more than [`MAX_ENTRIES`].
+    /// The changes of the order that the body describes. Refuses more than [`MAX_ENTRIES`].
     pub(super) fn changes(self) -> Result<Vec<OrderChange>, Problem> {
         let events = self.fulfillment.and_then(|fulfillment| fulfillment.events).unwrap_or_default();
         let adjustments = self.adjustments.unwrap_or_default();

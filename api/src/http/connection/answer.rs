@@ -1,4 +1,5 @@
-//! The signals from the HTTP service to the guard of its connection: the handler reads the body; the response is complete.
+//! Two signals from the HTTP service to the guard of its connection: the handler begins to read the body, and the
+//! response is complete.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -55,14 +56,15 @@ impl Exchange {
         self.size.get()
     }
 
-    /// Whether the connection must close after this response: the rest of its request will not be read, or connections
-    /// are scarce.
+    /// Whether the connection must close after this response, because the rest of the request will not be read, or
+    /// because connections are scarce.
     fn must_close(&self) -> bool {
         !self.whole.get() || self.connections.are_scarce()
     }
 }
 
-/// The body of a response. The service drops it when the response is complete.
+/// The body of a response. The service drops the body when the response is complete, and the drop signals this to the
+/// guard.
 pub struct Answer<B> {
     body: B,
     _complete: Option<Complete>,
@@ -88,8 +90,8 @@ impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
     }
 }
 
-/// The body of a request with `Expect: 100-continue`. When the handler begins to read the body, the exchange learns that the
-/// interim response is wanted.
+/// The body of a request with `Expect: 100-continue`. When the handler begins to read the body, this stream signals to
+/// the guard that the interim response is wanted.
 struct Wanted {
     payload: Payload<BoxedPayloadStream>,
     exchange: Rc<Exchange>,
@@ -104,7 +106,7 @@ impl Stream for Wanted {
     }
 }
 
-/// Wraps the application so that it signals to the guard of its connection.
+/// Wraps the application so that it sends both signals to the guard of its connection.
 pub fn reported<F, B>(
     application: F,
 ) -> impl ServiceFactory<

@@ -22,17 +22,17 @@ use super::limits::{LINGER, PIECE};
 /// What the peer may still send after the service has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToCome {
-    /// Anything: there is no response to protect.
+    /// Anything. It is not read, because there is no response to protect.
     Ignored,
     /// Further requests. The answered request arrived whole.
     Requests,
     /// The rest of a request that was answered early.
     Rest,
-    /// The same, for a connection that is already counted as cut.
+    /// The rest of a request that was answered early, on a connection that is already counted as cut.
     RestOfCut,
 }
 
-/// A socket that the guard and then [`close`] use, on the same thread.
+/// The socket of a connection. The guard uses it first, then [`close`], on the same thread.
 pub struct Socket {
     stream: RefCell<TcpStream>,
     pub peer: Option<SocketAddr>,
@@ -41,7 +41,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// The connection counts as open until this is dropped.
+    /// Wraps an accepted connection. The connection counts as open until the socket is dropped.
     pub fn new(stream: TcpStream, connections: Arc<Connections>) -> Rc<Self> {
         connections.open.fetch_add(1, Ordering::Relaxed);
         let (peer, to_come) = (stream.peer_addr().ok(), Cell::new(ToCome::Ignored));
@@ -64,20 +64,20 @@ impl Socket {
         self.stream.borrow().try_write(bytes)
     }
 
-    /// Makes the close reset the connection.
+    /// Makes the kernel reset the connection when the socket is closed.
     pub fn reset_on_close(&self) {
         self.to_come.set(ToCome::Ignored);
         // If this fails, the close is an ordinary one.
         let _ = self.stream.borrow().set_zero_linger();
     }
 
-    /// Ends the stream to the peer.
+    /// Ends the stream to the peer. The stream from the peer stays open.
     pub fn end_writing(&self) {
         // An error means that the peer has disconnected.
         let _ = SockRef::from(&*self.stream.borrow()).shutdown(Shutdown::Write);
     }
 
-    /// Whether the kernel has unread bytes. The runtime would learn of new bytes later.
+    /// Whether the kernel has unread bytes. The kernel is asked, because the runtime learns of new bytes later.
     fn has_input(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         SockRef::from(&*self.stream.borrow()).peek(&mut byte).is_ok_and(|seen| seen > 0)
@@ -90,8 +90,9 @@ impl Drop for Socket {
     }
 }
 
-/// Closes a connection whose service has ended. Reads for at most [`LINGER`] and at most
-/// [`super::Limits::linger_bytes`]; does not wait if the peer has sent its whole request.
+/// Closes a connection whose service has ended. Before that, reads and discards what the peer still sends, for at most
+/// [`LINGER`] and at most [`super::Limits::linger_bytes`]. Does not wait if the peer has sent its whole request and
+/// nothing after it.
 pub async fn close(socket: Rc<Socket>) {
     let waits = match socket.to_come.get() {
         ToCome::Ignored => false,

@@ -42,12 +42,12 @@ pub struct Connections {
     pub(super) limits: Limits,
     reasons: [Reason; Cut::VARIANTS.len()],
     pub(super) open: AtomicUsize,
-    /// The bytes that large bodies and responses hold.
+    /// The bytes of memory that large bodies and large unread responses hold at present.
     pub(super) held: AtomicUsize,
 }
 
 impl Connections {
-    /// `listener` is the name in log lines.
+    /// `listener` is the name of the listener in log lines.
     pub fn new(listener: &'static str, limits: Limits) -> Self {
         Self {
             listener,
@@ -64,8 +64,8 @@ impl Connections {
         *reason.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
     }
 
-    /// Whether more than three quarters of the permitted connections are open. Idle connections are then closed for other
-    /// clients.
+    /// Whether more than three quarters of the permitted connections are open. Connections are then closed after their
+    /// response, so that other clients find room.
     pub(super) fn are_scarce(&self) -> bool {
         self.open.load(Ordering::Relaxed).saturating_mul(4) > self.limits.connections.saturating_mul(3)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::context::Deadline;
 use tokio::time::{Instant, Sleep};
 
-/// The instant after this duration from now.
+/// The instant that is `time` from now.
 pub fn after(time: Duration) -> Instant {
     Deadline::after(time).instant().into()
 }
@@ -22,11 +22,11 @@ pub enum Due {
 }
 
 pub struct Deadlines {
-    /// When the present phase must have ended.
+    /// The time at which the present phase must have ended.
     pub read: Option<Instant>,
-    /// When the peer must have read some of the response.
+    /// The time at which the peer must have read more of the response.
     pub write: Option<Instant>,
-    /// When the guard checks again whether the shared budget has room for the next piece of a body.
+    /// The time at which the guard checks again whether the shared budget has room for the next piece of a body.
     pub again: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -36,14 +36,16 @@ impl Deadlines {
         Self { read: Some(at), write: None, again: None, sleep: None }
     }
 
-    /// Returns the next deadline that has passed, and clears it. Pending: the task is woken at the next deadline.
+    /// Returns the earliest deadline that has passed, and clears it. If none has passed, returns `Pending` and wakes
+    /// the task at the next deadline.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         loop {
             let all = [(self.write, Due::Write), (self.again, Due::Again), (self.read, Due::Read)];
             let set = all.into_iter().filter_map(|(at, due)| at.map(|at| (at, due)));
             let Some((next, due)) = set.min_by_key(|(at, _)| *at) else { return Poll::Pending };
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
-            // The timer is moved to an earlier time only: to move it with every request costs more than an early wake.
+            // The timer is moved to an earlier time only, because moving it with every request costs more than a wake
+            // that is too early.
             if sleep.deadline() > next {
                 sleep.as_mut().reset(next);
             }

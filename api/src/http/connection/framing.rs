@@ -1,12 +1,13 @@
-//! Where a request ends in the bytes of a connection (RFC 9112, sections 3 and 6).
+//! Finds where a request ends in the bytes of a connection (RFC 9112, sections 3 and 6).
 //!
-//! The guard passes one request at a time to the parser of actix-http, so it must know where each request ends. Bytes reach
-//! the parser unchanged, except the last byte of a request that is refused. Where the two could disagree, this side is
-//! stricter: a request whose length is doubtful is the last one of its connection, and none of its body is passed on.
+//! The guard passes one request at a time to the parser of actix-http, so it must know where each request ends. Bytes
+//! reach the parser unchanged, except the last byte of a request that is refused. If the guard and the parser could
+//! disagree about the length of a request, the guard is stricter: this request is the last one of its connection, and
+//! no more of its body is passed on.
 
 use std::mem::MaybeUninit;
 
-/// The same limit as in actix-http.
+/// The most header fields of a request. actix-http has the same limit.
 const MAX_HEADERS: usize = 96;
 
 /// The result of reading a head.
@@ -22,7 +23,7 @@ pub enum Head {
     Malformed,
 }
 
-/// Reads a head from the first bytes of a request. The result does not depend on how the bytes were split.
+/// Reads a head from the first bytes of a request. The result does not depend on the pieces in which the bytes arrived.
 pub fn head(bytes: &[u8]) -> Head {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -31,7 +32,7 @@ pub fn head(bytes: &[u8]) -> Head {
         Ok(httparse::Status::Complete(length)) => {
             let is_11 = request.version == Some(1);
             let body = match request.method {
-                // A tunnel has no known end.
+                // CONNECT requests a tunnel, which has no known end.
                 Some("CONNECT") => Body::Doubtful,
                 _ => body(request.headers, is_11),
             };
@@ -56,7 +57,7 @@ fn body(headers: &[httparse::Header<'_>], is_11: bool) -> Body {
             }
             chunked = true;
         } else if header.name.eq_ignore_ascii_case("upgrade") && contains(value, b"websocket") {
-            // actix-http reads everything that follows as the body.
+            // After this header, actix-http reads everything that follows as the body.
             return Body::Doubtful;
         }
     }
@@ -81,7 +82,7 @@ fn contains(value: &[u8], word: &[u8]) -> bool {
     value.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
-/// The rest of the body of a request.
+/// The part of a request's body that has not arrived yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Nothing: the request is complete.
@@ -94,7 +95,8 @@ pub enum Body {
     Doubtful,
 }
 
-/// The position in the chunked coding. The states accept the same bytes as those of actix-http.
+/// The position in the chunked coding. The states accept the same bytes as the parser of actix-http, except in
+/// trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk {
     SizeFirst,
@@ -111,8 +113,8 @@ pub enum Chunk {
     EndLf,
 }
 
-/// The kind of a trailer line so far (RFC 9112, sections 5 and 7.1.2). A line that is not a field is refused at its end,
-/// see [`Body::pass`]; the parser of actix-http would accept it.
+/// What a trailer line is, by its bytes so far (RFC 9112, sections 5 and 7.1.2). [`Body::pass`] makes sure that a line
+/// that is not a field is refused at its end, because the parser of actix-http would accept the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {
     Name,
@@ -140,8 +142,8 @@ impl Body {
         matches!(self, Self::Whole)
     }
 
-    /// Returns how many of these bytes belong to the request. Replaces an invalid byte by NUL, which the parser of
-    /// actix-http refuses too, even where it would accept the byte itself.
+    /// Returns how many of these bytes belong to the request. Replaces an invalid byte by NUL, because the parser of
+    /// actix-http refuses NUL but may accept the invalid byte.
     pub fn pass(&mut self, bytes: &mut [u8]) -> usize {
         let taken = self.take(bytes);
         if let (Self::Doubtful, Some(last)) = (*self, bytes[..taken].last_mut()) {
@@ -150,7 +152,8 @@ impl Body {
         taken
     }
 
-    /// Returns how many of these bytes belong to the request. An invalid byte is the last one of them.
+    /// Returns how many of these bytes belong to the request. If a byte is invalid, it is the last one that belongs to
+    /// the request.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {

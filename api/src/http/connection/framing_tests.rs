@@ -17,7 +17,7 @@ fn headers_decide_where_a_request_ends() {
         ("transfer-encoding: chunked\r\n", Body::Chunked(Chunk::SizeFirst)),
         ("Transfer-Encoding: CHUNKED\r\n", Body::Chunked(Chunk::SizeFirst)),
         ("upgrade: h2c\r\nconnection: upgrade\r\n", Body::Whole),
-        // Each of these is ambiguous.
+        // The length of each request below is ambiguous.
         ("content-length: 2\r\ncontent-length: 2\r\n", Body::Doubtful),
         ("content-length: 2, 2\r\n", Body::Doubtful),
         ("content-length: +2\r\n", Body::Doubtful),
@@ -114,7 +114,7 @@ fn a_byte_that_breaks_the_chunked_coding_is_the_last_one() {
     }
 }
 
-/// Pieces as the network makes them.
+/// Splits bytes into pieces, as the network does.
 fn cut(bytes: &[u8], mut at: Vec<usize>) -> Vec<Vec<u8>> {
     at.iter_mut().for_each(|at| *at %= bytes.len() + 1);
     at.extend([0, bytes.len()]);
@@ -166,7 +166,8 @@ proptest! {
     }
 }
 
-/// How many bytes the parser of actix-http takes for one request; nothing if it refuses it or waits for more.
+/// How many bytes the parser of actix-http takes for one request. `None` if it refuses the request or waits for more
+/// bytes.
 fn taken_by_the_service(bytes: &[u8]) -> Option<usize> {
     use actix_codec::Decoder;
     use actix_http::h1::{Codec, Message, MessageType};
@@ -181,7 +182,8 @@ fn taken_by_the_service(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len())
 }
 
-/// Nothing if the guard lets no other request through after this one; more than there is if it waits for more.
+/// How many bytes the guard takes for one request. `None` if the guard passes no other request after it. `usize::MAX`
+/// if the guard waits for more bytes.
 fn taken_by_the_guard(bytes: &[u8]) -> Option<usize> {
     let (length, mut body) = match head(bytes) {
         Head::Whole { length, body, .. } => (length, body),
@@ -240,7 +242,7 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The guard agrees with the service, or is stricter.
+/// The guard sees the same end as the service, or is stricter.
 #[test]
 fn request_ends_where_the_service_sees_its_end() {
     actix_web::rt::System::new().block_on(async {

@@ -1,8 +1,9 @@
 //! The connections of the HTTP server, with limits on their memory and time.
 //!
-//! A connection carries one request at a time. Bytes that a peer sends ahead stay in the kernel's bounded buffers. Every
-//! wait for a peer has a deadline: the end of a head, the end of a body, the next request, room for the response, and the
-//! rest of a request after an early response. A connection that exceeds a deadline is cut, counted by reason, and logged.
+//! A connection carries one request at a time. Bytes that a peer sends ahead stay in the kernel's bounded buffers.
+//! Every wait for a peer has a deadline: the end of a head, the end of a body, the next request, room for the response,
+//! and the rest of a request after an early response. A connection that exceeds a deadline is cut, counted by reason,
+//! and logged.
 
 mod answer;
 mod closing;

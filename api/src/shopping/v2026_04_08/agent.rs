@@ -16,7 +16,7 @@ use crate::http::{Field, NamedPlatform, Problem};
 /// Which platforms may send requests.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentPolicy {
-    /// Profiles on this machine may use plain http and count as registered. For development.
+    /// Whether profiles on this machine may use plain http and count as registered. For development.
     pub trust_loopback: bool,
 }
 
@@ -71,7 +71,7 @@ fn parse(header: &[u8], policy: AgentPolicy) -> Result<Platform, Problem> {
     platform(address.as_str(), policy)
 }
 
-/// The platform whose profile is at that address.
+/// Identifies a platform by the address of its profile. An address that no request may name is a problem.
 pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem> {
     if address.len() > PlatformId::MAX_LENGTH {
         return Err(invalid("The profile of UCP-Agent is too long"));

@@ -26,13 +26,14 @@ pub(super) struct CapabilityDto {
 #[derive(Serialize)]
 pub(super) struct HandlerDto {
     pub id: String,
-    /// The name of the handler. Not in the schema; clients of an older version read it.
+    /// The name of the handler. The schema does not have this member. Clients of an older version of the protocol read
+    /// it.
     pub name: String,
     pub version: String,
     pub spec: String,
     pub schema: String,
     pub available_instruments: Vec<InstrumentTypeDto>,
-    /// The text of a JSON object. Any other text fails the response.
+    /// The text of a JSON object. With any other text, the response fails.
     #[serde(serialize_with = "object")]
     pub config: String,
 }

@@ -1,4 +1,4 @@
-//! The shopping API: Universal Commerce Protocol, version 2026-04-08, REST binding. Comments name sections of
+//! The shopping API: Universal Commerce Protocol, version 2026-04-08, REST binding. Section names in comments refer to
 //! `docs/specification` in the specification's tag `v2026-04-08`.
 
 mod agent;
@@ -42,7 +42,7 @@ pub struct Shopping {
     pub checkouts: Arc<dyn CheckoutStore>,
     /// The currency of all prices.
     pub currency: Currency,
-    /// How long a checkout stays open without a change.
+    /// How long a checkout stays open, from its creation.
     pub expires_after: Duration,
     pub orders: Arc<dyn OrderStore>,
     pub clock: Arc<dyn Clock>,
@@ -52,7 +52,7 @@ pub struct Shopping {
     pub signing_keys: PublishedKeys,
 }
 
-/// The public halves of the keys that the shop signs with, as JSON Web Keys (RFC 7517).
+/// Returns the public halves of the keys that the shop signs with, as JSON Web Keys (RFC 7517).
 pub type PublishedKeys = Arc<dyn Fn(&RequestContext) -> PortFuture<Vec<serde_json::Value>, Fault> + Send + Sync>;
 
 /// The settings of the shopping API: the public description of the shop, and who may read what.
@@ -65,7 +65,8 @@ pub struct ShoppingSettings {
     /// The payment handlers. Without one, only a checkout that costs nothing can be completed.
     pub handlers: Vec<PaymentHandler>,
     pub agents: AgentPolicy,
-    /// Whether every caller that knows the id may read an order, or only the platform that placed the order.
+    /// Whether every caller that knows the id of an order may read it. Otherwise only the platform that placed the
+    /// order may.
     pub open_orders: bool,
     /// A simulated outage of the idempotency records. Never on in production.
     pub outage: SimulatedKeyOutage,

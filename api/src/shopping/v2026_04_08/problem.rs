@@ -1,7 +1,8 @@
-//! Refused requests: each refusal with its response. The matches have no catch-all, so a new refusal does not compile until
-//! it has a response here.
+//! Maps every refusal to its response. The matches have no catch-all, so a new refusal does not compile until it has a
+//! response here.
 //!
-//! A commerce outcome is answered in-band with 200 (checkout, "Error Handling"). The problems here are about the request.
+//! A refusal that is a commerce outcome is answered in-band with 200 (checkout, "Error Handling"). A problem in this
+//! file is about the request itself.
 
 use actix_web::HttpResponse;
 use actix_web::error::InternalError;
@@ -18,14 +19,14 @@ use crate::http::{Problem, fault_problem};
 /// The response to a request that is refused.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// An error status.
+    /// A response with an error status.
     Problem(Problem),
-    /// 200 with messages and without a resource.
+    /// A response 200 with messages and without a resource.
     InBand(Vec<MessageDto>),
 }
 
 impl Refused {
-    /// The resource does not exist, or the caller may not read it.
+    /// The response if the resource does not exist or the caller may not read it.
     pub fn not_found(content: &str) -> Self {
         let message = message(&Message::new(Severity::Unrecoverable, MessageCode::NotFound, content, None));
         Self::InBand(vec![message])

@@ -1,6 +1,7 @@
 //! Shapes that requests and responses share, with the limits of their texts.
 //!
-//! A text that is longer than its limit is answered in-band, `limit_exceeded`; `docs/ERRORS.md` lists the limits.
+//! A text that is longer than its limit is answered in-band with the code `limit_exceeded`. `docs/ERRORS.md` lists the
+//! limits.
 
 use domain::checkout::BuyerContext;
 use domain::customer::{Address, Buyer, Consent, Country, Email};
@@ -140,7 +141,7 @@ fn valid_last_digits(text: &str) -> Result<(), ValidationError> {
 }
 
 impl From<BuyerDto> for Buyer {
-    /// A validated buyer.
+    /// Converts a validated buyer. An empty email address becomes `None`.
     fn from(dto: BuyerDto) -> Self {
         Self {
             first_name: dto.first_name,
@@ -222,7 +223,7 @@ impl From<AddressDto> for Address {
 }
 
 impl AddressDto {
-    /// The address, with the id of a destination or without one.
+    /// Converts an address. `id` is the id of a destination, or `None` if the address is not a destination.
     pub fn of(id: Option<String>, address: &Address) -> Self {
         Self {
             id,

@@ -1,4 +1,5 @@
-//! Keyed writes: this file alone reads the idempotency key, creates the claim and runs the command detached from the client.
+//! Keyed writes. Only this file reads the idempotency key and creates its claim. [`KeyedWrite::run`] runs the command
+//! detached from the client; a completion does this in `checkout/mod.rs`.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ impl SimulatedKeyOutage {
 }
 
 /// A keyed write: the caller, the idempotency key and the body of a request. The key is required (REST binding,
-/// "Idempotency-Key"): a request without one is refused before its body is read.
+/// "Idempotency-Key"), so a request without a key is refused before its body is read.
 pub(super) struct KeyedWrite {
     pub ctx: RequestContext,
     key: Key,
@@ -60,7 +61,8 @@ impl FromRequest for KeyedWrite {
 
 impl KeyedWrite {
     /// Reads the body with `parse` and runs `command`, with the claim of the key, detached from the client. Returns the
-    /// outcome of the command. `resource` is the id that the write changes; it is empty for a write that creates one.
+    /// outcome of the command. `resource` is the id of the resource that the write changes. It is empty for a write
+    /// that creates a resource.
     pub(super) async fn run<C, T, R, F>(
         &self,
         shopping: &Shopping,

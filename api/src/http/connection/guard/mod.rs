@@ -1,7 +1,8 @@
-//! The guard: the stream between a socket and the HTTP service. It passes one request at a time and enforces the deadlines.
+//! The guard: the stream between a socket and the HTTP service. It passes one request at a time and enforces the
+//! deadlines.
 //!
-//! actix-http reads ahead, queues the requests that it decodes, and has no deadline for a second head, for a body that no
-//! handler reads, or for a response that no peer reads. The guard withholds further requests until the response is
+//! actix-http reads ahead, queues the requests that it decodes, and has no deadline for a second head, for a body that
+//! no handler reads, or for a response that no peer reads. The guard withholds further requests until the response is
 //! complete, and ends a connection that exceeds a deadline.
 //!
 //! ```text
@@ -42,21 +43,21 @@ const LARGE_HEAD: &[u8] =
 enum Phase {
     /// The head of the next request.
     Head,
-    /// The rest of a request; then nothing until the response is complete.
+    /// The rest of a request. Then nothing until the response is complete.
     Request(Body),
-    /// Nothing more for the service.
+    /// Nothing. The service reads the end of the stream.
     Ended,
 }
 
 /// The state of the interim response `100 Continue`.
 enum Interim {
-    /// The request expects none, or the peer has it.
+    /// No interim response is due: the request expects none, or it is already sent, or it is not needed any more.
     None,
-    /// The request expects one, and the service has not written it.
+    /// The request expects an interim response, and the service has not written it.
     Expected,
-    /// The service has written it. It is withheld until the handler reads the body.
+    /// The service has written the interim response. The guard withholds it until the handler reads the body.
     Withheld,
-    /// This many bytes of it are written.
+    /// The guard has written this many bytes of the interim response to the peer.
     Sending(usize),
 }
 
@@ -66,26 +67,26 @@ pub struct Guarded {
     limits: Limits,
     exchange: Rc<Exchange>,
     phase: Phase,
-    /// Bytes that were read from the socket and not passed to the service.
+    /// Bytes that were read from the socket and not yet passed to the service.
     ahead: Vec<u8>,
-    /// The number of bytes at the front of `ahead` that may be passed.
+    /// The number of bytes at the front of `ahead` that may be passed to the service.
     cleared: usize,
-    /// The kernel has further bytes that must wait for the response.
+    /// Whether the kernel has further bytes, which are not read before the response is complete.
     waiting: bool,
-    /// The bytes of this body so far, on the wire.
+    /// The number of bytes that have arrived of the present body. In a chunked body, chunk heads count too.
     body: usize,
-    /// The bytes that this connection takes from the budget of all connections.
+    /// The bytes that this connection has taken from the shared budget of all connections.
     held: usize,
-    /// Whether a piece of the body was passed since the service last had to wait.
+    /// Whether a piece of the body was passed to the service since the service last had to wait for bytes.
     fed: bool,
     interim: Interim,
-    /// Whether a byte of the response is written.
+    /// Whether the first byte of the response is written.
     begun: bool,
     /// Whether the guard has answered instead of the service.
     refused: bool,
-    /// Whether a request was answered before.
+    /// Whether this connection has already had a complete response.
     served: bool,
-    /// When a peer that once did not read must have read the whole response.
+    /// The time at which the peer must have read the whole response. It is set when the peer first does not read.
     answer_by: Option<Instant>,
     deadlines: Deadlines,
 }
@@ -125,7 +126,8 @@ impl Guarded {
         self.deadlines.read = None;
     }
 
-    /// Cuts and resets the connection. Otherwise the kernel would keep the unread response for minutes after the close.
+    /// Cuts and resets the connection of a peer that does not read. Returns the error for the service. Without the
+    /// reset, the kernel would keep the unread response for minutes after the close.
     fn cut_reader(&mut self) -> io::Error {
         self.cut(Cut::SlowReader);
         self.socket.reset_on_close();
@@ -137,7 +139,7 @@ impl Guarded {
         match framing::head(&self.ahead) {
             Head::Partial if self.ahead.len() >= HEAD_BYTES => self.refuse(Cut::LargeHead, LARGE_HEAD),
             Head::Partial => {}
-            // The service answers 400 and closes.
+            // The service answers 400 and closes the connection.
             Head::Malformed => self.begin(self.ahead.len(), Body::Doubtful, false),
             Head::TooLarge => self.refuse(Cut::LargeHead, LARGE_HEAD),
             Head::Whole { length, .. } if length > HEAD_BYTES => self.refuse(Cut::LargeHead, LARGE_HEAD),
@@ -162,7 +164,8 @@ impl Guarded {
         self.phase = Phase::Request(body);
     }
 
-    /// Answers instead of the service, which has seen nothing of this request or is disconnected from it.
+    /// Cuts the connection and writes `answer` instead of the service. The service has seen nothing of this request, or
+    /// cannot write its response any more.
     fn refuse(&mut self, cut: Cut, answer: &[u8]) {
         self.cut(cut);
         self.refused = true;
@@ -172,7 +175,7 @@ impl Guarded {
         }
     }
 
-    /// Ends reading and writing for the service.
+    /// Ends the stream to the peer and the stream to the service. Drops the bytes that were read ahead.
     fn end(&mut self, to_come: ToCome) {
         self.ahead = Vec::new();
         self.cleared = 0;
@@ -182,7 +185,7 @@ impl Guarded {
         self.phase = Phase::Ended;
     }
 
-    /// Goes on after a complete response: to the next head, or to the end.
+    /// Continues after a complete response: with the next head, or with the end of the connection.
     fn answered(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let early = !matches!(self.phase, Phase::Request(Body::Whole));
         self.release();
@@ -213,7 +216,8 @@ impl Guarded {
         self.socket.connections.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
 
-    /// Waits until the handler has read the last piece and there is room for the next one.
+    /// Ready if the handler has read the last piece of the body and there is room for the next piece. Otherwise wakes
+    /// the task to try again.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.fed {
             cx.waker().wake_by_ref();
@@ -235,7 +239,8 @@ impl Guarded {
     fn fill(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let most = match self.phase {
             Phase::Request(_) => PIECE.min((SMALL_BODY + self.held).saturating_sub(self.body)).max(1),
-            // Most heads are smaller. A piece of the body that arrives with the head needs no room.
+            // Most heads are smaller than this. The piece of a body that arrives with the head is so small that it
+            // needs no room.
             Phase::Head => HEAD_PIECE,
             _ => HEAD_BYTES,
         };
@@ -249,7 +254,7 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes this many bytes from the budget of all connections, if they are left.
+    /// Takes this many bytes from the shared budget of all connections if they are left. Returns whether they were.
     fn hold(&mut self, bytes: usize) -> bool {
         let held = &self.socket.connections.held;
         let fits = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limits.held_bytes);
@@ -258,7 +263,8 @@ impl Guarded {
         is_there
     }
 
-    /// Sets the write deadlines of a peer that does not read its response. A large response needs room in the budget.
+    /// Sets the write deadlines of a peer that does not read its response. A large response needs room in the shared
+    /// budget; without room the connection is cut.
     fn blocked(&mut self) -> io::Result<()> {
         if self.answer_by.is_none() {
             self.answer_by = Some(after(self.limits.write_time * WHOLE_ANSWER));
@@ -273,7 +279,7 @@ impl Guarded {
         Ok(())
     }
 
-    /// Handles a deadline that has passed. Otherwise the task is woken at the next one.
+    /// Handles a deadline that has passed. If none has passed, the task is woken at the next one.
     fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Poll::Ready(due) = self.deadlines.poll(cx) else { return Ok(()) };
         match due {

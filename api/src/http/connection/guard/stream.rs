@@ -1,4 +1,4 @@
-//! The stream that the HTTP service sees of a guarded connection.
+//! The guarded connection as the stream that the HTTP service reads and writes.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::http::connection::limits::HEAD_BYTES;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Guarded {
-    /// Sends the interim response once the handler reads a body of which nothing has arrived.
+    /// Sends the interim response when the handler begins to read the body, if nothing of the body has arrived yet.
     fn send_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.interim, Interim::Withheld) && self.exchange.wants_body() {
             let to_come = self.body == 0 && !matches!(self.phase, Phase::Request(Body::Whole | Body::Doubtful));
@@ -29,7 +29,7 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes bytes to the service as far as the phase permits. Ready without a byte means the end of the stream.
+    /// Passes bytes to the service, as many as the phase permits. If it is ready without a byte, the stream has ended.
     fn read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = out.filled().len();
         loop {
@@ -60,7 +60,8 @@ impl Guarded {
                         self.deadlines.read = Some(after(self.limits.head_time));
                     }
                     let piece = &out.filled()[start..];
-                    // After its first line, a head can only end or become malformed at the end of a line.
+                    // The head is parsed when its first bytes arrive, at the end of a line, and at the size limit. A
+                    // head cannot end between these points.
                     let is_due =
                         self.ahead.is_empty() || piece.contains(&b'\n') || self.ahead.len() + got >= HEAD_BYTES;
                     self.ahead.extend_from_slice(piece);
@@ -89,7 +90,7 @@ impl Guarded {
         }
     }
 
-    /// Between the end of a request and its response, only notices whether the peer has disconnected.
+    /// Only notices whether the peer has disconnected, between the end of a request and its response. Reads no bytes.
     fn detect_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut byte = [0; 1];
         let seen = ready!(self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
@@ -126,7 +127,7 @@ impl AsyncWrite for Guarded {
         }
         match this.interim {
             Interim::Sending(sent) if sent > 0 => ready!(this.send_interim(cx))?,
-            // The service responds before the handler reads the body.
+            // The service responds before the handler reads the body, so the interim response is not needed.
             _ => this.interim = Interim::None,
         }
         match this.socket.poll_write(cx, bytes) {
@@ -154,7 +155,8 @@ impl AsyncWrite for Guarded {
         if this.exchange.take_answered() {
             this.answered(cx)?;
         } else if matches!(this.phase, Phase::Request(_)) && this.deadlines.read.is_some() {
-            // A service whose buffer is full does not read, so the read deadline is checked here.
+            // A service whose buffer is full does not read, so the read deadline is also checked when the service
+            // flushes.
             this.watch(cx)?;
             if !matches!(this.phase, Phase::Request(_)) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

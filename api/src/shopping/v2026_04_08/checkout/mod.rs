@@ -73,13 +73,13 @@ async fn cancel(
     respond(&write.ctx, &shopping.settings, StatusCode::OK, outcome)
 }
 
-/// Parses the id of a checkout. A text that cannot be an id names no checkout.
+/// Parses the id of a checkout. A text that cannot be an id is answered like the id of a checkout that does not exist.
 fn existing(id: &str) -> Result<CheckoutId, Refused> {
     CheckoutId::parse(id).ok_or_else(no_such_checkout)
 }
 
-/// Completes a checkout. If the deadline of the request passes after the point of no return, the response is the checkout
-/// in the status `complete_in_progress`, and the command continues.
+/// Completes a checkout. If the deadline of the request passes after the point of no return, the response is the
+/// checkout in the status `complete_in_progress`, and the command continues.
 async fn complete(
     shopping: web::Data<Shopping>,
     id: web::Path<String>,
@@ -99,7 +99,7 @@ async fn complete(
     let supervisor = shopping.supervisor.clone();
     let work = |ctx| async move {
         let answer = use_case.run(&ctx, command).await;
-        // In the command, because the client may have disconnected.
+        // The command wakes the tasks, and not the handler, because the client may have disconnected.
         if answer.as_ref().is_ok_and(|answer| status_of(answer) == Some(Status::Completed)) {
             supervisor.wake(Channel::Webhook.task());
             supervisor.wake(Channel::Mail.task());
@@ -114,7 +114,7 @@ async fn complete(
     };
     let answer = match (finished, begun.borrow().clone()) {
         (Ok(answer), _) => answer,
-        // Past the point of no return the response is the present checkout, also after a fault.
+        // After the point of no return, a fault is answered with the checkout as it was at that point.
         (Err(_), Some(checkout)) => Ok(Answer { outcome: Outcome::Checkout(checkout), replayed: false }),
         (Err(fault), None) => Err(fault.into()),
     };
@@ -134,7 +134,8 @@ fn status_of(answer: &Answer) -> Option<Status> {
 /// The time before the deadline that is reserved for the response.
 const RESERVE: Duration = Duration::from_millis(50);
 
-/// Returns shortly before the deadline, or after it once the point of no return is passed. Before that point, never returns.
+/// Waits for the point of no return, and then until shortly before the deadline. Returns the fault for a passed
+/// deadline. Never returns if the point of no return is not reached.
 async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Checkout>>) -> Fault {
     if begun.wait_for(Option::is_some).await.is_err() {
         return std::future::pending().await;
@@ -143,8 +144,8 @@ async fn out_of_time(deadline: Deadline, mut begun: watch::Receiver<Option<Check
     Fault::new(FaultKind::DeadlineExceeded, COMPLETE)
 }
 
-/// The response to the outcome of a write. The same outcome always gives the same body, so a replay equals the first
-/// response.
+/// Builds the response to the outcome of a write. The same outcome always gives the same body, so a replay has the body
+/// of the first response.
 fn respond(
     ctx: &RequestContext,
     settings: &ShoppingSettings,
@@ -154,7 +155,7 @@ fn respond(
     let Answer { outcome, replayed } = outcome.map_err(|failure| checkout_refused(ctx, failure))?;
     let mut response = match &outcome {
         Outcome::Checkout(checkout) => HttpResponse::build(success).json(response::checkout(checkout, settings)),
-        // A business outcome in the specification; platforms expect this status.
+        // In the specification a decline is a business outcome. Platforms expect status 402 for it.
         Outcome::Declined(checkout) => {
             HttpResponse::build(StatusCode::PAYMENT_REQUIRED).json(response::checkout(checkout, settings))
         }

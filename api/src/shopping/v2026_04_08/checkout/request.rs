@@ -1,6 +1,7 @@
 //! The bodies of checkout requests. Members that the shop owns, and unknown members, are ignored.
 //!
-//! [`read`] checks a whole body before it is converted, so the conversions here cannot fail.
+//! [`read`] checks a whole body before it is converted. After that, a conversion fails only if a quantity is too large
+//! or a payment handler is missing.
 
 use std::collections::BTreeMap;
 
@@ -179,8 +180,8 @@ fn bounded_attribution(members: &BTreeMap<String, String>) -> Result<(), Validat
     Ok(())
 }
 
-/// Reads a body and checks it. A member that is not valid is a problem. A member beyond a limit of the shop is an outcome,
-/// answered in-band, because the protocol has no such limit.
+/// Reads a body and checks it. A member that is not valid is a problem. A member beyond a limit of the shop is an
+/// outcome and answered in-band, because the protocol does not have the limit.
 pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refused> {
     let mut document = document(body)?;
     drop_empty_texts(&mut document, "");
@@ -197,8 +198,8 @@ pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Ref
     }
 }
 
-/// Removes members with an empty text: an optional text that is empty is absent. `item.id` is required, and the texts of
-/// `attribution` are not optional members.
+/// Removes members whose value is an empty text, because an empty optional text means the same as an absent one. Keeps
+/// `item.id`, which is required, and the texts of `attribution`, which are not optional members.
 fn drop_empty_texts(value: &mut Value, name: &str) {
     match value {
         Value::Array(entries) => entries.iter_mut().for_each(|entry| drop_empty_texts(entry, name)),
@@ -210,14 +211,14 @@ fn drop_empty_texts(value: &mut Value, name: &str) {
     }
 }
 
-/// A text that names something of the shop. A longer text than any name of the shop is cut, and an ellipsis keeps it from
-/// being a name.
+/// Cuts a text that names something of the shop after `most` characters. A cut text ends in an ellipsis, so that it
+/// does not become the name of something else.
 fn name(text: String, most: usize) -> String {
     const CUT: char = '\u{2026}';
     if text.chars().count() > most { text.chars().take(most).chain([CUT]).collect() } else { text }
 }
 
-/// The longest texts that name something of the shop, in characters. Longer ones are cut.
+/// The longest texts that name something of the shop, in characters. Longer texts are cut.
 const MAX_LINE_ID: usize = 128;
 const MAX_ITEM_ID: usize = 1_000;
 const MAX_SELECTION: usize = 128;
@@ -243,25 +244,25 @@ impl CheckoutBody {
 
 impl LineBody {
     fn parse(self, index: usize) -> Result<RequestedLine, Refused> {
-        // The protocol has no upper bound: the refusal is an outcome.
+        // The protocol has no upper bound for a quantity, so the refusal is an outcome and not a problem.
         let quantity = Quantity::try_from(self.quantity).map_err(|_| {
             let content = format!("At most {} units of one item are sold at once", Quantity::MAX);
             let subject = Some(Subject::RequestedLine(index));
             let refusal = Message::new(Severity::Unrecoverable, MessageCode::OutOfStock, content, subject);
             Refused::InBand(vec![message(&refusal)])
         })?;
-        // The shop has no line with a longer id.
+        // A longer id is ignored, because no line of the shop has one.
         let id = self.id.filter(|id| id.len() <= LineId::MAX_LENGTH).map(LineId);
         Ok(RequestedLine { id, sku: name(self.item.id, MAX_ITEM_ID), quantity })
     }
 }
 
 impl From<FulfillmentBody> for FulfillmentRequest {
-    /// The first shipping method counts. The shop owns the ids of methods and groups.
+    /// Takes the first shipping method. The ids of methods and groups are ignored, because the shop assigns them.
     fn from(body: FulfillmentBody) -> Self {
         let kind = |method: &MethodBody| match method.kind {
             Some(MethodWord::Pickup) => MethodKind::Pickup,
-            // An update may leave the type out: the shop offers one method.
+            // An update may leave the type out, because the shop offers only one method.
             Some(MethodWord::Shipping) | None => MethodKind::Shipping,
         };
         let kinds = body.methods.iter().map(kind).collect();
@@ -310,8 +311,8 @@ impl InstrumentBody {
 }
 
 impl CompleteBody {
-    /// The instrument to charge: the selected one, or else the first. `None` without instruments. The handler may be left
-    /// out if the shop offers only one.
+    /// The instrument to charge: the selected one, or else the first one. `None` if the body has no instrument. A body
+    /// may leave out the handler if the shop offers only one.
     pub(super) fn parse(self, offered: &[PaymentHandler]) -> Result<Option<PaymentChoice>, Refused> {
         let instruments = self.payment.instruments;
         let chosen = instruments.iter().position(|instrument| instrument.selected == Some(true)).unwrap_or(0);

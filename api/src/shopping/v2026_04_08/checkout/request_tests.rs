@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 
-/// The rows of the table: the path of a text and its limit in characters. In a path `[]` is every entry of a list and `{}`
-/// every value of an object.
+/// The rows of the table: the path of a text and its limit in characters. In a path `[]` is every entry of a list and
+/// `{}` every value of an object.
 fn documented() -> Vec<(String, usize)> {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
     let document = std::fs::read_to_string(document).expect("the document");
@@ -51,10 +51,10 @@ const NAMES: [&str; 5] = [
 
 #[test]
 fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_cut() {
-    // These have a form of their own, which other tests check.
+    // These texts must have a special form, which other tests check.
     let formed = ["buyer.email", "payment.instruments[].display.last_digits"];
     for (path, most) in documented().into_iter().filter(|(path, _)| !formed.contains(&path.as_str())) {
-        // Characters, not bytes.
+        // The text has two bytes for each character, because the limit counts characters.
         let fits = "\u{e4}".repeat(most);
         assert!(parse(&path, &fits).is_ok(), "{path}");
         match parse(&path, &format!("{fits}xyz")) {
