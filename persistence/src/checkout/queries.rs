@@ -41,8 +41,8 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
     save_over(tx, changed, changed.version - 1)
 }
 
-/// Replaces the stored checkout, whose version must be `version`. For a version that this transaction wrote itself, see
-/// [`save`].
+/// Replaces the stored checkout, whose version must be `version`. Unlike [`save`], it can replace a version that this
+/// transaction wrote itself.
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;

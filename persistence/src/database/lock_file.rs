@@ -131,8 +131,8 @@ impl LockFile {
     /// the log was deleted, every check fails until a restart, because a new log under the same name lacks the content
     /// of the old log.
     ///
-    /// `opened` is the log of the connection that checks. With `None`, any log is accepted. Must be called in an open
-    /// transaction, because the log exists only while a connection is open.
+    /// `opened` is the log of the connection that checks. With `None`, any log is accepted. Must be called while a
+    /// connection to the file is open, because the log may not exist otherwise.
     pub(super) fn must_be_intact(&self, operation: &'static str, opened: Option<LogFiles>) -> Result<(), Fault> {
         let Err(why) = self.same_file().and_then(|()| self.same_log(opened)) else {
             if self.changed.swap(false, Ordering::AcqRel) {

@@ -1,7 +1,7 @@
 //! The one resource that a key is bound to within an operation, and SQL for it.
 //!
-//! A binding counts while its key has no outcome, or has an outcome that may be replayed. After that another resource
-//! can take the binding over. Operations that create something have no resource and no bindings.
+//! A binding counts while its key exists and has no outcome, or an outcome that may still be replayed. After that
+//! another resource can take the binding over. Operations that create something have no resource and no bindings.
 
 use diesel::QueryResult;
 use diesel::prelude::*;

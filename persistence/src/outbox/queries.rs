@@ -233,8 +233,8 @@ pub(super) fn retry_at(
     execute!(tx, update).map(drop)
 }
 
-/// Postpones the newer messages of the order to `at`, when this message is due. Before that time, each claim would read
-/// and skip them.
+/// Postpones the newer messages of the order to `at`, the time at which this message is due. Before that time, each
+/// claim would read and skip them.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)

@@ -129,7 +129,7 @@ async fn sell(shop: &Shop) {
     };
     let batch = Batch { stock: vec![stock("song", 10)], addresses: vec![address], ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");
-    // An import this large is checked before it is stored, which needs separate statements.
+    // An import this large is first checked in a separate transaction.
     let many: Vec<_> = (0..=Batch::ATOMIC_ROWS).map(|number| product(&format!("part-{number}"), 1, false)).collect();
     let batch = Batch { products: many, ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");

@@ -76,7 +76,7 @@ async fn full_address_book_keeps_imported_addresses_and_the_latest(place: Place)
         let stored = format!("SELECT count(*) FROM address WHERE customer_id = 'cust_{email}'");
         assert_eq!(place.raw().number(&stored), LEARNED as i64);
     }
-    // The merchant imports a customer with the same email address, with addresses that have the same ids.
+    // The merchant imports a customer with the same email address, and an address of that customer.
     let customers = vec![ImportedCustomer {
         id: "eve".into(),
         name: "Eve".into(),

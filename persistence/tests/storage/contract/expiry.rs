@@ -40,7 +40,7 @@ async fn checkout_in_progress_never_expires(place: Place) {
     let expired = shop.checkouts.expire(&task(), years_later, years_later, 10).await.expect("expired");
     assert_eq!(expired, (0, 0));
     assert_eq!(place.raw().state(), before);
-    // The outcome of the payment counts even if it comes after the expiry.
+    // The outcome of the payment counts at any later time.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert_eq!(shop.checkouts.read(&alice(), checkout.id).await.expect("read").status, Status::Completed);
 }

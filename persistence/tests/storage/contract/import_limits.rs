@@ -45,7 +45,7 @@ fn customers(customers: &[(&str, &str)]) -> Batch {
     Batch { customers: customers.iter().map(|(id, email)| customer(id, email)).collect(), ..Batch::empty(usd()) }
 }
 
-/// Returns the batch with so many products added that it is stored in parts. The products are stored first.
+/// Replaces the products of the batch by so many products that it is stored in parts. The products are stored first.
 fn large(batch: &Batch) -> Batch {
     let ids = (0..=Batch::ATOMIC_ROWS).map(|number| format!("part-{number}"));
     Batch { products: ids.map(|id| product(&id, 100, false)).collect(), ..batch.clone() }
@@ -198,7 +198,7 @@ async fn import_over_the_address_limit_is_refused(place: Place) {
     assert_eq!(offered.len(), 49);
 }
 
-/// A repeated import of stored rows changes nothing, even if there are duplicates among the stored rows.
+/// A repeated import of stored rows succeeds, even if there are duplicates among the stored rows.
 async fn duplicates_from_earlier_programs_do_not_prevent_an_import(place: Place) {
     let shop = place.shop().await;
     let mut raw = place.raw();

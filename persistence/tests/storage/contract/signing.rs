@@ -77,7 +77,7 @@ async fn a_key_is_revoked_once_and_stays_in_the_list(place: Place) {
     assert!(signing.add(&task(), key("third"), 2).await.expect("added"));
 }
 
-/// Otherwise the shop would sign with a key that is not published.
+/// With one key more, every read of the keys would fail.
 async fn key_beyond_the_list_limit_is_refused(place: Place) {
     let signing = place.shop().await.signing;
     for seen in 0..400 {

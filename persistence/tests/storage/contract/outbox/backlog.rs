@@ -79,8 +79,8 @@ async fn backlog_of_one_endpoint_slows_no_other(place: Place) {
     assert_eq!(states(&mut place.raw(), ILL), [format!("pending {BACKLOG}")]);
 }
 
-/// The purge works in portions, because a transaction over the whole backlog would delay every purchase, or not end in
-/// time.
+/// The messages become dead letters in portions, because a transaction over the whole backlog would delay every
+/// purchase, or not end in time.
 async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1_201);
@@ -100,7 +100,7 @@ async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(plac
     given_up.sort_unstable();
     assert_eq!(given_up.iter().map(|(_, count)| count).sum::<u32>(), 703);
     assert_eq!(given_up.iter().filter(|(to, _)| to == WELL).map(|(_, count)| *count).collect::<Vec<_>>(), [3]);
-    // The dead letters that ended long ago are purged in the same passes.
+    // The dead letters of the endpoint that was disabled long ago are purged in the same pass.
     assert_eq!(cleared, [500, 206, 0]);
     assert_eq!((states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)), (vec!["dead 1201".into()], vec![]));
 }
