@@ -14,8 +14,8 @@ const MAX_LEARNED: usize = 20;
 /// The most postal addresses that are read for one email address, imported addresses and addresses from orders
 /// together.
 pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
-/// The most customers that are read for one email address. There are at most an imported customer and a customer that
-/// was created from an order, but earlier releases imported more than one.
+/// The most customers that are read for one email address. Usually there are at most two: an imported customer, and a
+/// customer that was created from an order. Earlier releases imported more.
 const MAX_CUSTOMERS: i64 = 10;
 
 #[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]

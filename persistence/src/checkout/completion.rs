@@ -122,7 +122,7 @@ pub(super) fn state(
 }
 
 /// Returns the state of a completion whose key is claimed already. If an earlier run of this command has committed the
-/// claim, the command continues. Otherwise no caller would call the gateway.
+/// claim, this command continues: if it took the claim for that of another caller, the gateway would never be called.
 fn own_or_in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,

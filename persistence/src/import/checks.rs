@@ -40,9 +40,9 @@ pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     address_books_have_room(tx, batch)
 }
 
-/// Keeps other imports from writing to the tables with a limit until the transaction ends. Otherwise each of two
-/// imports could fit, and both together exceed the limit. Buyers only read these tables. On SQLite only one transaction
-/// writes at a time.
+/// Keeps other imports from writing to the tables with a limit until the transaction ends. Otherwise two imports could
+/// each fit, and together exceed the limit. Buyers only read these tables. On SQLite only one transaction writes at a
+/// time.
 pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
     if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {

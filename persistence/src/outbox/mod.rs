@@ -97,7 +97,7 @@ impl OutboxStore for SqlOutboxStore {
 }
 
 /// Stores the messages about the last event of the order, in the transaction that stores the event. `caused_by` is the
-/// trace that caused the event.
+/// trace of the request that caused the event.
 pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     composer: &dyn NotificationComposer,

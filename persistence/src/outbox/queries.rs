@@ -298,8 +298,8 @@ pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryRes
 }
 
 /// Records a failure of the endpoint and its backoff. `rest` is the backoff that the shop decides, and `asked` is the
-/// backoff that the receiver asked for. No backoff is stored as the time 0, because the present time of a clock that is
-/// ahead would be a backoff.
+/// backoff that the receiver asked for. A backoff of zero is stored as the time 0: the present time of a clock that is
+/// ahead would be a backoff for other instances.
 pub(super) fn set_failing(
     tx: &mut Tx<'_>,
     to: &str,

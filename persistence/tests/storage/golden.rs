@@ -111,7 +111,7 @@ async fn history(shop: &Shop) {
         let new = new_checkout(rich_request());
         async move { about(&checkouts.create(&alice(), create(key), new).await.expect("created").outcome).clone() }
     };
-    // An order that is paid, shipped, adjusted and refunded.
+    // An order that is paid and shipped, with an adjustment.
     let paid = rich("paid").await;
     checkouts.update(&alice(), update(&paid.id, "again"), paid.id.clone(), rich_request()).await.expect("updated");
     let (paid, attempt) = shop.begin(&paid.id, "pay").await;
@@ -142,7 +142,7 @@ async fn history(shop: &Shop) {
     shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
     let wanted =
         RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(100), now: noon() };
-    // The request is refused, because a payment without a reference cannot be refunded.
+    // This request may be refused, because a payment without a reference cannot be refunded.
     let _ = shop.refunds.request(&task(), wanted).await;
     // Checkouts whose payment is authorized, declined, escalated or never attempted, and a canceled checkout.
     for (key, outcome) in [
