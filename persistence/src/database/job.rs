@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Database, Engine, Operation};
 
 /// Decides how a transaction ends: either the job commits, or its caller abandons the job. The first of the two wins.
-/// So a caller that abandoned the job can rely on it that the transaction has no effect.
+/// So if a caller abandons the job, the transaction is certain to have no effect.
 pub(super) struct Stage(AtomicU8);
 
 const RUNNING: u8 = 0;

@@ -337,7 +337,7 @@ impl Database {
     }
 
     /// Waits for a permit until `connection_until`. This time is the deadline if the caller is past its point of no
-    /// return, and otherwise at most `pool_wait` from now.
+    /// return, and otherwise the deadline or `pool_wait` from now, if that is earlier.
     async fn permit(
         &self,
         ctx: &RequestContext,
