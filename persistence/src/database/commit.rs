@@ -1,11 +1,11 @@
 //! Runs a transaction once, and classifies its failure.
 //!
-//! | failure                                | reported as                                                    | effect  |
-//! |----------------------------------------|----------------------------------------------------------------|---------|
-//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                                | none    |
-//! | an SQL error before the commit         | `Cancelled` or `DeadlineExceeded` if true, else by the message | none    |
-//! | the engine refused the commit          | `Cancelled` or `DeadlineExceeded` if true, else by the message | none    |
-//! | the commit of a write broke            | `OutcomeUnknown`                                               | unknown |
+//! | failure                                | reported as                                        | effect  |
+//! |----------------------------------------|----------------------------------------------------|---------|
+//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                    | none    |
+//! | an SQL error before the commit         | `Cancelled`, `DeadlineExceeded`, or by the message | none    |
+//! | the engine refused the commit          | `Cancelled`, `DeadlineExceeded`, or by the message | none    |
+//! | the commit of a write broke            | `OutcomeUnknown`                                   | unknown |
 //!
 //! [`rerun`](super::rerun) decides whether the transaction runs again.
 
