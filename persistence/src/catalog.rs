@@ -12,7 +12,8 @@ use crate::stored::{malformed, storable};
 
 type Row = (String, String, Option<String>, i64, bool, Option<i64>, Option<i64>);
 
-/// The variants that a request names, at prices in `currency`, each with its stock level if it has one.
+/// Returns the variants that a request names and that have a price in `currency`, and the stock levels of those
+/// variants that have one.
 pub(crate) fn requested_variants(
     tx: &mut Tx<'_>,
     request: &CheckoutRequest,

@@ -1,4 +1,4 @@
-//! The address book.
+//! The address book: postal addresses of customers, from imports and from orders.
 
 use diesel::prelude::*;
 use domain::customer::{Address, Country, Destination, DestinationId, Email};
@@ -7,14 +7,15 @@ use crate::database::{Tx, bytewise, execute, first, load};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
-/// Imported addresses of one customer. An import that exceeds the limit is refused.
+/// The most imported addresses of one customer. An import that exceeds the limit is refused.
 pub(crate) const MAX_IMPORTED: usize = 50;
-/// Addresses from orders that are kept for one buyer.
+/// The most addresses from orders that are kept for one buyer.
 const MAX_LEARNED: usize = 20;
-/// The most postal addresses that are read for one email address: imported ones and those from orders.
+/// The most postal addresses that are read for one email address, imported addresses and addresses from orders
+/// together.
 pub(crate) const MAX_BOOK: usize = MAX_IMPORTED + MAX_LEARNED;
-/// Customers with one email address: an imported one, and one that was created from an order. Earlier releases
-/// imported more than one.
+/// The most customers that are read for one email address. Usually there are at most two: an imported customer, and a
+/// customer that was created from an order. Earlier releases imported more.
 const MAX_CUSTOMERS: i64 = 10;
 
 #[derive(PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
@@ -96,8 +97,8 @@ pub(crate) fn address_book(tx: &mut Tx<'_>, email: &Email) -> QueryResult<Vec<De
 }
 
 /// Keeps the address of an order. If the buyer has an address with the same id, it is replaced. Otherwise the address
-/// is added to a customer that is created from orders, so that imported addresses are never displaced. Beyond
-/// [`MAX_LEARNED`] another learned address is deleted.
+/// is added to a customer that is created from orders, so that imported addresses are never displaced. If the customer
+/// then has more than [`MAX_LEARNED`] addresses, another address is deleted.
 pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: &Destination) -> QueryResult<()> {
     let key = email.key();
     let query = customer::table.filter(customer::email.eq(&key)).select(customer::id).limit(MAX_CUSTOMERS);
@@ -106,7 +107,7 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
         .filter(address::customer_id.eq_any(customers).and(address::id.eq(&destination.id.0)))
         .limit(MAX_CUSTOMERS);
     let mut stored: Vec<AddressRow> = load!(tx, query.select(AddressRow::as_select()))?;
-    // Every transaction locks them in this order.
+    // Every transaction updates these rows in this order, so that no two transactions deadlock.
     stored.sort_unstable_by(|one, other| one.customer_id.cmp(&other.customer_id));
     let mut is_kept = false;
     for known in &stored {
@@ -118,7 +119,7 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
             continue;
         }
         let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
-        // Zero if another order deleted this address meanwhile.
+        // No row is updated if another order deleted this address meanwhile.
         is_kept |= execute!(tx, update)? > 0;
     }
     if is_kept {

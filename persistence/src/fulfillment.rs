@@ -9,16 +9,17 @@ use crate::database::{Tx, bytewise, load};
 use crate::schema::{free_shipping, shipping_rate};
 use crate::stored::{all_of, from_text, one_more_than};
 
-/// Rates of one currency: twenty service levels for each country of the world. The limit keeps a mistake from filling
-/// the memory. An import that exceeds it is refused.
+/// The most shipping rates of one currency: enough for twenty service levels in each country of the world. The limit
+/// keeps a mistake from filling the memory. An import that exceeds it is refused.
 pub(crate) const MAX_RATES: usize = 5_000;
-/// Rates of one currency and country, and those for every country: a checkout contains all options of its
-/// destination.
+/// The most shipping rates of one currency for one country. The rates that apply to every country have the same limit.
+/// The limit exists because a checkout contains all options of its destination.
 pub(crate) const MAX_RATES_OF_COUNTRY: usize = 500;
-/// Promotions of one currency.
+/// The most free-shipping promotions of one currency.
 pub(crate) const MAX_PROMOTIONS: usize = 500;
 
-/// All rates of a currency: a domain rule, which does not read the database, selects by destination.
+/// Returns all rates of a currency. A domain rule, which does not read the database, selects the rates of a
+/// destination.
 pub(crate) fn rates(tx: &mut Tx<'_>, currency: Currency) -> QueryResult<Vec<ShippingRate>> {
     type Row = (String, Option<String>, String, i64, String);
     let query = shipping_rate::table

@@ -10,7 +10,7 @@ use crate::database::{Tx, load};
 use crate::schema::discount;
 use crate::stored::{from_text, malformed, storable};
 
-/// The discounts that a request's codes name.
+/// Returns the discounts in this currency that the codes of a request name.
 pub(crate) fn discounts_of(tx: &mut Tx<'_>, codes: &[String], currency: Currency) -> QueryResult<Vec<Discount>> {
     type Row = (String, String, i64, Option<String>, String);
     let codes: Vec<Code> = codes.iter().filter(|code| storable(code)).map(|code| Code::new(code)).collect();

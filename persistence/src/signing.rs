@@ -12,7 +12,7 @@ use crate::database::{Database, Operation, Tx, execute, load};
 use crate::schema::signing_key;
 use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 
-/// A century of keys at four rotations a year.
+/// The most signing keys that are stored: enough for a century with four rotations a year.
 const MAX_KEYS: usize = 400;
 
 /// The [`KeyStore`] in the database.
@@ -47,7 +47,7 @@ fn keys(tx: &mut Tx<'_>) -> QueryResult<Vec<SigningKey>> {
 
 fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
     if seen >= MAX_KEYS {
-        // The key would be in no list that is read: messages would be signed with an unpublished key.
+        // With one key more, every read of the keys would fail.
         return Err(malformed(format!("there are {MAX_KEYS} signing keys already, and no more are read")));
     }
     let values = (

@@ -15,10 +15,10 @@ pub(crate) fn read(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
-/// Returns the stock levels of every SKU in `demand`. On Postgres the rows are locked until the transaction ends; on SQLite
-/// the transaction already holds the only write lock.
+/// Returns the stock levels of every SKU in `demand`. On Postgres the rows are locked until the transaction ends; on
+/// SQLite the transaction already holds the only write lock.
 ///
-/// A caller locks stock rows as late as possible before its commit: many transactions wait for the same rows.
+/// A caller locks stock rows as late as possible before its commit, because many transactions wait for the same rows.
 pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLevel>> {
     let skus: Vec<&str> = demand.keys().map(|sku| sku.as_str()).collect();
     let query = stock::table.filter(stock::sku.eq_any(skus)).order(bytewise(tx, "sku")).select((
@@ -30,7 +30,8 @@ pub(crate) fn lock(tx: &mut Tx<'_>, demand: &Demand) -> QueryResult<Vec<StockLev
     rows.into_iter().map(level).collect()
 }
 
-/// As [`lock`], for levels that this transaction has read. On SQLite they cannot have changed since.
+/// Locks the stock rows and returns their current levels, like [`lock`]. `read` are the levels that this transaction
+/// has read without a lock. On SQLite they cannot have changed since, and are returned.
 pub(crate) fn lock_again(tx: &mut Tx<'_>, demand: &Demand, read: Vec<StockLevel>) -> QueryResult<Vec<StockLevel>> {
     match tx {
         Tx::Sqlite(_) => Ok(read),

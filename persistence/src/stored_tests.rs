@@ -11,7 +11,7 @@ fn every_stored_time_is_read_back() {
         (datetime!(2026-11-22 12:00 +5:30), true),
         (datetime!(0000-01-01 00:00 UTC), true),
         (datetime!(9999-12-31 23:59:59.999 UTC), true),
-        // Year 10000 and year -1 in UTC.
+        // In UTC these times are in the year 10000 and in the year -1.
         (datetime!(9999-12-31 23:59:59 -23:59), false),
         (datetime!(0000-01-01 00:00 +23:59), false),
         (datetime!(-9999-01-01 00:00 UTC), false),

@@ -1,9 +1,10 @@
 //! The two transactions around a charge.
 //!
-//! Rows are always locked in the order attempt, checkout, stock by SKU, so no two completions deadlock. Stock is
-//! locked last before the commit, because all buyers of a SKU need the same row. The idempotency key is claimed and
-//! bound before these locks, and its outcome is stored under them. After its claim is committed, only one transaction
-//! waits for the rows of a key: the claim that checks the binding of a key that is being released.
+//! Rows are always locked in the order attempt, checkout, stock by SKU, so no two completions deadlock. Stock is locked
+//! last before the commit, because all buyers of a SKU need the same row. The idempotency key is claimed and bound
+//! before these locks, and its outcome is stored while they are held. After a claim is committed, only one kind of
+//! transaction waits for the rows of its key: a claim that checks the binding of the key while the key is being
+//! released.
 
 use diesel::QueryResult;
 use domain::checkout::{
@@ -50,7 +51,7 @@ pub(super) fn begin(
     }
 
     let demand = demand_of(&checkout.details.lines);
-    // Read without a lock, so that buyers who come too late for the last unit delay no others.
+    // Read without a lock, so that a buyer for whom there is no stock left does not delay other buyers.
     let levels = stock::read(tx, &demand)?;
     if hold(&demand, &levels).is_none() {
         let version = checkout.version;
@@ -85,7 +86,8 @@ pub(super) fn begin(
     }
 }
 
-/// Stores the checkout with its shortage, over the stored version, and the shortage as the outcome of the key.
+/// Stores the checkout with messages about the missing stock, and the same checkout as the outcome of the key. `stored`
+/// is the version of the stored checkout, which is replaced.
 fn answer_short(
     tx: &mut Tx<'_>,
     begin: &BeginCompletion,
@@ -101,7 +103,7 @@ fn answer_short(
     Ok(CompletionState::Answered(Answer { outcome, replayed: false }))
 }
 
-/// The state of the completion under a key, for callers that wait for it.
+/// Returns the state of the completion that claimed this idempotency key. For callers that wait for the completion.
 pub(super) fn state(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,
@@ -119,8 +121,8 @@ pub(super) fn state(
     }
 }
 
-/// A claim that an earlier run of the same command committed belongs to this command. Treated as another caller's, it
-/// would leave the gateway uncalled.
+/// Returns the state of a completion whose key is claimed already. If an earlier run of this command has committed the
+/// claim, this command continues: if it took the claim for that of another caller, the gateway would never be called.
 fn own_or_in_progress(
     tx: &mut Tx<'_>,
     caller: &CallingPlatform,
@@ -167,7 +169,7 @@ pub(super) fn settle(
     if attempt.state.is_settled() {
         return Ok(match idempotency::stored_outcome(tx, key)? {
             Some(outcome) => from_text(&outcome)?,
-            // The key was released or purged; the attempt still has the result.
+            // The key was released or purged, but the attempt still has the result.
             None if attempt.state == AttemptState::Declined => Outcome::Declined(checkout),
             None => Outcome::Checkout(checkout),
         });

@@ -138,7 +138,7 @@ impl CallingPlatform {
         }
     }
 
-    /// The checkout, if it belongs to the caller. For other callers it does not exist.
+    /// Returns the checkout if it belongs to the caller. Refuses with `NotFound` if it belongs to another platform.
     fn must_own(&self, found: Option<Checkout>) -> Decided<Checkout, CheckoutRefusal> {
         found.filter(|checkout| checkout.owner == self.id).ok_or_else(|| refuse(CheckoutRefusal::NotFound))
     }

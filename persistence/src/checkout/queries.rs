@@ -21,7 +21,8 @@ pub(super) fn find(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Check
     row.map(TryInto::try_into).transpose()
 }
 
-/// The checkout, locked until the transaction ends. SQLite already holds its only write lock.
+/// Returns the checkout, locked until the transaction ends. On SQLite the transaction already holds the only write
+/// lock.
 pub(super) fn lock(tx: &mut Tx<'_>, id: &CheckoutId) -> QueryResult<Option<Checkout>> {
     let query = checkout::table.find(id.as_str());
     let row: Option<CheckoutRow> = lock!(tx, query.select(CheckoutRow::as_select()))?;
@@ -34,12 +35,14 @@ pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Opt
     row.map(TryInto::try_into).transpose()
 }
 
-/// Writes a changed checkout over the version before it. The row is locked, so another version is a bug.
+/// Replaces the stored checkout, whose version must be one below that of `changed`. The row is locked, so any other
+/// stored version is a bug.
 pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
     save_over(tx, changed, changed.version - 1)
 }
 
-/// As [`save`], over a version that this transaction wrote itself.
+/// Replaces the stored checkout, whose version must be `version`. Unlike [`save`], it can replace a version that this
+/// transaction wrote itself.
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
@@ -49,7 +52,7 @@ pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> Qu
     }
 }
 
-/// Writes that a checkout became an order. Its content is unchanged and not written again.
+/// Stores that a checkout became an order. Does not write the content of the checkout, which has not changed.
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
     let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
     let update = diesel::update(target).set((
@@ -65,7 +68,7 @@ pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<(
     }
 }
 
-/// Cancels open checkouts that have expired.
+/// Cancels at most `limit` open checkouts that have expired, and returns their number.
 pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
         .filter(checkout::status.eq_any(OPEN).and(checkout::expires_at.le(millis(now))))
@@ -80,7 +83,7 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
     execute!(tx, update)
 }
 
-/// Deletes checkouts that ended before `before`. Their orders stay.
+/// Deletes at most `limit` checkouts that ended before `before`, and returns their number. Their orders stay.
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<usize> {
     let query = checkout::table
         .filter(checkout::status.eq_any(FINAL).and(checkout::updated_at.lt(millis(before))))

@@ -1,4 +1,4 @@
-//! Checkout rows: columns for what is searched and locked by, one document for the content.
+//! Checkout rows: columns for searches and locks, and one document for the content.
 
 use diesel::prelude::*;
 use domain::checkout::{Checkout, OrderLink, Status};

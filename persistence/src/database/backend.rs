@@ -18,8 +18,8 @@ pub(super) enum Conn {
     Postgres(PgConnection),
 }
 
-/// Permission to run SQL in the open transaction. Only this module makes one, and only for a synchronous closure:
-/// nothing can be awaited during a transaction.
+/// Permission to run SQL in the open transaction. Only this module creates a `Tx`, and only for a synchronous closure,
+/// so nothing can be awaited during a transaction.
 pub(crate) enum Tx<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),
@@ -54,8 +54,8 @@ macro_rules! first {
         $crate::database::on_backend!($tx, |conn| $query.first(*conn).optional())
     };
 }
-/// Returns the first row of a query, if there is one, locked until the transaction ends. On SQLite a transaction that
-/// writes holds the only write lock.
+/// Returns the first row of a query, if there is one, and locks the row until the transaction ends. On SQLite there are
+/// no row locks: a transaction that writes holds the only write lock.
 macro_rules! lock {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -64,7 +64,7 @@ macro_rules! lock {
         }
     };
 }
-/// Returns all rows of a query, locked until the transaction ends, in the order of the query.
+/// Returns all rows of a query, and locks them in the order of the query until the transaction ends.
 macro_rules! lock_all {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -73,7 +73,7 @@ macro_rules! lock_all {
         }
     };
 }
-/// Returns the rows of a query that no other transaction has locked, locked until the transaction ends.
+/// Returns the rows of a query that no other transaction has locked, and locks these rows until the transaction ends.
 macro_rules! lock_free {
     ($tx:expr, $query:expr) => {
         match $tx {
@@ -84,8 +84,8 @@ macro_rules! lock_free {
 }
 pub(crate) use {execute, first, load, lock, lock_all, lock_free};
 
-/// A text column, ordered by its bytes. The default order on Postgres is the collation of the database: lists would
-/// differ between the engines, and rows would be locked in another order than the program's.
+/// A text column, ordered by its bytes. On Postgres the default order is the collation of the database. With that
+/// order, lists would differ between the engines, and rows would be locked in another order than in the program.
 pub(crate) fn bytewise(tx: &Tx<'_>, column: &'static str) -> Constant<Text> {
     match tx {
         Tx::Sqlite(_) => constant(column),
@@ -99,30 +99,31 @@ pub(crate) enum Mode {
     Write,
 }
 
-/// The limits that the engine enforces.
+/// The longest time of a statement and the longest wait for a lock, which the engine enforces.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) statement: Duration,
     pub(super) lock: Duration,
 }
 
-/// `WAL` lets readers run beside the writer. `FULL` keeps an acknowledged order after a power cut; `NORMAL` can lose
-/// the last commits. The file remembers only the first of the two, so both are set on every connection. The timeout
-/// comes first, because setting `WAL` can find the file locked. The limit truncates a log that grew during a long
-/// read to 8 MiB when it is restarted; 4 MiB are usual.
+/// The settings of each SQLite connection. `WAL` lets readers run beside the writer. `FULL` keeps an acknowledged order
+/// after a power cut; `NORMAL` can lose the last commits. The file stores only the journal mode, so every connection
+/// sets both. The timeout comes first, because the file can be locked while `WAL` is set. The log usually has 4 MiB.
+/// The size limit truncates a log that grew during a long read to 8 MiB when the log is restarted.
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA journal_size_limit = 8388608; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
-/// A session that is idle in an open transaction is a bug; the server ends it. Each statement reads a few rows by an
-/// index, whatever the statistics of a table that has just grown say: a prepared statement keeps a plan that was made
-/// when the table was small, until the table is analyzed. Without sequential scans such a plan uses the index too. The
-/// cost of a scan that has no index would start the compiler, so that is off.
+/// The settings of each Postgres session. The server ends a session that is idle in an open transaction, because that
+/// is a bug. Sequential scans are off, because each statement reads a few rows by an index. A prepared statement keeps
+/// the plan that was made when its table was small, until the table is analyzed: without sequential scans that plan
+/// uses the index too. If a scan has no index, its high cost would start the JIT compiler, so JIT is off.
 const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'; \
      SET enable_seqscan = off; SET jit = off";
 
-/// Without these the client library waits forever for a server that accepts and does not answer, and for hours for a
-/// server that vanished; each such wait occupies a connection of the pool. A server that only replicates takes no
-/// writes, and is skipped among several hosts or behind a proxy. Parameters of the URL win.
+/// Connection parameters for a URL that does not set them. Without the timeouts the client library waits forever for a
+/// server that accepts a connection and does not answer, and for hours for a server that vanished. Each such wait
+/// occupies a connection of the pool. `read-write` skips a server that only replicates, if there are several hosts or a
+/// proxy, because that server takes no writes.
 const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("target_session_attrs", "read-write"),
     ("connect_timeout", "2"),
@@ -132,11 +133,11 @@ const POSTGRES_OPTIONS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "30000"),
 ];
 
-/// The path as an SQLite URI. The file must exist, because a connection that creates one would create an empty shop.
-/// No part of the path is read as an option.
+/// Returns the path as an SQLite URI for a file that exists. A connection that created the file would create an empty
+/// shop. Special characters are escaped, so that no part of the path is read as an option.
 fn existing_file(path: &Path) -> String {
     use std::fmt::Write;
-    // Without doubled slashes: two at the start would name a host.
+    // Removes doubled slashes, because two slashes at the start would name a host.
     let path: PathBuf = path.components().collect();
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
@@ -159,7 +160,7 @@ impl Conn {
             DatabaseUrl::Postgres(url) => {
                 let mut url = url.clone();
                 POSTGRES_OPTIONS.iter().for_each(|(name, value)| url.or_set(name, value));
-                // The client library may repeat settings.
+                // An error of the client library may contain settings.
                 let without_secrets = |error| match error {
                     ConnectionError::BadConnection(why) => ConnectionError::BadConnection(url.without_secrets(why)),
                     other => other,
@@ -174,10 +175,10 @@ impl Conn {
         }
     }
 
-    /// Opens a transaction whose statements the engine itself ends after `limits`; on Postgres in the round trip of
-    /// `BEGIN`. SQLite can bound only waits for locks; its statements are bounded by their LIMIT and index.
+    /// Opens a transaction and sets `limits` in the engine, on Postgres in the same round trip as `BEGIN`. SQLite can
+    /// limit only waits for locks. Its statements are short because of their LIMIT and index.
     pub(super) fn begin(&mut self, mode: Mode, limits: Limits) -> QueryResult<()> {
-        // Rounded up: an engine that gives up before the deadline would be reported as contention.
+        // Rounded up, because a timeout of the engine before the deadline would be reported as contention.
         let millis = |limit: Duration| limit.as_micros().div_ceil(1_000).max(1);
         let (statement, lock) = (millis(limits.statement), millis(limits.lock));
         match self {
@@ -214,7 +215,8 @@ impl Conn {
         on_backend!(self.tx(), |conn| AnsiTransactionManager::commit_transaction(conn))
     }
 
-    /// If the rollback fails, the connection is marked as broken and the pool drops it, which rolls back too.
+    /// Rolls the transaction back. If the rollback fails, the connection is marked as broken, and the pool drops it,
+    /// which rolls back too.
     pub(super) fn roll_back(&mut self) {
         let _ = on_backend!(self.tx(), |conn| AnsiTransactionManager::rollback_transaction(conn));
     }

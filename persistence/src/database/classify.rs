@@ -3,9 +3,9 @@
 use diesel::result::{DatabaseErrorKind as Kind, Error};
 use domain::fault::{Fault, FaultKind};
 
-/// The meaning of an error when nothing was committed.
+/// Returns the fault for an error when nothing was committed.
 ///
-/// Diesel drops the SQLSTATE, so an error without a separate kind is classified by its message. A test provokes
+/// Diesel drops the SQLSTATE, so an error for which Diesel has no kind is classified by its message. A test provokes
 /// each message on the real engine.
 pub(super) fn classify(operation: &'static str, error: Error) -> Fault {
     Fault::new(classify_kind(&error), operation).caused_by(error)
@@ -22,8 +22,8 @@ fn classify_kind(error: &Error) -> FaultKind {
     }
 }
 
-/// The reason why the same transaction may succeed when it is run again, if there is one. A lock timeout is no such
-/// reason.
+/// Returns the kind of the conflict with another transaction, if the error is a conflict. The same transaction may
+/// succeed when it runs again. A lock timeout is not a conflict in this sense.
 pub(super) fn conflict(error: &Error) -> Option<&'static str> {
     match root(error) {
         Error::DatabaseError(Kind::SerializationFailure, _) => Some("serialization"),
@@ -53,7 +53,7 @@ pub(super) fn is_disk_failure(fault: &Fault) -> bool {
     fault.chain().contains("disk I/O error")
 }
 
-/// The error of the commit, if the rollback after it failed too.
+/// Returns the error of the commit if the rollback after it failed too, otherwise the error itself.
 fn root(error: &Error) -> &Error {
     match error {
         Error::RollbackErrorOnCommit { commit_error, .. } => root(commit_error),
@@ -82,7 +82,7 @@ fn by_message(message: &str) -> FaultKind {
         "database is locked",
         "database table is locked",
     ];
-    // The system reports exhausted shared memory as a full device.
+    // The operating system reports exhausted shared memory as a full device, although the disk has room.
     const NO_DISK: &str = "shared memory segment";
     // Postgres repeats the system's message, or reports a short write.
     const STORAGE_FULL: &[&str] = &["No space left on device", "Disk quota exceeded", ": wrote only ", SQLITE_FULL];

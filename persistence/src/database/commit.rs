@@ -1,12 +1,13 @@
-//! One run of a transaction, and the meaning of its end.
+//! Runs a transaction once, and classifies its failure.
 //!
-//! | failure                                | reported as                                         | effect  |
-//! |----------------------------------------|-----------------------------------------------------|---------|
-//! | before the body returned `Ok`          | by the clock first, then by the engine's message    | none    |
-//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                     | none    |
-//! | the commit itself                      | by the message if the engine refused, else `Unknown` | unknown |
+//! | failure                                | reported as                                        | effect  |
+//! |----------------------------------------|----------------------------------------------------|---------|
+//! | caller gone or late, before the commit | `Cancelled`, `DeadlineExceeded`                    | none    |
+//! | an SQL error before the commit         | `Cancelled`, `DeadlineExceeded`, or by the message | none    |
+//! | the engine refused the commit          | `Cancelled`, `DeadlineExceeded`, or by the message | none    |
+//! | the commit of a write broke            | `OutcomeUnknown`                                   | unknown |
 //!
-//! [`rerun`](super::rerun) decides what follows.
+//! [`rerun`](super::rerun) decides whether the transaction runs again.
 
 use diesel::result::Error;
 use domain::context::RequestContext;
@@ -20,11 +21,12 @@ use super::{Database, Operation, Tx, TxError};
 
 /// Why one run of a transaction did not succeed.
 pub(super) enum RunError<E> {
-    /// The body refused. No effect.
+    /// The body refused the operation. The run has no effect.
     Refused(E),
-    /// No effect.
+    /// The run failed, and has no effect.
     Failed(Fault),
-    /// No effect, because of another transaction; the same run may succeed later. With the reason, for the log.
+    /// A conflict with another transaction. The run has no effect, and a later run may succeed. The text is the reason
+    /// for the log.
     Conflict(&'static str, Fault),
     /// The commit broke, and its effect is unknown. The connection is not used again.
     Unknown(Fault),
@@ -57,7 +59,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
     /// Runs the work once, and commits it unless it refuses or the caller is gone or out of time.
     pub(super) fn attempt(&self, conn: &mut PooledConn, stage: &Stage) -> Result<T, RunError<E>> {
         let outcome = self.begin_and_commit(conn, stage);
-        // A read that lacks space to sort says nothing about writes.
+        // A read that fails for lack of space to sort does not show that writes fail.
         if let Err(RunError::Failed(fault)) = &outcome
             && self.operation.mode == Mode::Write
             && fault.kind() == FaultKind::StorageFull
@@ -79,7 +81,7 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
             return Err(self.before_commit(conn, error));
         }
         let mut ready_to_commit = || {
-            // BEGIN can take long on a bad connection.
+            // Checked again, because BEGIN can take long on a bad connection.
             ctx.check(op)?;
             let value = (self.work)(&mut conn.tx()).map_err(|error| match error {
                 TxError::Refused(refusal) => RunError::Refused(refusal),
@@ -109,8 +111,8 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
                 if self.operation.repeatable.is_some() {
                     storage.room.was_found();
                 }
-                // Checked again after the commit: an acknowledged write is in the file at the configured path, and
-                // not in a file that was just deleted.
+                // Checked again after the commit, so that a write is acknowledged only if it is in the file at the
+                // configured path, and not in a file that was just deleted.
                 intact().map_err(unknown)?;
                 Ok(value)
             }
@@ -123,13 +125,13 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         }
     }
 
-    /// The meaning of an error while nothing is committed.
+    /// Classifies an error that happened while nothing was committed.
     fn before_commit(&self, conn: &mut PooledConn, error: Error) -> RunError<E> {
         let op = self.operation.name;
         if makes_connection_unusable(&error) {
             conn.do_not_reuse = true;
         }
-        // A deadline that has passed outranks the message.
+        // If the deadline has passed or the caller is gone, the fault says so, whatever the engine's message is.
         match (self.ctx.check(op), conflict(&error)) {
             (Err(fault), _) => RunError::Failed(fault.caused_by(error)),
             (Ok(()), Some(reason)) => RunError::Conflict(reason, classify(op, error)),

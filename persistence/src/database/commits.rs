@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::context::Stopwatch;
 use slog::{Logger, info, o, warn};
 
-/// A commit that takes longer has another cause than a slow disk.
+/// The age at which a commit counts as stalled. A slow disk alone does not take that long.
 const LONG: Duration = Duration::from_secs(2);
 
 pub(super) struct Commits {
@@ -20,7 +20,7 @@ pub(super) struct Commits {
     stalled: AtomicBool,
 }
 
-/// A commit under way, until it is dropped.
+/// Marks a commit as under way until the mark is dropped.
 pub(super) struct Committing<'c> {
     commits: &'c Commits,
     number: u64,
@@ -33,7 +33,7 @@ impl Commits {
     }
 
     pub(super) fn begin(&self) -> Committing<'_> {
-        // Later commits check this: a commit that hangs cannot report itself.
+        // A commit that hangs cannot report itself, so each later commit checks for it.
         self.stalled();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.0 += 1;
@@ -48,7 +48,7 @@ impl Commits {
         under_way.1.values().next().map(|since| since.elapsed())
     }
 
-    /// Whether a commit takes long. Logs the begin and the end of that state once each.
+    /// Whether a commit has been under way for [`LONG`] or longer. Logs the begin and the end of that state once each.
     pub(super) fn stalled(&self) -> bool {
         let oldest = self.oldest();
         let long = oldest.is_some_and(|age| age >= LONG);

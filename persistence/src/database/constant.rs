@@ -37,7 +37,7 @@ impl<ST, DB: Backend> QueryFragment<DB> for Constant<ST> {
         Ok(())
     }
 }
-/// Diesel distinguishes queries with such an expression by their whole text.
+/// Diesel caches a query with such an expression under its whole SQL text.
 impl<ST> QueryId for Constant<ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

@@ -41,7 +41,7 @@ fn statement_with_other_values_is_not_prepared_again() {
         assert_eq!(found, [sku]);
     }
     let prepared = prepared.lock().expect("sound");
-    // Diesel prepares updates each time, because their columns may differ.
+    // Diesel prepares an update for each run, because its columns may differ.
     let kept: Vec<_> = prepared.iter().map(|sql| &sql[..6]).collect();
     assert_eq!(kept, ["INSERT", "SELECT", "SELECT"], "{prepared:#?}");
 }

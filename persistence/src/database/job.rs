@@ -1,4 +1,4 @@
-//! A transaction under way, shared by its caller and its thread, and what each may decide alone.
+//! The state of a running transaction, which its caller and its thread share.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Database, Engine, Operation};
 
-/// Decides how a transaction ends: the job commits, or its caller abandons it, whichever comes first. A caller that
-/// gets "nothing happened" can rely on it.
+/// Decides how a transaction ends: either the job commits, or its caller abandons the job. The first of the two wins.
+/// So if a caller abandons the job, the transaction is certain to have no effect.
 pub(super) struct Stage(AtomicU8);
 
 const RUNNING: u8 = 0;
@@ -29,33 +29,35 @@ impl Stage {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The caller gives up. False if the commit has begun or the job has ended.
+    /// Abandons the job. False if the commit has begun or the job has ended.
     fn abandon(&self) -> bool {
         self.pass(RUNNING, ABANDONED)
     }
 
-    /// The caller gives up although the effect is unknown. False unless the commit is under way.
+    /// Records that the caller stops waiting during the commit, whose effect is unknown to it. False if no commit is
+    /// under way.
     fn leave(&self) -> bool {
         self.pass(COMMITTING, LEFT)
     }
 
-    /// The job ends. True if its caller had given up before; from now on the caller cannot.
+    /// Records the end of the job, which the caller cannot abandon after that. True if the caller had stopped waiting
+    /// before.
     fn end(&self) -> bool {
         matches!(self.0.swap(ENDED, Ordering::AcqRel), ABANDONED | LEFT)
     }
 
-    /// The job commits. False if its caller has given up.
+    /// Begins the commit. False if the caller has abandoned the job.
     pub(super) fn begin_commit(&self) -> bool {
         self.pass(RUNNING, COMMITTING)
     }
 
-    /// The engine refused the commit, and the job starts again. False if its caller has given up.
+    /// Begins another run after a conflict. False if the caller has stopped waiting.
     pub(super) fn begin_again(&self) -> bool {
         self.pass(COMMITTING, RUNNING) || self.0.load(Ordering::Acquire) == RUNNING
     }
 }
 
-/// A job, shared by its caller and its thread.
+/// A transaction on a blocking thread, shared by its caller and that thread.
 pub(super) struct Job {
     pub(super) stage: Stage,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -71,8 +73,8 @@ impl Job {
     }
 }
 
-/// The thread's side. When the job ends, in any way, it releases the permit and subtracts the job from the abandoned
-/// ones.
+/// The thread's side of a job. When it is dropped, the job has ended: the permit is released, and the job no longer
+/// counts as abandoned.
 pub(super) struct RunningJob {
     pub(super) database: Database,
     pub(super) job: Arc<Job>,
@@ -87,7 +89,8 @@ impl Drop for RunningJob {
     }
 }
 
-/// The caller's side. Dropping it before the job has ended gives up, for instance when the client disconnects.
+/// The caller's side of a job. If it is dropped before the job has ended, for instance because the client disconnects,
+/// the caller abandons the job.
 pub(super) struct WaitingCaller<'a> {
     pub(super) database: &'a Database,
     pub(super) ctx: &'a RequestContext,
@@ -96,7 +99,7 @@ pub(super) struct WaitingCaller<'a> {
 }
 
 impl WaitingCaller<'_> {
-    /// True if the transaction now has no effect.
+    /// Abandons the job. True if the transaction has no effect, false if its commit has begun or the job has ended.
     pub(super) fn abandon(&self) -> bool {
         let abandoned = self.job.stage.abandon();
         if abandoned {
@@ -105,8 +108,8 @@ impl WaitingCaller<'_> {
         abandoned
     }
 
-    /// Counts the job as abandoned. On Postgres it also releases the permit of the job, while at most `pool_size` jobs are
-    /// abandoned: a thread that waits for a silent server may never return, because the client library has no read
+    /// Counts the job as abandoned. On Postgres it also releases the permit of the job, while at most `pool_size` jobs
+    /// are abandoned: a thread that waits for a silent server may never return, because the client library has no read
     /// timeout. The next caller opens a new connection. On SQLite the job keeps its permit until it ends.
     fn report_abandoned(&self) {
         let abandoned = self.database.count_abandoned(1);

@@ -1,8 +1,9 @@
 //! The lease queue: rows that become due, each worked on by one worker at a time.
 //!
-//! A worker claims due rows for the length of a lease and finishes each by a record. A row whose lease has ended is
-//! claimed again. Every claim counts up a fencing counter: a record changes the row only while the counter is the one of
-//! its claim. Leases are times of the database's clock, which all instances share; due times are business time.
+//! A worker claims due rows for the length of a lease, and then records the result of each row. A row whose lease has
+//! ended can be claimed again. Every claim increments a fencing counter in the row. A record changes the row only if
+//! the counter still has the value that the claim gave it. The end of a lease is a time of the database's clock, which
+//! all instances share. Due times are business time.
 
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use super::backend::Tx;
 use super::constant::constant;
 use crate::stored::nearest_instant;
 
-/// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, and cannot be compared with
-/// one. It is public because `diesel::table!` makes public columns of it; its module is private.
+/// The SQL type of a column with a time of the database's clock. It is stored as BIGINT, but the compiler refuses to
+/// compare it with a BIGINT. The type is public because `diesel::table!` uses it in public columns. Its module is
+/// private.
 #[derive(Clone, Copy, Debug, SqlType, QueryId)]
 #[diesel(sqlite_type(name = "Long"))]
 #[diesel(postgres_type(oid = 20, array_oid = 1016))]
@@ -33,17 +35,18 @@ pub struct EngineMillis;
 #[diesel(sql_type = EngineMillis)]
 pub(crate) struct EngineTime(i64);
 
-/// The column of a row without a lease.
+/// The value of `leased_until` in a row without a lease.
 pub(crate) const NO_LEASE: Option<EngineTime> = None;
 
 impl EngineTime {
-    /// The same time for an operator to read. The two clocks may differ.
+    /// Returns the time as a [`Timestamp`], only to show it to an operator: the database's clock and the shop's clock
+    /// may differ.
     pub(crate) fn for_display(self) -> Timestamp {
         nearest_instant(self.0)
     }
 }
 
-/// For [`Statement`](super::Statement), whose values have the types of columns.
+/// Converts a time to a value of a [`Statement`](super::Statement), in which a time is an integer.
 impl From<EngineTime> for i64 {
     fn from(at: EngineTime) -> Self {
         at.0
@@ -69,7 +72,7 @@ where
 }
 
 const SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS BIGINT)";
-/// Not `now()`, which is the begin of the transaction: a wait for a lock would then shorten the lease.
+/// Not `now()`, because that is the time at which the transaction began: a wait for a lock would shorten the lease.
 const POSTGRES: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
@@ -79,13 +82,13 @@ pub(crate) fn engine_now(tx: &mut Tx<'_>) -> QueryResult<EngineTime> {
     }
 }
 
-/// The end of a lease that begins now.
+/// Returns the end of a lease that begins now and lasts for `length`.
 pub(crate) fn lease(tx: &mut Tx<'_>, length: Duration) -> QueryResult<EngineTime> {
     let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     Ok(EngineTime(engine_now(tx)?.0.saturating_add(millis)))
 }
 
-/// Defines what every queue does with the column `leased_until` of `$table`. Each `$counter` counts the claims.
+/// Defines the functions for the column `leased_until` of `$table`. Each claim increments the columns `$counter`.
 macro_rules! leases {
     ($table:ident, $($counter:ident),+) => {
         /// Whether a row has no lease at the time `at`.
@@ -94,7 +97,7 @@ macro_rules! leases {
             $table::leased_until.is_null().or($table::leased_until.le(at).assume_not_null())
         }
 
-        /// Leases the rows with these ids for `length`, and counts the claim.
+        /// Leases the rows with these ids for `length`, and increments their counters.
         pub(super) fn grant(
             tx: &mut $crate::database::Tx<'_>,
             ids: Vec<String>,
@@ -109,15 +112,15 @@ macro_rules! leases {
     };
 }
 
-/// Defines a lease queue on `$table`, with the columns `id`, `due_at`, `leased_until` and the fencing counter `$counter`.
-/// `is_due` is the predicate of the partial index on `due_at`, in the same words: with parameters in it, neither engine
-/// can know that the index covers the rows.
+/// Defines a lease queue on `$table`, with the columns `id`, `due_at`, `leased_until` and the fencing counter
+/// `$counter`. `is_due` is the predicate of the partial index on `due_at`, with the same text as in the migration. It
+/// has no parameters, because with parameters neither engine can know that the index covers the rows.
 macro_rules! lease_queue {
     ($table:ident as $row:ident, $counter:ident) => {
         $crate::database::leases!($table, $counter);
 
-        /// Claims at most `limit` rows that are due at `now` and have no lease, the longest due first. Rows that another
-        /// transaction has locked are skipped.
+        /// Claims at most `limit` rows that are due at `now` and have no lease. Rows that have been due for longest
+        /// come first. Rows that another transaction has locked are skipped.
         fn claim_due(
             tx: &mut $crate::database::Tx<'_>,
             is_due: &'static str,
@@ -139,7 +142,8 @@ macro_rules! lease_queue {
             Ok(rows.into_iter().map(|row| $row { $counter: row.$counter + 1, ..row }).collect())
         }
 
-        /// Makes at most `limit` rows due now that are due later than `latest`: a clock that was ahead postponed them.
+        /// Selects at most `limit` rows whose due time is after `latest`, and makes these rows due now. A clock that
+        /// was ahead has postponed them.
         fn bring_forward(
             tx: &mut $crate::database::Tx<'_>,
             is_due: &'static str,
@@ -161,7 +165,7 @@ macro_rules! lease_queue {
             Ok(())
         }
 
-        /// The row, if its last claim is the one with this count.
+        /// Selects the row if its fencing counter is still `count`, which means that there was no later claim.
         #[diesel::dsl::auto_type(no_type_alias)]
         fn fenced<'a>(id: &'a str, count: i32) -> _ {
             $table::table.find(id).filter($table::$counter.eq(count))

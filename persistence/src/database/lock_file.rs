@@ -1,9 +1,9 @@
-//! One process for each SQLite file, and a check that the open file is still at its path.
+//! Locks an SQLite file for one process, and checks that the open file is still at its path.
 //!
 //! SQLite keeps its write-ahead log beside the name by which a file was opened. Two processes that open one file by two
 //! names (hard links, symbolic links, mounts) would have two logs and destroy the file. So the lock is on the file
-//! itself, and the file must have one name. While the file is open, its path must lead to it: what is written to a
-//! file without a name is lost when the process ends.
+//! itself, and the file must have one name. While the file is open, its path must lead to it, because data in a file
+//! without a name is lost when the process ends.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read};
@@ -20,19 +20,19 @@ use slog::{Logger, crit, info, o, warn};
 
 use super::OpenError;
 
-/// On Linux a lock on a whole file and the byte ranges that SQLite locks are independent. Elsewhere they may exclude
-/// each other, and only the lock file beside the database is locked.
+/// Whether the database file is locked too, and not only the lock file beside it. On Linux a lock on a whole file is
+/// independent of the byte ranges that SQLite locks. On other systems the two kinds of locks may exclude each other.
 const LOCK_DATABASE: bool = cfg!(target_os = "linux");
 
-/// Permission bits of other users. They get none: one of the files contains the signing key.
+/// The permission bits of other users. They are removed, because the database contains the signing keys.
 const OTHERS: u32 = 0o007;
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
-/// The locks on a database file, held until the process ends, and the identity of the file when it was opened.
+/// The locks on a database file, held until this value is dropped, and the identity of the file when it was opened.
 ///
-/// Closing any descriptor of a file drops SQLite's locks on it. So every connection owns a share of this, which is
-/// dropped after the connection.
+/// If a process closes any descriptor of a file, it loses the locks of SQLite on that file. So each connection holds an
+/// `Arc` of the `LockFile`, which is dropped after the connection is closed.
 pub(super) struct LockFile {
     _locks: Vec<File>,
     /// The configured path, made absolute.
@@ -41,7 +41,7 @@ pub(super) struct LockFile {
     pub(super) real: PathBuf,
     identity: Identity,
     changed: AtomicBool,
-    /// A connection writes to a log that the path does not lead to. Only a restart ends this.
+    /// Whether the log was deleted or moved while it was open. Stays true until a restart.
     log_lost: AtomicBool,
     log: Logger,
 }
@@ -49,16 +49,16 @@ pub(super) struct LockFile {
 /// Device and inode.
 type Identity = (u64, u64);
 
-/// The log and its index, as a connection found them when it was opened.
+/// The identities of the write-ahead log and of its index (`-shm`), as a connection found them when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFiles([Identity; 2]);
 
-/// The share of the [`Database`](super::Database). It is dropped last. After the drop the file is free for the next
-/// process, and for the next database in this process.
+/// The `Arc` of the [`LockFile`] that the [`Database`](super::Database) holds. It is dropped last. After the drop
+/// another process, or another database in this process, can lock the file.
 pub(super) struct FileShare(pub(super) Option<Arc<LockFile>>);
 
 impl Drop for FileShare {
-    /// Waits for a connection that the pool was opening when it was closed.
+    /// Waits until no connection holds the lock file, for at most a second: the pool may still be opening a connection.
     fn drop(&mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
         let watch = Stopwatch::start();
@@ -69,7 +69,8 @@ impl Drop for FileShare {
 }
 
 impl LockFile {
-    /// Creates the file if it does not exist, readable for this account only.
+    /// Locks the database file and returns the locks. Creates the file if it does not exist, readable for this account
+    /// only. Fails if another process holds the lock, or if the path does not lead to an SQLite file with one name.
     pub(super) fn acquire(database: &Path, log: &Logger) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File(database.display().to_string(), error);
         let named = std::path::absolute(database).map_err(failed)?;
@@ -84,7 +85,7 @@ impl LockFile {
             return Err(OpenError::NotAFile(database.display().to_string()));
         }
         let file = open(&named).map_err(failed)?;
-        // Before anything is created beside it, or its permissions are changed: the path may be a mistake.
+        // Checked before a file is created beside it or its permissions are changed, because the path may be a mistake.
         if !is_empty_or_a_database(&file).map_err(failed)? {
             return Err(OpenError::NotADatabase(database.display().to_string()));
         }
@@ -120,16 +121,18 @@ impl LockFile {
         Ok(locked)
     }
 
-    /// Whether the last check found the file deleted, replaced or linked.
+    /// Whether the last check found that the file or its log was deleted, replaced or linked.
     pub(super) fn has_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// Fails when a write may be lost: the file is not at its path or has another name, or the log is not the one
-    /// that the connection has open. Logs the change once, and its end once. A deleted log stays lost, because a new
-    /// log under its name lacks the content of the old one.
+    /// Fails if a write may be lost: if the file is not at its path, if it has a second name, or if its log is not the
+    /// log that the connection has open. Logs once that the file changed, and once that it is in its place again. After
+    /// the log was deleted, every check fails until a restart, because a new log under the same name lacks the content
+    /// of the old log.
     ///
-    /// `opened` is the log of the connection that checks, if there is one. For an open transaction.
+    /// `opened` is the log of the connection that checks. With `None`, any log is accepted. Must be called while a
+    /// connection to the file is open, because the log may not exist otherwise.
     pub(super) fn must_be_intact(&self, operation: &'static str, opened: Option<LogFiles>) -> Result<(), Fault> {
         let Err(why) = self.same_file().and_then(|()| self.same_log(opened)) else {
             if self.changed.swap(false, Ordering::AcqRel) {
@@ -144,7 +147,8 @@ impl LockFile {
         Err(Fault::new(FaultKind::Unavailable, operation).caused_by(why))
     }
 
-    /// Whether a connection that is opened now reaches the locked file.
+    /// Fails with a reason if a connection that is opened now would not reach the locked file, or if the file has a
+    /// second name.
     pub(super) fn same_file(&self) -> Result<(), String> {
         let other_name = (self.named != self.real).then_some(&self.named);
         for path in [Some(&self.real), other_name].into_iter().flatten() {
@@ -160,7 +164,8 @@ impl LockFile {
         Ok(())
     }
 
-    /// The log and its index as they are now. A connection that was just opened has these.
+    /// Returns the identities of the log and its index as they are now. A connection that was just opened has these
+    /// files open.
     pub(super) fn log_files(&self) -> Result<LogFiles, String> {
         let find = |suffix| {
             let path = sibling(&self.real, suffix);
@@ -202,7 +207,8 @@ impl LockFile {
     }
 }
 
-/// Whether SQLite would create a database in the file, or the file begins as one (SQLite, "Database File Format", 1.3).
+/// Whether the file is empty, so that SQLite creates a database in it, or begins like an SQLite database (SQLite,
+/// "Database File Format", 1.3).
 fn is_empty_or_a_database(file: &File) -> io::Result<bool> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let mut start = Vec::with_capacity(MAGIC.len());
@@ -210,7 +216,8 @@ fn is_empty_or_a_database(file: &File) -> io::Result<bool> {
     Ok(start.is_empty() || start == MAGIC)
 }
 
-/// Refuses a database with several names, or one that is not a file. For commands that run beside a server.
+/// Refuses a path that does not lead to a regular file, or leads to a file with several names. For commands that run
+/// beside a server.
 pub(super) fn must_have_one_name(database: &Path) -> Result<(), OpenError> {
     let found = std::fs::metadata(database).map_err(|error| OpenError::File(database.display().to_string(), error))?;
     one_name(&found, database)
@@ -229,14 +236,14 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE_FILE).open(path)
 }
 
-/// The file that a path leads to.
+/// The identity of the file that a path leads to, and the number of its names (hard links).
 struct Found {
     identity: Identity,
     names: u64,
 }
 
-/// Reads the identity and the number of names of a file, and nothing else. On Linux 6.13 and later a look at the times
-/// of a file makes its next write store a finer time, so that every commit would write the inode too.
+/// Reads the identity and the number of names of a file. Does not read its times: on Linux 6.13 and later, the next
+/// write after a read of the times stores a finer time, so every commit would write the inode too.
 #[cfg(target_os = "linux")]
 fn inspect(path: &Path, flags: AtFlags) -> io::Result<Found> {
     use rustix::fs::{CWD, StatxFlags, makedev, statx};

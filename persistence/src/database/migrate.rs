@@ -1,4 +1,5 @@
-//! The schema: embedded, and applied by one instance at a time.
+//! Applies the steps (migrations) of the schema, which are embedded in the program. One instance applies them at a
+//! time.
 //!
 //! Programs of two releases run on one schema during a rollout. A program runs on every schema that has all the steps
 //! it knows, unless something that it needs was removed. See docs/UPGRADES.md.
@@ -24,15 +25,15 @@ use crate::stored::malformed;
 /// The steps in `persistence/migrations`, which both engines run. A released step is never changed.
 const STEPS: EmbeddedMigrations = embed_migrations!();
 
-/// The advisory lock of the instance that migrates: the ASCII of "tuckshop".
+/// The number of the advisory lock that an instance holds while it migrates: the ASCII of "tuckshop".
 const ADVISORY_LOCK: i64 = 0x7475_636b_7368_6f70;
-/// How long an instance waits for the one that migrates.
+/// The longest wait of an instance for another instance that migrates.
 const LOCK_WAIT: &str = "SET lock_timeout = '60s'";
-/// How long a step waits for a table. Every later transaction on the table queues behind the step. So the wait is far
-/// shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails. It is also shorter than
-/// the default of `deadlock_timeout`, so that in a deadlock the step fails and not a purchase.
+/// The longest wait of a step for the lock of a table. Every later transaction on the table queues behind the step. So
+/// the wait is far shorter than the default of `TUCKSHOP_DATABASE_LOCK_TIMEOUT_MS`, after which a request fails. It is
+/// also shorter than the default of `deadlock_timeout`, so that in a deadlock the step fails and not a purchase.
 const TABLE_WAIT: &str = "SET lock_timeout = '200ms'";
-/// How often a step is tried. The migration pauses between two attempts, so that waiting transactions can finish.
+/// The most attempts to run a step. The migration pauses between two attempts, so that waiting transactions can finish.
 const ATTEMPTS: u32 = 60;
 const PAUSE: &str = "SELECT pg_sleep(1)";
 const TABLE_IN_USE: &str = "canceling statement due to lock timeout";
@@ -47,7 +48,8 @@ pub(super) fn apply_directory(config: &DatabaseConfig, directory: &Path) -> Resu
     apply_steps(config, FileBasedMigrations::from_path(directory).map_err(failed)?)
 }
 
-/// Excludes other instances: on Postgres by an advisory lock, on SQLite by the lock on the file.
+/// Applies the missing steps and returns their number. Excludes other instances: on Postgres by an advisory lock, on
+/// SQLite by the lock on the file.
 fn apply_steps<S>(config: &DatabaseConfig, steps: S) -> Result<usize, OpenError>
 where
     S: MigrationSource<Sqlite> + MigrationSource<Pg>,
@@ -58,7 +60,7 @@ where
         conn.batch_execute(&lock).map_err(failed)?;
     }
     pending(&mut conn)?;
-    // The lock ends with the connection.
+    // Postgres releases the advisory lock when the connection is closed.
     match &mut conn {
         Conn::Sqlite(conn) => run(steps, conn),
         Conn::Postgres(conn) => run(steps, conn),
@@ -66,7 +68,8 @@ where
     .map_err(failed)
 }
 
-/// Each step is a transaction: a step that found a table in use has changed nothing, and is tried again.
+/// Runs the missing steps and returns their number. Each step is one transaction, so a step that found a table in use
+/// has changed nothing and is run again.
 fn run<DB: Backend>(
     steps: impl MigrationSource<DB>,
     conn: &mut (impl MigrationHarness<DB> + SimpleConnection),
@@ -89,7 +92,7 @@ fn run<DB: Backend>(
 
 pub(super) fn must_be_current(config: &DatabaseConfig) -> Result<(), OpenError> {
     if let DatabaseUrl::Sqlite(path) = &config.url {
-        // The lock created an empty file where there was none.
+        // Locking has created an empty file if there was no file.
         if std::fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0) {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             return Err(OpenError::Missing(path.display().to_string()));
@@ -108,7 +111,7 @@ fn failed(error: impl std::fmt::Display) -> OpenError {
 }
 
 fn connect(url: &DatabaseUrl) -> Result<Conn, OpenError> {
-    // The Postgres client library writes several lines.
+    // An error of the Postgres client library has several lines.
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     Conn::open(url).map_err(|error| OpenError::Unreachable(format!("{url}: {}", one_line(error.to_string()))))
 }
@@ -119,7 +122,7 @@ pub(super) fn is_usable(tx: &mut Tx<'_>) -> QueryResult<bool> {
     Ok(known.iter().all(|step| applied.contains(step)) && too_new(tx, &known)?.is_none())
 }
 
-/// The number of missing steps. Fails if something that this program needs was removed.
+/// Returns the number of missing steps. Fails if something that this program needs was removed.
 fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     let tx = &mut conn.tx();
     let (applied, known) = (applied(tx).map_err(failed)?, known().map_err(failed)?);
@@ -129,7 +132,7 @@ fn pending(conn: &mut Conn) -> Result<usize, OpenError> {
     }
 }
 
-/// The step that a program must know to run on this schema, if this program does not know it.
+/// Returns the step that a program must know to run on this schema, if this program does not know that step.
 fn too_new(tx: &mut Tx<'_>, known: &[String]) -> QueryResult<Option<String>> {
     if !exists(tx, "schema_floor")? {
         return Ok(None);
@@ -150,11 +153,11 @@ diesel::table! {
     }
 }
 
-/// More migrations than there will ever be.
+/// The most steps that a query reads. There will never be more.
 const MAX_MIGRATIONS: i64 = 10_000;
 
-/// The versions of the applied steps. Diesel's own query would first create the table: a check that writes, and that
-/// fails when two instances check at once.
+/// The versions of the applied steps. Diesel's query for them is not used, because it first creates the table: the
+/// check would write, and would fail if two instances check at the same time.
 fn applied(tx: &mut Tx<'_>) -> QueryResult<Vec<String>> {
     use __diesel_schema_migrations::dsl::{__diesel_schema_migrations as migrations, version};
     if !exists(tx, "__diesel_schema_migrations")? {

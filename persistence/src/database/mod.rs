@@ -1,8 +1,8 @@
 //! The choke point: every statement of the product goes through [`Database::run`].
 //!
 //! A caller waits for a permit within its deadline, and only then takes a blocking thread and a connection. So there
-//! are never more blocking threads than connections, and no wait is outside a counted queue. The engine gets the time
-//! that remains. What a fault says about the effect is exact: see [`commit`].
+//! are never more blocking threads than connections. The time limits in the engine are the time that remains until the
+//! deadline. Each fault says exactly whether the transaction took effect: see [`commit`].
 
 mod backend;
 mod classify;
@@ -47,9 +47,9 @@ use room::Room;
 pub struct DatabaseConfig {
     pub url: DatabaseUrl,
     pub pool_size: u32,
-    /// The longest wait for a connection, whatever the deadline.
+    /// The longest wait for a connection, even if the deadline is later.
     pub pool_wait: Duration,
-    /// The longest time of a statement, whatever the deadline.
+    /// The longest time of a statement, even if the deadline is later.
     pub statement_timeout: Duration,
     /// The longest wait of a statement for a lock.
     pub lock_timeout: Duration,
@@ -66,7 +66,8 @@ struct Shared {
     pool: ConnectionPool,
     runtime: Handle,
     abandoned: AtomicI64,
-    /// A commit met an I/O error. Only a restart, which reads everything again, clears this.
+    /// Whether a commit failed with an I/O error. Stays true until a restart, which reads everything from the disk
+    /// again.
     disk_failed: AtomicBool,
     room: Room,
     commits: Commits,
@@ -126,12 +127,12 @@ impl Degraded {
     }
 }
 
-/// Names one transaction in logs and faults: `module.verb`.
+/// The name of a transaction in logs and faults (`module.verb`), and how it may be run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
-    /// Why the transaction may be run again after a commit with an unknown outcome, if it may.
+    /// The reason why the transaction may be run again after a commit with an unknown outcome. `None` if it may not.
     repeatable: Option<&'static str>,
 }
 
@@ -143,10 +144,11 @@ impl Operation {
         Self { name, mode: Mode::Write, repeatable: None }
     }
 
-    /// A write that may be run again although it may have taken effect: the second run changes nothing and returns
-    /// what the first run returned. The `reason` says why. Such a body begins by claiming an idempotency key or by
-    /// locking the row that shows the effect, so that it waits for a first run that is still alive on a lost
-    /// connection; or it sets only what it would set again. A keyed write uses [`crate::idempotency::once`].
+    /// A write that may be run again although its first run may have taken effect, because the second run changes
+    /// nothing and returns what the first run returned. `reason` says why. The body begins by claiming an idempotency
+    /// key or by locking the row that shows the effect, so that it waits for a first run that is still alive on a lost
+    /// connection. Otherwise the body only sets values that a second run would set again. A keyed write uses
+    /// [`crate::idempotency::once`].
     pub(crate) const fn repeatable_write(name: &'static str, reason: &'static str) -> Self {
         Self { name, mode: Mode::Write, repeatable: Some(reason) }
     }
@@ -168,13 +170,13 @@ impl<E> From<diesel::result::Error> for TxError<E> {
 /// What the body of a transaction decides: a result, or a refusal `R` of a rule.
 pub(crate) type Decided<T, R> = Result<T, TxError<Failure<R>>>;
 
-/// A rule refuses the operation; its transaction is rolled back.
+/// The error of a body whose operation a rule refuses. The transaction is rolled back.
 pub(crate) fn refuse<R>(refusal: R) -> TxError<Failure<R>> {
     TxError::Refused(Failure::Refused(refusal))
 }
 
 impl Database {
-    /// Opens the pool. Does not wait for the server: a database that is down fails requests, not the process.
+    /// Opens the pool. Does not wait for the server: if the database is down, the process starts and requests fail.
     ///
     /// Blocking work runs on `runtime`. The logger is for events that belong to no request.
     pub fn open(mut config: DatabaseConfig, runtime: Handle, log: &Logger) -> Result<Self, OpenError> {
@@ -188,8 +190,8 @@ impl Database {
         Ok(Self::with_file(config, runtime, log, file.map(Arc::new)))
     }
 
-    /// Opens the pool beside a process that serves the same database. For commands of a few short transactions: on
-    /// SQLite they compete with the server for the file's lock, outside its fair queue.
+    /// Opens the pool beside a process that serves the same database. For commands with a few short transactions,
+    /// because on SQLite they compete with the server for the file's lock, outside its fair queue.
     pub fn open_beside(config: DatabaseConfig, runtime: Handle, log: &Logger) -> Self {
         Self::with_file(config, runtime, log, None)
     }
@@ -214,7 +216,7 @@ impl Database {
 
     /// The number of jobs without a caller that still hold a connection.
     pub fn abandoned(&self) -> u64 {
-        // Signed, because a job may end before its caller has finished abandoning it.
+        // The counter is signed, because a job may end before its caller has counted it as abandoned.
         self.0.abandoned.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
@@ -233,23 +235,24 @@ impl Database {
         migrate::apply(&self.0.config)
     }
 
-    /// Applies the steps of a directory as [`Database::migrate`] applies the steps of this program: what a later
-    /// release would do. For tests of an upgrade. Blocks.
+    /// Applies the steps of a directory, as [`Database::migrate`] applies the steps of this program. Tests of an
+    /// upgrade use it in place of a later release. Blocks.
     #[doc(hidden)]
     pub fn migrate_from(&self, directory: &std::path::Path) -> Result<usize, OpenError> {
         migrate::apply_directory(&self.0.config, directory)
     }
 
-    /// Refuses a schema that lacks a step of this program, or from which something that it needs was removed. Blocks.
+    /// Fails if the schema lacks a step of this program, or if something that this program needs was removed from the
+    /// schema. Blocks.
     pub fn must_be_current(&self) -> Result<(), OpenError> {
         migrate::must_be_current(&self.0.config)
     }
 
-    /// Succeeds when a write would work: the database answers and takes writes, its schema has all that this program
+    /// Succeeds if a write would work: the database answers and takes writes, its schema has all that this program
     /// knows, its disk did not fail, and an SQLite file is where it was opened.
     pub fn ready(&self, ctx: &RequestContext) -> PortFuture<(), Fault> {
         const NAME: &str = "database.ready";
-        /// A writer in another process that takes longer than this is at work.
+        /// The longest wait for the write lock. If a writer in another process holds the lock longer, writes work.
         const LOCK_WAIT: Duration = Duration::from_millis(100);
         let file = self.0.file.0.clone();
         let check = move |tx: &mut Tx<'_>| {
@@ -264,7 +267,7 @@ impl Database {
         let (database, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
             database.takes_writes(NAME)?;
-            // Another writer shows that writes work. Waiting for the only write permit would make a busy shop
+            // If another writer holds the only write permit, writes work. A wait for the permit would make a busy shop
             // unready.
             if database.0.pool.is_idle_for_writes() {
                 match database.run(&ctx.at_most(LOCK_WAIT), Operation::write(NAME), check.clone()).await {
@@ -276,9 +279,9 @@ impl Database {
         })
     }
 
-    /// What does not work although the database is ready. A full disk, on which writes fail and reads work, is reported
-    /// from the first write that fails for lack of room until the next repeatable write is committed. While a commit
-    /// takes long, no write is acknowledged.
+    /// Returns what does not work although the database is ready. A full disk, on which writes fail and reads work, is
+    /// reported from the first write that fails for lack of room until the next repeatable write is committed. A commit
+    /// that takes long is reported, because no write is acknowledged meanwhile.
     pub fn degraded(&self) -> Option<Degraded> {
         if self.0.room.is_out() {
             return Some(Degraded::StorageFull);
@@ -333,8 +336,8 @@ impl Database {
         })
     }
 
-    /// Waits for a free connection until `connection_until`: within the deadline, and not longer than `pool_wait` unless the
-    /// caller is past its point of no return.
+    /// Waits for a permit until `connection_until`. This time is the deadline if the caller is past its point of no
+    /// return, and otherwise the deadline or `pool_wait` from now, if that is earlier.
     async fn permit(
         &self,
         ctx: &RequestContext,
@@ -346,7 +349,7 @@ impl Database {
         let permit = tokio::select! {
             permit = self.0.pool.permit(operation.mode) => Ok(permit),
             () = tokio::time::sleep_until(connection_until.instant().into()) => {
-                // The caller's deadline, or load shedding?
+                // If the caller's deadline has passed, the fault says so. Otherwise this is load shedding.
                 ctx.check(operation.name)?;
                 Err(Fault::new(FaultKind::Unavailable, operation.name).caused_by("no free connection"))
             }
@@ -356,8 +359,8 @@ impl Database {
         permit
     }
 
-    /// Waits for the job. At the deadline the job is abandoned. A commit that is under way may take effect, so the
-    /// caller waits for its result a little longer.
+    /// Waits for the job and returns its result. At the deadline, or if the request is cancelled, the job is abandoned.
+    /// A commit that is under way may take effect, so the caller waits for its result for at most the commit grace.
     async fn wait<T, E: From<Fault>>(
         &self,
         wait: &WaitingCaller<'_>,

@@ -14,11 +14,11 @@ use super::{DatabaseConfig, DatabaseUrl, Engine};
 
 pub(super) type PooledConn = PooledConnection<Manager>;
 
-/// A connection that was used this recently is handed out without a ping.
+/// The longest time since its last use for which a connection is handed out without a ping.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// Connections, and permits to take one. Callers wait for a permit asynchronously and in order. The holder of a
-/// permit finds a free connection or may open one.
+/// The connections, and the permits to take a connection. Callers wait for a permit asynchronously and in the order of
+/// their requests. The holder of a permit finds a free connection or may open a new connection.
 pub(super) struct ConnectionPool {
     pool: Pool<Manager>,
     readers: Arc<Semaphore>,
@@ -28,7 +28,8 @@ pub(super) struct ConnectionPool {
 impl ConnectionPool {
     pub(super) fn open(config: &DatabaseConfig, file: Option<Arc<LockFile>>, log: &Logger) -> Self {
         let reachable = Arc::new(Reachable::new(log));
-        // Twice the number: replacements for the connections of abandoned jobs, which may never return.
+        // Twice the number on Postgres, because a connection of an abandoned job may never be returned and is then
+        // replaced.
         let connections = match config.url.engine() {
             Engine::Sqlite => config.pool_size,
             Engine::Postgres => config.pool_size.saturating_mul(2),
@@ -42,8 +43,8 @@ impl ConnectionPool {
             .build_unchecked(Manager { url: config.url.clone(), file, reachable });
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         let (readers, writers) = match config.url.engine() {
-            // SQLite has one writer at a time. The queue for this permit is fair; the wait for the file's lock is
-            // not.
+            // SQLite has one writer at a time. Writers queue for the only permit, because this queue is fair and the
+            // wait for the file's lock is not.
             Engine::Sqlite => (permits(config.pool_size.saturating_sub(1).max(1)), permits(1)),
             Engine::Postgres => {
                 let all = permits(config.pool_size);
@@ -60,7 +61,7 @@ impl ConnectionPool {
         };
         match permits.clone().acquire_owned().await {
             Ok(permit) => permit,
-            // The semaphore is never closed; the caller's own wait bounds this one.
+            // This never happens, because the semaphore is never closed. The caller limits its wait for the permit.
             Err(_) => std::future::pending().await,
         }
     }
@@ -70,7 +71,7 @@ impl ConnectionPool {
         self.writers.available_permits() > 0
     }
 
-    /// Blocks for at most `wait`.
+    /// Takes a connection from the pool. Blocks for at most `wait`.
     pub(super) fn get(&self, wait: Duration) -> Result<PooledConn, r2d2::Error> {
         self.pool.get_timeout(wait)
     }
@@ -88,7 +89,8 @@ pub(super) struct Tracked {
     /// For an SQLite file: the log that this connection writes to.
     pub(super) log: Option<LogFiles>,
     seen: Stopwatch,
-    /// The server is gone or takes no writes, or the effect of a commit is unknown: the pool drops the connection.
+    /// Whether the pool must drop the connection, because the server is gone or takes no writes, or the effect of a
+    /// commit is unknown.
     pub(super) do_not_reuse: bool,
     /// Dropped after the connection: see [`LockFile`].
     _file: Option<Arc<LockFile>>,
@@ -112,7 +114,7 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Tracked, Self::Error> {
         let conn = Conn::open(&self.url).map_err(diesel::r2d2::Error::ConnectionError)?;
-        // Checked after opening: the connection has the checked file open, or a file that every write refuses.
+        // Checked after opening: if the connection opened another file, this check or the check of each write finds it.
         let bad = |why| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(why));
         if let Some(file) = &self.file {
             file.same_file().map_err(bad)?;
@@ -132,7 +134,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, tracked: &mut Tracked) -> bool {
-        // A panic in a transaction body leaves the transaction open; the connection must not be used again.
+        // A panic in a transaction body leaves the transaction open, so the connection must not be used again.
         let broken = std::thread::panicking() || tracked.do_not_reuse || tracked.conn.is_broken();
         tracked.seen = Stopwatch::start();
         if !broken {
@@ -147,7 +149,7 @@ impl ManageConnection for Manager {
 #[derive(Debug)]
 struct Reachable {
     log: Logger,
-    /// Time since the last failed attempt, while the outage that was logged lasts.
+    /// The time since the last failed attempt during an outage that was logged. `None` if there is no outage.
     failing: Mutex<Option<Stopwatch>>,
     lasts: Duration,
 }
@@ -165,7 +167,7 @@ impl Reachable {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection was opened or used.
+    /// Records that a connection was opened or used. Ends an outage if no attempt has failed for `lasts`.
     fn works(&self) {
         let mut failing = self.failing();
         if failing.as_ref().is_some_and(|last| last.elapsed() >= self.lasts) {

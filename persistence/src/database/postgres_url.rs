@@ -1,10 +1,11 @@
 //! A Postgres URL as the settings of the client library: `postgres://me@one:5432,two:5432/shop?sslmode=require`.
 //!
 //! The URL is parsed here, and the library gets the parsed settings, so that the host that is checked is the host that
-//! is used. Errors repeat no part of the URL: in a mistyped one the password can be anywhere.
+//! is used. Errors repeat no part of the URL, because in a mistyped URL the password can be anywhere.
 //!
 //! The library takes a missing setting from the environment and from a service file that the environment names.
-//! `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to an unchecked host, so `host` and `hostaddr` are always set.
+//! `PGHOST`, `PGHOSTADDR` and `PGSERVICE` would lead it to an unchecked host, so `host` and `hostaddr` are set unless
+//! the URL names a service.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,8 @@ const PARAMETERS: &str = "application_name channel_binding client_encoding conne
     target_session_attrs tcp_user_timeout user";
 /// The parameters whose values are never shown.
 const HIDDEN: [&str; 3] = ["options", "password", "sslpassword"];
-/// A shorter secret is not removed from messages: it would match in ordinary words.
+/// The length in bytes of the shortest secret that is removed from messages. A shorter text would match in ordinary
+/// words.
 const SHORTEST_SECRET: usize = 4;
 
 const ENCODE: &str = "`@`, `/`, `?`, `#` and `%` in a user name or password must be percent-encoded";
@@ -32,12 +34,12 @@ const BAD_HOST: &str = "has a host that cannot be read";
 pub struct PostgresUrl {
     settings: BTreeMap<&'static str, String>,
     shown: String,
-    /// The values that must never be shown, as written and decoded.
+    /// The values that must never be shown, each as written and percent-decoded.
     secrets: Vec<String>,
 }
 
 impl PostgresUrl {
-    /// The error says what is wrong and repeats no part of the URL.
+    /// Parses a Postgres URL. The error says what is wrong and repeats no part of the URL.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("has no scheme")?;
         if rest.contains(|c: char| c.is_control() || c.is_whitespace()) {
@@ -51,7 +53,7 @@ impl PostgresUrl {
         url.read_address(address)?;
         url.read_parameters(query)?;
         url.check_ports()?;
-        // A service file, which is read later, may name a host.
+        // If the URL names a service, the service file may name the host. The client library reads that file later.
         if !url.settings.contains_key("service") {
             url.or_set("host", "");
             url.or_set("hostaddr", "");
@@ -64,7 +66,7 @@ impl PostgresUrl {
         let (authority, database) = address.split_once('/').unwrap_or((address, ""));
         let (user_info, hosts) =
             authority.split_once('@').map_or((None, authority), |(info, hosts)| (Some(info), hosts));
-        // A separator in a password ends the authority too early.
+        // A `/`, `@` or `#` in a password that is not percent-encoded splits the URL in the wrong place.
         if database.contains(['@', '/']) || hosts.contains('@') || address.contains('#') {
             return Err(ENCODE);
         }
@@ -80,7 +82,7 @@ impl PostgresUrl {
         }
         self.shown += &format!("{hosts}/{database}");
         self.set_unless_empty("dbname", database)?;
-        // A list of hosts without any name, and one of ports without any number, say nothing.
+        // A list of only empty host names or only empty ports sets nothing.
         for (name, list) in [("host", names), ("port", ports)] {
             if list.iter().any(|part| !part.is_empty()) {
                 self.set(name, &list.join(","))?;
@@ -94,7 +96,7 @@ impl PostgresUrl {
         let mut separator = '?';
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let known = pair.split_once('=').and_then(|(name, value)| match (name, value) {
-                // As the JDBC driver writes it.
+                // The JDBC driver writes `sslmode=require` like this.
                 ("ssl", "true") => Some(("sslmode", "require")),
                 (_, value) if value.contains('=') => None,
                 _ => PARAMETERS.split(' ').find(|known| *known == name).map(|name| (name, value)),
@@ -108,12 +110,12 @@ impl PostgresUrl {
         Ok(())
     }
 
-    /// The client library ignores an empty part of the address.
+    /// Sets a setting if its value is not empty: the client library ignores an empty part of the address.
     fn set_unless_empty(&mut self, name: &'static str, value: &str) -> Result<(), &'static str> {
         if value.is_empty() { Ok(()) } else { self.set(name, value) }
     }
 
-    /// Sets a setting to a percent-encoded value. The last value of a name counts.
+    /// Decodes a percent-encoded value and stores it as a setting. Replaces an earlier value of the same name.
     fn set(&mut self, name: &'static str, value: &str) -> Result<(), &'static str> {
         let decoded = percent_decode_str(value).decode_utf8().map_err(|_| "is no UTF-8")?;
         if HIDDEN.contains(&name) {
@@ -144,7 +146,7 @@ impl PostgresUrl {
         }
     }
 
-    /// Each host that may be connected to: its address if there is one, else its name.
+    /// Returns each host that may be connected to: its address if there is one, otherwise its name.
     fn targets(&self) -> Vec<&str> {
         let names = self.get("host").unwrap_or_default().split(',');
         match self.get("hostaddr").filter(|addresses| !addresses.is_empty()) {
@@ -156,7 +158,8 @@ impl PostgresUrl {
         }
     }
 
-    /// Whether every host is on this machine. The content of a service file is not known here.
+    /// Whether every host is on this machine. False if the URL names a service, because the content of a service file
+    /// is not known here.
     pub(super) fn is_local(&self) -> bool {
         let elsewhere = ["service", "servicefile"].iter().any(|name| self.get(name).is_some());
         !elsewhere && self.targets().into_iter().all(is_local)
@@ -193,7 +196,7 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// Whether the text after a `%` makes it a percent-encoded byte.
+/// Whether the text after a `%` begins with two hexadecimal digits, so that it is a percent-encoded byte.
 pub(super) fn is_escape(after: &str) -> bool {
     matches!(after.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
@@ -210,7 +213,7 @@ fn split_port(host: &str) -> Option<(&str, &str)> {
 }
 
 fn is_local(host: &str) -> bool {
-    // A socket in the file system, or an abstract one; the default socket when the host is empty.
+    // `/` begins a socket in the file system, `@` an abstract socket. An empty host means the default socket.
     host.is_empty()
         || host.starts_with(['/', '@'])
         || host == "localhost"

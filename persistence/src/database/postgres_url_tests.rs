@@ -6,7 +6,7 @@ fn parse(text: &str) -> PostgresUrl {
     PostgresUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// The settings leave nothing to `PGHOST`, `PGHOSTADDR` and the service of `PGSERVICE`.
+/// The settings leave no host to `PGHOST`, `PGHOSTADDR` or the service of `PGSERVICE`.
 #[test]
 fn url_overrides_hosts_of_the_environment() {
     for (text, expected) in [
@@ -19,7 +19,7 @@ fn url_overrides_hosts_of_the_environment() {
         ("postgres:///shop?host=/run/pg", "dbname='shop' host='/run/pg' hostaddr=''"),
         ("postgres://db/shop?hostaddr=127.0.0.1", "dbname='shop' host='db' hostaddr='127.0.0.1'"),
         ("postgres:///shop?hostaddr=127.0.0.1", "dbname='shop' host='' hostaddr='127.0.0.1'"),
-        // The service decides.
+        // The service in the URL decides on the host.
         ("postgres:///shop?service=shop", "dbname='shop' service='shop'"),
     ] {
         assert_eq!(parse(text).to_conninfo(), expected, "{text}");

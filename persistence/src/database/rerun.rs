@@ -1,11 +1,11 @@
-//! When a transaction runs again.
+//! When a transaction runs again, and what its caller gets otherwise.
 //!
-//! | what happened                         | effect so far | operation  | what follows                          |
-//! |---------------------------------------|---------------|------------|---------------------------------------|
-//! | a deadlock, or a failed serialization | none          | writes     | at most [`MAX_RERUNS`] more runs      |
-//! | the connection broke in the commit    | unknown       | repeatable | runs again on a new connection        |
-//! | the connection broke in the commit    | unknown       | others     | `OutcomeUnknown`                      |
-//! | a lock was not free in time           | none          | all        | `Contention`                          |
+//! | what happened                         | effect so far | operation        | what follows                     |
+//! |---------------------------------------|---------------|------------------|----------------------------------|
+//! | a deadlock or a serialization failure | none          | write            | at most [`MAX_RERUNS`] more runs |
+//! | the connection broke in the commit    | unknown       | repeatable write | another run on a new connection  |
+//! | the connection broke in the commit    | unknown       | other write      | the caller gets `OutcomeUnknown` |
+//! | a lock was not free in time           | none          | any              | the caller gets `Contention`     |
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering;
@@ -21,12 +21,14 @@ use super::commit::{RunError, Transaction};
 use super::job::Stage;
 use super::pool::PooledConn;
 
+/// The most times that a transaction runs again after a conflict with another transaction.
 const MAX_RERUNS: u32 = 3;
-/// The longest pause before the first rerun. The bound doubles with each rerun.
+/// The unit of the pause before a rerun. The longest pause before rerun `n` is `PAUSE` times 2^n, with `n` at most 6.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl<T, E: From<Fault>> Transaction<'_, T, E> {
-    /// Runs the transaction until its outcome is known. Waits for a connection until `connection_until`. Blocks.
+    /// Runs the transaction, several times if needed, and returns its outcome. Waits for a connection until
+    /// `connection_until`. Blocks the thread.
     pub(super) fn run(&self, connection_until: Deadline, stage: &Stage) -> Result<T, E> {
         let waiting = Stopwatch::start();
         let taken = self.connection(connection_until);
@@ -66,9 +68,10 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
         unreachable!("attempts are counted without end")
     }
 
-    /// Finds the outcome of a commit that broke: the body of a repeatable write looks for its earlier effect, and
-    /// waits for its first run if that is still alive. The caller cannot abandon this. It ends when the outcome is
-    /// known or the commit grace has passed; a fault in between proves nothing.
+    /// Finds the outcome of a commit that broke. Runs a repeatable write again, because its body finds the effect of
+    /// the first run, and waits for the first run if that has not ended. The caller cannot abandon this search. The
+    /// search ends when the outcome is known or the commit grace has passed. Faults during the search are ignored,
+    /// because they do not show the outcome.
     fn resolve(&self, unknown: Fault) -> Result<T, RunError<E>> {
         let (storage, ctx, op) = (&self.database.0, self.ctx, self.operation.name);
         let log_resolution = |resolution: &'static str| {
@@ -76,12 +79,13 @@ impl<T, E: From<Fault>> Transaction<'_, T, E> {
                 "error" => unknown.chain());
         };
         if classify::is_disk_failure(&unknown) {
-            // The kernel may have dropped what it could not write: a later success would prove nothing.
+            // The kernel may have dropped data that it could not write, so a later success would not show that this
+            // commit took effect.
             storage.disk_failed.store(true, Ordering::Release);
             crit!(ctx.log(), "the disk failed in a commit: no more writes until a restart"; "op" => op,
                 "error_code" => "io_error", "error" => unknown.chain());
         }
-        // After a change of the file, the file that is open now does not show the outcome.
+        // If the database file was moved or replaced, the file that is opened now does not show the outcome.
         let file_changed = storage.file.0.as_ref().is_some_and(|file| file.has_changed());
         if self.operation.repeatable.is_none() || self.database.disk_failed() || file_changed {
             log_resolution("deferred");

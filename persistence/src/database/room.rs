@@ -1,4 +1,4 @@
-//! Whether the disk of the database has room, as the last writes found.
+//! Whether the disk of the database has room, judged by the last writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +20,7 @@ impl Room {
         self.out.load(Ordering::Acquire)
     }
 
-    /// A write failed for lack of space.
+    /// Records that a write failed for lack of space.
     pub(super) fn ran_out(&self, fault: &Fault) {
         if !self.out.swap(true, Ordering::AcqRel) {
             error!(self.log, "the disk of the database is full"; "error_code" => fault.kind().into_str(),
@@ -28,8 +28,8 @@ impl Room {
         }
     }
 
-    /// A repeatable write was committed, which changes rows. Other writes prove nothing: background tasks commit
-    /// claims that find no row all the time.
+    /// Records that a repeatable write was committed, so that the disk has room. Other writes do not show this:
+    /// background tasks often commit claims that find no row and change nothing.
     pub(super) fn was_found(&self) {
         if self.out.swap(false, Ordering::AcqRel) {
             info!(self.log, "the disk of the database has room again");

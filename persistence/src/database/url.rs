@@ -1,4 +1,4 @@
-//! Selects the engine and its address by the scheme of the URL alone: a mistyped Postgres URL must not become a new,
+//! Parses a database URL. Only its scheme selects the engine, so that a mistyped Postgres URL does not become a new,
 //! empty SQLite file.
 
 use std::fmt;
@@ -26,7 +26,7 @@ pub enum UrlError {
     Scheme,
     #[error("names no file: write sqlite://PATH")]
     NoPath,
-    /// Repeats no part of the URL: any part may be the password.
+    /// What is wrong with the URL. Repeats no part of the URL, because any part may be the password.
     #[error("{0}")]
     Malformed(&'static str),
     #[error(
@@ -38,7 +38,8 @@ pub enum UrlError {
 }
 
 impl DatabaseUrl {
-    /// `allow_plaintext` permits a remote Postgres without TLS, for networks that encrypt.
+    /// Parses a database URL. `allow_plaintext` permits a remote Postgres server without TLS, for networks that
+    /// encrypt.
     pub fn parse(text: &str, allow_plaintext: bool) -> Result<Self, UrlError> {
         match text.split_once("://") {
             Some(("sqlite", path)) => Ok(Self::Sqlite(sqlite_path(path)?)),
@@ -56,7 +57,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The displayable part of a text that was meant to be a database URL, valid or not.
+    /// Returns a database URL for display, without secrets. Returns `***` for a text that is not a valid database URL.
     pub fn shown(text: &str) -> String {
         match text.split_once("://") {
             Some(("sqlite", path)) if sqlite_path(path).is_ok() => text.to_owned(),
@@ -84,8 +85,8 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// The path as it is, not decoded. Anything that looks like more than a path is refused: as a path it would name a
-/// new and empty file.
+/// Returns the path as it is written, not percent-decoded. Refuses a text that looks like more than a path, because the
+/// text as a path would name a new, empty file.
 fn sqlite_path(path: &str) -> Result<PathBuf, UrlError> {
     let first = path.split('/').next().unwrap_or_default();
     let why = if path.is_empty() {

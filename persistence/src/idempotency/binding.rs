@@ -1,7 +1,7 @@
 //! The one resource that a key is bound to within an operation, and SQL for it.
 //!
-//! A binding counts while its key exists and its outcome may be replayed. After that another resource takes the
-//! binding over. Operations that create something have no resource and no bindings.
+//! A binding counts while its key exists and has no outcome, or an outcome that may still be replayed. After that
+//! another resource can take the binding over. Operations that create something have no resource and no bindings.
 
 use diesel::QueryResult;
 use diesel::prelude::*;
@@ -14,11 +14,11 @@ use crate::database::{Tx, execute, on_backend};
 use crate::schema::idempotency_binding as bindings;
 use crate::stored::millis;
 
-/// Binds a key that this transaction has claimed. False if the key is bound to another resource; the transaction must
-/// then be rolled back, and the claim with it.
+/// Binds a key that this transaction has claimed. False if the key is bound to another resource. Then the transaction,
+/// and so the claim, must be rolled back.
 ///
-/// The row is locked until the transaction ends, also if it existed before. Of two claims for two resources the
-/// second waits for the first, and then sees its key.
+/// The row is locked until the transaction ends, even if it existed before. If two claims of a key are for two
+/// resources, the second claim waits for the first, and then sees its key.
 pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     if claim.resource.is_empty() {
         return Ok(true);
@@ -39,7 +39,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryRe
     if resource == claim.resource {
         return Ok(true);
     }
-    // A separate statement, so that it sees what was committed while the statement before it waited.
+    // A separate statement, so that it sees what was committed while the upsert waited.
     if queries::is_in_use(tx, claim, &resource, now)? {
         return Ok(false);
     }

@@ -23,11 +23,11 @@ use crate::stored::{count, from_text, millis, to_text};
 
 /// The result of a claim.
 pub(crate) enum Claimed<O> {
-    /// The key is claimed. An outcome must be stored before this transaction, or a later one, commits.
+    /// The key is claimed. This transaction, or a later one, must store an outcome before it commits.
     New,
-    /// The write was done before, with this outcome.
+    /// The write was done before, and had this outcome.
     Answered(Box<O>),
-    /// Another claim has the key and no outcome yet.
+    /// Another claim has the key, and its write has no outcome yet.
     InProgress,
     Refused(KeyRefusal),
 }
@@ -70,7 +70,7 @@ pub(crate) fn claim<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim, now:
             if queries::renew(tx, claim, now)? {
                 return claimed_if_bound(tx, claim, now);
             }
-            // Another claim was faster; its result counts.
+            // Another claim was faster, so its result counts.
             match state_of(queries::find(tx, claim)?, claim)? {
                 Claimed::New => Ok(Claimed::InProgress),
                 state => Ok(state),
@@ -90,7 +90,7 @@ fn claimed_if_bound<O>(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> Que
     })
 }
 
-/// The state of a key, without claiming it. `New` means that it is free.
+/// Returns the state of a key without claiming it. `New` means that the key is free.
 pub(crate) fn state<O: DeserializeOwned>(tx: &mut Tx<'_>, claim: &KeyClaim) -> QueryResult<Claimed<O>> {
     state_of(queries::find(tx, claim)?, claim)
 }
@@ -111,7 +111,8 @@ pub(crate) fn store<O: Serialize>(tx: &mut Tx<'_>, claim: &KeyClaim, outcome: &O
     queries::set_outcome(tx, KeyId::of(claim), &to_text(outcome)?)
 }
 
-/// Deletes old keys with their bindings. A key without an outcome is kept at any age.
+/// Deletes at most `limit` keys that are older than `before`, with their bindings, and returns their number. A key
+/// without an outcome is kept at any age.
 fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
     let old = queries::lock_old(tx, before, limit)?;
     for (principal, operation, resource, key) in &old {
@@ -120,7 +121,7 @@ fn purge(tx: &mut Tx<'_>, before: Timestamp, limit: u32) -> QueryResult<u32> {
     Ok(count(old.len()))
 }
 
-/// Frees the key of a write that will have no outcome.
+/// Deletes a key and its binding, so that the key is free again.
 pub(crate) fn forget(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     queries::delete(tx, id)?;
     binding::delete(tx, id)

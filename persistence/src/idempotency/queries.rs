@@ -35,8 +35,8 @@ pub(super) struct Found {
     pub(super) created_at: i64,
 }
 
-/// Claims a free key; false if it is not free. Never causes a unique violation, which would abort the transaction on
-/// Postgres.
+/// Claims a key if it is free. False if the key is not free. Never causes a unique violation, which would abort the
+/// transaction on Postgres.
 pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let values = (
         keys::principal.eq(&claim.principal.0),
@@ -69,7 +69,7 @@ pub(super) fn is_in_use(tx: &mut Tx<'_>, claim: &KeyClaim, resource: &str, now: 
     on_backend!(tx, |conn| query.get_result(*conn))
 }
 
-/// Takes over a key whose outcome may not be replayed any more. True for exactly one of several concurrent attempts.
+/// Claims a key again whose outcome may not be replayed any more. Of several concurrent calls exactly one returns true.
 pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let target = keys::table
         .find(KeyId::of(claim).columns())
@@ -101,8 +101,8 @@ pub(super) fn delete(tx: &mut Tx<'_>, id: KeyId<'_>) -> QueryResult<()> {
     execute!(tx, diesel::delete(keys::table.find(id.columns()))).map(drop)
 }
 
-/// The primary keys of keys with an outcome that are older than `before`, the oldest first. Locks the rows, and skips
-/// locked ones.
+/// Returns the primary keys of at most `limit` idempotency keys that have an outcome and are older than `before`, the
+/// oldest first. Locks the rows, and skips rows that another transaction has locked.
 pub(super) fn lock_old(
     tx: &mut Tx<'_>,
     before: Timestamp,

@@ -31,7 +31,7 @@ pub(super) enum Locked {
     No,
 }
 
-/// Checks a whole batch before it is stored, except for stock.
+/// Checks a whole batch before it is stored. Does not compare stock with held stock: see [`no_stock_below_held`].
 pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     not_too_many(tx, batch)?;
     references_are_known(tx, batch)?;
@@ -40,8 +40,9 @@ pub(super) fn whole(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     address_books_have_room(tx, batch)
 }
 
-/// Excludes other imports from the tables with a limit until the transaction ends: two imports would each count what
-/// they see, and both would be stored. Buyers only read these tables. On SQLite one transaction writes at a time.
+/// Keeps other imports from writing to the tables with a limit until the transaction ends. Otherwise two imports could
+/// each fit, and together exceed the limit. Buyers only read these tables. On SQLite only one transaction writes at a
+/// time.
 pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     const LOCK: &str = "LOCK TABLE shipping_rate, free_shipping IN SHARE ROW EXCLUSIVE MODE";
     if let (Tx::Postgres(conn), false) = (tx, batch.shipping_rates.is_empty() && batch.free_shipping.is_empty()) {
@@ -50,7 +51,7 @@ pub(super) fn lock_limited(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<()> {
     Ok(())
 }
 
-/// Checks the limits of the tables that every checkout reads whole.
+/// Checks the limits of the tables from which a checkout reads all rows of its currency.
 pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let rates: HashSet<&str> = batch.shipping_rates.iter().map(|rate| rate.id.0.as_str()).collect();
     if !rates.is_empty() {
@@ -68,7 +69,8 @@ pub(super) fn not_too_many(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     Ok(())
 }
 
-/// Rows of the batch replace stored rows with the same id.
+/// Fails if `ids` and the other stored ids are together more than `limit`. Rows of the batch replace stored rows with
+/// the same id.
 fn fits(ids: HashSet<&str>, stored: impl IntoIterator<Item = String>, limit: usize, what: &'static str) -> Checked {
     let others = stored.into_iter().filter(|id| !ids.contains(id.as_str())).count();
     match ids.len() + others > limit {
@@ -80,7 +82,8 @@ fn fits(ids: HashSet<&str>, stored: impl IntoIterator<Item = String>, limit: usi
 /// Where a rate applies, and its service level. A destination gets one rate for each service level.
 type Service = (Option<Country>, String);
 
-/// The stored rates of the batch's currency, by id. Earlier programs stored a country as the import spelled it.
+/// Returns the stored rates of the currency of the batch, each with its id. Earlier programs stored a country as the
+/// import spelled it.
 fn stored_rates(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<Vec<(String, Service)>> {
     type Row = (String, Option<String>, String);
     let query = shipping_rate::table
@@ -91,8 +94,8 @@ fn stored_rates(tx: &mut Tx<'_>, batch: &Batch) -> QueryResult<Vec<(String, Serv
     Ok(rows.into_iter().map(|(id, country, level)| (id, (country.map(Country::from), level))).collect())
 }
 
-/// Checks that no country has too many rates, and no rate is for the same service as another. Only for a whole batch:
-/// one part may move rates to a country before the next part moves others away from it.
+/// Checks that no country has too many rates, and no rate is for the same service as another. Only for a whole batch,
+/// because one part may move rates to a country before the next part moves others away from it.
 fn rates_fit(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     if batch.shipping_rates.is_empty() {
         return Ok(());
@@ -116,10 +119,11 @@ fn rates_fit(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     }
 }
 
-/// Checks that no other customer has the email address of a row: orders find a customer by it. A customer that was
-/// created from an order does not count: the address book offers both, and no purchase may block an import.
+/// Checks that no other customer has the email address of a row, because orders find a customer by the email address. A
+/// customer that was created from an order does not count: the address book offers the addresses of both, and no
+/// purchase may block an import.
 fn emails_are_free(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
-    /// Customers with one email address, from before this check.
+    /// The most customers that are read for one email address. Before this check existed, several could be stored.
     const COPIES: usize = 10;
     let customers: Vec<_> = batch.customers.iter().map(|row| (row.id.as_str(), row.email.key())).collect();
     let mut stored = Vec::<(String, String)>::new();
@@ -139,9 +143,9 @@ fn emails_are_free(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     }
 }
 
-/// The number of the first row whose unique value the shop has under another id, and that id. A batch replaces the rows
-/// that it names, so only other rows count. A duplicate from before this check may be stored again as it is, so that an
-/// import can be repeated.
+/// Returns the index of the first row whose unique value a stored row with another id has, and that id. A batch
+/// replaces the stored rows that it names, so only other stored rows count. A duplicate that was stored before this
+/// check existed may be stored again unchanged, so that an import can be repeated.
 fn first_taken<V: Hash + Eq>(rows: &[(&str, V)], stored: Vec<(String, V)>) -> Option<(usize, String)> {
     let named: HashSet<&str> = rows.iter().map(|(id, _)| *id).collect();
     let (same, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|(id, _)| named.contains(id.as_str()));
@@ -151,7 +155,7 @@ fn first_taken<V: Hash + Eq>(rows: &[(&str, V)], stored: Vec<(String, V)>) -> Op
     others.remove(&rows[row].1).map(|id| (row, id))
 }
 
-/// Refuses an address that exceeds the limit of its customer. A stored address counts once.
+/// Refuses an address that exceeds the limit of its customer. An address that is already stored is not counted again.
 fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let (mut kept, mut known) = (HashMap::<String, usize>::new(), HashSet::<(String, String)>::new());
     for chunk in batch.addresses.chunks(CHUNK) {
@@ -186,7 +190,7 @@ fn address_books_have_room(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     Ok(())
 }
 
-/// Checks that stock rows name products, and addresses name customers, of the batch or of the shop.
+/// Checks that each stock row names a product, and each address a customer, that is in the batch or stored in the shop.
 pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     let own = batch.products.iter().map(|row| row.variant.sku.as_str()).collect();
     let named: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
@@ -209,8 +213,8 @@ pub(super) fn references_are_known(tx: &mut Tx<'_>, batch: &Batch) -> Checked {
     }
 }
 
-/// The position of the first of the `named` that neither the batch has (`own`) nor the shop: `stored` returns which of
-/// the given names the shop has.
+/// Returns the index of the first of the `named` that is neither in the batch (`own`) nor in the shop. `stored` returns
+/// those of the given names that the shop has.
 fn first_unknown(
     own: HashSet<&str>,
     named: &[&str],
@@ -224,7 +228,7 @@ fn first_unknown(
     Ok(named.iter().position(|name| !own.contains(name) && !found.contains(*name)))
 }
 
-/// Held stock is promised to a buyer whose payment is under way; an import cannot remove it.
+/// Refuses a stock row below the held quantity, because held stock is promised to buyers whose payment is under way.
 pub(super) fn no_stock_below_held(tx: &mut Tx<'_>, batch: &Batch, locked: Locked) -> Checked {
     let mut wanted: Vec<&str> = batch.stock.iter().map(|row| row.sku.as_str()).collect();
     wanted.sort_unstable();

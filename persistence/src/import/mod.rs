@@ -18,7 +18,7 @@ use domain::import::{Batch, Import, ImportRefusal, Progress};
 
 use crate::database::{Database, Operation, Tx};
 
-/// Rows in one statement, where the engine takes many. Bounded by Postgres's 65 535 parameters.
+/// The most rows in one statement, on an engine that takes several. Postgres allows 65 535 parameters in a statement.
 const CHUNK: usize = 500;
 
 /// The [`Import`] in the database.
@@ -30,7 +30,7 @@ impl Import for SqlImport {
         Box::pin(async move {
             let rows = batch.rows();
             if rows > Batch::ATOMIC_ROWS {
-                // Refused before anything is stored, if possible.
+                // Checked before anything is stored, so that most mistakes leave the shop unchanged.
                 let whole = batch.clone();
                 let check = move |tx: &mut Tx<'_>| {
                     checks::whole(tx, &whole)?;
@@ -47,7 +47,7 @@ impl Import for SqlImport {
                     checks::lock_limited(tx, &this.batch)?;
                     match this.is_whole {
                         true => checks::whole(tx, &this.batch)?,
-                        // The whole was checked. This sees what was added to the shop since then.
+                        // The whole batch was checked before. These checks see what was added to the shop since then.
                         false => {
                             checks::not_too_many(tx, &this.batch)?;
                             checks::references_are_known(tx, &this.batch)?;

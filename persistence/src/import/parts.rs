@@ -3,20 +3,20 @@
 use domain::fault::Failure;
 use domain::import::{Batch, ImportRefusal};
 
-/// Rows in one transaction of a large batch, which keeps its locks for some milliseconds.
+/// The most rows of a part. The transaction that stores a part holds its locks for some milliseconds.
 const PART: usize = 500;
 
-/// A part, and the number of stock and address rows in the parts before it.
+/// A part of a batch, and the number of stock and address rows in the earlier parts.
 pub(super) struct Part {
     pub(super) batch: Batch,
-    /// There is no other part.
+    /// Whether this part is the whole batch.
     pub(super) is_whole: bool,
     stock: usize,
     addresses: usize,
 }
 
-/// Splits a large batch; a small one is one part. Rows come after the rows that they name, and stock comes last:
-/// nothing is sold before it is described.
+/// Splits a large batch into parts. A small batch is one part. Rows come after the rows that they refer to. Stock comes
+/// last, so that nothing is sold before it is described.
 pub(super) fn of(batch: Batch) -> Vec<Part> {
     if batch.rows() <= Batch::ATOMIC_ROWS {
         return vec![Part { batch, is_whole: true, stock: 0, addresses: 0 }];
@@ -39,7 +39,7 @@ pub(super) fn of(batch: Batch) -> Vec<Part> {
 }
 
 impl Part {
-    /// The error, with row numbers of the whole batch.
+    /// Returns the error with the row numbers of the whole batch in place of those of the part.
     pub(super) fn renumber_for_batch(&self, failure: Failure<ImportRefusal>) -> Failure<ImportRefusal> {
         let Failure::Refused(refusal) = failure else { return failure };
         Failure::Refused(match refusal {

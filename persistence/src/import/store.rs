@@ -17,8 +17,8 @@ use crate::schema::{
 };
 use crate::stored::to_text;
 
-/// Inserts a row for each item. Where a row with the key exists, replaces the columns of the second list. Postgres takes
-/// many rows in one statement, SQLite takes one (and has no round trip).
+/// Inserts a row for each item. If a row with the same key exists, replaces only its columns of the second list.
+/// Postgres takes many rows in one statement. SQLite takes one row in a statement, and has no round trip.
 macro_rules! upsert {
     ($tx:expr, $stored:expr, $table:ident, $key:expr, $items:expr,
         $item:ident => { $($new:ident: $new_value:expr),+ }, { $($column:ident: $value:expr),+ $(,)? }) => {{
@@ -52,7 +52,7 @@ pub(super) fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) ->
         progress(stored);
     };
     let currency = batch.currency.code();
-    // A product and its only variant are one row of a batch, which is stored when both are.
+    // A product and its only variant are one row of a batch. The row counts as stored when both are stored.
     let products = last_of_each(&batch.products, |row| &row.id.0);
     upsert! { tx, |_| (), product, product::id, products, row => { id: &row.id.0 }, {
         title: &row.variant.title,
@@ -123,7 +123,7 @@ pub(super) fn store(tx: &mut Tx<'_>, batch: &Batch, progress: &dyn Fn(usize)) ->
     Ok(())
 }
 
-/// Keeps the last of several rows with the same key. One statement cannot replace a row twice on Postgres.
+/// Keeps the last of several rows with the same key, because on Postgres one statement cannot replace a row twice.
 fn last_of_each<'b, R, K: Eq + Hash>(rows: &'b [R], key: impl Fn(&'b R) -> K) -> Vec<&'b R> {
     let mut seen = HashSet::new();
     let mut kept: Vec<&R> = rows.iter().rev().filter(|row| seen.insert(key(*row))).collect();
@@ -138,7 +138,7 @@ fn kind_and_value(value: &DiscountValue) -> (&'static str, i64) {
     }
 }
 
-/// `None` for a discount of the whole order.
+/// Returns the SKUs to which a discount applies, as a document. `None` for a discount of the whole order.
 fn eligible_skus(scope: &DiscountScope) -> QueryResult<Option<String>> {
     match scope {
         DiscountScope::Order => Ok(None),

@@ -9,7 +9,7 @@ use super::rows::{self, EventRow, LineRow, OrderRow};
 use crate::database::{Tx, execute, first, load, lock};
 use crate::schema::{order_event, order_line, orders};
 
-/// Earlier releases stored one event more than the limit.
+/// The most events that are read for an order. Earlier releases stored one event more than the limit.
 const STORED_EVENTS: i64 = Order::MAX_EVENTS as i64 + 1;
 
 pub(crate) fn insert(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
@@ -32,7 +32,7 @@ pub(super) fn find_by_page(tx: &mut Tx<'_>, page: &PageToken) -> QueryResult<Opt
     row.map(|row| whole(tx, row)).transpose()
 }
 
-/// The order, locked until the transaction ends. SQLite already holds its only write lock.
+/// Returns the order, locked until the transaction ends. On SQLite the transaction already holds the only write lock.
 pub(super) fn lock(tx: &mut Tx<'_>, id: &OrderId) -> QueryResult<Option<Order>> {
     let query = orders::table.find(id.as_str());
     let row: Option<OrderRow> = lock!(tx, query.select(OrderRow::as_select()))?;
@@ -60,7 +60,7 @@ pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     Ok(())
 }
 
-/// Appends the events from `first` on.
+/// Stores the events of the order from index `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
     let events = rows::event_rows(order, first)?;
     execute!(tx, diesel::insert_into(order_event::table).values(events)).map(drop)

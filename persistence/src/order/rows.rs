@@ -84,7 +84,7 @@ pub(super) fn line_rows(order: &Order) -> Vec<LineRow> {
     (0..).zip(&order.lines).map(row).collect()
 }
 
-/// The events from `first` on.
+/// Returns the rows of the events of the order from index `first` on.
 pub(super) fn event_rows(order: &Order, first: usize) -> QueryResult<Vec<EventRow>> {
     let numbered = (0..).zip(&order.events).skip(first);
     numbered

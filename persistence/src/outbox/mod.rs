@@ -96,8 +96,8 @@ impl OutboxStore for SqlOutboxStore {
     }
 }
 
-/// Stores the messages about the order's last event, in the transaction of the event. `caused_by` is the trace of
-/// that event.
+/// Stores the messages about the last event of the order, in the transaction that stores the event. `caused_by` is the
+/// trace of the request that caused the event.
 pub(crate) fn enqueue(
     tx: &mut Tx<'_>,
     composer: &dyn NotificationComposer,
@@ -133,14 +133,15 @@ fn purge(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32)
 }
 
 fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed, TxError<Fault>> {
-    /// How many endpoints and messages one claim considers. It skips an endpoint that another instance took first, and
-    /// makes a message without attempts left a dead letter. The next pass continues.
+    /// The most times that one claim chooses an endpoint and a message. A choice yields no message if another instance
+    /// took the endpoint first, or if the message has no attempts left and becomes a dead letter. The next pass
+    /// continues.
     const MOST_CHOICES: usize = 10;
     let mut claim = Claimed::default();
     for _ in 0..MOST_CHOICES {
         let at = engine_now(tx)?;
         let Some(chosen) = queries::next_endpoint(tx, channel, &terms, at)? else { break };
-        // Counted again under the lock: the choice was based on what was visible before it.
+        // Counted again under the lock of the endpoint, because the choice saw only what was committed before the lock.
         if queries::count_leases(tx, &chosen.id, at)? >= chosen.max_leases(&terms) {
             continue;
         }
@@ -155,7 +156,7 @@ fn claim(tx: &mut Tx<'_>, channel: Channel, terms: ClaimTerms) -> Result<Claimed
                     claim.message = Some(message);
                     break;
                 }
-                // Only this message ends; the messages after it are sent.
+                // Only the message that cannot be read ends. Later messages of the endpoint are sent.
                 Err(error) => rows::unreadable_row(&error),
             }
         };
@@ -192,7 +193,7 @@ fn record(
             queries::hold_newer(tx, message, at)?;
             Recorded::Again(at)
         }
-        // As if it had not been claimed: otherwise a few restarts would use up the attempts that are meant for days.
+        // The attempt is not counted: otherwise a few restarts would use up attempts that are meant to last for days.
         NextStep::Uncounted(at) => {
             queries::retry_at(tx, message, at, message.attempts.saturating_sub(1), error)?;
             queries::hold_newer(tx, message, at)?;
@@ -200,7 +201,7 @@ fn record(
         }
         NextStep::Disable => {
             queries::disable(tx, &endpoint.id, now)?;
-            // This message first: it may not be among the longest waiting.
+            // This message is ended first, because it may not be among the messages that `end_pending` selects.
             queries::end(tx, message.id.as_str(), MessageState::Dead, error, now)?;
             let reason = format!("{DISABLED}: {}", error.unwrap_or("no reason"));
             let others = queries::end_pending(tx, &endpoint.id, &reason, millis(now), ENDED_AT_ONCE)?;

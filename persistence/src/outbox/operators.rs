@@ -1,4 +1,4 @@
-//! SQL for what operators see and do.
+//! SQL for what operators see of the outbox, and for their commands.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -17,7 +17,8 @@ const IS_DEAD: &str = "state = 'dead'";
 /// The error of messages that an operator ends.
 const GIVEN_UP_BY_HAND: &str = "given up by hand";
 
-/// $1 engine time, $2 an endpoint id, $3 a limit.
+/// Selects the state of endpoints. A comparison of the id with $2 follows. $1 engine time, $2 an endpoint id, $3 a
+/// limit.
 const DESTINATIONS: &str = "\
     SELECT d.id, d.channel, d.failing_since, d.rest_until, d.disabled_at, \
       (SELECT COUNT(*) FROM delivery p WHERE p.destination = d.id AND p.state = 'pending') AS pending, \
@@ -42,14 +43,15 @@ struct Known {
     leases: i64,
 }
 
-/// Newest first: ids sort by the time of their events. Each state is read from the end of its index.
+/// Returns a page of messages, the newest first: ids sort by the time of their events. For each state, an index returns
+/// the newest messages.
 pub(super) fn list(
     tx: &mut Tx<'_>,
     filter: &MessageFilter,
     after: Option<&Cursor>,
     limit: Limit,
 ) -> QueryResult<Page<MessageSummary>> {
-    /// Sorts after every id of a message.
+    /// A text that sorts after the id of every message.
     const NEWEST: &str = "zz";
     let after = after.map_or(NEWEST, |cursor| cursor.0.as_str());
     let to = filter.endpoint.as_ref().map_or("", |endpoint| endpoint.0.as_str());
@@ -99,7 +101,8 @@ pub(super) fn endpoints(tx: &mut Tx<'_>, after: Option<&Cursor>, limit: Limit) -
     Ok(Page::of(known(tx, ">", after, one_more_than(limit.get()))?, limit, |endpoint| endpoint.id.0.clone()))
 }
 
-/// The endpoints whose name compares like this with `name`, in the order of their names.
+/// Returns the endpoints whose id is equal to `name` or after it, as the operator `compared` says, in the order of
+/// their ids.
 fn known(tx: &mut Tx<'_>, compared: &'static str, name: &str, limit: i64) -> QueryResult<Vec<EndpointSummary>> {
     let at = engine_now(tx)?;
     let query = Statement::<Columns>::new(format!("{DESTINATIONS} {compared} $2 ORDER BY d.id LIMIT $3"));
@@ -146,8 +149,8 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
     let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
         .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
     execute!(tx, update)?;
-    // Only if still dead or waiting: another transaction may have changed the message while this one waited for the
-    // endpoint.
+    // Changes only messages that are still dead or waiting, because another transaction may have changed a message
+    // while this one waited for the endpoint.
     let is_dead = messages::state.eq(MessageState::Dead.into_str());
     let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
     let update = diesel::update(messages::table.filter(those)).set((
@@ -183,7 +186,7 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     Ok(count(given_up))
 }
 
-/// Pending, without a lease at the time `at`.
+/// Whether a message is pending and has no lease at the time `at`.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn is_waiting(at: EngineTime) -> _ {
     let pending: &'static str = MessageState::Pending.into_str();
@@ -191,7 +194,7 @@ fn is_waiting(at: EngineTime) -> _ {
     messages::state.eq(pending).and(is_free)
 }
 
-/// Dead letters, each with its endpoint.
+/// Returns the ids of at most `limit` dead letters, each with the id of its endpoint.
 fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let (id, to) = match which {
         Selection::One(id) => (id.as_str(), ""),
@@ -208,7 +211,8 @@ fn dead(tx: &mut Tx<'_>, which: &Selection, limit: u32) -> QueryResult<Vec<(Stri
     load!(tx, dead)
 }
 
-/// A waiting message, and the older ones of its order, which go first.
+/// Returns the id of a waiting message, and the ids of the older messages of its order, which are sent first. Each id
+/// comes with the id of the endpoint.
 fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryResult<Vec<(String, String)>> {
     let query = messages::table.find(id).filter(is_waiting(at));
     let query = query.select((messages::order_id, messages::destination, messages::sequence));
@@ -224,7 +228,8 @@ fn with_older(tx: &mut Tx<'_>, id: &str, at: EngineTime, limit: u32) -> QueryRes
     load!(tx, query)
 }
 
-/// The messages that wait for an endpoint; with `after`, only those due later than that.
+/// Returns the ids of messages that wait for an endpoint, each with the id of the endpoint. With `after`, only of
+/// messages that are due later than `after`.
 fn waiting(
     tx: &mut Tx<'_>,
     to: &str,

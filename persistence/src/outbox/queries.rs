@@ -19,26 +19,29 @@ use crate::stored::{count, malformed, millis, word};
 
 leases!(messages, attempts, claims);
 
-/// The predicate of the partial index on due messages. The text is equal to that of the migration, so both engines use the
-/// index.
+/// The predicate of the partial index on due messages. The text is equal to that of the migration, so both engines use
+/// the index.
 pub(super) const IS_PENDING: &str = "state = 'pending'";
 
-/// Selects the least recently served endpoint that is not backing off, has a due message without a lease and without
-/// an older pending message of its order, has fewer leases than [`NextEndpoint::max_leases`], and whose health is within reach.
-/// $1 channel, $2 the worst health within reach, $3 business time, $4 later than any backoff that begins now ends, $5
-/// the latest failure after which a new event is a reason for an attempt, $6 engine time, $7 leases.
+/// Selects the least recently served endpoint that meets all these conditions: it is not backing off, or its backoff
+/// may end early; its health is within reach; it has fewer leases than [`NextEndpoint::max_leases`]; and it has a due
+/// message without a lease and without an older pending message of its order.
+///
+/// $1 channel, $2 the worst health within reach, $3 business time, $4 the latest time at which a backoff that begins
+/// now can end, $5 the latest time of a failure after which a new message may end the backoff, $6 engine time, $7 the
+/// most leases.
 ///
 /// The query walks from one endpoint with a pending message to the next, with one probe of `delivery_due` each, and
-/// never visits an endpoint that has nothing pending. An endpoint's row needs no due time, which every order would
-/// have to lock. `CROSS JOIN` makes SQLite join in the written order.
+/// never visits an endpoint that has nothing pending. So an endpoint's row needs no due time, for which every order
+/// would have to lock the row. `CROSS JOIN` makes SQLite join in the written order.
 ///
-/// A backoff that lasts longer than $4 was set by a clock that was ahead, perhaps by years. A backoff ends early when
-/// a message without an attempt became due since the last failure, but not before the time that the receiver asked
-/// for.
+/// A backoff that ends after $4 was set by a clock that was ahead, perhaps by years, and does not count. A backoff ends
+/// early if a message without an attempt became due since the last failure, but not before the time that the receiver
+/// asked for.
 ///
 /// `(SELECT 1 ... LIMIT 1) IS NOT NULL` replaces `EXISTS`, which Postgres would turn into a join that reads the whole
 /// backlog of a failing endpoint. `o.state || ''` keeps both engines from searching the older messages of an order
-/// among all pending ones: the index by event finds them at once.
+/// among all pending messages: the index by event finds them at once.
 const NEXT_DESTINATION: &str = "\
     WITH RECURSIVE waiting(id) AS ( \
       SELECT (SELECT p.destination FROM delivery p WHERE p.state = 'pending' AND p.destination > '' \
@@ -62,7 +65,8 @@ const NEXT_DESTINATION: &str = "\
         < CASE WHEN d.failures > 0 THEN 1 ELSE $7 END \
     ORDER BY d.served_at, d.id LIMIT 1";
 
-/// Selects the longest waiting message of an endpoint. $1 endpoint, $2 business time, $3 engine time.
+/// Selects the due message of an endpoint that has waited longest, among those without a lease and without an older
+/// pending message of their order. $1 endpoint, $2 business time, $3 engine time.
 const NEXT_DELIVERY: &str = "\
     SELECT v.id FROM delivery v WHERE v.destination = $1 AND v.state = 'pending' AND v.due_at <= $2 \
       AND (v.leased_until IS NULL OR v.leased_until <= $3) \
@@ -87,8 +91,8 @@ impl NextEndpoint {
         EndpointHealth::of(self.answered_at.is_some(), count(self.failures))
     }
 
-    /// How many leases the endpoint may have: one after a failure, so that a hanging endpoint does not use up the
-    /// concurrency.
+    /// Returns the most leases that the endpoint may have. After a failure this is one, so that a hanging endpoint does
+    /// not use up the concurrency.
     pub(super) fn max_leases(&self, terms: &ClaimTerms) -> i64 {
         if self.failures > 0 { 1 } else { i64::from(terms.per_endpoint) }
     }
@@ -98,7 +102,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: DeliveryRow) -> QueryResult<()> {
     execute!(tx, diesel::insert_into(messages::table).values(row)).map(drop)
 }
 
-/// Whether the endpoint is disabled. Creates the endpoint if there is none, without waiting for its lock.
+/// Returns whether the endpoint is disabled. Creates its row if there is none. Does not wait for the lock of the row.
 pub(super) fn ensure_endpoint(tx: &mut Tx<'_>, to: &Endpoint, channel: Channel) -> QueryResult<bool> {
     let query = endpoints::table.find(&to.0).select(endpoints::disabled_at);
     let known: Option<Option<i64>> = first!(tx, query)?;
@@ -119,7 +123,8 @@ pub(super) fn latest_due(tx: &mut Tx<'_>, order: &OrderId, to: &Endpoint) -> Que
     on_backend!(tx, |conn| query.first(*conn))
 }
 
-/// The endpoint that is served next, locked until the transaction ends. Other instances skip it.
+/// Returns the endpoint that is served next, and locks its row until the transaction ends. Other instances skip a
+/// locked row.
 pub(super) fn next_endpoint(
     tx: &mut Tx<'_>,
     channel: Channel,
@@ -145,7 +150,7 @@ pub(super) fn next_endpoint(
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
-/// The health as [`NEXT_DESTINATION`] counts it.
+/// The number of a health in [`NEXT_DESTINATION`].
 fn rank(health: EndpointHealth) -> i64 {
     match health {
         EndpointHealth::Proven => 0,
@@ -183,7 +188,8 @@ pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<Destinatio
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// What happened to the message since this claim; `None` if the claim is the last one and is not recorded.
+/// Returns what happened to the message since this claim. `None` if there was no later claim and the result of this
+/// claim is not recorded.
 pub(super) fn stale(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
     let query = messages::table.find(claimed.id.as_str());
     let query = query.select((messages::state, messages::leased_until, messages::claims));
@@ -208,7 +214,8 @@ pub(super) fn end(
     execute!(tx, update).map(drop)
 }
 
-/// Makes the message due again, with this number of attempts. The last error stays if there is no new one.
+/// Makes the message due at `at`, ends its lease, and sets its number of attempts. If there is no new error, the last
+/// error stays.
 pub(super) fn retry_at(
     tx: &mut Tx<'_>,
     claimed: &OutboxMessage,
@@ -226,13 +233,14 @@ pub(super) fn retry_at(
     execute!(tx, update).map(drop)
 }
 
-/// Postpones newer messages of the order until this one is due: before that, a claim would read and skip them.
+/// Postpones the newer messages of the order to `at`, the time at which this message is due. Before that time, each
+/// claim would read and skip them.
 pub(super) fn hold_newer(tx: &mut Tx<'_>, claimed: &OutboxMessage, at: Timestamp) -> QueryResult<()> {
     let (order, to) = (claimed.order.as_str(), claimed.content.endpoint());
     move_newer(tx, "due_at < $1", (claimed.id.as_str(), order, &to.0), at)
 }
 
-/// Makes the newer messages of the order due that have no failed attempt.
+/// Makes the newer messages of the order due now if they have no counted attempt.
 pub(super) fn release_newer(tx: &mut Tx<'_>, id: &str, order: &str, endpoint: &str, now: Timestamp) -> QueryResult<()> {
     move_newer(tx, "due_at > $1 AND attempts = 0", (id, order, endpoint), now)
 }
@@ -251,13 +259,14 @@ fn move_newer(
     execute!(tx, update).map(drop)
 }
 
-/// Stops sending to the endpoint.
+/// Marks the endpoint as disabled, so that no message is sent to it.
 pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
     execute!(tx, update).map(drop)
 }
 
-/// Makes at most `limit` pending messages of the endpoint dead letters, leased or not, the longest waiting first.
+/// Makes at most `limit` pending messages of the endpoint dead letters, leased or not, and returns their number. The
+/// messages that have waited longest come first.
 pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit: u32) -> QueryResult<u32> {
     let pending = messages::table
         .filter(messages::destination.eq(to))
@@ -271,7 +280,8 @@ pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit
     execute!(tx, update).map(count)
 }
 
-/// A disabled endpoint with pending messages, and since when it is disabled. Locked; other instances skip it.
+/// Returns a disabled endpoint with pending messages, and the time at which it was disabled. Locks its row; other
+/// instances skip a locked row.
 pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(String, i64)>> {
     let query = Statement::<(Text, BigInt)>::new(match tx {
         Tx::Sqlite(_) => DISABLED_WITH_PENDING.to_owned(),
@@ -280,15 +290,16 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
     on_backend!(tx, |conn| query.get_result(*conn).optional())
 }
 
-/// The endpoint took a message.
+/// Records that the endpoint accepted a message, so that it counts as healthy.
 pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
     let update =
         diesel::update(endpoints::table.find(to)).set((Failures::default(), endpoints::answered_at.eq(millis(now))));
     execute!(tx, update).map(drop)
 }
 
-/// The endpoint failed and backs off: by `rest` as the shop decides, by `asked` as the receiver asked. Zero is stored
-/// as 0: a time by a clock that is ahead would be a backoff.
+/// Records a failure of the endpoint and its backoff. `rest` is the backoff that the shop decides, and `asked` is the
+/// backoff that the receiver asked for. A backoff of zero is stored as the time 0: the present time of a clock that is
+/// ahead would be a backoff for other instances.
 pub(super) fn set_failing(
     tx: &mut Tx<'_>,
     to: &str,
@@ -314,7 +325,7 @@ pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp,
         .limit(i64::from(limit))
         .select(messages::id);
     let ids: Vec<String> = load!(tx, ended)?;
-    // Only if still ended: an operator may have retried it meanwhile.
+    // Deletes only messages that are still ended, because an operator may have retried one of them meanwhile.
     let over = messages::id.eq_any(ids).and(messages::state.ne(MessageState::Pending.into_str()));
     execute!(tx, diesel::delete(messages::table.filter(over))).map(count)
 }

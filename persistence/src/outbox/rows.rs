@@ -1,4 +1,5 @@
-//! Message and endpoint rows. The body is the exact document of a webhook, or an email message as a document.
+//! Message and endpoint rows. The body of a message is the exact document of a webhook, or an email message as a
+//! document.
 
 use diesel::prelude::*;
 use domain::clock::Timestamp;
@@ -34,7 +35,7 @@ pub(super) struct DeliveryRow {
     pub caused_by: Option<String>,
 }
 
-/// What every end of a message sets.
+/// The columns that are set when a message ends.
 #[derive(AsChangeset)]
 #[diesel(table_name = delivery, treat_none_as_null = true)]
 pub(super) struct Ended<'e> {
@@ -129,8 +130,8 @@ impl DeliveryRow {
         u32::try_from(self.attempts).unwrap_or(0)
     }
 
-    /// The message with the attempt that this claim is for, to an endpoint of this health. An error if this program cannot
-    /// read the row.
+    /// Returns the message as it is after this claim, with the attempt that the claim is for. `health` is the health of
+    /// its endpoint. Fails if this program cannot read the row.
     pub(super) fn claimed(self, health: EndpointHealth) -> QueryResult<OutboxMessage> {
         Ok(OutboxMessage {
             id: id(&self.id)?,
@@ -148,8 +149,9 @@ impl DeliveryRow {
         })
     }
 
-    /// The message without its next step, which depends on other rows. An unreadable time is shown as the nearest readable
-    /// one, and the error says so. `None` for a row with unreadable ids, which cannot be shown.
+    /// Returns the summary of the message without its next step, which depends on other rows. An unreadable time is
+    /// shown as the nearest readable time, and the error says so. `None` for a row with unreadable ids, which cannot be
+    /// shown.
     pub(super) fn summary(self) -> QueryResult<Option<MessageSummary>> {
         let state = word(&self.state)?;
         let (Ok(id), Ok(order)) = (id(&self.id), id(&self.order_id)) else { return Ok(None) };

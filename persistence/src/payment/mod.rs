@@ -96,7 +96,8 @@ fn claim_authorized(
     attempts.into_iter().map(held).collect()
 }
 
-/// Gateways stop repeating an event after a few days.
+/// How long gateway events are stored, so that a repeated event is recognized. Gateways stop repeating an event after a
+/// few days.
 const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn record_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
@@ -110,7 +111,7 @@ fn record_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryR
     Ok(true)
 }
 
-/// The imported instruments of the simulated payment handler. A real gateway has its own vault.
+/// The imported payment instruments of the simulated payment handler. A real gateway stores the instruments itself.
 #[derive(Clone)]
 pub struct SqlStoredInstruments(pub Database);
 

@@ -20,8 +20,8 @@ use crate::stored::{currency, id, instant, malformed, millis, word};
 
 lease_queue!(attempts as AttemptRow, checks);
 
-/// The predicates of the partial indexes on due attempts. The text is equal to that of the migration, so both engines use
-/// the index.
+/// The predicates of the partial indexes on due attempts. Their text is equal to that of the migration, so both engines
+/// use the indexes.
 const IS_UNSETTLED: &str = "state IN ('opened', 'unknown')";
 const IS_HELD: &str = "state = 'authorized'";
 
@@ -76,7 +76,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, attempt: &Attempt, claim_key: &str, owned_
     execute!(tx, diesel::insert_into(attempts::table).values(values)).map(drop)
 }
 
-/// Deletes what this transaction inserted.
+/// Deletes an attempt that this transaction has inserted.
 pub(crate) fn discard(tx: &mut Tx<'_>, id: &AttemptId) -> QueryResult<()> {
     execute!(tx, diesel::delete(attempts::table.find(id.as_str()))).map(drop)
 }
@@ -111,7 +111,7 @@ pub(crate) fn transition(
     execute!(tx, update).map(drop)
 }
 
-/// Something was shipped: the payment that is held for it is captured now.
+/// Makes the held payment of a checkout due now, because something was shipped, so that the payment is captured.
 pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp) -> QueryResult<()> {
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
@@ -131,19 +131,20 @@ pub(super) fn claim_unsettled(
     length: Duration,
     limit: u32,
 ) -> QueryResult<Vec<Attempt>> {
-    // Checking a payment too early has no cost.
+    // Attempts with a due time too far ahead are checked now, because a check that comes too early does no harm.
     bring_forward(tx, IS_UNSETTLED, now + LONGEST_WAIT_UNSETTLED, now, limit)?;
     let rows = claim_due(tx, IS_UNSETTLED, now, length, limit)?;
     rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
 }
 
-/// A capture cannot be undone, and this clock may be the wrong one: a hold keeps its due time.
+/// Claims held attempts that are due. A due time that is far ahead is not changed: a capture cannot be undone, and the
+/// clock of this instance may be the wrong one.
 pub(super) fn claim_held(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limit: u32) -> QueryResult<Vec<Attempt>> {
     let rows = claim_due(tx, IS_HELD, now, length, limit)?;
     rows.into_iter().map(|row| Ok(row.into_attempt()?.0)).collect()
 }
 
-/// Makes a claimed attempt due at `at`, without a lease. Changes nothing after a later claim or a change of state.
+/// Makes a claimed attempt due at `at`, and ends its lease. Changes nothing after a later claim or a change of state.
 pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
     let target = fenced(claimed.id.as_str(), fence).filter(attempts::state.eq(claimed.state.into_str()));
@@ -151,7 +152,7 @@ pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> Que
     execute!(tx, update).map(drop)
 }
 
-/// Whether the order of this checkout still contains anything.
+/// Whether the order of this checkout has a line with a quantity above zero.
 pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool> {
     let of_order = orders::table.filter(orders::checkout_id.eq(checkout.as_str())).select(orders::id);
     let lines = order_line::table.filter(order_line::order_id.eq_any(of_order)).filter(order_line::total.gt(0)).count();
@@ -159,7 +160,7 @@ pub(super) fn wanted(tx: &mut Tx<'_>, checkout: &CheckoutId) -> QueryResult<bool
     Ok(lines > 0)
 }
 
-/// Stores an event; false if it was stored before.
+/// Stores a gateway event. False if it was stored before.
 pub(super) fn insert_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp) -> QueryResult<bool> {
     let values = (
         events::id.eq(&event.id),
@@ -170,8 +171,8 @@ pub(super) fn insert_event(tx: &mut Tx<'_>, event: &GatewayEvent, now: Timestamp
     Ok(execute!(tx, insert)? == 1)
 }
 
-/// Deletes at most ten events that were received before `before`. Each insert of one event is followed by a call, so old
-/// events do not accumulate.
+/// Deletes at most ten events that were received before `before`. Runs after each insert of an event, so old events do
+/// not accumulate.
 pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResult<()> {
     const AT_ONCE: i64 = 10;
     let old = events::table.filter(events::received_at.lt(millis(before))).limit(AT_ONCE).select(events::id);
@@ -182,7 +183,7 @@ pub(super) fn delete_old_events(tx: &mut Tx<'_>, before: Timestamp) -> QueryResu
     Ok(())
 }
 
-/// Makes an unsettled attempt due at once. A lease stays.
+/// Makes the unsettled attempt with this reference due now. Does not change its lease.
 pub(super) fn make_due(tx: &mut Tx<'_>, reference: &PaymentReference, now: Timestamp) -> QueryResult<()> {
     let target = attempts::table
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))

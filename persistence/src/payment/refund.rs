@@ -1,4 +1,4 @@
-//! Refunds, recorded under the lock of their payment, so that their sum never exceeds it.
+//! Refunds. A refund is stored under the lock of its payment, so that the sum of the refunds never exceeds the payment.
 
 use std::time::Duration;
 

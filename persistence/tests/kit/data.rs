@@ -28,12 +28,12 @@ use super::logs::Logs;
 use super::{Shop, log, trace};
 
 pub const COMPLETE: &str = "checkout.complete";
-/// Long enough for tests that are not about time.
+/// The time budget of a test that is not about time. It is never used up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const ALICE: &str = "https://alice.example/profile";
 pub const BOB: &str = "https://bob.example/profile";
 
-/// The time of everything, unless a test sets another.
+/// The time of each call, unless a test sets another time.
 pub fn noon() -> Timestamp {
     datetime!(2026-06-01 12:00 UTC)
 }
@@ -50,7 +50,7 @@ pub fn caller(platform: &str, budget: Duration) -> RequestContext {
     logging(platform, budget, &log())
 }
 
-/// A caller, and the log lines of its requests.
+/// A caller whose requests have this time budget, and the log lines of its requests.
 pub fn recorded(platform: &str, budget: Duration) -> (RequestContext, Logs) {
     let logs = Logs::default();
     (logging(platform, budget, &logs.logger()), logs)
@@ -62,12 +62,12 @@ fn logging(platform: &str, budget: Duration, log: &Logger) -> RequestContext {
     RequestContext::new(log, RequestId::generate(), trace(), principal, Deadline::after(budget), token)
 }
 
-/// A registered platform with time.
+/// A call of a registered platform, with a long time budget.
 pub fn alice() -> RequestContext {
     caller(ALICE, PATIENCE)
 }
 
-/// An unregistered platform.
+/// A call of an unregistered platform, with a long time budget.
 pub fn bob() -> RequestContext {
     caller(BOB, PATIENCE)
 }
@@ -91,7 +91,7 @@ pub fn stock(id: &str, on_hand: i64) -> ImportedStock {
     ImportedStock { sku: sku(id), on_hand }
 }
 
-/// `song` and `book` need no delivery, `gift` costs nothing, `rose` is shipped.
+/// A small catalogue. `song` and `book` need no delivery, `gift` costs nothing, and `rose` is shipped.
 pub fn catalogue() -> Batch {
     let rate = |id: &str, country: Option<&str>, level: &str, price| ShippingRate {
         id: OptionId(id.to_owned()),
@@ -244,7 +244,7 @@ pub fn settlement(attempt: &Attempt, outcome: PaymentOutcome) -> Settlement {
     Settlement { attempt: attempt.id.clone(), outcome, now: noon() }
 }
 
-/// The checkout of an outcome.
+/// Returns the checkout in an outcome.
 pub fn about(outcome: &Outcome) -> &Checkout {
     match outcome {
         Outcome::Checkout(checkout) | Outcome::Declined(checkout) => checkout,
@@ -262,7 +262,7 @@ impl NotificationComposer for Announce {
         event: &OrderEvent,
         buyer: Option<&Buyer>,
     ) -> Result<Vec<Notification>, ComposeError> {
-        // Identifies the event and the state of the order at that time.
+        // The text of the document identifies the event and the number of events that the order has at that time.
         let document = format!("{} {} of {}", order.id, event.id, order.events.len());
         let webhook = Content::Webhook { platform: order.owner.clone(), document };
         let email = buyer.and_then(|buyer| buyer.email.as_ref()).map(|email| {
@@ -275,7 +275,7 @@ impl NotificationComposer for Announce {
 }
 
 impl Shop {
-    /// A checkout of Alice's.
+    /// Creates a checkout for Alice.
     pub async fn opened(&self, lines: &[(&str, i64)], key: &str) -> Checkout {
         self.opened_at(noon(), lines, key).await
     }
@@ -286,7 +286,7 @@ impl Shop {
         about(&answer.outcome).clone()
     }
 
-    /// A checkout whose payment is under way.
+    /// Creates a checkout and begins its payment.
     pub async fn begun(&self, lines: &[(&str, i64)], key: &str) -> (Checkout, Attempt) {
         let checkout = self.opened(lines, key).await;
         self.begin(&checkout.id, key).await
@@ -303,7 +303,7 @@ impl Shop {
         self.checkouts.settle(&task(), settlement(attempt, outcome)).await.expect("settled")
     }
 
-    /// A checkout that was paid for.
+    /// Creates a checkout and completes its payment.
     pub async fn bought(&self, lines: &[(&str, i64)], key: &str) -> Checkout {
         let (_, attempt) = self.begun(lines, key).await;
         about(&self.settle(&attempt, PaymentOutcome::Confirmed).await).clone()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use slog::{Drain, KV, Key, Logger, Never, OwnedKVList, Record, Serializer, o};
 
-/// Every line so far: the message, then its values as `name=value`, the last one first.
+/// All log lines so far. A line is the message, then its values as `name=value` in reverse order.
 #[derive(Clone, Debug, Default)]
 pub struct Logs(Arc<Mutex<Vec<String>>>);
 
@@ -18,7 +18,7 @@ impl Logs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The number of lines with the message and every value of `line`.
+    /// Counts the lines that have the message and every value of `line`.
     pub fn count(&self, line: &str) -> usize {
         let (message, facts) = match line.find('=') {
             Some(first) => line.split_at(line[..first].rfind(' ').unwrap_or(0)),

@@ -1,7 +1,7 @@
 //! The kit of every storage test: a fresh database on one engine, a shop in it, and access to the rows.
 //!
-//! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (an admin url); `cargo xtask test` provides
-//! one. Without it each test of that half is reported as skipped.
+//! The Postgres half runs on the server that `XTASK_POSTGRES_URL` names (a URL with admin rights). `cargo xtask test`
+//! provides such a server. Without a server each test of that half is reported as skipped.
 
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
 
@@ -57,7 +57,8 @@ macro_rules! on_postgres {
     };
 }
 
-/// The same on a Postgres whose database orders text by a language and not by its bytes.
+/// Makes a test of every named `async fn(Place)`, on a Postgres database that orders text by a language and not by its
+/// bytes.
 #[macro_export]
 macro_rules! on_collated_postgres {
     ($($test:ident),+ $(,)?) => {
@@ -100,12 +101,12 @@ impl Place {
         }
     }
 
-    /// `None` without a server; the test is then reported as skipped.
+    /// A new Postgres database. `None` if there is no server: then the test is reported as skipped.
     pub fn postgres() -> Option<Self> {
         Self::postgres_with("")
     }
 
-    /// With the collation of `en-US`.
+    /// A new Postgres database with the collation of `en-US`.
     pub fn collated_postgres() -> Option<Self> {
         Self::postgres_with("LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
     }
@@ -128,7 +129,7 @@ impl Place {
         &self.url
     }
 
-    /// Long limits by default, so that a slow machine fails no test.
+    /// The settings of the shop's database. The time limits are long, so that no test fails on a slow machine.
     pub fn config(&self) -> DatabaseConfig {
         config(&self.url)
     }
@@ -137,7 +138,7 @@ impl Place {
         open(self.config())
     }
 
-    /// A connection that is not the shop's.
+    /// Opens a connection that does not belong to the shop.
     pub fn raw(&self) -> Raw {
         Raw::connect(&self.url)
     }
@@ -147,7 +148,8 @@ impl Place {
         self.shop_with(|_| ()).await
     }
 
-    /// The same shop, opened again with other settings after it is stocked: its pool is empty.
+    /// A shop that sells [`data::catalogue`], with changed settings. It is opened again after it is stocked, so its
+    /// pool is empty.
     pub async fn shop_with(&self, change: impl FnOnce(&mut DatabaseConfig)) -> Shop {
         let stocked = Shop::on(self.open());
         stocked.database.migrate().expect("a schema");
@@ -189,7 +191,7 @@ pub fn open(config: DatabaseConfig) -> Database {
     Database::open(config, tokio::runtime::Handle::current(), &log()).expect("a database")
 }
 
-/// The log of all places, in a test binary that reads it.
+/// The log of the databases of all tests, if the test binary reads it.
 static RECORDER: Mutex<Option<Logs>> = Mutex::new(None);
 
 pub fn record_logs(recorder: Option<Logs>) {
@@ -252,7 +254,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub trait Expected {
-    /// The fault of a result that must be one.
+    /// Returns the fault of a result. Panics if the result is not a fault.
     fn fault(self) -> Fault;
 }
 
@@ -271,7 +273,7 @@ impl<T: std::fmt::Debug, R: std::fmt::Debug> Expected for Result<T, Failure<R>> 
     }
 }
 
-/// The refusal of a result that must be one.
+/// Returns the refusal of a result. Panics if the result is not a refusal.
 pub fn refusal<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, Failure<R>>) -> R {
     match result.expect_err("a refusal") {
         Failure::Refused(refusal) => refusal,
@@ -279,7 +281,7 @@ pub fn refusal<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, Failure
     }
 }
 
-/// Another writer was faster, or the shop was busy: the same request may be sent again.
+/// Whether the same request may be sent again, because another writer was faster or the shop was busy.
 pub fn is_worth_repeating<T>(result: &Result<T, Failure<CheckoutRefusal>>) -> bool {
     matches!(result, Err(Failure::Fault(fault))
         if matches!(fault.kind(), FaultKind::Contention | FaultKind::Unavailable))

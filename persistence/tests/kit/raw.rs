@@ -1,4 +1,4 @@
-//! Connections beside the shop's: to hold locks, to read rows, to break things.
+//! Connections that do not belong to the shop: to hold locks, to read rows, to break things.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -39,7 +39,7 @@ impl Raw {
             Some(path) => Self::Sqlite(SqliteConnection::establish(path).expect("a connection")),
             None => Self::Postgres(PgConnection::establish(url).expect("a connection")),
         };
-        // Statements of a test are not statements of the product.
+        // The recorder of statements is removed, because statements of a test are not statements of the product.
         match &mut raw {
             Self::Sqlite(conn) => {
                 conn.set_instrumentation(None::<Box<dyn diesel::connection::Instrumentation>>);
@@ -61,7 +61,7 @@ impl Raw {
         }
     }
 
-    /// The one integer that `sql` selects.
+    /// Returns the one integer that `sql` selects.
     pub fn number(&mut self, sql: &str) -> i64 {
         let sql = format!("SELECT CAST(({sql}) AS BIGINT) AS value");
         let row: NumberRow = match self {
@@ -72,7 +72,7 @@ impl Raw {
         row.value
     }
 
-    /// The column `value` of the rows that `sql` selects.
+    /// Returns the column `value` of the rows that `sql` selects.
     pub fn texts(&mut self, sql: &str) -> Vec<String> {
         let rows: Vec<TextRow> = match self {
             Self::Sqlite(conn) => diesel::sql_query(sql).load(conn),
@@ -82,7 +82,7 @@ impl Raw {
         rows.into_iter().map(|row| row.value).collect()
     }
 
-    /// The lines of the plan.
+    /// Runs `explain` and returns the lines of the plan.
     pub fn plan(&mut self, explain: &str) -> Vec<String> {
         match self {
             Self::Sqlite(conn) => {
@@ -130,14 +130,14 @@ impl Raw {
         self.number(&format!("SELECT count(*) FROM {table}"))
     }
 
-    /// Units on hand and units held.
+    /// Returns the units of a SKU on hand and the units held.
     pub fn level(&mut self, sku: &str) -> (i64, i64) {
         let mut of = |column| self.number(&format!("SELECT {column} FROM stock WHERE sku = '{sku}'"));
         (of("on_hand"), of("held"))
     }
 
-    /// All rows of every table and column in the engine's catalog. Equal states before and after show that nothing
-    /// changed.
+    /// Returns all rows of all tables, with every column that the engine's catalog lists. If the states before and
+    /// after a call are equal, the call has changed nothing.
     pub fn state(&mut self) -> Vec<String> {
         let mut state = Vec::new();
         for table in self.product_tables() {
@@ -152,8 +152,8 @@ impl Raw {
         state
     }
 
-    /// Takes the lock that a write of the shop needs: the only one on SQLite, the rows of `select` on Postgres. Held
-    /// until [`Raw::release`].
+    /// Takes the lock that a write of the shop needs: on SQLite the only write lock, on Postgres the locks of the rows
+    /// that `select` returns. Holds the lock until [`Raw::release`].
     pub fn hold(&mut self, select: &str) {
         match self {
             Self::Sqlite(_) => self.execute("BEGIN IMMEDIATE"),

@@ -1,8 +1,8 @@
 //! No statement of the product reads a whole table.
 //!
-//! A tour of every port records the statements as they are sent, and each engine is asked for their plans. A new
-//! statement is checked because the tour uses it. The statements that may scan are named below, with the reason. This
-//! is a separate binary, because the recorder sees every connection of the process.
+//! A tour of every port records the statements as they are sent, and each engine is asked for the plan of each
+//! statement. A new statement is checked as soon as the tour uses it. The statements that may scan are named below,
+//! with the reason. This is a separate binary, because the recorder sees every connection of the process.
 
 #![allow(clippy::disallowed_methods, reason = "tests read where Postgres is")]
 
@@ -23,7 +23,7 @@ use kit::raw::Raw;
 use kit::{Place, Shop};
 use persistence::Engine;
 
-/// Statements that may read a whole table, by the text after their first table, and why.
+/// The statements that may read a whole table, each by its text from the name of the first table on, with the reason.
 const MAY_SCAN: &[(&str, &str)] = &[
     ("__diesel_schema_migrations", "a few rows, for ever"),
     ("sqlite_master", "a few rows, in memory"),
@@ -36,11 +36,11 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("idempotency_key SET created_at", "a simulation ages a key, production never does"),
 ];
 
-/// The highest estimate for a statement among some thousand rows: an index lookup costs 8, a whole table some
-/// hundreds.
+/// The highest cost that the planner may estimate for a statement among some thousand rows. An index lookup costs 8, a
+/// read of a whole table some hundreds.
 const MOST: f64 = 150.0;
 
-/// Statements that may cost more, by a part of their text, and why.
+/// The statements that may cost more than [`MOST`], each by a part of its text, with the reason.
 const MAY_COST: &[(&str, &str)] = &[
     ("FROM destination d", "one look for each destination, of an operator"),
     ("WITH RECURSIVE waiting", "one look for each destination with a pending message"),
@@ -51,7 +51,7 @@ const MAY_COST: &[(&str, &str)] = &[
     ("FROM platform", "as many rows as the operator approved"),
 ];
 
-/// Indexes without which the planner finds no statement expensive, ordered by name, and why they exist.
+/// The indexes without which the planner finds no statement expensive, sorted by name, with the reason why each exists.
 const MAY_BE_MISSED: [(&str, &str); 6] = [
     ("checkout_by_change", "checkout_by_expiry begins with the status too; read up to a limit"),
     ("checkout_by_expiry", "checkout_by_change begins with the status too; read up to a limit"),
@@ -62,7 +62,7 @@ const MAY_BE_MISSED: [(&str, &str); 6] = [
 ];
 
 static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-/// One tour at a time, so that each engine is asked about its own dialect.
+/// Only one tour runs at a time, so that the recorded statements are all in the dialect of one engine.
 static TOUR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn recorder() -> Option<Box<dyn Instrumentation>> {
@@ -75,7 +75,8 @@ fn recorder() -> Option<Box<dyn Instrumentation>> {
     }))
 }
 
-/// The recorded statements that read or change rows. Inserts find their place by the key.
+/// Returns the recorded statements that read or change rows. Inserts are left out, because they find their place by the
+/// key.
 fn recorded_statements() -> Vec<String> {
     let all = std::mem::take(&mut *RECORDED.lock().expect("not poisoned"));
     let reads =
@@ -96,7 +97,7 @@ async fn every_statement_uses_an_index(place: Place) {
     judge(&place, &statements, &logs);
 }
 
-/// The statements of a tour, and its log.
+/// Runs a tour, and returns its statements and its log.
 async fn toured(place: &Place) -> (Vec<String>, Logs) {
     let shop = place.shop().await;
     drop(shop);
@@ -112,7 +113,7 @@ async fn toured(place: &Place) -> (Vec<String>, Logs) {
 }
 
 fn judge(place: &Place, statements: &[String], logs: &Logs) {
-    // The tour is complete: it ran each transaction of the ports and used each table.
+    // Checks that the tour is complete: it ran every transaction of the ports and used every table.
     let ended = logs.lines();
     for operation in operations() {
         assert!(
@@ -138,7 +139,7 @@ fn judge(place: &Place, statements: &[String], logs: &Logs) {
         }
     }
     assert!(scanning.is_empty(), "these read a whole table:\n\n{}", scanning.join("\n\n"));
-    // An exception that is no longer needed is removed. On Postgres, which is kept from scanning, fewer are needed.
+    // Every exception must be used. On Postgres fewer exceptions are used, because sequential scans are off.
     let unused: Vec<_> = MAY_SCAN.iter().filter(|(what, _)| !excepted.contains(what) && *what != "platform").collect();
     assert!(unused.is_empty() || place.engine() == Engine::Postgres, "{unused:?}");
 }
@@ -172,7 +173,7 @@ async fn claim_visits_no_endpoint_without_a_pending_message(place: Place) {
     }
 }
 
-/// The endpoint rows that Postgres reads for this choice, with the planner's default settings.
+/// Returns the number of endpoint rows that Postgres reads for this choice, with the default settings of the planner.
 fn visited(raw: &mut Raw, choice: &str) -> u64 {
     raw.execute("RESET enable_seqscan; RESET plan_cache_mode");
     raw.execute(&format!("PREPARE asked AS {choice}"));
@@ -188,13 +189,14 @@ fn visited(raw: &mut Raw, choice: &str) -> u64 {
     let removed = plan[at + 1..].iter().take_while(|line| !line.contains("->"));
     let removed = removed.filter_map(|line| number(line, "Rows Removed by Filter: ")).sum::<f64>();
     let loops = loops.unwrap_or_else(|| panic!("{plan:#?}"));
-    // Postgres reports rows as a rounded mean of the loops: many loops over few rows are many probes.
+    // Postgres reports the mean of the rows in each loop, rounded. If there are many loops over few rows, the mean is
+    // 0, so at least the loops are counted.
     ((rows.unwrap_or_else(|| panic!("{plan:#?}")) + removed) * loops).max(loops).round() as u64
 }
 
-/// Among many rows no statement is expensive, and dropping any one index makes some statement expensive. Otherwise
-/// the index is not needed, or serves a statement that the tour does not send. Unique indexes enforce a rule and are
-/// not checked.
+/// Among many rows no statement is expensive, and without any one index some statement is expensive. If no statement
+/// is, the index is not needed, or it serves a statement that the tour does not send. Unique indexes enforce a rule and
+/// are not checked.
 async fn no_statement_is_expensive_until_an_index_is_dropped(place: Place) {
     let _one_at_a_time = TOUR.lock().await;
     let (statements, _) = toured(&place).await;
@@ -226,7 +228,7 @@ async fn no_statement_is_expensive_until_an_index_is_dropped(place: Place) {
     assert_eq!(unnoticed, MAY_BE_MISSED.map(|(index, _)| index), "without these no statement costs much");
 }
 
-/// Copies the rows of each table with other names until an index pays.
+/// Copies the rows of each table under other ids until an index is cheaper than a scan.
 fn multiply(raw: &mut Raw) {
     const COPIES: u32 = 1_000;
     raw.execute("SET session_replication_role = replica");
@@ -256,14 +258,14 @@ fn multiply(raw: &mut Raw) {
     raw.execute("ANALYZE");
 }
 
-/// The planner's estimate for any parameters.
+/// Returns the cost in a plan that the planner made for any parameters.
 fn cost(plan: &[String]) -> f64 {
     let expected =
         plan[0].split("..").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|cost| cost.parse().ok());
     expected.unwrap_or_else(|| panic!("no cost in {plan:?}"))
 }
 
-/// The names of all transactions, from the source.
+/// Reads the names of all transactions from the source.
 fn operations() -> BTreeSet<String> {
     fn read(directory: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(directory).expect("the source") {
@@ -287,7 +289,7 @@ fn operations() -> BTreeSet<String> {
     found
 }
 
-/// The text from the name of the first table on, unquoted.
+/// Returns the text of a statement from the name of its first table on, without quotation marks.
 fn first_table(statement: &str) -> String {
     let plain = statement.replace(['`', '"'], "");
     let from = if plain.starts_with("UPDATE ") { "UPDATE " } else { " FROM " };
@@ -298,7 +300,8 @@ fn explain(raw: &mut Raw, engine: Engine, statement: &str) -> Vec<String> {
     match engine {
         Engine::Sqlite => raw.plan(&format!("EXPLAIN QUERY PLAN {statement}")),
         Engine::Postgres => {
-            // With any parameters, as for a prepared statement, and with a scan only where nothing else is possible.
+            // Makes the plan for any parameters, as for a prepared statement, with a scan only if nothing else is
+            // possible.
             raw.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
             raw.execute(&format!("PREPARE asked AS {statement}"));
             let parameters = raw.number("SELECT cardinality(parameter_types) FROM pg_prepared_statements");
@@ -314,8 +317,8 @@ fn explain(raw: &mut Raw, engine: Engine, statement: &str) -> Vec<String> {
 fn scans(engine: Engine, plan: &[String]) -> bool {
     let lines_with = |what: &str| plan.iter().filter(|line| line.contains(what)).count();
     match engine {
-        // A `CONSTANT ROW` is not a table: the statement only computes. `w` is the result of a recursive statement so
-        // far.
+        // `CONSTANT ROW` is not a table: such a statement only computes. `w` is the intermediate result of a recursive
+        // statement.
         Engine::Sqlite => plan.iter().any(|line| {
             let what = line.trim_start().strip_prefix("SCAN ");
             what.is_some_and(|what| !what.starts_with("CONSTANT ROW") && what != "w")

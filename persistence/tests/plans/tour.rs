@@ -27,7 +27,7 @@ use domain::platform::{PinnedPlatform, PlatformStore};
 use domain::secret::Secret;
 use domain::signing::{KeyStore, SigningKey};
 
-/// Calls everything that the ports offer.
+/// Calls every method of every port.
 pub async fn tour(shop: &Shop) {
     sell(shop).await;
     deliver(shop).await;
@@ -35,7 +35,7 @@ pub async fn tour(shop: &Shop) {
     approve_and_sign(shop).await;
 }
 
-/// Ends messages in each way.
+/// Ends messages in each possible way.
 async fn deliver(shop: &Shop) {
     let (book, ctx) = (&shop.deliveries, task());
     let terms =
@@ -72,7 +72,7 @@ async fn deliver(shop: &Shop) {
         book.give_up(&ctx, which.clone(), now, 10).await.expect("given up");
         book.retry(&ctx, which, now, 10).await.expect("tried again");
     }
-    // Attempts that never end.
+    // These attempts never end: their results are not recorded.
     let claims = async || book.claim(&ctx, Channel::Webhook, terms).await.expect("asked").message;
     while claims().await.is_some() {}
     book.forget(&ctx, now + hours(1), now + hours(1), 10).await.expect("forgotten");
@@ -117,7 +117,7 @@ async fn approve_and_sign(shop: &Shop) {
     assert!(shop.signing.revoke(&ctx, "k".to_owned(), noon()).await.expect("revoked"));
 }
 
-/// From the catalogue to the order.
+/// Imports a catalogue and sells from it, up to the order.
 async fn sell(shop: &Shop) {
     let (book, keys) = (&shop.checkouts, &shop.keys);
     shop.database.ready(&alice()).await.expect("ready");
@@ -129,7 +129,7 @@ async fn sell(shop: &Shop) {
     };
     let batch = Batch { stock: vec![stock("song", 10)], addresses: vec![address], ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");
-    // A large import is checked before it is stored.
+    // An import this large is first checked in a separate transaction.
     let many: Vec<_> = (0..=Batch::ATOMIC_ROWS).map(|number| product(&format!("part-{number}"), 1, false)).collect();
     let batch = Batch { products: many, ..Batch::empty(usd()) };
     shop.import.import(&task(), batch, Arc::new(|_| ())).await.expect("imported");

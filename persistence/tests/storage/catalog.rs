@@ -18,7 +18,7 @@ async fn both_engines_have_the_same_schema_after_migrating(postgres: Place) {
     assert_eq!(sqlite.1.texts(steps), postgres.1.texts(steps), "the same steps");
 }
 
-/// Each change of one engine, and the difference that it must cause.
+/// Changes the schema of one engine, and checks that each change is found as a difference.
 async fn schema_difference_of_each_kind_is_found(postgres: Place) {
     let (mut sqlite, mut postgres) = (migrated(Place::sqlite()), migrated(postgres));
     for (change, expected) in [
@@ -82,7 +82,7 @@ fn differences(sqlite: &mut Raw, postgres: &mut Raw) -> Vec<String> {
     of_sqlite.chain(postgres.difference(&sqlite).map(|fact| only("Postgres", fact))).collect()
 }
 
-/// One line for each table, column, key, index, reference and check.
+/// Returns one line for each table, column, key, index, reference and check.
 fn facts(raw: &mut Raw) -> BTreeSet<String> {
     let tables = raw.product_tables();
     let mut facts: BTreeSet<String> = tables.iter().map(|table| format!("table {table}")).collect();
@@ -94,11 +94,12 @@ fn facts(raw: &mut Raw) -> BTreeSet<String> {
         facts.extend(raw.texts(&indexes(raw, table)).iter().map(|index| plain_predicate(index)));
         facts.extend(checks(raw, table).iter().map(|check| format!("{table} check {}", plain(check))));
     }
-    // Postgres quotes its keywords.
+    // Postgres puts quotation marks around names that are keywords.
     facts.into_iter().map(|fact| fact.replace('"', "")).collect()
 }
 
-/// The types that a column may have: as SQLite stores the declaration, as Postgres names the type, and for both.
+/// The types that a column may have: as SQLite stores the declaration, as Postgres names the type, and the common name
+/// in the comparison.
 const TYPES: [(&str, &str, &str); 4] = [
     ("text", "text", "text"),
     ("bigint", "bigint", "bigint"),
@@ -106,7 +107,7 @@ const TYPES: [(&str, &str, &str); 4] = [
     ("boolean", "boolean", "boolean"),
 ];
 
-/// `<table>.<column> <type>, <the rest>` of one engine with the name that both engines share for the type.
+/// Replaces the type of one engine in `<table>.<column> <type>, <the rest>` by the common name of the type.
 fn with_common_type(raw: &Raw, column: &str) -> String {
     let (name, rest) = column.split_once(' ').expect("a name");
     let (declared, rest) = rest.split_once(',').expect("a type");
@@ -147,7 +148,8 @@ fn key(raw: &Raw, table: &str) -> String {
     }
 }
 
-/// Unique constraints of the table. A unique index that a migration creates is among the indexes.
+/// Selects the unique constraints of the table. A unique index that a migration creates is listed among the indexes
+/// instead.
 fn unique(raw: &Raw, table: &str) -> String {
     match raw {
         Raw::Sqlite(_) => format!(
@@ -176,7 +178,7 @@ fn references(raw: &Raw, table: &str) -> String {
     }
 }
 
-/// Indexes of keys are excluded: each engine has its own.
+/// Selects the indexes of the table except those of keys, which each engine creates in another way.
 fn indexes(raw: &Raw, table: &str) -> String {
     match raw {
         Raw::Sqlite(_) => format!(
@@ -201,7 +203,7 @@ fn indexes(raw: &Raw, table: &str) -> String {
 
 fn checks(raw: &mut Raw, table: &str) -> Vec<String> {
     match raw {
-        // SQLite reports checks only in the text of the table.
+        // SQLite reports checks only in the SQL text of the table.
         Raw::Sqlite(_) => {
             let sql = raw.texts(&format!("SELECT sql AS value FROM sqlite_master WHERE name = '{table}'")).remove(0);
             sql.split("CHECK").skip(1).map(|rest| in_parentheses(rest).to_owned()).collect()
@@ -236,7 +238,7 @@ fn plain_predicate(index: &str) -> String {
     }
 }
 
-/// An expression without the forms that differ between engines: parentheses, blanks, casts, and lists.
+/// Removes from an expression what differs between the engines: parentheses, blanks, casts, and the form of lists.
 fn plain(expression: &str) -> String {
     let one_word_for_lists = expression.replace("::text", "").replace("= ANY (ARRAY[", "IN (").to_lowercase();
     one_word_for_lists.replace(['(', ')', '[', ']', ' ', '\n'], "")

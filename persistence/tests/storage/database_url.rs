@@ -1,4 +1,4 @@
-//! Which database a URL selects, and what is shown of it.
+//! Which database a URL selects, and which part of the URL is shown.
 
 use persistence::{DatabaseUrl, Engine, UrlError};
 
@@ -60,7 +60,7 @@ fn url_is_read_as_the_client_library_reads_it() {
     }
 }
 
-/// The password is `hunter2` with one more character that changes the syntax.
+/// In these URLs the password is `hunter2` with one more character, which breaks the syntax.
 #[test]
 fn password_of_a_broken_url_is_never_shown() {
     let whole = [

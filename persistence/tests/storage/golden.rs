@@ -33,18 +33,18 @@ const REMEDY: &str = "\nWhat is stored has another shape than that of the newest
     `cargo xtask golden`, and commit the new set beside the old ones. Never change a set of a released format; one that was never released may \
     be deleted and written anew.";
 
-/// The file that a new set is written to, if one is requested.
+/// The environment variable with the path to which a new set is written.
 const WRITE: &str = "XTASK_GOLDEN";
 
 type Row = BTreeMap<String, Value>;
-/// Tables in the order of their creation, so that referenced rows come first.
+/// The tables with their rows, in the order in which the tables were created, so that referenced rows come first.
 type Set = Vec<(String, Vec<Row>)>;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// Every set by its format, the newest last.
+/// Returns all sets with their format, the newest last.
 fn sets() -> Vec<(u64, Set)> {
     let entries = std::fs::read_dir(directory()).expect("the golden sets");
     let mut sets: Vec<(u64, Set)> = entries
@@ -60,7 +60,7 @@ fn sets() -> Vec<(u64, Set)> {
     sets
 }
 
-/// The documents are the same on both engines.
+/// Checked on one engine only, because the documents are the same on both engines.
 mod shape {
     use super::stored_documents_have_the_shape_of_the_newest_golden_set;
     crate::on_sqlite!(stored_documents_have_the_shape_of_the_newest_golden_set);
@@ -94,7 +94,7 @@ async fn every_golden_set_is_read_and_changed(place: Place) {
         Engine::Postgres => Place::postgres().expect("a server"),
     };
     for (_, set) in sets() {
-        // Each in a separate database.
+        // Each set is loaded into a separate database.
         let place = another();
         let shop = Shop::on(place.open());
         shop.database.migrate().expect("a schema");
@@ -104,14 +104,14 @@ async fn every_golden_set_is_read_and_changed(place: Place) {
     }
 }
 
-/// A shop that has stored every kind of document.
+/// Uses the shop until it has stored every kind of document.
 async fn history(shop: &Shop) {
     let checkouts = &shop.checkouts;
     let rich = |key| {
         let new = new_checkout(rich_request());
         async move { about(&checkouts.create(&alice(), create(key), new).await.expect("created").outcome).clone() }
     };
-    // Paid, shipped, adjusted, refunded.
+    // An order that is paid and shipped, with an adjustment.
     let paid = rich("paid").await;
     checkouts.update(&alice(), update(&paid.id, "again"), paid.id.clone(), rich_request()).await.expect("updated");
     let (paid, attempt) = shop.begin(&paid.id, "pay").await;
@@ -142,9 +142,9 @@ async fn history(shop: &Shop) {
     shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
     let wanted =
         RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(100), now: noon() };
-    // Without a reference there is nothing to refund.
+    // This request may be refused, because a payment without a reference cannot be refunded.
     let _ = shop.refunds.request(&task(), wanted).await;
-    // Authorized, declined, escalated, never attempted, canceled.
+    // Checkouts whose payment is authorized, declined, escalated or never attempted, and a canceled checkout.
     for (key, outcome) in [
         ("held", PaymentOutcome::Authorized),
         ("declined", PaymentOutcome::Declined("no".into())),
@@ -155,7 +155,7 @@ async fn history(shop: &Shop) {
         let (_, attempt) = shop.begin(&checkout.id, &format!("pay-{key}")).await;
         shop.settle(&attempt, outcome).await;
     }
-    // Nothing to sell, a short line, and a shortage at the payment.
+    // Checkouts with nothing to sell, with a line that is short of stock, and with a shortage at the payment.
     let unsold = new_checkout(request(&[("unheard-of", 1)]));
     checkouts.create(&alice(), create("unsold"), unsold).await.expect("refused in-band");
     let some = new_checkout(request(&[("song", 1), ("gone", 1), ("rose", 1)]));
@@ -164,7 +164,7 @@ async fn history(shop: &Shop) {
     let short = shop.opened(&[("gift", 8)], "short").await;
     shop.begin(&much.id, "pay-much").await;
     checkouts.begin_completion(&alice(), begin(&short.id, "pay-short")).await.expect("answered");
-    // Under way when the program ended.
+    // A payment that is still under way when the program ends.
     let under_way = rich("under-way").await;
     shop.begin(&under_way.id, "pay-under-way").await;
     let pinned =
@@ -180,7 +180,7 @@ fn text<'r>(row: &'r Row, column: &str) -> &'r str {
     row[column].as_str().unwrap_or_else(|| panic!("{column} is no text in {row:?}"))
 }
 
-/// The document without the envelope that contains its format.
+/// Returns the document without the envelope that contains its format.
 fn document(stored: &str) -> Value {
     let document: Value = serde_json::from_str(stored).expect("a document");
     match (document.get("v"), document.get("d")) {
@@ -194,7 +194,7 @@ fn stored_format(set: &Set) -> u64 {
     details.get("v").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Everything can be read, without loss.
+/// Checks that everything in the set can be read without loss.
 async fn read(shop: &Shop, set: &Set) {
     for row in rows(set, "checkout") {
         let id = CheckoutId::parse(text(row, "id")).expect("an id");
@@ -234,7 +234,7 @@ async fn read(shop: &Shop, set: &Set) {
     }
 }
 
-/// Every stored value is among the values that were read.
+/// Checks that every stored value is among the values that were read.
 fn keeps(stored: &str, read: &Value) {
     let (stored, read) = (leaves(&document(stored)), leaves(read));
     for (value, times) in &stored {
@@ -256,7 +256,7 @@ fn leaves(value: &Value) -> BTreeMap<String, usize> {
     found
 }
 
-/// Continues what was under way.
+/// Continues the payments that were under way.
 async fn work(shop: &Shop, set: &Set) {
     let mut settled = 0;
     for row in rows(set, "payment_attempt").iter().filter(|row| text(row, "state") == "opened") {
@@ -283,7 +283,7 @@ async fn work(shop: &Shop, set: &Set) {
     assert_eq!(about(&created.outcome).details.discounts.len(), 2, "the discounts of the shop are read");
 }
 
-/// `table.column.member[].member: type` of every document.
+/// Returns the shape of every document, as lines of the form `table.column.member[].member: type`.
 fn shapes(set: &Set) -> BTreeSet<String> {
     fn collect(path: &str, value: &Value, found: &mut BTreeSet<String>) {
         let kind = match value {
@@ -314,7 +314,7 @@ fn shapes(set: &Set) -> BTreeSet<String> {
 
 fn dump(raw: &mut Raw) -> Set {
     let mut tables = raw.product_tables();
-    // The table describes the schema.
+    // This table describes the schema and not the shop.
     tables.retain(|table| table != "schema_floor");
     let dump = |table: String| {
         let members: Vec<String> = raw.columns(&table).iter().map(|column| format!("'{column}', {column}")).collect();
@@ -325,7 +325,8 @@ fn dump(raw: &mut Raw) -> Set {
     tables.into_iter().map(dump).collect()
 }
 
-/// New columns have their defaults; dropped columns are left out.
+/// Stores the rows of a set. Columns that are newer than the set get their defaults. Columns that were dropped since
+/// are left out.
 fn load(raw: &mut Raw, set: &Set) {
     for (table, rows) in set {
         let here = raw.columns(table);

@@ -1,4 +1,5 @@
-//! One instance migrates the schema while others work, and a program never runs on a schema that lacks what it knows.
+//! One instance migrates the schema while other instances work. A program never runs on a schema that lacks a step that
+//! the program knows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ async fn newer_schema_is_used_until_something_is_removed(place: Place) {
     assert_eq!(database.migrate().expect("nothing is missing"), 0);
     database.ready(&alice()).await.expect("ready");
 
-    // A release that removes something adds the newest step that this program knows, then one that it does not know.
+    // A release that removes something from the schema stores the step that a program must know. First that is the
+    // newest step that this program knows, and then a step that it does not know.
     let known =
         place.raw().texts("SELECT max(version) AS value FROM __diesel_schema_migrations WHERE version < '9999'");
     place.raw().execute(&format!("INSERT INTO schema_floor (version) VALUES ('{}')", known[0]));
@@ -111,7 +113,7 @@ mod several_instances {
         assert!(watch.elapsed() < Duration::from_secs(20), "{:?}", watch.elapsed());
     }
 
-    /// The steps of this program for Postgres, by name in the order in which they are applied.
+    /// Returns the SQL of the Postgres steps of this program by name, in the order in which they are applied.
     fn own_steps() -> BTreeMap<String, String> {
         let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         let steps = std::fs::read_dir(own).expect("the steps").map(|entry| {
@@ -122,8 +124,9 @@ mod several_instances {
         steps.collect()
     }
 
-    /// Transactions lock tables in no common order. A step that holds one table while it waits for another blocks
-    /// transactions that hold the other and wait for the first, so on a busy shop it may give way each time.
+    /// Transactions lock tables in no common order. Assume that a step holds one table while it waits for another. It
+    /// then blocks transactions that hold the other table and wait for the first. On a busy shop such a step may fail
+    /// at each attempt.
     async fn a_step_changes_at_most_one_table_that_is_in_use(place: Place) {
         let mut raw = place.raw();
         for (name, sql) in own_steps() {
@@ -135,13 +138,14 @@ mod several_instances {
                    AND mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')",
             );
             raw.execute("COMMIT; DROP TABLE before");
-            // The first step that may be applied while the shop sells has this date.
+            // The first step that can be applied while the shop sells has this date.
             let while_closed = name.as_str() < "2026-11-28";
             assert!(while_closed || changed.len() <= 1, "{name} changes {changed:?}: make it a step for each table");
         }
     }
 
-    /// The steps of this program, and those that a later release adds: one for each table, see docs/UPGRADES.md.
+    /// Writes a directory with the steps of this program and the steps that a later release adds: one step for each
+    /// table, see docs/UPGRADES.md.
     fn later_release() -> tempfile::TempDir {
         let later = [
             "ALTER TABLE checkout ADD COLUMN note TEXT",
@@ -169,9 +173,10 @@ mod several_instances {
         shop.database.ready(&alice()).await.expect("ready");
     }
 
-    /// Two instances of this release sell while a later release changes the schema, and continue beside it.
+    /// Two instances of this release sell while a later release changes the schema, and continue to sell beside the
+    /// later release.
     async fn a_release_that_adds_to_the_schema_fails_no_request(place: Place) {
-        // The default setting: a table that is unavailable for longer fails a request.
+        // The default lock timeout: a request fails if a table is not available for that long.
         drop(place.shop().await);
         let instance =
             || Shop::on(crate::kit::open(DatabaseConfig { lock_timeout: Duration::from_secs(2), ..place.config() }));
@@ -193,7 +198,8 @@ mod several_instances {
         }
         let sold = || bought.load(Ordering::Acquire);
         until("they sell", || sold() >= 10).await;
-        // A long read of a table that a step changes: the step waits, pauses, and succeeds when the read has ended.
+        // During a long read of a table that a step changes, the step waits, pauses and is tried again. It succeeds
+        // after the read has ended.
         let (mut reader, mut observer) = (place.raw(), place.raw());
         reader.execute("BEGIN; SELECT count(*) FROM checkout");
         let steps = later_release();
@@ -213,7 +219,8 @@ mod several_instances {
         assert_eq!(applied.expect("migrated"), 4);
         let before = sold();
         until("they sell on the new schema", || sold() >= before + 20).await;
-        // The new release, as far as this one can represent it, and this one started again after a rollback.
+        // Two programs work on the new schema: one in place of the new release, and this release started again after a
+        // rollback.
         new.must_be_current().expect("current");
         buy(&Shop::on(new), "new").await;
         buy(&instance(), "rolled-back").await;

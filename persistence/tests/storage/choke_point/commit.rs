@@ -1,6 +1,7 @@
-//! The commit: before it nothing happened, during it the effect is unknown, and waiting usually resolves it.
+//! The outcome of a commit. Before the commit nothing has happened. During the commit its effect is unknown, and
+//! waiting usually makes it known.
 //!
-//! A deferred trigger makes a commit wait for an advisory lock, so that a test controls its length.
+//! A deferred trigger makes a commit wait for an advisory lock, so that a test controls how long the commit takes.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const SLOW_COMMIT: &str = "
     CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON checkout
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_in_commit();";
 
-/// Holding the gate keeps a commit waiting.
+/// A commit waits while the gate is closed.
 struct Gate {
     holder: Raw,
     observer: Raw,
@@ -52,7 +53,7 @@ impl Gate {
         until("it commits", || self.observer.number(committing) == 1).await;
     }
 
-    /// Ends the session that commits.
+    /// Ends the database session that is committing.
     fn end_it(&mut self) {
         let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                      WHERE datname = current_database() AND query = 'COMMIT' AND wait_event_type = 'Lock'";
@@ -74,7 +75,8 @@ async fn creating(
 async fn commit_under_way_is_awaited_past_the_deadline(place: Place) {
     let shop = place.shop().await;
     let mut gate = Gate::closed(&place);
-    // The engine's limits count from the commit, the deadline from the start: in between, the gate opens.
+    // The time limits of the engine begin with the commit, the deadline with the request. The gate opens after the
+    // deadline and before those limits.
     let (mut other, ctx) = (place.raw(), caller(ALICE, Duration::from_secs(3)));
     other.execute("BEGIN; LOCK TABLE checkout IN EXCLUSIVE MODE");
     let meanwhile = async {
@@ -101,7 +103,7 @@ async fn commit_beyond_the_grace_has_an_unknown_outcome(place: Place) {
     let (created, ()) = tokio::join!(creating(&shop, &ctx), meanwhile);
     let fault = created.fault();
     assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
-    // The commit took effect, so "nothing happened" would have been wrong.
+    // The commit takes effect later, so the fault must not say that nothing happened.
     gate.open();
     let mut raw = place.raw();
     until("it has committed", || raw.count("checkout") == 1).await;
@@ -122,7 +124,7 @@ async fn commit_on_a_broken_connection_is_resolved_once(place: Place) {
     assert_eq!(logs.count("commit outcome was unknown resolution=resolved"), 1, "{logs:?}");
 }
 
-/// The gate stays closed: the second run cannot commit either.
+/// The gate stays closed, so the second run cannot commit either.
 async fn unresolved_commit_has_an_unknown_outcome(place: Place) {
     let shop = place.shop_with(|config| config.commit_grace = Duration::from_secs(1)).await;
     let mut gate = Gate::closed(&place);
@@ -137,7 +139,7 @@ async fn unresolved_commit_has_an_unknown_outcome(place: Place) {
     assert_eq!(fault.kind(), FaultKind::OutcomeUnknown, "{}", fault.chain());
     assert!(watch.elapsed() < SOON + SOON, "{:?}", watch.elapsed());
     assert_eq!(logs.count("commit outcome was unknown resolution=deferred"), 1, "{logs:?}");
-    // The same request, sent again, runs or is replayed.
+    // The same request, sent again, runs or replays the outcome.
     gate.open();
     let answer = creating(&shop, &alice()).await.expect("answered");
     assert_eq!(place.raw().count("checkout"), 1, "{answer:?}");
@@ -178,7 +180,7 @@ async fn caller_that_leaves_during_a_commit_sees_its_effect_later(place: Place) 
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-/// As with a synchronous standby that hangs.
+/// A commit also takes long if a synchronous standby hangs.
 async fn long_commit_degrades_the_shop_until_it_ends(place: Place) {
     drop(place.shop().await);
     let logs = Logs::default();

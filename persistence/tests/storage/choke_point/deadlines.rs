@@ -1,4 +1,4 @@
-//! A lock held by another transaction: the caller returns on time, with the right fault, and nothing has happened.
+//! Another transaction holds a lock: the caller returns in time, with the right fault, and nothing has happened.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn a_deadline_ends_the_wait_for_a_lock(place: Place) {
     let before = place.raw().state();
     let mut other = place.raw();
     other.hold(THE_SONG);
-    // Several times, because the engine's own time limit ends at about the same moment.
+    // Tried several times, because the time limit of the engine ends at about the same moment as the deadline.
     for _ in 0..5 {
         let watch = Stopwatch::start();
         let ctx = caller(ALICE, Duration::from_millis(300));
@@ -66,7 +66,8 @@ async fn caller_that_leaves_ends_the_wait_for_a_lock(place: Place) {
     let ctx = alice();
     let completing = shop.checkouts.begin_completion(&ctx, begin(&id, "k2"));
     let leaving = async {
-        // Opening the first connection takes time, and nothing else before the lock does.
+        // The wait for a connection is above zero as soon as the first connection is open. After that, the request soon
+        // waits for the lock.
         until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
         ctx.cancellation().cancel();
     };
@@ -75,14 +76,14 @@ async fn caller_that_leaves_ends_the_wait_for_a_lock(place: Place) {
     let fault = completed.fault();
     assert_eq!(fault.kind(), FaultKind::Cancelled, "{}", fault.chain());
     assert!(watch.elapsed() < SOON, "{:?}", watch.elapsed());
-    // The job still waits for the lock, and is counted until it ends.
+    // The job still waits for the lock, and counts as abandoned until it ends.
     assert_eq!(shop.database.abandoned(), 1);
     other.release();
     until("the job has ended", || shop.database.abandoned() == 0).await;
     assert_eq!(place.raw().state(), before);
 }
 
-/// With an empty pool.
+/// Opens the shop again, so that its pool is empty.
 fn place_anew(place: &Place, shop: crate::kit::Shop) -> crate::kit::Shop {
     drop(shop);
     crate::kit::Shop::on(place.open())

@@ -1,4 +1,4 @@
-//! The messages by which faults are classified, provoked on the real engines.
+//! Provokes on the real engines the error messages by which faults are classified.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ mod postgres_says {
             meanwhile(&id, &mut other, &mut observer);
         };
         let (completed, ()) = tokio::join!(shop.checkouts.begin_completion(&ctx, begin(&id, "k2")), meanwhile);
-        // The session may have been ended.
+        // This fails if `meanwhile` has ended the session.
         let _ = other.try_execute("ROLLBACK");
         assert_eq!(place.raw().state(), before);
         completed.fault()
@@ -82,7 +82,8 @@ mod postgres_says {
         shop.begin(&id, "k4").await;
     }
 
-    /// Makes every connection run `instead` before it inserts a checkout.
+    /// Creates a checkout while a trigger runs `instead` before the insert. Returns the fault, and whether the pool
+    /// uses the same connection again afterwards.
     async fn inserting(place: &Place, instead: &str) -> (Fault, bool) {
         let shop = place.shop_with(|config| config.pool_size = 1).await;
         let mut raw = place.raw();
@@ -104,7 +105,7 @@ mod postgres_says {
         (fault, raw.texts(sessions) == old)
     }
 
-    /// As on a server that has become a standby.
+    /// A server that has become a standby reports the same error.
     async fn cannot_execute_in_a_read_only_transaction(place: Place) {
         let instead = "SET LOCAL transaction_read_only = on; INSERT INTO used VALUES (1);";
         let (fault, same_connection) = inserting(&place, instead).await;
@@ -112,20 +113,20 @@ mod postgres_says {
         assert!(!same_connection, "it was used again");
     }
 
-    /// A violated constraint says nothing about the connection.
+    /// After a violated constraint the connection is still good.
     async fn constraint_violation_keeps_the_connection(place: Place) {
         let (fault, same_connection) = inserting(&place, "RAISE EXCEPTION 'no';").await;
         says(&fault, FaultKind::Internal, "no");
         assert!(same_connection, "it was thrown away");
     }
 
-    /// A connection that was used recently is trusted, so the first request on it may fail. The second uses another
+    /// A connection that was used recently is not checked, so the first request on it may fail. The pool then drops the
     /// connection.
     async fn lost_idle_connection_fails_one_request(place: Place) {
         let shop = std::sync::Arc::new(place.shop_with(|config| config.pool_size = 3).await);
         let mut other = place.raw();
         fill_the_pool(&shop, &place).await;
-        // And the test's other connections that are still closing.
+        // More than three if other connections of the test are still closing.
         assert!(other.terminate_others() >= 3);
         let (watch, mut failed) = (Stopwatch::start(), 0);
         while let Err(fault) = shop.database.ready(&alice()).await {
@@ -140,7 +141,7 @@ mod postgres_says {
         shop.begun(&[("song", 1)], "k1").await;
     }
 
-    /// Opens every connection of the pool, by making all of them wait.
+    /// Opens every connection of the pool, by making requests on all of them wait.
     async fn fill_the_pool(shop: &std::sync::Arc<Shop>, place: &Place) {
         let (mut other, mut observer) = (place.raw(), place.raw());
         let mut ids = Vec::new();
@@ -163,7 +164,7 @@ mod on_both {
     use super::*;
     crate::on_both_engines!(constraint_violation_is_internal_and_changes_nothing);
 
-    /// The safety net below the rules: a CHECK that only a bug can violate.
+    /// A CHECK in the schema protects the data against a bug in the rules.
     async fn constraint_violation_is_internal_and_changes_nothing(place: Place) {
         let shop = place.shop().await;
         let (_, attempt) = shop.begun(&[("song", 2)], "k1").await;

@@ -1,4 +1,4 @@
-//! The SQLite file is locked and checked as a file, not as a name.
+//! The SQLite file itself is locked and checked, not only its name.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ async fn a_symbolic_link_opens_the_file_that_it_names(place: Place) {
     assert!(beside(&place, "real.db-wal").exists() && !beside(&place, "shop-link.db-wal").exists());
 }
 
-/// A way in which the file changes while the shop runs, by name.
+/// The name of a change of the file while the shop runs, and the function that makes the change.
 type Change = (&'static str, fn(&Place));
 
 const CHANGES: [Change; 7] = [
@@ -140,7 +140,7 @@ async fn a_file_that_changes_while_it_is_open_takes_no_writes(_: Place) {
         }
         assert_eq!(logs.count("the database file changed while it was open"), 1, "{says}");
         assert_eq!(logs.count("error_code=file_changed"), 1, "{says}");
-        // What was readable before stays readable.
+        // Data that could be read before can still be read.
         assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
     }
 }
@@ -161,7 +161,7 @@ async fn restored_file_takes_writes_again(place: Place) {
     assert_eq!(logs.count("the database file is in its place again"), 2);
 }
 
-/// The next connection creates a new log, and the name exists again.
+/// A new connection creates a new log under the same name, which lacks the content of the deleted log.
 async fn deleted_log_stays_lost_when_another_is_created(_: Place) {
     for is_seen_before in [true, false] {
         let place = Place::sqlite();
@@ -175,7 +175,7 @@ async fn deleted_log_stays_lost_when_another_is_created(_: Place) {
             shop.database.ready(&alice()).await.fault();
         }
         let other = Shop::on(Database::open_beside(place.config(), Handle::current(), &log()));
-        // The read may fail; its connection creates the file.
+        // The read may fail, but its connection creates the log file.
         let _ = other.checkouts.read(&alice(), checkout.id.clone()).await;
         assert!(log_file.exists(), "the other made no log");
         for key in ["k2", "k3"] {
@@ -202,7 +202,7 @@ async fn files_become_private(place: Place) {
     for directory in ["new", "new/deep"] {
         assert_eq!(mode(&beside(&place, directory)), 0o700, "{directory}");
     }
-    // As an earlier release left them.
+    // An earlier release left the files with these permissions.
     for file in &files {
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).expect("changed");
     }

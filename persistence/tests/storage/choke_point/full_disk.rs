@@ -1,4 +1,4 @@
-//! A full disk: a separate fault, reported until a write finds space again.
+//! A full disk causes a fault of a separate kind, and is reported until a write finds space again.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ mod postgres_says {
         transaction_that_only_locks_does_not_end_degradation,
     );
 
-    /// From now on reading messages, or adding a checkout, fails with this message.
+    /// After this call, reading messages or adding a checkout fails with this message.
     fn refuse(raw: &mut Raw, message: &str) {
         raw.execute(&format!(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS \
@@ -99,7 +99,8 @@ async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Plac
 
     let ballast = disk.fill();
     let (mut created, mut refused) = (0, Vec::new());
-    // SQLite's log has some space left, which is used up soon. The failure repeats and is logged once.
+    // SQLite's log has some space left, which is soon used up. The failure then happens for each request, and is logged
+    // once.
     for buyer in 0.. {
         let song = new_checkout(request(&[("song", 1)]));
         match shop.checkouts.create(&alice(), create(&format!("k{buyer}")), song).await {
@@ -113,7 +114,7 @@ async fn full_disk_is_reported_until_a_write_with_space_is_committed(place: Plac
     for fault in &refused {
         super::faults::says(fault, FaultKind::StorageFull, "database or disk is full");
     }
-    // Reads, and a task without work, prove nothing.
+    // Neither a read nor a task without work shows that the disk has space.
     let nothing_to_do = || async {
         shop.database.ready(&alice()).await.expect("it can be read");
         assert_eq!(shop.keys.purge(&task(), noon() - time::Duration::weeks(52), 10).await.expect("purged"), 0);

@@ -1,4 +1,4 @@
-//! The fault that a caller gets when the database is slow, busy, broken or gone, and that the fault is true.
+//! The fault that a caller gets if the database is slow, busy, broken or gone. Each test checks that the fault is true.
 
 mod commit;
 mod deadlines;
@@ -11,7 +11,7 @@ mod sqlite_file;
 
 use std::time::Duration;
 
-/// Far more than any of the waits under test, far less than an unbounded wait.
+/// A limit for the time until an answer: far more than any wait under test, far less than an unbounded wait.
 const SOON: Duration = Duration::from_secs(2);
 
 /// The row that completing a checkout of a song must lock.

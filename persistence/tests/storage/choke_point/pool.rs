@@ -1,4 +1,4 @@
-//! More callers than connections, and no server at all: a caller that cannot be served is shed soon.
+//! More callers than connections, or no server at all: load shedding answers a caller that cannot be served soon.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -24,7 +24,7 @@ mod exhausted {
         connections_are_released_with_the_lock,
     );
 
-    /// Two connections, both waiting for a song.
+    /// Opens a shop with two connections, on which two requests wait for the lock of the song.
     async fn all_taken(
         place: &Place,
         pool_wait: Duration,
@@ -60,7 +60,7 @@ mod exhausted {
         let patient = alice().must_finish(Duration::from_secs(60));
         let nothing = CheckoutId::generate(noon());
         let waits = tokio::spawn(shop.checkouts.read(&patient, nothing.clone()));
-        // One after the other, so that it has waited longer than other callers may.
+        // These reads run one after the other, so that the patient read has waited longer than other callers may.
         for _ in 0..2 {
             let fault = shop.checkouts.read(&alice(), nothing.clone()).await.fault();
             assert_eq!(fault.kind(), FaultKind::Unavailable, "{}", fault.chain());
@@ -117,7 +117,7 @@ mod one_writer {
             assert_eq!(shop.checkouts.read(&alice(), id.clone()).await.expect("read"), checkout);
             other.release();
         };
-        // In this order: the first future is polled first, so it has the only write permit.
+        // The first future is polled first, so it gets the only write permit.
         let (begun, ()) = tokio::join!(biased; first, others);
         begun.expect("begun");
         let mut raw = place.raw();
@@ -125,7 +125,7 @@ mod one_writer {
     }
 }
 
-/// These tests need no server.
+/// Tests with servers that do not answer. They need no database server.
 mod unreachable {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Conflicting transactions: the loser is run again as a whole, a few times.
+//! Conflicts between transactions: the whole transaction that failed runs again, a few times at most.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_deadlock_is_run_again(place: Place) {
     let (ctx, logs) = recorded(ALICE, PATIENCE);
     let meanwhile = async {
         until("it waits for the song", || observer.waiting() == 1).await;
-        // Only the shop's connection detects the deadlock in time, so it is the one that fails.
+        // Only the connection of the shop looks for a deadlock in time, so its transaction is the one that fails.
         other.execute("SET deadlock_timeout = '60s'");
         other.execute(&format!("SELECT id FROM checkout WHERE id = '{id}' FOR UPDATE"));
         other.release();
@@ -37,7 +37,8 @@ async fn a_deadlock_is_run_again(place: Place) {
     assert_eq!(logs.count("transaction retried attempt=1 reason=deadlock op=checkout.begin_completion"), 1, "{logs:?}");
 }
 
-/// The first `failures` attempts to insert a checkout fail. A sequence counts them, because it is not rolled back.
+/// Makes the first `failures` inserts of a checkout fail. A sequence counts them, because a sequence is not rolled
+/// back.
 fn unlucky(place: &Place, failures: u32, when: &str) {
     place.raw().execute(&format!(
         "CREATE SEQUENCE attempts;

@@ -50,8 +50,8 @@ async fn writes_are_kept_across_a_restart(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
 }
 
-/// A settlement reads before it writes. If its transaction began with a read lock, its data would be outdated when it
-/// may write, and it would fail.
+/// A settlement reads before it writes. If its transaction began with a read lock, it would fail: another writer would
+/// change the data between its read and its write.
 async fn write_that_reads_first_waits_for_the_writer_before_it(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = shop.begun(&[("song", 1)], "k1").await;
@@ -63,7 +63,7 @@ async fn write_that_reads_first_waits_for_the_writer_before_it(place: Place) {
     let settling = shop.checkouts.settle(&ctx, settlement(&attempt, PaymentOutcome::Confirmed));
     let writing = async {
         until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
-        // The write succeeds at any stage; the pause gives a wrong one the time to read.
+        // A correct write succeeds at any time. The pause gives a wrong write the time to read outdated data.
         let watch = Stopwatch::start();
         until("a moment has passed", || watch.elapsed() > Duration::from_millis(100)).await;
         other.execute("COMMIT");
@@ -90,14 +90,14 @@ async fn log_that_grew_during_a_long_read_is_truncated(place: Place) {
     shop.opened(&[("song", 1)], "k1").await;
     assert!(log_size(&place) > 16 * MIB, "nothing held it back: {}", log_size(&place));
     reader.release();
-    // The first write checkpoints the log, and the next one restarts it.
+    // The first write copies the log into the database file (a checkpoint), and the second write restarts the log.
     for key in ["k2", "k3"] {
         shop.opened(&[("song", 1)], key).await;
     }
     assert!(log_size(&place) <= 8 * MIB, "{}", log_size(&place));
 }
 
-/// No read of the shop is open for longer than its request.
+/// A read transaction of the shop is open only during its request, so it does not keep the log from being restarted.
 async fn log_does_not_grow_with_reads_and_writes(place: Place) {
     let shop = place.shop().await;
     let written = std::sync::atomic::AtomicBool::new(false);

@@ -1,4 +1,5 @@
-//! The stored addresses of a buyer: imported ones, and those of orders up to a limit, always including the newest.
+//! The stored addresses of a buyer: imported addresses, and addresses from orders up to a limit, always including the
+//! newest.
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{Address, Buyer, Destination, DestinationId, Email};
@@ -24,7 +25,7 @@ fn buyer(email: &str) -> Option<Buyer> {
     Some(Buyer { email: Email::parse(email), ..Buyer::default() })
 }
 
-/// The addresses that a registered platform is offered for this buyer, in order.
+/// Returns the addresses that a registered platform is offered for this buyer, in order.
 async fn offered(place: &Place, shop: &Shop, email: &str) -> Vec<Destination> {
     let mut wanted = rich_request();
     wanted.buyer = buyer(email);
@@ -34,7 +35,7 @@ async fn offered(place: &Place, shop: &Shop, email: &str) -> Vec<Destination> {
     about(&answer.outcome).details.fulfillment.clone().expect("a delivery").destinations
 }
 
-/// An order to this address.
+/// Places an order with this delivery address.
 async fn bought(place: &Place, shop: &Shop, email: &str, id: &str, to: Address) {
     let mut wanted = rich_request();
     wanted.buyer = buyer(email);
@@ -63,7 +64,7 @@ async fn full_address_book_keeps_imported_addresses_and_the_latest(place: Place)
     import(&shop, Batch { addresses: addresses.collect(), ..Batch::empty(usd()) }).await.expect("imported");
 
     for (email, imported) in [("ada@example.com", IMPORTED), ("eve@example.com", 0)] {
-        // Ids in both orders, so that none is kept because of its name.
+        // The ids rise first and fall later, so that no address is kept only because of its id.
         let ids = (0..=LEARNED).map(|number| format!("m{number:02}")).chain((0..3).rev().map(|n| format!("a{n:02}")));
         for (number, id) in ids.enumerate() {
             bought(&place, &shop, email, &id, address(&format!("{number} Side St"))).await;
@@ -75,7 +76,7 @@ async fn full_address_book_keeps_imported_addresses_and_the_latest(place: Place)
         let stored = format!("SELECT count(*) FROM address WHERE customer_id = 'cust_{email}'");
         assert_eq!(place.raw().number(&stored), LEARNED as i64);
     }
-    // The merchant imports the same buyer under an id of the shop's form, with addresses of the same ids.
+    // The merchant imports a customer with the same email address, and an address of that customer.
     let customers = vec![ImportedCustomer {
         id: "eve".into(),
         name: "Eve".into(),
@@ -106,7 +107,7 @@ async fn address_with_a_known_id_is_replaced_everywhere(place: Place) {
 
 async fn address_of_an_order_is_offered_beside_excess_imported_ones(place: Place) {
     let shop = place.shop().await;
-    // An earlier release had no limit. Its customer comes first in the order of ids.
+    // An earlier release imported addresses without a limit. The id of its customer sorts first.
     let mut raw = place.raw();
     raw.execute("INSERT INTO customer (id, name, email) VALUES ('aaa', 'Eve', 'eve@example.com')");
     for number in 0..IMPORTED + LEARNED + 5 {

@@ -83,7 +83,7 @@ async fn authorized_payment_places_the_order_and_takes_the_stock(place: Place) {
         (place.raw().level("song"), place.raw().count("orders"), state(&place)),
         ((7, 0), 1, "authorized".into())
     );
-    // However often it is settled, before and after its capture, there is one order.
+    // If the payment is settled again, before or after its capture, there is still one order.
     assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
     shop.attempts.record_captured(&task(), attempt.id.clone(), true).await.expect("recorded");
     assert_eq!(shop.settle(&attempt, PaymentOutcome::NotAttempted).await, outcome);
@@ -136,7 +136,7 @@ async fn ended_hold_is_not_changed(place: Place) {
     for (key, captured, expected) in [("k1", true, "confirmed"), ("k2", false, "released")] {
         let (_, attempt) = shop.begun(&[("song", 1)], key).await;
         let record = |captured| shop.attempts.record_captured(&task(), attempt.id.clone(), captured);
-        // Nothing is held yet.
+        // The payment is not held yet, so this changes nothing.
         record(captured).await.expect("ignored");
         shop.settle(&attempt, PaymentOutcome::Authorized).await;
         record(captured).await.expect("recorded");
@@ -151,7 +151,7 @@ async fn ended_hold_is_not_changed(place: Place) {
     shop.attempts.record_captured(&task(), AttemptId::generate(noon()), true).await.expect("ignored");
 }
 
-/// A machine that starts in 1970 claims held payments before its clock is set.
+/// A machine whose clock starts in 1970 may claim held payments before its clock is set.
 async fn clock_that_is_behind_makes_no_hold_due_early(place: Place) {
     let shop = place.shop().await;
     let (_, attempt) = held(&shop).await;
@@ -229,7 +229,7 @@ async fn gateway_event_of_an_unknown_payment_changes_nothing(place: Place) {
         assert!(shop.attempts.record_event(&task(), event, noon()).await.expect("recorded"));
     }
     assert!(shop.attempts.claim_due(&task(), noon(), HOUR, 10).await.expect("claimed").is_empty());
-    // Nor does an event about a settled payment.
+    // An event about a settled payment changes nothing either.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert!(shop.attempts.record_event(&task(), gateway_event("evt_3", "gateway-1"), noon()).await.expect("recorded"));
     assert_eq!((state(&place), place.raw().count("gateway_event")), ("confirmed".into(), 3));

@@ -48,10 +48,10 @@ mod beside_a_lock {
             let answer = shop.checkouts.create(&alice(), create(&key()), new).await.expect("created");
             let (_, attempt) = shop.begin(&about(&answer.outcome).id, &key()).await;
             if round == 1 {
-                // As a transaction does that writes the order of another checkout.
+                // A transaction that writes the order of another checkout holds this lock too.
                 other.hold("SELECT id FROM address WHERE id = 'home'");
             }
-            // Fails with a lock timeout if it waits.
+            // If the settlement waited for this lock, it would fail with a lock timeout.
             shop.settle(&attempt, PaymentOutcome::Confirmed).await;
         }
         other.release();
@@ -124,7 +124,7 @@ async fn request_for_unknown_goods_creates_no_checkout(place: Place) {
         let Outcome::NothingToSell(messages) = answer.outcome else { panic!("sold: {answer:?}") };
         assert_eq!(messages.iter().map(|message| message.code).collect::<Vec<_>>(), [code]);
     }
-    // Nothing is sold in a currency without prices either.
+    // In a currency without prices there is nothing to sell either.
     let foreign = NewCheckout {
         currency: domain::money::Currency::parse("EUR").expect("a currency"),
         ..new_checkout(request(&[("song", 1)]))
@@ -135,7 +135,7 @@ async fn request_for_unknown_goods_creates_no_checkout(place: Place) {
     assert_eq!(place.raw().count("checkout"), 0);
 }
 
-/// Postgres has no text with a NUL in it. A request for one must not look like a failure of the shop.
+/// Postgres cannot store a text with a NUL. A request with such a text must not look like a failure of the shop.
 async fn sku_with_a_nul_is_not_found(place: Place) {
     let shop = place.shop().await;
     let mut wanted = request(&[("song", 1), ("so\0ng", 1)]);
@@ -259,13 +259,13 @@ async fn address_of_an_order_is_offered_in_the_next_checkout(place: Place) {
     buy(to("home", "2 B St"), PaymentOutcome::Declined("no".into())).await;
     buy(to("home", "2 B St"), PaymentOutcome::NotAttempted).await;
     assert_eq!(offered().await, known(&[]), "nothing was bought");
-    // The newest address with an id replaces the one before it.
+    // A newer address replaces the earlier address with the same id.
     for street in ["2 B St", "3 C St"] {
         buy(to("home", street), PaymentOutcome::Confirmed).await;
         assert_eq!(offered().await, known(&[("home", street)]));
     }
 
-    // A new buyer becomes a customer once, in any letter case of the email address.
+    // The orders of a new buyer create one customer, even if the email address is written in other letter case.
     for email in ["eve@example.com", "EVE@example.com"] {
         let mut wanted = to("lair", "9 Z St");
         wanted.buyer = Some(Buyer { email: Email::parse(email), ..Buyer::default() });
@@ -278,7 +278,7 @@ async fn address_of_an_order_is_offered_in_the_next_checkout(place: Place) {
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
 }
 
-/// A key that no other call has.
+/// Returns an idempotency key that no other call has.
 fn key() -> String {
     CheckoutId::generate(noon()).to_string()
 }

@@ -1,4 +1,4 @@
-//! Beginning a completion: the stock is held once, and never more than there is.
+//! The begin of a completion: stock is held once, and never more than there is.
 
 use domain::checkout::{BeginCompletion, CheckoutRefusal, CheckoutStore, CompletionState, MessageCode, Status};
 use domain::idempotency::{Fingerprint, KeyRefusal};
@@ -42,7 +42,7 @@ async fn begin_holds_the_stock_and_records_the_attempt(place: Place) {
     assert_eq!((raw.level("song"), raw.level("book")), ((10, 3), (10, 1)));
 }
 
-/// As after a commit with an unknown outcome.
+/// After a commit with an unknown outcome the same command runs again.
 async fn repeated_command_continues_as_the_owner_of_its_attempt(place: Place) {
     let shop = place.shop().await;
     let opened = shop.opened(&[("song", 2)], "k1").await;
@@ -56,7 +56,7 @@ async fn repeated_command_continues_as_the_owner_of_its_attempt(place: Place) {
     let other = book.begin_completion(&alice(), begin(&opened.id, "pay")).await.expect("begun");
     assert_eq!(other, CompletionState::InProgress);
     assert_eq!(place.raw().state(), state);
-    // Nor is the command itself, once another worker settles the payment.
+    // The command itself is no longer the owner, once another worker settles the payment.
     shop.attempts.record_unknown(&task(), command.attempt.clone(), noon()).await.expect("recorded");
     let late = book.begin_completion(&alice(), command).await.expect("begun");
     assert!(matches!(late, CompletionState::Unknown(_)), "{late:?}");
@@ -135,7 +135,7 @@ async fn completion_of_an_unready_checkout_leaves_the_key_free(place: Place) {
         "{refused:?}"
     );
     assert_eq!(place.raw().state(), before);
-    // The same key completes it once the platform has added what was missing.
+    // The same key completes the checkout after the platform has added what was missing.
     let id = checkout.id;
     let wanted = request(&[("song", 1)]);
     shop.checkouts.update(&alice(), update(&id, "k2"), id.clone(), wanted).await.expect("updated");
@@ -163,7 +163,7 @@ async fn completion_state_follows_the_attempt(place: Place) {
     assert_eq!((answer.outcome, answer.replayed), (outcome, true));
     let free = self::claim(COMPLETE, checkout.id.as_str(), "k9");
     assert_eq!(state(free).await.expect("state"), CompletionState::Free);
-    // It reads and never claims.
+    // The call only reads, and does not claim the key.
     assert_eq!(place.raw().count("idempotency_key"), 2);
     let foreign = crate::kit::data::bob();
     let asked = shop.checkouts.completion(&foreign, self::claim(COMPLETE, "", "k9"), checkout.id.clone()).await;
@@ -179,7 +179,7 @@ async fn released_key_is_claimed_again(place: Place) {
     assert_eq!(state.expect("state"), CompletionState::Free);
     let (_, second) = shop.begin(&checkout.id, "k1").await;
     let outcome = shop.settle(&second, PaymentOutcome::Confirmed).await;
-    // The first attempt, settled late, changes nothing and gets the outcome of the second.
+    // The first attempt is settled late. That changes nothing, and returns the outcome of the second attempt.
     assert_eq!(shop.settle(&attempt, PaymentOutcome::Confirmed).await, outcome);
     assert_eq!((place.raw().level("song"), place.raw().count("orders")), ((9, 0), 1));
 }
@@ -195,7 +195,7 @@ async fn attempt_released_by_its_owner_is_due_at_once(place: Place) {
     shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
     let claimed = claim_due().await.expect("claimed");
     assert_eq!(claimed.iter().map(|one| &one.id).collect::<Vec<_>>(), [&attempt.id]);
-    // The current claim keeps the attempt.
+    // The owner is no longer the last claimer, so its second call does not end the lease of the current claim.
     shop.attempts.postpone(&task(), &attempt, noon()).await.expect("given up");
     assert_eq!(claim_due().await.expect("claimed").len(), 0);
 }

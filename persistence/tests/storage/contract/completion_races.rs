@@ -70,7 +70,7 @@ async fn buyers_of_the_same_goods_in_any_order_do_not_deadlock(place: Place) {
         let (shop, goods) = (shop.clone(), goods[buyer % 3]);
         let id = shop.opened(goods, &format!("open-{buyer}")).await.id;
         buyers.spawn(async move {
-            // There is no deadlock, so nothing is repeated.
+            // There must be no deadlock, so no call is repeated.
             let (_, attempt) = shop.begin(&id, &format!("pay-{buyer}")).await;
             let outcome = if buyer % 2 == 0 { PaymentOutcome::Confirmed } else { PaymentOutcome::NotAttempted };
             shop.settle(&attempt, outcome).await;
@@ -82,7 +82,8 @@ async fn buyers_of_the_same_goods_in_any_order_do_not_deadlock(place: Place) {
     assert_eq!((raw.level("song"), raw.level("book"), raw.level("gift")), ((5, 0), (5, 0), (7, 0)));
 }
 
-/// Six callers, each with a separate key. Returns how many claimed the checkout, and how many got "in progress".
+/// Six callers complete the checkout, each with a separate key. Returns how many got a claim, and how many got "in
+/// progress".
 async fn with_many_keys(shop: &Arc<Shop>, id: &CheckoutId) -> (usize, usize) {
     let mut callers = JoinSet::new();
     for caller in 0..6 {
@@ -120,7 +121,7 @@ mod locked {
         slow_completion_delays_no_buyer_of_the_same_goods,
     );
 
-    /// All requests are on their way before the first can continue.
+    /// All six requests wait for the same lock before the first of them can continue.
     async fn waiting_keys_complete_the_checkout_once(place: Place) {
         let shop = Arc::new(place.shop_with(|config| config.pool_size = 6).await);
         let id = shop.opened(&[("song", 1)], "k1").await.id;
@@ -135,7 +136,7 @@ mod locked {
         assert_eq!(place.raw().level("song"), (10, 1));
     }
 
-    /// It read ten units, and waits for the row that another buyer takes them from.
+    /// The completion has read ten units, and waits for the row. Then another buyer takes all of them.
     async fn overtaken_buyer_of_the_last_unit_holds_nothing(place: Place) {
         let shop = place.shop().await;
         let checkout = shop.opened(&[("song", 1), ("book", 1)], "k1").await;
@@ -159,7 +160,7 @@ mod locked {
         assert!(matches!(state.await.expect("state"), CompletionState::Answered(_)));
     }
 
-    /// Stock is locked last: a transaction that waits at another row does not block its goods.
+    /// Stock is locked last, so a transaction that waits for another row does not block buyers of the same goods.
     async fn slow_completion_delays_no_buyer_of_the_same_goods(place: Place) {
         drop(place);
         for (table, event, slow) in [
@@ -177,7 +178,7 @@ mod locked {
             let (first, second) =
                 (shop.opened(&[("song", 1)], "k1").await.id, shop.opened(&[("song", 1)], "k2").await.id);
             let mut raw = place.raw();
-            // The second buyer passes: the gate is for the first one.
+            // The gate stops only the first buyer. The second buyer passes.
             raw.execute(&format!(
                 "CREATE SEQUENCE passed;
                  CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

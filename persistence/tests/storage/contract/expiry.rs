@@ -1,4 +1,4 @@
-//! Unfinished checkouts end, and old ended ones are deleted. Orders never are.
+//! Unfinished checkouts expire, and checkouts that ended long ago are deleted. Orders are never deleted.
 
 use domain::checkout::{CheckoutRefusal, CheckoutStore, Status};
 use domain::order::OrderStore;
@@ -40,7 +40,7 @@ async fn checkout_in_progress_never_expires(place: Place) {
     let expired = shop.checkouts.expire(&task(), years_later, years_later, 10).await.expect("expired");
     assert_eq!(expired, (0, 0));
     assert_eq!(place.raw().state(), before);
-    // The outcome counts at any later time.
+    // The outcome of the payment counts at any later time.
     shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert_eq!(shop.checkouts.read(&alice(), checkout.id).await.expect("read").status, Status::Completed);
 }
@@ -76,7 +76,8 @@ async fn expiry_pass_is_bounded(place: Place) {
         shop.opened_at(noon() - hours(6), &[("song", 1)], &format!("k{round}")).await;
     }
     let pass = || shop.checkouts.expire(&task(), noon(), noon() + hours(1), 2);
-    // A pass may delete what it cancels, and never more than its limit of either.
+    // A pass may delete a checkout that it has just cancelled. It cancels at most `limit` checkouts and deletes at most
+    // `limit`.
     assert_eq!(pass().await.expect("expired"), (2, 2));
     assert_eq!(pass().await.expect("expired"), (1, 1));
     assert_eq!(pass().await.expect("expired"), (0, 0));

@@ -1,4 +1,4 @@
-//! A key runs its write once, for any request and any number of repetitions.
+//! The write of an idempotency key runs once, for any request and any number of repetitions.
 
 use std::sync::Arc;
 
@@ -88,10 +88,10 @@ async fn a_key_used_for_another_request_is_refused(place: Place) {
     assert_eq!(shop.checkouts.read(&alice(), checkout.id.clone()).await.expect("read"), checkout);
 }
 
-/// One write of each kind that has a resource.
+/// The kinds of writes that have a resource.
 const KINDS: [&str; 3] = ["update", "cancel", "complete"];
 
-/// `Ok` says whether it was a replay.
+/// Runs a write of this kind. `Ok(true)` means that the outcome is a replay.
 async fn write(shop: &Shop, kind: &str, id: &CheckoutId, key: &str) -> Result<bool, Failure<CheckoutRefusal>> {
     let (book, ctx) = (&shop.checkouts, alice());
     let answer = match kind {
@@ -120,7 +120,7 @@ async fn a_key_belongs_to_one_resource_of_an_operation(place: Place) {
         assert_eq!(refusal(write(&shop, kind, &second, kind).await), REUSED, "{kind}");
         assert_eq!(place.raw().state(), before, "{kind} changed something");
         assert!(write(&shop, kind, &first, kind).await.expect("repeated"), "{kind}");
-        // With another key it runs.
+        // With another key the write runs.
         assert!(!write(&shop, kind, &second, &format!("{kind}-2")).await.expect("done"), "{kind}");
     }
 }
@@ -132,7 +132,7 @@ async fn two(shop: &Shop, name: &str) -> [CheckoutId; 2] {
     ]
 }
 
-/// The protocol: a key is unique per client and per type of operation.
+/// The protocol says that a key is unique for each client and each type of operation.
 async fn keys_are_separate_for_operations_and_platforms(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;
@@ -152,7 +152,8 @@ async fn keys_are_separate_for_operations_and_platforms(place: Place) {
     assert!(!bobs.replayed);
 }
 
-/// Released because the gateway was not reached, and never stored because the write was refused.
+/// The first key is released because the gateway was not reached. The second is never stored because the write was
+/// refused.
 async fn a_key_without_an_outcome_is_free_for_another_resource(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
@@ -183,7 +184,7 @@ async fn expired_key_is_free_for_another_resource(place: Place) {
     assert_eq!(refusal(write(&shop, "complete", &second, "k2").await), REUSED);
 }
 
-/// A key may be deleted by hand.
+/// An operator may have deleted the key by hand.
 async fn binding_without_its_key_does_not_count(place: Place) {
     let shop = place.shop().await;
     let [first, second] = two(&shop, "k").await;
@@ -202,7 +203,7 @@ async fn a_refused_write_leaves_its_key_free(place: Place) {
     let refused = shop.checkouts.cancel(&alice(), cancel(&id, "k1"), id.clone()).await;
     assert_eq!(refusal(refused), CheckoutRefusal::NotFound);
     assert_eq!(place.raw().count("idempotency_key"), 0);
-    // The same key and request work once there is something to cancel.
+    // The same key and request work after there is a checkout to cancel.
     shop.checkouts.create(&alice(), create("k2"), new).await.expect("created");
     let answer = shop.checkouts.cancel(&alice(), cancel(&id, "k1"), id.clone()).await.expect("canceled");
     assert!(!answer.replayed);
@@ -221,7 +222,7 @@ async fn expired_key_is_claimed_again(place: Place) {
     let answer = create_later(noon() + RETENTION).await.expect("created");
     assert!(!answer.replayed);
     assert_ne!(about(&answer.outcome).id, first.id);
-    // From here on the new outcome is replayed.
+    // After that the new outcome is replayed.
     let again = create_later(noon() + RETENTION + hours(1)).await.expect("replayed");
     assert!(again.replayed);
     assert_eq!(bytes(&answer), bytes(&again));
@@ -245,7 +246,7 @@ async fn concurrent_writes_with_one_expired_key_run_once(place: Place) {
     assert_eq!(place.raw().count("checkout"), 2);
 }
 
-/// Eight callers with the same key and request. A caller that gets "in progress" asks again.
+/// Runs eight callers with the same key and request. A caller that gets "in progress" sends its request again.
 async fn at_once(shop: &Arc<Shop>, key: &'static str, now: Timestamp) -> Vec<Answer> {
     let mut callers = JoinSet::new();
     for _ in 0..8 {
@@ -270,7 +271,7 @@ mod locked {
 
     crate::on_postgres!(expired_key_seen_by_several_is_claimed_once, expired_key_is_bound_to_one_of_several_resources,);
 
-    /// All wait for the binding before one may take it over.
+    /// All writers wait for the binding before one of them can take it over.
     async fn expired_key_is_bound_to_one_of_several_resources(place: Place) {
         let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
         let [first, second] = super::two(&shop, "a").await;
@@ -289,11 +290,11 @@ mod locked {
         let (done, refused): (Vec<_>, Vec<_>) = writers.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!(done.into_iter().map(|replayed| replayed.expect("done")).collect::<Vec<_>>(), [false]);
         assert!(refused.into_iter().all(|write| super::refusal(write) == super::REUSED));
-        // Four checkouts and two changes: the earlier one, and the one of the writer that got the key.
+        // The sum of the versions: four checkouts, the earlier change, and the change of the writer that got the key.
         assert_eq!(place.raw().number("SELECT sum(version) FROM checkout"), 4 + 2);
     }
 
-    /// All callers have read the old outcome before one may replace it.
+    /// All callers have read the old outcome before one of them can replace it.
     async fn expired_key_seen_by_several_is_claimed_once(place: Place) {
         let shop = Arc::new(place.shop_with(|config| config.pool_size = 8).await);
         shop.opened(&[("song", 1)], "k1").await;

@@ -1,4 +1,4 @@
-//! A small import is stored whole or not at all, a large one in parts. Each can be repeated.
+//! A small import is stored whole or not at all. A large import is stored in parts. Both can be repeated.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,7 +75,7 @@ async fn an_import_replaces_what_it_names_and_leaves_the_rest(place: Place) {
     assert_eq!((raw.level("song"), raw.level("poem"), raw.level("book")), ((3, 0), (1, 0), (10, 0)));
     let address = "SELECT street || ' ' || first_name AS value FROM address WHERE customer_id = 'cust_1'";
     assert_eq!(raw.texts(address), ["9 New St Ada"]);
-    // A checkout keeps its price; a new one has the new price.
+    // An existing checkout keeps its price. A new checkout has the new price.
     assert_eq!(shop.checkouts.read(&alice(), before.id.clone()).await.expect("read"), before);
     let new = new_checkout(request(&[("song", 1)]));
     let answer = shop.checkouts.create(&alice(), create("k2"), new).await.expect("created");
@@ -163,7 +163,7 @@ async fn fifty_thousand_rows_are_imported(place: Place) {
     assert_eq!(raw.number("SELECT sum(on_hand) FROM stock WHERE sku LIKE 'part-%'"), 25_000 * 7);
 }
 
-/// Buyers are served during the import, on SQLite too, where only one transaction writes at a time.
+/// Buyers are served during the import, even on SQLite, where only one transaction writes at a time.
 async fn shop_sells_during_a_large_import(place: Place) {
     let shop = place.shop_with(|config| config.pool_wait = Duration::from_secs(2)).await;
     let ids: Vec<String> = (0..10_000).map(|number| format!("part-{number}")).collect();
@@ -172,7 +172,7 @@ async fn shop_sells_during_a_large_import(place: Place) {
         stock: ids.iter().map(|id| stock(id, 7)).chain([stock("song", 10)]).collect(),
         ..Batch::empty(usd())
     };
-    // As many as are bought before the first row is stored.
+    // Enough stock for the purchases that are made before the first row is stored.
     place.raw().execute("UPDATE stock SET on_hand = 1000000 WHERE sku = 'gift'");
     let (rows, stored) = (batch.rows(), Arc::new(AtomicUsize::new(0)));
     let progress = {
@@ -186,7 +186,7 @@ async fn shop_sells_during_a_large_import(place: Place) {
         for purchase in 0.. {
             let (before, bought) = (far(), shop.bought(&[("gift", 1)], &format!("p{purchase}")).await);
             assert!(bought.order.is_some());
-            // CompletionState and ended while rows were stored.
+            // Counts a purchase that began and ended while rows were stored.
             beside += usize::from(before > 0 && far() < rows);
             if beside == 3 || far() == rows {
                 return beside;
@@ -228,7 +228,7 @@ mod order {
         buyers_and_an_import_of_any_names_never_deadlock,
     );
 
-    /// In the order of their bytes, and in no language's order.
+    /// The names sorted by their bytes, which is not the order of any language.
     const NAMES: [&str; 6] = ["A-b", "B", "_", "a", "a-a", "aB"];
 
     async fn lists_are_in_the_order_of_their_bytes(place: Place) {
@@ -284,12 +284,14 @@ mod order {
         let importing = shop.clone();
         all.spawn(async move {
             for _ in 0..10 {
-                // The import sets the stock on hand, which buyers change; it never sets less than is held.
+                // The import sets the stock on hand, which buyers change meanwhile. It never sets less than the held
+                // stock.
                 import(&importing, batch()).await.expect("imported");
             }
         });
         all.join_all().await;
-        // A deadlock is run again and would be visible nowhere else. A session reports its count when it ends.
+        // A transaction with a deadlock runs again, so only the statistics of Postgres show the deadlock. A session
+        // reports its statistics when it ends.
         drop(shop);
         let mut raw = place.raw();
         let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -304,7 +306,7 @@ mod locked {
 
     crate::on_postgres!(stock_held_during_the_import_check_counts, waiting_import_delays_no_buyer_of_other_goods,);
 
-    /// The import waits for a row of its last part; the rows of earlier parts are no longer locked.
+    /// The import waits for a row of its last part. The rows of its earlier parts are no longer locked.
     async fn waiting_import_delays_no_buyer_of_other_goods(place: Place) {
         let shop = place.shop().await;
         let (_, paid) = shop.begun(&[("song", 1)], "paid").await;

@@ -1,5 +1,5 @@
-//! The limits of an import: no more rows than are read, and no duplicates of unique values. All is checked before
-//! anything is stored, for an import of any size.
+//! The limits of an import: no more rows than a checkout reads, and no duplicates of unique values. For an import of
+//! any size, everything is checked before anything is stored.
 
 use domain::checkout::CheckoutStore;
 use domain::customer::{DestinationId, Email};
@@ -45,13 +45,14 @@ fn customers(customers: &[(&str, &str)]) -> Batch {
     Batch { customers: customers.iter().map(|(id, email)| customer(id, email)).collect(), ..Batch::empty(usd()) }
 }
 
-/// The same batch with so many products that it is stored in parts, the products first.
+/// Replaces the products of the batch by so many products that it is stored in parts. The products are stored first.
 fn large(batch: &Batch) -> Batch {
     let ids = (0..=Batch::ATOMIC_ROWS).map(|number| format!("part-{number}"));
     Batch { products: ids.map(|id| product(&id, 100, false)).collect(), ..batch.clone() }
 }
 
-/// Refused whole and in parts, with nothing stored.
+/// Checks that the batch is refused both as a small and as a large import, and that nothing is stored. Returns the
+/// message.
 async fn refused(place: &Place, shop: &Shop, batch: &Batch) -> String {
     let before = place.raw().state();
     let mut messages = Vec::new();
@@ -63,7 +64,7 @@ async fn refused(place: &Place, shop: &Shop, batch: &Batch) -> String {
     messages.remove(0)
 }
 
-/// A buyer of something that is shipped.
+/// Checks that a buyer of an article that is shipped is served.
 async fn is_served(place: &Place, shop: &Shop) {
     let key = format!("k{}", place.raw().count("checkout"));
     let answer = shop.checkouts.create(&alice(), create(&key), new_checkout(rich_request())).await.expect("created");
@@ -89,9 +90,10 @@ async fn import_over_a_limit_is_refused_before_anything_is_stored(place: Place) 
         };
         Batch { free_shipping: (0..count).map(promotion).collect(), ..Batch::empty(usd()) }
     };
-    // The shop has two rates and one promotion. A shop of two hundred countries has some thousand rates.
+    // The shop already has two rates and one promotion. A shop that delivers to two hundred countries has some thousand
+    // rates.
     for (fits, too_many, limit) in [
-        // One rate is for the US and one for every country.
+        // Of the two stored rates, one is for the US and one is for every country.
         (levels(&["US"], 499), levels(&["US"], 500), 500),
         (levels(&[], 499), levels(&[], 500), 500),
         (levels(&countries, 4_998), levels(&countries, 4_999), 5_000),
@@ -100,16 +102,16 @@ async fn import_over_a_limit_is_refused_before_anything_is_stored(place: Place) 
         let message = refused(&place, &shop, &too_many).await;
         assert!(message.starts_with("Refused(TooMany") && message.contains(&format!("limit: {limit}")), "{message}");
         for _ in 0..2 {
-            // Again: stored rows are replaced, and do not count twice.
+            // The second import replaces the stored rows, which do not count twice.
             import(&shop, fits.clone()).await.expect("imported");
         }
         is_served(&place, &shop).await;
-        // Prices in another currency are not read for a checkout in this one.
+        // Rates in another currency do not count, because a checkout does not read them.
         let euro =
             Batch { currency: Currency::parse("EUR").expect("a currency"), ..rates(&[("eur", None, "level-0")]) };
         import(&shop, euro).await.expect("imported");
     }
-    // Rows that were added by hand are not cut off silently either.
+    // If rows are added by hand, the list is not cut off silently either.
     place.raw().execute("INSERT INTO shipping_rate VALUES ('by-hand', NULL, 'by-hand', 1, 'USD', 'By hand')");
     let fault = shop.checkouts.create(&alice(), create("cut"), new_checkout(rich_request())).await.fault();
     assert!(fault.chain().contains("more than 5000 shipping rates"), "{}", fault.chain());
@@ -123,13 +125,13 @@ async fn rate_stored_under_another_id_is_refused_by_its_row(place: Place) {
         rates(&[("a", Some("US"), "express"), ("b", Some("usa"), "standard")]),
         rates(&[("us-standard", Some("US"), "standard"), ("b", None, "express")]),
         rates(&[("world-express", None, "express"), ("b", Some("US"), "standard")]),
-        // The stored rate is replaced by the other.
+        // The first row replaces the stored rate `world-express`, and then the second row replaces that.
         rates(&[("world-express", None, "slow"), ("world-express", Some("US"), "standard")]),
     ] {
         let message = refused(&place, &shop, &batch).await;
         assert!(message.starts_with("Refused(SameRate { row: 1, "), "{message} {batch:?}");
     }
-    // Two that swap, and rates of another country, level or currency.
+    // Two rates that exchange their services, and rates for another country, level or currency.
     for batch in [
         rates(&[("us-standard", None, "express"), ("world-express", Some("US"), "standard")]),
         rates(&[("us-standard", Some("US"), "standard"), ("world-express", None, "express")]),
@@ -150,7 +152,7 @@ async fn email_of_another_customer_is_refused_by_its_row(place: Place) {
         let message = refused(&place, &shop, &batch).await;
         assert!(message.starts_with("Refused(SameEmail { row: 1, id: \"cust_1\""), "{message}");
     }
-    // The address moves from one customer to another in one import.
+    // The email address moves from one customer to another in one import.
     import(&shop, customers(&[("cust_2", "ada@example.com"), ("cust_1", "tom@example.com")])).await.expect("imported");
 
     // A customer that was created from an order does not block an import.
@@ -175,7 +177,7 @@ async fn import_over_the_address_limit_is_refused(place: Place) {
         };
         Batch { addresses: (0..count).map(one).collect(), ..Batch::empty(usd()) }
     };
-    // The customer has one.
+    // The customer already has one address.
     let message = refused(&place, &shop, &addresses("cust_1", 50)).await;
     assert_eq!(message, "Refused(TooManyAddresses { row: 49, limit: 50 })");
     for _ in 0..2 {
@@ -187,7 +189,7 @@ async fn import_over_the_address_limit_is_refused(place: Place) {
     };
     import(&shop, both).await.expect("imported");
 
-    // Each of them is offered.
+    // The buyer is offered each of the addresses.
     let mut wanted = rich_request();
     wanted.fulfillment.as_mut().expect("wanted").destinations.clear();
     let answer = shop.checkouts.create(&alice(), create("k1"), new_checkout(wanted)).await.expect("created");
@@ -196,7 +198,7 @@ async fn import_over_the_address_limit_is_refused(place: Place) {
     assert_eq!(offered.len(), 49);
 }
 
-/// Importing stored rows again changes nothing, whatever else is stored.
+/// A repeated import of stored rows succeeds, even if there are duplicates among the stored rows.
 async fn duplicates_from_earlier_programs_do_not_prevent_an_import(place: Place) {
     let shop = place.shop().await;
     let mut raw = place.raw();
@@ -229,7 +231,8 @@ mod beside_another {
 
     crate::on_postgres!(concurrent_imports_do_not_exceed_the_limit_together);
 
-    /// Each would fit alone. The test plays the other one by hand, uncommitted.
+    /// Each of the two imports alone would fit. The test stores the rows of the other import by hand, and does not
+    /// commit them at first.
     async fn concurrent_imports_do_not_exceed_the_limit_together(place: Place) {
         let shop = place.shop().await;
         let (mut other, mut observer) = (place.raw(), place.raw());

@@ -1,4 +1,4 @@
-//! Events are appended to an order all or nothing, each once.
+//! Events are appended to an order all or none, and each event once.
 
 use domain::checkout::LineId;
 use domain::fault::{Failure, FaultKind};
@@ -182,7 +182,7 @@ async fn concurrent_reports_are_all_kept(place: Place) {
     let mut reporters = tokio::task::JoinSet::new();
     for reporter in 0..8 {
         let (shop, id) = (shop.clone(), order.id.clone());
-        // Each report comes twice; there are four units to ship.
+        // Each report is sent twice, and there are four units to ship.
         let change = shipped(&format!("report-{}", reporter / 2), "li_1", 1);
         reporters.spawn(async move { shop.orders.append(&task(), id, vec![change], noon()).await.expect("appended") });
     }
@@ -216,9 +216,9 @@ async fn full_history_refuses_events_and_stays_readable(place: Place) {
         assert!(matches!(refused, Err(Failure::Refused(OrderRefusal::TooManyEvents))), "{refused:?}");
         assert_eq!(place.raw().state(), before);
     }
-    // Known events are still known.
+    // Events that the order has already are still accepted, and not added again.
     assert_eq!(append(vec![noted(7)]).await.expect("known").events.len(), Order::MAX_EVENTS);
-    // As a release left it that appended without a check.
+    // An earlier release, which appended without a check, left this event.
     place.raw().execute("INSERT INTO order_event SELECT order_id, 1000, 'last', kind, occurred_at, body FROM order_event WHERE sequence = 999");
     assert_eq!(read(&shop, order.id.clone()).await.events.len(), Order::MAX_EVENTS + 1);
     let refused = append(vec![noted(5_001)]).await;
@@ -231,7 +231,7 @@ mod snapshot {
 
     crate::on_postgres!(order_read_during_a_change_is_one_snapshot);
 
-    /// The reader has read the lines and waits for the events when both change.
+    /// The reader has read the lines and waits for the events. Meanwhile both change.
     async fn order_read_during_a_change_is_one_snapshot(place: Place) {
         let shop = place.shop().await;
         let checkout = shop.bought(&[("song", 2)], "k1").await;

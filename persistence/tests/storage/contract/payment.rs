@@ -59,7 +59,7 @@ async fn only_unsettled_attempts_that_are_due_are_claimed(place: Place) {
     assert_eq!(claimed, [Attempt { checks: 1, ..due }]);
 }
 
-/// At any time of the shop's clock: the lease is a time of the database's clock.
+/// The lease ends at a time of the database's clock, whatever the shop's clock says.
 async fn attempt_is_leased_to_its_owner_or_one_claimer(place: Place) {
     let shop = place.shop().await;
     let checkout = shop.opened(&[("song", 1)], "k1").await;
@@ -119,7 +119,8 @@ async fn attempt_postponed_by_a_clock_that_was_ahead_is_due(place: Place) {
     let tomorrow = noon() + hours(24);
     let claimed = claim(tomorrow).await.expect("claimed").remove(0);
     shop.attempts.postpone(&task(), &claimed, tomorrow + LONGEST_WAIT_UNSETTLED).await.expect("postponed");
-    // With a right clock the attempt waits as it should; after the clock was set back, it waits no longer.
+    // If that clock is right, the attempt waits until its due time. If the clock is set back, the attempt is due at
+    // once.
     assert!(claim(tomorrow).await.expect("claimed").is_empty());
     let claimed = claim(noon()).await.expect("claimed");
     assert_eq!(claimed.iter().map(|attempt| &attempt.id).collect::<Vec<_>>(), [&attempt.id]);

@@ -1,4 +1,4 @@
-//! Keys that cannot be replayed are purged; a key with an unknown outcome never is.
+//! Keys whose outcome can no longer be replayed are purged. A key without an outcome is never purged.
 
 use domain::idempotency::{IdempotencyStore, RETENTION};
 use domain::payment::PaymentOutcome;
@@ -16,7 +16,7 @@ on_both_engines!(
 
 async fn only_old_keys_with_an_outcome_are_purged(place: Place) {
     let shop = place.shop().await;
-    // Two old keys: one with an outcome (the creation), one whose payment is still under way.
+    // Two old keys: the key of the creation has an outcome, and the key of the payment, which is under way, has none.
     let (_, attempt) = shop.begun(&[("song", 1)], "old").await;
     shop.opened_at(noon() + hours(1), &[("song", 1)], "young").await;
     let keys =

@@ -1,5 +1,5 @@
-//! Two writers of one row, in a fixed order: the test plays the first by hand on another connection, and the second
-//! must wait for it and then decide by its result.
+//! Two writers of one row, in a fixed order. The test plays the first writer by hand on another connection. The second
+//! writer must wait for the first, and then decide by its result.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ crate::on_both_engines!(
     a_reference_waits_for_the_settlement_before_it,
 );
 
-/// Runs `second` after `first` has written and before it commits. The engine reports that the second waits.
+/// Runs `second` after `first` has written, and commits `first` when the second waits for it.
 async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: impl Future<Output = T>) -> T {
     let (mut writer, mut observer) = (place.raw(), place.raw());
     let begin = if place.engine() == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
@@ -43,14 +43,15 @@ async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: imp
     tokio::join!(second, committing).0
 }
 
-/// SQLite reports no waits: the second writer is on its way, and gets a moment to do what it must not.
+/// Waits until the second writer is likely to wait for the file. SQLite does not report waits, so the second writer
+/// gets some time in which it could make a mistake.
 async fn wait_for_the_file(ctx: &RequestContext) {
     until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
     let watch = Stopwatch::start();
     until("a moment has passed", || watch.elapsed() > Duration::from_millis(50)).await;
 }
 
-/// The first writer's row lock, on the engine with row locks.
+/// Locks a row for the first writer, on an engine that has row locks.
 fn locking(place: &Place, select: &str) -> String {
     match place.engine() {
         Engine::Sqlite => String::new(),
@@ -149,7 +150,7 @@ async fn a_key_waits_for_its_first_claim(place: Place) {
     assert_eq!(place.raw().count("checkout"), 1);
 }
 
-/// The first has claimed the key for another checkout, and then gets an outcome or is released.
+/// The first writer has claimed the key for another checkout.
 async fn a_key_for_another_resource_waits_for_its_first_claim(place: Place) {
     let shop = place.shop().await;
     let id = shop.opened(&[("song", 1)], "k1").await.id;

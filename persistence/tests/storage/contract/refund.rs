@@ -1,4 +1,4 @@
-//! Refunds: never more than was captured, for any number of requests.
+//! The refunds of a payment are never more than was captured, for any number of requests.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ on_both_engines!(
     concurrent_claimers_share_the_rows,
 );
 
-/// A payment of 1500 with a reference, settled with this outcome.
+/// Makes a payment of 1500 with a reference, and settles it with this outcome.
 async fn paid(shop: &Shop, key: &str, outcome: PaymentOutcome) -> Attempt {
     let (_, attempt) = shop.begun(&[("song", 3)], key).await;
     let reference = PaymentReference(format!("gateway-{key}"));
@@ -128,7 +128,7 @@ async fn refund_without_a_capture_is_refused(place: Place) {
         assert_eq!(request(&shop, wanted(attempt, 1)).await, Err(RefundRefusal::NotCaptured), "{attempt}");
     }
     assert_eq!(place.raw().count("refund"), 0);
-    // A payment that is captured later can be refunded later; a voided one cannot.
+    // After its capture a held payment can be refunded. A voided payment cannot.
     let held = &attempts[2];
     shop.attempts.record_captured(&task(), held.clone(), true).await.expect("recorded");
     request(&shop, wanted(held, 1)).await.expect("recorded");
@@ -213,7 +213,7 @@ async fn ended_refund_is_never_claimed(place: Place) {
         request(&shop, wish.clone()).await.expect("recorded");
         let claimed = claim(&shop, Duration::ZERO).await.remove(0);
         record(&shop, &claimed, state.clone()).await;
-        // An ended refund stays ended, whatever the same claimer records next.
+        // A refund that has ended keeps its state, whatever its claimer records after that.
         record(&shop, &claimed, RefundState::Pending).await;
         assert_eq!(request(&shop, wish).await.expect("known").state, state);
         let later = noon() + hours(1_000);

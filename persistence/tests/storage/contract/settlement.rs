@@ -120,7 +120,7 @@ async fn second_settlement_returns_the_first_outcome(place: Place) {
         let (_, attempt) = shop.begun(&[("song", 1)], &format!("k{round}")).await;
         let outcome = shop.settle(&attempt, first.clone()).await;
         let after = place.raw().state();
-        // Even when the second settlement has another outcome.
+        // Even if the second settlement has another outcome, nothing changes.
         for second in [first, PaymentOutcome::Confirmed, PaymentOutcome::Declined("late".into())] {
             assert_eq!(shop.settle(&attempt, second).await, outcome);
             assert_eq!(place.raw().state(), after);
@@ -139,7 +139,7 @@ async fn concurrent_settlements_place_one_order(place: Place) {
     }
     let outcomes = settlers.join_all().await;
     assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
-    // None if the first settlement was uncharged: the checkout is open again.
+    // No order is placed if the first settlement was without a charge: the checkout is then open again.
     let placed = i64::from(about(&outcomes[0]).order.is_some());
     let mut raw = place.raw();
     assert_eq!((raw.level("song"), raw.count("orders")), ((10 - 2 * placed, 0), placed));
@@ -162,7 +162,7 @@ async fn a_payment_of_unknown_outcome_can_still_be_settled(place: Place) {
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("recorded");
     let outcome = shop.settle(&attempt, PaymentOutcome::Confirmed).await;
     assert!(matches!(&outcome, Outcome::Checkout(checkout) if checkout.status == Status::Completed));
-    // Later reports change nothing.
+    // Reports after the settlement change nothing.
     shop.attempts.record_unknown(&task(), attempt.id.clone(), noon()).await.expect("ignored");
     let due = shop.attempts.claim_due(&task(), noon(), std::time::Duration::ZERO, 10).await.expect("claimed");
     assert!(due.is_empty(), "{due:?}");

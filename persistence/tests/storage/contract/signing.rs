@@ -1,4 +1,4 @@
-//! The shop's signing keys: the same for all of its instances.
+//! The shop's signing keys, which all its instances share.
 
 use domain::secret::Secret;
 use domain::signing::{KeyStore, PUBLISHED_BEFORE, SigningKey, signing_at};
@@ -72,12 +72,12 @@ async fn a_key_is_revoked_once_and_stays_in_the_list(place: Place) {
     assert!(!revoke("first", later).await.expect("asked"), "it was revoked before");
     let revoked = SigningKey { revoked_at: Some(noon()), ..key("first") };
     assert_eq!(signing.keys(&task()).await.expect("read"), [revoked, key("second")]);
-    // A caller that adds a key must have seen all of them.
+    // A caller can add a key only if it has seen all existing keys.
     assert!(!signing.add(&task(), key("third"), 1).await.expect("asked"));
     assert!(signing.add(&task(), key("third"), 2).await.expect("added"));
 }
 
-/// The key would sign, and be published nowhere.
+/// With one key more, every read of the keys would fail.
 async fn key_beyond_the_list_limit_is_refused(place: Place) {
     let signing = place.shop().await.signing;
     for seen in 0..400 {

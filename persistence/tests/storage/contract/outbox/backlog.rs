@@ -1,4 +1,4 @@
-//! An endpoint that takes nothing, with a hundred thousand messages, affects no other endpoint.
+//! An endpoint that accepts no message and has a backlog of a hundred thousand does not affect other endpoints.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ on_both_engines!(
 
 const BACKLOG: u32 = 100_000;
 const ROUNDS: i64 = 15;
-/// How much slower than without a backlog. Reading the whole backlog would be a thousand times slower.
+/// How many times slower a call may be than without a backlog. A read of the whole backlog would be a thousand times
+/// slower.
 const AT_MOST: u32 = 20;
 
 struct Pace {
@@ -26,7 +27,7 @@ struct Pace {
     enqueue: Duration,
 }
 
-/// The median of some claims for the healthy endpoint, and of some events of an order.
+/// Measures the median time of some claims for the healthy endpoint, and of some appended events.
 async fn pace(shop: &Shop, key: &str) -> Pace {
     let (mut claims, mut enqueues) = (Vec::new(), Vec::new());
     let order = shop.order(key).await;
@@ -70,7 +71,7 @@ async fn backlog_of_one_endpoint_slows_no_other(place: Place) {
         let with = pace(&shop, how).await;
         for (what, with, without) in [("claim", with.claim, without.claim), ("enqueue", with.enqueue, without.enqueue)]
         {
-            // A pause of the machine proves nothing, so a few milliseconds are the least that counts.
+            // At least a few milliseconds are allowed, because a pause of the machine can take that long.
             let usual = without.max(Duration::from_millis(2));
             assert!(with < usual * AT_MOST, "{how}: {what} takes {with:?}, without a backlog {without:?}");
         }
@@ -78,7 +79,8 @@ async fn backlog_of_one_endpoint_slows_no_other(place: Place) {
     assert_eq!(states(&mut place.raw(), ILL), [format!("pending {BACKLOG}")]);
 }
 
-/// A transaction over the whole backlog would delay every purchase, or not end in time.
+/// The messages become dead letters in portions, because a transaction over the whole backlog would delay every
+/// purchase, or not end in time.
 async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), ILL, 1, 1_201);
@@ -86,7 +88,7 @@ async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(plac
     assert_eq!(shop.record(&claimed, failed(Finality::Gone), noon()).await, Recorded::Disabled { others: 500 });
     assert_eq!(states(&mut place.raw(), ILL), ["dead 501", "pending 700"]);
     assert_eq!(shop.claim(at(noon())).await, None);
-    // A message that was added while the endpoint was being disabled is no different.
+    // A message that was added to an endpoint while the endpoint was being disabled becomes a dead letter too.
     seed(&mut place.raw(), WELL, 2, 3);
     place.raw().execute(&format!("UPDATE destination SET disabled_at = 1 WHERE id = '{WELL}'"));
     let (mut cleared, mut given_up) = (Vec::new(), Vec::new());
@@ -98,7 +100,7 @@ async fn endpoint_with_a_backlog_is_disabled_at_once_and_purged_in_portions(plac
     given_up.sort_unstable();
     assert_eq!(given_up.iter().map(|(_, count)| count).sum::<u32>(), 703);
     assert_eq!(given_up.iter().filter(|(to, _)| to == WELL).map(|(_, count)| *count).collect::<Vec<_>>(), [3]);
-    // Those that ended long ago are then purged at once.
+    // The dead letters of the endpoint that was disabled long ago are purged in the same pass.
     assert_eq!(cleared, [500, 206, 0]);
     assert_eq!((states(&mut place.raw(), ILL), states(&mut place.raw(), WELL)), (vec!["dead 1201".into()], vec![]));
 }

@@ -1,4 +1,4 @@
-//! One worker has a message at a time, and a late record changes nothing.
+//! Only one worker has a message at a time, and an outdated record changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ mod locked {
         assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, ILL);
     }
 
-    /// The choice is stopped in the middle of its statement, and does not see what is committed meanwhile.
+    /// The statement that chooses an endpoint pauses in the middle. It does not see what is committed during the pause.
     async fn failing_endpoint_has_one_lease_under_concurrent_claims(place: Place) {
         let shop = place.shop().await;
         seed(&mut place.raw(), ILL, 1, 4);
@@ -81,7 +81,7 @@ async fn claimed_message_is_claimed_again_after_its_lease_ends(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
     let first = shop.claimed(at(noon())).await;
-    // The lease is a time of the database's clock, at any time of the shop's clock.
+    // A lease ends at a time of the database's clock, whatever the shop's clock says.
     assert_eq!(shop.claim(at(noon() + hours(1_000))).await, None);
     place.raw().execute("UPDATE delivery SET leased_until = leased_until - 3600001");
     assert_eq!(shop.claimed(at(noon())).await.id, first.id);
@@ -132,7 +132,8 @@ async fn record_after_the_end_changes_nothing(place: Place) {
     assert_eq!(shop.record(&claimed, again(), noon()).await, Recorded::Stale(StaleClaim::Forgotten));
 }
 
-/// After a retry attempts are counted from one again, so a late record could have the same count.
+/// After a retry by an operator, attempts are counted from one again. So the outdated record can have the same number
+/// of attempts as a new claim.
 async fn record_of_a_claim_before_a_retry_changes_nothing(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
@@ -169,7 +170,7 @@ async fn interrupted_attempt_fences_a_late_record(place: Place) {
     assert_eq!(shop.record(&third, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 }
 
-/// No other attempt has begun, so the late record counts.
+/// The lease has ended, but no other attempt has begun, so the late record counts.
 async fn late_record_without_another_claim_counts(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
@@ -193,7 +194,7 @@ async fn leases_of_an_endpoint_are_bounded(place: Place) {
     shop.record(of_ill, ACCEPTED, noon()).await;
     shop.claimed(terms).await;
     assert_eq!(shop.claim(terms).await, None);
-    // An ended lease is no lease.
+    // A lease that has ended does not count.
     let lapsed = ClaimTerms { lease: Duration::ZERO, ..terms };
     place.raw().execute("UPDATE delivery SET leased_until = 1 WHERE leased_until IS NOT NULL");
     for _ in 0..3 {
@@ -211,7 +212,8 @@ async fn concurrent_claims_never_claim_the_same_message(place: Place) {
         let shop = shop.clone();
         claimers.spawn(async move {
             let (mut taken, mut in_vain) = (Vec::new(), 0);
-            // An endpoint that another claimer has locked is skipped, so `None` may come early.
+            // A claim skips an endpoint that another claimer has locked, so one `None` does not mean that no message is
+            // left.
             while in_vain < 3 {
                 match shop
                     .claim(ClaimTerms { now: noon(), lease: HOUR, per_endpoint: 5, reach: EndpointHealth::Failing })
@@ -240,7 +242,7 @@ async fn message_whose_attempts_never_end_becomes_a_dead_letter(place: Place) {
         shop.claimed(lapsing(noon())).await;
     }
     seed(&mut place.raw(), ILL, 2, 1);
-    // The message delays no other, and its endpoint stays healthy.
+    // The dead letter delays no other message, and its endpoint stays healthy.
     let claim = shop.deliveries.claim(&task(), Channel::Webhook, at(noon())).await.expect("asked");
     let next = claim.message.expect("the next one");
     assert_eq!((next.attempts, states(&mut place.raw(), ILL)), (1, vec!["dead 1".to_owned(), "pending 1".to_owned()]));

@@ -1,4 +1,4 @@
-//! The ends of a message, and what they mean for its endpoint.
+//! How messages end, and what each end means for the endpoint.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn gone_endpoint_is_disabled_with_its_pending_messages(place: Place) {
     let with_it = "the destination is disabled: status 4xx";
     assert_eq!(errors, ["status 4xx", with_it, with_it]);
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
-    // The attempt under way may have any result: the message has ended.
+    // The message has ended, so the result of the attempt under way changes nothing.
     assert_eq!(shop.record(&under_way, again(), noon()).await, Recorded::Stale(StaleClaim::Ended(MessageState::Dead)));
     assert_eq!(shop.claimed(at(noon())).await.content.endpoint().0, WELL);
 }
@@ -84,7 +84,7 @@ async fn five_days_of_failure_disable_an_endpoint(place: Place) {
     assert_eq!(states(&mut place.raw(), ILL), ["dead 7"]);
 }
 
-/// One attempt, which fails, for any due message.
+/// Claims any due message and records a failed attempt.
 async fn fails(shop: &Shop, now: Timestamp) -> Recorded {
     let claimed = shop.claimed(lapsing(now)).await;
     shop.record(&claimed, again(), now).await
@@ -140,7 +140,7 @@ async fn success_ends_the_failure_streak(place: Place) {
     assert_eq!(health(&mut place.raw(), ILL), format!("2 {since} -"));
 }
 
-/// A process that is stopped any number of times causes no failure.
+/// Even if the process is stopped many times during an attempt, the attempt does not count.
 async fn interrupted_attempt_is_not_counted(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
@@ -156,7 +156,7 @@ async fn interrupted_attempt_is_not_counted(place: Place) {
     assert_eq!(shop.listed().await[0].last_error.as_deref(), Some("status 500"));
 }
 
-/// The endpoint is called as before. The message does not end, and is tried again after a backoff.
+/// An internal fault is no failure of the endpoint. The message does not end, and is sent again after a backoff.
 async fn internal_fault_costs_neither_an_attempt_nor_endpoint_health(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 1);
@@ -171,7 +171,7 @@ async fn internal_fault_costs_neither_an_attempt_nor_endpoint_health(place: Plac
     let listed = shop.listed().await.remove(0);
     assert_eq!((listed.attempts, listed.last_error.as_deref()), (0, Some("status 4xx")));
     assert_eq!(health(&mut place.raw(), WELL), "0 - -");
-    // The time is bounded.
+    // After some days the attempt counts in spite of the internal fault.
     let later = noon() + hours(4 * DAY);
     let claimed = shop.claimed(at(later)).await;
     shop.record(&claimed, ours, later).await;
@@ -190,7 +190,8 @@ async fn retry_after_is_respected(place: Place) {
     one_lease_until_a_success(&shop, noon() + hours(1)).await;
 }
 
-/// At any number of permitted leases: hanging endpoints do not use up every pass.
+/// Checks that the endpoint has only one lease before a success, although the terms permit many: hanging endpoints must
+/// not use up every pass.
 async fn one_lease_until_a_success(shop: &Shop, now: Timestamp) {
     let trial = shop.claimed(at(now)).await;
     assert_eq!(shop.claim(at(now)).await, None);

@@ -1,4 +1,4 @@
-//! Messages are stored with their event, or not at all.
+//! Messages are stored in the transaction of their event, or not at all.
 
 use domain::checkout::CheckoutStore;
 use domain::fault::FaultKind;
@@ -58,7 +58,7 @@ async fn failed_settlement_stores_no_message(place: Place) {
     let (_, declined) = shop.begun(&[("song", 1)], "k1").await;
     shop.settle(&declined, PaymentOutcome::Declined("no".into())).await;
     let (_, attempt) = shop.begun(&[("song", 2)], "k2").await;
-    // A CHECK that the settlement violates after it has stored its messages.
+    // The settlement stores its messages, and after that violates a CHECK on the stock.
     place.raw().execute("UPDATE stock SET held = 1 WHERE sku = 'song'");
     let settlement = settlement(&attempt, PaymentOutcome::Confirmed);
     assert_eq!(shop.checkouts.settle(&task(), settlement).await.fault().kind(), FaultKind::Internal);
@@ -87,7 +87,7 @@ async fn message_contains_the_order_as_of_its_event(place: Place) {
     assert_eq!(bodies, expected);
 }
 
-/// Days later, and in another process, the first request of the trace can be found.
+/// Even days later and in another process, the trace leads to the request that caused the event.
 async fn trace_of_an_event_is_known_on_each_attempt(place: Place) {
     let shop = place.shop().await;
     let order = shop.order("k1").await;

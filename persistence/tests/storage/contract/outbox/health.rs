@@ -17,7 +17,7 @@ on_both_engines!(
 );
 
 async fn claim_reaches_no_endpoint_beyond_its_terms(place: Place) {
-    // Earlier results of an endpoint, and its health then.
+    // The earlier results of an endpoint, and the health that follows from them.
     let histories = [
         (vec![], EndpointHealth::New),
         (vec![again()], EndpointHealth::Failing),
@@ -46,7 +46,7 @@ async fn claim_reaches_no_endpoint_beyond_its_terms(place: Place) {
     }
 }
 
-/// Fails so often that Alice's platform backs off for a minute from noon on.
+/// Records so many failures that Alice's platform backs off for a minute from noon on.
 async fn resting(place: &Place, shop: &Shop) {
     seed(&mut place.raw(), &super::alice(), 1, 20);
     place.raw().execute("UPDATE delivery SET due_at = due_at - 3600000");

@@ -28,12 +28,12 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const WELL: &str = "webhook:https://well.example/profile";
 const ILL: &str = "webhook:https://ill.example/profile";
 
-/// With a long lease, and any number of leases.
+/// Terms of a claim with a long lease, for as many leases as wanted.
 fn at(now: Timestamp) -> ClaimTerms {
     ClaimTerms { now, lease: HOUR, per_endpoint: 1_000, reach: EndpointHealth::Failing }
 }
 
-/// With leases that end at once.
+/// Terms of a claim whose lease ends at once.
 fn lapsing(now: Timestamp) -> ClaimTerms {
     ClaimTerms { lease: Duration::ZERO, ..at(now) }
 }
@@ -65,8 +65,8 @@ fn on_its_way(id: &str) -> OrderChange {
     OrderChange { id: id.to_owned(), occurred_at: noon() + hours(1), kind: OrderChangeKind::Shipped(shipment) }
 }
 
-/// Messages to an endpoint, each of a separate order, due one after the other before noon. Series keep their names
-/// apart.
+/// Stores messages to an endpoint, each about a separate order. They become due one after the other before noon.
+/// Different `series` have different ids.
 fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
     let first = 100_000_000_000_u64 + u64::from(series) * 1_000_000;
     let name = format!("'00000000000000000000' || CAST({first} + i AS TEXT)");
@@ -88,7 +88,7 @@ fn seed(raw: &mut Raw, destination: &str, series: u32, count: u32) {
 }
 
 impl Shop {
-    /// An order of Alice's whose buyer gets no message.
+    /// Places an order for Alice, whose buyer gets no message.
     async fn order(&self, key: &str) -> OrderId {
         self.bought(&[("song", 1)], key).await.order.expect("an order").id
     }
@@ -110,20 +110,20 @@ impl Shop {
         self.deliveries.record(&task(), delivery, outcome, now).await.expect("recorded")
     }
 
-    /// All messages, the newest first.
+    /// Returns all messages, the newest first.
     async fn listed(&self) -> Vec<MessageSummary> {
         self.deliveries.list(&task(), MessageFilter::default(), None, Limit::new(1_000)).await.expect("listed").items
     }
 }
 
-/// The health columns of an endpoint.
+/// Returns the health columns of an endpoint.
 fn health(raw: &mut Raw, destination: &str) -> String {
     let columns = ["failures", "failing_since", "disabled_at"].map(|of| format!("coalesce(CAST({of} AS TEXT), '-')"));
     let select = format!("SELECT {} AS value FROM destination WHERE id = '{destination}'", columns.join(" || ' ' || "));
     raw.texts(&select).remove(0)
 }
 
-/// The number of messages in each state, as `state count`.
+/// Returns the number of messages in each state, as `state count`.
 fn states(raw: &mut Raw, destination: &str) -> Vec<String> {
     raw.texts(&format!(
         "SELECT state || ' ' || CAST(count(*) AS TEXT) AS value FROM delivery WHERE destination = '{destination}' \

@@ -35,7 +35,8 @@ mod racing {
 
     crate::on_postgres!(retried_message_is_not_purged, message_retried_meanwhile_is_left_alone);
 
-    /// Another transaction makes a dead letter pending while this one waits for its row.
+    /// Runs `work` while another transaction changes a message by `sql`. `work` waits for the row, and the other
+    /// transaction then commits.
     async fn meanwhile<T>(place: &Place, sql: &str, work: impl Future<Output = T>) -> T {
         let (mut other, mut observer) = (place.raw(), place.raw());
         other.execute(&format!("BEGIN; {sql}"));
@@ -72,7 +73,7 @@ mod racing {
     }
 }
 
-/// Makes this many dead letters.
+/// Makes `count` messages dead letters and returns their ids.
 async fn dead(shop: &Shop, count: u32) -> Vec<OutboxMessageId> {
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -208,7 +209,7 @@ async fn waiting_message_is_retried_after_the_older_ones_of_its_order(place: Pla
         panic!("not again")
     };
     assert_eq!(shop.claim(at(noon())).await, None);
-    // The second goes, and the first before it; the third goes after both.
+    // The retry makes the second message due, and the first message before it. The third message follows after both.
     assert_eq!(retry(&shop, Selection::One(ids[1].clone()), 10).await, 2);
     let listed = shop.listed().await;
     let due_at = |id: &OutboxMessageId| listed.iter().find(|message| message.id == *id).map(|message| message.due_at);
@@ -231,7 +232,8 @@ async fn retry_of_an_endpoint_ends_its_backoff(place: Place) {
     let under_way = shop.claimed(terms).await;
     shop.record(&first, failed(Finality::Again { after: Some(HOUR) }), noon()).await;
     assert_eq!(shop.claim(terms).await, None);
-    // One waits for its next attempt, two are due and wait for the backoff, one is leased.
+    // One message waits for its next attempt, two messages are due and wait for the backoff of the endpoint, one is
+    // leased.
     assert_eq!(retry(&shop, Selection::Of(Endpoint(ILL.to_owned())), 10).await, 1);
     assert_eq!(health(&mut place.raw(), ILL), "0 - -");
     let mut taken = Vec::new();
@@ -263,7 +265,7 @@ async fn operator_ends_a_waiting_message(place: Place) {
     assert_eq!(states(&mut place.raw(), WELL), ["pending 1"]);
     assert_eq!(shop.record(&under_way, ACCEPTED, noon()).await, Recorded::Ended(MessageState::Delivered));
 
-    // A newer message of its order no longer waits.
+    // A newer message of the same order no longer waits.
     let order = shop.order("k1").await;
     shop.news(&order, &["one"]).await;
     place.raw().execute(&format!("UPDATE destination SET served_at = 2 WHERE id <> '{}'", super::alice()));
@@ -301,7 +303,7 @@ async fn endpoints_are_listed_with_their_health(place: Place) {
     assert_eq!((ill.channel, ill.failing_since, ill.disabled_at), (Channel::Webhook, Some(noon()), None));
     assert_eq!((ill.backoff_until, well.failing_since), (noon() + hours(1), None));
     assert_eq!(well.disabled_at.map(Timestamp::unix_timestamp), Some(1));
-    // Seeded messages have events one millisecond apart, the last of them at noon.
+    // The events of the seeded messages are one millisecond apart, and the last of them is at noon.
     assert_eq!(ill.oldest_pending, Some(noon() - std::time::Duration::from_millis(3)));
     let (first, next) = list(None, 1).await;
     assert_eq!(first, listed[..1]);

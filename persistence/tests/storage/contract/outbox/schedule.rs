@@ -1,4 +1,4 @@
-//! Days of the retry schedule on a fake clock: the task, the real store, and a scripted sender.
+//! The retry schedule over many days on a fake clock, with the real task and store and a scripted sender.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,10 +34,10 @@ const WAITS: [f64; 10] = [2.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0,
 
 type Answer = dyn Fn(&RequestContext, &OutboxMessage) -> Result<Receipt, SendError> + Send + Sync;
 
-/// A clock and a receiver.
+/// The fake clock, and a receiver of messages.
 struct World {
     now: Mutex<Timestamp>,
-    /// The result of an attempt.
+    /// Returns the result of each attempt.
     answer: Box<Answer>,
     received: Mutex<Vec<(Timestamp, OutboxMessage)>>,
 }
@@ -91,13 +91,13 @@ impl Deliverer {
         self.ports.0.received.lock().expect("not poisoned").clone()
     }
 
-    /// Works until nothing is pending, or until `end`. The clock advances to the next due time.
+    /// Sends messages until no message is pending, or until `end`. Sets the clock forward to the next due time.
     async fn work_until(&self, shop: &Shop, end: Timestamp) {
         loop {
             while self.pass().await != Progress::Idle {}
             let pending = shop.listed().await.into_iter().filter(|message| message.state == MessageState::Pending);
             let Some(due) = pending.map(|message| message.due_at).min() else { return };
-            // An endpoint in backoff is checked again after a while.
+            // A message can be due while its endpoint backs off. Then the clock advances by a second.
             let next = due.max(self.ports.now() + Duration::from_secs(1));
             if next > end {
                 return self.set(end);
@@ -126,7 +126,7 @@ async fn message_fails_for_three_days_and_becomes_a_dead_letter(place: Place) {
     for (number, pair) in received.windows(2).enumerate() {
         let ((before, first), (after, second)) = (&pair[0], &pair[1]);
         let share = (*after - *before).as_seconds_f64() / WAITS[number];
-        // The clock of this test advances by a second at least.
+        // The clock of this test advances by at least a second.
         let slack = 1.0 / WAITS[number];
         assert!((0.8..=1.2 + slack).contains(&share), "wait {number} is {share} of what it should be");
         let same = (&second.id, second.occurred_at, &second.content) == (&first.id, first.occurred_at, &first.content);
@@ -153,7 +153,7 @@ async fn recovered_receiver_gets_the_same_message_with_the_same_id(place: Place)
         );
     deliverer.work_until(&shop, days(30)).await;
     let received = deliverer.received();
-    // The newer message waits until the older one has ended, and then has its full schedule.
+    // The newer message waits until the older message has ended, and then has all its attempts.
     let attempts: Vec<_> = received.iter().map(|(_, message)| (message.id.to_string(), message.attempts)).collect();
     let ids = place.raw().texts("SELECT id AS value FROM delivery ORDER BY sequence");
     let expected: Vec<_> = ids.iter().flat_map(|id| (1..=4).map(|attempt| (id.clone(), attempt))).collect();
@@ -183,7 +183,7 @@ async fn receiver_that_fails_for_five_days_is_disabled(place: Place) {
         ILL => broken(ctx, delivery),
         _ => Ok(Receipt::Accepted),
     });
-    // A new message that fails, every day.
+    // On every day a new message fails.
     for day in 1..=5 {
         deliverer.work_until(&shop, days(day)).await;
         assert!(health(&mut place.raw(), ILL).ends_with(" -"), "disabled after {day} days");
@@ -195,7 +195,7 @@ async fn receiver_that_fails_for_five_days_is_disabled(place: Place) {
     assert_eq!(deliverer.received().len(), before + 1);
     assert!(!health(&mut place.raw(), ILL).ends_with(" -"));
     assert_eq!(states(&mut place.raw(), ILL), ["dead 6"]);
-    // No other endpoint was affected.
+    // Other endpoints are not affected.
     seed(&mut place.raw(), WELL, 50, 1);
     deliverer.work_until(&shop, days(31)).await;
     assert_eq!(states(&mut place.raw(), WELL), ["delivered 1"]);
@@ -221,7 +221,7 @@ async fn stopped_pass_releases_its_message(place: Place) {
     assert_eq!(deliverer.received().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [noon(), noon()]);
 }
 
-/// The internal fault would fail the next message too: no worker spins on it.
+/// The pass ends, because the internal fault would fail the next message too.
 async fn pass_with_an_internal_fault_ends(place: Place) {
     let shop = place.shop().await;
     seed(&mut place.raw(), WELL, 1, 2);
@@ -230,7 +230,7 @@ async fn pass_with_an_internal_fault_ends(place: Place) {
         assert_eq!(deliverer.pass().await, Progress::Done(1));
     }
     assert_eq!(deliverer.pass().await, Progress::Idle);
-    // After three days such attempts count.
+    // After three days attempts with an internal fault count.
     deliverer.set(days(3) - Duration::from_secs(600));
     deliverer.work_until(&shop, days(30)).await;
     assert_eq!(states(&mut place.raw(), WELL), ["dead 2"]);

@@ -1,4 +1,4 @@
-//! What is served next: the least recently served endpoint, and within an order the older message.
+//! Which message is sent next: of the least recently served endpoint, and within an order the older message.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn newer_message_waits_during_the_backoff_of_the_older_one(place: Place) {
     shop.news(&order, &["one"]).await;
     let older = shop.claimed(at(noon())).await;
     let Recorded::Again(due) = shop.record(&older, again(), noon()).await else { panic!("not again") };
-    // Until then no claim reads it.
+    // Before `due` no claim reads either message.
     assert!(shop.listed().await.iter().all(|message| message.due_at == due));
     assert_eq!(shop.claim(at(due - time::Duration::milliseconds(1))).await, None);
     let again = shop.claimed(at(due)).await;
@@ -91,7 +91,7 @@ async fn message_added_during_a_backoff_of_its_order_waits_too(place: Place) {
     assert!(shop.listed().await.iter().all(|message| message.due_at == due));
     let older = shop.claimed(at(due)).await;
     assert_eq!(older.attempts, 5);
-    // Once the older message has ended, the newer one does not wait for its backoff.
+    // After the older message has ended, the newer message does not wait for the backoff of the older one.
     shop.record(&older, ACCEPTED, due).await;
     shop.claimed(at(due)).await;
 }
@@ -140,8 +140,8 @@ async fn one_failure_causes_no_backoff(place: Place) {
     assert_ne!(shop.claimed(at(noon())).await.id, claimed.id);
 }
 
-/// The clock is ahead for a while. Only messages that failed meanwhile wait until that time, and a backoff lasts a
-/// few hours at most.
+/// The clock is ahead for a while. After it is set back, only messages that failed meanwhile wait for a time that is
+/// far ahead, and the backoff of an endpoint lasts a few hours at most.
 async fn backoff_set_by_a_clock_that_was_ahead_ends(place: Place) {
     let shop = place.shop().await;
     let a_month = hours(30 * 24);

@@ -1,4 +1,4 @@
-//! A stored message that cannot be read costs itself and no other.
+//! A stored message that cannot be read becomes a dead letter, and delays no other message.
 
 use domain::outbox::{Channel, MessageState, OutboxStore};
 use domain::page::Limit;
@@ -13,7 +13,7 @@ on_both_engines!(unreadable_message_is_given_up_and_the_others_are_claimed_and_l
 async fn unreadable_message_is_given_up_and_the_others_are_claimed_and_listed(place: Place) {
     let shop = place.shop().await;
     for (damage, is_shown) in [
-        // Year 10000 and a time before all that can be expressed.
+        // A time in the year 10000, and a time before the earliest time that can be expressed.
         ("occurred_at = 253402387139000", true),
         ("occurred_at = -9000000000000000000", true),
         ("id = 'msg_1'", false),
