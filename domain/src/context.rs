@@ -1,7 +1,7 @@
 //! The request context: the caller, the deadline, the cancellation, the trace and the logger of an operation.
 //!
-//! The context is the first parameter of each port method and each use case. It is cheap to clone and is dropped with
-//! its request.
+//! The context is the first parameter of each port method and each use case. It is cheap to clone and is dropped when
+//! its request ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl RequestContext {
         Self { caller, ..self.clone() }
     }
 
-    /// The same context with at most `budget` left, for a step that must leave time for the next step.
+    /// The same context with at most the time `budget` left, for a step that must leave time for the next step.
     #[must_use]
     pub fn at_most(&self, budget: Duration) -> Self {
         Self { deadline: self.deadline.min(Deadline::after(budget)), ..self.clone() }
@@ -108,14 +108,14 @@ impl RequestContext {
         Self { deadline, cancellation, past_no_return: true, ..self.clone() }
     }
 
-    /// Whether this work [must finish](Self::must_finish). Load shedding does not reject such work: it queues until its
-    /// deadline.
+    /// Whether this work [must finish](Self::must_finish). Load shedding does not reject such work, which waits in the
+    /// queue until its deadline.
     pub fn is_past_no_return(&self) -> bool {
         self.past_no_return
     }
 }
 
-/// The party that an operation is done for.
+/// The party for which an operation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
@@ -129,7 +129,7 @@ pub enum Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     pub id: PlatformId,
-    /// Whether the operator has registered it. Only registered platforms may read stored customer data.
+    /// Whether the operator has registered the platform. Only registered platforms may read stored customer data.
     pub registered: bool,
 }
 
@@ -262,7 +262,8 @@ impl Stopwatch {
     }
 }
 
-/// The time that a request spent, by place. All clones of a context share it.
+/// The time that a request spent waiting for a connection, in storage and at the gateway. All clones of a context share
+/// it.
 #[derive(Debug, Default)]
 pub struct Timings {
     pub connection_wait: TimeSum,

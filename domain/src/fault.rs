@@ -99,8 +99,8 @@ impl Fault {
     }
 }
 
-/// An error and its causes on one line. A fault caused by a fault of the same operation adds only its kind. A cause
-/// whose text the error already ends with is left out, because many libraries repeat it.
+/// An error and its causes on one line. If a fault is caused by a fault of the same operation, the cause adds only its
+/// kind. A cause is left out if the text already ends with it, because many errors repeat their cause.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let (mut outer, mut next) = (error, error.source());

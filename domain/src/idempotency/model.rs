@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::context::PlatformId;
 use crate::text::is_visible_ascii;
 
-/// How long an outcome is replayed: twice the time that the protocol requires, as it recommends.
+/// How long an outcome is replayed. The protocol requires half of this time, and recommends this time.
 pub const RETENTION: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// An idempotency key: the caller's name for one request.
@@ -56,7 +56,7 @@ pub struct Write {
     pub now: Timestamp,
 }
 
-/// The outcome of a keyed write. `replayed` says that an earlier call with the same key had the effect.
+/// The outcome of a keyed write. `replayed` says that an earlier call with the same key did the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<O> {
     pub outcome: O,

@@ -6,7 +6,7 @@ use crate::fulfillment::{FreeShipping, ShippingRate};
 use crate::money::Currency;
 use crate::promotion::Discount;
 
-/// The rows of one import. Each row was checked separately before.
+/// The rows of one import. Each row was checked separately before the import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The currency of each price in the batch.
@@ -22,7 +22,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of at most this many rows is stored in one transaction.
+    /// The most rows of a batch that is stored in one transaction.
     pub const ATOMIC_ROWS: usize = 1_000;
 
     pub fn empty(currency: Currency) -> Self {
