@@ -87,7 +87,7 @@ impl RequestContext {
         Ok(())
     }
 
-    /// The same context with another caller, for a caller that is known only after authentication.
+    /// The same context with another caller, because the caller is known only after authentication.
     #[must_use]
     pub fn for_caller(&self, caller: Caller) -> Self {
         Self { caller, ..self.clone() }
@@ -125,7 +125,8 @@ pub enum Caller {
     Task(&'static str),
 }
 
-/// A platform, identified by the URL of its profile. Without a verified signature the identity is only claimed.
+/// A platform, identified by the URL of its profile. If no signature was verified, the identity is only a claim of the
+/// caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     pub id: PlatformId,
@@ -198,7 +199,7 @@ impl TraceContext {
         (parsed.trace_id != 0 && parsed.span_id != 0).then_some(parsed)
     }
 
-    /// A new span of the same trace. This process logs it and sends it to the services that it calls.
+    /// Starts a new span of the same trace. This process logs the span and sends it to the services that it calls.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: Self::random_span(), ..self }

@@ -33,7 +33,7 @@ use crate::payment::{
 /// The operation for which the idempotency key of a completion is claimed.
 pub const COMPLETE: &str = "checkout.complete";
 
-/// Called once, directly after the point of no return, with the checkout at that time.
+/// A callback that is called once, directly after the point of no return, with the checkout in its state at that time.
 pub type OnPointOfNoReturn = Box<dyn FnOnce(&Checkout) + Send>;
 
 /// The time limits of a completion.

@@ -32,7 +32,7 @@ impl Severity {
         self != Self::Warning
     }
 
-    /// Whether the buyer must act on the shop's page.
+    /// Whether a message of this severity requires the buyer to act on the shop's page.
     pub fn needs_the_buyer(self) -> bool {
         matches!(self, Self::RequiresBuyerInput | Self::RequiresBuyerReview)
     }
@@ -72,7 +72,7 @@ pub enum MessageCode {
 }
 
 impl MessageCode {
-    /// Whether the code describes the last payment. Such a message is removed when the next payment begins.
+    /// Whether the code describes the last payment. A message with such a code is removed when the next payment begins.
     pub const fn is_about_payment(self) -> bool {
         matches!(self, Self::PaymentFailed | Self::PaymentNotAttempted | Self::BuyerAuthentication)
     }

@@ -166,7 +166,7 @@ pub struct CheckoutRequest {
 }
 
 impl CheckoutRequest {
-    /// The most lines of a request. With [`Quantity::MAX`] it bounds each total.
+    /// The highest number of lines in a request. With [`Quantity::MAX`] it bounds each total.
     pub const MAX_LINES: usize = 100;
     pub const MAX_CODES: usize = 20;
     pub const MAX_DESTINATIONS: usize = 20;

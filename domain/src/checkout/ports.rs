@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 /// The store of checkouts. Each method is one transaction.
 ///
-/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. They run once per idempotency key: a later
-/// call with the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A
-/// key that cannot be used is refused with [`CheckoutRefusal::Key`].
+/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. A keyed write is done once per idempotency
+/// key: a later call with the same key and the same request returns the first outcome with `replayed` set, and changes
+/// nothing. A key that cannot be used is refused with [`CheckoutRefusal::Key`].
 pub trait CheckoutStore: Send + Sync {
     /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout.
     fn create(
@@ -67,7 +67,7 @@ pub trait CheckoutStore: Send + Sync {
     /// call changes nothing and returns the outcome of the first call.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// Returns the state of the completion with this key, see [`CompletionState`]. Claims nothing and changes nothing.
+    /// Returns the state of the completion with this key. Claims nothing and changes nothing.
     fn completion(
         &self,
         ctx: &RequestContext,
@@ -97,7 +97,7 @@ pub struct NewCheckout {
 }
 
 impl NewCheckout {
-    /// A checkout with a new id and page, created at `now`.
+    /// A checkout with a new id and a new page token, created at `now`.
     pub fn of(request: CheckoutRequest, now: Timestamp, currency: Currency, expires_after: Duration) -> Self {
         let (id, page) = (CheckoutId::generate(now), PageToken::generate());
         Self { id, page, currency, expires_at: now + expires_after, request }
@@ -141,13 +141,13 @@ pub enum CompletionState {
     Answered(Answer),
     /// Another call with this key is in progress.
     InProgress,
-    /// The key is not claimed, because its last owner released it. It can be claimed.
+    /// No call owns the key, because its last owner released it. The key can be claimed again.
     Free,
     /// The outcome of the payment is not known yet; the reconciler looks it up.
     Unknown(Checkout),
 }
 
-/// The outcome of a payment attempt.
+/// The input of [`CheckoutStore::settle`]: an attempt and the outcome of its payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub attempt: AttemptId,
@@ -170,7 +170,7 @@ pub enum CheckoutRefusal {
     UnknownHandler,
     /// There is an amount to pay and no instrument was given.
     InstrumentMissing,
-    /// The instrument has no credential, and none is on file for it.
+    /// The request has no credential for the instrument, and the gateway has none on file.
     UnknownInstrument,
     /// The idempotency key cannot be used for this request.
     Key(KeyRefusal),

@@ -13,8 +13,8 @@ use super::country::Country;
 pub struct Email(String);
 
 impl Email {
-    /// The most bytes of an email address with its domain in ASCII. An SMTP path may have two bytes more, for its
-    /// brackets (RFC 5321, section 4.5.3.1.3).
+    /// The highest length of an email address in bytes, with its domain in ASCII. An SMTP path may have two bytes more,
+    /// for its brackets (RFC 5321, section 4.5.3.1.3).
     pub const MAX_LENGTH: usize = 254;
 
     /// Parses an email address. `None` if no email can be sent to it. Non-ASCII characters before the @ are not
@@ -51,7 +51,7 @@ fn ends_in_a_number(domain: &str) -> bool {
     domain.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// What the platform knows about the buyer.
+/// The data about the buyer that the platform sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buyer {
     pub first_name: Option<String>,

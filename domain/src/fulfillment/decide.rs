@@ -10,7 +10,7 @@ use crate::checkout::{Message, MessageCode, Subject};
 use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, find_same_place};
 use crate::money::Amount;
 
-/// The stored facts that the rules need.
+/// The stored facts that the rules of delivery need.
 #[derive(Clone, Debug, Default)]
 pub struct FulfillmentFacts {
     pub rates: Vec<ShippingRate>,

@@ -64,7 +64,8 @@ pub struct ShippingOption {
 /// The delivery of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fulfillment {
-    /// The destinations that can be selected: those that the platform sent, or stored ones.
+    /// The destinations that can be selected: those that the platform sent, or, if it sent none, stored and earlier
+    /// ones.
     pub destinations: Vec<Destination>,
     pub selected_destination: Option<DestinationId>,
     pub group: Group,

@@ -41,15 +41,15 @@ impl fmt::Debug for Fingerprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyClaim {
     pub principal: PlatformId,
-    /// The operation that the key is claimed for, `module.verb`.
+    /// The operation for which the key is claimed, `module.verb`.
     pub operation: &'static str,
-    /// The id of the resource that the operation changes. Empty if the operation creates one.
+    /// The id of the resource that the operation changes. Empty if the operation creates a resource.
     pub resource: String,
     pub key: Key,
     pub fingerprint: Fingerprint,
 }
 
-/// What each keyed write is given: the claim of its idempotency key, and the time of the write.
+/// The input of each keyed write: the claim of its idempotency key, and the time of the write.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub claim: KeyClaim,

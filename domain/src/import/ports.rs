@@ -28,7 +28,8 @@ pub trait Import: Send + Sync {
 /// Why a batch is not stored.
 #[derive(Debug)]
 pub enum ImportRefusal {
-    /// A stock row would set fewer units on hand than are held. `row` is the index of the row.
+    /// A stock row would set fewer units on hand than are held. `row` is the index of the row, and `held` the number of
+    /// held units.
     StockBelowHeld { row: usize, held: i64 },
     /// A stock row names an unknown product. The value is the index of the row.
     UnknownProduct(usize),

@@ -61,8 +61,8 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
     }
 }
 
-/// Applies a change and appends its event. If the change ships all remaining units and none remain, returns the order
-/// unchanged.
+/// Applies a change and appends its event. If the change is to ship all remaining units and there are none, returns the
+/// order unchanged.
 pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChangeRefusal> {
     let kind = match change.kind {
         OrderChangeKind::Shipped(shipment) => ship(&mut order, shipment)?,

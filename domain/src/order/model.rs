@@ -45,9 +45,9 @@ impl Order {
         paid
     }
 
-    /// The refund for `units` more units of a line that are returned or cancelled, as a positive amount. The refund is
-    /// the same number of whole minor units for each unit; the last unit of the line also gets the remainder. `None`
-    /// for an unknown line.
+    /// The refund for `units` more units of a line that are returned or cancelled, zero or positive. The refund is the
+    /// same number of whole minor units for each unit; the last unit of the line also gets the remainder. `None` for an
+    /// unknown line.
     pub fn refund_for(&self, line: &LineId, units: i64) -> Option<Amount> {
         let index = self.lines.iter().position(|known| known.id == *line)?;
         let OrderLine { original, total, .. } = self.lines[index];
@@ -72,7 +72,7 @@ impl Order {
         open.map(|line| ExpectedLine { line: line.id.clone(), quantity: line.total - line.fulfilled }).collect()
     }
 
-    /// The most events of an order. Further changes are refused, and a person must look at the order.
+    /// The highest number of events in an order. Further changes are refused, and a person must look at the order.
     pub const MAX_EVENTS: usize = 1_000;
 
     pub fn shipments(&self) -> impl Iterator<Item = (&OrderEvent, &Shipment)> {
@@ -194,7 +194,7 @@ pub enum OrderChangeKind {
     /// A shipment of all units that must still be shipped. The lines of the given shipment are ignored. If no units
     /// remain, the order does not change.
     ShippedRest(Shipment),
-    /// Units of a line are taken back, and the amount paid for them is refunded.
+    /// Units of a line are taken back, with an adjustment for the amount that was paid for them.
     TakenBack {
         kind: String,
         line: LineId,

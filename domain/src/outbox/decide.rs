@@ -14,7 +14,7 @@ const HOUR: u64 = 60 * MINUTE;
 /// that is restarting. The other waits are the schedule of Standard Webhooks ("Retry schedule").
 const RETRY_WAITS: [u64; 10] =
     [2, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
-/// The most attempts of a message: the first attempt, and one after each wait.
+/// The highest number of attempts of a message: the first attempt, and one after each wait.
 pub const MAX_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 1;
 /// How long an endpoint must fail continuously before it is disabled (Standard Webhooks, "Disabling endpoints":
 /// "continuous failure").

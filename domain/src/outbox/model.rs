@@ -120,7 +120,7 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(pub String);
 
-/// The form for logs and lists: see [`without_secrets`].
+/// Writes the endpoint for logs and lists: see [`without_secrets`].
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&without_secrets(&self.0))
@@ -153,7 +153,7 @@ pub enum MessageState {
     Delivered,
     /// The receiver does not want such messages.
     Unwanted,
-    /// A dead letter: it is not retried, unless an operator retries it.
+    /// A dead letter: it is retried only if an operator requests it.
     Dead,
 }
 

@@ -17,9 +17,9 @@ use super::model::EndpointHealth;
 
 /// The permits of one dispatcher.
 pub(super) struct Permits {
-    /// The most permits for failing endpoints.
+    /// The highest number of permits for failing endpoints.
     failing: u32,
-    /// The most permits for failing and new endpoints together.
+    /// The highest number of permits for failing and new endpoints together.
     unproven: u32,
     taken: Mutex<Taken>,
 }
@@ -32,8 +32,8 @@ struct Taken {
 }
 
 impl Permits {
-    /// Creates the permits for this many concurrent passes. Each of the two limits is at least one, so that each health
-    /// can get a permit.
+    /// Creates the permits for this many concurrent passes. Each of the two limits is at least one, so that endpoints
+    /// of any health can get a permit.
     pub(super) fn of(passes: u32) -> Self {
         let (failing, unproven) = ((passes / 4).max(1), (passes / 2).max(1));
         Self { failing, unproven, taken: Mutex::default() }

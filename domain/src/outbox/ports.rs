@@ -36,7 +36,8 @@ pub struct SendError {
 /// Whether a message is retried after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
-    /// Retry by the schedule, but not earlier than `after`, if the receiver requested a wait.
+    /// The message is retried by the schedule. If the receiver requested a wait, the retry is not made before `after`
+    /// has passed.
     Again { after: Option<Duration> },
     /// The receiver will never accept this message.
     Refused,
@@ -50,17 +51,17 @@ pub enum Finality {
 }
 
 impl SendError {
-    /// An error of the receiver. The message is retried by the schedule.
+    /// The error for a failure of the receiver. The message is retried by the schedule.
     pub fn again(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::Again { after: None } }
     }
 
-    /// A local fault: see [`Finality::LocalFault`].
+    /// The error for a local fault: see [`Finality::LocalFault`].
     pub fn local(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::LocalFault }
     }
 
-    /// No permit: see [`Finality::NoPermit`].
+    /// The error for a missing permit: see [`Finality::NoPermit`].
     pub fn no_permit(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::NoPermit }
     }

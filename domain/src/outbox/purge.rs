@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const KEPT: Duration = DAY.saturating_mul(7);
 /// How long dead letters are kept after they ended, for operators.
 const DEAD_KEPT: Duration = DAY.saturating_mul(90);
-/// The most messages that one pass changes. The limit keeps the time short for which a pass holds its locks.
+/// The most messages that one pass changes. The limit keeps the locks of a pass short.
 const BATCH: u32 = 500;
 
 /// The background task `delivery_purge`.

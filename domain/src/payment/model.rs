@@ -45,7 +45,7 @@ pub enum AttemptState {
     Authorized,
     /// Charged. The order is placed.
     Confirmed,
-    /// Was authorized, and cancelled without a charge after its order was placed.
+    /// The amount was authorized, and then released without a charge. The order is placed.
     Released,
     /// Refused by the gateway. The stock is released.
     Declined,
@@ -203,8 +203,7 @@ pub struct Refund {
     pub reference: PaymentReference,
     pub money: Money,
     pub state: RefundState,
-    /// The number of attempts. A claim counts the attempt that follows it, so a claimed refund includes the current
-    /// attempt.
+    /// The number of attempts. Each claim increments it, so in a claimed refund it includes the current attempt.
     pub tries: u32,
     pub created_at: Timestamp,
 }

@@ -16,7 +16,7 @@ pub(super) const TIME_TO_CLAIM: Duration = Duration::from_secs(5);
 /// a forgotten key is a new request and could move money twice.
 pub(super) const KEY_TRUSTED_FOR: Duration = Duration::from_secs(23 * 60 * 60);
 
-/// The most items that a pass may claim, if each item takes at most `longest`.
+/// The highest number of items that a pass may claim, if each item takes at most `longest`.
 pub(super) const fn items_per_pass(longest: Duration) -> u32 {
     let items = LONGEST_PASS.saturating_sub(TIME_TO_CLAIM).as_millis() / longest.as_millis();
     assert!(items > 0 && items <= 100, "a pass has no time for one item, or far too much");
@@ -24,7 +24,8 @@ pub(super) const fn items_per_pass(longest: Duration) -> u32 {
 }
 
 /// Handles the claimed items one after the other, and returns the progress of the pass. A fault of one item does not
-/// stop the pass: the first fault is returned after the last item. `limit` is the most items that the pass may claim.
+/// stop the pass: the first fault is returned after the last item. `limit` is the highest number of items that the pass
+/// may claim.
 pub(super) async fn handle_each<T, F>(
     claimed: Vec<T>,
     limit: u32,

@@ -41,8 +41,8 @@ pub trait PaymentGateway: Send + Sync {
     ) -> PortFuture<GatewayState, Fault>;
 
     /// The reference of the payment that was opened for an attempt, found by the attempt's id. `None` if the gateway
-    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment opened within the
-    /// last hour.
+    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment that was opened
+    /// within the last hour.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault>;
 
     /// The current state of a payment. Changes nothing.
@@ -81,7 +81,7 @@ pub struct PaymentHandler {
     pub schema: String,
     /// The instrument types, such as `card`.
     pub instruments: Vec<String>,
-    /// The document that platforms need to create a credential. The handler's schema defines its format.
+    /// The document that platforms need to create a credential. The handler's schema defines the format.
     pub config: String,
 }
 
@@ -89,8 +89,8 @@ pub struct PaymentHandler {
 /// business time.
 ///
 /// After an error of the business clock, an attempt may be due much too late. So a claim of unsettled attempts first
-/// corrects at most `limit` attempts: if the due time is more than
-/// [`LONGEST_WAIT_UNSETTLED`](super::LONGEST_WAIT_UNSETTLED) from now, the attempt becomes due now.
+/// corrects at most `limit` attempts: an attempt that is due more than
+/// [`LONGEST_WAIT_UNSETTLED`](super::LONGEST_WAIT_UNSETTLED) from now becomes due now.
 pub trait AttemptStore: Send + Sync {
     /// Stores the gateway's reference of an attempt. Called before the payment is confirmed. Idempotent.
     fn record_reference(
@@ -103,8 +103,8 @@ pub trait AttemptStore: Send + Sync {
     /// Records that the gateway's answer was lost, and makes the attempt due for the reconciler at once. Idempotent.
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault>;
 
-    /// Claims at most `limit` unsettled attempts that are due and not leased, oldest first. Increments the fencing
-    /// counter of each. No other claim returns them for the time `lease`.
+    /// Claims at most `limit` unsettled attempts that are due and not leased, the longest due first. Increments the
+    /// fencing counter of each attempt. No other claim returns these attempts for the time `lease`.
     fn claim_due(
         &self,
         ctx: &RequestContext,
@@ -144,7 +144,7 @@ pub struct AuthorizedAttempt {
     pub wanted: bool,
 }
 
-/// An event that the gateway sent by itself.
+/// An event that the gateway sent without a request of the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayEvent {
     /// The gateway's id of the event. A repeated event has the same id.

@@ -24,8 +24,8 @@ use crate::task::{BackgroundTask, PassFuture};
 /// and one postponement.
 pub const RECONCILE_BATCH: u32 =
     items_per_pass(TIME_FOR_CALLS.saturating_add(TIME_TO_SETTLE).saturating_add(TIME_TO_POSTPONE));
-/// The longest time for all gateway calls of one attempt. So if the gateway does not respond, the pass still has time
-/// for the other attempts.
+/// The longest time for all gateway calls of one attempt. If the gateway does not respond, this limit leaves time for
+/// the other attempts.
 const TIME_FOR_CALLS: Duration = Duration::from_secs(10);
 /// The longest time to settle an attempt. Together with [`TIME_TO_POSTPONE`] it is longer than a failover of the
 /// database.
@@ -33,9 +33,10 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(5);
 /// The longest time to postpone an attempt. An attempt that can be neither settled nor postponed keeps its lease until
 /// the lease expires.
 const TIME_TO_POSTPONE: Duration = Duration::from_secs(3);
-/// How long a claimed attempt is leased: until the pass has ended.
+/// How long a claimed attempt is leased. The lease lasts at least until the pass has ended.
 const LEASE: Duration = LONGEST_PASS;
-/// The first wait between two checks of one attempt. Each further wait is twice as long, up to the longest wait.
+/// The first wait between two checks of one attempt. Each further wait is twice as long, up to
+/// [`LONGEST_WAIT_UNSETTLED`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait between two checks of one attempt.
 pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 pub struct PaymentReconciler {
     pub attempts: Arc<dyn AttemptStore>,
     pub checkouts: Arc<dyn CheckoutStore>,
-    /// `None` if the shop offers no payment handler. Then all attempts are of checkouts that cost nothing.
+    /// `None` if the shop offers no payment handler. Then all attempts belong to checkouts with nothing to pay.
     pub gateway: Option<Arc<dyn PaymentGateway>>,
     pub clock: Arc<dyn Clock>,
 }
@@ -73,11 +74,11 @@ impl PaymentReconciler {
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
-    /// Asks the gateway for the outcome of a payment, and cancels the payment if it is still open. If the attempt has no
-    /// reference, opens the payment first and stores the reference. Sets the reference of `attempt`, so that later log
-    /// lines contain it.
+    /// Asks the gateway for the outcome of a payment, and cancels the payment if it is still open. If the attempt has
+    /// no reference, opens the payment first and stores the reference. Sets the reference of `attempt`, so that later
+    /// log lines contain it.
     async fn conclude_payment(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
-        // A zero amount is not sent to the gateway.
+        // An attempt with nothing to pay is not known to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
         }

@@ -81,7 +81,7 @@ fn amount_off_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Disc
     amount_off(value, left)
 }
 
-/// The amount that a line-level discount takes off in all, and its part of each line.
+/// The total amount that a line-level discount takes off, and the part of it for each line.
 fn amounts_off_lines(
     value: DiscountValue,
     skus: &[Sku],

@@ -33,9 +33,9 @@ pub struct Discount {
 /// How much a discount takes off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscountValue {
-    /// Hundredths of a percent: 1000 is 10 %. At most 10 000.
+    /// A part of the amount, in hundredths of a percent: 1000 is 10 %. At most 10 000.
     Percentage { basis_points: i64 },
-    /// Minor units of the shop's currency.
+    /// A fixed amount, in minor units of the shop's currency.
     Fixed(Amount),
 }
 

@@ -1,4 +1,4 @@
-//! The rules for holding, taking and releasing stock: pure functions from levels to levels.
+//! The rules for holding, taking and releasing stock. They are pure functions that return the changed levels.
 
 use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
