@@ -1,4 +1,5 @@
-//! Business time: the time of day for the shop. Deadlines use monotonic time, see [`crate::context`].
+//! Business time: the date and time that the shop records and by which work becomes due. Deadlines use monotonic time:
+//! see [`crate::context`].
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::fault::Fault;
 /// instant is the same value in all three.
 pub type Timestamp = OffsetDateTime;
 
-/// The wall clock and the only way to wait. Tests replace it; no other code reads the time of day.
+/// The wall clock, and the only way to wait. Tests replace it. Only its implementation reads the date and time.
 pub trait Clock: Send + Sync {
     /// The current time in UTC, truncated to whole milliseconds.
     fn now(&self) -> Timestamp;
@@ -21,8 +22,8 @@ pub trait Clock: Send + Sync {
     fn pause(&self, ctx: &RequestContext, duration: Duration) -> PortFuture<(), Fault>;
 }
 
-/// Exponential backoff: the wait before a retry. `retries` counts the retries before this one. The wait is `first` for
-/// the first retry, doubles with each further retry, and is at most `longest`.
+/// Exponential backoff: the wait before a retry. `retries` is the number of retries that were already made. The wait is
+/// `first` for the first retry, doubles with each further retry, and is at most `longest`.
 pub(crate) fn backoff(first: Duration, longest: Duration, retries: u32) -> Duration {
     first.saturating_mul(1 << retries.min(16)).min(longest)
 }

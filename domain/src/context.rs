@@ -1,7 +1,7 @@
 //! The request context: the caller, the deadline, the cancellation, the trace and the logger of an operation.
 //!
-//! The context is the first parameter of each port method and each use case. It is cheap to clone and is dropped with
-//! its request.
+//! The context is the first parameter of each port method and each use case. It is cheap to clone and is dropped when
+//! its request ends.
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,13 +87,13 @@ impl RequestContext {
         Ok(())
     }
 
-    /// The same context with another caller, for a caller that is known only after authentication.
+    /// The same context with another caller, because the caller is known only after authentication.
     #[must_use]
     pub fn for_caller(&self, caller: Caller) -> Self {
         Self { caller, ..self.clone() }
     }
 
-    /// The same context with at most `budget` left, for a step that must leave time for the next step.
+    /// The same context with at most the time `budget` left, for a step that must leave time for the next step.
     #[must_use]
     pub fn at_most(&self, budget: Duration) -> Self {
         Self { deadline: self.deadline.min(Deadline::after(budget)), ..self.clone() }
@@ -108,14 +108,14 @@ impl RequestContext {
         Self { deadline, cancellation, past_no_return: true, ..self.clone() }
     }
 
-    /// Whether this work [must finish](Self::must_finish). Load shedding does not reject such work: it queues until its
-    /// deadline.
+    /// Whether this work [must finish](Self::must_finish). Load shedding does not reject such work, which waits in the
+    /// queue until its deadline.
     pub fn is_past_no_return(&self) -> bool {
         self.past_no_return
     }
 }
 
-/// The party that an operation is done for.
+/// The party for which an operation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
@@ -125,11 +125,12 @@ pub enum Caller {
     Task(&'static str),
 }
 
-/// A platform, identified by the URL of its profile. Without a verified signature the identity is only claimed.
+/// A platform, identified by the URL of its profile. If no signature was verified, the identity is only a claim of the
+/// caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     pub id: PlatformId,
-    /// Whether the operator has registered it. Only registered platforms may read stored customer data.
+    /// Whether the operator has registered the platform. Only registered platforms may read stored customer data.
     pub registered: bool,
 }
 
@@ -198,7 +199,7 @@ impl TraceContext {
         (parsed.trace_id != 0 && parsed.span_id != 0).then_some(parsed)
     }
 
-    /// A new span of the same trace. This process logs it and sends it to the services that it calls.
+    /// Starts a new span of the same trace. This process logs the span and sends it to the services that it calls.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: Self::random_span(), ..self }
@@ -262,7 +263,8 @@ impl Stopwatch {
     }
 }
 
-/// The time that a request spent, by place. All clones of a context share it.
+/// The time that a request spent waiting for a connection, in storage and at the gateway. All clones of a context share
+/// it.
 #[derive(Debug, Default)]
 pub struct Timings {
     pub connection_wait: TimeSum,

@@ -1,4 +1,4 @@
-//! The two ways an operation fails: a business rule refuses it, or the machinery fails.
+//! The two ways in which an operation fails: a business rule refuses it, or a technical failure stops it.
 //!
 //! A [`Refusal`] is an answer for the caller; each module defines its refusals. A [`Fault`] is a technical failure: a
 //! database that is down, a deadline that passed, a bug. [`Failure`] holds either of them and is the error type of most
@@ -15,7 +15,7 @@ pub struct Fault {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Why an operation was not done: a rule refuses it, or the machinery fails.
+/// Why an operation was not done: a business rule refused it, or a technical failure stopped it.
 #[derive(Debug)]
 pub enum Failure<R> {
     Refused(R),
@@ -36,8 +36,8 @@ impl<R> From<Fault> for Failure<R> {
     }
 }
 
-/// The kind of a fault. Each kind has one response status and one retry policy, listed in `docs/ERRORS.md`. Its word,
-/// such as `storage_full`, is stable in logs and metrics.
+/// The kind of a fault. Each kind has one response status and one retry policy, listed in `docs/ERRORS.md`. The word of
+/// a kind, such as `storage_full`, is stable in logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum FaultKind {
@@ -99,8 +99,8 @@ impl Fault {
     }
 }
 
-/// An error and its causes on one line. A fault caused by a fault of the same operation adds only its kind. A cause
-/// whose text the error already ends with is left out, because many libraries repeat it.
+/// An error and its causes on one line. If a fault is caused by a fault of the same operation, the cause adds only its
+/// kind. A cause is left out if the text already ends with it, because many errors repeat their cause.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let (mut outer, mut next) = (error, error.source());

@@ -19,8 +19,8 @@ pub type RefundId = Id<'r', 'e', 'f'>;
 /// The id of an outbox message.
 pub type OutboxMessageId = Id<'m', 's', 'g'>;
 
-/// An id: a prefix of the letters `A`, `B` and `C`, an underscore, and a version 7 UUID (RFC 9562). Ids of one type
-/// sort by creation time, and an id of one type cannot be used as an id of another type.
+/// An id: the three letters `A`, `B` and `C` of its type, an underscore, and a version 7 UUID (RFC 9562). Ids of one
+/// type sort by creation time, and an id of one type cannot be used as an id of another type.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Id<const A: char, const B: char, const C: char>(String);
@@ -33,7 +33,7 @@ impl<const A: char, const B: char, const C: char> Id<A, B, C> {
         Self(format!("{A}{B}{C}_{}", Uuid::new_v7(at).simple()))
     }
 
-    /// Parses an id made by [`Id::generate`]. Returns `None` for other text: nothing has such an id.
+    /// Parses an id of the form that [`Id::generate`] returns. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = text.strip_prefix(&format!("{A}{B}{C}_"))?;
         is_lower_hex(uuid, 32).then(|| Self(text.to_owned()))
@@ -61,7 +61,8 @@ impl<const A: char, const B: char, const C: char> fmt::Display for Id<A, B, C> {
     }
 }
 
-/// The secret name of a buyer's page: 122 random bits. A visitor who presents the token may read the page.
+/// The secret token in the address of a buyer's page: 122 random bits. A visitor who presents the token may read the
+/// page.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageToken(String);
 

@@ -1,12 +1,13 @@
 //! The business rules of the shop, without any technology.
 //!
 //! A module holds its data types in `model.rs`, its rules as pure functions in `decide.rs`, and the traits that
-//! adapters implement in `ports.rs`. A use case that decides something or calls two ports has a file named after its verb.
-//! Start with [`context`], [`fault`] and [`task`], which all other modules use; then read [`order`], which is small.
-//! [`checkout`] and [`payment`] are the two exceptions: they coordinate storage and the payment gateway.
+//! adapters implement in `ports.rs`. A use case that decides something or calls two ports has a file that is named
+//! after its verb. Start with [`context`], [`fault`] and [`task`], which all other modules use; then read [`order`],
+//! which is small. Do not use [`checkout`] and [`payment`] as patterns for a module: they are larger, because they
+//! coordinate storage with the payment gateway.
 //!
 //! **Architecture Invariant:** this crate names no web framework, no database, no network client and no adapter crate,
-//! reads no clock and no environment, and does no I/O. `cargo xtask boundaries` checks it.
+//! reads no wall clock and no environment variable, and does no I/O. `cargo xtask boundaries` checks it.
 
 pub mod catalog;
 pub mod checkout;

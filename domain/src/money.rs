@@ -8,20 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
 
-/// A signed number of minor units (cents, for most currencies). The currency is known from the surrounding value.
+/// A signed number of minor units (cents, for most currencies). The value that contains the amount determines the
+/// currency.
 ///
-/// It cannot overflow: a price is at most [`Amount::MAX_PRICE`], a line has at most [`Quantity::MAX`] units and a
-/// checkout has at most a hundred lines. The highest sum is 10^18, a ninth of the range of 64 bits.
+/// Sums of amounts do not overflow, because a price is at most [`Amount::MAX_PRICE`], a line has at most
+/// [`Quantity::MAX`] units and a checkout has at most a hundred lines. The highest sum is 10^18, a ninth of the highest
+/// 64-bit integer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Amount(i64);
 
 impl Amount {
     pub const ZERO: Self = Self(0);
-    /// The highest unit price: ten thousand million major units of a currency with two decimals.
+    /// The highest unit price: 10 000 000 000 major units of a currency with two decimals.
     pub const MAX_PRICE: i64 = 1_000_000_000_000;
 
-    /// The highest subtotal of a checkout. With the price of a delivery, each total is at most 2^53 - 1, the highest
+    /// The highest subtotal of a checkout. Together with the price of a delivery it is at most 2^53 - 1, the highest
     /// integer that every client reads exactly.
     pub const MAX_SUBTOTAL: i64 = 9_007_199_254_740_991 - Self::MAX_PRICE;
 
@@ -43,7 +45,7 @@ impl Amount {
         Self(self.0 * i64::from(quantity.get()))
     }
 
-    /// `numerator / denominator` of this amount, rounded to a whole minor unit, halves away from zero.
+    /// `numerator / denominator` of this amount, rounded to a whole minor unit. A half is rounded away from zero.
     #[must_use]
     pub fn fraction(self, numerator: i64, denominator: i64) -> Self {
         debug_assert!(numerator >= 0 && denominator > 0);
@@ -94,7 +96,7 @@ impl Currency {
         self.0.code()
     }
 
-    /// Whether people pay with it. False for a withdrawn currency, a fund, a metal and a test code.
+    /// Whether people pay with the currency. False for a withdrawn currency, a fund, a metal and a test code.
     pub fn is_in_use(&self) -> bool {
         self.0.is_superseded().is_none() && !self.0.is_fund() && !self.0.is_special()
     }
@@ -137,7 +139,7 @@ pub struct Money {
 }
 
 impl fmt::Display for Money {
-    /// `USD 35.00`, `JPY 3500`: the code, then major units with the decimals of the currency.
+    /// Writes the code, then major units with the decimals of the currency: `USD 35.00`, `JPY 3500`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (minor, digits) = (self.amount.minor(), self.currency.exponent());
         let scale = 10_u64.pow(digits);

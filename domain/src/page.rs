@@ -5,10 +5,10 @@
 pub struct Limit(u32);
 
 impl Limit {
-    /// The largest limit, which bounds the memory of one page.
+    /// The largest value of a limit. It bounds the memory of one page.
     pub const MAX: u32 = 10_000;
 
-    /// The limit `items`, or the nearest one from 1 to [`Limit::MAX`].
+    /// A limit of `items`, or of the nearest number from 1 to [`Limit::MAX`].
     pub fn new(items: u32) -> Self {
         Self(items.clamp(1, Self::MAX))
     }
@@ -18,8 +18,8 @@ impl Limit {
     }
 }
 
-/// The position after one item of a list: the value by which the list sorts that item. A page that begins after a
-/// cursor repeats no item and skips none, whatever was added or removed before it.
+/// A position in a list, directly after one item. Its text is the value by which the list sorts that item. So the next
+/// page repeats no item and skips none, even if earlier items were added or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
@@ -27,13 +27,13 @@ pub struct Cursor(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Where the next page begins. `None` if this page is the last one.
+    /// The cursor after which the next page begins. `None` if this page is the last one.
     pub next: Option<Cursor>,
 }
 
 impl<T> Page<T> {
-    /// The page of rows that were read with a limit of `limit + 1`: the additional row shows that there are more, and
-    /// belongs to the next page. `key` returns the value by which the list sorts a row.
+    /// Builds a page from rows that were read with a limit of `limit + 1`. If the additional row exists, it is left
+    /// out, and the page gets a cursor to the next page. `key` returns the value by which the list sorts a row.
     pub fn of(mut rows: Vec<T>, limit: Limit, key: impl FnOnce(&T) -> String) -> Self {
         let has_more = rows.len() > limit.get();
         rows.truncate(limit.get());

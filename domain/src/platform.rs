@@ -21,10 +21,10 @@ pub trait PlatformStore: Send + Sync {
     /// The platform with this id, or `None` if it is not pinned.
     fn find(&self, ctx: &RequestContext, id: &PlatformId) -> PortFuture<Option<PinnedPlatform>, Fault>;
 
-    /// Adds the platform, or replaces the one with the same id. Idempotent.
+    /// Adds the platform, or replaces the platform with the same id. Idempotent.
     fn pin(&self, ctx: &RequestContext, platform: PinnedPlatform) -> PortFuture<(), Fault>;
 
-    /// A page of the platforms in the order of their ids. Its cursor is an id.
+    /// A page of the platforms in the order of their ids. The cursor is the id of a platform.
     fn list(
         &self,
         ctx: &RequestContext,

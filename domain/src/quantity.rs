@@ -31,7 +31,7 @@ impl From<Quantity> for i64 {
     }
 }
 
-/// A number of units outside the limits.
+/// The error for a number of units that is not between 1 and [`Quantity::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a quantity is between 1 and {max}, not {0}", max = Quantity::MAX)]
 pub struct QuantityError(i64);

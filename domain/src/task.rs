@@ -1,4 +1,4 @@
-//! Background tasks: work that no request asks for, done in bounded passes.
+//! Background tasks: work that is done in bounded passes, without a request.
 //!
 //! A background task implements [`BackgroundTask`]. The supervisor of the process calls [`BackgroundTask::pass`]
 //! periodically, after a wake, and again at once after [`Progress::More`]. The tasks of the domain are in
@@ -28,7 +28,7 @@ pub type PassFuture<'a> = Pin<Box<dyn Future<Output = Result<Progress, Fault>> +
 pub enum Progress {
     /// The pass found no work. The next pass waits for the period or a wake.
     Idle,
-    /// The pass handled this many items and knows of no other. The next pass waits for the period or a wake.
+    /// The pass handled this many items and found no others. The next pass waits for the period or a wake.
     Done(u32),
     /// The pass handled this many items and reached its limit. The next pass runs at once.
     More(u32),

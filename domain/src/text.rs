@@ -1,4 +1,4 @@
-//! Character sets of texts that come from outside.
+//! Checks of the characters in texts that come from outside.
 
 /// Whether `text` is `length` hexadecimal digits in lower case.
 pub(crate) fn is_lower_hex(text: &str, length: usize) -> bool {

@@ -48,6 +48,6 @@ pub struct Variant {
     pub image_url: Option<String>,
     /// Unit price, tax included.
     pub price: Money,
-    /// Whether it must be shipped. A checkout without such a line needs no destination.
+    /// Whether the variant must be shipped. A checkout needs a destination only if a line must be shipped.
     pub requires_shipping: bool,
 }

@@ -1,13 +1,13 @@
-//! Completes a checkout: a saga of two transactions around one charge. Each charge gets its order.
+//! Completes a checkout: a saga of two transactions around one charge. A charged checkout always gets an order.
 //!
 //! 1. `checkout.begin_completion`, transaction 1: claims the idempotency key, holds the stock, records the payment
 //!    attempt. **Its commit is the point of no return.** A caller without enough time is refused before this commit.
-//! 2. The gateway: opens the payment, stores its reference, confirms the payment. No database connection is held
+//! 2. At the gateway: opens the payment, stores its reference, confirms the payment. No database connection is held
 //!    meanwhile.
 //! 3. `checkout.settle`, transaction 2: places the order and takes the stock, or releases the stock.
 //!
-//! Steps 2 and 3 belong to the process and not to the caller: a passed deadline or a disconnect ends only the caller's
-//! wait. A write of these steps is retried within the completion's grace while its fault is transient. If it still
+//! Steps 2 and 3 continue if the caller's deadline passes or the caller disconnects, because they belong to the
+//! process. A write of these steps is retried within the completion's grace while its fault is transient. If it still
 //! fails, the process releases its lease on the attempt, and the reconciler takes over at once.
 //!
 //! A lost answer of the gateway is not a failure: the checkout stays in progress, and the reconciler finds the outcome.
@@ -30,30 +30,31 @@ use crate::payment::{
     until_recorded,
 };
 
-/// The operation that the idempotency key of a completion is claimed for.
+/// The operation for which the idempotency key of a completion is claimed.
 pub const COMPLETE: &str = "checkout.complete";
 
-/// Called once, directly after the point of no return, with the checkout at that time.
+/// A callback that is called once, directly after the point of no return, with the checkout in its state at that time.
 pub type OnPointOfNoReturn = Box<dyn FnOnce(&Checkout) + Send>;
 
 /// The time limits of a completion.
 #[derive(Clone, Copy, Debug)]
 pub struct CompletionLimits {
-    /// A caller with less time than this is refused before anything happens.
+    /// The least time that a caller must have left. A caller with less time is refused before anything happens.
     pub minimum: Duration,
-    /// The time for the gateway and the settlement together, from the point of no return.
+    /// The longest time from the point of no return to the end of the settlement, including all gateway calls.
     pub grace: Duration,
-    /// The time for each gateway call.
+    /// The longest time for each gateway call.
     pub gateway_call: Duration,
 }
 
-/// The backoff between two polls while another call works on the same key.
+/// The first pause between two polls while another call with the same key is in progress. Each further pause is twice
+/// as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// How much longer than the grace the lease of an attempt lasts.
+/// The time by which the lease of an attempt is longer than the grace.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
-/// The use case. Its entry point is [`run`](Self::run).
+/// The use case that completes a checkout. Its entry point is [`run`](Self::run).
 #[derive(Clone)]
 pub struct CompleteCheckout {
     pub checkouts: Arc<dyn CheckoutStore>,
@@ -128,7 +129,8 @@ impl CompleteCheckout {
         }
     }
 
-    /// Finds the credential to charge. `None` if the instrument has no credential and none is on file.
+    /// Finds the gateway and the credential to charge. `None` if the request has no credential and the gateway has none
+    /// on file.
     async fn find_payment_means(
         &self,
         ctx: &RequestContext,
@@ -143,9 +145,9 @@ impl CompleteCheckout {
         Ok(credential.map(|credential| (gateway, credential)))
     }
 
-    /// Waits until the owner of the key has finished, without holding a connection or a lock. Refuses with
-    /// [`KeyRefusal::InProgress`] shortly before the caller's deadline. `None` means that the owner released the key,
-    /// so that it can be claimed again.
+    /// Waits until the call that owns the idempotency key has finished, without holding a connection or a lock. Returns
+    /// the answer of that call, or `None` if that call released the key, so that the key can be claimed again. Refuses
+    /// with [`KeyRefusal::InProgress`] shortly before the caller's deadline.
     async fn wait_for_owner(
         &self,
         ctx: &RequestContext,
@@ -177,7 +179,7 @@ fn current_state(checkout: Checkout) -> Answer {
 /// The owner of a payment attempt: it does the steps after the point of no return.
 struct AttemptOwner<'a> {
     use_case: &'a CompleteCheckout,
-    /// Has the grace of the completion as its deadline.
+    /// The context after the point of no return. Its deadline is the end of the grace.
     ctx: RequestContext,
     means: Option<PaymentMeans>,
     attempt: Attempt,
@@ -195,7 +197,7 @@ enum Charge {
 }
 
 impl AttemptOwner<'_> {
-    /// Does the steps. Returns the answer, or the fault because of which the payment was not made.
+    /// Charges the payment and settles the attempt. Returns the answer, or the fault that prevented the payment.
     async fn finish(&self, checkout: Checkout) -> Result<Answer, Failure<CheckoutRefusal>> {
         match self.charge_and_settle().await {
             Ok(Charge::Settled(outcome)) => Ok(Answer { outcome, replayed: false }),
@@ -238,7 +240,8 @@ impl AttemptOwner<'_> {
                     "error_code" => "payment.open_refused", "detail" => &decline.detail);
                 return self.settle(PaymentOutcome::Declined(decline)).await.map(Charge::Settled);
             }
-            // The payment is not confirmed, so it is not charged, whatever the gateway did: release everything.
+            // The payment is not confirmed, so it is not charged, even if the gateway opened it. The stock and the key
+            // are released.
             Err(Failure::Fault(fault)) => return self.settle_as_not_attempted("payment.open", fault).await,
         };
         self.until_recorded(|| use_case.attempts.record_reference(ctx, attempt.id.clone(), reference.clone())).await?;
@@ -279,14 +282,14 @@ impl AttemptOwner<'_> {
         Ok(gateway.cancel(&self.call_ctx(), reference).await?.after_action_required())
     }
 
-    /// Records the outcome: transaction 2.
+    /// Settles the attempt with this outcome in transaction 2, and returns the outcome of the completion.
     async fn settle(&self, outcome: PaymentOutcome) -> Result<Outcome, Fault> {
         let settlement = Settlement { attempt: self.attempt.id.clone(), outcome, now: self.use_case.clock.now() };
         self.until_recorded(|| self.use_case.checkouts.settle(&self.ctx, settlement.clone())).await
     }
 
     /// Settles an attempt that was not charged because of `fault`: releases the stock and the idempotency key. If the
-    /// reconciler released the key before and another attempt was made with it, the outcome of that attempt is
+    /// reconciler released the key before and another attempt was made with the key, the outcome of that attempt is
     /// returned.
     async fn settle_as_not_attempted(&self, operation: &'static str, fault: Fault) -> Result<Charge, Fault> {
         let outcome = self.settle(PaymentOutcome::NotAttempted).await?;

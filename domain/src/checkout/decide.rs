@@ -20,16 +20,16 @@ pub struct PricingFacts {
     pub fulfillment: FulfillmentFacts,
 }
 
-/// There is no checkout: none of the requested items can be sold, or they cost too much for one checkout. The messages
-/// say why.
+/// The refusal to price a request: none of the requested items can be sold, or they cost too much for one checkout. The
+/// messages say why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingToSell(pub Vec<Message>);
 
 /// Prices a request. `before` is the content that the request replaces, if any.
 ///
 /// An item that is unknown or has no stock is left out, with a message. An item with too little stock stays in, with a
-/// message. Both keep the checkout incomplete until the platform changes the request. If no item is left, the result is
-/// [`NothingToSell`].
+/// message. Both messages keep the checkout incomplete until the platform changes the request. If no item is left, the
+/// result is [`NothingToSell`].
 pub fn price(
     request: &CheckoutRequest,
     before: Option<&Details>,
@@ -64,7 +64,7 @@ pub fn price(
             arrange(wanted, earlier.and_then(|before| before.fulfillment.as_ref()), &facts.fulfillment, &basket)
         }
     };
-    // Without a line to ship, no delivery data can be missing.
+    // If no line must be shipped, problems of the delivery do not matter.
     if needs_delivery {
         if fulfillment.is_none() && problems.is_empty() {
             let text = "Fulfillment address and option must be selected";
@@ -97,8 +97,8 @@ pub fn price(
     Ok((details, status))
 }
 
-/// The message for goods that cost more than [`Amount::MAX_SUBTOTAL`], about the most expensive line. `None` if they do
-/// not.
+/// The message for goods that together cost more than [`Amount::MAX_SUBTOTAL`]. Its subject is the most expensive line.
+/// `None` if the goods do not cost more.
 fn subtotal_limit_exceeded(request: &CheckoutRequest, lines: &[Line]) -> Option<Message> {
     let subtotal: Amount = lines.iter().map(Line::subtotal).sum();
     if subtotal.minor() <= Amount::MAX_SUBTOTAL {
@@ -114,7 +114,7 @@ fn subtotal_limit_exceeded(request: &CheckoutRequest, lines: &[Line]) -> Option<
     Some(Message::new(Severity::Unrecoverable, MessageCode::LimitExceeded, text, subject))
 }
 
-/// The status that the messages of a checkout mean while it is not being completed.
+/// The status of a checkout with these messages while no completion is in progress.
 pub(super) fn status_for(messages: &[Message]) -> Status {
     if messages.iter().any(|message| message.severity.needs_the_buyer()) {
         Status::RequiresEscalation
@@ -125,16 +125,16 @@ pub(super) fn status_for(messages: &[Message]) -> Status {
     }
 }
 
-/// Whether the destinations offered before may be offered again: stored addresses of one buyer must not be shown to
-/// another. Without an email address the shop looks up no stored addresses, so what was offered then came from the
-/// platform.
+/// Whether the destinations that were offered before may be offered again. Stored addresses of one buyer must not be
+/// shown to another buyer, so the email address must be the same. If there was none before, the shop looked up no
+/// stored addresses, so all offered destinations came from the platform.
 fn is_same_buyer(before: &Details, request: &CheckoutRequest) -> bool {
     let email = |buyer: &Option<Buyer>| buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).map(Email::key);
     let earlier = email(&before.buyer);
     earlier.is_none() || earlier == email(&request.buyer)
 }
 
-/// The units that the lines demand from the stock.
+/// The number of units of each SKU that the lines need.
 pub fn demand_of(lines: &[Line]) -> Demand {
     let mut demand = Demand::new();
     for line in lines {
@@ -143,7 +143,7 @@ pub fn demand_of(lines: &[Line]) -> Demand {
     demand
 }
 
-/// The messages for the lines that the stock does not cover.
+/// A message for each line whose SKU has less stock than all lines of the SKU need.
 pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
     let wanted = demand_of(lines);
     let short = lines.iter().enumerate().filter_map(|(index, line)| {
@@ -159,8 +159,9 @@ pub fn shortages(lines: &[Line], stock: &[StockLevel]) -> Vec<Message> {
     short.collect()
 }
 
-/// The requested items that can be sold, and a message for each other item. A line keeps the id that it had before, if
-/// no other line has it; each other line gets the next free number.
+/// The lines for the requested items that can be sold, and a message for each other item. A line keeps the id in the
+/// request if a line of the previous content has this id. If not, or if the id is already taken, the line gets the next
+/// free number.
 fn select_sellable_lines(
     request: &CheckoutRequest,
     before: Option<&Details>,
@@ -217,7 +218,7 @@ fn rejected_code(request: &CheckoutRequest, index: usize, why: Rejection) -> Mes
     Message::warning(message_code, Subject::Code(index), text)
 }
 
-/// A warning for each benefit that the buyer claims: the shop supports none.
+/// A warning for each benefit that the buyer claims, because the shop supports no benefits.
 fn rejected_claims(request: &CheckoutRequest) -> Vec<Message> {
     let claims = request.context.iter().flat_map(|context| &context.eligibility);
     claims

@@ -8,11 +8,11 @@ use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::task::{BackgroundTask, PassFuture, Progress};
 
-/// Rows per pass: checkouts that the pass cancels, and checkouts that it deletes.
+/// The most checkouts that one pass cancels, and the most checkouts that it deletes.
 const BATCH: u32 = 500;
 
-/// The background task `checkout_expiry`. A checkout with an unsettled payment attempt stays unchanged, however old it
-/// is.
+/// The background task `checkout_expiry`. It does not change a checkout with an unsettled payment attempt, however old
+/// the checkout is.
 pub struct CheckoutExpiry {
     pub checkouts: Arc<dyn CheckoutStore>,
     pub clock: Arc<dyn Clock>,

@@ -1,8 +1,8 @@
-//! Messages: what a checkout says about itself to the platform.
+//! Messages: information about a checkout for the platform and the buyer.
 
 use serde::{Deserialize, Serialize};
 
-/// One piece of information for the platform or the buyer.
+/// One message about a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub severity: Severity,
@@ -11,7 +11,7 @@ pub struct Message {
     pub subject: Option<Subject>,
 }
 
-/// The severity. Each severity but `Warning` is an error that blocks the completion.
+/// The severity of a message. Each severity except `Warning` is an error that blocks the completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Severity {
     /// The platform can fix the problem with an update.
@@ -27,19 +27,19 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Whether such a message blocks the completion.
+    /// Whether a message of this severity blocks the completion.
     pub fn blocks(self) -> bool {
         self != Self::Warning
     }
 
-    /// Whether the buyer must act on the shop's page.
+    /// Whether a message of this severity requires the buyer to act on the shop's page.
     pub fn needs_the_buyer(self) -> bool {
         matches!(self, Self::RequiresBuyerInput | Self::RequiresBuyerReview)
     }
 }
 
-/// What a message says, as a code for programs. The word of each code on the wire is a standard code of the commerce
-/// protocol where one exists.
+/// What a message says, as a code for programs. On the wire, it is the standard code of the commerce protocol if there
+/// is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum MessageCode {
@@ -72,7 +72,7 @@ pub enum MessageCode {
 }
 
 impl MessageCode {
-    /// Whether the code describes the last payment. Such a message is removed when the next payment begins.
+    /// Whether the code describes the last payment. A message with such a code is removed when the next payment begins.
     pub const fn is_about_payment(self) -> bool {
         matches!(self, Self::PaymentFailed | Self::PaymentNotAttempted | Self::BuyerAuthentication)
     }
@@ -81,18 +81,18 @@ impl MessageCode {
 /// The part of the checkout that a message is about. The wire format renders it as a path into the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
-    /// The index of a line in the response.
+    /// A line of the response, by its index.
     Line(usize),
-    /// The index of a line in the request, if the response has no such line.
+    /// A line of the request, by its index, if the response does not contain the line.
     RequestedLine(usize),
     Fulfillment,
     Destination,
     /// The country of the destination with this index.
     Country(usize),
     DeliveryOption,
-    /// The index of a discount code.
+    /// The discount code with this index.
     Code(usize),
-    /// The index of an eligibility claim.
+    /// The eligibility claim with this index.
     Eligibility(usize),
     Payment,
 }

@@ -15,7 +15,7 @@
 //! platforms cannot read it.
 //!
 //! The rules are in `decide.rs` (pricing), `totals.rs` and `transitions.rs` (status changes). The port is
-//! [`CheckoutStore`]. Each use case is a file named after its verb. Read [`CompleteCheckout`] next, with
+//! [`CheckoutStore`]. Each use case has a file that is named after its verb. Read [`CompleteCheckout`] next, with
 //! `docs/WALKTHROUGH.md`.
 
 mod complete;

@@ -21,12 +21,12 @@ use crate::quantity::Quantity;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {
     pub id: CheckoutId,
-    /// The platform that created it. No other platform may read or change it.
+    /// The platform that created the checkout. No other platform may read or change it.
     pub owner: PlatformId,
     pub status: Status,
     pub version: i64,
     pub currency: Currency,
-    /// The token of its page for the buyer.
+    /// The token of the page that shows the checkout to the buyer.
     pub page: PageToken,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: Timestamp,
@@ -34,7 +34,7 @@ pub struct Checkout {
     pub updated_at: Timestamp,
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: Timestamp,
-    /// The payment attempt that is in progress, or that paid for it.
+    /// The payment attempt that is in progress, or that paid for the checkout.
     pub attempt: Option<AttemptId>,
     pub order: Option<OrderLink>,
     pub details: Details,
@@ -54,7 +54,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether it can be changed, cancelled, completed or expire.
+    /// Whether a checkout with this status can be changed, cancelled or completed, and can expire.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Incomplete | Self::RequiresEscalation | Self::ReadyForComplete)
     }
@@ -72,7 +72,7 @@ pub struct OrderLink {
     pub page: PageToken,
 }
 
-/// The content: the requested goods, and their price.
+/// The content of a checkout: the requested goods, and their price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub lines: Vec<Line>,
@@ -87,8 +87,8 @@ pub struct Details {
     pub instruments: Vec<Instrument>,
     pub totals: Totals,
     pub messages: Vec<Message>,
-    /// Whether the platform that completes it may use the stored addresses. Documents of earlier versions lack the
-    /// field.
+    /// Whether a registered platform began the completion. Only then is the address of the order stored for the buyer.
+    /// Checkouts that earlier versions stored lack the field.
     #[serde(default)]
     pub of_registered_platform: bool,
 }
@@ -126,7 +126,7 @@ pub struct Line {
     pub unit_price: Amount,
     pub quantity: Quantity,
     pub requires_shipping: bool,
-    /// The amount that line-level discounts take off this line. Positive.
+    /// The amount that line-level discounts take off this line. Never negative.
     pub discount: Amount,
 }
 
@@ -166,7 +166,7 @@ pub struct CheckoutRequest {
 }
 
 impl CheckoutRequest {
-    /// The highest number of lines. With [`Quantity::MAX`] it bounds each total.
+    /// The highest number of lines in a request. With [`Quantity::MAX`] it bounds each total.
     pub const MAX_LINES: usize = 100;
     pub const MAX_CODES: usize = 20;
     pub const MAX_DESTINATIONS: usize = 20;
@@ -176,9 +176,9 @@ impl CheckoutRequest {
 /// A line that a platform requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedLine {
-    /// The id of a line in an earlier response, to keep that id.
+    /// The id that the line had in an earlier response, if the line is to keep it.
     pub id: Option<LineId>,
-    /// The SKU that the platform sent. It need not exist.
+    /// The SKU that the platform sent. The catalog may not contain it.
     pub sku: String,
     pub quantity: Quantity,
 }

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 /// The store of checkouts. Each method is one transaction.
 ///
-/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. They run once per idempotency key: a later
-/// call with the same key and the same request returns the first outcome with `replayed` set, and changes nothing. A
-/// key that cannot be used is refused with [`CheckoutRefusal::Key`].
+/// Methods that take a [`Write`] or a [`BeginCompletion`] are keyed writes. A keyed write is done once per idempotency
+/// key: a later call with the same key and the same request returns the first outcome with `replayed` set, and changes
+/// nothing. A key that cannot be used is refused with [`CheckoutRefusal::Key`].
 pub trait CheckoutStore: Send + Sync {
     /// Prices the request from the current catalog, stock, rates and codes, and stores the new checkout.
     fn create(
@@ -29,10 +29,11 @@ pub trait CheckoutStore: Send + Sync {
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
     /// Returns the stored checkout. Refuses with [`CheckoutRefusal::NotFound`] if it does not exist or if the caller
-    /// does not own it. The stored status may have expired: [`Checkout::as_of`] gives the status at a time.
+    /// does not own it. The stored checkout may have expired: [`Checkout::as_of`] returns it with its status at a
+    /// time.
     fn read(&self, ctx: &RequestContext, id: CheckoutId) -> PortFuture<Checkout, Failure<CheckoutRefusal>>;
 
-    /// Returns the checkout with this page token, for any caller. `None` if there is none.
+    /// Returns the checkout with this page token, or `None` if there is none. The store does not check the caller.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Checkout>, Fault>;
 
     /// Replaces the whole content of an open checkout and prices it again.
@@ -52,20 +53,21 @@ pub trait CheckoutStore: Send + Sync {
         id: CheckoutId,
     ) -> PortFuture<Answer, Failure<CheckoutRefusal>>;
 
-    /// Transaction 1 of a completion: holds the stock in SKU order, records the payment attempt and sets the status to
-    /// `complete_in_progress`, all or nothing. The commit is the point of no return.
+    /// Begins a completion (transaction 1): claims the idempotency key, holds the stock in SKU order, records the
+    /// payment attempt and sets the status to `complete_in_progress`, all or nothing. The commit is the point of no
+    /// return.
     fn begin_completion(
         &self,
         ctx: &RequestContext,
         begin: BeginCompletion,
     ) -> PortFuture<CompletionState, Failure<CheckoutRefusal>>;
 
-    /// Transaction 2 of a completion: records the outcome of a payment attempt. Places the order and takes the stock,
+    /// Records the outcome of a payment attempt (transaction 2 of a completion). Places the order and takes the stock,
     /// or releases the stock, and stores the outcome for the idempotency key of the completion. Idempotent: a second
-    /// call changes nothing and returns the outcome of the first.
+    /// call changes nothing and returns the outcome of the first call.
     fn settle(&self, ctx: &RequestContext, settlement: Settlement) -> PortFuture<Outcome, Fault>;
 
-    /// Returns the state of the completion with this key, see [`CompletionState`]. Claims nothing and changes nothing.
+    /// Returns the state of the completion with this key. Claims nothing and changes nothing.
     fn completion(
         &self,
         ctx: &RequestContext,
@@ -95,7 +97,7 @@ pub struct NewCheckout {
 }
 
 impl NewCheckout {
-    /// A checkout with a new id and page, created at `now`.
+    /// A checkout with a new id and a new page token, created at `now`.
     pub fn of(request: CheckoutRequest, now: Timestamp, currency: Currency, expires_after: Duration) -> Self {
         let (id, page) = (CheckoutId::generate(now), PageToken::generate());
         Self { id, page, currency, expires_at: now + expires_after, request }
@@ -104,16 +106,17 @@ impl NewCheckout {
 
 pub type Answer = idempotency::Answer<Outcome>;
 
-/// The outcome of a keyed write. A snapshot of it is stored with the idempotency key, in the transaction of the effect,
-/// and is replayed to repeated requests.
+/// The outcome of a keyed write. It is stored with the idempotency key, in the transaction of the write, and is
+/// replayed to repeated requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The write was done, or refused in-band: the status and the messages of the checkout say which.
+    /// The write was done, or the checkout explains why it was not: see its status and its messages.
     Checkout(Checkout),
     /// The payment was refused and the stock is released. The platform may retry with another instrument and another
     /// key.
     Declined(Checkout),
-    /// None of the requested items is sold. No checkout was created or changed.
+    /// No checkout was created or changed: none of the requested items can be sold, or they cost too much. The messages
+    /// say why.
     NothingToSell(Vec<Message>),
 }
 
@@ -125,7 +128,7 @@ pub struct BeginCompletion {
     pub attempt: AttemptId,
     /// `None` if the platform sent no instrument. Then only a checkout with nothing to pay is completed.
     pub instrument: Option<Instrument>,
-    /// The lease of the calling process on the attempt. After the lease the reconciler may claim the attempt.
+    /// How long the calling process leases the attempt. After the lease, the reconciler may claim the attempt.
     pub owned_for: Duration,
 }
 
@@ -138,13 +141,13 @@ pub enum CompletionState {
     Answered(Answer),
     /// Another call with this key is in progress.
     InProgress,
-    /// The key is not claimed, because its last owner released it. It can be claimed.
+    /// No call owns the key, because its last owner released it. The key can be claimed again.
     Free,
     /// The outcome of the payment is not known yet; the reconciler looks it up.
     Unknown(Checkout),
 }
 
-/// The outcome of a payment attempt.
+/// The input of [`CheckoutStore::settle`]: an attempt and the outcome of its payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub attempt: AttemptId,
@@ -167,7 +170,7 @@ pub enum CheckoutRefusal {
     UnknownHandler,
     /// There is an amount to pay and no instrument was given.
     InstrumentMissing,
-    /// The instrument has no credential, and none is on file for it.
+    /// The request has no credential for the instrument, and the gateway has none on file.
     UnknownInstrument,
     /// The idempotency key cannot be used for this request.
     Key(KeyRefusal),

@@ -1,4 +1,4 @@
-//! Totals: a list of signed amounts whose last entry is the sum of the others.
+//! Totals: a list of signed amounts whose last entry is the sum of all other entries.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,8 @@ pub struct Total {
     pub amount: Amount,
 }
 
-/// The totals of a checkout: exactly one subtotal, first; exactly one total, last; the total is the sum of the others.
+/// The totals of a checkout. The first entry is the only subtotal, and the last entry is the only total. The total is
+/// the sum of all other entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Totals(Vec<Total>);

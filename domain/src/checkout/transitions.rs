@@ -1,5 +1,5 @@
-//! The status changes of a checkout and their guards. The expiry task, which cancels many checkouts with one statement,
-//! is the only code that sets a status elsewhere.
+//! The status changes of a checkout and their guards. Only the expiry task sets a status elsewhere, because it cancels
+//! many checkouts with one statement.
 
 use super::decide::status_for;
 use super::message::{Message, MessageCode, Severity, Subject};
@@ -10,8 +10,8 @@ use crate::id::AttemptId;
 use crate::payment::Instrument;
 
 impl Checkout {
-    /// The checkout with its status at `now`: an open checkout past its expiry is canceled, even if the expiry task has
-    /// not stored that yet. A checkout that is being completed never expires.
+    /// The checkout with its status at `now`. An open checkout whose expiry has passed is canceled, even if the expiry
+    /// task has not stored this status yet. A checkout that is being completed never expires.
     #[must_use]
     pub fn as_of(mut self, now: Timestamp) -> Self {
         if self.has_expired(now) {
@@ -34,9 +34,10 @@ impl Checkout {
         }
     }
 
-    /// Refuses to complete a checkout that lacks a value that the platform must provide.
+    /// Refuses a checkout that lacks a value that only the platform can provide.
     pub fn must_be_complete(&self) -> Result<(), CheckoutRefusal> {
-        // Stock is checked again on locked rows, and a refused payment is retried with another instrument.
+        // These messages do not block: stock is checked again on locked rows, and a refused payment is retried with
+        // another instrument.
         let settles_itself = |message: &&Message| {
             matches!((message.code, message.subject), (MessageCode::OutOfStock, Some(Subject::Line(_))))
                 || matches!(message.code, MessageCode::PaymentFailed | MessageCode::BuyerAuthentication)
@@ -55,7 +56,7 @@ impl Checkout {
         self.changed_at(now)
     }
 
-    /// Begins the completion. From here only the outcome of the payment changes the status.
+    /// Begins the completion. After this, only the outcome of the payment changes the status.
     #[must_use]
     pub fn completing(mut self, attempt: AttemptId, instrument: Option<Instrument>, now: Timestamp) -> Self {
         self.status = Status::CompleteInProgress;
@@ -74,7 +75,7 @@ impl Checkout {
         self.changed_at(now)
     }
 
-    /// Paid: the order is placed.
+    /// Completes the checkout after its order is placed.
     #[must_use]
     pub fn completed(mut self, order: OrderLink, now: Timestamp) -> Self {
         self.status = Status::Completed;
@@ -82,14 +83,16 @@ impl Checkout {
         self.changed_at(now)
     }
 
-    /// Not paid: the payment was refused. The completion can be retried with another instrument.
+    /// Makes the checkout ready again after its payment was refused. The completion can be retried with another
+    /// instrument.
     #[must_use]
     pub fn payment_refused(self, reason: &str, now: Timestamp) -> Self {
         let note = Message::recoverable(MessageCode::PaymentFailed, Subject::Payment, reason);
         self.after_failed_payment(Status::ReadyForComplete, note, now)
     }
 
-    /// Not paid, and not refused by the gateway or a bank. The same completion can be requested again.
+    /// Makes the checkout ready again after its payment was neither made nor refused. The same completion can be
+    /// requested again.
     #[must_use]
     pub fn payment_not_attempted(self, now: Timestamp) -> Self {
         let content = "The payment was not made and nothing was charged; it can be tried again";
@@ -97,8 +100,8 @@ impl Checkout {
         self.after_failed_payment(Status::ReadyForComplete, note, now)
     }
 
-    /// Not paid: the bank requires authentication by the buyer, which is possible only on the shop's page. The platform
-    /// may use another instrument instead.
+    /// Makes the checkout wait for the buyer after a payment for which the bank requires authentication, which is
+    /// possible only on the shop's page. The platform may use another instrument instead.
     #[must_use]
     pub fn buyer_required(self, now: Timestamp) -> Self {
         let content = "The buyer's bank asks the buyer to confirm this payment";
@@ -107,7 +110,7 @@ impl Checkout {
         self.after_failed_payment(Status::RequiresEscalation, note, now)
     }
 
-    /// Ends the payment attempt, with `note` as the only message about a payment.
+    /// Ends the payment attempt and sets the status. `note` becomes the only message about a payment.
     fn after_failed_payment(mut self, status: Status, note: Message, now: Timestamp) -> Self {
         self.status = status;
         self.attempt = None;
@@ -116,14 +119,14 @@ impl Checkout {
         self.changed_at(now)
     }
 
-    /// Cancelled by the platform.
+    /// Cancels the checkout for the platform.
     #[must_use]
     pub fn canceled(mut self, now: Timestamp) -> Self {
         self.status = Status::Canceled;
         self.changed_at(now)
     }
 
-    /// The next version of the checkout.
+    /// Increments the version and sets the time of the change.
     fn changed_at(mut self, now: Timestamp) -> Self {
         self.version += 1;
         self.updated_at = now;

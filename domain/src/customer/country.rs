@@ -1,4 +1,4 @@
-//! Countries: one value for every spelling of a country.
+//! Countries: all spellings of a country are parsed to one value.
 
 use std::fmt;
 
@@ -14,11 +14,12 @@ impl CountryCode {
     pub fn parse(text: &str) -> Option<Self> {
         let letters: String = text.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
         let found = match letters.as_str() {
-            // ISO 3166-1 reserves it for the United Kingdom, where it is in common use.
+            // ISO 3166-1 reserves `UK` for the United Kingdom, whose code is `GB`.
             "uk" => celes::Country::from_alpha2("gb"),
             two if two.len() == 2 => celes::Country::from_alpha2(two),
             three if three.len() == 3 => celes::Country::from_alpha3(three),
-            // Names before aliases: an alias of American Samoa is the name of Samoa. Some names contain punctuation.
+            // Names are tried before aliases, because an alias of American Samoa is the name of Samoa. The first lookup
+            // keeps punctuation, because some names contain it.
             name => celes::Country::from_name(text.replace([' ', '_'], ""))
                 .or_else(|_| celes::Country::from_name(name))
                 .or_else(|_| celes::Country::from_alias(name)),
@@ -37,7 +38,7 @@ impl CountryCode {
 #[serde(from = "String", into = "String")]
 pub enum Country {
     Known(CountryCode),
-    /// Text that is no country. No rule uses it as a country; it is kept for messages.
+    /// Text that is not a country. It is stored and shown, but no rule uses it as a country.
     Unreadable(String),
 }
 
@@ -47,7 +48,7 @@ impl Country {
         text.filter(|text| !text.trim().is_empty()).map(Self::from)
     }
 
-    /// The country, unless the text is unreadable.
+    /// The code of the country. `None` if the text is unreadable.
     pub fn code(&self) -> Option<CountryCode> {
         match self {
             Self::Known(code) => Some(*code),

@@ -6,18 +6,20 @@ use uuid::Uuid;
 
 use super::country::Country;
 
-/// An email address that can be mailed. The part before the @ keeps its case: only the receiving host may decide
-/// whether the case matters (RFC 5321, section 2.4).
+/// An email address to which email can be sent. The part before the @ keeps its case, because only the receiving host
+/// may decide whether the case matters (RFC 5321, section 2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// The length limit of a path in SMTP, without its brackets (RFC 5321, section 4.5.3.1.3).
+    /// The highest length of an email address in bytes, with its domain in ASCII. An SMTP path may have two bytes more,
+    /// for its brackets (RFC 5321, section 4.5.3.1.3).
     pub const MAX_LENGTH: usize = 254;
 
-    /// Parses an address. `None` if it could not be mailed. That includes non-ASCII characters before the @, which
-    /// relays without SMTPUTF8 cannot transmit, and quoted names, which mail programs do not write.
+    /// Parses an email address. `None` if no email can be sent to it. Non-ASCII characters before the @ are not
+    /// accepted, because relays without SMTPUTF8 cannot transmit them. Quoted names are not accepted, because mail
+    /// programs do not write them.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@')?;
@@ -36,18 +38,20 @@ impl Email {
         &self.0
     }
 
-    /// The key that a customer is found by: the address in lower case, because people vary the case of their address.
+    /// The key by which a customer is found: the email address in lower case, because people vary the case of their
+    /// address.
     pub fn key(&self) -> String {
         self.0.to_lowercase()
     }
 }
 
-/// Whether the domain is an IP address, or looks like one. No top-level domain begins with a digit.
+/// Whether the last part of the domain begins with a digit, as in an IP address. No top-level domain begins with a
+/// digit.
 fn ends_in_a_number(domain: &str) -> bool {
     domain.rsplit('.').next().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// What the platform knows about the buyer.
+/// The data about the buyer that the platform sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buyer {
     pub first_name: Option<String>,
@@ -81,7 +85,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Whether the address names a place within its country.
+    /// Whether the address has a part that names a place within its country. The region is not such a part.
     pub fn names_a_place(&self) -> bool {
         [&self.street, &self.extended, &self.locality, &self.postal_code]
             .into_iter()
@@ -103,7 +107,7 @@ impl Address {
         recipient(self) == recipient(other) && self.same_place(other)
     }
 
-    /// The parts that name the place, in the form in which they are compared.
+    /// The parts of the address that name the place, trimmed and in lower case, so that they can be compared.
     fn place_key(&self) -> [String; 6] {
         let country = self.country.as_ref().map(Country::as_str);
         let parts = [&self.street, &self.extended, &self.locality, &self.region, &self.postal_code];
@@ -121,14 +125,14 @@ pub struct DestinationId(pub String);
 impl DestinationId {
     pub const MAX_LENGTH: usize = 128;
 
-    /// Derives the id of an address that has none. The same place always gets the same id.
+    /// Derives an id from the content of an address. The same place always gets the same id.
     pub fn derived(address: &Address) -> Self {
         let content = address.place_key().join("\u{1f}");
         Self(format!("dest_{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, content.as_bytes()).simple()))
     }
 }
 
-/// An address that the platform can select.
+/// An address that the platform can select for the delivery, with its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     pub id: DestinationId,

@@ -10,7 +10,7 @@ use crate::checkout::{Message, MessageCode, Subject};
 use crate::customer::{Address, Country, CountryCode, Destination, DestinationId, find_same_place};
 use crate::money::Amount;
 
-/// The stored facts that the rules need.
+/// The stored facts that the rules of delivery need.
 #[derive(Clone, Debug, Default)]
 pub struct FulfillmentFacts {
     pub rates: Vec<ShippingRate>,
@@ -19,7 +19,7 @@ pub struct FulfillmentFacts {
     pub address_book: Vec<Destination>,
 }
 
-/// The part of a checkout that its delivery depends on.
+/// The part of a checkout on which its delivery depends.
 #[derive(Clone, Debug, Default)]
 pub struct Basket<'a> {
     /// The subtotal of all goods, before discounts.
@@ -30,10 +30,12 @@ pub struct Basket<'a> {
     pub needs_delivery: bool,
 }
 
-/// Arranges the delivery of the goods that must be shipped. If there are none, the offered options cost nothing. The
-/// messages name what is wrong with the delivery or missing from it.
+/// Arranges the delivery that a platform requests. Returns the delivery, and messages about what is wrong with the
+/// request or missing from it. The delivery is `None` if the platform does not request shipping. The options cost
+/// nothing if no goods must be shipped.
 ///
-/// `before` is the delivery arranged last time. A selection may name a destination that was offered then.
+/// `before` is the delivery that the shop arranged for the previous content of the checkout. The platform may select a
+/// destination that was offered in it.
 pub fn arrange(
     request: &FulfillmentRequest,
     before: Option<&Fulfillment>,
@@ -99,7 +101,7 @@ pub fn arrange(
     (Some(Fulfillment { destinations, selected_destination, group }), problems)
 }
 
-/// Selects the requested option. Returns a message if it cannot be selected.
+/// Selects the requested option. Returns a message if no option can be selected.
 fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<Message> {
     let (code, subject, content) = match &request.selected_option {
         _ if group.options.is_empty() => {
@@ -115,7 +117,8 @@ fn choose_option(group: &mut Group, request: &FulfillmentRequest) -> Option<Mess
     Some(Message::recoverable(code, subject, content))
 }
 
-/// The destinations that the platform sent. If it sent none, the address book and the destinations offered before.
+/// The destinations that the platform can select: those that it sent, or, if it sent none, the address book and the
+/// destinations offered before.
 fn offered_destinations(
     request: &FulfillmentRequest,
     before: Option<&Fulfillment>,
@@ -146,8 +149,8 @@ fn offered_destinations(
     brought
 }
 
-/// Removes repeated ids and repeated addresses; the first one is kept. If an address occurs under two ids and one of
-/// them is selected, the selected id is kept.
+/// Returns the destinations without repeated ids and without repeated addresses. Of destinations with the same id, the
+/// first is kept. Of destinations with the same address, the selected one is kept, or the first if none is selected.
 fn without_repetitions<'d>(
     all: impl Iterator<Item = &'d Destination>,
     selected: Option<&DestinationId>,
@@ -166,9 +169,9 @@ fn without_repetitions<'d>(
     offered
 }
 
-/// The options for a country, cheapest first: one per service level. A country's own rate replaces the default rate of
-/// the level. Titles are made distinct, because the buyer chooses by title. Options cost nothing if nothing must be
-/// shipped.
+/// The shipping options for a country, one for each service level, cheapest first. A rate of the country replaces the
+/// default rate of its level. Titles are made distinct, because the buyer chooses by title. Options cost nothing if
+/// nothing must be shipped.
 pub fn options_for(country: CountryCode, facts: &FulfillmentFacts, basket: &Basket<'_>) -> Vec<ShippingOption> {
     let mut by_level = BTreeMap::<&ServiceLevel, &ShippingRate>::new();
     for rate in &facts.rates {

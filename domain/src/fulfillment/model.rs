@@ -6,7 +6,8 @@ use crate::catalog::Sku;
 use crate::customer::{Country, Destination, DestinationId};
 use crate::money::Amount;
 
-/// A class of delivery, such as `standard` or `express`. A rate of a country replaces the default rate of its level.
+/// A class of delivery, such as `standard` or `express`. A rate of a country replaces the default rate of the same
+/// level.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServiceLevel(pub String);
@@ -16,11 +17,12 @@ impl ServiceLevel {
     pub const STANDARD: &'static str = "standard";
 }
 
-/// The price of a delivery.
+/// The price of a delivery at one service level, for one country or for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShippingRate {
     pub id: OptionId,
-    /// `None` for all countries without their own rate at this service level.
+    /// The country to which the rate applies. `None` for the default rate, which applies to all countries without a
+    /// rate at this service level.
     pub country: Option<Country>,
     pub service_level: ServiceLevel,
     pub price: Amount,
@@ -31,9 +33,9 @@ pub struct ShippingRate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeShipping {
     pub id: String,
-    /// The subtotal before discounts must be at least this.
+    /// The condition that the subtotal before discounts is at least this amount. `None` if there is no such condition.
     pub min_subtotal: Option<Amount>,
-    /// At least one of these SKUs must be in the basket.
+    /// The condition that at least one of these SKUs is in the basket. Empty if there is no such condition.
     pub eligible_skus: Vec<Sku>,
     pub description: String,
 }
@@ -42,11 +44,11 @@ pub struct FreeShipping {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MethodKind {
     Shipping,
-    /// Parsed only to be refused with a clear message: the shop offers no pickup.
+    /// Parsed only so that the shop can refuse it with a clear message: the shop offers no pickup.
     Pickup,
 }
 
-/// The id of a shipping option and of its rate.
+/// The id of a shipping rate, and of the shipping option that has this rate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OptionId(pub String);
@@ -62,13 +64,15 @@ pub struct ShippingOption {
 /// The delivery of a checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fulfillment {
-    /// The destinations that can be selected: those that the platform sent, or stored ones.
+    /// The destinations that can be selected: those that the platform sent, or, if it sent none, stored and earlier
+    /// ones.
     pub destinations: Vec<Destination>,
     pub selected_destination: Option<DestinationId>,
     pub group: Group,
 }
 
-/// The lines that are shipped together. Has no options until a destination is selected.
+/// The shipping options for the lines that are shipped together, and the selected option. Empty until a destination is
+/// selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub options: Vec<ShippingOption>,
@@ -93,7 +97,8 @@ impl Fulfillment {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FulfillmentRequest {
     pub kinds: Vec<MethodKind>,
-    /// The destinations that the platform sent. One without an id gets an id derived from its content.
+    /// The destinations that the platform sent. A destination without an id gets the id of the stored address of the
+    /// same place, or an id that is derived from its content.
     pub destinations: Vec<(Option<DestinationId>, crate::customer::Address)>,
     pub selected_destination: Option<DestinationId>,
     pub selected_option: Option<OptionId>,

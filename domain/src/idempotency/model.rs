@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::context::PlatformId;
 use crate::text::is_visible_ascii;
 
-/// How long an outcome is replayed: twice the time that the protocol requires, as it recommends.
+/// How long an outcome is replayed. The protocol requires half of this time, and recommends this time.
 pub const RETENTION: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// An idempotency key: the caller's name for one request.
@@ -41,22 +41,22 @@ impl fmt::Debug for Fingerprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyClaim {
     pub principal: PlatformId,
-    /// The operation that the key is claimed for, `module.verb`.
+    /// The operation for which the key is claimed, `module.verb`.
     pub operation: &'static str,
-    /// The id of the resource that the operation changes. Empty if the operation creates one.
+    /// The id of the resource that the operation changes. Empty if the operation creates a resource.
     pub resource: String,
     pub key: Key,
     pub fingerprint: Fingerprint,
 }
 
-/// What each keyed write is given: the claim of its idempotency key, and the time of the write.
+/// The input of each keyed write: the claim of its idempotency key, and the time of the write.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub claim: KeyClaim,
     pub now: Timestamp,
 }
 
-/// The outcome of a keyed write. `replayed` says that an earlier call with the same key had the effect.
+/// The outcome of a keyed write. `replayed` says that an earlier call with the same key did the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<O> {
     pub outcome: O,

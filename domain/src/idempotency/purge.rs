@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::context::RequestContext;
 use crate::task::{BackgroundTask, PassFuture, Progress};
 
-/// Rows per pass.
+/// The most keys that one pass deletes.
 const BATCH: u32 = 1_000;
 
 /// The background task `idempotency_purge`.

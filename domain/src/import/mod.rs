@@ -1,7 +1,7 @@
 //! The import of a merchant's data.
 //!
-//! A batch replaces the rows that it contains and keeps all others, so an import can be repeated. Files are parsed by
-//! the caller; this module has the checked values and the port [`Import`] that stores them.
+//! A batch replaces the rows that it contains and keeps all other rows, so an import can be repeated. Files are parsed
+//! by the caller; this module has the checked values and the port [`Import`] that stores them.
 
 mod model;
 mod ports;

@@ -6,7 +6,7 @@ use crate::fulfillment::{FreeShipping, ShippingRate};
 use crate::money::Currency;
 use crate::promotion::Discount;
 
-/// The rows of one import. Each row was checked separately before.
+/// The rows of one import. Each row was checked separately before the import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The currency of each price in the batch.
@@ -22,7 +22,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of at most this many rows is stored in one transaction.
+    /// The highest number of rows in a batch that is stored in one transaction.
     pub const ATOMIC_ROWS: usize = 1_000;
 
     pub fn empty(currency: Currency) -> Self {
@@ -66,7 +66,7 @@ pub struct ImportedStock {
     pub on_hand: i64,
 }
 
-/// A customer, found by email address.
+/// A customer. The shop finds a customer by email address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedCustomer {
     pub id: String,

@@ -8,17 +8,17 @@ use crate::checkout::{Checkout, LineId};
 use crate::clock::Timestamp;
 use crate::id::{OrderId, PageToken};
 
-/// A change contradicts the order. Nothing was changed.
+/// Why a change of an order is refused. The order stays unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderChangeRefusal {
     UnknownLine(LineId),
-    /// The number of units is zero, or negative where only a positive number makes sense.
+    /// The number of units is zero, or it is negative in a change that needs a positive number.
     NoUnits(LineId),
-    /// The line has fewer units left than the change needs.
+    /// The change needs more units than the line has left, or would restore more units than were bought.
     TooMany(LineId),
 }
 
-/// The order that a paid checkout becomes.
+/// Builds the order of a checkout whose payment succeeded.
 pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) -> Order {
     let lines: Vec<OrderLine> = checkout
         .details
@@ -61,8 +61,8 @@ pub fn place(id: OrderId, page: PageToken, checkout: &Checkout, now: Timestamp) 
     }
 }
 
-/// Applies a change and appends its event. Returns the order as it is if the change is to ship the rest and there is
-/// none.
+/// Applies a change and appends its event. If the change is to ship all remaining units and there are none, returns the
+/// order unchanged.
 pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChangeRefusal> {
     let kind = match change.kind {
         OrderChangeKind::Shipped(shipment) => ship(&mut order, shipment)?,
@@ -77,7 +77,7 @@ pub fn apply(mut order: Order, change: OrderChange) -> Result<Order, OrderChange
     Ok(order)
 }
 
-/// A shipment of kind `shipped` increases the fulfilled units; other kinds only report where the goods are.
+/// Applies a shipment. The kind `shipped` increases the fulfilled units; other kinds only report where the goods are.
 fn ship(order: &mut Order, shipment: Shipment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &shipment.lines {
         let found = find_line(order, line)?;
@@ -96,7 +96,7 @@ fn ship(order: &mut Order, shipment: Shipment) -> Result<OrderEventKind, OrderCh
     Ok(OrderEventKind::Shipped(shipment))
 }
 
-/// An adjustment of units that are still wanted, with the amount that was paid for them.
+/// Takes back units of a line: applies an adjustment with these units and with the amount that was paid for them.
 fn take_back(order: &mut Order, kind: String, line: LineId, units: i64) -> Result<OrderEventKind, OrderChangeRefusal> {
     if units < 1 {
         return Err(OrderChangeRefusal::NoUnits(line));
@@ -106,7 +106,7 @@ fn take_back(order: &mut Order, kind: String, line: LineId, units: i64) -> Resul
     adjust(order, Adjustment { kind, status, lines, amount: Some(-worth), description: None })
 }
 
-/// The units of an adjustment change the wanted units of a line, unless the adjustment failed.
+/// Applies an adjustment: changes the wanted units of its lines, unless the adjustment failed.
 fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, OrderChangeRefusal> {
     for ExpectedLine { line, quantity } in &adjustment.lines {
         let found = find_line(order, line)?;
@@ -125,7 +125,7 @@ fn adjust(order: &mut Order, adjustment: Adjustment) -> Result<OrderEventKind, O
     Ok(OrderEventKind::Adjusted(adjustment))
 }
 
-/// The line with this id, to be changed.
+/// Finds the line with this id, so that it can be changed.
 fn find_line<'a>(order: &'a mut Order, id: &LineId) -> Result<&'a mut OrderLine, OrderChangeRefusal> {
     order.lines.iter_mut().find(|line| line.id == *id).ok_or_else(|| OrderChangeRefusal::UnknownLine(id.clone()))
 }

@@ -10,14 +10,16 @@ use crate::id::{OrderId, PageToken};
 
 /// The store of orders. Each method is one transaction.
 pub trait OrderStore: Send + Sync {
-    /// The order with this id, for any caller; `None` if there is none. The handler decides which caller may see it.
+    /// The order with this id, or `None` if there is none. The store does not check the caller: the handler decides
+    /// which caller may see the order.
     fn read(&self, ctx: &RequestContext, id: OrderId) -> PortFuture<Option<Order>, Fault>;
 
-    /// The order with this page token, for any caller; `None` if there is none.
+    /// The order with this page token, or `None` if there is none. The store does not check the caller.
     fn read_page(&self, ctx: &RequestContext, page: PageToken) -> PortFuture<Option<Order>, Fault>;
 
-    /// Appends the changes whose ids the order does not have yet, all or none, and returns the order. Idempotent by the
-    /// ids of the changes. The notifications of the changes are stored in the same transaction.
+    /// Applies the changes whose ids the order does not have yet, either all of them or none, and returns the order.
+    /// Idempotent, because changes with known ids are skipped. The notifications of the changes are stored in the same
+    /// transaction.
     fn append(
         &self,
         ctx: &RequestContext,
@@ -31,7 +33,7 @@ pub trait OrderStore: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefusal {
     NotFound,
-    /// The order has [`Order::MAX_EVENTS`] events.
+    /// The order already has [`Order::MAX_EVENTS`] events.
     TooManyEvents,
     Change(OrderChangeRefusal),
 }

@@ -10,40 +10,43 @@ use crate::clock::{Timestamp, backoff};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The waits between two attempts, in seconds. The first wait is short, for a receiver that was restarting; then
-/// follows the schedule of Standard Webhooks ("Retry schedule"). Three days in all.
+/// The waits between two attempts, in seconds. They sum to about three days. The first wait is short, for a receiver
+/// that is restarting. The other waits are the schedule of Standard Webhooks ("Retry schedule").
 const RETRY_WAITS: [u64; 10] =
     [2, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
-/// The first attempt, and one after each wait.
+/// The highest number of attempts of a message: the first attempt, and one after each wait.
 pub const MAX_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 1;
-/// How long an endpoint may fail continuously until it is disabled (Standard Webhooks, "Disabling endpoints":
+/// How long an endpoint must fail continuously before it is disabled (Standard Webhooks, "Disabling endpoints":
 /// "continuous failure").
 const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * HOUR);
-/// Failures further apart than this belong to different streaks, because nothing was attempted in between. A little
-/// longer than the longest wait between two attempts of one message.
+/// The longest gap between two failures of one streak. After a longer gap, a failure starts a new streak, because
+/// nothing was attempted in between. The gap is a little longer than the longest wait between two attempts of one
+/// message.
 const LONGEST_GAP_IN_STREAK: Duration = Duration::from_secs(30 * HOUR);
-/// The longest wait that a receiver can request: the longest wait of the schedule.
+/// The longest wait that a receiver can request. It is equal to the longest wait of the schedule.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
-/// The wait after a local fault, in seconds.
+/// How long a message waits after a local fault, in seconds.
 const LOCAL_FAULT_PAUSE: u64 = 60;
-/// The wait after an attempt that got no permit for its server, in seconds.
+/// How long a message waits after an attempt that got no permit for its server, in seconds.
 const NO_PERMIT_PAUSE: u64 = 5;
-/// How long after the event an attempt with a local fault or without a permit is not counted: as long as the schedule
-/// lasts. Later attempts are counted, so that a message that can never be sent becomes a dead letter.
+/// The age of an event up to which attempts with a local fault or without a permit are not counted. It is about as long
+/// as the schedule. Later attempts are counted, so that a message that can never be sent becomes a dead letter.
 const UNCOUNTED_FOR: Duration = Duration::from_secs(3 * 24 * HOUR);
-/// The jitter of the waits, in percent of the wait, in both directions. Without it, a receiver that recovers gets all
-/// messages at once.
+/// The jitter: how much a wait is shortened or lengthened at most, in percent. Without jitter, a receiver that recovers
+/// would get all messages at once.
 const JITTER_PERCENT: u64 = 20;
-/// The backoff of an endpoint that fails repeatedly.
+/// The backoff of an endpoint after its second consecutive failure. It doubles with each further failure, up to
+/// [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// The shortest time after a failure at which a new message may end the backoff of its endpoint.
+/// The time after a failure from which a new message may end the backoff of its endpoint.
 pub const PROBE_PAUSE: Duration = Duration::from_secs(5);
-/// The time for the first attempt of a message to an endpoint that is not proven. It is enough to fetch the profile and
-/// to call the webhook of a distant server. Later attempts have the whole time.
+/// The longest time for the first attempt of a message to an endpoint that is not proven. It is enough to fetch the
+/// profile and to call the webhook of a distant server. Later attempts have the whole time of an attempt.
 const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
-/// A backoff that ends later than this from now was set by a clock that was ahead, and is ignored. One hour longer than
-/// the longest backoff, because the clocks of instances differ.
+/// The longest backoff that is obeyed. A backoff that ends later than this from now is ignored, because it was set by a
+/// clock that was ahead. The limit is one hour longer than the longest wait that a receiver can request, because the
+/// clocks of instances differ.
 pub const MAX_ENDPOINT_BACKOFF: Duration = Duration::from_secs(25 * HOUR);
 
 /// Consecutive failures of one endpoint, without a success and without a long gap in between.
@@ -55,7 +58,8 @@ pub struct FailureStreak {
 }
 
 impl FailureStreak {
-    /// The streak after a failure at `now`. The failure starts another streak if nothing failed for more than 30 hours.
+    /// The streak after a failure at `now`. The failure starts a new streak if the last failure was more than 30 hours
+    /// ago.
     #[must_use]
     pub fn with_failure(known: Option<Self>, now: Timestamp) -> Self {
         match known.filter(|known| now - known.last <= LONGEST_GAP_IN_STREAK) {
@@ -75,23 +79,24 @@ impl FailureStreak {
 pub enum NextStep {
     /// The message ends in this state.
     End(MessageState),
-    /// Due again at this time.
+    /// The message is due again at this time.
     Again(Timestamp),
-    /// Due again at this time, and the attempt is not counted.
+    /// The message is due again at this time, and the attempt is not counted.
     Uncounted(Timestamp),
     /// The endpoint is disabled: this message and all other pending messages to it become dead letters.
     Disable,
 }
 
-/// Decides what happens to `message` after an attempt with this `outcome`. `known` are the failures of the endpoint
-/// before this attempt.
+/// Decides what happens to `message` after an attempt with this `outcome`. `known` is the failure streak of the
+/// endpoint before this attempt.
 pub fn next_step(
     message: &OutboxMessage,
     outcome: &SendOutcome,
     known: Option<FailureStreak>,
     now: Timestamp,
 ) -> NextStep {
-    // The mail relay belongs to the shop. If it refuses a message, only that message is dead.
+    // The mail relay belongs to the shop, so it is never disabled. If it refuses a message, only that message becomes a
+    // dead letter.
     let can_be_disabled = message.content.channel() == Channel::Webhook;
     let failure = match outcome {
         SendOutcome::Received(Receipt::Accepted) => return NextStep::End(MessageState::Delivered),
@@ -114,7 +119,8 @@ pub fn next_step(
     }
 }
 
-/// The next attempt by the schedule, at least `after` from now. A dead letter if no attempt is left.
+/// Plans the next attempt by the schedule, but not earlier than `after` from now. If no attempt is left, the message
+/// becomes a dead letter.
 fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -> NextStep {
     match RETRY_WAITS.get(message.attempts.saturating_sub(1) as usize) {
         Some(wait) => NextStep::Again(now + with_jitter(*wait, message).max(after)),
@@ -122,8 +128,8 @@ fn retry_by_schedule(message: &OutboxMessage, after: Duration, now: Timestamp) -
     }
 }
 
-/// The time for an attempt, of the `whole` time. A proven endpoint gets the whole time. The first attempt at another
-/// endpoint is short, so that many endpoints that hang do not delay the others.
+/// The longest time for an attempt. The first attempt of a webhook is short if its endpoint is not proven, so that many
+/// endpoints that hang do not delay the others. All other attempts get the time `whole`.
 #[must_use]
 pub fn time_for_attempt(message: &OutboxMessage, whole: Duration) -> Duration {
     let is_short = message.content.channel() == Channel::Webhook
@@ -132,8 +138,8 @@ pub fn time_for_attempt(message: &OutboxMessage, whole: Duration) -> Duration {
     if is_short { whole.min(SHORT_ATTEMPT) } else { whole }
 }
 
-/// The backoff of an endpoint after this many consecutive failures. `asked` is the wait that the receiver requested. A
-/// single failure causes no backoff, because the message may be the cause.
+/// The backoff of an endpoint after this many consecutive failures. It is at least `asked`, the wait that the receiver
+/// requested. If the receiver requested none, a single failure causes no backoff, because the message may be the cause.
 pub fn endpoint_backoff(failures: u32, asked: Option<Duration>) -> Duration {
     let wait = match failures {
         0 | 1 => Duration::ZERO,
@@ -142,7 +148,7 @@ pub fn endpoint_backoff(failures: u32, asked: Option<Duration>) -> Duration {
     wait.max(bounded_retry_after(asked))
 }
 
-/// The wait that the receiver requested, at most a day.
+/// The wait that the receiver requested, but at most a day. Zero if it requested none.
 fn bounded_retry_after(asked: Option<Duration>) -> Duration {
     asked.unwrap_or_default().min(LONGEST_RETRY_AFTER)
 }

@@ -18,17 +18,17 @@ use crate::task::{BackgroundTask, PassFuture, Progress};
 /// The time and concurrency limits of the dispatcher.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchLimits {
-    /// The time for one attempt, including the lookup of the address.
+    /// The longest time for one attempt, including the lookup of the receiver's address.
     pub send: Duration,
     /// The highest number of concurrent attempts at one endpoint, over all instances.
     pub per_endpoint: u32,
-    /// The highest number of concurrent attempts of this process: the number of concurrent passes of the task.
+    /// The highest number of concurrent attempts of this process, which is the number of concurrent passes of the task.
     pub at_once: u32,
 }
 
-/// The time to record an attempt. The record is made even during graceful shutdown.
+/// The longest time to record an attempt. The record is made even during graceful shutdown.
 const TIME_TO_RECORD: Duration = Duration::from_secs(5);
-/// How much longer than an attempt and its record the lease lasts.
+/// The time by which the lease is longer than an attempt and its record together.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The background task that sends the messages of one channel.
@@ -52,10 +52,10 @@ impl OutboxDispatcher {
         Self { channel, store, sender, clock, limits, permits: Permits::of(limits.at_once) }
     }
 
-    /// Claims a message, attempts to send it, and records the outcome.
+    /// Claims a message, attempts to send it, and records the outcome. Does nothing if no message is due.
     async fn deliver_one(&self, ctx: &RequestContext) -> Result<Progress, Fault> {
         let lease = self.limits.send + TIME_TO_RECORD + LEASE_MARGIN;
-        // All email messages go to the one relay of the operator, so no share is kept for other endpoints.
+        // All email messages go to one endpoint, the operator's relay, so they need no permit.
         let mut permit = (self.channel == Channel::Webhook).then(|| self.permits.take());
         let reach = permit.as_ref().map_or(EndpointHealth::Failing, Permit::reach);
         let per_endpoint = self.limits.per_endpoint;
@@ -95,7 +95,7 @@ impl BackgroundTask for OutboxDispatcher {
     }
 }
 
-/// Logs a message that used all its attempts because its processes stopped during each of them.
+/// Logs a message that a claim made a dead letter, because no attempts are left or the stored message cannot be read.
 fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
     warn!(ctx.log(), "message given up"; "op" => "outbox.claim", "delivery_id" => given_up.id.to_string(),
         "order_id" => given_up.order.to_string(), "event" => &given_up.event,
@@ -103,8 +103,8 @@ fn log_dead_letter(ctx: &RequestContext, given_up: &MessageSummary) {
         "reason" => given_up.last_error.as_deref());
 }
 
-/// The logger of one attempt. The oldest message of an endpoint is always sent first, so `age_s` is also the backlog of
-/// the endpoint.
+/// The logger of one attempt. The oldest message of an endpoint is always sent first, so the field `age_s` also shows
+/// how old the backlog of the endpoint is.
 fn message_log(ctx: &RequestContext, message: &OutboxMessage, now: Timestamp) -> Logger {
     ctx.log().new(slog::o!("op" => "outbox.send", "delivery_id" => message.id.to_string(),
         "order_id" => message.order.to_string(), "event" => message.event.clone(),

@@ -12,7 +12,7 @@
 //!     '--no attempts left, refused, or the endpoint is disabled--> dead --retried by an operator--> pending
 //! ```
 //!
-//! Within an order, a newer message to an endpoint waits for the older one, unless the older one is dead.
+//! Within an order, a newer message to an endpoint waits while an older message to the endpoint is pending.
 //!
 //! The retry rules are in `decide.rs`. The ports are [`OutboxStore`], [`Sender`] and [`NotificationComposer`]. The
 //! background tasks are [`OutboxDispatcher`] and [`OutboxPurge`]. Read `model.rs` next, then `dispatch.rs`.

@@ -21,9 +21,9 @@ pub struct OutboxMessage {
     /// The time of the event. It is the same in each attempt.
     pub occurred_at: Timestamp,
     pub content: Content,
-    /// The attempts so far, including the current one. Every attempt is counted before it is made, so that an attempt
-    /// that crashes the process is counted too. An attempt that is not counted is subtracted later, and an operator can
-    /// reset the number.
+    /// The number of counted attempts, including the current attempt. The claim counts an attempt before it is made, so
+    /// that an attempt that crashes the process is counted too. If an attempt must not count, the record of its outcome
+    /// subtracts it. A retry by an operator sets the number to zero.
     pub attempts: u32,
     /// The health of the endpoint before this attempt.
     pub health: EndpointHealth,
@@ -35,20 +35,20 @@ pub struct OutboxMessage {
 }
 
 /// The health of an endpoint, derived from its last attempts. It limits the concurrency that the endpoint may use: see
-/// [`OutboxDispatcher`](super::OutboxDispatcher). The order is from the most trusted to the least trusted.
+/// [`OutboxDispatcher`](super::OutboxDispatcher). The variants are ordered from the most trusted to the least trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndpointHealth {
-    /// It accepted a message before, and has not failed twice in a row since.
+    /// The endpoint has accepted a message, and has not failed twice in a row since.
     Proven,
-    /// No attempt has ended yet.
+    /// The endpoint has neither accepted a message nor failed.
     New,
-    /// It failed twice in a row, or failed without ever having accepted a message.
+    /// The endpoint failed twice in a row, or failed and has never accepted a message.
     Failing,
 }
 
 impl EndpointHealth {
-    /// The health of an endpoint that accepted a message before (`has_answered`) and failed this many times in a row
-    /// since.
+    /// The health of an endpoint. `has_answered` says whether it has accepted a message. `failures` is the number of
+    /// its consecutive failures.
     #[must_use]
     pub fn of(has_answered: bool, failures: u32) -> Self {
         match (has_answered, failures) {
@@ -62,7 +62,7 @@ impl EndpointHealth {
 /// The content of a message, and its receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The complete order, as its platform reads it.
+    /// A webhook. Its document is the complete order, as its platform reads it.
     Webhook {
         platform: PlatformId,
         document: String,
@@ -75,8 +75,9 @@ pub enum Content {
 pub struct EmailMessage {
     pub to: String,
     pub subject: String,
-    /// The same text twice: plain, and with markup.
+    /// The body as plain text.
     pub text: String,
+    /// The same body as HTML.
     pub html: String,
 }
 
@@ -119,15 +120,15 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(pub String);
 
-/// The form for logs and lists: see [`without_secrets`].
+/// Writes the endpoint for logs and lists: see [`without_secrets`].
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&without_secrets(&self.0))
     }
 }
 
-/// An address in the form for logs and lists: without a user name, and with a hash in place of the query, which may
-/// contain a secret. The hash distinguishes addresses that differ only in the query.
+/// Removes secrets from an address, for logs and lists: removes the user name and the password, and replaces the query
+/// by a hash, because the query may contain a secret. The hash distinguishes addresses that differ only in the query.
 #[must_use]
 pub fn without_secrets(address: &str) -> String {
     let (head, rest) = address.split_once("://").unwrap_or(("", address));
@@ -139,7 +140,7 @@ pub fn without_secrets(address: &str) -> String {
     format!("{scheme}{host}{path}{mark}")
 }
 
-/// FNV-1a, 64 bit. Any hash with an even distribution would do.
+/// The 64-bit FNV-1a hash. Any other hash with an even distribution would do.
 pub(super) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
@@ -152,7 +153,7 @@ pub enum MessageState {
     Delivered,
     /// The receiver does not want such messages.
     Unwanted,
-    /// A dead letter: it is not retried, unless an operator retries it.
+    /// A dead letter: it is retried only if an operator requests it.
     Dead,
 }
 
@@ -170,9 +171,10 @@ pub struct MessageSummary {
     pub state: MessageState,
     pub attempts: u32,
     pub occurred_at: Timestamp,
-    /// When the message is due, regardless of its endpoint. Meaningless after the message has ended.
+    /// The time at which the message is due, without the backoff of its endpoint. Meaningless after the message has
+    /// ended.
     pub due_at: Timestamp,
-    /// `None` after the message has ended.
+    /// What happens next to the message. `None` after the message has ended.
     pub next: Option<NextAttempt>,
     pub last_error: Option<String>,
 }
@@ -180,12 +182,12 @@ pub struct MessageSummary {
 /// What happens next to a pending message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
-    /// The next attempt is at this time or soon after: when the message is due and the backoff of its endpoint has
-    /// ended.
+    /// The next attempt is at this time or soon after. At this time the message is due and the backoff of its endpoint
+    /// has ended.
     At(Timestamp),
-    /// It is leased until this time: an attempt is in progress.
+    /// The message is leased until this time, because an attempt is in progress.
     Leased(Timestamp),
-    /// It becomes a dead letter, because its endpoint is disabled.
+    /// The message becomes a dead letter, because its endpoint is disabled.
     GivenUp,
 }
 
@@ -201,7 +203,7 @@ pub struct EndpointSummary {
     /// The number of attempts in progress, over all instances.
     pub leased: u32,
     pub failing_since: Option<Timestamp>,
-    /// When the backoff of the endpoint ends. May be in the past.
+    /// The time at which the backoff of the endpoint ends. May be in the past.
     pub backoff_until: Timestamp,
     pub disabled_at: Option<Timestamp>,
 }
@@ -213,11 +215,11 @@ pub struct Notification {
     pub content: Content,
 }
 
-/// The port that writes the messages of a change. Pure: it is called inside the transaction of the change, and its
-/// result is stored in that transaction.
+/// The port that composes the messages about a change. It does no I/O: it is called inside the transaction of the
+/// change, and its result is stored in that transaction.
 pub trait NotificationComposer: Send + Sync {
-    /// Returns the messages that announce `event`. `order` is the order after the event. `buyer` is known only for the
-    /// event of placing the order.
+    /// Returns the messages that announce `event`. `order` is the order after the event. `buyer` is given only for the
+    /// event that places the order.
     fn compose(
         &self,
         order: &Order,
@@ -226,7 +228,8 @@ pub trait NotificationComposer: Send + Sync {
     ) -> Result<Vec<Notification>, ComposeError>;
 }
 
-/// A message could not be written. This is a bug, and the change that the message announces is not committed.
+/// The error for a message that cannot be composed. It is a bug, so the change that the message announces is not
+/// committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message of {event} cannot be written: {reason}")]
 pub struct ComposeError {

@@ -1,9 +1,8 @@
 //! Permits: how the concurrent passes of one process are shared among endpoints by their health.
 //!
-//! The name of an endpoint is no protection: an attacker can register many endpoints that hang, and all passes would
-//! wait for them. So a pass needs a permit, and the permits are shared by the health of the endpoints. Failing
-//! endpoints may use a quarter of the passes, failing and new endpoints together a half, and proven endpoints all of
-//! them:
+//! A limit per endpoint is no protection: an attacker can register many endpoints that hang, and all passes would wait
+//! for them. So a pass needs a permit, and the permits are shared by the health of the endpoints. Failing endpoints may
+//! use a quarter of the passes, failing and new endpoints together a half, and proven endpoints all of them:
 //!
 //! ```text
 //!   passes   |- failing -|-- new ---|-------- proven --------|
@@ -18,8 +17,9 @@ use super::model::EndpointHealth;
 
 /// The permits of one dispatcher.
 pub(super) struct Permits {
-    /// The limit for failing endpoints, and the limit for failing and new endpoints together.
+    /// The highest number of permits for failing endpoints.
     failing: u32,
+    /// The highest number of permits for failing and new endpoints together.
     unproven: u32,
     taken: Mutex<Taken>,
 }
@@ -32,15 +32,15 @@ struct Taken {
 }
 
 impl Permits {
-    /// Creates the permits for this many concurrent passes. The limit for failing endpoints, and the limit for failing and
-    /// new endpoints together, are at least one.
+    /// Creates the permits for this many concurrent passes. Each of the two limits is at least one, so that endpoints
+    /// of any health can get a permit.
     pub(super) fn of(passes: u32) -> Self {
         let (failing, unproven) = ((passes / 4).max(1), (passes / 2).max(1));
         Self { failing, unproven, taken: Mutex::default() }
     }
 
-    /// Takes a permit of the least trusted health that has one left. The claim then chooses an endpoint of this health
-    /// or a more trusted one, and [`Permit::change_to`] corrects the permit.
+    /// Takes a permit for the least trusted health that has a permit left. The claim then chooses an endpoint of this
+    /// health or of a more trusted one, and [`Permit::change_to`] corrects the permit.
     pub(super) fn take(&self) -> Permit<'_> {
         let mut taken = self.taken();
         let health = if taken.failing + taken.new >= self.unproven {
@@ -60,7 +60,7 @@ impl Permits {
 }
 
 impl Taken {
-    /// Changes the number of one health. Permits of proven endpoints are not counted.
+    /// Changes the number of permits of one health. Permits of proven endpoints are not counted.
     fn change(&mut self, health: EndpointHealth, to: fn(u32) -> u32) {
         match health {
             EndpointHealth::Proven => {}
@@ -82,7 +82,8 @@ impl Permit<'_> {
         self.health
     }
 
-    /// Changes the permit to `health`, the health of the claimed endpoint, and releases the other share.
+    /// Changes the permit to `health`, the health of the claimed endpoint. The permit of the previous health is
+    /// released.
     pub(super) fn change_to(&mut self, health: EndpointHealth) {
         let mut taken = self.permits.taken();
         taken.change(self.health, |count| count - 1);

@@ -10,8 +10,9 @@ use crate::fault::Fault;
 use crate::id::OutboxMessageId;
 use crate::page::{Cursor, Limit, Page};
 
-/// Sends messages of one channel. `send` makes one attempt: one network call, plus the calls that find the address. It
-/// ends within the context's deadline. It is not idempotent: the receiver recognizes a repetition by the message id.
+/// Sends messages of one channel. `send` makes one attempt: one network call, plus the calls that find the receiver's
+/// address. `send` ends within the context's deadline. It is not idempotent: the receiver recognizes a repetition by
+/// the message id.
 pub trait Sender: Send + Sync {
     fn send(&self, ctx: &RequestContext, message: &OutboxMessage) -> PortFuture<Receipt, SendError>;
 }
@@ -32,40 +33,41 @@ pub struct SendError {
     pub finality: Finality,
 }
 
-/// How final a failed attempt is, which decides about a retry.
+/// Whether a message is retried after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
-    /// Retry by the schedule, but not earlier than `after`, if the receiver requested a wait.
+    /// The message is retried by the schedule. If the receiver requested a wait, the retry is not made before `after`
+    /// has passed.
     Again { after: Option<Duration> },
     /// The receiver will never accept this message.
     Refused,
     /// The endpoint accepts no messages any more.
     Gone,
-    /// Nothing was sent because of a local fault: the database, the signing keys, or a limit of the shop. Says nothing
-    /// about the endpoint.
+    /// Nothing was sent because of a local fault: the database, the signing keys, or a limit of the shop. It is not a
+    /// failure of the endpoint.
     LocalFault,
-    /// Nothing was sent because the permits for this server are in use. Says nothing about the endpoint.
+    /// Nothing was sent because the permits for this server are in use. It is not a failure of the endpoint.
     NoPermit,
 }
 
 impl SendError {
-    /// The receiver failed: retry by the schedule.
+    /// The error for a failure of the receiver. The message is retried by the schedule.
     pub fn again(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::Again { after: None } }
     }
 
-    /// A local fault: see [`Finality::LocalFault`].
+    /// The error for a local fault: see [`Finality::LocalFault`].
     pub fn local(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::LocalFault }
     }
 
-    /// No permit: see [`Finality::NoPermit`].
+    /// The error for a missing permit: see [`Finality::NoPermit`].
     pub fn no_permit(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), finality: Finality::NoPermit }
     }
 }
 
-/// A port of the shop failed before anything was sent.
+/// A fault of the shop is a local fault, because it happens before anything is sent.
 impl From<Fault> for SendError {
     fn from(fault: Fault) -> Self {
         Self::local(fault.chain())
@@ -77,8 +79,8 @@ impl From<Fault> for SendError {
 pub enum SendOutcome {
     Received(Receipt),
     Failed(SendError),
-    /// The process shuts down during the attempt; whether the message arrived is not known. Due again at once, not
-    /// counted, and not held against the endpoint.
+    /// The process shut down during the attempt, so it is not known whether the message arrived. The message is due
+    /// again at once. The attempt is not counted and is not a failure of the endpoint.
     Interrupted,
 }
 
@@ -86,17 +88,17 @@ pub enum SendOutcome {
 /// instances whose clocks differ agree on them. Due times use business time.
 pub trait OutboxStore: Send + Sync {
     /// Claims the longest waiting message of the least recently served endpoint, and counts the attempt. The message is
-    /// due, not leased, and has no older pending message of its order. Skipped endpoints are: disabled ones, ones less
-    /// trusted than `terms.reach`, and ones with `terms.per_endpoint` leases. A message without attempts left becomes a
-    /// dead letter.
+    /// due and not leased, and its order has no older pending message to the endpoint. The claim skips disabled
+    /// endpoints, endpoints less trusted than `terms.reach`, and endpoints that have `terms.per_endpoint` leases. A
+    /// message without attempts left becomes a dead letter.
     ///
-    /// Endpoints that are backing off are skipped too. A message that came due after the last failure and was never
-    /// attempted ends the backoff [`PROBE_PAUSE`](super::PROBE_PAUSE) after that failure, unless the receiver requested
-    /// a longer wait.
+    /// The claim also skips endpoints that are backing off. The backoff ends early if a message became due after the
+    /// last failure and was never attempted: then it ends [`PROBE_PAUSE`](super::PROBE_PAUSE) after that failure,
+    /// unless the receiver requested a longer wait.
     fn claim(&self, ctx: &RequestContext, channel: Channel, terms: ClaimTerms) -> PortFuture<Claimed, Fault>;
 
-    /// Records the outcome of a claimed attempt, decided by [`next_step`](super::next_step). Changes nothing and returns
-    /// [`Recorded::Stale`] if the message was claimed again or has ended since.
+    /// Records the outcome of a claimed attempt, decided by [`next_step`](super::next_step). If the claim is no longer
+    /// valid, changes nothing and returns [`Recorded::Stale`].
     fn record(
         &self,
         ctx: &RequestContext,
@@ -105,7 +107,7 @@ pub trait OutboxStore: Send + Sync {
         now: Timestamp,
     ) -> PortFuture<Recorded, Fault>;
 
-    /// A page of the messages that match `filter`, newest first. Its cursor is the id of a message.
+    /// A page of the messages that match `filter`, newest first. The cursor is the id of a message.
     fn list(
         &self,
         ctx: &RequestContext,
@@ -114,10 +116,10 @@ pub trait OutboxStore: Send + Sync {
         limit: Limit,
     ) -> PortFuture<Page<MessageSummary>, Fault>;
 
-    /// The endpoint with this name, or `None` if nothing was ever sent to it.
+    /// The endpoint with this name, or `None` if the shop never had a message for it.
     fn endpoint(&self, ctx: &RequestContext, name: Endpoint) -> PortFuture<Option<EndpointSummary>, Fault>;
 
-    /// A page of the endpoints in the order of their names. Its cursor is a name.
+    /// A page of the endpoints in the order of their names. The cursor is the name of an endpoint.
     fn endpoints(
         &self,
         ctx: &RequestContext,
@@ -125,17 +127,19 @@ pub trait OutboxStore: Send + Sync {
         limit: Limit,
     ) -> PortFuture<Page<EndpointSummary>, Fault>;
 
-    /// Makes at most `limit` messages due now with all their attempts. These are dead letters and, unless `which` is
-    /// all, messages without a lease that wait for a retry. Older messages of the same order are included and sent
-    /// first. Enables the endpoints of these messages and ends their backoff. Returns the number of messages.
+    /// Makes at most `limit` messages due now, resets their attempts to zero, and returns the number of messages. These
+    /// are dead letters and, unless `which` is [`Selection::All`], messages without a lease that wait for a retry. If
+    /// `which` is one waiting message, the older waiting messages of its order are included, because they are sent
+    /// first. Enables the endpoints of these messages and ends their backoff.
     fn retry(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
     /// Turns at most `limit` pending messages without a lease into dead letters. Returns the number of messages.
+    /// [`Selection::All`] selects none.
     fn give_up(&self, ctx: &RequestContext, which: Selection, now: Timestamp, limit: u32) -> PortFuture<u32, Fault>;
 
     /// Changes at most `limit` messages: turns pending messages of disabled endpoints into dead letters, and deletes
-    /// messages that ended before `before`. Dead letters are kept for operators and deleted if they ended before
-    /// `dead_before`.
+    /// messages that ended before `before`. Dead letters are kept longer, for operators, and deleted if they ended
+    /// before `dead_before`.
     fn forget(
         &self,
         ctx: &RequestContext,
@@ -149,9 +153,9 @@ pub trait OutboxStore: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimTerms {
     pub now: Timestamp,
-    /// How long no other claim returns the message.
+    /// How long the claimed message is leased, so that no other claim returns it.
     pub lease: Duration,
-    /// The highest number of leases of an endpoint. An endpoint whose last attempt failed has at most one.
+    /// The highest number of leases of an endpoint. An endpoint whose last attempt failed may have only one lease.
     pub per_endpoint: u32,
     /// The least trusted health that the endpoint may have.
     pub reach: EndpointHealth,
@@ -161,7 +165,8 @@ pub struct ClaimTerms {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
     pub message: Option<OutboxMessage>,
-    /// A few dead letters that the claim found: their processes stopped during each of their attempts.
+    /// A few messages that the claim made dead letters, because no attempts are left or the stored message cannot be
+    /// read.
     pub given_up: Vec<MessageSummary>,
 }
 
@@ -172,8 +177,8 @@ pub enum Recorded {
     Ended(MessageState),
     /// The message is due again at this time.
     Again(Timestamp),
-    /// The endpoint is disabled. This message and `others` of its pending messages are dead letters; of a large backlog
-    /// the purge task handles the rest.
+    /// The endpoint is disabled. This message and `others` other pending messages of the endpoint are now dead letters.
+    /// If there are more, the purge task makes them dead letters.
     Disabled { others: u32 },
     /// Nothing was changed: the claim was no longer valid.
     Stale(StaleClaim),
@@ -206,7 +211,7 @@ impl Purged {
     }
 }
 
-/// The messages that a list contains. `None` does not restrict it.
+/// The messages that a list contains. A field that is `None` does not restrict the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageFilter {
     pub state: Option<MessageState>,

@@ -12,11 +12,11 @@ use crate::context::RequestContext;
 use crate::task::{BackgroundTask, PassFuture, Progress};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long delivered messages are kept, so that operators can look them up.
+/// How long messages that are not dead letters are kept after they ended, so that operators can look them up.
 const KEPT: Duration = DAY.saturating_mul(7);
-/// How long dead letters are kept for operators.
+/// How long dead letters are kept after they ended, for operators.
 const DEAD_KEPT: Duration = DAY.saturating_mul(90);
-/// Rows per pass, so that a pass holds its locks only for a short time.
+/// The most messages that one pass changes. The limit keeps the locks of a pass short.
 const BATCH: u32 = 500;
 
 /// The background task `delivery_purge`.

@@ -2,9 +2,9 @@
 //!
 //! The first shipment captures the whole amount. If nothing is shipped, the task acts one day before the gateway would
 //! release the amount: it captures the amount if the order still wants units, because the shop has promised the goods,
-//! and cancels the payment if not. A declined capture is retried each hour while the gateway can hold the amount; then
-//! the attempt ends without a charge. Each decline is logged as an error, because the order is not paid. Read next:
-//! `reconcile.rs`.
+//! and cancels the payment if not. A declined capture is retried each hour while the gateway holds the amount; after
+//! that, the attempt ends without a charge. Each decline is logged as an error, because the order is not paid. Read
+//! next: `reconcile.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,18 +21,20 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, PassFuture};
 
-/// Payments per pass. Each one has time for one gateway call, one record of the result, and one postponement.
+/// The most payments that one pass handles. The limit leaves each payment time for one gateway call, one record of the
+/// result, and one postponement.
 pub const CAPTURE_BATCH: u32 =
     items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD).saturating_add(TIME_TO_RECORD));
-/// The time for the gateway call of one payment.
+/// The longest time for the gateway call of one payment.
 const TIME_FOR_CALL: Duration = Duration::from_secs(10);
-/// How long no other pass claims the payment.
+/// How long a claimed payment is leased, so that no other pass claims it.
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// The time to record what the gateway answered.
+/// The longest time to record the gateway's answer, and the longest time to postpone a payment.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
-/// The wait after a fault.
+/// How long a payment waits after a fault before the next attempt.
 const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
-/// The wait after a declined capture. A later capture may succeed, until the gateway releases the amount.
+/// How long a payment waits after a declined capture before the next attempt. A later capture may succeed while the
+/// gateway holds the amount.
 const WAIT_AFTER_DECLINE: Duration = Duration::from_secs(60 * 60);
 
 /// The background task `payment_capture`.
@@ -43,7 +45,7 @@ pub struct PaymentCapture {
 }
 
 impl PaymentCapture {
-    /// Ends an authorized payment, or makes it due again after a wait.
+    /// Captures or cancels an authorized payment. If that fails, makes the payment due again after a wait.
     async fn end_or_postpone(&self, ctx: &RequestContext, held: AuthorizedAttempt) -> Result<(), Fault> {
         let wait = match self.capture_or_cancel(&ctx.at_most(TIME_FOR_CALL), &held).await {
             Ok(None) => return Ok(()),
@@ -60,7 +62,8 @@ impl PaymentCapture {
     }
 
     /// Captures the amount if the order still wants units, cancels the payment if not, and records the result. If the
-    /// gateway declines the capture, records nothing and returns the wait until the next attempt.
+    /// gateway declines the capture but still holds the amount, records nothing and returns the wait until the next
+    /// attempt.
     async fn capture_or_cancel(
         &self,
         ctx: &RequestContext,

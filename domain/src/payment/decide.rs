@@ -7,12 +7,12 @@ use crate::fault::Refusal;
 use crate::money::Amount;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Card schemes hold an authorized amount for at least seven days.
+/// How long the shop relies on the gateway to hold an authorized amount. Card schemes hold it for at least seven days.
 pub(super) const HELD_FOR: Duration = DAY.saturating_mul(7);
-/// How long before the gateway releases an amount the shop captures or cancels it.
+/// How early the shop captures or cancels a payment before the gateway would release the amount.
 const CAPTURE_MARGIN: Duration = DAY;
 
-/// When an amount authorized at `held_at` is captured or cancelled, if nothing is shipped by then.
+/// The time at which an amount that was authorized at `held_at` is captured or cancelled, if nothing is shipped before.
 pub fn capture_due(held_at: Timestamp) -> Timestamp {
     held_at + HELD_FOR.saturating_sub(CAPTURE_MARGIN)
 }
@@ -20,9 +20,9 @@ pub fn capture_due(held_at: Timestamp) -> Timestamp {
 /// Why a refund is refused. Nothing is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundRefusal {
-    /// No amount of the payment is captured, or not yet.
+    /// The payment is not captured yet, or was never charged.
     NotCaptured,
-    /// Only `left` of the captured amount is not refunded yet.
+    /// The requested amount is more than `left`, the part of the captured amount that is not refunded yet.
     TooMuch {
         left: Amount,
     },

@@ -16,8 +16,9 @@
 //!     '--cancel-------> cancelled
 //! ```
 //!
-//! A refusal is an answer of the gateway or the bank. A payment that was cancelled before it was charged counts as not
-//! attempted: its idempotency key and its stock are released, and the same request may be repeated.
+//! A payment is refused only by an answer of the gateway or the bank. A payment that was cancelled before it was
+//! charged is not refused. It counts as not attempted: its idempotency key and its stock are released, and the same
+//! request may be repeated.
 //!
 //! The ports are [`PaymentGateway`], [`AttemptStore`] and [`RefundStore`]. The background tasks are
 //! [`PaymentReconciler`], [`PaymentCapture`] and [`PaymentRefunder`]. Read `model.rs` next, then `reconcile.rs`.

@@ -16,9 +16,9 @@ pub struct Attempt {
     pub handler: HandlerId,
     pub money: Money,
     pub state: AttemptState,
-    /// The gateway's reference of the payment. Stored before the payment is confirmed.
+    /// The gateway's reference of the payment. It is stored before the payment is confirmed, and is `None` until then.
     pub reference: Option<PaymentReference>,
-    /// The fencing counter: the number of claims by background tasks. A record of an older claim is rejected.
+    /// The fencing counter: the number of claims by background tasks. A postponement by an older claim is rejected.
     pub checks: u32,
     pub created_at: Timestamp,
 }
@@ -45,7 +45,7 @@ pub enum AttemptState {
     Authorized,
     /// Charged. The order is placed.
     Confirmed,
-    /// Was authorized, and cancelled without a charge after its order was placed.
+    /// The amount was authorized, and then released without a charge. The order is placed.
     Released,
     /// Refused by the gateway. The stock is released.
     Declined,
@@ -56,7 +56,7 @@ pub enum AttemptState {
 }
 
 impl AttemptState {
-    /// Whether the outcome is final for the checkout.
+    /// Whether the outcome of the payment is known, so that the checkout is no longer in progress.
     pub fn is_settled(self) -> bool {
         !matches!(self, Self::Opened | Self::Unknown)
     }
@@ -68,13 +68,13 @@ impl AttemptState {
 pub struct HandlerId(pub String);
 
 impl HandlerId {
-    /// The handler of an attempt with nothing to pay.
+    /// The handler id of an attempt without an instrument, which has nothing to pay.
     pub fn none() -> Self {
         Self("none".to_owned())
     }
 }
 
-/// The gateway's reference of a payment.
+/// The id of a payment at the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentReference(pub String);
 
@@ -97,7 +97,7 @@ pub struct InstrumentDisplay {
     pub description: Option<String>,
 }
 
-/// The credential that charges an instrument. It is sent to the gateway, and never stored or shown.
+/// The secret with which the gateway charges an instrument. It is sent to the gateway, and never stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     pub kind: String,
@@ -112,7 +112,7 @@ pub struct PaymentChoice {
     pub credential: Option<Credential>,
 }
 
-/// The final outcome of an attempt.
+/// The outcome with which an attempt is settled.
 #[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum PaymentOutcome {
@@ -123,7 +123,8 @@ pub enum PaymentOutcome {
     Declined(Decline),
     /// The bank requires authentication by the buyer. The payment was cancelled at the gateway.
     ActionRequired,
-    /// Not charged and not refused, and it cannot be charged later. The idempotency key of the completion is released.
+    /// The payment was neither charged nor refused, and cannot be charged later. The idempotency key of the completion
+    /// is released.
     NotAttempted,
 }
 
@@ -132,8 +133,8 @@ pub enum PaymentOutcome {
 pub enum GatewayState {
     /// Created, not charged.
     Opened,
-    /// Not charged: it waits for authentication by the buyer (3-D Secure). It may still be charged unless it is
-    /// cancelled.
+    /// Not charged. The payment waits for authentication by the buyer (3-D Secure), and may still be charged unless it
+    /// is cancelled.
     ActionRequired,
     /// The amount is authorized, not charged.
     Authorized,
@@ -143,7 +144,8 @@ pub enum GatewayState {
 }
 
 impl GatewayState {
-    /// The outcome of cancelling a payment that waited for the buyer. `None` while the payment is still open.
+    /// The outcome that this state means after a request to cancel a payment that waited for the buyer. A cancelled
+    /// payment means [`PaymentOutcome::ActionRequired`]. `None` if the payment is still open.
     pub fn after_action_required(self) -> Option<PaymentOutcome> {
         match self {
             Self::Cancelled => Some(PaymentOutcome::ActionRequired),
@@ -153,7 +155,7 @@ impl GatewayState {
 }
 
 impl From<GatewayState> for Option<PaymentOutcome> {
-    /// The outcome that a state means. `None` while the payment is still open.
+    /// The outcome that a state of the payment means. `None` if the payment is still open.
     fn from(state: GatewayState) -> Self {
         match state {
             GatewayState::Opened | GatewayState::ActionRequired => None,
@@ -184,7 +186,7 @@ impl From<&str> for Decline {
 }
 
 impl PaymentOutcome {
-    /// The detail of a decline, for the log.
+    /// The detail of a decline, for the log. `None` for other outcomes.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Declined(decline) => Some(&decline.detail),
@@ -201,7 +203,7 @@ pub struct Refund {
     pub reference: PaymentReference,
     pub money: Money,
     pub state: RefundState,
-    /// Attempts so far. After a claim the number includes the current attempt.
+    /// The number of attempts. Each claim increments it, so in a claimed refund it includes the current attempt.
     pub tries: u32,
     pub created_at: Timestamp,
 }

@@ -13,20 +13,21 @@ use crate::fault::{Failure, Fault};
 use crate::id::{AttemptId, RefundId};
 use crate::money::Amount;
 
-/// The payment gateway. Each method is one network call that ends within the context's deadline. Each method is
-/// idempotent: the idempotency keys are derived from the attempt or the refund.
+/// The payment gateway. Each method ends within the context's deadline. Each method is idempotent: the idempotency keys
+/// are derived from the attempt or the refund.
 ///
 /// A fault of kind [`OutcomeUnknown`](crate::fault::FaultKind::OutcomeUnknown) means that the call may have had its
-/// effect. A fault of another kind means that it had none.
+/// effect. A fault of another kind means that the call had no effect.
 pub trait PaymentGateway: Send + Sync {
     /// The payment handler that the shop offers to platforms. No network call.
     fn handler(&self) -> PaymentHandler;
 
-    /// The credential of an instrument that the gateway keeps on file. `None` if it keeps none for this instrument.
+    /// The credential of an instrument that the gateway keeps on file. `None` if the gateway has no credential for this
+    /// instrument.
     fn on_file(&self, ctx: &RequestContext, choice: &PaymentChoice) -> PortFuture<Option<Credential>, Fault>;
 
     /// Creates a payment without charging it, and returns its reference. Refuses a payment that the gateway will never
-    /// open, such as one with a too small amount; a repetition is refused again.
+    /// open, for example because the amount is too small. A repeated call is refused again.
     fn open(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<PaymentReference, Failure<Decline>>;
 
     /// Charges an opened payment, or authorizes the amount if capture is manual. Returns [`GatewayState::Confirmed`],
@@ -40,18 +41,19 @@ pub trait PaymentGateway: Send + Sync {
     ) -> PortFuture<GatewayState, Fault>;
 
     /// The reference of the payment that was opened for an attempt, found by the attempt's id. `None` if the gateway
-    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment opened within the
-    /// last hour.
+    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment that was opened
+    /// within the last hour.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault>;
 
     /// The current state of a payment. Changes nothing.
     fn look_up(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
-    /// Cancels a payment, so that it is never charged. Returns [`GatewayState::Confirmed`] if it was already charged.
+    /// Cancels a payment, so that it is never charged, and returns the state of the payment. The state is
+    /// [`GatewayState::Confirmed`] if the payment was already charged.
     fn cancel(&self, ctx: &RequestContext, reference: &PaymentReference) -> PortFuture<GatewayState, Fault>;
 
-    /// Charges the whole authorized amount. Returns [`GatewayState::Confirmed`], or `Cancelled` if the amount is no
-    /// longer authorized.
+    /// Charges the whole authorized amount. Returns [`GatewayState::Confirmed`], `Declined`, or `Cancelled` if the
+    /// amount is no longer authorized.
     fn capture(
         &self,
         ctx: &RequestContext,
@@ -79,15 +81,16 @@ pub struct PaymentHandler {
     pub schema: String,
     /// The instrument types, such as `card`.
     pub instruments: Vec<String>,
-    /// The document that platforms need to create a credential. The handler's schema defines it.
+    /// The document that platforms need to create a credential. The handler's schema defines the format.
     pub config: String,
 }
 
 /// The store of payment attempts. Each method is one transaction. Leases use the database's clock; due times use
 /// business time.
 ///
-/// The business clock may have been ahead for a while, which would leave attempts due too late. So a claim of unsettled
-/// attempts first makes at most `limit` attempts due that are due later than the longest wait from now.
+/// After an error of the business clock, an attempt may be due much too late. So a claim of unsettled attempts first
+/// corrects at most `limit` attempts: an attempt that is due more than
+/// [`LONGEST_WAIT_UNSETTLED`](super::LONGEST_WAIT_UNSETTLED) from now becomes due now.
 pub trait AttemptStore: Send + Sync {
     /// Stores the gateway's reference of an attempt. Called before the payment is confirmed. Idempotent.
     fn record_reference(
@@ -100,8 +103,8 @@ pub trait AttemptStore: Send + Sync {
     /// Records that the gateway's answer was lost, and makes the attempt due for the reconciler at once. Idempotent.
     fn record_unknown(&self, ctx: &RequestContext, id: AttemptId, now: Timestamp) -> PortFuture<(), Fault>;
 
-    /// Claims at most `limit` unsettled attempts that are due and not leased, oldest first. Increments the fencing
-    /// counter of each. No other claim returns them for the time `lease`.
+    /// Claims at most `limit` unsettled attempts that are due and not leased, the longest due first. Increments the
+    /// fencing counter of each attempt. No other claim returns these attempts for the time `lease`.
     fn claim_due(
         &self,
         ctx: &RequestContext,
@@ -111,12 +114,12 @@ pub trait AttemptStore: Send + Sync {
     ) -> PortFuture<Vec<Attempt>, Fault>;
 
     /// Ends the lease of an unsettled or authorized attempt and makes the attempt due at `at`. Changes nothing if the
-    /// attempt was claimed again since. Idempotent.
+    /// attempt was claimed again or its state has changed since. Idempotent.
     fn postpone(&self, ctx: &RequestContext, claimed: &Attempt, at: Timestamp) -> PortFuture<(), Fault>;
 
-    /// As [`claim_due`](Self::claim_due), for authorized attempts: those with a shipment, and those that the gateway
-    /// will soon release. None is claimed before it is due, even after a clock error, because a capture cannot be
-    /// undone.
+    /// Claims authorized attempts that are due, in the same way as [`claim_due`](Self::claim_due). An authorized
+    /// attempt is due after a shipment, or shortly before the gateway releases the amount. Due times are not corrected
+    /// after a clock error, because a capture cannot be undone.
     fn claim_authorized(
         &self,
         ctx: &RequestContext,
@@ -125,12 +128,12 @@ pub trait AttemptStore: Send + Sync {
         limit: u32,
     ) -> PortFuture<Vec<AuthorizedAttempt>, Fault>;
 
-    /// Records the end of an authorized attempt: captured, or cancelled. Idempotent.
+    /// Records the end of an authorized attempt: captured, or cancelled if `captured` is false. Idempotent.
     fn record_captured(&self, ctx: &RequestContext, id: AttemptId, captured: bool) -> PortFuture<(), Fault>;
 
-    /// Records a gateway event once, by its event id, and makes the payment that it names due at `now` if the payment
-    /// is not settled. Returns false if the event was recorded before. The event is only a wake: the reconciler looks
-    /// up what happened.
+    /// Records a gateway event once, by its event id. If the event names a payment whose attempt is not settled, makes
+    /// the attempt due at `now`. Returns false if the event was recorded before. What happened to the payment is not
+    /// taken from the event: the reconciler looks it up.
     fn record_event(&self, ctx: &RequestContext, event: GatewayEvent, now: Timestamp) -> PortFuture<bool, Fault>;
 }
 
@@ -141,23 +144,24 @@ pub struct AuthorizedAttempt {
     pub wanted: bool,
 }
 
-/// An event that the gateway sent by itself.
+/// An event that the gateway sent without a request of the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayEvent {
     /// The gateway's id of the event. A repeated event has the same id.
     pub id: String,
-    /// The payment that the event is about.
+    /// The payment that the event is about. `None` if the event is about no payment.
     pub reference: Option<PaymentReference>,
 }
 
 /// The store of refunds. Each method is one transaction.
 pub trait RefundStore: Send + Sync {
-    /// Records a refund, if at least this amount is left of the captured amount. Idempotent: a repetition with the same
-    /// id changes nothing and returns the stored refund.
+    /// Records a refund and returns it, if [`may_refund`](super::may_refund) allows its amount. Idempotent: a second
+    /// call with the same id changes nothing and returns the stored refund.
     fn request(&self, ctx: &RequestContext, wanted: RefundWanted) -> PortFuture<Refund, Failure<RefundRefusal>>;
 
-    /// Claims at most `limit` refunds that are due and not leased, and counts the attempt. First makes at most `limit`
-    /// refunds due that are due later than the longest wait from now.
+    /// Claims at most `limit` refunds that are due and not leased, and counts an attempt for each. Before that,
+    /// corrects due times after a clock error: at most `limit` refunds that are due more than
+    /// [`LONGEST_WAIT_REFUND`](super::LONGEST_WAIT_REFUND) from now become due now.
     fn claim_due(
         &self,
         ctx: &RequestContext,
@@ -167,7 +171,7 @@ pub trait RefundStore: Send + Sync {
     ) -> PortFuture<Vec<Refund>, Fault>;
 
     /// Records the gateway's answer for a claimed refund, and makes the refund due at `at` unless the state is final.
-    /// Changes nothing if the refund was claimed again since.
+    /// Changes nothing if the refund was claimed again or has ended since.
     fn record(
         &self,
         ctx: &RequestContext,

@@ -1,9 +1,9 @@
 //! The reconciler: the background task that settles payment attempts without a known outcome.
 //!
-//! An attempt comes here if the gateway's answer was lost, or if the process that owned the attempt stopped. The
-//! reconciler claims a due attempt under a lease, looks the payment up at the gateway, cancels the payment there if it
-//! is still open, and settles the attempt. So each attempt ends, and the stock is released only after the gateway can
-//! no longer charge.
+//! An attempt needs the reconciler if the gateway's answer was lost, or if the process that owned the attempt stopped.
+//! The reconciler claims a due attempt under a lease, looks the payment up at the gateway, cancels the payment there if
+//! it is still open, and settles the attempt. So each attempt ends, and the stock is released only after the gateway
+//! can no longer charge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,34 +20,38 @@ use crate::context::RequestContext;
 use crate::fault::{Failure, Fault, FaultKind};
 use crate::task::{BackgroundTask, PassFuture};
 
-/// Attempts per pass. Each one has time for its gateway calls, one settlement, and one postponement.
+/// The most attempts that one pass handles. The limit leaves each attempt time for its gateway calls, one settlement,
+/// and one postponement.
 pub const RECONCILE_BATCH: u32 =
     items_per_pass(TIME_FOR_CALLS.saturating_add(TIME_TO_SETTLE).saturating_add(TIME_TO_POSTPONE));
-/// The time for all gateway calls of one attempt. If the gateway does not respond, the other attempts still get their
-/// time.
+/// The longest time for all gateway calls of one attempt. If the gateway does not respond, this limit leaves time for
+/// the other attempts.
 const TIME_FOR_CALLS: Duration = Duration::from_secs(10);
-/// The times to settle an attempt and to postpone it. Together they are longer than a failover of the database. An
-/// attempt that can be neither settled nor postponed keeps its lease until the lease expires.
+/// The longest time to settle an attempt. Together with [`TIME_TO_POSTPONE`] it is longer than a failover of the
+/// database.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(5);
+/// The longest time to postpone an attempt. An attempt that can be neither settled nor postponed keeps its lease until
+/// the lease expires.
 const TIME_TO_POSTPONE: Duration = Duration::from_secs(3);
-/// The lease of a claimed attempt. It lasts until the pass has ended.
+/// How long a claimed attempt is leased. The lease lasts at least until the pass has ended.
 const LEASE: Duration = LONGEST_PASS;
-/// The backoff between two checks of one attempt.
+/// The first wait between two checks of one attempt. Each further wait is twice as long, up to
+/// [`LONGEST_WAIT_UNSETTLED`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// No unsettled attempt is due later than this from now.
+/// The longest wait between two checks of one attempt.
 pub const LONGEST_WAIT_UNSETTLED: Duration = Duration::from_secs(60);
 
 /// The background task `payment_reconciler`.
 pub struct PaymentReconciler {
     pub attempts: Arc<dyn AttemptStore>,
     pub checkouts: Arc<dyn CheckoutStore>,
-    /// `None` if the shop offers no payment handler. Then all attempts are of checkouts that cost nothing.
+    /// `None` if the shop offers no payment handler. Then all attempts belong to checkouts with nothing to pay.
     pub gateway: Option<Arc<dyn PaymentGateway>>,
     pub clock: Arc<dyn Clock>,
 }
 
 impl PaymentReconciler {
-    /// Settles an attempt, or makes it due again after a wait if that fails.
+    /// Reconciles an attempt. If that fails, makes the attempt due again after a wait.
     async fn reconcile_or_postpone(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<(), Fault> {
         let Err(fault) = self.reconcile(&ctx.at_most(TIME_FOR_CALLS), &mut attempt).await else { return Ok(()) };
         warn!(ctx.log(), "payment attempt could not be reconciled"; "op" => "payment.reconcile",
@@ -59,7 +63,7 @@ impl PaymentReconciler {
     }
 
     /// Finds the outcome of an attempt and settles the attempt. The caller holds the lease, so no other process works
-    /// on it.
+    /// on the attempt.
     async fn reconcile(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<(), Fault> {
         let outcome = self.conclude_payment(ctx, attempt).await?;
         info!(ctx.log(), "payment attempt reconciled"; "op" => "payment.reconcile", "attempt_id" => %attempt.id,
@@ -70,10 +74,11 @@ impl PaymentReconciler {
         until_recorded(&ctx, &*self.clock, || self.checkouts.settle(&ctx, settlement.clone())).await.map(drop)
     }
 
-    /// Asks the gateway for the outcome. Opens the payment first if the attempt has no reference, stores the reference, and
-    /// cancels a payment that is still open. Sets the reference of `attempt`, so that later log lines contain it.
+    /// Asks the gateway for the outcome of a payment, and cancels the payment if it is still open. If the attempt has
+    /// no reference, opens the payment first and stores the reference. Sets the reference of `attempt`, so that later
+    /// log lines contain it.
     async fn conclude_payment(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<PaymentOutcome, Fault> {
-        // A zero amount is not sent to the gateway.
+        // An attempt with nothing to pay is not known to the gateway.
         if attempt.money.amount.is_zero() {
             return Ok(PaymentOutcome::Confirmed);
         }
@@ -110,8 +115,8 @@ impl PaymentReconciler {
 
     /// Looks up a payment that has no stored reference and whose idempotency key the gateway may have forgotten. Either
     /// the owner stopped before it could charge, or the database was restored from a backup made before the charge.
-    /// Only the gateway knows which. While it does not answer, nothing is released; an opening with the old key could
-    /// charge twice.
+    /// Only the gateway knows which of the two happened, so nothing is released until the gateway answers. The payment
+    /// is not opened again, because an opening with a forgotten key could charge twice.
     async fn find_lost_payment(
         &self,
         ctx: &RequestContext,

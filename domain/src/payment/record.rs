@@ -1,5 +1,5 @@
-//! Records what happened outside the database: once money may have moved, a write is retried while its fault is
-//! transient.
+//! Retries the writes that record effects outside the database. Money may have moved, so a write is repeated while its
+//! fault is transient.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::clock::{Clock, backoff};
 use crate::context::RequestContext;
 use crate::fault::Fault;
 
-/// The backoff between two runs of a write.
+/// The first pause between two runs of a write. Each further pause is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs `write` until it succeeds. Returns the last fault if the fault is not transient, or if the context has no time
 /// for another attempt.
 ///
-/// `write` is one idempotent storage transaction. So an unknown commit is resolved by the next run, however long the
-/// database was unavailable.
+/// `write` is one idempotent storage transaction. So if the outcome of a commit is unknown, the next run resolves it,
+/// however long the database was unavailable.
 pub(crate) async fn until_recorded<T>(
     ctx: &RequestContext,
     clock: &dyn Clock,

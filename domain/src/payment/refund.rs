@@ -1,5 +1,4 @@
-//! The background task that requests refunds from the gateway. A refund is first recorded in the database and then
-//! requested.
+//! The background task that requests refunds from the gateway. Before that, each refund is recorded in the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +14,19 @@ use crate::context::RequestContext;
 use crate::fault::Fault;
 use crate::task::{BackgroundTask, PassFuture};
 
-/// Refunds per pass.
+/// The most refunds that one pass handles.
 pub const REFUND_BATCH: u32 = items_per_pass(TIME_FOR_CALL.saturating_add(TIME_TO_RECORD));
-/// The time for the gateway call of one refund.
+/// The longest time for the gateway call of one refund.
 const TIME_FOR_CALL: Duration = Duration::from_secs(10);
-/// The time to record the gateway's answer. If the record fails, the refund is requested again after the lease has
-/// expired.
+/// The longest time to record the gateway's answer. If the answer cannot be recorded, the refund is requested again
+/// after the lease has expired.
 const TIME_TO_RECORD: Duration = Duration::from_secs(2);
-/// How long no other pass claims the refund.
+/// How long a claimed refund is leased, so that no other pass claims it.
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// The wait after a fault of the gateway.
+/// How long a refund waits after a fault of the gateway before the next attempt.
 const WAIT_AFTER_FAULT: Duration = Duration::from_secs(60);
-/// The wait while the gateway has not finished a refund. No refund is due later than this from now.
+/// How long a refund waits before the next attempt if the gateway has not finished it. This is the longest wait of a
+/// refund.
 pub const LONGEST_WAIT_REFUND: Duration = Duration::from_secs(60 * 60);
 
 /// The background task `payment_refunder`.
@@ -44,8 +44,9 @@ impl PaymentRefunder {
         until_recorded(&ctx, &*self.clock, || self.refunds.record(&ctx, &refund, state.clone(), at)).await
     }
 
-    /// Returns the known state of a refund, and the wait until the next attempt if the state is not final. A refund
-    /// older than [`KEY_TRUSTED_FOR`] is only looked up. If the gateway does not have it, an operator must decide.
+    /// Requests a refund from the gateway. Returns the state of the refund, and the wait until the next attempt if the
+    /// state is not final. A refund older than [`KEY_TRUSTED_FOR`] is only looked up. If the gateway does not have such
+    /// a refund, the state stays as it is, and an operator must decide.
     async fn request_or_look_up(&self, ctx: &RequestContext, refund: &Refund) -> (RefundState, Duration) {
         let log = ctx.log().new(slog::o!("op" => "payment.refund", "refund_id" => refund.id.to_string(),
             "attempt_id" => refund.attempt.to_string(), "tries" => refund.tries));

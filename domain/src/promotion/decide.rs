@@ -20,13 +20,14 @@ pub struct Discounted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
     Unknown,
-    /// The same code is earlier in the list.
+    /// The list contains the same code before.
     AlreadyApplied,
     /// No line is eligible, or nothing is left to discount.
     NothingToDiscount,
 }
 
-/// Applies `codes` to `goods`, pairs of SKU and line subtotal. `known` are the discounts that the codes may name.
+/// Applies `codes` to `goods`, which are pairs of SKU and line subtotal. `known` are the discounts that the codes may
+/// name.
 pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -> Discounted {
     let mut result = Discounted { per_line: vec![Amount::ZERO; goods.len()], ..Discounted::default() };
     let mut seen: Vec<Code> = Vec::new();
@@ -40,7 +41,7 @@ pub fn discount(codes: &[String], goods: &[(Sku, Amount)], known: &[Discount]) -
         }
         seen.push(code);
     }
-    // Lines first, so that an order-level percentage is taken of what is left.
+    // Line-level discounts come first, so that an order-level percentage is taken of the amount that they leave.
     accepted.sort_by_key(|(index, discount)| (discount.scope == DiscountScope::Order, *index));
 
     for (index, discount) in accepted {
@@ -80,7 +81,7 @@ fn amount_off_order(value: DiscountValue, goods: &[(Sku, Amount)], so_far: &Disc
     amount_off(value, left)
 }
 
-/// The amount that a line-level discount takes off in all, and its part of each line.
+/// The total amount that a line-level discount takes off, and the part of it for each line.
 fn amounts_off_lines(
     value: DiscountValue,
     skus: &[Sku],
@@ -113,8 +114,9 @@ fn amount_off(value: DiscountValue, left: Amount) -> Amount {
     }
 }
 
-/// Splits `amount` over lines in proportion to `left`, exactly. Each share is rounded down; the remaining minor units
-/// go to the lines in order. No line gets more than it has left.
+/// Splits `amount` over lines in proportion to `left`, the amount that each line has left. The shares sum to `amount`.
+/// Each share is rounded down, and the remaining minor units go to the lines in order, one to each. No line gets more
+/// than it has left.
 pub(crate) fn split_proportionally(amount: Amount, left: &[(usize, Amount)]) -> Vec<Allocation> {
     let whole: Amount = left.iter().map(|(_, left)| *left).sum();
     if whole.is_zero() {

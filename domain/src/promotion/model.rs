@@ -33,9 +33,9 @@ pub struct Discount {
 /// How much a discount takes off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscountValue {
-    /// Hundredths of a percent: 1000 is 10 %. At most 10 000.
+    /// A part of the amount, in hundredths of a percent: 1000 is 10 %. At most 10 000.
     Percentage { basis_points: i64 },
-    /// Minor units of the shop's currency.
+    /// A fixed amount, in minor units of the shop's currency.
     Fixed(Amount),
 }
 
@@ -54,11 +54,12 @@ pub struct AppliedDiscount {
     /// The code as the platform sent it.
     pub code: String,
     pub title: String,
-    /// Positive.
+    /// The amount that the discount takes off. Positive.
     pub amount: Amount,
     /// The position in the order of calculation, from 1.
     pub priority: u32,
-    /// The lines that it was taken off, for a line-level discount; sums to `amount`. Empty for an order-level discount.
+    /// The part of a line-level discount that each line gets; the parts sum to `amount`. Empty for an order-level
+    /// discount.
     pub allocations: Vec<Allocation>,
     /// Whether each line was discounted separately (a percentage) or one amount was split over several lines.
     pub each_line: bool,

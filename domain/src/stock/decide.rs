@@ -1,17 +1,17 @@
-//! The rules for holding, taking and releasing stock: pure functions from levels to levels.
+//! The rules for holding, taking and releasing stock. They are pure functions that return the changed levels.
 
 use super::model::{Demand, StockLevel};
 use crate::catalog::Sku;
 
-/// Holds all of `demand` or nothing. Returns the changed levels in SKU order. `None` if fewer units are available than
-/// are demanded of a SKU.
+/// Holds all of `demand` or nothing. Returns the changed levels in SKU order. `None` if a SKU has fewer available units
+/// than are demanded.
 pub fn hold(demand: &Demand, levels: &[StockLevel]) -> Option<Vec<StockLevel>> {
     let mut wanted = demand.iter();
     let is_covered = wanted.all(|(sku, units)| *units <= available(levels, sku));
     is_covered.then(|| change_levels(demand, levels, |level, units| level.held += units))
 }
 
-/// Takes held units off the shelf, for a placed order. Returns the changed levels in SKU order.
+/// Removes held units from the stock for a placed order. Returns the changed levels in SKU order.
 pub fn take(demand: &Demand, levels: &[StockLevel]) -> Vec<StockLevel> {
     change_levels(demand, levels, |level, units| {
         level.held -= units;

@@ -1,8 +1,9 @@
 //! The stock: units on hand, and units held for checkouts in progress.
 //!
-//! A unit is held when a checkout begins to complete, taken when the order is placed, and released when the payment is
-//! refused. `0 <= held <= on_hand` always holds; the database checks it as well. The rules are pure functions in
-//! `decide.rs`; the storage adapter calls them on locked rows inside the transactions of [`crate::checkout`].
+//! A unit is held when the completion of a checkout begins, taken when the order is placed, and released when the
+//! payment ends without an order. `0 <= held <= on_hand` always holds; the database checks it as well. The rules are
+//! pure functions in `decide.rs`; the storage adapter calls them on locked rows inside the transactions of
+//! [`crate::checkout`].
 
 mod decide;
 mod model;

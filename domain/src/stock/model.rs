@@ -19,6 +19,6 @@ impl StockLevel {
     }
 }
 
-/// The units wanted of each SKU. Its order by SKU is the order in which rows are locked, so that two checkouts cannot
+/// The number of demanded units of each SKU, sorted by SKU. Rows are locked in this order, so that two checkouts cannot
 /// deadlock.
 pub type Demand = BTreeMap<Sku, i64>;

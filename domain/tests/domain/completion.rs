@@ -15,7 +15,7 @@ use domain::secret::Secret;
 
 use crate::kit::{FakePorts, NOW, Script, checkout, context, details, instrument};
 
-/// A caller that completes a checkout of one rose, and the ports that answer.
+/// The input of one completion: the scripted results of the ports, and what the caller gives.
 struct Completion {
     script: Script,
     /// The time that the caller has left.
@@ -259,7 +259,8 @@ async fn checkout_without_an_instrument_completes_only_if_it_costs_nothing() {
     let (answer, calls) = complete(0).await;
     assert_eq!(status(answer), Status::Completed);
     assert_eq!(calls, ["begin", "settle confirmed"]);
-    // Storage refuses to begin any other checkout. If it did begin, nothing would be charged and no order placed.
+    // Real storage refuses to begin the completion of a checkout with an amount to pay and no instrument. The fake
+    // begins it, and even then nothing is charged and no order is placed.
     let (answer, calls) = complete(100).await;
     assert_eq!(status(answer), Status::CompleteInProgress);
     assert_eq!(calls, ["begin", "postpone 0"]);
@@ -346,7 +347,7 @@ async fn repeated_request_out_of_time_is_refused_as_in_progress() {
 async fn repeated_request_with_unknown_outcome_gets_the_current_checkout() {
     let script = Script { begun: Mutex::new(vec![CompletionState::Unknown(rose())]), ..Script::default() };
     let (answer, _, calls) = complete(script).await;
-    // Not a replay: there is no outcome yet.
+    // The answer is not a replay, because there is no outcome yet.
     assert!(!answer.expect("an outcome").replayed);
     assert_eq!(calls, ["begin"]);
 }

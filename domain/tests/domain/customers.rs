@@ -53,7 +53,7 @@ fn same_place_gets_the_same_id() {
     assert_ne!(DestinationId::derived(&plain), DestinationId::derived(&address("124 Main St")));
     let named = Address { first_name: Some("Ada".into()), ..plain.clone() };
     assert!(named.same_place(&plain));
-    // Parts are separated, so that their content cannot shift from one to the next.
+    // The parts of an address are compared one by one, so the same text in other parts is another place.
     let (split, joined) =
         (Address { locality: Some("b".into()), ..address("a") }, Address { locality: None, ..address("ab") });
     assert!(!split.same_place(&joined));

@@ -39,7 +39,7 @@ fn delivered() -> Basket<'static> {
     Basket { needs_delivery: true, ..Basket::default() }
 }
 
-/// What a message of the delivery says, and about which part of the checkout.
+/// The code of a message about the delivery, and the part of the checkout that the message is about.
 type Problem = (MessageCode, Subject);
 
 fn problems(messages: &[Message]) -> Vec<Problem> {
@@ -70,7 +70,7 @@ fn own_rate_of_a_country_replaces_the_default_rate_of_its_level() {
     assert_eq!(ids("CA", &facts), ["std", "exp-intl"]);
     facts.rates.reverse();
     assert_eq!(ids("US", &facts), ["std", "exp-us"]);
-    // Of two equal rates the first one counts.
+    // Of two rates for the same country and service level, the first is used.
     for country in [None, Some("US")] {
         facts.rates = vec![rate("a", country, "standard", 1), rate("b", country, "standard", 2)];
         assert_eq!(ids("US", &facts), ["a"]);
@@ -133,10 +133,10 @@ fn repeated_address_is_offered_once() {
     };
     let book = vec![
         destination("home", "US", "123 Main St"),
-        // Of another customer with the same email address.
+        // This address belongs to another customer with the same email address.
         destination("home", "CA", "9 King St"),
         destination("again", "USA", " 123 MAIN st"),
-        // Of two people in one house.
+        // These addresses belong to two people in one house.
         named("ada", "Ada"),
         named("bob", "Bob"),
         named("ada_2", "ada "),
@@ -145,7 +145,7 @@ fn repeated_address_is_offered_once() {
     for (selected, expected) in [
         (None, ["home", "ada", "bob"]),
         (Some("home"), ["home", "ada", "bob"]),
-        // An earlier selection is kept under its id.
+        // A selected address keeps the id under which it was selected.
         (Some("again"), ["again", "ada", "bob"]),
         (Some("ada_2"), ["home", "ada_2", "bob"]),
     ] {
@@ -156,7 +156,7 @@ fn repeated_address_is_offered_once() {
         let ids: Vec<_> = offered.destinations.iter().map(|destination| destination.id.0.as_str()).collect();
         assert_eq!((ids.as_slice(), &offered.selected_destination), (&expected[..], &selected));
         assert_eq!(offered.destinations[0].address.country, Some("US".into()));
-        // An offered list is offered again unchanged.
+        // The same list is offered again if it was offered before.
         let (again, _) = arrange(&request, Some(&offered), &facts, &delivered());
         assert_eq!(again.expect("shipping").destinations, offered.destinations);
     }
@@ -177,7 +177,7 @@ fn stored_address_keeps_its_stored_id() {
     request.destinations = vec![(None, address("usa", "123 MAIN st"))];
     let (arranged, _) = arrange_first(&request);
     assert_eq!(arranged.destinations[0].id.0, "addr_1");
-    // The same place twice is one destination.
+    // Two addresses of the same place become one destination.
     request.destinations.push((None, address("United States", "123 Main St")));
     assert_eq!(arrange_first(&request).0.destinations.len(), 1);
 }

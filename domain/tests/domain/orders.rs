@@ -19,8 +19,9 @@ fn name(number: usize) -> String {
     format!("sku{number}")
 }
 
-/// An order with lines of price and units; every second item must be shipped. The first code takes `fixed` off the
-/// first item, the second takes `percent` off the whole order.
+/// An order with `lines`, which are pairs of unit price and units. Every second item must be shipped. The code `FIXED`
+/// takes `fixed` minor units off the first item, and `PERCENT` takes `percent` hundredths of a percent off the whole
+/// order.
 fn order(lines: &[(i64, i64)], fixed: i64, percent: i64, codes: &[&str]) -> Order {
     let requested = lines.iter().enumerate().map(|(number, (_, units))| requested_line(&name(number), *units));
     let request = CheckoutRequest {
@@ -67,9 +68,9 @@ fn refunded(order: Order, line: &LineId, units: i64) -> Order {
 #[test]
 fn refund_of_units_is_what_was_paid_for_them() {
     let worth = |order: &Order, line: usize, units| order.refund_for(&order.lines[line].id, units).map(Amount::minor);
-    // Ten per cent off the order: 900 was paid for the unit of 1000.
+    // The order has a discount of 10 %, so 900 was paid for the unit of 1000.
     assert_eq!(worth(&order(&[(1_000, 1)], 1, 1_000, &["PERCENT"]), 0, 1), Some(900));
-    // A line discount and an order discount: 1000 - 100 = 900, and 10 % of 1900 is split into 90 and 100.
+    // After the line discount, the lines cost 900 and 1000. The order discount is 10 % of 1900, split into 90 and 100.
     let both = order(&[(500, 2), (1_000, 1)], 100, 1_000, &["FIXED", "PERCENT"]);
     assert_eq!([worth(&both, 0, 2), worth(&both, 1, 1)], [Some(810), Some(900)]);
     // The last unit gets the remainder.

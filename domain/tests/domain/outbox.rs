@@ -19,7 +19,7 @@ fn dispatcher(channel: Channel, ports: &Arc<FakeOutbox>) -> OutboxDispatcher {
     OutboxDispatcher::new(channel, ports.clone(), ports.clone(), Arc::new(FakePorts::default()), LIMITS)
 }
 
-/// Runs one pass. Returns its progress and, of each log line, the message and the field `result`.
+/// Runs one pass. Returns the progress of the pass, and the message and the field `result` of each log line.
 async fn pass(task: &dyn BackgroundTask) -> (Progress, Vec<String>) {
     let lines = Lines::default();
     let progress = task.pass(&task_context(&lines, Duration::from_secs(60))).await.expect("a pass");
@@ -43,7 +43,7 @@ async fn claim_has_the_terms_of_its_permit_and_its_limits() {
         assert_eq!(claims.len(), 2);
         for (asked, terms) in claims.iter() {
             assert_eq!((*asked, terms.now, terms.per_endpoint), (channel, NOW, 4));
-            // The time to send, the time to record, and a margin.
+            // The lease covers the time to send, the time to record, and a margin.
             assert!(terms.lease > LIMITS.send + Duration::from_secs(10), "{:?}", terms.lease);
             assert!(terms.lease < LIMITS.send + Duration::from_secs(60), "{:?}", terms.lease);
             assert_eq!(terms.reach, EndpointHealth::Failing);
@@ -81,9 +81,9 @@ async fn next_pass_runs_at_once_unless_nothing_is_due_or_the_fault_is_local() {
         (Err(AGAIN), Progress::More(1)),
         (Err(Finality::Refused), Progress::More(1)),
         (Err(Finality::Gone), Progress::More(1)),
-        // Only for one server: others may have permits left.
+        // Only one server has no permit left. The next message may go to another server.
         (Err(Finality::NoPermit), Progress::More(1)),
-        // The next message would fail too.
+        // A local fault would also affect the next message.
         (Err(Finality::LocalFault), Progress::Done(1)),
     ] {
         let due = ports(Channel::Webhook, sent, Recorded::Again(NOW));

@@ -1,4 +1,4 @@
-//! The payment tasks: what each answer of the gateway leads to. Capture, refund, reconcile.
+//! The payment tasks for capture, refund and reconciliation: what each answer of the gateway leads to.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,14 +32,14 @@ const RECONCILE: MakeTask = |ports| {
     })
 };
 
-/// The result of one pass of a task, the calls of its ports, and its log lines.
+/// Runs one pass of a task. Returns the result of the pass, the calls of its ports, and its log lines.
 async fn logged_pass(make: MakeTask, script: Script) -> (Result<Progress, Fault>, Vec<String>, Vec<String>) {
     let (ports, lines) = (FakePorts::of(script), Lines::default());
     let progress = make(ports.clone()).pass(&task_context(&lines, LONGEST_PASS)).await;
     (progress, ports.calls(), lines.all().iter().map(ToString::to_string).collect())
 }
 
-/// The progress of one successful pass, and the calls of its ports.
+/// Runs one pass, which must succeed. Returns the progress of the pass and the calls of its ports.
 async fn pass(make: MakeTask, script: Script) -> (Progress, Vec<String>) {
     let (progress, calls, _) = logged_pass(make, script).await;
     (progress.expect("a pass"), calls)
@@ -59,7 +59,7 @@ async fn authorized_payment_is_captured_if_its_order_wants_units_and_cancelled_i
         (true, Err(unreachable), ["capture", "postpone 60"]),
         (true, Err(unknown), ["capture", "postpone 60"]),
         (false, Ok(Cancelled), ["cancel", "released"]),
-        // It was captured before.
+        // The payment was captured before the cancellation.
         (false, Ok(Confirmed), ["cancel", "captured"]),
         (false, Ok(Authorized), ["cancel", "postpone 60"]),
         (false, Err(unreachable), ["cancel", "postpone 60"]),
@@ -110,7 +110,7 @@ async fn refund_is_requested_until_it_has_ended() {
     }
 }
 
-/// The gateway may have forgotten the key: a second request could refund twice.
+/// The gateway may have forgotten the idempotency key, so a second request could refund twice.
 #[tokio::test]
 async fn refund_with_an_expired_key_is_looked_up_and_not_requested_again() {
     use RefundState::{Pending, Requested, Succeeded};
@@ -166,7 +166,7 @@ async fn attempt_is_settled_by_its_gateway_state_and_cancelled_first_if_open() {
 }
 
 /// After a restore from a backup, the database lacks a charge that was made after the backup. The gateway has the
-/// charge, and may have forgotten the key: a second opening would create a second payment.
+/// charge, but may have forgotten the idempotency key. Then a second opening would create a second payment.
 #[tokio::test]
 async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_and_looked_up_afterwards() {
     use GatewayState::{Authorized, Cancelled, Confirmed, Opened};
@@ -176,7 +176,7 @@ async fn payment_without_a_reference_is_opened_again_while_its_key_is_trusted_an
     for (age, payment, look_up, expected, alert) in [
         (young, None, Opened, vec!["open", opened, "look_up", "cancel", "settle not_attempted"], None),
         (young, None, Confirmed, vec!["open", opened, "look_up", "settle confirmed"], None),
-        // A later capture needs the reference.
+        // The reference is stored, because a later capture needs it.
         (young, None, Authorized, vec!["open", opened, "look_up", "settle authorized"], None),
         (
             old,
@@ -314,7 +314,7 @@ fn batches() -> [u32; 3] {
     [CAPTURE_BATCH, REFUND_BATCH, RECONCILE_BATCH]
 }
 
-/// As many items as each task claims at most.
+/// A script with as many items as each task may claim in one pass.
 fn full() -> Script {
     let [held_now, refunds, due] = batches().map(|batch| batch as usize);
     Script {
@@ -340,7 +340,8 @@ async fn pass_that_reached_its_limit_runs_again_at_once() {
     assert!(idle.iter().all(|(progress, calls)| *progress == Progress::Idle && calls.is_empty()), "{idle:?}");
 }
 
-/// Each step takes as long as it may: the gateway needs its whole deadline, and no write succeeds.
+/// Adds up the longest times of all steps: each gateway call may use its whole deadline, and each write may fail until
+/// its deadline.
 #[tokio::test]
 async fn full_pass_ends_within_the_longest_pass() {
     for make in [CAPTURE, REFUND, RECONCILE] {
@@ -348,7 +349,7 @@ async fn full_pass_ends_within_the_longest_pass() {
         let broken = methods.map(|method| vec![(method, FaultKind::Internal); 100]).concat();
         let ports = FakePorts::of(Script { failing: Mutex::new(broken), ..full() });
         let task = make(ports.clone());
-        // Longer than a pass, so that no step gets the deadline of the pass.
+        // The context has more time than a pass, so that it does not shorten the deadline of a step.
         let ctx = task_context(&Lines::default(), LONGEST_PASS * 2);
         assert!(task.pass(&ctx).await.is_err(), "{}", task.name());
         let given = ports.0.given.lock().expect("not poisoned").clone();

@@ -13,7 +13,8 @@ use domain::promotion::DiscountScope;
 
 use crate::kit::{address, fixed, level, percent, rate, requested_line, sku, variant};
 
-/// `song` and `card` need no shipping, `rose` does. Three units of each are available, and none of `gone`.
+/// The items `song` and `card` need no shipping, and `rose` does. Three units of each are available, and none of
+/// `gone`.
 fn facts() -> PricingFacts {
     PricingFacts {
         variants: vec![
@@ -115,7 +116,7 @@ fn each_request_gets_its_messages_and_its_status() {
         (request(&[("song", 1)]), vec![], ReadyForComplete),
         (request(&[("song", 3)]), vec![], ReadyForComplete),
         (request(&[("song", 4)]), vec![(Recoverable, M::OutOfStock, at(Subject::Line(0)))], Incomplete),
-        // Two lines of one item share its stock.
+        // Two lines of the same item share the stock of the item.
         (
             request(&[("song", 2), ("card", 1), ("song", 2)]),
             vec![
@@ -200,7 +201,7 @@ fn each_request_gets_its_messages_and_its_status() {
             vec![],
             ReadyForComplete,
         ),
-        // Without a line to ship, no delivery data is required.
+        // If no line must be shipped, no delivery data is required.
         (CheckoutRequest { fulfillment: Some(pickup), ..request(&[("song", 1)]) }, vec![], ReadyForComplete),
         (
             CheckoutRequest { fulfillment: Some(delivery("CA", None)), ..request(&[("song", 1)]) },
@@ -276,7 +277,7 @@ fn known_line_id_is_kept_once_and_others_get_the_next_number() {
     };
     for (wanted, expected) in [
         (vec![("song", Some("li_3")), ("card", Some("li_1"))], vec!["li_3", "li_1"]),
-        // The same id twice, an unknown id, and no id.
+        // The next free number is used for a repeated id, an unknown id, and no id.
         (vec![("song", Some("li_2")), ("card", Some("li_2"))], vec!["li_2", "li_4"]),
         (vec![("song", Some("mine")), ("card", None)], vec!["li_4", "li_5"]),
         (vec![("song", Some("li_9"))], vec!["li_4"]),
@@ -284,7 +285,7 @@ fn known_line_id_is_kept_once_and_others_get_the_next_number() {
         let (after, _) = priced(&with_ids(&wanted), Some(&before));
         assert_eq!(ids(&after), expected, "{wanted:?}");
     }
-    // Without earlier content no id is known.
+    // If there is no earlier content, the id in the request is not known.
     assert_eq!(ids(&priced(&with_ids(&[("song", Some("li_3"))]), None).0), ["li_1"]);
 }
 

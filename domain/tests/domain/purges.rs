@@ -1,4 +1,4 @@
-//! The tasks that only delete or expire.
+//! The tasks that only delete rows or expire checkouts.
 
 use std::time::Duration;
 

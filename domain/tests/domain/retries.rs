@@ -120,7 +120,8 @@ fn local_fault_is_not_counted_for_three_days_and_counted_after_that() {
     assert_eq!(next_step(&old(MAX_ATTEMPTS), &local, known, NOW), NextStep::End(MessageState::Dead));
 }
 
-/// The days on which an attempt failed, the last one today. Two failures a week apart are not continuous failure.
+/// Each case lists the days on which an attempt failed; the last day is today. Failures a week apart are not
+/// continuous.
 #[test]
 fn only_continuous_failure_disables_an_endpoint() {
     for (failed_on, is_disabled) in [
@@ -162,7 +163,7 @@ fn limits_are_as_documented() {
     }
 }
 
-/// Otherwise a message that uses all its attempts would interrupt its endpoint's streak.
+/// If the longest wait ended a streak, a message that uses all its attempts could not disable its endpoint.
 #[test]
 fn longest_wait_does_not_end_a_failure_streak() {
     for wait in [DAY.mul_f64(1.2) + endpoint_backoff(u32::MAX, None), endpoint_backoff(2, Some(Duration::MAX))] {
@@ -181,7 +182,7 @@ fn failure_streak_counts_its_failures() {
 #[test]
 fn wait_is_spread_by_a_fifth_in_both_directions() {
     let percent = |_| match next_step(&message(7), &again(), None, NOW) {
-        // The seventh wait has ten hours.
+        // The seventh wait is ten hours, so 360 seconds are one percent.
         NextStep::Again(at) => (at - NOW).whole_seconds() / 360,
         other => panic!("{other:?}"),
     };

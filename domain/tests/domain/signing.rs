@@ -64,22 +64,23 @@ fn revoked_key_neither_signs_nor_is_published_and_no_older_key_signs_again() {
     let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
     let (old, past) = (NOW - day * 100, NOW - day);
     for (keys, signs, published) in [
-        // The only key: another must be created, and signs.
+        // The only key is revoked: a new key must be created, and then the new key signs.
         (vec![revoked("only", old, NOW)], None, vec![]),
         (vec![revoked("only", old, NOW), key("made", NOW)], Some("made"), vec!["made"]),
-        // The signing key: the next key signs before its time.
+        // The signing key is revoked: the next key signs, even before its time.
         (vec![revoked("stolen", old, NOW), key("next", NOW + hour)], Some("next"), vec!["next"]),
-        // It replaced another key, which stays published and does not sign again.
+        // The revoked key had replaced another key, which stays published and does not sign again.
         (vec![key("retired", old), revoked("stolen", past, NOW)], None, vec!["retired"]),
         (
             vec![key("retired", old), revoked("stolen", past, NOW), key("made", NOW)],
             Some("made"),
             vec!["retired", "made"],
         ),
-        // A key that had not taken over: nothing changes, also when its time has come.
+        // A key that has not taken over is revoked: the present key signs, even after the time at which the revoked key
+        // would sign.
         (vec![key("present", old), revoked("next", NOW + hour, NOW)], Some("present"), vec!["present"]),
         (vec![key("present", old), revoked("next", past, past - hour)], Some("present"), vec!["present"]),
-        // A retired key.
+        // A retired key is revoked: the present key signs.
         (vec![revoked("retired", old, NOW), key("present", past)], Some("present"), vec!["present"]),
         (vec![revoked("one", old, past), revoked("other", past, NOW)], None, vec![]),
     ] {
@@ -88,7 +89,8 @@ fn revoked_key_neither_signs_nor_is_published_and_no_older_key_signs_again() {
     }
 }
 
-/// The clock of the instance that created the key is ahead of the clock of the instance that revokes it or signs.
+/// The clock of the instance that created the key is ahead of the clock of the instance that revokes the key or signs
+/// with it.
 #[test]
 fn key_created_to_sign_at_once_has_taken_over_on_every_clock() {
     let (hour, ahead) = (Duration::from_secs(60 * 60), Duration::from_secs(2));

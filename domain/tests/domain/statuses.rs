@@ -63,7 +63,7 @@ fn each_status_allows_its_changes() {
         let checkout = checkout(status, Vec::new());
         assert_eq!((status.is_open(), status.is_final()), (is_open, is_final), "{status:?}");
         assert_eq!(checkout.must_be_open(), may_change, "{status:?}");
-        // It expires exactly at `expires_at`, and only while it is open.
+        // The checkout expires exactly at `expires_at`, and only while it is open.
         let (before, at) = (checkout.expires_at - Duration::from_millis(1), checkout.expires_at);
         assert!(!checkout.has_expired(before), "{status:?}");
         assert_eq!(checkout.has_expired(at), is_open, "{status:?}");
@@ -175,7 +175,7 @@ fn each_status_change_keeps_only_valid_messages() {
     assert_eq!((canceled.status, canceled.version, canceled.updated_at), (Status::Canceled, 2, later));
 }
 
-/// A step requested by a platform, the gateway or the clock.
+/// A step of the random walk, caused by a platform, the gateway or the clock.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Update(Option<MessageCode>),

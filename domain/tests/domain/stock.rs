@@ -23,7 +23,7 @@ fn hold_of_more_than_is_available_is_refused_as_a_whole() {
 #[test]
 fn taken_units_leave_the_shelf_and_released_units_stay() {
     let demand = demand(&[("rose", 3), ("pot", 1)]);
-    // In the order of the demand. Levels without demand are left out.
+    // The result is in the order of the demand. Levels without demand are left out.
     let levels = [level("rose", 10, 5), level("fern", 7, 7), level("pot", 4, 1)];
     assert_eq!(hold(&demand, &levels), Some(vec![level("pot", 4, 2), level("rose", 10, 8)]));
     assert_eq!(take(&demand, &levels), [level("pot", 3, 0), level("rose", 7, 2)]);

@@ -26,7 +26,7 @@ impl Case {
         price(&self.request, None, &self.facts).expect("there is something to sell").0
     }
 
-    /// The same case without codes.
+    /// Prices the same case without discount codes.
     fn undiscounted(&self) -> Details {
         Self { request: CheckoutRequest { codes: None, ..self.request.clone() }, facts: self.facts.clone() }.priced()
     }
@@ -47,7 +47,7 @@ fn sku(number: usize) -> Sku {
 /// The highest price with which eight lines of the highest quantity stay within the subtotal limit.
 const HIGHEST: i64 = Amount::MAX_SUBTOTAL / 8 / Quantity::MAX as i64;
 
-/// Mostly ordinary prices; sometimes zero, the smallest and the highest.
+/// Random prices: mostly ordinary, and sometimes zero, the smallest or the highest price.
 fn prices() -> impl Strategy<Value = i64> {
     prop_oneof![8 => 1_i64..100_000, 1 => Just(0), 1 => Just(1), 1 => Just(HIGHEST)]
 }
@@ -267,7 +267,7 @@ proptest! {
     }
 }
 
-/// The random cases must cover all kinds of totals, otherwise the properties prove little.
+/// The random cases must cover all kinds of totals, because otherwise the property tests prove little.
 #[test]
 fn random_cases_cover_all_kinds_of_totals() {
     let mut runner = TestRunner::deterministic();

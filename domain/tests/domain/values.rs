@@ -221,7 +221,8 @@ fn rows_of_a_batch_are_those_of_all_its_tables() {
         token: "t".into(),
         handler: "mock".into(),
     };
-    // Another power of two for each table, so that one that is left out or counted twice changes the sum.
+    // The number of rows of each table is another power of two. So a table that is left out or counted twice changes
+    // the sum.
     let batch = Batch {
         currency: Currency::USD,
         products: vec![product; 1],
@@ -295,7 +296,7 @@ fn malformed_traceparent_is_not_parsed() {
     ] {
         assert_eq!(TraceContext::parse(text), None, "{text:?}");
     }
-    // A later version may append fields.
+    // A later version of the format may append fields.
     assert!(TraceContext::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
 }
 

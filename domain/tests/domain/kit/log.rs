@@ -23,7 +23,7 @@ impl Lines {
 }
 
 impl Line {
-    /// The value of a field. Empty if the line does not have it.
+    /// The value of a field. Empty if the line has no such field.
     pub fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }

@@ -31,7 +31,7 @@ pub struct FakeOutbox {
 }
 
 impl FakeOutbox {
-    /// A store with `message`, whose attempt ends as `sent` and is recorded as `recorded`.
+    /// A fake that returns `message` from each claim, `sent` from each attempt, and `recorded` from each record.
     pub fn new(message: OutboxMessage, sent: Result<Receipt, Finality>, recorded: Recorded) -> Self {
         Self {
             claimed: Claimed { message: Some(message), given_up: Vec::new() },

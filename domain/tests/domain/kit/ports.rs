@@ -28,11 +28,12 @@ type Scripted<T> = Result<T, FaultKind>;
 pub struct Script {
     /// The price of the only line of the checkout that is completed.
     pub price: i64,
-    /// The results of `begin_completion`, in this order. After the last one the completion is claimed.
+    /// The results of the first calls of `begin_completion`. Later calls claim the completion.
     pub begun: Mutex<Vec<CompletionState>>,
-    /// The results of `completion`, in this order. The last one is repeated.
+    /// The results of the calls of `completion`. The last result is repeated.
     pub states: Mutex<Vec<CompletionState>>,
-    /// The outcome of a later attempt with the same key that was settled before this one.
+    /// The outcome of another attempt with the same key that was settled before. `settle` returns it for a payment that
+    /// was not attempted.
     pub overtaken_by: Option<Outcome>,
     pub held: Vec<AuthorizedAttempt>,
     pub due: Vec<Attempt>,
@@ -41,9 +42,9 @@ pub struct Script {
     pub expired: (u32, u32),
     /// The number that `purge` returns.
     pub purged: u32,
-    /// Storage faults, each for one call of the named port method.
+    /// Faults of storage methods: the name of a method, and the fault of one of its calls.
     pub failing: Mutex<Vec<(&'static str, FaultKind)>>,
-    /// A permanent storage fault of the named port method.
+    /// The name of a storage method, and the fault of all its calls.
     pub broken: Option<(&'static str, FaultKind)>,
     /// The fault of `open`.
     pub open: Option<FaultKind>,
@@ -62,9 +63,9 @@ pub struct Script {
     pub slow_pause: bool,
     /// The requested pauses, at most a hundred.
     pub pauses: Mutex<Vec<Duration>>,
-    /// The recorded calls, at most a hundred: one test polls with pauses that take no time.
+    /// The recorded calls, at most a hundred, because one test polls with pauses that take no time.
     pub calls: Mutex<Vec<String>>,
-    /// The deadlines that the ports were given, and the time left until each.
+    /// The different deadlines of the calls, each with the time that was left until the deadline.
     pub given: Mutex<Vec<(Deadline, Duration)>>,
 }
 
@@ -88,7 +89,7 @@ impl FakePorts {
         }
     }
 
-    /// Records the deadline of a call, once.
+    /// Records the deadline of a call, unless the same deadline is already recorded.
     fn record_deadline(&self, ctx: &RequestContext) {
         let mut given = self.0.given.lock().expect("not poisoned");
         if given.iter().all(|(known, _)| *known != ctx.deadline()) {
