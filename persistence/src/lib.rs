@@ -4,7 +4,7 @@
 //! transaction bodies), `queries.rs` (each function runs one statement or an obvious pair of statements) and, if rows
 //! differ from the domain's types, `rows.rs`.
 //!
-//! **Architecture Invariant:** only [`database`] opens a connection or a transaction. A transaction body is a
+//! **Architecture Invariant:** only `database` opens a connection or a transaction. A transaction body is a
 //! synchronous function, so nothing can be awaited, and no network called, during a transaction.
 
 mod catalog;
