@@ -70,13 +70,13 @@ impl PaymentConfig {
 
 section! {
     pub struct WebhookConfig("TUCKSHOP_WEBHOOK_", "Webhooks") {
-        /// The longest one attempt may take, response included.
+        /// The longest an attempt to send a webhook may take, response included.
         #[validate(range(min = 100, max = 15_000))]
         timeout_ms: u64 = 15_000,
-        /// The most concurrent attempts of this process.
+        /// The most attempts to send a webhook that this process makes at the same time.
         #[validate(range(min = 1, max = 256))]
         at_once: u32 = 64,
-        /// The most concurrent attempts to one platform, over all processes.
+        /// The most attempts to one platform at the same time, over all processes.
         #[validate(range(min = 1, max = 64))]
         at_once_per_platform: u32 = 4,
         /// A file of private keys (PEM, PKCS #8 or SEC 1, on the curve P-256), each once. The first one signs, all are

@@ -41,8 +41,8 @@ pub trait PaymentGateway: Send + Sync {
     ) -> PortFuture<GatewayState, Fault>;
 
     /// The reference of the payment that was opened for an attempt, found by the attempt's id. `None` if the gateway
-    /// has none. Opens and charges nothing, however old the idempotency keys are. May miss a payment that was opened
-    /// within the last hour.
+    /// has none. Only reads, so it cannot open or charge a payment a second time, even if the gateway has forgotten the
+    /// idempotency keys. May miss a payment that was opened within the last hour.
     fn find(&self, ctx: &RequestContext, attempt: &Attempt) -> PortFuture<Option<PaymentReference>, Fault>;
 
     /// The current state of a payment. Changes nothing.
@@ -64,8 +64,7 @@ pub trait PaymentGateway: Send + Sync {
     /// Refunds money. The refund's id is the idempotency key: a repetition moves no more money.
     fn refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<RefundState, Fault>;
 
-    /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Moves no
-    /// money, however old the idempotency key is.
+    /// The current state of a refund, found by the refund's id. `None` if the gateway has none with that id. Only reads.
     fn look_up_refund(&self, ctx: &RequestContext, refund: &Refund) -> PortFuture<Option<RefundState>, Fault>;
 }
 

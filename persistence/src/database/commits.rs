@@ -1,7 +1,8 @@
 //! The commits under way, and their age.
 //!
-//! A commit has no time limit: on Postgres it waits until a synchronous standby answers. Its caller gets
-//! `OutcomeUnknown` meanwhile. The age of the oldest commit shows an operator that no write is acknowledged.
+//! A commit has no time limit: on Postgres it waits until a synchronous standby answers. The caller gets `OutcomeUnknown`
+//! when the commit grace has passed, although the commit may still take effect. If the oldest commit under way has a high
+//! age, an operator sees that writes are not acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

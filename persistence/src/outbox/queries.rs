@@ -188,8 +188,8 @@ pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<Destinatio
     row.ok_or_else(|| malformed(format!("{to} is no destination")))
 }
 
-/// Returns what happened to the message since this claim. `None` if there was no later claim and the result of this
-/// claim is not recorded.
+/// Returns why this claim is no longer valid. `None` if the claim is valid: the message is pending, still has a lease, and
+/// was not claimed again. A lease that has only expired does not make the claim invalid.
 pub(super) fn stale(tx: &mut Tx<'_>, claimed: &OutboxMessage) -> QueryResult<Option<StaleClaim>> {
     let query = messages::table.find(claimed.id.as_str());
     let query = query.select((messages::state, messages::leased_until, messages::claims));

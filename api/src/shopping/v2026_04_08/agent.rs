@@ -91,9 +91,6 @@ pub fn platform(address: &str, policy: AgentPolicy) -> Result<Platform, Problem>
         "http" if loopback && policy.trust_loopback => {}
         _ => return Err(invalid("The profile of UCP-Agent must be an https URL")),
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("The profile of UCP-Agent must have no user information"));
-    }
     url.set_fragment(None);
     Ok(Platform { id: PlatformId(url.to_string()), registered: loopback && policy.trust_loopback })
 }
