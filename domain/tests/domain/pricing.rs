@@ -57,6 +57,8 @@ fn request_above_the_subtotal_limit_is_refused() {
         (&[("song", 9_008)], Some(0)),
         (&[("card", 1), ("song", 9_006)], None),
         (&[("card", 10), ("song", 9_006)], Some(1)),
+        (&[("card", 9_006), ("song", 9_006)], Some(1)),
+        (&[("song", 1), ("song", 9_007)], Some(1)),
         (&[("never", 1), ("card", 1), ("song", 5_000), ("song", 5_000)], Some(2)),
         (&[("song", 10_000); 100], Some(0)),
     ] {
