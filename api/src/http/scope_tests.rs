@@ -68,22 +68,18 @@ async fn handler_that_panics_is_answered_with_500_and_its_connection_stays_open(
     };
     let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("listens").run();
     let handle = server.handle();
-    let client = std::thread::Builder::new().name("client".to_owned());
-    let asking = client.spawn(move || {
+    let client = actix_web::rt::task::spawn_blocking(move || {
         let mut connection = TcpStream::connect(address).expect("a connection");
         let paths = ["/panics", "/works", "/panics", "/works"];
         paths.map(|path| ask(&mut connection, path))
     });
-    let asking = asking.expect("a thread");
-    let asked = async {
-        while !asking.is_finished() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    let answers = async {
+        let answers = tokio::time::timeout(Duration::from_secs(10), client).await;
         handle.stop(false).await;
+        answers.expect("in time").expect("answers")
     };
-    let (served, ()) = tokio::join!(server, asked);
+    let (served, [first, second, third, fourth]) = tokio::join!(server, answers);
     served.expect("served");
-    let [first, second, third, fourth] = asking.join().expect("answers");
     for panicked in [first, third] {
         assert!(panicked.starts_with("HTTP/1.1 500 ") && panicked.contains("request-id: "), "{panicked}");
         assert!(panicked.contains("application/problem+json") || panicked.contains("\"code\""), "{panicked}");

@@ -46,6 +46,7 @@ fn collect(path: &str, errors: &ValidationErrors, found: &mut Vec<Violation>) {
 fn violation(path: String, error: &ValidationError) -> Violation {
     let limit = |name| error.params.get(name).and_then(serde_json::Value::as_u64);
     let actual = error.params.get("value");
+    let number = actual.and_then(serde_json::Value::as_u64);
     let length = match actual {
         Some(serde_json::Value::String(text)) => text.chars().count(),
         Some(serde_json::Value::Array(list)) => list.len(),
@@ -59,9 +60,9 @@ fn violation(path: String, error: &ValidationError) -> Violation {
             (content.replace("{}", &max.to_string()), true)
         }
         (None, _, Some(_)) if error.code == "length" => ("must not be empty".to_owned(), false),
+        (None, Some(max), _) if number.is_some_and(|number| number > max) => (format!("must be at most {max}"), false),
         (None, _, Some(min)) => (format!("must be at least {min}"), false),
-        (None, Some(max), None) => (format!("must be at most {max}"), false),
-        (None, None, None) => ("is not valid".to_owned(), false),
+        (None, _, None) => ("is not valid".to_owned(), false),
     };
     Violation { path, content, is_limit }
 }

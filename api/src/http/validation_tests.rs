@@ -29,6 +29,8 @@ fn violation_has_the_path_of_its_member_and_counts_characters() {
         (vec![entry("\u{e4}\u{e4}", 1), entry("abc", 1)], "entries[1].type", "is longer than 2 characters", true),
         (vec![entry("", 1)], "entries[0].type", "must not be empty", false),
         (vec![entry("a", 0)], "entries[0].count", "must be at least 1", false),
+        (vec![entry("a", -1)], "entries[0].count", "must be at least 1", false),
+        (vec![entry("a", 4)], "entries[0].count", "must be at most 3", false),
     ] {
         assert_eq!(shown(entries), [(path.to_owned(), content.to_owned(), is_limit)]);
     }

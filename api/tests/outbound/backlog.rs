@@ -97,7 +97,7 @@ async fn backlog_at_a_hanging_receiver_delays_no_one_else(place: Place) {
 
     // The receiver answers again. The log shows the age of the message.
     hung.release();
-    let line = until("one of the backlog is handed over", || async {
+    let line = until("one of the backlog is sent", || async {
         let of_backlog = |line: &Value| line["destination"] == format!("webhook:{}", hung.profile());
         server.log().into_iter().find(|line| line["msg"] == "message sent" && of_backlog(line))
     });

@@ -100,7 +100,7 @@ fn sqlite_path(path: &str) -> Result<PathBuf, UrlError> {
     } else if path.split('%').skip(1).any(is_escape) {
         "is percent-encoded: write the path as it is"
     } else if path.starts_with('~') {
-        "begins with `~`, which stands for nothing here: write the whole path"
+        "begins with `~`, which has no meaning here: write the whole path"
     } else if path.ends_with('/') {
         "names a directory: write the name of the file too"
     } else if first.contains(':') && first.contains('@') {

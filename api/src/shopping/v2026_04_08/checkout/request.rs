@@ -24,6 +24,8 @@ use super::super::wire::{AddressDto, BuyerDto, ContextDto, DisplayDto, no_card_n
 use crate::http::validation::{Violation, beyond_limit, violations};
 use crate::http::{ObjectOnly, Problem, document, typed};
 
+/// The most messages of one refusal. A body can exceed many limits: each text of each destination has one.
+const MAX_MESSAGES: usize = 20;
 const MAX_LINES: u64 = CheckoutRequest::MAX_LINES as u64;
 const MAX_CODES: u64 = CheckoutRequest::MAX_CODES as u64;
 const MAX_DESTINATIONS: u64 = CheckoutRequest::MAX_DESTINATIONS as u64;
@@ -192,9 +194,11 @@ pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Ref
             Err(Problem::bad_request("invalid_request", format!("{path}: {content}")).into())
         }
         None if limits.is_empty() => Ok(body),
-        None => Err(Refused::InBand(
-            limits.iter().map(|it| limit_exceeded(&it.path, format!("{}: {}", it.path, it.content))).collect(),
-        )),
+        None => {
+            let first = limits.iter().take(MAX_MESSAGES);
+            let messages = first.map(|it| limit_exceeded(&it.path, format!("{}: {}", it.path, it.content)));
+            Err(Refused::InBand(messages.collect()))
+        }
     }
 }
 

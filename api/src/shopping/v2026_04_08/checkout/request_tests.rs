@@ -77,6 +77,19 @@ fn text_of_the_documented_length_is_read_and_a_longer_one_is_refused_in_band_or_
 }
 
 #[test]
+fn refusal_names_a_bounded_number_of_limits() {
+    let destination = json!({"phone_number": "1".repeat(51), "postal_code": "1".repeat(51)});
+    let body = json!({
+        "line_items": [{"item": {"id": "a"}, "quantity": 1}],
+        "fulfillment": {"methods": [{"destinations": vec![destination; CheckoutRequest::MAX_DESTINATIONS]}]},
+    });
+    let Err(Refused::InBand(messages)) = read::<CheckoutBody>(body.to_string().as_bytes()) else {
+        panic!("not refused")
+    };
+    assert_eq!(messages.len(), MAX_MESSAGES);
+}
+
+#[test]
 fn empty_optional_text_is_absent() {
     let kept = ["line_items[].item.id", "discounts.codes[]", "context.eligibility[]", "attribution{}"];
     for (path, _) in documented() {
