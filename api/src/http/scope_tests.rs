@@ -68,13 +68,15 @@ async fn handler_that_panics_is_answered_with_500_and_its_connection_stays_open(
     };
     let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("listens").run();
     let handle = server.handle();
-    let client = actix_web::rt::task::spawn_blocking(move || {
+    let (answered, answers) = tokio::sync::oneshot::channel();
+    let client = std::thread::Builder::new().name("client".to_owned()).spawn(move || {
         let mut connection = TcpStream::connect(address).expect("a connection");
         let paths = ["/panics", "/works", "/panics", "/works"];
-        paths.map(|path| ask(&mut connection, path))
+        answered.send(paths.map(|path| ask(&mut connection, path))).expect("a receiver");
     });
+    client.expect("a thread");
     let answers = async {
-        let answers = tokio::time::timeout(Duration::from_secs(10), client).await;
+        let answers = tokio::time::timeout(Duration::from_secs(10), answers).await;
         handle.stop(false).await;
         answers.expect("in time").expect("answers")
     };
