@@ -82,19 +82,18 @@ impl Raw {
         rows.into_iter().map(|row| row.value).collect()
     }
 
-    /// Runs `explain` and returns the lines of the plan.
-    pub fn plan(&mut self, explain: &str) -> Vec<String> {
+    /// Runs `explain` and returns the rows of its result.
+    pub fn plan(&mut self, explain: &str) -> QueryResult<Vec<String>> {
         match self {
             Self::Sqlite(conn) => {
-                let rows = diesel::sql_query(explain).load::<SqlitePlanRow>(conn);
-                rows.map(|rows| rows.into_iter().map(|row| row.detail).collect())
+                let rows = diesel::sql_query(explain).load::<SqlitePlanRow>(conn)?;
+                Ok(rows.into_iter().map(|row| row.detail).collect())
             }
             Self::Postgres(conn) => {
-                let rows = diesel::sql_query(explain).load::<PostgresPlanRow>(conn);
-                rows.map(|rows| rows.into_iter().map(|row| row.line).collect())
+                let rows = diesel::sql_query(explain).load::<PostgresPlanRow>(conn)?;
+                Ok(rows.into_iter().map(|row| row.line).collect())
             }
         }
-        .unwrap_or_else(|error| panic!("{explain}: {error}"))
     }
 
     pub fn tables(&mut self) -> Vec<String> {

@@ -3,28 +3,27 @@
 //! `tests/golden/<format>/shop.json` is a whole shop, every table of it, as the release of that format stored it. A
 //! set is never changed: it represents existing databases. `cargo xtask golden` writes the set of the current format.
 
+mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::checkout::{Checkout, CheckoutId, CheckoutStore, CompletionState, Outcome, Settlement};
-use domain::context::PlatformId;
-use domain::idempotency::{Fingerprint, Key, KeyClaim};
-use domain::money::Amount;
-use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderEventKind, OrderId, OrderStore,
-    Shipment,
-};
+use domain::checkout::{Checkout, CheckoutId, CheckoutStore, CompletionState, LineId, Outcome, Settlement};
+use domain::idempotency::{Fingerprint, Key, KeyClaim, Write};
+use domain::order::{OrderEventKind, OrderId, OrderStore};
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
-use domain::payment::{AttemptId, AttemptStore, PaymentOutcome, RefundId, RefundStore, RefundWanted};
-use domain::platform::{PinnedPlatform, PlatformStore};
+use domain::payment::{AttemptId, AttemptStore, PaymentOutcome};
+use domain::review::{NewReview, ReviewContent, ReviewId, ReviewStore};
 use persistence::Engine;
+use persistence::review::SqlReviewStore;
 use serde_json::{Value, json};
 
 use crate::kit::data::{
-    PATIENCE, about, alice, begin, caller, create, hours, new_checkout, noon, request, rich_request, task, update,
+    COMPLETE, PATIENCE, about, alice, caller, create, hours, new_checkout, noon, rich_request, sku, task,
 };
 use crate::kit::raw::Raw;
+use crate::kit::source;
 use crate::kit::{Place, Shop};
 
 const REMEDY: &str = "\nWhat is stored has another shape than that of the newest golden set. Programs of the last release \
@@ -36,16 +35,16 @@ const REMEDY: &str = "\nWhat is stored has another shape than that of the newest
 /// The environment variable with the path to which a new set is written.
 const WRITE: &str = "XTASK_GOLDEN";
 
-type Row = BTreeMap<String, Value>;
+pub type Row = BTreeMap<String, Value>;
 /// The tables with their rows, in the order in which the tables were created, so that referenced rows come first.
-type Set = Vec<(String, Vec<Row>)>;
+pub type Set = Vec<(String, Vec<Row>)>;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// Returns all sets with their format, the newest last.
-fn sets() -> Vec<(u64, Set)> {
+pub fn sets() -> Vec<(u64, Set)> {
     let entries = std::fs::read_dir(directory()).expect("the golden sets");
     let mut sets: Vec<(u64, Set)> = entries
         .map(|entry| {
@@ -65,11 +64,15 @@ mod shape {
     use super::stored_documents_have_the_shape_of_the_newest_golden_set;
     crate::on_sqlite!(stored_documents_have_the_shape_of_the_newest_golden_set);
 }
+mod content {
+    use super::newest_golden_set_has_rows_of_every_table_and_outcomes_of_every_keyed_write;
+    crate::on_sqlite!(newest_golden_set_has_rows_of_every_table_and_outcomes_of_every_keyed_write);
+}
 crate::on_both_engines!(every_golden_set_is_read_and_changed);
 
 async fn stored_documents_have_the_shape_of_the_newest_golden_set(place: Place) {
     let shop = place.shop().await;
-    history(&shop).await;
+    history::history(&shop).await;
     drop(shop);
     let stored = dump(&mut place.raw());
     if let Ok(path) = std::env::var(WRITE) {
@@ -88,6 +91,34 @@ async fn stored_documents_have_the_shape_of_the_newest_golden_set(place: Place) 
     assert!(missing.is_empty() && added.is_empty(), "gone: {missing:#?}\nnew: {added:#?}{REMEDY}");
 }
 
+/// Everything that the program stores is in the newest set, so that later programs are tested with it.
+async fn newest_golden_set_has_rows_of_every_table_and_outcomes_of_every_keyed_write(place: Place) {
+    place.open().migrate().expect("a schema");
+    let (_, newest) = sets().pop().expect("a set");
+    let tables = tables(&mut place.raw()).into_iter().filter(|table| rows(&newest, table).is_empty());
+    let answered = rows(&newest, "idempotency_key").iter().filter(|row| !row["outcome"].is_null());
+    let answered: Vec<&str> = answered.map(|row| text(row, "operation")).collect();
+    let unanswered = keyed_operations().into_iter().filter(|operation| !answered.contains(&operation.as_str()));
+    let missing: Vec<String> = tables
+        .map(|table| format!("a row of the table {table}"))
+        .chain(unanswered.map(|operation| format!("an outcome of {operation}")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "the newest golden set lacks {}: store it in `history` (persistence/tests/storage/golden/history.rs), raise \
+         `stored::FORMAT`, run `cargo xtask golden`, and commit the new set",
+        missing.join(" and ")
+    );
+}
+
+/// Returns the names of all operations whose outcomes are stored.
+fn keyed_operations() -> BTreeSet<String> {
+    let mut found = source::keyed_writes();
+    // A completion claims its key in one transaction and stores the outcome in another.
+    found.insert(COMPLETE.to_owned());
+    found
+}
+
 async fn every_golden_set_is_read_and_changed(place: Place) {
     let another = || match place.engine() {
         Engine::Sqlite => Place::sqlite(),
@@ -102,74 +133,6 @@ async fn every_golden_set_is_read_and_changed(place: Place) {
         read(&shop, &set).await;
         work(&shop, &set).await;
     }
-}
-
-/// Uses the shop until it has stored every kind of document.
-async fn history(shop: &Shop) {
-    let checkouts = &shop.checkouts;
-    let rich = |key| {
-        let new = new_checkout(rich_request());
-        async move { about(&checkouts.create(&alice(), create(key), new).await.expect("created").outcome).clone() }
-    };
-    // An order that is paid and shipped, with an adjustment.
-    let paid = rich("paid").await;
-    checkouts.update(&alice(), update(&paid.id, "again"), paid.id.clone(), rich_request()).await.expect("updated");
-    let (paid, attempt) = shop.begin(&paid.id, "pay").await;
-    let order = about(&shop.settle(&attempt, PaymentOutcome::Confirmed).await).order.clone().expect("an order");
-    let shipment = Shipment {
-        kind: "shipped".into(),
-        lines: vec![ExpectedLine { line: paid.details.lines[0].id.clone(), quantity: 1 }],
-        tracking_number: Some("T-1".into()),
-        tracking_url: Some("https://carrier.example/T-1".into()),
-        carrier: Some("Pigeon".into()),
-        description: Some("At the door".into()),
-    };
-    let adjustment = Adjustment {
-        kind: "refund".into(),
-        status: AdjustmentStatus::Completed,
-        lines: Vec::new(),
-        amount: Some(Amount::new(-100)),
-        description: Some("Late".into()),
-    };
-    let changes = vec![
-        OrderChange { id: "sent".into(), occurred_at: noon() + hours(1), kind: OrderChangeKind::Shipped(shipment) },
-        OrderChange {
-            id: "refunded".into(),
-            occurred_at: noon() + hours(2),
-            kind: OrderChangeKind::Adjusted(adjustment),
-        },
-    ];
-    shop.orders.append(&task(), order.id, changes, noon() + hours(2)).await.expect("appended");
-    let wanted =
-        RefundWanted { id: RefundId::generate(noon()), attempt: attempt.id, amount: Amount::new(100), now: noon() };
-    // This request may be refused, because a payment without a reference cannot be refunded.
-    let _ = shop.refunds.request(&task(), wanted).await;
-    // Checkouts whose payment is authorized, declined, escalated or never attempted, and a canceled checkout.
-    for (key, outcome) in [
-        ("held", PaymentOutcome::Authorized),
-        ("declined", PaymentOutcome::Declined("no".into())),
-        ("escalated", PaymentOutcome::ActionRequired),
-        ("never", PaymentOutcome::NotAttempted),
-    ] {
-        let checkout = rich(key).await;
-        let (_, attempt) = shop.begin(&checkout.id, &format!("pay-{key}")).await;
-        shop.settle(&attempt, outcome).await;
-    }
-    // Checkouts with nothing to sell, with a line that is short of stock, and with a shortage at the payment.
-    let unsold = new_checkout(request(&[("unheard-of", 1)]));
-    checkouts.create(&alice(), create("unsold"), unsold).await.expect("refused in-band");
-    let some = new_checkout(request(&[("song", 1), ("gone", 1), ("rose", 1)]));
-    checkouts.create(&alice(), create("some"), some).await.expect("created");
-    let much = shop.opened(&[("gift", 8)], "much").await;
-    let short = shop.opened(&[("gift", 8)], "short").await;
-    shop.begin(&much.id, "pay-much").await;
-    checkouts.begin_completion(&alice(), begin(&short.id, "pay-short")).await.expect("answered");
-    // A payment that is still under way when the program ends.
-    let under_way = rich("under-way").await;
-    shop.begin(&under_way.id, "pay-under-way").await;
-    let pinned =
-        PinnedPlatform { id: PlatformId("https://a.example/".into()), profile: "{}".into(), pinned_at: noon() };
-    shop.platforms.pin(&task(), pinned).await.expect("pinned");
 }
 
 fn rows<'s>(set: &'s Set, table: &str) -> &'s [Row] {
@@ -224,13 +187,34 @@ async fn read(shop: &Shop, set: &Set) {
             key: Key::parse(text(row, "idempotency_key")).expect("a key"),
             fingerprint: Fingerprint(text(row, "fingerprint").to_owned()),
         };
-        let any = CheckoutId::generate(noon());
-        let CompletionState::Answered(answer) =
-            shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome")
-        else {
-            panic!("not answered: {row:?}")
-        };
-        keeps(text(row, "outcome"), &json!(answer.outcome));
+        keeps(text(row, "outcome"), &replay(shop, claim).await);
+    }
+    let reviews = SqlReviewStore(shop.database.clone());
+    for row in rows(set, "review") {
+        let id = ReviewId::parse(text(row, "id")).expect("an id");
+        let read = reviews.read(&task(), id).await.expect("read").expect("a review");
+        assert_eq!((read.content.text(), read.state.into_str()), (text(row, "body"), text(row, "state")));
+    }
+}
+
+/// Returns the stored outcome of a keyed write, as the port returns it to a client that repeats the request.
+async fn replay(shop: &Shop, claim: KeyClaim) -> Value {
+    let any = CheckoutId::generate(noon());
+    match claim.operation.split_once('.').map_or("", |(module, _)| module) {
+        "checkout" => match shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome") {
+            CompletionState::Answered(answer) => json!(answer.outcome),
+            other => panic!("not answered: {other:?}"),
+        },
+        "review" => {
+            let (reviews, write) = (SqlReviewStore(shop.database.clone()), Write { claim, now: noon() });
+            let any = OrderId::generate(noon());
+            let content = ReviewContent::new(1, String::new()).expect("content");
+            let new = NewReview { order: any, line: LineId(String::new()), sku: sku("any"), content };
+            let answer = reviews.create(&task(), write, new).await.expect("an outcome");
+            assert!(answer.replayed);
+            json!(answer.outcome)
+        }
+        module => panic!("read the stored outcomes of the module {module} here"),
     }
 }
 
@@ -312,10 +296,16 @@ fn shapes(set: &Set) -> BTreeSet<String> {
     found
 }
 
-fn dump(raw: &mut Raw) -> Set {
+/// Returns the tables of a set.
+pub fn tables(raw: &mut Raw) -> Vec<String> {
     let mut tables = raw.product_tables();
     // This table describes the schema and not the shop.
     tables.retain(|table| table != "schema_floor");
+    tables
+}
+
+fn dump(raw: &mut Raw) -> Set {
+    let tables = tables(raw);
     let dump = |table: String| {
         let members: Vec<String> = raw.columns(&table).iter().map(|column| format!("'{column}', {column}")).collect();
         let sql = format!("SELECT json_object({}) AS value FROM {table} ORDER BY 1", members.join(", "));
@@ -327,7 +317,7 @@ fn dump(raw: &mut Raw) -> Set {
 
 /// Stores the rows of a set. Columns that are newer than the set get their defaults. Columns that were dropped since
 /// are left out.
-fn load(raw: &mut Raw, set: &Set) {
+pub fn load(raw: &mut Raw, set: &Set) {
     for (table, rows) in set {
         let here = raw.columns(table);
         for row in rows {

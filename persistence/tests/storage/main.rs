@@ -10,3 +10,4 @@ mod golden;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod migrations;
+mod plans;

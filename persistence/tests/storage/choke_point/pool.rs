@@ -131,7 +131,7 @@ mod unreachable {
 
     #[test]
     fn server_that_is_down_fails_requests_and_not_the_start() {
-        crate::kit::run(Place::sqlite(), |_| async {
+        crate::kit::cases::run(Place::sqlite(), |_| async {
             let closed = faultkit::Port::keep();
             is_unavailable_soon(closed.address().port()).await;
         });
@@ -139,7 +139,7 @@ mod unreachable {
 
     #[test]
     fn silent_server_fails_requests_soon() {
-        crate::kit::run(Place::sqlite(), |_| async {
+        crate::kit::cases::run(Place::sqlite(), |_| async {
             let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
             is_unavailable_soon(silent.local_addr().expect("a port").port()).await;
         });

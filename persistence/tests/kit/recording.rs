@@ -1,0 +1,117 @@
+//! Records what the product sends to the database during a test.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use slog::{Drain, KV, Key, Never, OwnedKVList, Record, Serializer};
+
+/// The statements and operations of one test. Clones share one recording.
+#[derive(Clone, Default)]
+pub struct Recording(Arc<Mutex<Recorded>>);
+
+#[derive(Default)]
+pub struct Recorded {
+    /// Each statement that finds rows, with values that it was sent with. Both are as diesel shows them. Of values of one
+    /// shape, the first and the last in the order of text are kept. They often have the earliest and the latest time.
+    pub statements: BTreeMap<String, BTreeMap<Shape, BTreeSet<String>>>,
+    /// The names of all transactions that ended.
+    pub operations: BTreeSet<String>,
+}
+
+impl Recorded {
+    /// Records a statement, unless it is one that finds no rows. An insert finds its place by the key.
+    fn statement(&mut self, statement: &str, values: &str) {
+        if ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| statement.starts_with(verb)) {
+            let of_statement = self.statements.entry(statement.to_owned()).or_default();
+            let kept = of_statement.entry(shape(values)).or_default();
+            kept.insert(values.to_owned());
+            if kept.len() > 2 {
+                *kept = [kept.pop_first(), kept.pop_last()].into_iter().flatten().collect();
+            }
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (statement, of_statement) in &other.statements {
+            of_statement.values().flatten().for_each(|values| self.statement(statement, values));
+        }
+        self.operations.extend(other.operations.iter().cloned());
+    }
+}
+
+/// Values without their words that have digits, so that executions with other ids have one shape.
+type Shape = String;
+
+fn shape(values: &str) -> Shape {
+    let words = values.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    words.map(|word| if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { word }).collect()
+}
+
+thread_local! {
+    /// The statements and the log lines of a transaction come from the thread that runs the transaction. It is a thread
+    /// of the test's runtime, or the thread of the test.
+    static CURRENT: RefCell<Option<Recording>> = const { RefCell::new(None) };
+}
+
+impl Recording {
+    pub fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    pub fn set_current(recording: Option<Self>) {
+        CURRENT.set(recording);
+    }
+
+    /// Records what this thread does in `body`.
+    pub fn during(&self, body: impl FnOnce()) {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| set_default_instrumentation(instrumentation).expect("a recorder"));
+        let before = Self::current();
+        Self::set_current(Some(self.clone()));
+        body();
+        Self::set_current(before);
+    }
+
+    pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The recorder of every connection that does not remove it, as [`super::raw::Raw`] does.
+fn instrumentation() -> Option<Box<dyn Instrumentation>> {
+    Some(Box::new(|event: InstrumentationEvent<'_>| {
+        if let (InstrumentationEvent::StartQuery { query, .. }, Some(recording)) = (event, Recording::current()) {
+            let text = query.to_string();
+            let (statement, values) = text.split_once(" -- binds:").unwrap_or((&text, "[]"));
+            recording.recorded().statement(statement.trim(), values.trim());
+        }
+    }))
+}
+
+/// The drain of the log that records the names of ended transactions.
+pub struct Operations;
+
+impl Drain for Operations {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), Never> {
+        if let (true, Some(recording)) = (record.msg().to_string() == "transaction ended", Recording::current()) {
+            let _ = record.kv().serialize(record, &mut Names(&recording));
+        }
+        Ok(())
+    }
+}
+
+struct Names<'r>(&'r Recording);
+
+impl Serializer for Names<'_> {
+    fn emit_arguments(&mut self, key: Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
+        if key == "op" {
+            self.0.recorded().operations.insert(value.to_string());
+        }
+        Ok(())
+    }
+}
