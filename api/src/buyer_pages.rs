@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::checkout::{Checkout, CheckoutStore, Status, Totals};
@@ -16,6 +16,7 @@ use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderStore};
 
 use crate::http::{Problem, Routes, fault_problem};
+use crate::storefront::review_page;
 
 #[derive(Clone)]
 pub struct Pages {
@@ -43,9 +44,9 @@ pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
 pub const ORDER_PATH: &str = "/pages/orders/";
 
 pub fn routes(routes: &mut Routes) {
-    routes.on(Method::GET, "/", home);
-    routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
-    routes.on(Method::GET, "/pages/orders/{token}", order);
+    routes.get("/", home);
+    routes.get("/pages/checkouts/{token}", checkout);
+    routes.get("/pages/orders/{token}", order);
 }
 
 #[derive(Template)]
@@ -66,6 +67,8 @@ struct ReceiptLine<'a> {
     quantity: i64,
     price: Money,
     status: &'a str,
+    /// The address of the page on which the buyer reviews the item.
+    review: Option<String>,
 }
 
 #[derive(Template)]
@@ -83,13 +86,13 @@ async fn checkout(
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    let Some(token) = PageToken::parse(&token) else { return missing_page(&ctx, &pages.shop) };
     match pages.checkouts.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
         Some(checkout) => {
             let checkout = checkout.as_of(pages.clock.now());
             page(&ctx, StatusCode::OK, &checkout_receipt(&pages.shop, &checkout))
         }
-        None => missing(&pages, &ctx),
+        None => missing_page(&ctx, &pages.shop),
     }
 }
 
@@ -98,10 +101,10 @@ async fn order(
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    let Some(token) = PageToken::parse(&token) else { return missing_page(&ctx, &pages.shop) };
     match pages.orders.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
         Some(order) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
-        None => missing(&pages, &ctx),
+        None => missing_page(&ctx, &pages.shop),
     }
 }
 
@@ -111,6 +114,7 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
         quantity: line.quantity.into(),
         price: money(line.unit_price, checkout.currency),
         status: "",
+        review: None,
     });
     let status = match checkout.status {
         Status::Incomplete => "not complete yet",
@@ -134,7 +138,7 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
 }
 
 fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
-    let lines = order.lines.iter().map(|line| ReceiptLine {
+    let lines = (1..).zip(&order.lines).map(|(number, line)| ReceiptLine {
         title: &line.title,
         quantity: line.total,
         price: money(line.unit_price, order.currency),
@@ -144,6 +148,7 @@ fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
             LineStatus::Fulfilled => "sent",
             LineStatus::Removed => "removed",
         },
+        review: Some(review_page(&order.page, number)),
     });
     Receipt {
         shop,
@@ -165,12 +170,13 @@ fn money(amount: Amount, currency: Currency) -> Money {
     Money { amount, currency }
 }
 
-fn missing(pages: &Pages, ctx: &RequestContext) -> Result<HttpResponse, Problem> {
-    page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
+/// The page that says that there is no such page.
+pub fn missing_page(ctx: &RequestContext, shop: &str) -> Result<HttpResponse, Problem> {
+    page(ctx, StatusCode::NOT_FOUND, &Missing { shop })
 }
 
 /// Renders the page. If that fails, the response is 500 and not an empty page.
-fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
+pub fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
     let text = page.render().map_err(|error| {
         let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
         fault_problem(ctx, &fault)
@@ -187,7 +193,7 @@ fn html(status: StatusCode, page: String) -> HttpResponse {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((
             CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
         ))
         .body(page)
 }

@@ -32,6 +32,7 @@ use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
 use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
 use integrations::webhooks::{NotAnAgent, WebhookSender};
+use persistence::review::SqlReviewStore;
 use persistence::{
     Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
     SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
@@ -46,12 +47,13 @@ use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
 use crate::gateway_events::{EventRefused, GatewayEvents, ReadEvent};
 use crate::health::Operations;
 use crate::http::connection::Connections;
-use crate::http::{BodyLimits, Scope};
+use crate::http::{BodyLimits, Scope, SimulatedKeyOutage, Writes};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, ShoppingSettings, SimulatedKeyOutage};
+use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, ShoppingSettings};
 use crate::simulation::Simulation;
+use crate::storefront::Storefront;
 
 pub use listener::bind;
 pub use settings::{effective, read_config, shown_database_url};
@@ -62,6 +64,7 @@ pub struct App {
     pub scope: Scope,
     pub body_limits: BodyLimits,
     pub shopping: Shopping,
+    pub storefront: Storefront,
     pub pages: Pages,
     /// `None` if no secret is configured that verifies the gateway's events.
     pub gateway_events: Option<GatewayEvents>,
@@ -135,7 +138,6 @@ impl App {
             handlers: gateway.iter().map(|gateway| gateway.handler()).collect(),
             agents: AgentPolicy { trust_loopback: simulated },
             open_orders: config.order_read_access() == ReadAccess::Open,
-            outage: SimulatedKeyOutage::default(),
         };
         let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
         let composer: Arc<dyn NotificationComposer> = Arc::new(Notifications {
@@ -200,6 +202,8 @@ impl App {
         let probe = Probe { reach: Arc::new(move |ctx| probed.ready(ctx)), period: PROBE_PERIOD };
         let supervisor = Supervisor::start(runtime, log, background, Some(probe));
         let commands = Commands::new(runtime.clone(), config.http.max_commands);
+        let outage = SimulatedKeyOutage::default();
+        let writes = Writes { commands: commands.clone(), clock: clock.clone(), outage };
         let shutdown = Shutdown::default();
 
         let limits = CompletionLimits {
@@ -225,8 +229,7 @@ impl App {
             expires_after,
             checkouts: checkouts.clone(),
             orders: orders.clone(),
-            clock: clock.clone(),
-            commands: commands.clone(),
+            writes: writes.clone(),
             supervisor: supervisor.clone(),
             settings: shopping_settings.clone(),
             signing_keys: published(signer),
@@ -237,9 +240,15 @@ impl App {
             records,
             clock: clock.clone(),
             supervisor: supervisor.clone(),
-            outage: shopping_settings.outage.clone(),
+            outage: writes.outage.clone(),
             settings: shopping_settings,
         });
+        let storefront = Storefront {
+            shop: config.shop.name.clone(),
+            writes,
+            orders: orders.clone(),
+            reviews: Arc::new(SqlReviewStore(database.clone())),
+        };
         let home = Home {
             shop: config.shop.name.clone(),
             url: config.public_url(listener.local_addr()?),
@@ -273,6 +282,7 @@ impl App {
             ),
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
+            storefront,
             pages,
             gateway_events,
             operations,

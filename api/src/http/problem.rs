@@ -1,15 +1,20 @@
 //! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here,
 //! once.
+//!
+//! The storefront answers with problem details (RFC 9457). All other addresses answer with the error body of UCP.
 
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{HeaderName, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 use serde::Serialize;
 use slog::{error, warn};
+use utoipa::ToSchema;
+
+use super::validation::Violation;
 
 /// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
@@ -17,18 +22,32 @@ pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
     pub content: String,
-    /// The value of `Retry-After`, in seconds.
-    pub retry_after: Option<u32>,
-    /// The value of `Allow`, for a method that the path does not have.
-    pub allow: Option<String>,
-    /// The value of `Accept-Encoding`, for a body with a content coding.
-    pub accept_encoding: Option<&'static str>,
+    /// The members of the body that break a rule.
+    pub violations: Vec<Violation>,
+    /// Header fields that belong to the status, such as `Retry-After`.
+    pub headers: Vec<(HeaderName, String)>,
 }
 
-/// The body of an error response. `content` is text for people. `detail` has the same text, because the protocol used
-/// this name before version 2026-04-08.
+/// The form of the body of an error response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemFormat {
+    /// `application/json` with `code`, `content` and `detail`.
+    Ucp,
+    /// `application/problem+json` (RFC 9457).
+    Details,
+}
+
+impl ProblemFormat {
+    /// The format at this address.
+    pub fn of(path: &str) -> Self {
+        if path.starts_with("/store/") { Self::Details } else { Self::Ucp }
+    }
+}
+
+/// The error body of UCP. `content` is text for people. `detail` has the same text, because the protocol used this name
+/// before version 2026-04-08.
 #[derive(Serialize)]
-struct Body<'a> {
+struct UcpBody<'a> {
     code: &'a str,
     content: &'a str,
     detail: &'a str,
@@ -36,9 +55,36 @@ struct Body<'a> {
     request_id: Option<&'a str>,
 }
 
+/// Problem details (RFC 9457, section 3). The type is `about:blank`, so `title` is the name of the status; clients
+/// decide by `code`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDetails {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    /// The stable code of the problem.
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// The members of the request that break a rule, all at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<MemberError>,
+}
+
+/// A member of the request that breaks a rule.
+#[derive(Serialize, ToSchema)]
+struct MemberError {
+    detail: String,
+    /// A JSON Pointer as a URI fragment (RFC 6901, section 6), such as `#/items/0/quantity`.
+    pointer: String,
+}
+
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self {
-        Self { status, code, content: content.into(), retry_after: None, allow: None, accept_encoding: None }
+        Self { status, code, content: content.into(), violations: Vec::new(), headers: Vec::new() }
     }
 
     pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
@@ -46,31 +92,41 @@ impl Problem {
     }
 
     #[must_use]
-    pub fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+    pub fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
     }
 
     #[must_use]
-    pub fn allow(self, methods: &str) -> Self {
-        Self { allow: Some(methods.to_owned()), ..self }
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with(RETRY_AFTER, seconds)
     }
 
     /// Builds the response. The request id is in a header as well; see [`super::scope`].
-    pub fn respond(&self, request_id: Option<&str>) -> HttpResponse {
+    pub fn respond(&self, format: ProblemFormat, request_id: Option<&str>) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        if let Some(seconds) = self.retry_after {
-            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.as_str()));
         }
-        if let Some(methods) = &self.allow {
-            response.insert_header((ALLOW, methods.as_str()));
+        let (code, content) = (self.code, self.content.as_str());
+        match format {
+            ProblemFormat::Ucp => response.json(UcpBody { code, content, detail: content, request_id }),
+            ProblemFormat::Details => response.content_type("application/problem+json").json(ProblemDetails {
+                kind: "about:blank",
+                title: self.status.canonical_reason().unwrap_or_default(),
+                status: self.status.as_u16(),
+                detail: content.to_owned(),
+                code,
+                request_id: request_id.map(str::to_owned),
+                errors: self.violations.iter().map(member_error).collect(),
+            }),
         }
-        if let Some(coding) = self.accept_encoding {
-            response.insert_header((ACCEPT_ENCODING, coding));
-        }
-        response.insert_header((CONTENT_TYPE, "application/json"));
-        let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };
-        response.json(body)
     }
+}
+
+fn member_error(violation: &Violation) -> MemberError {
+    let path = violation.path.replace(['.', '['], "/").replace(']', "");
+    MemberError { detail: violation.content.clone(), pointer: format!("#/{path}") }
 }
 
 impl fmt::Display for Problem {
@@ -84,7 +140,7 @@ impl ResponseError for Problem {
         self.status
     }
     fn error_response(&self) -> HttpResponse {
-        self.respond(None)
+        self.respond(ProblemFormat::Ucp, None)
     }
 }
 

@@ -1,0 +1,52 @@
+//! Pages of a list in requests: the query members `cursor` and `limit`.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use domain::page::{Cursor, Limit};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use validator::Validate;
+
+use super::Problem;
+use super::validation::must_be_valid;
+
+/// The most items of a page that a client may request.
+const MOST: u32 = 100;
+const USUAL: u32 = 20;
+
+/// The page that a request asks for.
+#[derive(Deserialize, IntoParams, Validate)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The `next` of the page before. The first page without it.
+    #[validate(length(min = 1, max = 128))]
+    cursor: Option<String>,
+    /// The most items of the page, from 1 to 100. 20 without it.
+    #[validate(range(min = 1, max = MOST))]
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+}
+
+impl PageQuery {
+    pub fn limit(&self) -> Limit {
+        Limit::new(self.limit.unwrap_or(USUAL))
+    }
+
+    pub fn after(self) -> Option<Cursor> {
+        self.cursor.map(Cursor)
+    }
+}
+
+impl FromRequest for PageQuery {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let query = serde_urlencoded::from_str::<Self>(req.query_string());
+        let query = query.map_err(|error| Problem::bad_request("invalid_query", format!("The query: {error}")));
+        ready(query.and_then(must_be_valid))
+    }
+}

@@ -1,0 +1,29 @@
+//! Tests of the OpenAPI document.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn document_has_every_route_of_the_storefront() {
+    let mut routes = Routes::default();
+    super::routes(&mut routes);
+    let served = routes.all().filter(|(_, path)| path.starts_with("/store/") && *path != DOCUMENT);
+    let served: BTreeSet<String> = served.map(|(method, path)| format!("{method} {path}")).collect();
+    let document = serde_json::to_value(openapi()).expect("a document");
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let described: BTreeSet<String> = paths
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods").keys();
+            methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect();
+    assert_eq!(described, served, "add the handler to `#[openapi(paths(...))]` of its module");
+}
+
+#[test]
+fn committed_document_is_current() {
+    let committed = include_str!("../../../docs/openapi/store-v1.json");
+    let current = openapi().to_pretty_json().expect("a document");
+    assert_eq!(committed.trim(), current, "run `cargo xtask docs`");
+}
