@@ -32,6 +32,7 @@ const AWAITED: &[Exception] = &[
 
 const DOMAIN: &str = "domain/src/";
 const STORAGE: &str = "persistence/src/";
+const KIT: &str = "persistence/tests/kit/";
 const CONTRACT: &str = "persistence/tests/storage/contract/";
 const API: &str = "api/src/";
 /// Parts of the api without handlers. A client that disconnects does not stop them.
@@ -53,12 +54,16 @@ pub fn check(sources: &[Source]) -> Vec<Violation> {
 /// The methods of stores that no contract test calls. A store is a port whose name ends in `Store`, or that the crate
 /// persistence implements.
 pub fn untested(sources: &[Source]) -> Vec<Violation> {
-    let implemented: BTreeSet<&str> = implementations(sources).map(|(port, _)| port).collect();
-    let tests: Vec<&Source> =
-        within(sources, CONTRACT).filter(|source| code::contain(&source.tokens, "on_both_engines!")).collect();
+    let adapters: BTreeMap<&str, &str> = implementations(sources).map(|(port, adapter, _)| (adapter, port)).collect();
+    let implemented: BTreeSet<&str> = adapters.values().copied().collect();
+    let held: BTreeSet<(&str, &str)> = within(sources, KIT).flat_map(|kit| members(&kit.tokens, &adapters)).collect();
+    let tests = within(sources, CONTRACT).filter(|test| code::contain(&test.tokens, "on_both_engines!"));
+    let tests: Vec<&Source> = tests.collect();
     let is_tested = |port: &str, method: &Function<'_>| {
-        let has = |test: &&&Source| code::contain(&test.tokens, port) && calls(&test.tokens, method.name);
-        tests.iter().find(has).is_some()
+        let is_another =
+            |receiver: &str| held.iter().any(|(name, _)| *name == receiver) && !held.contains(&(receiver, port));
+        let calls = |test: &&Source| code::contain(&test.tokens, port) && calls(&test.tokens, method.name, &is_another);
+        tests.iter().any(calls)
     };
     let methods = methods(sources).filter(|(_, port, method)| {
         (port.ends_with("Store") || implemented.contains(port)) && !is_tested(port, method)
@@ -93,7 +98,7 @@ pub fn unbounded(sources: &[Source]) -> Vec<Violation> {
 /// The writes that a handler awaits itself. A handler stops when its client disconnects, and a command does not.
 pub fn awaited(sources: &[Source]) -> Vec<Violation> {
     let mut writes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (port, body) in implementations(sources) {
+    for (port, _, body) in implementations(sources) {
         let methods = code::functions(body).into_iter().filter(writes_something);
         writes.entry(port).or_default().extend(methods.map(|method| method.name));
     }
@@ -154,12 +159,22 @@ fn stores(tokens: &[Token]) -> Vec<(&str, &str)> {
     (0..tokens.len()).filter_map(store).collect()
 }
 
-/// Whether the tokens call `method` with a context. `.find(|item| …)` and `.keys()` are calls of another method.
-fn calls(tokens: &[Token], method: &str) -> bool {
+/// The members whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.
+fn members<'t>(tokens: &'t [Token], adapters: &BTreeMap<&str, &'t str>) -> Vec<(&'t str, &'t str)> {
+    let member = |part: &'t [Token]| match part {
+        [name, colon, of] if colon.text == ":" => Some((name.text.as_str(), *adapters.get(of.text.as_str())?)),
+        _ => None,
+    };
+    tokens.windows(3).filter_map(member).collect()
+}
+
+/// Whether the tokens call `method` with a context, on a receiver that is not another port. `.find(|item| …)` and
+/// `.keys()` are calls of another method.
+fn calls(tokens: &[Token], method: &str, is_another: &dyn Fn(&str) -> bool) -> bool {
     let call = code::pattern(&format!(".{method}("));
-    let begins = |at: &usize| code::begin_with(&tokens[*at..], &call);
+    let begins = |at: &usize| code::begin_with(&tokens[*at..], &call) && !is_another(&tokens[at - 1].text);
     let first = |at: usize| tokens.get(at + call.len()).map_or("", |token| token.text.as_str());
-    (0..tokens.len()).filter(begins).any(|at| !["", "|", ")", "move", "async"].contains(&first(at)))
+    (1..tokens.len()).filter(begins).any(|at| !["", "|", ")", "move", "async"].contains(&first(at)))
 }
 
 /// The methods of the traits of the domain: the file, the trait and the method.
@@ -172,14 +187,14 @@ fn methods(sources: &[Source]) -> impl Iterator<Item = (&Source, &str, Function<
     })
 }
 
-/// The implementations of ports in the crate persistence: the port and the block.
-fn implementations(sources: &[Source]) -> impl Iterator<Item = (&str, &[Token])> {
+/// The implementations of ports in the crate persistence: the port, the adapter and the block.
+fn implementations(sources: &[Source]) -> impl Iterator<Item = (&str, &str, &[Token])> {
     let ports: BTreeSet<&str> = methods(sources).map(|(_, port, _)| port).collect();
     let blocks = within(sources, STORAGE).flat_map(|source| code::blocks(&source.tokens, "impl"));
     blocks.filter_map(move |(_, head, body)| {
         let of = head.iter().position(|token| token.text == "for")?;
         let port = head[..of].iter().find(|token| ports.contains(token.text.as_str()))?;
-        Some((port.text.as_str(), body))
+        Some((port.text.as_str(), head.get(of + 1)?.text.as_str(), body))
     })
 }
 
