@@ -21,6 +21,7 @@ const HANDLERS: &str = "fn f(is_late: bool) {
     super::conflict(if is_late { \"late\" } else { \"early\" }, &format!(\"{}\", \"text\"));
     let code = match refusal { Refusal::Full => \"full\", Refusal::Closed => { \"closed\" } };
     Problem::new(StatusCode::CONFLICT, code, \"a sentence\");
+    let code = \"second\"; conflict(code, \"text\");
     Problem { status, code: \"literal\", content: String::new() };
     Problem { status, ..problem };
     Problem { code: other.code, ..problem };
@@ -38,7 +39,7 @@ const FAULT: &str = "pub enum FaultKind {
 }
 pub enum Other { NoCode }";
 
-const ALL: [&str; 14] = [
+const ALL: [&str; 15] = [
     "closed",
     "down",
     "early",
@@ -50,6 +51,7 @@ const ALL: [&str; 14] = [
     "late",
     "literal",
     "outcome_not_known",
+    "second",
     "storage_full",
     "teapot",
     "with_method",
@@ -82,6 +84,7 @@ fn problem_whose_code_cannot_be_found_is_reported() {
     for line in [
         "conflict(name_of(&refusal), \"text\");",
         "conflict(CODE, \"text\");",
+        "let refuse = |word| conflict(word, \"text\");",
         "conflict(refusal.into_str(), \"text\");",
         "let code = name_of(&refusal); conflict(code, \"text\");",
         "Problem { code: name_of(&refusal), ..problem };",
@@ -91,7 +94,7 @@ fn problem_whose_code_cannot_be_found_is_reported() {
         let found = of(&handlers, &ALL);
         assert_eq!(found.len(), 1, "{line}: {found:?}");
         assert!(
-            found[0].starts_with("api/src/store/review.rs:16: the code of this problem cannot be found"),
+            found[0].starts_with("api/src/store/review.rs:17: the code of this problem cannot be found"),
             "{found:?}"
         );
     }
