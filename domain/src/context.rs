@@ -12,6 +12,7 @@ use slog::{Logger, o};
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{Fault, FaultKind};
+use crate::id::OrderId;
 use crate::text::{is_lower_hex, is_visible_ascii};
 
 /// The context of one request, or of one pass of a background task.
@@ -121,8 +122,21 @@ pub enum Caller {
     Anonymous,
     /// A platform, which buys for its users.
     Platform(Platform),
+    /// The buyer of an order, who presented the token of the order's page.
+    Buyer(OrderId),
     /// A background task, by name.
     Task(&'static str),
+}
+
+impl Caller {
+    /// The name under which the caller's idempotency keys are stored. `None` if the caller has no keys.
+    pub fn principal(&self) -> Option<String> {
+        match self {
+            Self::Platform(platform) => Some(platform.id.0.clone()),
+            Self::Buyer(order) => Some(order.to_string()),
+            Self::Anonymous | Self::Task(_) => None,
+        }
+    }
 }
 
 /// A platform, identified by the URL of its profile. If no signature was verified, the identity is only a claim of the

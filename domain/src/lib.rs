@@ -27,6 +27,7 @@ pub mod payment;
 pub mod platform;
 pub mod promotion;
 pub mod quantity;
+pub mod review;
 pub mod secret;
 pub mod signing;
 pub mod stock;

@@ -19,6 +19,7 @@ mod outbox;
 mod payment;
 mod platform;
 mod promotion;
+pub mod review;
 mod schema;
 mod signing;
 mod stock;

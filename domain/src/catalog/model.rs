@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::money::Money;
 
 /// The id of a product. Chosen by the merchant, at most [`Sku::MAX_LENGTH`] bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ProductId(pub String);
 
 /// A stock keeping unit: the id of a variant. Chosen by the merchant.

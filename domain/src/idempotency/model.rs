@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::context::PlatformId;
 use crate::text::is_visible_ascii;
 
 /// How long an outcome is replayed. The protocol requires half of this time, and recommends this time.
@@ -40,7 +39,8 @@ impl fmt::Debug for Fingerprint {
 /// The claim of an idempotency key by a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyClaim {
-    pub principal: PlatformId,
+    /// The caller: see [`Caller::principal`](crate::context::Caller::principal).
+    pub principal: String,
     /// The operation for which the key is claimed, `module.verb`.
     pub operation: &'static str,
     /// The id of the resource that the operation changes. Empty if the operation creates a resource.

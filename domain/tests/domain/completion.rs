@@ -7,7 +7,6 @@ use domain::checkout::{
     Answer, Checkout, CheckoutId, CheckoutRefusal, CompleteCheckout, CompleteCommand, CompletionLimits,
     CompletionState, Outcome, Status,
 };
-use domain::context::PlatformId;
 use domain::fault::{Failure, FaultKind};
 use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal};
 use domain::payment::{AttemptId, Credential, GatewayState, PaymentChoice};
@@ -53,7 +52,7 @@ impl Completion {
         let notified = Arc::new(Mutex::new(false));
         let command = CompleteCommand {
             claim: KeyClaim {
-                principal: PlatformId("https://platform.example/".to_owned()),
+                principal: "https://platform.example/".to_owned(),
                 operation: "checkout.complete",
                 resource: String::new(),
                 key: Key::parse("key").expect("valid"),

@@ -134,7 +134,9 @@ impl CallingPlatform {
     fn of(ctx: &RequestContext) -> Self {
         match ctx.caller() {
             Caller::Platform(platform) => Self { id: platform.id.clone(), registered: platform.registered },
-            Caller::Anonymous | Caller::Task(_) => Self { id: PlatformId(String::new()), registered: false },
+            Caller::Anonymous | Caller::Buyer(_) | Caller::Task(_) => {
+                Self { id: PlatformId(String::new()), registered: false }
+            }
         }
     }
 

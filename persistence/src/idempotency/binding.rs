@@ -25,7 +25,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryRe
     }
     let upsert = diesel::insert_into(bindings::table)
         .values((
-            bindings::principal.eq(&claim.principal.0),
+            bindings::principal.eq(&claim.principal),
             bindings::operation.eq(claim.operation),
             bindings::key.eq(claim.key.as_str()),
             bindings::resource.eq(&claim.resource),
@@ -43,7 +43,7 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryRe
     if queries::is_in_use(tx, claim, &resource, now)? {
         return Ok(false);
     }
-    let update = diesel::update(bindings::table.find((&claim.principal.0, claim.operation, claim.key.as_str())))
+    let update = diesel::update(bindings::table.find((&claim.principal, claim.operation, claim.key.as_str())))
         .set(bindings::resource.eq(&claim.resource));
     execute!(tx, update)?;
     Ok(true)

@@ -20,7 +20,7 @@ pub(crate) struct KeyId<'k> {
 
 impl<'k> KeyId<'k> {
     pub(super) fn of(claim: &'k KeyClaim) -> Self {
-        let (principal, key) = (claim.principal.0.as_str(), claim.key.as_str());
+        let (principal, key) = (claim.principal.as_str(), claim.key.as_str());
         Self { principal, operation: claim.operation, resource: &claim.resource, key }
     }
 
@@ -39,7 +39,7 @@ pub(super) struct Found {
 /// transaction on Postgres.
 pub(super) fn insert_once(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryResult<bool> {
     let values = (
-        keys::principal.eq(&claim.principal.0),
+        keys::principal.eq(&claim.principal),
         keys::operation.eq(claim.operation),
         keys::resource.eq(&claim.resource),
         keys::key.eq(claim.key.as_str()),

@@ -15,7 +15,7 @@ use domain::id::PageToken;
 use domain::idempotency::{Fingerprint, Key, KeyClaim, Write};
 use domain::import::{Batch, ImportedAddress, ImportedCustomer, ImportedInstrument, ImportedProduct, ImportedStock};
 use domain::money::{Amount, Currency, Money};
-use domain::order::{Order, OrderEvent};
+use domain::order::{Order, OrderEvent, OrderId};
 use domain::outbox::{ComposeError, Content, EmailMessage, Notification, NotificationComposer};
 use domain::payment::{Attempt, AttemptId, HandlerId, Instrument, PaymentOutcome};
 use domain::promotion::{Code, Discount, DiscountScope, DiscountValue};
@@ -70,6 +70,11 @@ pub fn alice() -> RequestContext {
 /// A call of an unregistered platform, with a long time budget.
 pub fn bob() -> RequestContext {
     caller(BOB, PATIENCE)
+}
+
+/// A call of the buyer of an order.
+pub fn buyer(order: &OrderId) -> RequestContext {
+    alice().for_caller(Caller::Buyer(order.clone()))
 }
 
 pub fn task() -> RequestContext {
@@ -195,7 +200,7 @@ pub fn instrument() -> Instrument {
 /// A claim by Alice with the fingerprint of the first request under this key.
 pub fn claim(operation: &'static str, resource: &str, key: &str) -> KeyClaim {
     KeyClaim {
-        principal: PlatformId(ALICE.to_owned()),
+        principal: ALICE.to_owned(),
         operation,
         resource: resource.to_owned(),
         key: Key::parse(key).expect("a key"),

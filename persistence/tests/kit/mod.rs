@@ -7,6 +7,7 @@
 
 pub mod data;
 pub mod logs;
+pub mod race;
 pub mod raw;
 
 use std::future::Future;

@@ -218,7 +218,7 @@ async fn read(shop: &Shop, set: &Set) {
     }
     for row in rows(set, "idempotency_key").iter().filter(|row| !row["outcome"].is_null()) {
         let claim = KeyClaim {
-            principal: PlatformId(text(row, "principal").to_owned()),
+            principal: text(row, "principal").to_owned(),
             operation: text(row, "operation").to_owned().leak(),
             resource: text(row, "resource").to_owned(),
             key: Key::parse(text(row, "idempotency_key")).expect("a key"),

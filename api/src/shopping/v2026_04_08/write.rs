@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
-use domain::context::{Caller, RequestContext};
+use domain::context::RequestContext;
 use domain::fault::Failure;
 use domain::idempotency::{Fingerprint, Key, KeyClaim, KeyRefusal, Write};
 use futures_util::future::LocalBoxFuture;
@@ -92,11 +92,11 @@ impl KeyedWrite {
         if settings.outage.is_on() {
             return Err(key_refused(KeyRefusal::Unavailable).into());
         }
-        let Caller::Platform(platform) = self.ctx.caller() else {
+        let Some(principal) = self.ctx.caller().principal() else {
             return Err(Problem::bad_request("invalid_profile_url", "The header UCP-Agent is required").into());
         };
         let claim = KeyClaim {
-            principal: platform.id.clone(),
+            principal,
             operation,
             resource: resource.to_owned(),
             key: self.key.clone(),

@@ -219,7 +219,7 @@ async fn stored_addresses_are_offered_to_registered_platforms_only(place: Place)
     for (ctx, offered) in [(alice(), &["addr_1"][..]), (bob(), &[][..])] {
         let mut write = create("k1");
         if let domain::context::Caller::Platform(platform) = ctx.caller() {
-            write.claim.principal = platform.id.clone();
+            write.claim.principal = platform.id.0.clone();
         }
         let answer = shop.checkouts.create(&ctx, write, new_checkout(shipped_to_nobody_yet())).await.expect("created");
         let delivery = about(&answer.outcome).details.fulfillment.clone().expect("a delivery");

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use domain::checkout::{Answer, CheckoutId, CheckoutRefusal, CheckoutStore, CompletionState};
 use domain::clock::Timestamp;
-use domain::context::PlatformId;
 use domain::fault::Failure;
 use domain::idempotency::{Fingerprint, IdempotencyStore, KeyRefusal, RETENTION};
 use domain::payment::PaymentOutcome;
@@ -140,7 +139,7 @@ async fn keys_are_separate_for_operations_and_platforms(place: Place) {
         assert!(!write(&shop, kind, &id, "k1").await.expect("done"), "{kind}");
     }
     let as_bob = |mut claimed: domain::idempotency::Write| {
-        claimed.claim.principal = PlatformId(BOB.into());
+        claimed.claim.principal = BOB.into();
         claimed
     };
     let new = new_checkout(request(&[("song", 1)]));

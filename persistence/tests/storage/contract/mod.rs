@@ -16,5 +16,6 @@ mod platform;
 mod purge;
 mod races;
 mod refund;
+mod review;
 mod settlement;
 mod signing;

@@ -1,20 +1,15 @@
-//! Two writers of one row, in a fixed order. The test plays the first writer by hand on another connection. The second
-//! writer must wait for the first, and then decide by its result.
+//! Two writers of one row: the second waits for the first, and then decides by its result.
 
-use std::time::Duration;
-
-use diesel::result::QueryResult;
 use domain::checkout::{CheckoutRefusal, CheckoutStore, CompletionState, Outcome};
-use domain::context::{RequestContext, Stopwatch};
 use domain::fault::Failure;
 use domain::idempotency::KeyRefusal;
 use domain::money::Amount;
 use domain::order::{Adjustment, AdjustmentStatus, OrderChange, OrderChangeKind, OrderStore};
 use domain::payment::{AttemptStore, PaymentOutcome, PaymentReference, RefundId, RefundStore, RefundWanted};
-use persistence::Engine;
 
 use crate::kit::data::{COMPLETE, alice, begin, cancel, create, new_checkout, noon, request, settlement, task, update};
-use crate::kit::{Place, refusal, until};
+use crate::kit::race::{locking, second};
+use crate::kit::{Place, refusal};
 
 crate::on_both_engines!(
     an_event_waits_for_the_event_before_it,
@@ -26,38 +21,6 @@ crate::on_both_engines!(
     key_for_another_resource_waits_until_it_is_released,
     a_reference_waits_for_the_settlement_before_it,
 );
-
-/// Runs `second` after `first` has written, and commits `first` when the second waits for it.
-async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second: impl Future<Output = T>) -> T {
-    let (mut writer, mut observer) = (place.raw(), place.raw());
-    let begin = if place.engine() == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-    let written: QueryResult<()> = writer.try_execute(&format!("{begin}; {first}"));
-    written.unwrap_or_else(|error| panic!("{first}: {error}"));
-    let committing = async {
-        match place.engine() {
-            Engine::Postgres => until("it waits", || observer.waiting() == 1).await,
-            Engine::Sqlite => wait_for_the_file(ctx).await,
-        }
-        writer.execute("COMMIT");
-    };
-    tokio::join!(second, committing).0
-}
-
-/// Waits until the second writer is likely to wait for the file. SQLite does not report waits, so the second writer
-/// gets some time in which it could make a mistake.
-async fn wait_for_the_file(ctx: &RequestContext) {
-    until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
-    let watch = Stopwatch::start();
-    until("a moment has passed", || watch.elapsed() > Duration::from_millis(50)).await;
-}
-
-/// Locks a row for the first writer, on an engine that has row locks.
-fn locking(place: &Place, select: &str) -> String {
-    match place.engine() {
-        Engine::Sqlite => String::new(),
-        Engine::Postgres => format!("{select} FOR UPDATE; "),
-    }
-}
 
 async fn an_event_waits_for_the_event_before_it(place: Place) {
     let shop = place.shop().await;

@@ -30,6 +30,6 @@ fn may_read(ctx: &RequestContext, settings: &ShoppingSettings, order: &Order) ->
     settings.open_orders
         || match ctx.caller() {
             Caller::Platform(platform) => platform.id == order.owner,
-            Caller::Anonymous | Caller::Task(_) => false,
+            Caller::Anonymous | Caller::Buyer(_) | Caller::Task(_) => false,
         }
 }
