@@ -149,14 +149,15 @@ fn writes_something(method: &Function<'_>) -> bool {
     !has("Operation::read(") || WRITES.iter().any(|text| has(text))
 }
 
-/// The variables and fields that hold a port, each with the port: `name: Arc<dyn Port>` and `name: &dyn Port`.
+/// The parameters and fields that hold a port, each with the port, such as `name: Arc<dyn Port>` or `name: &impl Port`.
 fn stores(tokens: &[Token]) -> Vec<(&str, &str)> {
-    let forms = [("Arc<dyn", 5), ("&dyn", 4)].map(|(text, port)| (code::pattern(&format!(": {text}")), port));
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let store = |at: usize| {
-        let (_, port) = forms.iter().find(|(form, _)| code::begin_with(&tokens[at + 1..], form))?;
-        Some((tokens[at].text.as_str(), tokens.get(at + port)?.text.as_str()))
+        let begin = (1..at).rev().take_while(|at| !["{", "}", "(", ")", ",", ";"].contains(&text(*at)));
+        let colon = begin.into_iter().find(|at| text(*at) == ":" && text(at + 1) != ":" && tokens[at - 1].is_word)?;
+        Some((text(colon - 1), text(at + 1)))
     };
-    (0..tokens.len()).filter_map(store).collect()
+    (1..tokens.len()).filter(|at| ["dyn", "impl"].contains(&text(*at))).filter_map(store).collect()
 }
 
 /// The members whose type is an adapter, each with the port of the adapter: `orders: SqlOrderStore`.

@@ -104,6 +104,10 @@ fn write_that_a_handler_awaits_is_reported() {
     let direct =
         HANDLER.replace("reviews.reviews.write(ctx, write, new);", "reviews.reviews.write(ctx, write, new).await;");
     assert_eq!(awaited(&direct), ["api/src/store/review.rs:4: [detached write] reviews.write"]);
+    for of in ["domain::Data<dyn ReviewStore>", "&dyn ReviewStore", "&impl ReviewStore"] {
+        let parameter = format!("async fn write(store: {of}) {{ store.write(&ctx, write, new).await }}");
+        assert_eq!(awaited(&parameter), ["api/src/store/review.rs:1: [detached write] store.write"], "{of}");
+    }
     // A method that does not show that it only reads is a write.
     let direct = HANDLER.replace("async move {", "{");
     assert_eq!(awaited(&direct), ["api/src/store/review.rs:9: [detached write] reviews.claim_due"]);
