@@ -128,6 +128,17 @@ pub const RULES: &[Rule] = &[
         forbids: Code(&["Instant::now"]),
     },
     Rule {
+        name: "one claim",
+        reason: "the key, the fingerprint and the caller of a keyed write are read in one place: use KeyedWrite",
+        within: &["api/src/"],
+        except: &[
+            ("api/src/http/write.rs", "creates the claim of every keyed write"),
+            ("api/src/shopping/v2026_04_08/write.rs", "creates the claim of every keyed write"),
+        ],
+        tests_too: false,
+        forbids: Code(&["KeyClaim {", "Write {"]),
+    },
+    Rule {
         name: "unfinished",
         reason: "unfinished code is not merged, and a test always runs",
         within: EVERYWHERE,
