@@ -1,6 +1,7 @@
-//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. [`App::build`] shows every
+//! The composition root: only the files of this folder name adapters. [`App::build`] shows every
 //! part of the shop from top to bottom.
 
+mod gateway;
 mod listener;
 mod settings;
 mod tools;
@@ -26,16 +27,15 @@ use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::mock_gateway::{MockConfig, MockPaymentHandler, OnFile};
 use integrations::outbound::{Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
-use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
+use integrations::stripe::StripeConfigError;
 use integrations::webhooks::{NotAnAgent, WebhookSender};
 use persistence::review::SqlReviewStore;
 use persistence::{
     Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
-    SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
+    SqlOutboxStore, SqlPlatformStore, SqlRefundStore,
 };
 use slog::Logger;
 use tokio::runtime::Handle;
@@ -44,7 +44,7 @@ use url::Url;
 use crate::buyer_pages::{Home, Pages};
 use crate::clock::SystemClock;
 use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
-use crate::gateway_events::{EventRefused, GatewayEvents, ReadEvent};
+use crate::gateway_events::GatewayEvents;
 use crate::health::Operations;
 use crate::http::connection::Connections;
 use crate::http::{BodyLimits, Scope, SimulatedKeyOutage, Writes};
@@ -128,7 +128,7 @@ impl App {
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let outbound = outbound(config)?;
-        let gateway = gateway(config, &outbound, &database, &clock, log)?;
+        let gateway = gateway::gateway(config, &outbound, &database, &clock, log)?;
 
         let simulated = config.simulation();
         let shopping_settings = ShoppingSettings {
@@ -211,7 +211,7 @@ impl App {
             grace: millis(config.checkout.completion_grace_ms),
             gateway_call: millis(config.payment.call_timeout_ms),
         };
-        let gateway_events = gateway_events(config).map(|read| GatewayEvents {
+        let gateway_events = gateway::events(config).map(|read| GatewayEvents {
             read,
             attempts: attempts.clone(),
             clock: clock.clone(),
@@ -332,58 +332,6 @@ fn outbound(config: &Config) -> Result<Outbound, StartError> {
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
     outbound.bulkheads.concurrency = outbound.bulkheads.concurrency.max(at_once);
     Ok(Outbound::new(outbound)?)
-}
-
-/// The payment gateway: the configured one, or else the simulator if payments are simulated. `None` without both: then
-/// only a checkout that costs nothing can be completed, and the process logs a warning at start.
-fn gateway(
-    config: &Config,
-    outbound: &Outbound,
-    database: &Database,
-    clock: &Arc<dyn Clock>,
-    log: &Logger,
-) -> Result<Option<Arc<dyn PaymentGateway>>, StartError> {
-    match (&config.payment.gateway_url, &config.payment.gateway_key) {
-        (Some(url), Some(key)) => {
-            let stripe = settings::stripe(config, url.clone(), key.clone());
-            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
-        }
-        _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
-        _ => Ok(None),
-    }
-}
-
-fn mock_handler(
-    config: &Config,
-    database: &Database,
-    clock: &Arc<dyn Clock>,
-    log: &Logger,
-) -> Result<MockPaymentHandler, StartError> {
-    let ledger_path = settings::ledger_path(config);
-    let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
-    if let Some(folder) = ledger_path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    }
-    let slow = config.simulated_slowness();
-    let instruments = SqlStoredInstruments(database.clone());
-    let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
-    let mock = MockConfig { ledger_path: ledger_path.clone(), slow };
-    MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
-}
-
-/// Returns the function that verifies and reads the gateway's events. `None` if no gateway or no secret for events is
-/// configured.
-fn gateway_events(config: &Config) -> Option<ReadEvent> {
-    let secrets = config.payment.event_secrets();
-    (config.payment.gateway_url.is_some() && !secrets.is_empty()).then(|| {
-        let read: ReadEvent = Arc::new(move |payload, header, now| {
-            stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
-                .map_err(|error| EventRefused::Signature(error.to_string()))?;
-            let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(event.into())
-        });
-        read
-    })
 }
 
 /// The configured signing keys, or those that the shop creates and stores in its database.
