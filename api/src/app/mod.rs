@@ -7,7 +7,6 @@ mod settings;
 mod tools;
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +19,7 @@ use domain::order::OrderStore;
 use domain::outbox::{
     Channel, DispatchLimits, NotificationComposer, OutboxDispatcher, OutboxPurge, OutboxStore, Sender,
 };
-use domain::payment::{
-    AttemptStore, LONGEST_PASS, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, RefundStore,
-};
+use domain::payment::{AttemptStore, LONGEST_PASS, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundStore};
 use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
