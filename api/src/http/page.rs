@@ -7,10 +7,10 @@ use actix_web::{FromRequest, HttpRequest};
 use domain::page::{Cursor, Limit};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 use super::Problem;
-use super::validation::must_be_valid;
+use super::validation::{invalid, must_be_valid};
 
 /// The most items of a page that a client may request.
 const MOST: u32 = 100;
@@ -22,12 +22,19 @@ const USUAL: u32 = 20;
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// The `next` of the page before. The first page without it.
-    #[validate(length(min = 1, max = 128))]
+    #[validate(custom(function = "is_cursor"))]
     cursor: Option<String>,
     /// The most items of the page, from 1 to 100. 20 without it.
     #[validate(range(min = 1, max = MOST))]
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
+}
+
+/// Checks that a cursor has 1 to 128 visible ASCII characters. The shop sends no other cursor, and no store must search
+/// for a text that it cannot store.
+fn is_cursor(cursor: &str) -> Result<(), ValidationError> {
+    let is_valid = (1..=128).contains(&cursor.len()) && cursor.bytes().all(|byte| byte.is_ascii_graphic());
+    is_valid.then_some(()).ok_or_else(|| invalid("is no cursor of this list"))
 }
 
 impl PageQuery {

@@ -157,6 +157,7 @@ async fn list_is_paged_and_bounded(place: Place) {
         ("limit=101", 422, "invalid_fields"),
         ("limit=x", 400, "invalid_query"),
         ("cursor=", 422, "invalid_fields"),
+        ("cursor=%00", 422, "invalid_fields"),
         ("page=2", 400, "invalid_query"),
     ] {
         problem(server.get(&format!("{path}?{query}")).await, status, code);
