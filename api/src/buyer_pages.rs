@@ -16,7 +16,6 @@ use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderStore};
 
 use crate::http::{Problem, Routes, fault_problem};
-use crate::storefront::review_page;
 
 #[derive(Clone)]
 pub struct Pages {
@@ -53,6 +52,8 @@ pub fn routes(routes: &mut Routes) {
 #[template(path = "receipt.html")]
 struct Receipt<'a> {
     shop: &'a str,
+    /// The address of the order's page. `None` for a checkout.
+    order_page: Option<String>,
     heading: &'a str,
     id: &'a str,
     status: &'a str,
@@ -67,8 +68,6 @@ struct ReceiptLine<'a> {
     quantity: i64,
     price: Money,
     status: &'a str,
-    /// The address of the page on which the buyer reviews the item.
-    review: Option<String>,
 }
 
 #[derive(Template)]
@@ -114,7 +113,6 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
         quantity: line.quantity.into(),
         price: money(line.unit_price, checkout.currency),
         status: "",
-        review: None,
     });
     let status = match checkout.status {
         Status::Incomplete => "not complete yet",
@@ -127,6 +125,7 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
     let delivery = checkout.details.delivery();
     Receipt {
         shop,
+        order_page: None,
         heading: "Your checkout",
         id: checkout.id.as_str(),
         status,
@@ -138,7 +137,7 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
 }
 
 fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
-    let lines = (1..).zip(&order.lines).map(|(number, line)| ReceiptLine {
+    let lines = order.lines.iter().map(|line| ReceiptLine {
         title: &line.title,
         quantity: line.total,
         price: money(line.unit_price, order.currency),
@@ -148,10 +147,10 @@ fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
             LineStatus::Fulfilled => "sent",
             LineStatus::Removed => "removed",
         },
-        review: Some(review_page(&order.page, number)),
     });
     Receipt {
         shop,
+        order_page: Some(format!("{ORDER_PATH}{}", order.page.as_str())),
         heading: "Your order",
         id: order.id.as_str(),
         status: "placed",

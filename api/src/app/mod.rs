@@ -29,7 +29,6 @@ use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
 use integrations::stripe::StripeConfigError;
 use integrations::webhooks::{NotAnAgent, WebhookSender};
-use persistence::review::SqlReviewStore;
 use persistence::{
     Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
     SqlOutboxStore, SqlPlatformStore, SqlRefundStore,
@@ -244,7 +243,7 @@ impl App {
             shop: config.shop.name.clone(),
             writes,
             orders: orders.clone(),
-            reviews: Arc::new(SqlReviewStore(database.clone())),
+            reviews: Arc::new(persistence::review::SqlReviewStore(database.clone())),
         };
         let home = Home {
             shop: config.shop.name.clone(),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use domain::order::OrderStore;
-use domain::review::ReviewStore;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
@@ -16,33 +15,42 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use crate::http::{ProblemDetails, Routes, Writes};
 
 pub use buyer::Buyer;
-pub use review::page_of as review_page;
 
-/// The parts of the storefront, built once by the composition root.
-#[derive(Clone)]
-pub struct Storefront {
-    /// The name of the shop.
-    pub shop: String,
-    pub writes: Writes,
-    pub orders: Arc<dyn OrderStore>,
-    pub reviews: Arc<dyn ReviewStore>,
+/// Defines the storefront by its modules. `review(reviews: ReviewStore)` stands for the routes and the document of
+/// `review.rs`, and for the field `reviews` with its port `domain::review::ReviewStore`.
+macro_rules! storefront {
+    ($($module:ident($field:ident: $port:ident),)+) => {
+        /// The parts of the storefront, built once by the composition root.
+        #[derive(Clone)]
+        pub struct Storefront {
+            /// The name of the shop.
+            pub shop: String,
+            pub writes: Writes,
+            pub orders: Arc<dyn OrderStore>,
+            $(pub $field: Arc<dyn domain::$module::$port>,)+
+        }
+
+        pub fn routes(routes: &mut Routes) {
+            routes.get(DOCUMENT, document);
+            $($module::routes(routes);)+
+        }
+
+        /// The OpenAPI document of the storefront, from the code.
+        pub fn openapi() -> utoipa::openapi::OpenApi {
+            let mut document = Document::openapi();
+            $(document.merge($module::Document::openapi());)+
+            complete(&mut document);
+            document
+        }
+    };
 }
 
-pub fn routes(routes: &mut Routes) {
-    routes.get(DOCUMENT, document);
-    review::routes(routes);
+storefront! {
+    review(reviews: ReviewStore),
 }
 
 /// The address of the OpenAPI document.
 const DOCUMENT: &str = "/store/v1/openapi.json";
-
-/// The OpenAPI document of the storefront, from the code.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = Document::openapi();
-    document.merge(review::Document::openapi());
-    complete(&mut document);
-    document
-}
 
 /// Adds what all operations share: the page tokens, and the response to a request that fails.
 fn complete(document: &mut utoipa::openapi::OpenApi) {

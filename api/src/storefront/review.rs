@@ -8,7 +8,6 @@ use domain::catalog::ProductId;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Failure;
-use domain::id::PageToken;
 use domain::idempotency::Answer;
 use domain::order::OrderLine;
 use domain::review::{NewReview, Review, ReviewChange, ReviewContent, ReviewId, ReviewRefusal, ReviewState};
@@ -27,11 +26,6 @@ use crate::http::{
 
 /// The page for the review of an item. The number of an item counts from 1.
 const PAGE: &str = "/pages/orders/{token}/items/{number}/review";
-
-/// The address of the page for the review of an item of an order.
-pub fn page_of(order: &PageToken, number: usize) -> String {
-    format!("/pages/orders/{}/items/{number}/review", order.as_str())
-}
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/store/v1/products/{product}/reviews", list);
