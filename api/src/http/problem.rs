@@ -14,7 +14,7 @@ use serde::Serialize;
 use slog::{error, warn};
 use utoipa::ToSchema;
 
-use super::validation::Violation;
+use super::validation::{Violation, invalid_fields};
 
 /// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
@@ -89,6 +89,25 @@ impl Problem {
 
     pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, content)
+    }
+
+    pub fn not_found(code: &'static str, content: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, content)
+    }
+
+    pub fn conflict(code: &'static str, content: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, content)
+    }
+
+    /// The response to a change of a version that is not the current one (RFC 9110, section 15.5.13).
+    pub fn stale_version() -> Self {
+        let content = "The resource has changed since it was read; read it again";
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", content)
+    }
+
+    /// The response to a member that breaks a rule.
+    pub fn invalid_field(path: &str, content: &str) -> Self {
+        invalid_fields(vec![Violation { path: path.to_owned(), content: content.to_owned(), is_limit: false }])
     }
 
     #[must_use]

@@ -3,6 +3,7 @@
 
 mod buyer;
 mod review;
+mod review_page;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ macro_rules! storefront {
         pub fn routes(routes: &mut Routes) {
             routes.get(DOCUMENT, document);
             $($module::routes(routes);)+
+            review_page::routes(routes);
         }
 
         /// The OpenAPI document of the storefront, from the code.

@@ -1,9 +1,8 @@
-//! Reviews of ordered items: the routes of the storefront, and the page on which a buyer writes a review.
+//! Reviews of ordered items: the routes of the storefront.
 
+use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
-use askama::Template;
 use domain::catalog::ProductId;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
@@ -13,19 +12,14 @@ use domain::order::OrderLine;
 use domain::review::{NewReview, Review, ReviewChange, ReviewContent, ReviewId, ReviewRefusal, ReviewState};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
-use uuid::Uuid;
 use validator::Validate;
 
 use super::{Buyer, Storefront};
-use crate::buyer_pages::{missing_page, page};
-use crate::http::validation::{Violation, invalid_fields, must_be_valid};
+use crate::http::validation::must_be_valid;
 use crate::http::{
-    Authenticated, KeyedForm, KeyedWrite, PageQuery, Problem, Routes, VersionedWrite, etag, fault_problem, json,
-    key_refused, mark_replayed,
+    Authenticated, KeyedWrite, PageQuery, Problem, Routes, VersionedWrite, etag, fault_problem, json, key_refused,
+    mark_replayed,
 };
-
-/// The page for the review of an item. The number of an item counts from 1.
-const PAGE: &str = "/pages/orders/{token}/items/{number}/review";
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/store/v1/products/{product}/reviews", list);
@@ -33,8 +27,6 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.get("/store/v1/reviews/{id}", read);
     routes.write(Method::PUT, "/store/v1/reviews/{id}", revise);
     routes.write(Method::DELETE, "/store/v1/reviews/{id}", withdraw);
-    routes.get(PAGE, show);
-    routes.write(Method::POST, PAGE, submit);
 }
 
 #[derive(OpenApi)]
@@ -60,13 +52,13 @@ struct CreateReview {
 /// The content that replaces the content of a review.
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
-struct ReviseReview {
+pub(super) struct ReviseReview {
     #[validate(required, range(min = 1, max = 5))]
     #[schema(required, minimum = 1, maximum = 5)]
-    rating: Option<i64>,
+    pub rating: Option<i64>,
     #[validate(length(max = 2_000))]
     #[schema(max_length = 2_000)]
-    text: Option<String>,
+    pub text: Option<String>,
 }
 
 /// A review. Its version is in the header `ETag`.
@@ -114,7 +106,7 @@ async fn list(
     let (product, limit) = (ProductId(product.into_inner()), query.limit());
     let listed = storefront.reviews.list(&ctx, product, query.after(), limit).await;
     let listed = listed.map_err(|fault| fault_problem(&ctx, &fault))?;
-    let missing = || Problem::new(StatusCode::NOT_FOUND, "product_not_found", "There is no such product");
+    let missing = || Problem::not_found("product_not_found", "There is no such product");
     let (ratings, page) = listed.ok_or_else(missing)?;
     Ok(HttpResponse::Ok().json(ReviewPageDto {
         count: ratings.count,
@@ -201,38 +193,36 @@ fn existing(id: &str) -> Result<ReviewId, Problem> {
     ReviewId::parse(id).ok_or_else(no_such_review)
 }
 
-fn no_such_review() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "review_not_found", "There is no such review")
+pub(super) fn no_such_review() -> Problem {
+    Problem::not_found("review_not_found", "There is no such review")
 }
 
-fn content(request: ReviseReview) -> Result<ReviewContent, Problem> {
+pub(super) fn content(request: ReviseReview) -> Result<ReviewContent, Problem> {
     let ReviseReview { rating, text } = must_be_valid(request)?;
     let content = ReviewContent::new(rating.unwrap_or_default(), text.unwrap_or_default());
     // The rating and the length are valid, so the text has a NUL.
-    content.ok_or_else(|| invalid_field("text", "contains a character that cannot be stored"))
+    content.ok_or_else(|| Problem::invalid_field("text", "contains a character that cannot be stored"))
 }
 
-fn new_review(buyer: &Buyer, line: Option<&OrderLine>, content: ReviewContent) -> Result<NewReview, Problem> {
-    let line = line.ok_or_else(|| invalid_field("item", "is no item of the order"))?;
+pub(super) fn new_review(
+    buyer: &Buyer,
+    line: Option<&OrderLine>,
+    content: ReviewContent,
+) -> Result<NewReview, Problem> {
+    let line = line.ok_or_else(|| Problem::invalid_field("item", "is no item of the order"))?;
     Ok(NewReview { order: buyer.order.id.clone(), line: line.id.clone(), sku: line.sku.clone(), content })
 }
 
-fn invalid_field(path: &str, content: &str) -> Problem {
-    invalid_fields(vec![Violation { path: path.to_owned(), content: content.to_owned(), is_limit: false }])
-}
-
-fn refused(ctx: &RequestContext, failure: Failure<ReviewRefusal>) -> Problem {
-    let conflict = |code, content| Problem::new(StatusCode::CONFLICT, code, content);
+pub(super) fn refused(ctx: &RequestContext, failure: Failure<ReviewRefusal>) -> Problem {
     match failure {
         Failure::Fault(fault) => fault_problem(ctx, &fault),
         Failure::Refused(refusal) => match refusal {
             ReviewRefusal::NotFound => no_such_review(),
-            ReviewRefusal::NoSuchProduct => conflict("item_not_sold", "The shop does not sell this item any more"),
-            ReviewRefusal::AlreadyReviewed => conflict("item_already_reviewed", "An item is reviewed once"),
-            ReviewRefusal::Stale => {
-                let content = "The review has changed since it was read; read it again";
-                Problem::new(StatusCode::PRECONDITION_FAILED, "stale_version", content)
+            ReviewRefusal::NoSuchProduct => {
+                Problem::conflict("item_not_sold", "The shop does not sell this item any more")
             }
+            ReviewRefusal::AlreadyReviewed => Problem::conflict("item_already_reviewed", "An item is reviewed once"),
+            ReviewRefusal::Stale => Problem::stale_version(),
             ReviewRefusal::Key(refusal) => key_refused(refusal),
         },
     }
@@ -252,111 +242,4 @@ fn dto(review: &Review) -> ReviewDto {
         created_at: review.created_at,
         updated_at: review.updated_at,
     }
-}
-
-/// The page on which a buyer writes, revises or withdraws the review of an item.
-#[derive(Template)]
-#[template(path = "review.html")]
-struct ReviewPage<'a> {
-    shop: &'a str,
-    title: &'a str,
-    /// Why the form was refused.
-    error: Option<&'a Problem>,
-    /// The idempotency key of the next submission.
-    key: String,
-    review: Option<&'a Review>,
-    rating: i64,
-    text: &'a str,
-}
-
-/// The fields of the page's form. A new review has no version.
-#[derive(Deserialize)]
-struct ReviewForm {
-    version: Option<i64>,
-    withdraw: Option<bool>,
-    rating: Option<i64>,
-    text: Option<String>,
-}
-
-async fn show(
-    storefront: web::Data<Storefront>,
-    path: web::Path<(String, usize)>,
-    buyer: Buyer,
-) -> Result<HttpResponse, Problem> {
-    render(&storefront, &buyer, path.1, None).await
-}
-
-/// Writes what the form says, and then shows the page again. A refused form is shown with the reason.
-async fn submit(
-    storefront: web::Data<Storefront>,
-    path: web::Path<(String, usize)>,
-    form: KeyedForm<Buyer>,
-) -> Result<HttpResponse, Problem> {
-    let mut fields: ReviewForm = form.fields()?;
-    // A browser counts a line break as one character and sends it as two.
-    fields.text = fields.text.map(|text| text.replace("\r\n", "\n"));
-    match write(&storefront, path.1, &form, &fields).await {
-        Ok(()) => Ok(HttpResponse::SeeOther().insert_header((LOCATION, "review")).finish()),
-        Err(problem) => render(&storefront, &form.0.caller, path.1, Some((&problem, &fields))).await,
-    }
-}
-
-async fn write(
-    storefront: &Storefront,
-    number: usize,
-    form: &KeyedForm<Buyer>,
-    fields: &ReviewForm,
-) -> Result<(), Problem> {
-    let (buyer, ctx, reviews) = (&form.0.caller, form.0.ctx(), &storefront.reviews);
-    let line = item(buyer, number);
-    let revised = ReviseReview { rating: fields.rating, text: fields.text.clone() };
-    let Some(version) = fields.version else {
-        let parse = |_: &[u8]| new_review(buyer, line, content(revised)?);
-        let command = |ctx: &RequestContext, write, new| reviews.create(ctx, write, new);
-        let outcome = form.0.run(&storefront.writes, ("review.create", ""), parse, command).await?;
-        return outcome.map(drop).map_err(|failure| refused(ctx, failure));
-    };
-    let known = read_of_item(storefront, buyer, line).await?.ok_or_else(no_such_review)?;
-    let change = match fields.withdraw {
-        Some(true) => ReviewChange::Withdraw { version },
-        _ => ReviewChange::Revise { version, content: content(revised)? },
-    };
-    let now = storefront.writes.clock.now();
-    let outcome = storefront.writes.run(ctx, "review.change", |ctx| reviews.change(&ctx, known.id, change, now)).await;
-    outcome.map(drop).map_err(|failure| refused(ctx, failure))
-}
-
-/// The page, with the fields of a refused form.
-async fn render(
-    storefront: &Storefront,
-    buyer: &Buyer,
-    number: usize,
-    failed: Option<(&Problem, &ReviewForm)>,
-) -> Result<HttpResponse, Problem> {
-    let line = item(buyer, number);
-    let review = read_of_item(storefront, buyer, line).await?;
-    let Some(line) = line else { return missing_page(buyer.ctx(), &storefront.shop) };
-    let stored = review.as_ref().map(|review| (review.content.rating(), review.content.text()));
-    let (rating, text) = match failed {
-        Some((_, fields)) => (fields.rating.unwrap_or_default(), fields.text.as_deref().unwrap_or_default()),
-        None => stored.unwrap_or_default(),
-    };
-    let (shop, title, key) = (&storefront.shop, &line.title, Uuid::new_v4().to_string());
-    let error = failed.map(|(problem, _)| problem);
-    let status = error.map_or(StatusCode::OK, |problem| problem.status);
-    page(buyer.ctx(), status, &ReviewPage { shop, title, error, key, review: review.as_ref(), rating, text })
-}
-
-fn item(buyer: &Buyer, number: usize) -> Option<&OrderLine> {
-    buyer.order.lines.get(number.checked_sub(1)?)
-}
-
-async fn read_of_item(
-    storefront: &Storefront,
-    buyer: &Buyer,
-    line: Option<&OrderLine>,
-) -> Result<Option<Review>, Problem> {
-    let Some(line) = line else { return Ok(None) };
-    let read = storefront.reviews.read_of_item(buyer.ctx(), buyer.order.id.clone(), line.id.clone()).await;
-    read.map_err(|fault| fault_problem(buyer.ctx(), &fault))
 }

@@ -70,6 +70,7 @@ impl Shop {
         let pages = ["", "&cursor=rev_00000000000000000000000000100021"];
         let rate = |page| -> Result<f64> {
             let path = format!("/store/v1/products/bench_1/reviews?limit=20{page}");
+            request(&self.address, "GET", &path, "")?;
             Ok(self.load(wrk, Flow::Read, connections, seconds, &path)?.per_second)
         };
         Ok([rate(pages[0])?, rate(pages[1])?])
