@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use validator::{Validate, ValidationError};
 
 use super::Problem;
-use super::validation::{invalid, must_be_valid};
+use super::validation::{Violation, invalid, violations};
 
 /// The most items of a page that a client may request.
 const MOST: u32 = 100;
@@ -52,8 +52,11 @@ impl FromRequest for PageQuery {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let query = serde_urlencoded::from_str::<Self>(req.query_string());
-        let query = query.map_err(|error| Problem::bad_request("invalid_query", format!("The query: {error}")));
-        ready(query.and_then(must_be_valid))
+        let query = serde_urlencoded::from_str::<Self>(req.query_string()).map_err(|error| error.to_string());
+        let query = query.and_then(|query| match violations(&query).first() {
+            None => Ok(query),
+            Some(Violation { path, content, .. }) => Err(format!("{path}: {content}")),
+        });
+        ready(query.map_err(|mistake| Problem::bad_request("invalid_query", mistake)))
     }
 }

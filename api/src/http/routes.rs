@@ -115,14 +115,14 @@ impl Routes {
     }
 }
 
-/// The arguments of a handler that writes: the last one is a keyed or a versioned write.
+/// The arguments of a handler that writes: at most four, and the last one is a [`WriteArgument`].
+pub trait WriteArguments {}
+
+/// An argument that makes a repeated request harmless: a keyed or a versioned write.
 #[diagnostic::on_unimplemented(
     message = "the last argument of a writing handler must be a `KeyedWrite`, a `KeyedForm` or a `VersionedWrite`",
     note = "docs/ADDING_A_MODULE.md explains which one to use; `Routes::unkeyed` is for writes that need neither"
 )]
-pub trait WriteArguments {}
-
-/// An argument that makes a repeated request harmless.
 pub trait WriteArgument {}
 impl<A> WriteArgument for KeyedWrite<A> {}
 impl<A> WriteArgument for KeyedForm<A> {}
@@ -131,6 +131,7 @@ impl<A> WriteArgument for VersionedWrite<A> {}
 impl<W: WriteArgument> WriteArguments for (W,) {}
 impl<A, W: WriteArgument> WriteArguments for (A, W) {}
 impl<A, B, W: WriteArgument> WriteArguments for (A, B, W) {}
+impl<A, B, C, W: WriteArgument> WriteArguments for (A, B, C, W) {}
 
 /// The path pattern that the router matched for a request. It is remembered here, because the library's look-up would
 /// match all patterns a second time.

@@ -9,53 +9,51 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use domain::order::OrderStore;
+use domain::review::ReviewStore;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use crate::http::{ProblemDetails, Routes, Writes};
 
 pub use buyer::Buyer;
 
-/// Defines the storefront by its modules. `review(reviews: ReviewStore)` stands for the routes and the document of
-/// `review.rs`, and for the field `reviews` with its port `domain::review::ReviewStore`.
-macro_rules! storefront {
-    ($($module:ident($field:ident: $port:ident),)+) => {
-        /// The parts of the storefront, built once by the composition root.
-        #[derive(Clone)]
-        pub struct Storefront {
-            /// The name of the shop.
-            pub shop: String,
-            pub writes: Writes,
-            pub orders: Arc<dyn OrderStore>,
-            $(pub $field: Arc<dyn domain::$module::$port>,)+
-        }
-
-        pub fn routes(routes: &mut Routes) {
-            routes.get(DOCUMENT, document);
-            $($module::routes(routes);)+
-            review_page::routes(routes);
-        }
-
-        /// The OpenAPI document of the storefront, from the code.
-        pub fn openapi() -> utoipa::openapi::OpenApi {
-            let mut document = Document::openapi();
-            $(document.merge($module::Document::openapi());)+
-            complete(&mut document);
-            document
-        }
-    };
+/// The parts of the storefront, built once by the composition root.
+#[derive(Clone)]
+pub struct Storefront {
+    /// The name of the shop.
+    pub shop: String,
+    pub writes: Writes,
+    pub orders: Arc<dyn OrderStore>,
+    pub reviews: Arc<dyn ReviewStore>,
 }
 
-storefront! {
-    review(reviews: ReviewStore),
+struct Module {
+    routes: fn(&mut Routes),
+    document: fn() -> Document,
+}
+
+const MODULES: &[Module] = &[Module { routes: review::routes, document: review::Api::openapi }];
+
+pub fn routes(routes: &mut Routes) {
+    routes.get(DOCUMENT, document);
+    MODULES.iter().for_each(|module| (module.routes)(routes));
+    review_page::routes(routes);
+}
+
+/// The OpenAPI document of the storefront, from the code.
+pub fn openapi() -> Document {
+    let mut document = Api::openapi();
+    MODULES.iter().for_each(|module| document.merge((module.document)()));
+    complete(&mut document);
+    document
 }
 
 /// The address of the OpenAPI document.
 const DOCUMENT: &str = "/store/v1/openapi.json";
 
 /// Adds what all operations share: the page tokens, and the response to a request that fails.
-fn complete(document: &mut utoipa::openapi::OpenApi) {
+fn complete(document: &mut Document) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The token in the address of an order's page: 32 hexadecimal digits"));
@@ -77,7 +75,7 @@ fn complete(document: &mut utoipa::openapi::OpenApi) {
     info(title = "Tuckshop storefront", description = "The API of a shop for its buyers.", version = "1"),
     components(schemas(ProblemDetails))
 )]
-struct Document;
+struct Api;
 
 async fn document() -> HttpResponse {
     HttpResponse::Ok().json(openapi())

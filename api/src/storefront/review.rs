@@ -4,6 +4,7 @@ use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use domain::catalog::ProductId;
+use domain::checkout::LineId;
 use domain::clock::Timestamp;
 use domain::context::RequestContext;
 use domain::fault::Failure;
@@ -31,20 +32,23 @@ pub(super) fn routes(routes: &mut Routes) {
 
 #[derive(OpenApi)]
 #[openapi(paths(list, create, read, revise, withdraw))]
-pub(super) struct Document;
+pub(super) struct Api;
+
+const MAX_ITEM: u64 = LineId::MAX_LENGTH as u64;
+const MAX_TEXT: u64 = ReviewContent::MAX_TEXT as u64;
 
 /// A review of an item that the buyer bought.
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct CreateReview {
     /// The id of the item in the order.
-    #[validate(required, length(max = 64))]
-    #[schema(required)]
+    #[validate(required, length(max = MAX_ITEM))]
+    #[schema(required, value_type = String)]
     item: Option<String>,
-    #[validate(required, range(min = 1, max = 5))]
-    #[schema(required, minimum = 1, maximum = 5)]
+    #[validate(required, range(min = ReviewContent::MIN_RATING, max = ReviewContent::MAX_RATING))]
+    #[schema(required, value_type = i64, minimum = 1, maximum = 5)]
     rating: Option<i64>,
-    #[validate(length(max = 2_000))]
+    #[validate(length(max = MAX_TEXT))]
     #[schema(max_length = 2_000)]
     text: Option<String>,
 }
@@ -53,10 +57,10 @@ struct CreateReview {
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReviseReview {
-    #[validate(required, range(min = 1, max = 5))]
-    #[schema(required, minimum = 1, maximum = 5)]
+    #[validate(required, range(min = ReviewContent::MIN_RATING, max = ReviewContent::MAX_RATING))]
+    #[schema(required, value_type = i64, minimum = 1, maximum = 5)]
     pub rating: Option<i64>,
-    #[validate(length(max = 2_000))]
+    #[validate(length(max = MAX_TEXT))]
     #[schema(max_length = 2_000)]
     pub text: Option<String>,
 }

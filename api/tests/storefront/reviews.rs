@@ -153,11 +153,11 @@ async fn list_is_paged_and_bounded(place: Place) {
     let last = server.get(&format!("{path}?limit=2&cursor={next}")).await.body(200);
     assert_eq!((&last["reviews"], &last["next"]), (&json!(written[2..]), &Value::Null));
     for (query, status, code) in [
-        ("limit=0", 422, "invalid_fields"),
-        ("limit=101", 422, "invalid_fields"),
+        ("limit=0", 400, "invalid_query"),
+        ("limit=101", 400, "invalid_query"),
         ("limit=x", 400, "invalid_query"),
-        ("cursor=", 422, "invalid_fields"),
-        ("cursor=%00", 422, "invalid_fields"),
+        ("cursor=", 400, "invalid_query"),
+        ("cursor=%00", 400, "invalid_query"),
         ("page=2", 400, "invalid_query"),
     ] {
         problem(server.get(&format!("{path}?{query}")).await, status, code);

@@ -38,7 +38,7 @@ pub fn missing(sources: &[Source], newest: &str) -> Vec<Violation> {
                 rule: "golden",
                 found: operation.text.trim_matches('"').to_owned(),
                 reason: "the newest golden set has no outcome of this operation: use the operation in history() of \
-                         persistence/tests/storage/golden.rs, then run cargo xtask golden",
+                         persistence/tests/storage/golden.rs, raise FORMAT in persistence/src/stored.rs, and run cargo xtask golden",
             });
         }
     }
