@@ -1,13 +1,15 @@
 //! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here,
 //! once.
 //!
-//! The storefront answers with problem details (RFC 9457). All other addresses answer with the error body of UCP.
+//! The storefront answers with problem details (RFC 9457), and a buyer's page answers a browser with a page. All other
+//! addresses answer with the error body of UCP.
 
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use askama::Template;
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 use serde::Serialize;
@@ -35,12 +37,19 @@ pub enum ProblemFormat {
     Ucp,
     /// `application/problem+json` (RFC 9457).
     Details,
+    /// A page, for the browser of a buyer.
+    Page,
 }
 
 impl ProblemFormat {
-    /// The format at this address.
-    pub fn of(path: &str) -> Self {
-        if path.starts_with("/store/") { Self::Details } else { Self::Ucp }
+    /// The format at this address, for a client that sends these header fields.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        match path {
+            _ if path.starts_with("/store/") => Self::Details,
+            _ if path.starts_with("/pages/") && accepts.contains("text/html") => Self::Page,
+            _ => Self::Ucp,
+        }
     }
 }
 
@@ -53,6 +62,14 @@ struct UcpBody<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    title: &'static str,
+    content: &'a str,
+    request_id: &'a str,
 }
 
 /// Problem details (RFC 9457, section 3). The type is `about:blank`, so `title` is the name of the status; clients
@@ -128,11 +145,16 @@ impl Problem {
             response.insert_header((name.clone(), value.as_str()));
         }
         let (code, content) = (self.code, self.content.as_str());
+        let title = self.status.canonical_reason().unwrap_or_default();
         match format {
+            ProblemFormat::Page => {
+                let page = ProblemPage { title, content, request_id: request_id.unwrap_or_default() };
+                response.content_type("text/html; charset=utf-8").body(page.render().unwrap_or_default())
+            }
             ProblemFormat::Ucp => response.json(UcpBody { code, content, detail: content, request_id }),
             ProblemFormat::Details => response.content_type("application/problem+json").json(ProblemDetails {
                 kind: "about:blank",
-                title: self.status.canonical_reason().unwrap_or_default(),
+                title,
                 status: self.status.as_u16(),
                 detail: content.to_owned(),
                 code,

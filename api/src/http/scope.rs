@@ -245,7 +245,7 @@ impl AccessLine {
             scope: scope.clone(),
             ctx: ctx.clone(),
             watch: Stopwatch::start(),
-            format: ProblemFormat::of(req.path()),
+            format: ProblemFormat::of(req.path(), req.headers()),
             method: req.method().to_string(),
             route: MatchedRoute::default(),
             unrouted: None,

@@ -212,4 +212,8 @@ async fn page_publishes_revises_and_withdraws_without_javascript(place: Place) {
     }
     let _ = server.get(&format!("/pages/orders/{}/items/1/review", "0".repeat(32))).await.expect(401);
     let _ = submit(&server, &path, &[("rating", "1")]).await.expect(400);
+    let unknown = server.get(&format!("/pages/orders/{}/items/1/review", "0".repeat(32)));
+    let page = unknown.header("accept", "text/html,*/*;q=0.8").await.expect(401);
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert!(page.text().contains("<h1>Unauthorized</h1>"), "{}", page.text());
 }
