@@ -36,7 +36,9 @@ fn content_has_a_rating_and_a_text_within_bounds() {
         (3, "ö".repeat(2_001), false),
         (3, "\0".to_owned(), false),
     ] {
-        assert_eq!(ReviewContent::new(rating, text.clone()).is_some(), fits, "{rating} {text:.9}");
+        let content = ReviewContent::new(rating, text.clone());
+        assert_eq!(content.is_some(), fits, "{rating} {text:.9}");
+        assert!(content.is_none_or(|content| (content.rating(), content.text()) == (rating, &text)));
     }
 }
 
