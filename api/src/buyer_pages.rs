@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::checkout::{Checkout, CheckoutStore, Status, Totals};
@@ -43,15 +43,17 @@ pub const CHECKOUT_PATH: &str = "/pages/checkouts/";
 pub const ORDER_PATH: &str = "/pages/orders/";
 
 pub fn routes(routes: &mut Routes) {
-    routes.on(Method::GET, "/", home);
-    routes.on(Method::GET, "/pages/checkouts/{token}", checkout);
-    routes.on(Method::GET, "/pages/orders/{token}", order);
+    routes.get("/", home);
+    routes.get("/pages/checkouts/{token}", checkout);
+    routes.get("/pages/orders/{token}", order);
 }
 
 #[derive(Template)]
 #[template(path = "receipt.html")]
 struct Receipt<'a> {
     shop: &'a str,
+    /// The address of the order's page. `None` for a checkout.
+    order_page: Option<String>,
     heading: &'a str,
     id: &'a str,
     status: &'a str,
@@ -83,13 +85,13 @@ async fn checkout(
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    let Some(token) = PageToken::parse(&token) else { return missing_page(&ctx, &pages.shop) };
     match pages.checkouts.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
         Some(checkout) => {
             let checkout = checkout.as_of(pages.clock.now());
             page(&ctx, StatusCode::OK, &checkout_receipt(&pages.shop, &checkout))
         }
-        None => missing(&pages, &ctx),
+        None => missing_page(&ctx, &pages.shop),
     }
 }
 
@@ -98,10 +100,10 @@ async fn order(
     ctx: web::ReqData<RequestContext>,
     token: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(token) = PageToken::parse(&token) else { return missing(&pages, &ctx) };
+    let Some(token) = PageToken::parse(&token) else { return missing_page(&ctx, &pages.shop) };
     match pages.orders.read_page(&ctx, token).await.map_err(|fault| fault_problem(&ctx, &fault))? {
         Some(order) => page(&ctx, StatusCode::OK, &order_receipt(&pages.shop, &order)),
-        None => missing(&pages, &ctx),
+        None => missing_page(&ctx, &pages.shop),
     }
 }
 
@@ -123,6 +125,7 @@ fn checkout_receipt<'a>(shop: &'a str, checkout: &'a Checkout) -> Receipt<'a> {
     let delivery = checkout.details.delivery();
     Receipt {
         shop,
+        order_page: None,
         heading: "Your checkout",
         id: checkout.id.as_str(),
         status,
@@ -147,6 +150,7 @@ fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
     });
     Receipt {
         shop,
+        order_page: Some(format!("{ORDER_PATH}{}", order.page.as_str())),
         heading: "Your order",
         id: order.id.as_str(),
         status: "placed",
@@ -165,12 +169,13 @@ fn money(amount: Amount, currency: Currency) -> Money {
     Money { amount, currency }
 }
 
-fn missing(pages: &Pages, ctx: &RequestContext) -> Result<HttpResponse, Problem> {
-    page(ctx, StatusCode::NOT_FOUND, &Missing { shop: &pages.shop })
+/// The page that says that there is no such page.
+pub fn missing_page(ctx: &RequestContext, shop: &str) -> Result<HttpResponse, Problem> {
+    page(ctx, StatusCode::NOT_FOUND, &Missing { shop })
 }
 
 /// Renders the page. If that fails, the response is 500 and not an empty page.
-fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
+pub fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> Result<HttpResponse, Problem> {
     let text = page.render().map_err(|error| {
         let fault = Fault::new(FaultKind::Internal, "page.render").caused_by(error);
         fault_problem(ctx, &fault)
@@ -187,7 +192,7 @@ fn html(status: StatusCode, page: String) -> HttpResponse {
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((
             CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
         ))
         .body(page)
 }

@@ -38,7 +38,7 @@ pub struct GatewayEvents {
 }
 
 pub fn routes(routes: &mut Routes) {
-    routes.on(Method::POST, "/payments/events", event);
+    routes.unkeyed(Method::POST, "/payments/events", "an event is recorded once, by its id", event);
 }
 
 const OPERATION: &str = "payment.record_event";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use domain::PortFuture;
 use domain::context::RequestContext;
@@ -42,13 +42,13 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Adds the probes of a load balancer. Every listener serves them.
 pub fn probes(routes: &mut Routes) {
-    routes.on(Method::GET, "/livez", livez);
-    routes.on(Method::GET, "/readyz", readyz);
+    routes.get("/livez", livez);
+    routes.get("/readyz", readyz);
 }
 
 /// Adds the status for an operator. Strangers must not reach it.
 pub fn status(routes: &mut Routes) {
-    routes.on(Method::GET, "/statusz", statusz);
+    routes.get("/statusz", statusz);
 }
 
 /// Answers 200 while the process runs. Checks nothing else, because a failure of this probe causes a restart, and a

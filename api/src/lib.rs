@@ -24,3 +24,4 @@ pub mod runtime;
 pub mod server;
 pub mod shopping;
 pub mod simulation;
+pub mod storefront;

@@ -20,7 +20,7 @@ use crate::health::Operations;
 use crate::http::connection::{self, Connections, Limits};
 use crate::http::{Problem, Routes, Scope, request_scope};
 use crate::runtime::{Shutdown, refuse_connections, settle};
-use crate::{buyer_pages, gateway_events, health, shopping, simulation};
+use crate::{buyer_pages, gateway_events, health, shopping, simulation, storefront};
 
 /// How the server ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -187,8 +187,8 @@ fn unanswered(scope: &Scope) -> Option<String> {
 fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
     let connections = Arc::clone(&app.operations.connections);
     let (scope, limits) = (web::Data::new(app.scope), web::Data::new(app.body_limits));
-    let (shop, pages, operations) =
-        (web::Data::new(app.shopping), web::Data::new(app.pages), web::Data::new(app.operations));
+    let (shop, storefront) = (web::Data::new(app.shopping), web::Data::new(app.storefront));
+    let (pages, operations) = (web::Data::new(app.pages), web::Data::new(app.operations));
     let gateway_events = app.gateway_events.map(web::Data::new);
     let simulation = app.simulation.map(web::Data::new);
     let serves_status = config.serves_status();
@@ -196,6 +196,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
         let mut routes = Routes::default();
         // The router tries the patterns in this order, so the most frequent routes come first.
         shopping::v2026_04_08::routes(&mut routes);
+        storefront::routes(&mut routes);
         buyer_pages::routes(&mut routes);
         health::probes(&mut routes);
         if serves_status {
@@ -206,6 +207,7 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
             .app_data(scope.clone())
             .app_data(limits.clone())
             .app_data(shop.clone())
+            .app_data(storefront.clone())
             .app_data(pages.clone())
             .app_data(operations.clone());
         if let Some(events) = &gateway_events {

@@ -39,6 +39,12 @@ impl<const A: char, const B: char, const C: char> Id<A, B, C> {
         is_lower_hex(uuid, 32).then(|| Self(text.to_owned()))
     }
 
+    /// A text that sorts after every id of this type, in any collation. A list that begins with the newest item begins
+    /// before this text.
+    pub fn after_all() -> String {
+        format!("{A}{B}{C}_g")
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -126,24 +126,21 @@ impl Review {
     /// changes nothing, so that a caller may repeat a request without an answer (RFC 9110, section 13.1.1).
     pub fn apply(self, caller: &Caller, change: ReviewChange, now: Timestamp) -> Result<Self, ReviewRefusal> {
         let is_buyer = matches!(caller, Caller::Buyer(order) if *order == self.order);
+        let is_merchant = !matches!(caller, Caller::Buyer(_));
+        let is_final = self.state == ReviewState::Withdrawn;
         let (content, state, version) = match change {
-            ReviewChange::Revise { version, content } => (content, self.state, Some(version)),
-            ReviewChange::Withdraw { version } => (self.content.clone(), ReviewState::Withdrawn, Some(version)),
-            ReviewChange::Hide if self.state == ReviewState::Withdrawn => return Err(ReviewRefusal::NotFound),
-            ReviewChange::Hide => (self.content.clone(), ReviewState::Hidden, None),
-        };
-        // Changes with a version are the buyer's.
-        if version.is_some() != is_buyer {
-            return Err(ReviewRefusal::NotFound);
-        }
-        let is_same = content == self.content && state == self.state;
-        match version.unwrap_or(self.version) {
-            known if is_same && known >= self.version - 1 && known <= self.version => Ok(self),
-            _ if self.state == ReviewState::Withdrawn => Err(ReviewRefusal::NotFound),
-            known if known == self.version => {
-                Ok(Self { content, state, version: self.version + 1, updated_at: now, ..self })
+            ReviewChange::Revise { version, content } if is_buyer && !is_final => (content, self.state, version),
+            ReviewChange::Withdraw { version } if is_buyer => (self.content.clone(), ReviewState::Withdrawn, version),
+            ReviewChange::Hide if is_merchant && !is_final => (self.content.clone(), ReviewState::Hidden, self.version),
+            ReviewChange::Revise { .. } | ReviewChange::Withdraw { .. } | ReviewChange::Hide => {
+                return Err(ReviewRefusal::NotFound);
             }
-            _ => Err(ReviewRefusal::Stale),
+        };
+        let is_applied = content == self.content && state == self.state;
+        match version {
+            known if is_applied && (known == self.version || known == self.version - 1) => Ok(self),
+            known if known != self.version => Err(ReviewRefusal::Stale),
+            _ => Ok(Self { content, state, version: self.version + 1, updated_at: now, ..self }),
         }
     }
 }

@@ -36,7 +36,9 @@ fn content_has_a_rating_and_a_text_within_bounds() {
         (3, "ö".repeat(2_001), false),
         (3, "\0".to_owned(), false),
     ] {
-        assert_eq!(ReviewContent::new(rating, text.clone()).is_some(), fits, "{rating} {text:.9}");
+        let content = ReviewContent::new(rating, text.clone());
+        assert_eq!(content.is_some(), fits, "{rating} {text:.9}");
+        assert!(content.is_none_or(|content| (content.rating(), content.text()) == (rating, &text)));
     }
 }
 
@@ -52,10 +54,13 @@ fn change_of_a_review_follows_state_version_and_caller() {
         (Published, revise(4, 1), Err(Stale)),
         (Published, revise(1, 4), Err(Stale)),
         (Withdrawn, revise(3, 1), Err(NotFound)),
+        (Withdrawn, revise(3, 4), Err(NotFound)),
+        (Withdrawn, revise(2, 4), Err(NotFound)),
+        (Published, revise(3, 4), Ok((Published, 3, 4))),
         (Published, Withdraw { version: 3 }, Ok((Withdrawn, 4, 0))),
         (Published, Withdraw { version: 2 }, Err(Stale)),
         (Withdrawn, Withdraw { version: 2 }, Ok((Withdrawn, 3, 0))),
-        (Withdrawn, Withdraw { version: 1 }, Err(NotFound)),
+        (Withdrawn, Withdraw { version: 1 }, Err(Stale)),
         (Published, Hide, Ok((Hidden, 4, 0))),
         (Hidden, Hide, Ok((Hidden, 3, 0))),
         (Withdrawn, Hide, Err(NotFound)),

@@ -182,8 +182,7 @@ fn list(
     let Some((count, sum)) = counted else { return Ok(None) };
     let ratings = Ratings { count: count.unwrap_or(0), sum: sum.unwrap_or(0) };
 
-    // No id is greater than this text, in any collation.
-    let after = after.map_or("rev_g", |cursor| cursor.0.as_str());
+    let after = after.map_or_else(ReviewId::after_all, |cursor| cursor.0.clone());
     let published = review::product_id.eq(&product.0).and(review::state.eq(ReviewState::Published.into_str()));
     let query = review::table
         .filter(published.and(review::id.lt(after)))

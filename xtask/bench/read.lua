@@ -1,7 +1,7 @@
--- Reads one checkout again and again.
+-- Reads one address again and again.
 function init(args)
   wrk.headers["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]]
-  line = wrk.format("GET", "/checkout-sessions/" .. args[1])
+  line = wrk.format("GET", args[1])
 end
 
 function request()

@@ -44,6 +44,97 @@ pub fn begin_with(tokens: &[Token], pattern: &[String]) -> bool {
     tokens.len() >= pattern.len() && tokens.iter().zip(pattern).all(|(token, part)| token.text == *part)
 }
 
+/// Whether a pattern occurs anywhere in these tokens.
+pub fn contain(tokens: &[Token], text: &str) -> bool {
+    let pattern = pattern(text);
+    (0..tokens.len()).any(|at| begin_with(&tokens[at..], &pattern))
+}
+
+/// The index of the token that closes the group that `tokens[open]` opens. A `<` opens a group as well.
+pub fn close(tokens: &[Token], open: usize) -> usize {
+    let text = |at: usize| tokens[at].text.as_str();
+    let (opens, closes): (&[&str], &[&str]) = match text(open) {
+        "<" => (&["<"], &[">"]),
+        _ => (&["(", "{", "["], &[")", "}", "]"]),
+    };
+    let mut depth = 0_usize;
+    for at in open..tokens.len() {
+        if opens.contains(&text(at)) {
+            depth += 1;
+        } else if closes.contains(&text(at)) && !(text(at) == ">" && text(at - 1) == "-") {
+            depth -= 1;
+            if depth == 0 {
+                return at;
+            }
+        }
+    }
+    tokens.len()
+}
+
+/// Splits tokens at the commas that are in no group. Commas between `<` and `>` split as well.
+pub fn parts(tokens: &[Token]) -> Vec<&[Token]> {
+    let (mut parts, mut begin, mut at) = (Vec::new(), 0, 0);
+    while at < tokens.len() {
+        match tokens[at].text.as_str() {
+            "(" | "{" | "[" => at = close(tokens, at),
+            "," => {
+                parts.push(&tokens[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    parts.extend(tokens.get(begin..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+/// The signature of a function, and its body, which is empty for a method that a trait only declares.
+pub struct Function<'t> {
+    pub name: &'t str,
+    pub line: usize,
+    pub parameters: &'t [Token],
+    /// The tokens between the parameters and the body: `-> Type`.
+    pub output: &'t [Token],
+    pub body: &'t [Token],
+}
+
+/// Returns the functions among these tokens, including those in blocks.
+pub fn functions(tokens: &[Token]) -> Vec<Function<'_>> {
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
+    let function = |at: usize| {
+        let after_name = if text(at + 2) == "<" { close(tokens, at + 2) + 1 } else { at + 2 };
+        if text(at) != "fn" || text(after_name) != "(" {
+            return None;
+        }
+        let end = close(tokens, after_name);
+        let mut body = end + 1;
+        while !["{", ";", ""].contains(&text(body)) {
+            body = if ["(", "["].contains(&text(body)) { close(tokens, body) } else { body } + 1;
+        }
+        let last = if text(body) == "{" { close(tokens, body) } else { body };
+        Some(Function {
+            name: &tokens[at + 1].text,
+            line: tokens[at + 1].line,
+            parameters: &tokens[after_name + 1..end],
+            output: &tokens[end + 1..body.min(tokens.len())],
+            body: tokens.get(body + 1..last).unwrap_or_default(),
+        })
+    };
+    (0..tokens.len()).filter_map(function).collect()
+}
+
+/// Returns the blocks that follow a keyword such as `impl`: the line, the tokens between the keyword and the block, and
+/// the tokens of the block.
+pub fn blocks<'t>(tokens: &'t [Token], keyword: &str) -> Vec<(usize, &'t [Token], &'t [Token])> {
+    let begins = tokens.iter().enumerate().filter(|(_, token)| token.is_word && token.text == keyword);
+    let block = |(at, token): (usize, &Token)| {
+        let open = (at..tokens.len()).find(|open| tokens[*open].text == "{")?;
+        Some((token.line, &tokens[at + 1..open], &tokens[open + 1..close(tokens, open)]))
+    };
+    begins.filter_map(block).collect()
+}
+
 fn flatten(stream: TokenStream, is_test: bool, tokens: &mut Vec<Token>) {
     let mut in_test_item = false;
     for tree in stream {

@@ -54,7 +54,7 @@ enum Task {
     Bench(bench::Args),
     /// Build the binary to install elsewhere, without paths of this machine.
     Dist(dist::Args),
-    /// Write docs/CONFIGURATION.md, and check the links and names of code in the documents.
+    /// Write docs/CONFIGURATION.md and docs/openapi/, and check the links, names of code and excerpts in the documents.
     Docs(docs::Args),
 }
 

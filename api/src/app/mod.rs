@@ -1,12 +1,12 @@
-//! The composition root: only this file, `app/settings.rs` and `app/tools.rs` name adapters. [`App::build`] shows every
+//! The composition root: only the files of this folder name adapters. [`App::build`] shows every
 //! part of the shop from top to bottom.
 
+mod gateway;
 mod listener;
 mod settings;
 mod tools;
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +19,19 @@ use domain::order::OrderStore;
 use domain::outbox::{
     Channel, DispatchLimits, NotificationComposer, OutboxDispatcher, OutboxPurge, OutboxStore, Sender,
 };
-use domain::payment::{
-    AttemptStore, LONGEST_PASS, PaymentCapture, PaymentGateway, PaymentReconciler, PaymentRefunder, RefundStore,
-};
+use domain::payment::{AttemptStore, LONGEST_PASS, PaymentCapture, PaymentReconciler, PaymentRefunder, RefundStore};
 use domain::platform::PlatformStore;
 use domain::secret::Secret;
 use domain::signing::KeyStore;
 use domain::task::BackgroundTask;
-use integrations::mock_gateway::{MockConfig, MockPaymentHandler, OnFile};
 use integrations::outbound::{Outbound, OutboundConfig, OutboundError};
 use integrations::platform_profile::PlatformProfiles;
 use integrations::signatures::Signer;
-use integrations::stripe::{self, HttpPaymentGateway, StripeConfigError};
+use integrations::stripe::StripeConfigError;
 use integrations::webhooks::{NotAnAgent, WebhookSender};
 use persistence::{
     Database, OpenError, SqlAttemptStore, SqlCheckoutStore, SqlIdempotencyStore, SqlImport, SqlKeyStore, SqlOrderStore,
-    SqlOutboxStore, SqlPlatformStore, SqlRefundStore, SqlStoredInstruments,
+    SqlOutboxStore, SqlPlatformStore, SqlRefundStore,
 };
 use slog::Logger;
 use tokio::runtime::Handle;
@@ -43,15 +40,16 @@ use url::Url;
 use crate::buyer_pages::{Home, Pages};
 use crate::clock::SystemClock;
 use crate::config::{Config, Migrate, Mistake, Mode, ReadAccess};
-use crate::gateway_events::{EventRefused, GatewayEvents, ReadEvent};
+use crate::gateway_events::GatewayEvents;
 use crate::health::Operations;
 use crate::http::connection::Connections;
-use crate::http::{BodyLimits, Scope};
+use crate::http::{BodyLimits, Scope, SimulatedKeyOutage, Writes};
 use crate::log::LostLines;
 use crate::notifications::Notifications;
 use crate::runtime::{Commands, Probe, Schedule, Shutdown, Supervisor};
-use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, ShoppingSettings, SimulatedKeyOutage};
+use crate::shopping::v2026_04_08::{AgentPolicy, PublishedKeys, Shopping, ShoppingSettings};
 use crate::simulation::Simulation;
+use crate::storefront::Storefront;
 
 pub use listener::bind;
 pub use settings::{effective, read_config, shown_database_url};
@@ -62,6 +60,7 @@ pub struct App {
     pub scope: Scope,
     pub body_limits: BodyLimits,
     pub shopping: Shopping,
+    pub storefront: Storefront,
     pub pages: Pages,
     /// `None` if no secret is configured that verifies the gateway's events.
     pub gateway_events: Option<GatewayEvents>,
@@ -125,7 +124,7 @@ impl App {
         let database = current_database(config, log, runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let outbound = outbound(config)?;
-        let gateway = gateway(config, &outbound, &database, &clock, log)?;
+        let gateway = gateway::gateway(config, &outbound, &database, &clock, log)?;
 
         let simulated = config.simulation();
         let shopping_settings = ShoppingSettings {
@@ -135,7 +134,6 @@ impl App {
             handlers: gateway.iter().map(|gateway| gateway.handler()).collect(),
             agents: AgentPolicy { trust_loopback: simulated },
             open_orders: config.order_read_access() == ReadAccess::Open,
-            outage: SimulatedKeyOutage::default(),
         };
         let mail = settings::mail(config)?.map(|sender| Arc::new(sender) as Arc<dyn Sender>);
         let composer: Arc<dyn NotificationComposer> = Arc::new(Notifications {
@@ -200,6 +198,8 @@ impl App {
         let probe = Probe { reach: Arc::new(move |ctx| probed.ready(ctx)), period: PROBE_PERIOD };
         let supervisor = Supervisor::start(runtime, log, background, Some(probe));
         let commands = Commands::new(runtime.clone(), config.http.max_commands);
+        let outage = SimulatedKeyOutage::default();
+        let writes = Writes { commands: commands.clone(), clock: clock.clone(), outage };
         let shutdown = Shutdown::default();
 
         let limits = CompletionLimits {
@@ -207,7 +207,7 @@ impl App {
             grace: millis(config.checkout.completion_grace_ms),
             gateway_call: millis(config.payment.call_timeout_ms),
         };
-        let gateway_events = gateway_events(config).map(|read| GatewayEvents {
+        let gateway_events = gateway::events(config).map(|read| GatewayEvents {
             read,
             attempts: attempts.clone(),
             clock: clock.clone(),
@@ -225,8 +225,7 @@ impl App {
             expires_after,
             checkouts: checkouts.clone(),
             orders: orders.clone(),
-            clock: clock.clone(),
-            commands: commands.clone(),
+            writes: writes.clone(),
             supervisor: supervisor.clone(),
             settings: shopping_settings.clone(),
             signing_keys: published(signer),
@@ -237,9 +236,15 @@ impl App {
             records,
             clock: clock.clone(),
             supervisor: supervisor.clone(),
-            outage: shopping_settings.outage.clone(),
+            outage: writes.outage.clone(),
             settings: shopping_settings,
         });
+        let storefront = Storefront {
+            shop: config.shop.name.clone(),
+            writes,
+            orders: orders.clone(),
+            reviews: Arc::new(persistence::review::SqlReviewStore(database.clone())),
+        };
         let home = Home {
             shop: config.shop.name.clone(),
             url: config.public_url(listener.local_addr()?),
@@ -273,6 +278,7 @@ impl App {
             ),
             body_limits: BodyLimits { bytes: config.http.max_body_bytes, time: millis(config.http.body_timeout_ms) },
             shopping,
+            storefront,
             pages,
             gateway_events,
             operations,
@@ -322,58 +328,6 @@ fn outbound(config: &Config) -> Result<Outbound, StartError> {
     let at_once = usize::try_from(config.webhook.at_once_per_platform).unwrap_or(usize::MAX);
     outbound.bulkheads.concurrency = outbound.bulkheads.concurrency.max(at_once);
     Ok(Outbound::new(outbound)?)
-}
-
-/// The payment gateway: the configured one, or else the simulator if payments are simulated. `None` without both: then
-/// only a checkout that costs nothing can be completed, and the process logs a warning at start.
-fn gateway(
-    config: &Config,
-    outbound: &Outbound,
-    database: &Database,
-    clock: &Arc<dyn Clock>,
-    log: &Logger,
-) -> Result<Option<Arc<dyn PaymentGateway>>, StartError> {
-    match (&config.payment.gateway_url, &config.payment.gateway_key) {
-        (Some(url), Some(key)) => {
-            let stripe = settings::stripe(config, url.clone(), key.clone());
-            Ok(Some(Arc::new(HttpPaymentGateway::new(outbound.clone(), stripe)?)))
-        }
-        _ if config.simulation() => Ok(Some(Arc::new(mock_handler(config, database, clock, log)?))),
-        _ => Ok(None),
-    }
-}
-
-fn mock_handler(
-    config: &Config,
-    database: &Database,
-    clock: &Arc<dyn Clock>,
-    log: &Logger,
-) -> Result<MockPaymentHandler, StartError> {
-    let ledger_path = settings::ledger_path(config);
-    let unusable = |error| StartError::Ledger { path: ledger_path.clone(), error };
-    if let Some(folder) = ledger_path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    }
-    let slow = config.simulated_slowness();
-    let instruments = SqlStoredInstruments(database.clone());
-    let on_file: OnFile = Arc::new(move |ctx, choice| instruments.credential(ctx, choice));
-    let mock = MockConfig { ledger_path: ledger_path.clone(), slow };
-    MockPaymentHandler::open(mock, on_file, clock.clone(), log).map_err(unusable)
-}
-
-/// Returns the function that verifies and reads the gateway's events. `None` if no gateway or no secret for events is
-/// configured.
-fn gateway_events(config: &Config) -> Option<ReadEvent> {
-    let secrets = config.payment.event_secrets();
-    (config.payment.gateway_url.is_some() && !secrets.is_empty()).then(|| {
-        let read: ReadEvent = Arc::new(move |payload, header, now| {
-            stripe::verify_signature(payload, header, &secrets, now, stripe::SIGNATURE_TOLERANCE)
-                .map_err(|error| EventRefused::Signature(error.to_string()))?;
-            let event = stripe::parse_event(payload).map_err(|error| EventRefused::Malformed(error.to_string()))?;
-            Ok(event.into())
-        });
-        read
-    })
 }
 
 /// The configured signing keys, or those that the shop creates and stores in its database.

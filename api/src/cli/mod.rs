@@ -26,6 +26,7 @@ use crate::app::{self, StartError};
 use crate::config::{Config, Environment, markdown};
 use crate::log;
 use crate::log::Output;
+use crate::storefront;
 use output::{complain, one_line, say};
 use tools::Session;
 
@@ -54,6 +55,8 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Print the OpenAPI document of the storefront.
+    Openapi,
     /// Pin, list and unpin platforms.
     #[command(subcommand)]
     Platforms(platforms::Command),
@@ -125,6 +128,15 @@ fn run_command(
         output::to_standard(format_args!("{}", markdown()), "");
         return DONE;
     }
+    if let Command::Openapi = command {
+        return match storefront::openapi().to_pretty_json() {
+            Ok(document) => {
+                say!("{document}");
+                DONE
+            }
+            Err(error) => failed(&error.to_string()),
+        };
+    }
     let environment = Environment::new(environment);
     let config = match app::read_config(&environment) {
         Ok(config) => config,
@@ -161,7 +173,7 @@ fn run_command(
         }
         Command::Keys(command) => with_tools(&config, &log, &runtime, "keys", |session| keys::run(session, command)),
         Command::Demo { url, items, token } => demo::run(&config, &runtime, url, items, token),
-        Command::Config { .. } => DONE,
+        Command::Config { .. } | Command::Openapi => DONE,
     };
     // This does not wait for a database statement that hangs.
     runtime.shutdown_background();

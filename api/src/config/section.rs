@@ -20,16 +20,15 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub(super) const fn of(name: &'static str, help: &'static str) -> Self {
+    pub const fn of(name: &'static str, help: &'static str) -> Self {
         Self { name, help: help.trim_ascii_start() }
     }
 }
 
-/// Defines a section: the struct, its defaults, and its settings with their help. A setting without a documentation
-/// comment or a default does not compile.
+/// Defines a section: the struct, its defaults, and its settings with their help.
 ///
-/// ```text
-/// section! {
+/// ```
+/// api::section! {
 ///     pub struct LogConfig("TUCKSHOP_LOG_", "Logs") {
 ///         /// What the setting does, for `docs/CONFIGURATION.md` and for the message of a value that is refused.
 ///         #[validate(range(min = 1, max = 9))]
@@ -37,6 +36,18 @@ impl Setting {
 ///     }
 /// }
 /// ```
+///
+/// A setting without a documentation comment does not compile:
+///
+/// ```compile_fail
+/// api::section! {
+///     pub struct LogConfig("TUCKSHOP_LOG_", "Logs") {
+///         #[validate(range(min = 1, max = 9))]
+///         depth: u32 = 3,
+///     }
+/// }
+/// ```
+#[macro_export]
 macro_rules! section {
     (pub struct $section:ident($prefix:literal, $title:literal) {
         $(

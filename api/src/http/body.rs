@@ -1,16 +1,15 @@
 //! Reads the body of a request: whole, within its deadline and its size limit, without a content coding.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use domain::context::RequestContext;
-use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 
 use super::{Field, Problem};
 
@@ -21,54 +20,74 @@ pub struct BodyLimits {
     pub time: Duration,
 }
 
-/// The raw bytes of a request's body.
+/// The bytes of a JSON body.
 pub struct Body(pub Bytes);
+
+/// The bytes of a form that a browser sends.
+pub struct Form(pub Bytes);
 
 impl FromRequest for Body {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limits = req.app_data::<Data<BodyLimits>>().map(|limits| ***limits);
-        let ctx = req.extensions().get::<RequestContext>().cloned();
-        let announced =
-            req.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let is_json = match Field::of(req.headers(), CONTENT_TYPE) {
-            Field::Missing => true,
-            field => field.text().is_some_and(|text| {
-                text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-            }),
-        };
-        let is_plain = is_plain(req.headers());
-        let payload = payload.take();
-        Box::pin(async move {
-            let (Some(limits), Some(ctx)) = (limits, ctx) else {
-                return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope"));
-            };
-            if announced.is_some_and(|length| length > limits.bytes) {
-                return Err(too_large(limits));
-            }
-            if !is_plain {
-                return Err(encoded());
-            }
-            // An empty body needs no content type. A body of unknown length is checked after it is read.
-            if announced.is_some_and(|length| length > 0) && !is_json {
-                return Err(other_type());
-            }
-            let deadline = ctx.at_most(limits.time).deadline();
-            let body = tokio::time::timeout_at(deadline.instant().into(), read(payload, limits)).await;
-            let body = body.map_err(|_| {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
-            })??;
-            if !body.is_empty() && !is_json {
-                return Err(other_type());
-            }
-            Ok(Self(body))
-        })
+        read(req, payload, "application/json").map_ok(Self).boxed_local()
     }
 }
 
-async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem> {
+impl FromRequest for Form {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        read(req, payload, "application/x-www-form-urlencoded").map_ok(Self).boxed_local()
+    }
+}
+
+/// Reads a body of the given content type. An empty body needs no content type.
+fn read(
+    req: &HttpRequest,
+    payload: &mut Payload,
+    content_type: &'static str,
+) -> impl Future<Output = Result<Bytes, Problem>> + 'static {
+    let limits = req.app_data::<Data<BodyLimits>>().map(|limits| ***limits);
+    let ctx = req.extensions().get::<RequestContext>().cloned();
+    let announced = req.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let is_expected = match Field::of(req.headers(), CONTENT_TYPE) {
+        Field::Missing => true,
+        field => field.text().is_some_and(|text| {
+            text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(content_type))
+        }),
+    };
+    let is_plain = is_plain(req.headers());
+    let payload = payload.take();
+    async move {
+        let (Some(limits), Some(ctx)) = (limits, ctx) else {
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope"));
+        };
+        if announced.is_some_and(|length| length > limits.bytes) {
+            return Err(too_large(limits));
+        }
+        if !is_plain {
+            return Err(encoded());
+        }
+        // A body of unknown length is checked after it is read.
+        if announced.is_some_and(|length| length > 0) && !is_expected {
+            return Err(other_type(content_type));
+        }
+        let deadline = ctx.at_most(limits.time).deadline();
+        let body = tokio::time::timeout_at(deadline.instant().into(), collect(payload, limits)).await;
+        let body = body.map_err(|_| {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
+        })??;
+        if !body.is_empty() && !is_expected {
+            return Err(other_type(content_type));
+        }
+        Ok(body)
+    }
+}
+
+async fn collect(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| Problem::bad_request("malformed_body", "The body could not be read"))?;
@@ -90,8 +109,8 @@ fn is_plain(headers: &HeaderMap) -> bool {
     })
 }
 
-fn other_type() -> Problem {
-    let content = "The body must be application/json, with one Content-Type";
+fn other_type(expected: &str) -> Problem {
+    let content = format!("The body must be {expected}, with one Content-Type");
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", content)
 }
 
@@ -99,8 +118,8 @@ fn other_type() -> Problem {
 /// because a small compressed body can decode to a large one.
 fn encoded() -> Problem {
     let content = "The body must be sent without a content coding";
-    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", content);
-    Problem { accept_encoding: Some("identity"), ..problem }
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", content)
+        .with(ACCEPT_ENCODING, "identity")
 }
 
 fn too_large(limits: BodyLimits) -> Problem {

@@ -4,14 +4,20 @@ mod body;
 pub mod connection;
 mod field;
 mod json;
+mod page;
 mod problem;
 mod routes;
 mod scope;
 pub mod validation;
+mod write;
 
-pub use body::{Body, BodyLimits};
+pub use body::{Body, BodyLimits, Form};
 pub use field::Field;
 pub use json::{ObjectOnly, document, json, typed};
-pub use problem::{Problem, fault_problem};
+pub use page::PageQuery;
+pub use problem::{Problem, ProblemDetails, ProblemFormat, fault_problem};
 pub use routes::Routes;
 pub use scope::{NamedPlatform, Scope, request_scope};
+pub use write::{
+    Authenticated, KeyedForm, KeyedWrite, SimulatedKeyOutage, VersionedWrite, Writes, etag, key_refused, mark_replayed,
+};

@@ -1,15 +1,22 @@
 //! Error responses: a status, a stable code, one sentence and the request id. The chain of a fault is logged here,
 //! once.
+//!
+//! The storefront answers with problem details (RFC 9457), and a buyer's page answers a browser with a page. All other
+//! addresses answer with the error body of UCP.
 
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
+use askama::Template;
 use domain::context::RequestContext;
 use domain::fault::{Fault, FaultKind};
 use serde::Serialize;
 use slog::{error, warn};
+use utoipa::ToSchema;
+
+use super::validation::{Violation, invalid_fields};
 
 /// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
@@ -17,18 +24,39 @@ pub struct Problem {
     pub status: StatusCode,
     pub code: &'static str,
     pub content: String,
-    /// The value of `Retry-After`, in seconds.
-    pub retry_after: Option<u32>,
-    /// The value of `Allow`, for a method that the path does not have.
-    pub allow: Option<String>,
-    /// The value of `Accept-Encoding`, for a body with a content coding.
-    pub accept_encoding: Option<&'static str>,
+    /// The members of the body that break a rule.
+    pub violations: Vec<Violation>,
+    /// Header fields that belong to the status, such as `Retry-After`.
+    pub headers: Vec<(HeaderName, String)>,
 }
 
-/// The body of an error response. `content` is text for people. `detail` has the same text, because the protocol used
-/// this name before version 2026-04-08.
+/// The form of the body of an error response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemFormat {
+    /// `application/json` with `code`, `content` and `detail`.
+    Ucp,
+    /// `application/problem+json` (RFC 9457).
+    Details,
+    /// A page, for the browser of a buyer.
+    Page,
+}
+
+impl ProblemFormat {
+    /// The format at this address, for a client that sends these header fields.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        match path {
+            _ if path.starts_with("/store/") => Self::Details,
+            _ if path.starts_with("/pages/") && accepts.contains("text/html") => Self::Page,
+            _ => Self::Ucp,
+        }
+    }
+}
+
+/// The error body of UCP. `content` is text for people. `detail` has the same text, because the protocol used this name
+/// before version 2026-04-08.
 #[derive(Serialize)]
-struct Body<'a> {
+struct UcpBody<'a> {
     code: &'a str,
     content: &'a str,
     detail: &'a str,
@@ -36,41 +64,110 @@ struct Body<'a> {
     request_id: Option<&'a str>,
 }
 
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    title: &'static str,
+    content: &'a str,
+    request_id: &'a str,
+}
+
+/// Problem details (RFC 9457, section 3). The type is `about:blank`, so `title` is the name of the status; clients
+/// decide by `code`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDetails {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    /// The stable code of the problem.
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// The members of the request that break a rule, all at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<MemberError>,
+}
+
+/// A member of the request that breaks a rule.
+#[derive(Serialize, ToSchema)]
+struct MemberError {
+    detail: String,
+    /// A JSON Pointer as a URI fragment (RFC 6901, section 6), such as `#/items/0/quantity`.
+    pointer: String,
+}
+
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, content: impl Into<String>) -> Self {
-        Self { status, code, content: content.into(), retry_after: None, allow: None, accept_encoding: None }
+        Self { status, code, content: content.into(), violations: Vec::new(), headers: Vec::new() }
     }
 
     pub fn bad_request(code: &'static str, content: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, content)
     }
 
-    #[must_use]
-    pub fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+    pub fn not_found(code: &'static str, content: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, content)
+    }
+
+    pub fn conflict(code: &'static str, content: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, content)
+    }
+
+    /// The response to a change of a version that is not the current one (RFC 9110, section 15.5.13).
+    pub fn stale_version() -> Self {
+        let content = "The resource has changed since it was read; read it again";
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", content)
+    }
+
+    /// The response to a member that breaks a rule.
+    pub fn invalid_field(path: &str, content: &str) -> Self {
+        invalid_fields(vec![Violation { path: path.to_owned(), content: content.to_owned(), is_limit: false }])
     }
 
     #[must_use]
-    pub fn allow(self, methods: &str) -> Self {
-        Self { allow: Some(methods.to_owned()), ..self }
+    pub fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with(RETRY_AFTER, seconds)
     }
 
     /// Builds the response. The request id is in a header as well; see [`super::scope`].
-    pub fn respond(&self, request_id: Option<&str>) -> HttpResponse {
+    pub fn respond(&self, format: ProblemFormat, request_id: Option<&str>) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        if let Some(seconds) = self.retry_after {
-            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        for (name, value) in &self.headers {
+            response.insert_header((name.clone(), value.as_str()));
         }
-        if let Some(methods) = &self.allow {
-            response.insert_header((ALLOW, methods.as_str()));
+        let (code, content) = (self.code, self.content.as_str());
+        let title = self.status.canonical_reason().unwrap_or_default();
+        match format {
+            ProblemFormat::Page => {
+                let page = ProblemPage { title, content, request_id: request_id.unwrap_or_default() };
+                response.content_type("text/html; charset=utf-8").body(page.render().unwrap_or_default())
+            }
+            ProblemFormat::Ucp => response.json(UcpBody { code, content, detail: content, request_id }),
+            ProblemFormat::Details => response.content_type("application/problem+json").json(ProblemDetails {
+                kind: "about:blank",
+                title,
+                status: self.status.as_u16(),
+                detail: content.to_owned(),
+                code,
+                request_id: request_id.map(str::to_owned),
+                errors: self.violations.iter().map(member_error).collect(),
+            }),
         }
-        if let Some(coding) = self.accept_encoding {
-            response.insert_header((ACCEPT_ENCODING, coding));
-        }
-        response.insert_header((CONTENT_TYPE, "application/json"));
-        let body = Body { code: self.code, content: &self.content, detail: &self.content, request_id };
-        response.json(body)
     }
+}
+
+fn member_error(violation: &Violation) -> MemberError {
+    let path = violation.path.replace(['.', '['], "/").replace(']', "");
+    MemberError { detail: violation.content.clone(), pointer: format!("#/{path}") }
 }
 
 impl fmt::Display for Problem {
@@ -84,7 +181,7 @@ impl ResponseError for Problem {
         self.status
     }
     fn error_response(&self) -> HttpResponse {
-        self.respond(None)
+        self.respond(ProblemFormat::Ucp, None)
     }
 }
 

@@ -10,7 +10,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, Route, web};
 
-use super::Problem;
+use super::{KeyedForm, KeyedWrite, Problem, VersionedWrite};
 
 /// The routes of one server, collected by path so that each path knows all of its methods.
 #[derive(Default)]
@@ -23,8 +23,63 @@ struct Resource {
 }
 
 impl Routes {
+    /// Adds a handler that reads.
+    pub fn get<F, Args>(&mut self, path: &'static str, handler: F)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(Method::GET, path, handler);
+    }
+
+    /// Adds a handler that writes. Its last argument makes a repeated request harmless.
+    ///
+    /// ```
+    /// # use actix_web::{HttpResponse, http::Method};
+    /// # use api::{http::{KeyedWrite, Routes}, storefront::Buyer};
+    /// async fn create(write: KeyedWrite<Buyer>) -> HttpResponse {
+    ///     HttpResponse::Ok().finish()
+    /// }
+    /// Routes::default().write(Method::POST, "/things", create);
+    /// ```
+    ///
+    /// A handler without such an argument does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use actix_web::{HttpResponse, http::Method};
+    /// # use api::http::{Body, Routes};
+    /// async fn create(body: Body) -> HttpResponse {
+    ///     HttpResponse::Ok().finish()
+    /// }
+    /// Routes::default().write(Method::POST, "/things", create);
+    /// ```
+    pub fn write<F, Args>(&mut self, method: Method, path: &'static str, handler: F)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + WriteArguments + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(method, path, handler);
+    }
+
+    /// Adds a handler that writes, without a key or a version. `_reason` says why a repeated request is harmless.
+    pub fn unkeyed<F, Args>(&mut self, method: Method, path: &'static str, _reason: &'static str, handler: F)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on(method, path, handler);
+    }
+
+    /// The methods and paths of all handlers.
+    pub fn all(&self) -> impl Iterator<Item = (&Method, &'static str)> {
+        self.0.iter().flat_map(|resource| resource.methods.iter().map(|method| (method, resource.path)))
+    }
+
     /// Adds a handler. Each pair of path and method may be added only once.
-    pub fn on<F, Args>(&mut self, method: Method, path: &'static str, handler: F)
+    fn on<F, Args>(&mut self, method: Method, path: &'static str, handler: F)
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -60,6 +115,24 @@ impl Routes {
     }
 }
 
+/// The arguments of a handler that writes: at most four, and the last one is a [`WriteArgument`].
+pub trait WriteArguments {}
+
+/// An argument that makes a repeated request harmless: a keyed or a versioned write.
+#[diagnostic::on_unimplemented(
+    message = "the last argument of a writing handler must be a `KeyedWrite`, a `KeyedForm` or a `VersionedWrite`",
+    note = "docs/ADDING_A_MODULE.md explains which one to use; `Routes::unkeyed` is for writes that need neither"
+)]
+pub trait WriteArgument {}
+impl<A> WriteArgument for KeyedWrite<A> {}
+impl<A> WriteArgument for KeyedForm<A> {}
+impl<A> WriteArgument for VersionedWrite<A> {}
+
+impl<W: WriteArgument> WriteArguments for (W,) {}
+impl<A, W: WriteArgument> WriteArguments for (A, W) {}
+impl<A, B, W: WriteArgument> WriteArguments for (A, B, W) {}
+impl<A, B, C, W: WriteArgument> WriteArguments for (A, B, C, W) {}
+
 /// The path pattern that the router matched for a request. It is remembered here, because the library's look-up would
 /// match all patterns a second time.
 #[derive(Clone, Default)]
@@ -88,7 +161,7 @@ fn other_method(req: &HttpRequest, allow: &str) -> Result<HttpResponse, Problem>
         return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
     }
     let content = format!("This address accepts {allow}");
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", content).allow(allow))
+    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", content).with(ALLOW, allow))
 }
 
 /// Whether the fixed segments of the path are written without percent-encoding. The router would read `%73tatusz` as

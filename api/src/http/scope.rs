@@ -23,7 +23,7 @@ use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
 use super::routes::MatchedRoute;
-use super::{Field, Problem};
+use super::{Field, Problem, ProblemFormat};
 use crate::config::Networks;
 use crate::runtime::Shutdown;
 
@@ -85,10 +85,10 @@ pub async fn request_scope(
     let mut response = match timeout {
         Err(problem) => {
             line.unrouted = req.match_pattern();
-            req.into_response(problem.respond(Some(ctx.request_id().as_str())))
+            req.into_response(problem.respond(line.format, Some(ctx.request_id().as_str())))
         }
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &ctx),
+            Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &line),
             // No inner service returns an error. If one does, the error becomes a response.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
@@ -104,10 +104,10 @@ pub async fn request_scope(
 }
 
 /// Adds the request id to the body of a problem. The code that creates a problem does not know the id.
-fn name_request(response: ServiceResponse<BoxBody>, ctx: &RequestContext) -> ServiceResponse<BoxBody> {
+fn name_request(response: ServiceResponse<BoxBody>, line: &AccessLine) -> ServiceResponse<BoxBody> {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
     match problem {
-        Some(problem) => response.into_response(problem.respond(Some(ctx.request_id().as_str()))),
+        Some(problem) => response.into_response(problem.respond(line.format, Some(line.ctx.request_id().as_str()))),
         None => response,
     }
 }
@@ -224,6 +224,7 @@ struct AccessLine {
     scope: Scope,
     ctx: RequestContext,
     watch: Stopwatch,
+    format: ProblemFormat,
     method: String,
     /// The matched pattern. The line does not have the path, because the path of a page contains the token that grants
     /// access.
@@ -244,6 +245,7 @@ impl AccessLine {
             scope: scope.clone(),
             ctx: ctx.clone(),
             watch: Stopwatch::start(),
+            format: ProblemFormat::of(req.path(), req.headers()),
             method: req.method().to_string(),
             route: MatchedRoute::default(),
             unrouted: None,
@@ -263,7 +265,7 @@ impl AccessLine {
         let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
         let problem = problem.unwrap_or_else(internal);
         self.status = Some(problem.status);
-        let mut answer = problem.respond(Some(self.ctx.request_id().as_str()));
+        let mut answer = problem.respond(self.format, Some(self.ctx.request_id().as_str()));
         stamp(&mut answer, &self.scope, &self.ctx, &self.platform);
         InternalError::from_response(problem, answer).into()
     }

@@ -3,10 +3,13 @@
 
 use std::borrow::Cow;
 
+use actix_web::http::StatusCode;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
+use super::Problem;
+
 /// A member of a request that breaks a rule.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The path of the member, such as `line_items[0].quantity`.
     pub path: String,
@@ -24,6 +27,22 @@ pub fn violations(request: &impl Validate) -> Vec<Violation> {
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+/// Returns the request if it has no violation. Otherwise the problem lists all of them.
+pub fn must_be_valid<T: Validate>(request: T) -> Result<T, Problem> {
+    let violations = violations(&request);
+    match violations.as_slice() {
+        [] => Ok(request),
+        _ => Err(invalid_fields(violations)),
+    }
+}
+
+/// The response to a request with members that break a rule.
+pub fn invalid_fields(violations: Vec<Violation>) -> Problem {
+    let problem =
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", "Members of the request are not valid");
+    Problem { violations, ..problem }
 }
 
 fn collect(path: &str, errors: &ValidationErrors, found: &mut Vec<Violation>) {
@@ -62,6 +81,7 @@ fn violation(path: String, error: &ValidationError) -> Violation {
         (None, _, Some(_)) if error.code == "length" => ("must not be empty".to_owned(), false),
         (None, Some(max), _) if number.is_some_and(|number| number > max) => (format!("must be at most {max}"), false),
         (None, _, Some(min)) => (format!("must be at least {min}"), false),
+        (None, _, None) if error.code == "required" => ("is required".to_owned(), false),
         (None, _, None) => ("is not valid".to_owned(), false),
     };
     Violation { path, content, is_limit }

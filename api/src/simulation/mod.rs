@@ -23,9 +23,9 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::http::validation::violations;
-use crate::http::{Body, Field, Problem, Routes, fault_problem, json};
+use crate::http::{Body, Field, Problem, Routes, SimulatedKeyOutage, fault_problem, json};
 use crate::runtime::Supervisor;
-use crate::shopping::v2026_04_08::{ShoppingSettings, SimulatedKeyOutage, render_order};
+use crate::shopping::v2026_04_08::{ShoppingSettings, render_order};
 use local_program::LocalProgram;
 
 #[derive(Clone)]
@@ -39,13 +39,16 @@ pub struct Simulation {
     pub outage: SimulatedKeyOutage,
 }
 
+/// Why no route has an idempotency key.
+const TEST_ONLY: &str = "only tests send it";
+
 pub fn routes(routes: &mut Routes) {
-    routes.on(Method::POST, "/testing/simulate-shipping/{id}", simulate_shipping);
-    routes.on(Method::POST, "/testing/orders/{id}/fulfill", fulfill);
-    routes.on(Method::POST, "/testing/orders/{id}/adjust", adjust);
-    routes.on(Method::POST, "/testing/idempotency/age", age);
-    routes.on(Method::POST, "/testing/idempotency/outage", outage);
-    routes.on(Method::PUT, "/orders/{id}", put_order);
+    routes.unkeyed(Method::POST, "/testing/simulate-shipping/{id}", TEST_ONLY, simulate_shipping);
+    routes.unkeyed(Method::POST, "/testing/orders/{id}/fulfill", TEST_ONLY, fulfill);
+    routes.unkeyed(Method::POST, "/testing/orders/{id}/adjust", TEST_ONLY, adjust);
+    routes.unkeyed(Method::POST, "/testing/idempotency/age", TEST_ONLY, age);
+    routes.unkeyed(Method::POST, "/testing/idempotency/outage", TEST_ONLY, outage);
+    routes.unkeyed(Method::PUT, "/orders/{id}", TEST_ONLY, put_order);
 }
 
 /// Ships everything that is not shipped yet. Answers 403 unless `Simulation-Secret` is right.

@@ -36,6 +36,23 @@ impl Engine {
         })
     }
 
+    /// Runs the statements of a script once, in the database of the shop.
+    pub fn execute(&self, script: &str) -> Result<()> {
+        let script = process::root().join(format!("xtask/bench/{script}"));
+        let mut command = match &self.pgbench {
+            Some(pgbench) => Command::new(pgbench),
+            None => Command::new("python3"),
+        };
+        match &self.pgbench {
+            Some(_) => command.args(["-n", "-t", "1", "-f"]).arg(script).arg(&self.url),
+            None => {
+                let run = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2]).read())";
+                command.args(["-c", run]).arg(self.directory.path().join(FILE)).arg(script)
+            }
+        };
+        process::output(&mut command).map(drop)
+    }
+
     /// Runs the statements of a flow repeatedly, and returns how often they ran per second. `checkout` is the id of an
     /// existing checkout, which the flow `Read` reads.
     pub fn measure(&self, checkout: &str, flow: Flow, connections: usize, seconds: u64) -> Result<f64> {

@@ -17,7 +17,7 @@ use crate::postgres::{self, Postgres, Programs};
 use crate::process;
 use crate::provision::must_be_linux;
 use engine::Engine;
-use shop::Shop;
+use shop::{Footprint, Shop};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -36,6 +36,9 @@ pub struct Args {
 
 /// The numbers of connections with which each flow is measured.
 const CONNECTIONS: [usize; 3] = [1, 8, 64];
+
+/// The number of connections with which the pages of a list are measured.
+const PAGE_CONNECTIONS: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -79,6 +82,14 @@ pub struct Cell {
     pub bare: Vec<f64>,
 }
 
+/// What was measured of one shop besides its flows.
+pub struct Measured {
+    pub engine: &'static str,
+    pub footprint: Footprint,
+    /// The first and the thousandth page of a list per second, in each run.
+    pub pages: Vec<[f64; 2]>,
+}
+
 pub fn run(args: &Args) -> Result<()> {
     must_be_linux(std::env::consts::OS)?;
     let installer = args.install.permission();
@@ -107,7 +118,12 @@ pub fn run(args: &Args) -> Result<()> {
             }
         }
         cells.append(&mut table);
-        shops.push((name, shop.footprint()?));
+        engine.execute("reviews.sql")?;
+        let mut pages = Vec::new();
+        for _ in 0..args.runs {
+            pages.push(shop.measure_pages(&wrk, PAGE_CONNECTIONS, args.seconds)?);
+        }
+        shops.push(Measured { engine: name, footprint: shop.footprint()?, pages });
     }
     let text = report::markdown(&cells, &shops, args, &postgres.version)?;
     if args.print {

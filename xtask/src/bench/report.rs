@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::shop::Footprint;
-use super::{Args, Cell, Flow, Sample};
+use super::{Args, Cell, Flow, Measured, Sample};
 use crate::process;
 
 /// The goals of the project: for each flow, the lowest ratio of the rate of the shop to the rate of bare Postgres.
@@ -14,7 +14,7 @@ const GOAL: [(Flow, f64); 2] = [(Flow::Purchase, 0.50), (Flow::Read, 0.25)];
 /// The number of connections for which the goals are set.
 const GOAL_CONNECTIONS: usize = 8;
 
-pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgres: &str) -> Result<String> {
+pub fn markdown(cells: &[Cell], shops: &[Measured], args: &Args, postgres: &str) -> Result<String> {
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. No check depends on these figures.\n\n",
     );
@@ -48,8 +48,13 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
             median(&cell.shop, |s| s.p99),
         )?;
     }
+    text.push_str("\n| engine | first page /s | page 1,000 /s | ratio |\n|---|--:|--:|--:|\n");
+    for Measured { engine, pages, .. } in shops {
+        let rate = |page: usize| middle(pages.iter().map(|rates| rates[page]).collect());
+        writeln!(text, "| {engine} | {:.0} | {:.0} | {:.0} % |", rate(0), rate(1), page_ratio(pages) * 100.0)?;
+    }
     text.push_str("\n| engine | start to first answer | peak memory |\n|---|--:|--:|\n");
-    for (engine, footprint) in shops {
+    for Measured { engine, footprint, .. } in shops {
         let (start, memory) = (footprint.started_in.as_millis(), footprint.peak_memory_kib / 1024);
         writeln!(text, "| {engine} | {start} ms | {memory} MiB |")?;
     }
@@ -65,7 +70,9 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
         let text = format!("{name} at {percent:.0} % of bare Postgres, {GOAL_CONNECTIONS} connections");
         goal(text, format!("{:.1} %", run * 100.0), run >= share)?;
     }
-    let most = |of: fn(&Footprint) -> u64| shops.iter().map(|(_, footprint)| of(footprint)).max().unwrap_or(0);
+    let pages = shops.iter().map(|shop| page_ratio(&shop.pages)).fold(f64::INFINITY, f64::min);
+    goal("page 1,000 of a list at 90 % of page 1".to_owned(), format!("{:.0} %", pages * 100.0), pages >= 0.90)?;
+    let most = |of: fn(&Footprint) -> u64| shops.iter().map(|shop| of(&shop.footprint)).max().unwrap_or(0);
     let memory = most(|footprint| footprint.peak_memory_kib / 1024);
     goal("under 100 MiB resident".to_owned(), format!("{memory} MiB"), memory < 100)?;
     let start = most(|footprint| footprint.started_in.as_millis() as u64);
@@ -80,6 +87,11 @@ pub fn markdown(cells: &[Cell], shops: &[(&str, Footprint)], args: &Args, postgr
 fn ratio(cell: &Cell) -> f64 {
     let pairs = cell.shop.iter().zip(&cell.bare);
     middle(pairs.map(|(shop, bare)| shop.per_second / bare.max(0.001)).collect())
+}
+
+/// The median ratio of the rate of page 1,000 to the rate of the first page.
+fn page_ratio(pages: &[[f64; 2]]) -> f64 {
+    middle(pages.iter().map(|[first, thousandth]| thousandth / first.max(0.001)).collect())
 }
 
 fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {

@@ -57,13 +57,29 @@ impl Shop {
     }
 
     pub fn measure(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
+        let argument = match flow {
+            Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
+            Flow::Read => format!("/checkout-sessions/{}", self.checkout),
+        };
+        self.load(wrk, flow, connections, seconds, &argument)
+    }
+
+    /// Measures the first and the thousandth page of a list of reviews, which must exist: see `reviews.sql`. Returns
+    /// the pages per second of each.
+    pub fn measure_pages(&self, wrk: &Path, connections: usize, seconds: u64) -> Result<[f64; 2]> {
+        let pages = ["", "&cursor=rev_00000000000000000000000000100021"];
+        let rate = |page| -> Result<f64> {
+            let path = format!("/store/v1/products/bench_1/reviews?limit=20{page}");
+            request(&self.address, "GET", &path, "")?;
+            Ok(self.load(wrk, Flow::Read, connections, seconds, &path)?.per_second)
+        };
+        Ok([rate(pages[0])?, rate(pages[1])?])
+    }
+
+    fn load(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64, argument: &str) -> Result<Sample> {
         let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
         // Purchases need as many threads as connections. The comment in purchase.lua gives the reason.
         let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
-        let argument = match flow {
-            Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
-            Flow::Read => self.checkout.clone(),
-        };
         let before = self.cpu()?;
         let output = process::output(
             Command::new(wrk)
@@ -71,7 +87,7 @@ impl Shop {
                 .args(["--timeout", "10s", "-s"])
                 .arg(script)
                 .arg(format!("http://{}", self.address))
-                .args(["--", &argument]),
+                .args(["--", argument]),
         )?;
         let sample = Sample { cpu: self.cpu()? - before, ..sample(&output)? };
         if sample.failed > 0.0 {

@@ -2,8 +2,11 @@
 //!
 //! `dependencies.rs` has the rules for dependencies, checked on the output of `cargo metadata`. `rules.rs` has the rules for
 //! code, checked on tokens, so that comments and strings are not taken for code. `reach.rs` finds files that are not compiled.
+//! `ports.rs` and `golden.rs` find what a new port or a new keyed write lacks.
 
 mod dependencies;
+mod golden;
+mod ports;
 mod reach;
 mod rules;
 #[cfg(test)]
@@ -14,6 +17,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+use crate::golden::newest_set;
 use crate::process;
 use crate::sources::{self, Source};
 use rules::{MOST_LINES, RULES};
@@ -21,7 +25,7 @@ use violation::Violation;
 
 pub fn run() -> Result<()> {
     let mut violations = dependencies::check(&process::metadata()?)?;
-    violations.extend(check(sources::rust()?));
+    violations.extend(check(sources::rust()?, &newest_set()?));
     for violation in &violations {
         println!("{violation}");
     }
@@ -34,9 +38,10 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Applies every rule about files to all files.
-fn check(sources: &[Source]) -> BTreeSet<Violation> {
-    sources.iter().flat_map(check_file).chain(reach::check(sources)).collect()
+/// Applies every rule about files to all files. `golden` is the text of the newest golden set.
+fn check(sources: &[Source], golden: &str) -> BTreeSet<Violation> {
+    let of_all = [reach::check(sources), ports::check(sources), golden::check(sources, golden)];
+    sources.iter().flat_map(check_file).chain(of_all.into_iter().flatten()).collect()
 }
 
 /// Applies every rule that looks at one file at a time.

@@ -47,6 +47,7 @@ pub const RULES: &[Rule] = &[
         within: &["api/src/"],
         except: &[
             ("api/src/app/mod.rs", "the composition root"),
+            ("api/src/app/gateway.rs", "the payment gateway of the composition root"),
             ("api/src/app/settings.rs", "the settings of the adapters, in the types of the adapters"),
             ("api/src/app/tools.rs", "the commands of an operator, which are composed beside the server"),
         ],
@@ -126,6 +127,14 @@ pub const RULES: &[Rule] = &[
         except: &[("domain/src/context.rs", "the context")],
         tests_too: false,
         forbids: Code(&["Instant::now"]),
+    },
+    Rule {
+        name: "one claim",
+        reason: "the key, the fingerprint and the caller of a keyed write are read in one place: use KeyedWrite",
+        within: &["api/src/"],
+        except: &[("api/src/http/write.rs", "creates the claim of every keyed write")],
+        tests_too: false,
+        forbids: Code(&["KeyClaim {", "Write {"]),
     },
     Rule {
         name: "unfinished",

@@ -4,6 +4,7 @@
 use super::dependencies::{self, Dependency, broken, direct, far_from_domain, line_of, linked};
 use super::violation::Violation;
 use super::{MOST_LINES, check, check_file, reach};
+use crate::golden::newest_set;
 use crate::process;
 use crate::sources::{self, Source};
 
@@ -23,7 +24,7 @@ fn workspace_has_no_violation() {
     assert_eq!(shown(&dependencies::check(&graph).expect("checkable")), NOTHING);
     let sources = sources::rust().expect("readable");
     assert!(sources.len() > 100, "{} files", sources.len());
-    assert_eq!(shown(&check(sources)), NOTHING);
+    assert_eq!(shown(&check(sources, &newest_set().expect("a set"))), NOTHING);
 }
 
 #[test]
@@ -81,6 +82,8 @@ fn forbidden_code_is_reported_once() {
         ("api/tests/kit/mod.rs", "fn f() { todo!() }", "unfinished", "todo!"),
         ("domain/src/money.rs", "#[cfg(test)] mod tests { fn f() {} }", "tests beside", "mod tests {"),
         ("domain/src/lib.rs", "#[cfg(test)] fn a() {} fn b() { t.spawn(); }", "owned tasks", "spawn"),
+        ("api/src/store/review.rs", "fn f() { g(KeyClaim { key, ..claim }); }", "one claim", "KeyClaim {"),
+        ("api/src/store/review.rs", "fn f() { let write = Write { claim, now }; }", "one claim", "Write {"),
     ] {
         let found_by = of_file(file, &format!("//! A purpose.\n\n{line}\n"));
         assert_eq!(found_by.len(), 1, "{line}: {found_by:?}");
@@ -94,6 +97,7 @@ fn exempt_file_comment_string_or_test_may_contain_forbidden_code() {
         ("api/src/app/mod.rs", "use persistence::Database;"),
         ("api/src/clock.rs", "fn f() { SystemTime::now(); }"),
         ("persistence/src/database/job.rs", "fn f() { spawn_blocking(f); establish(g); }"),
+        ("api/src/http/write.rs", "impl KeyedWrite { fn f() { Write { claim: KeyClaim { key }, now } } }"),
         ("api/tests/kit/mod.rs", "fn f() { tokio::spawn(f); }"),
         ("domain/src/lib.rs", "/// Not as JSON; never `tokio::spawn(f)`."),
         ("domain/src/lib.rs", "const A: &str = \"Instant::now() http\"; // env::var"),
@@ -137,4 +141,25 @@ fn file_that_no_module_names_is_reported() {
     let lost = reach::check(&files.map(|(path, text)| Source::new(path, text)));
     let lost: Vec<&str> = lost.iter().map(|violation| violation.file.as_str()).collect();
     assert_eq!(lost, ["a/src/lost.rs", "a/tests/shop/lost.rs"]);
+}
+
+#[test]
+fn file_in_a_folder_that_automod_names_is_compiled() {
+    let lost = |macro_call: &str| {
+        let files = [
+            ("a/b/tests/storage/main.rs", "mod contract;"),
+            ("a/b/tests/storage/contract/mod.rs", macro_call),
+            ("a/b/tests/storage/contract/review.rs", ""),
+            ("a/b/tests/storage/contract/deep/review.rs", ""),
+            ("a/tests/storage/contract/review.rs", ""),
+        ];
+        let lost = reach::check(&files.map(|(path, text)| Source::new(path, text)));
+        lost.into_iter().map(|violation| violation.file).collect::<Vec<_>>()
+    };
+    let [named, deep, other] =
+        ["a/b/tests/storage/contract/", "a/b/tests/storage/contract/deep/", "a/tests/storage/contract/"]
+            .map(|folder| format!("{folder}review.rs"));
+    assert_eq!(lost("automod::dir!(\"tests/storage/contract\");"), [deep.as_str(), &other]);
+    assert_eq!(lost("automod::dir!(pub(crate) \"tests/storage/contract/\");"), [deep.as_str(), &other]);
+    assert_eq!(lost("// automod::dir!(\"tests/storage/contract\");"), [named, deep, other]);
 }

@@ -1,5 +1,4 @@
-//! Checks that the documents have an entry for each module (in the code map) and each error code (in the table of
-//! errors).
+//! Checks that the code map has an entry for each module, and that the glossary explains each module of the domain.
 
 use std::collections::BTreeSet;
 
@@ -7,23 +6,26 @@ use crate::code;
 use crate::sources::Source;
 
 const CODE_MAP: &str = "docs/ARCHITECTURE.md";
-const ERRORS: &str = "docs/ERRORS.md";
+const GLOSSARY: &str = "docs/GLOSSARY.md";
 /// Crates whose modules the code map lists.
 const MAPPED: [&str; 4] = ["domain/src/", "persistence/src/", "integrations/src/", "api/src/"];
-/// Functions that are called with an error code. The code is the first string literal of the call that has the form of
-/// one.
-const MAKERS: [&str; 3] = ["conflict", "bad_request", "Problem::new"];
+/// Helpers of the domain that need no entry in the glossary.
+const UNEXPLAINED: [&str; 1] = ["domain/src/text.rs"];
 
 /// Returns the missing entries. Each text also says how to correct the document.
 pub fn missing(code: &[Source], documents: &[Source]) -> Vec<String> {
     let text = |path: &str| documents.iter().find(|source| source.path == path).map_or("", |source| &source.text);
-    let modules = code.iter().filter_map(|source| module(&source.path)).collect::<BTreeSet<_>>().into_iter();
-    let unmapped = modules.filter(|module| !text(CODE_MAP).contains(module.as_str()));
-    let shop = code.iter().filter(|source| source.path.starts_with("api/src/"));
-    let codes: BTreeSet<String> = shop.flat_map(error_codes).collect();
-    let unlisted = codes.iter().filter(|code| !text(ERRORS).contains(&format!("`{code}`")));
+    let (map, glossary) = (text(CODE_MAP), text(GLOSSARY));
+    let modules: BTreeSet<String> = code.iter().filter_map(|source| module(&source.path)).collect();
+    let unmapped = modules.iter().filter(|module| !map.contains(module.as_str()));
     let unmapped = unmapped.map(|module| format!("{CODE_MAP}: its code map does not name `{module}`: add a row"));
-    unmapped.chain(unlisted.map(|code| format!("{ERRORS}: does not name the error code `{code}`: add a row"))).collect()
+    let of_domain = modules.iter().filter(|module| module.starts_with("domain/"));
+    let unexplained =
+        of_domain.filter(|module| !UNEXPLAINED.contains(&module.as_str()) && !glossary.contains(&format!("`{module}")));
+    let unexplained = unexplained.map(|module| {
+        format!("{GLOSSARY}: no row names `{module}`: add a row that explains the main term of this module")
+    });
+    unmapped.chain(unexplained).collect()
 }
 
 /// The top-level module that contains a file: a folder with a `/` at the end, or the file itself. `None` if the code
@@ -36,25 +38,6 @@ fn module(path: &str) -> Option<String> {
         None if ["lib.rs", "main.rs"].contains(&inside) || code::is_test_file(inside) => None,
         None => Some(path.to_owned()),
     }
-}
-
-fn error_codes(source: &Source) -> BTreeSet<String> {
-    let makers = MAKERS.map(|maker| code::pattern(&format!("{maker}(")));
-    let mut codes = BTreeSet::new();
-    for (at, token) in source.tokens.iter().enumerate() {
-        if !token.is_test && makers.iter().any(|maker| code::begin_with(&source.tokens[at..], maker)) {
-            let literals = source.tokens[at..].iter().take_while(|token| token.text != ";");
-            codes.extend(literals.filter_map(|token| error_code(&token.text)).take(1));
-        }
-    }
-    codes
-}
-
-/// The value of a literal such as `"checkout_not_ready"`.
-fn error_code(literal: &str) -> Option<String> {
-    let text = literal.strip_prefix('"')?.strip_suffix('"')?;
-    let is_code = !text.is_empty() && text.chars().all(|character| character.is_ascii_lowercase() || character == '_');
-    is_code.then(|| text.to_owned())
 }
 
 #[cfg(test)]

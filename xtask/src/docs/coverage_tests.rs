@@ -6,21 +6,26 @@ use super::*;
 fn module_missing_in_the_code_map_is_reported() {
     let code = ["domain/src/lib.rs", "domain/src/cart/mod.rs", "domain/src/cart/model.rs", "api/src/app/mod.rs"];
     let code: Vec<Source> = code.map(|path| Source::new(path, "")).into();
-    let missing = |map: &str| missing(&code, &[Source::new(CODE_MAP, map)]);
+    let glossary = Source::new(GLOSSARY, "`domain/src/cart/model.rs`");
+    let missing = |map: &str| missing(&code, &[Source::new(CODE_MAP, map), Source::new(GLOSSARY, &*glossary.text)]);
     assert_eq!(missing("| `domain/src/cart/` | baskets |\n| `api/src/app/mod.rs` | root |"), Vec::<String>::new());
     let expected = "docs/ARCHITECTURE.md: its code map does not name `domain/src/cart/`: add a row";
     assert_eq!(missing("`api/src/app/mod.rs`, `persistence/src/cart/`"), [expected]);
 }
 
 #[test]
-fn error_code_missing_in_the_table_is_reported() {
-    let text = "fn f() { Problem::bad_request(\"not_ready\", &message.content);
-            conflict(\"in_use\", \"The key is in use\"); Problem::new(StatusCode::GONE, \"gone\", \"Gone\");
-            conflict(code, content); log(\"not_a_code\"); }
-            #[cfg(test)] mod tests { fn g() { conflict(\"only_a_test\", \"\"); } }";
-    let code = [Source::new("api/src/http/problem.rs", text)];
-    let missing = |table: &str| missing(&code, &[Source::new(ERRORS, table), Source::new(CODE_MAP, "api/src/http/")]);
-    assert_eq!(missing("| 400 | `not_ready` |\n| 409 | `in_use` |\n| 410 | `gone` |"), Vec::<String>::new());
-    let expected = "docs/ERRORS.md: does not name the error code `in_use`: add a row";
-    assert_eq!(missing("| 400 | `not_ready` |\n| 410 | `gone` | in_use"), [expected]);
+fn module_of_the_domain_missing_in_the_glossary_is_reported() {
+    let code =
+        ["domain/src/lib.rs", "domain/src/text.rs", "domain/src/money.rs", "domain/src/cart/mod.rs", "api/src/log.rs"];
+    let code: Vec<Source> = code.map(|path| Source::new(path, "")).into();
+    let map = "`domain/src/text.rs` `domain/src/money.rs` `domain/src/cart/` `api/src/log.rs`";
+    let missing = |glossary: &str| missing(&code, &[Source::new(CODE_MAP, map), Source::new(GLOSSARY, glossary)]);
+    let expected = |module| {
+        format!(
+            "docs/GLOSSARY.md: no row names `domain/src/{module}`: add a row that explains the main term of this module"
+        )
+    };
+    assert_eq!(missing("| `domain/src/money.rs`, `Amount` |\n| `domain/src/cart/model.rs` |"), [""; 0]);
+    assert_eq!(missing("| `domain/src/money.rs`, `Amount` |\n| `domain/src/cart.rs` |"), [expected("cart/")]);
+    assert_eq!(missing("| `domain/src/cart/model.rs` |\n| money: domain/src/money |"), [expected("money.rs")]);
 }

@@ -1,8 +1,11 @@
-//! `cargo xtask docs`: writes docs/CONFIGURATION.md, and checks that what the documents name exists.
+//! `cargo xtask docs`: writes the generated documents, and checks that what the documents name exists.
 
 mod coverage;
+mod error_codes;
+mod excerpts;
 mod symbols;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -11,39 +14,50 @@ use crate::process;
 use crate::sources::{self, Source};
 use symbols::{FAILURES, Symbols};
 
-const CONFIGURATION: &str = "docs/CONFIGURATION.md";
+/// The generated documents, each with the arguments of `tuckshop` that print it.
+const GENERATED: [(&str, &[&str]); 2] =
+    [("docs/CONFIGURATION.md", &["config", "--markdown"]), ("docs/openapi/store-v1.json", &["openapi"])];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Write and build nothing. A test of the api compares docs/CONFIGURATION.md with the settings.
+    /// Write and build nothing. Tests of the api compare the generated documents with the code.
     #[arg(long)]
     check: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     if !args.check {
-        let page = process::output(tuckshop()?.args(["config", "--markdown"]))?;
-        std::fs::write(process::root().join(CONFIGURATION), page + "\n")?;
-        println!("wrote {CONFIGURATION}");
+        let tuckshop = tuckshop()?;
+        for (path, arguments) in GENERATED {
+            let text = process::output(Command::new(&tuckshop).args(arguments))?;
+            let file = process::root().join(path);
+            std::fs::create_dir_all(file.with_file_name(""))?;
+            std::fs::write(file, text + "\n")?;
+            println!("wrote {path}");
+        }
     }
     check()
 }
 
-/// Builds the binary as `cargo test --workspace` does, and returns a command that runs it. Cargo selects features by
+/// Builds the binary as `cargo test --workspace` does, and returns its path. Cargo selects features by
 /// the packages and targets of a command, so any other build would compile the api and its dependencies a second time.
-fn tuckshop() -> Result<Command> {
+fn tuckshop() -> Result<PathBuf> {
     process::run(&mut process::cargo(&["test", "--quiet", "--workspace", "--test", "operator", "--no-run"]))?;
-    Ok(Command::new(process::metadata()?.target_directory.join("debug/tuckshop")))
+    Ok(process::metadata()?.target_directory.join("debug/tuckshop").into())
 }
 
 pub fn check() -> Result<()> {
     let documents = sources::with_extension("md")?;
     let code = sources::rust()?;
     let symbols = Symbols::of(code);
+    let errors = documents.iter().find(|document| document.path == error_codes::ERRORS);
     let mut mistakes = coverage::missing(code, &documents);
+    mistakes.extend(error_codes::missing(code, errors.map_or("", |errors| &errors.text)));
     for document in documents.iter().filter(|source| source.path == "README.md" || source.path.starts_with("docs/")) {
         mistakes.extend(symbols.missing(document));
         mistakes.extend(dead_links(document));
+        mistakes
+            .extend(excerpts::differences(document, |path| std::fs::read_to_string(process::root().join(path)).ok()));
         if document.path == FAILURES {
             mistakes.extend(faults_without_test(document));
         }

@@ -11,7 +11,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use url::{Host, Url};
 
 use super::{Shopping, VERSION};
-use crate::http::{Field, NamedPlatform, Problem};
+use crate::http::{Authenticated, Field, NamedPlatform, Problem};
 
 /// Which platforms may send requests.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,16 @@ impl FromRequest for Agent {
     }
 }
 
-pub(super) fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
+impl Authenticated for Agent {
+    fn ctx(&self) -> &RequestContext {
+        &self.0
+    }
+}
+
+/// A keyed write of a platform (REST binding, "Idempotency-Key").
+pub(super) type KeyedWrite = crate::http::KeyedWrite<Agent>;
+
+fn identify(req: &HttpRequest) -> Result<Agent, Problem> {
     let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no request scope");
     let shopping = req.app_data::<web::Data<Shopping>>().ok_or_else(internal)?;
     let ctx = req.extensions().get::<RequestContext>().cloned().ok_or_else(internal)?;

@@ -10,27 +10,23 @@ mod order;
 mod problem;
 mod total;
 mod wire;
-mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::Method;
 use domain::PortFuture;
 use domain::checkout::{CheckoutStore, CompleteCheckout};
-use domain::clock::Clock;
 use domain::context::RequestContext;
 use domain::fault::Fault;
 use domain::money::Currency;
 use domain::order::OrderStore;
 use domain::payment::PaymentHandler;
 
-use crate::http::Routes;
-use crate::runtime::{Commands, Supervisor};
+use crate::http::{Routes, Writes};
+use crate::runtime::Supervisor;
 
 pub use agent::{AgentPolicy, platform};
 pub use order::dto::order as render_order;
-pub use write::SimulatedKeyOutage;
 
 /// The version of the protocol, in every response.
 pub const VERSION: &str = "2026-04-08";
@@ -45,8 +41,7 @@ pub struct Shopping {
     /// How long a checkout stays open, from its creation.
     pub expires_after: Duration,
     pub orders: Arc<dyn OrderStore>,
-    pub clock: Arc<dyn Clock>,
-    pub commands: Commands,
+    pub writes: Writes,
     pub supervisor: Supervisor,
     pub settings: ShoppingSettings,
     pub signing_keys: PublishedKeys,
@@ -68,12 +63,10 @@ pub struct ShoppingSettings {
     /// Whether every caller that knows the id of an order may read it. Otherwise only the platform that placed the
     /// order may.
     pub open_orders: bool,
-    /// A simulated outage of the idempotency records. Never on in production.
-    pub outage: SimulatedKeyOutage,
 }
 
 pub fn routes(routes: &mut Routes) {
-    routes.on(Method::GET, "/.well-known/ucp", discovery::profile);
+    routes.get("/.well-known/ucp", discovery::profile);
     checkout::routes(routes);
     order::routes(routes);
 }

@@ -10,11 +10,10 @@ use actix_web::http::StatusCode;
 use domain::checkout::{CheckoutRefusal, Message, MessageCode, Severity, Status};
 use domain::context::RequestContext;
 use domain::fault::Failure;
-use domain::idempotency::KeyRefusal;
 
 use super::envelope::in_band_refusal;
 use super::message::{MessageDto, message};
-use crate::http::{Problem, fault_problem};
+use crate::http::{Problem, fault_problem, key_refused};
 
 /// The response to a request that is refused.
 #[derive(Debug)]
@@ -83,25 +82,6 @@ pub(super) fn checkout_refused(ctx: &RequestContext, failure: Failure<CheckoutRe
 
 pub(super) fn no_such_checkout() -> Refused {
     Refused::not_found("There is no such checkout")
-}
-
-/// The response to a refused idempotency key.
-pub(super) fn key_refused(refusal: KeyRefusal) -> Problem {
-    match refusal {
-        KeyRefusal::Reused => {
-            conflict("idempotency_key_reused", "The idempotency key was used before for another request")
-        }
-        KeyRefusal::InProgress => {
-            conflict("idempotency_in_progress", "The first request with this idempotency key is in progress")
-                .retry_after(1)
-        }
-        KeyRefusal::Unavailable => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "idempotency_unavailable",
-            "Idempotency cannot be guaranteed now; nothing happened",
-        )
-        .retry_after(1),
-    }
 }
 
 fn conflict(code: &'static str, content: &str) -> Problem {

@@ -5,7 +5,6 @@ mod response;
 
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use domain::checkout::{
@@ -19,20 +18,19 @@ use tokio::sync::watch;
 
 use request::{CheckoutBody, CompleteBody};
 
-use super::agent::Agent;
+use super::agent::{Agent, KeyedWrite};
 use super::envelope::in_band_refusal;
 use super::message::message;
 use super::problem::{Refused, checkout_refused, no_such_checkout};
-use super::write::KeyedWrite;
 use super::{Shopping, ShoppingSettings};
-use crate::http::Routes;
+use crate::http::{Routes, mark_replayed};
 
 pub(super) fn routes(routes: &mut Routes) {
-    routes.on(Method::POST, "/checkout-sessions", create);
-    routes.on(Method::GET, "/checkout-sessions/{id}", read);
-    routes.on(Method::PUT, "/checkout-sessions/{id}", update);
-    routes.on(Method::POST, "/checkout-sessions/{id}/complete", complete);
-    routes.on(Method::POST, "/checkout-sessions/{id}/cancel", cancel);
+    routes.write(Method::POST, "/checkout-sessions", create);
+    routes.get("/checkout-sessions/{id}", read);
+    routes.write(Method::PUT, "/checkout-sessions/{id}", update);
+    routes.write(Method::POST, "/checkout-sessions/{id}/complete", complete);
+    routes.write(Method::POST, "/checkout-sessions/{id}/cancel", cancel);
 }
 
 async fn create(shopping: web::Data<Shopping>, write: KeyedWrite) -> Result<HttpResponse, Refused> {
@@ -41,14 +39,14 @@ async fn create(shopping: web::Data<Shopping>, write: KeyedWrite) -> Result<Http
         let new = NewCheckout::of(request, write.now, shopping.currency, shopping.expires_after);
         shopping.checkouts.create(ctx, write, new)
     };
-    let outcome = write.run(&shopping, ("checkout.create", ""), parse, command).await?;
-    respond(&write.ctx, &shopping.settings, StatusCode::CREATED, outcome)
+    let outcome = write.run(&shopping.writes, ("checkout.create", ""), parse, command).await?;
+    respond(write.ctx(), &shopping.settings, StatusCode::CREATED, outcome)
 }
 
 async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> Result<HttpResponse, Refused> {
     let ctx = agent.0;
     let checkout = shopping.checkouts.read(&ctx, existing(&id)?).await;
-    let checkout = checkout.map_err(|failure| checkout_refused(&ctx, failure))?.as_of(shopping.clock.now());
+    let checkout = checkout.map_err(|failure| checkout_refused(&ctx, failure))?.as_of(shopping.writes.clock.now());
     Ok(HttpResponse::Ok().json(response::checkout(&checkout, &shopping.settings)))
 }
 
@@ -57,10 +55,12 @@ async fn update(
     id: web::Path<String>,
     write: KeyedWrite,
 ) -> Result<HttpResponse, Refused> {
-    let parse = |body: &[u8]| Ok((request::read(body).and_then(CheckoutBody::parse)?, existing(&id)?));
+    let parse = |body: &[u8]| -> Result<_, Refused> {
+        Ok((request::read(body).and_then(CheckoutBody::parse)?, existing(&id)?))
+    };
     let command = |ctx: &RequestContext, write, (request, id)| shopping.checkouts.update(ctx, write, id, request);
-    let outcome = write.run(&shopping, ("checkout.update", &id), parse, command).await?;
-    respond(&write.ctx, &shopping.settings, StatusCode::OK, outcome)
+    let outcome = write.run(&shopping.writes, ("checkout.update", &id), parse, command).await?;
+    respond(write.ctx(), &shopping.settings, StatusCode::OK, outcome)
 }
 
 async fn cancel(
@@ -69,8 +69,8 @@ async fn cancel(
     write: KeyedWrite,
 ) -> Result<HttpResponse, Refused> {
     let command = |ctx: &RequestContext, write, id| shopping.checkouts.cancel(ctx, write, id);
-    let outcome = write.run(&shopping, ("checkout.cancel", &id), |_| existing(&id), command).await?;
-    respond(&write.ctx, &shopping.settings, StatusCode::OK, outcome)
+    let outcome = write.run(&shopping.writes, ("checkout.cancel", &id), |_| existing(&id), command).await?;
+    respond(write.ctx(), &shopping.settings, StatusCode::OK, outcome)
 }
 
 /// Parses the id of a checkout. A text that cannot be an id is answered like the id of a checkout that does not exist.
@@ -85,12 +85,12 @@ async fn complete(
     id: web::Path<String>,
     write: KeyedWrite,
 ) -> Result<HttpResponse, Refused> {
-    let parse = |body: &[u8]| {
+    let parse = |body: &[u8]| -> Result<_, Refused> {
         let choice = request::read(body).and_then(|body: CompleteBody| body.parse(&shopping.settings.handlers))?;
         Ok((choice, existing(&id)?))
     };
-    let (claim, (choice, id)) = write.read(&shopping.settings, COMPLETE, &id, parse)?;
-    let ctx = write.ctx;
+    let (claim, (choice, id)) = write.read(&shopping.writes, COMPLETE, &id, parse)?;
+    let ctx = write.caller.0;
 
     let (note_begun, begun) = watch::channel(None);
     let on_point_of_no_return =
@@ -109,7 +109,7 @@ async fn complete(
     let finished = tokio::select! {
         // A finished command takes precedence over the deadline.
         biased;
-        answer = shopping.commands.run(&ctx, COMPLETE, work) => answer,
+        answer = shopping.writes.commands.run(&ctx, COMPLETE, work) => answer,
         fault = out_of_time(ctx.deadline(), begun.clone()) => Err(fault),
     };
     let answer = match (finished, begun.borrow().clone()) {
@@ -161,10 +161,6 @@ fn respond(
         }
         Outcome::NothingToSell(messages) => in_band_refusal(messages.iter().map(message).collect()),
     };
-    if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
+    mark_replayed(&mut response, replayed);
     Ok(response)
 }
-
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -2,7 +2,6 @@
 
 pub(crate) mod dto;
 
-use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
 use domain::context::{Caller, RequestContext};
 use domain::order::{Order, OrderId};
@@ -13,7 +12,7 @@ use super::{Shopping, ShoppingSettings};
 use crate::http::{Routes, fault_problem};
 
 pub(super) fn routes(routes: &mut Routes) {
-    routes.on(Method::GET, "/orders/{id}", read);
+    routes.get("/orders/{id}", read);
 }
 
 async fn read(shopping: web::Data<Shopping>, agent: Agent, id: web::Path<String>) -> Result<HttpResponse, Refused> {
