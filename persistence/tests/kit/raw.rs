@@ -142,8 +142,11 @@ impl Raw {
         for table in self.product_tables() {
             let mut columns = self.columns(&table);
             columns.sort();
-            let shown: Vec<String> =
-                columns.iter().map(|column| format!("coalesce(CAST({column} AS TEXT), '-')")).collect();
+            let quote = match self {
+                Self::Sqlite(_) => "quote",
+                Self::Postgres(_) => "quote_nullable",
+            };
+            let shown: Vec<String> = columns.iter().map(|column| format!("{quote}({column})")).collect();
             let rows = self.texts(&format!("SELECT '{table} ' || {} AS value FROM {table}", shown.join(" || ' ' || ")));
             state.extend(rows);
         }

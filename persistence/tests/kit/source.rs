@@ -5,18 +5,9 @@ use std::path::Path;
 
 /// Returns the names of all transactions (`module.verb`).
 pub fn operations() -> BTreeSet<String> {
-    let mut found = keyed_writes();
-    for kind in ["read", "write", "repeatable_write"] {
-        found.extend(first_texts(&format!("Operation::{kind}(")));
-    }
+    let calls = ["Operation::read(", "Operation::write(", "Operation::repeatable_write(", "idempotency::once("];
+    let found: BTreeSet<String> = calls.into_iter().flat_map(first_texts).collect();
     assert!(found.len() > 25, "{found:?}");
-    found
-}
-
-/// Returns the names of all keyed writes that are one transaction.
-pub fn keyed_writes() -> BTreeSet<String> {
-    let found = first_texts("idempotency::once(");
-    assert!(found.len() > 3, "{found:?}");
     found
 }
 

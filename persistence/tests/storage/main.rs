@@ -11,3 +11,4 @@ mod golden;
 mod kit;
 mod migrations;
 mod plans;
+mod state;
