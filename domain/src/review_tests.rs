@@ -70,6 +70,9 @@ fn change_of_a_review_follows_state_version_and_caller() {
         let (caller, other) = if matches!(change, Hide) { (merchant, buyer) } else { (buyer, merchant) };
         let now = review.updated_at + Duration::HOUR;
         let changed = review.clone().apply(&caller, change.clone(), now);
+        if let Ok(changed) = &changed {
+            assert_eq!(changed.updated_at == now, changed.version > review.version, "{change:?}");
+        }
         let shown = changed.map(|changed| (changed.state, changed.version, changed.ratings().sum));
         assert_eq!(shown, expected, "{change:?} of a {state:?} review");
         assert_eq!(review.apply(&other, change, now), Err(NotFound), "another caller");

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use domain::customer::{Address, Country, Destination, DestinationId, Email};
 
-use crate::database::{Tx, bytewise, execute, first, load};
+use crate::database::{Tx, bytewise, execute, first, load, update};
 use crate::schema::{address, customer};
 use crate::stored::storable;
 
@@ -118,9 +118,9 @@ pub(crate) fn remember(tx: &mut Tx<'_>, email: &Email, name: &str, destination: 
             is_kept = true;
             continue;
         }
-        let update = diesel::update(address::table.find((&row.customer_id, &row.id))).set(&row);
+        let change = update(address::table.find((&row.customer_id, &row.id))).set(&row);
         // No row is updated if another order deleted this address meanwhile.
-        is_kept |= execute!(tx, update)? > 0;
+        is_kept |= execute!(tx, change)? > 0;
     }
     if is_kept {
         return Ok(());

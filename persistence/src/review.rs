@@ -15,7 +15,7 @@ use domain::review::{
     NewReview, Ratings, Review, ReviewChange, ReviewContent, ReviewId, ReviewRefusal, ReviewState, ReviewStore,
 };
 
-use crate::database::{Database, Decided, Operation, Tx, execute, first, load, lock, refuse};
+use crate::database::{Database, Decided, Operation, Tx, execute, first, load, lock, refuse, update};
 use crate::idempotency;
 use crate::schema::{product, variant};
 use crate::stored::{id, instant, malformed, millis, one_more_than, storable, word};
@@ -129,7 +129,7 @@ fn change(
     let before = row.ok_or_else(|| refuse(ReviewRefusal::NotFound))?.review()?;
     let after = before.clone().apply(caller, change.clone(), now).map_err(refuse)?;
     if after.version > before.version {
-        execute!(tx, diesel::update(review::table.find(id.as_str())).set(Row::of(&after)))?;
+        execute!(tx, update(review::table.find(id.as_str())).set(Row::of(&after)))?;
         count(tx, &after.product, before.ratings(), after.ratings())?;
     }
     Ok(after)
@@ -148,7 +148,7 @@ fn count(tx: &mut Tx<'_>, product: &ProductId, before: Ratings, after: Ratings) 
         product_rating::reviews.eq(product_rating::reviews + (after.count - before.count)),
         product_rating::rating_sum.eq(product_rating::rating_sum + (after.sum - before.sum)),
     );
-    if execute!(tx, diesel::update(product_rating::table.find(&product.0)).set(added))? > 0 {
+    if execute!(tx, update(product_rating::table.find(&product.0)).set(added))? > 0 {
         return Ok(());
     }
     // The first review of the product, or one of several first reviews at the same time.
@@ -194,7 +194,7 @@ fn list(
 }
 
 #[derive(Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = review)]
+#[diesel(table_name = review, treat_none_as_default_value = false)]
 struct Row {
     id: String,
     order_id: String,

@@ -8,7 +8,7 @@ use domain::fault::Fault;
 use domain::secret::Secret;
 use domain::signing::{KeyStore, SigningKey};
 
-use crate::database::{Database, Operation, Tx, execute, load};
+use crate::database::{Database, Operation, Tx, execute, load, update};
 use crate::schema::signing_key;
 use crate::stored::{all_of, instant, malformed, millis, one_more_than};
 
@@ -64,6 +64,6 @@ fn add(tx: &mut Tx<'_>, key: &SigningKey, seen: usize) -> QueryResult<bool> {
 
 fn revoke(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> QueryResult<bool> {
     let key = signing_key::table.filter(signing_key::id.eq(id)).filter(signing_key::revoked_at.is_null());
-    let update = diesel::update(key).set(signing_key::revoked_at.eq(millis(now)));
-    Ok(execute!(tx, update)? == 1)
+    let change = update(key).set(signing_key::revoked_at.eq(millis(now)));
+    Ok(execute!(tx, change)? == 1)
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use domain::stock::{Demand, StockLevel};
 
 use crate::catalog::sku;
-use crate::database::{Tx, bytewise, execute, load, lock_all};
+use crate::database::{Tx, bytewise, execute, load, lock_all, update};
 use crate::schema::stock;
 
 /// The current levels of every SKU in `demand`, without a lock.
@@ -45,9 +45,9 @@ fn level((id, on_hand, held): (String, i64, i64)) -> QueryResult<StockLevel> {
 
 pub(crate) fn write(tx: &mut Tx<'_>, levels: &[StockLevel]) -> QueryResult<()> {
     for level in levels {
-        let update = diesel::update(stock::table.find(level.sku.as_str()))
+        let change = update(stock::table.find(level.sku.as_str()))
             .set((stock::on_hand.eq(level.on_hand), stock::held.eq(level.held)));
-        execute!(tx, update)?;
+        execute!(tx, change)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use domain::clock::Timestamp;
 use domain::id::PageToken;
 
 use super::rows::{CheckoutRow, FINAL, OPEN};
-use crate::database::{Tx, execute, first, load, lock, lock_free};
+use crate::database::{Tx, execute, first, load, lock, lock_free, update};
 use crate::schema::checkout;
 use crate::stored::{malformed, millis};
 
@@ -46,7 +46,7 @@ pub(super) fn save(tx: &mut Tx<'_>, changed: &Checkout) -> QueryResult<()> {
 pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> QueryResult<()> {
     let target = checkout::table.find(changed.id.as_str()).filter(checkout::version.eq(version));
     let row = CheckoutRow::new(changed)?;
-    match execute!(tx, diesel::update(target).set(&row))? {
+    match execute!(tx, update(target).set(&row))? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", changed.id))),
     }
@@ -55,14 +55,14 @@ pub(super) fn save_over(tx: &mut Tx<'_>, changed: &Checkout, version: i64) -> Qu
 /// Stores that a checkout became an order. Does not write the content of the checkout, which has not changed.
 pub(super) fn save_order(tx: &mut Tx<'_>, completed: &Checkout) -> QueryResult<()> {
     let target = checkout::table.find(completed.id.as_str()).filter(checkout::version.eq(completed.version - 1));
-    let update = diesel::update(target).set((
+    let change = update(target).set((
         checkout::status.eq(completed.status.into_str()),
         checkout::version.eq(completed.version),
         checkout::updated_at.eq(millis(completed.updated_at)),
         checkout::order_id.eq(completed.order.as_ref().map(|order| order.id.as_str())),
         checkout::order_page.eq(completed.order.as_ref().map(|order| order.page.as_str())),
     ));
-    match execute!(tx, update)? {
+    match execute!(tx, change)? {
         1 => Ok(()),
         _ => Err(malformed(format!("{} changed under its lock", completed.id))),
     }
@@ -75,12 +75,12 @@ pub(super) fn cancel_expired(tx: &mut Tx<'_>, now: Timestamp, limit: u32) -> Que
         .select(checkout::id)
         .limit(i64::from(limit));
     let ids: Vec<String> = lock_free!(tx, query)?;
-    let update = diesel::update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
+    let change = update(checkout::table.filter(checkout::id.eq_any(&ids))).set((
         checkout::status.eq(Status::Canceled.into_str()),
         checkout::version.eq(checkout::version + 1),
         checkout::updated_at.eq(millis(now)),
     ));
-    execute!(tx, update)
+    execute!(tx, change)
 }
 
 /// Deletes at most `limit` checkouts that ended before `before`, and returns their number. Their orders stay.

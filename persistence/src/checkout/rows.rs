@@ -8,7 +8,7 @@ use crate::schema::checkout;
 use crate::stored::{currency, from_text, id, instant, millis, page_token, to_text, word};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = checkout, treat_none_as_null = true)]
+#[diesel(table_name = checkout, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(super) struct CheckoutRow {
     pub id: String,
     pub owner: String,

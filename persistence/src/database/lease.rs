@@ -105,7 +105,7 @@ macro_rules! leases {
         ) -> diesel::QueryResult<()> {
             let until = $crate::database::lease(tx, length)?;
             let counted = ($($table::$counter.eq($table::$counter + 1),)+);
-            let update = diesel::update($table::table.filter($table::id.eq_any(ids)));
+            let update = $crate::database::update($table::table.filter($table::id.eq_any(ids)));
             $crate::database::execute!(tx, update.set(($table::leased_until.eq(until), counted)))?;
             Ok(())
         }
@@ -159,7 +159,7 @@ macro_rules! lease_queue {
                 .select($table::id);
             let ids: Vec<String> = $crate::database::lock_free!(tx, query)?;
             if !ids.is_empty() {
-                let update = diesel::update($table::table.filter($table::id.eq_any(ids)));
+                let update = $crate::database::update($table::table.filter($table::id.eq_any(ids)));
                 $crate::database::execute!(tx, update.set($table::due_at.eq($crate::stored::millis(now))))?;
             }
             Ok(())

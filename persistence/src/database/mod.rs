@@ -17,6 +17,7 @@ mod pool;
 mod postgres_url;
 mod rerun;
 mod room;
+mod update;
 mod url;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) use lease::{EngineMillis, EngineTime, NO_LEASE, engine_now, lease, le
 use lock_file::{FileShare, LockFile};
 use pool::ConnectionPool;
 use room::Room;
+pub(crate) use update::update;
 
 /// Where the database is, and how long its operations may take.
 #[derive(Clone, Debug)]

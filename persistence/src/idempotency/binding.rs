@@ -5,14 +5,19 @@
 
 use diesel::QueryResult;
 use diesel::prelude::*;
-use diesel::upsert::excluded;
+use diesel::sql_types::Text;
 use domain::clock::Timestamp;
 use domain::idempotency::KeyClaim;
 
 use super::queries::{self, KeyId};
-use crate::database::{Tx, execute, on_backend};
+use crate::database::{Statement, Tx, execute, on_backend, update};
 use crate::schema::idempotency_binding as bindings;
 use crate::stored::millis;
+
+/// Diesel would prepare an upsert again for each run.
+const BIND: &str = "INSERT INTO idempotency_binding (principal, operation, idempotency_key, resource, created_at) \
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, operation, idempotency_key) \
+    DO UPDATE SET created_at = excluded.created_at RETURNING resource";
 
 /// Binds a key that this transaction has claimed. False if the key is bound to another resource. Then the transaction,
 /// and so the claim, must be rolled back.
@@ -23,18 +28,12 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryRe
     if claim.resource.is_empty() {
         return Ok(true);
     }
-    let upsert = diesel::insert_into(bindings::table)
-        .values((
-            bindings::principal.eq(&claim.principal),
-            bindings::operation.eq(claim.operation),
-            bindings::key.eq(claim.key.as_str()),
-            bindings::resource.eq(&claim.resource),
-            bindings::created_at.eq(millis(now)),
-        ))
-        .on_conflict((bindings::principal, bindings::operation, bindings::key))
-        .do_update()
-        .set(bindings::created_at.eq(excluded(bindings::created_at)))
-        .returning(bindings::resource);
+    let upsert = Statement::<Text>::new(BIND)
+        .text(&claim.principal)
+        .text(claim.operation)
+        .text(claim.key.as_str())
+        .text(&claim.resource)
+        .bigint(millis(now));
     let resource: String = on_backend!(tx, |conn| upsert.get_result(*conn))?;
     if resource == claim.resource {
         return Ok(true);
@@ -43,9 +42,9 @@ pub(super) fn bind(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryRe
     if queries::is_in_use(tx, claim, &resource, now)? {
         return Ok(false);
     }
-    let update = diesel::update(bindings::table.find((&claim.principal, claim.operation, claim.key.as_str())))
+    let change = update(bindings::table.find((&claim.principal, claim.operation, claim.key.as_str())))
         .set(bindings::resource.eq(&claim.resource));
-    execute!(tx, update)?;
+    execute!(tx, change)?;
     Ok(true)
 }
 

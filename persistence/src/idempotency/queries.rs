@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use domain::clock::Timestamp;
 use domain::idempotency::{KeyClaim, RETENTION};
 
-use crate::database::{Tx, execute, first, lock_free, on_backend};
+use crate::database::{Tx, execute, first, lock_free, on_backend, update};
 use crate::schema::idempotency_key as keys;
 use crate::stored::{count, malformed, millis};
 
@@ -74,17 +74,17 @@ pub(super) fn renew(tx: &mut Tx<'_>, claim: &KeyClaim, now: Timestamp) -> QueryR
     let target = keys::table
         .find(KeyId::of(claim).columns())
         .filter(keys::outcome.is_not_null().and(keys::created_at.le(millis(now - RETENTION))));
-    let update = diesel::update(target).set((
+    let change = update(target).set((
         keys::fingerprint.eq(&claim.fingerprint.0),
         keys::outcome.eq(None::<String>),
         keys::created_at.eq(millis(now)),
     ));
-    Ok(execute!(tx, update)? == 1)
+    Ok(execute!(tx, change)? == 1)
 }
 
 pub(crate) fn set_outcome(tx: &mut Tx<'_>, id: KeyId<'_>, outcome: &str) -> QueryResult<()> {
-    let update = diesel::update(keys::table.find(id.columns())).set(keys::outcome.eq(outcome));
-    match execute!(tx, update)? {
+    let change = update(keys::table.find(id.columns())).set(keys::outcome.eq(outcome));
+    match execute!(tx, change)? {
         1 => Ok(()),
         // Without its outcome the key would be in progress for ever.
         _ => Err(malformed(format!("{} of {:?} has no such key", id.operation, id.resource))),
@@ -118,6 +118,6 @@ pub(super) fn lock_old(
 
 pub(super) fn age(tx: &mut Tx<'_>, key: &str, hours: u32) -> QueryResult<u32> {
     let by = i64::from(hours) * 60 * 60 * 1_000;
-    let update = diesel::update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
-    execute!(tx, update).map(count)
+    let change = update(keys::table.filter(keys::key.eq(key))).set(keys::created_at.eq(keys::created_at - by));
+    execute!(tx, change).map(count)
 }

@@ -6,7 +6,7 @@ use domain::id::PageToken;
 use domain::order::{Order, OrderId};
 
 use super::rows::{self, EventRow, LineRow, OrderRow};
-use crate::database::{Tx, execute, first, load, lock};
+use crate::database::{Tx, execute, first, load, lock, update};
 use crate::schema::{order_event, order_line, orders};
 
 /// The most events that are read for an order. Earlier releases stored one event more than the limit.
@@ -53,15 +53,18 @@ fn whole(tx: &mut Tx<'_>, row: OrderRow) -> QueryResult<Order> {
 
 pub(super) fn update_lines(tx: &mut Tx<'_>, order: &Order) -> QueryResult<()> {
     for line in rows::line_rows(order) {
-        let update = diesel::update(order_line::table.find((line.order_id, line.position)))
+        let change = update(order_line::table.find((line.order_id, line.position)))
             .set((order_line::total.eq(line.total), order_line::fulfilled.eq(line.fulfilled)));
-        execute!(tx, update)?;
+        execute!(tx, change)?;
     }
     Ok(())
 }
 
 /// Stores the events of the order from index `first` on.
 pub(super) fn append_events(tx: &mut Tx<'_>, order: &Order, first: usize) -> QueryResult<()> {
-    let events = rows::event_rows(order, first)?;
-    execute!(tx, diesel::insert_into(order_event::table).values(events)).map(drop)
+    for event in rows::event_rows(order, first)? {
+        // One event is the usual case. Diesel would prepare an insert of several rows again for each run.
+        execute!(tx, diesel::insert_into(order_event::table).values(event))?;
+    }
+    Ok(())
 }

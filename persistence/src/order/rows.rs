@@ -11,7 +11,7 @@ use crate::schema::{order_event, order_line, orders};
 use crate::stored::{currency, exact_millis, from_text, id, instant, malformed, page_token, to_text};
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = orders)]
+#[diesel(table_name = orders, treat_none_as_default_value = false)]
 pub(super) struct OrderRow {
     pub id: String,
     pub checkout_id: String,
@@ -25,7 +25,7 @@ pub(super) struct OrderRow {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = order_line)]
+#[diesel(table_name = order_line, treat_none_as_default_value = false)]
 pub(super) struct LineRow {
     pub order_id: String,
     pub position: i32,
@@ -41,7 +41,7 @@ pub(super) struct LineRow {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = order_event)]
+#[diesel(table_name = order_event, treat_none_as_default_value = false)]
 pub(super) struct EventRow {
     pub order_id: String,
     pub sequence: i32,

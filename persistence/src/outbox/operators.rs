@@ -8,7 +8,9 @@ use domain::page::{Cursor, Limit, Page};
 
 use super::queries::{self, IS_PENDING};
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
-use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend};
+use crate::database::{
+    EngineTime, NO_LEASE, Statement, Tx, constant, engine_now, execute, first, load, on_backend, update,
+};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, millis, nearest_instant, one_more_than, word};
 
@@ -146,21 +148,21 @@ pub(super) fn retry(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u
         return Ok(0);
     }
 
-    let update = diesel::update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
+    let change = update(endpoints::table.filter(endpoints::id.eq_any(endpoints)))
         .set((endpoints::disabled_at.eq(None::<i64>), Failures::default()));
-    execute!(tx, update)?;
+    execute!(tx, change)?;
     // Changes only messages that are still dead or waiting, because another transaction may have changed a message
     // while this one waited for the endpoint.
     let is_dead = messages::state.eq(MessageState::Dead.into_str());
     let those = messages::id.eq_any(ids).and(is_dead.or(is_waiting(at)));
-    let update = diesel::update(messages::table.filter(those)).set((
+    let change = update(messages::table.filter(those)).set((
         messages::state.eq(MessageState::Pending.into_str()),
         messages::due_at.eq(millis(now)),
         messages::attempts.eq(0),
         messages::leased_until.eq(NO_LEASE),
         messages::ended_at.eq(None::<i64>),
     ));
-    execute!(tx, update).map(count)
+    execute!(tx, change).map(count)
 }
 
 pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit: u32) -> QueryResult<u32> {
@@ -176,8 +178,8 @@ pub(super) fn give_up(tx: &mut Tx<'_>, which: &Selection, now: Timestamp, limit:
     queries::lock_endpoint(tx, to)?;
     let ids = chosen.iter().map(|(id, _)| id.as_str());
     let dead = Ended::new(MessageState::Dead, Some(GIVEN_UP_BY_HAND), millis(now));
-    let update = diesel::update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
-    let given_up = execute!(tx, update)?;
+    let change = update(messages::table.filter(messages::id.eq_any(ids).and(is_waiting(at)))).set(dead);
+    let given_up = execute!(tx, change)?;
     if let Selection::One(id) = which {
         let query = messages::table.find(id.as_str()).select(messages::order_id);
         let order: String = on_backend!(tx, |conn| query.first(*conn))?;

@@ -13,7 +13,9 @@ use domain::outbox::{
 };
 
 use super::rows::{DeliveryRow, DestinationRow, Ended, Failures};
-use crate::database::{EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend};
+use crate::database::{
+    EngineTime, NO_LEASE, Statement, Tx, constant, execute, first, leases, load, lock, on_backend, update,
+};
 use crate::schema::{delivery as messages, destination as endpoints};
 use crate::stored::{count, malformed, millis, word};
 
@@ -178,8 +180,8 @@ pub(super) fn next_message(
 }
 
 pub(super) fn set_served(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
-    execute!(tx, update).map(drop)
+    let change = update(endpoints::table.find(to)).set(endpoints::served_at.eq(millis(now)));
+    execute!(tx, change).map(drop)
 }
 
 pub(super) fn lock_endpoint(tx: &mut Tx<'_>, to: &str) -> QueryResult<DestinationRow> {
@@ -210,8 +212,8 @@ pub(super) fn end(
     error: Option<&str>,
     now: Timestamp,
 ) -> QueryResult<()> {
-    let update = diesel::update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
-    execute!(tx, update).map(drop)
+    let change = update(messages::table.find(id)).set(Ended::new(state, error, millis(now)));
+    execute!(tx, change).map(drop)
 }
 
 /// Makes the message due at `at`, ends its lease, and sets its number of attempts. If there is no new error, the last
@@ -224,13 +226,13 @@ pub(super) fn retry_at(
     error: Option<&str>,
 ) -> QueryResult<()> {
     let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
-    let update = diesel::update(messages::table.find(claimed.id.as_str())).set((
+    let change = update(messages::table.find(claimed.id.as_str())).set((
         messages::due_at.eq(millis(at)),
         messages::leased_until.eq(NO_LEASE),
         messages::attempts.eq(attempts),
         error.map(|error| messages::last_error.eq(error)),
     ));
-    execute!(tx, update).map(drop)
+    execute!(tx, change).map(drop)
 }
 
 /// Postpones the newer messages of the order to `at`, the time at which this message is due. Before that time, each
@@ -255,14 +257,14 @@ fn move_newer(
         "UPDATE delivery SET due_at = $1 WHERE order_id = $2 AND destination = $3 AND {IS_PENDING} AND {those} \
          AND sequence > (SELECT c.sequence FROM delivery c WHERE c.id = $4)"
     );
-    let update = Statement::<()>::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
-    execute!(tx, update).map(drop)
+    let change = Statement::<()>::new(text).bigint(millis(to)).text(order).text(endpoint).text(id);
+    execute!(tx, change).map(drop)
 }
 
 /// Marks the endpoint as disabled, so that no message is sent to it.
 pub(super) fn disable(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update = diesel::update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
-    execute!(tx, update).map(drop)
+    let change = update(endpoints::table.find(to)).set(endpoints::disabled_at.eq(millis(now)));
+    execute!(tx, change).map(drop)
 }
 
 /// Makes at most `limit` pending messages of the endpoint dead letters, leased or not, and returns their number. The
@@ -276,8 +278,8 @@ pub(super) fn end_pending(tx: &mut Tx<'_>, to: &str, error: &str, at: i64, limit
         .select(messages::id);
     let ids: Vec<String> = load!(tx, pending)?;
     let dead = Ended::new(MessageState::Dead, Some(error), at);
-    let update = diesel::update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
-    execute!(tx, update).map(count)
+    let change = update(messages::table.filter(messages::id.eq_any(ids))).set(dead);
+    execute!(tx, change).map(count)
 }
 
 /// Returns a disabled endpoint with pending messages, and the time at which it was disabled. Locks its row; other
@@ -292,9 +294,8 @@ pub(super) fn disabled_with_pending(tx: &mut Tx<'_>) -> QueryResult<Option<(Stri
 
 /// Records that the endpoint accepted a message, so that it counts as healthy.
 pub(super) fn set_healthy(tx: &mut Tx<'_>, to: &str, now: Timestamp) -> QueryResult<()> {
-    let update =
-        diesel::update(endpoints::table.find(to)).set((Failures::default(), endpoints::answered_at.eq(millis(now))));
-    execute!(tx, update).map(drop)
+    let change = update(endpoints::table.find(to)).set((Failures::default(), endpoints::answered_at.eq(millis(now))));
+    execute!(tx, change).map(drop)
 }
 
 /// Records a failure of the endpoint and its backoff. `rest` is the backoff that the shop decides, and `asked` is the
@@ -314,7 +315,7 @@ pub(super) fn set_failing(
         rest_until: until(rest),
         asked_until: until(asked),
     };
-    execute!(tx, diesel::update(endpoints::table.find(to)).set(failures)).map(drop)
+    execute!(tx, update(endpoints::table.find(to)).set(failures)).map(drop)
 }
 
 pub(super) fn forget(tx: &mut Tx<'_>, before: Timestamp, dead_before: Timestamp, limit: u32) -> QueryResult<u32> {

@@ -15,7 +15,7 @@ use crate::schema::{delivery, destination};
 use crate::stored::{exact_millis, from_text, id, instant, malformed, millis, nearest_instant, to_text, word};
 
 #[derive(Clone, Default, Queryable, Selectable, Insertable)]
-#[diesel(table_name = delivery)]
+#[diesel(table_name = delivery, treat_none_as_default_value = false)]
 pub(super) struct DeliveryRow {
     pub id: String,
     pub channel: String,
@@ -52,7 +52,7 @@ impl<'e> Ended<'e> {
 }
 
 #[derive(Default, Queryable, Selectable, Insertable)]
-#[diesel(table_name = destination)]
+#[diesel(table_name = destination, treat_none_as_default_value = false)]
 pub(super) struct DestinationRow {
     pub id: String,
     pub channel: String,

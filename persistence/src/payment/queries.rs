@@ -12,7 +12,7 @@ use domain::payment::{
 };
 use domain::secret::Secret;
 
-use crate::database::{NO_LEASE, Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend};
+use crate::database::{NO_LEASE, Tx, constant, execute, first, lease, lease_queue, load, lock, on_backend, update};
 use crate::schema::{
     gateway_event as events, order_line, orders, payment_attempt as attempts, payment_instrument as instruments,
 };
@@ -103,12 +103,12 @@ pub(crate) fn transition(
     due_at: Option<Timestamp>,
 ) -> QueryResult<()> {
     let target = attempts::table.find(id.as_str()).filter(attempts::state.eq(from.into_str()));
-    let update = diesel::update(target).set((
+    let change = update(target).set((
         attempts::state.eq(to.into_str()),
         due_at.map(|at| attempts::due_at.eq(millis(at))),
         attempts::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update).map(drop)
+    execute!(tx, change).map(drop)
 }
 
 /// Makes the held payment of a checkout due now, because something was shipped, so that the payment is captured.
@@ -116,13 +116,13 @@ pub(crate) fn capture_now(tx: &mut Tx<'_>, checkout: &CheckoutId, now: Timestamp
     let held = attempts::table
         .filter(attempts::checkout_id.eq(checkout.as_str()))
         .filter(attempts::state.eq(AttemptState::Authorized.into_str()));
-    let update = diesel::update(held).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update).map(drop)
+    let change = update(held).set(attempts::due_at.eq(millis(now)));
+    execute!(tx, change).map(drop)
 }
 
 pub(super) fn set_reference(tx: &mut Tx<'_>, id: &AttemptId, reference: &PaymentReference) -> QueryResult<()> {
-    let update = diesel::update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
-    execute!(tx, update).map(drop)
+    let change = update(attempts::table.find(id.as_str())).set(attempts::reference.eq(&reference.0));
+    execute!(tx, change).map(drop)
 }
 
 pub(super) fn claim_unsettled(
@@ -148,8 +148,8 @@ pub(super) fn claim_held(tx: &mut Tx<'_>, now: Timestamp, length: Duration, limi
 pub(super) fn postpone(tx: &mut Tx<'_>, claimed: &Attempt, at: Timestamp) -> QueryResult<()> {
     let fence = i32::try_from(claimed.checks).map_err(|_| malformed("too many checks"))?;
     let target = fenced(claimed.id.as_str(), fence).filter(attempts::state.eq(claimed.state.into_str()));
-    let update = diesel::update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(NO_LEASE)));
-    execute!(tx, update).map(drop)
+    let change = update(target).set((attempts::due_at.eq(millis(at)), attempts::leased_until.eq(NO_LEASE)));
+    execute!(tx, change).map(drop)
 }
 
 /// Whether the order of this checkout has a line with a quantity above zero.
@@ -188,8 +188,8 @@ pub(super) fn make_due(tx: &mut Tx<'_>, reference: &PaymentReference, now: Times
     let target = attempts::table
         .filter(attempts::reference.eq(&reference.0).and(attempts::due_at.gt(millis(now))))
         .filter(constant::<Bool>(IS_UNSETTLED));
-    let update = diesel::update(target).set(attempts::due_at.eq(millis(now)));
-    execute!(tx, update).map(drop)
+    let change = update(target).set(attempts::due_at.eq(millis(now)));
+    execute!(tx, change).map(drop)
 }
 
 pub(super) fn stored_credential(tx: &mut Tx<'_>, id: &str, handler: &str) -> QueryResult<Option<Credential>> {

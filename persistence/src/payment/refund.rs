@@ -16,7 +16,7 @@ use domain::payment::{
 
 use super::queries;
 use crate::database::{
-    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, refuse,
+    Database, Decided, NO_LEASE, Operation, Tx, constant, execute, first, lease_queue, on_backend, refuse, update,
 };
 use crate::schema::{payment_attempt, refund};
 use crate::stored::{currency, id, instant, malformed, millis};
@@ -64,7 +64,7 @@ lease_queue!(refund as RefundRow, tries);
 const IS_OPEN: &str = "refund.state IN ('requested', 'pending')";
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = refund)]
+#[diesel(table_name = refund, treat_none_as_default_value = false)]
 struct RefundRow {
     id: String,
     attempt_id: String,
@@ -134,13 +134,13 @@ fn record(tx: &mut Tx<'_>, claimed: &Refund, state: &RefundState, at: Timestamp)
         RefundState::Failed(reason) => ("failed", Some(reason)),
     };
     let target = fenced(claimed.id.as_str(), fence).filter(constant::<Bool>(IS_OPEN));
-    let update = diesel::update(target).set((
+    let change = update(target).set((
         refund::state.eq(word),
         refund::reason.eq(reason),
         refund::due_at.eq(millis(at)),
         refund::leased_until.eq(NO_LEASE),
     ));
-    execute!(tx, update).map(drop)
+    execute!(tx, change).map(drop)
 }
 
 impl RefundRow {
