@@ -7,6 +7,7 @@ use diesel::result::QueryResult;
 use domain::context::{RequestContext, Stopwatch};
 use persistence::Engine;
 
+use super::raw::Raw;
 use super::{Place, until};
 
 /// Runs `second` after `first` has written, and commits `first` when the second waits for it.
@@ -16,13 +17,18 @@ pub async fn second<T>(place: &Place, ctx: &RequestContext, first: &str, second:
     let written: QueryResult<()> = writer.try_execute(&format!("{begin}; {first}"));
     written.unwrap_or_else(|error| panic!("{first}: {error}"));
     let committing = async {
-        match place.engine() {
-            Engine::Postgres => until("it waits", || observer.waiting() == 1).await,
-            Engine::Sqlite => wait_for_the_file(ctx).await,
-        }
+        waits(&mut observer, ctx).await;
         writer.execute("COMMIT");
     };
     tokio::join!(second, committing).0
+}
+
+/// Waits until the request of `ctx` waits for a lock.
+pub async fn waits(observer: &mut Raw, ctx: &RequestContext) {
+    match observer {
+        Raw::Postgres(_) => until("it waits", || observer.waiting() == 1).await,
+        Raw::Sqlite(_) => wait_for_the_file(ctx).await,
+    }
 }
 
 /// Waits until the second writer is likely to wait for the file. SQLite does not report waits, so the second writer

@@ -174,11 +174,13 @@ impl Raw {
         )
     }
 
-    /// Ends all other sessions of this Postgres database and returns their number.
+    /// Ends all other sessions of this Postgres database and returns their number. A session that waits for a lock ends
+    /// first, so that it does not get the lock of another one.
     pub fn terminate_others(&mut self) -> i64 {
         self.number(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             ORDER BY coalesce(wait_event_type = 'Lock', false) DESC) others",
         )
     }
 }

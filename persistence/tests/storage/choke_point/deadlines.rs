@@ -8,6 +8,7 @@ use domain::fault::FaultKind;
 
 use super::{SOON, THE_SONG};
 use crate::kit::data::{ALICE, alice, begin, caller, create, new_checkout, request};
+use crate::kit::race::waits;
 use crate::kit::{Expected, Place, until};
 use crate::on_both_engines;
 
@@ -61,14 +62,12 @@ async fn caller_that_leaves_ends_the_wait_for_a_lock(place: Place) {
     let id = shop.opened(&[("song", 1)], "k1").await.id;
     let before = place.raw().state();
     let shop = place_anew(&place, shop);
-    let mut other = place.raw();
+    let (mut other, mut observer) = (place.raw(), place.raw());
     other.hold(THE_SONG);
     let ctx = alice();
     let completing = shop.checkouts.begin_completion(&ctx, begin(&id, "k2"));
     let leaving = async {
-        // The wait for a connection is above zero as soon as the first connection is open. After that, the request soon
-        // waits for the lock.
-        until("it has a connection", || ctx.timings().connection_wait.microseconds() > 0).await;
+        waits(&mut observer, &ctx).await;
         ctx.cancellation().cancel();
     };
     let watch = Stopwatch::start();
