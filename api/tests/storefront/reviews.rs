@@ -1,10 +1,10 @@
 //! Reviews: the routes, and the page without JavaScript.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::kit::client::{Answer, Request, fresh_key};
-use crate::kit::{Place, Server};
+use crate::buyer::{Buyer, problem};
+use crate::kit::Place;
+use crate::kit::client::fresh_key;
 
 crate::on_both_engines!(
     buyer_creates_revises_and_withdraws_a_review,
@@ -14,57 +14,30 @@ crate::on_both_engines!(
     page_publishes_revises_and_withdraws_without_javascript,
 );
 
-/// Buys one item and returns the token of the order's page.
-async fn bought(server: &Server, item: &str) -> String {
-    let bought = server.buy(&[(item, 1)]).await;
-    let page = bought["order"]["permalink_url"].as_str().expect("a page");
-    page.rsplit('/').next().expect("a token").to_owned()
-}
-
-fn by(request: Request, token: &str) -> Request {
-    request.header("authorization", &format!("Bearer {token}"))
-}
-
-async fn create(server: &Server, token: &str, body: &Value) -> Answer {
-    by(server.post("/store/v1/reviews", body), token).await
-}
-
-fn change(server: &Server, method: Method, path: &str, token: &str, version: &str) -> Request {
-    by(server.request(method, path), token).header("if-match", version)
-}
+const REVIEWS: &str = "/store/v1/reviews";
+const LIST: &str = "/store/v1/products/eraser/reviews";
 
 fn review(rating: i64) -> Value {
     json!({"item": "li_1", "rating": rating, "text": "Soft & \"blue\""})
 }
 
-/// Checks that the answer has problem details with this status and code.
-#[track_caller]
-fn problem(answer: Answer, status: u16, code: &str) -> Value {
-    let problem = answer.clone().body(status);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{problem}");
-    assert_eq!(problem["request_id"].as_str(), answer.header("request-id"));
-    assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-    problem
-}
-
 async fn buyer_creates_revises_and_withdraws_a_review(place: Place) {
     let server = place.serve().await;
-    let token = bought(&server, "eraser").await;
-    let creation = by(server.post("/store/v1/reviews", &review(4)), &token);
+    let buyer = Buyer::of(&server, "eraser").await;
+    let creation = buyer.post(REVIEWS, &review(4));
     let first = creation.clone().await.expect(201);
     let again = creation.await.expect(201);
     assert!(!first.is_replay() && again.is_replay());
     assert_eq!((&first.bytes, first.header("etag")), (&again.bytes, Some("\"1\"")));
-    problem(create(&server, &token, &review(5)).await, 409, "item_already_reviewed");
+    problem(buyer.post(REVIEWS, &review(5)).await, 409, "item_already_reviewed");
 
-    let path = first.header("location").expect("an address").to_owned();
-    assert_eq!(path, format!("/store/v1/reviews/{}", first.json["id"].as_str().expect("an id")));
-    let read = by(server.get(&path), &token).await.expect(200);
+    let path = first.header("location").expect("an address");
+    assert_eq!(path, format!("{REVIEWS}/{}", first.json["id"].as_str().expect("an id")));
+    let read = buyer.get(path).await.expect(200);
     assert_eq!((&read.json, read.header("etag")), (&first.json, Some("\"1\"")));
 
     let content = json!({"rating": 2, "text": "Hard"});
-    let revise = |version| change(&server, Method::PUT, &path, &token, version).json(&content);
+    let revise = |version| buyer.put(path, version, &content);
     problem(revise("\"2\"").await, 412, "stale_version");
     problem(revise("\"1\"").without("if-match").await, 428, "missing_version");
     for malformed in ["1", "*", "W/\"1\"", "\"0\"", "\"1\", \"2\""] {
@@ -74,65 +47,58 @@ async fn buyer_creates_revises_and_withdraws_a_review(place: Place) {
         let revised = revise("\"1\"").await.expect(200);
         assert_eq!((&revised.json["rating"], revised.header("etag")), (&json!(2), Some("\"2\"")));
     }
-    let list = server.get("/store/v1/products/eraser/reviews").await.body(200);
-    assert_eq!(
-        (&list["count"], &list["average"], &list["reviews"][0]["text"]),
-        (&json!(1), &json!(2.0), &json!("Hard"))
-    );
+    let list = server.get(LIST).await.body(200);
+    assert_eq!((&list["average"], &list["reviews"][0]["text"]), (&json!(2.0), &json!("Hard")));
 
-    let withdraw = |version| change(&server, Method::DELETE, &path, &token, version);
-    problem(withdraw("\"1\"").await, 412, "stale_version");
+    problem(buyer.delete(path, "\"1\"").await, 412, "stale_version");
     for _ in 0..2 {
-        let _ = withdraw("\"2\"").await.expect(204);
+        let _ = buyer.delete(path, "\"2\"").await.expect(204);
     }
-    problem(by(server.get(&path), &token).await, 404, "review_not_found");
+    problem(buyer.get(path).await, 404, "review_not_found");
     problem(revise("\"3\"").await, 404, "review_not_found");
-    let list = server.get("/store/v1/products/eraser/reviews").await.body(200);
+    let list = server.get(LIST).await.body(200);
     assert_eq!(list, json!({"count": 0, "average": null, "reviews": [], "next": null}));
 }
 
 async fn request_with_wrong_members_gets_all_errors_at_once(place: Place) {
     let server = place.serve().await;
-    let token = bought(&server, "eraser").await;
-    let long = "x".repeat(2_001);
+    let buyer = Buyer::of(&server, "eraser").await;
     for (body, pointers) in [
         (json!({}), vec!["#/item", "#/rating"]),
-        (json!({"item": "li_1", "rating": 0, "text": long}), vec!["#/rating", "#/text"]),
+        (json!({"item": "li_1", "rating": 0, "text": "x".repeat(2_001)}), vec!["#/rating", "#/text"]),
         (json!({"item": "li_1", "rating": 6}), vec!["#/rating"]),
         (json!({"item": "li_2", "rating": 5}), vec!["#/item"]),
     ] {
-        let refused = problem(create(&server, &token, &body).await, 422, "invalid_fields");
+        let refused = problem(buyer.post(REVIEWS, &body).await, 422, "invalid_fields");
         let errors = refused["errors"].as_array().expect("errors").iter();
         let found: Vec<_> = errors.map(|error| error["pointer"].as_str().expect("a pointer")).collect();
         assert_eq!(found, pointers, "{refused}");
     }
     for body in [json!([]), json!({"item": "li_1", "rating": "5"}), json!({"item": "li_1", "rating": 5, "stars": 5})] {
-        problem(create(&server, &token, &body).await, 400, "malformed_body");
+        problem(buyer.post(REVIEWS, &body).await, 400, "malformed_body");
     }
     assert_eq!(place.count("review"), 0);
 }
 
 async fn request_without_the_token_of_its_order_is_refused(place: Place) {
     let server = place.serve().await;
-    let (token, other) = (bought(&server, "eraser").await, bought(&server, "eraser").await);
-    let path = create(&server, &token, &review(4)).await.expect(201).header("location").expect("a path").to_owned();
-    let unknown = "0".repeat(32);
+    let (buyer, other) = (Buyer::of(&server, "eraser").await, Buyer::of(&server, "eraser").await);
+    let created = buyer.post(REVIEWS, &review(4)).await.expect(201);
+    let path = created.header("location").expect("a path");
     for (request, code) in [
-        (server.post("/store/v1/reviews", &review(4)), "missing_page_token"),
-        (server.get(&path).header("authorization", "Basic eDp5"), "missing_page_token"),
-        (by(server.get(&path), &unknown), "unknown_page_token"),
-        (by(server.get(&path), "ord_1"), "unknown_page_token"),
+        (server.post(REVIEWS, &review(4)), "missing_page_token"),
+        (server.get(path).header("authorization", "Basic eDp5"), "missing_page_token"),
+        (server.get(path).header("authorization", &format!("Bearer {}", "0".repeat(32))), "unknown_page_token"),
+        (server.get(path).header("authorization", "Bearer ord_1"), "unknown_page_token"),
     ] {
         let refused = request.await;
         assert!(refused.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")));
         problem(refused, 401, code);
     }
-    problem(by(server.get(&path), &other).await, 404, "review_not_found");
-    let content = json!({"rating": 1});
-    let revised = change(&server, Method::PUT, &path, &other, "\"1\"").json(&content).await;
-    problem(revised, 404, "review_not_found");
-    problem(change(&server, Method::DELETE, &path, &other, "\"1\"").await, 404, "review_not_found");
-    let list = server.get("/store/v1/products/eraser/reviews").await.body(200);
+    problem(other.get(path).await, 404, "review_not_found");
+    problem(other.put(path, "\"1\"", &json!({"rating": 1})).await, 404, "review_not_found");
+    problem(other.delete(path, "\"1\"").await, 404, "review_not_found");
+    let list = server.get(LIST).await.body(200);
     assert_eq!((&list["count"], &list["average"]), (&json!(1), &json!(4.0)));
 }
 
@@ -140,78 +106,61 @@ async fn list_is_paged_and_bounded(place: Place) {
     let server = place.serve().await;
     let mut written = Vec::new();
     for rating in [5, 4, 4] {
-        let token = bought(&server, "eraser").await;
-        written.insert(0, create(&server, &token, &review(rating)).await.body(201));
+        let buyer = Buyer::of(&server, "eraser").await;
+        written.insert(0, buyer.post(REVIEWS, &review(rating)).await.body(201));
     }
-    let path = "/store/v1/products/eraser/reviews";
-    let first = server.get(&format!("{path}?limit=2")).await.body(200);
+    let first = server.get(&format!("{LIST}?limit=2")).await.body(200);
     assert_eq!(
         (&first["count"], &first["average"], &first["reviews"]),
         (&json!(3), &json!(4.33), &json!(written[..2]))
     );
     let next = first["next"].as_str().expect("a cursor");
-    let last = server.get(&format!("{path}?limit=2&cursor={next}")).await.body(200);
+    let last = server.get(&format!("{LIST}?limit=2&cursor={next}")).await.body(200);
     assert_eq!((&last["reviews"], &last["next"]), (&json!(written[2..]), &Value::Null));
-    for (query, status, code) in [
-        ("limit=0", 400, "invalid_query"),
-        ("limit=101", 400, "invalid_query"),
-        ("limit=x", 400, "invalid_query"),
-        ("cursor=", 400, "invalid_query"),
-        ("cursor=%00", 400, "invalid_query"),
-        ("page=2", 400, "invalid_query"),
-    ] {
-        problem(server.get(&format!("{path}?{query}")).await, status, code);
+    for query in ["limit=0", "limit=101", "limit=x", "cursor=", "cursor=%00", "page=2"] {
+        problem(server.get(&format!("{LIST}?{query}")).await, 400, "invalid_query");
     }
     for unknown in ["unheard-of", "%00"] {
         problem(server.get(&format!("/store/v1/products/{unknown}/reviews")).await, 404, "product_not_found");
     }
-    let served = server.get("/store/v1/openapi.json").await.body(200);
-    assert_eq!(served["openapi"], "3.1.0");
-}
-
-/// Submits the form of a page, as a browser does.
-async fn submit(server: &Server, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let body = serde_urlencoded::to_string(fields).expect("a form");
-    server.request(Method::POST, path).header("content-type", "application/x-www-form-urlencoded").raw(body).await
+    assert_eq!(server.get("/store/v1/openapi.json").await.body(200)["openapi"], "3.1.0");
 }
 
 async fn page_publishes_revises_and_withdraws_without_javascript(place: Place) {
     let server = place.serve().await;
-    let token = bought(&server, "eraser").await;
-    let order = server.get(&format!("/pages/orders/{token}")).await.expect(200).text();
-    let path = format!("/pages/orders/{token}/items/1/review");
+    let buyer = Buyer::of(&server, "eraser").await;
+    let order = format!("/pages/orders/{}", buyer.token);
+    let path = format!("{order}/items/1/review");
+    let order = server.get(&order).await.expect(200).text();
     assert!(order.contains(&format!("href=\"{path}\"")), "{order}");
     let page = server.get(&path).await.expect(200).text();
     assert!(page.contains("name=\"idempotency_key\"") && !page.contains("<script"), "{page}");
 
     let key = fresh_key();
-    let fields = [("idempotency_key", key.as_str()), ("rating", "9"), ("text", "1 < 2\r\n")];
-    let refused = submit(&server, &path, &fields).await.expect(422).text();
+    let filled = |rating| [("idempotency_key", key.as_str()), ("rating", rating), ("text", "1 < 2\r\n")];
+    let refused = buyer.submit(&path, &filled("9")).await.expect(422).text();
     assert!(refused.contains("rating: must be at most 5") && refused.contains("1 &#60; 2"), "{refused}");
-    let fields = [("idempotency_key", key.as_str()), ("rating", "5"), ("text", "1 < 2\r\n")];
     for _ in 0..2 {
-        assert_eq!(submit(&server, &path, &fields).await.expect(303).header("location"), Some("review"));
+        assert_eq!(buyer.submit(&path, &filled("5")).await.expect(303).header("location"), Some("review"));
     }
-    let other = [("idempotency_key", "another"), ("rating", "1"), ("text", "")];
-    let _ = submit(&server, &path, &other).await.expect(409);
-    let list = server.get("/store/v1/products/eraser/reviews").await.body(200);
+    let _ = buyer.submit(&path, &[("idempotency_key", "another"), ("rating", "1")]).await.expect(409);
+    let list = server.get(LIST).await.body(200);
     assert_eq!((&list["average"], &list["reviews"][0]["text"]), (&json!(5.0), &json!("1 < 2\n")));
 
-    let version = |version| [("idempotency_key", "k"), ("rating", "3"), ("text", "Fine"), ("version", version)];
-    let _ = submit(&server, &path, &version("1")).await.expect(303);
-    let stale =
-        submit(&server, &path, &[("idempotency_key", "k"), ("rating", "1"), ("version", "1")]).await.expect(412);
-    assert!(stale.text().contains("has changed"), "{}", stale.text());
+    let revised = [("idempotency_key", "k"), ("rating", "3"), ("text", "Fine"), ("version", "1")];
+    let _ = buyer.submit(&path, &revised).await.expect(303);
+    let stale = [("idempotency_key", "k"), ("rating", "1"), ("version", "1")];
+    let stale = buyer.submit(&path, &stale).await.expect(412).text();
+    assert!(stale.contains("has changed"), "{stale}");
     assert!(server.get(&path).await.text().contains("Fine"));
-    let withdrawal = [("idempotency_key", "k"), ("withdraw", "true"), ("version", "2")];
-    let _ = submit(&server, &path, &withdrawal).await.expect(303);
+    let _ = buyer.submit(&path, &[("idempotency_key", "k"), ("withdraw", "true"), ("version", "2")]).await.expect(303);
     assert!(server.get(&path).await.text().contains("You have withdrawn your review"));
 
+    let page = format!("/pages/orders/{}/items", buyer.token);
     for missing in ["0", "2"] {
-        let _ = server.get(&format!("/pages/orders/{token}/items/{missing}/review")).await.expect(404);
+        let _ = server.get(&format!("{page}/{missing}/review")).await.expect(404);
     }
-    let _ = server.get(&format!("/pages/orders/{}/items/1/review", "0".repeat(32))).await.expect(401);
-    let _ = submit(&server, &path, &[("rating", "1")]).await.expect(400);
+    let _ = buyer.submit(&path, &[("rating", "1")]).await.expect(400);
     let unknown = server.get(&format!("/pages/orders/{}/items/1/review", "0".repeat(32)));
     let page = unknown.header("accept", "text/html,*/*;q=0.8").await.expect(401);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));

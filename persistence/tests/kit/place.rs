@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use domain::order::OrderId;
 use faultkit::provided::{self, POSTGRES};
 use persistence::{Database, DatabaseConfig, Engine};
 use tokio::sync::OnceCell;
@@ -88,6 +89,17 @@ impl Place {
     /// Opens a connection that does not belong to the shop.
     pub fn raw(&self) -> Raw {
         Raw::connect(self.url())
+    }
+
+    /// Stores copies of the one order that exists, each with another id, and returns their ids.
+    pub fn copies_of_an_order(&self, count: u32) -> Vec<OrderId> {
+        let prefix = "ord_0000000000000000000000000000";
+        self.raw().execute(&format!(
+            "INSERT INTO orders SELECT '{prefix}' || (1000 + i), checkout_id || i, owner, page || i, currency, \
+             expectations, totals, attribution, placed_at FROM orders, \
+             (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n) AS n"
+        ));
+        (1..=count).map(|i| OrderId::parse(&format!("{prefix}{}", 1_000 + i)).expect("an id")).collect()
     }
 
     /// A shop that sells [`data::catalogue`].

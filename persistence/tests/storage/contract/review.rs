@@ -61,17 +61,6 @@ async fn ratings(reviews: &SqlReviewStore) -> (i64, i64) {
     listed.map(|(ratings, _)| (ratings.count, ratings.sum)).expect("a product")
 }
 
-/// Stores `count` copies of an order, each with another id, and returns their ids.
-fn copies(place: &Place, count: u32) -> Vec<OrderId> {
-    place.raw().execute(&format!(
-        "INSERT INTO orders SELECT 'ord_{:028}' || (1000 + i), checkout_id || i, \
-         owner, page || i, currency, expectations, totals, attribution, placed_at FROM orders, \
-         (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n) AS n",
-        0
-    ));
-    (1..=count).map(|i| OrderId::parse(&format!("ord_{:032}", 1_000 + i)).expect("an id")).collect()
-}
-
 async fn review_is_created_once_for_each_item_and_key(place: Place) {
     let (reviews, order) = ordered(&place).await;
     let (ctx, product) = (buyer(&order), ProductId("song".into()));
@@ -125,7 +114,7 @@ async fn review_is_revised_hidden_and_withdrawn(place: Place) {
 async fn pages_are_complete_while_reviews_are_written(place: Place) {
     let (reviews, _) = ordered(&place).await;
     let mut expected = Vec::new();
-    let orders = copies(&place, 20);
+    let orders = place.copies_of_an_order(20);
     let at = |n: i64| Write { now: noon() + hours(n), ..write(&format!("r{n}")) };
     for (n, order) in (0..10).zip(&orders) {
         expected.insert(0, created(&reviews, order, 3, at(n)).await.id);
@@ -180,7 +169,7 @@ async fn rating_waits_for_the_rating_before_it(place: Place) {
 async fn thousand_parallel_reviews_are_counted_exactly(place: Place) {
     let reviews = Arc::new(ordered(&place).await.0);
     // Every tenth item gets two reviews at the same time.
-    let orders = copies(&place, 1_000);
+    let orders = place.copies_of_an_order(1_000);
     let mut writers = JoinSet::new();
     for n in 0..1_100 {
         let (reviews, order) = (reviews.clone(), orders[n % 1_000].clone());
