@@ -23,6 +23,10 @@ struct Row {
     value: String,
 }
 
+/// The tables, and the columns as `table.column`, that background tasks change.
+const OF_TASKS: [&str; 5] =
+    ["delivery", "destination", "payment_attempt.checks", "payment_attempt.due_at", "payment_attempt.leased_until"];
+
 /// An item that needs no delivery: sku, price in minor units, units on hand.
 pub type Item = (&'static str, i64, i64);
 
@@ -78,24 +82,26 @@ impl Database {
 
     /// The column `value` of the single row of this query.
     pub fn text(&mut self, select: &str) -> String {
-        let row: QueryResult<Row> = match self {
-            Self::Sqlite(conn) => diesel::sql_query(select).get_result(conn),
-            Self::Postgres(conn) => diesel::sql_query(select).get_result(conn),
+        let [value] = self.texts(select).try_into().unwrap_or_else(|rows| panic!("{select}: {rows:?}"));
+        value
+    }
+
+    /// The column `value` of the rows of this query.
+    fn texts(&mut self, select: &str) -> Vec<String> {
+        let rows: QueryResult<Vec<Row>> = match self {
+            Self::Sqlite(conn) => diesel::sql_query(select).load(conn),
+            Self::Postgres(conn) => diesel::sql_query(select).load(conn),
         };
-        row.unwrap_or_else(|error| panic!("{select}: {error}")).value
+        let rows = rows.unwrap_or_else(|error| panic!("{select}: {error}"));
+        rows.into_iter().map(|row| row.value).collect()
     }
 
     /// The rows of a query, with every column as text.
     pub fn rows<const N: usize>(&mut self, columns: [&str; N], rest: &str) -> Vec<[String; N]> {
         let shown = columns.map(|column| format!("coalesce(CAST({column} AS TEXT), '')"));
         let sql = format!("SELECT {} AS value {rest}", shown.join(" || '\u{1f}' || "));
-        let rows: QueryResult<Vec<Row>> = match self {
-            Self::Sqlite(conn) => diesel::sql_query(&sql).load(conn),
-            Self::Postgres(conn) => diesel::sql_query(&sql).load(conn),
-        };
-        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let split = |row: Row| row.value.split('\u{1f}').map(str::to_owned).collect::<Vec<_>>();
-        rows.into_iter().map(|row| split(row).try_into().expect("as many columns")).collect()
+        let split = |row: String| row.split('\u{1f}').map(str::to_owned).collect::<Vec<_>>();
+        self.texts(&sql).into_iter().map(|row| split(row).try_into().expect("as many columns")).collect()
     }
 
     pub fn number(&mut self, expression: &str, rest: &str) -> i64 {
@@ -128,17 +134,30 @@ impl Database {
         self.execute("UPDATE payment_attempt SET leased_until = NULL, due_at = 0 WHERE state IN ('opened', 'unknown')");
     }
 
-    /// Everything that a request could change. Two equal snapshots mean that no request had an effect.
+    /// Everything that a request could change: every column of every table in the catalog of the engine, except those
+    /// that background tasks change. Two equal snapshots mean that no request had an effect.
     pub fn snapshot(&mut self) -> Vec<String> {
+        let tables = match self {
+            Self::Sqlite(_) => "SELECT name AS value FROM sqlite_master WHERE type = 'table'",
+            Self::Postgres(_) => "SELECT CAST(tablename AS TEXT) AS value FROM pg_tables WHERE schemaname = 'public'",
+        };
         let mut all = Vec::new();
-        all.extend(self.rows(["sku", "on_hand", "held"], "FROM stock ORDER BY sku").map_to_text("stock"));
-        let checkout = ["id", "status", "version", "updated_at", "attempt_id", "order_id", "details"];
-        all.extend(self.rows(checkout, "FROM checkout ORDER BY id").map_to_text("checkout"));
-        let attempt = ["id", "checkout_id", "state", "reference"];
-        all.extend(self.rows(attempt, "FROM payment_attempt ORDER BY id").map_to_text("attempt"));
-        all.extend(self.rows(["id", "checkout_id"], "FROM orders ORDER BY id").map_to_text("order"));
-        let key = ["operation", "resource", "idempotency_key", "outcome"];
-        all.extend(self.rows(key, "FROM idempotency_key ORDER BY idempotency_key").map_to_text("key"));
+        for table in self.texts(tables).iter().filter(|table| !OF_TASKS.contains(&table.as_str())) {
+            let columns = match self {
+                Self::Sqlite(_) => format!("SELECT name AS value FROM pragma_table_info('{table}')"),
+                Self::Postgres(_) => format!(
+                    "SELECT CAST(column_name AS TEXT) AS value FROM information_schema.columns \
+                     WHERE table_schema = 'public' AND table_name = '{table}'"
+                ),
+            };
+            let columns = self.texts(&columns).into_iter();
+            let kept = columns.filter(|column| !OF_TASKS.contains(&format!("{table}.{column}").as_str()));
+            let shown: Vec<String> =
+                kept.map(|column| format!("'{column}=' || coalesce(CAST({column} AS TEXT), '-')")).collect();
+            let rows = self.texts(&format!("SELECT {} AS value FROM {table}", shown.join(" || '\u{1f}' || ")));
+            all.extend(rows.into_iter().map(|row| format!("{table} {row}")));
+        }
+        all.sort();
         all
     }
 
@@ -215,14 +234,4 @@ pub fn charges(place: &Place) -> Vec<Charge> {
     let entries = Ledger::read(place.ledger_path()).expect("a ledger").into_iter();
     let charged = entries.filter(|entry| entry.entry == EntryKind::Charged);
     charged.map(|entry| Charge { attempt: entry.attempt.to_string(), amount: entry.amount.minor() }).collect()
-}
-
-trait MapToText {
-    fn map_to_text(self, of: &str) -> Vec<String>;
-}
-
-impl<const N: usize> MapToText for Vec<[String; N]> {
-    fn map_to_text(self, of: &str) -> Vec<String> {
-        self.into_iter().map(|row| format!("{of} {}", row.join(" "))).collect()
-    }
 }
