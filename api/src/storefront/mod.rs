@@ -33,7 +33,10 @@ struct Module {
     document: fn() -> Document,
 }
 
-const MODULES: &[Module] = &[Module { routes: review::routes, document: review::Api::openapi }];
+const MODULES: &[Module] = &[
+    // One line for each module.
+    Module { routes: review::routes, document: review::Api::openapi },
+];
 
 pub fn routes(routes: &mut Routes) {
     routes.get(DOCUMENT, document);
