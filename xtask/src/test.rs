@@ -27,7 +27,7 @@ impl Args {
     }
 
     fn command(&self) -> Command {
-        let mut tests = process::cargo(&["test"]);
+        let mut tests = process::cargo(&["test", "--no-fail-fast"]);
         match self.package.as_slice() {
             [] => tests.arg("--workspace"),
             packages => tests.args(packages.iter().flat_map(|package| ["--package", package])),

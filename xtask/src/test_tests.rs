@@ -12,12 +12,12 @@ struct Line {
 #[test]
 fn name_is_passed_to_cargo_and_further_arguments_to_the_test_binaries() {
     for (given, expected, is_everything) in [
-        ("", "`cargo test --workspace`", true),
-        ("--install", "`cargo test --workspace`", true),
-        ("declined", "`cargo test --workspace declined`", false),
-        ("-- --nocapture", "`cargo test --workspace -- --nocapture`", false),
-        ("declined -- --exact", "`cargo test --workspace declined -- --exact`", false),
-        ("-p api -p domain x", "`cargo test --package api --package domain x`", false),
+        ("", "`cargo test --no-fail-fast --workspace`", true),
+        ("--install", "`cargo test --no-fail-fast --workspace`", true),
+        ("declined", "`cargo test --no-fail-fast --workspace declined`", false),
+        ("-- --nocapture", "`cargo test --no-fail-fast --workspace -- --nocapture`", false),
+        ("declined -- --exact", "`cargo test --no-fail-fast --workspace declined -- --exact`", false),
+        ("-p api -p domain x", "`cargo test --no-fail-fast --package api --package domain x`", false),
     ] {
         let words = std::iter::once("test").chain(given.split_whitespace());
         let Line { args } = Line::try_parse_from(words).expect("valid");
