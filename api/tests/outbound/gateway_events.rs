@@ -84,14 +84,17 @@ async fn duplicate_and_reordered_events_have_one_effect(place: Place) {
 async fn events_for_settled_or_unknown_payments_change_nothing(place: Place) {
     let shop = Shop::open(&place, SETTINGS).await;
     let done = shop.pay(&shop.checkout().await, "pm_card_visa").await.body(200);
-    let before = Database::open(&place).snapshot();
+    // Each event is recorded, in a table of its own.
+    let recorded = |row: &String| row.starts_with("gateway_event ");
+    let others = || Database::open(&place).snapshot().into_iter().filter(|row| !recorded(row)).collect::<Vec<_>>();
+    let before = others();
     let [intent] = Database::open(&place).rows(["reference"], "FROM payment_attempt").remove(0);
     for (number, intent) in [intent.as_str(), "pi_of_another_shop"].into_iter().enumerate() {
         let event = event(&format!("evt_{number}"), intent);
         let at = shop.gateway.now();
         let _ = send_event(&shop, &event, &signature(&[SECRET.to_owned()], at, &event)).await.expect(200);
     }
-    assert_eq!(Database::open(&place).snapshot(), before);
+    assert_eq!(others(), before);
     shop.assert_sound(&place, &[&done], &[]);
 }
 
