@@ -119,6 +119,8 @@ impl Place {
         let Some(database) = &self.database else {
             let file = self.sqlite_path().display().to_string();
             let mut connection = SqliteConnection::establish(&file).expect("a connection");
+            // The server writes too, so the file may be locked for a moment.
+            connection.batch_execute("PRAGMA busy_timeout = 20000").expect("a pragma");
             return connection.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         };
         execute(&database.url, sql);
