@@ -56,7 +56,8 @@ pub(crate) fn currency(code: &str) -> Result<Currency, Error> {
 }
 
 /// The number of the format of the documents that this program stores. Every change of their shape increases it. For
-/// each format there is a golden set in `tests/golden`, which every later program reads.
+/// each format there is a golden set in `tests/golden`, which every later program reads. A new kind of document counts
+/// as a change.
 const FORMAT: u32 = 3;
 
 /// The begin of every document with an envelope; a digit follows. No document of format 0, which had no envelope,
