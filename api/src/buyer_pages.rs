@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use domain::checkout::{Checkout, CheckoutStore, Status, Totals};
@@ -15,7 +14,7 @@ use domain::id::PageToken;
 use domain::money::{Amount, Currency, Money};
 use domain::order::{LineStatus, Order, OrderStore};
 
-use crate::http::{Problem, Routes, fault_problem};
+use crate::http::{Problem, Routes, fault_problem, html};
 
 #[derive(Clone)]
 pub struct Pages {
@@ -150,7 +149,7 @@ fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
     });
     Receipt {
         shop,
-        order_page: Some(format!("{ORDER_PATH}{}", order.page.as_str())),
+        order_page: Some(order_page(order)),
         heading: "Your order",
         id: order.id.as_str(),
         status: "placed",
@@ -159,6 +158,11 @@ fn order_receipt<'a>(shop: &'a str, order: &'a Order) -> Receipt<'a> {
         delivery: order.expectations.first().map(|expectation| expectation.description.as_str()),
         notes: Vec::new(),
     }
+}
+
+/// The address of the page of an order.
+pub fn order_page(order: &Order) -> String {
+    format!("{ORDER_PATH}{}", order.page.as_str())
 }
 
 fn totals(totals: &Totals, currency: Currency) -> Vec<(&str, Money)> {
@@ -181,20 +185,6 @@ pub fn page(ctx: &RequestContext, status: StatusCode, page: &impl Template) -> R
         fault_problem(ctx, &fault)
     })?;
     Ok(html(status, text))
-}
-
-/// The page as a response. No cache may keep it, and no other site may learn its address: the address grants access.
-fn html(status: StatusCode, page: String) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CACHE_CONTROL, "private, no-store"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-        ))
-        .body(page)
 }
 
 #[cfg(test)]

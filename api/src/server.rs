@@ -209,7 +209,8 @@ fn start(app: App, config: &Config, listener: TcpListener) -> std::io::Result<Se
             .app_data(shop.clone())
             .app_data(storefront.clone())
             .app_data(pages.clone())
-            .app_data(operations.clone());
+            .app_data(operations.clone())
+            .app_data(web::PathConfig::default().error_handler(|_, _| no_such_address().into()));
         if let Some(events) = &gateway_events {
             actix = actix.app_data(events.clone());
             gateway_events::routes(&mut routes);
@@ -256,7 +257,11 @@ async fn serve_operations(server: Option<Server>) -> std::io::Result<()> {
 }
 
 async fn no_such_route() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address"))
+    Err(no_such_address())
+}
+
+fn no_such_address() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_route", "There is nothing at this address")
 }
 
 #[cfg(test)]

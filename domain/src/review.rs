@@ -93,7 +93,7 @@ pub struct NewReview {
 pub enum ReviewChange {
     /// The buyer replaces the content of the version that the buyer has read.
     Revise { version: i64, content: ReviewContent },
-    /// The buyer withdraws the version that the buyer has read.
+    /// The buyer withdraws the version that the buyer has read. The text is deleted.
     Withdraw { version: i64 },
     /// The merchant hides the review.
     Hide,
@@ -130,7 +130,10 @@ impl Review {
         let is_final = self.state == ReviewState::Withdrawn;
         let (content, state, version) = match change {
             ReviewChange::Revise { version, content } if is_buyer && !is_final => (content, self.state, version),
-            ReviewChange::Withdraw { version } if is_buyer => (self.content.clone(), ReviewState::Withdrawn, version),
+            ReviewChange::Withdraw { version } if is_buyer => {
+                let emptied = ReviewContent { rating: self.content.rating, text: String::new() };
+                (emptied, ReviewState::Withdrawn, version)
+            }
             ReviewChange::Hide if is_merchant && !is_final => (self.content.clone(), ReviewState::Hidden, self.version),
             ReviewChange::Revise { .. } | ReviewChange::Withdraw { .. } | ReviewChange::Hide => {
                 return Err(ReviewRefusal::NotFound);

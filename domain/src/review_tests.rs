@@ -18,7 +18,7 @@ fn review(state: ReviewState) -> Review {
         order: OrderId::generate(at),
         line: LineId("li_1".to_owned()),
         product: ProductId("rose".to_owned()),
-        content: content(4),
+        content: if state == Withdrawn { ReviewContent::new(4, String::new()).expect("content") } else { content(4) },
         state,
         version: 3,
         created_at: at,
@@ -71,6 +71,7 @@ fn change_of_a_review_follows_state_version_and_caller() {
         let now = review.updated_at + Duration::HOUR;
         let changed = review.clone().apply(&caller, change.clone(), now);
         if let Ok(changed) = &changed {
+            assert_eq!(changed.content.text().is_empty(), changed.state == Withdrawn, "{change:?}");
             assert_eq!(changed.updated_at == now, changed.version > review.version, "{change:?}");
         }
         let shown = changed.map(|changed| (changed.state, changed.version, changed.ratings().sum));

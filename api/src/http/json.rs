@@ -17,7 +17,11 @@ const LARGEST: i64 = 9_007_199_254_740_991;
 
 /// Reads a `T` from a JSON body. The problem names the member that is wrong.
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    typed(document(body)?)
+    match document(body)? {
+        object @ Value::Object(_) => typed(object),
+        // Derived code would read an array of the members' values.
+        _ => Err(malformed("The body is not an object".to_owned())),
+    }
 }
 
 /// Reads a JSON body as a document. The problem names the member that is wrong.

@@ -3,6 +3,7 @@
 mod body;
 pub mod connection;
 mod field;
+mod html;
 mod json;
 mod page;
 mod problem;
@@ -13,6 +14,7 @@ mod write;
 
 pub use body::{Body, BodyLimits, Form};
 pub use field::Field;
+pub use html::html;
 pub use json::{ObjectOnly, document, json, typed};
 pub use page::PageQuery;
 pub use problem::{Problem, ProblemDetails, ProblemFormat, fault_problem};

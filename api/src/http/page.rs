@@ -6,11 +6,12 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use domain::page::{Cursor, Limit};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 use validator::{Validate, ValidationError};
 
 use super::Problem;
-use super::validation::{Violation, invalid, violations};
+use super::validation::{invalid, violations};
 
 /// The most items of a page that a client may request.
 const MOST: u32 = 100;
@@ -47,15 +48,24 @@ impl PageQuery {
     }
 }
 
+/// Reads a query or a form. The error names the field that cannot be read.
+pub(super) fn url_encoded<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(text));
+    serde_path_to_error::deserialize(reader).map_err(|error| match error.path().to_string().as_str() {
+        "." => error.inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
+    })
+}
+
 impl FromRequest for PageQuery {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let query = serde_urlencoded::from_str::<Self>(req.query_string()).map_err(|error| error.to_string());
-        let query = query.and_then(|query| match violations(&query).first() {
-            None => Ok(query),
-            Some(Violation { path, content, .. }) => Err(format!("{path}: {content}")),
+        let query = url_encoded::<Self>(req.query_string().as_bytes()).and_then(|query| {
+            let mistakes = violations(&query);
+            let texts: Vec<_> = mistakes.iter().map(|one| format!("{}: {}", one.path, one.content)).collect();
+            if texts.is_empty() { Ok(query) } else { Err(texts.join("; ")) }
         });
         ready(query.map_err(|mistake| Problem::bad_request("invalid_query", mistake)))
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use askama::Template;
 use domain::context::RequestContext;
@@ -16,7 +16,8 @@ use serde::Serialize;
 use slog::{error, warn};
 use utoipa::ToSchema;
 
-use super::validation::{Violation, invalid_fields};
+use super::html;
+use super::validation::Violation;
 
 /// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub enum ProblemFormat {
 impl ProblemFormat {
     /// The format at this address, for a client that sends these header fields.
     pub fn of(path: &str, headers: &HeaderMap) -> Self {
-        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default().to_lowercase();
         match path {
             _ if path.starts_with("/store/") => Self::Details,
             _ if path.starts_with("/pages/") && accepts.contains("text/html") => Self::Page,
@@ -122,11 +123,6 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", content)
     }
 
-    /// The response to a member that breaks a rule.
-    pub fn invalid_field(path: &str, content: &str) -> Self {
-        invalid_fields(vec![Violation { path: path.to_owned(), content: content.to_owned(), is_limit: false }])
-    }
-
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
@@ -138,29 +134,50 @@ impl Problem {
         self.with(RETRY_AFTER, seconds)
     }
 
+    /// The name of the status (RFC 9110, section 15).
+    fn title(&self) -> &'static str {
+        match self.status {
+            // The library has the older names.
+            StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
+            StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+            status => status.canonical_reason().unwrap_or_default(),
+        }
+    }
+
     /// Builds the response. The request id is in a header as well; see [`super::scope`].
     pub fn respond(&self, format: ProblemFormat, request_id: Option<&str>) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        for (name, value) in &self.headers {
-            response.insert_header((name.clone(), value.as_str()));
-        }
         let (code, content) = (self.code, self.content.as_str());
-        let title = self.status.canonical_reason().unwrap_or_default();
-        match format {
+        let mut response = match format {
             ProblemFormat::Page => {
-                let page = ProblemPage { title, content, request_id: request_id.unwrap_or_default() };
-                response.content_type("text/html; charset=utf-8").body(page.render().unwrap_or_default())
+                let page = ProblemPage { title: self.title(), content, request_id: request_id.unwrap_or_default() };
+                html(self.status, page.render().unwrap_or_default())
             }
-            ProblemFormat::Ucp => response.json(UcpBody { code, content, detail: content, request_id }),
-            ProblemFormat::Details => response.content_type("application/problem+json").json(ProblemDetails {
-                kind: "about:blank",
-                title,
-                status: self.status.as_u16(),
-                detail: content.to_owned(),
-                code,
-                request_id: request_id.map(str::to_owned),
-                errors: self.violations.iter().map(member_error).collect(),
-            }),
+            ProblemFormat::Ucp => {
+                HttpResponse::build(self.status).json(UcpBody { code, content, detail: content, request_id })
+            }
+            ProblemFormat::Details => {
+                let details = ProblemDetails {
+                    kind: "about:blank",
+                    title: self.title(),
+                    status: self.status.as_u16(),
+                    detail: content.to_owned(),
+                    code,
+                    request_id: request_id.map(str::to_owned),
+                    errors: self.violations.iter().map(member_error).collect(),
+                };
+                HttpResponse::build(self.status).content_type("application/problem+json").json(details)
+            }
+        };
+        self.add_headers(&mut response);
+        response
+    }
+
+    /// Adds the header fields that belong to the status.
+    pub fn add_headers(&self, response: &mut HttpResponse) {
+        for (name, value) in &self.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(name.clone(), value);
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
@@ -82,13 +82,14 @@ pub async fn request_scope(
         req.head_mut().method = Method::GET;
     }
 
+    let known = known_versions(req.headers());
     let mut response = match timeout {
         Err(problem) => {
             line.unrouted = req.match_pattern();
             req.into_response(problem.respond(line.format, Some(ctx.request_id().as_str())))
         }
         Ok(_) => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(Ok(response)) => name_request(response.map_into_boxed_body(), &line),
+            Ok(Ok(response)) => unless_known(name_request(response.map_into_boxed_body(), &line), &known),
             // No inner service returns an error. If one does, the error becomes a response.
             Ok(Err(error)) => return Err(line.failed(error.as_error::<Problem>().cloned())),
             Err(_) => {
@@ -110,6 +111,27 @@ fn name_request(response: ServiceResponse<BoxBody>, line: &AccessLine) -> Servic
         Some(problem) => response.into_response(problem.respond(line.format, Some(line.ctx.request_id().as_str()))),
         None => response,
     }
+}
+
+/// The versions that the client has (`If-None-Match`; RFC 9110, section 13.1.2). The comparison ignores weakness.
+fn known_versions(headers: &HeaderMap) -> Vec<String> {
+    let fields = headers.get_all(IF_NONE_MATCH).filter_map(|field| field.to_str().ok());
+    let versions = fields.flat_map(|field| field.split(',')).map(|version| version.trim().trim_start_matches("W/"));
+    versions.map(str::to_owned).collect()
+}
+
+/// Answers a read with 304 if the client has the version that the response has.
+fn unless_known(response: ServiceResponse<BoxBody>, known: &[String]) -> ServiceResponse<BoxBody> {
+    let is_read = [Method::GET, Method::HEAD].contains(response.request().method());
+    let Some(etag) = response.headers().get(ETAG).filter(|_| is_read && response.status() == StatusCode::OK) else {
+        return response;
+    };
+    let etag = etag.clone();
+    let is_known = known.iter().any(|known| known == "*" || known.as_bytes() == etag.as_bytes());
+    if !is_known {
+        return response;
+    }
+    response.into_response(HttpResponse::NotModified().insert_header((ETAG, etag)).finish())
 }
 
 /// Sets the headers that every response has.

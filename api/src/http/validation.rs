@@ -29,17 +29,26 @@ pub fn violations(request: &impl Validate) -> Vec<Violation> {
     found
 }
 
-/// Returns the request if it has no violation. Otherwise the problem lists all of them.
-pub fn must_be_valid<T: Validate>(request: T) -> Result<T, Problem> {
-    let violations = violations(&request);
-    match violations.as_slice() {
-        [] => Ok(request),
-        _ => Err(invalid_fields(violations)),
+impl Violation {
+    /// A violation of a rule that the type of the request does not express.
+    pub fn new(path: &str, content: &str) -> Self {
+        Self { path: path.to_owned(), content: content.to_owned(), is_limit: false }
     }
 }
 
+/// Returns the request if it has no violation. Otherwise the problem lists all of them.
+pub fn must_be_valid<T: Validate>(request: T) -> Result<T, Problem> {
+    must_be_none(violations(&request)).map(|()| request)
+}
+
+/// Fails if there is a violation. The problem lists all of them.
+pub fn must_be_none(violations: Vec<Violation>) -> Result<(), Problem> {
+    if violations.is_empty() { Ok(()) } else { Err(invalid_fields(violations)) }
+}
+
 /// The response to a request with members that break a rule.
-pub fn invalid_fields(violations: Vec<Violation>) -> Problem {
+pub fn invalid_fields(mut violations: Vec<Violation>) -> Problem {
+    violations.sort_by(|one, other| one.path.cmp(&other.path));
     let problem =
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", "Members of the request are not valid");
     Problem { violations, ..problem }

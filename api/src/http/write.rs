@@ -19,6 +19,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::page::url_encoded;
 use super::{Body, Field, Form, Problem, fault_problem};
 use crate::runtime::Commands;
 
@@ -169,6 +170,11 @@ impl<A: Authenticated> FromRequest for KeyedForm<A> {
 }
 
 impl<A> KeyedForm<A> {
+    /// The idempotency key, for a form that is shown again.
+    pub fn key(&self) -> &str {
+        self.0.key.as_str()
+    }
+
     /// Reads the fields of the form.
     pub fn fields<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         form(&self.0.body)
@@ -176,7 +182,7 @@ impl<A> KeyedForm<A> {
 }
 
 fn form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_urlencoded::from_bytes(body).map_err(|error| Problem::bad_request("malformed_body", error.to_string()))
+    url_encoded(body).map_err(|mistake| Problem::bad_request("malformed_body", mistake))
 }
 
 /// A versioned write: a change of the version that `If-Match` names (RFC 9110, section 13.1.1). The header is required
@@ -238,7 +244,8 @@ fn version(req: &HttpRequest) -> Result<i64, Problem> {
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "missing_version", content));
     }
     let digits = field.text().and_then(|text| text.strip_prefix('"')?.strip_suffix('"')).unwrap_or_default();
-    digits.parse().ok().filter(|version| *version > 0).ok_or_else(|| {
+    let version = digits.parse().ok().filter(|version: &i64| *version > 0 && version.to_string() == digits);
+    version.ok_or_else(|| {
         Problem::bad_request("invalid_version", "If-Match must be given once, with the ETag of one version")
     })
 }

@@ -51,14 +51,13 @@ fn token(req: &HttpRequest) -> Result<PageToken, Problem> {
     let bearer = field.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let Some((_, token)) = bearer else {
         let content = "The header Authorization must have the token of the order's page, once, as a bearer token";
-        return Err(
-            Problem::new(StatusCode::UNAUTHORIZED, "missing_page_token", content).with(WWW_AUTHENTICATE, "Bearer")
-        );
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "missing_page_token", content)
+            .with(WWW_AUTHENTICATE, "Bearer realm=\"storefront\""));
     };
     PageToken::parse(token.trim()).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unknown_page_token", "No order has a page with this token")
-        .with(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
+        .with(WWW_AUTHENTICATE, "Bearer realm=\"storefront\", error=\"invalid_token\"")
 }

@@ -8,6 +8,7 @@ mod review_page;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use domain::order::OrderStore;
 use domain::review::ReviewStore;
 use utoipa::OpenApi;
@@ -68,6 +69,12 @@ fn complete(document: &mut Document) {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
         for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response {
+                    let status = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
+                    response.description = status.and_then(|status| status.canonical_reason()).unwrap_or("").to_owned();
+                }
+            }
             operation.responses.responses.insert("default".to_owned(), RefOr::T(failed.clone()));
         }
     }

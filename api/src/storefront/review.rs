@@ -16,7 +16,7 @@ use utoipa::{OpenApi, ToSchema};
 use validator::Validate;
 
 use super::{Buyer, Storefront};
-use crate::http::validation::must_be_valid;
+use crate::http::validation::{Violation, invalid_fields, must_be_none, must_be_valid, violations};
 use crate::http::{
     Authenticated, KeyedWrite, PageQuery, Problem, Routes, VersionedWrite, etag, fault_problem, json, key_refused,
     mark_replayed,
@@ -39,11 +39,11 @@ const MAX_TEXT: u64 = ReviewContent::MAX_TEXT as u64;
 
 /// A review of an item that the buyer bought.
 #[derive(Deserialize, ToSchema, Validate)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct CreateReview {
     /// The id of the item in the order.
     #[validate(required, length(max = MAX_ITEM))]
-    #[schema(required, value_type = String)]
+    #[schema(required, value_type = String, max_length = 64)]
     item: Option<String>,
     #[validate(required, range(min = ReviewContent::MIN_RATING, max = ReviewContent::MAX_RATING))]
     #[schema(required, value_type = i64, minimum = 1, maximum = 5)]
@@ -55,7 +55,7 @@ struct CreateReview {
 
 /// The content that replaces the content of a review.
 #[derive(Deserialize, ToSchema, Validate)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct ReviseReview {
     #[validate(required, range(min = ReviewContent::MIN_RATING, max = ReviewContent::MAX_RATING))]
     #[schema(required, value_type = i64, minimum = 1, maximum = 5)]
@@ -128,9 +128,14 @@ async fn list(
 )]
 async fn create(storefront: web::Data<Storefront>, write: KeyedWrite<Buyer>) -> Result<HttpResponse, Problem> {
     let parse = |body: &[u8]| {
-        let CreateReview { item, rating, text } = must_be_valid(json(body)?)?;
-        let item = item.unwrap_or_default();
-        let line = write.caller.order.lines.iter().find(|line| line.id.0 == item);
+        let request: CreateReview = json(body)?;
+        let line = write.caller.order.lines.iter().find(|line| request.item.as_ref() == Some(&line.id.0));
+        let mut mistakes = violations(&request);
+        if line.is_none() && !mistakes.iter().any(|mistake| mistake.path == "item") {
+            mistakes.push(Violation::new("item", "is no item of the order"));
+        }
+        must_be_none(mistakes)?;
+        let CreateReview { rating, text, .. } = request;
         new_review(&write.caller, line, content(ReviseReview { rating, text })?)
     };
     let command = |ctx: &RequestContext, write, new| storefront.reviews.create(ctx, write, new);
@@ -205,7 +210,7 @@ pub(super) fn content(request: ReviseReview) -> Result<ReviewContent, Problem> {
     let ReviseReview { rating, text } = must_be_valid(request)?;
     let content = ReviewContent::new(rating.unwrap_or_default(), text.unwrap_or_default());
     // The rating and the length are valid, so the text has a NUL.
-    content.ok_or_else(|| Problem::invalid_field("text", "contains a character that cannot be stored"))
+    content.ok_or_else(|| invalid_fields(vec![Violation::new("text", "contains a character that cannot be stored")]))
 }
 
 pub(super) fn new_review(
@@ -213,7 +218,7 @@ pub(super) fn new_review(
     line: Option<&OrderLine>,
     content: ReviewContent,
 ) -> Result<NewReview, Problem> {
-    let line = line.ok_or_else(|| Problem::invalid_field("item", "is no item of the order"))?;
+    let line = line.ok_or_else(|| invalid_fields(vec![Violation::new("item", "is no item of the order")]))?;
     Ok(NewReview { order: buyer.order.id.clone(), line: line.id.clone(), sku: line.sku.clone(), content })
 }
 

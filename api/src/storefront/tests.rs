@@ -32,6 +32,17 @@ fn document_has_every_route_of_the_storefront() {
 }
 
 #[test]
+fn every_response_in_the_document_has_a_description() {
+    let document = serde_json::to_value(openapi()).expect("a document");
+    let operations = document["paths"].as_object().expect("paths").values().flat_map(|path| path.as_object());
+    for operation in operations.flat_map(|methods| methods.values()) {
+        for response in operation["responses"].as_object().expect("responses").values() {
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{operation}");
+        }
+    }
+}
+
+#[test]
 fn committed_document_is_current() {
     let committed = include_str!("../../../docs/openapi/store-v1.json");
     let current = openapi().to_pretty_json().expect("a document");

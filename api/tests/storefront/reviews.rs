@@ -35,12 +35,16 @@ async fn buyer_creates_revises_and_withdraws_a_review(place: Place) {
     assert_eq!(path, format!("{REVIEWS}/{}", first.json["id"].as_str().expect("an id")));
     let read = buyer.get(path).await.expect(200);
     assert_eq!((&read.json, read.header("etag")), (&first.json, Some("\"1\"")));
+    for (known, status) in [("\"1\"", 304), ("\"9\", W/\"1\"", 304), ("*", 304), ("\"2\"", 200)] {
+        let read = buyer.get(path).header("if-none-match", known).await.expect(status);
+        assert_eq!((read.bytes.is_empty(), read.header("etag")), (status == 304, Some("\"1\"")));
+    }
 
     let content = json!({"rating": 2, "text": "Hard"});
     let revise = |version| buyer.put(path, version, &content);
     problem(revise("\"2\"").await, 412, "stale_version");
     problem(revise("\"1\"").without("if-match").await, 428, "missing_version");
-    for malformed in ["1", "*", "W/\"1\"", "\"0\"", "\"1\", \"2\""] {
+    for malformed in ["1", "*", "W/\"1\"", "\"0\"", "\"01\"", "\"+1\"", "\"1\", \"2\""] {
         problem(revise(malformed).await, 400, "invalid_version");
     }
     for _ in 0..2 {
@@ -68,13 +72,19 @@ async fn request_with_wrong_members_gets_all_errors_at_once(place: Place) {
         (json!({"item": "li_1", "rating": 0, "text": "x".repeat(2_001)}), vec!["#/rating", "#/text"]),
         (json!({"item": "li_1", "rating": 6}), vec!["#/rating"]),
         (json!({"item": "li_2", "rating": 5}), vec!["#/item"]),
+        (json!({"item": "li_2", "rating": 6, "text": "x".repeat(2_001)}), vec!["#/item", "#/rating", "#/text"]),
     ] {
         let refused = problem(buyer.post(REVIEWS, &body).await, 422, "invalid_fields");
         let errors = refused["errors"].as_array().expect("errors").iter();
         let found: Vec<_> = errors.map(|error| error["pointer"].as_str().expect("a pointer")).collect();
         assert_eq!(found, pointers, "{refused}");
     }
-    for body in [json!([]), json!({"item": "li_1", "rating": "5"}), json!({"item": "li_1", "rating": 5, "stars": 5})] {
+    for body in [
+        json!([]),
+        json!(["li_1", 4, "Soft"]),
+        json!({"item": "li_1", "rating": "5"}),
+        json!({"item": "li_1", "rating": 5, "stars": 5}),
+    ] {
         problem(buyer.post(REVIEWS, &body).await, 400, "malformed_body");
     }
     assert_eq!(place.count("review"), 0);
@@ -120,6 +130,10 @@ async fn list_is_paged_and_bounded(place: Place) {
     for query in ["limit=0", "limit=101", "limit=x", "cursor=", "cursor=%00", "page=2"] {
         problem(server.get(&format!("{LIST}?{query}")).await, 400, "invalid_query");
     }
+    let refused = problem(server.get(&format!("{LIST}?limit=0&cursor=")).await, 400, "invalid_query");
+    assert_eq!(refused["detail"], "cursor: is no cursor of this list; limit: must be at least 1");
+    let refused = problem(server.get(&format!("{LIST}?limit=x")).await, 400, "invalid_query");
+    assert_eq!(refused["detail"], "limit: invalid digit found in string");
     for unknown in ["unheard-of", "%00"] {
         problem(server.get(&format!("/store/v1/products/{unknown}/reviews")).await, 404, "product_not_found");
     }
@@ -134,6 +148,7 @@ async fn page_publishes_revises_and_withdraws_without_javascript(place: Place) {
     let order = server.get(&order).await.expect(200).text();
     assert!(order.contains(&format!("href=\"{path}\"")), "{order}");
     let page = server.get(&path).await.expect(200).text();
+    assert!(page.contains(&format!("href=\"/pages/orders/{}\"", buyer.token)), "{page}");
     assert!(page.contains("name=\"idempotency_key\"") && !page.contains("<script"), "{page}");
 
     let key = fresh_key();
@@ -151,18 +166,23 @@ async fn page_publishes_revises_and_withdraws_without_javascript(place: Place) {
     let _ = buyer.submit(&path, &revised).await.expect(303);
     let stale = [("idempotency_key", "k"), ("rating", "1"), ("version", "1")];
     let stale = buyer.submit(&path, &stale).await.expect(412).text();
-    assert!(stale.contains("has changed"), "{stale}");
+    assert!(stale.contains("has changed") && stale.contains("Your stored review: 3 – <bdi>Fine</bdi>"), "{stale}");
+    let stale = [("idempotency_key", "k"), ("withdraw", "true"), ("version", "1")];
+    let stale = buyer.submit(&path, &stale).await.expect(412).text();
+    assert!(stale.contains("value=\"3\" required checked") && stale.contains("\nFine</textarea>"), "{stale}");
+    let _ = buyer.submit(&path, &[("idempotency_key", "k"), ("withdraw", "true")]).await.expect(404);
     assert!(server.get(&path).await.text().contains("Fine"));
     let _ = buyer.submit(&path, &[("idempotency_key", "k"), ("withdraw", "true"), ("version", "2")]).await.expect(303);
     assert!(server.get(&path).await.text().contains("You have withdrawn your review"));
 
     let page = format!("/pages/orders/{}/items", buyer.token);
-    for missing in ["0", "2"] {
+    for missing in ["0", "2", "01", "+1", "x", "18446744073709551616"] {
         let _ = server.get(&format!("{page}/{missing}/review")).await.expect(404);
     }
     let _ = buyer.submit(&path, &[("rating", "1")]).await.expect(400);
     let unknown = server.get(&format!("/pages/orders/{}/items/1/review", "0".repeat(32)));
     let page = unknown.header("accept", "text/html,*/*;q=0.8").await.expect(401);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     assert!(page.text().contains("<h1>Unauthorized</h1>"), "{}", page.text());
 }
