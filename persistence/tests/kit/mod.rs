@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod data;
+pub mod golden;
 pub mod logs;
 pub mod place;
 pub mod race;

@@ -9,17 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::checkout::{Checkout, CheckoutId, CheckoutStore, CompletionState, LineId, Outcome, Settlement};
-use domain::idempotency::{Fingerprint, Key, KeyClaim, Write};
+use domain::checkout::{Checkout, CheckoutId, CheckoutStore, CompletionState, Outcome, Settlement};
+use domain::idempotency::{Fingerprint, Key, KeyClaim};
 use domain::order::{OrderEventKind, OrderId, OrderStore};
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, OutboxStore};
 use domain::payment::{AttemptId, AttemptStore, PaymentOutcome};
-use domain::review::{NewReview, ReviewContent, ReviewId, ReviewStore};
 use persistence::Engine;
-use persistence::review::SqlReviewStore;
 use serde_json::{Value, json};
 
-use crate::kit::data::{PATIENCE, about, alice, caller, create, hours, new_checkout, noon, rich_request, sku, task};
+use crate::kit::data::{PATIENCE, about, alice, caller, create, hours, new_checkout, noon, rich_request, task};
+use crate::kit::golden::{Golden, Set, rows, text};
 use crate::kit::raw::Raw;
 use crate::kit::{Place, Shop};
 
@@ -31,10 +30,6 @@ const REMEDY: &str = "\nWhat is stored has another shape than that of the newest
 
 /// The environment variable with the path to which a new set is written.
 const WRITE: &str = "XTASK_GOLDEN";
-
-pub type Row = BTreeMap<String, Value>;
-/// The tables with their rows, in the order in which the tables were created, so that referenced rows come first.
-pub type Set = Vec<(String, Vec<Row>)>;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -119,14 +114,6 @@ async fn every_golden_set_is_read_and_changed(place: Place) {
     }
 }
 
-fn rows<'s>(set: &'s Set, table: &str) -> &'s [Row] {
-    set.iter().find(|(name, _)| name == table).map_or(&[], |(_, rows)| rows)
-}
-
-fn text<'r>(row: &'r Row, column: &str) -> &'r str {
-    row[column].as_str().unwrap_or_else(|| panic!("{column} is no text in {row:?}"))
-}
-
 /// Returns the document without the envelope that contains its format.
 fn document(stored: &str) -> Value {
     let document: Value = serde_json::from_str(stored).expect("a document");
@@ -173,32 +160,24 @@ async fn read(shop: &Shop, set: &Set) {
         };
         keeps(text(row, "outcome"), &replay(shop, claim).await);
     }
-    let reviews = SqlReviewStore(shop.database.clone());
-    for row in rows(set, "review") {
-        let id = ReviewId::parse(text(row, "id")).expect("an id");
-        let read = reviews.read(&task(), id).await.expect("read").expect("a review");
-        assert_eq!((read.content.text(), read.state.into_str()), (text(row, "body"), text(row, "state")));
+    for module in inventory::iter::<Golden> {
+        (module.read)(shop, set).await;
     }
 }
 
 /// Returns the stored outcome of a keyed write, as the port returns it to a client that repeats the request.
 async fn replay(shop: &Shop, claim: KeyClaim) -> Value {
-    let any = CheckoutId::generate(noon());
-    match claim.operation.split_once('.').map_or("", |(module, _)| module) {
-        "checkout" => match shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome") {
+    let module = claim.operation.split_once('.').map_or("", |(module, _)| module);
+    if module == "checkout" {
+        let any = CheckoutId::generate(noon());
+        return match shop.checkouts.completion(&alice(), claim, any).await.expect("an outcome") {
             CompletionState::Answered(answer) => json!(answer.outcome),
             other => panic!("not answered: {other:?}"),
-        },
-        "review" => {
-            let (reviews, write) = (SqlReviewStore(shop.database.clone()), Write { claim, now: noon() });
-            let any = OrderId::generate(noon());
-            let content = ReviewContent::new(1, String::new()).expect("content");
-            let new = NewReview { order: any, line: LineId(String::new()), sku: sku("any"), content };
-            let answer = reviews.create(&task(), write, new).await.expect("an outcome");
-            assert!(answer.replayed);
-            json!(answer.outcome)
-        }
-        module => panic!("read the stored outcomes of the module {module} here"),
+        };
+    }
+    match inventory::iter::<Golden>.into_iter().find(|golden| golden.module == module) {
+        Some(golden) => (golden.replay)(shop, claim).await,
+        None => panic!("no test of persistence/tests/storage/contract calls golden! for the module {module}"),
     }
 }
 

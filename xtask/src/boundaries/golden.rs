@@ -33,9 +33,9 @@ pub fn missing(sources: &[Source], newest: &str) -> Vec<Violation> {
                 line: operation.line,
                 rule: "golden",
                 found: operation.text.trim_matches('"').to_owned(),
-                reason: "the newest golden set has no outcome of this operation: use the operation in history() of \
-                         persistence/tests/storage/golden/history.rs, raise FORMAT in persistence/src/stored.rs, and run cargo \
-                         xtask golden",
+                reason: "the newest golden set has no outcome of this operation: use the operation in the history of \
+                         golden! in the contract tests of its module, raise FORMAT in persistence/src/stored.rs, and run \
+                         cargo xtask golden",
             });
         }
     }

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use domain::catalog::ProductId;
 use domain::checkout::LineId;
-use domain::idempotency::{Answer, Fingerprint, KeyRefusal, Write};
+use domain::idempotency::{Answer, Fingerprint, KeyClaim, KeyRefusal, Write};
 use domain::order::OrderId;
 use domain::page::Limit;
 use domain::review::{
     NewReview, Ratings, Review, ReviewChange, ReviewContent, ReviewId, ReviewRefusal, ReviewState, ReviewStore,
 };
 use persistence::review::SqlReviewStore;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::kit::data::{buyer, claim, hours, noon, sku, task};
+use crate::kit::golden::{Set, rows, text};
 use crate::kit::race::second;
-use crate::kit::{Place, refusal};
+use crate::kit::{Place, Shop, refusal};
 
 crate::on_both_engines!(
     review_is_created_once_for_each_item_and_key,
@@ -26,6 +28,8 @@ crate::on_both_engines!(
     rating_waits_for_the_rating_before_it,
     thousand_parallel_reviews_are_counted_exactly,
 );
+
+crate::golden!("review", history, replay, read);
 
 fn content(rating: i64) -> ReviewContent {
     ReviewContent::new(rating, "Fine, and \"blue\" 🌱".into()).expect("content")
@@ -197,4 +201,34 @@ async fn thousand_parallel_reviews_are_counted_exactly(place: Place) {
     let mut raw = place.raw();
     let stored = (raw.number("SELECT count(*) FROM review"), raw.number("SELECT sum(rating) FROM review"));
     assert_eq!(ratings(&reviews).await, stored);
+}
+
+/// Reviews each line of the order. One review is revised, hidden and withdrawn.
+async fn history(shop: &Shop, order: &OrderId) {
+    let (reviews, ctx) = (SqlReviewStore(shop.database.clone()), buyer(order));
+    let created = async |line: &str, name| {
+        let new = NewReview { line: LineId(line.into()), ..new(order, name, 4) };
+        reviews.create(&ctx, write(name), new).await.expect("created").outcome.id
+    };
+    created("li_1", "rose").await;
+    let id = created("li_2", "book").await;
+    let withdrawal = ReviewChange::Withdraw { version: 3 };
+    for (ctx, change) in [(&ctx, revise(1, 2)), (&task(), ReviewChange::Hide), (&ctx, withdrawal)] {
+        reviews.change(ctx, id.clone(), change, noon() + hours(1)).await.expect("changed");
+    }
+}
+
+async fn replay(shop: &Shop, claim: KeyClaim) -> Value {
+    let (write, any) = (Write { claim, now: noon() }, new(&OrderId::generate(noon()), "any", 1));
+    let answer = SqlReviewStore(shop.database.clone()).create(&task(), write, any).await.expect("an outcome");
+    assert!(answer.replayed);
+    json!(answer.outcome)
+}
+
+async fn read(shop: &Shop, set: &Set) {
+    for row in rows(set, "review") {
+        let id = ReviewId::parse(text(row, "id")).expect("an id");
+        let read = SqlReviewStore(shop.database.clone()).read(&task(), id).await.expect("read").expect("a review");
+        assert_eq!((read.content.text(), read.state.into_str()), (text(row, "body"), text(row, "state")));
+    }
 }

@@ -2,28 +2,23 @@
 
 use std::time::Duration;
 
-use domain::checkout::{CheckoutStore, LineId};
+use domain::checkout::CheckoutStore;
 use domain::context::PlatformId;
-use domain::idempotency::Write;
 use domain::money::Amount;
-use domain::order::{
-    Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderId, OrderStore, Shipment,
-};
+use domain::order::{Adjustment, AdjustmentStatus, ExpectedLine, OrderChange, OrderChangeKind, OrderStore, Shipment};
 use domain::outbox::{Channel, ClaimTerms, EndpointHealth, Finality, OutboxStore, Receipt, SendError, SendOutcome};
 use domain::payment::{
     AttemptStore, GatewayEvent, PaymentOutcome, PaymentReference, RefundId, RefundStore, RefundWanted,
 };
 use domain::platform::{PinnedPlatform, PlatformStore};
-use domain::review::{NewReview, ReviewChange, ReviewContent, ReviewStore};
 use domain::secret::Secret;
 use domain::signing::{KeyStore, SigningKey};
-use persistence::review::SqlReviewStore;
 
 use crate::kit::Shop;
 use crate::kit::data::{
-    about, alice, begin, buyer, cancel, claim, create, hours, new_checkout, noon, request, rich_request, sku, task,
-    update,
+    about, alice, begin, cancel, create, hours, new_checkout, noon, request, rich_request, task, update,
 };
+use crate::kit::golden::Golden;
 
 /// Uses the shop until it has stored rows in every table, every kind of document, and an outcome of every keyed write.
 pub async fn history(shop: &Shop) {
@@ -68,7 +63,11 @@ pub async fn history(shop: &Shop) {
     shop.refunds.request(&task(), wanted).await.expect("requested");
     let event = GatewayEvent { id: "event-1".into(), reference: Some(reference) };
     shop.attempts.record_event(&task(), event, noon()).await.expect("recorded");
-    reviews(shop, &order).await;
+    let mut modules: Vec<&Golden> = inventory::iter::<Golden>.into_iter().collect();
+    modules.sort_by_key(|golden| golden.module);
+    for module in modules {
+        (module.history)(shop, &order).await;
+    }
     // A message that was delivered, and one that was not.
     let terms = ClaimTerms {
         now: noon() + hours(2),
@@ -113,29 +112,4 @@ pub async fn history(shop: &Shop) {
     let private = Secret::new("x");
     let key = SigningKey { id: "key-1".into(), private, created_at: noon(), signs_from: noon(), revoked_at: None };
     assert!(shop.signing.add(&task(), key, 0).await.expect("added"));
-}
-
-/// Writes a review of each line of the order. One is revised, hidden and withdrawn, so its state is the last of these.
-async fn reviews(shop: &Shop, order: &OrderId) {
-    let (reviews, ctx) = (SqlReviewStore(shop.database.clone()), buyer(order));
-    let content = |rating| ReviewContent::new(rating, "Fine, and \"blue\" 🌱".into()).expect("content");
-    for (line, name, changes) in [
-        ("li_1", "rose", vec![]),
-        (
-            "li_2",
-            "book",
-            vec![
-                (ctx.clone(), ReviewChange::Revise { version: 1, content: content(2) }),
-                (task(), ReviewChange::Hide),
-                (ctx.clone(), ReviewChange::Withdraw { version: 3 }),
-            ],
-        ),
-    ] {
-        let new = NewReview { order: order.clone(), line: LineId(line.into()), sku: sku(name), content: content(4) };
-        let write = Write { claim: claim("review.create", "", name), now: noon() };
-        let review = reviews.create(&ctx, write, new).await.expect("created").outcome;
-        for (ctx, change) in changes {
-            reviews.change(&ctx, review.id.clone(), change, noon() + hours(1)).await.expect("changed");
-        }
-    }
 }
