@@ -43,8 +43,8 @@ impl PageQuery {
         Limit::new(self.limit.unwrap_or(USUAL))
     }
 
-    pub fn after(self) -> Option<Cursor> {
-        self.cursor.map(Cursor)
+    pub fn after(&self) -> Option<Cursor> {
+        self.cursor.clone().map(Cursor)
     }
 }
 

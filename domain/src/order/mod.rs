@@ -4,8 +4,7 @@
 //! removed. Shipments and adjustments are appended and never changed; each one is an event of the order.
 //!
 //! The rules are pure functions in `decide.rs`: [`place`] and [`apply`]. The port is [`OrderStore`]. This module has no
-//! use case, because a handler reads through the port, and the storage adapter applies the rules in its transaction. It
-//! is a good module to read first.
+//! use case, because a handler reads through the port, and the storage adapter applies the rules in its transaction.
 
 mod decide;
 mod model;

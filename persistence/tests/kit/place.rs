@@ -93,13 +93,14 @@ impl Place {
 
     /// Stores copies of the one order that exists, each with another id, and returns their ids.
     pub fn copies_of_an_order(&self, count: u32) -> Vec<OrderId> {
-        let prefix = "ord_0000000000000000000000000000";
+        let zeros = "0".repeat(28);
         self.raw().execute(&format!(
-            "INSERT INTO orders SELECT '{prefix}' || (1000 + i), checkout_id || i, owner, page || i, currency, \
+            "INSERT INTO orders SELECT 'ord_{zeros}' || i, 'chk_{zeros}' || i, owner, '{zeros}' || i, currency, \
              expectations, totals, attribution, placed_at FROM orders, \
-             (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n) AS n"
+             (WITH RECURSIVE n(i) AS (SELECT 1001 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n) AS n",
+            1_000 + count
         ));
-        (1..=count).map(|i| OrderId::parse(&format!("{prefix}{}", 1_000 + i)).expect("an id")).collect()
+        (1_001..=1_000 + count).map(|i| OrderId::parse(&format!("ord_{zeros}{i}")).expect("an id")).collect()
     }
 
     /// A shop that sells [`data::catalogue`].
