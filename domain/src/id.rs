@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::{NoContext, Uuid};
 
-use crate::clock::Timestamp;
 use crate::text::is_lower_hex;
 
 /// The id of a checkout, such as `chk_01997ab9a1c07cd2b8a0f3b5c7e1d2f3`.
@@ -27,7 +27,7 @@ pub struct Id<const A: char, const B: char, const C: char>(String);
 
 impl<const A: char, const B: char, const C: char> Id<A, B, C> {
     /// Generates the id of something that is created at `now`.
-    pub fn generate(now: Timestamp) -> Self {
+    pub fn generate(now: OffsetDateTime) -> Self {
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let at = uuid::Timestamp::from_unix(NoContext, seconds, now.nanosecond());
         Self(format!("{A}{B}{C}_{}", Uuid::new_v7(at).simple()))

@@ -17,7 +17,6 @@ use slog::{error, warn};
 use utoipa::ToSchema;
 
 use super::html;
-use super::validation::Violation;
 
 /// An error response. `docs/ERRORS.md` lists the codes.
 #[derive(Clone, Debug)]
@@ -29,6 +28,24 @@ pub struct Problem {
     pub violations: Vec<Violation>,
     /// Header fields that belong to the status, such as `Retry-After`.
     pub headers: Vec<(HeaderName, String)>,
+}
+
+/// A member of a request that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the member, such as `line_items[0].quantity`.
+    pub path: String,
+    /// What is wrong, without the value.
+    pub content: String,
+    /// Whether the member is longer than the shop accepts. The shop sets such limits; the protocol has none.
+    pub is_limit: bool,
+}
+
+impl Violation {
+    /// A violation of a rule that the type of the request does not express.
+    pub fn new(path: &str, content: &str) -> Self {
+        Self { path: path.to_owned(), content: content.to_owned(), is_limit: false }
+    }
 }
 
 /// The form of the body of an error response.

@@ -6,18 +6,8 @@ use std::borrow::Cow;
 use actix_web::http::StatusCode;
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use super::Problem;
-
-/// A member of a request that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The path of the member, such as `line_items[0].quantity`.
-    pub path: String,
-    /// What is wrong, without the value.
-    pub content: String,
-    /// Whether the member is longer than the shop accepts. The shop sets such limits; the protocol has none.
-    pub is_limit: bool,
-}
+use super::problem::Problem;
+pub use super::problem::Violation;
 
 /// All violations of a request, in the order of their paths. Lengths of texts count characters.
 pub fn violations(request: &impl Validate) -> Vec<Violation> {
@@ -27,13 +17,6 @@ pub fn violations(request: &impl Validate) -> Vec<Violation> {
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
-}
-
-impl Violation {
-    /// A violation of a rule that the type of the request does not express.
-    pub fn new(path: &str, content: &str) -> Self {
-        Self { path: path.to_owned(), content: content.to_owned(), is_limit: false }
-    }
 }
 
 /// Returns the request if it has no violation. Otherwise the problem lists all of them.
