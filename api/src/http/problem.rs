@@ -167,7 +167,8 @@ impl Problem {
         let mut response = match format {
             ProblemFormat::Page => {
                 let page = ProblemPage { title: self.title(), content, request_id: request_id.unwrap_or_default() };
-                html(self.status, page.render().unwrap_or_default())
+                // A page that cannot be rendered still names its status.
+                html(self.status, page.render().unwrap_or_else(|_| self.title().to_owned()))
             }
             ProblemFormat::Ucp => {
                 HttpResponse::build(self.status).json(UcpBody { code, content, detail: content, request_id })

@@ -5,7 +5,7 @@ mod buyer;
 mod review;
 mod review_page;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -88,7 +88,8 @@ fn complete(document: &mut Document) {
 struct Api;
 
 async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(openapi())
+    static ONCE: LazyLock<Document> = LazyLock::new(openapi);
+    HttpResponse::Ok().json(&*ONCE)
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ pub(super) fn no_such_review() -> Problem {
 
 pub(super) fn content(request: ReviseReview) -> Result<ReviewContent, Problem> {
     let ReviseReview { rating, text } = must_be_valid(request)?;
-    let content = ReviewContent::new(rating.unwrap_or_default(), text.unwrap_or_default());
+    let content = rating.and_then(|rating| ReviewContent::new(rating, text.unwrap_or_default()));
     // The rating and the length are valid, so the text has a NUL.
     content.ok_or_else(|| invalid_fields(vec![Violation::new("text", "contains a character that cannot be stored")]))
 }
