@@ -68,6 +68,17 @@ impl SimulatedKeyOutage {
     }
 }
 
+/// Reads the caller, then the header that makes a repetition harmless, and only then the JSON body.
+async fn parts<A: Authenticated, H>(
+    req: &HttpRequest,
+    mut payload: Payload,
+    header: fn(&HttpRequest) -> Result<H, Problem>,
+) -> Result<(A, H, Bytes), Problem> {
+    let caller = A::extract(req).await?;
+    let header = header(req)?;
+    Ok((caller, header, Body::from_request(req, &mut payload).await?.0))
+}
+
 /// A keyed write: the caller, the idempotency key and the body of a request. The key is required, so a request without
 /// a key is refused before its body is read.
 pub struct KeyedWrite<A> {
@@ -82,11 +93,9 @@ impl<A: Authenticated> FromRequest for KeyedWrite<A> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (req, mut payload) = (req.clone(), Payload::take(payload));
+        let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let caller = A::extract(&req).await?;
-            let key = key(&req)?;
-            let body = Body::from_request(&req, &mut payload).await?.0;
+            let (caller, key, body) = parts(&req, payload, key).await?;
             Ok(Self { caller, key, fingerprint: fingerprint(req.method(), req.path(), &body), body })
         })
     }
@@ -198,11 +207,9 @@ impl<A: Authenticated> FromRequest for VersionedWrite<A> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (req, mut payload) = (req.clone(), Payload::take(payload));
+        let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
-            let caller = A::extract(&req).await?;
-            let version = version(&req)?;
-            let body = Body::from_request(&req, &mut payload).await?.0;
+            let (caller, version, body) = parts(&req, payload, version).await?;
             Ok(Self { caller, version, body })
         })
     }
