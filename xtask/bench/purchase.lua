@@ -1,7 +1,6 @@
 -- Makes one purchase after another: create, update, complete. wrk runs one thread for each connection, so that each answer
--- belongs to the last request of its thread.
-local address = [[{"street_address":"1 Bench St","address_locality":"Springfield","address_region":"IL","postal_code":"62704","address_country":"US"}]]
-local pay = [[{"payment":{"instruments":[{"id":"card","handler_id":"mock_payment_handler","type":"card","selected":true,"credential":{"type":"token","token":"success_token"}}]}}]]
+-- belongs to the last request of its thread. Arguments: the directory of this file, a text that no other run uses, and the
+-- most requests per second of a thread (0: no limit).
 local threads, next_thread = {}, 1
 
 function setup(thread)
@@ -10,25 +9,34 @@ function setup(thread)
   table.insert(threads, thread)
 end
 
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
 function init(args)
+  dofile(args[1] .. "/pace.lua")
+  create, update, complete = read(args[1] .. "/purchase/create.json"), read(args[1] .. "/purchase/update.json"),
+    read(args[1] .. "/purchase/complete.json")
   step, purchases, failures, serial = 1, 0, 0, 0
-  salt = args[1] .. "-" .. number
+  salt = args[2] .. "-" .. number
   math.randomseed(number * 7919)
   headers = { ["Content-Type"] = "application/json", ["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]] }
+  pace(tonumber(args[3]))
 end
 
 function request()
   serial = serial + 1
   headers["Idempotency-Key"] = salt .. "-" .. serial
   if step == 1 then
-    sku = "bench_" .. math.random(1, 20)
-    local body = string.format([[{"line_items":[{"item":{"id":"%s"},"quantity":1}]}]], sku)
-    return wrk.format("POST", "/checkout-sessions", headers, body)
+    items = string.format('[{"item":{"id":"bench_%d"},"quantity":1}]', math.random(1, 20))
+    return wrk.format("POST", "/checkout-sessions", headers, (string.gsub(create, "ITEMS", items)))
   elseif step == 2 then
-    local body = string.format([[{"line_items":[{"item":{"id":"%s"},"quantity":1}],"buyer":{"email":"bench@example.com","first_name":"Ben"},"discounts":{"codes":["10OFF"]},"fulfillment":{"methods":[{"type":"shipping","destinations":[%s],"groups":[{"selected_option_id":"std"}]}]}}]], sku, address)
-    return wrk.format("PUT", "/checkout-sessions/" .. id, headers, body)
+    return wrk.format("PUT", "/checkout-sessions/" .. id, headers, (string.gsub(update, "ITEMS", items)))
   end
-  return wrk.format("POST", "/checkout-sessions/" .. id .. "/complete", headers, pay)
+  return wrk.format("POST", "/checkout-sessions/" .. id .. "/complete", headers, complete)
 end
 
 function response(status, _, body)

@@ -1,7 +1,10 @@
--- Reads one address again and again.
+-- Reads one address again and again. Arguments: the directory of this file, the address, and the most requests per second
+-- of a thread (0: no limit).
 function init(args)
+  dofile(args[1] .. "/pace.lua")
   wrk.headers["UCP-Agent"] = [[profile="http://localhost/bench-agent.json"]]
-  line = wrk.format("GET", args[1])
+  line = wrk.format("GET", args[2])
+  pace(tonumber(args[3]))
 end
 
 function request()

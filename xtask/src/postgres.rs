@@ -51,7 +51,8 @@ impl Postgres {
     }
 }
 
-fn start(programs: &Programs, settings: &str) -> Result<PostgresServer> {
+/// Starts a temporary server with additional settings.
+pub fn start(programs: &Programs, settings: &str) -> Result<PostgresServer> {
     let settings = format!("max_connections = 200\nshared_buffers = '128MB'\n{settings}");
     PostgresServer::create_with(&programs.bin, &settings).context(ALTERNATIVES)
 }

@@ -1,178 +1,180 @@
-//! The measured shop: the release binary on loopback, with more stock than the benchmark can sell.
+//! The measured shop: a release binary on loopback, with more stock than the benchmark can sell.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::engine::Engine;
-use super::{Flow, Sample, sample};
+use super::load::{Flow, Load, Requests, Sample, scripts};
+use super::platform::{Platform, URL, text_after};
+use super::receiver::Receiver;
+use super::usage;
 use crate::process;
 
-/// The profile of the platform that buys. Its webhooks go to a receiver in this process.
-const PLATFORM: &str = "http://localhost/bench-agent.json";
+/// The longest wait for the shop to do something, such as to send its messages.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two looks at the database.
+const PAUSE: Duration = Duration::from_millis(20);
+const MESSAGES_LEFT: &str = "SELECT count(*) FROM delivery WHERE state = 'pending'";
+/// The most operations that a log keeps.
+const MOST_OPERATIONS: usize = 100_000;
 
-pub struct Shop {
+/// How a shop is started.
+pub struct Setup<'a> {
+    pub binary: &'a Path,
+    pub receiver: Receiver,
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+pub struct Shop<'a> {
     process: Child,
-    address: String,
+    engine: &'a Engine<'a>,
+    pub platform: Platform,
     /// The time from the start of the process to its first answer.
-    started_in: Duration,
+    pub started_in: Duration,
     /// The id of an existing checkout, for the flow `Read`.
     pub checkout: String,
+    operations: Arc<Mutex<Vec<String>>>,
 }
 
-/// The resources that a shop used in all measurements.
-#[derive(Clone, Copy)]
-pub struct Footprint {
-    pub started_in: Duration,
-    pub peak_memory_kib: u64,
-}
-
-impl Shop {
-    pub fn open(engine: &Engine) -> Result<Shop> {
-        let catalogue = process::root().join("xtask/bench/catalogue");
-        process::output(tuckshop(engine).arg("import").arg(catalogue))?;
-        process::output(tuckshop(engine).args(["platforms", "add", PLATFORM, "--webhook-url", &receiver()?]))?;
+impl<'a> Shop<'a> {
+    /// Fills the database, unless it is filled, and starts a shop on it.
+    pub fn open(engine: &'a Engine<'a>, setup: &Setup<'_>) -> Result<Shop<'a>> {
+        fill(engine, setup.binary)?;
+        let url = setup.receiver.start()?;
+        process::output(command(engine, setup.binary).args(["platforms", "add", URL, "--webhook-url", &url]))?;
 
         let started = Instant::now();
-        let mut process = tuckshop(engine).arg("serve").stdout(Stdio::piped()).spawn()?;
+        let mut serve = command(engine, setup.binary);
+        let mut process = serve.envs(setup.settings.iter().copied()).arg("serve").stdout(Stdio::piped()).spawn()?;
         let stdout = process.stdout.take().context("the shop has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let listening = lines.by_ref().map_while(Result::ok).find(|line| line.contains("\"listening\""));
         let listening = listening.context("the shop did not start")?;
-        let address = after(&listening, "\"address\":\"").context("the shop logged no address")?;
-        request(&address, "GET", "/livez", "")?;
+        let address = text_after(&listening, "\"address\":\"").context("the shop logged no address")?;
+        let platform = Platform { address: address.to_owned() };
+        platform.request("GET", "/livez", "", "start")?;
         let started_in = started.elapsed();
-        // The log is not used, but a full pipe would slow the shop down.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-
-        let body = r#"{"line_items":[{"item":{"id":"bench_1"},"quantity":1}]}"#;
-        let answer = request(&address, "POST", "/checkout-sessions", body)?;
-        let checkout = after(&answer, "\"id\":\"chk_").context("the shop made no checkout")?;
-        let checkout = format!("chk_{checkout}");
-        Ok(Shop { process, address, started_in, checkout })
+        let operations = Arc::new(Mutex::new(Vec::new()));
+        let (to, items) = (Arc::clone(&operations), Platform::items(&["bench_1"]));
+        // A full pipe would slow the shop down.
+        std::thread::spawn(move || collect_operations(lines, &to));
+        let checkout = platform.create(&items, "first")?;
+        let shop = Shop { process, engine, platform, started_in, checkout, operations };
+        if setup.receiver == Receiver::AsksToWait {
+            shop.platform.buy(&items, "waits")?;
+            shop.wait_for("SELECT count(*) FROM destination WHERE failures > 0", |endpoints| endpoints > 0)?;
+        }
+        Ok(shop)
     }
 
-    pub fn measure(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64) -> Result<Sample> {
-        let argument = match flow {
-            Flow::Purchase => format!("{:?}", Instant::now()).replace(|c: char| !c.is_ascii_digit(), ""),
-            Flow::Read => format!("/checkout-sessions/{}", self.checkout),
-        };
-        self.load(wrk, flow, connections, seconds, &argument)
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn measure(&self, load: &Load, flow: Flow, connections: usize) -> Result<Sample> {
+        self.measure_at(load, flow, connections, None)
+    }
+
+    /// Measures with at most this many requests per second.
+    pub fn measure_at(&self, load: &Load, flow: Flow, connections: usize, most: Option<f64>) -> Result<Sample> {
+        let path = format!("/checkout-sessions/{}", self.checkout);
+        self.send(load, Requests { flow, connections, path: &path, most_per_second: most })
     }
 
     /// Measures the first and the thousandth page of a list of reviews, which must exist: see `reviews.sql`. Returns
     /// the pages per second of each.
-    pub fn measure_pages(&self, wrk: &Path, connections: usize, seconds: u64) -> Result<[f64; 2]> {
+    pub fn measure_pages(&self, load: &Load, connections: usize) -> Result<[f64; 2]> {
         let pages = ["", "&cursor=rev_00000000000000000000000000100021"];
         let rate = |page| -> Result<f64> {
             let path = format!("/store/v1/products/bench_1/reviews?limit=20{page}");
-            request(&self.address, "GET", &path, "")?;
-            Ok(self.load(wrk, Flow::Read, connections, seconds, &path)?.per_second)
+            self.platform.request("GET", &path, "", "page")?;
+            let requests = Requests { flow: Flow::Read, connections, path: &path, most_per_second: None };
+            Ok(self.send(load, requests)?.per_second)
         };
         Ok([rate(pages[0])?, rate(pages[1])?])
     }
 
-    fn load(&self, wrk: &Path, flow: Flow, connections: usize, seconds: u64, argument: &str) -> Result<Sample> {
-        let script = process::root().join(format!("xtask/bench/{}.lua", flow.name()));
-        // Purchases need as many threads as connections. The comment in purchase.lua gives the reason.
-        let threads = if flow == Flow::Purchase { connections } else { connections.min(2) };
-        let before = self.cpu()?;
-        let output = process::output(
-            Command::new(wrk)
-                .args(["-t", &threads.to_string(), "-c", &connections.to_string(), "-d", &format!("{seconds}s")])
-                .args(["--timeout", "10s", "-s"])
-                .arg(script)
-                .arg(format!("http://{}", self.address))
-                .args(["--", argument]),
-        )?;
-        let sample = Sample { cpu: self.cpu()? - before, ..sample(&output)? };
-        if sample.failed > 0.0 {
-            println!("  {} of these failed", sample.failed);
+    fn send(&self, load: &Load, requests: Requests<'_>) -> Result<Sample> {
+        let before = self.usage()?;
+        let sample = load.send(&self.platform.address, requests)?;
+        let after = self.usage()?;
+        let used = |of: usize| after[of] - before[of];
+        Ok(Sample { cpu: used(0), server_cpu: used(1), wal: used(2), ..sample })
+    }
+
+    /// The CPU time of the shop and of its Postgres server, and the size of the write-ahead log so far.
+    fn usage(&self) -> Result<[f64; 3]> {
+        let shop = usage::cpu(self.id())?;
+        Ok(match self.engine.cluster() {
+            Some(cluster) => [shop, cluster.cpu()?, cluster.wal()?],
+            None => [shop, 0.0, 0.0],
+        })
+    }
+
+    /// How many messages are not sent yet.
+    pub fn messages_left(&self) -> Result<u64> {
+        self.count(MESSAGES_LEFT)
+    }
+
+    /// Waits until every message is sent.
+    pub fn wait_for_messages(&self) -> Result<()> {
+        self.wait_for(MESSAGES_LEFT, |messages| messages == 0)
+    }
+
+    fn wait_for(&self, count: &str, is_reached: impl Fn(u64) -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !is_reached(self.count(count)?) {
+            if started.elapsed() > PATIENCE {
+                bail!("after {} s the shop has not reached: {count}", PATIENCE.as_secs());
+            }
+            std::thread::sleep(PAUSE);
         }
-        Ok(sample)
+        Ok(())
     }
 
-    /// The CPU time (user and system) that the process has used so far, in seconds.
-    fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        // Linux counts CPU time in units of 10 ms.
-        let ticks = fields.get(11..13).into_iter().flatten().filter_map(|ticks| ticks.parse::<f64>().ok());
-        Ok(ticks.sum::<f64>() / 100.0)
+    fn count(&self, count: &str) -> Result<u64> {
+        let text = self.engine.query(count)?;
+        text.parse().with_context(|| format!("`{text}` is not a number: {count}"))
     }
 
-    pub fn footprint(&self) -> Result<Footprint> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-        Ok(Footprint { started_in: self.started_in, peak_memory_kib: peak.unwrap_or(0) })
+    /// Takes the names of the operations whose transactions ended since the last call, in the order of their ends. A
+    /// shop logs them at the level `debug`.
+    pub fn take_operations(&self) -> Vec<String> {
+        std::mem::take(&mut *self.operations.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }
 
-impl Drop for Shop {
+impl Drop for Shop<'_> {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Starts a server that accepts webhooks and ignores them, until this process ends. Returns its address.
-fn receiver() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || take(stream));
-        }
-    });
-    Ok(format!("http://{address}/"))
+/// Brings the schema up to date and imports the catalogue.
+pub fn fill(engine: &Engine<'_>, binary: &Path) -> Result<()> {
+    process::output(command(engine, binary).arg("import").arg(scripts().join("catalogue"))).map(drop)
 }
 
-/// Reads one request and answers it.
-fn take(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut length = 0;
-    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
-}
-
-fn tuckshop(engine: &Engine) -> Command {
+fn command(engine: &Engine<'_>, binary: &Path) -> Command {
     let directory = engine.directory.path();
-    let mut command = Command::new(process::root().join("target/release/tuckshop"));
+    let mut command = Command::new(binary);
     command.env("TUCKSHOP_DATABASE_URL", &engine.url).env("TUCKSHOP_HTTP_ADDRESS", "127.0.0.1:0");
     command.env("TUCKSHOP_SIMULATION_LEDGER_PATH", directory.join("payments.ledger"));
     command.env("TUCKSHOP_LOG_FORMAT", "json").current_dir(directory);
     command
 }
 
-/// The text between the first `start` and the next quote.
-fn after(json: &str, start: &str) -> Option<String> {
-    json.split(start).nth(1)?.split('"').next().map(str::to_owned)
-}
-
-/// Sends one request on a new connection, and returns the response.
-fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         ucp-agent: profile=\"{PLATFORM}\"\r\nidempotency-key: first\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if !answer.starts_with("HTTP/1.1 20") {
-        bail!("{method} {path}: {answer}");
+fn collect_operations(lines: Lines<BufReader<ChildStdout>>, to: &Mutex<Vec<String>>) {
+    for line in lines.map_while(Result::ok).filter(|line| line.contains("\"transaction ended\"")) {
+        let mut operations = to.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let (Some(name), true) = (text_after(&line, "\"op\":\""), operations.len() < MOST_OPERATIONS) {
+            operations.push(name.to_owned());
+        }
     }
-    Ok(answer)
 }

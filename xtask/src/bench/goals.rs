@@ -1,0 +1,70 @@
+//! The goals of the project, and whether a run reached them.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::cells::Cell;
+use super::load::Flow;
+use super::report::Report;
+
+/// The lowest ratio of the shop to the bare engine, for each engine, flow and number of connections.
+const RATIOS: [(&str, Flow, usize, f64); 5] = [
+    ("Postgres", Flow::Purchase, 8, 0.75),
+    ("Postgres", Flow::Read, 8, 0.50),
+    ("SQLite", Flow::Purchase, 1, 0.90),
+    ("SQLite", Flow::Purchase, 8, 1.00),
+    ("SQLite", Flow::Purchase, 64, 1.00),
+];
+/// The most CPU seconds for 1,000 purchases on Postgres with 8 connections: of the shop, and of the server.
+const CPU: [f64; 2] = [1.5, 3.0];
+
+/// The rows of the table.
+struct Goals<'a>(&'a mut String);
+
+impl Goals<'_> {
+    fn add(&mut self, goal: &str, run: &str, is_reached: bool) -> Result<()> {
+        Ok(writeln!(self.0, "| {goal} | {run} | {} |", if is_reached { "yes" } else { "no" })?)
+    }
+
+    fn at_least(&mut self, goal: &str, run: f64, least: f64) -> Result<()> {
+        let share = format!("{goal}: at least {:.0} %", least * 100.0);
+        self.add(&share, &format!("{:.1} %", run * 100.0), run >= least)
+    }
+
+    fn below(&mut self, goal: &str, run: f64, limit: f64, unit: &str) -> Result<()> {
+        let digits = if limit < 10.0 { 2 } else { 0 };
+        self.add(&format!("{goal}: under {limit} {unit}"), &format!("{run:.digits$} {unit}"), run < limit)
+    }
+}
+
+pub fn write(report: &Report, text: &mut String) -> Result<()> {
+    text.push_str("\n## Goals\n\n| goal | this run | reached |\n|---|--:|---|\n");
+    let mut goals = Goals(text);
+    for (engine, flow, connections, least) in RATIOS {
+        let run = report.cell(engine, flow, connections).map_or(0.0, Cell::ratio);
+        goals.at_least(
+            &format!("{} of the bare engine, {engine}, {connections} connections", flow.name()),
+            run,
+            least,
+        )?;
+    }
+    goals.at_least("purchase while webhooks are sent, of the rate at rest", report.webhooks.ratio(), 0.85)?;
+    goals.below("all webhooks sent after the load", report.webhooks.sent_after_ms(), 1_000.0, "ms")?;
+    if let Some(cell) = report.cell("Postgres", Flow::Purchase, 8) {
+        goals.below("CPU of the shop for 1,000 purchases on Postgres", cell.shop_cpu(), CPU[0], "s")?;
+        goals.below("CPU of Postgres for 1,000 purchases", cell.server_cpu(), CPU[1], "s")?;
+    }
+    let pages = report.shops.iter().map(|shop| shop.page_ratio()).fold(f64::INFINITY, f64::min);
+    goals.at_least("page 1,000 of a list, of page 1", pages, 0.90)?;
+    for shop in report.shops.iter().filter(|shop| shop.engine == "SQLite") {
+        goals.below("start to first answer on SQLite", shop.started_in.as_millis() as f64, 50.0, "ms")?;
+    }
+    Ok(())
+}
+
+impl Report {
+    fn cell(&self, engine: &str, flow: Flow, connections: usize) -> Option<&Cell> {
+        self.cells.iter().find(|cell| (cell.engine, cell.flow, cell.connections) == (engine, flow, connections))
+    }
+}
