@@ -11,7 +11,9 @@ mod goals;
 mod load;
 mod log;
 mod platform;
+mod profile;
 mod receiver;
+mod recording;
 mod report;
 mod shop;
 mod stats;
@@ -31,6 +33,7 @@ use cluster::Cluster;
 use engine::Engine;
 use load::Load;
 use receiver::Receiver;
+use recording::Recording;
 use report::Report;
 use shop::{Setup, Shop};
 
@@ -47,6 +50,9 @@ pub struct Args {
     /// Print the report instead of writing docs/BENCHMARKS.md.
     #[arg(long)]
     print: bool,
+    /// Print only how many statements each operation of a purchase sends to Postgres.
+    #[arg(long)]
+    profile: bool,
 }
 
 /// What every measurement needs.
@@ -61,6 +67,12 @@ struct Bench {
 pub fn run(args: &Args) -> Result<()> {
     must_be_linux(std::env::consts::OS)?;
     let bench = Bench::new(args)?;
+    if args.profile {
+        let mut text = String::new();
+        profile::write(&bench.recording()?.1, &mut text)?;
+        println!("{text}");
+        return Ok(());
+    }
     let text = bench.measure()?.markdown()?;
     if args.print {
         println!("{text}");
@@ -95,6 +107,14 @@ impl Bench {
         let webhooks = self.webhooks()?;
         let (runs, seconds) = (self.runs, self.load.seconds);
         Ok(Report { cells, shops, webhooks, runs, seconds, postgres: self.cluster.version.clone() })
+    }
+
+    /// Records a shop on a new database, which is returned.
+    fn recording(&self) -> Result<(Engine<'_>, Recording)> {
+        const DATABASE: &str = "recorded";
+        let engine = Engine::postgres(&self.cluster, DATABASE)?;
+        let recording = self.record(&engine, DATABASE)?;
+        Ok((engine, recording))
     }
 
     fn setup(&self, receiver: Receiver) -> Setup<'_> {

@@ -1,0 +1,26 @@
+use super::*;
+
+fn entry(step: Step, sql: &str) -> Entry {
+    Entry { step, sql: sql.to_owned(), parameters: Vec::new(), ms: 0.5 }
+}
+
+#[test]
+fn boundaries_are_round_trips_and_no_statements_and_a_named_parse_is_a_round_trip() {
+    let named = entry(Step::Parse { is_named: true }, "SELECT $1");
+    let unnamed = entry(Step::Parse { is_named: false }, "SELECT 2");
+    let (bind, execute) = (entry(Step::Bind, "SELECT $1"), entry(Step::Execute, "SELECT $1"));
+    let (begin, commit) = (entry(Step::Simple, "BEGIN; SET LOCAL a = 1"), entry(Step::Simple, "COMMIT"));
+    let first = vec![begin, named, bind.clone(), execute.clone(), commit];
+    let alone = vec![unnamed, bind, execute];
+    let operation = |name: &str, transaction| Operation { name: name.to_owned(), transaction };
+    let counts = counts(&[operation("a", first), operation("b", alone.clone()), operation("b", alone)]);
+    let count = |operation: &str, transactions, statements, round_trips, parses, ms| Count {
+        operation: operation.to_owned(),
+        transactions,
+        statements,
+        round_trips,
+        parses,
+        ms,
+    };
+    assert_eq!(counts, [count("a", 1, 1, 4, 1, 2.5), count("b", 2, 2, 2, 2, 3.0), count("all", 3, 3, 6, 3, 5.5)]);
+}
