@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Bench;
+use super::bare::Bare;
 use super::engine::Engine;
 use super::load::{Flow, Sample, scripts, text};
 use super::shop::Shop;
@@ -37,14 +38,14 @@ pub struct Measured {
 impl Bench {
     /// Measures all flows at all numbers of connections, several times. Each measurement of the shop is followed by one
     /// of the bare engine.
-    pub fn cells(&self, shop: &Shop<'_>, engine: &Engine<'_>) -> Result<Vec<Cell>> {
-        let name = engine.name;
+    pub fn cells(&self, shop: &Shop<'_>, bare: &Bare<'_>) -> Result<Vec<Cell>> {
+        let name = bare.name();
         let cell = |flow, connections| Cell { engine: name, flow, connections, shop: Vec::new(), bare: Vec::new() };
         let mut table: Vec<Cell> = Flow::ALL.into_iter().flat_map(|flow| CONNECTIONS.map(|n| cell(flow, n))).collect();
         for _ in 0..self.runs {
             for cell in &mut table {
                 let ours = shop.measure(&self.load, cell.flow, cell.connections)?;
-                let bare = engine.measure(&shop.checkout, cell.flow, cell.connections, self.load.seconds)?;
+                let bare = bare.measure(cell.flow, cell.connections, self.load.seconds)?;
                 let (flow, rate) = (cell.flow.name(), ours.per_second);
                 println!("{name} {flow} {}: {rate:.0}/s, bare {bare:.0}/s", cell.connections);
                 cell.shop.push(ours);

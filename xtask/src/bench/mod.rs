@@ -4,6 +4,7 @@
 //! of the bare engine with the same statements. The result is the ratio of the two rates, as the median over several
 //! runs. No check depends on the ratio.
 
+mod bare;
 mod cells;
 mod cluster;
 mod engine;
@@ -15,6 +16,7 @@ mod profile;
 mod receiver;
 mod recording;
 mod report;
+mod script;
 mod shop;
 mod stats;
 mod usage;
@@ -28,6 +30,7 @@ use crate::install::{Install, Installer, program};
 use crate::postgres::Programs;
 use crate::process;
 use crate::provision::must_be_linux;
+use bare::Bare;
 use cells::{Cell, Measured};
 use cluster::Cluster;
 use engine::Engine;
@@ -99,14 +102,19 @@ impl Bench {
 
     fn measure(&self) -> Result<Report> {
         let (mut cells, mut shops): (Vec<Cell>, Vec<Measured>) = (Vec::new(), Vec::new());
+        let (recorded, recording) = self.recording()?;
         for engine in [Engine::sqlite()?, Engine::postgres(&self.cluster, "shop")?] {
             let shop = Shop::open(&engine, &self.setup(Receiver::AsksToWait))?;
-            cells.extend(self.cells(&shop, &engine)?);
+            let bare = match engine.cluster() {
+                Some(_) => Bare::postgres(&recorded, &recording)?,
+                None => Bare::sqlite(&engine, &shop.checkout),
+            };
+            cells.extend(self.cells(&shop, &bare)?);
             shops.push(self.shop(&shop, &engine)?);
         }
         let webhooks = self.webhooks()?;
         let (runs, seconds) = (self.runs, self.load.seconds);
-        Ok(Report { cells, shops, webhooks, runs, seconds, postgres: self.cluster.version.clone() })
+        Ok(Report { cells, shops, webhooks, recording, runs, seconds, postgres: self.cluster.version.clone() })
     }
 
     /// Records a shop on a new database, which is returned.

@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::cells::{Cell, Measured};
-use super::goals;
+use super::recording::Recording;
 use super::stats::{for_each, median, median_of, rates, ratios};
 use super::webhooks::Webhooks;
+use super::{goals, profile};
 use crate::process;
 
 /// Everything that was measured.
@@ -16,6 +17,7 @@ pub struct Report {
     pub cells: Vec<Cell>,
     pub shops: Vec<Measured>,
     pub webhooks: Webhooks,
+    pub recording: Recording,
     pub runs: usize,
     pub seconds: u64,
     /// The version of the Postgres server.
@@ -30,6 +32,7 @@ impl Report {
         self.introduction(&mut text)?;
         self.rates(&mut text)?;
         self.webhooks(&mut text)?;
+        self.statements(&mut text)?;
         self.pages(&mut text)?;
         goals::write(self, &mut text)?;
         let failed: f64 = self.cells.iter().flat_map(|cell| &cell.shop).map(|sample| sample.failed).sum();
@@ -44,10 +47,10 @@ impl Report {
         writeln!(
             text,
             "{runs} interleaved runs of {seconds} s; every figure is the median. *Shop* is the release build over a real \
-             socket, driven by `wrk` on the same machine. *Bare* is the engine alone, in the same run, with the \
-             statements that the shop sends (`xtask/bench/*.sql`): `pgbench -M prepared` for PostgreSQL {postgres}, and \
-             a Python loop over `sqlite3` for SQLite. The load generator shares the cores with the shop and with the \
-             engines.\n"
+             socket, driven by `wrk` on the same machine. *Bare* is the engine alone, in the same run: for PostgreSQL \
+             {postgres} `pgbench -M prepared` with the statements that the benchmark recorded from a shop, with new rows \
+             for each purchase; for SQLite a Python loop over `sqlite3` with the statements in `xtask/bench/*.sql`. The \
+             load generator shares the cores with the shop and with the engines.\n"
         )?;
         text.push_str(
             "A *purchase* is three requests: create, update and complete. Together they run five transactions. A *read* is one \
@@ -102,6 +105,15 @@ impl Report {
             self.webhooks.sent_after_ms(),
         )?;
         Ok(())
+    }
+
+    fn statements(&self, text: &mut String) -> Result<()> {
+        text.push_str(
+            "\n## Statements\n\nWhat one purchase of two products sends to Postgres on warm connections, with its webhook. A \
+             *round trip* is a message that the shop waits for: a statement, the start or the end of a transaction, or the \
+             preparation of a statement. The time in Postgres includes the wait for the disk.\n\n",
+        );
+        profile::write(&self.recording, text)
     }
 
     fn pages(&self, text: &mut String) -> Result<()> {
